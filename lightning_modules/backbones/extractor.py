@@ -88,22 +88,11 @@ class FeatureExtractor(nn.Module, ABC):
 
     stride: int | list[int]
     multiple: int = 1
-    _positions: PositionRule = "network"
+    positions: PositionRule = "network"
 
     def __init__(self, stage: str | list[str]) -> None:
         super().__init__()
         self.stage = stage
-
-    @property
-    def positions(self) -> PositionRule:
-        """Rule for interpolating a position embedding."""
-        return self._positions
-
-    @positions.setter
-    def positions(self, rule: PositionRule) -> None:
-        if rule not in get_args(PositionRule):
-            raise ValueError(f"positions must be {' or '.join(get_args(PositionRule))}, got {rule!r}")
-        self._positions = rule
 
     @property
     def stages(self) -> list[str]:
@@ -172,14 +161,10 @@ class WrappedExtractor(FeatureExtractor):
         self.inner = inner
         self.multiple = inner.multiple
 
-    @property
-    def positions(self) -> PositionRule:
-        """Rule for interpolating a position embedding."""
-        return self.inner.positions
-
-    @positions.setter
-    def positions(self, rule: PositionRule) -> None:
-        self.inner.positions = rule
+    def inner_maps(self, images: Tensor) -> list[Tensor]:
+        """Return the maps of the other extractor, under the position rule of this one."""
+        self.inner.positions = self.positions
+        return self.inner.maps(images)
 
 
 class CombinedExtractor(WrappedExtractor):
@@ -209,7 +194,7 @@ class CombinedExtractor(WrappedExtractor):
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return one map per combination, in the order asked for."""
-        found = dict(zip(self.inner.stages, self.inner.maps(images), strict=True))
+        found = dict(zip(self.inner.stages, self.inner_maps(images), strict=True))
         return [_combined(name, [found[part] for part in parts_of(name)]) for name in self.stages]
 
 

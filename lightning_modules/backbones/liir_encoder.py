@@ -60,25 +60,6 @@ class PositionMap(nn.Module):
         return resized_position(torch.cat([columns, rows]), size)
 
 
-class KeptPosition(nn.Module):
-    """A position map that learns no more: interpolated once for frames of one size after the other.
-
-    Args:
-        position: the map.
-    """
-
-    def __init__(self, position: nn.Module) -> None:
-        super().__init__()
-        self.learned = position
-        self._kept: tuple[tuple[int, int], Tensor | None] | None = None
-
-    def forward(self, size: tuple[int, int]) -> Tensor | None:
-        """Return the map at a size (h, w), see `PositionMap`."""
-        if self._kept is None or self._kept[0] != size:
-            self._kept = size, self.learned(size)
-        return self._kept[1]
-
-
 class LiirEncoder(nn.Module):
     """ResNet-18 without max-pooling, of stride 4, with a position map and a 3×3 convolution to the affinity's features.
 
@@ -114,7 +95,7 @@ class LiirEncoder(nn.Module):
             "affinity_dim": affinity_dim,
             "stages": stages,
         }
-        self.position: PositionMap | KeptPosition = PositionMap(position, 64, position_size)
+        self.position = PositionMap(position, 64, position_size)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = _stage(64, 64, 1)
@@ -201,10 +182,8 @@ class LiirExtractor(FeatureExtractor):
         return [_pooled(found[name], by) for name, by in zip(self.stages, self.pooled_by, strict=True)]
 
     def folded(self) -> "LiirExtractor":
-        """Return a copy with BatchNorms folded into convolutions and the position map kept; its weights are its own."""
-        fast = folded_copy(self)
-        fast.encoder.position = KeptPosition(fast.encoder.position)
-        return fast
+        """Return a copy with BatchNorms folded into convolutions; its weights are its own."""
+        return folded_copy(self)
 
 
 def _stage(channels: int, width: int, stride: int) -> nn.Sequential:

@@ -156,4 +156,4 @@ class HeadExtractor(WrappedExtractor):
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return the head's map of each stage."""
-        return [self.head(one, images) for one in self.inner.maps(images)]
+        return [self.head(one, images) for one in self.inner_maps(images)]

@@ -5,7 +5,6 @@ Stages follow the papers: `res2 … res5` are torchvision's `layer1 … layer4`;
 
 import copy
 import itertools
-import re
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -155,33 +154,17 @@ def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
 
 
 def folded_copy(network: M) -> M:
-    """Return a copy in eval mode's arithmetic, each BatchNorm folded into the convolution before it, channels last."""
+    """Return a copy in eval mode's arithmetic, each BatchNorm folded into the convolution before it, channels last.
+
+    In the blocks of torchvision, timm and ours, a BatchNorm follows a convolution where it is registered right after it.
+    """
     fast = copy.deepcopy(network)
     for module in list(fast.modules()):
-        for first, second in conv_bn_pairs(module):
-            setattr(module, first, fuse_conv_bn_eval(getattr(module, first), getattr(module, second)))
-            setattr(module, second, nn.Identity())
+        for (first, convolution), (second, norm) in itertools.pairwise(list(module.named_children())):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, first, fuse_conv_bn_eval(convolution, norm))
+                setattr(module, second, nn.Identity())
     return fast.to(memory_format=torch.channels_last)
-
-
-def conv_bn_pairs(module: nn.Module) -> list[tuple[str, str]]:
-    """Return the names of each convolution and the BatchNorm right after it (bn1 after conv1; 1 after 0)."""
-    pairs = []
-    children = list(module.named_children())
-    for name, _ in children:
-        if re.fullmatch(r"conv\d+", name) and hasattr(module, name.replace("conv", "bn")):
-            pairs.append((name, name.replace("conv", "bn")))
-    if isinstance(module, nn.Sequential):
-        pairs += [
-            (a, b)
-            for (a, first), (b, second) in itertools.pairwise(children)
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d)
-        ]
-    return [
-        (a, b)
-        for a, b in pairs
-        if isinstance(getattr(module, a), nn.Conv2d) and isinstance(getattr(module, b), nn.BatchNorm2d)
-    ]
 
 
 def crw_resnet18() -> nn.Module:

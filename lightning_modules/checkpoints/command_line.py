@@ -1,6 +1,7 @@
 """The model that `--ckpt_path` stands for on a command line."""
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+import re
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,8 @@ def saved_model(path: str | Path) -> Recipe | None:
 def allow_named(args: Sequence[str]) -> list[str]:
     """Allow files to name the code that a command line names.
 
-    Counted as named is every argument and every value of an option (`--model my_methods.Mine`,
-    `--model.backbone=my_networks:small`, also within JSON), every text in a YAML file given by `--config` or
-    `-c`, and `--allow NAME`.
+    Counted as named is every name in an argument (`--model my_methods.Mine`, `--model.backbone=my_networks:small`, also
+    within JSON), in a YAML or JSON file that an argument gives, and after `--allow`.
 
     Args:
         args: arguments of the command line.
@@ -89,41 +89,17 @@ def allow_named(args: Sequence[str]) -> list[str]:
     Raises:
         ValueError: if `--allow` has no name.
     """
-    rest: list[str] = []
-    named: list[str] = []
-    before = ""  # a flag that waits for its value
     for arg in args:
-        is_value = before == "--allow" or not (arg.startswith("--") or arg == "-c")
-        flag, given, value = (before, "=", arg) if is_value else arg.partition("=")
-        before = "" if given else arg
-        if flag != "--allow":
-            rest.append(arg)
-            trust.allow(*_texts(value, is_file=flag in ("--config", "-c")))
-        elif given:
-            named.append(value)
-    if before == "--allow" or any(not name or name.startswith("-") for name in named):
+        texts, path = [arg], Path(arg.rpartition("=")[2])
+        if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
+            texts.append(path.read_text(errors="replace"))
+        trust.allow(*(name for text in texts for name in re.findall(r"[\w.]+(?::[\w.]+)?", text)))
+    joined: list[str] = []
+    for arg in args:
+        if joined and joined[-1] == "--allow":
+            joined[-1] += f"={arg}"
+        else:
+            joined.append(arg)
+    if any(re.fullmatch("--allow(=-.*|=)?", arg) for arg in joined):
         raise ValueError("--allow: name the class or callable, package.module.Class or package.module:callable")
-    trust.allow(*named)
-    return rest
-
-
-def _texts(source: str, is_file: bool = False) -> Iterator[str]:
-    """Yield the texts of YAML or JSON, as a file or the value of an option holds it; of plain text, itself.
-
-    The parser reports a file that cannot be read later.
-    """
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        named = is_file and Path(source).suffix in (".yaml", ".yml", ".json") and Path(source).is_file()
-        waiting = [yaml.safe_load(Path(source).read_text() if named else source)]
-    except (OSError, ValueError, yaml.YAMLError):
-        waiting = [source]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, Mapping):
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-        elif isinstance(value, str):
-            yield value
+    return [arg for arg in joined if not arg.startswith("--allow=")]

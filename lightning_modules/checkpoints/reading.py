@@ -2,7 +2,6 @@
 
 import pickletools
 import re
-import struct
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -22,36 +21,16 @@ SUFFIXES = (".ckpt", ".pt", ".pth")
 METADATA_KEY = "vidcorr"
 FORMAT = 1
 """Format of the checkpoints that this release writes; it grows when arguments or weights change their names."""
-FIELDS = {
-    "hyper_parameters": dict,
-    "loops": dict,
-    "callbacks": dict,
-    "optimizer_states": list,
-    "lr_schedulers": list,
-    "epoch": int,
-    "global_step": int,
-}
-"""Fields of Lightning's checkpoints and their types, where they are there."""
 
-PLAIN_NAMES = frozenset(
-    {
-        "collections.Counter",
-        "collections.OrderedDict",
-        "torch.Size",
-        "torch._utils._rebuild_parameter",
-        "torch._utils._rebuild_tensor_v2",
-        "torch.device",
-        *(str(value) for value in vars(torch).values() if isinstance(value, torch.dtype)),
-        *(f"torch.{name}" for name in torch.storage._dtype_to_storage_type_map().values()),
-        *(f"torch.cuda.{name}" for name in torch.storage._dtype_to_storage_type_map().values()),
-    }
+PLAIN = re.compile(
+    r"collections\.(Counter|OrderedDict)|torch\._utils\._rebuild_(parameter|tensor_v2)"
+    r"|torch\.(Size|device|bool|[a-z]+\d+\w*|(cuda\.)?[A-Z]\w+Storage)"
 )
-"""Functions, classes and types that the pickle of a checkpoint may name."""
+"""Functions, classes and types that the pickle of a checkpoint may name; torch's reader allows some that allocate."""
 REUSE_LIMIT = 4
 """Largest total size of all tensors, as a multiple of the file's: tied weights are stored once."""
 SMALL = 2**20
 """Bytes that tensors may take in addition, so that small files need not be counted."""
-
 TUPLE_LIMIT = 1_000
 """Largest number of values in a tuple and the tuples within it; the state of Python's generator has 629."""
 
@@ -62,25 +41,6 @@ class ForeignCheckpoint(ValueError):
 
 class UnsafeContent(ValueError):
     """A file that names a function or class outside the list of plain types."""
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint of ours.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its content, tensors on the CPU (mapped from the file, not read).
-
-    Raises:
-        ForeignCheckpoint: if another project wrote the file.
-        ValueError: if the file is missing, damaged, or of a newer format.
-    """
-    content = read_content(path)
-    check_metadata(content, path)
-    checkpoint: dict[str, Any] = content
-    return checkpoint
 
 
 def read_content(path: str | Path, mapped: bool = True, checksums: bool = True) -> Any:
@@ -116,7 +76,7 @@ def load_plain(path: Path, names: Collection[str] = (), mapped: bool = True, che
 
     Args:
         path: the file.
-        names: names that the pickle may hold in addition to `PLAIN_NAMES`; torch must know them as safe.
+        names: names that the pickle may hold in addition to `PLAIN`; torch must know them as safe.
         mapped: see `read_content`.
         checksums: see `read_content`.
 
@@ -129,9 +89,9 @@ def load_plain(path: Path, names: Collection[str] = (), mapped: bool = True, che
         zipped = file.read(4) == b"PK\3\4"  # torch decides by the same bytes
         file.seek(0)
         # the older form: magic number, protocol, system, content and keys of the storages
-        pickles = [BytesIO(_pickle_in_zip(file, size, checksums))] if zipped else [file] * 5
+        pickles = [BytesIO(_pickle_in_zip(path, checksums))] if zipped else [file] * 5
         named = {argument.replace(" ", ".") for one in pickles for argument in _names_in(one)}
-    if foreign := sorted(named - PLAIN_NAMES - set(names)):
+    if foreign := sorted(name for name in named if not PLAIN.fullmatch(name) and name not in names):
         raise UnsafeContent(f"it holds {ascii(foreign[0])[1:-1][:100]}, and loading that may run code")
     content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped and zipped)
     if sum(tensor.nbytes for tensor in _tensors(content)) > REUSE_LIMIT * size + SMALL:
@@ -172,31 +132,22 @@ def _names_in(pickled: BinaryIO) -> Iterator[str]:
             stack.extend([size] * len(opcode.stack_after))
 
 
-def _pickle_in_zip(file: BinaryIO, size: int, checksums: bool) -> bytes:
-    """Return the pickle of a zip file, which must have one directory: torch and Python look for it differently."""
-    with zipfile.ZipFile(file) as archive:
+def _pickle_in_zip(path: Path, checksums: bool) -> bytes:
+    """Return the pickle of a zip file, which Python and torch must see alike: they look for its directory differently.
+
+    Raises:
+        ValueError: if they do not, a part is compressed, or a checksum is wrong.
+    """
+    with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise ValueError("it is compressed, which torch.save never does")
-        if len({member.filename.lower() for member in members}) < len(members) or not _directory_ends(file, size):
-            raise ValueError("its directory does not describe it")
         if checksums and (broken := archive.testzip()) is not None:
             raise ValueError(f"the checksum of {broken!r} does not hold")
-        return archive.read(next(member for member in members if re.fullmatch("[^/]*/data.pkl", member.filename)))
-
-
-def _directory_ends(file: BinaryIO, size: int) -> bool:
-    """Return whether the directory of a zip file reaches to the record at its very end, which says where it begins."""
-    file.seek(-min(size, 98), 2)
-    tail = file.read()
-    if not tail[-22:].startswith(b"PK\5\6") or not tail.endswith(b"\0\0"):
-        return False
-    if tail[-42:].startswith(b"PK\6\7"):  # the large form: its own record before a pointer to it
-        (record,) = struct.unpack("<Q", tail[-34:-26])
-        length, begin = struct.unpack("<QQ", tail[-58:-42])
-        return bool(record == size - 98 == begin + length)
-    length, begin = struct.unpack("<II", tail[-10:-2])
-    return bool(begin + length == size - 22)
+        pickled = archive.read(next(member for member in members if re.fullmatch("[^/]*/data.pkl", member.filename)))
+    if pickled != torch._C.PyTorchFileReader(str(path)).get_record("data.pkl"):
+        raise ValueError("its directory does not describe it")
+    return pickled
 
 
 def _tensors(content: Any) -> Iterator[Tensor]:
@@ -220,8 +171,16 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
+def is_state(content: Any) -> bool:
+    """Return whether a value is a mapping of names to dense tensors."""
+    return isinstance(content, Mapping) and all(
+        isinstance(name, str) and isinstance(value, Tensor) and value.layout == strided
+        for name, value in content.items()
+    )
+
+
 def check_metadata(checkpoint: Any, source: str | Path) -> None:
-    """Refuse what is not a checkpoint of ours, or whose fields are of other types than those we write.
+    """Refuse what is not a checkpoint of ours, or holds neither weights nor arguments in the form that we write.
 
     Args:
         checkpoint: the content of a file.
@@ -229,7 +188,7 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
 
     Raises:
         ForeignCheckpoint: if it has no metadata of this project.
-        ValueError: if it is of a newer format, or a field is of another type.
+        ValueError: if it is of a newer format, or damaged.
     """
     metadata = checkpoint.get(METADATA_KEY) if isinstance(checkpoint, dict) else None
     if metadata is None:
@@ -244,21 +203,15 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
             f"{source}: written by vidcorr {quoted(metadata.get('version'), quotes=False)} in format {form}; "
             f"this is vidcorr {version('vidcorr')}, which reads formats up to {FORMAT}: update it"
         )
-    state = checkpoint.get("state_dict")
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) and value.layout == strided for name, value in state.items()
-    ):
+    if not is_state(checkpoint.get("state_dict")):
         raise ValueError(f"{source}: is damaged: it holds no state_dict of names and tensors")
-    for field, kind in FIELDS.items():
-        if field in checkpoint and type(checkpoint[field]) is not kind:
-            raise ValueError(f"{source}: is damaged: its {field} must be a {kind.__name__}")
+    if not isinstance(checkpoint.get("hyper_parameters", {}), dict):
+        raise ValueError(f"{source}: is damaged: its hyper_parameters must be a dict")
 
 
 def convert_line(source: str | Path) -> str:
     """Return the advice for weights of another project, with the commands."""
-    output = Path(str(source)).with_suffix(".ckpt").name
-    if output == Path(str(source)).name:
-        output = f"vidcorr_{output}"
+    output = f"{Path(source).stem}_converted.ckpt"
     return (
         f"if these are weights of another project, convert them first: vidcorr convert {source} {output}; then give "
         f"{output}"
@@ -269,7 +222,7 @@ def recipe_of(checkpoint: Mapping[str, Any], source: str | Path) -> Recipe:
     """Return the class and arguments that a checkpoint names, after the gate has checked them.
 
     Args:
-        checkpoint: result of `read_checkpoint`.
+        checkpoint: content of a file that `check_metadata` has passed.
         source: the file, for messages.
 
     Raises:
@@ -291,10 +244,12 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
         The module on the CPU, in eval mode.
 
     Raises:
-        ValueError: if the file is missing, damaged or foreign, names code that is not allowed, or does not fit the
-            class that it names.
+        ForeignCheckpoint: if another project wrote the file.
+        ValueError: if the file is missing, damaged or of a newer format, names code that is not allowed, or does not
+            fit the class that it names.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_content(path)
+    check_metadata(checkpoint, path)
     recipe = recipe_of(checkpoint, path)
     module = load_into(replace(recipe, arguments=recipe.arguments | overrides), checkpoint["state_dict"], path)
     check_digest(checkpoint["state_dict"], checkpoint[METADATA_KEY].get("digest"), path)

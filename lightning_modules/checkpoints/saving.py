@@ -69,35 +69,18 @@ class SavedModule(pl.LightningModule):
     """Base of all modules that checkpoints of this project hold."""
 
     @classmethod
-    def load_from_checkpoint(  # type: ignore[override]
-        cls,
-        checkpoint_path: str | Path,
-        map_location: Any = None,
-        hparams_file: str | Path | None = None,
-        strict: bool = True,
-        weights_only: bool = True,
-        **overrides: Any,
-    ) -> Any:
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = None, **overrides: Any) -> Any:  # type: ignore[override]
         """Load a checkpoint of this class; in place of Lightning's, which calls whatever the file names.
 
         Args:
             checkpoint_path: the file.
             map_location: device; None is the CPU.
-            hparams_file: must be None; a checkpoint holds its arguments.
-            strict: must be True; weights always have to fit.
-            weights_only: must be True; code is never unpickled.
-            overrides: arguments that override the saved ones.
+            overrides: arguments that override the saved ones; Lightning's `strict`, `weights_only` and `hparams_file`
+                are none: a checkpoint holds its own arguments and loads strictly, as data.
 
         Raises:
-            ValueError: if the file cannot be loaded, see `module_from_checkpoint`, or holds another class; and for an
-                argument that would load it otherwise.
+            ValueError: if the file cannot be loaded, see `module_from_checkpoint`, or holds another class.
         """
-        refused = {"hparams_file": hparams_file is not None, "strict": not strict, "weights_only": not weights_only}
-        if wrong := [name for name, given in refused.items() if given]:
-            raise ValueError(
-                f"{checkpoint_path}: a checkpoint of vidcorr holds its own arguments and loads strictly, as data; "
-                f"leave {', '.join(wrong)} out"
-            )
         module = module_from_checkpoint(checkpoint_path, **overrides)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
@@ -138,11 +121,8 @@ def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
     """Name both networks where a checkpoint is of another one, which says more than a list of weights."""
     for name in NETWORK_ARGUMENTS:
         ours, theirs = own.get(name), saved.get(name)
-        if isinstance(ours, str) and isinstance(theirs, str) and ours != theirs and not _is_path(ours, theirs):
+        named = isinstance(ours, str) and isinstance(theirs, str) and ours != theirs
+        # the path of a checkpoint says nothing: the same file may lie elsewhere
+        if named and not ours.endswith(SUFFIXES) and not theirs.endswith(SUFFIXES):
             return f"; it is of {theirs[:80]}, this model of {ours}: say --model.{name} {theirs[:80]}"
     return ""
-
-
-def _is_path(*names: str) -> bool:
-    """Return whether one of the names is a checkpoint's path, which says nothing: the same file may lie elsewhere."""
-    return any(name.endswith(SUFFIXES) for name in names)

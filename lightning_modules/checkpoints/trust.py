@@ -8,7 +8,6 @@ in this process, or by `allow`.
 import contextvars
 import importlib
 import inspect
-import json
 import os
 import re
 import reprlib
@@ -37,7 +36,6 @@ HEAD = "head"
 RECIPE = "encoder"
 """The argument that holds a nested class and its arguments."""
 MAX_NESTING = 4
-MAX_VALUES = 10_000
 SHORT = reprlib.Repr()
 SHORT.maxstring = 80
 
@@ -76,13 +74,14 @@ def allow(*names: str) -> None:
     _allowed.update(names)
 
 
-def pass_gate(class_path: Any, arguments: Any, source: str | Path) -> Recipe:
+def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 0) -> Recipe:
     """Check the class and arguments that a file names, without importing anything that is not allowed.
 
     Args:
         class_path: the class that the file names.
         arguments: arguments of its constructor.
         source: the file, for messages.
+        depth: number of encoders that this one is nested in.
 
     Returns:
         The class and its arguments; nested encoders have passed the gate too.
@@ -90,7 +89,34 @@ def pass_gate(class_path: Any, arguments: Any, source: str | Path) -> Recipe:
     Raises:
         ValueError: one line that says which name or argument is refused, and how code of the user's own is allowed.
     """
-    return _pass(class_path, arguments, str(source), 0)
+    if depth > MAX_NESTING:
+        raise ValueError(f"{source}: encoders are nested more than {MAX_NESTING} deep")
+    if not isinstance(class_path, str):
+        raise ValueError(f"{source}: its class must be an import path, got {quoted(class_path)}")
+    kind = _class_of(class_path, source)
+    if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
+        raise ValueError(f"{source}: the arguments of {kind.__name__} must be names and values")
+    signature, hints = inspect.signature(kind).parameters, _hints(kind)
+    passed: dict[str, Any] = {}
+    ours = kind in own_classes().values()
+    for name, value in arguments.items():
+        if name not in signature:
+            raise ValueError(f"{source}: {kind.__name__} has no argument {quoted(name)}")
+        if name == RECIPE and isinstance(value, Mapping):
+            nested = pass_gate(value.get("class_path"), value.get("init_args", {}), source, depth + 1)
+            passed[name] = {"class_path": nested.class_path, "init_args": nested.arguments}
+            ours = ours and nested.ours
+        elif accepts(hints.get(name, Any), value):
+            passed[name] = value
+        else:
+            raise ValueError(f"{source}: {kind.__name__} cannot take {quoted(value)} as {name}")
+    for name in (*NETWORK_ARGUMENTS, HEAD):
+        made_by_name = name == HEAD or passed.get(RECIPE) is None
+        if isinstance(spec := passed.get(name), str) and made_by_name:
+            ours = check_network(spec, source) and ours
+    if passed.get("pretrained"):
+        passed["pretrained"] = False  # the weights are in the file; a file starts no download
+    return Recipe(kind, class_path, passed, ours)
 
 
 def make(recipe: Recipe, source: str | Path) -> nn.Module:
@@ -154,38 +180,7 @@ def import_named(module: str, name: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _pass(class_path: Any, arguments: Any, source: str, depth: int) -> Recipe:
-    if depth > MAX_NESTING:
-        raise ValueError(f"{source}: encoders are nested more than {MAX_NESTING} deep")
-    if not isinstance(class_path, str):
-        raise ValueError(f"{source}: its class must be an import path, got {quoted(class_path)}")
-    kind = _class_of(class_path, source)
-    if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
-        raise ValueError(f"{source}: the arguments of {kind.__name__} must be names and values")
-    signature, hints = inspect.signature(kind).parameters, _hints(kind)
-    passed: dict[str, Any] = {}
-    ours = kind in own_classes().values()
-    for name, value in arguments.items():
-        if name not in signature:
-            raise ValueError(f"{source}: {kind.__name__} has no argument {quoted(name)}")
-        if name == RECIPE and isinstance(value, Mapping):
-            nested = _pass(value.get("class_path"), value.get("init_args", {}), source, depth + 1)
-            passed[name] = {"class_path": nested.class_path, "init_args": nested.arguments}
-            ours = ours and nested.ours
-            continue
-        if not is_plain(value) or not accepts(hints.get(name, Any), value):
-            raise ValueError(f"{source}: {kind.__name__} cannot take {quoted(value)} as {name}")
-        passed[name] = value
-    for name in (*NETWORK_ARGUMENTS, HEAD):
-        made_by_name = name == HEAD or passed.get(RECIPE) is None
-        if isinstance(spec := passed.get(name), str) and made_by_name:
-            ours = check_network(spec, source) and ours
-    if passed.get("pretrained"):
-        passed["pretrained"] = False  # the weights are in the file; a file starts no download
-    return Recipe(kind, class_path, passed, ours)
-
-
-def _class_of(class_path: str, source: str) -> type[nn.Module]:
+def _class_of(class_path: str, source: str | Path) -> type[nn.Module]:
     """Return a class of ours by its name, or one of the user's if it is allowed."""
     package, _, name = class_path.rpartition(".")
     if package.partition(".")[0] == OURS:
@@ -224,11 +219,11 @@ def check_network(spec: str, source: str | Path) -> bool:
         raise ValueError(
             f"{source}: its encoder is {quoted(spec)}, another file; a checkpoint must hold its encoder itself"
         )
-    _require_allowed(spec, "network", str(source))
+    _require_allowed(spec, "network", source)
     return False
 
 
-def _require_allowed(name: str, what: str, source: str) -> None:
+def _require_allowed(name: str, what: str, source: str | Path) -> None:
     if name not in _allowed:
         raise ValueError(
             f"{source}: names the {what} {quoted(name)}, which is not of this project and is not run unless you name "
@@ -236,34 +231,17 @@ def _require_allowed(name: str, what: str, source: str) -> None:
         )
 
 
-def is_plain(value: object) -> bool:
-    """Return whether a value is made of None, bool, int, float, str, list, tuple and dict, and of moderate size."""
-    waiting: list[Any] = [value]
-    for _ in range(MAX_VALUES):
-        if not waiting:
-            return True
-        one = waiting.pop()
-        if type(one) in (list, tuple):
-            waiting.extend(one)
-        elif isinstance(one, dict):
-            waiting.extend([*one.keys(), *one.values()])
-        elif not (one is None or type(one) in (bool, int, float, str)):
-            return False
-    return False
-
-
 def accepts(hint: Any, value: object) -> bool:
-    """Return whether an annotation admits a value of plain types, without conversion.
-
-    Lists pass as tuples, and integers as floats, as YAML and JSON write them.
+    """Return whether an annotation admits a value, or one that pydantic converts to it, such as a list for a tuple.
 
     Example:
-        >>> accepts(tuple[float, float] | None, [1, 2.5]), accepts(int, True)
-        (True, False)
+        >>> accepts(tuple[float, float] | None, [1, 2.5]), accepts(int, "one"), accepts(float, float("nan"))
+        (True, False, False)
     """
+    config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
     try:
-        TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_json(json.dumps(value), strict=True)
-    except (ValueError, TypeError, PydanticUserError, RecursionError):
+        TypeAdapter(hint, config=config).validate_python(value)
+    except (ValueError, PydanticUserError):
         return False
     return True
 

@@ -1,17 +1,17 @@
 """The weights of another project as a checkpoint of this one."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..backbones import LiirEncoder
 from ..checkpoints import SUFFIXES, allow, write_checkpoint
-from ..checkpoints.trust import load_into, pass_gate
+from ..checkpoints.trust import check_network, load_into, pass_gate
 from .families import FAMILIES, family_of
-from .foreign_file import State, read_foreign
+from .foreign_file import read_foreign
 
 
 def convert(
@@ -30,9 +30,9 @@ def convert(
         trust: unpickle whatever the file holds, which may run code.
 
     Returns:
-        `family`; `class_path` and `init_args` of the module; `parts`: part of the module → its tensors and their
-        numbers; `unused`: foreign key → reason to leave it out; `beside`: what the file held with the weights; `note`;
-        and `measure`, the command that comes closest to the source's own evaluation.
+        `family`; `class_path` and `init_args` of the module; `parts`: part of the module → millions of its numbers;
+        `unused`: foreign key → reason to leave it out; `beside`: what the file held with the weights; `note`; and
+        `measure`, the command that comes closest to the source's own evaluation.
 
     Raises:
         ValueError: if the family is not known, a key is not covered, or a weight is missing or of another shape.
@@ -42,30 +42,44 @@ def convert(
         raise ValueError(f"{output}: the name of a checkpoint ends with {' or '.join(SUFFIXES)}")
     if output.resolve() == Path(foreign).resolve():
         raise ValueError(f"{output}: would replace the foreign checkpoint itself; give another name")
+    file = read_foreign(foreign, trust)
+    spec = architecture or file.about.get("architecture")
+    if "vidcorr" in file.beside:
+        raise ValueError(f"{foreign}: already a checkpoint of vidcorr, no conversion is needed")
+    if spec == LiirEncoder.architecture:
+        raise ValueError(f"{foreign}: Liir's encoder without what it was made with; use the checkpoint it came from")
     if architecture is not None:
         allow(architecture)
-    file = read_foreign(foreign, trust)
-    family = family_of(file, kind, architecture)
+    if spec is not None:
+        check_network(spec, foreign)
+    family = family_of(file.state, spec, foreign) if kind == "auto" else kind
     try:
-        converted = FAMILIES[family].convert(file.state, architecture or file.architecture)
+        converted = FAMILIES[family].convert(file.state, spec)
+        noted = {name: file.about[name].split(",") for name in ("mean", "std") if name in file.about}
+        normalisation = {name: tuple(map(float, numbers)) for name, numbers in noted.items()}
     except KeyError as error:
         raise ValueError(f"{foreign}: taken for {family}, it lacks {error}") from error
     except ValueError as error:
         raise ValueError(f"{foreign}: taken for {family}: {error}") from error
-    converted = replace(converted, init_args=converted.init_args | file.normalisation)
-    recipe = pass_gate(converted.class_path, converted.init_args, foreign)
-    state = _with_counts(converted.state)
-    module: Any = load_into(recipe, state, f"{foreign}, taken for {family}")
+    recipe = pass_gate(converted.class_path, converted.init_args | normalisation, foreign)
+    state = converted.state
+    norms = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
+    # torch before 0.4.1 did not save each BatchNorm's number of batches, which nothing uses
+    state = {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms} | state
+    module: Any = load_into(recipe, state, f"{foreign}, taken for {family} ({spec or converted.init_args})")
     write_checkpoint(module, output)
+    parts: Counter[str] = Counter()
+    for name, tensor in state.items():
+        parts[name.partition(".")[0]] += tensor.numel()
     return {
         "family": family,
         "class_path": converted.class_path,
-        "init_args": converted.init_args,
-        "parts": _parts(state),
+        "init_args": recipe.arguments,
+        "parts": parts,
         "unused": converted.unused,
         "beside": file.beside,
-        "note": converted.note,
-        "measure": f"python cli.py validate --ckpt_path {output} {converted.measured_by}",
+        "note": FAMILIES[family].note,
+        "measure": f"python cli.py validate --ckpt_path {output} --config configs/benchmarks/{converted.benchmark}",
     }
 
 
@@ -73,35 +87,8 @@ def account(report: Mapping[str, Any]) -> str:
     """Return a result of `convert` as lines for people."""
     arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
     rows = [("family", report["family"]), ("made", f"{report['class_path'].rpartition('.')[2]}({arguments})")]
-    rows += [(part, f"{tensors} tensors, {n / 1e6:.2f} M numbers") for part, (tensors, n) in report["parts"].items()]
-    rows += [("not used", f"{names} ({why})") for why, names in _unused(report["unused"]).items()]
-    rows.append(("not used", f"{', '.join(report['beside'])} (stored with the weights)" if report["beside"] else ""))
+    rows += [(part, f"{numbers / 1e6:.2f} M numbers") for part, numbers in report["parts"].items()]
+    rows += [("not used", f"{why}: {count} tensors") for why, count in Counter(report["unused"].values()).items()]
+    rows.append(("not used", f"stored with the weights: {', '.join(report['beside'])}" if report["beside"] else ""))
     rows += [(name, report[name]) for name in ("note", "measure")]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows if text)
-
-
-def _with_counts(state: State) -> State:
-    """Add each BatchNorm's number of batches, which torch before 0.4.1 did not save; nothing uses it."""
-    norms = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
-    return {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms} | state
-
-
-def _parts(state: State) -> dict[str, tuple[int, int]]:
-    parts: dict[str, tuple[int, int]] = {}
-    for name, tensor in state.items():
-        part = name.partition(".")[0]
-        tensors, numbers = parts.get(part, (0, 0))
-        parts[part] = tensors + 1, numbers + tensor.numel()
-    return parts
-
-
-def _unused(unused: dict[str, str]) -> dict[str, str]:
-    """Return reason → keys, as `prefix.* (count)`."""
-    groups: dict[str, Counter[str]] = defaultdict(Counter)
-    for key, why in unused.items():
-        groups[why][".".join(key.split(".")[: 2 if key.count(".") > 1 else 1])] += 1
-    return {
-        why: ", ".join(f"{name}.* × {n}" if n > 1 else name for name, n in names.items())
-        for why, names in groups.items()
-    }
+    return "\n".join(f"  {name:<10}  {text}" for name, text in rows if text)

@@ -67,45 +67,19 @@ def features(network: ResNet, images: Tensor, stage: int = 4) -> Tensor:
     return x
 
 
-class MastBlock(nn.Module):
-    """A residual block under the names of MAST's code."""
-
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.left = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-        self.shortcut = nn.Sequential()
-        if (channels, stride) != (width, 1):
-            self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (self.left(x) + self.shortcut(x)).relu()
-
-
 class Mast(nn.Module):
-    """MAST's encoder under the names of its code: normalised Lab → features of stride 4."""
+    """MAST's encoder under the names of its code: normalised Lab → features of stride 4; it skips `layer4`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.feature_extraction = nn.Module()
-        stem = nn.Sequential(nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU())
-        self.feature_extraction.add_module("conv1", stem)
-        for number, (channels, width, stride) in enumerate(
-            [(64, 64, 1), (64, 128, 2), (128, 256, 1), (256, 256, 1)], start=1
-        ):
-            blocks = MastBlock(channels, width, stride), MastBlock(width, width, 1)
-            self.feature_extraction.add_module(f"layer{number}", nn.Sequential(*blocks))
+        self.feature_extraction = resnet18()
+        block = self.feature_extraction.layer3[0]
+        block.conv1.stride = block.downsample[0].stride = (1, 1)
         self.post_convolution = nn.Conv2d(256, 64, 3, 1, 1)
 
     def forward(self, lab: Tensor) -> Tensor:
-        for part in self.feature_extraction.children():
-            lab = part(lab)
-        return self.post_convolution(lab)
+        net = self.feature_extraction
+        return self.post_convolution(net.layer3(net.layer2(net.layer1(net.bn1(net.conv1(lab)).relu()))))
 
 
 def reflecting_resnet18() -> ResNet:

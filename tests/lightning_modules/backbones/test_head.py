@@ -14,9 +14,7 @@ DOUBLING = "tests.helpers.encoders:Doubling"
 def test_a_users_upsampler_works_over_any_encoder(tmp_path):
     module, images = FrozenEncoder("timm:vit_tiny_patch16_224", head=DOUBLING), torch.rand(1, 3, 96, 128)
     extractor = module.feature_extractor("block3")
-    extractor.positions = "dino"
-    assert (extractor.stride, extractor.stage, extractor.inner.positions) == (8, "block3", "dino")
-    extractor.positions = "network"
+    assert (extractor.stride, extractor.stage) == (8, "block3")
     with torch.inference_mode():
         plain, found = module.encoder.feature_extractor("block3")(images), extractor(images)
     assert found.shape == (1, 195, 12, 16)

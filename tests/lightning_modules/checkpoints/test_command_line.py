@@ -48,7 +48,7 @@ def test_a_saved_model_is_a_parsers_default(tmp_path):
 
 def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
     torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "vfs_r18.pth")
-    with pytest.raises(ForeignCheckpoint, match=r"vidcorr convert .*vfs_r18\.pth vfs_r18\.ckpt; then give vfs_r18\.ck"):
+    with pytest.raises(ForeignCheckpoint, match=r"vidcorr convert .*vfs_r18\.pth vfs_r18_converted\.ckpt; then"):
         saved_model(tmp_path / "vfs_r18.pth")
     torch.save({"state_dict": {}, "pytorch-lightning_version": pl.__version__}, tmp_path / "users.ckpt")
     assert saved_model(tmp_path / "users.ckpt") is None  # a module of the user's own, which --model names

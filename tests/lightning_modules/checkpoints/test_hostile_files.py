@@ -107,18 +107,12 @@ def test_tensors_are_not_much_larger_than_the_file(tmp_path):
             read_content(save(content, tmp_path / "a.ckpt"))
 
 
-def test_compressed_and_repeated_parts_are_refused(tmp_path):
+def test_compressed_parts_are_refused(tmp_path):
     bomb = tmp_path / "bomb.ckpt"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", pickle.dumps({}, 2) + bytes(10**7))
     with pytest.raises(ValueError, match="compressed"):
         read_content(bomb)
-    twice = tmp_path / "twice.ckpt"
-    with zipfile.ZipFile(twice, "w") as archive:
-        archive.writestr("a/data.pkl", pickle.dumps({}, 2))
-        archive.writestr("a/DATA.pkl", pickle.dumps({"x": 1}, 2))
-    with pytest.raises(ValueError, match="directory does not describe it"):
-        read_content(twice)
 
 
 @pytest.mark.parametrize("large", [False, True])
@@ -136,7 +130,7 @@ def test_a_zip_with_two_directories_is_refused(large, tmp_path):
     # what stands before moves all places: Python corrects them, torch does not
     path.write_bytes(bomb.getvalue() + harmless.getvalue())
     assert "data.pkl" in zipfile.ZipFile(path).namelist()[0]
-    with pytest.raises(ValueError, match="directory does not describe it"):
+    with pytest.raises(ValueError, match="damaged, or foreign"):
         read_content(path)
 
 

@@ -1,17 +1,32 @@
-"""`vidcorr convert`: what becomes of each real key, what is refused, and that every place takes what it writes."""
+"""`vidcorr convert`: what becomes of each key of each family, what is refused, and that all takes what it writes."""
 
+import argparse
 import json
+from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 from cli import main
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
-from lightning_modules.backbones import build_feature_extractor, module_from_checkpoint
-from lightning_modules.foreign import FAMILIES
-from lightning_modules.foreign.conversion import convert
+from lightning_modules.backbones import build_feature_extractor, build_network, module_from_checkpoint
+from lightning_modules.foreign.conversion import account, convert
+from lightning_modules.foreign.families import FAMILIES
+from lightning_modules.foreign.foreign_file import read_foreign
+from lightning_modules.foreign.safetensors_export import export
+from lightning_modules.functional.colour import normalised_lab
 from lightning_modules.tools import convert as tool
-from tests.helpers.foreign import random_state, write
+from tests.helpers.foreign import (
+    Mast,
+    enliven,
+    features,
+    lively_resnet18,
+    mm_style,
+    random_state,
+    reflecting_resnet18,
+    write,
+)
 
 KINDS = {
     # kind: class, channels of the default stage, its stride, prefixes of what is not used
@@ -84,3 +99,165 @@ def test_every_place_takes_what_the_command_writes(davis_root, tmp_path, capsys)
 
 def test_the_command_line_knows_every_family():
     assert ("auto", *FAMILIES) == tool.KINDS
+
+
+@pytest.mark.slow
+def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
+    network, images = lively_resnet18(), torch.rand(1, 3, 32, 48).double()
+    heads = {name: value for name, value in random_state("vfs_r18").items() if name.startswith("img_head.")}
+    foreign = write(tmp_path / "vfs.pth", mm_style(network.state_dict()) | heads, meta={"epoch": 100})
+    convert(foreign, tmp_path / "vfs.ckpt")
+    exported = tmp_path / "vfs.safetensors"
+    export(tmp_path / "vfs.ckpt", exported)
+    plain = lively_resnet18()
+    plain.load_state_dict(read_foreign(exported).state)
+    torch.save(plain.state_dict(), tmp_path / "plain.pth")
+    convert(tmp_path / "plain.pth", tmp_path / "again.ckpt")
+    convert(exported, tmp_path / "exported.ckpt")
+    modules = [module_from_checkpoint(tmp_path / name).double() for name in ("vfs.ckpt", "again.ckpt", "exported.ckpt")]
+    network.double()  # so that the order of sums does not matter
+    with torch.inference_mode():
+        for number, stage in enumerate(("res2", "res3", "res4", "res5"), start=1):
+            expected = features(network, images, number)
+            for module in modules:
+                found = module.feature_extractor(stage, 32).double()(images)
+                torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_heads_of_another_form_are_left_out_by_name(tmp_path):
+    state = random_state("vfs_r18")
+    for name in [name for name in state if "projection_fcs.6" in name or "projection_fcs.7" in name]:
+        del state[name]
+    report = convert(write(tmp_path / "vfs.pth", state), tmp_path / "ours.ckpt")
+    assert type(module_from_checkpoint(tmp_path / "ours.ckpt")) is FrozenEncoder
+    assert "predictor.0.weight" in report["unused"]
+    assert "head of another form" in account(report)
+
+
+def test_the_official_r50_is_measured_by_its_own_protocol(tmp_path):
+    for kind, expected in (("vfs_r18", "davis.yaml"), ("vfs_r50", "davis_vfs_r50.yaml")):
+        converted = FAMILIES["vfs"].convert(random_state(kind), None)
+        assert converted.benchmark == expected
+        assert Path(__file__).parents[3].joinpath("configs/benchmarks", expected).is_file()
+
+
+def test_crw_pads_by_reflection(tmp_path):
+    network, images = reflecting_resnet18(), torch.rand(1, 3, 48, 64)
+    state = {f"encoder.model.{name}": value for name, value in network.state_dict().items()}
+    state["selfsim_fc.0.weight"] = torch.rand(128, 256)
+    assert "encoder.model.layer1.0.conv1.1.weight" in state  # as the released file has it
+    write(tmp_path / "crw.pth", state, "model", args=argparse.Namespace(lr=1e-4), epoch=3)
+    report = convert(tmp_path / "crw.pth", tmp_path / "ours.ckpt")
+    assert report["family"] == "crw"
+    extractor = build_feature_extractor(tmp_path / "ours.ckpt").double()
+    with torch.inference_mode():
+        expected = features(network.double(), images.double(), 3)
+        torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
+    with pytest.raises(ValueError, match=r"this ResNet has res2\.b1"):
+        build_feature_extractor(tmp_path / "ours.ckpt", "res5")
+
+
+def test_mast_gives_the_features_of_its_network(tmp_path):
+    network, images = Mast().eval(), torch.rand(1, 3, 32, 48)
+    enliven(network)
+    torch.save({"state_dict": network.state_dict(), "epoch": 1}, tmp_path / "mast.pt")
+    convert(tmp_path / "mast.pt", tmp_path / "ours.ckpt")
+    with torch.inference_mode():
+        found = build_feature_extractor(tmp_path / "ours.ckpt")(images)
+        torch.testing.assert_close(found, network(normalised_lab(images)), rtol=1e-4, atol=1e-4)
+
+
+def test_moco_takes_the_query_encoder_of_a_whole_checkpoint():
+    state = lively_resnet18().state_dict()
+    whole = {f"encoder_q.{name}": value for name, value in state.items()}
+    whole |= {f"encoder_k.{name}": -value for name, value in state.items()}
+    whole |= {"queue": torch.rand(128, 64), "queue_ptr": torch.zeros(1)}
+    converted = FAMILIES["moco"].convert(whole, None)
+    assert converted.init_args == {"spec": "torchvision:resnet18"}
+    assert all(converted.state[f"encoder.network.{name}"] is whole[f"encoder_q.{name}"] for name in state)
+    assert converted.unused["queue_ptr"] == "negatives"
+    assert converted.unused["encoder_k.conv1.weight"] == "moving average"
+
+
+def test_dino_is_the_teacher_with_its_own_normalisation(tmp_path):
+    network = build_network("timm:vit_tiny_patch16_224")
+    teacher = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    teacher |= {"head.mlp.0.weight": torch.rand(2, 192), "head.last_layer.weight_g": torch.rand(2, 1)}
+    student = {f"module.{name}": -value for name, value in teacher.items()}
+    torch.save({"student": student, "teacher": teacher, "args": argparse.Namespace()}, tmp_path / "dino.pth")
+    with pytest.raises(ValueError, match="no transformer of DINO has width 192"):
+        convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt")
+    report = convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt", architecture="timm:vit_tiny_patch16_224")
+    assert report["family"] == "dino"
+    assert report["beside"] == ("student", "args")
+    assert set(report["unused"]) == {"head.mlp.0.weight", "head.last_layer.weight_g"}
+    own = module_from_checkpoint(tmp_path / "ours.ckpt").encoder.network.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8)])
+def test_dinos_transformers_have_names_with_imagenets_normalisation(width, size, patch):
+    state = {"patch_embed.proj.weight": torch.empty(width, 3, patch, patch), "cls_token": torch.empty(1, 1, width)}
+    spec = FAMILIES["dino"].convert(state, None).init_args["spec"]
+    assert spec == f"timm:vit_{size}_patch{patch}_224.dino"
+    assert timm.get_pretrained_cfg(spec.removeprefix("timm:")).mean == (0.485, 0.456, 0.406)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vit_small_patch14_reg4_dinov2",
+        pytest.param("vit_small_patch14_dinov2", marks=pytest.mark.slow),
+        pytest.param("vit_small_patch16_dinov3", marks=pytest.mark.slow),
+        "vit_small_patch16_dinov3_qkvb",
+    ],
+)
+def test_dinov2_and_dinov3_convert_with_registers_and_layer_scale(name, tmp_path):
+    network = build_network(f"timm:{name}")
+    with torch.no_grad():
+        for parameter_name, parameter in network.named_parameters():
+            if parameter_name.endswith(("q_bias", "v_bias", "gamma_1", "gamma")):
+                parameter.uniform_(0.5, 1.5)
+    torch.save(of_dinov2(network, "dinov3" in name), tmp_path / "dino.pth")
+    report = convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt")
+    assert report["family"] == "dinov2"
+    assert report["init_args"]["spec"] == f"timm:{name}"
+    assert report["unused"]["mask_token"] == "stands for masked patches in training"
+    own = module_from_checkpoint(tmp_path / "ours.ckpt").encoder.network.state_dict()
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(own[key], value)
+
+
+def of_dinov2(network, third=False):
+    """A network of timm under the names of DINOv2's or DINOv3's own code."""
+    state = dict(network.state_dict())
+    registers = state.pop("reg_token", None)
+    if registers is not None:
+        state["storage_tokens" if third else "register_tokens"] = registers
+    if registers is not None and not third:
+        own = torch.rand(1, 1, state["cls_token"].shape[2])
+        state["pos_embed"] = torch.cat([own, state["pos_embed"]], dim=1)
+        state["cls_token"] = state["cls_token"] - own
+    for name in list(state):
+        if ".gamma_" in name:
+            state[name.replace("gamma_", "ls") + ".gamma"] = state.pop(name)
+        elif name.endswith("attn.q_bias"):
+            query, value = state.pop(name), state.pop(name.replace("q_bias", "v_bias"))
+            state[name.replace("q_bias", "qkv.bias")] = torch.cat([query, torch.full_like(query, 3.0), value])
+            state[name.replace("q_bias", "qkv.bias_mask")] = torch.zeros(3 * len(query))
+    return state | {"mask_token": torch.rand(1, state["cls_token"].shape[2])}
+
+
+def test_a_bare_transformer_needs_its_name(tmp_path):
+    network = build_network("timm:vit_tiny_patch16_224")
+    torch.save(network.state_dict() | {"head.weight": torch.rand(10, 192)}, tmp_path / "vit.pth")
+    with pytest.raises(ValueError, match=r"--kind dino, or --kind timm --architecture"):
+        convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt")
+    with pytest.raises(ValueError, match="--architecture"):
+        convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt", "timm")
+    report = convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt", "timm", "timm:vit_tiny_patch16_224")
+    assert report["unused"] == {"head.weight": "classifier"}
+    encoder = module_from_checkpoint(tmp_path / "ours.ckpt").encoder
+    assert tuple(encoder.mean) == (0.5, 0.5, 0.5)  # these weights of timm's, not ImageNet's custom

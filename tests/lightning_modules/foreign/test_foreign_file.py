@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lightning_modules.foreign import read_foreign
 from lightning_modules.foreign.conversion import convert
+from lightning_modules.foreign.foreign_file import read_foreign
 from tests.helpers.foreign import (
     lively_resnet18,
     write,
@@ -49,7 +49,7 @@ def test_damaged_missing_and_misnamed_files(tmp_path):
         (tmp_path / f"{whole}_cut.pth").write_bytes(content[: 20 if whole == "old" else len(content) // 2])
     for foreign, output, message in [
         ("half.pth", "ours.ckpt", "cannot be read"),
-        ("page.pth", "ours.ckpt", r"not a checkpoint, .* it begins b'<!DOCTYPE"),
+        ("page.pth", "ours.ckpt", r"is no checkpoint, .* it begins b'<!DOCTYPE"),
         ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read; is it complete"),
         ("old_cut.pth", "ours.ckpt", r"old_cut\.pth: cannot be read; is it complete"),
         ("whole.pth", "whole.pth", "would replace the foreign checkpoint"),
@@ -80,5 +80,5 @@ def test_trust_reads_anything(tmp_path):
 
 def test_safetensors_are_read(tmp_path):
     save_file(dict(lively_resnet18().state_dict()), tmp_path / "plain.safetensors")
-    report = convert(tmp_path / "plain.safetensors", tmp_path / "ours.ckpt", "timm")
-    assert report["init_args"] == {"spec": "timm:resnet18"}
+    report = convert(tmp_path / "plain.safetensors", tmp_path / "ours.ckpt")
+    assert report["init_args"] == {"spec": "torchvision:resnet18"}
