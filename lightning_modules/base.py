@@ -14,7 +14,7 @@ from .backbones import Normalise, extractor_of, trainable_network
 from .backbones.build import Stage
 from .checkpoints import SavedModule
 from .distributed import world_size_and_rank
-from .freed_memory import hand_back_freed_memory, keep_freed_memory
+from .freed_memory import keep_freed_memory
 from .schedules import SampleLR, scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]
@@ -266,11 +266,6 @@ class CorrespondenceModule(ExtractorModule):
                 network.compile(**self.compile_options)
         if self.device.type == "cpu":
             keep_freed_memory()
-
-    def on_fit_end(self) -> None:
-        """Hand back the memory that was kept."""
-        if self.device.type == "cpu":
-            hand_back_freed_memory()
 
     def on_train_start(self) -> None:
         """Print the plan."""

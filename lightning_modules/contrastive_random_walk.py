@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -84,19 +83,8 @@ class ContrastiveRandomWalk(CorrespondenceModule):
             raise ValueError(
                 f"backbone {name}: ContrastiveRandomWalk trains a ResNet, this is a {type(self.backbone).__name__}"
             )
-        if nodes == "patches":
-            self._require_maps_of(patch_size)
         self.normalise = Normalise(MEAN, STD)
         self.head = nn.Linear(pooled_width(self.backbone), embedding_dim)
-
-    @torch.no_grad()
-    def _require_maps_of(self, patch_size: int) -> None:
-        self.backbone.eval()  # keep BatchNorm's statistics
-        try:
-            resnet_maps(self.backbone, next(self.backbone.parameters()).new_zeros(1, 3, patch_size, patch_size))
-        except RuntimeError as error:
-            raise ValueError(f"patch_size {patch_size} is too small for this backbone: {error}") from error
-        self.backbone.train()
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return nodes of unit length: `(B, T, 3, H, W)` in [0, 1] → `(B, D, T, N)`."""

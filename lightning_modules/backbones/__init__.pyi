@@ -31,6 +31,7 @@ from .resnet import (
     crw_training_resnet18 as crw_training_resnet18,
 )
 from .video import (
+    CLIP_FAMILIES as CLIP_FAMILIES,
     Clips as Clips,
     Recurrent as Recurrent,
     VideoEncoder as VideoEncoder,

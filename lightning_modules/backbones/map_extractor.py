@@ -91,7 +91,11 @@ class MapExtractor(FeatureExtractor):
                 images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
             )
             found = {f"stage{number + 1}": one for number, one in zip(wanted, maps, strict=True)}
-        if OUTPUT in self.stages:
+        if OUTPUT in self.stages and hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT, whose output are tokens
+            found[OUTPUT] = self.network.forward_intermediates(
+                images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
+            )[0]
+        elif OUTPUT in self.stages:
             last = self.network.forward_features(images)
             channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC")
             found[OUTPUT] = last.permute(0, 3, 1, 2) if channels_last and last.ndim == 4 else last
@@ -108,7 +112,7 @@ class MapExtractor(FeatureExtractor):
         try:
             with torch.inference_mode():
                 return self.maps(torch.zeros(1, 3, *PROBE, device=device))
-        except (AssertionError, RuntimeError) as error:
+        except (AssertionError, IndexError, RuntimeError) as error:
             if self.normalise is None:
                 raise
             raise ValueError(

@@ -44,15 +44,9 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     library, separator, name = spec.partition(":")
     seed = torch.initial_seed()
     if not separator:
-        import torchvision
-
-        library_names = {name: f"torchvision:{name}" for name in torchvision.models.list_models()}
-        known = (
-            library_names
-            | {"raw_colour": "raw_colour"}
-            | {short: network.spec for short, network in SHORT_NAMES.items()}
-        )
-        meant = "".join(f"did you mean {known[near]}? " for near in get_close_matches(spec, known, 1))
+        known = {name: network.spec for name, network in SHORT_NAMES.items()} | {"raw_colour": "raw_colour"}
+        near = get_close_matches(spec, known, 1)
+        meant = f"did you mean {known[near[0]]}? " if near else ""
         raise ValueError(
             f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable (a library's "
             "prefix is missing)"

@@ -105,15 +105,6 @@ class ResNetExtractor(FeatureExtractor):
                 found[key] = x
         return [found[self._record_as[name]] for name in self.stages]
 
-    def network_state(self) -> dict[str, Tensor]:
-        """Return the state dict under the network's own names, without the blocks that this view leaves out."""
-        names = {"stem.0": "conv1", "stem.1": "bn1"}
-        for key in self.blocks:
-            stage, _, number = key.partition("_b")
-            names[f"blocks.{key}"] = f"{LAYER_OF_STAGE[stage]}.{int(number) - 1}"
-        parts = ((name.split(".", 2), tensor) for name, tensor in self.state_dict().items())
-        return {f"{names[f'{group}.{key}']}.{rest}": tensor for (group, key, rest), tensor in parts}
-
     def folded(self) -> "ResNetExtractor":
         """Return a copy with each BatchNorm folded into the convolution before it: the same maps to rounding, faster.
 
@@ -156,7 +147,7 @@ def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
 def folded_copy(network: M) -> M:
     """Return a copy in eval mode's arithmetic, each BatchNorm folded into the convolution before it, channels last.
 
-    In the blocks of torchvision, timm and ours, a BatchNorm follows a convolution where it is registered right after it.
+    In the blocks of torchvision, timm and ours, the BatchNorm after a convolution is registered right after it.
     """
     fast = copy.deepcopy(network)
     for module in list(fast.modules()):

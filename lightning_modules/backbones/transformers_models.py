@@ -11,10 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, Normalise
-from .video import Clips
-
-WINDOW = 16
-"""Frames of a clip, also for V-JEPA 2, which was trained on 64: as google-deepmind/representations4d evaluates it."""
+from .video import CLIP_FAMILIES, Clips
 
 
 def from_transformers(name: str) -> Clips | nn.Module:
@@ -40,9 +37,10 @@ def from_transformers(name: str) -> Clips | nn.Module:
         raise ValueError(f"backbone transformers:{name}: cannot be loaded: {reason}") from error
     model = getattr(model, "vision_model", model).eval()  # SigLIP's and CLIP's image part
     if kind == "vjepa2":
-        return Clips(VJepa2(model), WINDOW, model.config.tubelet_size, layout="TCHW")
+        # windows of 16 frames, though it was trained on 64, as RVM's notebook evaluates it
+        return Clips(VJepa2(model), tubelet=model.config.tubelet_size, **CLIP_FAMILIES["v-jepa-2"])
     if kind == "videomae":
-        return Clips(VideoMae(model), WINDOW, model.config.tubelet_size, layout="TCHW")
+        return Clips(VideoMae(model), tubelet=model.config.tubelet_size, layout="TCHW", **CLIP_FAMILIES["videomae"])
     return TokenGrid(model, name)
 
 

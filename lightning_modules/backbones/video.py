@@ -19,6 +19,21 @@ Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
 
 
+CLIP_FAMILIES: dict[str, dict[str, Any]] = {
+    "videomae": {},
+    "videomae-v2": {},
+    "v-jepa": {},
+    "v-jepa-2": {"layout": "TCHW"},
+    "4ds": {"upsampling": "cubic", "mean": None},
+}
+"""Family → arguments of `Clips` where they differ from its defaults, as RVM's notebook evaluates it.
+
+The features are those of the last block after its final norm (VideoMAE v2: `fc_norm` on each token; V-JEPA: the target
+encoder; V-JEPA 2: without the predictor); of 4DS the input of the last block, without a norm.
+Source: google-deepmind/representations4d @ 75aca30, `rvm_evaluation_demo.ipynb`, cells 29-57 and 109-111.
+"""
+
+
 @runtime_checkable
 class VideoEncoder(Protocol):
     """Maps the frames of a video, in order, to one feature map each.

@@ -12,9 +12,9 @@ from .extractor import FeatureExtractor
 
 
 def is_vit(network: nn.Module) -> bool:
-    """Return whether a network is a transformer of timm over one grid of patches."""
+    """Return whether a network is a transformer of timm whose blocks give tokens of one grid of patches."""
     grid = hasattr(getattr(network, "patch_embed", None), "feat_ratio")
-    return grid and hasattr(network, "forward_intermediates") and hasattr(network, "blocks")
+    return grid and all(hasattr(network, part) for part in ("forward_intermediates", "blocks", "num_prefix_tokens"))
 
 
 class ViTExtractor(FeatureExtractor):

@@ -120,9 +120,12 @@ class SavedModule(pl.LightningModule):
 def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
     """Name both networks where a checkpoint is of another one, which says more than a list of weights."""
     for name in NETWORK_ARGUMENTS:
-        ours, theirs = own.get(name), saved.get(name)
-        named = isinstance(ours, str) and isinstance(theirs, str) and ours != theirs
+        ours, theirs = str(own.get(name)), str(saved.get(name))
         # the path of a checkpoint says nothing: the same file may lie elsewhere
-        if named and not ours.endswith(SUFFIXES) and not theirs.endswith(SUFFIXES):
+        if own.get(name) and saved.get(name) and ours != theirs and not _is_path(ours, theirs):
             return f"; it is of {theirs[:80]}, this model of {ours}: say --model.{name} {theirs[:80]}"
     return ""
+
+
+def _is_path(*names: str) -> bool:
+    return any(name.endswith(SUFFIXES) for name in names)

@@ -30,9 +30,9 @@ def convert(
         trust: unpickle whatever the file holds, which may run code.
 
     Returns:
-        `family`; `class_path` and `init_args` of the module; `parts`: part of the module → millions of its numbers;
-        `unused`: foreign key → reason to leave it out; `beside`: what the file held with the weights; `note`; and
-        `measure`, the command that comes closest to the source's own evaluation.
+        `family`; `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `beside`:
+        what the file held with the weights; `note`; and `measure`, the command that comes closest to the source's own
+        evaluation.
 
     Raises:
         ValueError: if the family is not known, a key is not covered, or a weight is missing or of another shape.
@@ -68,14 +68,10 @@ def convert(
     state = {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms} | state
     module: Any = load_into(recipe, state, f"{foreign}, taken for {family} ({spec or converted.init_args})")
     write_checkpoint(module, output)
-    parts: Counter[str] = Counter()
-    for name, tensor in state.items():
-        parts[name.partition(".")[0]] += tensor.numel()
     return {
         "family": family,
         "class_path": converted.class_path,
         "init_args": recipe.arguments,
-        "parts": parts,
         "unused": converted.unused,
         "beside": file.beside,
         "note": FAMILIES[family].note,
@@ -87,7 +83,6 @@ def account(report: Mapping[str, Any]) -> str:
     """Return a result of `convert` as lines for people."""
     arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
     rows = [("family", report["family"]), ("made", f"{report['class_path'].rpartition('.')[2]}({arguments})")]
-    rows += [(part, f"{numbers / 1e6:.2f} M numbers") for part, numbers in report["parts"].items()]
     rows += [("not used", f"{why}: {count} tensors") for why, count in Counter(report["unused"].values()).items()]
     rows.append(("not used", f"stored with the weights: {', '.join(report['beside'])}" if report["beside"] else ""))
     rows += [(name, report[name]) for name in ("note", "measure")]

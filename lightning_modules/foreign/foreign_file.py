@@ -18,7 +18,7 @@ ENTRIES = ("state_dict", "teacher", "model")
 """Entries that hold the weights in official files: mm-style, MoCo and MAST; DINO (the network it evaluates); CRW."""
 SCALAR = np.float64(0).__reduce__()[0]
 """What a pickle calls to make a scalar of numpy."""
-HARMLESS = {
+HARMLESS: dict[str, Any] = {
     "argparse.Namespace": argparse.Namespace,
     "numpy.core.multiarray.scalar": SCALAR,
     "numpy._core.multiarray.scalar": SCALAR,  # its home since numpy 2
@@ -72,9 +72,9 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
         raise
     except Exception as error:  # torch raises whatever its reader meets in a pickle that makes no sense
         raise ValueError(f"{path}: cannot be read; is it complete? ({reason(error)})") from error
-    entries = content if isinstance(content, Mapping) else {}
+    entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
     place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
-    state = entries[place] if place else entries
+    state: Mapping[str, Any] = entries[place] if place else entries
     if not state or not is_state(state):
         held = ", ".join(map(str, entries)) or type(content).__name__
         raise ValueError(f"{path}: no weights under {', '.join(ENTRIES)} or at the top; it holds {held}")
@@ -90,7 +90,8 @@ def _read_pickle(path: Path, trust: bool) -> Any:
         raise ValueError(f"it is no checkpoint, perhaps a web page or a pointer of Git LFS; it begins {start!r}")
     if trust:
         return torch.load(path, map_location="cpu", weights_only=False)
-    with torch.serialization.safe_globals([(kind, name) for name, kind in HARMLESS.items()]):
+    pairs: list[Any] = [(kind, name) for name, kind in HARMLESS.items()]
+    with torch.serialization.safe_globals(pairs):
         return load_plain(path, HARMLESS)
 
 

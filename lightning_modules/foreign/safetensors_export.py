@@ -8,9 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..backbones import LiirEncoder, build_network, module_from_checkpoint
+from ..backbones import FeatureExtractor, LiirEncoder, build_network, module_from_checkpoint
 from ..backbones.build import path_to_network
-from ..backbones.resnet import ResNetExtractor
 from ..checkpoints import written_completely
 from ..checkpoints.weights import check_fit
 
@@ -33,7 +32,8 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
         The Python that loads the file.
 
     Raises:
-        ValueError: if the module has no such backbone, or the library has no network of these weights.
+        ValueError: if the module has no such backbone (a probe or SiamFC holds a view of one), or the library has no
+            network of these weights.
     """
     output = Path(output)
     if output.suffix != ".safetensors":
@@ -42,15 +42,18 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
     try:
         path = path_to_network(module)
         network: Any = path[-1]
-        state = network.network_state() if isinstance(network, ResNetExtractor) else network.state_dict()
-        architecture, load = _target(network, state, format, output)
+        if isinstance(network, FeatureExtractor):
+            raise ValueError(
+                f"{type(module).__name__} holds a view of its encoder; export the encoder's own checkpoint"
+            )
+        architecture, load = _target(network, format, output)
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error
     header = {"method": type(module).__name__, "vidcorr": version("vidcorr"), "architecture": architecture}
     if not isinstance(network, LiirEncoder):  # which takes Lab
         header |= next(filter(None, map(_normalisation, reversed(path))), {})
     with written_completely(output) as unfinished:
-        tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
+        tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
         save_file(tensors, unfinished, {"format": "pt", **header, "load": load})
     return load
 
@@ -66,37 +69,27 @@ def _normalisation(module: Any) -> dict[str, str]:
     }
 
 
-def _target(network: Any, state: dict[str, Tensor], format: ExportFormat | None, output: Path) -> tuple[str, str]:
-    """Return the architecture that the file is for and the Python that loads it; refuse weights that would not fit."""
+def _target(network: Any, format: ExportFormat | None, output: Path) -> tuple[str, str]:
+    """Return the architecture that the file is for and the Python that loads it; refuse a library that lacks it."""
     library, _, name = network.architecture.partition(":")
     known = library in ("torchvision", "timm")
     format = format or (library if known else "own")
     file = f"safetensors.torch.load_file({str(output)!r})"
     if format == "own":
-        if isinstance(network, LiirEncoder):
-            made = f"LiirEncoder({', '.join(f'{key}={value!r}' for key, value in network.arguments.items())})"
-        else:
-            made = f"build_network({network.architecture!r})"
-            _require_full(network.architecture, state)
+        arguments = ", ".join(f"{key}={value!r}" for key, value in getattr(network, "arguments", {}).items())
+        made = f"LiirEncoder({arguments})" if arguments else f"build_network({network.architecture!r})"
         imports = f"import safetensors.torch\nfrom lightning_modules.backbones import {made.partition('(')[0]}"
         return network.architecture, f"{imports}\nnetwork = {made}\nnetwork.load_state_dict({file})"
     if not known:
         raise ValueError(f"{network.architecture} is not a network of {format}; its format is own")
     name = name if format == library else name.partition(".")[0]
-    full = _require_full(f"{format}:{name}", state)
+    with torch.device("meta"):
+        same = build_network(f"{format}:{name}")
+    check_fit(same, network.state_dict(), f"{format}:{name}")
     if format == "timm":
         load = f"import timm\nnetwork = timm.create_model({name!r}, num_classes=0, checkpoint_path={str(output)!r})"
     else:
-        classifier = next(part for part, child in full.named_children() if isinstance(child, nn.Identity))
+        classifier = next(part for part, child in same.named_children() if isinstance(child, nn.Identity))
         made = f"network = torchvision.models.{name}()\nnetwork.{classifier} = torch.nn.Identity()"
         load = f"import safetensors.torch, torch, torchvision\n{made}\nnetwork.load_state_dict({file})"
     return f"{format}:{name}", load
-
-
-def _require_full(spec: str, state: dict[str, Tensor]) -> nn.Module:
-    """Return a network by name, without memory, after a check that it takes the weights."""
-    with torch.device("meta"):
-        network = build_network(spec)
-    advice = "of a probe over an earlier stage export the encoder's own checkpoint"
-    check_fit(network, state, f"these are not the weights of the full network; {advice}")
-    return network

@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
+from lightning_modules.base import SampleMean, keyed_generator
 from tests.helpers.tiny import TINY, loader
 
 
@@ -28,3 +29,24 @@ def test_bytes_of_a_loader_of_ones_own_are_refused(kind, tmp_path):
     trainer = pl.Trainer(default_root_dir=tmp_path, max_steps=1, accelerator="cpu", logger=False)
     with pytest.raises(ValueError, match=r"clip is uint8: give float RGB in \[0, 1\]"):
         trainer.fit(kind(), DataLoader(clips, batch_size=4))
+
+
+def test_batches_count_by_their_samples_whatever_the_mode() -> None:
+    mean = SampleMean()
+    with torch.inference_mode():
+        mean.update(torch.tensor(1.0), 4)
+        mean.update(torch.tensor(4.0), 2)
+        assert mean.compute() == 2
+        mean.reset()
+    mean.update(torch.tensor(3.0), 1)
+    mean.update(torch.tensor(5.0), 3)
+    assert mean.compute() == 4.5
+    assert not mean.state_dict()
+
+
+def test_a_key_has_one_stream_of_its_own() -> None:
+    keys = [(0,), (1,), (0, 0, 3), (0, 0, 4), (0, 3, 0)]
+    first, again = ([torch.rand(4, generator=keyed_generator(*key)) for key in keys] for _ in range(2))
+    assert all(map(torch.equal, first, again))
+    assert len({tuple(draws.tolist()) for draws in first}) == len(keys)
+    assert keyed_generator(0, 1, 2).initial_seed() == 2187946392326065592  # published runs drew by these

@@ -9,11 +9,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import OtbBenchmark
 from cli import main
 from datamodules.synthetic import write_got10k, write_otb
-from lightning_modules import Liir, SiamFC, VFSSimSiam
-from lightning_modules.backbones import module_from_checkpoint
+from lightning_modules import SiamFC, VFSSimSiam
 from lightning_modules.functional import siamese_correlation
 from lightning_modules.functional.siamese import focal_loss, response_labels
 from tests.helpers.contrast import quiet_trainer
@@ -111,22 +109,6 @@ def test_its_extractor_shares_the_weights_and_has_exemplar() -> None:
     assert not extractor.training
     with pytest.raises(ValueError, match=r"made for res5 at stride 8, res4 at 8 was asked for; .* dilated to false"):
         module.feature_extractor("res4")
-
-
-@pytest.mark.slow
-def test_on_liir_which_has_no_dilations(tmp_path: Path) -> None:
-    path = saved(Liir(position_size=8, bank_frames=0), tmp_path / "liir.ckpt")
-    with pytest.raises(ValueError, match="set dilated to false and stage to null"):
-        SiamFC(path)
-    module: Any = SiamFC(path, stage=None, dilated=False)
-    assert (module.backbone.stage, module.stride) == ("affinity", 4)
-    loaded: Any = module_from_checkpoint(saved(module, tmp_path / "tuned.ckpt"))
-    benchmark = OtbBenchmark(write_otb(tmp_path / "otb", 1, frames=2, size=(96, 96)), None, stage=None, dilated=False)
-    extractors = [benchmark.extractor(each) for each in (module, loaded)]
-    images = torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        assert torch.equal(*(each.exemplar(images) for each in extractors))
-    assert benchmark.evaluate(extractors[1])["success"] >= 0.5  # the first of two frames is given
 
 
 @pytest.mark.slow

@@ -77,13 +77,6 @@ def test_training_moves_the_average_and_the_queue_once_per_optimiser_step() -> N
     torch.testing.assert_close(module.target_encoder.average[0].conv.weight, expected)
 
 
-def test_validation_leaves_the_queue_alone() -> None:
-    module = tiny()
-    before = module.queue.keys.clone()
-    quiet_trainer().validate(module, loader(videos=3, batch_size=1), verbose=False)
-    assert torch.equal(module.queue.keys, before)
-
-
 @pytest.mark.parametrize(("accumulated", "step"), [(1, 4), (2, 5)])
 def test_a_run_killed_within_an_epoch_resumes_the_same_to_the_bit(tmp_path: Path, accumulated: int, step: int) -> None:
     def train(seed: int, callbacks: list[pl.Callback], resume: Path | None = None) -> VFSMoCo:

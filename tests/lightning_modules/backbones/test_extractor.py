@@ -1,6 +1,5 @@
 """The interface of extractors: stages from one pass, raw colour, and what is refused."""
 
-import pytest
 import torch
 
 from lightning_modules.backbones import (
@@ -31,8 +30,3 @@ def test_raw_colour_is_the_mean_of_each_cell():
     expected = extractor.normalise(images)[..., 8:16, 16:20].mean((-2, -1))
     assert cells.shape == (1, 3, 2, 3)
     assert torch.allclose(cells[..., 1, 2], expected, atol=1e-6)
-
-
-def test_images_must_be_float_rgb():
-    with pytest.raises(ValueError, match="float RGB"):
-        build_feature_extractor("raw_colour")(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))

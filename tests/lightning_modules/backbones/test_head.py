@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from torch import nn
 
 from lightning_modules import FrozenEncoder
-from lightning_modules.backbones import HeadExtractor, build_feature_extractor, build_head, module_from_checkpoint
+from lightning_modules.backbones import build_head, module_from_checkpoint
 from lightning_modules.checkpoints import write_checkpoint
 
 DOUBLING = "tests.helpers.encoders:Doubling"
@@ -25,22 +24,6 @@ def test_a_users_upsampler_works_over_any_encoder(tmp_path):
     assert module_from_checkpoint(tmp_path / "a.ckpt").head.scale == 2
     with torch.inference_mode():
         assert torch.equal(module.feature_extractor("block3")(images)[:, :192, ::2, ::2], 2 * plain)
-
-
-class Pooling(nn.Module):
-    def forward(self, features, images):
-        return features.mean(dim=(2, 3), keepdim=True)
-
-
-class Flat(nn.Module):
-    def forward(self, features, images):
-        return features.flatten(2)
-
-
-@pytest.mark.parametrize(("head", "message"), [(Pooling(), "has 1 x 1 cells"), (Flat(), "expected a feature map")])
-def test_heads_that_give_no_map_are_refused(head, message):
-    with pytest.raises(ValueError, match=message):
-        HeadExtractor(build_feature_extractor("raw_colour"), head)
 
 
 @pytest.mark.parametrize("spec", ["Doubling", "nowhere:head", "os:getcwd"])

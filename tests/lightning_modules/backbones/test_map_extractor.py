@@ -26,3 +26,21 @@ def test_staged_networks_offer_their_stages(spec, widths, strides):
     assert [tuple(one.shape) for one in maps] == expected
     torch.testing.assert_close(alone, maps[1])
     assert last.shape[2:] == (5, 6)  # before the pooling
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("naflexvit_base_patch16_radio_v3", 768), ("vit_base_patch16_radio_v3", 768), ("samvit_base_patch16", 256)],
+)
+def test_transformers_of_other_forms_give_a_map(name, channels):
+    extractor = build_encoder(f"timm:{name}").feature_extractor()
+    with torch.inference_mode():
+        assert extractor(torch.rand(1, 3, 96, 128)).shape == (1, channels, 6, 8)
+
+
+@pytest.mark.parametrize("name", ["mvitv2_tiny", "twins_pcpvt_small"])
+def test_a_transformer_that_gives_no_map_is_refused_in_one_line(name):
+    with pytest.raises(ValueError, match=r"takes images of one size only|expected a feature map") as caught:
+        build_encoder(f"timm:{name}").feature_extractor()
+    assert "\n" not in str(caught.value)

@@ -7,9 +7,7 @@ from lightning_modules.backbones import (
     build_feature_extractor,
     build_network,
     extractor_of,
-    pooled_width,
 )
-from tests.helpers.encoders import Blocky
 
 
 def test_a_view_shares_the_tensors_and_changes_nothing():
@@ -27,13 +25,6 @@ def test_a_view_shares_the_tensors_and_changes_nothing():
     with torch.no_grad():
         network.conv1.weight.zero_()
     assert extractor.stem[0].weight.abs().sum() == 0
-
-
-def test_pooled_width():
-    assert pooled_width(build_network("torchvision:resnet18")) == 512
-    assert pooled_width(build_network("timm:resnet26d")) == 2048
-    with pytest.raises(ValueError, match="expected pooled features"):
-        pooled_width(Blocky())
 
 
 @pytest.mark.parametrize(

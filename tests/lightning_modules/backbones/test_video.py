@@ -6,8 +6,8 @@ import torch
 from torch.nn.functional import conv3d
 
 from lightning_modules import FrozenEncoder
-from lightning_modules.backbones import Clips, Recurrent, build_feature_extractor
-from lightning_modules.backbones.video import upsampling_weights
+from lightning_modules.backbones import CLIP_FAMILIES, Clips, Recurrent, build_feature_extractor
+from tests.helpers.rvm import rvm_step
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,7 @@ def toy(numbers, mixed):
 @pytest.mark.parametrize("encoder", ["conv", "mix"])
 @pytest.mark.parametrize("rule", ["trilinear", "cubic"])
 def test_clips_equal_the_notebook(encoder, rule, frames, clips):
-    changes = {"upsampling": "cubic", "mean": None} if rule == "cubic" else {}
-    made = Clips(toy(clips, encoder == "mix"), **changes)
+    made = Clips(toy(clips, encoder == "mix"), **CLIP_FAMILIES["4ds" if rule == "cubic" else "videomae"])
     for length in clips["lengths"].tolist():
         expected = clips[f"{encoder}_{rule}_T{length}"]
         found = torch.stack(list(made.encode(iter(frames[:length])))).permute(0, 2, 3, 1)
@@ -66,11 +65,6 @@ def test_a_window_is_held_and_no_more(clips):
     assert seen == [16] * 16 + [32] * 16 + [40] * 8
 
 
-@pytest.mark.parametrize("rule", ["trilinear", "cubic"])
-def test_weights_in_time_equal_the_notebook(rule, clips):
-    torch.testing.assert_close(upsampling_weights(8, 16, rule), clips[f"matrix_{rule}"].float(), rtol=0, atol=1e-6)
-
-
 def toy_step(numbers):
     """The recurrent network of the golden file's README, section 5."""
     w = {name: torch.from_numpy(value) for name, value in numbers.items()}
@@ -97,6 +91,13 @@ def test_a_state_is_carried_and_begins_anew(golden):
         found = torch.stack(list(made.encode(iter(given)))).permute(0, 2, 3, 1)
         torch.testing.assert_close(found, torch.from_numpy(numbers[name]), rtol=0, atol=1e-5)
     assert made.stride == 8
+
+
+def test_rvms_own_network_equals_the_notebook(frames, golden):
+    numbers = golden("video_encoders/rvm_tiny")
+    made = Recurrent(rvm_step({name: array for name, array in numbers.items() if name != "features"}, grid=4))
+    found = torch.stack(list(made.encode(iter(frames[:6])))).permute(0, 2, 3, 1)
+    torch.testing.assert_close(found, torch.from_numpy(numbers["features"]), rtol=0, atol=1e-5)
 
 
 def recurrent():

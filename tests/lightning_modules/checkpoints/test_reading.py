@@ -6,8 +6,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
-from lightning_modules.backbones import build_feature_extractor, build_network, module_from_checkpoint
-from lightning_modules.checkpoints import allow, write_checkpoint
+from lightning_modules.backbones import build_feature_extractor, module_from_checkpoint
+from lightning_modules.checkpoints import write_checkpoint
 from lightning_modules.checkpoints.reading import FORMAT
 
 TINY = "tests.helpers.encoders:TinyResNet"
@@ -128,15 +128,3 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         ValueError, match=r"missing: predictor\.0\.bias; unknown: extra\.weight; .*\(3,\) instead of \(8,\)"
     ):
         module_from_checkpoint(path)
-
-
-def test_a_module_without_arguments_needs_no_hyper_parameters(tmp_path):
-    write_checkpoint(METHODS["VFSSimSiam"](), tmp_path / "a.ckpt")
-    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
-    content["vidcorr"]["class_path"] = "tests.helpers.encoders.TinyResNet"
-    content["state_dict"] = build_network(TINY).state_dict()
-    del content["hyper_parameters"]  # as Lightning writes it
-    del content["vidcorr"]["digest"]  # the weights are others now
-    allow("tests.helpers.encoders.TinyResNet")
-    torch.save(content, tmp_path / "a.ckpt")
-    assert type(module_from_checkpoint(tmp_path / "a.ckpt")).__name__ == "TinyResNet"

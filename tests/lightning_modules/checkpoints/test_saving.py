@@ -1,7 +1,5 @@
 """The content of a checkpoint of a module, its atomic writing, and the checks when a module takes it back."""
 
-import warnings
-
 import pytest
 import torch
 from torch import nn
@@ -33,15 +31,6 @@ def test_weights_of_a_network_with_other_strides_fit_with_a_warning():
     message = r"strides or padding may be others; it is of .*:crw_training_resnet18, this model of torchvision:resnet18"
     with pytest.warns(UserWarning, match=message):
         VFSSimSiam(projector_dim=8, predictor_dim=4).on_load_checkpoint(checkpoint)
-
-
-def test_a_path_of_a_checkpoint_is_no_name_of_a_network(tmp_path):
-    module = VFSSimSiam(projector_dim=8, predictor_dim=4)
-    checkpoint = saved(module)
-    checkpoint["hyper_parameters"]["backbone"] = str(tmp_path / "moved.ckpt")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        module.on_load_checkpoint(checkpoint)
 
 
 def test_a_digest_sees_every_number_name_shape_and_type():
