@@ -28,7 +28,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
     Paper: CRW (Jabri et al., NeurIPS 2020); defaults are those of the released command. Its frames are cropped by
     `VideoDataModule` (area 0.8 to 0.95, no flip, 256 px, each frame separately); there the aspect ratio is 0.7 to 1.3,
-    here 3/4 to 4/3. The released code also passes one black picture through the network before training, which moves
+    here 3/4 to 4/3. The released code also passes one black image through the network before training, which moves
     its BatchNorm statistics by one step.
 
     Args:

@@ -23,7 +23,7 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def own_rows(gathered: Tensor, rows: int) -> Tensor:
-    """Return this rank's rows of a tensor that holds as many for each rank, as `gather` returns it.
+    """Return the rows of this rank, from a tensor in which each rank has equally many, such as the result of `gather`.
 
     Args:
         gathered: `(ranks · rows, …)`; or `(rows, …)`, which is returned as it is.

@@ -48,7 +48,7 @@ class VJepa2(nn.Module):
     """V-JEPA 2's encoder, without its predictor, at any size: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
 
     The library counts positions as if each tubelet had the trained grid, so at another size rows, columns and time run
-    into each other, without an error. Here rows and columns of the map are spread over the trained grid.
+    into each other, without an error. Here rows and columns of the map cover the trained grid evenly.
     Source: google-deepmind/representations4d, `rvm_evaluation_demo.ipynb`, cells 56 and 57.
 
     Args:
@@ -73,7 +73,7 @@ class VJepa2(nn.Module):
         """Return time, row and column of each token, in the place of the library's method."""
         height, width = self.map_size
         tubelets = tokens.shape[1] // (height * width)
-        rows, columns = (_spread(attention.grid_size, cells, tokens.device) for cells in (height, width))
+        rows, columns = (_places_on_grid(attention.grid_size, cells, tokens.device) for cells in (height, width))
         time = torch.arange(tubelets, device=tokens.device, dtype=rows.dtype)
         return (
             time.repeat_interleave(height * width),
@@ -148,7 +148,7 @@ class TokenGrid(nn.Module):
         return tokens[:, -rows * columns :].unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
 
 
-def _spread(grid: int, cells: int, device: torch.device) -> Tensor:
+def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
     """Return the positions of cells on a trained grid: 0 … grid − 1, resized bilinearly."""
     places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
     return places.clamp(0, grid - 1)

@@ -78,7 +78,7 @@ def allow_named(args: Sequence[str]) -> list[str]:
     """Allow files to name the code that a command line names.
 
     Counted as named is every name in an argument (`--model my_methods.Mine`, `--model.backbone=my_networks:small`, also
-    within JSON), in a YAML or JSON file that an argument gives, and after `--allow`.
+    within JSON), in a file given by `--config` or `-c`, and after `--allow`.
 
     Args:
         args: arguments of the command line.
@@ -89,11 +89,12 @@ def allow_named(args: Sequence[str]) -> list[str]:
     Raises:
         ValueError: if `--allow` has no name.
     """
-    for arg in args:
-        texts, path = [arg], Path(arg.rpartition("=")[2])
-        if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
-            texts.append(path.read_text(errors="replace"))
-        trust.allow(*(name for text in texts for name in re.findall(r"[\w.]+(?::[\w.]+)?", text)))
+    for before, arg in zip(["", *args], args, strict=False):
+        flag, _, value = arg.partition("=")
+        path = Path(value if flag == "--config" else arg)
+        is_config = (flag == "--config" or before in ("--config", "-c")) and path.suffix in (".yaml", ".yml", ".json")
+        content = path.read_text(errors="replace") if is_config and path.is_file() else ""
+        trust.allow(*re.findall(r"[\w.]+(?::[\w.]+)?", f"{arg} {content}"))
     joined: list[str] = []
     for arg in args:
         if joined and joined[-1] == "--allow":

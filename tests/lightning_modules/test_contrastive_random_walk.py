@@ -119,10 +119,10 @@ class Moving(torch.utils.data.Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(self.numbers[index])
         texture = torch.rand(1, 3, 12, 12, generator=generator)
-        picture = nn.functional.interpolate(texture, size=48, mode="bicubic").clamp(0, 1)[0]
+        texture_image = nn.functional.interpolate(texture, size=48, mode="bicubic").clamp(0, 1)[0]
         dy, dx = torch.randint(-2, 3, (2,), generator=generator).tolist()
         light = 0.6 + 0.4 * torch.rand(4, 3, 1, 1, generator=generator)
-        frames = torch.stack([picture.roll((t * dy, t * dx), (1, 2))[:, 8:40, 8:40] for t in range(4)])
+        frames = torch.stack([texture_image.roll((t * dy, t * dx), (1, 2))[:, 8:40, 8:40] for t in range(4)])
         return {"clip": frames * light, "video_index": self.numbers[index]}
 
 

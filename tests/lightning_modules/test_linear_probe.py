@@ -14,7 +14,7 @@ from lightning_modules.linear_probe import _scale_gradient
 from tests.helpers.contrast import quiet_trainer
 
 
-def pictures(count: int, classes: int = 3, batch_size: int = 6) -> DataLoader[Any]:
+def images(count: int, classes: int = 3, batch_size: int = 6) -> DataLoader[Any]:
     """One colour per class, and noise."""
     colours = torch.eye(3)[:classes]
     generator = torch.Generator().manual_seed(0)
@@ -31,7 +31,7 @@ def test_backbone_and_its_statistics_stay_as_they_are() -> None:
     first = probe.classifier.weight.detach().clone()
     probe.train()
     assert not any(module.training for module in probe.backbone.modules())
-    quiet_trainer(max_steps=3).fit(probe, pictures(18))
+    quiet_trainer(max_steps=3).fit(probe, images(18))
     assert any("running_mean" in name for name in before)
     assert all(torch.equal(tensor, before[name]) for name, tensor in probe.backbone.state_dict().items())
     assert all(parameter.grad is None for parameter in probe.backbone.parameters())
@@ -42,8 +42,8 @@ def test_backbone_and_its_statistics_stay_as_they_are() -> None:
 def test_it_learns_to_tell_colours(protocol: Any, base_lr: float, epochs: int) -> None:
     probe = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol, base_lr=base_lr)
     trainer = quiet_trainer(max_epochs=epochs)
-    trainer.fit(probe, pictures(36))
-    (scores,) = trainer.validate(probe, pictures(9), verbose=False)
+    trainer.fit(probe, images(36))
+    (scores,) = trainer.validate(probe, images(9), verbose=False)
     assert scores["val/top1"] == 1
     assert scores["val/top5"] == 1
 
@@ -60,7 +60,7 @@ def test_rates_of_the_protocols() -> None:
     moco, simsiam = Rates(), Rates()
     for rates, protocol in ((moco, "moco"), (simsiam, "simsiam")):
         probe = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol)
-        quiet_trainer(max_epochs=5, callbacks=[rates]).fit(probe, pictures(12))  # 2 steps an epoch
+        quiet_trainer(max_epochs=5, callbacks=[rates]).fit(probe, images(12))  # 2 steps an epoch
     start = 30 * 6 / 256
     assert moco.rates == pytest.approx([start] * 6 + [start / 10] * 2 + [start / 100] * 2)
     assert simsiam.rates[0] == pytest.approx(0.1 * 6 / 256)
@@ -86,7 +86,7 @@ def test_another_number_of_classes_is_refused() -> None:
         classes = ("a", "b")
 
         def train_dataloader(self) -> DataLoader[Any]:
-            return pictures(12, classes=2)
+            return images(12, classes=2)
 
     with pytest.raises(ValueError, match="num_classes is 3, the data have 2"):
         quiet_trainer(max_steps=1).fit(LinearProbe("raw_colour", 3, stage=None, stride=8), Data())
@@ -107,15 +107,15 @@ class Sum(pl.Callback):
 
 
 class Uneven(pl.LightningDataModule):
-    """Six pictures in batches of 2: on two ranks the first has 5 of them, the second 1."""
+    """Six images in batches of 2: on two ranks the first has 5 of them, the second 1."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.pictures = list(pictures(6).dataset)
+        self.images = list(images(6).dataset)
 
     def val_dataloader(self) -> DataLoader[Any]:
         assert self.trainer is not None
-        own = self.pictures
+        own = self.images
         if self.trainer.world_size == 2:
             own = own[:5] if self.trainer.global_rank == 0 else own[5:]
         return DataLoader(own, batch_size=2)

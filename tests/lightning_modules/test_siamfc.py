@@ -9,13 +9,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from cli import main
-from datamodules.synthetic import write_got10k, write_otb
-from lightning_modules import SiamFC, VFSSimSiam
+from lightning_modules import SiamFC
 from lightning_modules.functional import siamese_correlation
 from lightning_modules.functional.siamese import focal_loss, response_labels
 from tests.helpers.contrast import quiet_trainer
-from tests.helpers.tiny import TINY
 
 NETWORK = "tests.helpers.encoders:TinyResNet"
 
@@ -109,43 +106,3 @@ def test_its_extractor_shares_the_weights_and_has_exemplar() -> None:
     assert not extractor.training
     with pytest.raises(ValueError, match=r"made for res5 at stride 8, res4 at 8 was asked for; .* dilated to false"):
         module.feature_extractor("res4")
-
-
-@pytest.mark.slow
-def test_fine_tune_and_track_by_the_command_line(tmp_path: Path) -> None:
-    backbone = saved(VFSSimSiam(**TINY), tmp_path / "vfs.ckpt")
-    got10k = write_got10k(tmp_path / "got10k", 4, valid=1, frames=4, size=(160, 160))
-    otb = write_otb(tmp_path / "otb", 1, frames=4, size=(96, 96))
-    tracking = [
-        "--trainer.accelerator=cpu",
-        "--trainer.callbacks+=OtbBenchmark",
-        f"--trainer.callbacks.root={otb}",
-        "--trainer.callbacks.version=null",
-    ]
-    main(
-        [
-            "fit",
-            "--model=SiamFC",
-            f"--model.backbone={backbone}",
-            "--data=Got10kDataModule",
-            f"--data.root={got10k}",
-            "--data.batch_size=2",
-            "--data.num_workers=0",
-            "--trainer.max_epochs=1",
-            f"--trainer.default_root_dir={tmp_path}",
-            *tracking,
-            "--trainer.callbacks+=BestCheckpoint",
-            "--trainer.callbacks.monitor=otb/success",
-        ]
-    )
-    run = tmp_path / "lightning_logs" / "version_0"
-    (checkpoint,) = run.glob("checkpoints/best-*.ckpt")
-    (tmp_path / "vfs.ckpt").unlink()  # its own config resumes it without that file; another backbone is refused
-    again = ["--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
-    main(["validate", f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoint}", *again])
-    with pytest.raises(SystemExit, match=r"is over .*vfs.ckpt, but torchvision:resnet18 is named as its backbone"):
-        main(["validate", f"--ckpt_path={checkpoint}", "--model.backbone=torchvision:resnet18", *again, *tracking])
-    main(["validate", f"--ckpt_path={checkpoint}", "--trainer.logger=false", *tracking,
-          f"--trainer.callbacks.output_dir={tmp_path / 'again'}"])  # fmt: skip
-    (predicted,) = run.glob("benchmarks/otb/*/predictions/Synthetic000.txt")
-    assert predicted.read_text() == (tmp_path / "again/predictions/Synthetic000.txt").read_text()

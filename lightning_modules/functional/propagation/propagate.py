@@ -261,12 +261,12 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
     The setting is changed and restored by the API that it was made with: torch refuses a mix.
     """
-    backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    precision, own = "", []
+    precision, own, backends = "", [], []
     try:
         precision = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")
     except RuntimeError:  # set by fp32_precision of torch.backends
+        backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
         own = [backend.fp32_precision for backend in backends]
         for backend in backends:
             backend.fp32_precision = "ieee"

@@ -24,6 +24,8 @@ def _nothing_allowed(monkeypatch):
 def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, flag):
     config = tmp_path / "a.yaml"
     config.write_text("model:\n  class_path: mine.Method\n  init_args:\n    names: [a:b, {deep: c:d}]\n    n: 3\n")
+    allow_named(["--data.annotations", str(config)])
+    assert "mine.Method" not in trust._allowed  # a file of data names nothing
     given = flag.format(config).split(" ")
     args = ["fit", "--model", "x.Y", "--model.backbone=e:f", "--allow", "g:h", *given, "--allow=i:j"]
     assert allow_named(args) == ["fit", "--model", "x.Y", "--model.backbone=e:f", *given]

@@ -16,7 +16,6 @@ from lightning_modules.foreign.families import FAMILIES
 from lightning_modules.foreign.foreign_file import read_foreign
 from lightning_modules.foreign.safetensors_export import export
 from lightning_modules.functional.colour import normalised_lab
-from lightning_modules.tools import convert as tool
 from tests.helpers.foreign import (
     Mast,
     enliven,
@@ -95,10 +94,6 @@ def test_every_place_takes_what_the_command_writes(davis_root, tmp_path, capsys)
     a, b = (json.loads((tmp_path / name / "results.json").read_text())["scores"] for name in "ab")
     assert a == b
     assert LinearProbe(str(ours), num_classes=2).backbone.stem[0].weight.shape == (64, 3, 7, 7)
-
-
-def test_the_command_line_knows_every_family():
-    assert ("auto", *FAMILIES) == tool.KINDS
 
 
 @pytest.mark.slow

@@ -85,12 +85,7 @@ def test_mistakes_are_named(vfs, tmp_path):
     write_checkpoint(LinearProbe(str(vfs), 2, stage="res3", stride=8), tmp_path / "part.ckpt")
     write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "raw.ckpt")
     for source, output, library, message in [
-        (
-            "part.ckpt",
-            "out.safetensors",
-            None,
-            "holds a view of its encoder; export that one's",
-        ),
+        ("part.ckpt", "out.safetensors", None, "holds a view of its encoder; export the encoder's own"),
         ("raw.ckpt", "out.safetensors", None, "no network that has a name"),
         ("raw.ckpt", "out.bin", None, r"must end with \.safetensors"),
     ]:
