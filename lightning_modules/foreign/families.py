@@ -44,8 +44,8 @@ class Family:
     """One kind of foreign checkpoint.
 
     Attributes:
-        signs: regular expressions; a file is of this family if each matches one of its complete keys. Empty: only the
-            user can say so.
+        signs: regular expressions; a file is of this family if each matches one of its complete keys. Empty: the
+            user names the family.
         rules: regular expression over a complete key → our name (`\\1` is its first group), or `LEFT_OUT` with the
             reason. The first that matches counts.
         make: weights under their new names, and the network's name where the user or the file gives it → the module.

@@ -17,7 +17,7 @@ State = dict[str, Tensor]
 ENTRIES = ("state_dict", "teacher", "model")
 """Entries that hold the weights in official files: mm-style, MoCo and MAST; DINO (the network it evaluates); CRW."""
 SCALAR = np.float64(0).__reduce__()[0]
-"""What a pickle calls to make a scalar of numpy."""
+"""The function by which a pickle makes a scalar of numpy."""
 HARMLESS: dict[str, Any] = {
     "argparse.Namespace": argparse.Namespace,
     "numpy.core.multiarray.scalar": SCALAR,
