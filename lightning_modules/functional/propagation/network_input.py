@@ -1,4 +1,4 @@
-"""What a network sees of a frame, as a part of a protocol; imports no torch, so that protocols are listed at once."""
+"""Fields of a protocol that say what a network sees of a frame; without torch, so that protocols are listed at once."""
 
 import dataclasses
 from typing import Literal
