@@ -62,20 +62,6 @@ def test_the_datamodule_gives_one_batch(folder, tmp_path):
     assert batch["video"].prompt.metadata()["box"] == [1, 2, 30, 40]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({}, "name the video"),
-        ({"box": "1,2,3,4", "points": "joints.csv"}, "got box and points"),
-        ({"box": "40,2,30,40"}, "outside the video's first frame of 64 × 48 px"),
-    ],
-)
-def test_a_users_mistake_is_told_in_setup(folder, arguments, message):
-    data = PromptedVideoDataModule(**({"video": str(folder)} if arguments else {}), **arguments)
-    with pytest.raises(DataError, match=message):
-        data.setup("predict")
-
-
 def test_a_file_that_lacks_its_end_is_told(tmp_path):
     write_video(tmp_path / "whole.mkv", 60, options={"g": "5"})
     content = (tmp_path / "whole.mkv").read_bytes()

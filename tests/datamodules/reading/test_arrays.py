@@ -130,8 +130,8 @@ def test_every_cut_and_many_changed_bytes_end_in_one_line_or_in_plain_data(tmp_p
     whole = pickle.dumps({"points": np.zeros((2, 2)), "list": [b"x" * 300]}, 4)
     path = tmp_path / "x.pkl"
     generator = np.random.default_rng(0)
-    damaged = [whole[:length] for length in range(0, len(whole), 7)]
-    for _ in range(300):
+    damaged = [whole[:length] for length in range(0, len(whole), 20)]
+    for _ in range(100):
         content = bytearray(whole)
         content[generator.integers(len(content))] = generator.integers(256)
         damaged.append(bytes(content))
@@ -142,7 +142,7 @@ def test_every_cut_and_many_changed_bytes_end_in_one_line_or_in_plain_data(tmp_p
             read_pickle(path)
         except DataError as error:
             messages.append(str(error))
-    assert len(messages) > len(whole) // 7
+    assert len(messages) > len(whole) // 20
     assert not any("\n" in message for message in messages)
 
 

@@ -42,18 +42,6 @@ def in_order(path: Path) -> list[np.ndarray]:
     return frames
 
 
-def check_against_decoding_in_order(path: Path, rounds: int) -> None:
-    expected = in_order(path)
-    generator = np.random.default_rng(0)
-    for count in np.resize([1, 2, 4, 8, 20], rounds):
-        picks = generator.integers(0, len(expected), count).tolist()
-        with VideoFile(path) as video:
-            frames = video.read(picks)
-            assert video.num_frames >= len(expected)
-        for frame, pick in zip(frames, picks, strict=True):
-            np.testing.assert_array_equal(frame, expected[pick])
-
-
 @pytest.mark.parametrize(
     ("name", "codec", "options", "seeks"),
     [
@@ -88,15 +76,20 @@ def test_uneven_times(tmp_path):
         assert video._read_by_seeking([50]) is not None
 
 
-@pytest.mark.parametrize("path", [p for p in CLIPS if p.stat().st_size < 210_000], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.name, marks=[pytest.mark.slow] * (path.stat().st_size > 120_000)) for path in CLIPS],
+)
 def test_real_videos_decode_as_in_order(path):
-    check_against_decoding_in_order(path, rounds=4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", [p for p in CLIPS if p.stat().st_size >= 210_000], ids=lambda path: path.name)
-def test_large_real_videos_decode_as_in_order(path):
-    check_against_decoding_in_order(path, rounds=5)
+    expected = in_order(path)
+    generator = np.random.default_rng(0)
+    for count in (1, 2, 4, 8, 20):
+        picks = generator.integers(0, len(expected), count).tolist()
+        with VideoFile(path) as video:
+            frames = video.read(picks)
+            assert video.num_frames >= len(expected)
+        for frame, pick in zip(frames, picks, strict=True):
+            np.testing.assert_array_equal(frame, expected[pick])
 
 
 @pytest.mark.timeout(60)

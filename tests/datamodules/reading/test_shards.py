@@ -35,7 +35,7 @@ def store(shards):
     memory.rm("/bucket", recursive=True)
 
 
-@pytest.mark.parametrize("change", [{}, {"sampling": "continuous", "repeat": 2}, {"samples_per_epoch": 8}])
+@pytest.mark.parametrize("change", [{}, pytest.param({"samples_per_epoch": 8}, marks=pytest.mark.slow)])
 def test_the_batches_are_those_of_the_files(videos, shards, change):
     files, packed = make(videos, **change), make(shards, **change)
     assert packed.held_out.numbers.tolist() == files.held_out.numbers.tolist()

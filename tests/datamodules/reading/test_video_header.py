@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import pytest
 
-from datamodules.reading.container import VIDEO_SUFFIXES, open_container, read_header
+from datamodules.reading.container import open_container, read_header
 from datamodules.reading.errors import DecodingError
 from datamodules.reading.guards import LIMIT_VARIABLE
 from tests.helpers.numbered_videos import write_video
@@ -16,17 +16,6 @@ def video(tmp_path: Path) -> Path:
     path = tmp_path / "video.mp4"
     write_video(path, 12)
     return path
-
-
-def test_a_header_is_the_same_of_a_file_and_of_its_bytes(video: Path) -> None:
-    headers = []
-    for content in (None, video.read_bytes()):
-        with open_container(video, content, timeout=10) as container:
-            headers.append(read_header(container))
-    assert headers[0] == headers[1]
-    assert headers[0].num_frames == 12
-    assert headers[0].duration == pytest.approx(12 / headers[0].fps)
-    assert video.suffix in VIDEO_SUFFIXES
 
 
 def test_a_title_in_another_encoding_does_not_keep_a_file_from_opening(video: Path, tmp_path: Path) -> None:
