@@ -159,8 +159,8 @@ def _rows_of_json(content: Any, columns: Sequence[str]) -> Iterator[Row]:
         items = [("", item) for item in content]
     for name, item in items:
         if isinstance(item, Mapping):
-            own = item.get("name")
+            own, frame = item.get("name"), item.get("frame")
             values = item.get("box") or [item.get(key, item.get(key[0])) for key in columns]
-            yield Row(values, item.get("frame"), name if own is None else str(own))
+            yield Row(values, frame if isinstance(frame, int | None) else str(frame), name if own is None else str(own))
         else:
             yield Row(item, name=name)

@@ -304,7 +304,7 @@ def _numbers(values: Any, columns: Sequence[str], source: str) -> list[float]:
     words = values.strip("[]() ").replace(",", " ").split() if isinstance(values, str) else values
     try:
         numbers = [float(word) for word in words]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = []
     if len(numbers) != len(columns) or not np.isfinite(numbers).all():
         raise DataError(f"{source}: expected {len(columns)} numbers, {','.join(columns)}, got {values!r:.120}")

@@ -69,6 +69,7 @@ def test_points_of_a_file(name, text, expected, tmp_path):
         ("box", "b.csv", "frame,x,y,width\n1,2,3,4", "the heading has no column height, only frame, x, y, width"),
         ("box", "b.csv", "frame,x,y,width,height\n1,2,3", "expected frame,x,y,width,height in each line, got '1,2,3'"),
         ("box", "b.csv", "x,y,width,height,name", r"b\.csv: holds no box; write one in a line"),
+        ("box", "b.json", f"[1, 2, 3, {10**400}]", "expected 4 numbers"),
         ("box", "b.json", "[[1, 2, 3], [1, 2]]", "expected 4 numbers, x,y,width,height"),
         ("points", "p.csv", "frame,name,x,y\n1,a,2,3\n1,a,4,5", "two points have the same name"),
         ("points", "p.json", '{"a": {"X": 1, "y": 2}}', r"expected 2 numbers, x,y, got \[None, 2\]"),
@@ -104,6 +105,12 @@ def test_masks_of_a_folder_belong_to_the_frames_of_their_names(stream, tmp_path)
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="no image in this folder"):
         read_prompts(mask=str(tmp_path / "none"))
+
+
+def test_a_frame_that_is_no_number_or_time_is_refused(stream, tmp_path):
+    (tmp_path / "p.json").write_text('{"a": {"x": 1, "y": 2, "frame": [1]}}')
+    with pytest.raises(DataError, match="frame: expected a frame's number"):
+        placed_prompts(read_prompts(points=str(tmp_path / "p.json")), stream)
 
 
 def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):
