@@ -139,14 +139,16 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
 
 
 def _rows_below(path: Path, heading: list[str], *lines: list[str], columns: Sequence[str]) -> Iterator[Row]:
-    """Yield the lines below a heading by its columns; others than those wanted, frame and name are left out."""
+    """Yield the lines below a heading by its columns; without a column `name` the first one may hold the names."""
     if missing := [column for column in columns if column not in heading]:
         raise DataError(f"{path}: the heading has no column {missing[0]}, only {', '.join(heading)}")
+    named = "name" if "name" in heading else heading[0]
     for line in lines:
         if len(line) != len(heading):
             raise DataError(f"{path}: expected {','.join(heading)} in each line, got {','.join(line)!r}")
         cell = dict(zip(heading, line, strict=True))
-        yield Row([cell[column] for column in columns], cell.get("frame"), cell.get("name", ""))
+        name = "" if named in (*columns, "frame") else cell[named]
+        yield Row([cell[column] for column in columns], cell.get("frame"), name)
 
 
 def _rows_of_json(content: Any, columns: Sequence[str]) -> Iterator[Row]:

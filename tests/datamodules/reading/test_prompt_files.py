@@ -50,6 +50,8 @@ def test_boxes_of_a_file(name, text, expected, tmp_path):
     ("name", "text", "expected"),
     [
         ("p.csv", "a,1,2\nb,3,4", [(("a", "b"), [[1, 2], [3, 4]], None)]),
+        ("p.csv", "joint,x,y\na,1,2\nb,3,4", [(("a", "b"), [[1, 2], [3, 4]], None)]),
+        ("p.csv", "frame,x,y\n3,1,2", [(("1",), [[1, 2]], "3")]),
         ("p.csv", "frame,name,x,y,score\n3,a,1,2,.5\n9,a,3,4,.5", [(("a",), [[1, 2]], "3"), (("a",), [[3, 4]], "9")]),
         ("p.json", '{"a": [1, 2], "b": {"x": 3, "y": 4, "frame": 7}}',
          [(("a",), [[1, 2]], None), (("b",), [[3, 4]], 7)]),
