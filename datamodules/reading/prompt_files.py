@@ -26,7 +26,7 @@ class Row(NamedTuple):
     """A box or a point of a file.
 
     Attributes:
-        values: its numbers as the file has them, checked by nobody yet.
+        values: its numbers as they stand in the file, not checked.
         frame: that it names.
         name: of the object; empty if the file gives none.
     """
