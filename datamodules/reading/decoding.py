@@ -34,8 +34,9 @@ from .images import Reformatter
 if TYPE_CHECKING:
     import av
 
-_MOST_SCANS = 64
-_scans: dict[tuple[Path, int, int], tuple[FrameTable | None, int]] = {}  # by path, bytes and time of change
+_MOST_TABLES = 64
+_tables: dict[tuple[Path, int, int], FrameTable] = {}  # of the last files, by path, bytes and time of change
+_counts: dict[tuple[Path, int, int], int] = {}  # packets of files that have no table
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
 
@@ -235,16 +236,18 @@ class VideoFile:
         if self._content is None:
             status = self.path.stat()
             key = self.path, status.st_size, status.st_mtime_ns
-        found = _scans.get(key) if key else None
-        if found is None:
-            self._reopen()
-            self._is_fresh = False
-            found = scan_packets(self._container)
-            if key:
-                _scans[key] = found
-            if len(_scans) > _MOST_SCANS:
-                del _scans[next(iter(_scans))]
-        self._table, self._packets = found
+            self._table, self._packets = _tables.get(key), _counts.get(key, 0)
+            if key in _tables or key in _counts:
+                return
+        self._reopen()
+        self._is_fresh = False
+        self._table, self._packets = scan_packets(self._container)
+        if key and self._table is None:
+            _counts[key] = self._packets
+        elif key and self._table:
+            _tables[key] = self._table
+            for oldest in list(_tables)[:-_MOST_TABLES]:
+                _tables.pop(oldest, None)  # another thread may have done so
 
     def _failure(self, error: Exception) -> DecodingError:
         if isinstance(error, DecodingError):
