@@ -5,8 +5,6 @@ A benchmark that takes longer than the process group waits: tests/callbacks/benc
 
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pytest
 import pytorch_lightning as pl
@@ -85,18 +83,6 @@ def test_no_readable_video_is_one_line(tmp_path):
     line = the_line(run(command, tmp_path))
     assert line.startswith("vidcorr: 10 items in a row could not be used: ")
     assert "Original" not in line
-
-
-@slow
-def test_two_runs_in_the_same_folder(video_folder, tmp_path):
-    command = words("VFSSimSiam", video_folder, tmp_path)
-    folders = [tmp_path / "said1", tmp_path / "said2"]
-    for folder in folders:
-        folder.mkdir()
-    with ThreadPoolExecutor() as pool:
-        ends = list(pool.map(partial(run, command), folders))
-    assert [ended.status for ended in ends] == [0, 0], ends
-    assert sorted(path.parts[-3] for path in tmp_path.glob("*/*/*/last.ckpt")) == ["version_0", "version_1"]
 
 
 def test_versions_are_claimed_not_guessed(tmp_path):

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -163,19 +162,18 @@ class Ended(NamedTuple):
     said: str
 
 
-def run(command: list[str], folder: Path, file_limit: int | None = None) -> Ended:
+def run(command: list[str], folder: Path) -> Ended:
     """`vidcorr` in a separate process and process group.
 
     Args:
         command: words after `vidcorr`.
         folder: what it says is kept here.
-        file_limit: bytes that a file may take, as on a full disk.
     """
     context = multiprocessing.get_context("forkserver")
     # imports take longer than all the rest, and are wanted once; `cli` itself imports what a word needs
     context.set_forkserver_preload(["cli", "callbacks.command_line.runs", "callbacks.training"])
     said = folder / "said.txt"
-    process = context.Process(target=_main, args=(command, str(said), file_limit))
+    process = context.Process(target=_main, args=(command, str(said)))
     process.start()
     process.join(300)
     if process.is_alive():
@@ -201,14 +199,12 @@ def run_script(command: list[str]) -> Ended:
     return Ended(ended.returncode, ended.stdout)
 
 
-def _main(command: list[str], said: str, file_limit: int | None) -> None:
+def _main(command: list[str], said: str) -> None:
     os.setsid()
     multiprocessing.set_start_method("fork", force=True)  # for workers; this process has made it forkserver
     descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    if file_limit is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     torch.set_num_threads(1)
     sys.argv = ["vidcorr"]
     main(command)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader
 
 from callbacks import TrainingPictures
@@ -73,23 +72,6 @@ def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method: str, tmp_pa
         "gaps-step=000000.png",
         *(f"matches-step=00000{step}.png" for step in (0, 2, 3)),
     ]
-
-
-@pytest.mark.slow
-def test_the_held_out_clip_is_looked_at_and_stays(tmp_path: Path) -> None:
-    held_out, pictures = clips(4, seed=2), TrainingPictures()
-    trainer(tmp_path, pictures, max_epochs=1).fit(VFSSimSiam(**TINY), clips(), held_out)
-    assert pictures._clip is not None
-    assert torch.equal(pictures._clip, next(iter(held_out))["clip"][0])
-    first = np.asarray(Image.open(tmp_path / "pictures/clips-step=000000.png"))
-    expected = (next(iter(clips()))["clip"][0, 0].permute(1, 2, 0).numpy() * 255).round()
-    shown = np.asarray(Image.fromarray(expected.astype(np.uint8)).resize((112, 112), Image.Resampling.BILINEAR))
-    assert np.array_equal(first[22 + 18 : 22 + 18 + 112, :112], shown)
-
-    alone = TrainingPictures()
-    trainer(tmp_path, alone, max_epochs=1).fit(VFSSimSiam(**TINY), clips(), DataLoader([{}], batch_size=None))
-    assert alone._clip is not None
-    assert torch.equal(alone._clip, next(iter(clips()))["clip"][0])
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:
