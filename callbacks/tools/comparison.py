@@ -21,7 +21,7 @@ from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.results import require_writable, wide_console
 from ..folder_lock import FolderLock
 from ..report import write_report
-from ..results.records import Record, records_of, tabulate
+from ..results.records import Cell, Record, Table, cell_of, records_of
 from ..results.rendering import console_table, notes, render, text_rows
 from ..results.stored import read_run
 
@@ -150,13 +150,18 @@ def _compare(
     if not scores:
         raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} holds the reasons")
     runs = [(name, output / folders[name] / benchmark.name) for name in scores for benchmark in benchmarks]
-    # each row is a network, not a sample of trainings
-    table = tabulate([record for name, folder in runs for record in _main_records(name, folder)], trained=False)
+    records = [record for name, folder in runs for record in _main_records(name, folder)]
+    rows_of_table: dict[str, dict[str, Cell]] = {}
+    for record in records:
+        head = f"{record.column.benchmark} {record.column.score}"
+        # each row is a network, not a sample of trainings
+        rows_of_table.setdefault(record.name, {})[head] = cell_of([record], trained=False)
+    table = Table(tuple(dict.fromkeys(head for row in rows_of_table.values() for head in row)), rows_of_table)
     if base in table.rows:
         table = table.with_differences(base)
     write_atomically(output / "compare.csv", render(table, "csv"))
     console.print(console_table(["", *table.heads], text_rows(table)))
-    for note in notes(table):
+    for note in (*notes(table), *dict.fromkeys(f"{one.name}: {one.column.conditions}" for one in records)):
         console.print(note, markup=False, highlight=False)
     for _, folder in runs:
         write_report(folder)  # each page has a line for every row, now that all are known
