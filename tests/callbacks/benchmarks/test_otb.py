@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 
 from callbacks import BestCheckpoint, OtbBenchmark
 from callbacks.metrics import TrackingSuccess
-from cli import main
 from datamodules.datasets import Otb
 from datamodules.reading.boxes import read_boxes
 from datamodules.reading.errors import DataError
@@ -140,25 +139,6 @@ def test_raw_colour_is_tracked_by_its_only_stage(root: Path, tmp_path: Path) -> 
     assert benchmark.evaluate(FrozenEncoder("raw_colour")) == benchmark.evaluate(colour())
     with pytest.raises(ValueError, match="stage 'res5': raw colour has one stage"):
         OtbBenchmark(root, None, stage="res5").evaluate(FrozenEncoder("raw_colour"))
-
-
-@pytest.mark.slow
-def test_compare_tracks_with_the_benchmarks_own_features(root: Path, tmp_path: Path) -> None:
-    config = tmp_path / "otb.yaml"
-    config.write_text(
-        f"trainer:\n  callbacks+:\n    - class_path: OtbBenchmark\n      init_args: {{root: {root}, version: null}}\n"
-    )
-    tiny = "tests.helpers.encoders:TinyResNet"
-    flags = ["--config", str(config), "--limit", "1", "--no-baselines", "--output", str(tmp_path / "out")]
-    main(["compare", tiny, f"{tiny}@res4", *flags])
-    content = json.loads((tmp_path / "out" / "compare.json").read_text())
-    assert content[tiny]["features"] == {"otb": "res5 at stride 8, dilated"}
-    assert content[f"{tiny}@res4"]["features"] == {"otb": "res4 at stride 8"}
-    assert content[tiny]["protocol"]["otb"].startswith("vfs ")
-    torch.manual_seed(0)
-    extractor = build_encoder(tiny).feature_extractor("res5", dilated=True)
-    alone = OtbBenchmark(root, None, limit_sequences=1).evaluate(extractor)
-    assert content[tiny]["scores"] == {f"otb/{key}": value for key, value in alone.items()}
 
 
 def test_a_network_that_diverged_is_not_scored(root: Path, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from callbacks import VipBenchmark
 from callbacks.benchmarks.evaluation import RunContext
 from callbacks.benchmarks.mask_evaluation import annotated_frames
 from callbacks.benchmarks.ranks import Ranks
-from callbacks.benchmarks.vip import instance_scores
 from callbacks.metrics import InstanceAP, SemanticIoU
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.datasets import Vip
@@ -67,14 +66,6 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
     expected = {key.replace("AP", "AP-unofficial"): value for key, value in metric.compute().items()}
     assert {key: value for key, value in scores.items() if key.startswith("AP")} == pytest.approx(expected)
     assert 0 < scores["AP-unofficial"] < 1
-
-
-def test_instance_scores_by_hand():
-    labels = torch.tensor([[[0.5, 0.0]], [[0.5, 0.25]], [[0.0, 0.75]]])
-    mask = torch.tensor([[7, 9]])
-    assert instance_scores(labels, mask, (7, 9)) == {7: 0.5, 9: 0.75}
-    assert instance_scores(labels, torch.tensor([[9, 9]]), (7, 9)) == {9: 0.375}
-    assert instance_scores(labels, torch.tensor([[9]]), (7, 9), covered=(1, 2)) == {9: 0.0}
 
 
 def test_files_do_not_promise_equality_of_ap(run):
