@@ -1,4 +1,4 @@
-"""What a benchmark defines, and its run over the sequences of a data set, on one rank or several."""
+"""Base of all benchmarks: their definition, and the run over the sequences of a data set, on one rank or several."""
 
 import logging
 import time

@@ -23,7 +23,7 @@ Callbacks = list[tuple[int, dict[str, Any]]]
 
 
 class Given(NamedTuple):
-    """What one argument gives.
+    """The options that one argument gives.
 
     Attributes:
         content: part of a configuration, nested as in a file; values of flags are text.

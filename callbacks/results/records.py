@@ -82,7 +82,7 @@ class Record:
 
     @property
     def is_mean(self) -> bool:
-        """Whether the score is the mean over objects; others, such as an IoU over pixels, have no interval."""
+        """True if the score is the mean over objects; others, such as an IoU over pixels, have no interval."""
         return bool(self.videos) and abs(mean_score(self.videos) - self.value) < 1e-6
 
     @property

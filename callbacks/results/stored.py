@@ -82,7 +82,7 @@ test sets are scored by servers."""
 
 @dataclass(frozen=True)
 class Run:
-    """What a benchmark run left in its folder.
+    """Files that a benchmark run left in its folder.
 
     Attributes:
         folder: the folder.
@@ -104,7 +104,7 @@ class Run:
 
     @property
     def on_test_set(self) -> bool:
-        """Whether it is over the whole test set that papers report, see `TEST_SETS`."""
+        """True if it is over the whole test set that papers report, see `TEST_SETS`."""
         wanted = TEST_SETS.get(self.results["benchmark"])
         if wanted is None or "sequences" not in self.results or self.results.get("limit_sequences") is not None:
             return False

@@ -22,7 +22,7 @@ MOST_COLOURS = 32
 """Largest number of colours of a painted mask without the background; more mean that its edges are smoothed."""
 
 
-class Row(NamedTuple):
+class PromptRow(NamedTuple):
     """A box or a point of a file.
 
     Attributes:
@@ -105,7 +105,7 @@ def _ids_of_colours(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.ui
     return ids[numbers].reshape(flat.shape), palette
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+def read_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
     """Read the boxes or points of a text, CSV or JSON file.
 
     A table whose heading has x and y holds one in each line, with `frame` and `name` where it has these columns.
@@ -132,13 +132,13 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     if len(columns) == 2:
         if wrong := [line for line in lines if len(line) != 3]:
             raise DataError(f"{path}: expected name,x,y in each line, got {','.join(wrong[0])!r}")
-        return [Row(line[1:], name=line[0]) for line in lines]
+        return [PromptRow(line[1:], name=line[0]) for line in lines]
     if len(lines) > 1 and any(letter.isalpha() and letter not in "eE" for cell in lines[0] for letter in cell):
         lines.pop(0)  # a heading in other words; 1e2 is none
-    return [Row(",".join(line)) for line in lines[:1]]
+    return [PromptRow(",".join(line)) for line in lines[:1]]
 
 
-def _rows_below(path: Path, heading: list[str], *lines: list[str], columns: Sequence[str]) -> Iterator[Row]:
+def _rows_below(path: Path, heading: list[str], *lines: list[str], columns: Sequence[str]) -> Iterator[PromptRow]:
     """Yield the lines below a heading by its columns; without a column `name` the first one may hold the names."""
     if missing := [column for column in columns if column not in heading]:
         raise DataError(f"{path}: the heading has no column {missing[0]}, only {', '.join(heading)}")
@@ -148,10 +148,10 @@ def _rows_below(path: Path, heading: list[str], *lines: list[str], columns: Sequ
             raise DataError(f"{path}: expected {','.join(heading)} in each line, got {','.join(line)!r}")
         cell = dict(zip(heading, line, strict=True))
         name = "" if named in (*columns, "frame") else cell[named]
-        yield Row([cell[column] for column in columns], cell.get("frame"), name)
+        yield PromptRow([cell[column] for column in columns], cell.get("frame"), name)
 
 
-def _rows_of_json(content: Any, columns: Sequence[str]) -> Iterator[Row]:
+def _rows_of_json(content: Any, columns: Sequence[str]) -> Iterator[PromptRow]:
     if isinstance(content, Mapping) and isinstance(content.get("boxes"), list):
         content = content["boxes"]
     items: list[tuple[str, Any]] = [("", content)]
@@ -163,6 +163,8 @@ def _rows_of_json(content: Any, columns: Sequence[str]) -> Iterator[Row]:
         if isinstance(item, Mapping):
             own, frame = item.get("name"), item.get("frame")
             values = item.get("box") or [item.get(key, item.get(key[0])) for key in columns]
-            yield Row(values, frame if isinstance(frame, int | None) else str(frame), name if own is None else str(own))
+            yield PromptRow(
+                values, frame if isinstance(frame, int | None) else str(frame), name if own is None else str(own)
+            )
         else:
-            yield Row(item, name=name)
+            yield PromptRow(item, name=name)

@@ -16,7 +16,7 @@ from .errors import DataError
 from .images import pixels
 from .mask_files import VOID, davis_palette
 from .part import Moment
-from .prompt_files import Row, read_mask_picture, read_rows, separated
+from .prompt_files import PromptRow, read_mask_picture, read_rows, separated
 from .source import list_pictures
 
 if TYPE_CHECKING:
@@ -187,14 +187,14 @@ class BoxPrompt(Prompt):
     def each(cls, given: Any) -> Iterator[Self]:
         """Build the prompts of a file, see `read_rows`, or one from text or four numbers."""
         columns = ("x", "y", "width", "height")
-        source, rows = "box", [Row(given)]
+        source, rows = "box", [PromptRow(given)]
         if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv", ".json"}:
             source, rows = str(given), read_rows(Path(given), columns)
             if not rows:
                 raise DataError(f"{source}: holds no box; write one in a line, below a heading if there is one")
         elif isinstance(given, str):
             name, _, box = given.rpartition("=")
-            source, rows = f"box {given}", [Row(box, name=name.strip())]
+            source, rows = f"box {given}", [PromptRow(box, name=name.strip())]
         for row in rows:
             x, y, width, height = _numbers(row.values, columns, source)
             yield cls(x, y, width, height, row.name, source=source, frame=row.frame)
@@ -260,7 +260,7 @@ class PointPrompt(Prompt):
             source, rows = str(given), read_rows(Path(given), ("x", "y"))
         else:
             named = given.items() if isinstance(given, Mapping) else (("", position) for position in given)
-            source, rows = "points", [Row(position, name=str(name)) for name, position in named]
+            source, rows = "points", [PromptRow(position, name=str(name)) for name, position in named]
         numbered = [(row.name or str(number), row) for number, row in enumerate(rows, start=1)]
         for frame in dict.fromkeys(row.frame for row in rows) or [None]:
             members = [(name, row) for name, row in numbered if row.frame == frame]

@@ -44,7 +44,10 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     library, separator, name = spec.partition(":")
     seed = torch.initial_seed()
     if not separator:
-        known = {name: network.spec for name, network in SHORT_NAMES.items()} | {"raw_colour": "raw_colour"}
+        import torchvision
+
+        known = {name: f"torchvision:{name}" for name in torchvision.models.list_models()}
+        known |= {"raw_colour": "raw_colour"} | {short: network.spec for short, network in SHORT_NAMES.items()}
         near = get_close_matches(spec, known, 1)
         meant = f"did you mean {known[near[0]]}? " if near else ""
         raise ValueError(

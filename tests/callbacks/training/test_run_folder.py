@@ -191,7 +191,7 @@ def test_the_next_command_names_a_config_that_is_there(davis_root, tmp_path):
 
 
 class FullDisk(pl.Callback):
-    """What a logger does on a full disk: an error of the system that names no file."""
+    """Fail as a logger does on a full disk: by an error of the system that names no file."""
 
     def on_validation_start(self, trainer, pl_module):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
