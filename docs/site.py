@@ -6,6 +6,7 @@ import io
 import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +86,14 @@ def reference(package: str) -> str:
 def command_line() -> str:
     """Return the page of the command line: what `vidcorr --help` shows, and `vidcorr COMMAND --help` of each tool."""
     sys.path.insert(0, str(ROOT))
-    from cli import RUNS, load, overview, tools
+    from cli import RUNS, overview, tools
 
     os.environ["COLUMNS"] = "80"  # of what argparse writes
     shown = {"": overview()}
     for command, file in tools().items():
         text = io.StringIO()
         with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-            load(f"{file.parent.parent.name}.tools.{file.stem}").command(["--help"])
+            import_module(f"{file.parent.parent.name}.tools.{file.stem}").command(["--help"])
         shown[command] = text.getvalue()
     runs = ", ".join(f"`vidcorr {command} --help`" for command in RUNS)
     head = f"# Command line\n\nThe commands that train, validate and predict have Lightning's options; see {runs}.\n"

@@ -90,7 +90,7 @@ def _whole(section: str, value: str) -> Any:
     if value.startswith(("{", "[")):
         return get_loader("yaml")(value)
     spec = value.partition("@")[0]
-    is_file = "." in spec and Path(spec).is_file()
+    is_file = spec.endswith((".ckpt", ".safetensors")) or ("." in spec and Path(spec).is_file())
     if section == "model" and (spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec or is_file):
         arguments = {key: each for key, each in read_spec(value).items() if each is not None}
         return {"class_path": "FrozenEncoder", "init_args": arguments}
