@@ -12,7 +12,7 @@ from typing import Any
 def provenance() -> dict[str, Any]:
     """Return the date, command, machine and versions behind a file of results.
 
-    GPUs and the compiled search are reported by processes that have imported torch; others can have used neither.
+    GPUs and the native kernel are reported by processes that have imported torch; others can have used neither.
     """
     gpus: list[str] = []
     compiled = False

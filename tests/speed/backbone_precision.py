@@ -1,4 +1,4 @@
-"""DAVIS by the backbone in float32 and in bfloat16, sequence after sequence: scores, and processor seconds a frame.
+"""DAVIS by the backbone in float32 and in bfloat16, sequence after sequence: scores, and CPU seconds a frame.
 
     OMP_NUM_THREADS=1 python tests/speed/backbone_precision.py                # the eight sequences, untrained ResNet-18
     OMP_NUM_THREADS=1 python tests/speed/backbone_precision.py --spec last.ckpt --stage res4 --protocol vfs

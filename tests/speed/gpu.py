@@ -175,7 +175,7 @@ def methods(small: bool) -> dict[str, tuple[Callable[..., Any], dict[str, torch.
 
 
 def train(given: argparse.Namespace) -> Iterator[Row]:
-    """A training step of each method beside the bare passes of its backbone."""
+    """A training step of each method beside its backbone alone."""
     reading = Reading(given)
     for name, (make, batch, compiles) in methods(given.small).items():
         for mode, (precision, compiled) in MODES.items():
@@ -188,7 +188,7 @@ def train(given: argparse.Namespace) -> Iterator[Row]:
             reading.restart()
             trainer.fit(module, datamodule=InMemory(batch=batch))
             steps, bare = ([clock for clock, _ in each] for each in (beside.steps, beside.bare))
-            words = f"bare passes {in_words(1e3 * min(bare))} ms, {min(bare) / min(steps):.0%} of the step"
+            words = f"backbone alone {in_words(1e3 * min(bare))} ms, {min(bare) / min(steps):.0%} of the step"
             yield Row(f"{name}, {mode}", steps, words, reading.memory())
             torch._dynamo.reset()
 

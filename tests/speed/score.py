@@ -4,7 +4,7 @@
 
 The official tool is not installed here. The plain scorer does what it does, frame by frame and object by object over
 the entire picture: bitwise boundaries, OpenCV's dilation by a disk, sums (tests/helpers/plain_masks.py; numpy draws
-scikit-image's disk). Reading of the files counts in both. The scorers take turns; processor seconds are those of all
+scikit-image's disk). Reading of the files counts in both. The scorers take turns; CPU seconds are those of all
 processes, and the ratios are medians over the turns. Each worker is pinned to a core: the kernel of a virtual machine
 may pack them all on one (`sched_vcpu_pack`).
 """
@@ -37,7 +37,7 @@ Scores = dict[str, tuple[float, float]]
 
 
 def run(name: str, truth: Path, predictions: Path, rules: str) -> tuple[float, float, Scores]:
-    """Return seconds, processor seconds, and mean J and F of each object."""
+    """Return seconds, CPU seconds, and mean J and F of each object."""
     began, processor = time.perf_counter(), processor_seconds()
     if name == "plain":
         found = plain_score(truth, predictions, **PLAIN[rules])

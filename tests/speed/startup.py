@@ -1,4 +1,4 @@
-"""Seconds and processor seconds until a command answers, and those of the imports that it needs.
+"""Seconds and CPU seconds until a command answers, and those of the imports that it needs.
 
     python tests/speed/startup.py [--repeats 3]
 

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python tests/speed/storage.py [video]
 
 By default the 640 x 480 clip of ../shared/data, encoded anew with one key frame in 250, looped to 10 s. One thread, one
-process, interleaved; processor seconds, so that other work on the machine counts little. All three are read by our own
+process, interleaved; CPU seconds, so that other work on the machine counts little. All three are read by our own
 `open_video`; the last column is the gain over the original.
 """
 

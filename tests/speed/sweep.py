@@ -20,7 +20,7 @@ VARIED = ["radius=6,12", "topk=1,5,10,20", "temperature=0.03,0.05,0.07,0.1,0.2"]
 
 
 def seconds(root: str, protocol: Any, limit: int) -> float:
-    """Return the processor seconds of one evaluation."""
+    """Return the CPU seconds of one evaluation."""
     extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
     benchmark: Any = DavisBenchmark(root, predictions=False, limit_sequences=limit)
     benchmark.protocol = protocol

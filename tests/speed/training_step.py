@@ -1,11 +1,11 @@
-"""One training step of each method against the bare passes of its backbone, in one process, one after the other.
+"""One training step of each method against its backbone alone, in one process, one after the other.
 
     OMP_NUM_THREADS=1 python tests/speed/training_step.py --repeats 20
 
 A step is all that Lightning does from one batch to the next: the losses, both encoders, the optimiser, the momentum
-update, the queue and the log. The bare passes are forward and backward of the backbone on the same frames, normalised
+update, the queue and the log. The backbone alone is forward and backward of the backbone on the same frames, normalised
 beforehand and in one pass, and the forward pass of the momentum encoder's backbone where the method has one. Printed:
-milliseconds, minimum and median, by the clock and of processor time, and the bare passes' fraction of a step.
+milliseconds, minimum and median, by the clock and of processor time, and the share of the backbone alone.
 """
 
 import argparse
@@ -78,7 +78,7 @@ class BarePasses:
 
 
 class Beside(pl.Callback):
-    """After each step the bare passes; the seconds of both, by the clock and of the processor."""
+    """After each step the backbone alone; the seconds of both, by the clock and of the processor."""
 
     def __init__(self, warm_up: int, precision: str) -> None:
         self.warm_up, self.precision = warm_up, precision
