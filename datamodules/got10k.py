@@ -117,12 +117,21 @@ def read_sequence(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], 
     Raises:
         DataError: if there is not one box for each frame, or one of its files cannot be read.
     """
+    frames, boxes, visible = read_annotation(folder)
+    usable: NDArray[np.int64] = np.flatnonzero(usable_boxes(boxes, picture_header(frames[0])[0], visible))
+    return frames, boxes, usable
+
+
+def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.float64] | None]:
+    """List a sequence's frames, its boxes (T, 4), and the visible parts (T,) of the target, 0 to 8; None without any.
+
+    Raises:
+        DataError: if there is not one of each for each frame, or one of its files cannot be read.
+    """
     frames, boxes = list_pictures(folder), read_boxes(folder / "groundtruth.txt")
     if not frames or len(frames) != len(boxes):
         raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
-    visible = _read_cover(folder / "cover.label", len(boxes))
-    usable: NDArray[np.int64] = np.flatnonzero(usable_boxes(boxes, picture_header(frames[0])[0], visible))
-    return frames, boxes, usable
+    return frames, boxes, _read_cover(folder / "cover.label", len(boxes))
 
 
 def usable_boxes(

@@ -11,18 +11,17 @@ from numpy.typing import NDArray
 
 from datamodules.datasets import Badja, Otb, PointSequence
 from datamodules.datasets.layout_files import require_folder
-from datamodules.got10k import list_sequences
-from datamodules.reading.boxes import read_boxes, read_numbers
+from datamodules.got10k import list_sequences, read_annotation
+from datamodules.reading.boxes import read_boxes
 from datamodules.reading.errors import DataError
 from datamodules.reading.guards import read_text
 from datamodules.reading.images import picture_header
-from datamodules.reading.source import list_pictures
 
 from ..benchmarks.results import Results
 from ..metrics import (
-    AreaPCK,
     PointQueries,
     TrackingSuccess,
+    area_counts,
     got10k_overlaps,
     redetection_events,
     redetection_scores,
@@ -30,10 +29,14 @@ from ..metrics import (
     tapvid_metrics,
     track_survival,
 )
+from ..metrics.area_pck import FRACTION
 from ..metrics.point_tracking import METRICS, QueryMode, mean_of_defined
 
 RASTER = 256.0
 """Side of the square in whose pixels TAP-Vid measures distances."""
+
+AREA_PCK = f"PCK@{FRACTION:g}"
+"""Key of BADJA's score."""
 
 TAP_VID = {
     "name": "tap-vid",
@@ -70,7 +73,6 @@ def score_tracks(
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
     rows: list[dict[str, Any]] = []
     events, values = [], []
-    by_area = AreaPCK(query_mode)
     for sequence in Badja(truth, masks):
         queries = sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
@@ -82,13 +84,13 @@ def score_tracks(
             own = np.array(sequence.size[::-1]) / RASTER
             areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
             truth_own, tracks_own = queries.tracks * own, tracks * own
-            by_area.update(queries.points, queries.occluded, truth_own, tracks_own, areas, name=sequence.name)
-            row[by_area.key] = by_area.by_video()[sequence.name]
+            correct, counted = area_counts(queries.points, queries.occluded, truth_own, tracks_own, areas, query_mode)
+            row[AREA_PCK] = correct / counted if counted else np.nan
         rows.append({"Sequence": sequence.name, "Queries": len(queries), **row})
         event, value = redetection_events(queries.occluded, queries.tracks, occluded, tracks)
         events.append(event)
         values.append(value)
-    averaged = [key for key in (by_area.key, *METRICS, "survival", "median_error") if key in rows[0]]
+    averaged = [key for key in (AREA_PCK, *METRICS, "survival", "median_error") if key in rows[0]]
     scores = {key: mean_of_defined([row.get(key, np.nan) for row in rows]) for key in averaged}
     redetection = redetection_scores(np.concatenate(events)[:, 2], np.concatenate(values))
     metadata = {"rules": TAP_VID | {"query_mode": query_mode}, "redetection": redetection}
@@ -137,11 +139,10 @@ def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[s
     overlaps: dict[str, NDArray[np.float64]] = {}
     for sequence in list_sequences(truth.parent, truth.name):
         name = sequence.name
-        boxes = read_boxes(sequence / "groundtruth.txt")
-        cover = read_numbers(sequence / "cover.label", ("the visible part",))[:, 0]
-        if not len(cover) == len(boxes) == len(list_pictures(sequence)):
-            raise DataError(f"{sequence}: frames, boxes and visible parts differ in number; unpack the sequence again")
-        size = picture_header(list_pictures(sequence)[0])[0]
+        frames, boxes, cover = read_annotation(sequence)
+        if cover is None:
+            raise DataError(f"{sequence / 'cover.label'}: no such file; unpack the sequence again")
+        size = picture_header(frames[0])[0]
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / f"{name}.txt"]
         found = [got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
         overlaps[name] = np.concatenate(found)
