@@ -15,8 +15,8 @@ from .loading.loader import SampledDataModule
 from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
 from .reading.errors import DataError, require_at_least
 from .reading.guards import raise_limit
-from .reading.images import picture_header, read_picture
-from .reading.source import list_pictures
+from .reading.images import image_header, read_image
+from .reading.source import list_images
 
 EXEMPLAR, INSTANCE = 120, 255
 """Sides of the crops of SiamFC's tracker in VFS, pixels."""
@@ -106,7 +106,7 @@ class TargetPairs(ReplacingDataset):
         if pair is None:
             raise DataError(f"{folder}: no two usable boxes less than {self._max_gap} frames apart")
         chosen = zip(pair, (EXEMPLAR, SEARCH), strict=True)
-        crops = (training_crop(read_picture(frames[t]), boxes[t], size, generator) for t, size in chosen)
+        crops = (training_crop(read_image(frames[t]), boxes[t], size, generator) for t, size in chosen)
         exemplar, search = (torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in crops)
         return {"exemplar": exemplar, "search": search, "video_index": item}
 
@@ -118,7 +118,7 @@ def read_sequence(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], 
         DataError: if there is not one box for each frame, or one of its files cannot be read.
     """
     frames, boxes, visible = read_annotation(folder)
-    usable: NDArray[np.int64] = np.flatnonzero(usable_boxes(boxes, picture_header(frames[0])[0], visible))
+    usable: NDArray[np.int64] = np.flatnonzero(usable_boxes(boxes, image_header(frames[0])[0], visible))
     return frames, boxes, usable
 
 
@@ -128,7 +128,7 @@ def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64]
     Raises:
         DataError: if there is not one of each for each frame, or one of its files cannot be read.
     """
-    frames, boxes = list_pictures(folder), read_boxes(folder / "groundtruth.txt")
+    frames, boxes = list_images(folder), read_boxes(folder / "groundtruth.txt")
     if not frames or len(frames) != len(boxes):
         raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
     return frames, boxes, _read_cover(folder / "cover.label", len(boxes))

@@ -15,7 +15,7 @@ from .loading.loader import SampledDataModule
 from .loading.sampling import seeded_generator
 from .loading.transforms import RandomResizedCrop
 from .reading.errors import DataError, require_at_least
-from .reading.images import opened_picture
+from .reading.images import opened_image
 from .reading.shards import is_sharded
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 
@@ -70,9 +70,9 @@ class LabelledImages(ReplacingDataset):
         return functional.pil_to_tensor(functional.center_crop(resized, [self.size]))
 
 
-def read_image(path: Path, generator: torch.Generator | None) -> np.ndarray:
+def read_photo(path: Path, generator: torch.Generator | None) -> np.ndarray:
     """Read an image of any kind that Pillow reads."""
-    with opened_picture(path) as image:
+    with opened_image(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
@@ -158,7 +158,7 @@ class ImageFolderDataModule(LabelledDataModule):
             raise DataError(
                 f"{self.source}: train and val have other classes: {', '.join(only)} is in one of them only"
             )
-        self._use(training.samples, held_out.samples, read_image)
+        self._use(training.samples, held_out.samples, read_photo)
 
 
 class VideoFrameDataModule(LabelledDataModule):

@@ -74,7 +74,7 @@ def figure(
 
     Args:
         runs: folders of runs.
-        output: the image, png, pdf or svg.
+        output: the figure, png, pdf or svg.
         benchmark: its name.
         score: its key, without the stage.
         title: above the curves.
@@ -103,7 +103,7 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr figure` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr figure", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
-    parser.add_argument("--output", type=Path, default=Path("figure.png"), help="image to write: png, pdf or svg")
+    parser.add_argument("--output", type=Path, default=Path("figure.png"), help="figure to write: png, pdf or svg")
     parser.add_argument("--benchmark", default="davis", help="name of the benchmark (default: davis)")
     parser.add_argument("--score", default="J&F-Mean", help="score on the y axis (default: J&F-Mean)")
     parser.add_argument("--title", default="", help="title above the axes")
@@ -118,7 +118,7 @@ def command(args: Sequence[str]) -> None:
 def _draw(
     curves: Mapping[str, Mapping[str, TrainingCurve]], output: Path, axes_names: tuple[str, str], title: str
 ) -> None:
-    # the object-oriented interface: no window system, and no state that outlives the picture
+    # the object-oriented interface: no window system, and no state that outlives the figure
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -129,8 +129,8 @@ def _draw(
     kinds = stages if several else runs  # by colour and marker; runs of several stages by their line
     columns = 0 if len(drawn) <= INSIDE else -(-len(drawn) // IN_A_COLUMN)
     height = max(4.5, 0.5 + 0.18 * -(-len(drawn) // columns)) if columns else 4.5
-    picture = Figure(figsize=(7 + 2 * columns, height), layout="constrained")
-    axes = picture.add_subplot(xlabel=axes_names[0], ylabel=axes_names[1], title=title)
+    figure = Figure(figsize=(7 + 2 * columns, height), layout="constrained")
+    axes = figure.add_subplot(xlabel=axes_names[0], ylabel=axes_names[1], title=title)
     for number, (run, stage, curve) in enumerate(drawn):
         kind = kinds.index(stage if several else run)
         above_it = len(drawn) - 1 - number
@@ -146,7 +146,7 @@ def _draw(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     if columns:
-        picture.legend(fontsize="small", loc="outside right upper", ncols=columns)
+        figure.legend(fontsize="small", loc="outside right upper", ncols=columns)
     else:
         axes.legend(fontsize="small")
-    picture.savefig(output, dpi=150)
+    figure.savefig(output, dpi=150)

@@ -20,7 +20,7 @@ from datamodules.datasets.layout_files import read_names, read_videos, require_f
 from datamodules.reading.errors import DataError
 from datamodules.reading.files import usable_cores, write_atomically
 from datamodules.reading.mask_files import object_ids, read_mask
-from datamodules.reading.source import list_pictures
+from datamodules.reading.source import list_images
 
 from ..benchmarks.results import Results, require_writable
 from ..metrics.rules import RULES, Rules, Video, VideoScore
@@ -158,7 +158,7 @@ def score(
 def _units(truth: Path, video: str, rules: Rules) -> list[MaskFolder]:
     folders = sorted(path.name for path in (truth / video).iterdir() if path.is_dir())
     names = folders if rules.folder_per_object and folders else [""]
-    return [MaskFolder(video, name, len(list_pictures(truth / video / name))) for name in names]
+    return [MaskFolder(video, name, len(list_images(truth / video / name))) for name in names]
 
 
 def _results(work: Any, units: Sequence[MaskFolder], workers: int) -> Iterator[tuple[MaskFolder, dict[Object, Values]]]:
@@ -183,8 +183,8 @@ def _score_unit(
     truth: Path, predictions: Path, rules: Rules, entries: Mapping[str, Any], keep_ends: bool, unit: MaskFolder
 ) -> dict[Object, Values]:
     """Score one folder of masks: object → its values."""
-    files = {path.stem: path for path in list_pictures(truth / unit.path)}
-    found = {path.stem: path for path in list_pictures(predictions / unit.path)}
+    files = {path.stem: path for path in list_images(truth / unit.path)}
+    found = {path.stem: path for path in list_images(predictions / unit.path)}
     if not files:
         raise DataError(f"{truth / unit.path}: no masks")
 

@@ -15,7 +15,7 @@ from datamodules.got10k import list_sequences, read_annotation
 from datamodules.reading.boxes import read_boxes
 from datamodules.reading.errors import DataError
 from datamodules.reading.guards import read_text
-from datamodules.reading.images import picture_header
+from datamodules.reading.images import image_header
 
 from ..benchmarks.results import Results
 from ..metrics import (
@@ -142,7 +142,7 @@ def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[s
         frames, boxes, cover = read_annotation(sequence)
         if cover is None:
             raise DataError(f"{sequence / 'cover.label'}: no such file; unpack the sequence again")
-        size = picture_header(frames[0])[0]
+        size = image_header(frames[0])[0]
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / f"{name}.txt"]
         found = [got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
         overlaps[name] = np.concatenate(found)

@@ -244,8 +244,8 @@ def draw_waterfalls(
     """
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(1.6 + 0.45 * sum(len(steps) + 1 for steps in waterfalls), 5.4), layout="constrained")
-    panels = picture.subplots(1, len(waterfalls), sharey=True, squeeze=False)[0]
+    figure = Figure(figsize=(1.6 + 0.45 * sum(len(steps) + 1 for steps in waterfalls), 5.4), layout="constrained")
+    panels = figure.subplots(1, len(waterfalls), sharey=True, squeeze=False)[0]
     shown: list[float] = []
     for panel, steps, order in zip(panels, waterfalls, ORDERS, strict=True):
         scores = [100 * step.record.value for step in steps]
@@ -266,7 +266,7 @@ def draw_waterfalls(
     margin = 0.1 * (max(shown) - min(shown)) or 1.0
     panels[0].set_ylim(max(0.0, min(shown) - margin), max(shown) + margin)
     panels[0].set_ylabel(f"{score} (%)")
-    picture.savefig(file, dpi=150)
+    figure.savefig(file, dpi=150)
 
 
 def draw_effects(scored: Sequence[Record], score: str, file: Path, fields: Collection[str] | None = None) -> bool:
@@ -280,8 +280,8 @@ def draw_effects(scored: Sequence[Record], score: str, file: Path, fields: Colle
     found = effects(scored, fields)
     if not found:
         return False
-    picture = Figure(figsize=(3.2 * len(found), 3.4), layout="constrained")
-    panels = picture.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    figure = Figure(figsize=(3.2 * len(found), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for panel, effect in zip(panels, found, strict=True):
         values = list(effect.means)
         across = [values.index(_value(one, effect.field)) for one in scored]
@@ -291,5 +291,5 @@ def draw_effects(scored: Sequence[Record], score: str, file: Path, fields: Colle
         panel.set_title(effect.field)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel(f"{score} (%)")
-    picture.savefig(file, dpi=150)
+    figure.savefig(file, dpi=150)
     return True

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_json
-from ..reading.images import picture_header, pixels
-from ..reading.source import list_pictures
+from ..reading.images import image_header, pixels
+from ..reading.source import list_images
 from .layout_files import require_folder
 from .records import Reader
 from .tap_vid import PointSequence, TapVid
@@ -95,11 +95,11 @@ def _clip(root: Path, file: Path) -> PointSequence:
     )
     if missing := next((path for path in (*frames, *masks) if not path.is_file()), None):
         raise DataError(f"{missing}: no such file; {remedy}")
-    height, width = size = picture_header(frames[0])[0]
+    height, width = size = image_header(frames[0])[0]
     points = (positions[..., ::-1] + 0.5) / [width, height]  # the annotation names pixels
     inside = ((points >= 0) & (points <= 1)).all(-1)
     if (outside := np.argwhere(visible & ~inside)).size:
-        raise DataError(f"{file}: a visible joint of frame {outside[0, 0]} lies outside the picture of {pixels(size)}")
+        raise DataError(f"{file}: a visible joint of frame {outside[0, 0]} lies outside the image of {pixels(size)}")
     seen = np.asarray(visible.any(axis=0))
     return PointSequence(
         name=plain_name(file.stem, file),
@@ -123,7 +123,7 @@ def _inside(root: Path, file: Path, named: str) -> Path:
 def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any]) -> PointSequence:
     """Return a clip with its masks, one for each frame."""
     own, count = folder / sequence.name, sequence.num_frames
-    files = list_pictures(require_folder(own, "put the masks of each clip into a folder of its name"))
+    files = list_images(require_folder(own, "put the masks of each clip into a folder of its name"))
     told = numbers.get(sequence.name)
     if isinstance(told, dict) and isinstance(frames := told.get("frames"), list) and len(frames) == count:
         by_number = {int(file.stem): file for file in files if file.stem.isdecimal()}

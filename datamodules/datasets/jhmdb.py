@@ -11,7 +11,7 @@ import numpy as np
 
 from ..reading.errors import DataError, require_one_of
 from ..reading.guards import max_bytes, plain_name, read_bytes
-from ..reading.images import picture_header
+from ..reading.images import image_header
 from .layout_files import list_frames, read_list, require_folder, require_sequences
 from .records import KeypointSequence, Reader
 
@@ -86,7 +86,7 @@ class Jhmdb(Reader[KeypointSequence]):
         if len(points) > len(frames):
             raise DataError(f"{path}: joints of {len(points)} frames, {folder} holds {len(frames)}; unpack it again")
         frames = frames[: len(points)]
-        size, _ = picture_header(frames[0])
+        size, _ = image_header(frames[0])
         return KeypointSequence(name=clip, frames=frames, size=size, points=points, action=action)
 
 

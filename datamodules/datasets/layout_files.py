@@ -8,7 +8,7 @@ from typing import Any
 
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_json, read_text
-from ..reading.source import list_pictures
+from ..reading.source import list_images
 
 
 def require_folder(path: Path, remedy: str) -> Path:
@@ -23,12 +23,12 @@ def require_folder(path: Path, remedy: str) -> Path:
 
 
 def list_frames(folder: Path) -> tuple[Path, ...]:
-    """Return the pictures of a sequence, as `list_pictures`.
+    """Return the images of a sequence, as `list_images`.
 
     Raises:
         DataError: if there are fewer than two.
     """
-    frames = list_pictures(folder)
+    frames = list_images(folder)
     if len(frames) < 2:
         raise DataError(f"{folder}: {len(frames)} frames; a sequence needs at least 2")
     return frames
@@ -41,7 +41,7 @@ def match_masks(folder: Path, frames: Sequence[Path]) -> dict[int, Path]:
         DataError: if a mask has no frame.
     """
     number = {frame.stem: t for t, frame in enumerate(frames)}
-    found = list_pictures(folder)
+    found = list_images(folder)
     if stray := [mask for mask in found if mask.stem not in number]:
         raise DataError(f"{stray[0]}: mask without its frame in {frames[0].parent}; add the frame or remove the mask")
     return {number[mask.stem]: mask for mask in found}

@@ -12,8 +12,8 @@ import numpy as np
 from ..reading.boxes import read_boxes
 from ..reading.errors import DataError
 from ..reading.guards import plain_name, read_bytes
-from ..reading.images import picture_header
-from ..reading.source import list_pictures
+from ..reading.images import image_header
+from ..reading.source import list_images
 from .layout_files import require_folder
 from .records import BoxSequence, Reader
 
@@ -43,7 +43,7 @@ VERSIONS = {"otb2013": OTB2013.split(), "tb50": TB50.split(), "tb100": sorted(f"
 """Sequences of each version; `Name-2` is the second target of the folder Name."""
 
 FRAMES = {"David": (300, 770), "Football1": (1, 74), "Freeman3": (1, 460), "Freeman4": (1, 283), "Diving": (1, 215)}
-"""First and last frame (one-based) of sequences whose folder holds more pictures than are annotated."""
+"""First and last frame (one-based) of sequences whose folder holds more images than are annotated."""
 
 FILE = re.compile(r"groundtruth_rect(?:\.([0-9]+))?\.txt")
 """Name of a file of boxes, with the number of its target where a folder has several."""
@@ -115,7 +115,7 @@ def _targets(root: Path) -> dict[str, Path]:
 
 
 def _sequence(name: str, path: Path) -> BoxSequence:
-    frames, boxes = list_pictures(path.parent / "img"), read_boxes(path)
+    frames, boxes = list_images(path.parent / "img"), read_boxes(path)
     first, last = FRAMES.get(path.parent.name, (1, len(frames)))
     if len(frames) > len(boxes):
         frames = frames[first - 1 : last]
@@ -126,5 +126,5 @@ def _sequence(name: str, path: Path) -> BoxSequence:
         )
     if not np.isfinite(boxes[0]).all() or boxes[0, 2:].min() <= 0:
         raise DataError(f"{path}: the first box is {boxes[0].tolist()}; it must have a width and a height")
-    size, _ = picture_header(frames[0])
+    size, _ = image_header(frames[0])
     return BoxSequence(name=name, frames=frames, size=size, boxes=boxes)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..reading.errors import DataError
 from ..reading.files import read_ahead
 from ..reading.guards import plain_name
-from ..reading.images import picture_header, read_picture, require_size
+from ..reading.images import image_header, read_image, require_size
 from ..reading.mask_files import VOID, read_mask
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class Reader(Sequence[S]):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FrameSequence:
-    """A video as a list of pictures.
+    """A video as a list of images.
 
     Args:
         name: as the benchmark calls it; also the name of what is written for it.
-        frames: picture files in time order.
+        frames: image files in time order.
         size: (height, width) of the frames, pixels.
     """
 
@@ -66,18 +66,18 @@ class FrameSequence:
         return len(self.frames)
 
     def frame(self, t: int) -> Tensor:
-        """Read frame number `t` (zero-based): uint8 RGB (3, H, W); grey pictures become RGB.
+        """Read frame number `t` (zero-based): uint8 RGB (3, H, W); grey images become RGB.
 
         Raises:
-            DecodingError: if the file is missing, truncated or no picture, or has another size than `size`.
+            DecodingError: if the file is missing, truncated or no image, or has another size than `size`.
         """
         import cv2
 
-        picture = read_picture(self.frames[t])
-        require_size(self.frames[t], picture.shape, self.size)
-        planes = np.empty((3, *picture.shape[:2]), np.uint8)
+        image = read_image(self.frames[t])
+        require_size(self.frames[t], image.shape, self.size)
+        planes = np.empty((3, *image.shape[:2]), np.uint8)
         for channel in range(3):
-            cv2.extractChannel(picture, channel, planes[channel])
+            cv2.extractChannel(image, channel, planes[channel])
         return torch.from_numpy(planes)
 
     def read(self, ahead: int = 4) -> Generator[Tensor]:
@@ -124,7 +124,7 @@ class MaskSequence(FrameSequence):
         """Read the mask of frame number `t`: uint8 ids (H, W), 0 = background; 255 (void) is kept as it is.
 
         Raises:
-            DecodingError: if the file is missing, truncated or no picture.
+            DecodingError: if the file is missing, truncated or no image.
             KeyError: if frame `t` has no mask.
         """
         return self.read_ids(self.masks[t])
@@ -164,7 +164,7 @@ class MaskSequence(FrameSequence):
             )
         return cls(
             frames=tuple(frames[begin:]),
-            size=picture_header(frames[begin])[0],
+            size=image_header(frames[begin])[0],
             masks={t - begin: masks[t] for t in sorted(masks) if t >= begin},
             starts={number: starts[number] - begin for number in sorted(starts)},
             earlier=tuple(masks[t] for t in sorted(masks) if t < begin),
@@ -233,7 +233,7 @@ class BoxSequence(FrameSequence):
 
     def frame(self, t: int) -> Tensor:
         """Read a frame as `FrameSequence.frame` does, contiguous in `(H, W, 3)` order, as cropping needs it."""
-        return torch.from_numpy(read_picture(self.frames[t])).permute(2, 0, 1)
+        return torch.from_numpy(read_image(self.frames[t])).permute(2, 0, 1)
 
 
 def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:

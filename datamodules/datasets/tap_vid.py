@@ -18,7 +18,7 @@ from ..reading.arrays import PickledArray, read_npz, read_pickle
 from ..reading.container import VIDEO_SUFFIXES
 from ..reading.errors import DataError, DecodingError
 from ..reading.guards import plain_name, read_text
-from ..reading.images import AGAIN, decode_picture, decoded_size, opened_picture, require_size
+from ..reading.images import AGAIN, decode_image, decoded_size, opened_image, require_size
 from ..reading.source import natural_order, open_video
 from .records import FrameSequence, Reader
 
@@ -40,11 +40,11 @@ class PointSequence(FrameSequence):
     """A video with points that are followed through it.
 
     Args:
-        frames: picture files in time order; empty where `pictures` gives the frames.
-        points: (N, T, 2) x, y as fractions of the picture: 0 is the left or upper edge of the first pixel, 1 the right
+        frames: image files in time order; empty where `images` gives the frames.
+        points: (N, T, 2) x, y as fractions of the image: 0 is the left or upper edge of the first pixel, 1 the right
             or lower edge of the last. Hidden points may lie anywhere, NaN included.
         occluded: (N, T) bool, True where a point is hidden.
-        pictures: number of a frame → the frame, (H, W, 3) uint8 RGB; None: `frames` are read.
+        images: number of a frame → the frame, (H, W, 3) uint8 RGB; None: `frames` are read.
         jpegs: gives the JPEG of each frame, where the frames are stored so.
         tracks: names of the points; numbers where the data set has no names.
         masks: masks of the object that the points lie on, one for each frame, above 0 where it is; none where not
@@ -54,7 +54,7 @@ class PointSequence(FrameSequence):
     frames: tuple[Path, ...] = ()
     points: NDArray[Any]
     occluded: NDArray[np.bool_]
-    pictures: Callable[[int], NDArray[np.uint8]] | None = None
+    images: Callable[[int], NDArray[np.uint8]] | None = None
     jpegs: Callable[[], Sequence[bytes]] | None = None
     tracks: tuple[str, ...] = ()
     masks: tuple[Path, ...] = ()
@@ -68,19 +68,19 @@ class PointSequence(FrameSequence):
         """Return frame number `t` (zero-based): uint8 RGB (3, H, W).
 
         Raises:
-            DecodingError: if the frame is truncated or no picture, or has another size than the others.
+            DecodingError: if the frame is truncated or no image, or has another size than the others.
         """
-        if self.pictures is None:
+        if self.images is None:
             return super().frame(t)
-        return torch.from_numpy(np.ascontiguousarray(self.pictures(t).transpose(2, 0, 1)))
+        return torch.from_numpy(np.ascontiguousarray(self.images(t).transpose(2, 0, 1)))
 
     def area(self, t: int) -> float:
         """Return the area of the object in frame `t`, pixels of the frame; a mask of another size is scaled.
 
         Raises:
-            DecodingError: if the mask is missing, truncated or no picture.
+            DecodingError: if the mask is missing, truncated or no image.
         """
-        with opened_picture(self.masks[t], "mask") as image:
+        with opened_image(self.masks[t]) as image:
             pixels = np.asarray(image)
         covered = (pixels[..., :3] > 0).any(-1) if pixels.ndim == 3 else pixels > 0
         return float(covered.sum()) * self.size[0] * self.size[1] / covered.size
@@ -196,15 +196,15 @@ def _told(value: Any) -> str:
 
 
 def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.bool_], size: tuple[int, int]) -> None:
-    """Check that visible points lie in the picture, or within a pixel of it (rounding, Kinetics' half pixel)."""
+    """Check that visible points lie in the image, or within a pixel of it (rounding, Kinetics' half pixel)."""
     margin = 1 / np.array(size[::-1])
     seen = positions[~hidden]
     outside = ~((seen >= -margin) & (seen <= 1 + margin)).all(axis=1)
     if outside.any():
         x, y = seen[outside.argmax()]
         raise DataError(
-            f"{where}: {outside.sum()} of {len(seen)} visible points lie outside the picture, the first at x {x:g}, y "
-            f"{y:g}; expected fractions of the picture's width and height, not pixels"
+            f"{where}: {outside.sum()} of {len(seen)} visible points lie outside the image, the first at x {x:g}, y "
+            f"{y:g}; expected fractions of the image's width and height, not pixels"
         )
 
 
@@ -213,7 +213,7 @@ def _frames(where: str, video: Any, kept: Callable[[], Any]) -> tuple[dict[str, 
     if _is_array(video, "u", 4) and video.dtype == np.uint8:
         length, height, width, channels = video.shape
         if channels == 3 and height and width:
-            return {"pictures": lambda t: np.asarray(kept()[t])}, length, (height, width)
+            return {"images": lambda t: np.asarray(kept()[t])}, length, (height, width)
     is_list = isinstance(video, list) and all(isinstance(item, bytes | memoryview) for item in video)
     if not (is_list or _is_array(video, "S", 1)) or not len(video):
         raise DataError(
@@ -226,11 +226,11 @@ def _frames(where: str, video: Any, kept: Callable[[], Any]) -> tuple[dict[str, 
     size = decoded_size(f"{where}, frame 0", bytes(video[0]))
 
     def decode(t: int) -> NDArray[np.uint8]:
-        picture = decode_picture(np.frombuffer(bytes(kept()[t]), np.uint8), f"{where}, frame {t}")
-        require_size(f"{where}, frame {t}", picture.shape, size)
-        return picture
+        image = decode_image(np.frombuffer(bytes(kept()[t]), np.uint8), f"{where}, frame {t}")
+        require_size(f"{where}, frame {t}", image.shape, size)
+        return image
 
-    return {"pictures": decode, "jpegs": kept}, len(video), size
+    return {"images": decode, "jpegs": kept}, len(video), size
 
 
 class _VideoFrames:
@@ -247,22 +247,22 @@ class _VideoFrames:
         self.size = height, width
 
     def __call__(self, t: int) -> NDArray[np.uint8]:
-        picture = self._read(t)
-        require_size(self.path, picture.shape, self.size, self.numbers[t])
-        return picture
+        image = self._read(t)
+        require_size(self.path, image.shape, self.size, self.numbers[t])
+        return image
 
     def _read(self, t: int) -> NDArray[np.uint8]:
         wanted = self.numbers[t]
         if wanted <= self._latest:
             self._frames.close()
             self._frames = self._decode()
-        picture = next((picture for number, picture in self._frames if number == wanted), None)
-        if picture is None:
+        image = next((image for number, image in self._frames if number == wanted), None)
+        if image is None:
             raise DecodingError(self.path, f"has no frame {wanted}, which its CSV annotates")
         self._latest = wanted
         if wanted == self.numbers[-1]:
             self._frames.close()
-        return picture
+        return image
 
     def _decode(self) -> Generator[tuple[int, NDArray[np.uint8]]]:
         with open_video(self.path, table=False) as video:
@@ -287,12 +287,12 @@ def _from_csv(file: Path) -> PointSequence:
             f"{file}: track {lacking[0]} has no line for frame {lacking[1]}, others have; write it, with occluded 1 "
             "where the point is hidden"
         )
-    pictures = _VideoFrames(videos[0], frames)
+    images = _VideoFrames(videos[0], frames)
     values = np.array([[rows[track, frame] for frame in frames] for track in names])
-    positions, hidden = values[..., :2] / np.array(pictures.size[::-1]), values[..., 2] == 1
-    _check_positions(f"{file}, {file.stem}", positions, hidden, pictures.size)
+    positions, hidden = values[..., :2] / np.array(images.size[::-1]), values[..., 2] == 1
+    _check_positions(f"{file}, {file.stem}", positions, hidden, images.size)
     return PointSequence(
-        name=file.stem, size=pictures.size, points=positions, occluded=hidden, pictures=pictures, tracks=names
+        name=file.stem, size=images.size, points=positions, occluded=hidden, images=images, tracks=names
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..reading.errors import DataError, require_one_of
 from ..reading.guards import plain_name
-from ..reading.images import picture_header
+from ..reading.images import image_header
 from ..reading.mask_files import check_masks, read_mask
 from .layout_files import list_frames, match_masks, read_list, require_all_masks, require_folder, require_sequences
 from .records import PartSequence, Reader, part_instances
@@ -86,7 +86,7 @@ class Vip(Reader[PartSequence]):
         return PartSequence(
             name=name,
             frames=frames,
-            size=picture_header(frames[0])[0],
+            size=image_header(frames[0])[0],
             masks=masks,
             starts=dict.fromkeys(classes, 0),
             humans=humans,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ..reading.errors import DataError, require_one_of
 from ..reading.guards import plain_name, read_json
 from ..reading.mask_files import check_introductions, check_masks
-from ..reading.source import hashed_rank, list_pictures
+from ..reading.source import hashed_rank, list_images
 from .layout_files import list_frames, match_masks, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
@@ -96,7 +96,7 @@ class YoutubeVos(Reader[MaskSequence]):
         starts = {i: number[start] for i, (_, start) in objects.items()}
         check_masks(masks, frames)
         check_introductions(masks, starts, f"correct it, or take the object out of {self.folder / 'meta.json'}")
-        asked = map(number_in_name, list_pictures(self.folder / "JPEGImages" / name))
+        asked = map(number_in_name, list_images(self.folder / "JPEGImages" / name))
         begin = min(starts.values())
         return MaskSequence.from_first_object(
             frames,
@@ -109,15 +109,15 @@ class YoutubeVos(Reader[MaskSequence]):
         )
 
 
-def number_in_name(picture: Path) -> int:
+def number_in_name(image: Path) -> int:
     """Return the number that is the name of a frame or mask.
 
     Raises:
         DataError: if it has another name.
     """
-    if not re.fullmatch("[0-9]+", picture.stem):
-        raise DataError(f"{picture}: name is not a frame number; remove it")
-    return int(picture.stem)
+    if not re.fullmatch("[0-9]+", image.stem):
+        raise DataError(f"{image}: name is not a frame number; remove it")
+    return int(image.stem)
 
 
 def read_meta(path: Path) -> dict[str, Objects]:
@@ -161,9 +161,9 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
     for folder in folders:
         videos_of[folder.parent].append(folder)
     found: set[Path] = set()
-    for pictures, videos in videos_of.items():
-        split = pictures.absolute().parent
-        if pictures.name != "JPEGImages" or split.name not in ("train", "train_all_frames"):
+    for images, videos in videos_of.items():
+        split = images.absolute().parent
+        if images.name != "JPEGImages" or split.name not in ("train", "train_all_frames"):
             continue
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():

@@ -24,7 +24,7 @@ REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
 the machine, and its macroblock tree reads memory that it has not written."""
 
 
-def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG.
 
     Grey becomes RGB; orientation tags are ignored, as masks and boxes have none. OpenCV 4 fills what a truncated JPEG
@@ -37,11 +37,11 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         DecodingError: if the file is missing, truncated, no image, not a regular file, or larger than the limits of
             `guards`, which are checked before it is decoded.
     """
-    return decode_picture(np.frombuffer(read_bytes(path), dtype=np.uint8), path)
+    return decode_image(np.frombuffer(read_bytes(path), dtype=np.uint8), path)
 
 
-def decode_picture(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
-    """Decode the bytes of a JPEG or PNG by the rules of `read_picture`.
+def decode_image(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
+    """Decode the bytes of a JPEG or PNG by the rules of `read_image`.
 
     Args:
         data: (n,) uint8.
@@ -62,9 +62,9 @@ def decode_picture(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise DecodingError(where, f"cannot be decoded as a picture ({error.err or error.msg}); {AGAIN}") from error
+        raise DecodingError(where, f"cannot be decoded as an image ({error.err or error.msg}); {AGAIN}") from error
     if image is None:
-        raise DecodingError(where, f"cannot be decoded as a picture; {AGAIN}")
+        raise DecodingError(where, f"cannot be decoded as an image; {AGAIN}")
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -74,16 +74,15 @@ def decoded_size(where: object, content: bytes) -> tuple[int, int]:
     Raises:
         DecodingError: if it is neither, or claims more pixels than `guards` permits.
     """
-    with _opened(where, io.BytesIO(content), "picture", ("JPEG", "PNG")) as image:
+    with _opened(where, io.BytesIO(content), ("JPEG", "PNG")) as image:
         return image.height, image.width
 
 
-def opened_picture(path: str | os.PathLike[str], kind: str = "picture") -> AbstractContextManager[Image.Image]:
+def opened_image(path: str | os.PathLike[str]) -> AbstractContextManager[Image.Image]:
     """Open an image of any kind with Pillow, once its file and its header are within the limits of `guards`.
 
     Args:
         path: the file.
-        kind: kind of image, for messages.
 
     Returns:
         A context manager that gives the image, not decoded yet; decoding happens inside the context.
@@ -92,11 +91,11 @@ def opened_picture(path: str | os.PathLike[str], kind: str = "picture") -> Abstr
         DecodingError: if it is not an image, cannot be decoded in the context, or exceeds the limits.
     """
     require_regular(path)
-    return _opened(path, path, kind, None)
+    return _opened(path, path, None)
 
 
 @contextmanager
-def _opened(where: object, source: Any, kind: str, formats: tuple[str, ...] | None) -> Iterator[Image.Image]:
+def _opened(where: object, source: Any, formats: tuple[str, ...] | None) -> Iterator[Image.Image]:
     from PIL import Image, UnidentifiedImageError
 
     if max_pixels() > DEFAULT_MEGAPIXELS * 1e6:  # the user has asked for it: Pillow's own limit must not be lower
@@ -108,10 +107,10 @@ def _opened(where: object, source: Any, kind: str, formats: tuple[str, ...] | No
     except Image.DecompressionBombError as error:
         raise DecodingError(where, f"too large to decode ({error}); raise the limit with {LIMIT_VARIABLE}") from error
     except UnidentifiedImageError as error:
-        raise DecodingError(where, f"cannot be decoded as a {kind} (of no known format); {AGAIN}") from error
+        raise DecodingError(where, "cannot be decoded as an image (of no known format); {AGAIN}") from error
     except (OSError, SyntaxError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DecodingError(where, f"cannot be decoded as a {kind} ({reason}); {AGAIN}") from error
+        raise DecodingError(where, f"cannot be decoded as an image ({reason}); {AGAIN}") from error
 
 
 def pixels(shape: Sequence[int]) -> str:
@@ -135,13 +134,13 @@ def require_size(where: object, shape: Sequence[int], others: Sequence[int], num
         raise DecodingError(where, f"{named}is {pixels(shape)}, other frames {pixels(others)}; give frames of one size")
 
 
-def picture_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], str]:
+def image_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], str]:
     """Return ((height, width), Pillow mode) of an image, without decoding it.
 
     Raises:
         DecodingError: if the file is not an image, or its header claims more pixels than are decoded.
     """
-    with opened_picture(path) as image:
+    with opened_image(path) as image:
         return (image.height, image.width), image.mode
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import DataError
 from .files import write_atomically
-from .images import opened_picture, picture_header, pixels, require_size
+from .images import image_header, opened_image, pixels, require_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
     """
     from PIL import Image
 
-    with opened_picture(path, "mask") as image:
+    with opened_image(path) as image:
         check_mask_mode(path, image)
         if size is None or image.size == size[::-1]:
             return np.array(image, dtype=np.uint8)
@@ -120,12 +120,12 @@ def check_masks(
     Raises:
         DataError: naming the first mask that fails the check, or the frame.
     """
-    first, _ = picture_header(frames[0])
+    first, _ = image_header(frames[0])
     for t, mask in masks.items():
-        with opened_picture(mask, "mask") as image:
+        with opened_image(mask) as image:
             check_mask_mode(mask, image)
             size = image.height, image.width
-        expected, _ = picture_header(frames[t])
+        expected, _ = image_header(frames[t])
         require_size(frames[t], expected, first)
         if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > tolerance:
             raise DataError(f"{mask}: mask is {pixels(size)}, its frame {frames[t].name} {pixels(expected)}; {remedy}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import DataError
 from .guards import read_json, read_text
-from .images import opened_picture
+from .images import opened_image
 from .mask_files import VOID, davis_palette, refuse_jpeg
 from .part import Moment
 
@@ -63,9 +63,9 @@ def _exists(name: str) -> bool:
         return False
 
 
-def read_mask_picture(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read the ids (H, W) and the palette (256, 3) of an image; see `MaskPrompt.of`."""
-    with opened_picture(path, "mask") as image:
+    with opened_image(path) as image:
         image.load()
     refuse_jpeg(path, image)
     if image.mode == "P":

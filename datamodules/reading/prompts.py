@@ -16,8 +16,8 @@ from .errors import DataError
 from .images import pixels
 from .mask_files import VOID, davis_palette
 from .part import Moment
-from .prompt_files import PromptRow, read_mask_picture, read_rows, separated
-from .source import list_pictures
+from .prompt_files import PromptRow, read_mask_image, read_rows, separated
+from .source import list_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,11 +113,11 @@ class MaskPrompt(Prompt):
             return
         path = Path(given)
         if path.is_dir():
-            files = list_pictures(path)
+            files = list_images(path)
             if not files:
                 raise DataError(f"{path}: no image in this folder; name masks after their frames, such as 00120.png")
             for file in files:
-                yield cls(*read_mask_picture(file), source=str(file), frame=file.stem)
+                yield cls(*read_mask_image(file), source=str(file), frame=file.stem)
         elif path.suffix.lower() == ".json":
             found = read_coco_masks(path)
             if not found:
@@ -125,7 +125,7 @@ class MaskPrompt(Prompt):
             for frame, ids in sorted(found.items()):
                 yield cls(ids, davis_palette(), source=str(path), frame=frame)
         else:
-            yield cls(*read_mask_picture(path), source=str(path))
+            yield cls(*read_mask_image(path), source=str(path))
 
     @classmethod
     def _of_array(cls, given: Any) -> Self:

@@ -16,7 +16,7 @@ from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
 from .errors import DataError, DecodingError
 from .guards import read_bytes
-from .images import read_picture, require_size
+from .images import read_image, require_size
 
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, which has no times, and of a video file that states no rate."""
@@ -58,7 +58,7 @@ class FrameFolder:
 
     def __init__(self, path: str | os.PathLike[str], frame_rate: float = FRAME_RATE) -> None:
         self.path, self.frame_rate = Path(path), frame_rate
-        self._files = list_pictures(path)
+        self._files = list_images(path)
         self.stems = [file.stem for file in self._files]
         kinds = {file.suffix.lower().replace("jpeg", "jpg") for file in self._files}
         if len(kinds) > 1:
@@ -85,7 +85,7 @@ class FrameFolder:
 
     def frames(self, start: int = 0, every: int = 1) -> Iterator[np.ndarray]:
         """Iterate over the images in order, as `VideoFile.frames` does."""
-        return map(read_picture, self._files[start::every])
+        return map(read_image, self._files[start::every])
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Read images by number, as `VideoFile.read` does.
@@ -94,7 +94,7 @@ class FrameFolder:
             DecodingError: naming the image that cannot be read or has another size than the first one read.
         """
         files = {i: self._files[min(i, len(self._files) - 1)] for i in sorted(set(indices))}
-        frames = {i: read_picture(file) for i, file in files.items()}
+        frames = {i: read_image(file) for i, file in files.items()}
         for i, file in files.items():
             require_size(file, frames[i].shape, frames[indices[0]].shape)
         return [frames[i] for i in indices]
@@ -154,7 +154,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     return tuple(entries)
 
 
-def list_pictures(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Return a folder's JPEG and PNG files in natural order, without hidden ones; () where there is no such folder.
 
     Raises:
@@ -163,7 +163,7 @@ def list_pictures(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """
     if not os.path.isdir(folder):
         return ()
-    names = sorted(filter(_is_picture, os.listdir(folder)), key=natural_order)
+    names = sorted(filter(_is_image, os.listdir(folder)), key=natural_order)
     by_stem: dict[str, str] = {}
     for name in names:
         other = by_stem.setdefault(os.path.splitext(name)[0], name)
@@ -182,7 +182,7 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
         status = os.stat(path)
         if not os.path.isdir(path):
             return status.st_size, status.st_mtime_ns
-        images = [image.stat() for image in list_pictures(path)]
+        images = [image.stat() for image in list_images(path)]
     except OSError as error:
         raise DecodingError(path, error.strerror or str(error)) from error
     changed = max([status.st_mtime_ns, *(image.st_mtime_ns for image in images)])
@@ -212,7 +212,7 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     for folder, files in _folders(root):
         unread.update(suffix for name in files if (suffix := os.path.splitext(name)[1].lower()) in UNREAD_SUFFIXES)
         videos = [Path(folder, name) for name in files if _is_video(name)]
-        if not videos and any(_is_picture(name) for name in files):
+        if not videos and any(_is_image(name) for name in files):
             videos = [Path(folder)]
         paths += videos
     if not paths:
@@ -305,5 +305,5 @@ def _is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not name.startswith(".")
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")

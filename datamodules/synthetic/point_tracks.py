@@ -24,7 +24,7 @@ def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 
 
     A pixel of a random frame is the start of a track, as many on the background as on each sprite; it is followed
     through motion, turning, bending and change of size. A point is hidden where a sprite in front covers its pixel, or
-    outside the picture, where it may lie anywhere.
+    outside the image, where it may lie anywhere.
 
     Args:
         tracks: tracks of each video.
@@ -58,7 +58,7 @@ def video_tracks(
         count: number of tracks.
 
     Returns:
-        (N, T, 2) float32 x, y as fractions of the picture, in raster coordinates, and (N, T) bool: hidden. Fewer tracks
+        (N, T, 2) float32 x, y as fractions of the image, in raster coordinates, and (N, T) bool: hidden. Fewer tracks
         than asked for only where a sprite is never seen.
     """
     length, height, width = masks.shape

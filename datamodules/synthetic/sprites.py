@@ -122,7 +122,7 @@ def paste(
     matrix: NDArray[np.float64],
     bend: tuple[float, float] = (0.0, 0.0),
 ) -> None:
-    """Draw a patch over a picture, and its number where it covers at least half of a pixel.
+    """Draw a patch over an image, and its number where it covers at least half of a pixel.
 
     Args:
         image: (H, W, 3) float32, changed in place.
@@ -271,9 +271,9 @@ def draw_texture(rng: Generator, family: str, side: int, period: float, colours:
     order = np.argsort(field, axis=None, kind="stable")
     level = np.empty(field.size, np.int64)
     level[order] = np.arange(field.size) * PALETTE_SIZE // field.size
-    picture = cv2.GaussianBlur(colours[rng.permutation(PALETTE_SIZE)][level.reshape(field.shape)], (0, 0), 0.6)
+    image = cv2.GaussianBlur(colours[rng.permutation(PALETTE_SIZE)][level.reshape(field.shape)], (0, 0), 0.6)
     grain = cv2.GaussianBlur(rng.normal(0, 22, (side, side)).astype(np.float32), (0, 0), 0.8)
-    return np.clip(picture + grain[..., None], 0, 255)
+    return np.clip(image + grain[..., None], 0, 255)
 
 
 def smooth_noise(rng: Generator, side: int, period: float, stretch: float = 1.0) -> Field:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MARKER = "synthetic.json"
 GENERATION = 2
-"""Part of every marker: raise it when the same arguments give other pictures."""
+"""Part of every marker: raise it when the same arguments give other images."""
 
 
 SEPARATORS = (",", "\t", " ")
@@ -190,21 +190,21 @@ def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24, key_frame_ev
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = key_frame_every
         stream.codec_context.thread_count = 1
-        for picture in video:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        for image in video:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             container.mux(stream.encode(reformat(frame, format="yuv420p")))
         container.mux(stream.encode())
 
 
 def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | None = None) -> None:
-    """Write (T, H, W, 3) uint8 RGB as pictures, by default 00000.jpg, 00001.jpg, …"""
+    """Write (T, H, W, 3) uint8 RGB as images, by default 00000.jpg, 00001.jpg, …"""
     import cv2
 
     folder.mkdir(parents=True)
     names = names if names is not None else (f"{t:05d}.jpg" for t in range(len(video)))
-    for name, picture in zip(names, video, strict=True):
+    for name, image in zip(names, video, strict=True):
         options = [cv2.IMWRITE_JPEG_QUALITY, 93] if name.endswith(".jpg") else []
-        if not cv2.imwrite(str(folder / name), picture[..., ::-1], options):
+        if not cv2.imwrite(str(folder / name), image[..., ::-1], options):
             raise DataError(f"{folder / name}: cannot be written; check space and permissions")
 
 

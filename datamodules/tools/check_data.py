@@ -18,7 +18,7 @@ from ..reading.errors import DataError
 from ..reading.files import usable_cores, write_atomically
 from ..reading.guards import raise_limit
 from ..reading.shards import is_sharded
-from ..reading.source import VideoEntry, list_line, list_pictures, list_videos, open_video, stamp
+from ..reading.source import VideoEntry, list_images, list_line, list_videos, open_video, stamp
 from .parallel import Failure, in_processes
 
 Kind = Literal["unreadable", "too short", "duplicate"]
@@ -190,7 +190,7 @@ def _riff_size(path: str) -> int:
 def _digest(path: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     if os.path.isdir(path):
-        images = list_pictures(path)
+        images = list_images(path)
         digest.update(repr([image.stat().st_size for image in images]).encode())
         for image in (images[0], images[-1]):
             digest.update(image.read_bytes())

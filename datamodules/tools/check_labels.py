@@ -14,9 +14,9 @@ from ..datasets.layout_files import require_folder
 from ..datasets.vos import first_appearances, labelled_names
 from ..reading.errors import DataError
 from ..reading.files import usable_cores, write_atomically
-from ..reading.images import opened_picture, picture_header, pixels, read_picture
+from ..reading.images import image_header, opened_image, pixels, read_image
 from ..reading.mask_files import VOID, check_mask_mode, object_ids
-from ..reading.source import list_pictures
+from ..reading.source import list_images
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def check_labels(
 def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelReport:
     problems: list[str] = []
     try:
-        frames, masks = list_pictures(frame_folder), list_pictures(mask_folder)
+        frames, masks = list_images(frame_folder), list_images(mask_folder)
     except DataError as error:
         return LabelReport(name, 0, 0, (), {}, (str(error),), ())
     sizes: dict[str, tuple[int, int]] = {}
@@ -87,8 +87,8 @@ def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelRepor
         problems.append(f"{frame_folder}: {len(frames)} frames; a video needs at least 2")
     for frame in frames:
         try:
-            read_picture(frame)
-            sizes[frame.stem] = picture_header(frame)[0]
+            read_image(frame)
+            sizes[frame.stem] = image_header(frame)[0]
         except DataError as error:
             problems.append(str(error))
     if len(several := sorted(set(map(pixels, sizes.values())))) > 1:
@@ -97,7 +97,7 @@ def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelRepor
     palettes: dict[str, bytes] = {}
     for mask in masks:
         try:
-            with opened_picture(mask, "mask") as image:
+            with opened_image(mask) as image:
                 check_mask_mode(mask, image)
                 values = np.array(image, dtype=np.uint8)
                 palettes[mask.stem] = bytes(image.getpalette() or ())

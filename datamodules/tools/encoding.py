@@ -75,7 +75,7 @@ def _options(form: OutputFormat) -> dict[str, str]:
     return {"crf": str(form.crf), "preset": "veryfast", "tune": "fastdecode", "x264-params": "b-pyramid=none"}
 
 
-def write_pictures(video: OpenedVideo, folder: Path, form: OutputFormat) -> int:
+def write_images(video: OpenedVideo, folder: Path, form: OutputFormat) -> int:
     """Write all frames as 00000.jpg, 00001.jpg, …; return their number."""
     import cv2
 

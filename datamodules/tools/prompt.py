@@ -73,7 +73,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
         stems = opened.stems
     height, width = next(iter(images.values())).shape[:2]
     embedded = [
-        {"number": number, "label": stems[number] if stems else str(number), "picture": _data_uri(image)}
+        {"number": number, "label": stems[number] if stems else str(number), "image": _data_uri(image)}
         for number, image in images.items()
     ]
     values = {

@@ -15,7 +15,7 @@ from ..reading.errors import DataError, DecodingError
 from ..reading.files import partial_path, remove, unfinished, usable_cores, write_atomically
 from ..reading.guards import raise_limit
 from ..reading.source import VideoEntry, list_line, list_videos, open_video, stamp
-from .encoding import OutputFormat, write_pictures, write_video
+from .encoding import OutputFormat, write_images, write_video
 from .parallel import Failure, in_processes
 
 _SAME_TIME = 2 * 10**9  # ns; file systems round
@@ -183,7 +183,7 @@ def _run(form: OutputFormat, job: Job) -> Made:
     try:
         with unfinished(job.output, partial_path(job.output)) as temporary:
             with open_video(job.source, _TIMEOUT) as video:
-                (write_pictures if form.frames else write_video)(video, temporary, form)
+                (write_images if form.frames else write_video)(video, temporary, form)
                 if video.truncation:
                     raise DataError(video.truncation)
             after = stamp(temporary)[0]

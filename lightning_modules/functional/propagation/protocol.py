@@ -73,7 +73,7 @@ class PropagationProtocol(NetworkInput):
         keypoint_grid: where these positions are searched: the "input" size (up-sampled bilinearly) or the "feature"
             map.
         keypoint_counting: which joints count: "prediction-visible" (VFS: predicted x > 0, frame 0 included), "crw"
-            (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the picture, frame 0 excluded).
+            (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the image, frame 0 excluded).
 
     Raises:
         ValueError: for a value out of range.

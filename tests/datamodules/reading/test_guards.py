@@ -17,7 +17,7 @@ from datamodules.got10k import list_sequences
 from datamodules.reading import guards
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.guards import plain_name, raise_limit
-from datamodules.reading.images import read_picture
+from datamodules.reading.images import read_image
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.source import list_videos, open_video
 from datamodules.synthetic import write_davis, write_got10k
@@ -132,6 +132,6 @@ def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder
     with pytest.raises(DataError, match="a named pipe"):
         list_videos(tmp_path / "other.txt")
     os.mkfifo(tmp_path / "frame.png")
-    for read in (read_picture, read_mask):
+    for read in (read_image, read_mask):
         with pytest.raises(DecodingError, match="a named pipe"):
             read(tmp_path / "frame.png")

@@ -6,7 +6,7 @@ import pytest
 
 from datamodules.reading import guards
 from datamodules.reading.errors import DecodingError
-from datamodules.reading.images import picture_header, read_picture
+from datamodules.reading.images import image_header, read_image
 from datamodules.reading.mask_files import read_mask
 from tests.helpers.huge import huge_jpeg, huge_png
 
@@ -20,7 +20,7 @@ def test_huge_pictures_are_refused_by_their_headers(tmp_path: Path, kind: str, m
         raise AssertionError("decoding has begun")
 
     monkeypatch.setattr("cv2.imdecode", untouched)
-    for read in (read_picture, read_mask, picture_header):
+    for read in (read_image, read_mask, image_header):
         with pytest.raises(DecodingError, match=r"claims \d+ × \d+ px|too large to decode") as error:
             read(path)
         assert guards.LIMIT_VARIABLE in str(error.value)

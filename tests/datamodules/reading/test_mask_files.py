@@ -8,7 +8,7 @@ from PIL import Image
 
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import check_introductions, davis_palette, object_ids, read_mask, write_ids
-from datamodules.reading.prompt_files import read_mask_picture
+from datamodules.reading.prompt_files import read_mask_image
 
 
 def written(path: Path, *values: int) -> Path:
@@ -28,7 +28,7 @@ def test_ids_are_written_and_read(tmp_path: Path) -> None:
 def test_a_jpeg_is_no_mask(tmp_path: Path) -> None:
     path = tmp_path / "mask.jpg"
     Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(path)
-    for read in (read_mask, read_mask_picture):
+    for read in (read_mask, read_mask_image):
         with pytest.raises(DataError, match=r"mask\.jpg: a JPEG does not keep the values of a mask; save it as a PNG"):
             read(path)
 

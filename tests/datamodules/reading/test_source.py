@@ -6,7 +6,7 @@ import pytest
 
 from datamodules.datasets import Davis
 from datamodules.reading.errors import DataError, DecodingError
-from datamodules.reading.images import read_picture
+from datamodules.reading.images import read_image
 from datamodules.reading.prompts import read_prompts
 from datamodules.reading.source import (
     FrameFolder,
@@ -111,9 +111,9 @@ def test_pictures_are_rgb_and_grey_ones_too(tmp_path):
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 2] = 200  # OpenCV writes BGR
     cv2.imwrite(str(tmp_path / "red.png"), red)
-    assert read_picture(tmp_path / "red.png")[0, 0].tolist() == [200, 0, 0]
+    assert read_image(tmp_path / "red.png")[0, 0].tolist() == [200, 0, 0]
     cv2.imwrite(str(tmp_path / "grey.png"), red[..., 2])
-    assert read_picture(tmp_path / "grey.png")[0, 0].tolist() == [200, 200, 200]
+    assert read_image(tmp_path / "grey.png")[0, 0].tolist() == [200, 200, 200]
 
 
 def test_pictures_that_cannot_be_used(tmp_path):
@@ -122,7 +122,7 @@ def test_pictures_that_cannot_be_used(tmp_path):
     (folder / "2.png").write_bytes(b"")
     with open_video(folder) as video:
         for i in (1, 2):
-            with pytest.raises(DecodingError, match=rf"{i}\.png: cannot be decoded as a picture"):
+            with pytest.raises(DecodingError, match=rf"{i}\.png: cannot be decoded as an image"):
                 video.read([0, i])
     cv2.imwrite(str(folder / "1.png"), numbered_frame(1)[:16])
     with (
@@ -131,7 +131,7 @@ def test_pictures_that_cannot_be_used(tmp_path):
     ):
         video.read([0, 1])
     with pytest.raises(DecodingError, match=r"gone\.png: cannot be read \(No such file"):
-        read_picture(tmp_path / "gone.png")
+        read_image(tmp_path / "gone.png")
 
 
 def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
@@ -151,7 +151,7 @@ def test_two_images_of_one_stem_are_refused(tmp_path):
     frames = davis / "JPEGImages/480p" / masks.name
     for folder in (frames, masks):
         for name in ("00001.jpg", "00001.png"):
-            cv2.imwrite(str(folder / name), read_picture(frames / "00000.jpg"))
+            cv2.imwrite(str(folder / name), read_image(frames / "00000.jpg"))
     for read in (
         lambda: Davis(davis),
         lambda: list_videos(davis / "JPEGImages"),

@@ -11,14 +11,14 @@ from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
 from datamodules.reading.source import open_video
 from datamodules.tools import encoding
-from datamodules.tools.encoding import OutputFormat, write_pictures
+from datamodules.tools.encoding import OutputFormat, write_images
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 
 
 def run(source: Path, output: Path, **options) -> VideoFile:
     form = OutputFormat(**options)
     with open_video(source) as video:
-        (write_pictures if form.frames else encoding.write_video)(video, output, form)
+        (write_images if form.frames else encoding.write_video)(video, output, form)
     return open_video(output)
 
 

@@ -60,7 +60,7 @@ def test_chosen_frames_are_in_the_page(video: Path, tmp_path: Path) -> None:
         assert [frame["number"] for frame in frames] == numbers
         assert [frame["label"] for frame in frames] == [f"{number:05d}" for number in numbers]
         for frame in frames:
-            content = base64.b64decode(frame["picture"].partition(",")[2])
+            content = base64.b64decode(frame["image"].partition(",")[2])
             shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
             original = np.asarray(Image.open(video / f"{frame['label']}.png").convert("RGB")).astype(int)
             assert np.abs(shown - original).mean() < 60  # noise, as JPEG keeps it
