@@ -1,11 +1,15 @@
-"""All comparisons in short form, as one table: `make speed`.
+"""All comparisons in short form, as one table, printed and written into docs/speed.md: `make speed`.
 
 Each script runs in a separate process, one after the other, and says with `--help` how it measures in full. A row holds
-the least time of either way; the error of a script that fails comes last.
+the least time of either way; the error of a script that fails comes last, and then the document stays as it was.
 """
 
+import os
+import platform
+import re
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -26,19 +30,36 @@ COMMANDS = [
 ]
 
 
+PAGE = ROOT / "docs" / "speed.md"
+BLOCK = re.compile(r"(<!-- make speed -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
 def main() -> None:
-    print(f"{torch.get_num_threads()} thread(s), torch {torch.__version__}\n")
-    print("| what | plain | vidcorr | ratio |\n|---|---|---|---|", flush=True)
+    lines = [_machine(), "", "| what | plain | vidcorr | ratio |", "|---|---|---|---|"]
+    print(*lines, sep="\n", flush=True)
     failed = []
     for command in COMMANDS:
         script, *words = command.split()
         run = [sys.executable, str(Path(__file__).with_name(script)), *words]
         done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
-        print(*[line for line in done.stdout.splitlines() if line.startswith("| ")], sep="\n", flush=True)
+        rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+        print(*rows, sep="\n", flush=True)
+        lines += rows
         if done.returncode:
             failed.append(f"{command}:\n{done.stderr[-2000:]}")
     if failed:
         sys.exit("\n".join(failed))
+    page = PAGE.read_text()
+    PAGE.write_text(BLOCK.sub(lambda found: found[1] + "\n".join(lines) + "\n" + found[2], page))
+
+
+def _machine() -> str:
+    model = re.search("model name.*: (.*)", Path("/proc/cpuinfo").read_text())
+    isa = os.environ.get("ONEDNN_MAX_CPU_ISA", "all")
+    return (
+        f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), "
+        f"torch {torch.__version__}, instructions: {isa}, {date.today()}:"
+    )
 
 
 if __name__ == "__main__":
