@@ -201,6 +201,8 @@ class ObjectScorer:
             self.plan = self.rules.plan(Video(sequence.video, list(files), annotation, meta, starts=starts))
         except (ValueError, KeyError, TypeError) as error:
             raise error if isinstance(error, DataError) else DataError(f"{masks[0].parent}: {error}") from error
+        if not self.plan:
+            raise DataError(f"{masks[0].parent}: {len(files)} masks, none of which is left to score an object on")
         self.scores = [VideoScore(self.rules, self.plan) for _ in metrics]
         if lacking := sorted(self.scores[0].objects.keys() - files.keys()):
             raise DataError(f"{masks[0].parent}: the metadata counts frame {lacking[0]}, which has no mask")

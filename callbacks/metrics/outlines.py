@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -68,18 +67,14 @@ class Outline:
     @cached_property
     def near(self) -> NDArray[np.uint8]:
         """(h + 2·margin, w + 2·margin) in {0, 1}: pixels within `radius` of the boundary."""
-        import cv2
-
         r, (h, w) = self.margin, self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
         framed[r : r + h, r : r + w] = self.edge
-        if self.radius != r:
-            return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
-        near = wide = framed
-        for row, column in _disk(r):
-            wide = cv2.dilate(wide, row)
-            near = np.bitwise_or(cv2.dilate(near, column), wide)
-        return near
+        if self.radius == r:
+            return _dilated(framed, r)
+        import cv2
+
+        return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
 
 
 def mask_outlines(masks: Masks, bound: float = BOUND) -> list[Outline]:
@@ -202,20 +197,21 @@ def _radius(bound: float, shape: Sequence[int]) -> int:
     return int(bound) if bound >= 1 else math.ceil(bound * float(np.linalg.norm(shape)))
 
 
-@lru_cache(maxsize=16)
-def _disk(radius: int) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Return the disk x² + y² ≤ radius² as pairs of kernels, one of a row and one of a column, for `Outline.near`.
+def _dilated(image: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
+    """Dilate an image (H, W) in {0, 1} by the disk x² + y² ≤ radius²; its outer `radius` pixels must be 0.
 
-    The disk is a union of centred boxes, from the narrowest and highest to the widest and lowest. In each step the row
-    kernel dilates a line to the width of the next box, and the column kernel dilates the union of the boxes so far by
-    the height that they have beyond that box. Such small dilations are faster than one by the whole disk.
+    The image is one integer with a bit per pixel, which a shift moves as a whole: several times as fast as OpenCV.
     """
-    height = {math.isqrt(radius * radius - y * y): y for y in range(radius + 1)}
-    boxes = sorted(height.items())
-    return [
-        (np.ones((1, 2 * (b[0] - a[0]) + 1), dtype=np.uint8), np.ones((2 * (a[1] - b[1]) + 1, 1), dtype=np.uint8))
-        for a, b in pairwise(boxes)
-    ]
+    width = image.shape[1]
+    bits = int.from_bytes(np.packbits(image).tobytes(), "big")
+    near, wide, reach = 0, bits, 0
+    for y in range(radius, -1, -1):  # the rows of the disk, from the outermost, which is the shortest
+        while reach < math.isqrt(radius * radius - y * y):
+            reach += 1
+            wide |= bits << reach | bits >> reach
+        near |= wide << y * width | wide >> y * width
+    content = np.frombuffer(near.to_bytes((image.size + 7) // 8, "big"), np.uint8)
+    return np.unpackbits(content, count=image.size).reshape(image.shape)
 
 
 @lru_cache(maxsize=16)

@@ -51,7 +51,7 @@ class ScoredMasks:
         rules: what they were scored by.
         table: scores of the data set.
         objects: (video, object) → its values.
-        left_out: videos without predictions, which the rules leave out or count as 0.
+        left_out: videos without predictions, or without objects to score, which the rules leave out or count as 0.
     """
 
     rules: Rules
@@ -100,7 +100,8 @@ def score(
         meta: the data set's metadata file, where the rules need one.
         unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
         keep_ends: count the first and the last frame too.
-        allow_missing: where the official code leaves a video without predictions out, or counts it as 0, do so.
+        allow_missing: where the official code leaves a video without predictions or without objects to score out, or
+            counts it as 0, do so.
         workers: processes; None is one per core, or fewer for few masks. The scores are the same to the last digit.
 
     Raises:
@@ -141,7 +142,8 @@ def score(
         nothing = np.zeros((0, len(rules.measures)))
         objects = {(name, int(k)): rules.summarise(nothing) for name in missing for k in entries[name]["objects"]}
     units = [unit for name in names if name not in missing for unit in _units(truth, name, rules)]
-    work = partial(_score_unit, truth, predictions, rules, entries, keep_ends)
+    optional = allow_missing and rules.empty_video == "left out"
+    work = partial(_score_unit, truth, predictions, rules, entries, keep_ends, optional)
     enough = 1 + sum(unit.frames for unit in units) // MASKS_PER_PROCESS
     for unit, values in _results(work, units, workers or min(usable_cores(), enough)):
         objects |= {(unit.video, unit.folder or number): found for number, found in values.items()}
@@ -152,7 +154,8 @@ def score(
         table = rules.table(ordered, entries, set(unseen))
     except ValueError as error:
         raise DataError(f"{meta}: {error}") from error
-    return ScoredMasks(rules, table, ordered, missing)
+    scored = {video for video, _ in ordered} - set(missing)
+    return ScoredMasks(rules, table, ordered, [name for name in names if name not in scored])
 
 
 def _units(truth: Path, video: str, rules: Rules) -> list[MaskFolder]:
@@ -180,9 +183,15 @@ def _results(work: Any, units: Sequence[MaskFolder], workers: int) -> Iterator[t
 
 
 def _score_unit(
-    truth: Path, predictions: Path, rules: Rules, entries: Mapping[str, Any], keep_ends: bool, unit: MaskFolder
+    truth: Path,
+    predictions: Path,
+    rules: Rules,
+    entries: Mapping[str, Any],
+    keep_ends: bool,
+    optional: bool,
+    unit: MaskFolder,
 ) -> dict[Object, Values]:
-    """Score one folder of masks: object → its values."""
+    """Score one folder of masks: object → its values; nothing for one without objects, if that is `optional`."""
     files = {path.stem: path for path in list_images(truth / unit.path)}
     found = {path.stem: path for path in list_images(predictions / unit.path)}
     if not files:
@@ -199,6 +208,9 @@ def _score_unit(
         plan = rules.plan(video)
     except (ValueError, KeyError, TypeError) as error:
         raise error if isinstance(error, DataError) else DataError(f"{truth / unit.path}: {error}") from error
+    if not plan and not optional:
+        remedy = "; the official code leaves it out: --allow-missing" if rules.empty_video == "left out" else ""
+        raise DataError(f"{truth / unit.path}: {len(files)} masks, none of which is left to score an object on{remedy}")
     if missing := [stem for stem in rules.required(video, plan) if stem not in found]:
         raise DataError(f"{predictions / unit.path / missing[0]}.png: {len(missing)} predicted masks are missing")
     scored = VideoScore(rules, plan)
@@ -319,7 +331,8 @@ def command(args: Sequence[str]) -> None:
     _deliver(Results(flags.rules, scored.compute(), scored.rows(), metadata), scored.flat(), flags)
     if scored.left_out:
         treatment = {"left out": "left out of the means", "zero": "counted as 0"}[scored.rules.missing_video]
-        print(f"{len(scored.left_out)} videos without predictions, {treatment}: {', '.join(scored.left_out[:10])}")
+        listed = ", ".join(scored.left_out[:10])
+        print(f"{len(scored.left_out)} videos without predictions or objects to score, {treatment}: {listed}")
 
 
 def _deliver(results: Results, flat: Mapping[str, float], flags: argparse.Namespace) -> None:

@@ -1,12 +1,10 @@
 """Rules by which data sets score masks: the frames and objects that count, the measures, the averages."""
 
-from .base import Rules, Video, sequence_statistics
-from .davis import DavisRules, YoutubeVosRules, seen_and_unseen
+from .base import Rules, Video, VideoScore, sequence_statistics
+from .davis import DavisRules, VostRules, YoutubeVosRules, seen_and_unseen
 from .lvos import LvosRules
 from .mose import MoseV2Rules
-from .sav import SaVRules, VosBenchmarkRules
-from .video_score import VideoScore
-from .vost import VostRules
+from .vos_benchmark import SaVRules, VosBenchmarkRules
 
 RULES: dict[str, Rules] = {
     rules.name: rules

@@ -1,14 +1,17 @@
-"""Rules of DAVIS-2016 and 2017, and of YouTube-VOS."""
+"""Rules of DAVIS-2016 and 2017, of YouTube-VOS, and of VOST."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .base import Ids, ObjectValues, Plan, Rules, Values, Video, required_plan
+from ..outlines import Outline, region_score
+from .base import Ids, ObjectValues, Plan, Rules, Values, Video, new_numbers
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,10 @@ class YoutubeVosRules(DavisRules):
         """Return each object in the annotated frames after the one that introduces it."""
         starts = dict(video.starts or {})
         for t, stem in enumerate(video.stems) if video.starts is None else ():
-            for number in np.unique(self.ids(video.truth(stem))):
-                if 0 < number < 255:
-                    starts.setdefault(int(number), t)
-        planned = {number: list(video.stems[start + 1 :]) for number, start in sorted(starts.items())}
-        return required_plan(video, {number: stems for number, stems in planned.items() if stems})
+            for number in new_numbers(self.ids(video.truth(stem)), {0, 255, *starts}):
+                starts[number] = t
+        frames = {number: list(video.stems[start + 1 :]) for number, start in sorted(starts.items())}
+        return {number: stems for number, stems in frames.items() if stems}
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over seen and unseen categories; over all objects without metadata."""
@@ -66,6 +68,27 @@ class YoutubeVosRules(DavisRules):
                 raise ValueError(f"gives no category for object {number} of {video}, which the masks hold")
             rows.append({**values, "Unseen": category in unseen})
         return seen_and_unseen(rows)
+
+
+@dataclass(frozen=True)
+class VostRules(Rules):
+    """J alone, over all annotated frames but the first and the last, and once more over their last quarter.
+
+    Objects are the numbers from 1 to the largest of the first annotated frame; others count nowhere.
+    """
+
+    source: ClassVar[str] = "TRI-ML/VOST @ fe27457"
+    measures: ClassVar[tuple[str, ...]] = ("J",)
+    objects_enter: ClassVar[bool] = False
+
+    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+        """Return J."""
+        return (region_score(prediction, target),)
+
+    def summarise(self, frames: NDArray[np.float64]) -> Values:
+        """Return mean, recall and decay, over all frames and over the last quarter."""
+        last = super().summarise(frames[math.floor(0.75 * len(frames)) :])
+        return super().summarise(frames) | {name.replace("J", "J_last"): value for name, value in last.items()}
 
 
 def seen_and_unseen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Rules of SA-V, and of vos-benchmark, whose code SA-V's descends from."""
+"""Rules of vos-benchmark, and of SA-V, whose code descends from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..outlines import Outline
-from .base import ObjectValues, Plan, Rules, Values, Video, required_plan
+from .base import ObjectValues, Plan, Rules, Values, Video, new_numbers
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,14 @@ class VosBenchmarkRules(Rules):
     source: ClassVar[str] = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
     measures: ClassVar[tuple[str, ...]] = ("J", "F", "present")
     missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "left out"
+    empty_video: ClassVar[Literal["refused", "left out"]] = "left out"
 
     def plan(self, video: Video) -> Plan:
         """Return the numbers of the scored frames, in all of them."""
-        numbers = {int(number) for stem in video.inner() for number in np.unique(video.truth(stem))}
-        return required_plan(video, {number: list(video.inner()) for number in sorted(numbers - {0})})
+        numbers, frames = {0}, video.inner()
+        for stem in frames:
+            numbers |= new_numbers(video.truth(stem), numbers)
+        return dict.fromkeys(sorted(numbers - {0}), frames)
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
         """Return J, F, and whether either mask has a pixel."""
@@ -54,3 +57,4 @@ class SaVRules(VosBenchmarkRules):
 
     source: ClassVar[str] = "facebookresearch/sam2 @ 2b90b9f, sav_dataset/sav_evaluator.py"
     folder_per_object: ClassVar[bool] = True
+    empty_video: ClassVar[Literal["refused", "left out"]] = "refused"
