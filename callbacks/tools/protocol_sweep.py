@@ -315,7 +315,6 @@ def _weights(network: Network) -> dict[str, Any]:
     """Return what tells two networks apart without building them: the content of a file, or name and seed."""
     path = Path(network.spec)
     if path.is_file():
-        with path.open("rb") as file:
-            return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     seed = None if network.pretrained else network.seed
     return {"name": network.spec, "pretrained": network.pretrained, "seed": seed}

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import yaml  # type: ignore[import-untyped]
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from typing_extensions import Self
 
 FOLDER = "--trainer.default_root_dir"
 """Flag of the folder that a command writes to."""

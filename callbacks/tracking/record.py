@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Self
 
 from datamodules.reading.files import csv_text, write_atomically
 from datamodules.reading.mask_files import davis_palette, write_ids

@@ -3,13 +3,14 @@
 import dataclasses
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from typing_extensions import NamedTuple
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
 from lightning_modules.backbones.video import VideoEncoder

@@ -15,9 +15,10 @@ from math import ceil
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
+from typing_extensions import Self
 
 from .container import (
     FrameTable,

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
+
+from typing_extensions import Self
 
 ItemT = TypeVar("ItemT")
 

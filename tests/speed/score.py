@@ -1,92 +1,129 @@
-"""Seconds of `vidcorr score` against a plain scorer, on real masks scored against themselves, one frame late.
+"""CPU time of `vidcorr score` beside the official vos-benchmark, or a plain scorer, on the same masks.
 
-    python tests/speed/score.py [--truth ../shared/data/davis/Annotations/480p] [--rules davis-2017]
+    python tests/speed/score.py --official FOLDER [--truth ../shared/data/davis/Annotations/480p]
 
-The official tool is not installed here. The plain scorer does what it does, frame by frame and object by object over
-the entire picture: bitwise boundaries, OpenCV's dilation by a disk, sums (tests/helpers/plain_masks.py; numpy draws
-scikit-image's disk). Reading of the files counts in both. The scorers take turns; CPU seconds are those of all
-processes, and the ratios are medians over the turns. Each worker is pinned to a core: the kernel of a virtual machine
-may pack them all on one (`sched_vcpu_pack`).
+FOLDER holds the unpacked package `vos_benchmark` (`pip install --target FOLDER vos-benchmark`); without it a plain
+scorer by the rules of YouTube-VOS takes its place: bitwise boundaries and dilations over the whole image, frame by
+frame (tests/helpers/plain_masks.py). The masks are the golden ones of several data sets, scaled up to 480p, or the
+annotations of `--truth` against themselves, one frame late. Both read the files, in one process each, and take turns;
+CPU seconds are user and system, and ratios are medians over the turns.
 """
 
 import argparse
+import gc
 import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from callbacks.tools.score import score  # noqa: E402
-from datamodules.reading.files import usable_cores  # noqa: E402
+from datamodules.reading.mask_files import davis_palette, write_ids  # noqa: E402
 from tests.helpers.plain_masks import plain_score  # noqa: E402
 from tests.speed.table import row  # noqa: E402
 
-PLAIN: dict[str, dict[str, bool]] = {
-    "davis-2017": {},
-    "davis-2016": {"merged": True},
-    "youtube-vos": {"last_scored": True, "entering": True},
-}
-"""Rules → arguments of the plain scorer."""
-
-Scores = dict[str, tuple[float, float]]
+GOLDEN = ROOT.parent / "shared" / "golden" / "score_rules"
+Means = tuple[float, float]
 
 
-def run(name: str, truth: Path, predictions: Path, rules: str) -> tuple[float, float, Scores]:
-    """Return seconds, CPU seconds, and mean J and F of each object."""
-    began, processor = time.perf_counter(), processor_seconds()
-    if name == "plain":
-        found = plain_score(truth, predictions, **PLAIN[rules])
-    else:
-        workers = 1 if name == "one process" else usable_cores()
-        rows = score(truth, predictions, rules, workers=workers).rows()
-        found = {str(row["Sequence"]): (float(row["J-Mean"]), float(row["F-Mean"])) for row in rows}
-    return time.perf_counter() - began, processor_seconds() - processor, found
+def write_golden(folder: Path) -> None:
+    """Write the golden trees that have one image per frame, scaled to a height of 480 px."""
+    for data_set in ("lvos", "vost", "sav", "mose"):
+        arrays = np.load(GOLDEN / f"{data_set}.npz")
+        for key in arrays.files:
+            tree, _, video = key.removeprefix("tree_").partition("__")
+            kind = {"gt": "truth", "flat_gt": "truth", "good": "mine", "flat_good": "mine"}.get(tree)
+            if not key.startswith("tree_") or kind is None or "/" in video:
+                continue
+            target = folder / kind / f"{data_set}_{video}"
+            target.mkdir(parents=True)
+            for name, mask in zip(arrays[key.replace("tree_", "names_", 1)], arrays[key], strict=True):
+                width = round(480 * mask.shape[1] / mask.shape[0])
+                scaled = cv2.resize(mask, (width, 480), interpolation=cv2.INTER_NEAREST)
+                write_ids(target / f"{name}.png", scaled, davis_palette())
 
 
-def processor_seconds() -> float:
-    """Return those of this process and of the processes that it has ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+def write_late(truth: Path, folder: Path) -> None:
+    """Copy annotations, and as predictions each mask of the frame before."""
+    for sequence in sorted(truth.iterdir()):
+        files = sorted(sequence.glob("*.png"))
+        shutil.copytree(sequence, folder / "truth" / sequence.name)
+        (folder / "mine" / sequence.name).mkdir(parents=True)
+        for file, source in zip(files, [files[0], *files[:-1]], strict=True):
+            shutil.copy(source, folder / "mine" / sequence.name / file.name)
+
+
+def official(folder: Path) -> Means:
+    """Score by vos-benchmark in one process."""
+    from vos_benchmark.benchmark import benchmark  # type: ignore[import-not-found]
+
+    folders = [str(folder / "truth")], [str(folder / "mine")]
+    _, region, boundary, _ = benchmark(*folders, num_processes=1, verbose=False)
+    gc.collect()  # joins the process of its pool, whose CPU time counts from then on
+    return region[0] / 100, boundary[0] / 100
+
+
+def plain(folder: Path) -> Means:
+    """Score by the plain scorer."""
+    region, boundary = np.mean(
+        list(plain_score(folder / "truth", folder / "mine", last_scored=True, entering=True).values()), axis=0
+    )
+    return float(region), float(boundary)
+
+
+def ours(folder: Path, rules: str) -> Means:
+    """Score by `vidcorr score` in one process."""
+    scores = score(folder / "truth", folder / "mine", rules, workers=1).compute()
+    return scores.get("J", scores.get("J-Mean", 0.0)), scores.get("F", scores.get("F-Mean", 0.0))
+
+
+def timed(scorer: Callable[[Path], Means], folder: Path) -> tuple[float, float, Means]:
+    """Return seconds, CPU seconds of this process and of those that it has ended, and mean J and F."""
+    began, cpu = time.perf_counter(), sum(os.times()[:4])
+    means = scorer(folder)
+    return time.perf_counter() - began, sum(os.times()[:4]) - cpu, means
 
 
 def main() -> None:
-    """Write the late masks, time both scorers and print a line for each."""
+    """Write the masks, time the scorers and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--truth", type=Path, default=ROOT.parent / "shared/data/davis/Annotations/480p")
-    parser.add_argument("--rules", choices=list(PLAIN), default="davis-2017")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--copies", type=int, default=1, help="of each sequence")
+    parser.add_argument("--official", type=Path, metavar="FOLDER", help="folder of the package vos_benchmark")
+    parser.add_argument("--truth", type=Path, help="folder of annotations (default: the golden masks)")
+    parser.add_argument("--repeats", type=int, default=5)
     flags = parser.parse_args()
-    with TemporaryDirectory() as folder:
-        truth, late = Path(folder) / "truth", Path(folder) / "late"
-        for sequence in sorted(flags.truth.iterdir()):
-            files = sorted(sequence.glob("*.png"))
-            for copy in map(str, range(flags.copies)):
-                shutil.copytree(sequence, truth / (sequence.name + copy))
-                (late / (sequence.name + copy)).mkdir(parents=True)
-                for file, source in zip(files, [files[0], *files[:-1]], strict=True):
-                    shutil.copy(source, late / (sequence.name + copy) / file.name)
-        masks = len(list(late.rglob("*.png")))
-        print(f"{masks} masks, {flags.rules}, {usable_cores()} cores; minima and medians of {flags.repeats} turns")
-        names = ("plain", "one process", "all cores")
-        turns = [{name: run(name, truth, late, flags.rules) for name in names} for _ in range(flags.repeats)]
-    for name in names:
-        wall, processor = ([turn[name][k] for turn in turns] for k in (0, 1))
-        ratios = [median(turn[other][0] / turn[name][0] for turn in turns) for other in ("plain", "one process")]
+    if flags.official is not None:
+        sys.path.append(str(flags.official))
+    other, rules = (official, "vos-benchmark") if flags.official is not None else (plain, "youtube-vos")
+    scorers: dict[str, Callable[[Path], Means]] = {other.__name__: other, "vidcorr": partial(ours, rules=rules)}
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_late(flags.truth, folder) if flags.truth is not None else write_golden(folder)
+        masks = len(list((folder / "truth").rglob("*.png")))
+        print(f"{masks} masks by rules {rules}; minima and medians of {flags.repeats} turns")
+        turns = [{name: timed(scorer, folder) for name, scorer in scorers.items()} for _ in range(flags.repeats)]
+    least = {}
+    for name in scorers:
+        wall, cpu = ([turn[name][k] for turn in turns] for k in (0, 1))
+        least[name] = min(cpu)
         print(
-            f"{name:11} min {min(wall):6.2f}  median {median(wall):6.2f} s ({ratios[0]:.2f}x plain, {ratios[1]:.2f}x "
-            f"one process), processor {min(processor):6.2f}  {median(processor):6.2f} s"
+            f"{name:11} CPU min {min(cpu):6.2f}  median {median(cpu):6.2f} s, "
+            f"wall min {min(wall):6.2f}  median {median(wall):6.2f} s"
         )
-        if name != "plain":
-            row(f"score, {masks} masks, {name}", min(turn["plain"][0] for turn in turns), min(wall))
-    found = {name: turns[0][name][2] for name in names}
-    pairs = [(a, b) for k in found["plain"] for a, b in zip(found["plain"][k], found["all cores"][k], strict=True)]
-    print(f"largest difference of a J or F: {max(abs(a - b) for a, b in pairs):.1e}")
+    ratio = median(turn[other.__name__][1] / turn["vidcorr"][1] for turn in turns)
+    print(f"CPU time {ratio:.2f} times less")
+    row(f"score, CPU, {masks} masks", least[other.__name__], least["vidcorr"])
+    found = np.array([turns[0][name][2] for name in scorers])
+    print(f"largest difference of the mean J or F: {np.ptp(found, axis=0).max():.1e}")
 
 
 if __name__ == "__main__":
