@@ -30,10 +30,10 @@ VOS_BENCHMARK = {
     "F/video2/4": (0.2917157578209, 0.4648185643974),
     "F/video2/255": (0.3124133148405, 0.208275543227),
 }
-"""What vos-benchmark 0.1.0 gives for `write_masks(…, seed=0)`: without the first and the last frame, and with them."""
+"""Scores by vos-benchmark 0.1.0 of `write_masks(…, seed=0)`: without the first and the last frame, and with them."""
 
 GOT10K = {"AO": 0.5002020874970352, "SR@0.5": 0.6, "SR@0.75": 0.25}
-"""What got10k 0.1.3 gives for `write_boxes(…, seed=1)`."""
+"""Scores by got10k 0.1.3 of `write_boxes(…, seed=1)`."""
 
 
 def write_masks(root: Path, seed: int) -> None:
