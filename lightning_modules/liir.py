@@ -15,10 +15,10 @@ from .base import Batch, millions
 from .distributed import gather, own_rows, world_size_and_rank
 from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import compactness_prior
+from .functional.device import to_device
 from .functional.local_reconstruction import Border, reconstruct_locally
 from .functional.position import DISPLACEMENTS, displacement
 from .functional.reconstruction import positive_mass, reconstruction_loss
-from .functional.transfer import to_device
 from .key_queue import KeyQueue
 from .momentum import MomentumEncoder, MomentumMethod, average_row
 from .schedules import SampleLR, liir_factor, scheduled

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .distributed import gather, world_size_and_rank
-from .functional.transfer import to_device
+from .functional.device import to_device
 
 Encode = Callable[[nn.Module, Tensor], Tensor]
 """Network and images `(N, 3, H, W)` → embeddings `(N, D)`."""

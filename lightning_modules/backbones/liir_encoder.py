@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.colour import normalised_lab
+from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
-from ..functional.transfer import to_device
 from .extractor import FeatureExtractor, refuse_options
 from .resnet import LAYER_OF_STAGE, folded_copy
 

@@ -10,8 +10,7 @@ from .losses import (
     info_nce_loss as info_nce_loss,
     simsiam_loss as simsiam_loss,
 )
-from .points import (
-    PointProtocol as PointProtocol,
+from .points.track import (
     PointTracks as PointTracks,
     track_points as track_points,
 )
@@ -25,7 +24,11 @@ from .propagation.propagate import (
     LabelPropagator as LabelPropagator,
     propagate_labels as propagate_labels,
 )
-from .propagation.protocol import PropagationProtocol as PropagationProtocol
+from .protocols import (
+    PointProtocol as PointProtocol,
+    PropagationProtocol as PropagationProtocol,
+    TrackingProtocol as TrackingProtocol,
+)
 from .reconstruction import (
     local_affinity as local_affinity,
     reconstruct as reconstruct,

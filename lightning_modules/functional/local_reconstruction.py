@@ -18,8 +18,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from .compactness import SHARPNESS, CompactnessPrior, compact_windows
-from .products import NOTHING
-from .transfer import PendingCopy, to_device
+from .device import NOTHING, PendingCopy, to_device
 
 TILE = 8  # cells: wider wastes products, narrower starves the matrix product
 

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from .products import dot_logsumexp
-from .transfer import to_device
+from .device import dot_logsumexp, to_device
 
 DROPPED = -1e20
 """Cosine of a dropped edge, as in the public code: a row without any edge left becomes uniform, not NaN."""

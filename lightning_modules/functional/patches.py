@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from .transfer import to_device
+from .device import to_device
 
 
 def grid_patches(images: Tensor, size: int, stride: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .transfer import to_device
+from .device import to_device
 
 
 def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .compactness import SHARPNESS
+from .device import dot_logsumexp
 from .local_reconstruction import Border, WindowTiles, channels_last, check_features, reconstruct_locally
-from .products import dot_logsumexp
 
 
 def local_affinity(query: Tensor, references: Tensor, radius: int, border: Border = "exclude") -> Tensor:

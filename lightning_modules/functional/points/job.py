@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..transfer import PendingCopy, to_device
+from ..device import PendingCopy, to_device
+from ..protocols import PointProtocol
 from .matching import POINTS_WORKSPACE, chunks, decode_positions, sample_features, similarity_maps
-from .protocol import PointProtocol
 
 KEPT_MAPS = 256 * 2**20
 """Bytes of query frames' features that are kept for tracking back; more take several passes over the video."""

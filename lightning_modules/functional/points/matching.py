@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..transfer import to_device
+from ..device import to_device
 
 POINTS_WORKSPACE = 64 * 2**20
 """Bytes of the similarities that exist at a time; no result depends on it."""

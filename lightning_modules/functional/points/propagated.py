@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..device import PendingCopy, to_device
 from ..propagation.attention import LocalAttention
 from ..propagation.propagate import full_precision
 from ..propagation.references import FrameMemory, KeyMemory, average_of_matches
 from ..propagation.tiles import Neighbourhood
-from ..transfer import PendingCopy, to_device
 from .job import TrackingJob
 from .matching import best_pixels, cell_centres
 

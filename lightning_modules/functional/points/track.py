@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..transfer import PendingCopy, to_device
+from ..device import PendingCopy, to_device
+from ..protocols import PointProtocol
 from .job import Features, TrackingJob
 from .matching import POINTS_WORKSPACE, cell_centres
 from .propagated import track_by_propagation
-from .protocol import PointProtocol
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..products import dot_products, onednn_pays, onednn_serves
-from ..transfer import to_device
+from ..device import dot_products, onednn_pays, onednn_serves, to_device
 from .tiles import Neighbourhood, Tile, tiles
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..transfer import to_device
-from .protocol import PropagationProtocol
+from ..device import to_device
+from ..protocols import PropagationProtocol
 from .sizing import Filter, Size, resize_ids, resize_maps
 
 

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..compactness import compact_windows, compactness_prior
-from ..transfer import PendingCopy, to_device
+from ..device import PendingCopy, to_device
+from ..protocols import PropagationProtocol
 from .label_coding import upsampled_argmax
-from .protocol import PropagationProtocol
 from .references import NEARBY, FrameMemory, MatchFinder, average_of_matches
 
 CHECKED_TOGETHER = 32

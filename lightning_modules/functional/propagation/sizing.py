@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..transfer import to_device
-from .network_input import Filter, Nearest, NetworkInput
+from ..device import to_device
+from ..protocols import Filter, Nearest, NetworkInput
 
 Size = tuple[int, int]
 

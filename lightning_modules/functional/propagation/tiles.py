@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..transfer import to_device
+from ..device import to_device
 
 STRIP = 8  # query columns of a tile: wider wastes products, narrower starves the matrix product
 

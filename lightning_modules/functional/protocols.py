@@ -1,0 +1,363 @@
+"""The protocols of label propagation, point tracking and box tracking: every number and rule that affects a score.
+
+Without torch, so that protocols are listed at once.
+"""
+
+import dataclasses
+import math
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .evaluation_protocol import (
+    Cosine,
+    EvaluationProtocol,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    UnitInterval,
+)
+
+Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
+"""Filters for maps: see `resize_maps`."""
+
+Nearest = Literal["pillow", "opencv", "opencv-exact", "torch-exact"]
+"""Rules for the nearest pixel: Pillow's NEAREST, OpenCV's INTER_NEAREST (the pixel at or before the corner) and
+INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under the centre, and differ where the centre
+lies between two."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkInput(EvaluationProtocol):
+    """The fields of a protocol that say what the network sees of a frame.
+
+    Attributes:
+        input_size: (height, width) in pixels; one number: length of the side `input_side`, aspect kept; None: the
+            frame's own size.
+        input_side: the side whose length `input_size` gives.
+        input_multiple: the other side is brought to a multiple of this, pixels.
+        input_rounding: to which multiple: the nearest, the next below ("floor") or above ("ceil").
+        input_padding: after resizing, pad at the right and below with grey to a multiple of this.
+        input_filter: "bilinear": torch's, of floats, without smoothing; "bilinear-antialias": torch's, of floats,
+            smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
+            "opencv-linear-float": on floats (2.5e-5 from "bilinear");
+            "pillow-bicubic", "pillow-lanczos": Pillow's on 8 bits, smoothed before shrinking.
+        position_embedding: how a transformer's absolute position embedding is brought to the input's grid: as the
+            "network" does (timm: bicubic, smoothed before shrinking), or as "dino" does, see `ViTExtractor`.
+        rgb_mean: mean of the RGB normalisation where the source departs from the module's own.
+        rgb_std: standard deviation of the RGB normalisation where the source departs from the module's own.
+        backbone_precision: data type of the network's products. "bfloat16" (by autocast) is twice as fast on a CPU
+            that has it; it moves features by a few thousandths, and scores a little. "auto" becomes the faster of the
+            two on this machine, and stands in the name and the digest as that.
+    """
+
+    input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
+    input_side: Literal["short", "long"] = "short"
+    input_multiple: PositiveInt = 1
+    input_rounding: Literal["nearest", "floor", "ceil"] = "nearest"
+    input_padding: PositiveInt = 1
+    input_filter: Literal[
+        "bilinear", "bilinear-antialias", "opencv-linear", "opencv-linear-float", "pillow-bicubic", "pillow-lanczos"
+    ] = "bilinear"
+    position_embedding: Literal["network", "dino"] = "network"
+    rgb_mean: tuple[float, float, float] | None = None
+    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    backbone_precision: Literal["float32", "bfloat16", "auto"] = "float32"
+
+    def __post_init__(self) -> None:
+        if self.backbone_precision == "auto":
+            import torch
+
+            from .device import fastest_precision
+
+            fastest, _ = fastest_precision("cuda" if torch.cuda.is_available() else "cpu")
+            object.__setattr__(self, "backbone_precision", "bfloat16" if fastest == "bfloat16" else "float32")
+        super().__post_init__()
+
+
+@dataclasses.dataclass(frozen=True)
+class PropagationProtocol(NetworkInput):
+    """Every number and rule that affects a label-propagation score.
+
+    Named protocols (`vfs`, `crw`, `dino`, …) are data: see protocols.yaml. Where a source defines no values for a
+    benchmark, `named` raises; `vidcorr` holds this project's own choices, for every benchmark.
+
+    Attributes:
+        resized_data: (height, width) to which frames and annotations are brought first, by Pillow's nearest pixel, the
+            frames then saved as JPEG (quality 75) and read again; masks are decoded and scored at this size. None: the
+            data are taken as they are.
+        context: number of preceding frames that are references in addition to the first one; 0 or more.
+        topk: matches kept per query over all reference frames together; the softmax is over these. None: all.
+        temperature: divides the dot products before the softmax; above 0.
+        radius: radius of the neighbourhood, in feature cells; None: everywhere.
+        neighbourhood: "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| and |dx| <=
+            radius.
+        first_frame_masked: the neighbourhood also restricts the lasting copy of frame 0.
+        repeat_first: "in_window": frame 0 counts once more while it is among the preceding frames (VFS); "padding":
+            also once more for every preceding frame before the start of the video (CRW); "never": once (DINO).
+        references: frame numbers that replace first + context: >= 0 absolute, < 0 relative to the current frame; those
+            before frame 0 or not yet seen are left out, and each frame counts once.
+        mixture_components: number of Gaussians that replace each reference's window (Liir, Eq. 7); None: off.
+        mixture_threshold: only windows whose largest weight is above it are replaced.
+        mixture_width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity.
+        mixture_weights: "softmax" of the peaks, or the "mass" around each, see `compact_affinity`.
+        topk_ties: "cut": exactly topk matches, of equal ones any; "kept": all that equal the last of them too (DINO).
+        normalise_labels: divide propagated labels at each cell by what `normalise_by` names.
+        normalise_by: "labels": their sum over the channels (masks, whose labels sum to 1); "weights": the sum of the
+            references' weights (joints, whose labels sum to anything), which is 1 with a topk.
+        foreground_gain: factor on the propagated channels 1…; 1 is off.
+        border: treatment of the window outside the map: "exclude" leaves it out, "zero" gives it logit 0 and no label.
+        feature_normalisation: "l2" over the channels (eps 1e-12) or "raw".
+        feature_stride: input pixels per feature cell.
+        precision: data type of features and labels while they propagate.
+        entering: labels of objects that start later "overwrite" what was propagated; or, with "own-context", each start
+            frame has its own references, from itself on, and their labels are added up (HVC).
+        label_encoding: annotation to feature grid: "nearest" (Pillow's pixel), "nearest-exact" (under the cell's
+            centre), "bilinear" and "bilinear-aligned" (of the one-hot map, between pixel centres or corners), or
+            "strided" (every feature_stride-th pixel from the corner).
+        label_size: the annotation is coded at its own size ("annotation"), or first brought to the "input" size by
+            OpenCV's nearest pixel.
+        label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".
+        label_rescaling: min-max of each up-sampled channel over the image before the argmax.
+        label_rescaling_floor: only channels with a maximum above this are rescaled, so that the trace that an object
+            leaves behind is not; 0 rescales all that are not empty. See `decode_masks`.
+        decoding_size: the argmax is taken at the "annotation" size, or at the "input" size (feature map times stride),
+            whose result is then resized by nearest pixel.
+        decoding_filter: how soft labels are up-sampled to that size: "bilinear" (align_corners False),
+            "bilinear-aligned" (align_corners True) or "nearest".
+        decoding_nearest: whose nearest pixel the argmax at the input size is resized by, see `Nearest`.
+        first_frame: the mask of frame 0 that comes out: the one "given", or the "decoded" labels.
+        keypoint_sigma: standard deviation of a joint's Gaussian.
+        keypoint_unit: unit of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
+        keypoint_topk: number of best positions whose weighted mean is the joint.
+        keypoint_grid: where these positions are searched: the "input" size (up-sampled bilinearly) or the "feature"
+            map.
+        keypoint_counting: which joints count: "prediction-visible" (VFS: predicted x > 0, frame 0 included), "crw"
+            (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the image, frame 0 excluded).
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    context: NonNegativeInt
+    topk: PositiveInt | None
+    temperature: PositiveFloat
+    radius: NonNegativeFloat | None
+    neighbourhood: Literal["circle", "disc", "square"] = "circle"
+    first_frame_masked: bool = True
+    repeat_first: Literal["in_window", "padding", "never"] = "in_window"
+    references: tuple[int, ...] | None = None
+    mixture_components: PositiveInt | None = None
+    mixture_threshold: UnitInterval = 0.1
+    mixture_width: Literal["fixed", "moments"] = "fixed"
+    mixture_weights: Literal["softmax", "mass"] = "softmax"
+    topk_ties: Literal["cut", "kept"] = "cut"
+    normalise_labels: bool = False
+    normalise_by: Literal["labels", "weights"] = "labels"
+    foreground_gain: PositiveFloat = 1.0
+    border: Literal["exclude", "zero"] = "exclude"
+    feature_normalisation: Literal["l2", "raw"] = "l2"
+    feature_stride: PositiveInt = 8
+    precision: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
+    entering: Literal["overwrite", "own-context"] = "overwrite"
+    label_encoding: Literal["nearest", "nearest-exact", "bilinear", "bilinear-aligned", "strided"] = "nearest"
+    label_size: Literal["annotation", "input"] = "annotation"
+    label_feedback: Literal["soft", "hard"] = "soft"
+    label_rescaling: bool = True
+    label_rescaling_floor: Annotated[float, Range(ge=0, lt=1)] = 0.0
+    decoding_size: Literal["annotation", "input"] = "annotation"
+    decoding_filter: Filter = "bilinear"
+    decoding_nearest: Nearest = "pillow"
+    first_frame: Literal["given", "decoded"] = "given"
+    keypoint_sigma: PositiveFloat = 4.0
+    keypoint_unit: Literal["pixel", "cell"] = "pixel"
+    keypoint_topk: PositiveInt = 5
+    keypoint_grid: Literal["input", "feature"] = "input"
+    keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
+    resized_data: tuple[PositiveInt, PositiveInt] | None = None
+
+    kind: ClassVar[str] = "propagation"
+
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
+        padded = self.repeat_first == "padding" and self.references is None
+        everything_in_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
+        window = (2 * math.floor(self.radius or 0) + 1) ** 2
+        return {
+            "context": (self.context >= padded, "1 or more frames with repeat_first='padding'"),
+            "radius": (self.radius != 0 or self.neighbourhood != "circle", "above 0 feature cells for a circle"),
+            "references": (
+                self.references is None or bool({0, -1} & set(self.references)),
+                "frame numbers with 0 or -1 among them, or None",
+            ),
+            "first_frame_masked": (
+                self.first_frame_masked or self.topk is not None or self.radius is None,
+                "True without a topk",
+            ),
+            "mixture_components": (
+                self.mixture_components is None or (everything_in_square and self.mixture_components <= window),
+                "None unless the neighbourhood is a square with topk=None, and at most its number of cells",
+            ),
+            "border": (
+                self.border == "exclude" or everything_in_square,
+                "'exclude' unless the neighbourhood is a square with topk=None",
+            ),
+            "entering": (
+                self.entering == "overwrite" or (padded and not self.first_frame_masked and self.topk is not None),
+                "'overwrite' unless repeat_first is 'padding', the first frame is not masked and topk is a number",
+            ),
+            "topk_ties": (self.topk_ties == "cut" or self.topk is not None, "'cut' without a topk"),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class PointProtocol(NetworkInput):
+    """Every number and rule that moves a point-tracking score.
+
+    Named ones (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data: see protocols.yaml. Coordinates
+    are raster coordinates throughout: the centre of the first pixel is at 0.5, that of the first cell at half a cell,
+    and sizes are converted by multiplication alone.
+
+    Attributes:
+        tracking: "direct": each frame is matched with the query's frame; "chained": from frame to frame, forward and
+            backward from the query; "propagation": a heat-map is propagated by label propagation.
+        decoding: of a similarity map to a position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
+            around it, weighted by the softmax; "expectation": the same over all cells; "topk": over the best `topk`.
+            For "propagation", "topk" is the mean of the best pixels of the up-sampled heat-map.
+        temperature: divides the similarities before the softmax; None: the square root of the number of channels.
+        feature_normalisation: "l2": similarities are cosines; "raw": dot products.
+        decoding_radius: radius of "soft_argmax", cells; the distance is strictly below it.
+        topk: cells of "topk", or pixels for "propagation".
+        occlusion: "none": every point is predicted to be visible, so AJ and OA mean little; "similarity": hidden where
+            the cosine with the query is below `similarity_threshold`; "cycle": hidden where tracking back misses by
+            `cycle_threshold` or more; "anchors": hidden where tracking again to the frames that resemble the query
+            misses by more than from those frames (DINO-Tracker, see `compare_with_anchors`); with "+": where either
+            rule holds. Except for "none", a point outside the image is hidden.
+        similarity_threshold: cosine.
+        cycle_threshold: pixels of the scored size. "chained": the error of the step to a frame and of the step from
+            it; otherwise the distance between the query and the match in its frame of the position that was found.
+        anchor_similarity: cosine with the query from which on a frame is an anchor, for "anchors".
+        query_mode: "first" or "strided", see `sample_queries`.
+        query_stride: frames from one set of queries to the next, for "strided".
+        scored_size: height and width in which distances are measured, pixels.
+        feature_stride: pixels per feature cell.
+        context: preceding frames in addition to the query's, for "propagation".
+        matches: matches kept of a cell over all reference frames, for "propagation".
+        radius: radius of the neighbourhood in which matches are sought, cells, for "propagation"; None: everywhere.
+        sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    tracking: Literal["direct", "chained", "propagation"]
+    decoding: Literal["argmax", "soft_argmax", "expectation", "topk"]
+    temperature: PositiveFloat | None = 0.05
+    feature_normalisation: Literal["l2", "raw"] = "l2"
+    decoding_radius: PositiveFloat = 5.0
+    topk: PositiveInt = 5
+    occlusion: Literal["none", "similarity", "cycle", "similarity+cycle", "anchors", "similarity+anchors"] = "none"
+    similarity_threshold: Cosine = 0.5
+    cycle_threshold: PositiveFloat = 3.0
+    anchor_similarity: Cosine = 0.7
+    query_mode: Literal["first", "strided"] = "first"
+    query_stride: PositiveInt = 5
+    scored_size: PositiveInt = 256
+    feature_stride: PositiveInt = 8
+    context: PositiveInt = 5
+    matches: PositiveInt = 10
+    radius: PositiveFloat | None = 15.0
+    sigma: PositiveFloat = 6.0
+
+    kind: ClassVar[str] = "points"
+    default_benchmark: ClassVar[str] = "tap_vid"
+
+    def propagation(self) -> PropagationProtocol:
+        """Return the protocol that propagates the heat-maps, for "propagation"."""
+        return PropagationProtocol(
+            name="points",
+            context=self.context,
+            topk=self.matches,
+            temperature=self.temperature,  # type: ignore[arg-type]  # a number for propagation, see `_conditions`
+            radius=self.radius,
+            feature_normalisation=self.feature_normalisation,
+        )
+
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
+        propagated = self.tracking == "propagation"
+        return {
+            "temperature": (self.temperature is not None or not propagated, "a number for propagation"),
+            "decoding": (self.decoding == "topk" or not propagated, "'topk' for propagation"),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackingProtocol(EvaluationProtocol):
+    """Every number that moves a tracking score; the defaults are those of VFS.
+
+    Paper: SiamFC, section 3.2 and 4.1; VFS, section 4.2, and its code.
+
+    Attributes:
+        name: `vfs` and what differs from it: `vfs+stride=4`.
+        exemplar_size: side of the exemplar crop, pixels.
+        instance_size: side of the search crop, pixels.
+        context: margin around the target, as a fraction of height + width.
+        scales: number of search scales, odd.
+        scale_step: factor from one scale to the next.
+        scale_rate: weight of the found scale in the target's new size.
+        scale_penalty: factor on the responses of all scales but the middle one.
+        penalty_lowers: whether a response below 0 is multiplied by 2 - scale_penalty instead, so that a change of scale
+            always costs. The default, False, is what VFS's released code does (golden file siamfc_tracking.npz): it
+            multiplies the responses of the changed scales by scale_penalty whatever their sign. Where all of them are
+            negative a change then pays, and a box can shrink frame by frame until it vanishes.
+        window_influence: weight of the cosine window in the response.
+        stride: pixels of the search crop from one cell of the response to the next.
+        dilated: whether the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": as
+            VFS's released code dilates, see `ResNetExtractor`. A tracker takes stride and dilation from its extractor.
+        upsampling: cells of the up-sampled response for one cell of the response.
+        response_size: cells along a side that are up-sampled to response_size · upsampling. VFS's 17 is SiamFC's; its
+            response has 18 in fact, so that its displacements are 17/18 of what they should be. None: the true number.
+        precision: data type of the backbone's arithmetic.
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    name: str = "vfs"
+    exemplar_size: PositiveInt = 120
+    instance_size: PositiveInt = 255
+    context: NonNegativeFloat = 0.5
+    scales: PositiveInt = 3
+    scale_step: Annotated[float, Range(ge=1)] = 1.0375
+    scale_rate: UnitInterval = 0.59
+    scale_penalty: Annotated[float, Range(gt=0, le=1)] = 0.9745
+    penalty_lowers: bool = False
+    window_influence: UnitInterval = 0.176
+    stride: PositiveInt = 8
+    dilated: bool | Literal["released"] = True
+    upsampling: PositiveInt = 16
+    response_size: PositiveInt | None = 17
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    kind: ClassVar[str] = "boxes"
+    default_benchmark: ClassVar[str] = "otb"
+
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
+        return {
+            "exemplar_size": (self.exemplar_size <= self.instance_size, f"at most instance_size, {self.instance_size}"),
+            "scales": (self.scales % 2 == 1, "odd"),
+        }
+
+    @property
+    def factors(self) -> NDArray[np.float64]:
+        """Scales that are searched, small to large."""
+        return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
+
+    def at_features(self, stride: int, dilated: bool | Literal["released"] = False) -> "TrackingProtocol":
+        """Return this protocol for the features of an extractor; a difference from its own shows in its name."""
+        changes: dict[str, Any] = {"dilated": dilated}
+        if stride != self.stride:
+            changes |= {"stride": stride, "response_size": None}
+        return self.with_changes(**changes)
