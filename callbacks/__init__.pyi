@@ -1,10 +1,9 @@
-from .benchmarks.badja import BadjaBenchmark as BadjaBenchmark
 from .benchmarks.base import BenchmarkCallback as BenchmarkCallback
 from .benchmarks.davis import DavisBenchmark as DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
 from .benchmarks.ranks import BenchmarkError as BenchmarkError
-from .benchmarks.tap_vid import TapVidBenchmark as TapVidBenchmark
+from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark

@@ -1,6 +1,7 @@
 """The evaluation that a benchmark gives to `BenchmarkCallback`."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class RunContext:
             self.overlays[name] = overlay
 
 
-class Evaluation:
+class Evaluation(ABC):
     """Track and score the sequences of one run on one rank.
 
     Args:
@@ -67,9 +68,9 @@ class Evaluation:
         for sequence in sequences:
             self.follow(sequence)
 
+    @abstractmethod
     def follow(self, sequence: Any) -> None:
         """Evaluate one sequence: write its files and update the metrics."""
-        raise NotImplementedError(f"{type(self).__name__} defines neither follow nor run")
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[Row]]:
         """Return scores and rows of one stage over all ranks; no scores where there are no rows."""
@@ -95,8 +96,11 @@ class Evaluation:
         """Return charts over all sequences and ranks, for the report; every rank calls it, after `compute`."""
         return ()
 
-    def plots(self) -> Mapping[str, Picture]:
-        """Return name → picture, for the folder of the run and the logger; called on the first rank."""
+    def finish(self, folder: Path) -> dict[str, Picture]:
+        """Write files that need those of all ranks, and return name → picture, for the folder and the logger.
+
+        Called on the first rank when all are done.
+        """
         return {}
 
     def record(
@@ -142,6 +146,3 @@ class Evaluation:
             "protocol": protocols[0] if len(protocols) == 1 else protocols,
             "seconds_of_rank_0": self.tracker.watch.rounded(),
         }
-
-    def pack(self, folder: Path) -> None:
-        """Write files that need those of all ranks; called on the first rank when all are done."""

@@ -1,19 +1,24 @@
 """The evaluation of propagated object masks by the rules of a data set: prediction, scoring in a thread, files."""
 
+import io
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from datamodules.datasets import MaskSequence
+from datamodules.datasets.records import FrameSequence
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import object_ids
 from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.propagation.sizing import Size, resize_ids, resize_images
 
 from ..metrics import ObjectScores
 from ..metrics.rules import RULES, Rules, Video, VideoScore
@@ -24,8 +29,9 @@ from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, Row, RunContext
-from .resized import at_size_of_data
 
+JPEG_QUALITY = 75
+"""Pillow's default, at which the scripts of CatMAE and RSP save what they have resized."""
 ANIMATIONS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
 
@@ -68,13 +74,13 @@ class MaskBenchmark(BenchmarkCallback):
                 )
         return videos
 
-    def start(self, extractor: nn.Module, context: RunContext) -> "ObjectEvaluation":
+    def start(self, extractor: nn.Module, context: RunContext) -> "MaskEvaluation":
         """Begin a run; without ground truth, the predictions are packed for a server."""
         archive = None if all(sequence.ground_truth for sequence in self.sequences) else self.archive
         tracker = LabelTracker(extractor, self.protocol)
         known = self.rules, self.videos, self.unseen_names  # complete since the sequences have been read
         metrics = [ObjectScores(*known, **context.gathering) for _ in tracker.stages]
-        return ObjectEvaluation(context, metrics, tracker, self.predictions, archive)
+        return MaskEvaluation(context, metrics, tracker, self.predictions, archive)
 
     def metadata(self) -> dict[str, Any]:
         """Return the choices that the scores depend on, and the rules, for results.json."""
@@ -82,15 +88,22 @@ class MaskBenchmark(BenchmarkCallback):
 
 
 class MaskEvaluation(Evaluation):
-    """Follow the objects of each sequence by label propagation; frames are scored while the next ones are propagated.
+    """Follow the objects of each sequence by label propagation, and score each by the rules of its metrics.
+
+    Frames are scored while the next ones are propagated.
 
     Args:
         context: see `Evaluation`.
         metrics: see `Evaluation`.
-        tracker: carries the labels.
+        tracker: propagates the labels.
         predictions: write the predicted masks.
         archive: folder inside predictions.zip that holds the sequences ("" is its top); None: no archive.
+
+    Attributes:
+        columns: name of a row → its columns besides the scores.
     """
+
+    columns: Mapping[str, Row] = MappingProxyType({})
 
     def __init__(
         self,
@@ -104,8 +117,17 @@ class MaskEvaluation(Evaluation):
         self.archive = archive
 
     def scorer(self, sequence: Any, pool: Executor) -> Any:
-        """Return what scores a sequence, with `add`, `close` and `curves` as in `ObjectScorer`; None: not scored."""
-        raise NotImplementedError(f"{type(self).__name__} defines no scorer")
+        """Return what scores a sequence, with `add` and `finish` as in `ObjectScorer`; None: it is not scored.
+
+        Masks that only introduce objects are not.
+        """
+        followed = any(start < max(sequence.masks) for start in sequence.starts.values())
+        return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth and followed else None
+
+    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[Row]]:
+        """Return scores and rows, these with their columns; see `Evaluation`."""
+        scores, rows = super().scores_of_stage(number)
+        return scores, [row | self.columns.get(row["Sequence"], {}) for row in rows]
 
     def follow(self, sequence: MaskSequence, kind: str = "") -> None:
         """Predict, score and write one sequence.
@@ -139,37 +161,18 @@ class MaskEvaluation(Evaluation):
                         truth = scorer.add(t, tracked)
                 with watch("write"):
                     record.add(tracked.frame, tracked.decoded, truth=truth)
+            curves: dict[str, Curve] = {}
             if scorer is not None:
                 with watch("score"):
-                    scorer.close()
-            record.close(scorer.curves() if scorer else None)
+                    curves = scorer.finish()
+            record.close(curves)
         self.context.keep(f"{kind}/{sequence.name}" if kind else sequence.name, record.sheet)
 
-    def pack(self, folder: Path) -> None:
-        """Write predictions.zip, where one is wanted."""
-        if self.predictions and self.archive is not None:
-            for stage in self.stages:
-                zip_predictions(folder / stage, self.archive)
-
-
-class ObjectEvaluation(MaskEvaluation):
-    """Score each object by the rules of its metrics, `ObjectScores`.
-
-    Attributes:
-        columns: name of a row → its columns besides the scores.
-    """
-
-    columns: Mapping[str, Row] = MappingProxyType({})
-
-    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[Row]]:
-        """Return scores and rows, these with their columns; see `Evaluation`."""
-        scores, rows = super().scores_of_stage(number)
-        return scores, [row | self.columns.get(row["Sequence"], {}) for row in rows]
-
-    def scorer(self, sequence: MaskSequence, pool: Executor) -> "ObjectScorer | None":
-        """Return what scores a sequence; None where its masks only introduce objects."""
-        followed = any(start < max(sequence.masks) for start in sequence.starts.values())
-        return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth and followed else None
+    def finish(self, folder: Path) -> dict[str, Picture]:
+        """Write predictions.zip, where one is wanted; see `Evaluation`."""
+        for stage in self.stages if self.predictions and self.archive is not None else ():
+            zip_predictions(folder / stage, str(self.archive))
+        return {}
 
 
 class ObjectScorer:
@@ -234,16 +237,13 @@ class ObjectScorer:
         for score, mask in zip(self.scores, masks, strict=True):
             score.add(stem, mask.numpy(), outlines)
 
-    def close(self) -> None:
-        """Put the sequence into the metrics."""
+    def finish(self) -> dict[str, Curve]:
+        """Put the sequence into the metrics; return J and F of each frame, means over objects, of the last stage."""
         for frame in self.pending:
             frame.result()
         for metric, score in zip(self.metrics, self.scores, strict=True):
             values = {self.sequence.folder or number: found for number, found in score.values().items()}
             metric.update(self.sequence.video, values)
-
-    def curves(self) -> dict[str, Curve]:
-        """Return J and F of each frame, the mean over its objects, of the last stage; asked for after `close`."""
         curves: dict[str, Curve] = {}
         for measure in ("J", "F"):
             if measure in self.rules.measures:
@@ -278,3 +278,42 @@ def zip_predictions(folder: Path, inside: str = "") -> None:
     with zipfile.ZipFile(folder / "predictions.zip", "w", zipfile.ZIP_STORED) as archive:
         for file in sorted((folder / "predictions").rglob("*.png")):
             archive.write(file, Path(inside) / file.relative_to(folder / "predictions"))
+
+
+def at_size_of_data(sequence: MaskSequence, protocol: PropagationProtocol) -> MaskSequence:
+    """Return a sequence as a protocol's `resized_data` wants it; the sequence itself where it has that size already."""
+    if protocol.resized_data is None or protocol.resized_data == sequence.size:
+        return sequence
+    return cast(MaskSequence, _ResizedSequence(sequence, protocol.resized_data))
+
+
+class _ResizedSequence:
+    """Frames and masks of another sequence at one size; all else is the other sequence's."""
+
+    def __init__(self, sequence: MaskSequence, size: Size) -> None:
+        self._sequence, self.size = sequence, size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sequence, name)
+
+    def frame(self, t: int) -> Tensor:
+        """Return frame `t` as the resized copy on disk would have it: nearest pixel, saved as JPEG, read again."""
+        resized = resize_images(self._sequence.frame(t)[None], self.size, "pillow-nearest")[0]
+        file = io.BytesIO()
+        Image.fromarray(resized.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=JPEG_QUALITY)
+        return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
+
+    read = FrameSequence.read
+
+    def mask(self, t: int) -> Tensor:
+        """Return the mask of frame `t`, by the nearest pixel."""
+        return resize_ids(self._sequence.mask(t), self.size)
+
+    def read_ids(self, path: Path) -> Tensor:
+        """Return a mask of the video, by the nearest pixel."""
+        return resize_ids(self._sequence.read_ids(path), self.size)
+
+    def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
+        """Return the instances of frame `t`, by the nearest pixel; see `PartSequence`."""
+        ids, classes = self._sequence.instances(t)  # type: ignore[attr-defined]
+        return resize_ids(ids, self.size), classes

@@ -13,7 +13,7 @@ from datamodules.datasets.otb import Version
 from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.extractor import Dilated
 from lightning_modules.backbones.resnet import is_resnet
-from lightning_modules.functional.box_protocol import TrackingProtocol
+from lightning_modules.functional import TrackingProtocol
 
 from ..metrics import TrackingSuccess
 from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou
@@ -122,8 +122,12 @@ class BoxEvaluation(Evaluation):
         self.at_once, self.video = benchmark.sequences_at_once, benchmark.video
         self.frames = 0
 
+    def follow(self, sequence: BoxSequence) -> None:
+        """Track and score one sequence; see `Evaluation`."""
+        self.run([sequence])
+
     def run(self, sequences: Iterable[BoxSequence]) -> None:
-        """Track and score each sequence; see `Evaluation`."""
+        """Track and score the sequences, several at a time; see `Evaluation`."""
         targets = (Target(sequence, sequence.read(), sequence.boxes[0]) for sequence in sequences)
         active: dict[str, tuple[list[NDArray[np.float64]], SequenceRecord]] = {}
         try:
@@ -153,7 +157,7 @@ class BoxEvaluation(Evaluation):
             Chart("Precision", "location error (px)", "precision", {"precision": (ERRORS.tolist(), precision)}),
         ]
 
-    def plots(self) -> dict[str, Picture]:
+    def finish(self, folder: Path) -> dict[str, Picture]:
         """Draw the curves of `charts`; see `Evaluation`."""
         return plot_curves(self._curves, self.tracker.protocol.name)
 

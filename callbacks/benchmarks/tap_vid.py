@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from datamodules.datasets import PointSequence, TapVid
+from datamodules.datasets import Badja, PointSequence, TapVid
 from datamodules.reading.files import csv_text, write_atomically
-from lightning_modules.functional.points import PointProtocol, PointTracks
+from lightning_modules.functional import PointProtocol, PointTracks
 
 from ..metrics.area_pck import AreaPCK
 from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
+from ..pictures import Picture
 from ..pictures.animation import Curve, SequenceAnimation
 from ..pictures.overlays import overlay_tracks, rainbow
 from ..report import Chart
@@ -90,6 +91,37 @@ class TapVidBenchmark(BenchmarkCallback):
         return TapVidEvaluation(
             context, PointTracker(extractor, self.protocol), positions, self.predictions, with_areas
         )
+
+
+class BadjaBenchmark(TapVidBenchmark):
+    """Track the joints of BADJA's animals without training, and score them by PCK and TAP-Vid's metrics.
+
+    Logs, as fractions, `badja/PCK@0.2` where the masks are at hand: joints within 0.2 times the square root of the
+    animal's area (see `area_counts`); and what `TapVidBenchmark` logs: `badja/average_pts_within_thresh`, … Each
+    joint is followed from the first frame in which it is visible. Files as for `TapVidBenchmark`.
+
+    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
+
+    Args:
+        root: BADJA's folder, or BADJA in a layout of TAP-Vid, see `Badja`.
+        masks: folder of the animals' masks where the root does not name them, see `Badja`; None: δ alone.
+        kwargs: those of `TapVidBenchmark`: protocol, changes, predictions; and of `BenchmarkCallback`.
+
+    Raises:
+        DataError: when the data are first read, one line that names the file.
+        ValueError: for an unknown protocol, or changes out of range.
+    """
+
+    name = "badja"
+    score_names = ("PCK@0.2", *TapVidBenchmark.score_names)
+
+    def __init__(self, root: str | Path, masks: str | Path | None = None, **kwargs: Any) -> None:
+        super().__init__(root, **kwargs)
+        self.masks = masks
+
+    def read(self) -> Sequence[PointSequence]:
+        """Open the data set; see `BenchmarkCallback`."""
+        return Badja(self.root, self.masks)
 
 
 class TapVidEvaluation(Evaluation):
@@ -194,7 +226,7 @@ class TapVidEvaluation(Evaluation):
         self.context.keep(sequence.name, all_tracks.sheet)
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """Return scores and rows, and keep what `pack` and `metadata` need; see `Evaluation`."""
+        """Return scores and rows, and keep what `finish` and `metadata` need; see `Evaluation`."""
         metric, limit, stage = self.metrics[number], self._limits[number], self.stages[number]
         with metric.sync_context():
             rows, undefined, tracks = metric.rows(), metric.undefined(), metric.per_track()
@@ -227,10 +259,11 @@ class TapVidEvaluation(Evaluation):
         }
         return [Chart("Error over time", "frames from the query", "visible points", curves)] if len(frames) else []
 
-    def pack(self, folder: Path) -> None:
+    def finish(self, folder: Path) -> dict[str, Picture]:
         """Write per_track.csv; see `Evaluation`."""
         for stage, tracks in self._tracks.items():
             write_tracks(folder / stage / "per_track.csv", tracks, self._kept)
+        return {}
 
     def _tell_undefined(self, undefined: dict[str, tuple[str, ...]]) -> None:
         names = sorted({name for videos in undefined.values() for name in videos})

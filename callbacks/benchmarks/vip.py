@@ -167,11 +167,9 @@ class _SemanticScorer:
         self.over_frames.append((found[0] / found[1]).nanmean().item())  # of the last stage
         return truth
 
-    def close(self) -> None:
+    def finish(self) -> dict[str, Curve]:
         for metric, areas in zip(self.metrics, self.areas, strict=True):
             metric.update(areas, name=self.sequence.name)
-
-    def curves(self) -> dict[str, Curve]:
         return {"mIoU": (range(len(self.over_frames)), self.over_frames)}
 
 
@@ -195,11 +193,8 @@ class _InstanceScorer:
             )
         return self.sequence.followed(target)
 
-    def close(self) -> None:
-        """Do nothing: the metrics hold all results already."""
-
-    def curves(self) -> dict[str, Curve]:
-        return {}
+    def finish(self) -> dict[str, Curve]:
+        return {}  # the metrics hold all results already
 
 
 def instance_scores(

@@ -10,7 +10,7 @@ from datamodules.datasets import MaskSequence, YoutubeVos
 from lightning_modules.functional import PropagationProtocol
 
 from .evaluation import RunContext
-from .mask_evaluation import MaskBenchmark, ObjectEvaluation
+from .mask_evaluation import MaskBenchmark, MaskEvaluation
 
 
 class YoutubeVosBenchmark(MaskBenchmark):
@@ -88,7 +88,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
                 "of YouTube-VOS; take the others out of data.source, or train on them with --data.include_holdout true"
             )
 
-    def start(self, extractor: nn.Module, context: RunContext) -> ObjectEvaluation:
+    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
         """Begin a run; a row also gives the object's category, and whether training has not seen it."""
         evaluation = super().start(extractor, context)
         evaluation.columns = {

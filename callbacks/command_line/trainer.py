@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.utilities import rank_zero_info
 
-from lightning_modules.functional.precision import bfloat16_cost, fastest_precision
+from lightning_modules.functional.device import bfloat16_cost, fastest_precision
 
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.matches import Matches, matches_of_cells
+from lightning_modules.functional.propagation.references import Matches, matches_of_cells
 from lightning_modules.functional.propagation.sizing import Size
 
 from .overlays import LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized

@@ -17,15 +17,14 @@ from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.box_protocol import TrackingProtocol
+from lightning_modules.functional import PropagationProtocol, TrackingProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
 from .. import signals
+from ..tracking.frame_encoder import View
 from ..tracking.label_tracker import LabelTracker
 from ..tracking.siamfc_tracker import SiamFCTracker, image_of
 from ..tracking.stopwatch import Stopwatch
-from ..tracking.view import View
 from .request import Request, protocol_for
 
 VideoSource = str | Path | FrameStream | Iterable[Tensor]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.coco import encode_rle, require_pycocotools
-from datamodules.reading.files import remove, write_atomically
+from datamodules.reading.files import remove
 from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from lightning_modules.functional import PointProtocol
@@ -157,7 +157,7 @@ def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:
     return [[stem, *map(str, (number, *box, inside.sum()))] for number, inside, box in _objects(ids)]
 
 
-class CocoFile:
+class CocoFile(PredictionFile):
     """Write COCO's JSON, with an image for each frame and an annotation for each object in it.
 
     An image has its frame's number in the video as `id` and `frame`. Masks are run lengths, compressed; an annotation's
@@ -167,14 +167,15 @@ class CocoFile:
     Source: the data format of the COCO API (cocodataset.org), as pycocotools reads it.
 
     Args:
-        path: path of the file.
+        path: see `PredictionFile`.
         stream: numbers the frames.
         categories: as COCO has them.
         annotate: what was found in a frame → its annotations.
     """
 
     def __init__(self, path: Path, stream: FrameStream, categories: list[dict[str, Any]], annotate: Annotate) -> None:
-        self._path, self._stream, self._annotate, self._categories = path, stream, annotate, categories
+        super().__init__(path)
+        self._stream, self._annotate, self._categories = stream, annotate, categories
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 
@@ -188,10 +189,10 @@ class CocoFile:
             numbered = {"id": len(self._annotations) + 1, "image_id": number, "iscrowd": 0, **annotation}
             self._annotations.append(numbered)
 
-    def close(self) -> None:
-        """Write the file."""
+    def content(self) -> str:
+        """Return the JSON."""
         content = {"images": self._images, "categories": self._categories, "annotations": self._annotations}
-        write_atomically(self._path, json.dumps(content) + "\n")
+        return json.dumps(content) + "\n"
 
 
 def object_box(inside: NDArray[np.bool_]) -> tuple[int, int, int, int]:

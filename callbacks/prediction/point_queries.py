@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream, placed_prompts
 from datamodules.reading.prompts import PointPrompt, Prompt
-from lightning_modules.functional.points import PointProtocol
+from lightning_modules.functional import PointProtocol
 
 from ..pictures import Picture
 from ..pictures.overlays import overlay_tracks, rainbow
+from ..tracking.frame_encoder import View, stride_of
 from ..tracking.point_tracker import PointTracker
 from ..tracking.stopwatch import Stopwatch
-from ..tracking.view import View, stride_of
 from .request import nearest_prompt
 
 

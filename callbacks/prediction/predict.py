@@ -13,14 +13,13 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.files import ProgressReport, write_atomically
 from datamodules.reading.images import pixels
 from datamodules.reading.prompts import Prompt
-from lightning_modules.functional import PointProtocol
-from lightning_modules.functional.box_protocol import TrackingProtocol
+from lightning_modules.functional import PointProtocol, TrackingProtocol
 
 from .. import signals
 from ..results.provenance import provenance
+from ..tracking.frame_encoder import View
 from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
-from ..tracking.view import View
 from .follow import SHORT_SIDE, follower
 from .output_files import RECORD, Overlay, check_folder, clear, open_record
 from .passes import run_passes

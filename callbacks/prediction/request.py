@@ -12,10 +12,9 @@ from torch import nn
 from datamodules.prompted_video import FrameStream, placed_prompts
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from lightning_modules.backbones import LiirExtractor
-from lightning_modules.functional import PointProtocol, PropagationProtocol
-from lightning_modules.functional.box_protocol import TrackingProtocol
+from lightning_modules.functional import PointProtocol, PropagationProtocol, TrackingProtocol
 
-from ..tracking.view import at_stride, stride_of
+from ..tracking.frame_encoder import at_stride, stride_of
 
 AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.box_protocol import TrackingProtocol
+from lightning_modules.functional import PropagationProtocol, TrackingProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 

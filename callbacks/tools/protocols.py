@@ -36,9 +36,7 @@ def command(args: Sequence[str]) -> None:
 
 def kinds() -> "dict[str, type[EvaluationProtocol]]":
     """Return what is tracked → the class of its protocols."""
-    from lightning_modules.functional.box_protocol import TrackingProtocol
-    from lightning_modules.functional.points.protocol import PointProtocol
-    from lightning_modules.functional.propagation.protocol import PropagationProtocol
+    from lightning_modules.functional import PointProtocol, PropagationProtocol, TrackingProtocol
 
     return {"masks and joints": PropagationProtocol, "points": PointProtocol, "boxes": TrackingProtocol}
 

@@ -15,7 +15,7 @@ from lightning_modules.functional import PropagationProtocol
 from ..results.records import Record
 from ..results.rendering import markdown_table, percent
 from ..results.statistics import Difference, ScoresBySequence, difference, interval, mean_score
-from ..tracking.view import at_stride
+from ..tracking.frame_encoder import at_stride
 
 ORDERS = ("in this order", "in the opposite order")
 """Of the fields on the way from one protocol to another."""

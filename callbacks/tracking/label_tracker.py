@@ -20,14 +20,13 @@ from lightning_modules.functional import (
     encode_keypoints,
     encode_masks,
 )
+from lightning_modules.functional.device import PendingCopy, to_device
 from lightning_modules.functional.propagation.references import MatchFinder, matching_groups
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size
-from lightning_modules.functional.transfer import PendingCopy, to_device
 
 from .. import signals
-from .frame_encoder import FrameEncoder
+from .frame_encoder import FrameEncoder, View, at_stride, maps_of
 from .stopwatch import Stopwatch
-from .view import View, at_stride, maps_of
 
 
 class TrackedFrame(NamedTuple):

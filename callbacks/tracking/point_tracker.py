@@ -7,13 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightning_modules.functional.points import PointProtocol, PointTracks, track_points
+from lightning_modules.functional import PointProtocol, PointTracks, track_points
 from lightning_modules.functional.propagation.sizing import Size, resized_size
 
 from .. import signals
-from .frame_encoder import FrameEncoder, Maps
+from .frame_encoder import FrameEncoder, Maps, at_stride, maps_of
 from .stopwatch import Stopwatch
-from .view import at_stride, maps_of
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
 """Number of a frame → that frame and those after it, uint8 RGB `(3, H, W)`, all of one size."""

@@ -1,10 +1,11 @@
 """Record of one sequence while it is tracked: predictions, overlays, an animation and its curves."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,29 @@ Draw = Callable[..., Picture]
 """Frame, uint8 `(3, H, W)`, and what was found in it (and what is drawn with it) → image `(H, W, 3)`."""
 
 
-class PredictionFile(Protocol):
-    """A file or folder that takes results frame by frame."""
+class PredictionFile(ABC):
+    """A file or folder that takes results frame by frame.
 
+    Args:
+        path: its path; the folder that it is in is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    @abstractmethod
     def add(self, found: Any) -> None:
         """Add the results of the next frame."""
 
+    def content(self) -> str:
+        """Return what is written once all frames are there; nothing where `add` has written it all."""
+        return ""
+
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file, atomically."""
+        if content := self.content():
+            write_atomically(self._path, content)
 
 
 class SequenceRecord:
@@ -116,7 +132,7 @@ class SequenceRecord:
         self.abandon()
 
 
-class IndexedMasks:
+class IndexedMasks(PredictionFile):
     """Masks as indexed PNGs, `<folder>/<stem>.png`.
 
     Args:
@@ -133,26 +149,24 @@ class IndexedMasks:
         chosen: Iterable[int] | None = None,
         palette: NDArray[np.uint8] | None = None,
     ) -> None:
-        self._folder, self._stems = folder, enumerate(stems)
+        super().__init__(folder)
+        folder.mkdir(exist_ok=True)
+        self._stems = enumerate(stems)
         self._chosen = None if chosen is None else set(chosen)
         self._palette = davis_palette() if palette is None else palette
-        folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, found: Tensor) -> None:
         """Write the ids `(H, W)` uint8 of the next frame."""
         t, stem = next(self._stems)
         if self._chosen is None or t in self._chosen:
-            write_ids(self._folder / f"{stem}.png", found.numpy(), self._palette)
-
-    def close(self) -> None:
-        """Do nothing: each file is complete."""
+            write_ids(self._path / f"{stem}.png", found.numpy(), self._palette)
 
 
-class PredictionTable:
+class PredictionTable(PredictionFile):
     """Rows of numbers as CSV, written atomically when it is closed, and never empty.
 
     Args:
-        path: path of the file; its folder is made.
+        path: see `PredictionFile`.
         stems: names of the frames.
         rows: name of a frame and what was found in it → its lines.
         columns: the heading; empty: none.
@@ -167,7 +181,8 @@ class PredictionTable:
         columns: Sequence[str] = (),
         line_end: str = "\r\n",
     ) -> None:
-        self._path, self._stems, self._rows = path, iter(stems), rows
+        super().__init__(path)
+        self._stems, self._rows = iter(stems), rows
         self._lines: list[Sequence[str]] = []
         self._columns, self._line_end = columns, line_end
 
@@ -175,13 +190,10 @@ class PredictionTable:
         """Add the results of the next frame."""
         self._lines.extend(self._rows(next(self._stems), found))
 
-    def close(self) -> None:
-        """Write the file, if there is a line."""
-        if not self._lines:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+    def content(self) -> str:
+        """Return the lines below the heading; nothing without a line."""
         rows = [self._columns, *self._lines] if self._columns else self._lines
-        write_atomically(self._path, csv_text(rows, self._line_end))
+        return csv_text(rows, self._line_end) if self._lines else ""
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:

@@ -14,14 +14,13 @@ from typing_extensions import NamedTuple
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
 from lightning_modules.backbones.video import VideoEncoder
-from lightning_modules.functional.box_protocol import TrackingProtocol as TrackingProtocol  # also in callbacks
+from lightning_modules.functional import TrackingProtocol as TrackingProtocol  # also in callbacks
+from lightning_modules.functional.device import PendingCopy, to_device
 from lightning_modules.functional.siamese import siamese_correlation
-from lightning_modules.functional.transfer import PendingCopy, to_device
 
 from .. import signals
-from .frame_encoder import device_of
+from .frame_encoder import device_of, stride_of
 from .stopwatch import Stopwatch
-from .view import stride_of
 
 Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""

@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
-from lightning_modules.functional.transfer import PendingCopy
+from lightning_modules.functional.device import PendingCopy
 
 from .. import signals
 from ..benchmarks.base import BenchmarkCallback

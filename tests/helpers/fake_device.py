@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lightning_modules.functional.transfer import PendingCopy
+from lightning_modules.functional.device import PendingCopy
 
 aten = torch.ops.aten
 COPIES = {aten._to_copy.default, aten.copy_.default}

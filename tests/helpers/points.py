@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lightning_modules.functional.points import PointProtocol
+from lightning_modules.functional import PointProtocol
 from lightning_modules.functional.points.track import bilinear_corners
 
 FRAMES, CELLS, CELL = 6, 16, 8

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import PendingCopy, to_device
-from ..propagation.attention import LocalAttention
+from ..propagation.attention import FrameMemory, KeyMemory, LocalAttention
 from ..propagation.propagate import full_precision
-from ..propagation.references import FrameMemory, KeyMemory, average_of_matches
+from ..propagation.references import average_of_matches
 from ..propagation.tiles import Neighbourhood
 from .job import TrackingJob
 from .matching import best_pixels, cell_centres

@@ -11,8 +11,9 @@ from torch import Tensor
 from ..compactness import compact_windows, compactness_prior
 from ..device import PendingCopy, to_device
 from ..protocols import PropagationProtocol
+from .attention import FrameMemory
 from .label_coding import upsampled_argmax
-from .references import NEARBY, FrameMemory, MatchFinder, average_of_matches
+from .references import NEARBY, MatchFinder, average_of_matches
 
 CHECKED_TOGETHER = 32
 """Frames whose labels are checked together on a GPU, where each check waits for the device."""
@@ -128,7 +129,12 @@ class LabelPropagator:
         self._finite.append(labels.isfinite().all())
         if labels.device.type == "cpu" or len(self._finite) == CHECKED_TOGETHER:
             self.check_finite()
-        self._remember(query, fed_back)
+        self._finder.write(self.frame, query, starts=self.frame == 0 or self.frame in self._starting)
+        fed_back = fed_back.permute(1, 2, 0)
+        for number, keys in self._finder.keys.items():
+            if number not in self._labels:
+                self._labels[number] = FrameMemory(keys.lasting, keys.recent, fed_back)
+            self._labels[number].write(self.frame, fed_back)
         self.frame += 1
         return labels
 
@@ -153,34 +159,21 @@ class LabelPropagator:
         protocol = self.protocol
         if protocol.topk is None:
             average = self._average_all(query)
-        elif self._starting:
-            own = [self._average_best(query, start) * channels for start, channels in self._starting.items()]
-            average = torch.stack(own).sum(0)
         else:
-            average = self._average_best(query)
+            averages = []
+            for start in self._starting or (0,):
+                tables = [self._labels[number].maps for number, _ in self._finder.sources(self.frame, start)]
+                found, topk = self._finder.find(query, self.frame, start, protocol.topk)
+                averages.append(average_of_matches(tables, found, topk, protocol.temperature))
+            if self._starting:
+                averages = [own * channels for own, channels in zip(averages, self._starting.values(), strict=True)]
+            average = torch.stack(averages).sum(0) if self._starting else averages[0]
         labels = average.permute(2, 0, 1).contiguous()
         if protocol.normalise_labels and protocol.normalise_by == "labels":
             labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)
         if protocol.foreground_gain != 1:
             labels[1:] *= protocol.foreground_gain
         return labels
-
-    def _average_best(self, query: Tensor, start: int = 0) -> Tensor:
-        """Average labels (h, w, L) by the softmax over the top-k of all references together."""
-        topk, ties = self.protocol.topk or 0, self.protocol.topk_ties == "kept"
-        tables = [self._labels[number].maps for number, _ in self._finder.sources(self.frame, start)]
-        count = topk + ties
-        while True:
-            found = self._finder.find(query, self.frame, start, count)
-            logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(tables[0].dtype)
-            if not ties:
-                return average_of_matches(tables, found, topk, self.protocol.temperature, logits)
-            top = logits.topk(min(topk, logits.shape[1]), dim=1).values
-            last = top.amin(1, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-            if not any(v.shape[2] == count and (v.amin(2).view(-1, 1) >= last).any() for v, _ in found):
-                logits.masked_fill_(logits < last, -torch.inf)
-                return average_of_matches(tables, found, count, self.protocol.temperature, logits)
-            count *= 2  # all that were found are tied with the last of the top-k: there may be more
 
     def _average_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours in all references."""
@@ -207,14 +200,6 @@ class LabelPropagator:
             return labels * (1 - total) + entering * total
         starts = (entering > 0).flatten(1).any(1)
         return torch.where(starts[:, None, None], entering, labels * (1 - total.clamp(0, 1)))
-
-    def _remember(self, query: Tensor, labels: Tensor) -> None:
-        """Keep the features (h, w, C) and labels (L, h, w) of the current frame for those that refer to it."""
-        self._finder.write(self.frame, query, starts=self.frame == 0 or self.frame in self._starting)
-        for number, keys in self._finder.keys.items():
-            if number not in self._labels:
-                self._labels[number] = FrameMemory(keys.lasting, keys.recent, labels.permute(1, 2, 0))
-            self._labels[number].write(self.frame, labels.permute(1, 2, 0))
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         shape = self._first_labels.shape

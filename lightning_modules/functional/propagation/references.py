@@ -1,4 +1,4 @@
-"""The references of a frame: which frames they are, where they are kept, and the best matches in them."""
+"""The references of a frame: which frames they are, and the best matches in them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,12 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..protocols import PropagationProtocol
-from .attention import WORKSPACE, LocalAttention
-from .screened_search import MOST_MATCHES, SketchedKeys, can_screen
+from .attention import WORKSPACE, FoundMatches, KeyMemory, LocalAttention
+from .screened_search import SketchedMemory, can_screen
 from .tiles import Neighbourhood
 
-FoundMatches = tuple[Tensor, Tensor]
-"""Dot products (h, w, k) and cells, as `LocalAttention.best_matches` returns them."""
 NEARBY = -1
 """Number of the memory that holds the frames whose cells are searched in the neighbourhood."""
 
@@ -40,74 +38,6 @@ def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) 
 def looks_everywhere(protocol: PropagationProtocol) -> bool:
     """Return whether the lasting copy of frame 0 is searched everywhere, and so is kept separately."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
-
-
-class FrameMemory:
-    """Maps of lasting frames and of the latest `recent` others, cell by cell.
-
-    Args:
-        lasting: numbers of the lasting frames.
-        recent: number of others.
-        like: the map (h, w, D) of a frame, for its shape and type.
-
-    Attributes:
-        maps: (h, w, S, D), S = lasting + recent.
-    """
-
-    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor) -> None:
-        self.lasting, self.recent = sorted(set(lasting)), recent
-        height, width, depth = like.shape
-        self.maps = like.new_zeros(height, width, len(self.lasting) + recent, depth)
-
-    def write(self, frame: int, item: Tensor) -> None:
-        """Take the map (h, w, D) of a frame, if it can become a reference."""
-        if self.keeps(frame):
-            self.maps[:, :, self.slot(frame)] = item
-
-    def keeps(self, frame: int) -> bool:
-        """Return whether a frame can become a reference."""
-        return frame in self.lasting or self.recent > 0
-
-    def slot(self, frame: int) -> int:
-        """Return where a frame is on the third axis."""
-        if frame in self.lasting:
-            return self.lasting.index(frame)
-        # count from the first frame that does not last, so that the slots fill up in order
-        first = 1 if self.lasting == [0] else 0
-        return len(self.lasting) + (frame - first) % self.recent
-
-
-class KeyMemory(FrameMemory):
-    """Features of reference frames, and the search for the best matches in them.
-
-    Args:
-        lasting: see `FrameMemory`.
-        recent: see `FrameMemory`.
-        like: see `FrameMemory`.
-        attention: the neighbourhood of a cell that is searched, and the search by torch.
-        native: search by the native kernel where there is one, see `screened_search`.
-    """
-
-    def __init__(
-        self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention, native: bool = False
-    ) -> None:
-        super().__init__(lasting, recent, like)
-        self.attention = attention
-        screened = native and can_screen(like)
-        self._sketches = SketchedKeys(self.maps, like, attention.neighbourhood) if screened else None
-
-    def write(self, frame: int, item: Tensor) -> None:
-        """Take the features (h, w, C) of a frame, if it can become a reference."""
-        super().write(frame, item)
-        if self._sketches is not None and self.keeps(frame):
-            self._sketches.write(self.slot(frame), item)
-
-    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
-        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
-        slots = [self.slot(frame) for frame in frames]
-        if self._sketches is not None and topk <= MOST_MATCHES:
-            return self._sketches.search(query, slots, topk)
-        return self.attention.best_matches(query, self.maps, slots, topk)
 
 
 class MatchFinder:
@@ -139,15 +69,16 @@ class MatchFinder:
         """Keep the features (h, w, C) of a frame, once; `starts`: objects start in it, as in frame 0."""
         if frame == self._written:
             return
-        protocol, native, self._written = self._protocol, self._protocol.topk is not None, frame
+        protocol, self._written = self._protocol, frame
+        memory = SketchedMemory if protocol.topk is not None and can_screen(features) else KeyMemory
         if not self.keys:
             lasting: Sequence[int] = () if self._everywhere else (0,)
             recent = protocol.context
             if protocol.references is not None:
                 lasting, recent = [f for f in protocol.references if f >= 0], max(0, -min(protocol.references))
-            self.keys[NEARBY] = KeyMemory(lasting, recent, features, self._nearby, native)
+            self.keys[NEARBY] = memory(lasting, recent, features, self._nearby)
         if self._everywhere and starts:
-            self.keys[frame] = KeyMemory((frame,), 0, features, self._anywhere, native)
+            self.keys[frame] = memory((frame,), 0, features, self._anywhere)
             self.keys[frame].write(frame, features)
         self.keys[NEARBY].write(frame, features)
 
@@ -158,19 +89,33 @@ class MatchFinder:
             return [(NEARBY, frames)]
         return [(start, frames[:1])] + [(NEARBY, frames[1:])] * bool(frames[1:])
 
-    def find(self, query: Tensor, frame: int, start: int, topk: int) -> list[FoundMatches]:
-        """Return `topk` or more matches of the queries (h, w, C) of a frame, in each of its sources."""
+    def find(self, query: Tensor, frame: int, start: int, topk: int) -> tuple[list[FoundMatches], int]:
+        """Return the best matches of the queries (h, w, C) of a frame in each of its sources, and how many count.
+
+        These are `topk` over all sources together; where ties are kept, all that equal the last of them count too, and
+        what is less is −inf.
+        """
         if frame != self._searched:
             self._searched, self._found = frame, {}
-        topk = max(topk, self._topk)
-        if (start, topk) not in self._found:
-            sources = self.sources(frame, start)
-            self._found[start, topk] = [self.keys[at].best_matches(query, frames, topk) for at, frames in sources]
-        return self._found[start, topk]
+        ties = self._protocol.topk_ties == "kept"
+        count = topk + 1 if ties else self._topk
+        while True:
+            if (start, count) not in self._found:
+                sources = self.sources(frame, start)
+                self._found[start, count] = [self.keys[at].best_matches(query, frames, count) for at, frames in sources]
+            found = self._found[start, count]
+            if not ties:
+                return found, topk
+            products = torch.cat([values for values, _ in found], dim=2)
+            top = products.topk(min(topk, products.shape[2]), dim=2).values
+            last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
+            if not any(v.shape[2] == count and (v.amin(2, keepdim=True) >= last).any() for v, _ in found):
+                return [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in found], count
+            count *= 2  # all that were found are tied with the last of the top-k: there may be more
 
 
 def average_of_matches(
-    labels: Sequence[Tensor], found: Sequence[FoundMatches], topk: int, temperature: float, logits: Tensor | None = None
+    labels: Sequence[Tensor], found: Sequence[FoundMatches], topk: int, temperature: float
 ) -> Tensor:
     """Return the average of labels at the best matches of all sources together, weighted by their softmax.
 
@@ -179,13 +124,11 @@ def average_of_matches(
         found: the matches in each source.
         topk: matches that count.
         temperature: divides the products before the softmax.
-        logits: (h · w, n), in place of the products of all sources.
 
     Returns:
         (h, w, L).
     """
-    if logits is None:
-        logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(labels[0].dtype)
+    logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(labels[0].dtype)
     top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
     weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
     average = torch.zeros_like(labels[0][:, :, 0])

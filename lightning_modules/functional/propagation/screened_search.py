@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .attention import FoundMatches, KeyMemory, LocalAttention
 from .tiles import Neighbourhood
 
 SWITCH = "VIDCORR_NATIVE"
@@ -60,28 +61,35 @@ def can_screen(features: Tensor) -> bool:
     return plain and compiled_search_runs()
 
 
-class SketchedKeys:
-    """Sketches of the keys of a memory, and the search in them.
+class SketchedMemory(KeyMemory):
+    """Features of reference frames with a sketch of each, and the search that they shorten.
 
     Results do not depend on the sketches, only the time does: sketches that let too many keys through are made again,
     twice as long, up to all channels.
 
     Args:
-        keys: (h, w, S, C), contiguous float32 on a CPU, where the features of each slot are kept.
-        features: (h, w, C) of a frame, whose principal components are taken.
-        neighbourhood: neighbourhood of each query cell.
+        lasting: see `FrameMemory`.
+        recent: see `FrameMemory`.
+        like: see `FrameMemory`; float32 on a CPU. Its principal components are taken for the sketches.
+        attention: see `KeyMemory`.
     """
 
-    def __init__(self, keys: Tensor, features: Tensor, neighbourhood: Neighbourhood) -> None:
-        self._keys = keys
-        self._half_widths = torch.tensor(_half_widths(neighbourhood, keys.shape[0], keys.shape[1]))
+    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> None:
+        super().__init__(lasting, recent, like, attention)
+        height, width, _, _ = self.maps.shape
+        self._half_widths = torch.tensor(_half_widths(attention.neighbourhood, height, width))
         self._chunks = FIRST_CHUNKS
         self._written: set[int] = set()
         self._largest = 0.0  # norm of a key
-        self._allocate(features)
+        self._allocate(like)
 
-    def write(self, slot: int, features: Tensor) -> None:
-        """Make the sketches of a slot, from the features (h, w, C) that were written to its keys."""
+    def write(self, frame: int, item: Tensor) -> None:
+        """Take the features (h, w, C) of a frame, if it can become a reference."""
+        super().write(frame, item)
+        if self.keeps(frame):
+            self._write_sketches(self.slot(frame), item)
+
+    def _write_sketches(self, slot: int, features: Tensor) -> None:
         width = features.shape[1]
         self._written.add(slot)
         norms = features.square().sum(2).sqrt()
@@ -90,15 +98,15 @@ class SketchedKeys:
         sketches = sketches if searched is features else self._sketch(features)
         self._sketches[slot, :, :, :width] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
-    def search(self, query: Tensor, references: Sequence[int], topk: int) -> tuple[Tensor, Tensor]:
-        """Return best matches as `LocalAttention` does, topk of each query, padded with −inf at index 0.
+    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
+        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells.
 
-        Args:
-            query: (h, w, C), contiguous.
-            references: slots that have been written; one that is listed twice counts twice.
-            topk: at most `MOST_MATCHES`.
+        Where a neighbourhood has fewer than `topk` keys, they are padded with −inf at index 0.
         """
-        height, width, slots, channels = self._keys.shape
+        if topk > MOST_MATCHES:
+            return super().best_matches(query, frames, topk)
+        height, width, slots, channels = self.maps.shape
+        references = [self.slot(frame) for frame in frames]
         sketches = self._sketch(query)
         self._latest = query, sketches
         used = sorted(set(references))
@@ -107,7 +115,7 @@ class SketchedKeys:
         arguments = _Search(
             *(height, width, slots, channels, self._chunks, self._sketches.shape[3]),
             *(len(self._half_widths) - 1, topk, len(used)),
-            *(tensor.data_ptr() for tensor in (query, self._keys, sketches, self._sketches)),
+            *(tensor.data_ptr() for tensor in (query, self.maps, sketches, self._sketches)),
             *(tensor.data_ptr() for tensor in (self._half_widths, used_slots, counts)),
             4 * channels * 2.0**-24 * self._largest,
             *(tensor.data_ptr() for tensor in (values, indices)),
@@ -123,10 +131,10 @@ class SketchedKeys:
         self._chunks *= 2
         self._allocate(features)
         for slot in sorted(self._written):
-            self.write(slot, self._keys[:, :, slot])
+            self._write_sketches(slot, self.maps[:, :, slot])
 
     def _allocate(self, features: Tensor) -> None:
-        height, width, slots, channels = self._keys.shape
+        height, width, slots, channels = self.maps.shape
         # A query, which is often written next, and its sketches.
         self._latest = features.new_empty(0), features.new_empty(0)
         self._basis = None if self._chunks * CHUNK >= channels else _basis(features, self._chunks * CHUNK - 1)

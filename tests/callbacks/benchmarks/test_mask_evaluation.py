@@ -30,8 +30,7 @@ def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Pa
             mask = sequence.mask(t)
             found = mask if t != 2 else torch.zeros_like(mask)
             assert torch.equal(scorer.add(t, TrackedFrame(sequence.frame(t), [], [found])), mask)
-        scorer.close()
-    curves = scorer.curves()
+        curves = scorer.finish()
     assert {name: list(places) for name, (places, _) in curves.items()} == {"J": [1, 2, 3, 4], "F": [1, 2, 3, 4]}
     assert curves["J"][1] == [1, 0, 1, 1]
     assert metric.compute()["J-Mean"] == pytest.approx(0.75)

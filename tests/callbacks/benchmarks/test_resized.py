@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from callbacks import DavisBenchmark
-from callbacks.benchmarks.resized import at_size_of_data
+from callbacks.benchmarks.mask_evaluation import at_size_of_data
 from datamodules.datasets import Davis
 from lightning_modules.backbones import Normalise, build_feature_extractor
 from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD

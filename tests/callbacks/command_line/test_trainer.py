@@ -5,7 +5,7 @@ import torch
 
 from callbacks.command_line.trainer import Trainer
 from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.precision import fastest_precision
+from lightning_modules.functional.device import fastest_precision
 
 QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
 

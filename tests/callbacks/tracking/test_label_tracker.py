@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.tracking.frame_encoder import FrameEncoder
+from callbacks.tracking.frame_encoder import FrameEncoder, View
 from callbacks.tracking.label_tracker import LabelTracker, PointCoding
-from callbacks.tracking.view import View
 from cli import main
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol, decode_masks, encode_masks

@@ -11,7 +11,7 @@ from callbacks.tracking import point_tracker
 from callbacks.tracking.frame_encoder import FrameEncoder
 from callbacks.tracking.point_tracker import PointTracker
 from lightning_modules.backbones import Clips, build_feature_extractor
-from lightning_modules.functional.points import PointProtocol
+from lightning_modules.functional import PointProtocol
 
 RULES = PointProtocol.named("fomo", "tap_vid").with_changes(scored_size=64, input_size=None)
 QUERIES = np.array([[0.0, 20, 28], [2.0, 44, 12]])

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from callbacks.tracking.view import View, at_stride, maps_of, stride_of
-from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.points import PointProtocol
+from callbacks.tracking.frame_encoder import View, at_stride, maps_of, stride_of
+from lightning_modules.functional import PointProtocol, PropagationProtocol
 
 VFS = PropagationProtocol.named("vfs")
 

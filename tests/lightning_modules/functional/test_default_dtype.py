@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from lightning_modules.functional import (
+    PointProtocol,
+    PropagationProtocol,
     decode_keypoints,
     decode_masks,
     encode_keypoints,
@@ -16,9 +18,7 @@ from lightning_modules.functional import (
     siamese_correlation,
     track_points,
 )
-from lightning_modules.functional.points import PointProtocol
 from lightning_modules.functional.position import sinusoidal_position
-from lightning_modules.functional.propagation.protocol import PropagationProtocol
 from lightning_modules.functional.siamese import response_labels
 from tests.helpers.propagation import protocol, run
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
-from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional import PointProtocol, PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, PositiveInt, Range, Source
-from lightning_modules.functional.points import PointProtocol
 
 PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
 

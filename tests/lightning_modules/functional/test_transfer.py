@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_modules.functional.transfer import PendingCopy, to_device
+from lightning_modules.functional.device import PendingCopy, to_device
 
 
 def test_on_a_cpu_nothing_is_copied():

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from lightning_modules.functional import info_nce_loss, products
-from lightning_modules.functional.products import dot_logsumexp
+from lightning_modules.functional import device, info_nce_loss
+from lightning_modules.functional.device import dot_logsumexp
 from tests.helpers.memory import peak_of
 
 
@@ -40,7 +40,7 @@ def test_golden(golden: Any) -> None:
 
 @pytest.mark.parametrize("with_excluded", [False, True])
 def test_equals_the_plain_form(monkeypatch: pytest.MonkeyPatch, with_excluded: bool) -> None:
-    monkeypatch.setattr(products, "PRODUCTS_AT_ONCE", 700)
+    monkeypatch.setattr(device, "PRODUCTS_AT_ONCE", 700)
     query, target, queue = (unit(3, 4, 16).double(), unit(3, 4, 16).double(), unit(203, 16).double())
     excluded = torch.rand(3, 203) < 0.3 if with_excluded else None
     gradients = []
@@ -92,7 +92,7 @@ def stored(query: Tensor, keys: Tensor, excluded: Tensor | None) -> Tensor:
 
 
 def test_memory_does_not_grow_with_the_queries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "PRODUCTS_AT_ONCE", 1 << 14)
+    monkeypatch.setattr(device, "PRODUCTS_AT_ONCE", 1 << 14)
     keys = torch.randn(3000, 4)
 
     def beyond_the_queries(batch: int) -> int:
@@ -105,7 +105,7 @@ def test_memory_does_not_grow_with_the_queries(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("keys", [400, 5000])  # too small for oneDNN; several chunks of it, the last of them small
 def test_large_products_equal_the_dense_ones(keys: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "PRODUCTS_AT_ONCE", 1 << 16)
+    monkeypatch.setattr(device, "PRODUCTS_AT_ONCE", 1 << 16)
     query = torch.randn(3, 11, 48).requires_grad_()
     bank = torch.randn(keys, 48).requires_grad_()
     excluded = torch.rand(3, keys) < 0.3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.functional.points import PointProtocol, track_points
+from lightning_modules.functional import PointProtocol, track_points
 from lightning_modules.functional.points.matching import decode_positions, sample_features, similarity_maps
 from lightning_modules.functional.points.track import beyond_anchors
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.functional.points import PointProtocol, track, track_points
+from lightning_modules.functional import PointProtocol, track_points
+from lightning_modules.functional.points import track
 from lightning_modules.functional.points.job import TrackingJob
 from tests.helpers.points import look_up_flow
 

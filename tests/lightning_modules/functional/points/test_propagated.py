@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightning_modules.functional.points import PointProtocol, propagated, track_points
+from lightning_modules.functional import PointProtocol, track_points
+from lightning_modules.functional.points import propagated
 from lightning_modules.functional.points.matching import cell_centres
 from lightning_modules.functional.propagation.propagate import LabelPropagator
 

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from lightning_modules.functional.points import PointProtocol, job as job_module, track_points
+from lightning_modules.functional import PointProtocol, track_points
+from lightning_modules.functional.points import job as job_module
 from tests.helpers.points import CELL, CELLS, FRAMES, SHARP, protocol, queries_and_truth
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_modules.functional import PropagationProtocol, propagate_labels
-from lightning_modules.functional.propagation.matches import matches_of_cells
+from lightning_modules.functional.propagation.references import matches_of_cells
 
 NAMES = ["vfs", "crw", "dino", "liir", "liir-reference"]
 

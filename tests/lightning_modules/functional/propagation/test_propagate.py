@@ -14,7 +14,8 @@ from lightning_modules.functional import (
     encode_masks,
     propagate_labels,
 )
-from lightning_modules.functional.propagation.references import KeyMemory, MatchFinder, matching_groups
+from lightning_modules.functional.propagation.attention import KeyMemory
+from lightning_modules.functional.propagation.references import MatchFinder, matching_groups
 from lightning_modules.functional.propagation.screened_search import SWITCH
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 from tests.helpers.memory import peak_of
@@ -267,6 +268,7 @@ def test_propagators_that_share_a_finder_equal_lone_ones(
     protocols = variants(protocol(**changes))
     features, first, entering = video(9, 16), one_hot(3), {4: one_hot(3)}
     expected = [list(propagate_labels(features, first, each, entering)) for each in protocols]
+    monkeypatch.setenv("VIDCORR_NATIVE", "0")  # its calls are those of the class below
     calls, search = [], KeyMemory.best_matches
     monkeypatch.setattr(KeyMemory, "best_matches", lambda *a: calls.append(1) or search(*a))
     finder = MatchFinder(protocols)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_modules.functional.propagation import screened_search
 from lightning_modules.functional.propagation.attention import LocalAttention
-from lightning_modules.functional.propagation.screened_search import SWITCH, SketchedKeys, library
+from lightning_modules.functional.propagation.screened_search import SWITCH, SketchedMemory, library
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the installation compiled no kernel")
@@ -32,25 +32,26 @@ def keys_of(maps: Tensor) -> Tensor:
     return maps[:-1].permute(1, 2, 0, 3).contiguous()
 
 
-def sketched(maps: Tensor, neighbourhood: Neighbourhood = CIRCLE) -> SketchedKeys:
-    sketches = SketchedKeys(keys_of(maps), maps[0], neighbourhood)
-    for slot in range(len(maps) - 1):
-        sketches.write(slot, maps[slot])
-    return sketches
+def sketched(maps: Tensor, neighbourhood: Neighbourhood = CIRCLE) -> SketchedMemory:
+    """All maps but the last as frames 0, 1, … of a memory."""
+    memory = SketchedMemory(range(len(maps) - 1), 0, maps[0], LocalAttention(neighbourhood))
+    for frame in range(len(maps) - 1):
+        memory.write(frame, maps[frame])
+    return memory
 
 
-def search(maps: Tensor, sketches: SketchedKeys | None = None) -> Tensor:
-    """Sorted products of the best ten matches in all slots."""
-    values, _ = (sketches or sketched(maps)).search(maps[-1], range(len(maps) - 1), 10)
+def search(maps: Tensor, memory: SketchedMemory | None = None) -> Tensor:
+    """Sorted products of the best ten matches in all frames."""
+    values, _ = (memory or sketched(maps)).best_matches(maps[-1], range(len(maps) - 1), 10)
     return values.sort(2).values
 
 
 def assert_same(
-    maps: Tensor, neighbourhood: Neighbourhood = CIRCLE, sketches: SketchedKeys | None = None, atol: float = 2e-6
+    maps: Tensor, neighbourhood: Neighbourhood = CIRCLE, sketches: SketchedMemory | None = None, atol: float = 2e-6
 ) -> None:
     """Compare values and cells with the search by torch; cells only where products are clearly apart."""
     references, keys = range(len(maps) - 1), keys_of(maps)
-    values, cells = (sketches or sketched(maps, neighbourhood)).search(maps[-1], references, 10)
+    values, cells = (sketches or sketched(maps, neighbourhood)).best_matches(maps[-1], references, 10)
     plain_values, plain_cells = LocalAttention(neighbourhood).best_matches(maps[-1], keys, references, 10)
     missing = 10 - plain_values.shape[2]
     plain_values, plain_cells = F.pad(plain_values, (0, missing), value=-torch.inf), F.pad(plain_cells, (0, missing))
