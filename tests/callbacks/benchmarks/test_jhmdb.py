@@ -74,16 +74,6 @@ def test_joints_and_scores_are_those_of_the_plain_chain(root, tmp_path):
     assert 0.1 < scores["PCK@0.1"] < scores["PCK@0.5"] <= 1
 
 
-def test_the_first_frame_is_read_from_the_annotation(root, tmp_path):
-    JhmdbBenchmark(root, changes=SMALL).evaluate(build_feature_extractor("raw_colour"), tmp_path)
-    height, width = 120, 160
-    for clip in Jhmdb(root):
-        truth = torch.from_numpy(clip.points[0])
-        inside = ((truth > 12) & (truth < torch.tensor([width - 12, height - 12]))).all(1)
-        assert inside.any()
-        assert ((read_joints(tmp_path, clip)[0] - truth).abs()[inside] <= 1).all()
-
-
 @pytest.mark.parametrize("counting", ["crw", "ground-truth"])
 def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
     crw = PropagationProtocol.named("crw").with_changes(input_size=(320, 320), context=2, radius=6)

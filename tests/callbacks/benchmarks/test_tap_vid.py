@@ -10,7 +10,6 @@ import pytest
 from callbacks import TapVidBenchmark
 from callbacks.metrics import tapvid_metrics
 from datamodules.datasets import TapVid
-from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.tap_vid import write_points
 
@@ -100,14 +99,3 @@ def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["undefined"][DELTA] == ["film-001"]
     assert "are left out of those means: film-001" in caplog.text
-
-
-def test_in_a_notebook_a_module_is_scored_as_its_extractor_and_the_tables_are_at_hand(root, capsys):
-    benchmark = TapVidBenchmark(root, "vidcorr", stride=16)
-    scores = benchmark.evaluate(FrozenEncoder("raw_colour"))
-    told = capsys.readouterr().out
-    assert "; 16 x 16 cells of 16 x 16 px\n" in told
-    assert "grid_limit" in told
-    assert scores == TapVidBenchmark(root, "vidcorr").evaluate(build_feature_extractor("raw_colour", stride=16))
-    assert [row["Sequence"] for row in benchmark.results.rows] == ["film-000", "film-001"]
-    assert np.mean([row[DELTA] for row in benchmark.results.rows]) == pytest.approx(scores[DELTA])

@@ -153,16 +153,3 @@ def test_masks_that_only_introduce_objects_are_predicted_and_packed(sparse, tmp_
     benchmark = VosBenchmark(root, None, "frames", "masks", changes=SMALL)
     assert benchmark.evaluate(colour(), tmp_path / "out") == {}
     assert (tmp_path / "out" / "predictions.zip").is_file()
-
-
-def test_real_frames_score_in_one_call(shared_data, tmp_path):
-    """The README's five minutes: frames and masks of a real video in two folders, three frames long."""
-    for part, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
-        (tmp_path / part / "blackswan").mkdir(parents=True)
-        for t in range(3):
-            source = shared_data / "davis" / part / "480p" / "blackswan" / f"{t:05d}.{suffix}"
-            shutil.copy(source, tmp_path / part / "blackswan")
-    benchmark = VosBenchmark(tmp_path, changes=SMALL)
-    scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
-    assert 0.5 < scores["J-Mean"] < 1
-    assert np.isfinite(list(scores.values())).all()

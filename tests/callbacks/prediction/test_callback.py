@@ -1,6 +1,5 @@
 """`VideoPrediction` writes the masks, boxes and points that it finds in a video."""
 
-import csv
 import json
 import os
 import signal
@@ -8,20 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from pytorch_lightning import Trainer
 
 from callbacks import DavisBenchmark, VideoPrediction, predict_video, signals
 from callbacks.prediction.callback import extractor_for
 from callbacks.tracking.record import SequenceRecord
-from cli import main
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 from datamodules.reading.errors import DataError
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
-from tests.helpers.sprite import FRAMES, RATE, bounds
+from tests.helpers.sprite import FRAMES, RATE
 
 
 def test_masks_are_those_of_the_benchmark(davis_root, tmp_path):
@@ -76,20 +73,6 @@ def test_masks_are_indexed_pngs_in_the_prompts_palette(folder, colour, tmp_path,
     assert set(record["seconds_of"]) == {"decode", "backbone", "propagate", "decode masks", "write"}
 
 
-def test_tables_of_boxes_and_points(folder, colour, tmp_path, scene):
-    box = bounds(scene[1][0])
-    record = predict_video(colour, folder / "frames", BoxPrompt.of(box), tmp_path / "box", overlay="none")
-    rows = list(csv.DictReader((tmp_path / "box" / "boxes.csv").open()))
-    assert [row["frame"] for row in rows] == [f"{t:03d}" for t in range(FRAMES)]
-    assert [float(rows[0][key]) for key in ("x", "y", "width", "height")] == box.tolist()
-    assert record["protocol"]["name"] == "vfs+dilated=false+response_size=none+stride=4"
-    prompt = PointPrompt.of({"a": (5, 6), "b": (70, 50)})
-    predict_video(colour, folder / "frames", prompt, tmp_path / "points")
-    rows = list(csv.DictReader((tmp_path / "points" / "points.csv").open()))
-    assert [(row["frame"], row["name"]) for row in rows[:3]] == [("000", "a"), ("000", "b"), ("001", "a")]
-    assert (rows[1]["x"], rows[1]["y"], rows[1]["score"]) == ("70.00", "50.00", "1.0000")
-
-
 def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_path):
     prompt = MaskPrompt.of(folder / "masks" / "first.png")
     predict_video(colour, folder / "frames", prompt, tmp_path, overlay="gif")
@@ -137,37 +120,6 @@ def test_more_than_one_device_is_refused():
     trainer = Trainer(accelerator="cpu", devices=2, logger=False, enable_checkpointing=False)
     with pytest.raises(ValueError, match=r"on one device, not 2: set --trainer\.devices 1"):
         VideoPrediction().setup(trainer, None, "predict")
-
-
-@pytest.mark.slow
-def test_by_the_command_line(folder, tmp_path, capsys):
-    words = ["predict", "--model=FrozenEncoder", "--model.spec=raw_colour", f"--data.video={folder / 'clip.mp4'}"]
-    words += ["--trainer.accelerator=cpu", f"--trainer.callbacks.output_dir={tmp_path / 'out'}"]
-    words += [f"--trainer.default_root_dir={tmp_path / 'runs'}"]
-    main([*words, f"--data.mask={folder / 'masks' / 'first.png'}", "--trainer.callbacks.stride=4"])
-    assert f"{FRAMES} frames" in capsys.readouterr().out
-    record = json.loads((tmp_path / "out" / "prediction.json").read_text())
-    assert (record["model"], record["spec"], record["stride"]) == ("FrozenEncoder", "raw_colour", 4)
-    assert len(list((tmp_path / "out" / "masks").iterdir())) == FRAMES
-    for more, message in (
-        ([], "exactly one of mask, box and points"),
-        (["--data.box=1,2,3,4", "--data.points=p.csv"], "got box and points"),
-        (["--data.box=1,2,3,4"], "holds a prediction"),
-        (["--data.box=1,2,300,4", "--trainer.callbacks.overwrite=true"], "outside the video's first frame"),
-    ):
-        with pytest.raises(SystemExit) as stopped:
-            main([*words, *more])
-        assert message in str(stopped.value)
-        assert "\n" not in str(stopped.value)
-
-
-def test_predict_step_gives_features_of_clips():
-    clip = torch.rand(2, 3, 3, 32, 32)
-    module = FrozenEncoder("raw_colour")
-    features = module.predict_step({"clip": clip}, 0)["features"]
-    assert features.shape == (2, 3, 3, 4, 4)
-    assert torch.allclose(features[1, 2], module.feature_extractor()(clip[1, 2][None])[0])
-    assert module.predict_step({}, 0) == {}
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

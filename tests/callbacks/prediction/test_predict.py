@@ -15,7 +15,7 @@ from callbacks import follow_points, predict_video, propagate_masks, propagate_p
 from callbacks.metrics import region_similarity
 from callbacks.prediction import passes
 from cli import main
-from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
+from datamodules import FrameStream, MaskPrompt, PointPrompt
 from datamodules.reading.coco import decode_rle
 from datamodules.reading.errors import DataError
 from datamodules.reading.prompts import read_prompts
@@ -265,15 +265,3 @@ def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_pat
     (tmp_path / "masks.json").write_text(json.dumps(background))
     with pytest.raises(DataError, match=rf"^{tmp_path}/masks\.json: the mask is empty"):
         read_prompts(mask=str(tmp_path / "masks.json"))
-
-
-def test_boxes_of_one_frame_are_tracked_in_one_pass(scene, folder, colour, tmp_path):
-    looks = []
-    colour.register_forward_hook(lambda *_: looks.append(1))
-    box = BoxPrompt.of(bounds(scene[1][0]))
-    predict_video(colour, folder / "frames", box, tmp_path / "one", overlay="none")
-    one = len(looks)
-    looks.clear()
-    boxes = read_prompts(box=f"{box.x},{box.y},{box.width},{box.height};5,5,20,20")
-    predict_video(colour, folder / "frames", boxes, tmp_path / "two", overlay="none")
-    assert len(looks) == one + 1  # an exemplar more

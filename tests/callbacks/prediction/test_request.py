@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from callbacks.prediction.request import Pass, Request, nearest_prompt, plan_passes
+from callbacks.prediction.request import Request, nearest_prompt, plan_passes
 from datamodules import FrameStream, MaskPrompt
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import davis_palette
@@ -56,24 +56,11 @@ def mask(frame, *squares, palette=None):
     return replace(MaskPrompt.of(ids), frame=frame, palette=davis_palette() if palette is None else palette)
 
 
-def test_masks_of_one_frame_are_one(folder, colour):
-    asked = request(colour, folder, [mask(0, (3, 0)), mask(0, (5, 4))])
-    assert asked.given(0)[[2, 6, 11, 20], 0].tolist() == [3, 5, 5, 0]
-    assert (list(asked.prompted), asked.passes) == ([3, 5], [Pass(0, 1, None)])
-
-
 def test_objects_keep_the_colour_of_the_mask_that_brings_them(folder, colour):
     one, two = davis_palette(), davis_palette()
     one[[3, 5]], two[[3, 5]] = (10, 20, 30), (40, 50, 60)
     asked = request(colour, folder, [mask(0, (3, 0), palette=one), mask(4, (3, 0), (5, 20), palette=two)])
     assert asked.palette()[[3, 5]].tolist() == [[10, 20, 30], [40, 50, 60]]
-
-
-def test_places_are_those_of_the_part(folder, colour):
-    asked = request(colour, folder, read_prompts(points="grid:1@7;grid:2@3"), start=1, every=2)
-    assert asked.objects == {1: ["1-1", "1-2", "2-1", "2-2"], 3: ["1-1"]}
-    assert asked.given(1).shape == (4, 2)
-    assert [each["frame"] for each in asked.metadata()] == [3, 7]
 
 
 @pytest.mark.parametrize("text", ["grid:0", "grid:", "grid:999", "grid:2x2"])

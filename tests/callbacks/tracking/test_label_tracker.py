@@ -1,7 +1,5 @@
 """The engine of label propagation: the view of the extractor, the input's size, padding that is cut."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,6 @@ from PIL import Image
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
 from callbacks.tracking.frame_encoder import FrameEncoder, View
 from callbacks.tracking.label_tracker import LabelTracker, PointCoding
-from cli import main
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol, decode_masks, encode_masks
 from tests.helpers.still_videos import Patches, write_still_davis
@@ -158,23 +155,6 @@ def test_liirs_padding_keeps_its_strided_labels_in_place(tmp_path):
     expected = F.interpolate(one_hot[None, :, ::4, ::4], size=(44, 64), mode="bilinear")[0].argmax(0)[:41, :62]
     _, *others = predictions(tmp_path / "out")
     assert all(torch.equal(other, expected.to(torch.uint8)) for other in others)
-
-
-@pytest.mark.parametrize(
-    ("spec", "stride"),
-    [("timm:vit_small_patch16_224", 16), pytest.param("torchvision:resnet50", 8, marks=pytest.mark.slow)],
-)
-def test_any_backbone_runs_by_the_same_command(tmp_path, spec, stride):
-    root, out = write_still_davis(tmp_path / "davis", (56, 61)), tmp_path / "out"
-    config = tmp_path / "benchmark.yaml"
-    arguments = f"{{root: {root}, output_dir: {out}, changes: {{radius: 3, context: 1}}}}"
-    config.write_text(f"trainer: {{callbacks+: [{{class_path: DavisBenchmark, init_args: {arguments}}}]}}")
-    trainer = ["--trainer.accelerator=cpu", "--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
-    main(["validate", "--model", "FrozenEncoder", f"--model.spec={spec}", f"--config={config}", *trainer])
-    results = json.loads((out / "results.json").read_text())
-    assert results["protocol"]["feature_stride"] == stride
-    assert 0 < results["scores"]["J&F-Mean"] <= 1
-    assert predictions(out)[-1].shape == (56, 61)
 
 
 def test_dinos_protocol_runs_a_vit_at_its_own_size(tmp_path):

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from callbacks.tracking import point_tracker
 from callbacks.tracking.frame_encoder import FrameEncoder
@@ -40,11 +39,6 @@ def test_each_map_has_its_protocol_and_grid() -> None:
     assert len(tracker.track(video, 3, SIZE, QUERIES)) == 2
     assert tracker.grids == [(16, 16), (8, 8)]
     assert {"decode", "backbone", "track"} <= tracker.watch.seconds.keys()
-
-
-def test_an_extractor_without_a_stride_is_refused() -> None:
-    with pytest.raises(ValueError, match="needs the stride of each feature map"):
-        PointTracker(nn.Identity(), RULES)
 
 
 @pytest.mark.parametrize("of_video", [False, True])

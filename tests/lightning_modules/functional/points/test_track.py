@@ -93,12 +93,6 @@ def test_queries_that_do_not_fit(moving, queries, message):
         track_points(moving.__getitem__, FRAMES, queries, protocol("fomo"))
 
 
-def test_no_queries(moving):
-    for name in PointProtocol.sources():
-        tracks = track_points(moving.__getitem__, FRAMES, torch.zeros(0, 3), protocol(name))
-        assert tracks.points.shape == (0, FRAMES, 2)
-
-
 def test_query_frames_that_do_not_fit_take_several_passes(moving, monkeypatch):
     queries, _ = queries_and_truth([0, 3, 5, 3, 0])
     rules = protocol("vidcorr")

@@ -22,13 +22,6 @@ def by(**fields: Any) -> PropagationProtocol:
     return PropagationProtocol("x", context=1, topk=1, temperature=1.0, radius=None, **fields)
 
 
-def test_encoded_masks_by_hand() -> None:
-    mask = torch.tensor([[0, 0, 7, 7], [0, 0, 7, 7], [3, 3, 9, 9], [3, 3, 9, 9]])
-    expected = [[[1, 0], [0, 1]], [[0, 1], [0, 0]], [[0, 0], [1, 0]]]  # 9 is not asked for: background
-    for method in ("nearest", "strided", "bilinear"):
-        assert encode_masks(mask, [7, 3], (2, 2), by(label_encoding=method)).tolist() == expected
-
-
 def test_strided_labels_are_those_of_liir(golden: Golden) -> None:
     case = golden("liir_mast")
     labels = encode_masks(case["lab_onehot_in"][0, 0], range(1, 7), (25, 25), by(label_encoding="strided"))
@@ -88,12 +81,6 @@ def test_masks_of_liir(golden: Golden) -> None:
 def test_bad_masks(mask: torch.Tensor, objects: list[int], size: tuple[int, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         encode_masks(mask, objects, size, by(label_encoding="strided"))
-
-
-@pytest.mark.parametrize("labels", [torch.zeros(4, 3, 3), torch.zeros(3, 3), torch.zeros(3, 3, 3, dtype=torch.long)])
-def test_labels_that_do_not_fit_the_objects(labels: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match=r"labels must be float \(3, h, w\)"):
-        decode_masks(labels, [5, 6], by(), (9, 9))
 
 
 def test_heat_maps_of_vfs(golden: Golden) -> None:

@@ -156,14 +156,6 @@ def test_cuda_gives_the_same(name: str) -> None:
     assert (difference <= 1e-5).float().mean() >= 0.999
 
 
-def test_frames_are_read_one_at_a_time() -> None:
-    taken: list[int] = []
-    labels = propagate_labels((taken.append(t) or frame for t, frame in enumerate(video())), one_hot(2), protocol())  # type: ignore[func-returns-value]
-    for number in range(3):
-        next(labels)
-        assert taken == list(range(number + 1))
-
-
 def test_memory_does_not_grow_with_the_video() -> None:
     of, features = protocol(), video(6, 8, 10, 12)
 
