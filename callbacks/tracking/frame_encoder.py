@@ -1,4 +1,4 @@
-"""What a network sees of a video under a protocol: its maps, the size of the frames, and its pass over them."""
+"""The encoding of a video by a network under a protocol: its maps, the sizes that it sees, and its pass over frames."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What suits a device: copies that do not wait, the fastest data type, and dot products of rows."""
+"""Copies between devices that do not wait, the fastest data type of a device, and dot products of rows."""
 
 import os
 import platform
