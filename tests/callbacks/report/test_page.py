@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VipBenchmark, YoutubeVosBenchmark
-from callbacks.benchmarks import benchmark
+from callbacks.benchmarks import base
 from callbacks.metrics import VideoScore
 from callbacks.metrics.rules import RULES
 from callbacks.pictures import overlay_masks
@@ -205,7 +205,7 @@ def test_a_page_that_cannot_be_written_takes_nothing_away(
     def fail(folder: Path) -> None:
         raise RuntimeError("no template")
 
-    monkeypatch.setattr(benchmark, "write_report", fail)
+    monkeypatch.setattr(base, "write_report", fail)
     scores = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate(
         build_feature_extractor("raw_colour"), tmp_path
     )
