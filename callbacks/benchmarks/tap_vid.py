@@ -13,7 +13,7 @@ from datamodules.datasets import Badja, PointSequence, TapVid
 from datamodules.reading.files import csv_text, write_atomically
 from lightning_modules.functional import PointProtocol, PointTracks
 
-from ..metrics.area_pck import AreaPCK
+from ..metrics.point_measures import AREA_PCK, AreaPCK
 from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
 from ..pictures import Picture
 from ..pictures.animation import Curve, SequenceAnimation
@@ -240,9 +240,9 @@ class TapVidEvaluation(Evaluation):
         rows = [{key: row[key] for key in ("Sequence", "Queries", *self._kept)} for row in rows]
         for by_area in self._by_area[number : number + 1]:
             with by_area.sync_context():
-                of_video = by_area.by_video()
+                of_video = {row["Sequence"]: row[AREA_PCK] for row in by_area.rows()}
                 found = by_area.compute() | found
-            rows = [row | {by_area.key: of_video[row["Sequence"]]} for row in rows]
+            rows = [row | {AREA_PCK: of_video[row["Sequence"]]} for row in rows]
         return (found if rows else {}), rows
 
     def charts(self) -> list[Chart]:

@@ -1,7 +1,3 @@
-from .area_pck import (
-    AreaPCK as AreaPCK,
-    area_counts as area_counts,
-)
 from .box_tracking import (
     TrackingSuccess as TrackingSuccess,
     box_iou as box_iou,
@@ -29,15 +25,18 @@ from .parts import (
     class_areas as class_areas,
     match_instances as match_instances,
 )
+from .point_measures import (
+    AreaPCK as AreaPCK,
+    area_counts as area_counts,
+    redetection_events as redetection_events,
+    redetection_scores as redetection_scores,
+    track_survival as track_survival,
+)
 from .point_tracking import (
     PointQueries as PointQueries,
     TapVidMetrics as TapVidMetrics,
     sample_queries as sample_queries,
     tapvid_metrics as tapvid_metrics,
-)
-from .redetection import (
-    redetection_events as redetection_events,
-    redetection_scores as redetection_scores,
 )
 from .rules import (
     VideoScore as VideoScore,
@@ -50,4 +49,3 @@ from .segmentation import (
     boundary_accuracy as boundary_accuracy,
     region_similarity as region_similarity,
 )
-from .survival import track_survival as track_survival

@@ -36,6 +36,8 @@ class RowMetric(Metric):
     """
 
     full_state_update = False
+    columns: Sequence[str] = ()
+    """Names of the values of a row, where these are scores."""
     names: list[Tensor]
     values: list[Tensor]
 
@@ -59,8 +61,8 @@ class RowMetric(Metric):
         self.values.append(torch.tensor([list(values)], dtype=torch.float64, device=self.device))
 
     def scores_of(self, row: Tensor) -> dict[str, float]:
-        """Return the scores computed from the values (width,) of a row, or of several rows combined."""
-        raise NotImplementedError(f"{type(self).__name__} defines neither scores_of nor rows")
+        """Return the scores of the values (width,) of a row: by default the values, under the names of `columns`."""
+        return dict(zip(self.columns, row.tolist(), strict=True))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dictionary per row of this rank, for a CSV; those of all ranks inside `sync_context()`."""

@@ -113,7 +113,7 @@ class ObjectScores(RowMetric):
         self.videos, self.unseen = videos or {}, unseen
 
     def update(self, name: str, objects: Mapping[Object, Values]) -> None:
-        """Add the objects of a sequence: number → the values that `Rules.summarise` gives."""
+        """Add the objects of a sequence: number → the values that `Rules.summarise` gives; rows as "bike_1"."""
         for number, values in objects.items():
             self.add_row(f"{name}_{number}", list(values.values()))
 
@@ -125,10 +125,6 @@ class ObjectScores(RowMetric):
             objects[video, number] = self.scores_of(row)
         scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
         return scores or dict.fromkeys(self.rules.score_names, math.nan)
-
-    def scores_of(self, row: Tensor) -> dict[str, float]:
-        """Return the values of an object, whose row is called as by DAVIS's code, "bike_1"."""
-        return dict(zip(self.columns, row.tolist(), strict=True))
 
 
 class RegionBoundary(ObjectScores):

@@ -29,14 +29,11 @@ from ..metrics import (
     tapvid_metrics,
     track_survival,
 )
-from ..metrics.area_pck import FRACTION
+from ..metrics.point_measures import AREA_PCK
 from ..metrics.point_tracking import METRICS, QueryMode, mean_of_defined
 
 RASTER = 256.0
 """Side of the square in whose pixels TAP-Vid measures distances."""
-
-AREA_PCK = f"PCK@{FRACTION:g}"
-"""Key of BADJA's score."""
 
 TAP_VID = {
     "name": "tap-vid",

@@ -36,7 +36,7 @@ def test_the_mean_over_videos_leaves_out_what_has_no_point():
     metric.update(queries, np.ones_like(hidden), *rest, name="c")
     of_video = [correct / counted for correct, counted in (area_counts(*made(seed)) for seed in (1, 2))]
     assert metric.compute() == {"PCK@0.2": sum(of_video) / 2}
-    assert np.isnan(metric.by_video()["c"])
+    assert np.isnan(metric.rows()[2]["PCK@0.2"])
 
 
 def test_the_distance_is_strictly_below_and_nan_is_never_correct():

@@ -1,0 +1,230 @@
+"""Further measures of point tracks: AJ_RD after points come back, PointOdyssey's survival, and BADJA's PCK."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .outlines import as_array
+from .point_tracking import Array, QueryMode, mean_of_defined, scored_frames
+from .rows import RowMetric
+
+DISTANCES = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Thresholds of the distance for AJ_RD, pixels of the benchmark's raster (256 × 256 for TAP-Vid)."""
+
+DURATIONS = (1, 4, 16, 64, 256)
+"""Least lengths of an absence for AJ_RD, frames."""
+
+FAILURE = 16.0
+"""Pixels of a 256 × 256 image beyond which a track has failed."""
+
+FRACTION = 0.2
+"""Of the square root of the object's area, within which BADJA's PCK counts a point as correct."""
+
+AREA_PCK = f"PCK@{FRACTION:g}"
+"""Key of BADJA's PCK."""
+
+
+def redetection_events(
+    target_occluded: NDArray[Any],
+    target_tracks: NDArray[Any],
+    predicted_occluded: NDArray[Any],
+    predicted_tracks: NDArray[Any],
+    distances: Sequence[float] = DISTANCES,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the events in which a point of a video comes back, and the Jaccard index from there to the end.
+
+    An event is a frame in which the point is visible and was not in the frame before, after an absence that is longer
+    than each earlier one of that point; an absence from frame 0 on counts too. A true positive is visible in both and
+    at most the threshold away, a false positive predicted visible and neither.
+    Source: google-deepmind/tapnet @ c2cbab8, tapnet/tapnextpp/metrics/aj_rd.py.
+
+    Args:
+        target_occluded: (N, T) bool.
+        target_tracks: (N, T, 2) x, y in pixels of the benchmark's raster.
+        predicted_occluded: (N, T) bool.
+        predicted_tracks: (N, T, 2).
+        distances: thresholds, pixels.
+
+    Returns:
+        (E, 3) point, frame of return and length of the absence of each event, and (E, D) Jaccard index by threshold.
+    """
+    wanted, predicted = ~np.asarray(target_occluded, bool), ~np.asarray(predicted_occluded, bool)
+    error = np.linalg.norm(np.asarray(predicted_tracks, float) - np.asarray(target_tracks, float), axis=-1)
+    events = [(point, *event) for point, visible in enumerate(wanted) for event in _returns(visible)]
+    values = np.zeros((len(events), len(distances)))
+    for row, (point, start, _) in enumerate(events):
+        seen, shown, distance = (array[point, start:] for array in (wanted, predicted, error))
+        for column, threshold in enumerate(distances):
+            near = distance <= threshold
+            positives = (seen & shown & near).sum()
+            values[row, column] = positives / (seen.sum() + (shown & ~(seen & near)).sum())
+    return np.array(events, np.int64).reshape(-1, 3), values
+
+
+def redetection_scores(
+    lengths: NDArray[np.int64],
+    values: NDArray[np.float64],
+    distances: Sequence[float] = DISTANCES,
+    durations: Sequence[int] = DURATIONS,
+) -> dict[str, float]:
+    """Return `AJ_RD`, and its parts by least length of the absence and by threshold; NaN where there are no events.
+
+    Args:
+        lengths: (E,) lengths of the absences of all videos.
+        values: (E, D), see `redetection_events`.
+        distances: thresholds, pixels.
+        durations: least lengths; an event counts for each that it reaches.
+    """
+    scores: dict[str, float] = {}
+    means: list[float] = []
+    for duration in durations:
+        chosen = values[lengths >= duration]
+        columns = chosen.mean(axis=0) if len(chosen) else np.full(len(distances), math.nan)
+        scores |= {f"AJ_RD_D{d:g}_dmin{duration}": float(v) for d, v in zip(distances, columns, strict=True)}
+        scores[f"AJ_RD_dmin{duration}"] = float(columns.mean())
+        means += [float(columns.mean())] if len(chosen) else []
+    return {"AJ_RD": float(np.mean(means)) if means else math.nan, **scores}
+
+
+def _returns(visible: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return frame and length of absence of each return of a point after its longest absence so far."""
+    found, absent, longest = [], 0, 0
+    for t, seen in enumerate(visible.tolist()):
+        if seen and absent > longest:
+            found.append((t, absent))
+            longest = absent
+        absent = 0 if seen else absent + 1
+    return found
+
+
+def track_survival(
+    query_points: Array, target_occluded: Array, target_tracks: Array, predicted_tracks: Array, failure: float = FAILURE
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute how long each track holds, and its median error.
+
+    A track fails in the first frame whose annotated point is further away than `failure`. Its survival is the fraction
+    of the frames before that one, among those from the query on, the query's included; frames without an annotated
+    point count as held. Averages over tracks, then over videos, are PointOdyssey's.
+    Paper: Zheng et al., PointOdyssey (ICCV 2023), section 5; aharley/pips2 @ 0e0b69d, test_on_pod.py. Difference: there
+    every query lies in frame 0, and occluded points are annotated too; here they are not.
+
+    Args:
+        query_points: (N, 3) t, y, x; only the time is used.
+        target_occluded: (N, T) bool, True where no point is annotated.
+        target_tracks: (N, T, 2) x, y in pixels of a 256 × 256 image.
+        predicted_tracks: (N, T, 2); NaN is a failure, and infinitely far for the median.
+        failure: pixels.
+
+    Returns:
+        (N,) survival in [0, 1], and (N,) median error in pixels over the annotated points; NaN where there are none.
+
+    Example:
+        >>> track = np.zeros((1, 4, 2))
+        >>> moved = track + np.array([[0.0], [3.0], [20.0], [1.0]])
+        >>> survival, error = track_survival(np.array([[0, 0, 0]]), np.zeros((1, 4), bool), track, moved)
+        >>> survival.item(), round(error.item(), 3)
+        (0.5, 2.828)
+    """
+    queries, hidden, truth, predicted = map(as_array, (query_points, target_occluded, target_tracks, predicted_tracks))
+    frames = np.arange(truth.shape[1])
+    since_query = frames >= np.round(queries[:, :1])
+    annotated = since_query & ~hidden
+    distance = np.linalg.norm(predicted.astype(np.float64) - truth, axis=-1)
+    distance = np.where(np.isnan(distance), np.inf, distance)
+    failed = np.logical_or.accumulate(annotated & (distance > failure), axis=1)
+    survival = (since_query & ~failed).sum(1) / since_query.sum(1)
+    errors = (row[known] for row, known in zip(distance, annotated, strict=True))
+    return survival, np.array([np.median(error) if len(error) else np.nan for error in errors], np.float64)
+
+
+def area_counts(
+    query_points: Array,
+    target_occluded: Array,
+    target_tracks: Array,
+    predicted_tracks: Array,
+    areas: Array,
+    query_mode: QueryMode = "first",
+) -> tuple[int, int]:
+    """Count the truly visible points of a video within a fifth of the square root of the object's area, and all.
+
+    All points of all scored frames count the same; the frames are those of `tapvid_metrics`.
+    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018); the count is that of aharley/pips, test_on_badja.py.
+    Difference: there frames are brought to 320 x 512 px first, which changes their aspect, and only joints that are
+    visible in the first frame are followed.
+
+    Args:
+        query_points: (N, 3) t, y, x; only the time is used.
+        target_occluded: (N, T) bool.
+        target_tracks: (N, T, 2) x, y in pixels of the frames.
+        predicted_tracks: (N, T, 2) x, y in pixels of the frames; NaN is never correct.
+        areas: (T,) pixels of the object in each frame.
+        query_mode: "first" or "strided".
+
+    Returns:
+        Number of correct points, and number of points that count.
+
+    Raises:
+        ValueError: if the shapes do not fit together or the mode is unknown.
+
+    Example:
+        >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
+        >>> seen = np.zeros((1, 3), bool)
+        >>> area_counts(np.array([[0, 8, 8]]), seen, track, track + [3.0, 0.0], np.array([100.0, 100.0, 400.0]))
+        (1, 2)
+    """
+    queries, hidden, truth, predicted, area = (
+        as_array(x) for x in (query_points, target_occluded, target_tracks, predicted_tracks, areas)
+    )
+    if truth.shape != predicted.shape or truth.shape != (*hidden.shape, 2) or area.shape != hidden.shape[1:]:
+        raise ValueError(
+            f"expected tracks (N, T, 2), occlusion (N, T) and areas (T,), got {truth.shape}, {predicted.shape}, "
+            f"{hidden.shape} and {area.shape}"
+        )
+    counted = ~hidden.astype(bool) & scored_frames(queries, hidden.shape[1], query_mode)
+    distance = np.linalg.norm(predicted.astype(np.float64) - truth, axis=-1)
+    correct = counted & (distance < FRACTION * np.sqrt(area.astype(np.float64)))
+    return int(correct.sum()), int(counted.sum())
+
+
+class AreaPCK(RowMetric):
+    """Mean over videos of the fraction that `area_counts` gives, under the key `PCK@0.2`.
+
+    The state is one row of counts per video, so that the score does not depend on how the videos are spread over ranks.
+    A video in which no point counts is left out of the mean.
+
+    Args:
+        query_mode: "first" or "strided".
+        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:
+        super().__init__(width=2, **kwargs)
+        self.query_mode = query_mode
+
+    def update(
+        self,
+        query_points: Array,
+        target_occluded: Array,
+        target_tracks: Array,
+        predicted_tracks: Array,
+        areas: Array,
+        *,
+        name: str | None = None,
+    ) -> None:
+        """Add one video; arguments and errors of `area_counts`."""
+        counts = area_counts(query_points, target_occluded, target_tracks, predicted_tracks, areas, self.query_mode)
+        self.add_row(self.name_or_number(name), counts)
+
+    def compute(self) -> dict[str, float]:
+        """Return the mean over videos, a fraction; NaN where no video has a point that counts."""
+        return {AREA_PCK: mean_of_defined(row[AREA_PCK] for row in self.rows())}
+
+    def scores_of(self, row: Tensor) -> dict[str, float]:
+        """Return the score of a row; see `RowMetric`."""
+        return {AREA_PCK: float(row[0] / row[1])}
