@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from .backbones import FeatureExtractor, HeadExtractor, build_encoder, build_head, encoder_hparams
@@ -53,7 +54,8 @@ class FrozenEncoder(ExtractorModule):
         """Return a view of the encoder, see `CorrespondenceModule.feature_extractor`; defaults are this module's."""
         stage, stride = stage or self.hparams["stage"], stride or self.hparams["stride"]
         view = self.encoder.feature_extractor(stage, stride, **options)
-        if isinstance(view, nn.Module):  # an encoder of video moves with the network inside
+        tried_on_meta = torch.empty(0).is_meta  # `self.device` is the CPU then in torch 2.6
+        if isinstance(view, nn.Module) and not tried_on_meta:  # an encoder of video moves with the network inside
             view = view.to(self.device)
         if self.head is None:
             return view
