@@ -76,11 +76,13 @@ class MaskBenchmark(BenchmarkCallback):
 
     def start(self, extractor: nn.Module, context: RunContext) -> "MaskEvaluation":
         """Begin a run; without ground truth, the predictions are packed for a server."""
-        archive = None if all(sequence.ground_truth for sequence in self.sequences) else self.archive
         tracker = LabelTracker(extractor, self.protocol)
         known = self.rules, self.videos, self.unseen_names  # complete since the sequences have been read
         metrics = [ObjectScores(*known, **context.gathering) for _ in tracker.stages]
-        return MaskEvaluation(context, metrics, tracker, self.predictions, archive)
+        evaluation = MaskEvaluation(context, metrics, tracker, self.predictions)
+        if not all(sequence.ground_truth for sequence in self.sequences):
+            evaluation.archive = self.archive
+        return evaluation
 
     def metadata(self) -> dict[str, Any]:
         """Return the choices that the scores depend on, and the rules, for results.json."""
@@ -92,29 +94,13 @@ class MaskEvaluation(Evaluation):
 
     Frames are scored while the next ones are propagated.
 
-    Args:
-        context: see `Evaluation`.
-        metrics: see `Evaluation`.
-        tracker: propagates the labels.
-        predictions: write the predicted masks.
-        archive: folder inside predictions.zip that holds the sequences ("" is its top); None: no archive.
-
     Attributes:
+        archive: folder inside predictions.zip that holds the sequences ("" is its top); None: no archive.
         columns: name of a row → its columns besides the scores.
     """
 
+    archive: str | None = None
     columns: Mapping[str, Row] = MappingProxyType({})
-
-    def __init__(
-        self,
-        context: RunContext,
-        metrics: Sequence[Any],
-        tracker: LabelTracker,
-        predictions: bool = True,
-        archive: str | None = None,
-    ) -> None:
-        super().__init__(context, metrics, tracker, predictions)
-        self.archive = archive
 
     def scorer(self, sequence: Any, pool: Executor) -> Any:
         """Return what scores a sequence, with `add` and `finish` as in `ObjectScorer`; None: it is not scored.

@@ -136,7 +136,10 @@ class BoxEvaluation(Evaluation):
                     active[sequence.name] = [], self._open(sequence)
                 boxes, record = active[sequence.name]
                 if frame is None:
-                    self._finish(sequence, np.stack(boxes), record)
+                    found = np.stack(boxes)
+                    record.close({"overlap": (range(len(boxes)), box_iou(found, sequence.boxes).tolist())})
+                    self.context.keep(sequence.name, record.sheet)
+                    self.metrics[0].update(found, sequence.boxes, name=sequence.name)
                     del active[sequence.name]
                     continue
                 with self.tracker.watch("draw"):
@@ -164,12 +167,6 @@ class BoxEvaluation(Evaluation):
     def metadata(self) -> dict[str, Any]:
         """Return the protocol, what the network was, frames and seconds; see `Evaluation`."""
         return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames, **super().metadata()}
-
-    def _finish(self, sequence: BoxSequence, boxes: NDArray[np.float64], record: SequenceRecord) -> None:
-        overlaps = box_iou(boxes, sequence.boxes)
-        record.close({"overlap": (range(len(boxes)), overlaps.tolist())})
-        self.context.keep(sequence.name, record.sheet)
-        self.metrics[0].update(boxes, sequence.boxes, name=sequence.name)
 
     def _open(self, sequence: BoxSequence) -> SequenceRecord:
         def table(folder: Path) -> PredictionTable:

@@ -86,11 +86,7 @@ class TapVidBenchmark(BenchmarkCallback):
 
     def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run; see `BenchmarkCallback`."""
-        positions = {sequence.name: position for position, sequence in enumerate(self.sequences)}
-        with_areas = all(sequence.masks for sequence in self.sequences)
-        return TapVidEvaluation(
-            context, PointTracker(extractor, self.protocol), positions, self.predictions, with_areas
-        )
+        return TapVidEvaluation(context, PointTracker(extractor, self.protocol), self.sequences, self.predictions)
 
 
 class BadjaBenchmark(TapVidBenchmark):
@@ -130,25 +126,20 @@ class TapVidEvaluation(Evaluation):
     Args:
         context: where files go.
         tracker: with the protocols.
-        positions: name of a video → its number in the data set.
+        sequences: all videos of the data set; where each knows its object's area, that is scored too.
         predictions: write the predicted tracks.
-        with_areas: also score by the areas of the objects, which all videos know.
     """
 
     def __init__(
-        self,
-        context: RunContext,
-        tracker: PointTracker,
-        positions: dict[str, int],
-        predictions: bool,
-        with_areas: bool = False,
+        self, context: RunContext, tracker: PointTracker, sequences: Sequence[PointSequence], predictions: bool
     ) -> None:
         self._protocol = tracker.protocols[-1]
         mode, gathering = self._protocol.query_mode, context.gathering
         super().__init__(context, [TapVidMetrics(mode, **gathering) for _ in tracker.stages], tracker, predictions)
         self._limits = [TapVidMetrics(mode, **gathering) for _ in tracker.stages]
-        self._by_area = [AreaPCK(mode, **gathering) for _ in tracker.stages] if with_areas else []
-        self._positions = positions
+        with_areas = all(sequence.masks for sequence in sequences)
+        self._by_area = [AreaPCK(mode, **gathering) for _ in tracker.stages if with_areas]
+        self._positions = {sequence.name: position for position, sequence in enumerate(sequences)}
         self._kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
         self._undefined: dict[str, Any] = {}
         self._tracks: dict[str, Any] = {}  # stage → rows of per_track.csv
@@ -235,7 +226,9 @@ class TapVidEvaluation(Evaluation):
             bound = limit.compute()["average_pts_within_thresh"]
         self._undefined[stage], self._tracks[stage] = {key: list(names) for key, names in undefined.items()}, tracks
         if undefined and self.context.ranks.rank == 0:
-            self._tell_undefined(undefined)
+            left_out = ", ".join(sorted({name for names in undefined.values() for name in names}))
+            said = "%s: videos with nothing to score (0/0) are left out of those means: %s"
+            log.warning(said, ", ".join(undefined), left_out)
         found = {key: scores[key] for key in SCORES if key in self._kept} | {LIMIT: bound}
         rows = [{key: row[key] for key in ("Sequence", "Queries", *self._kept)} for row in rows]
         for by_area in self._by_area[number : number + 1]:
@@ -264,15 +257,6 @@ class TapVidEvaluation(Evaluation):
         for stage, tracks in self._tracks.items():
             write_tracks(folder / stage / "per_track.csv", tracks, self._kept)
         return {}
-
-    def _tell_undefined(self, undefined: dict[str, tuple[str, ...]]) -> None:
-        names = sorted({name for videos in undefined.values() for name in videos})
-        log.warning(
-            "%d video(s) with nothing to score (0/0) in %s are left out of those means: %s",
-            len(names),
-            ", ".join(undefined),
-            ", ".join(names),
-        )
 
     def metadata(self) -> dict[str, Any]:
         """Return the protocol, the feature grid and the videos with 0/0; see `Evaluation`."""

@@ -147,9 +147,12 @@ def _numbers_of(found: Any) -> NDArray[np.float64]:
 
 def _objects(ids: Tensor) -> Iterator[tuple[int, NDArray[np.bool_], tuple[int, int, int, int]]]:
     """Yield the objects of a mask: number, pixels `(H, W)`, and left, top, width and height."""
+    import cv2
+
     mask = ids.numpy()
     for number in np.unique(mask[mask > 0]).tolist():
-        yield number, mask == number, object_box(mask == number)
+        left, top, width, height = cv2.boundingRect((mask == number).astype(np.uint8))
+        yield number, mask == number, (left, top, width, height)
 
 
 def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:
@@ -193,18 +196,6 @@ class CocoFile(PredictionFile):
         """Return the JSON."""
         content = {"images": self._images, "categories": self._categories, "annotations": self._annotations}
         return json.dumps(content) + "\n"
-
-
-def object_box(inside: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of the smallest box around the pixels of a mask that is not empty.
-
-    Example:
-        >>> object_box(np.array([[0, 0, 0], [0, 1, 1]], bool))
-        (1, 1, 2, 1)
-    """
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    left, top = int(columns[0]), int(rows[0])
-    return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
 
 
 def _annotate_masks(ids: Tensor) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from lightning_modules.functional import (
     encode_masks,
 )
 from lightning_modules.functional.device import PendingCopy, to_device
-from lightning_modules.functional.propagation.references import MatchFinder, matching_groups
+from lightning_modules.functional.propagation.references import MatchFinder, shared_finders
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size
 
 from .. import signals
@@ -130,7 +130,7 @@ class LabelTracker:
     Args:
         extractor: see `build_feature_extractor`; it may give several maps a frame.
         protocol: taken at the stride of each map; where that differs from its own stride, its name shows it. Several
-            protocols that see frames alike share the features, and the matches where they can, see `matching_groups`.
+            protocols that see frames alike share the features, and the matches where they can, see `shared_finders`.
         stopwatch: counts the seconds of "decode", "backbone", "propagate", "decode masks" and "decode points".
 
     Attributes:
@@ -269,15 +269,11 @@ class LabelTracker:
         labels = [item for item in given if item is not None]
         if len(labels) < len(self.protocols):
             raise ValueError("the first frame gives no annotation: there is nothing to follow")
-        finders: dict[int, MatchFinder] = {}
         of_a_map = len(self.protocols) // len(self._maps)
+        finders: list[MatchFinder] = []
         for first in range(0, len(self.protocols), of_a_map):
-            protocols = self.protocols[first : first + of_a_map]
-            for group in matching_groups(protocols):
-                finder = MatchFinder([protocols[index] for index in group])
-                finders |= {first + index: finder for index in group}
-        pairs = enumerate(zip(labels, self.protocols, strict=True))
-        return [LabelPropagator(each, protocol, finders[index]) for index, (each, protocol) in pairs]
+            finders += shared_finders(self.protocols[first : first + of_a_map])
+        return [LabelPropagator(*each) for each in zip(labels, self.protocols, finders, strict=True)]
 
 
 def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:

@@ -43,7 +43,7 @@ def looks_everywhere(protocol: PropagationProtocol) -> bool:
 class MatchFinder:
     """Finds the best matches of each frame of a video in its reference frames.
 
-    Propagators of one group, see `matching_groups`, can have one in common: the first that takes a frame searches, with
+    Propagators of one group, see `shared_finders`, can have one in common: the first that takes a frame searches, with
     the largest top-k of the group, and the others choose theirs among these matches. Their labels stay their own. All
     must take a frame before any takes the next.
 
@@ -146,26 +146,22 @@ ALSO_AFTER = frozenset(
 )
 
 
-def matching_groups(protocols: Sequence[PropagationProtocol]) -> list[list[int]]:
-    """Group protocols that search for matches in the same cells of the same features.
+def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[MatchFinder]:
+    """Return a finder for each protocol: one for all that search for matches in the same cells of the same features.
 
-    Within a group only top-k, temperature and the coding of labels differ. Protocols without a top-k, and those that
-    keep ties, stand alone: they need every match.
-
-    Args:
-        protocols: any.
-
-    Returns:
-        Indices of each group, in order.
+    Among these only top-k, temperature and the coding of labels differ. Protocols without a top-k, and those that keep
+    ties, have their own: they need every match.
     """
     names = [field.name for field in dataclasses.fields(PropagationProtocol)]
     matched = [name for name in names if name not in ALSO_AFTER and not name.startswith(AFTER_MATCHING)]
-    groups: dict[tuple[object, ...], list[int]] = {}
+    groups: dict[tuple[object, ...], list[PropagationProtocol]] = {}
+    keys: list[tuple[object, ...]] = []
     for index, protocol in enumerate(protocols):
         alone = protocol.topk is None or protocol.topk_ties == "kept"
-        key = (index,) if alone else tuple(getattr(protocol, name) for name in matched)
-        groups.setdefault(key, []).append(index)
-    return list(groups.values())
+        keys.append((index,) if alone else tuple(getattr(protocol, name) for name in matched))
+        groups.setdefault(keys[-1], []).append(protocol)
+    finders = {key: MatchFinder(group) for key, group in groups.items()}
+    return [finders[key] for key in keys]
 
 
 class Matches(NamedTuple):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from callbacks import follow_points, predict_video, propagate_masks, propagate_points, signals, track_box
 from callbacks.metrics import region_similarity
-from callbacks.prediction import passes
+from callbacks.prediction import predict as predict_module
 from cli import main
 from datamodules import FrameStream, MaskPrompt, PointPrompt
 from datamodules.reading.coco import decode_rle
@@ -186,7 +186,7 @@ def test_passes_that_are_interrupted_begin_again_and_say_so(
 ):
     """By a signal or a kill, without being asked to overwrite; nothing of the first attempt is left."""
     prompts = KINDS[kind](at, scene)
-    kept = passes.KeptMasks if kind == "masks" else passes.KeptNumbers
+    kept = predict_module.KeptMasks if kind == "masks" else predict_module.KeptNumbers
     add = kept.add
 
     def predict(out):

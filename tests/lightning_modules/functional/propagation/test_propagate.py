@@ -15,7 +15,7 @@ from lightning_modules.functional import (
     propagate_labels,
 )
 from lightning_modules.functional.propagation.attention import KeyMemory
-from lightning_modules.functional.propagation.references import MatchFinder, matching_groups
+from lightning_modules.functional.propagation.references import MatchFinder, shared_finders
 from lightning_modules.functional.propagation.screened_search import SWITCH
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 from tests.helpers.memory import peak_of
@@ -272,9 +272,12 @@ def test_propagators_that_share_a_finder_equal_lone_ones(
     assert len(calls) == sources * (len(features) - 1)
 
 
-def test_protocols_that_match_alike_form_a_group() -> None:
+def test_protocols_that_match_alike_share_a_finder() -> None:
     base = protocol()
     several = [*variants(base), base.with_changes(radius=5), base.with_changes(label_encoding="bilinear")]
-    assert matching_groups(several) == [[0, 1, 2, 3, 4, 5, 7], [6]]
+    finders = shared_finders(several)
+    assert len({id(finder) for finder in finders}) == 2
+    assert [finder is finders[0] for finder in finders] == [True] * 6 + [False, True]
     ties, liir = base.with_changes(topk_ties="kept"), PropagationProtocol.named("liir", "davis")
-    assert matching_groups([ties, ties.with_changes(topk=3), liir, liir]) == [[0], [1], [2], [3]]  # need every match
+    every = shared_finders([ties, ties.with_changes(topk=3), liir, liir])  # these need every match
+    assert len({id(finder) for finder in every}) == 4
