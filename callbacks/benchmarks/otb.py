@@ -1,12 +1,13 @@
 """Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from datamodules.datasets import BoxSequence, Otb
 from datamodules.datasets.otb import Version
@@ -15,12 +16,13 @@ from lightning_modules.backbones.extractor import Dilated
 from lightning_modules.backbones.resnet import is_resnet
 from lightning_modules.functional import TrackingProtocol
 
+from .. import signals
 from ..metrics import TrackingSuccess
 from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou
 from ..pictures import Picture, overlay_boxes, plot_curves
 from ..report import Chart
 from ..tracking.record import PredictionTable, SequenceRecord, fixed
-from ..tracking.siamfc_tracker import SiamFCTracker, Target, track_boxes
+from ..tracking.siamfc_tracker import SiamFCTracker, Track, image_of
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, RunContext
 
@@ -127,28 +129,56 @@ class BoxEvaluation(Evaluation):
         self.run([sequence])
 
     def run(self, sequences: Iterable[BoxSequence]) -> None:
-        """Track and score the sequences, several at a time; see `Evaluation`."""
-        targets = (Target(sequence, sequence.read(), sequence.boxes[0]) for sequence in sequences)
-        active: dict[str, tuple[list[NDArray[np.float64]], SequenceRecord]] = {}
+        """Track and score the sequences, several of them in one pass of the backbone; see `Evaluation`."""
+        waiting, active = iter(sequences), list[_Tracked]()
+        watch = self.tracker.watch
         try:
-            for sequence, frame, box in track_boxes(self.tracker, targets, self.at_once):
-                if sequence.name not in active:
-                    active[sequence.name] = [], self._open(sequence)
-                boxes, record = active[sequence.name]
-                if frame is None:
-                    found = np.stack(boxes)
-                    record.close({"overlap": (range(len(boxes)), box_iou(found, sequence.boxes).tolist())})
-                    self.context.keep(sequence.name, record.sheet)
-                    self.metrics[0].update(found, sequence.boxes, name=sequence.name)
-                    del active[sequence.name]
-                    continue
-                with self.tracker.watch("draw"):
-                    record.add(frame, [box], sequence.boxes[len(boxes)])
-                self.frames += len(boxes) > 0  # the first box is given
-                boxes.append(box)
+            while True:
+                while len(active) < self.at_once and (sequence := next(waiting, None)) is not None:
+                    begun, first = self._begin(sequence)
+                    active.append(begun)
+                    self._add(begun, first, sequence.boxes[0])
+                if not active:
+                    return
+                signals.check()
+                with watch("decode"):
+                    frames = [next(each.frames, None) for each in active]
+                ended = [each for each, frame in zip(active, frames, strict=True) if frame is None]
+                for each in ended:
+                    self._end(each)
+                    active.remove(each)
+                present = [frame for frame in frames if frame is not None]
+                if active:
+                    boxes = self.tracker.step([each.track for each in active], [image_of(frame) for frame in present])
+                    for each, frame, box in zip(active, present, boxes, strict=True):
+                        self._add(each, frame, box)
         finally:
-            for _, record in active.values():
-                record.abandon()
+            for each in active:
+                each.frames.close()  # stops the thread that decodes ahead
+                each.record.abandon()
+
+    def _begin(self, sequence: BoxSequence) -> "tuple[_Tracked, Tensor]":
+        def table(folder: Path) -> PredictionTable:
+            stems = (frame.stem for frame in sequence.frames)
+            return PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n")
+
+        frames = sequence.read()
+        with self.tracker.watch("decode"):
+            first = next(frames)
+        track = self.tracker.start(image_of(first), sequence.boxes[0])
+        return _Tracked(sequence, frames, track, self.record(sequence, overlay_boxes, table, video=self.video)), first
+
+    def _add(self, to: "_Tracked", frame: Tensor, box: NDArray[np.float64]) -> None:
+        with self.tracker.watch("draw"):
+            to.record.add(frame, [box], to.sequence.boxes[len(to.boxes)])
+        self.frames += len(to.boxes) > 0  # the first box is given
+        to.boxes.append(box)
+
+    def _end(self, tracked: "_Tracked") -> None:
+        sequence, boxes = tracked.sequence, np.stack(tracked.boxes)
+        tracked.record.close({"overlap": (range(len(boxes)), box_iou(boxes, sequence.boxes).tolist())})
+        self.context.keep(sequence.name, tracked.record.sheet)
+        self.metrics[0].update(boxes, sequence.boxes, name=sequence.name)
 
     def charts(self) -> list[Chart]:
         """Return the curves over all sequences; see `Evaluation`."""
@@ -168,12 +198,16 @@ class BoxEvaluation(Evaluation):
         """Return the protocol, what the network was, frames and seconds; see `Evaluation`."""
         return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames, **super().metadata()}
 
-    def _open(self, sequence: BoxSequence) -> SequenceRecord:
-        def table(folder: Path) -> PredictionTable:
-            stems = (frame.stem for frame in sequence.frames)
-            return PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n")
 
-        return self.record(sequence, overlay_boxes, table, video=self.video)
+@dataclass(eq=False)
+class _Tracked:
+    """A sequence while it is tracked."""
+
+    sequence: BoxSequence
+    frames: Generator[Tensor]
+    track: Track
+    record: SequenceRecord
+    boxes: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 def _rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:

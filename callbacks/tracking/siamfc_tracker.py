@@ -1,16 +1,15 @@
 """SiamFC tracking: correlate a target's first appearance with a search region, at a few scales."""
 
 import dataclasses
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from typing_extensions import NamedTuple
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
 from lightning_modules.backbones.video import VideoEncoder
@@ -18,7 +17,6 @@ from lightning_modules.functional import TrackingProtocol as TrackingProtocol  #
 from lightning_modules.functional.device import PendingCopy, to_device
 from lightning_modules.functional.siamese import siamese_correlation
 
-from .. import signals
 from .frame_encoder import device_of, stride_of
 from .stopwatch import Stopwatch
 
@@ -27,76 +25,6 @@ Image = NDArray[np.uint8]
 
 FLAT = 1e-5
 """A response that varies by less than this fraction of its size is rounding error: the window alone then decides."""
-
-K = TypeVar("K")
-
-
-class Target(NamedTuple, Generic[K]):
-    """A target to follow.
-
-    Attributes:
-        key: identifies it among the others; it comes back with each of its boxes.
-        frames: uint8 RGB `(3, H, W)` each, from the one that `box` belongs to.
-        box: one-based x, y, width, height `(4,)`, pixels.
-    """
-
-    key: K
-    frames: Generator[Tensor] | Iterator[Tensor]
-    box: NDArray[np.float64]
-
-
-class TrackedBox(NamedTuple, Generic[K]):
-    """The box of a target in one of its frames.
-
-    Attributes:
-        key: that of the target.
-        frame: uint8 RGB `(3, H, W)`; None where the target's video has ended.
-        box: one-based x, y, width, height `(4,)`, pixels; it may leave the frame.
-    """
-
-    key: K
-    frame: Tensor | None
-    box: NDArray[np.float64]
-
-
-def track_boxes(tracker: "SiamFCTracker", targets: Iterable[Target[K]], at_once: int = 1) -> Iterator[TrackedBox[K]]:
-    """Track targets, each in a separate video, several of them in one pass of the backbone.
-
-    Args:
-        tracker: finds the targets.
-        targets: taken one by one, as soon as there is room for the next.
-        at_once: number of targets that are followed together, at least 1.
-
-    Yields:
-        The boxes of each target in time order, its first one included, and at last one without a frame. Boxes of
-        targets that are followed together alternate.
-    """
-    waiting, active = iter(targets), list[tuple[Target[K], Track]]()
-    try:
-        while True:
-            while len(active) < at_once and (target := next(waiting, None)) is not None:
-                with tracker.watch("decode"):
-                    first = next(target.frames)
-                active.append((target, tracker.start(image_of(first), target.box)))
-                yield TrackedBox(target.key, first, target.box)
-            if not active:
-                return
-            signals.check()
-            with tracker.watch("decode"):
-                frames = [next(target.frames, None) for target, _ in active]
-            for (target, track), frame in zip(active, frames, strict=True):
-                if frame is None:
-                    yield TrackedBox(target.key, None, track.box)
-            active = [pair for pair, frame in zip(active, frames, strict=True) if frame is not None]
-            present = [frame for frame in frames if frame is not None]
-            if active:
-                boxes = tracker.step([track for _, track in active], [image_of(frame) for frame in present])
-                for (target, _), frame, box in zip(active, present, boxes, strict=True):
-                    yield TrackedBox(target.key, frame, box)
-    finally:
-        for target, _ in active:
-            if isinstance(target.frames, Generator):
-                target.frames.close()  # stops the thread that decodes ahead
 
 
 @dataclasses.dataclass

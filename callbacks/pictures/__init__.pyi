@@ -1,0 +1,19 @@
+from .animation import OverlayAnimation as OverlayAnimation, OverlayVideo as OverlayVideo
+from .overlays import (
+    Picture as Picture,
+    as_pictures as as_pictures,
+    contact_sheet as contact_sheet,
+    overlay_boxes as overlay_boxes,
+    overlay_joints as overlay_joints,
+    overlay_masks as overlay_masks,
+    write_picture as write_picture,
+)
+from .sheets import (
+    clip_sheet as clip_sheet,
+    feature_sheet as feature_sheet,
+    gap_histogram as gap_histogram,
+    match_sheet as match_sheet,
+    plot_curves as plot_curves,
+    principal_colours as principal_colours,
+    rasterise as rasterise,
+)
