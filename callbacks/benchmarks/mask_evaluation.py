@@ -76,12 +76,12 @@ class MaskBenchmark(BenchmarkCallback):
 
     def start(self, extractor: nn.Module, context: RunContext) -> "MaskEvaluation":
         """Begin a run; without ground truth, the predictions are packed for a server."""
+        all_known = all(sequence.ground_truth for sequence in self.sequences)
         tracker = LabelTracker(extractor, self.protocol)
-        known = self.rules, self.videos, self.unseen_names  # complete since the sequences have been read
-        metrics = [ObjectScores(*known, **context.gathering) for _ in tracker.stages]
+        rules = self.rules, self.videos, self.unseen_names  # complete now that the sequences have been read
+        metrics = [ObjectScores(*rules, **context.gathering) for _ in tracker.stages]
         evaluation = MaskEvaluation(context, metrics, tracker, self.predictions)
-        if not all(sequence.ground_truth for sequence in self.sequences):
-            evaluation.archive = self.archive
+        evaluation.archive = None if all_known else self.archive
         return evaluation
 
     def metadata(self) -> dict[str, Any]:

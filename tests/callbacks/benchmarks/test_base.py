@@ -6,19 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VipBenchmark
+from callbacks import DavisBenchmark
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
-from tests.helpers.synthetic_layouts import write_jhmdb, write_vip
 from tests.helpers.tiny import TINY
 
 MASKS = "Annotations/480p/synthetic-001"
@@ -80,26 +77,6 @@ def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root,
     assert len(benchmark.sequences) == 3
 
 
-@pytest.mark.slow
-def test_a_resumed_training_is_described_by_its_steps_and_a_validation_by_its_file(davis_root, tmp_path, capsys):
-    def trainer(**more):
-        benchmark = DavisBenchmark(davis_root, changes={"radius": 3, "context": 2}, limit_sequences=1)
-        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        return pl.Trainer(default_root_dir=tmp_path, accelerator="cpu", callbacks=[benchmark], **quiet, **more)
-
-    clips = DataLoader([{"clip": torch.rand(2, 3, 32, 32)}] * 2, batch_size=2)
-    first = trainer(max_epochs=1)
-    first.fit(VFSSimSiam(**TINY), clips)
-    first.save_checkpoint(path := tmp_path / "one.ckpt")
-    resumed, validated = trainer(max_epochs=2), trainer()
-    resumed.fit(VFSSimSiam(**TINY), clips, ckpt_path=path)
-    validated.validate(VFSSimSiam(**TINY), ckpt_path=path, verbose=False)
-    networks = [line for line in capsys.readouterr().out.splitlines() if line.startswith("davis: ")]
-    assert networks[0].endswith("1 steps of training")
-    assert networks[1].endswith("2 steps of training")
-    assert networks[2].endswith(f"weights of one.ckpt, {path}")
-
-
 WITHOUT_LIGHTNING = """
 import sys
 for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
@@ -121,28 +98,6 @@ def test_the_evaluation_runs_without_lightning(davis_root, tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert {"results.json", "per_sequence.csv", "predictions", "report.html"} <= {p.name for p in tmp_path.iterdir()}
-
-
-@pytest.mark.parametrize(
-    ("benchmark", "write", "spec"),
-    [
-        (DavisBenchmark, write_davis, "tests.helpers.encoders:TinyResNet"),
-        pytest.param(JhmdbBenchmark, write_jhmdb, "raw_colour", marks=pytest.mark.slow),
-        pytest.param(VipBenchmark, write_vip, "raw_colour", marks=pytest.mark.slow),
-        pytest.param(TapVidBenchmark, write_tap_vid, "raw_colour", marks=pytest.mark.slow),
-        pytest.param(partial(OtbBenchmark, version=None), write_otb, "raw_colour", marks=pytest.mark.slow),
-    ],
-)
-def test_scores_do_not_depend_on_torchs_default_type(benchmark, write, spec, tmp_path):
-    root = write(tmp_path / "data", 1, frames=4, size=(48, 64))
-    network, scores = build_encoder(spec), []
-    for dtype in (torch.float32, torch.bfloat16):
-        torch.set_default_dtype(dtype)
-        try:
-            scores.append(benchmark(root).evaluate(network))
-        finally:
-            torch.set_default_dtype(torch.float32)
-    assert scores[0] == scores[1]
 
 
 def test_a_full_disk_is_one_line_that_names_the_file(davis_root, tmp_path, monkeypatch):

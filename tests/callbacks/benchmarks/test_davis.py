@@ -152,14 +152,6 @@ def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_
         trainer(tmp_path, Failing(davis_root, fatal=True), max_epochs=1).fit(VFSSimSiam(**TINY), loader(), empty)
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"protocol": "vsf"}, {"every_n_epochs": 0}, {"limit_sequences": -1}, {"changes": {"radius": -1}}]
-)
-def test_bad_arguments(arguments):
-    with pytest.raises(ValueError, match=r"vsf|every_n_epochs|limit_sequences is -1|radius"):
-        DavisBenchmark("nowhere", **arguments)
-
-
 @pytest.mark.slow
 def test_objects_that_enter_later_are_followed_without_a_score(shared_data, tmp_path):
     benchmark = DavisBenchmark(
@@ -200,14 +192,3 @@ def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):
     past = json.loads((out / "results.json").read_text())["history"]
     assert [(result["epoch"], result["step"]) for result in past] == [(0, 0), (1, 2)]
     assert past[1]["scores"]["J&F-Mean"] == first.history[2]["davis/J&F-Mean"]
-
-
-def test_random_weights_are_named_in_console_results_and_report(davis_root, tmp_path, capsys):
-    torch.manual_seed(3)
-    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1, output_dir=tmp_path)
-    module = FrozenEncoder("torchvision:resnet18", stage="res3")
-    trainer(tmp_path, benchmark).validate(module, DataLoader([{}], batch_size=None), verbose=False)
-    told = "ResNet-18, random weights, seed 3"
-    assert told in capsys.readouterr().out
-    assert told in json.loads((tmp_path / "results.json").read_text())["network"]
-    assert told in (tmp_path / "report.html").read_text()

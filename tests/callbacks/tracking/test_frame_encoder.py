@@ -102,14 +102,6 @@ def test_one_by_one_nothing_is_read_ahead():
     assert encoder.log == ["read 0", "encode [0]", "use 0", "read 1", "encode [1]", "use 1"]
 
 
-def test_a_gpu_takes_as_many_frames_as_make_a_full_pass():
-    encoder = FrameEncoder(torch.nn.Identity(), PropagationProtocol.named("vfs"), Stopwatch())
-    assert encoder.frames_at_once((64, 64)) == 1
-    encoder.device = torch.device("cuda")
-    found = [encoder.frames_at_once(size) for size in ((480, 854), (960, 1708), (2160, 3840), (64, 64))]
-    assert found == [8, 2, 1, 16]
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_maps_of_the_second_stream_may_be_used_at_once():

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from callbacks.tracking.record import OVERLAY_FRAMES, IndexedMasks, SequenceRecord
+from callbacks.tracking.record import OVERLAY_FRAMES, SequenceRecord
 
 
 def draw(frame: Tensor, found: int, beside: int = 0) -> np.ndarray:
@@ -51,14 +51,3 @@ def test_a_video_is_finished_where_tracking_fails() -> None:
         record.add(torch.zeros(3, 8, 12), [1])
         raise RuntimeError
     assert (video.pictures, video.closed) == ([10], 1)
-
-
-def test_only_chosen_masks_are_written_in_the_palette_that_is_given(tmp_path: Path) -> None:
-    palette = np.random.default_rng(0).integers(256, size=(256, 3)).astype(np.uint8)
-    masks = IndexedMasks(tmp_path / "masks", ["a", "b", "c"], chosen=[0, 2], palette=palette)
-    for number in range(3):
-        masks.add(torch.full((4, 5), number, dtype=torch.uint8))
-    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["a.png", "c.png"]
-    with Image.open(tmp_path / "masks" / "c.png") as image:
-        assert (np.asarray(image) == 2).all()
-        assert np.array_equal(np.array(image.getpalette()).reshape(-1, 3)[:3], palette[:3])

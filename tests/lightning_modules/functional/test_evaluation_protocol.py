@@ -77,16 +77,6 @@ def test_a_name_is_completed_by_the_values_that_are_not_its_own() -> None:
     assert dataclasses.replace(own, side=8).name == own.with_changes(side=8).name == "mine+side=8"
 
 
-def test_a_name_with_changes_is_read_back() -> None:
-    for changes in (
-        {"side": 4, "factor": 1e-05}, {"factor": 2, "smooth": True}, {"kind": None, "window": [1, 2.5]},
-        {"window": None, "frames": [0]}, {"frames": [0, 5, -1], "rate": 0.25}, {"pair": [3, 2], "kind": "b"},
-    ):  # fmt: skip
-        for benchmark in ("first", "second"):
-            protocol = Rules.of("paper", benchmark, changes=changes)
-            assert Rules.named(protocol.name, benchmark) == protocol
-
-
 def test_every_name_of_a_real_protocol_is_read_back() -> None:
     changes = {"resized_data": [480, 854], "context": 3, "temperature": 0.3, "precision": "float16"}
     for name, source in PropagationProtocol.sources().items():
@@ -127,11 +117,6 @@ def test_a_mistake_in_a_name_is_one_line(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)) as raised:
         Rules.named(name, "first")
     assert "\n" not in str(raised.value)
-
-
-def test_a_change_back_leaves_the_benchmark_of_the_protocol() -> None:
-    whole = PropagationProtocol.of("liir", "vip", changes={"input_size": None})
-    assert whole.with_changes(foreground_gain=2).with_changes(foreground_gain=1).name == "liir+input_size=none"
 
 
 def test_a_benchmark_declares_whose_values_it_takes() -> None:

@@ -72,20 +72,6 @@ def test_decodings_beside_loops():
         decode_positions(similarities, "median")
 
 
-def test_sampling_at_a_centre_gives_the_cell_and_beyond_the_border_its_nearest():
-    features = torch.randn(4, 3, 5)
-    cells = cell_centres(3, 5)
-    torch.testing.assert_close(sample_features(features, cells), features.flatten(1).T)
-    torch.testing.assert_close(
-        sample_features(features, torch.tensor([[-3.0, 0.5], [9.0, 9.0]])), features[:, [0, 2], [0, 4]].T
-    )
-    middle = sample_features(features, torch.tensor([[2.0, 1.5]]))
-    torch.testing.assert_close(middle[0], (features[:, 1, 1] + features[:, 1, 2]) / 2)
-    raw = similarity_maps(torch.ones(1, 4), features, normalise=False)
-    torch.testing.assert_close(raw[0], features.sum(0))
-    assert similarity_maps(torch.ones(1, 4), F.normalize(features, dim=0)).abs().max() <= 1
-
-
 def peaks(count, cells, width):
     """Gaussians at random places, some of them outside the map."""
     generator = torch.Generator().manual_seed(cells)
