@@ -1,4 +1,4 @@
-"""Attention of each cell of a feature map to a neighbourhood in several reference maps, without the dense matrix.
+"""Attention of each cell of a map to a neighbourhood in several reference maps, without the dense matrix; their memory.
 
 Queries are taken in tiles: a strip of columns, and as many rows as the workspace holds. Each row of keys within reach
 of the strip is multiplied with just those query rows whose neighbourhood contains it: one matrix product over all
