@@ -45,9 +45,3 @@ def test_the_distance_is_strictly_below_and_nan_is_never_correct():
     places = np.array([[[0, 0], [2.0, 0], [1.999, 0]]])
     assert area_counts(queries, hidden, truth, places, np.full(3, 100.0)) == (1, 2)
     assert area_counts(queries, hidden, truth, places * np.nan, np.full(3, 100.0)) == (0, 2)
-
-
-def test_shapes_that_do_not_fit():
-    queries, hidden, truth, places, areas = made(0)
-    with pytest.raises(ValueError, match=r"areas \(T,\)"):
-        area_counts(queries, hidden, truth, places, areas[1:])

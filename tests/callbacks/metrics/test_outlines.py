@@ -26,7 +26,7 @@ def test_equal_to_the_definition_over_the_whole_picture(seed: int, bound: float)
         assert boundary[t].item() == plain_boundary_score(p, q, radius)
 
 
-@pytest.mark.parametrize("radius", range(1, 21))
+@pytest.mark.parametrize("radius", [1, 2, 3, 8, 13, 20])
 def test_the_disk_is_the_set_of_pixels_within_the_radius(radius: int) -> None:
     mask = torch.zeros(1, 60, 60, dtype=torch.bool)
     mask[0, 29:31, 29:31] = True

@@ -89,7 +89,7 @@ def test_masks_score_as_vos_benchmark_printed(keep_ends, tmp_path):
 @pytest.mark.parametrize("seed", range(5))
 def test_masks_score_as_by_vos_benchmark(seed, tmp_path):
     name = "vos_benchmark.benchmark"
-    official = pytest.importorskip(name, reason="pip install vos-benchmark runs this beside the official code")
+    official = pytest.importorskip(name, reason="needs pip install --no-deps vos-benchmark scikit-image tqdm")
     write_masks(tmp_path, seed)
     for skip in (True, False):
         folders = [str(tmp_path / "truth")], [str(tmp_path / "mine")]
@@ -120,7 +120,7 @@ def test_boxes_score_as_got10k_printed(tmp_path):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_boxes_score_as_by_got10k(seed, tmp_path, monkeypatch):
-    toolkit = pytest.importorskip("got10k.experiments", reason="pip install got10k runs this beside the official code")
+    toolkit = pytest.importorskip("got10k.experiments", reason="needs pip install got10k")
     truth, mine = write_boxes(tmp_path, seed)
     experiment = toolkit.ExperimentGOT10k(str(truth.parent), "val", str(tmp_path), str(tmp_path / "reports"))
     monkeypatch.setattr(experiment, "plot_curves", lambda *_: None)

@@ -159,13 +159,6 @@ def test_an_object_that_enters_with_the_last_mask_does_not_count(tmp_path):
     assert [(row["Sequence"], row["J-Mean"]) for row in rows] == [("a_1", 0.75)]
 
 
-def test_vos_benchmark_punishes_a_false_mask_before_the_object_enters(tmp_path):
-    write_masks(tmp_path / "truth" / "a", "1100", "1100", "1120", "1120", "1120")
-    write_masks(tmp_path / "mine" / "a", "1100", "1102", "1120", "1120", "1120")
-    rows = score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark").rows()
-    assert [row["J-Mean"] for row in rows] == pytest.approx([1.0, 2 / 3])
-
-
 META = {"a": {"1": "dog", "2": "emu"}, "b": {"7": "dog"}}
 
 

@@ -98,9 +98,3 @@ def test_the_command_writes_one_flat_object(tmp_path, capsys):
     assert written["J-unseen-Mean"] is None
     assert written["J/4u66zU73/4"] == pytest.approx(0.5521757777688178, abs=1e-9)
     assert "J-seen-Mean" in capsys.readouterr().out
-
-
-def test_vos_benchmark_is_the_flat_layout_of_sa_v(tmp_path):
-    """SA-V's code is a descendant of vos-benchmark's, and takes this layout by the same rules."""
-    arguments = lay_out("sa-v", "flat_early", tmp_path)
-    assert score(**arguments).flat() == score(**arguments | {"rules": "vos-benchmark"}).flat()
