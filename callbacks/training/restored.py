@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import Self
 
 Progress = Annotated[int, Field(strict=True, ge=0)]
 Number = Annotated[float, Field(strict=True)]
@@ -53,7 +54,28 @@ class _ParameterGroup(_Part):
 
 class _OptimizerState(_Part):
     state: dict[Progress, dict[str, torch.Tensor | Number | Progress | None]]
-    param_groups: list[_ParameterGroup]
+    param_groups: Annotated[list[_ParameterGroup], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _count_the_parameters(self) -> Self:
+        numbers = [number for group in self.param_groups for number in group.params]
+        if numbers != list(range(len(numbers))) or self.state.keys() - set(numbers):
+            raise ValueError("its parameters are not numbered from 0 on")
+        if any(entries.get("step", 0) is None for entries in self.state.values()):
+            raise ValueError("a count of its steps is missing")
+        return self
+
+
+class _Loaders(_Part):
+    combined_loader: list[dict[str, Any]] = []
+
+
+class _FitLoop(_Part):
+    state_dict: _Loaders = _Loaders()
+
+
+class _Loops(_Part):
+    fit_loop: _FitLoop = _FitLoop()
 
 
 class CheckpointState(_Part):
@@ -64,7 +86,8 @@ class CheckpointState(_Part):
     resume: ResumeNote = ResumeNote()
     benchmarks: dict[str, _BenchmarkHistory] = {}
     callbacks: dict[str, dict[str, Any]] = {}
-    loops: dict[str, dict[str, Any]] = {}
+    version: Annotated[str, Field(alias="pytorch-lightning_version")]
+    loops: _Loops = _Loops()
     optimizer_states: list[_OptimizerState] | None = None
     lr_schedulers: list[dict[str, Any]] | None = None
 
@@ -106,7 +129,7 @@ def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> N
                 f"{path} holds weights and no training ({', '.join(missing)} missing): no run can resume from it; "
                 "start from its weights by --model.backbone"
             )
-        _check_like(state.loops.get("fit_loop"), trainer.fit_loop.state_dict(), f"{damaged}: loops")
+        _check_like(content["loops"].get("fit_loop"), trainer.fit_loop.state_dict(), f"{damaged}: loops")
         found = [sum(map(len, optimizer.state.values())) for optimizer in state.optimizer_states or []]
         if state.resume.optimizer_entries not in (None, found):
             raise ValueError(f"{damaged}: the state of its optimiser is not complete; resume from another checkpoint")
@@ -149,6 +172,8 @@ def check_optimizers(trainer: pl.Trainer) -> None:
             options = {
                 name: float(value) if type(value) is int else value for name, value in optimizer.defaults.items()
             }
+            if "initial_lr" in group:  # of a schedule
+                options["initial_lr"] = 0.0
             _check_like({name: group.get(name, math.nan) for name in options}, options, where)
         for parameter, entries in optimizer.state.items():
             shapes = {value.shape for value in entries.values() if isinstance(value, torch.Tensor) and value.ndim}

@@ -1,12 +1,16 @@
 """A checkpoint is data: what its state says is checked before it is restored, and no path in it is ever followed."""
 
+import copy
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from callbacks import AtomicCheckpointIO
 from tests.helpers.stops import Stop, go
@@ -87,6 +91,67 @@ def test_each_damaged_state_ends_in_one_line(damage, stopped, tmp_path):
     with pytest.raises(ValueError, match=r"last\.ckpt|place in the data is damaged") as refused:
         go("VFSSimSiam", tmp_path, start=path)
     assert "\n" not in str(refused.value)
+
+
+class Restored(Exception):
+    """Ends a run once everything is restored."""
+
+
+class EndOnceRestored(pl.Callback):
+    def on_train_batch_start(self, *args: Any) -> None:
+        raise Restored
+
+    on_train_batch_end = on_train_batch_start
+
+
+def parts(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield all parts of a state with their places; two of the optimiser's numbers and tensors stand for all."""
+    if isinstance(content, dict | list):
+        for name, part in content.items() if isinstance(content, dict) else enumerate(content):
+            at = (*place, name)
+            if at != ("state_dict",) and not (at[0] == "optimizer_states" and type(at[-1]) is int and at[-1] > 1):
+                yield at, part
+                yield from parts(part, at)
+
+
+def replacements(part: Any) -> list[Any]:
+    """Return values of the type of a part, and None, and its absence."""
+    of_type: dict[type, list[Any]] = {
+        bool: [part is False], int: [0, -1, 10**18], float: [0.0, math.nan, -1.0], str: ["", "__class__"],
+        dict: [{}, {"unknown": 1}], list: [[], part[:-1] if isinstance(part, list) else []],
+        torch.Tensor: [torch.zeros(1), torch.full((2,), math.nan)],
+    }  # fmt: skip
+    return [GONE, None, *of_type.get(type(part), [])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["VFSSimSiam", "VFSMoCo", "Liir"])
+def test_any_part_of_a_state_may_be_missing_or_another(method, tmp_path):
+    go(method, tmp_path, stop=Stop("step", 3))
+    whole = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    path = tmp_path / "damaged/last.ckpt"
+    path.parent.mkdir()
+    cases = [(place, value) for place, part in parts(whole) for value in replacements(part)]
+    outcomes = [outcome_of(method, whole, place, value, path) for place, value in cases[:: 1 + len(cases) // 150]]
+    assert {outcome for outcome in outcomes if outcome not in ("restored", "refused")} == set()
+    assert min(outcomes.count("restored"), outcomes.count("refused")) > 20
+
+
+def outcome_of(method: str, whole: dict[str, Any], place: tuple[Any, ...], value: Any, path: Path) -> str:
+    """Return whether a changed state was restored, refused in one line, or what else came of it."""
+    content = copy.deepcopy(whole)
+    changed(content, place, value)
+    torch.save(content, path)
+    try:
+        go(method, path.parent / "run", start=path, more=[EndOnceRestored()])
+    except Restored:
+        return "restored"
+    except Exception as error:
+        if isinstance(error, ValueError | MisconfigurationException) and "\n" not in str(error):
+            return "refused"
+        return f"{place}: {value!r}: {error!r}"
+    # a run of more epochs than were asked for has ended, as Lightning says
+    return "restored" if place == (*EPOCH, "processed") else f"{place}: {value!r}: not resumed"
 
 
 def test_no_path_of_a_checkpoint_is_followed(stopped, tmp_path):
