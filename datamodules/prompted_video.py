@@ -21,9 +21,8 @@ from .reading.container import VIDEO_SUFFIXES
 from .reading.errors import DataError, DecodingError
 from .reading.files import read_ahead
 from .reading.images import require_size
-from .reading.part import Moment, VideoPart, frame_number
 from .reading.prompts import BoxPrompt, Prompt, read_prompts
-from .reading.source import FRAME_RATE, OpenedVideo, open_video
+from .reading.source import FRAME_RATE, Moment, OpenedVideo, VideoPart, frame_number, open_video
 
 HELD = 2**28
 """Bytes of frames that are held at a time where a video is read backwards."""

@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -12,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules.reading.files import write_atomically
-from datamodules.reading.images import REPEATABLE_X264, Reformatter
+from datamodules.tools.encoding import Mp4Writer
 
 from .overlays import Picture, contact_sheet, evenly_spaced, resized
 
@@ -90,43 +88,11 @@ MOST_PICTURES, WIDEST = 150, 480
 """Frames of a GIF or WebP, and their width in pixels: it is kept in memory until it is complete."""
 
 
-class OverlayVideo:
-    """An H.264 file that frames are appended to; `close` finishes it.
-
-    The same images give the same bytes.
-
-    Args:
-        path: path of the mp4; its folder is made.
-        rate: frames per second.
-    """
+class OverlayVideo(Mp4Writer):
+    """An H.264 file of drawn frames, uint8 RGB `(H, W, 3)`, which are appended to it; see `Mp4Writer`."""
 
     def __init__(self, path: Path, rate: float = OVERLAY_FRAME_RATE) -> None:
-        import av
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(path), "w", options={"fflags": "+bitexact"})
-        self._reformat = Reformatter()
-        self._rate = Fraction(rate).limit_denominator(1001)
-        self._stream: Any = None
-
-    def add(self, picture: Picture) -> None:
-        """Append a frame, uint8 RGB `(H, W, 3)`; H.264 has even sizes, so an odd last row or column is left out."""
-        import av
-
-        height, width = (length - length % 2 for length in picture.shape[:2])
-        if self._stream is None:
-            options = {"crf": "23", "x264-params": REPEATABLE_X264}
-            self._stream = self._container.add_stream("libx264", rate=self._rate, options=options)
-            self._stream.codec_context.thread_count = 1
-            self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")
-        self._container.mux(self._stream.encode(self._reformat(frame, format="yuv420p")))
-
-    def close(self) -> None:
-        """Finish the file."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+        super().__init__(path, rate, crf="23")
 
 
 class OverlayAnimation:

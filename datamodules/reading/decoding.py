@@ -35,9 +35,8 @@ from .images import Reformatter
 if TYPE_CHECKING:
     import av
 
-_MOST_TABLES = 64
-_tables: dict[tuple[Path, int, int], FrameTable] = {}  # of the last files, by path, bytes and time of change
-_counts: dict[tuple[Path, int, int], int] = {}  # packets of files that have no table
+_MOST_SCANS = 64
+_scans: dict[tuple[Path, int, int], tuple[FrameTable | None, int]] = {}  # of the last files, by path, bytes, change
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
 
@@ -237,18 +236,16 @@ class VideoFile:
         if self._content is None:
             status = self.path.stat()
             key = self.path, status.st_size, status.st_mtime_ns
-            self._table, self._packets = _tables.get(key), _counts.get(key, 0)
-            if key in _tables or key in _counts:
+            if key in _scans:
+                self._table, self._packets = _scans[key]
                 return
         self._reopen()
         self._is_fresh = False
         self._table, self._packets = scan_packets(self._container)
-        if key and self._table is None:
-            _counts[key] = self._packets
-        elif key and self._table:
-            _tables[key] = self._table
-            for oldest in list(_tables)[:-_MOST_TABLES]:
-                _tables.pop(oldest, None)  # another thread may have done so
+        if key:
+            _scans[key] = self._table, self._packets
+            for oldest in list(_scans)[:-_MOST_SCANS]:
+                _scans.pop(oldest, None)  # another thread may have done so
 
     def _failure(self, error: Exception) -> DecodingError:
         if isinstance(error, DecodingError):

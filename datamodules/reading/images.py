@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 AGAIN = "copy or extract it again"
-REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
-"""Parameters under which x264 gives the same bytes for the same images: with several threads its decisions depend on
-the machine, and its macroblock tree reads memory that it has not written."""
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -107,7 +104,7 @@ def _opened(where: object, source: Any, formats: tuple[str, ...] | None) -> Iter
     except Image.DecompressionBombError as error:
         raise DecodingError(where, f"too large to decode ({error}); raise the limit with {LIMIT_VARIABLE}") from error
     except UnidentifiedImageError as error:
-        raise DecodingError(where, "cannot be decoded as an image (of no known format); {AGAIN}") from error
+        raise DecodingError(where, f"cannot be decoded as an image (of no known format); {AGAIN}") from error
     except (OSError, SyntaxError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DecodingError(where, f"cannot be decoded as an image ({reason}); {AGAIN}") from error

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from typing_extensions import Self
 
-from .coco import read_coco_masks
 from .errors import DataError
 from .images import pixels
 from .mask_files import VOID, davis_palette
-from .part import Moment
-from .prompt_files import PromptRow, read_mask_image, read_rows, separated
-from .source import list_images
+from .prompt_files import PromptRow, read_coco_masks, read_mask_image, read_rows, separated
+from .source import Moment, list_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,8 +6,8 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from ..reading.errors import DataError
 from ..reading.files import unfinished
-from ..reading.images import REPEATABLE_X264, Reformatter
 from ..reading.mask_files import davis_palette, write_ids
+from ..tools.encoding import Mp4Writer
 from .scene import render_video
 
 if TYPE_CHECKING:
@@ -176,24 +176,10 @@ def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
 
 
 def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24, key_frame_every: int = 12) -> None:
-    """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20), bit-exactly: without time or version, in one thread.
-
-    PyAV's own conversion would take a thread for each core of the machine.
-    """
-    import av
-
-    reformat = Reformatter()
-    options = {"crf": "20", "preset": "veryfast", "x264-params": REPEATABLE_X264}
-    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(rate), options=options)
-        stream.height, stream.width = video.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.gop_size = key_frame_every
-        stream.codec_context.thread_count = 1
+    """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20), the same bytes each time."""
+    with closing(Mp4Writer(path, rate, key_frame_every, crf="20", preset="veryfast")) as writer:
         for image in video:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-            container.mux(stream.encode(reformat(frame, format="yuv420p")))
-        container.mux(stream.encode())
+            writer.add(image)
 
 
 def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | None = None) -> None:

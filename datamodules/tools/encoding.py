@@ -1,10 +1,12 @@
-"""Encoding of a video at a small size: H.264 that is quick to read at random, or a folder of JPEGs."""
+"""Encoding of videos: an mp4 file frame by frame, or a whole video at a small size as H.264 or a folder of JPEGs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..reading.decoding import VideoFile
 from ..reading.errors import DataError
@@ -13,8 +15,55 @@ from ..reading.source import FRAME_RATE, OpenedVideo
 
 if TYPE_CHECKING:
     import av
+    from numpy.typing import NDArray
 
+REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
+"""Parameters under which x264 gives the same bytes for the same images: with several threads its decisions depend on
+the machine, and its macroblock tree reads memory that it has not written."""
 _RGB = 0  # AVCOL_SPC_RGB, which no encoder takes for yuv420p
+
+
+class Mp4Writer:
+    """An H.264 file (yuv420p) that frames are appended to; `close` finishes it.
+
+    The same images give the same bytes: it holds neither time nor version, and is encoded in one thread.
+
+    Args:
+        path: path of the mp4; its folder is made.
+        rate: frames per second.
+        key_interval: most frames from one key frame to the next; None is the encoder's own.
+        options: of x264, such as `crf`.
+    """
+
+    def __init__(self, path: Path, rate: float, key_interval: int | None = None, **options: str) -> None:
+        import av
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = av.open(str(path), "w", options={"fflags": "+bitexact"})
+        self._reformat = Reformatter()  # PyAV's own conversion takes a thread for each core of the machine
+        self._rate, self._key_interval = Fraction(rate).limit_denominator(1001), key_interval
+        self._options = options | {"x264-params": REPEATABLE_X264}
+        self._stream: Any = None
+
+    def add(self, image: "NDArray[np.uint8]") -> None:
+        """Append a frame, uint8 RGB `(H, W, 3)`; H.264 has even sizes, so an odd last row or column is left out."""
+        import av
+
+        height, width = (length - length % 2 for length in image.shape[:2])
+        if self._stream is None:
+            self._stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
+            self._stream.codec_context.thread_count = 1
+            self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
+            if self._key_interval is not None:
+                self._stream.codec_context.gop_size = self._key_interval
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
+        self._container.mux(self._stream.encode(self._reformat(frame, format="yuv420p")))
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._stream is not None:
+            self._container.mux(self._stream.encode())
+        self._container.close()
 
 
 @dataclass(frozen=True)

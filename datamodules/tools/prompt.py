@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ..reading.errors import DataError
 from ..reading.files import write_atomically
 from ..reading.mask_files import davis_palette
-from ..reading.part import Moment, frame_number
-from ..reading.source import OpenedVideo, open_video
+from ..reading.source import Moment, OpenedVideo, frame_number, open_video
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95

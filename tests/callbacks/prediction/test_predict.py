@@ -16,8 +16,8 @@ from callbacks.metrics import region_similarity
 from callbacks.prediction import predict as predict_module
 from cli import main
 from datamodules import FrameStream, MaskPrompt, PointPrompt
-from datamodules.reading.coco import decode_rle
 from datamodules.reading.errors import DataError
+from datamodules.reading.prompt_files import decode_rle
 from datamodules.reading.prompts import read_prompts
 from tests.helpers.sprite import FRAMES, bounds, tensors
 

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from datamodules.reading.coco import decode_rle, encode_rle, read_coco_masks
 from datamodules.reading.errors import DataError
+from datamodules.reading.prompt_files import decode_rle, encode_rle, read_coco_masks
 
 
 def test_masks_come_back_from_plain_and_compressed_run_lengths():
