@@ -117,13 +117,3 @@ def test_sequences_without_a_pair_are_replaced_and_told(copy: Path) -> None:
         (folder / "cover.label").write_text("0\n" * 6)
     with pytest.raises(DataError, match=r"10 items in a row could not be used.*no two usable boxes"):
         list(loader(copy))
-
-
-def test_layout(root: Path, copy: Path) -> None:
-    first = list_sequences(root, "train")[0]
-    assert sorted(path.name for path in first.iterdir())[:2] == ["00000001.jpg", "00000002.jpg"]
-    assert {path.name for path in first.glob("*.label")} == {"absence.label", "cover.label", "cut_by_image.label"}
-    assert [path.name for path in list_sequences(root, "val")] == ["GOT-10k_Val_000001", "GOT-10k_Val_000002"]
-    shutil.rmtree(copy / "train" / "GOT-10k_Train_000003")
-    with pytest.raises(DataError, match="GOT-10k_Train_000003: sequence listed in"):
-        list_sequences(copy, "train")

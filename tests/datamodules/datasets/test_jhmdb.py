@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.io import loadmat, savemat
+from scipy.io import loadmat
 
 from datamodules.datasets import Jhmdb
 from datamodules.datasets.jhmdb import JOINTS
@@ -60,30 +60,8 @@ def test_subsets_by_the_number_in_the_list(root: Path) -> None:
     assert [s.name for s in Jhmdb(root, subset="train")] == ["synthetic_walk_0"]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"pos_world": np.ones((2, 15, 4))}, "joint_positions.mat: has no pos_img"),
-        ({"pos_img": np.ones((2, 13, 4))}, "pos_img is (2, 13, 4)"),
-        ({"pos_img": np.full((2, 15, 4), np.nan)}, "finite numbers"),
-        ({"pos_img": np.ones((2, 15, 5))}, "joints of 5 frames"),
-    ],
-)
-def test_joints_that_do_not_fit_are_named(root: Path, content: dict[str, np.ndarray], message: str) -> None:
-    savemat(joint_file(root), content)
-    assert message in refused(root)
-
-
 def test_unreadable_and_missing_mat(root: Path) -> None:
     joint_file(root).write_bytes(b"MATLAB" * 40)
     assert "joint_positions.mat: not a readable .mat file" in refused(root)
     joint_file(root).unlink()
     assert "joint_positions.mat: no joints of this clip" in refused(root)
-
-
-def test_missing_clip_list_and_folders(root: Path) -> None:
-    assert "no *_test_split2.txt" in refused(root, split=2)
-    (root / "splits/wave_test_split1.txt").write_text("synthetic_wave_1.avi 2\nlost.avi 2\n")
-    assert "Rename_Images/wave/lost: sequence listed in" in refused(root)
-    (root / "splits/wave_test_split1.txt").write_text("synthetic_wave_1.avi\n")
-    assert "cannot read the line 'synthetic_wave_1.avi'" in refused(root)

@@ -1,7 +1,6 @@
 """The VIP reader: classes, instances, mistakes."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from PIL import Image
 
 from datamodules.datasets import Vip
 from datamodules.datasets.vip import PARTS
-from datamodules.reading.errors import DataError
 from tests.helpers.synthetic_figures import render_figures
 from tests.helpers.synthetic_layouts import write_vip
 
@@ -23,13 +21,6 @@ def root(tmp_path: Path) -> Path:
 
 def annotations(root: Path, kind: str) -> Path:
     return root / "VIP_Fine/Annotations" / kind / "videos1"
-
-
-def refused(root: Path, **arguments: Any) -> str:
-    with pytest.raises(DataError) as error:
-        Vip(root, **arguments)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_semantic_parts(root: Path) -> None:
@@ -84,8 +75,3 @@ def test_void_is_kept_for_classes_and_no_instance(root: Path) -> None:
 def test_root_may_be_vip_fine_and_lists_may_hold_paths(root: Path) -> None:
     (root / "VIP_Fine/lists/val_videos.txt").write_text("./Images/videos2/\n")
     assert [s.name for s in Vip(root / "VIP_Fine")] == ["videos2"]
-
-
-def test_first_frame_without_parts(root: Path) -> None:
-    Image.fromarray(np.zeros(SIZE, np.uint8)).save(annotations(root, "Category_ids") / "000000000001.png")
-    assert "0 semantic parts in the first frame" in refused(root)

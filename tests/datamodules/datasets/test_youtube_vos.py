@@ -85,16 +85,6 @@ def test_holdout_is_a_function_of_seed_and_name(root: Path) -> None:
     assert any(first != [s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0, seed=k)] for k in (1, 2, 3))
 
 
-def test_missing_files_are_named(root: Path) -> None:
-    name = YoutubeVos(root)[0].name
-    (root / "valid/JPEGImages" / name / "00000.jpg").unlink()
-    assert f"Annotations/{name}/00000.png: mask without its frame" in refused(root)
-    (root / "valid/Annotations" / name / "00000.png").unlink()
-    assert f"{name}/00000.png: no such mask, but object 1 starts here" in refused(root)
-    (root / "valid/JPEGImages" / name).rename(root / "valid/JPEGImages" / "other")
-    assert f"JPEGImages/{name}" in refused(root)
-
-
 @pytest.mark.parametrize("videos", [[], {"a": {"objects": {"one": {"frames": ["0"]}}}}, {"../a": {"objects": {}}}])
 def test_another_meta_is_named(root: Path, videos: Any) -> None:
     path = root / "valid/meta.json"

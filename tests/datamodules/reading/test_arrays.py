@@ -161,15 +161,6 @@ def test_only_what_is_looked_at_comes_into_memory(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 
 
-def test_not_a_pickle(tmp_path):
-    path = tmp_path / "x.pkl"
-    np.save(path.open("wb"), np.zeros(3))
-    with pytest.raises(DataError, match="not a pickle of plain data"):
-        read_pickle(path)
-    with pytest.raises(DataError, match="No such file"):
-        read_pickle(tmp_path / "missing.pkl")
-
-
 def test_an_npz_with_objects_or_compressed_is_refused(tmp_path):
     video = element()
     for number, (save, content, message) in enumerate([

@@ -17,15 +17,6 @@ def test_one_based_in_one_based_out() -> None:
     assert np.array_equal(one_based(centred(whole)), whole)
 
 
-def test_the_centre_is_a_pixel_of_the_array() -> None:
-    """Box (3, 2, 5, 1) covers columns 2 to 6 of row 1 when both are counted from 0."""
-    picture = np.zeros((9, 9))
-    picture[1, 2:7] = 1
-    rows, columns = np.nonzero(picture)
-    assert centred(np.array([3.0, 2, 5, 1])).tolist() == [rows.mean(), columns.mean(), 1, 5]
-    assert centred(np.array([1.0, 1, 1, 1])).tolist() == [0, 0, 1, 1]
-
-
 @pytest.mark.parametrize("separator", [",", "\t", " ", ", ", "  "])
 def test_separators(tmp_path: Path, separator: str) -> None:
     path = tmp_path / "groundtruth_rect.txt"

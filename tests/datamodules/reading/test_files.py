@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.reading import files
 from datamodules.reading.files import (
-    ProgressReport,
     csv_of_records,
     csv_text,
     partial_path,
@@ -62,20 +60,6 @@ def test_the_unfinished_place_has_a_permitted_name(tmp_path: Path, length: int) 
         assert partial_path(path.with_name(path.name[:-1] + "y"), process) != place
     write_atomically(path, b"bytes")
     assert path.read_bytes() == b"bytes"
-
-
-def test_a_line_every_so_often(monkeypatch, capsys):
-    now = [100.0]
-    monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
-    called = []
-    with ProgressReport("training", 100, "steps", done=20, every=30) as report:
-        for step in range(21, 81):
-            now[0] += 2.0
-            report.advance(lambda: called.append(1) or "loss 0.5", to=step)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == len(called) == 4  # 120 seconds
-    assert lines[0] == "training: 35/100 steps, 0.50 steps/s, 2 min left, loss 0.5"
-    assert lines[-1] == "training: 80/100 steps, 0.50 steps/s, 40 s left, loss 0.5"
 
 
 def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

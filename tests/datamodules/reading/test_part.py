@@ -13,23 +13,6 @@ from tests.helpers.numbered_videos import write_video
 FRAMES = 30
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_part_is_a_range_of_numbers(seed):
-    draw = np.random.default_rng(seed)
-    start, every, length = int(draw.integers(0, 9)), int(draw.integers(1, 5)), int(draw.integers(1, 40))
-    end = None if seed % 3 == 0 else start + int(draw.integers(1, 30))
-    part = VideoPart(start, end, every)
-    numbers = [n for n in range(length) if n >= start and (end is None or n < end) and (n - start) % every == 0]
-    assert part.count(length) == len(numbers)
-    assert [part.number(t) for t in range(len(numbers))] == numbers
-    for n in range(length):
-        if n in numbers:
-            assert part.index(n) == numbers.index(n)
-        else:
-            with pytest.raises(DataError, match=f"frame {n} is"):
-                part.index(n)
-
-
 def test_parts_that_are_none_are_refused():
     with pytest.raises(DataError, match="every: expected 1 or more"):
         VideoPart(0, None, 0)

@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from datamodules.reading.errors import DataError
-from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
 
 IDS = np.array([[0, 0, 7, 7], [0, 3, 3, 0], [0, 3, 255, 0]], np.uint8)
@@ -37,11 +36,6 @@ def test_black_is_the_background_of_an_indexed_mask_that_starts_with_another_col
     assert prompt.palette[1].tolist() == [200, 0, 0]
 
 
-def test_255_alone_is_an_object(tmp_path):
-    prompt = MaskPrompt.of(save(tmp_path / "mask.png", np.uint8(IDS > 0) * np.uint8(255), davis_palette()))
-    assert prompt.objects == (255,)
-
-
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA"])
 def test_white_on_black_is_one_object_in_a_visible_colour(tmp_path, mode):
     path = tmp_path / "mask.png"
@@ -57,17 +51,6 @@ def test_painted_colours_are_numbered_from_dark_to_light_and_kept(tmp_path):
     prompt = MaskPrompt.of(save(tmp_path / "mask.png", colours[numbers]))
     assert prompt.ids.tolist() == [[0, 2, 2], [0, 1, 1]]
     assert prompt.palette[:3].tolist() == [[0, 0, 0], [0, 40, 90], [250, 250, 0]]
-
-
-def test_grey_ids_in_order_stay_what_they_are(tmp_path):
-    grey = np.array([[0, 1, 2], [0, 3, 3]], np.uint8)
-    assert np.array_equal(MaskPrompt.of(save(tmp_path / "mask.png", grey)).ids, grey)
-
-
-def test_what_is_transparent_is_background(tmp_path):
-    picture = np.full((2, 3, 4), 200, np.uint8)
-    picture[:, 0, 3] = 0
-    assert MaskPrompt.of(save(tmp_path / "mask.png", picture)).ids.tolist() == [[0, 1, 1], [0, 1, 1]]
 
 
 @pytest.mark.parametrize(

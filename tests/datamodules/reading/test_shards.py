@@ -11,7 +11,6 @@ import pytest
 from cli import main
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.shards import ShardedVideos
-from datamodules.tools.check_data import check_data
 from datamodules.tools.shard import write_shards
 from tests.helpers.epochs import batches, same
 from tests.helpers.shards import VIDEOS, make
@@ -125,8 +124,3 @@ def test_indices_that_are_none_end_in_one_line(tmp_path, content):
     with pytest.raises(DataError, match=r"index\.json: not an index of `vidcorr shard`") as error:
         ShardedVideos(tmp_path)
     assert "\n" not in str(error.value)
-
-
-def test_check_data_says_what_to_check_instead_of_shards(shards):
-    with pytest.raises(DataError, match="holds shards; check the videos that were packed"):
-        check_data(shards)

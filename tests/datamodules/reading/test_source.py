@@ -1,7 +1,6 @@
 """Folders and lists of videos: what is found, in which order, and what is wrong with a source."""
 
 import cv2
-import numpy as np
 import pytest
 
 from datamodules.datasets import Davis
@@ -105,15 +104,6 @@ def test_frames_of_a_folder_by_number(tmp_path, suffix):
         frames = video.read([11, 2, 2, 40])
     assert [read_number(frame) for frame in frames] == [11, 2, 2, 11]
     assert frames[0].shape == (32, 160, 3)
-
-
-def test_pictures_are_rgb_and_grey_ones_too(tmp_path):
-    red = np.zeros((4, 4, 3), np.uint8)
-    red[..., 2] = 200  # OpenCV writes BGR
-    cv2.imwrite(str(tmp_path / "red.png"), red)
-    assert read_image(tmp_path / "red.png")[0, 0].tolist() == [200, 0, 0]
-    cv2.imwrite(str(tmp_path / "grey.png"), red[..., 2])
-    assert read_image(tmp_path / "grey.png")[0, 0].tolist() == [200, 200, 200]
 
 
 def test_pictures_that_cannot_be_used(tmp_path):

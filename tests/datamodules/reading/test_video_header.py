@@ -6,8 +6,6 @@ import av
 import pytest
 
 from datamodules.reading.container import open_container, read_header
-from datamodules.reading.errors import DecodingError
-from datamodules.reading.guards import LIMIT_VARIABLE
 from tests.helpers.numbered_videos import write_video
 
 
@@ -32,9 +30,3 @@ def test_a_title_in_another_encoding_does_not_keep_a_file_from_opening(video: Pa
     titled.write_bytes(content.replace(b"a title", b"a t\xeetr\xe9"))  # Latin-1
     with open_container(titled, None, timeout=10) as opened:
         assert read_header(opened).num_frames == 12
-
-
-def test_a_picture_larger_than_permitted_is_refused(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(LIMIT_VARIABLE, "0.0001")
-    with pytest.raises(DecodingError, match=r"video\.mp4: its header claims 160 × 32 px"):
-        open_container(video, None, timeout=10)

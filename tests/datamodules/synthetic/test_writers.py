@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from datamodules import SyntheticTrackingDataModule
@@ -15,7 +14,6 @@ from datamodules.datasets import Otb
 from datamodules.reading.boxes import read_boxes
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_davis, write_got10k, write_otb, write_tap_vid, write_videos
-from datamodules.synthetic.writers import boxes_of
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
@@ -81,21 +79,7 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "holiday.mp4").exists()
 
 
-def test_nothing_is_left_of_a_failed_generation(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="high"):
-        write_videos(tmp_path / "videos", 1, sprites=(4, 2), **SMALL)
-    assert not list(tmp_path.iterdir())
-
-
 OBLONG: dict[str, Any] = {"frames": 5, "size": (96, 128)}
-
-
-def test_boxes_by_hand() -> None:
-    masks = np.zeros((3, 6, 8), np.uint8)
-    masks[0, 2:4, 1:6] = 2
-    masks[1, 5, 7] = 2
-    masks[2, 0, 0] = 1
-    assert boxes_of(masks, 2).tolist() == [[2, 3, 5, 2], [8, 6, 1, 1], [8, 6, 1, 1]]
 
 
 def test_the_datamodule_makes_both_and_they_share_no_video(tmp_path: Path) -> None:

@@ -128,17 +128,6 @@ def test_an_interrupted_run_keeps_what_is_done(tmp_path, monkeypatch):
     assert (tmp_path / "opened").read_text() == "2.mp4\n3.mp4\n"
 
 
-def test_what_becomes_unusable_leaves_no_list(tmp_path):
-    write_folder(tmp_path / "videos/mixed", 9)
-    check_data(tmp_path / "videos", tmp_path / "out", workers=1)
-    write_folder(tmp_path / "videos/mixed", 9, suffix=".jpg")
-    with pytest.raises(DataError, match="none of 1 videos"):
-        check_data(tmp_path / "videos", tmp_path / "out", workers=1)
-    assert not (tmp_path / "out/clean.txt").exists()
-    (row,) = json.loads((tmp_path / "out/report.json").read_text())["videos"]
-    assert row["reason"].startswith("0.jpg and 0.png have the same stem")  # the path is said beside it
-
-
 def test_odd_names_are_read_back_from_the_list(tmp_path):
     odd = [" blank.mp4", "#1.mp4", "a 2.mp4", "line\u2028end.mp4"]
     for video, name in enumerate(odd):

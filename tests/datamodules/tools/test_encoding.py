@@ -36,14 +36,6 @@ def test_frames_and_key_frames(tmp_path, name, options):
         assert [stream.type for stream in container.streams] == ["video"]
 
 
-def test_uneven_times_are_made_even(tmp_path):
-    times = np.cumsum(np.random.default_rng(0).integers(1, 9, 30)).tolist()
-    source = write_video(tmp_path / "uneven.mkv", 30, times=times)
-    with run(source, tmp_path / "out.mp4") as video:
-        assert video._table.is_from_index
-        assert [read_number(frame) for frame in video.read([0, 7, 29])] == [0, 7, 29]
-
-
 @pytest.mark.parametrize(
     ("name", "size", "tolerance"),
     [

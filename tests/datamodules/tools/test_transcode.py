@@ -97,21 +97,6 @@ def test_a_killed_run_leaves_no_half_file_and_the_next_resumes(shared_data, tmp_
             assert video.num_frames == 289
 
 
-def names(jobs: list[Job], root: Path) -> list[str]:
-    return [job.output.relative_to(root).as_posix() for job in jobs]
-
-
-def test_where_things_go(tmp_path):
-    (tmp_path / "in/d").mkdir(parents=True)
-    entries = [VideoEntry(tmp_path / "in/a.b.mp4"), VideoEntry(tmp_path / "in/x/c.AVI"), VideoEntry(tmp_path / "in/d")]
-    out = tmp_path / "out"
-    assert names(plan(tmp_path / "in", entries, out, frames=False), out) == ["a.b.mp4", "x/c.mp4", "d.mp4"]
-    assert names(plan(tmp_path / "in", entries, out, frames=True), out) == ["a.b", "x/c", "d"]
-    (tmp_path / "lists").mkdir()
-    (tmp_path / "lists/l.txt").touch()
-    assert names(plan(tmp_path / "lists/l.txt", entries, out, frames=False), out) == ["a.b.mp4", "x/c.mp4", "d.mp4"]
-
-
 def test_what_is_refused_before_any_work(tmp_path):
     root = tmp_path / "in"
     root.mkdir()
@@ -156,15 +141,6 @@ def _full(video, path, form):
         container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
     container.mux(stream.encode(None))
     container.close()
-
-
-def test_a_name_that_is_too_long_fails_alone(tmp_path):
-    write_video(tmp_path / "in" / "short.mp4", 3)
-    long = tmp_path / "in" / ("x" * 252 + ".ts")
-    shutil.copy(tmp_path / "in/short.mp4", long)
-    made, failed = transcode(tmp_path / "in", tmp_path / "out", workers=1)
-    assert len(made) == 1
-    assert "its name is too long to end in .mp4" in failed[long]
 
 
 @pytest.mark.parametrize("frames", [False, True])
