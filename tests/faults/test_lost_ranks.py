@@ -1,0 +1,85 @@
+"""A rank that is killed or hangs in a benchmark, where `ddp` of Lightning has started the ranks as users start them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.faults import words
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+KINDS = "tests.helpers.benchmark_ranks"
+
+
+def benchmark(kind: str, davis_root: Path) -> dict[str, object]:
+    arguments = {"root": str(davis_root), "changes": {"radius": 3, "context": 2}}
+    return {"class_path": f"{KINDS}.{kind}", "init_args": arguments}
+
+
+def validation(kind: str, davis_root: Path, folder: Path) -> list[str]:
+    root = f"--trainer.callbacks.root={davis_root}"
+    small = '--trainer.callbacks.changes={"radius": 3, "context": 2}'
+    options = ["--trainer.accelerator=cpu", "--trainer.logger=false", f"--trainer.default_root_dir={folder}"]
+    model = ["--model=FrozenEncoder", "--model.spec=raw_colour"]
+    return ["validate", *model, *options, f"--trainer.callbacks+={KINDS}.{kind}", root, small]
+
+
+def living(group: int) -> list[int]:
+    """Return the processes of a group that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(its_group) == group and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
+def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    """Start `python cli.py` with two ranks, in a process group of its own."""
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "cli.py"), *command, "--trainer.strategy=ddp", "--trainer.devices=2"],
+        stdout=(folder / "said.txt").open("w"),
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "reason"),
+    [
+        ("validate", "KilledOnLast", "connection closed by peer"),
+        ("validate", "HangsOnLast", "another rank hangs"),
+        ("fit", "KilledOnLast", "connection closed by peer"),
+    ],
+)
+def test_a_rank_lost_in_a_benchmark_ends_the_run_in_one_line(command, kind, reason, davis_root, video_folder, tmp_path):
+    if command == "fit":
+        line = words("VFSSimSiam", video_folder, tmp_path, callbacks=(benchmark(kind, davis_root),))
+    else:
+        line = validation(kind, davis_root, tmp_path)
+    process = start(line, tmp_path)
+    try:
+        assert process.wait(300) != 0
+        until = time.monotonic() + 10
+        while living(process.pid) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert living(process.pid) == []
+    finally:
+        for pid in living(process.pid):
+            os.kill(pid, signal.SIGKILL)
+    said = (tmp_path / "said.txt").read_text()
+    assert "Traceback" not in said
+    (told,) = [line for line in said.splitlines() if line.startswith("vidcorr: ")]
+    assert told.startswith(f"vidcorr: rank 0 of 2: {reason}")
