@@ -9,17 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.faults import words
-
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 KINDS = "tests.helpers.benchmark_ranks"
-
-
-def benchmark(kind: str, davis_root: Path) -> dict[str, object]:
-    arguments = {"root": str(davis_root), "changes": {"radius": 3, "context": 2}}
-    return {"class_path": f"{KINDS}.{kind}", "init_args": arguments}
 
 
 def validation(kind: str, davis_root: Path, folder: Path) -> list[str]:
@@ -57,19 +50,14 @@ def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("command", "kind", "reason"),
+    ("kind", "reason"),
     [
-        ("validate", "KilledOnLast", "connection closed by peer"),
-        ("validate", "HangsOnLast", "another rank hangs"),
-        ("fit", "KilledOnLast", "connection closed by peer"),
+        ("KilledOnLast", "connection closed by peer"),
+        ("HangsOnLast", "another rank hangs"),
     ],
 )
-def test_a_rank_lost_in_a_benchmark_ends_the_run_in_one_line(command, kind, reason, davis_root, video_folder, tmp_path):
-    if command == "fit":
-        line = words("VFSSimSiam", video_folder, tmp_path, callbacks=(benchmark(kind, davis_root),))
-    else:
-        line = validation(kind, davis_root, tmp_path)
-    process = start(line, tmp_path)
+def test_a_rank_lost_in_a_benchmark_ends_the_run_in_one_line(kind, reason, davis_root, tmp_path):
+    process = start(validation(kind, davis_root, tmp_path), tmp_path)
     try:
         assert process.wait(300) != 0
         until = time.monotonic() + 10
