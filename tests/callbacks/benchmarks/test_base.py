@@ -6,16 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks import DavisBenchmark
+from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VipBenchmark
 from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
+from tests.helpers.synthetic_layouts import write_jhmdb, write_vip
 from tests.helpers.tiny import TINY
 
 MASKS = "Annotations/480p/synthetic-001"
@@ -108,3 +111,25 @@ def test_a_full_disk_is_one_line_that_names_the_file(davis_root, tmp_path, monke
     with pytest.raises(OSError, match=r"No space left on device: '.*predictions/synthetic-000/00000.png'"):
         DavisBenchmark(davis_root, limit_sequences=1).evaluate(build_encoder("raw_colour"), tmp_path)
     assert not (tmp_path / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "write", "spec"),
+    [
+        (DavisBenchmark, write_davis, "tests.helpers.encoders:TinyResNet"),
+        pytest.param(JhmdbBenchmark, write_jhmdb, "raw_colour", marks=pytest.mark.slow),
+        pytest.param(VipBenchmark, write_vip, "raw_colour", marks=pytest.mark.slow),
+        pytest.param(TapVidBenchmark, write_tap_vid, "raw_colour", marks=pytest.mark.slow),
+        pytest.param(partial(OtbBenchmark, version=None), write_otb, "raw_colour", marks=pytest.mark.slow),
+    ],
+)
+def test_scores_do_not_depend_on_torchs_default_type(benchmark, write, spec, tmp_path):
+    root = write(tmp_path / "data", 1, frames=4, size=(48, 64))
+    network, scores = build_encoder(spec), []
+    for dtype in (torch.float32, torch.bfloat16):
+        torch.set_default_dtype(dtype)
+        try:
+            scores.append(benchmark(root).evaluate(network))
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert scores[0] == scores[1]

@@ -1,5 +1,7 @@
 """YouTube-VOS from files to scores: objects that enter late, seen and unseen categories, the server's archive."""
 
+import csv
+import json
 import zipfile
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ from PIL import Image
 from callbacks import YoutubeVosBenchmark
 from callbacks.metrics import boundary_accuracy, region_similarity
 from datamodules import VideoDataModule
+from datamodules.datasets import YoutubeVos
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.contrast import quiet_trainer
@@ -109,3 +112,15 @@ def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
     benchmark.on_fit_start(SimpleNamespace(datamodule=told), FrozenEncoder("raw_colour"))
     others = SimpleNamespace(include_holdout=False, videos=[SimpleNamespace(path="elsewhere/another.mp4")])
     benchmark.on_fit_start(SimpleNamespace(datamodule=others), FrozenEncoder("raw_colour"))
+
+
+def test_files_say_what_was_held_out(run):
+    benchmark, scores, folder = run
+    results = json.loads((folder / "results.json").read_text())
+    assert results["scores"] == scores
+    assert results["protocol"]["name"] == "vidcorr+context=2+radius=3"
+    assert (results["split"], results["holdout"], results["unseen"], results["seed"]) == ("holdout", 0.5, 1, 0)
+    rows = list(csv.DictReader((folder / "per_sequence.csv").open()))
+    unseen = {row["Category"] for row in rows if row["Unseen"] == "True"}
+    assert unseen == set(YoutubeVos(benchmark.root, **HOLDOUT).unseen_categories)
+    assert not (folder / "predictions.zip").exists()

@@ -96,3 +96,12 @@ def test_mistakes() -> None:
         PCK(counting="vfs")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs the image's size"):
         keypoint_distances(points, points, "ground-truth")
+
+
+def test_golden_distances(golden: Any) -> None:
+    data = golden("jhmdb_pck")
+    distances = torch.cat([keypoint_distances(p, t) for p, t in videos(golden, "pred")])
+    np.testing.assert_array_equal((~distances.isnan()).sum(0), data["vfs_ndist_count"])
+    joint_by_joint = distances.T[~distances.T.isnan()]
+    np.testing.assert_allclose(joint_by_joint, data["vfs_ndist"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(pck(distances) * 100, data["vfs_pck"], rtol=0, atol=1e-10)

@@ -175,3 +175,13 @@ def test_other_mistakes() -> None:
         metric.update(ids, ids * 0, name="car")
     with pytest.raises(ValueError, match="car: no frame is scored"):
         metric.update(ids[:2], ids[:2], name="car")
+
+
+def test_golden_boundaries_are_equal(davis: dict[str, np.ndarray]) -> None:
+    for i in (0, 1, 15, 16):
+        shape = davis[f"p{i}_shape"]
+        outline = mask_outlines(unpack(davis, f"p{i}_ann", (1, *shape)))[0]
+        edge = np.zeros(shape, dtype=bool)
+        height, width = outline.edge.shape
+        edge[outline.top : outline.top + height, outline.left : outline.left + width] = outline.edge
+        np.testing.assert_array_equal(edge, unpack(davis, f"p{i}_ann_boundary", shape))

@@ -1,5 +1,6 @@
 """`VideoPrediction` writes the masks, boxes and points that it finds in a video."""
 
+import csv
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from datamodules.reading.errors import DataError
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
-from tests.helpers.sprite import FRAMES, RATE
+from tests.helpers.sprite import FRAMES, RATE, bounds
 
 
 def test_masks_are_those_of_the_benchmark(davis_root, tmp_path):
@@ -152,3 +153,17 @@ def test_a_signal_leaves_what_is_complete(number, status, folder, colour, tmp_pa
     assert (tmp_path / "out" / "points.csv").read_text() == (tmp_path / "alone" / "points.csv").read_text()
     with pytest.raises(ValueError, match="holds a prediction"):
         predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out", overlay="mp4")
+
+
+def test_tables_of_boxes_and_points(folder, colour, tmp_path, scene):
+    box = bounds(scene[1][0])
+    record = predict_video(colour, folder / "frames", BoxPrompt.of(box), tmp_path / "box", overlay="none")
+    rows = list(csv.DictReader((tmp_path / "box" / "boxes.csv").open()))
+    assert [row["frame"] for row in rows] == [f"{t:03d}" for t in range(FRAMES)]
+    assert [float(rows[0][key]) for key in ("x", "y", "width", "height")] == box.tolist()
+    assert record["protocol"]["name"] == "vfs+dilated=false+response_size=none+stride=4"
+    prompt = PointPrompt.of({"a": (5, 6), "b": (70, 50)})
+    predict_video(colour, folder / "frames", prompt, tmp_path / "points")
+    rows = list(csv.DictReader((tmp_path / "points" / "points.csv").open()))
+    assert [(row["frame"], row["name"]) for row in rows[:3]] == [("000", "a"), ("000", "b"), ("001", "a")]
+    assert (rows[1]["x"], rows[1]["y"], rows[1]["score"]) == ("70.00", "50.00", "1.0000")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.prediction.output_files import CocoFile, _annotate_masks
+from callbacks.prediction.output_files import CocoFile, _annotate_boxes, _annotate_masks, _annotate_points
+from callbacks.prediction.point_queries import FollowedPoints
 from datamodules import FrameStream
 
 
@@ -27,3 +28,15 @@ def test_frames_without_an_object_have_an_image_and_no_annotation(tmp_path, fold
     read = pytest.importorskip("pycocotools.coco").COCO(str(tmp_path / "coco.json"))
     (annotation,) = read.loadAnns(read.getAnnIds(imgIds=[5]))
     assert np.array_equal(read.annToMask(annotation), mask.numpy() == 9)
+
+
+def test_boxes_and_points_are_annotations_too():
+    boxes = _annotate_boxes(np.array([[1.0, 2, 3, 4], [5, 6, 7, 8.126]]))
+    assert [each["bbox"] for each in boxes] == [[1, 2, 3, 4], [5, 6, 7, 8.13]]
+    (annotation,) = _annotate_points(torch.tensor([[1.0, 2, 0.5], [torch.nan, torch.nan, 0]]))
+    assert annotation["keypoints"] == [1, 2, 2, 0, 0, 0]
+    assert (annotation["num_keypoints"], annotation["bbox"]) == (1, [1, 2, 0, 0])
+    places, hidden = torch.tensor([[[1.0, 2]], [[4, 6]]]), torch.tensor([[False], [True]])
+    (annotation,) = _annotate_points(FollowedPoints(0, places, hidden, torch.ones(2, 1)))
+    assert annotation["keypoints"] == [1, 2, 2, 4, 6, 1]
+    assert annotation["bbox"] == [1, 2, 3, 4]

@@ -157,3 +157,22 @@ def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
 
     with pytest.raises(DataError, match=message):
         read()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"video": np.zeros((5, 12, 16), np.uint8)}, r"video is \(5, 12, 16\) uint8"),
+        ({"video": np.zeros((4, 12, 16, 3), np.uint8)}, "2 tracks of 5 frames for a video of 4"),
+        ({"video": "no frames"}, "video is str"),
+        ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: cannot be decoded as an image"),
+        ({"points": np.zeros((2, 5, 3), np.float32)}, r"occluded is \(2, 5\) bool, points \(2, 5, 3\)"),
+        ({"points": [0.5]}, r"occluded is \(2, 5\) bool, points list"),
+        ({"points": np.full((2, 5, 2), np.nan)}, "10 of 10 visible points lie outside"),
+        ({"occluded": np.zeros((2, 5), np.uint8)}, r"occluded is \(2, 5\) uint8"),
+    ],
+)  # fmt: skip
+def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
+    video = element() | {"occluded": np.zeros((2, 5), bool)} | change
+    with pytest.raises(DataError, match=f"goat: {message}|goat, {message}"):
+        TapVid(written(tmp_path, {"goat": video}))

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from datamodules.reading.errors import DataError
+from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
 
 IDS = np.array([[0, 0, 7, 7], [0, 3, 3, 0], [0, 3, 255, 0]], np.uint8)
@@ -116,3 +117,19 @@ def test_exactly_one_kind_of_prompt():
         read_prompts()
     with pytest.raises(DataError, match="got mask and box"):
         read_prompts(mask=IDS, box=[1, 2, 3, 4])
+
+
+def test_grey_ids_in_order_stay_what_they_are(tmp_path):
+    grey = np.array([[0, 1, 2], [0, 3, 3]], np.uint8)
+    assert np.array_equal(MaskPrompt.of(save(tmp_path / "mask.png", grey)).ids, grey)
+
+
+def test_255_alone_is_an_object(tmp_path):
+    prompt = MaskPrompt.of(save(tmp_path / "mask.png", np.uint8(IDS > 0) * np.uint8(255), davis_palette()))
+    assert prompt.objects == (255,)
+
+
+def test_what_is_transparent_is_background(tmp_path):
+    picture = np.full((2, 3, 4), 200, np.uint8)
+    picture[:, 0, 3] = 0
+    assert MaskPrompt.of(save(tmp_path / "mask.png", picture)).ids.tolist() == [[0, 1, 1], [0, 1, 1]]
