@@ -1,8 +1,10 @@
 """The one configuration that the files and flags of a command line come to; the parser then checks and completes it."""
 
+import inspect
 import json
 from collections.abc import Sequence
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +12,11 @@ from jsonargparse import get_loader
 
 from lightning_modules.backbones.short_names import SHORT_NAMES, read_spec
 
-from .classes import class_named, parameters_of
 from .configs import find_config
 from .endings import UsageError
 
+HOMES = ("lightning_modules", "datamodules", "callbacks", "pytorch_lightning.callbacks")
+"""Packages whose public classes a command line may name without their path."""
 SECTIONS = ("model", "data", "trainer", "trainer.callbacks")
 """Options that a flag may give as a whole: the name of a class, or YAML."""
 EXAMPLES = {"model": "vfs_simsiam_r18.yaml", "data": "data/clips.yaml", "trainer.callbacks": "benchmarks/davis.yaml"}
@@ -188,3 +191,29 @@ def no_class(section: str) -> str:
 def as_words(config: dict[str, Any], rest: Sequence[str]) -> list[str]:
     """Return the words by which the parser gets a configuration as one file."""
     return [*rest[:1], f"--config={json.dumps(config, default=str)}", *rest[1:]]
+
+
+def class_named(name: str) -> type | None:
+    """Return the class of a path or, for one of `HOMES`, of its bare name; None if there is none."""
+    path, _, last = name.rpartition(".")
+    for home in [path] if path else HOMES:
+        try:
+            found = getattr(import_module(home), last, None)
+        except ImportError:
+            continue
+        if isinstance(found, type):
+            return found
+    return None
+
+
+def parameters_of(kind: type | None) -> set[str]:
+    """Return the names of a class's arguments, those that its `**kwargs` hand to its bases included."""
+    found: set[str] = set()
+    for base in kind.__mro__ if kind else ():
+        if "__init__" not in vars(base):
+            continue
+        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
+        found |= {each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            break
+    return found

@@ -1,5 +1,6 @@
-"""Configs by name: the project's are found from any folder; a user's own file at that path takes precedence."""
+"""Configs by name, and a type of flags, for all tools; imports nothing heavy."""
 
+import argparse
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -15,7 +16,7 @@ def shipped_configs() -> Path:
 
 
 def find_config(name: str) -> Path:
-    """Find a config: a file from the working directory, else one of the project's own.
+    """Find a config: a file of the user's from the working directory, else one of the project's own.
 
     Args:
         name: a path, or a name such as `benchmarks/davis.yaml` (`configs/benchmarks/davis.yaml` means the same).
@@ -34,3 +35,14 @@ def find_config(name: str) -> Path:
         config for config in known if Path(config).name == Path(name).name
     ]
     raise UsageError(f"--config: there is no file {name}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def positive(text: str) -> int:
+    """Return the positive integer that a flag gives.
+
+    Raises:
+        argparse.ArgumentTypeError: if the text is not an integer of at least 1.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    return int(text)

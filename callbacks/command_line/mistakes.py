@@ -8,8 +8,7 @@ from typing import Any
 
 from lightning_modules.backbones.short_names import SHORT_NAMES
 
-from .arguments import Given, no_class
-from .classes import HOMES, class_named, parameters_of
+from .arguments import HOMES, Given, class_named, no_class, parameters_of
 from .endings import reason_of_parser
 
 NO_MODEL = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"

@@ -28,8 +28,7 @@ from ..training.run_folder import (
     continue_in_folder,
     last_checkpoints,
 )
-from .arguments import Given, as_words, merge, read_arguments, read_config, update
-from .classes import HOMES
+from .arguments import HOMES, Given, as_words, merge, read_arguments, read_config, update
 from .configs import shipped_configs
 from .endings import UsageError
 from .mistakes import explain

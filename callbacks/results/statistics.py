@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
 
 ScoresBySequence = Mapping[str, Sequence[float]]
 """Sequence → scores of its objects, in [0, 1]; NaN where a score is not defined."""
@@ -92,6 +91,8 @@ def difference(
 
 def _students(mean: float, parts: Sequence[tuple[float, int]]) -> tuple[float, float, float, float]:
     """Return a mean, the ends of its interval and p, from independent parts of its variance, each with its freedom."""
+    from scipy.special import stdtr, stdtrit  # half of the start of a tool's `--help`
+
     variance = sum(part for part, _ in parts)
     if variance == 0:
         return mean, mean, mean, float(mean == 0)

@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..command_line.configs import find_config
-from ..command_line.flags import positive
+from ..command_line.configs import find_config, positive
 
 
 def command(args: Sequence[str]) -> None:

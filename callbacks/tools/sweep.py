@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..command_line.flags import positive
+from ..command_line.configs import positive
 
 
 def command(args: Sequence[str]) -> None:

@@ -86,7 +86,6 @@ class CheckpointState(_Part):
     resume: ResumeNote = ResumeNote()
     benchmarks: dict[str, _BenchmarkHistory] = {}
     callbacks: dict[str, dict[str, Any]] = {}
-    version: Annotated[str, Field(alias="pytorch-lightning_version")]
     loops: _Loops = _Loops()
     optimizer_states: list[_OptimizerState] | None = None
     lr_schedulers: list[dict[str, Any]] | None = None
@@ -122,6 +121,8 @@ def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> N
     """
     state = read_state(content, path)
     damaged = f"{path} is damaged"
+    if not isinstance(content.get("pytorch-lightning_version"), str):
+        raise ValueError(f"{damaged}: it does not say Lightning's version; resume from another checkpoint")
     if trainer.state.fn == "fit":
         missing = [name for name in ("loops", "optimizer_states", "lr_schedulers") if name not in content]
         if missing:
