@@ -26,7 +26,6 @@ COMMANDS = [
     "decoding.py",
     "training_step.py --repeats 3",
     "video_encoder.py --repeats 3",
-    "startup.py --repeats 1",
 ]
 
 
