@@ -228,13 +228,10 @@ def test_points_are_read_once_a_video(name: str, changes: dict[str, Any], more: 
     assert (tmp_path / "out/results.json").is_file()
 
 
-@pytest.mark.parametrize("at_once", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_siamfc_waits_once_a_frame(at_once: int, tmp_path: Path) -> None:
-    """For the positions of the peaks, without which the next regions cannot be cut out; once for all targets."""
-    benchmark = callbacks.OtbBenchmark(
-        write_otb(tmp_path / "otb", 2, frames=4), version=None, sequences_at_once=at_once
-    )
+def test_siamfc_waits_once_a_frame(tmp_path: Path) -> None:
+    """For the positions of the peaks, without which the next regions cannot be cut out."""
+    benchmark = callbacks.OtbBenchmark(write_otb(tmp_path / "otb", 2, frames=4), version=None)
     extractor = benchmark.extractor(build_encoder("tests.helpers.encoders:TinyResNet"))
     with fake_gpu() as gpu:
         benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
-    assert gpu.reads == 2 * 3 / at_once
+    assert gpu.reads == 2 * 3

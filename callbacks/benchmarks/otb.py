@@ -1,13 +1,12 @@
 """Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from datamodules.datasets import BoxSequence, Otb
 from datamodules.datasets.otb import Version
@@ -16,13 +15,12 @@ from lightning_modules.backbones.extractor import Dilated
 from lightning_modules.backbones.resnet import is_resnet
 from lightning_modules.functional import TrackingProtocol
 
-from .. import signals
 from ..metrics import TrackingSuccess
 from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou
 from ..pictures import Picture, overlay_boxes, plot_curves
 from ..report import Chart
-from ..tracking.record import PredictionTable, SequenceRecord, fixed
-from ..tracking.siamfc_tracker import SiamFCTracker, Track, image_of
+from ..tracking.record import PredictionTable, fixed
+from ..tracking.siamfc_tracker import SiamFCTracker
 from .base import BenchmarkCallback
 from .evaluation import Evaluation, RunContext
 
@@ -45,8 +43,6 @@ class OtbBenchmark(BenchmarkCallback):
         stage: stage of the encoder, one name; None is res5 of a ResNet, and of other networks their own choice.
         stride: pixels per feature cell, where `dilated` is False; None is the encoder's own choice.
         dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks.
-        sequences_at_once: sequences per pass of the backbone, each in a separate video. It is faster on a
-            GPU; the last digits may then depend on which sequences met.
         video: write an overlay video of each sequence.
         kwargs: those of `BenchmarkCallback`: changes (fields of `TrackingProtocol` that differ from VFS's; `stride` and
             `dilated` are the extractor's), predictions, every_n_epochs, output_dir, …
@@ -59,7 +55,7 @@ class OtbBenchmark(BenchmarkCallback):
     name = "otb"
     score_names = ("success", "precision@20px", "success@0.5")
     ranked_by = ("success",)
-    recorded = ("version", "sequences_at_once")
+    recorded = ("version",)
     animations_show = "red: the box that was tracked; white: the annotation"
 
     def __init__(
@@ -70,13 +66,10 @@ class OtbBenchmark(BenchmarkCallback):
         stage: str | None = None,
         stride: int | None = None,
         dilated: Dilated = True,
-        sequences_at_once: int = 1,
         video: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(stage=stage, stride=stride, **kwargs)
-        if sequences_at_once < 1:
-            raise ValueError(f"OtbBenchmark: sequences_at_once is {sequences_at_once}, it must be at least 1")
         if of_features := self.changes.keys() & {"stride", "dilated"}:
             field = min(of_features)
             raise ValueError(f"OtbBenchmark: {field} is that of the features; give {field}, not changes")
@@ -84,8 +77,7 @@ class OtbBenchmark(BenchmarkCallback):
             raise ValueError(f"OtbBenchmark: dilated features have their own stride; set dilated to false for {stride}")
         self.root, self.version, self.allow_missing = root, version, allow_missing
         self.protocol = TrackingProtocol().with_changes(**self.changes)
-        self.dilated, self.sequences_at_once = dilated, sequences_at_once
-        self.video = video
+        self.dilated, self.video = dilated, video
         self.missing: tuple[str, ...] = ()
 
     def read(self) -> Sequence[BoxSequence]:
@@ -116,68 +108,30 @@ class BoxEvaluation(Evaluation):
     Args:
         context: says where files go.
         tracker: finds the targets.
-        benchmark: says how many sequences are tracked together, and which files are written.
+        benchmark: says which files are written.
     """
 
     def __init__(self, context: RunContext, tracker: SiamFCTracker, benchmark: OtbBenchmark) -> None:
         super().__init__(context, [TrackingSuccess(**context.gathering)], tracker, benchmark.predictions)
-        self.at_once, self.video = benchmark.sequences_at_once, benchmark.video
-        self.frames = 0
+        self.video, self.frames = benchmark.video, 0
 
     def follow(self, sequence: BoxSequence) -> None:
         """Track and score one sequence; see `Evaluation`."""
-        self.run([sequence])
 
-    def run(self, sequences: Iterable[BoxSequence]) -> None:
-        """Track and score the sequences, several of them in one pass of the backbone; see `Evaluation`."""
-        waiting, active = iter(sequences), list[_Tracked]()
-        watch = self.tracker.watch
-        try:
-            while True:
-                while len(active) < self.at_once and (sequence := next(waiting, None)) is not None:
-                    begun, first = self._begin(sequence)
-                    active.append(begun)
-                    self._add(begun, first, sequence.boxes[0])
-                if not active:
-                    return
-                signals.check()
-                with watch("decode"):
-                    frames = [next(each.frames, None) for each in active]
-                ended = [each for each, frame in zip(active, frames, strict=True) if frame is None]
-                for each in ended:
-                    self._end(each)
-                    active.remove(each)
-                present = [frame for frame in frames if frame is not None]
-                if active:
-                    boxes = self.tracker.step([each.track for each in active], [image_of(frame) for frame in present])
-                    for each, frame, box in zip(active, present, boxes, strict=True):
-                        self._add(each, frame, box)
-        finally:
-            for each in active:
-                each.frames.close()  # stops the thread that decodes ahead
-                each.record.abandon()
-
-    def _begin(self, sequence: BoxSequence) -> "tuple[_Tracked, Tensor]":
         def table(folder: Path) -> PredictionTable:
             stems = (frame.stem for frame in sequence.frames)
             return PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n")
 
-        frames = sequence.read()
-        with self.tracker.watch("decode"):
-            first = next(frames)
-        track = self.tracker.start(image_of(first), sequence.boxes[0])
-        return _Tracked(sequence, frames, track, self.record(sequence, overlay_boxes, table, video=self.video)), first
-
-    def _add(self, to: "_Tracked", frame: Tensor, box: NDArray[np.float64]) -> None:
-        with self.tracker.watch("draw"):
-            to.record.add(frame, [box], to.sequence.boxes[len(to.boxes)])
-        self.frames += len(to.boxes) > 0  # the first box is given
-        to.boxes.append(box)
-
-    def _end(self, tracked: "_Tracked") -> None:
-        sequence, boxes = tracked.sequence, np.stack(tracked.boxes)
-        tracked.record.close({"overlap": (range(len(boxes)), box_iou(boxes, sequence.boxes).tolist())})
-        self.context.keep(sequence.name, tracked.record.sheet)
+        found: list[NDArray[np.float64]] = []
+        with self.record(sequence, overlay_boxes, table, video=self.video) as record:
+            for frame, (box,) in self.tracker.track(sequence.read(), sequence.boxes[:1]):
+                with self.tracker.watch("draw"):
+                    record.add(frame, [box], sequence.boxes[len(found)])
+                found.append(box)
+            boxes = np.stack(found)
+            record.close({"overlap": (range(len(boxes)), box_iou(boxes, sequence.boxes).tolist())})
+        self.frames += len(boxes) - 1  # the first box is given
+        self.context.keep(sequence.name, record.sheet)
         self.metrics[0].update(boxes, sequence.boxes, name=sequence.name)
 
     def charts(self) -> list[Chart]:
@@ -197,17 +151,6 @@ class BoxEvaluation(Evaluation):
     def metadata(self) -> dict[str, Any]:
         """Return the protocol, what the network was, frames and seconds; see `Evaluation`."""
         return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames, **super().metadata()}
-
-
-@dataclass(eq=False)
-class _Tracked:
-    """A sequence while it is tracked."""
-
-    sequence: BoxSequence
-    frames: Generator[Tensor]
-    track: Track
-    record: SequenceRecord
-    boxes: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 def _rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:

@@ -20,10 +20,9 @@ from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from lightning_modules.functional import PropagationProtocol, TrackingProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
-from .. import signals
 from ..tracking.frame_encoder import View
 from ..tracking.label_tracker import LabelTracker
-from ..tracking.siamfc_tracker import SiamFCTracker, image_of
+from ..tracking.siamfc_tracker import SiamFCTracker
 from ..tracking.stopwatch import Stopwatch
 from .request import Request, protocol_for
 
@@ -186,19 +185,12 @@ def follow_points_by_heatmaps(
         yield tracked.frame, torch.cat([positions, (heights / peaks)[:, None].double()], dim=1)
 
 
-@torch.inference_mode()
 def follow_boxes(
     tracker: SiamFCTracker, frames: Iterator[Tensor], boxes: NDArray[np.float64]
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
-    """Yield frames and boxes `(N, 4)`, all in one pass; `boxes` are those of the first frame."""
+    """Yield frames and boxes `(N, 4)`; `boxes` are those of the first frame."""
     corner = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one
-    timed = tracker.watch.timed("decode", frames)
-    first = next(timed)
-    tracks = [tracker.start(image_of(first), box + corner) for box in boxes]
-    yield first, boxes
-    for frame in timed:
-        signals.check()
-        yield frame, tracker.step(tracks, [image_of(frame)] * len(tracks)) - corner
+    return ((frame, found - corner) for frame, found in tracker.track(frames, boxes + corner))
 
 
 def _opened(video: VideoSource) -> tuple[Iterator[Tensor], Size]:

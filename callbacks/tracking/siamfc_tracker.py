@@ -1,8 +1,9 @@
 """SiamFC tracking: correlate a target's first appearance with a search region, at a few scales."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from lightning_modules.functional import TrackingProtocol as TrackingProtocol  #
 from lightning_modules.functional.device import PendingCopy, to_device
 from lightning_modules.functional.siamese import siamese_correlation
 
+from .. import signals
 from .frame_encoder import device_of, stride_of
 from .stopwatch import Stopwatch
 
@@ -48,14 +50,14 @@ class Track:
 
 
 class SiamFCTracker:
-    """Tracker of targets, each in a separate video, with one pass of the backbone for all of them and their scales.
+    """Tracker of the targets of a video, with one pass of the backbone a frame for all of them and their scales.
 
     Args:
         extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned one also has `exemplar(crops)` for the
             first frame. Where it can fold its BatchNorms a folded copy is used, so make a new tracker when it has
             learned.
         protocol: the numbers; it is taken at the stride and dilation of the extractor.
-        stopwatch: counts the seconds of "crop", "backbone" and "respond".
+        stopwatch: counts the seconds of "decode", "crop", "backbone" and "respond".
 
     Raises:
         ValueError: if the extractor gives several maps.
@@ -75,6 +77,33 @@ class SiamFCTracker:
         self.extractor: Any = view.folded() if hasattr(view, "folded") else view
         self.watch = stopwatch or Stopwatch()
         self.device = device_of(extractor)
+
+    @torch.inference_mode()
+    def track(
+        self, frames: Iterable[Tensor], boxes: NDArray[np.float64]
+    ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
+        """Follow targets through a video.
+
+        Args:
+            frames: uint8 RGB `(3, H, W)` each.
+            boxes: one-based x, y, width, height (N, 4) of the targets in the first frame.
+
+        Yields:
+            Each frame with the boxes (N, 4) in it, in the first frame those given.
+
+        Raises:
+            ValueError: if a box has no area, or a response is not finite.
+            Stopped: between two frames, if a signal asks for it.
+        """
+        tracks: list[Track] | None = None
+        for frame in self.watch.timed("decode", frames):
+            signals.check()
+            image = np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
+            if tracks is None:
+                tracks = [self.start(image, box) for box in boxes]
+            else:
+                boxes = self.step(tracks, image)
+            yield frame, boxes
 
     def start(self, frame: Image, box: NDArray[np.float64]) -> Track:
         """Start to track a target.
@@ -96,12 +125,12 @@ class SiamFCTracker:
         look = getattr(self.extractor, "exemplar", self.extractor)
         return Track(target, side, self._features(crop[None], look)[0])
 
-    def step(self, tracks: Sequence[Track], frames: Sequence[Image]) -> NDArray[np.float64]:
-        """Find each target in its next frame.
+    def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
+        """Find each target in the next frame.
 
         Args:
             tracks: result of `start`; they are moved.
-            frames: the next frame of each, (H, W, 3) uint8 RGB.
+            frame: the next frame, (H, W, 3) uint8 RGB.
 
         Returns:
             (N, 4) one-based x, y, width, height.
@@ -110,7 +139,7 @@ class SiamFCTracker:
             ValueError: if a response is not finite.
         """
         protocol, factors = self.protocol, self.protocol.factors
-        responses = self.responses(tracks, frames)
+        responses = self.responses(tracks, frame)
         with self.watch("respond", self.device):
             best, peak, finite = PendingCopy(self._peaks(responses)).wait().tolist()  # the one wait for the device
         if not all(finite):
@@ -125,37 +154,34 @@ class SiamFCTracker:
             track.side *= growth
         return np.stack([track.box for track in tracks])
 
-    def responses(self, tracks: Sequence[Track], frames: Sequence[Image]) -> Tensor:
+    def responses(self, tracks: Sequence[Track], frame: Image) -> Tensor:
         """Correlation of each target with the region around where it was, up-sampled: (N, scales, U, U).
 
         Bicubic, to U = response_size · upsampling cells a side; as two products, since that is linear and separable.
         """
-        raw, protocol = self.correlate(tracks, frames), self.protocol
+        raw, protocol = self.correlate(tracks, frame), self.protocol
         with self.watch("respond", self.device):
             cells = raw.shape[-1]
             matrix = bicubic_weights(cells, (protocol.response_size or cells) * protocol.upsampling, self.device)
             return matrix @ raw @ matrix.T
 
-    def correlate(self, tracks: Sequence[Track], frames: Sequence[Image]) -> Tensor:
+    def correlate(self, tracks: Sequence[Track], frame: Image) -> Tensor:
         """Correlation of each target with the region around where it was: (N, scales, n, n)."""
         with self.watch("crop"):
-            crops = self._search_crops(tracks, frames)
+            crops = self._search_crops(tracks, frame)
         search = self._features(crops, self.extractor)
         with self.watch("respond", self.device):
             raw = siamese_correlation(torch.stack([track.exemplar for track in tracks]), search)
             return raw.reshape(self.protocol.scales, len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
-    def _search_crops(self, tracks: Sequence[Track], frames: Sequence[Image]) -> Image:
+    def _search_crops(self, tracks: Sequence[Track], frame: Image) -> Image:
         """Crops of all targets at the smallest scale, then at the next: (scales · N, S, S, 3) uint8."""
         protocol = self.protocol
         size = protocol.instance_size
         crops = np.empty((protocol.scales * len(tracks), size, size, 3), np.uint8)
-        number = 0
-        for factor in protocol.factors:
-            for track, frame in zip(tracks, frames, strict=True):
-                side = track.side * size / protocol.exemplar_size * factor
-                square_crop(frame, (track.target[0], track.target[1]), side, size, out=crops[number])
-                number += 1
+        for crop, (factor, track) in zip(crops, product(protocol.factors, tracks), strict=True):
+            side = track.side * size / protocol.exemplar_size * factor
+            square_crop(frame, (track.target[0], track.target[1]), side, size, out=crop)
         return crops
 
     def _features(self, crops: Image, look: Any) -> Tensor:
@@ -183,11 +209,6 @@ class SiamFCTracker:
         weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
         peak = torch.addcmul(protocol.window_influence * window, weight, chosen).argmax(1)
         return torch.stack([best, peak, peaks.isfinite().all(1).long()])
-
-
-def image_of(frame: Tensor) -> Image:
-    """Return a frame, uint8 `(3, H, W)`, as a contiguous image `(H, W, 3)` to crop from."""
-    return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
 
 
 @lru_cache(maxsize=8)

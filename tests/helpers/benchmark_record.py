@@ -115,7 +115,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     for name in ("otb", "real_otb"):
 
         def track(folder: Path, name: str = name) -> None:
-            benchmark = callbacks.OtbBenchmark(root / name, version=None, video=name == "otb", sequences_at_once=2)
+            benchmark = callbacks.OtbBenchmark(root / name, version=None, video=name == "otb")
             benchmark.evaluate(benchmark.extractor(resnet), folder, "resnet18")
 
         yield f"{name}/resnet18", track

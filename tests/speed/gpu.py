@@ -230,7 +230,6 @@ def benchmarks(given: argparse.Namespace) -> Iterator[Row]:
     spec = TINY if given.small else R18
     small = {"changes": {"input_size": (64, 64)}} if given.small else {}
     low = {"changes": {**small.get("changes", {}), "backbone_precision": "bfloat16"}}
-    at_once = 2 if given.small else 8
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         davis = write_davis(at / "davis", count, frames=frames, size=size)
@@ -238,7 +237,7 @@ def benchmarks(given: argparse.Namespace) -> Iterator[Row]:
         joints = write_jhmdb(at / "jhmdb", count, frames=frames)
         parts = write_vip(at / "vip", count, frames=frames)
         points = write_tap_vid(at / "tap_vid", count, frames=frames)
-        boxes = write_otb(at / "otb", at_once, frames=frames)
+        boxes = write_otb(at / "otb", count, frames=frames)
         runs: dict[str, Any] = {
             "davis": DavisBenchmark(davis, split=None),
             "davis, bfloat16": DavisBenchmark(davis, split=None, changes={"backbone_precision": "bfloat16"}),
@@ -249,7 +248,6 @@ def benchmarks(given: argparse.Namespace) -> Iterator[Row]:
             "vip": VipBenchmark(parts, **small),
             **{f"tap_vid, {name}": TapVidBenchmark(points, protocol=name) for name in PointProtocol.sources()},
             "otb": OtbBenchmark(boxes, version=None),
-            f"otb, {at_once} at once": OtbBenchmark(boxes, version=None, sequences_at_once=at_once),
         }
         for name, benchmark in runs.items():
             extractor = (

@@ -114,7 +114,7 @@ def necessary(tracker: SiamFCTracker, track: Track, picture: Picture, seconds: d
         seconds[name].append(time.perf_counter() - began)
         return result
 
-    crops = timed("crops", lambda: tracker._search_crops([track], [picture]))
+    crops = timed("crops", lambda: tracker._search_crops([track], picture))
     search, matrix = tracker._features(crops, tracker.extractor), bicubic_weights(18, 272, tracker.device)
     kernels = track.exemplar.transpose(0, 1).unsqueeze(2)
     rows = timed("convolution", lambda: nn.functional.conv2d(search, kernels))
@@ -143,9 +143,9 @@ def main() -> None:
     tracks = [many.start(pictures[0], BOX) for _ in range(arguments.targets)]
     methods: dict[str, Callable[[Picture], object]] = {
         "plain": plain.step,
-        "ours": lambda picture: ours.step([track], [picture]),
-        "ours, bfloat16": lambda picture: low.step([track_low], [picture]),
-        "ours, together": lambda picture: many.step(tracks, [picture] * len(tracks)),
+        "ours": lambda picture: ours.step([track], picture),
+        "ours, bfloat16": lambda picture: low.step([track_low], picture),
+        "ours, together": lambda picture: many.step(tracks, picture),
     }
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for t, picture in enumerate(pictures[1:]):

@@ -77,15 +77,6 @@ def test_files(root: Path, tmp_path: Path) -> None:
         assert video.num_frames == 6
 
 
-@pytest.mark.slow
-def test_sequences_at_once_give_the_same_boxes(root: Path, tmp_path: Path) -> None:
-    for count in (1, 3):
-        OtbBenchmark(root, None, sequences_at_once=count).evaluate(colour(), tmp_path / str(count))
-    for path in (tmp_path / "1" / "predictions").iterdir():
-        np.testing.assert_allclose(read_boxes(path), read_boxes(tmp_path / "3" / "predictions" / path.name), atol=2e-3)
-    assert len(list((tmp_path / "3" / "predictions").iterdir())) == 4
-
-
 def trainer(folder: Path, *callbacks: Any, **arguments: Any) -> pl.Trainer:
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
     settings = {"accelerator": "cpu", "logger": False, **quiet, **arguments}
@@ -145,7 +136,7 @@ def test_a_network_that_diverged_is_not_scored(root: Path, tmp_path: Path) -> No
     module = VFSSimSiam(**TINY)
     module.backbone.layer4[0][0].weight.data.fill_(torch.nan)
     with pytest.raises(ValueError, match="is not finite; has the network diverged"):
-        trainer(tmp_path, OtbBenchmark(root, None, sequences_at_once=2)).validate(module, clips(), verbose=False)
+        trainer(tmp_path, OtbBenchmark(root, None)).validate(module, clips(), verbose=False)
 
 
 def test_two_of_a_kind_need_names_of_their_own(root: Path, tmp_path: Path) -> None:

@@ -19,6 +19,6 @@ def test_another_stride_is_in_the_name_and_geometry_is_exact() -> None:
     response = torch.zeros(1, 3, 35 * 16, 35 * 16)
     response[0, 1, 17 * 16 + 8 + 5 * 16, 17 * 16 + 8] = 1
     tracker.responses = lambda *_: response  # type: ignore[method-assign]
-    tracker.step([track], [np.zeros((9, 9, 3), np.uint8)])
+    tracker.step([track], np.zeros((9, 9, 3), np.uint8))
     half = 0.5 * 4 / 16 * 48 / 120
     np.testing.assert_allclose(track.target[:2] - 50, np.array([5 * 4 * 48 / 120, 0]) + half)
