@@ -95,11 +95,7 @@ class Figure:
 
 
 def render_figures(
-    seed: int,
-    index: int,
-    frames: int = 40,
-    size: tuple[int, int] = (240, 320),
-    people: int = 1,
+    seed: int, index: int, frames: int = 40, size: tuple[int, int] = (240, 320), people: int = 1
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64]]:
     """Render one video of people; the same arguments give the same arrays.
 

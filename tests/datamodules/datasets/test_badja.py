@@ -72,10 +72,7 @@ def spoil(root, change):
     ("change", "message"),
     [
         (lambda c: c[1].pop("joints"), "bear.json: expected a list of frames"),
-        (
-            lambda c: c[1].update(image_path="../../../x"),
-            "bear.json: names '../../../x', which lies outside",
-        ),
+        (lambda c: c[1].update(image_path="../../../x"), "bear.json: names '../../../x', which lies outside"),
         (lambda c: c[1].update(image_path="DAVIS/none.jpg"), "none.jpg: no such file; unpack DAVIS-2017"),
         (lambda c: c[2]["joints"].__setitem__(33, [900, 5]), "bear.json: a visible joint of frame 2 lies outside"),
         (lambda c: c.clear(), "bear.json: has joints"),

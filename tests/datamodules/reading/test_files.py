@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.reading.files import (
-    csv_of_records,
-    csv_text,
-    partial_path,
-    remove,
-    unfinished,
-    write_atomically,
-)
+from datamodules.reading.files import csv_of_records, csv_text, partial_path, remove, unfinished, write_atomically
 
 
 def test_bytes_are_those_of_the_text(tmp_path):

@@ -7,12 +7,7 @@ from datamodules.datasets import Davis
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.images import read_image
 from datamodules.reading.prompts import read_prompts
-from datamodules.reading.source import (
-    FrameFolder,
-    hashed_rank,
-    list_videos,
-    open_video,
-)
+from datamodules.reading.source import FrameFolder, hashed_rank, list_videos, open_video
 from datamodules.synthetic import write_davis
 from datamodules.tools.check_data import check_data
 from datamodules.tools.shard import write_shards

@@ -79,10 +79,7 @@ def test_a_source_is_read_and_a_second_run_reads_what_has_changed(source, tmp_pa
     # nothing is opened again but what failed; another limit on the length needs no reading
     opened = tmp_path / "opened"
     monkeypatch.setattr(module, "open_video", _Recorder(opened))
-    assert [row.kind is None for row in check_data(source, tmp_path / "out", 1, min_frames=25)][:2] == [
-        True,
-        False,
-    ]
+    assert [row.kind is None for row in check_data(source, tmp_path / "out", 1, min_frames=25)][:2] == [True, False]
     assert sorted(opened.read_text().split("\n")[:-1]) == ["broken.mp4", "cut.mkv", "one"]
     opened.unlink()
     write_video(tmp_path / "videos/good 1.mp4", 31)

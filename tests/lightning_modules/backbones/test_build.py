@@ -3,10 +3,7 @@
 import pytest
 import torch
 
-from lightning_modules.backbones import (
-    build_encoder,
-    build_feature_extractor,
-)
+from lightning_modules.backbones import build_encoder, build_feature_extractor
 
 SPECS = [
     ("torchvision:resnet18", 256, 8),

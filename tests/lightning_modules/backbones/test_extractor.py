@@ -2,11 +2,7 @@
 
 import torch
 
-from lightning_modules.backbones import (
-    build_feature_extractor,
-    build_network,
-    extractor_of,
-)
+from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of
 
 
 def test_several_stages_come_from_one_pass_and_equal_each_alone():

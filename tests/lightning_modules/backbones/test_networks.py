@@ -3,11 +3,7 @@
 import pytest
 import torch
 
-from lightning_modules.backbones import (
-    build_feature_extractor,
-    build_network,
-    extractor_of,
-)
+from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of
 
 
 def test_a_view_shares_the_tensors_and_changes_nothing():

@@ -4,11 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.backbones import (
-    build_feature_extractor,
-    build_network,
-    extractor_of,
-)
+from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of
 
 
 @pytest.mark.parametrize(("stage", "stride"), [("res2", 4), ("res3", 8), ("res4", 8), ("res5", 8), ("res4.b1", 8)])

@@ -91,10 +91,7 @@ def test_what_the_user_names_may_be_made(tmp_path):
 
 @pytest.mark.parametrize(
     ("class_path", "arguments"),
-    [
-        ("lightning_modules.VFSMoCo", {"queue_size": 10**12}),
-        (FROZEN, {"spec": "timm:vit_giant_patch14_dinov2"}),
-    ],
+    [("lightning_modules.VFSMoCo", {"queue_size": 10**12}), (FROZEN, {"spec": "timm:vit_giant_patch14_dinov2"})],
 )
 def test_a_few_bytes_ask_for_no_memory(class_path, arguments):
     with pytest.raises(ValueError, match=r"does not fit|cannot be made"):

@@ -10,10 +10,7 @@ from safetensors.torch import save_file
 
 from lightning_modules.foreign.conversion import convert
 from lightning_modules.foreign.foreign_file import read_foreign
-from tests.helpers.foreign import (
-    lively_resnet18,
-    write,
-)
+from tests.helpers.foreign import lively_resnet18, write
 
 
 def test_a_checkpoint_of_ours_needs_no_conversion(tmp_path):

@@ -5,11 +5,7 @@ import math
 import pytest
 import torch
 
-from lightning_modules.functional.position import (
-    shifted_position,
-    shuffled_position,
-    sinusoidal_position,
-)
+from lightning_modules.functional.position import shifted_position, shuffled_position, sinusoidal_position
 
 
 def test_sines_by_hand() -> None:
