@@ -175,7 +175,7 @@ BENCHMARKS: dict[str, tuple[Any, Any]] = {
     ),
     "jhmdb": (lambda at: write_jhmdb(at, 1, frames=9), lambda at: callbacks.JhmdbBenchmark(at)),
     "vip": (
-        lambda at: write_vip(at, 1, frames=9, size=(64, 64), people=1),
+        lambda at: write_vip(at, 1, frames=9, size=(64, 64), sprites=(2, 2)),
         lambda at: callbacks.VipBenchmark(at, parts=["instance"]),
     ),
 }

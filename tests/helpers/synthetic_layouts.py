@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from datamodules.datasets.records import NUM_PARTS
+from datamodules.synthetic.point_tracks import video_tracks
 from datamodules.synthetic.scene import draw_video, render_video
 from datamodules.synthetic.writers import Scenes, generate, write_frames, write_masks, write_text
-from tests.helpers.synthetic_figures import render_figures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ACTIONS = ("walk", "wave")
+PARTS_OF_SPRITES = np.array([0, 21, 41, 27, 47], np.uint8)
+"""Number of a sprite → person · 20 + class of VIP: two persons of the same two parts."""
 
 
 def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int = 41, **scenes: Any) -> Path:
@@ -61,33 +63,23 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
     return generate(root, "youtube_vos", {"count": count, "valid": valid, **asdict(of)}, count + valid, one, finish)
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Arguments common to the writers of stick figures, as those of `Scenes`."""
+def write_jhmdb(root: str | Path, count: int, **scenes: Any) -> Path:
+    """Write `count` clips in JHMDB's layout, all in the test part of split 1; the joints are points of the one sprite.
 
-    seed: int = 0
-    first: int = 0
-    frames: int = 40
-    size: tuple[int, int] = (240, 320)
-
-
-def write_jhmdb(root: str | Path, count: int, **figures: Any) -> Path:
-    """Write `count` clips of one stick figure in JHMDB's layout, all of them in the test part of split 1.
-
-    Other arguments are those of `Figures`, errors as in `write_videos`.
+    Other arguments and errors as in `write_videos`.
     """
-    of = Figures(**figures)
+    of = Scenes(**{"frames": 40, "size": (240, 320), "sprites": (1, 1)} | scenes)
     clips = [(ACTIONS[i % len(ACTIONS)], f"synthetic_{ACTIONS[i % len(ACTIONS)]}_{i}") for i in range(count)]
 
     def one(folder: Path, i: int) -> None:
         from scipy.io import savemat
 
-        video, _, joints = render_figures(of.seed, of.first + i, of.frames, of.size)
         action, clip = clips[i]
-        write_frames(folder / "Rename_Images" / action / clip, video, (f"{t + 1:05d}.png" for t in range(of.frames)))
+        names = (f"{t + 1:05d}.png" for t in range(of.frames))
+        write_frames(folder / "Rename_Images" / action / clip, of.render(i)[0], names)
         positions = folder / "joint_positions" / action / clip / "joint_positions.mat"
         positions.parent.mkdir(parents=True)
-        savemat(positions, {"pos_img": joints[0].transpose(2, 1, 0) + 1})
+        savemat(positions, {"pos_img": sprite_joints(of, i).transpose(2, 1, 0) + 1})
 
     def finish(folder: Path) -> None:
         for action in ACTIONS:
@@ -97,39 +89,37 @@ def write_jhmdb(root: str | Path, count: int, **figures: Any) -> Path:
     return generate(root, "jhmdb", {"count": count, **asdict(of)}, count, one, finish)
 
 
-def write_vip(root: str | Path, count: int, frames: int = 10, people: int = 2, step: int = 3, **figures: Any) -> Path:
-    """Write `count` videos of several stick figures in VIP_Fine's layout, all of them in the list val.
+def sprite_joints(of: Scenes, number: int) -> NDArray[np.float64]:
+    """Return 15 points of the sprite in video `number`, which has no other: (T, 15, 2) x, y, zero-based pixels."""
+    points, _ = video_tracks(of.seed, of.first + number, of.render(number)[1], of.sprites, 30)
+    return points[1::2].transpose(1, 0, 2) * np.array(of.size[::-1], float) - 0.5
+
+
+def write_vip(root: str | Path, count: int, frames: int = 10, step: int = 3, **scenes: Any) -> Path:
+    """Write `count` videos in VIP_Fine's layout, all of them in the list val; the sprites are parts of two persons.
 
     Frames are called 000000000001, 000000000026, … as in VIP, whose frames are 25 apart.
 
     Args:
         root: folder to make; VIP_Fine is made in it.
-        people: per video.
         step: rendered frames from one written frame to the next.
 
-    Other arguments are those of `Figures`, errors as in `write_videos`.
+    Other arguments and errors as in `write_videos`.
     """
-    of = Figures(frames=frames, **figures)
-    parameters = {"count": count, "people": people, "step": step, **asdict(of)}
+    of = Scenes(frames=(frames - 1) * step + 1, **{"size": (240, 320), "sprites": (4, 4)} | scenes)
     names = [f"videos{i + 1}" for i in range(count)]
+    stems = [f"{1 + 25 * t:012d}" for t in range(frames)]
 
     def one(folder: Path, i: int) -> None:
         base = folder / "VIP_Fine"
-        video, ids, _ = render_figures(of.seed, of.first + i, (frames - 1) * step + 1, of.size, people)
-        video, ids = video[::step], ids[::step]
-        stems = [f"{1 + 25 * t:012d}" for t in range(frames)]
-        write_frames(base / "Images" / names[i], video, (f"{stem}.jpg" for stem in stems))
-        masks: dict[str, NDArray[np.uint8]] = {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}
-        instances = base / "Annotations" / "Instance_ids" / names[i]
-        numbered = [np.unique(frame, return_inverse=True) for frame in ids]
-        masks["Instance_ids"] = np.stack([inverse.reshape(of.size) for _, inverse in numbered]).astype(np.uint8)
+        video, sprites = of.render(i)
+        write_frames(base / "Images" / names[i], video[::step], (f"{stem}.jpg" for stem in stems))
+        ids = PARTS_OF_SPRITES[sprites[::step]]
+        masks = {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}
         for kind, frames_of_kind in masks.items():
             write_masks(base / "Annotations" / kind / names[i], dict(zip(stems, frames_of_kind, strict=True)))
-        for stem, (found, _) in zip(stems, numbered, strict=True):
-            lines = [f"{k} {pair % NUM_PARTS} {pair // NUM_PARTS}" for k, pair in enumerate(found) if pair]
-            write_text(instances / f"{stem}.txt", lines)
 
     def finish(folder: Path) -> None:
         write_text(folder / "VIP_Fine" / "lists" / "val_videos.txt", names)
 
-    return generate(root, "vip", parameters, count, one, finish)
+    return generate(root, "vip", {"count": count, "step": step, **asdict(of)}, count, one, finish)

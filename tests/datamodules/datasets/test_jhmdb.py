@@ -10,8 +10,8 @@ from scipy.io import loadmat
 from datamodules.datasets import Jhmdb
 from datamodules.datasets.jhmdb import JOINTS
 from datamodules.reading.errors import DataError
-from tests.helpers.synthetic_figures import render_figures
-from tests.helpers.synthetic_layouts import write_jhmdb
+from datamodules.synthetic.writers import Scenes
+from tests.helpers.synthetic_layouts import sprite_joints, write_jhmdb
 
 
 @pytest.fixture
@@ -32,10 +32,11 @@ def refused(root: Path, **arguments: Any) -> str:
 
 def test_reads_what_was_written(root: Path) -> None:
     walk, wave = Jhmdb(root)
-    video, _, joints = render_figures(0, 1, 4, (60, 80))
+    of = Scenes(frames=4, size=(60, 80), sprites=(1, 1))
+    video, _ = of.render(1)
     assert (walk.name, wave.name, wave.action) == ("synthetic_walk_0", "synthetic_wave_1", "wave")
     assert (wave.num_frames, wave.size) == (4, (60, 80))
-    np.testing.assert_allclose(wave.points, joints[0], atol=1e-12)
+    np.testing.assert_allclose(wave.points, sprite_joints(of, 1), atol=1e-12)
     for t, frame in enumerate(wave.read()):
         assert np.array_equal(frame.permute(1, 2, 0).numpy(), video[t])
 

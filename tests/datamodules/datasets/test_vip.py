@@ -8,15 +8,15 @@ from PIL import Image
 
 from datamodules.datasets import Vip
 from datamodules.datasets.vip import PARTS
-from tests.helpers.synthetic_figures import render_figures
-from tests.helpers.synthetic_layouts import write_vip
+from datamodules.synthetic import render_video
+from tests.helpers.synthetic_layouts import PARTS_OF_SPRITES, write_vip
 
 SIZE = (96, 128)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return write_vip(tmp_path / "vip", 2, frames=3, size=SIZE, people=2)
+    return write_vip(tmp_path / "vip", 2, frames=3, size=SIZE)
 
 
 def annotations(root: Path, kind: str) -> Path:
@@ -25,7 +25,7 @@ def annotations(root: Path, kind: str) -> Path:
 
 def test_semantic_parts(root: Path) -> None:
     videos = Vip(root)
-    _, ids, _ = render_figures(0, 0, 7, SIZE, 2)
+    ids = PARTS_OF_SPRITES[render_video(0, 0, 7, SIZE, (4, 4))[1]]
     sequence = videos[0]
     assert [s.name for s in videos] == ["videos1", "videos2"]
     assert [frame.name for frame in sequence.frames] == ["000000000001.jpg", "000000000026.jpg", "000000000051.jpg"]
@@ -36,7 +36,7 @@ def test_semantic_parts(root: Path) -> None:
 
 
 def test_instance_parts(root: Path) -> None:
-    _, ids, _ = render_figures(0, 0, 7, SIZE, 2)
+    ids = PARTS_OF_SPRITES[render_video(0, 0, 7, SIZE, (4, 4))[1]]
     sequence = Vip(root, parts="instance")[0]
     pairs = [divmod(k, 20) for k in np.unique(ids[0]).tolist() if k]
     assert sequence.objects == tuple(range(1, len(pairs) + 1))

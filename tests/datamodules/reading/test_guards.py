@@ -63,7 +63,7 @@ def jhmdb(root: Path, name: str) -> object:
 
 
 def vip(root: Path, name: str) -> object:
-    write_vip(root, 1, **SMALL, people=1)
+    write_vip(root, 1, **SMALL)
     (root / "VIP_Fine/lists/val_videos.txt").write_text(f"Images/{name}\n")
     return Vip(root)
 
