@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_modules import Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
-from tests.helpers.contrast import Clips, quiet_trainer
+from tests.helpers.training import Clips, quiet_trainer
 
 BACKBONE = "tests.helpers.encoders:TinyResNet"
 MOCO = {"backbone": BACKBONE, "projection_dim": 8, "queue_size": 48, "base_lr": 5.0, "encoder_momentum": 0.9}

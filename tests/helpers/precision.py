@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
-from tests.helpers.contrast import quiet_trainer
+from tests.helpers.training import quiet_trainer
 
 BACKBONE = "tests.helpers.encoders:TinyResNet"
 LIIR = {"position_size": 16, "bank_frames": 32, "points_per_frame": 2, "radius": 2, "decay_samples": 10**6}

@@ -3,7 +3,7 @@
 import pytorch_lightning as pl
 import torch
 
-from tests.helpers.contrast import Tiny, quiet_trainer
+from tests.helpers.training import Tiny, quiet_trainer
 
 
 def the_line(ended) -> str:

@@ -9,17 +9,13 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped, signals
-from datamodules.loading.loader import ClipSampler, ResumableLoader
-from lightning_modules import VFSMoCo, VFSSimSiam
-from tests.helpers import liir
-from tests.helpers.contrast import Clips, quiet_trainer
+from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
+from tests.helpers.training import loader, quiet_trainer, resumable, tiny_liir, tiny_moco
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 3, 4
-TINY = "tests.helpers.contrast:Tiny"
 
 
 class Stop(NamedTuple):
@@ -128,10 +124,10 @@ class Events(pl.Callback):
 def make(method: str, accumulated: int) -> pl.LightningModule:
     torch.manual_seed(0)
     if method == "VFSSimSiam":
-        return VFSSimSiam(TINY, projector_dim=8, predictor_dim=4)
+        return VFSSimSiam("tests.helpers.training:Tiny", projector_dim=8, predictor_dim=4)
     if method == "VFSMoCo":
-        return VFSMoCo(TINY, projection_dim=4, queue_size=BATCH_SIZE * 2 * accumulated * 2)
-    return liir.tiny(warmup_epochs=1, warmup_accumulation=accumulated)
+        return tiny_moco(BATCH_SIZE * 2 * accumulated * 2)
+    return tiny_liir(warmup_epochs=1, warmup_accumulation=accumulated)
 
 
 def go(
@@ -166,8 +162,7 @@ def go(
     benchmark = Counted(events, before_training=True, every_n_epochs=every_n_epochs)
     callbacks = [Striker(stop, kill), benchmark, Events(events), *more]
     callbacks += [BestCheckpoint("counted/score", dirpath=folder / "best"), LastCheckpoint(every, folder), Safeguards()]
-    data, size = Clips(BATCHES * BATCH_SIZE, 2, 16), BATCH_SIZE
-    train: ResumableLoader[Any] = ResumableLoader(data, batch_size=size, sampler=ClipSampler(data, size))
+    train = resumable(BATCHES * BATCH_SIZE, BATCH_SIZE, 2, 16)
     trainer = quiet_trainer(
         **{
             "callbacks": callbacks,
@@ -179,7 +174,7 @@ def go(
         }
         | options
     )
-    held_out = DataLoader(Clips(2, 2, 16), batch_size=2)
+    held_out = loader(2, 2, 2, 16)
     try:
         trainer.fit(module or make(method, accumulated), train, held_out, ckpt_path=start, weights_only=True)
     except (TrainingStopped, SIGTERMException):

@@ -5,7 +5,7 @@ import torch
 
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 from lightning_modules.base import CorrespondenceModule
-from tests.helpers.contrast import loader, quiet_trainer
+from tests.helpers.training import loader, quiet_trainer
 
 BACKBONE = "tests.helpers.encoders:TinyResNet"
 METHODS = {

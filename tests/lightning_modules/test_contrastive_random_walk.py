@@ -5,8 +5,8 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -14,7 +14,7 @@ from lightning_modules import ContrastiveRandomWalk
 from lightning_modules.backbones import crw_training_resnet18, module_from_checkpoint
 from lightning_modules.backbones.resnet import resnet_maps
 from lightning_modules.functional import contrastive_random_walk_loss
-from tests.helpers.contrast import quiet_trainer
+from tests.helpers.training import quiet_trainer
 
 TINY: dict[str, Any] = {"backbone": "tests.helpers.encoders:TinyResNet", "patch_size": 16, "patch_stride": 8}
 
@@ -130,11 +130,10 @@ def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path: Any) -> No
     module = ContrastiveRandomWalk(**TINY)
     rates: list[float] = []
 
-    class Rates(pl.Callback):
-        def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
-
-    trainer = quiet_trainer(max_epochs=42, limit_train_batches=1, callbacks=[Rates()], precision="32-true")
+    record = LambdaCallback(
+        on_train_epoch_start=lambda trainer, _: rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+    )
+    trainer = quiet_trainer(max_epochs=42, limit_train_batches=1, callbacks=[record], precision="32-true")
     trainer.fit(module, DataLoader(Moving(2), batch_size=2))
     expected = [1e-4 * 0.3 ** sum(epoch >= drop for drop in (20, 30, 40)) for epoch in range(42)]
     np.testing.assert_allclose(rates, expected)

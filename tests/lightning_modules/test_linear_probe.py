@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import LinearProbe
 from lightning_modules.linear_probe import _scale_gradient
-from tests.helpers.contrast import quiet_trainer
+from tests.helpers.training import quiet_trainer
 
 
 def images(count: int, classes: int = 3, batch_size: int = 6) -> DataLoader[Any]:
@@ -48,23 +49,19 @@ def test_it_learns_to_tell_colours(protocol: Any, base_lr: float, epochs: int) -
     assert scores["val/top5"] == 1
 
 
-class Rates(pl.Callback):
-    def __init__(self) -> None:
-        self.rates: list[float] = []
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
-        self.rates.append(optimizer.param_groups[0]["lr"])
-
-
 def test_rates_of_the_protocols() -> None:
-    moco, simsiam = Rates(), Rates()
-    for rates, protocol in ((moco, "moco"), (simsiam, "simsiam")):
+    def rates(protocol: Any) -> list[float]:
+        found: list[float] = []
+        record = LambdaCallback(on_before_optimizer_step=lambda *args: found.append(args[2].param_groups[0]["lr"]))
         probe = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol)
-        quiet_trainer(max_epochs=5, callbacks=[rates]).fit(probe, images(12))  # 2 steps an epoch
+        quiet_trainer(max_epochs=5, callbacks=[record]).fit(probe, images(12))  # 2 steps an epoch
+        return found
+
+    moco, simsiam = rates("moco"), rates("simsiam")
     start = 30 * 6 / 256
-    assert moco.rates == pytest.approx([start] * 6 + [start / 10] * 2 + [start / 100] * 2)
-    assert simsiam.rates[0] == pytest.approx(0.1 * 6 / 256)
-    assert simsiam.rates[5] == pytest.approx(simsiam.rates[0] / 2)
+    assert moco == pytest.approx([start] * 6 + [start / 10] * 2 + [start / 100] * 2)
+    assert simsiam[0] == pytest.approx(0.1 * 6 / 256)
+    assert simsiam[5] == pytest.approx(simsiam[0] / 2)
 
 
 def test_lars_scales_gradients_to_a_share_of_the_parameter() -> None:
@@ -92,20 +89,6 @@ def test_another_number_of_classes_is_refused() -> None:
         quiet_trainer(max_steps=1).fit(LinearProbe("raw_colour", 3, stage=None, stride=8), Data())
 
 
-class Sum(pl.Callback):
-    """Each rank writes the validation loss that the run reports."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
-        torch.set_num_threads(1)  # a forked process has none of its parent's threads
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        text = repr(float(trainer.callback_metrics["val/loss"]))
-        (self.folder / f"{trainer.world_size}-{trainer.global_rank}.txt").write_text(text)
-
-
 class Uneven(pl.LightningDataModule):
     """Six images in batches of 2: on two ranks the first has 5 of them, the second 1."""
 
@@ -123,15 +106,19 @@ class Uneven(pl.LightningDataModule):
 
 def test_the_loss_of_ranks_with_unequal_numbers_is_that_of_all_images(tmp_path: Path) -> None:
     """A mean of means would be off, and so would be Lightning's own, which divides by a rounded number of samples."""
+
+    def write(trainer: pl.Trainer, module: Any) -> None:
+        text = repr(float(trainer.callback_metrics["val/loss"]))
+        (tmp_path / f"{trainer.world_size}-{trainer.global_rank}.txt").write_text(text)
+
     for devices in (1, 2):
         torch.manual_seed(0)
         probe = LinearProbe("raw_colour", 3, stage=None, stride=8)
         with torch.no_grad():
             probe.classifier.weight.mul_(300)  # losses that differ between images
         strategy = "ddp_fork" if devices == 2 else "auto"
-        trainer = quiet_trainer(
-            devices=devices, strategy=strategy, callbacks=[Sum(tmp_path)], use_distributed_sampler=False
-        )
+        record = LambdaCallback(on_validation_end=write)
+        trainer = quiet_trainer(devices=devices, strategy=strategy, callbacks=[record], use_distributed_sampler=False)
         trainer.validate(probe, Uneven(), verbose=False)
     found = {path.stem: float(path.read_text()) for path in tmp_path.glob("*.txt")}
     assert set(found) == {"1-0", "2-0", "2-1"}

@@ -3,15 +3,12 @@
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor, nn
 
-from lightning_modules import VFSMoCo
 from lightning_modules.momentum import MomentumEncoder
-from tests.helpers.contrast import Tiny, loader, quiet_trainer
-from tests.helpers.liir import tiny as tiny_liir
-from tests.helpers.moco import closed_form
+from tests.helpers.training import Tiny, loader, quiet_trainer, tiny_liir, tiny_moco
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
@@ -49,14 +46,11 @@ def test_a_state_dict_has_the_encoders_names_both_ways() -> None:
     assert torch.equal(other.target.average.conv.weight, module.conv.weight)
 
 
-class Weights(pl.Callback):
-    """Weights of the encoder after each optimiser step."""
-
-    def __init__(self) -> None:
-        self.weights: list[Tensor] = []
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        self.weights.append(next(pl_module.encoder.parameters()).detach().clone())
+def closed_form(start: Tensor, weights: list[Tensor], m: float) -> Tensor:
+    """m^n ξ₀ + (1 − m) Σ m^(n−1−k) θ_k in float64."""
+    n = len(weights)
+    moved = sum(m ** (n - 1 - k) * weight.double() for k, weight in enumerate(weights))
+    return m**n * start.double() + (1 - m) * moved
 
 
 # Liir's Adam has no 16-true: its ε of 1e-8 is 0 in float16
@@ -64,19 +58,23 @@ class Weights(pl.Callback):
 def test_training_keeps_average_and_queue_exact(method: str, precision: Any) -> None:
     options: dict[str, Any] = {"encoder_momentum": 0.999}
     if method == "moco":
-        module: Any = VFSMoCo("tests.helpers.contrast:Tiny", 4, queue_size=32, base_lr=0.5, **options)
+        module: Any = tiny_moco(32, base_lr=0.5, **options)
         data = loader(videos=24, batch_size=4)
     else:
         module = tiny_liir(lr=1e-5, **options)
         data = loader(videos=24, batch_size=4, frames=2, size=16)
-    record, queue = Weights(), module.queue if method == "moco" else module.bank
+    queue = module.queue if method == "moco" else module.bank
+    weights: list[Tensor] = []
+    record = LambdaCallback(
+        on_train_batch_end=lambda *_: weights.append(next(module.encoder.parameters()).detach().clone())
+    )
     start = next(module.target_encoder.parameters()).clone()
     trainer = quiet_trainer(max_steps=5, precision=precision, callbacks=[record])
     trainer.fit(module, data)
     average = next(module.target_encoder.parameters())
     assert average.dtype == torch.float32
-    assert record.weights[0].dtype in (torch.bfloat16, torch.float16)  # the encoder is rounded, its average is not
-    expected = closed_form(start, record.weights, 0.999)
+    assert weights[0].dtype in (torch.bfloat16, torch.float16)  # the encoder is rounded, its average is not
+    expected = closed_form(start, weights, 0.999)
     moved = (expected - start.double()).abs().max()
     assert moved > 0
     torch.testing.assert_close(average.double(), expected, rtol=0, atol=float(moved) * 0.02 + 4e-8)

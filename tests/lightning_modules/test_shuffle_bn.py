@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing import start_processes
 
 from lightning_modules.backbones.networks import build_network
 from lightning_modules.heads import mlp
@@ -18,8 +17,8 @@ from lightning_modules.shuffle_bn import (
     encode_shuffled,
     groups_on_this_rank,
 )
-from tests.helpers.contrast import Company, shuffle_on_ranks
 from tests.helpers.encoders import TinyResNet
+from tests.helpers.ranks import on_ranks
 
 
 def head_of_resnet() -> nn.Module:
@@ -85,6 +84,19 @@ def test_groups_are_chosen_so_that_two_videos_remain_in_each() -> None:
     assert groups_on_this_rank(3, 8) == 3
 
 
+class Company(nn.BatchNorm2d):
+    """An "encoder" whose output for a frame is the set of videos normalised together, as a sum of powers of two.
+
+    A frame of video v has 2^v in its first number.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)[:, :1].unique().sum().expand(len(images), 1)
+
+
 def test_shuffle_is_undone_and_changes_the_company() -> None:
     frames = (2.0 ** torch.arange(12)).view(-1, 1, 1, 1, 1).repeat(1, 2, 1, 1, 1)
     for seed in range(10):
@@ -97,11 +109,21 @@ def test_shuffle_is_undone_and_changes_the_company() -> None:
         assert max(number.bit_count() for number in common) <= 2
 
 
+def shuffled(rank: int, groups: int, videos: int) -> list[list[list[float]]]:
+    """What `encode_shuffled` gives on this rank for an encoder that copies, and for `Company`, in turns."""
+    numbers = torch.arange(videos, dtype=torch.float64) + rank * videos
+    frames = (2**numbers).view(-1, 1, 1, 1, 1).repeat(1, 2, 1, 1, 1)  # two frames a video
+    return [
+        encode_shuffled(encoder, frames, groups, torch.Generator().manual_seed(step)).flatten(1).tolist()
+        for step in range(5)
+        for encoder in (nn.Flatten(), Company())
+    ]
+
+
 @pytest.mark.parametrize("groups", [1, 3])
 def test_two_ranks(tmp_path: Path, groups: int) -> None:
     videos, ranks = 6, 2
-    start_processes(shuffle_on_ranks, (str(tmp_path), ranks, groups, videos), nprocs=ranks, start_method="fork")
-    results = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(ranks)]
+    results = on_ranks(ranks, tmp_path, shuffled, groups, videos)
     assert results[0] == results[1]
     in_order = [[2.0**video] * 2 for video in range(ranks * videos)]
     for copies, companies in zip(results[0][::2], results[0][1::2], strict=True):

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from lightning_modules import SiamFC
 from lightning_modules.functional import siamese_correlation
 from lightning_modules.functional.siamese import focal_loss, response_labels
-from tests.helpers.contrast import quiet_trainer
+from tests.helpers.training import quiet_trainer
 
 NETWORK = "tests.helpers.encoders:TinyResNet"
 

@@ -2,25 +2,20 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
-from torch import Tensor
+from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
 from torch.nn.functional import cross_entropy, normalize
 
 from lightning_modules import VFSMoCo
-from tests.helpers.contrast import SaveQueue, loader, quiet_trainer, resumable
-from tests.helpers.moco import clips, tiny
-
-TINY = "tests.helpers.contrast:Tiny"
+from tests.helpers.training import loader, quiet_trainer, resumable, tiny_moco
 
 
 def test_loss_is_that_of_the_equation() -> None:
-    module = tiny().eval()
-    batch = clips(3)
+    module = tiny_moco().eval()
+    batch = {"clip": torch.rand(3, 4, 3, 8, 8), "video_index": torch.arange(3)}
     module.queue.enqueue(normalize(torch.randn(5, 4), dim=1), torch.tensor([0, 0, 1, 9, 2]))
     with torch.no_grad():
         module.target_encoder.average[1][2].weight.mul_(-1)  # the two encoders differ
@@ -39,41 +34,33 @@ def test_loss_is_that_of_the_equation() -> None:
     assert published["embeddings"].shape == (6, 4)
 
 
-class Record(pl.Callback):
-    """Recorder of each batch's keys and of the weights after each optimiser step."""
-
-    def __init__(self) -> None:
-        self.keys: list[Tensor] = []
-        self.ids: list[Tensor] = []
-        self.weights: list[Tensor] = []
-        self.queues: list[Tensor] = []
-
-    def on_after_backward(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.keys.append(pl_module._pending[-1][0])
-        self.ids.append(pl_module._pending[-1][1])
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        if trainer.global_step > len(self.weights):
-            self.weights.append(pl_module.backbone.conv.weight.detach().clone())
-        self.queues.append(pl_module.queue.keys.clone())
-
-
 def test_training_moves_the_average_and_the_queue_once_per_optimiser_step() -> None:
-    module, record = tiny(32, encoder_momentum=0.9, base_lr=5.0), Record()
+    module = tiny_moco(32, encoder_momentum=0.9, base_lr=5.0)
     start = module.backbone.conv.weight.detach().clone()
     first_queue = module.queue.keys.clone()
+    pending, weights, queues = [], [], []
+
+    def after_batch(trainer, module, *args):
+        if trainer.global_step > len(weights):
+            weights.append(module.backbone.conv.weight.detach().clone())
+        queues.append(module.queue.keys.clone())
+
+    record = LambdaCallback(
+        on_after_backward=lambda trainer, module: pending.append(module._pending[-1]), on_train_batch_end=after_batch
+    )
     trainer = quiet_trainer(max_steps=3, accumulate_grad_batches=2, callbacks=[record])
     trainer.fit(module, loader(videos=24, batch_size=4))
-    assert len(record.weights) == 3
-    assert torch.equal(record.queues[0], first_queue)  # after one of two accumulated batches
-    assert not torch.equal(record.queues[1], first_queue)
+    assert len(weights) == 3
+    keys, ids = (torch.cat(part) for part in zip(*pending[-4:], strict=True))
+    assert torch.equal(queues[0], first_queue)  # after one of two accumulated batches
+    assert not torch.equal(queues[1], first_queue)
     # 6 batches of 4 videos × 2 frames into 32 places: the last four are there, oldest at the pointer
     assert module.queue.pointer == 6 * 8 % 32
     oldest_first = torch.arange(32).add(module.queue.pointer).remainder(32)
-    assert torch.equal(module.queue.keys[oldest_first], torch.cat(record.keys[-4:]))
-    assert torch.equal(module.queue.video_ids[oldest_first], torch.cat(record.ids[-4:]))
-    assert torch.cat(record.ids[-4:]).tolist() == [video for video in range(8, 24) for _ in range(2)]
-    expected = 0.9**3 * start + 0.1 * sum(0.9 ** (2 - k) * weight for k, weight in enumerate(record.weights))
+    assert torch.equal(module.queue.keys[oldest_first], keys)
+    assert torch.equal(module.queue.video_ids[oldest_first], ids)
+    assert ids.tolist() == [video for video in range(8, 24) for _ in range(2)]
+    expected = 0.9**3 * start + 0.1 * sum(0.9 ** (2 - k) * weight for k, weight in enumerate(weights))
     torch.testing.assert_close(module.target_encoder.average[0].conv.weight, expected)
 
 
@@ -81,7 +68,7 @@ def test_training_moves_the_average_and_the_queue_once_per_optimiser_step() -> N
 def test_a_run_killed_within_an_epoch_resumes_the_same_to_the_bit(tmp_path: Path, accumulated: int, step: int) -> None:
     def train(seed: int, callbacks: list[pl.Callback], resume: Path | None = None) -> VFSMoCo:
         torch.manual_seed(seed)
-        module = tiny(32, base_lr=5.0)
+        module = tiny_moco(32, base_lr=5.0)
         options = {"max_epochs": 2, "accumulate_grad_batches": accumulated, "enable_checkpointing": bool(callbacks)}
         quiet_trainer(callbacks=callbacks, **options).fit(module, resumable(24, 4), ckpt_path=resume)
         return module
@@ -98,21 +85,29 @@ def test_a_run_killed_within_an_epoch_resumes_the_same_to_the_bit(tmp_path: Path
 
 def test_sync_batchnorm_is_refused() -> None:
     with pytest.raises(ValueError, match="sync_batchnorm"):
-        quiet_trainer(max_steps=1, sync_batchnorm=True).fit(tiny(), loader(videos=8, batch_size=4))
+        quiet_trainer(max_steps=1, sync_batchnorm=True).fit(tiny_moco(), loader(videos=8, batch_size=4))
 
 
 def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of() -> None:
     with pytest.raises(ValueError, match="4 groups of 1 video cannot be mixed"):
-        quiet_trainer(max_steps=1).fit(tiny(groups=4), loader(videos=8, batch_size=4))
+        quiet_trainer(max_steps=1).fit(tiny_moco(groups=4), loader(videos=8, batch_size=4))
     with pytest.raises(ValueError, match="3 separately normalised groups do not divide a batch of 4"):
-        quiet_trainer(max_steps=1).fit(tiny(groups=3), loader(videos=8, batch_size=4))
+        quiet_trainer(max_steps=1).fit(tiny_moco(groups=3), loader(videos=8, batch_size=4))
     with pytest.warns(UserWarning, match=r"set model\.groups"):
-        quiet_trainer(max_steps=1).fit(tiny(groups=1), loader(videos=8, batch_size=4))
+        quiet_trainer(max_steps=1).fit(tiny_moco(groups=1), loader(videos=8, batch_size=4))
 
 
 def test_two_ranks_hold_the_same_queue_after_every_step(tmp_path: Path) -> None:
-    module = tiny(32)
-    trainer = quiet_trainer(devices=2, strategy="ddp_fork", max_steps=3, callbacks=[SaveQueue(tmp_path)])
+    def save(trainer, module, *args):
+        parts = {"queue": module.queue, "average": module.target_encoder, "learned": module.encoder}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        state["gradients"] = [p.grad is not None for p in module.target_encoder.parameters()]
+        torch.save(state, tmp_path / f"{trainer.global_rank}-{trainer.global_step}.pt")
+
+    module = tiny_moco(32)
+    trainer = quiet_trainer(
+        devices=2, strategy="ddp_fork", max_steps=3, callbacks=[LambdaCallback(on_train_batch_end=save)]
+    )
     trainer.fit(module, loader(videos=24, batch_size=4))
     for step in (1, 2, 3):
         one, other = (torch.load(tmp_path / f"{rank}-{step}.pt", weights_only=True) for rank in (0, 1))

@@ -7,7 +7,13 @@ from lightning_modules import VFSSimSiam
 from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.functional.losses import simsiam_loss
 from lightning_modules.schedules import scaled_lr
-from tests.helpers.tiny import TINY, fit
+from tests.helpers.training import TINY, loader, quiet_trainer
+
+
+def fit(module, **options):
+    trainer = quiet_trainer(max_epochs=1, **options)
+    trainer.fit(module, loader(8, 4, size=32))
+    return trainer
 
 
 def test_step_pulls_the_first_half_of_the_frames_towards_the_last():
@@ -36,7 +42,7 @@ def test_fit_learns_prints_its_plan_and_its_checkpoint_loads_by_path(tmp_path, c
     module = VFSSimSiam(**TINY, base_lr=12.8)
     before = module.backbone.conv1.weight.clone()
     with caplog.at_level("INFO"):
-        trainer = fit(module, tmp_path, accumulate_grad_batches=2, enable_checkpointing=False)
+        trainer = fit(module, accumulate_grad_batches=2)
     plan = caplog.text
     assert "8 videos = 4 per device × 1 device(s) × 2 accumulated" in plan
     assert f"{scaled_lr(12.8, 8):.6g} at the start" in plan
@@ -50,14 +56,14 @@ def test_fit_learns_prints_its_plan_and_its_checkpoint_loads_by_path(tmp_path, c
     assert torch.equal(loaded.feature_extractor("res4", 8)(images), module.feature_extractor("res4", 8)(images))
 
 
-def test_synchronised_batchnorm_on_a_cpu_is_refused_before_training(tmp_path):
+def test_synchronised_batchnorm_on_a_cpu_is_refused_before_training():
     module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(VFSSimSiam(**TINY))
     with pytest.raises(ValueError, match="sync_batchnorm"):
-        fit(module, tmp_path)
+        fit(module)
 
 
-def test_it_trains_and_gives_features_in_bfloat16(tmp_path):
+def test_it_trains_and_gives_features_in_bfloat16():
     module = VFSSimSiam(**TINY)
-    fit(module, tmp_path, precision="bf16-true")
+    fit(module, precision="bf16-true")
     assert {p.dtype for p in module.parameters()} == {torch.bfloat16}
     assert module.feature_extractor("res4")(torch.rand(1, 3, 32, 32)).dtype == torch.bfloat16

@@ -19,7 +19,7 @@ from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip
-from tests.helpers.tiny import TINY
+from tests.helpers.training import TINY
 
 MASKS = "Annotations/480p/synthetic-001"
 

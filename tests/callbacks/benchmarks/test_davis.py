@@ -16,7 +16,7 @@ from callbacks.metrics import RegionBoundary
 from datamodules.datasets import Davis
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
-from tests.helpers.tiny import TINY
+from tests.helpers.training import TINY
 
 SMALL = {"radius": 3, "context": 2}
 

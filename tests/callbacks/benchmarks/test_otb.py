@@ -21,8 +21,8 @@ from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_otb
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
-from tests.helpers.tiny import TINY
 from tests.helpers.tracking import OracleBenchmark, steady, write_moving_target
+from tests.helpers.training import TINY
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
-from tests.helpers.contrast import quiet_trainer
 from tests.helpers.synthetic_layouts import write_youtube_vos
+from tests.helpers.training import quiet_trainer
 
 SMALL = {"radius": 3, "context": 2}
 

@@ -1,16 +1,18 @@
 """Rows gathered over ranks: the same score to the last bit with 1, 2 and 4 processes."""
 
 import copy
-import json
 import pickle
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
-from callbacks.metrics import TrackingSuccess
+from callbacks.metrics import PCK, InstanceAP, RegionBoundary, SemanticIoU, TapVidMetrics, TrackingSuccess
 from callbacks.metrics.rows import RowMetric
-from tests.helpers import metric_ranks
+from tests.helpers.ranks import on_ranks
 
 
 class Sums(RowMetric):
@@ -54,17 +56,60 @@ def test_sequences_without_a_name_are_numbered_also_by_forward() -> None:
     assert [row["Sequence"] for row in metric.rows()] == ["sequence-0001", "sequence-0002"]
 
 
+SEQUENCES = 17
+
+
+def filled(sequences: range, **options: Any) -> list[Any]:
+    """Every metric, with random sequences that are the same whoever makes them."""
+    kinds = (RegionBoundary, PCK, SemanticIoU, InstanceAP, TrackingSuccess, TapVidMetrics)
+    metrics = region, pck, semantic, instance, tracking, tracks = [kind(**options) for kind in kinds]
+    for k in sequences:
+        generator, name = torch.Generator().manual_seed(k), f"séquence-{k * 7 % SEQUENCES}"
+        target = torch.randint(0, 3, (5, 4, 5), generator=generator).repeat_interleave(5, 1).repeat_interleave(5, 2)
+        noise = torch.rand(target.shape, generator=generator) < 0.05 * (k % 7)
+        prediction = torch.where(noise, torch.randint(0, 3, target.shape, generator=generator), target)
+        region.update(prediction, target, name=name, objects=(1, 2))
+        semantic.update(prediction, target, name=name)
+        for found, truth in zip(prediction, target, strict=True):
+            scores = dict(enumerate(torch.rand(3, generator=generator).tolist()))
+            instance.update(found, truth, name=name, classes={1: 4, 2: 9}, scores=scores)
+        points = torch.rand(4, 15, 2, generator=generator) * 100
+        pck.update(points + 30 * torch.rand(points.shape, generator=generator), points, name=name)
+        boxes = 20 + 50 * torch.rand(6, 4, generator=generator)
+        tracking.update(boxes + 9 * torch.rand(boxes.shape, generator=generator), boxes, name=name)
+        queries, draw = k % 7 + 1, np.random.default_rng(k)
+        truth, (hidden, said) = draw.uniform(0, 256, (queries, 6, 2)), draw.random((2, queries, 6)) < 0.4
+        found = truth + draw.normal(0, 4, truth.shape)
+        tracks.update(np.zeros((queries, 3)), hidden, truth, said, found, name=name, position=k)
+    return metrics
+
+
+def results(metrics: list[Any]) -> list[Any]:
+    """Scores with every bit in sight, those of each track, and the names of videos without a score."""
+    scores = [{key: float(value).hex() for key, value in metric.compute().items()} for metric in metrics]
+    with metrics[-1].sync_context(should_sync=dist.is_initialized()):
+        tracks = {name: [x.hex() for x in of["jaccard_4"].tolist()] for name, of in metrics[-1].per_track().items()}
+        undefined = {key: list(names) for key, names in metrics[-1].undefined().items()}
+    return [*scores, tracks, undefined]
+
+
+def on_rank(rank: int) -> dict[str, Any]:
+    """Of 4 processes: scores over all, then over a group of the first two. Rank 3 has no sequence, in the group 0."""
+    pair = dist.new_group([0, 1], backend="gloo")
+    everywhere = filled(range(rank, SEQUENCES, 3) if rank < 3 else range(0))
+    told: dict[str, Any] = {"four": results(everywhere)}
+    with everywhere[0].sync_context():
+        told["rows"] = len(everywhere[0].rows())
+    told["own rows"] = len(everywhere[0].rows())
+    if rank < 2:
+        told["two"] = results(filled(range(SEQUENCES) if rank == 1 else range(0), process_group=pair))
+    return told
+
+
 def test_scores_do_not_depend_on_the_number_of_ranks(tmp_path: Path) -> None:
-    # fork: the processes would otherwise spend ten seconds each on imports
-    torch.multiprocessing.start_processes(metric_ranks.work, args=(str(tmp_path),), nprocs=4, start_method="fork")
-    single = metric_ranks.metrics()
-    metric_ranks.fill(single, range(metric_ranks.SEQUENCES))
-    expected = metric_ranks.results(single)
+    expected = results(filled(range(SEQUENCES)))
     assert 0.1 < float.fromhex(expected[0]["J&F-Mean"]) < 0.9
-    for rank in range(4):
-        written = json.loads((tmp_path / f"rank{rank}.json").read_text())
-        assert written["four"] == expected
-        assert len(written["rows"]) == 2 * metric_ranks.SEQUENCES
-        assert written["own rows"] == (0 if rank == 3 else 2 * len(range(rank, metric_ranks.SEQUENCES, 3)))
-        if rank < 2:
-            assert written["two"] == expected
+    for rank, told in enumerate(on_ranks(4, tmp_path, on_rank)):
+        assert told["four"] == told.get("two", expected) == expected
+        assert told["rows"] == 2 * SEQUENCES
+        assert told["own rows"] == (0 if rank == 3 else 2 * len(range(rank, SEQUENCES, 3)))

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from callbacks import AtomicCheckpointIO, BestCheckpoint, DavisBenchmark, LastCheckpoint, Safeguards, TrainingStopped
 from lightning_modules import VFSSimSiam
 from tests.helpers.spoiled import Training, fit
-from tests.helpers.tiny import TINY
+from tests.helpers.training import TINY
 
 
 def test_non_finite_weights_are_not_saved(tmp_path):

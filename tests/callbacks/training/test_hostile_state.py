@@ -225,8 +225,8 @@ def test_an_evaluation_takes_no_counters_from_a_checkpoint(stopped, tmp_path):
 
 def _validate(content: dict[str, Any], path: Path) -> None:
     from callbacks import Safeguards
-    from tests.helpers.contrast import Clips, quiet_trainer
     from tests.helpers.stops import make
+    from tests.helpers.training import Clips, quiet_trainer
 
     torch.save(content, path)
     batches = torch.utils.data.DataLoader(Clips(2, 2, 16), batch_size=2)

@@ -14,8 +14,7 @@ from callbacks import CollapseMonitor, RunProgress, Throughput
 from callbacks.training.monitors import effective_rank, embedding_spread
 from datamodules.loading.loader import ClipSampler, ResumableLoader
 from lightning_modules import VFSMoCo, VFSSimSiam
-from tests.helpers import tiny
-from tests.helpers.contrast import Clips, Tiny, loader, quiet_trainer
+from tests.helpers.training import TINY, Clips, Tiny, loader, quiet_trainer
 
 
 def test_spread_is_one_on_the_sphere_and_zero_in_a_point() -> None:
@@ -46,7 +45,7 @@ class Seen(pl.Callback):
 
 
 def test_it_logs_what_a_step_publishes() -> None:
-    module, seen = VFSMoCo("tests.helpers.contrast:Tiny", 4, queue_size=32), Seen()
+    module, seen = VFSMoCo("tests.helpers.training:Tiny", 4, queue_size=32), Seen()
     monitor = CollapseMonitor(every_n_steps=2)
     quiet_trainer(max_steps=6, log_every_n_steps=1, callbacks=[monitor, seen]).fit(module, loader(24, 4))
     assert min(seen.logged) == 2
@@ -175,7 +174,7 @@ def test_lines_count_optimiser_steps_and_name_the_loss(tmp_path, capsys):
     trainer = pl.Trainer(
         default_root_dir=tmp_path, max_epochs=2, accumulate_grad_batches=2, callbacks=[progress], **settings
     )
-    trainer.fit(VFSSimSiam(**tiny.TINY), tiny.loader(videos=16))
+    trainer.fit(VFSSimSiam(**TINY), loader(16, 4, size=32))
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
     assert [line.split(" steps")[0] for line in lines] == [f"training: {step}/4" for step in range(1, 5)]
     assert all("loss " in line for line in lines)

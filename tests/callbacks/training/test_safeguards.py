@@ -10,9 +10,9 @@ from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, Sto
 from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, LastCheckpoint, Safeguards, signals
-from tests.helpers.contrast import Clips, quiet_trainer
 from tests.helpers.faults import last, run, strike, words
 from tests.helpers.stops import Counted, Stop, go, joined, make
+from tests.helpers.training import Clips, quiet_trainer
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

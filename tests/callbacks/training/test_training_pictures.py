@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from callbacks import TrainingPictures
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
-from tests.helpers.tiny import TINY
+from tests.helpers.training import TINY
 
 
 def clips(count: int = 8, frames: int = 2, seed: int = 1, size: int = 32) -> DataLoader:

@@ -1,0 +1,75 @@
+"""Tiny methods, clips in memory and silent trainings."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import LambdaCallback
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.loading.loader import ClipSampler, Key, ResumableLoader
+from lightning_modules import Liir, VFSMoCo
+
+TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "predictor_dim": 8}
+"""Arguments of a small VFSSimSiam."""
+
+
+class Tiny(nn.Module):
+    """A convolution, BatchNorm and a pool: enough to learn and to be normalised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.bn(self.conv(images)).relu().mean(dim=(2, 3))
+
+
+def tiny_moco(queue_size: int = 16, **options: Any) -> VFSMoCo:
+    return VFSMoCo("tests.helpers.training:Tiny", projection_dim=4, queue_size=queue_size, **options)
+
+
+def tiny_liir(**options: Any) -> Liir:
+    """For frames of 16 px; features small, so that no place takes all of the softmax before training."""
+    settings = {"position_size": 8, "bank_frames": 6, "points_per_frame": 2, "radius": 2, "warmup_epochs": 0}
+    torch.manual_seed(0)
+    module = Liir(**(settings | {"mixture_threshold": 0.02} | options))
+    with torch.no_grad():
+        module.backbone.affinity.weight.mul_(0.2)
+        if module.target_encoder is not None:
+            average = module.target_encoder.average
+            getattr(average, "affinity", average).weight.mul_(0.2)
+    return module
+
+
+class Clips(Dataset[dict[str, Any]]):
+    """Noise videos in memory; number i is always the same."""
+
+    def __init__(self, videos: int, frames: int = 4, size: int = 8) -> None:
+        self.shape, self.videos = (frames, 3, size, size), videos
+
+    def __len__(self) -> int:
+        return self.videos
+
+    def __getitem__(self, key: int | Key) -> dict[str, Any]:
+        index = key if isinstance(key, int) else key[1]
+        generator = torch.Generator().manual_seed(index)
+        return {"clip": torch.rand(self.shape, generator=generator), "video_index": index}
+
+
+def loader(videos: int, batch_size: int, frames: int = 4, size: int = 8) -> DataLoader[Any]:
+    return DataLoader(Clips(videos, frames, size), batch_size=batch_size)
+
+
+def resumable(videos: int, batch_size: int, frames: int = 4, size: int = 8) -> ResumableLoader[Any]:
+    data = Clips(videos, frames, size)
+    return ResumableLoader(data, batch_size=batch_size, sampler=ClipSampler(data, batch_size))
+
+
+def quiet_trainer(**options: Any) -> pl.Trainer:
+    silent = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    if options.get("strategy") == "ddp_fork":  # a forked process has none of its parent's threads
+        one_thread = LambdaCallback(setup=lambda *_, **__: torch.set_num_threads(1))
+        options["callbacks"] = [*options.get("callbacks", []), one_thread]
+    return pl.Trainer(accelerator="cpu", **({"enable_checkpointing": False, "devices": 1} | silent | options))
