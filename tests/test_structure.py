@@ -14,7 +14,6 @@ IN_SEVERAL_FILES = {
     "command": "the entry point of each tool",
     "log": "the logger of a module",
     "Batch": "a collated batch, in two packages that must not import each other",
-    "VOID": "the same value, in two packages that must not import each other",
 }
 """Name → why several files may define it."""
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .rows import RowMetric, named
+from .rows import RowMetric
 
 Boxes = Tensor | NDArray[Any]
 
@@ -103,19 +103,13 @@ class TrackingSuccess(RowMetric):
         20.0
     """
 
-    higher_is_better = True
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(width=len(OVERLAPS) + len(ERRORS), **kwargs)
-
     def update(self, prediction: Boxes, target: Boxes, *, name: str | None = None) -> None:
         """Add one sequence: (T, 4) boxes x, y, width, height, both in the same convention.
 
         Raises:
             ValueError: if the boxes are not (T, 4) each; the message names the sequence.
         """
-        name = self.name_or_number(name)
-        with named(name):
+        with self.named(name) as name:
             boxes, truth = _boxes(prediction, target)
             if not len(boxes):
                 raise ValueError("no frame to score")
@@ -124,25 +118,24 @@ class TrackingSuccess(RowMetric):
         curves = torch.cat([success_curve(box_iou(boxes, truth)), precision_curve(centre_error(boxes, truth))])
         self.add_row(name, curves.tolist())
 
-    def compute(self) -> dict[str, float]:
-        """Return `success`, `precision@20px` and `success@0.5`, as fractions."""
-        return self.scores_of(torch.cat(self.curves()))
-
-    def curves(self) -> tuple[Tensor, Tensor]:
-        """Return success (21,) and precision (51,), averaged over the sequences, for plots; NaN without any."""
-        table = self.table()
-        rows = torch.stack(list(table.values())) if table else torch.full((1, self.width), torch.nan).double()
-        mean = torch.from_numpy(rows.numpy().mean(axis=0))
-        return mean[: len(OVERLAPS)], mean[len(OVERLAPS) :]
-
-    def scores_of(self, row: Tensor) -> dict[str, float]:
-        """Return the scores of a row; see `RowMetric`."""
-        success, precision = row[: len(OVERLAPS)].numpy(), row[len(OVERLAPS) :].numpy()
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return `success`, `precision@20px` and `success@0.5`."""
+        success, precision = _mean_curves(table)
         return {
             "success": float(success.mean()),
             "precision@20px": float(precision[20]),
             "success@0.5": float(success[10]),
         }
+
+    def curves(self) -> tuple[Tensor, Tensor]:
+        """Return success (21,) and precision (51,), averaged over the sequences, for plots; NaN without any."""
+        success, precision = _mean_curves(self.table())
+        return torch.from_numpy(success), torch.from_numpy(precision)
+
+
+def _mean_curves(table: dict[str, Any]) -> list[NDArray[np.float64]]:
+    curves = np.array(list(table.values()) or [[np.nan] * (len(OVERLAPS) + len(ERRORS))])
+    return np.split(curves.mean(axis=0), [len(OVERLAPS)])
 
 
 def _boxes(prediction: Boxes, target: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

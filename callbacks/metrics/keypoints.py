@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .rows import RowMetric, named
+from .rows import RowMetric
 
 Counting = Literal["prediction-visible", "crw", "ground-truth"]
 
@@ -94,8 +94,6 @@ class PCK(RowMetric):
         {'PCK@0.1': 0.5}
     """
 
-    higher_is_better = True
-
     def __init__(
         self,
         thresholds: Sequence[float] = PCK_THRESHOLDS,
@@ -103,7 +101,7 @@ class PCK(RowMetric):
         joints: int = 15,
         **kwargs: Any,
     ) -> None:
-        super().__init__(width=joints * (1 + len(thresholds)), **kwargs)
+        super().__init__(**kwargs)
         _check(counting)
         self.thresholds, self.counting, self.joints = tuple(thresholds), counting, joints
 
@@ -111,26 +109,26 @@ class PCK(RowMetric):
         self, prediction: Points, target: Points, *, name: str | None = None, size: tuple[int, int] | None = None
     ) -> None:
         """Add one video: (T, K, 2) x, y in pixels; arguments and errors of `keypoint_distances`."""
-        name = self.name_or_number(name)
-        with named(name):
+        with self.named(name) as name:
             distances = keypoint_distances(prediction, target, self.counting, size)
             if distances.shape[1] != self.joints:
                 raise ValueError(f"expected {self.joints} joints, got {distances.shape[1]}")
-        self.add_row(name, _counts(distances, self.thresholds).flatten().tolist())
+        self.add_row(name, _counts(distances, self.thresholds).tolist())
 
-    def compute(self) -> dict[str, float]:
-        """Return `PCK@0.1` and so on, as fractions; NaN where no joint counted."""
-        return self.scores_of(self.total())
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return `PCK@0.1` and so on; NaN where no joint counted."""
+        values = _mean_over_joints(self._total(table)).tolist()
+        return {f"PCK@{threshold:g}": value for threshold, value in zip(self.thresholds, values, strict=True)}
 
     def per_joint(self) -> Tensor:
         """Return the fraction of each joint within each threshold, (A, K) float64; NaN where a joint never counted."""
-        counts = self.total().view(-1, self.joints)
+        counts = self._total(self.table())
         return counts[1:] / counts[0]
 
-    def scores_of(self, row: Tensor) -> dict[str, float]:
-        """Return the scores of a row; see `RowMetric`."""
-        values = _mean_over_joints(row.view(-1, self.joints)).tolist()
-        return {f"PCK@{threshold:g}": value for threshold, value in zip(self.thresholds, values, strict=True)}
+    def _total(self, table: dict[str, Any]) -> Tensor:
+        """Return the counts of all videos together, (1 + A, K)."""
+        counts = torch.tensor(list(table.values()), dtype=torch.float64)
+        return counts.view(-1, 1 + len(self.thresholds), self.joints).sum(0)
 
 
 def _check(counting: str) -> None:

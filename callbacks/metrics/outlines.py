@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 BOUND = 0.008
 """Tolerance of F as a fraction of the image's diagonal."""
 
-VOID = 255
-"""Value of an id map that is never an object."""
-
 Masks: TypeAlias = "Tensor | NDArray[Any]"
 
 
@@ -84,21 +81,18 @@ def mask_outlines(masks: Masks, bound: float = BOUND) -> list[Outline]:
     return [_outline(mask, radius) for mask in binary]
 
 
-def object_outlines(
-    id_map: Masks, objects: Iterable[int], bound: float = BOUND, void: Masks | None = None
-) -> dict[int, Outline]:
-    """Find the outlines of the objects of one (H, W) integer id map, by id; `void` is (H, W) bool."""
+def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND) -> dict[int, Outline]:
+    """Find the outlines of the objects of one (H, W) integer id map, by id."""
     ids = integer_ids(id_map, "id map", 2)
-    if void is not None:
-        ids = np.where(as_array(void), np.uint8(VOID), ids)
     radius = _radius(bound, ids.shape)
     return {k: _outline(ids == k, radius) for k in objects}
 
 
 def region_score(prediction: Outline, target: Outline) -> float:
-    """Compute J of two masks of one image."""
+    """Compute J of two masks of one image; two empty ones are equal."""
     shared = shared_area(prediction, target)
-    return ratio(shared, prediction.area + target.area - shared)
+    union = prediction.area + target.area - shared
+    return shared / union if union else 1.0
 
 
 def shared_area(prediction: Outline, target: Outline) -> int:
@@ -157,11 +151,6 @@ def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
 def value_span(values: NDArray[Any]) -> str:
     """Return the type of an array and the values that it spans, for error messages."""
     return f"{values.dtype}" + (f" from {values.min()} to {values.max()}" if values.size else "")
-
-
-def ratio(intersection: float, union: float) -> float:
-    """Return intersection over union; two empty sets are equal."""
-    return intersection / union if union else 1.0
 
 
 def _outline(mask: NDArray[np.bool_], radius: int) -> Outline:

@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from .outlines import Masks, as_array, integer_ids, value_span
-from .rows import RowMetric, named
+from .rows import RowMetric
 
 IGNORED = 255
 AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -67,10 +65,8 @@ class SemanticIoU(RowMetric):
         0.5833
     """
 
-    higher_is_better = True
-
     def __init__(self, classes: int = 20, **kwargs: Any) -> None:
-        super().__init__(width=4 * classes, **kwargs)
+        super().__init__(**kwargs)
         self.classes = classes
 
     def update(self, prediction: Masks, target: Masks | None = None, *, name: str | None = None) -> None:
@@ -81,20 +77,16 @@ class SemanticIoU(RowMetric):
             target: (T, H, W) integer classes; None when `prediction` is a sum of areas.
             name: the video's name; by default its number.
         """
-        name = self.name_or_number(name)
-        with named(name):
+        with self.named(name) as name:
             areas = as_array(prediction if target is None else class_areas(prediction, target, self.classes))
             if areas.shape != (4, self.classes):
                 raise ValueError(f"without a target, expected areas (4, {self.classes}), got {areas.shape}")
-        self.add_row(name, areas.flatten().tolist())
+        self.add_row(name, areas.tolist())
 
-    def compute(self) -> dict[str, float]:
-        """Return `mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (fraction of correct pixels), as fractions."""
-        return self.scores_of(self.total())
-
-    def scores_of(self, row: Tensor) -> dict[str, float]:
-        """Return the scores of a row; see `RowMetric`."""
-        shared, union, _, there = row.view(4, self.classes)  # 0 / 0 is NaN: a class that does not occur
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return `mIoU`, `mAcc` (mean recall of the classes) and `aAcc` (fraction of correct pixels)."""
+        areas = torch.tensor(list(table.values()), dtype=torch.float64).view(-1, 4, self.classes)
+        shared, union, _, there = areas.sum(0)  # 0 / 0 is NaN: a class that does not occur
         return {
             "mIoU": (shared / union).nanmean().item(),
             "mAcc": (shared / there).nanmean().item(),
@@ -171,7 +163,7 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     return float((np.diff(right, prepend=0) * precision).sum() / annotated)
 
 
-class InstanceAP(Metric):
+class InstanceAP(RowMetric):
     """AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
 
     AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over thresholds as in "Holistic, Instance-level
@@ -189,11 +181,6 @@ class InstanceAP(Metric):
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
     """
 
-    full_state_update = False
-    higher_is_better = True
-    detections: list[Tensor]
-    annotated: Tensor
-
     def __init__(
         self,
         one_to_one: bool = False,
@@ -203,15 +190,13 @@ class InstanceAP(Metric):
     ) -> None:
         super().__init__(**kwargs)
         self.one_to_one, self.classes, self.thresholds = one_to_one, classes, tuple(thresholds)
-        self.add_state("detections", default=[], dist_reduce_fx="cat")
-        self.add_state("annotated", default=torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(
         self,
         prediction: Masks,
         target: Masks,
         *,
-        name: str = "sequence",
+        name: str | None = None,
         classes: Mapping[int, int],
         scores: Mapping[int, float],
         target_classes: Mapping[int, int] | None = None,
@@ -221,7 +206,7 @@ class InstanceAP(Metric):
         Args:
             prediction: (H, W) integer instance ids.
             target: (H, W) integer instance ids.
-            name: the video's name, for error messages.
+            name: the video's name, for error messages; its frames are rows of one name.
             classes: class of each predicted id, 1 to C − 1; other ids are background.
             scores: confidence of each predicted id.
             target_classes: class of each annotated id; by default `classes`.
@@ -230,18 +215,11 @@ class InstanceAP(Metric):
             ValueError: if the shapes differ, an instance has no score, or a class is out of range.
         """
         wanted_classes = classes if target_classes is None else target_classes
-        with named(name):
+        with self.named(name) as name:
             if wrong := [k for k in {*classes.values(), *wanted_classes.values()} if not 0 < k < self.classes]:
                 raise ValueError(f"classes of instances must be 1 to {self.classes - 1}, got {sorted(wrong)}")
             detections, annotated = match_instances(prediction, target, classes, scores, wanted_classes)
-        self.detections.append(detections.to(self.device))
-        self.annotated += annotated.bincount(minlength=self.classes).to(self.device)
-
-    def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gather over ranks; torchmetrics alone would send a one-dimensional float32 for a rank without frames."""
-        if isinstance(self.detections, list) and not self.detections:  # a tensor once it is gathered
-            self.detections.append(torch.zeros(0, 4, dtype=torch.float64, device=self.device))
-        super().sync(*args, **kwargs)
+        self.add_row(name, [detections.tolist(), annotated.tolist()])
 
     def compute(self) -> dict[str, float]:
         """Return `AP`, `AP@0.1` and so on, as fractions; NaN where nothing was predicted or annotated."""
@@ -253,11 +231,13 @@ class InstanceAP(Metric):
 
     def per_class(self) -> Tensor:
         """Return (C − 1, thresholds) float64: AP of classes 1 and up; NaN for a class that does not occur."""
-        rows = dim_zero_cat(self.detections).cpu().numpy() if len(self.detections) else np.zeros((0, 4))
+        frames = [row for _, row in self.stored()]
+        rows = np.array([detection for found, _ in frames for detection in found]).reshape(-1, 4)
+        there = np.array([kind for _, kinds in frames for kind in kinds])
         table = torch.full((self.classes - 1, len(self.thresholds)), math.nan, dtype=torch.float64)
         for k in range(1, self.classes):
             _, scores, iou, claimed = rows[rows[:, 0] == k].T
-            annotated = int(self.annotated[k])
+            annotated = int((there == k).sum())
             if not len(scores) and not annotated:
                 continue
             for j, threshold in enumerate(self.thresholds):

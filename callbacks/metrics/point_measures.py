@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .outlines import as_array
 from .point_tracking import Array, QueryMode, mean_of_defined, scored_frames
@@ -193,7 +192,6 @@ def area_counts(
 class AreaPCK(RowMetric):
     """Mean over videos of the fraction that `area_counts` gives, under the key `PCK@0.2`.
 
-    The state is one row of counts per video, so that the score does not depend on how the videos are spread over ranks.
     A video in which no point counts is left out of the mean.
 
     Args:
@@ -201,10 +199,8 @@ class AreaPCK(RowMetric):
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
     """
 
-    higher_is_better = True
-
     def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:
-        super().__init__(width=2, **kwargs)
+        super().__init__(**kwargs)
         self.query_mode = query_mode
 
     def update(
@@ -218,13 +214,10 @@ class AreaPCK(RowMetric):
         name: str | None = None,
     ) -> None:
         """Add one video; arguments and errors of `area_counts`."""
-        counts = area_counts(query_points, target_occluded, target_tracks, predicted_tracks, areas, self.query_mode)
-        self.add_row(self.name_or_number(name), counts)
+        with self.named(name) as name:
+            counts = area_counts(query_points, target_occluded, target_tracks, predicted_tracks, areas, self.query_mode)
+        self.add_row(name, counts)
 
-    def compute(self) -> dict[str, float]:
-        """Return the mean over videos, a fraction; NaN where no video has a point that counts."""
-        return {AREA_PCK: mean_of_defined(row[AREA_PCK] for row in self.rows())}
-
-    def scores_of(self, row: Tensor) -> dict[str, float]:
-        """Return the score of a row; see `RowMetric`."""
-        return {AREA_PCK: float(row[0] / row[1])}
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return the mean over videos; NaN where no video has a point that counts."""
+        return {AREA_PCK: mean_of_defined(correct / counted for correct, counted in table.values() if counted)}

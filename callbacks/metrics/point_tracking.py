@@ -7,13 +7,11 @@ from operator import add
 from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.utilities import dim_zero_cat
 
 from .outlines import as_array
-from .rows import RowMetric, named
+from .rows import RowMetric
 
 QueryMode = Literal["first", "strided"]
 
@@ -195,9 +193,8 @@ def scored_frames(query_points: NDArray[Any], frames: int, query_mode: QueryMode
 class TapVidMetrics(RowMetric):
     """Mean over videos of TAP-Vid's metrics.
 
-    The state holds counts, one row per video and one per query, so that the scores do not depend on how the videos are
-    spread over ranks. A fraction that is 0/0 in a video (the original code then gives NaN for the whole data set) is
-    left out of the mean of that metric only, and `undefined` names the videos.
+    A row holds the counts of each query. A fraction that is 0/0 in a video (the original code then gives NaN for the
+    whole data set) is left out of the mean of that metric only, and `undefined` names the videos.
 
     Args:
         query_mode: "first" or "strided".
@@ -212,14 +209,10 @@ class TapVidMetrics(RowMetric):
         1.0
     """
 
-    higher_is_better = True
-    tracks: list[Tensor]
-
     def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:
-        super().__init__(width=2 + COUNTS, **kwargs)
+        super().__init__(**kwargs)
         _check_mode(query_mode)
         self.query_mode = query_mode
-        self.add_state("tracks", default=[], dist_reduce_fx="cat")
 
     def update(
         self,
@@ -239,51 +232,41 @@ class TapVidMetrics(RowMetric):
             position: in the data set. Values are summed in order of position and then of name, so that the last digit
                 of a mean is that of the official code.
         """
-        name = self.name_or_number(name)
-        with named(name):
+        with self.named(name) as name:
             counts = tapvid_counts(
                 query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks, self.query_mode
             )
-        self.add_row(name, [position, len(counts), *counts.sum(axis=0).tolist()])
-        self.tracks.append(torch.from_numpy(counts).to(self.device))
+        self.add_row(name, [position, counts.tolist()])
 
-    def compute(self) -> dict[str, float]:
+    def table(self) -> dict[str, Any]:
+        """Return the rows by name, sorted by position and then by name; see `RowMetric`."""
+        return dict(sorted(super().table().items(), key=lambda item: (item[1][0], item[0])))
+
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return the mean over videos of each of `METRICS`; NaN where no video defines it."""
-        rows = list(self._videos().values())
-        return {key: mean_of_defined([row[key] for row in rows]) for key in METRICS}
+        videos = [fractions_of(_counts(row).sum(axis=0)) for row in table.values()]
+        return {key: mean_of_defined(float(video[key]) for video in videos) for key in METRICS}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the scores and the number of queries of each video; see `RowMetric`."""
+        return [
+            {"Sequence": name, "Queries": len(row[1]), **self.scores({name: row})} for name, row in self.table().items()
+        ]
 
     def undefined(self) -> dict[str, tuple[str, ...]]:
         """Return the names of the videos in which a metric is 0/0, for each metric that has any."""
-        videos = self._videos()
-        found = {key: tuple(name for name, row in videos.items() if np.isnan(row[key])) for key in METRICS}
+        videos = self.rows()
+        found = {key: tuple(row["Sequence"] for row in videos if np.isnan(row[key])) for key in METRICS}
         return {key: names for key, names in found.items() if names}
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one dictionary per video of this rank, for a CSV; those of all ranks inside `sync_context()`."""
-        table = self.table()
-        return [{"Sequence": name, "Queries": int(table[name][1]), **row} for name, row in self._videos().items()]
 
     def per_track(self) -> dict[str, dict[str, NDArray[np.float64]]]:
         """Return, by video in the order of `rows`, (N,) float64 of each metric, in the order of its queries."""
-        if not len(self.names):
-            return {}
-        lengths = dim_zero_cat(self.values)[:, 1].long().tolist()
-        parts = dim_zero_cat(self.tracks).cpu().split(lengths)
-        found = {name: fractions_of(part.numpy()) for name, part in zip(self.stored_names(), parts, strict=True)}
-        return {name: found[name] for name in self._videos()}
+        return {name: fractions_of(_counts(row)) for name, row in self.table().items()}
 
-    def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gather over ranks; a rank without videos takes part with an empty table."""
-        if isinstance(self.tracks, list) and not self.tracks:
-            self.tracks.append(torch.zeros(0, COUNTS, dtype=torch.int64, device=self.device))
-        super().sync(*args, **kwargs)
 
-    def _videos(self) -> dict[str, dict[str, float]]:
-        table = self.table()
-        return {
-            name: {key: float(value) for key, value in fractions_of(table[name][2:].numpy()).items()}
-            for name in sorted(table, key=lambda name: (float(table[name][0]), name))
-        }
+def _counts(row: Any) -> NDArray[np.int64]:
+    """Return the counts of a video's queries, (N, 18), see `tapvid_counts`."""
+    return np.array(row[1], np.int64).reshape(-1, COUNTS)
 
 
 def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:

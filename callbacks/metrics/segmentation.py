@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .outlines import (
-    BOUND,
-    VOID,
-    Masks,
-    as_array,
-    binary_masks,
-    boundary_score,
-    integer_ids,
-    mask_outlines,
-    object_outlines,
-    ratio,
-    region_score,
-)
-from .rows import RowMetric, named
-from .rules.base import Object, Rules, Values
+from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_ids, mask_outlines, region_score
+from .rows import RowMetric
+from .rules.base import Object, Rules, Values, Video, VideoScore
 from .rules.davis import DavisRules
 
 
@@ -50,14 +37,8 @@ def region_similarity(prediction: Masks, target: Masks, void: Masks | None = Non
         >>> region_similarity(mask, mask)
         tensor([1., 1.], dtype=torch.float64)
     """
-    predicted, wanted = binary_masks(prediction, target, void)
-    return torch.tensor(
-        [
-            ratio(int(np.count_nonzero(p & t)), int(np.count_nonzero(p | t)))
-            for p, t in zip(predicted, wanted, strict=True)
-        ],
-        dtype=torch.float64,
-    )
+    pairs = _outlines(prediction, target, void)
+    return torch.tensor([region_score(*pair) for pair in pairs], dtype=torch.float64)
 
 
 def boundary_accuracy(
@@ -84,9 +65,16 @@ def boundary_accuracy(
     Raises:
         ValueError: if the shapes differ, the masks are not binary or `bound` is not a radius.
     """
-    masks = binary_masks(prediction, target, void)
-    pairs = zip(*(mask_outlines(mask, bound) for mask in masks), strict=True)
+    pairs = _outlines(prediction, target, void, bound)
     return torch.tensor([boundary_score(*pair) for pair in pairs], dtype=torch.float64)
+
+
+def _outlines(
+    prediction: Masks, target: Masks, void: Masks | None, bound: float = BOUND
+) -> Iterator[tuple[Outline, Outline]]:
+    """Return the outlines of both masks, frame by frame, without the void pixels."""
+    masks = binary_masks(prediction, target, void)
+    return zip(*(mask_outlines(mask, bound) for mask in masks), strict=True)
 
 
 class ObjectScores(RowMetric):
@@ -99,8 +87,6 @@ class ObjectScores(RowMetric):
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
     """
 
-    higher_is_better = True
-
     def __init__(
         self,
         rules: Rules,
@@ -108,33 +94,35 @@ class ObjectScores(RowMetric):
         unseen: Collection[str] = (),
         **kwargs: Any,
     ) -> None:
-        super().__init__(width=len(rules.columns), **kwargs)
-        self.rules, self.columns = rules, rules.columns
-        self.videos, self.unseen = videos or {}, unseen
+        super().__init__(**kwargs)
+        self.rules, self.videos, self.unseen = rules, videos or {}, unseen
 
     def update(self, name: str, objects: Mapping[Object, Values]) -> None:
         """Add the objects of a sequence: number → the values that `Rules.summarise` gives; rows as "bike_1"."""
         for number, values in objects.items():
-            self.add_row(f"{name}_{number}", list(values.values()))
+            self.add_row(f"{name}_{number}", values)
 
-    def compute(self) -> dict[str, float]:
-        """Return the scores of the data set, as fractions; NaN where nothing was scored."""
+    def scores(self, table: dict[str, Values]) -> dict[str, float]:
+        """Return the scores of the data set, of the values of its objects."""
         objects: dict[tuple[str, Object], Values] = {}
-        for name, row in self.table().items():
+        for name, values in table.items():
             video, _, number = name.rpartition("_")
-            objects[video, number] = self.scores_of(row)
+            objects[video, number] = values
         scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
         return scores or dict.fromkeys(self.rules.score_names, math.nan)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the values of each object; see `RowMetric`."""
+        return [{"Sequence": name, **values} for name, values in self.table().items()]
 
 
 class RegionBoundary(ObjectScores):
     """J, F and J&F over sequences: mean, recall and decay of each object, averaged over the objects.
 
-    The state is one row per object; rows are gathered over ranks, sorted and then averaged in float64.
+    As in DAVIS's semi-supervised task, the first and the last frame of a sequence do not count, and its objects are 1
+    to the largest id of the first target. The state is one row per object.
 
     Args:
-        bound: as for `boundary_accuracy`.
-        ends_scored: False leaves out the first and last frame of a sequence (DAVIS, semi-supervised).
         kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
 
     Example:
@@ -147,49 +135,32 @@ class RegionBoundary(ObjectScores):
         ['square_1']
     """
 
-    def __init__(self, bound: float = BOUND, ends_scored: bool = False, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(DavisRules("davis-2017"), **kwargs)
-        self.bound, self.ends_scored = bound, ends_scored
 
-    def update(  # type: ignore[override]
-        self,
-        prediction: Masks,
-        target: Masks,
-        *,
-        name: str | None = None,
-        objects: Iterable[int] | None = None,
-        void: Masks | None = None,
-    ) -> None:
+    def update(self, prediction: Masks, target: Masks, *, name: str | None = None) -> None:  # type: ignore[override]
         """Add one sequence.
 
         Args:
             prediction: (T, H, W) integer ids (or bool for one object) at the annotation's own size.
-            target: (T, H, W) integer ids; 255 is never an object.
+            target: (T, H, W) integer ids; 255 is never an object: a pixel that is 255 in both counts neither way.
             name: the sequence's name; by default its number.
-            objects: ids to score; by default 1 to the largest id of the target's first frame, as official.
-            void: (T, H, W) bool, pixels that count neither way.
 
         Raises:
             ValueError: if the shapes differ, there is no object or no scored frame; the message names the sequence.
         """
-        name = self.name_or_number(name)
-        with named(name):
+        with self.named(name) as name:
             predicted, wanted = integer_ids(prediction, "prediction", 3), integer_ids(target, "target", 3)
-            ignored = None if void is None else as_array(void)
-            for label, array in (("prediction", predicted), ("void", ignored)):
-                if array is not None and array.shape != wanted.shape:
-                    raise ValueError(f"{label} is {array.shape}, target is {wanted.shape}")
-        if objects is None:
-            first = wanted[0]
-            objects = range(1, int(first.max(where=first != VOID, initial=0)) + 1)
-        frames: dict[int, list[tuple[float, float]]] = {number: [] for number in objects}
-        scored = range(len(wanted)) if self.ends_scored else range(1, len(wanted) - 1)
-        if not frames or not scored:
-            raise ValueError(f"{name}: no object to score" if scored else f"{name}: no frame is scored")
-        for t in scored:
-            hidden = None if ignored is None else ignored[t]
-            found, truth = (object_outlines(ids[t], frames, self.bound, hidden) for ids in (predicted, wanted))
-            for number, pairs in frames.items():
-                outlines = found[number], truth[number]
-                pairs.append((region_score(*outlines), boundary_score(*outlines)))
-        super().update(name, {number: self.rules.summarise(np.array(pairs)) for number, pairs in frames.items()})
+            if predicted.shape != wanted.shape:
+                raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
+            frames = {f"{t:06d}": t for t in range(len(wanted))}
+            if len(frames) < 3:
+                raise ValueError("no frame is scored")
+            plan = self.rules.plan(Video(name, list(frames), lambda stem: wanted[frames[stem]]))
+            if not plan:
+                raise ValueError("no object to score")
+            score = VideoScore(self.rules, plan)
+            for stem in score.objects:
+                t = frames[stem]
+                score.add(stem, predicted[t], score.outlines(stem, wanted[t]))
+        super().update(name, score.values())

@@ -34,7 +34,7 @@ def test_golden_scores_of_newer_codes_count_frame_0_and_sum_over_the_data(golden
     assert metric.compute()["mIoU"] == pytest.approx(float(content[f"vip_{code}_miou"]), abs=1e-12)
     table = content[f"vip_{code}_hist"]
     shared, found, there = np.diagonal(table), table.sum(0), table.sum(1)
-    areas = torch.stack([row.view(4, 20) for row in metric.table().values()]).sum(0)
+    areas = np.sum(list(metric.table().values()), axis=0)
     np.testing.assert_array_equal(areas, np.stack([shared, found + there - shared, found, there]))
 
 

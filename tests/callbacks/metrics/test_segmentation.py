@@ -126,8 +126,8 @@ def test_void_pixels_of_id_maps() -> None:
     prediction[:, 5:15, 15:18] = 1
     void[:, :, 15:] = True
     metric = RegionBoundary()
-    metric.update(prediction, target, name="a", void=void)
     metric.update(prediction, target, name="b")
+    metric.update(prediction.where(~void, 255), target.where(~void, 255), name="a")
     rows = metric.rows()
     assert rows[0]["J-Mean"] == 1.0
     assert rows[1]["J-Mean"] == 100 / 130
