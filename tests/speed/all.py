@@ -17,13 +17,13 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     "propagation.py --part 0.01 --repeats 2",
-    "davis_stages.py --limit 0 --part 0.01 --repeats 2",
+    "davis_stages.py --part 0.01 --repeats 2",
     "region_boundary.py --repeats 3",
     "score.py --repeats 1",
-    "local_attention.py --repeats 1 --only unfold shifts tiles",
+    "local_attention.py --repeats 1",
     "info_nce.py --widths 128 --repeats 2",
     "crop.py",
-    "decoding.py",
+    "decoding.py --frames 2",
     "training_step.py --repeats 3",
     "video_encoder.py --repeats 3",
 ]

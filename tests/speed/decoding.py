@@ -7,11 +7,8 @@ By default a video of 340 x 256 pixels and 10 s from ../shared/data, encoded ane
 
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from statistics import median
 
 import av
 import numpy as np
@@ -20,9 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from datamodules.loading.sampling import distant_indices, seeded_generator
 from datamodules.reading.decoding import VideoFile
-from tests.speed.table import row
-
-DEFAULT = Path(__file__).parents[3] / "shared/data/clips/mmaction2_demo.mp4"
+from tests.speed.timing import DATA, compare, flags
 
 
 def ours(path: str, indices: list[int]) -> list[np.ndarray]:
@@ -36,8 +31,6 @@ def seek_each(path: str, indices: list[int]) -> list[np.ndarray]:
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1
-        assert stream.average_rate is not None
-        assert stream.time_base is not None
         ticks = 1 / (stream.average_rate * stream.time_base)
         for index in indices:
             time_stamp = round(index * ticks) + (stream.start_time or 0)
@@ -60,51 +53,49 @@ def in_order(path: str, indices: list[int]) -> list[np.ndarray]:
     return frames
 
 
-def encode(source: Path, destination: Path, interval: int) -> str:
-    """Encodes a video anew, with this many frames from one key frame to the next."""
-    with av.open(str(source)) as old, av.open(str(destination), "w") as new:
-        stream = new.add_stream("libx264", rate=28, options={"g": str(interval), "crf": "23"})
-        stream.width, stream.height, stream.pix_fmt = 340, 256, "yuv420p"
-        for number, frame in enumerate(old.decode(video=0)):
-            frame.pts, frame.time_base = number, Fraction(1, 28)
+def encode(source: Path, destination: Path, interval: int, size: tuple[int, int], count: int = 0) -> str:
+    """Encode a video anew, forwards and backwards until it has `count` frames, with a key frame in `interval`."""
+    width, height = size
+    with av.open(str(source)) as old:
+        frames = [frame.reformat(width, height, "yuv420p") for frame in old.decode(video=0)]
+    destination.parent.mkdir(exist_ok=True)
+    with av.open(str(destination), "w") as new:
+        options = {"g": str(interval), "crf": "23", "sc_threshold": "0"}
+        stream = new.add_stream("libx264", rate=30, options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(count or len(frames)):
+            turn, place = divmod(number, len(frames))
+            frame = frames[-1 - place if turn % 2 else place]
+            frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, 30), 0
             new.mux(stream.encode(frame))
         new.mux(stream.encode(None))
     return str(destination)
 
 
-def compare(path: str) -> None:
+def compare_ways(path: str, n: int, rounds: int) -> None:
+    """Compare clips of n frames, each way's frames with ours."""
     with VideoFile(path) as video:
-        length = video.num_frames
-    methods: dict[str, Callable[[str, list[int]], list[np.ndarray]]] = {
-        "ours": ours,
-        "seek for each": seek_each,
-        "in order": in_order,
-    }
-    print(f"{Path(path).name}: {length} frames; clips per second, best and median of 9 rounds of 4 clips")
-    for n in (2, 4, 8):
-        clips = [distant_indices(length, n, seeded_generator(n, i)).tolist() for i in range(4)]
-        seconds: dict[str, list[float]] = {name: [] for name in methods}
-        expected: list[list[np.ndarray]] = []
-        for turn in range(9):
-            for name, method in [*methods.items()][turn % 3 :] + [*methods.items()][: turn % 3]:
-                start = time.perf_counter()
-                results = [method(path, clip) for clip in clips]
-                seconds[name].append((time.perf_counter() - start) / len(clips))
-                expected = expected or results
-                assert all(np.array_equal(a, b) for a, b in zip(results, expected, strict=True)), name
-        best = min(seconds["ours"])
-        for name, values in seconds.items():
-            rates = f"best {1 / min(values):6.1f}  median {1 / median(values):6.1f}"
-            print(f"  n={n} {name:14} {rates}  ours is {min(values) / best:.2f}x")
-            if name != "ours" and n == 2:
-                row(f"two distant frames, {Path(path).stem}, against {name}", min(values), best)
+        clips = [distant_indices(video.num_frames, n, seeded_generator(n, i)).tolist() for i in range(4)]
+    for way in (seek_each, in_order):
+        for clip in clips:
+            assert all(map(np.array_equal, way(path, clip), ours(path, clip))), way.__name__
+    ways = {"seek for each": seek_each, "in order": in_order, "vidcorr": ours}
+    runs = {name: lambda way=way: [way(path, clip) for clip in clips] for name, way in ways.items()}
+    own = {"vidcorr": runs.pop("vidcorr")}
+    compare(f"{n} distant frames, {Path(path).stem}", runs, own, rounds, unit=len(clips))
 
 
 def main() -> None:
+    parser = flags(__doc__, 9)
+    parser.add_argument("videos", nargs="*")
+    parser.add_argument("--frames", type=int, nargs="+", default=[2, 4, 8], help="of a clip")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        paths = sys.argv[1:] or [encode(DEFAULT, Path(folder, f"key{i}.mp4"), i) for i in (12, 30, 250)]
-        for path in paths:
-            compare(path)
+        source = DATA / "clips" / "mmaction2_demo.mp4"
+        made = (encode(source, Path(folder, f"key{i}.mp4"), i, (340, 256)) for i in (12, 30, 250))
+        for path in given.videos or made:
+            for n in given.frames:
+                compare_ways(path, n, given.repeats)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,11 @@
 """Time and memory of Liir's reconstruction, forward and backward, against two plain forms, in one process.
 
 python tests/speed/local_attention.py                       # 64 × 64, C 64, R 6, 3 references, batch 2
-python tests/speed/local_attention.py --batch 12 --only tiles --repeats 1
+python tests/speed/local_attention.py --batch 12 --only shifts --repeats 1
 """
 
-import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lightning_modules.functional.compactness import CompactnessPrior
 from lightning_modules.functional.reconstruction import reconstruct_locally
-from tests.helpers.memory import peak_of
-from tests.speed.table import row
+from tests.speed.timing import compare, flags
 
 
 def by_unfolding(query: Tensor, references: Tensor, values: Tensor, radius: int) -> Tensor:
@@ -46,67 +41,45 @@ def by_shifts(query: Tensor, references: Tensor, values: Tensor, radius: int) ->
         logits.append(product.masked_fill(~inside[..., y : y + height, x : x + width], -torch.inf))
     weights = torch.stack(logits, 2).flatten(1, 2).softmax(1).unflatten(1, (-1, len(offsets)))
     windows = (colours[..., y : y + height, x : x + width] for y, x in offsets)
-    return sum(weights[:, :, n, None] * window for n, window in enumerate(windows)).sum(1)  # type: ignore[union-attr]
-
-
-def gradients(form: Callable[..., Tensor], maps: list[Tensor], upstream: Tensor) -> tuple[Tensor, ...]:
-    return torch.autograd.grad(form(*maps), maps[:2], upstream)
+    return sum(weights[:, :, n, None] * window for n, window in enumerate(windows)).sum(1)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = flags(__doc__, 5)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--radius", type=int, default=6)
     parser.add_argument("--references", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", nargs="+", default=["unfold", "shifts", "tiles", "tiles, compactness"])
-    options = parser.parse_args()
+    parser.add_argument("--only", nargs="+", default=["unfold", "shifts"], help="plain forms")
+    parser.add_argument("--compactness", action="store_true", help="time it with the prior too")
+    given = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    shape = options.channels, options.size, options.size
-    query = torch.randn(options.batch, *shape, device=device).div_(2).requires_grad_()
-    references = torch.randn(options.batch, options.references, *shape, device=device).div_(2).requires_grad_()
-    colours = torch.rand(options.batch, options.references, 1, *shape[1:], device=device)
-    upstream = torch.randn(options.batch, 1, *shape[1:], device=device)
+    shape = given.channels, given.size, given.size
+    query = torch.randn(given.batch, *shape, device=device).div_(2).requires_grad_()
+    references = torch.randn(given.batch, given.references, *shape, device=device).div_(2).requires_grad_()
+    colours = torch.rand(given.batch, given.references, 1, *shape[1:], device=device)
+    upstream = torch.randn(given.batch, 1, *shape[1:], device=device)
 
-    def tiles(q: Tensor, r: Tensor, v: Tensor) -> Tensor:
-        return reconstruct_locally(q, r, v, options.radius).values
+    def gradients(form) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(form(query, references, colours, given.radius), (query, references), upstream)
 
-    def compact(q: Tensor, r: Tensor, v: Tensor) -> Tensor:
-        found = reconstruct_locally(q, r, v, options.radius, prior=CompactnessPrior())
+    def tiles(*maps) -> Tensor:
+        return reconstruct_locally(*maps).values
+
+    def compact(*maps) -> Tensor:
+        found = reconstruct_locally(*maps, prior=CompactnessPrior())
         return found.values + found.compactness
 
-    every: dict[str, Callable[..., Tensor]] = {
-        "unfold": lambda q, r, v: by_unfolding(q, r, v, options.radius),
-        "shifts": lambda q, r, v: by_shifts(q, r, v, options.radius),
-        "tiles": tiles,
-        "tiles, compactness": compact,
-    }
-    forms = {name: form for name, form in every.items() if name in options.only}
-    maps = [query, references, colours]
-    print(f"{device}, {torch.get_num_threads()} threads, batch {options.batch}, {options.references} references")
-    seconds: dict[str, list[float]] = {name: [] for name in forms}
-    for _ in range(options.repeats + 1):
-        for name, form in forms.items():
-            start = perf_counter()
-            gradients(form, maps, upstream)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            seconds[name].append(perf_counter() - start)
-    ours = seconds.get("tiles", seconds[next(iter(forms))])[1:]
-    for name, form in forms.items():
-        times = seconds[name][1:]
-        peak = peak_of(lambda form=form: gradients(form, maps, upstream))
-        print(
-            f"{name:19s} min {min(times):7.3f} s  median {median(times):7.3f} s  {peak / 1e6:8.1f} MB  "
-            f"tiles are ×{min(times) / min(ours):.1f} (median ×{median(times) / median(ours):.1f})"
-        )
-        if name in ("unfold", "shifts"):
-            row(f"reconstruction, forward and backward, against {name}", min(times), min(ours))
-    if {"unfold", "tiles"} <= forms.keys():
-        found = zip(gradients(tiles, maps, upstream), gradients(every["unfold"], maps, upstream), strict=True)
-        print("largest difference of gradients, relative:", *(f"{((a - b).norm() / b.norm()):.1e}" for a, b in found))
+    forms = {"unfold": by_unfolding, "shifts": by_shifts}
+    plain = {name: lambda form=forms[name]: gradients(form) for name in given.only}
+    ours = {"tiles": lambda: gradients(tiles)} | (
+        {"tiles, compactness": lambda: gradients(compact)} if given.compactness else {}
+    )
+    compare("reconstruction, forward and backward", plain, ours, given.repeats, memory=True)
+    for name, way in plain.items():
+        found = zip(gradients(tiles), way(), strict=True)
+        print(f"largest difference to {name}, relative:", *(f"{((a - b).norm() / b.norm()):.1e}" for a, b in found))
 
 
 if __name__ == "__main__":

@@ -5,34 +5,26 @@
 FOLDER holds the unpacked package `vos_benchmark` (`pip install --target FOLDER vos-benchmark`); without it a plain
 scorer by the rules of YouTube-VOS takes its place: bitwise boundaries and dilations over the whole image, frame by
 frame (tests/helpers/plain_masks.py). The masks are the golden ones of several data sets, scaled up to 480p, or the
-annotations of `--truth` against themselves, one frame late. Both read the files, in one process each, and take turns;
-CPU seconds are user and system, and ratios are medians over the turns.
+annotations of `--truth` against themselves, one frame late. Both read the files, in one process each, and take turns.
 """
 
-import argparse
 import gc
-import os
 import shutil
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from callbacks.tools.score import score  # noqa: E402
-from datamodules.reading.mask_files import davis_palette, write_ids  # noqa: E402
-from tests.helpers.plain_masks import plain_score  # noqa: E402
-from tests.speed.table import row  # noqa: E402
+from callbacks.tools.score import score
+from datamodules.reading.mask_files import davis_palette, write_ids
+from tests.helpers.plain_masks import plain_score
+from tests.speed.timing import DATA, compare, flags
 
-GOLDEN = ROOT.parent / "shared" / "golden" / "score_rules"
+GOLDEN = DATA.parent / "golden" / "score_rules"
 Means = tuple[float, float]
 
 
@@ -65,7 +57,7 @@ def write_late(truth: Path, folder: Path) -> None:
 
 def official(folder: Path) -> Means:
     """Score by vos-benchmark in one process."""
-    from vos_benchmark.benchmark import benchmark  # type: ignore[import-not-found]
+    from vos_benchmark.benchmark import benchmark
 
     folders = [str(folder / "truth")], [str(folder / "mine")]
     _, region, boundary, _ = benchmark(*folders, num_processes=1, verbose=False)
@@ -87,43 +79,23 @@ def ours(folder: Path, rules: str) -> Means:
     return scores.get("J", scores.get("J-Mean", 0.0)), scores.get("F", scores.get("F-Mean", 0.0))
 
 
-def timed(scorer: Callable[[Path], Means], folder: Path) -> tuple[float, float, Means]:
-    """Return seconds, CPU seconds of this process and of those that it has ended, and mean J and F."""
-    began, cpu = time.perf_counter(), sum(os.times()[:4])
-    means = scorer(folder)
-    return time.perf_counter() - began, sum(os.times()[:4]) - cpu, means
-
-
 def main() -> None:
-    """Write the masks, time the scorers and print a line for each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = flags(__doc__, 5)
     parser.add_argument("--official", type=Path, metavar="FOLDER", help="folder of the package vos_benchmark")
     parser.add_argument("--truth", type=Path, help="folder of annotations (default: the golden masks)")
-    parser.add_argument("--repeats", type=int, default=5)
-    flags = parser.parse_args()
-    if flags.official is not None:
-        sys.path.append(str(flags.official))
-    other, rules = (official, "vos-benchmark") if flags.official is not None else (plain, "youtube-vos")
-    scorers: dict[str, Callable[[Path], Means]] = {other.__name__: other, "vidcorr": partial(ours, rules=rules)}
+    given = parser.parse_args()
+    other, rules = (plain, "youtube-vos")
+    if given.official is not None:
+        sys.path.append(str(given.official))
+        other, rules = (official, "vos-benchmark")
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_late(flags.truth, folder) if flags.truth is not None else write_golden(folder)
+        write_late(given.truth, folder) if given.truth is not None else write_golden(folder)
         masks = len(list((folder / "truth").rglob("*.png")))
-        print(f"{masks} masks by rules {rules}; minima and medians of {flags.repeats} turns")
-        turns = [{name: timed(scorer, folder) for name, scorer in scorers.items()} for _ in range(flags.repeats)]
-    least = {}
-    for name in scorers:
-        wall, cpu = ([turn[name][k] for turn in turns] for k in (0, 1))
-        least[name] = min(cpu)
-        print(
-            f"{name:11} CPU min {min(cpu):6.2f}  median {median(cpu):6.2f} s, "
-            f"wall min {min(wall):6.2f}  median {median(wall):6.2f} s"
-        )
-    ratio = median(turn[other.__name__][1] / turn["vidcorr"][1] for turn in turns)
-    print(f"CPU time {ratio:.2f} times less")
-    row(f"score, CPU, {masks} masks", least[other.__name__], least["vidcorr"])
-    found = np.array([turns[0][name][2] for name in scorers])
-    print(f"largest difference of the mean J or F: {np.ptp(found, axis=0).max():.1e}")
+        own = {"vidcorr": lambda: ours(folder, rules)}
+        compare(f"score by {rules}, {masks} masks", {other.__name__: lambda: other(folder)}, own, given.repeats)
+        difference = np.abs(np.subtract(other(folder), ours(folder, rules))).max()
+    print(f"largest difference of the mean J or F: {difference:.1e}")
 
 
 if __name__ == "__main__":

@@ -4,19 +4,11 @@ Run: OMP_NUM_THREADS=1 python tests/speed/siamfc.py [--backbone torchvision:resn
 
 The plain loop pads the whole frame, cuts and resizes each scale, passes the scales through the backbone one by one
 (BatchNorms apart, channels first), and correlates by a convolution. Ours is timed in float32, in bfloat16, and with
-several targets at once (per target). Prints min and median, the ratio, what a frame costs beside the backbone, and on a
-GPU the peak memory.
+several targets at once (per target); what a frame costs beside the backbone comes last.
 """
 
-import argparse
-import copy
-import statistics
 import sys
-import time
-from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,29 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from callbacks import SiamFCTracker, TrackingProtocol  # noqa: E402
-from callbacks.tracking.siamfc_tracker import Track, bicubic_weights  # noqa: E402
-from callbacks.tracking.stopwatch import Stopwatch  # noqa: E402
-from datamodules.reading.boxes import centred, context_side  # noqa: E402
-from lightning_modules.backbones import build_encoder  # noqa: E402
-from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
+from callbacks import SiamFCTracker, TrackingProtocol
+from callbacks.tracking.stopwatch import Stopwatch
+from datamodules.reading.boxes import centred, context_side
+from lightning_modules.backbones import build_encoder
+from tests.speed.davis_stages import plain_backbone
+from tests.speed.timing import flags, interleave, row
 
 Picture = NDArray[np.uint8]
 BOX = np.array([300.0, 200.0, 60.0, 80.0])
-
-
-class PlainNormalise(nn.Module):
-    """Normalise as `Normalise` does, with channels first."""
-
-    def __init__(self, device: torch.device) -> None:
-        super().__init__()
-        self.mean, self.std = (torch.tensor(x, device=device).view(-1, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.std
 
 
 class PlainTracker:
@@ -105,79 +85,43 @@ def video(frames: int) -> list[Picture]:
     return pictures
 
 
-def necessary(tracker: SiamFCTracker, track: Track, picture: Picture, seconds: dict[str, list[float]]) -> None:
-    """Add the seconds of a frame's crops, of its correlation's convolution and of its up-sampling, after a backbone."""
-
-    def timed(name: str, work: Callable[[], Any]) -> Any:
-        began = time.perf_counter()
-        result = work()
-        seconds[name].append(time.perf_counter() - began)
-        return result
-
-    crops = timed("crops", lambda: tracker._search_crops([track], picture))
-    search, matrix = tracker._features(crops, tracker.extractor), bicubic_weights(18, 272, tracker.device)
-    kernels = track.exemplar.transpose(0, 1).unsqueeze(2)
-    rows = timed("convolution", lambda: nn.functional.conv2d(search, kernels))
-    timed("up-sampling", lambda: matrix @ rows[:, :1, :18] @ matrix.T)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = flags(__doc__, 3)
     parser.add_argument("--backbone", default="torchvision:resnet18")
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--targets", type=int, default=2)
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoder = build_encoder(arguments.backbone)
-    extractor = encoder.feature_extractor("res5", dilated=True).to(device)
-    channels_first: Any = copy.deepcopy(extractor).to(memory_format=torch.contiguous_format)
-    channels_first.normalise = PlainNormalise(device)
-    pictures = video(arguments.repeats + 2)
-
-    watch = Stopwatch()
-    ours = SiamFCTracker(extractor, stopwatch=watch)
-    low = SiamFCTracker(extractor, TrackingProtocol(precision="bfloat16"))
-    plain = PlainTracker(channels_first, pictures[0], device)
-    track, track_low = ours.start(pictures[0], BOX), low.start(pictures[0], BOX)
-    many = SiamFCTracker(extractor)
-    tracks = [many.start(pictures[0], BOX) for _ in range(arguments.targets)]
-    methods: dict[str, Callable[[Picture], object]] = {
-        "plain": plain.step,
-        "ours": lambda picture: ours.step([track], picture),
-        "ours, bfloat16": lambda picture: low.step([track_low], picture),
-        "ours, together": lambda picture: many.step(tracks, picture),
+    extractor = build_encoder(given.backbone).feature_extractor("res5", dilated=True).to(device)
+    first, *images = video(given.repeats + 2)
+    plain, watch = PlainTracker(plain_backbone(extractor), first, device), Stopwatch()
+    trackers = {
+        "vidcorr": SiamFCTracker(extractor, stopwatch=watch),
+        "vidcorr, bfloat16": SiamFCTracker(extractor, TrackingProtocol(precision="bfloat16")),
+        f"vidcorr, {given.targets} together": SiamFCTracker(extractor),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in methods}
-    for t, picture in enumerate(pictures[1:]):
-        for name, method in methods.items():
-            began = time.perf_counter()
-            method(picture)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if t:  # the first is warm-up
-                seconds[name].append((time.perf_counter() - began) / (len(tracks) if "together" in name else 1))
-        if not t:
-            watch.seconds.clear()
-    assert np.abs(track.target - np.array([*plain.centre, *plain.size])).max() < 0.05, "the two disagree"
-    base = seconds["plain"]
-    print(
-        f"{arguments.backbone} res5 on {device}, {torch.get_num_threads()} thread(s), ms per target and frame, "
-        f"{len(tracks)} targets together"
+    counts = (1, 1, given.targets)
+    tracks = {
+        name: [tracker.start(first, BOX) for _ in range(count)]
+        for (name, tracker), count in zip(trackers.items(), counts, strict=True)
+    }
+
+    def follow(name: str):
+        """A call is the next frame."""
+        frames = iter(images)
+        return lambda: trackers[name].step(tracks[name], next(frames))
+
+    frames = iter(images)
+    found = interleave(
+        {"plain": lambda: plain.step(next(frames)), **{name: follow(name) for name in trackers}}, given.repeats
     )
-    for name, values in seconds.items():
-        ratio = statistics.median(base) / statistics.median(values)
-        times = f"min {1e3 * min(values):8.1f}   median {1e3 * statistics.median(values):8.1f}"
-        print(f"  {name:16} {times}   {ratio:.2f} x as fast as plain")
-    parts = {work: 1e3 * total / arguments.repeats for work, total in watch.seconds.items()}
-    print("  ours, of which   " + "   ".join(f"{work} {value:.2f}" for work, value in parts.items()))
-    alone: dict[str, list[float]] = defaultdict(list)
-    for picture in pictures[1:]:
-        necessary(ours, track, picture, alone)
-    if device.type == "cpu":  # on a GPU the times above would be those of the launches
-        lowest = {work: 1e3 * min(values) for work, values in alone.items()}
-        print("  necessary, min   " + "   ".join(f"{work} {value:.2f}" for work, value in lowest.items()))
-    if device.type == "cuda":
-        print(f"  peak memory      {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB, all methods together")
+    target = tracks["vidcorr"][0].target
+    assert np.abs(target - np.array([*plain.centre, *plain.size])).max() < 0.05, "the two disagree"
+    for name, times in found.items():
+        print(f"{name}: {times}")
+        if name != "plain":
+            what = f"SiamFC frame, {given.backbone} on res5 dilated, {name}"
+            row(what, found["plain"].least, times.least / len(tracks[name]))
+    print(*(f"{work} {1e3 * total / len(images):.1f} ms a frame" for work, total in watch.seconds.items()), sep=", ")
 
 
 if __name__ == "__main__":

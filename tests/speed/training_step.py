@@ -4,38 +4,96 @@
 
 A step is all that Lightning does from one batch to the next: the losses, both encoders, the optimiser, the momentum
 update, the queue and the log. The backbone alone is forward and backward of the backbone on the same frames, normalised
-beforehand and in one pass, and the forward pass of the momentum encoder's backbone where the method has one. Printed:
-milliseconds, minimum and median, by the clock and of processor time, and the share of the backbone alone.
+beforehand and in one pass, and the forward pass of the momentum encoder's backbone where the method has one.
 """
 
-import argparse
 import copy
 import logging
 import sys
-import time
 import warnings
 from pathlib import Path
-from statistics import median
-from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from lightning_modules import ContrastiveRandomWalk, Liir, VFSMoCo, VFSSimSiam
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import Normalise
 from lightning_modules.functional.colour import normalised_lab
-from tests.speed.table import row
-from tests.speed.training import InMemory
+from tests.speed.timing import Times, flags, now, row
 
-RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, int]]] = {
-    "VFSSimSiam": (VFSSimSiam, {}, {"batch_size": 16, "frames": 4}),
-    "VFSMoCo": (VFSMoCo, {"queue_size": 8192}, {"batch_size": 16, "frames": 4}),
-    "Liir": (Liir, {"warmup_epochs": 0, "bank_frames": 1440}, {"batch_size": 6, "frames": 2}),
-}
-"""Name → method, its arguments, those of the data."""
+R18, R50, TINY = "torchvision:resnet18", "torchvision:resnet50", "tests.helpers.encoders:TinyResNet"
+SCALES = {"tiny": (4, 2, 2, 64), "cpu": (16, 4, 4, 112), "paper": (32, 8, 2, 224)}
+"""Name → videos of a batch, frames of VFSSimSiam, frames of VFSMoCo, pixels."""
+
+
+class Method(NamedTuple):
+    """A method at one scale: its class and arguments, a batch of noise, and whether it can be compiled."""
+
+    kind: type[pl.LightningModule]
+    arguments: dict[str, Any]
+    batch: dict[str, Tensor]
+    compiles: bool = True
+
+    def module(self, compiled: bool = False) -> pl.LightningModule:
+        torch.manual_seed(0)
+        return self.kind(**self.arguments, **({"compile": True} if compiled else {}))
+
+
+def methods(scale: str) -> dict[str, Method]:
+    """Return name → method."""
+    tiny, (videos, many, few, side) = scale == "tiny", SCALES[scale]
+    backbone = {"backbone": TINY if tiny else R18}
+    queue = {"queue_size": {"tiny": 64, "cpu": 8192, "paper": 65536}[scale]}
+    patches = {"patch_size": 32, "patch_stride": 32} if tiny else {}
+    liir = {"position_size": side // 2, "bank_frames": 4 if tiny else 1440}
+
+    def images(*shape: int, side: int = side) -> Tensor:
+        return torch.randint(256, (*shape, 3, side, side), dtype=torch.uint8)
+
+    def clips(count: int, frames: int) -> dict[str, Tensor]:
+        return {"clip": images(count, frames), "video_index": torch.arange(count)}
+
+    found = {
+        "VFSSimSiam": Method(VFSSimSiam, backbone, clips(videos, many)),
+        "VFSMoCo": Method(VFSMoCo, backbone | queue, clips(videos, few)),
+        "Liir, first phase": Method(Liir, liir, clips(6, 2)),
+        "Liir, second phase": Method(Liir, liir | {"warmup_epochs": 0}, clips(6, 2)),
+        "ContrastiveRandomWalk": Method(ContrastiveRandomWalk, backbone | patches, clips(2 if tiny else 20, 4)),
+        "SiamFC": Method(SiamFC, backbone, {"exemplar": images(8, side=127), "search": images(8, side=255)}, False),
+        "LinearProbe": Method(
+            LinearProbe,
+            backbone | {"num_classes": 1000},
+            {"image": images(8 * videos), "label": torch.arange(8 * videos)},
+            False,
+        ),
+    }
+    if scale == "paper":
+        wide = {"projector_dim": 2048, "predictor_dim": 512}
+        found["VFSSimSiam R50"] = Method(VFSSimSiam, {"backbone": R50} | wide, clips(videos, 2))
+        found["VFSMoCo R50"] = Method(VFSMoCo, {"backbone": R50} | queue, clips(videos, 2))
+    return found
+
+
+class InMemory(pl.LightningDataModule):
+    """One batch again and again: the loader costs nothing."""
+
+    def __init__(self, batch: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.batch = batch
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        size = len(next(iter(self.batch.values())))
+        pinned = torch.cuda.is_available()
+        return DataLoader(range(size * 10**6), size, collate_fn=lambda _: self.batch, pin_memory=pinned)
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        images = {name: item for name, item in batch.items() if item.dtype == torch.uint8}
+        return batch | {name: item.float().div_(255) for name, item in images.items()}
 
 
 class BarePasses:
@@ -56,7 +114,7 @@ class BarePasses:
         clip = batch["clip"]
         learned, averaged = clip, clip[:, :0]
         if isinstance(module, Liir):
-            normalise, averaged = normalised_lab, clip[:, -1:]  # type: ignore[assignment]
+            normalise, averaged = normalised_lab, clip[:, -1:]
         elif hasattr(module, "target_encoder"):
             learned, averaged = clip.chunk(2, dim=1)
         frames = learned.flatten(0, 1)
@@ -78,80 +136,61 @@ class BarePasses:
 
 
 class Beside(pl.Callback):
-    """After each step the backbone alone; the seconds of both, by the clock and of the processor."""
+    """The seconds of each step, and after it those of the backbone alone, or without that those spent on waiting."""
 
-    def __init__(self, warm_up: int, precision: str) -> None:
-        self.warm_up, self.precision = warm_up, precision
-        self.steps: list[tuple[float, float]] = []
-        self.bare: list[tuple[float, float]] = []
+    def __init__(self, warm_up: int, precision: str, bare: bool = True) -> None:
+        self.warm_up, self.precision, self.wanted = warm_up, precision, bare
+        self.steps, self.bare = Times(), Times()
+        self.waited: list[float] = []
         self.began: tuple[float, float] | None = None
         self.passes: BarePasses | None = None
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:
-        ended = now()
-        if self.passes is None:
-            self.passes = BarePasses(pl_module, batch, self.precision)
-        before = now()
-        self.passes()
-        after = now()
-        if self.began is not None and trainer.global_step > self.warm_up:
-            self.steps.append((ended[0] - self.began[0], ended[1] - self.began[1]))
-            self.bare.append((after[0] - before[0], after[1] - before[1]))
+        ended, counts = now(), self.began is not None and trainer.global_step > self.warm_up
+        if counts:
+            self.steps.add(self.began, ended)
+        self.waited.append(getattr(trainer.train_dataloader, "waited", 0.0))
+        if self.wanted:
+            self.passes = self.passes or BarePasses(pl_module, batch, self.precision)
+            before = now()
+            self.passes()
+            if counts:
+                self.bare.add(before, now())
         self.began = now()
 
 
-def now() -> tuple[float, float]:
-    """Return the clock and the processor's time, when a GPU has done what it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter(), time.process_time()
-
-
-def measure(name: str, given: argparse.Namespace) -> None:
-    kind, arguments, data = RUNS[name]
-    torch.manual_seed(0)
-    data = data | ({"frames": given.frames} if given.frames and kind is not Liir else {})
-    beside = Beside(given.warm_up, given.precision)
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        precision=given.precision,
-        max_steps=given.warm_up + given.repeats,
+def quiet_trainer(device: str, precision: Any, steps: int, callback: pl.Callback, **more: Any) -> pl.Trainer:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    return pl.Trainer(
+        accelerator="gpu" if device == "cuda" else "cpu",
+        devices=1,
+        precision=precision,
+        max_steps=steps,
         limit_val_batches=0,
-        callbacks=[beside],
+        callbacks=[callback],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        **more,
     )
-    trainer.fit(kind(**arguments), datamodule=InMemory(**data, size=given.size))
-    columns = []
-    for unit in (0, 1):
-        step, bare = ([1e3 * each[unit] for each in times] for times in (beside.steps, beside.bare))
-        ratios = [b / s for s, b in zip(step, bare, strict=True)]
-        columns.append(f"{min(step):7.0f} {median(step):7.0f} {min(bare):7.0f} {median(bare):7.0f}")
-        columns.append(f"{min(bare) / min(step):5.3f} {median(ratios):5.3f}")
-    print(f"{name:12} " + " | ".join(columns), flush=True)
-    bare_time, step_time = (min(each[1] for each in times) for times in (beside.bare, beside.steps))
-    row(f"step of {name}, against its backbone's passes alone", bare_time, step_time)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=list(RUNS), choices=list(RUNS))
-    parser.add_argument("--repeats", type=int, default=10)
+    parser = flags(__doc__, 10)
+    runs = ("VFSSimSiam", "VFSMoCo", "Liir, second phase")
+    parser.add_argument("--only", nargs="+", default=list(runs), choices=list(methods("tiny")))
     parser.add_argument("--warm-up", type=int, default=2)
-    parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--frames", type=int, default=0, help="of a clip; without it those of the table above")
+    parser.add_argument("--scale", default="cpu", choices=list(SCALES))
     parser.add_argument("--precision", default="bf16-mixed", choices=["bf16-mixed", "32-true"])
     given = parser.parse_args()
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
-    print(f"{torch.get_num_threads()} thread(s), torch {torch.__version__}, {given.precision}, {given.size} px; ms")
-    print(
-        "by the clock, then of the processor: step min, median; bare min, median; fraction of minima, median of pairs"
-    )
     for name in given.only:
-        measure(name, given)
+        method, beside = methods(given.scale)[name], Beside(given.warm_up, given.precision)
+        trainer = quiet_trainer("cpu", given.precision, given.warm_up + given.repeats, beside)
+        trainer.fit(method.module(), datamodule=InMemory(method.batch))
+        print(f"step of {name}: {beside.steps}\nits backbone alone: {beside.bare}")
+        row(f"step of {name}, against its backbone's passes alone", beside.bare.least, beside.steps.least)
 
 
 if __name__ == "__main__":

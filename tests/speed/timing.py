@@ -1,0 +1,94 @@
+"""Interleaved timing of several ways to do one thing, and the rows of the table that `make speed` prints."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from os import times as process_times
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+
+import torch
+
+from tests.helpers.memory import peak_of
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+Ways = Mapping[str, Callable[[], object]]
+
+
+@dataclass
+class Times:
+    """Seconds of each run: by the clock, and of the CPU with the children that have ended."""
+
+    clock: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def add(self, began: tuple[float, float], ended: tuple[float, float]) -> None:
+        self.clock.append(ended[0] - began[0])
+        self.cpu.append(ended[1] - began[1])
+
+    @property
+    def least(self) -> float:
+        """Least CPU time, which other jobs of the machine hardly move; with a GPU the least time by the clock."""
+        return min(self.clock if torch.cuda.is_available() else self.cpu)
+
+    def __str__(self) -> str:
+        kinds = (("clock", self.clock), ("CPU", self.cpu))
+        return ", ".join(f"{kind} {in_words(min(each))} (median {in_words(median(each))})" for kind, each in kinds)
+
+
+def now() -> tuple[float, float]:
+    """Return the clock and the CPU time, when a GPU has done what it was given."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return perf_counter(), process_time() + sum(process_times()[2:4])
+
+
+def interleave(ways: Ways, rounds: int) -> dict[str, Times]:
+    """Run all ways in turn, so that a busy moment of the machine hits each; a first round only warms up."""
+    found = {name: Times() for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            began = now()
+            way()
+            if number:
+                found[name].add(began, now())
+    return found
+
+
+def compare(what: str, plain: Ways, ours: Ways, rounds: int, unit: int = 1, memory: bool = False) -> None:
+    """Time the plain ways and ours; print each, and a row of the table for every pair.
+
+    Args:
+        what: is measured.
+        plain: name → the way that ours replaces.
+        ours: name → ours.
+        rounds: of all ways.
+        unit: a row shows the time of one of so many items.
+        memory: print the peak of what a way allocates.
+    """
+    found = interleave({**plain, **ours}, rounds)
+    for name, way in {**plain, **ours}.items():
+        print(f"{name}: {found[name]}" + (f", peak {peak_of(way) / 1e6:.1f} MB" if memory else ""), flush=True)
+    for other in plain:
+        for own in ours:
+            name = what + (f", {own}" if len(ours) > 1 else "") + (f", against {other}" if other != "plain" else "")
+            row(name, found[other].least / unit, found[own].least / unit)
+
+
+def row(what: str, plain: float, ours: float) -> None:
+    """Print seconds of the plain way and of ours, and their ratio, as a row of Markdown."""
+    print(f"| {what} | {in_words(plain)} | {in_words(ours)} | {plain / ours:.2g}× |", flush=True)
+
+
+def in_words(seconds: float) -> str:
+    """Return seconds with three digits, in s or ms."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
+
+
+def flags(doc: str, repeats: int = 0) -> argparse.ArgumentParser:
+    """Return a parser whose help is a script's docstring, with `--repeats` where there is a default."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if repeats:
+        parser.add_argument("--repeats", type=int, default=repeats)
+    return parser
