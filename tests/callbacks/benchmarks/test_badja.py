@@ -8,8 +8,9 @@ import pytest
 from callbacks import BadjaBenchmark, TapVidBenchmark
 from callbacks.metrics import area_counts
 from datamodules.datasets import Badja
+from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
-from tests.helpers.tap_vid import write_badja, write_points
+from tests.helpers.tap_vid import write_badja
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_pck_is_that_of_the_written_predictions(root, tmp_path, stage):
 
 
 def test_without_masks_it_is_delta_alone(tmp_path):
-    path = write_points(tmp_path / "x.pkl", videos=1)
+    path = write_tap_vid(tmp_path / "set", 1, frames=7, size=(48, 64)) / "tapvid_davis.pkl"
     extractor = build_feature_extractor("raw_colour", stride=16)
     scores = BadjaBenchmark(path, protocol="fomo").evaluate(extractor)
     assert scores == TapVidBenchmark(path, "fomo").evaluate(extractor)

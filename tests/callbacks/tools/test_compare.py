@@ -8,8 +8,8 @@ from callbacks import DavisBenchmark, TapVidBenchmark
 from callbacks.tools.comparison import compare, contestants
 from cli import main
 from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
-from tests.helpers.tap_vid import write_points
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 
@@ -34,7 +34,7 @@ def test_by_the_command_line_with_the_baselines(davis_root, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_points_in_one_table_by_the_released_config(tmp_path, capsys):
-    root, output = write_points(tmp_path / "set.pkl", videos=2, frames=5), tmp_path / "out"
+    root, output = write_tap_vid(tmp_path / "set", 2, frames=5, size=(48, 64)), tmp_path / "out"
     flags = ["--config", "benchmarks/tap_vid.yaml", "--root", str(root), "--output", str(output), "--no-baselines"]
     main(["compare", "raw_colour", f"{BLOCKY}", *flags])
     content = json.loads((output / "compare.json").read_text())

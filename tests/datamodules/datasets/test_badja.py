@@ -10,7 +10,8 @@ from PIL import Image
 from datamodules.datasets import Badja
 from datamodules.datasets.badja import BADJA_JOINTS
 from datamodules.reading.errors import DataError
-from tests.helpers.tap_vid import write_badja, write_points
+from datamodules.synthetic import write_tap_vid
+from tests.helpers.tap_vid import write_badja
 
 
 @pytest.fixture
@@ -41,19 +42,19 @@ def test_areas_are_those_of_the_masks_scaled_to_the_frames(root):
 
 @pytest.mark.parametrize("kind", ["file", "frames", "one each"])
 def test_masks_beside_a_set_of_tap_vid(tmp_path, kind):
-    path = write_points(tmp_path / "badja.pkl", videos=2, frames=3)
+    path = write_tap_vid(tmp_path / "set", 2, frames=3, size=(48, 64)) / "tapvid_davis.pkl"
     wanted = [0, 1, 2] if kind == "one each" else [1, 4, 5]
-    for name in ("film-000", "film-001"):
+    for name in ("synthetic-000", "synthetic-001"):
         (tmp_path / "masks" / name).mkdir(parents=True)
         for t in range(3 if kind == "one each" else 6):
             mask = np.zeros((48, 64), np.uint8)
             mask[: t + 1, :10] = 1
             Image.fromarray(mask).save(tmp_path / "masks" / name / f"{t:05d}.png")
     if kind == "frames":
-        numbers = {name: {"frames": wanted} for name in ("film-000", "film-001")}
-        (tmp_path / "badja.json").write_text(json.dumps(numbers))
+        numbers = {name: {"frames": wanted} for name in ("synthetic-000", "synthetic-001")}
+        path.with_suffix(".json").write_text(json.dumps(numbers))
     if kind == "file":
-        with pytest.raises(DataError, match="film-000: 6 masks for 3 frames; give one for each"):
+        with pytest.raises(DataError, match="synthetic-000: 6 masks for 3 frames; give one for each"):
             Badja(path, tmp_path / "masks")
         return
     film, _ = Badja(path, tmp_path / "masks")

@@ -11,7 +11,7 @@ from callbacks.metrics import TapVidMetrics, sample_queries
 from datamodules.datasets import TapVid
 from datamodules.reading.errors import DataError
 from tests.helpers.numbered_videos import write_video
-from tests.helpers.tap_vid_files import element, encoded, written
+from tests.helpers.tap_vid import element, encoded, written
 
 SETS = (
     "real/badja.pkl", "real/tapvid_davis_ends.pkl", "real/jhmdb_joints.pkl", "generated/exact.pkl",

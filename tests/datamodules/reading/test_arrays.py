@@ -12,7 +12,7 @@ from datamodules.datasets import TapVid
 from datamodules.reading import arrays
 from datamodules.reading.arrays import PickledArray, read_pickle
 from datamodules.reading.errors import DataError
-from tests.helpers.tap_vid_files import element
+from tests.helpers.tap_vid import element
 
 CONTENT = {
     "video": np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3),

@@ -7,7 +7,7 @@ from datamodules.datasets import TapVid
 from datamodules.reading.errors import DataError
 from datamodules.reading.files import partial_path
 from datamodules.tools.unpickle import unpickle
-from tests.helpers.tap_vid_files import element, written
+from tests.helpers.tap_vid import element, written
 
 
 @pytest.mark.parametrize("jpeg", [False, True])
