@@ -13,7 +13,9 @@ from lightning_modules.functional import (
     compact_affinity,
     compactness_loss,
     encode_masks,
+    local_affinity,
     propagate_labels,
+    reconstruct,
 )
 from lightning_modules.functional.compactness import compact_windows
 from lightning_modules.functional.propagation.attention import LocalAttention
@@ -21,25 +23,6 @@ from lightning_modules.functional.propagation.references import reference_frames
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 
 Golden = Callable[[str], dict[str, np.ndarray]]
-
-
-def affinity_of(query: Tensor, references: Tensor, radius: int, zero_border: bool = True) -> Tensor:
-    """query (C, h, w), references (R, C, h, w) → (1, R · P · P, h, w), by unfolding."""
-    channels, height, width = query.shape
-    side = 2 * radius + 1
-    unfolded = F.unfold(references, side, padding=radius).view(len(references), channels, side**2, height, width)
-    logits = (unfolded * query[None, :, None]).sum(1)
-    if not zero_border:
-        inside = F.unfold(torch.ones(1, 1, height, width), side, padding=radius).view(1, side**2, height, width)
-        logits = logits.masked_fill(inside == 0, -torch.inf)
-    return logits.flatten(0, 1).softmax(0)[None]
-
-
-def average_of(affinity: Tensor, labels: Tensor, radius: int) -> Tensor:
-    """affinity (1, R · P · P, h, w), labels (R, L, h, w) → (L, h, w)."""
-    side = 2 * radius + 1
-    unfolded = F.unfold(labels, side, padding=radius).view(*labels.shape[:2], side**2, *labels.shape[2:])
-    return torch.einsum("rlphw,rphw->lhw", unfolded, affinity[0].unflatten(0, (-1, side**2)))
 
 
 def liir_labels(case: dict[str, np.ndarray], radius: int, compact: bool) -> Tensor:
@@ -131,15 +114,16 @@ def test_bad_affinity() -> None:
 
 @pytest.mark.parametrize("name", ["liir", "liir-reference"])
 def test_liir_frame_by_frame(name: str) -> None:
-    """The whole protocol against unfolding, frame after frame."""
+    """The whole protocol against the stored affinity of each frame."""
     of = PropagationProtocol.named(name).with_changes(radius=3)
     features = torch.randn(12, 1, 1) + torch.randn(9, 12, 10, 11)
     first = F.one_hot(torch.randint(3, (10, 11)), 3).permute(2, 0, 1).float()
     fed, expected = [first], [first]
     for frame in range(1, len(features)):
         chosen = reference_frames(of, frame)
-        affinity = affinity_of(features[frame], features[chosen], 3, zero_border=of.border == "zero")
-        labels = average_of(compact_affinity(affinity, 3, threshold=0.1), torch.stack([fed[f] for f in chosen]), 3)
+        affinity = local_affinity(features[frame, None], features[None, chosen], 3, of.border)
+        compact = compact_affinity(affinity, 3, threshold=0.1)
+        labels = reconstruct(compact, torch.stack([fed[f] for f in chosen])[None], 3)[0]
         if name == "liir":
             labels = labels / labels.sum(0)
             fed.append(labels)

@@ -19,14 +19,21 @@ from lightning_modules.functional import (
     reconstruct_with_negatives,
 )
 from lightning_modules.functional.reconstruction import positive_mass, reconstruction_loss
-from tests.helpers.reconstruction import BORDERS, maps
 
 Golden = Callable[[str], dict[str, np.ndarray]]
+BORDERS: Any = ("exclude", "zero")
 
 
 @pytest.fixture
 def case(golden: Golden) -> dict[str, Tensor]:
     return {key: torch.from_numpy(np.asarray(value)) for key, value in golden("liir_mast").items()}
+
+
+def maps(batch: int, count: int, channels: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, references and two-channel values, in double precision."""
+    query = torch.randn(batch, channels, height, width, dtype=torch.float64)
+    references = torch.randn(batch, count, channels, height, width, dtype=torch.float64)
+    return query, references, torch.randn(batch, count, 2, height, width, dtype=torch.float64)
 
 
 def by_loops(

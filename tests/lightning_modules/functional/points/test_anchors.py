@@ -1,6 +1,5 @@
 """DINO-Tracker's occlusion by anchors: its own numbers, and a loop over queries, anchors and frames."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,9 +10,8 @@ from lightning_modules.functional.points.track import beyond_anchors
 FRAMES, CELLS, CELL = 8, 10, 8
 
 
-def test_the_rule_is_dino_trackers(shared_points):
-    with np.load(shared_points / "decoding.npz", allow_pickle=False) as archive:
-        peer = {key[9:]: torch.from_numpy(archive[key]) for key in archive.files if key.startswith("dino_occ_")}
+def test_the_rule_is_dino_trackers(peers):
+    peer = {key[9:]: torch.from_numpy(peers[key]) for key in peers if key.startswith("dino_occ_")}
     anchor_threshold, threshold = peer["thresholds"].tolist()
     anchors = peer["similarity"] >= anchor_threshold
     distances = torch.full((1, len(anchors), len(anchors)), torch.nan)

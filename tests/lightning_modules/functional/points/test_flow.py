@@ -1,23 +1,23 @@
 """Chained flow against GMRW's numbers."""
 
 import numpy as np
-import pytest
 import torch
 
 from lightning_modules.functional import PointProtocol, track_points
 from lightning_modules.functional.points import track
 from lightning_modules.functional.points.job import TrackingJob
-from tests.helpers.points import look_up_flow
+from lightning_modules.functional.points.track import bilinear_corners
 
 
-@pytest.fixture(scope="module")
-def gmrw(shared_points):
-    with np.load(shared_points / "decoding.npz", allow_pickle=False) as archive:
-        return {key.removeprefix("gmrw_"): archive[key][0] for key in archive.files if key.startswith("gmrw_")}
+def look_up_flow(flow, places):
+    """Return the flow (2, h, w), in cells, between cell centres: (N, 2), bilinearly; beyond them that of the border."""
+    corners, weights = bilinear_corners(places, flow.shape[1], flow.shape[2])
+    return torch.einsum("nk,nkd->nd", weights, flow.flatten(1).T[corners].to(weights))
 
 
-def test_tracks_and_visibility_are_gmrws(gmrw, monkeypatch):
+def test_tracks_and_visibility_are_gmrws(peers, monkeypatch):
     """Its pixel centres are at integers, ours half a pixel further."""
+    gmrw = {key.removeprefix("gmrw_"): peers[key][0] for key in peers if key.startswith("gmrw_")}
     forward, backward = torch.from_numpy(gmrw["forward_flows"]), torch.from_numpy(gmrw["backward_flows"])
     frames, (height, width) = len(forward) + 1, forward.shape[2:]
 

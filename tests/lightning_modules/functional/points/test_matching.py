@@ -14,12 +14,6 @@ from lightning_modules.functional.points.matching import (
 )
 
 
-@pytest.fixture(scope="module")
-def peers(shared_points):
-    with np.load(shared_points / "decoding.npz", allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
-
-
 @pytest.mark.parametrize(
     ("expected", "arguments"),
     [

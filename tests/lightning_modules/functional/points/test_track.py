@@ -9,7 +9,41 @@ from torch.testing import assert_close
 
 from lightning_modules.functional import PointProtocol, track_points
 from lightning_modules.functional.points import job as job_module
-from tests.helpers.points import CELL, CELLS, FRAMES, SHARP, protocol, queries_and_truth
+
+FRAMES, CELLS, CELL = 6, 16, 8
+STEP = (1, -1)
+"""Rows and columns by which everything moves from frame to frame."""
+
+
+def protocol(name, **changes):
+    return PointProtocol.named(name, "tap_vid").with_changes(**{"scored_size": CELLS * CELL, **changes})
+
+
+SHARP = {
+    "fomo": {},
+    "tapir-matching": {"temperature": 0.01},
+    "gmrw-chained": {"feature_normalisation": "l2", "temperature": 0.01},
+    "fgvc": {"temperature": 0.01, "radius": 4.0},
+    "vidcorr": {"temperature": 0.01},
+}
+"""Changes under which random features are told apart."""
+
+
+def queries_and_truth(times):
+    """Queries at cell centres, and their tracks (N, T, 2)."""
+    generator = torch.Generator().manual_seed(1)
+    cells = torch.randint(6, 10, (len(times), 2), generator=generator) + 0.5
+    since = torch.arange(FRAMES) - torch.tensor(times)[:, None]
+    places = cells[:, None] + since[..., None] * torch.tensor([STEP[1], STEP[0]])
+    queries = torch.cat([torch.tensor(times)[:, None], cells.flip(1) * CELL], dim=1)
+    return queries.double(), places.double() * CELL
+
+
+@pytest.fixture(scope="module")
+def moving():
+    """Random features that move by whole cells and wrap around."""
+    features = torch.randn(64, CELLS, CELLS, generator=torch.Generator().manual_seed(0))
+    return torch.stack([features.roll((t * STEP[0], t * STEP[1]), (1, 2)) for t in range(FRAMES)])
 
 
 @pytest.mark.parametrize("name", PointProtocol.sources())
