@@ -12,6 +12,7 @@ from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
 from datamodules.reading.errors import DataError
+from tests.helpers.refusal import refused
 
 
 def picture(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> None:
@@ -78,16 +79,13 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
 def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
     picture(tmp_path / "run" / "a" / "0.png", 0)
     picture(tmp_path / "run" / "a" / "1.png", 0)
-    with pytest.raises(DataError, match="only one class, run"):
-        VideoFrameDataModule(tmp_path).setup("fit")
+    refused(DataError, "only one class, run", VideoFrameDataModule(tmp_path).setup, "fit")
     picture(tmp_path / "sit" / "a" / "0.png", 0)
     picture(tmp_path / "sit" / "a" / "1.png", 0)
-    with pytest.raises(DataError, match="at least 2 per class"):
-        VideoFrameDataModule(tmp_path).setup("fit")
+    refused(DataError, "at least 2 per class", VideoFrameDataModule(tmp_path).setup, "fit")
     picture(tmp_path / "0.png", 0)
     picture(tmp_path / "1.png", 0)
-    with pytest.raises(DataError, match="lies in no folder of a class"):
-        VideoFrameDataModule(tmp_path).setup("fit")
+    refused(DataError, "lies in no folder of a class", VideoFrameDataModule(tmp_path).setup, "fit")
 
 
 def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos: Path) -> None:
@@ -104,8 +102,7 @@ def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos:
     (videos / "shards").mkdir()
     for name in ("index.json", "0.tar"):
         (videos / "shards" / name).touch()
-    with pytest.raises(DataError, match="or a list with labels, not shards"):
-        VideoFrameDataModule(videos / "shards").setup("fit")
+    refused(DataError, "or a list with labels, not shards", VideoFrameDataModule(videos / "shards").setup, "fit")
 
 
 def test_a_damaged_picture_is_replaced_in_training_and_ends_an_evaluation(folders: Path) -> None:

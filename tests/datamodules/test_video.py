@@ -16,6 +16,7 @@ from datamodules.loading.sampling import seeded_generator
 from datamodules.reading.errors import DataError
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
+from tests.helpers.refusal import refused
 
 VIDEOS = 13
 
@@ -152,8 +153,7 @@ def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):
 
 
 def test_what_can_be_known_before_training(videos, tmp_path):
-    with pytest.raises(DataError, match="no videos here"):
-        make(tmp_path)
+    refused(DataError, "no videos here", make, tmp_path)
     write_video(tmp_path / "a.mp4", 3)
     with pytest.raises(DataError, match=r"1 video.* leave none to train on; set data.validation_fraction to 0"):
         make(tmp_path, validation_fraction=0.1)
@@ -161,8 +161,7 @@ def test_what_can_be_known_before_training(videos, tmp_path):
         {"batch_size": 0}, {"interval": [2, -1]}, {"interval": [2, 5], "interval_weights": [1.0]}, {"flip": 2.0},
         {"validation_fraction": 1.0}, {"samples_per_epoch": 0}, {"spatial": "Whole"}, {"blur_sigma": (0.2, 0.1)},
     ):  # fmt: skip
-        with pytest.raises(ValueError, match="|".join(arguments)):
-            make(videos, **arguments)
+        refused(ValueError, "|".join(arguments), make, videos, **arguments)
 
 
 def test_on_the_device_clips_are_floats_and_colour_is_drawn_by_step(videos, tmp_path):

@@ -2,10 +2,10 @@
 
 from collections import deque
 
-import pytest
 import torch
 
 from lightning_modules.key_queue import KeyQueue
+from tests.helpers.refusal import refused
 
 
 def test_queue_equals_a_plain_loop() -> None:
@@ -32,7 +32,5 @@ def test_queue_marks_a_videos_own_keys() -> None:
 def test_queue_refuses() -> None:
     queue = KeyQueue(10, 2)
     queue.require_divisor(5)
-    with pytest.raises(ValueError, match=r"queue_size 10: a step brings 4 keys.*nearest are 8 and 12"):
-        queue.require_divisor(4)
-    with pytest.raises(ValueError, match=r"nearest are 32$"):
-        queue.require_divisor(32)
+    refused(ValueError, r"queue_size 10: a step brings 4 keys.*nearest are 8 and 12", queue.require_divisor, 4)
+    refused(ValueError, r"nearest are 32$", queue.require_divisor, 32)

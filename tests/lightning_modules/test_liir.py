@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from lightning_modules import Liir
 from lightning_modules.functional import compact_affinity, local_affinity, reconstruct, rgb_to_lab
 from lightning_modules.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, step_factor
+from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
 
 OFF: dict[str, Any] = {"position": "none", "bank_frames": 0, "mixture_components": None}
@@ -230,5 +231,4 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path: Path) -> None:
     ],
 )
 def test_bad_choices_are_refused_before_the_epochs_that_do_without_them(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Liir(**options)
+    refused(ValueError, message, Liir, **options)

@@ -1,12 +1,12 @@
 """The module around the loss: two views, stopped gradient, the plan, checkpoints that load by their path."""
 
-import pytest
 import torch
 
 from lightning_modules import VFSSimSiam
 from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.functional.losses import simsiam_loss
 from lightning_modules.schedules import scaled_lr
+from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer
 
 
@@ -58,8 +58,7 @@ def test_fit_learns_prints_its_plan_and_its_checkpoint_loads_by_path(tmp_path, c
 
 def test_synchronised_batchnorm_on_a_cpu_is_refused_before_training():
     module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(VFSSimSiam(**TINY))
-    with pytest.raises(ValueError, match="sync_batchnorm"):
-        fit(module)
+    refused(ValueError, "sync_batchnorm", fit, module)
 
 
 def test_it_trains_and_gives_features_in_bfloat16():

@@ -1,5 +1,6 @@
 """The DAVIS reader on the real sequences, on a generated layout, and on every mistake that a user can make there."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ from PIL import Image
 from datamodules.datasets import Davis
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import render_video, write_davis
+from tests.helpers.refusal import refused
+
+refusal = partial(refused, DataError, "", Davis)
 
 
 @pytest.fixture
@@ -19,13 +23,6 @@ def root(tmp_path: Path) -> Path:
 
 def mask_path(root: Path, t: int = 0) -> Path:
     return root / "Annotations" / "480p" / "synthetic-000" / f"{t:05d}.png"
-
-
-def refused(root: Path, **arguments: object) -> str:
-    with pytest.raises(DataError) as error:
-        Davis(root, **arguments)  # type: ignore[arg-type]
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_reads_what_was_written(root: Path) -> None:
@@ -58,7 +55,7 @@ def test_real_sequences(shared_data: Path) -> None:
 
 def test_real_objects_that_enter_later(shared_data: Path) -> None:
     root = shared_data / "davis_multi_first"
-    assert "853 × 480" in refused(root, split=None, annotations="entering")
+    assert "853 × 480" in refusal(root, split=None, annotations="entering")
     bike, judo = Davis(root, split=None, annotations="entering", size_tolerance=1)
     assert (bike.objects, dict(bike.starts)) == ((1, 2), {1: 0, 2: 0})
     assert dict(judo.starts) == {1: 0, 2: 5, 3: 8, 4: 13}
@@ -104,14 +101,14 @@ def test_test_split_has_no_ground_truth(root: Path) -> None:
 
 
 def test_missing_parts_are_named(root: Path) -> None:
-    assert "Full-Resolution: no such folder" in refused(root, resolution="Full-Resolution")
-    message = refused(root, split="train")
+    assert "Full-Resolution: no such folder" in refusal(root, resolution="Full-Resolution")
+    message = refusal(root, split="train")
     assert "ImageSets/2017/train.txt: no such list" in message
     assert "ImageSets/2017/val.txt" in message
     mask_path(root, 3).unlink()
-    assert "4 masks for 5 frames, the first without one is 00003.jpg" in refused(root)
+    assert "4 masks for 5 frames, the first without one is 00003.jpg" in refusal(root)
     mask_path(root).unlink()
-    assert "00000.png: the first frame has no mask" in refused(root)
+    assert "00000.png: the first frame has no mask" in refusal(root)
 
 
 @pytest.mark.parametrize(
@@ -125,4 +122,4 @@ def test_missing_parts_are_named(root: Path) -> None:
 )
 def test_masks_that_do_not_fit_are_named(root: Path, t: int, mask: np.ndarray, message: str) -> None:
     Image.fromarray(mask).save(mask_path(root, t))
-    assert message in refused(root)
+    assert message in refusal(root)

@@ -1,7 +1,7 @@
 """The JHMDB reader on the real clips and on a generated layout, and on mistakes."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +11,10 @@ from datamodules.datasets import Jhmdb
 from datamodules.datasets.jhmdb import JOINTS
 from datamodules.reading.errors import DataError
 from datamodules.synthetic.writers import Scenes
+from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import sprite_joints, write_jhmdb
+
+refusal = partial(refused, DataError, "", Jhmdb)
 
 
 @pytest.fixture
@@ -21,13 +24,6 @@ def root(tmp_path: Path) -> Path:
 
 def joint_file(root: Path) -> Path:
     return root / "joint_positions/walk/synthetic_walk_0/joint_positions.mat"
-
-
-def refused(root: Path, **arguments: Any) -> str:
-    with pytest.raises(DataError) as error:
-        Jhmdb(root, **arguments)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_reads_what_was_written(root: Path) -> None:
@@ -63,6 +59,6 @@ def test_subsets_by_the_number_in_the_list(root: Path) -> None:
 
 def test_unreadable_and_missing_mat(root: Path) -> None:
     joint_file(root).write_bytes(b"MATLAB" * 40)
-    assert "joint_positions.mat: not a readable .mat file" in refused(root)
+    assert "joint_positions.mat: not a readable .mat file" in refusal(root)
     joint_file(root).unlink()
-    assert "joint_positions.mat: no joints of this clip" in refused(root)
+    assert "joint_positions.mat: no joints of this clip" in refusal(root)

@@ -10,6 +10,7 @@ import torch
 
 from datamodules.datasets import Otb
 from datamodules.reading.errors import DataError
+from tests.helpers.refusal import refused
 
 PICTURE = np.zeros((6, 8, 3), np.uint8)
 
@@ -63,8 +64,7 @@ def test_parts_of_sequences(tmp_path: Path, name: str, frames: int, first: int, 
 
 def test_missing_sequences_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "Crossing", 3)
-    with pytest.raises(DataError, match=r"99 of 100 sequences are missing: Basketball, .* and 96 more; unpack them"):
-        Otb(tmp_path)
+    refused(DataError, r"99 of 100 sequences are missing: Basketball, .* and 96 more; unpack them", Otb, tmp_path)
     with caplog.at_level(logging.WARNING):
         reader = Otb(tmp_path, "otb2013", allow_missing=True)
     assert len(reader.missing) == 50
@@ -73,16 +73,12 @@ def test_missing_sequences_are_listed(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no version 'tb99'"):
-        Otb(tmp_path, "tb99")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="no sequences here"):
-        Otb(tmp_path, None)
+    refused(DataError, "no version 'tb99'", Otb, tmp_path, "tb99")
+    refused(DataError, "no sequences here", Otb, tmp_path, None)
     write(tmp_path / "mine", "Mine", 3)
     with pytest.raises(DataError, match="none of the 1 sequences here is of version tb100; version null takes them"):
         Otb(tmp_path / "mine", allow_missing=True)
     path = write(tmp_path, "Crossing", 3, boxes=2)
-    with pytest.raises(DataError, match="2 boxes for 3 frames"):
-        Otb(tmp_path, None)
+    refused(DataError, "2 boxes for 3 frames", Otb, tmp_path, None)
     path.write_text("1,1,0,4\n" * 3)
-    with pytest.raises(DataError, match=r"first box is \[1.0, 1.0, 0.0, 4.0\]"):
-        Otb(tmp_path, None)
+    refused(DataError, r"first box is \[1.0, 1.0, 0.0, 4.0\]", Otb, tmp_path, None)

@@ -1,7 +1,7 @@
 """Any labelled video: dense and sparse masks, objects that enter later, one object, lists, mistakes."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,22 +10,18 @@ from PIL import Image
 from datamodules.datasets import Vos, YoutubeVos
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_davis
+from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_youtube_vos
 
 DAVIS = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
+
+refusal = partial(refused, DataError, "", Vos, **DAVIS)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Three videos of DAVIS's kind, dense."""
     return write_davis(tmp_path / "own", 3, frames=5, size=(40, 56), sprites=(2, 3))
-
-
-def refused(root: Path, **arguments: Any) -> str:
-    with pytest.raises(DataError) as error:
-        Vos(root, **(DAVIS | arguments))
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def mask_path(root: Path, t: int, video: int = 0) -> Path:
@@ -69,15 +65,15 @@ def test_lists(root: Path) -> None:
     for split in ("mine", root / "ImageSets/mine.txt"):
         assert [s.name for s in Vos(root, split=split, **DAVIS)] == ["synthetic-002"]
     (root / "ImageSets/mine.txt").write_text("../synthetic-002\n")
-    assert "is not the plain name" in refused(root, split="mine")
+    assert "is not the plain name" in refusal(root, split="mine")
 
 
 def test_mistakes_are_named(root: Path) -> None:
     change(mask_path(root, 2), np.ones((40, 50)))
-    assert "mask is 50 × 40 px" in refused(root)
+    assert "mask is 50 × 40 px" in refusal(root)
     assert len(Vos(root, **DAVIS, size_tolerance=6)) == 3
     for t in range(5):
         change(mask_path(root, t), np.zeros((40, 56)))
-    assert "no mask holds an object" in refused(root)
+    assert "no mask holds an object" in refusal(root)
     change(mask_path(root, 4), np.ones((40, 56)))
-    assert "1 frames from the first object on" in refused(root)
+    assert "1 frames from the first object on" in refusal(root)

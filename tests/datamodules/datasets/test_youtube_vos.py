@@ -1,6 +1,7 @@
 """The YouTube-VOS reader: objects that enter late, hold-out split, every frame, mistakes."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,17 @@ from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import render_video
+from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_youtube_vos
 
 SIZE = (48, 64)
+
+refusal = partial(refused, DataError, "", YoutubeVos)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_youtube_vos(tmp_path / "ytvos", 6, valid=2, frames=21, size=SIZE, sprites=(3, 3))
-
-
-def refused(root: Path, **arguments: Any) -> str:
-    with pytest.raises(DataError) as error:
-        YoutubeVos(root, **arguments)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def change_meta(root: Path, split: str, change: Any) -> None:
@@ -89,9 +86,9 @@ def test_holdout_is_a_function_of_seed_and_name(root: Path) -> None:
 def test_another_meta_is_named(root: Path, videos: Any) -> None:
     path = root / "valid/meta.json"
     path.write_text(json.dumps({"videos": videos}))
-    assert refused(root).startswith(f"{path}: ")
+    assert refusal(root).startswith(f"{path}: ")
     path.unlink()
-    assert "no such file; unpack the complete archive" in refused(root)
+    assert "no such file; unpack the complete archive" in refusal(root)
 
 
 def training(source: Path, **arguments: Any) -> set[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from datamodules.reading.errors import DataError
 from datamodules.reading.prompt_files import decode_rle, encode_rle, read_coco_masks
+from tests.helpers.refusal import refused
 
 
 def test_masks_come_back_from_plain_and_compressed_run_lengths():
@@ -22,8 +23,7 @@ def test_masks_come_back_from_plain_and_compressed_run_lengths():
 
 def test_without_pycocotools_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycocotools", None)
-    with pytest.raises(DataError, match=r"vidcorr\[coco\]"):
-        encode_rle(np.ones((2, 2), bool))
+    refused(DataError, r"vidcorr\[coco\]", encode_rle, np.ones((2, 2), bool))
 
 
 @pytest.mark.parametrize(
@@ -68,5 +68,4 @@ def test_masks_of_a_file_are_put_together_by_frame(tmp_path):
     wrong = {"expected COCO's images and annotations": {"images": [], "annotations": [{"image_id": 1}]}}
     for message, other in (wrong | {"object 300 of frame 60: expected objects of 1 to 255": content}).items():
         path.write_text(json.dumps(other))
-        with pytest.raises(DataError, match=rf"m\.json: {message}"):
-            read_coco_masks(path)
+        refused(DataError, rf"m\.json: {message}", read_coco_masks, path)

@@ -9,15 +9,14 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.source import VideoPart, frame_number
 from datamodules.synthetic.writers import write_frames, write_mp4
 from tests.helpers.numbered_videos import write_video
+from tests.helpers.refusal import refused
 
 FRAMES = 30
 
 
 def test_parts_that_are_none_are_refused():
-    with pytest.raises(DataError, match="every: expected 1 or more"):
-        VideoPart(0, None, 0)
-    with pytest.raises(DataError, match="frame 4 is not after the start, frame 4"):
-        VideoPart(4, 4)
+    refused(DataError, "every: expected 1 or more", VideoPart, 0, None, 0)
+    refused(DataError, "frame 4 is not after the start, frame 4", VideoPart, 4, 4)
 
 
 @pytest.mark.parametrize("text", ["", "2.5", "-3", "1:30", "s", "4.5m", True, None, 2.5])
@@ -79,8 +78,7 @@ def test_seconds_are_those_of_the_frames_times(video):
 
 def test_a_start_after_the_end_is_refused_and_frames_are_known(video):
     path, _ = video
-    with pytest.raises(DataError, match="none from frame 900 on"):
-        FrameStream(path, start=900)
+    refused(DataError, "none from frame 900 on", FrameStream, path, start=900)
     assert FrameStream(path).holds(29)
     assert not FrameStream(path).holds(30)
 
@@ -107,5 +105,4 @@ def test_pictures_of_a_folder_go_by_their_names(tmp_path):
     stream = FrameStream(tmp_path / "frames", start="00012", end=5)
     assert (stream.part.start, stream.stem(0), stream.stem(2)) == (2, "00012", "00014")
     assert (stream.number_of("00014"), stream.number_of(4), stream.number_of("4")) == (4, 4, 4)
-    with pytest.raises(DataError, match="frame: expected a frame's number"):
-        stream.number_of("p12")
+    refused(DataError, "frame: expected a frame's number", stream.number_of, "p12")

@@ -10,6 +10,7 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.prompt_files import separated
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
 from datamodules.synthetic.writers import write_frames
+from tests.helpers.refusal import refused
 
 
 def test_several_values_each_with_its_frame(tmp_path, monkeypatch):
@@ -83,9 +84,7 @@ def test_points_of_a_file(name, text, expected, tmp_path):
 )
 def test_a_file_that_is_wrong_is_named(flag, name, text, message, tmp_path):
     (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=message) as refused:
-        read_prompts(**{flag: str(tmp_path / name)})
-    assert str(tmp_path / name) in str(refused.value)
+    assert str(tmp_path / name) in refused(DataError, message, read_prompts, **{flag: str(tmp_path / name)})
 
 
 @pytest.fixture
@@ -102,11 +101,9 @@ def test_masks_of_a_folder_belong_to_the_frames_of_their_names(stream, tmp_path)
         )
     placed = placed_prompts(read_prompts(mask=str(tmp_path / "masks")), stream)
     assert [prompt.frame for prompt in placed] == [2, 4]
-    with pytest.raises(DataError, match=r"names its own frame \(002\); leave @3 out"):
-        read_prompts(mask=f"{tmp_path / 'masks'}@3")
+    refused(DataError, r"names its own frame \(002\); leave @3 out", read_prompts, mask=f"{tmp_path / 'masks'}@3")
     (tmp_path / "none").mkdir()
-    with pytest.raises(DataError, match="no image in this folder"):
-        read_prompts(mask=str(tmp_path / "none"))
+    refused(DataError, "no image in this folder", read_prompts, mask=str(tmp_path / "none"))
 
 
 def test_a_frame_that_is_no_number_or_time_is_refused(stream, tmp_path):
@@ -124,8 +121,7 @@ def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):
     assert (alone.name, alone.frame) == ("", 1)
     with pytest.raises(DataError, match="expected prompts of one kind, got box and points"):
         placed_prompts([BoxPrompt.of([0, 0, 2, 2]), PointPrompt.of([[1, 1]])], stream)
-    with pytest.raises(DataError, match="expected prompts of one kind, got none"):
-        placed_prompts([], stream)
+    refused(DataError, "expected prompts of one kind, got none", placed_prompts, [], stream)
     with pytest.raises(DataError, match="outside frame 4 of the video of 9 × 8 px"):
         placed_prompts(read_prompts(box="0,0,20,2@4"), stream)
     with pytest.raises(DataError, match="frame 0 is not in the part of the video from frame 1"):

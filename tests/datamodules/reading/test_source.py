@@ -13,6 +13,7 @@ from datamodules.tools.check_data import check_data
 from datamodules.tools.shard import write_shards
 from datamodules.tools.transcode import transcode
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder, write_video
+from tests.helpers.refusal import refused
 
 
 def names(root, entries):
@@ -60,14 +61,11 @@ def test_a_list_with_labels_and_spaces(tmp_path, separator):
 
 
 def test_what_is_wrong_with_a_source(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere: no such folder or list file"):
-        list_videos(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=rf"{tmp_path}: no videos here"):
-        list_videos(tmp_path)
+    refused(DataError, r"nowhere: no such folder or list file", list_videos, tmp_path / "nowhere")
+    refused(DataError, rf"{tmp_path}: no videos here", list_videos, tmp_path)
     for name in ("a.mp4", "b.mp4", "a.pdf"):
         (tmp_path / name).touch()
-    with pytest.raises(DataError, match=r"a\.mp4: a source is a folder of videos, or a list"):
-        list_videos(tmp_path / "a.mp4")
+    refused(DataError, r"a\.mp4: a source is a folder of videos, or a list", list_videos, tmp_path / "a.mp4")
     listing = tmp_path / "list.txt"
     for text, message in (
         ("\n# nothing\n", "the list is empty"),
@@ -76,18 +74,15 @@ def test_what_is_wrong_with_a_source(tmp_path):
         ("a.mp4 1\nb.mp4\n", "1 of 2 lines have a label"),
     ):
         listing.write_text(text)
-        with pytest.raises(DataError, match=rf"list\.txt: {message}"):
-            list_videos(listing)
+        refused(DataError, rf"list\.txt: {message}", list_videos, listing)
 
 
 def test_what_is_wrong_with_a_folder_of_frames(tmp_path):
     write_folder(tmp_path / "one", 1)
-    with pytest.raises(DataError, match=r"one: 1 frame\(s\); a folder of frames needs at least 2"):
-        list_videos(tmp_path)
+    refused(DataError, r"one: 1 frame\(s\); a folder of frames needs at least 2", list_videos, tmp_path)
     write_folder(tmp_path / "one", 2, suffix=".jpg", digits=3)
     (tmp_path / "list.txt").write_text("one\n")
-    with pytest.raises(DataError, match=r"list\.txt: line 1: .*several kinds \(\.jpg, \.png\)"):
-        list_videos(tmp_path / "list.txt")
+    refused(DataError, r"list\.txt: line 1: .*several kinds \(\.jpg, \.png\)", list_videos, tmp_path / "list.txt")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
@@ -107,16 +102,14 @@ def test_pictures_that_cannot_be_used(tmp_path):
     (folder / "2.png").write_bytes(b"")
     with open_video(folder) as video:
         for i in (1, 2):
-            with pytest.raises(DecodingError, match=rf"{i}\.png: cannot be decoded as an image"):
-                video.read([0, i])
+            refused(DecodingError, rf"{i}\.png: cannot be decoded as an image", video.read, [0, i])
     cv2.imwrite(str(folder / "1.png"), numbered_frame(1)[:16])
     with (
         open_video(folder) as video,
         pytest.raises(DecodingError, match=r"1\.png: is 160 × 16 px, other frames 160 × 32 px"),
     ):
         video.read([0, 1])
-    with pytest.raises(DecodingError, match=r"gone\.png: cannot be read \(No such file"):
-        read_image(tmp_path / "gone.png")
+    refused(DecodingError, r"gone\.png: cannot be read \(No such file", read_image, tmp_path / "gone.png")
 
 
 def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):
@@ -142,8 +135,7 @@ def test_two_images_of_one_stem_are_refused(tmp_path):
         lambda: list_videos(davis / "JPEGImages"),
         lambda: read_prompts(mask=str(masks)),
     ):
-        with pytest.raises(DataError, match=r"00001\.jpg and 00001\.png have the same stem"):
-            read()
+        refused(DataError, r"00001\.jpg and 00001\.png have the same stem", read)
 
 
 def test_a_link_that_leads_to_itself_is_one_more_unusable_file(tmp_path):
@@ -153,8 +145,7 @@ def test_a_link_that_leads_to_itself_is_one_more_unusable_file(tmp_path):
         (root / loop).symlink_to(root / loop)
     entries = list_videos(root)
     assert names(root, entries) == ["a.mp4", "loop.mp4"]
-    with pytest.raises(DecodingError, match=r"loop\.mp4: cannot be read \(Too many levels"):
-        open_video(entries[1].path)
+    refused(DecodingError, r"loop\.mp4: cannot be read \(Too many levels", open_video, entries[1].path)
     good, bad = check_data(root, tmp_path / "checked", workers=1)
     assert good.kind is None
     assert bad.path.endswith("loop.mp4")

@@ -14,6 +14,7 @@ from datamodules.datasets import Otb
 from datamodules.reading.boxes import read_boxes
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_davis, write_got10k, write_otb, write_tap_vid, write_videos
+from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
@@ -74,8 +75,7 @@ def test_finished_folder_is_reused_and_replaced_when_the_arguments_change(tmp_pa
 
 def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "holiday.mp4").write_bytes(b"")
-    with pytest.raises(DataError, match="not generated here"):
-        write_videos(tmp_path, 1, **SMALL)
+    refused(DataError, "not generated here", write_videos, tmp_path, 1, **SMALL)
     assert (tmp_path / "holiday.mp4").exists()
 
 

@@ -16,6 +16,7 @@ from datamodules.tools import check_data as module
 from datamodules.tools.check_data import check_data, command
 from datamodules.tools.parallel import in_processes
 from tests.helpers.numbered_videos import write_folder, write_video
+from tests.helpers.refusal import refused
 
 
 @pytest.fixture
@@ -142,8 +143,7 @@ def test_cut_files_are_told_from_whole_ones_with_dropped_frames(shared_data, tmp
     assert module._inspect(20, (str(whole), None)).frames > 8
     cut = tmp_path / name
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 7 // 10])
-    with pytest.raises(DataError, match=r"ends early: \d+ of \d+|Invalid data"):
-        module._inspect(20, (str(cut), None))
+    refused(DataError, r"ends early: \d+ of \d+|Invalid data", module._inspect, 20, (str(cut), None))
 
 
 def test_a_matroska_file_without_its_index_is_read_from_its_start(shared_data, tmp_path):

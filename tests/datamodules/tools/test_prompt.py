@@ -18,6 +18,7 @@ from datamodules.reading.prompts import read_prompts
 from datamodules.synthetic.writers import write_mp4
 from datamodules.tools.prompt import write_page
 from tests.helpers.browser import chromium
+from tests.helpers.refusal import refused
 
 SIZE = 96, 160
 """Height and width of the frames, pixels."""
@@ -72,8 +73,7 @@ def test_chosen_frames_are_in_the_page(video: Path, tmp_path: Path) -> None:
         ({"frames": ["soon"]}, "--frames: expected a frame's number such as 120, or a time"),
         ({"every": 0}, "--every: expected 1 or more frames, got 0"),
     ):
-        with pytest.raises(DataError, match=message):
-            write_page(video, output, **arguments)
+        refused(DataError, message, write_page, video, output, **arguments)
 
 
 @pytest.fixture

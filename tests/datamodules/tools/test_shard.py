@@ -9,6 +9,7 @@ from datamodules.reading.errors import DataError
 from datamodules.tools.shard import write_shards
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import write_folder
+from tests.helpers.refusal import refused
 from tests.helpers.shards import make
 
 
@@ -16,17 +17,14 @@ def test_what_cannot_be_packed_or_opened_says_so(videos, tmp_path):
     write_folder(tmp_path / "frames" / "a", 3)
     with pytest.raises(DataError, match=r"frames/a: a folder of frames; .*vidcorr transcode"):
         write_shards(tmp_path / "frames", tmp_path / "out")
-    with pytest.raises(ValueError, match="at least 1 MB, got 0"):
-        write_shards(videos, tmp_path / "out", megabytes=0)
+    refused(ValueError, "at least 1 MB, got 0", write_shards, videos, tmp_path / "out", megabytes=0)
     assert not (tmp_path / "out").exists()
     write_shards(videos, tmp_path / "out")
-    with pytest.raises(DataError, match="out: holds shards already"):
-        write_shards(videos, tmp_path / "out")
+    refused(DataError, "out: holds shards already", write_shards, videos, tmp_path / "out")
     index = tmp_path / "out" / "index.json"
     content = json.loads(index.read_text())
     index.write_text(json.dumps({"shards": content["shards"]}))
-    with pytest.raises(DataError, match=r"out/index.json: not an index of `vidcorr shard`"):
-        make(tmp_path / "out")
+    refused(DataError, r"out/index.json: not an index of `vidcorr shard`", make, tmp_path / "out")
 
 
 def test_a_run_that_was_killed_leaves_no_source_and_is_begun_anew(videos, tmp_path, monkeypatch):
@@ -42,8 +40,7 @@ def test_a_run_that_was_killed_leaves_no_source_and_is_begun_anew(videos, tmp_pa
         with pytest.raises(KeyboardInterrupt):
             write_shards(videos, tmp_path / "out")
     assert written[0].exists()
-    with pytest.raises(DataError, match="no videos here"):
-        make(tmp_path / "out")
+    refused(DataError, "no videos here", make, tmp_path / "out")
     write_shards(videos, tmp_path / "out")
     assert same(batches(make(videos)), batches(make(tmp_path / "out")))
     with tarfile.open(tmp_path / "out" / "00000.tar") as shard:

@@ -18,6 +18,7 @@ from datamodules.reading.source import VideoEntry, list_videos, open_video
 from datamodules.tools import transcode as module
 from datamodules.tools.transcode import Job, OutputFormat, command, plan, transcode
 from tests.helpers.numbered_videos import write_video
+from tests.helpers.refusal import refused
 
 
 def run(source: Path, output: Path, **form) -> VideoFile:
@@ -61,8 +62,7 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
 def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(shared_data, tmp_path):
     whole, cut = shared_data / "clips/sthsthv2_166766.mp4", tmp_path / "cut.mp4"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    with pytest.raises(DataError, match=r"ends early: \d+ of 49 frames"):
-        run(cut, tmp_path / "out/cut.mp4")
+    refused(DataError, r"ends early: \d+ of 49 frames", run, cut, tmp_path / "out/cut.mp4")
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -108,19 +108,15 @@ def test_what_is_refused_before_any_work(tmp_path):
     with pytest.raises(DataError, match=r"b\.mp4 would go into .*out/a, the folder of frames of .*a\.mp4"):
         plan(root, inside, tmp_path / "out", frames=True)
     for destination in (root, root / "out"):
-        with pytest.raises(DataError, match="lies in the source"):
-            plan(root, inside, destination, frames=False)
+        refused(DataError, "lies in the source", plan, root, inside, destination, frames=False)
     write_video(root / "a.mp4", 2)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/precious.mp4").touch()
-    with pytest.raises(DataError, match="were not made by transcode"):
-        transcode(root, tmp_path / "out")
+    refused(DataError, "were not made by transcode", transcode, root, tmp_path / "out")
     assert os.listdir(tmp_path / "out") == ["precious.mp4"]
     (tmp_path / "out/transcode.json").write_text("{")
-    with pytest.raises(DataError, match="was made with other flags"):
-        transcode(root, tmp_path / "out")
-    with pytest.raises(ValueError, match="crf must be from 0 to 51, got 60"):
-        OutputFormat(crf=60)
+    refused(DataError, "was made with other flags", transcode, root, tmp_path / "out")
+    refused(ValueError, "crf must be from 0 to 51, got 60", OutputFormat, crf=60)
 
 
 def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lightning_modules.backbones import build_encoder, build_feature_extractor
+from tests.helpers.refusal import refused
 
 SPECS = [
     ("torchvision:resnet18", 256, 8),
@@ -56,5 +57,4 @@ def test_a_convolutional_network_of_timm_is_seen_before_its_pooling():
     ],
 )
 def test_mistakes_are_named(spec, stage, stride, message):
-    with pytest.raises(ValueError, match=message):
-        build_feature_extractor(spec, stage, stride)
+    refused(ValueError, message, build_feature_extractor, spec, stage, stride)

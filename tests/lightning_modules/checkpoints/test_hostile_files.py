@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lightning_modules.checkpoints import ForeignCheckpoint, read_content
+from tests.helpers.refusal import refused
 
 MANY = struct.pack("<i", 10**9)
 
@@ -65,8 +66,7 @@ def test_code_and_allocators_are_not_named(named, new, tmp_path):
             return named, (10,)
 
     path = save({"a": Attack()}, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
-    with pytest.raises(ForeignCheckpoint, match=named.__name__):
-        read_content(path)
+    refused(ForeignCheckpoint, named.__name__, read_content, path)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,7 @@ def test_code_and_allocators_are_not_named(named, new, tmp_path):
 )
 def test_a_tensor_stays_within_its_storage(old, new, tmp_path):
     path = rewritten(save({"a": torch.zeros(300, 7)}, tmp_path / "a.ckpt"), old, new)
-    with pytest.raises(ValueError, match="damaged, or foreign"):
-        read_content(path)
+    refused(ValueError, "damaged, or foreign", read_content, path)
 
 
 def test_a_storage_that_claims_more_than_the_file_takes_no_memory(tmp_path):
@@ -94,8 +93,7 @@ def test_a_storage_that_claims_more_than_the_file_takes_no_memory(tmp_path):
     for declared, longer in ((b"M,\x01N", b"J" + MANY + b"N"), (b"M,\x01\x85", b"J" + MANY + b"\x85")):
         assert declared in content
         old.write_bytes(content.replace(declared, longer, 1))
-        with pytest.raises(ValueError, match="damaged, or foreign"):
-            read_content(old)
+        refused(ValueError, "damaged, or foreign", read_content, old)
 
 
 def test_tensors_are_not_much_larger_than_the_file(tmp_path):
@@ -111,8 +109,7 @@ def test_compressed_parts_are_refused(tmp_path):
     bomb = tmp_path / "bomb.ckpt"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", pickle.dumps({}, 2) + bytes(10**7))
-    with pytest.raises(ValueError, match="compressed"):
-        read_content(bomb)
+    refused(ValueError, "compressed", read_content, bomb)
 
 
 @pytest.mark.parametrize("large", [False, True])
@@ -130,8 +127,7 @@ def test_a_zip_with_two_directories_is_refused(large, tmp_path):
     # what stands before moves all places: Python corrects them, torch does not
     path.write_bytes(bomb.getvalue() + harmless.getvalue())
     assert "data.pkl" in zipfile.ZipFile(path).namelist()[0]
-    with pytest.raises(ValueError, match="damaged, or foreign"):
-        read_content(path)
+    refused(ValueError, "damaged, or foreign", read_content, path)
 
 
 @pytest.mark.slow
@@ -182,9 +178,7 @@ def test_nonsense_is_damage(pickled, tmp_path):
     bare = tmp_path / "b.ckpt"
     bare.write_bytes(pickled)
     for path in (archive_of(pickled, tmp_path / "a.ckpt"), bare):
-        with pytest.raises(ValueError, match="damaged, or foreign") as caught:
-            read_content(path)
-        assert "\n" not in str(caught.value)
+        refused(ValueError, "damaged, or foreign", read_content, path)
 
 
 def test_a_quick_look_leaves_the_checksums_out(tmp_path):
@@ -193,5 +187,4 @@ def test_a_quick_look_leaves_the_checksums_out(tmp_path):
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
     read_content(path, checksums=False)
-    with pytest.raises(ValueError, match="checksum"):
-        read_content(path)
+    refused(ValueError, "checksum", read_content, path)

@@ -26,6 +26,7 @@ from tests.helpers.foreign import (
     reflecting_resnet18,
     write,
 )
+from tests.helpers.refusal import refused
 
 KINDS = {
     # kind: class, channels of the default stage, its stride, prefixes of what is not used
@@ -65,8 +66,7 @@ def test_unknown_missing_and_misshapen_weights_are_named(tmp_path):
         convert(path, tmp_path / "ours.ckpt")
     lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
     write(path, lacking, "model")
-    with pytest.raises(ValueError, match=r"missing: encoder\.network\.layer2\.1\.bn2\.bias$"):
-        convert(path, tmp_path / "ours.ckpt")
+    refused(ValueError, r"missing: encoder\.network\.layer2\.1\.bn2\.bias$", convert, path, tmp_path / "ours.ckpt")
     write(path, state | {"encoder.model.conv1.weight": torch.zeros(64, 1, 7, 7)}, "model")
     with pytest.raises(ValueError, match=r"conv1\.weight \(64, 1, 7, 7\) instead of \(64, 3, 7, 7\)"):
         convert(path, tmp_path / "ours.ckpt")
@@ -149,8 +149,7 @@ def test_crw_pads_by_reflection(tmp_path):
         expected = features(network.double(), images.double(), 3)
         torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
-    with pytest.raises(ValueError, match=r"this ResNet has res2\.b1"):
-        build_feature_extractor(tmp_path / "ours.ckpt", "res5")
+    refused(ValueError, r"this ResNet has res2\.b1", build_feature_extractor, tmp_path / "ours.ckpt", "res5")
 
 
 def test_mast_gives_the_features_of_its_network(tmp_path):
@@ -181,8 +180,7 @@ def test_dino_is_the_teacher_with_its_own_normalisation(tmp_path):
     teacher |= {"head.mlp.0.weight": torch.rand(2, 192), "head.last_layer.weight_g": torch.rand(2, 1)}
     student = {f"module.{name}": -value for name, value in teacher.items()}
     torch.save({"student": student, "teacher": teacher, "args": argparse.Namespace()}, tmp_path / "dino.pth")
-    with pytest.raises(ValueError, match="no transformer of DINO has width 192"):
-        convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt")
+    refused(ValueError, "no transformer of DINO has width 192", convert, tmp_path / "dino.pth", tmp_path / "ours.ckpt")
     report = convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt", architecture="timm:vit_tiny_patch16_224")
     assert report["family"] == "dino"
     assert report["beside"] == ("student", "args")
@@ -250,8 +248,7 @@ def test_a_bare_transformer_needs_its_name(tmp_path):
     torch.save(network.state_dict() | {"head.weight": torch.rand(10, 192)}, tmp_path / "vit.pth")
     with pytest.raises(ValueError, match=r"--kind dino, or --kind timm --architecture"):
         convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt")
-    with pytest.raises(ValueError, match="--architecture"):
-        convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt", "timm")
+    refused(ValueError, "--architecture", convert, tmp_path / "vit.pth", tmp_path / "ours.ckpt", "timm")
     report = convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt", "timm", "timm:vit_tiny_patch16_224")
     assert report["unused"] == {"head.weight": "classifier"}
     encoder = module_from_checkpoint(tmp_path / "ours.ckpt").encoder

@@ -12,6 +12,7 @@ from lightning_modules.checkpoints import write_checkpoint
 from lightning_modules.foreign.conversion import account, convert
 from lightning_modules.foreign.safetensors_export import export
 from tests.helpers.foreign import features
+from tests.helpers.refusal import refused
 
 
 def loaded(load):
@@ -76,8 +77,7 @@ def test_a_normalisation_unlike_the_librarys_comes_back(tmp_path):
         other = FrozenEncoder("timm:vit_tiny_patch16_224", std=(1, 1, 1)).feature_extractor()
     assert other.normalise.std.unique().tolist() == [1.0]
     assert other.normalise.mean.unique().tolist() == [0.5]
-    with pytest.raises(ValueError, match="normalises RGB in its own way"):
-        FrozenEncoder(str(tmp_path / "vit.ckpt"), mean=(0, 0, 0))
+    refused(ValueError, "normalises RGB in its own way", FrozenEncoder, str(tmp_path / "vit.ckpt"), mean=(0, 0, 0))
 
 
 @pytest.mark.slow
@@ -89,8 +89,7 @@ def test_mistakes_are_named(vfs, tmp_path):
         ("raw.ckpt", "out.safetensors", None, "no network that has a name"),
         ("raw.ckpt", "out.bin", None, r"must end with \.safetensors"),
     ]:
-        with pytest.raises(ValueError, match=message):
-            export(tmp_path / source, tmp_path / output, library)
+        refused(ValueError, message, export, tmp_path / source, tmp_path / output, library)
     assert not (tmp_path / "out.safetensors").exists()
 
 

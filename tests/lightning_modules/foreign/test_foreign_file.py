@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from lightning_modules.foreign.conversion import convert
 from lightning_modules.foreign.foreign_file import read_foreign
 from tests.helpers.foreign import lively_resnet18, write
+from tests.helpers.refusal import refused
 
 
 def test_a_checkpoint_of_ours_needs_no_conversion(tmp_path):
@@ -32,8 +33,7 @@ def test_a_checkpoint_of_ours_needs_no_conversion(tmp_path):
 )
 def test_files_that_cannot_be_taken(content, message, tmp_path):
     torch.save(content, tmp_path / "foreign.pth")
-    with pytest.raises(ValueError, match=message):
-        convert(tmp_path / "foreign.pth", tmp_path / "ours.ckpt")
+    refused(ValueError, message, convert, tmp_path / "foreign.pth", tmp_path / "ours.ckpt")
 
 
 def test_damaged_missing_and_misnamed_files(tmp_path):
@@ -53,8 +53,7 @@ def test_damaged_missing_and_misnamed_files(tmp_path):
         ("nowhere.pth", "ours.ckpt", "no such file"),
         ("half.pth", "ours.bin", r"ends with \.ckpt"),
     ]:
-        with pytest.raises(ValueError, match=message):
-            convert(tmp_path / foreign, tmp_path / output)
+        refused(ValueError, message, convert, tmp_path / foreign, tmp_path / output)
 
 
 def test_what_official_files_hold_beside_weights_is_read(tmp_path):

@@ -21,6 +21,7 @@ from lightning_modules.functional.compactness import compact_windows
 from lightning_modules.functional.propagation.attention import LocalAttention
 from lightning_modules.functional.propagation.references import reference_frames
 from lightning_modules.functional.propagation.tiles import Neighbourhood
+from tests.helpers.refusal import refused
 
 Golden = Callable[[str], dict[str, np.ndarray]]
 
@@ -106,10 +107,8 @@ def test_loss_by_hand_and_its_gradient() -> None:
 
 
 def test_bad_affinity() -> None:
-    with pytest.raises(ValueError, match=r"got \(1, 24, 3, 3\)"):
-        compact_affinity(torch.rand(1, 24, 3, 3), 2)
-    with pytest.raises(ValueError, match="components must be 1 to 25, got 0"):
-        compact_affinity(torch.rand(1, 25, 3, 3), 2, components=0)
+    refused(ValueError, r"got \(1, 24, 3, 3\)", compact_affinity, torch.rand(1, 24, 3, 3), 2)
+    refused(ValueError, "components must be 1 to 25, got 0", compact_affinity, torch.rand(1, 25, 3, 3), 2, components=0)
 
 
 @pytest.mark.parametrize("name", ["liir", "liir-reference"])

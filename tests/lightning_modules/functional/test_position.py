@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lightning_modules.functional.position import shifted_position, shuffled_position, sinusoidal_position
+from tests.helpers.refusal import refused
 
 
 def test_sines_by_hand() -> None:
@@ -15,8 +16,7 @@ def test_sines_by_hand() -> None:
     angles = [x, x / 100, y, y / 100]
     expected = [wave(angle) for angle in angles for wave in (math.sin, math.cos)]
     assert found[:, y, x].tolist() == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(ValueError, match="divisible by 4, got 6"):
-        sinusoidal_position(6, 2, 2)
+    refused(ValueError, "divisible by 4, got 6", sinusoidal_position, 6, 2, 2)
 
 
 def test_shift_is_a_roll_of_each_frame() -> None:

@@ -12,6 +12,7 @@ from lightning_modules.functional.points.matching import (
     sample_features,
     similarity_maps,
 )
+from tests.helpers.refusal import refused
 
 
 @pytest.mark.parametrize(
@@ -62,8 +63,7 @@ def test_decodings_beside_loops():
             expected = sum(weights[i] * centres[i] for i in kept) / weights[kept].sum()
             found = decode_positions(similarities, decoding, 0.3, 2.0, 4)[number]
             torch.testing.assert_close(found, expected)
-    with pytest.raises(ValueError, match="decoding must be"):
-        decode_positions(similarities, "median")
+    refused(ValueError, "decoding must be", decode_positions, similarities, "median")
 
 
 def peaks(count, cells, width):
