@@ -22,9 +22,9 @@ from .. import signals
 from ..pictures import Picture, write_picture
 from ..report import Chart, write_material, write_report
 from ..results.stored import folder_of_epoch
+from ..results.written import Results, require_writable
 from .evaluation import Evaluation, RunContext
 from .ranks import Ranks, distribute
-from .results import Results, require_writable
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl

@@ -9,9 +9,9 @@ from typing import Any
 from ..pictures import OverlayVideo, Picture
 from ..pictures.animation import SequenceAnimation
 from ..report import Chart
+from ..results.written import Row
 from ..tracking.record import Draw, PredictionFile, SequenceRecord
 from .ranks import Ranks
-from .results import Row
 
 MAX_OVERLAYS = 8
 """Sequences whose overlays go to the logger."""

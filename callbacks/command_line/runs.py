@@ -11,12 +11,14 @@ import pytorch_lightning as pl
 import torch
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from lightning_modules.checkpoints import allow_named, reconcile, saved_model
+from lightning_modules.functional.device import bfloat16_cost, fastest_precision
 
 from .. import signals
 from ..benchmarks.base import BenchmarkCallback
@@ -28,12 +30,12 @@ from ..training.run_folder import (
     continue_in_folder,
     last_checkpoints,
 )
-from .arguments import HOMES, Given, as_words, merge, read_arguments, read_config, update
+from .arguments import HOMES, Given, as_words, explain, merge, read_arguments, read_config, update
 from .configs import shipped_configs
 from .endings import UsageError
-from .mistakes import explain
-from .trainer import Trainer
 
+MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+"""Data type → Lightning's name of the precision."""
 DEFAULT_ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
 USAGE = "vidcorr COMMAND [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
@@ -71,6 +73,40 @@ class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise `UsageError` with the parser's own message."""
         raise UsageError(message) from ex
+
+
+class Trainer(pl.Trainer):
+    """Lightning's Trainer, which may choose the precision itself.
+
+    Args:
+        accelerator: see Lightning's Trainer.
+        precision: one of Lightning's, or "auto": bfloat16 where the processor computes it faster, else float32 on a CPU
+            and float16 on a GPU. What was chosen, and why, stands in the plan that is printed before training.
+        **kwargs: all other arguments of Lightning's Trainer but the limits on test and prediction batches, which do
+            nothing here: benchmarks run in `validate`, and a video is one batch.
+    """
+
+    def __init__(
+        self, *, accelerator: str | Accelerator = "auto", precision: str | int | None = None, **kwargs: Any
+    ) -> None:
+        cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
+        device = "cpu" if cpu else "cuda" if accelerator in ("auto", "gpu", "cuda") else str(accelerator)
+        self.precision_reason = ""
+        if precision == "auto":
+            chosen, reason = fastest_precision(device)
+            precision, self.precision_reason = MIXED[chosen], f" (auto: {reason})"
+        elif str(precision).startswith("bf16") and device == "cpu" and fastest_precision("cpu")[0] == "float32":
+            rank_zero_info(
+                f"trainer.precision {precision}: on this CPU a convolution takes {bfloat16_cost():.1f} times as long "
+                "as in float32; auto takes the faster one"
+            )
+        super().__init__(
+            accelerator=accelerator,
+            precision=precision,  # type: ignore[arg-type]  # Lightning checks it
+            limit_test_batches=None,
+            limit_predict_batches=None,
+            **kwargs,
+        )
 
 
 class SaveConfig(SaveConfigCallback):

@@ -20,7 +20,7 @@ from datamodules.reading.prompts import MaskPrompt, Prompt
 from lightning_modules.functional import PointProtocol, TrackingProtocol
 
 from .. import signals
-from ..results.provenance import provenance
+from ..results.written import provenance
 from ..tracking.frame_encoder import View
 from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch

@@ -18,12 +18,12 @@ from lightning_modules.backbones import build_encoder
 from lightning_modules.backbones.short_names import read_spec
 
 from ..benchmarks.base import BenchmarkCallback
-from ..benchmarks.results import require_writable, wide_console
 from ..folder_lock import FolderLock
 from ..report import write_report
 from ..results.records import Cell, Record, Table, cell_of, records_of
 from ..results.rendering import console_table, notes, render, text_rows
 from ..results.stored import read_run
+from ..results.written import require_writable, wide_console
 
 
 @dataclass(frozen=True)

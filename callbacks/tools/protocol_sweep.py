@@ -19,11 +19,11 @@ from datamodules.reading.guards import read_json
 from lightning_modules.functional import PropagationProtocol
 
 from ..benchmarks.ranks import Ranks
-from ..benchmarks.results import require_writable
 from ..command_line.configs import find_config
 from ..folder_lock import FolderInUse, FolderLock
 from ..results.records import Record, records_of
 from ..results.stored import columns_of, read_run
+from ..results.written import require_writable
 from .comparison import Network, benchmarks_of
 from .grid import AT_ONCE, Grid, ProtocolBatch, batches, protocol_path
 from .sweep_findings import (

@@ -22,9 +22,9 @@ from datamodules.reading.files import usable_cores, write_atomically
 from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_images
 
-from ..benchmarks.results import Results, require_writable
 from ..metrics.rules import RULES, Rules, Video, VideoScore
 from ..metrics.rules.base import Ids, Object, Values
+from ..results.written import Results, require_writable
 
 MASKS_PER_PROCESS = 400
 """Masks that are worth a further process: it takes as long to start as these take to score."""

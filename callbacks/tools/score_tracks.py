@@ -17,7 +17,6 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.guards import read_text
 from datamodules.reading.images import image_header
 
-from ..benchmarks.results import Results
 from ..metrics import (
     PointQueries,
     TrackingSuccess,
@@ -31,6 +30,7 @@ from ..metrics import (
 )
 from ..metrics.point_measures import AREA_PCK
 from ..metrics.point_tracking import METRICS, QueryMode, mean_of_defined
+from ..results.written import Results
 
 RASTER = 256.0
 """Side of the square in whose pixels TAP-Vid measures distances."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from callbacks.command_line.trainer import Trainer
+from callbacks.command_line.runs import Trainer
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.device import fastest_precision
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks.benchmarks.results import Results
+from callbacks.results.written import Results
 from callbacks.tools.figure import command, figure, read_curves
 
 

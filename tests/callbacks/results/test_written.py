@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from callbacks.results.provenance import provenance
+from callbacks.results.written import provenance
 
 
 def test_command_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_torch_is_not_imported_for_it() -> None:
     script = """
 import sys
-from callbacks.results.provenance import provenance
+from callbacks.results.written import provenance
 machine = provenance()["machine"]
 print(machine["gpus"], machine["compiled_search"], "torch" in sys.modules)
 """

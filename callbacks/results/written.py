@@ -1,9 +1,14 @@
-"""Results of a benchmark: results.json, a CSV with a row per sequence, and a table on the console."""
+"""The files that a benchmark run leaves, written: results.json with its provenance, a CSV with a row per sequence."""
 
 import json
+import os
+import platform
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +16,7 @@ from rich.console import Console
 
 from datamodules.reading.files import csv_of_records, write_atomically
 
-from ..results.provenance import provenance
-from ..results.rendering import console_table, percent
+from .rendering import console_table, percent
 
 Row = dict[str, Any]
 """Column → value of a sequence (or object): a row of per_sequence.csv."""
@@ -85,3 +89,41 @@ def require_writable(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder):
         pass
+
+
+def provenance() -> dict[str, Any]:
+    """Return the date, command, machine and versions behind a file of results.
+
+    GPUs and the native kernel are reported by processes that have imported torch; others can have used neither.
+    """
+    gpus: list[str] = []
+    compiled = False
+    if "torch" in sys.modules:
+        import torch
+
+        from lightning_modules.functional.propagation.screened_search import compiled_search_runs
+
+        compiled = compiled_search_runs()
+        if torch.cuda.is_available():
+            gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "compiled_search": compiled,
+            "gpus": gpus,
+        },
+        "command": sys.argv,
+        "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
+    }
+
+
+def processor() -> str:
+    """Return the name of the processor; its architecture where the system does not tell the name."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(filter(None, names), "") or platform.processor() or platform.machine()
