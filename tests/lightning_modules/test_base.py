@@ -1,4 +1,4 @@
-"""Base of the methods: halves of clips, batches that are refused, held-out data, checkpoints."""
+"""Base of the methods: clips that are refused, held-out data, draws, the golden cosine schedule."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 from lightning_modules.base import SampleMean, keyed_generator
+from lightning_modules.schedules import cosine_factor
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer
 
@@ -48,3 +49,14 @@ def test_a_key_has_one_stream_of_its_own() -> None:
     assert all(map(torch.equal, first, again))
     assert len({tuple(draws.tolist()) for draws in first}) == len(keys)
     assert keyed_generator(0, 1, 2).initial_seed() == 2187946392326065592  # published runs drew by these
+
+
+@pytest.mark.parametrize("case", ["c0", "c2"])
+def test_golden_cosine(golden, case):
+    numbers = golden("lr_schedules")
+    base, _, _, by_epoch, minimum = numbers[f"{case}_params"]
+    if by_epoch or minimum:
+        pytest.skip("another kind of schedule")
+    expected = numbers[f"{case}_lr"]
+    found = [base * cosine_factor(step, len(expected)) for step in range(len(expected))]
+    assert found == pytest.approx(expected, abs=1e-9)

@@ -1,4 +1,4 @@
-"""The DAVIS reader on the real sequences, on a generated layout, and on every mistake that a user can make there."""
+"""The DAVIS reader on real sequences, on a generated layout, and on every mistake there; frames of any record."""
 
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from datamodules.datasets import Davis
-from datamodules.reading.errors import DataError
+from datamodules.datasets.records import FrameSequence
+from datamodules.reading.errors import DataError, DecodingError
 from datamodules.synthetic import render_video, write_davis
 from tests.helpers.refusal import refused
 
@@ -123,3 +124,26 @@ def test_missing_parts_are_named(root: Path) -> None:
 def test_masks_that_do_not_fit_are_named(root: Path, t: int, mask: np.ndarray, message: str) -> None:
     Image.fromarray(mask).save(mask_path(root, t))
     assert message in refusal(root)
+
+
+def test_frames_are_channel_first_and_grey_becomes_rgb(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(256, size=(5, 7, 3)).astype(np.uint8)
+    for name, pixels in (("colour.png", picture), ("grey.png", picture[..., 0])):
+        Image.fromarray(pixels).save(tmp_path / name)
+    clip = FrameSequence(name="clip", frames=(tmp_path / "colour.png", tmp_path / "grey.png"), size=(5, 7))
+    assert np.array_equal(clip.frame(0), picture.transpose(2, 0, 1))
+    assert np.array_equal(clip.frame(1), np.broadcast_to(picture[..., 0], (3, 5, 7)))
+
+
+def test_a_narrower_frame_is_refused_by_name(root: Path) -> None:
+    """On a GPU several frames are stacked; on a CPU its features would not fit the labels."""
+    path = root / "JPEGImages/480p/synthetic-000/00002.jpg"
+    Image.fromarray(np.zeros((64, 79, 3), np.uint8)).save(path)
+    message = r"00002\.jpg: is 79 × 64 px, other frames 80 × 64 px; give frames of one size"
+    frames = Davis(root, annotations="first")[0].read()
+    assert next(frames).shape == next(frames).shape
+    refused(DecodingError, message, next, frames)
+    Image.fromarray(np.zeros((64, 79), np.uint8)).save(
+        str(path.with_suffix(".png")).replace("JPEGImages", "Annotations")
+    )
+    refused(DecodingError, message, Davis, root)

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import torch
+from torch._utils import ExceptionWrapper
 from torch.utils.data import Dataset
 
 from datamodules.loading.loader import (
@@ -16,7 +17,7 @@ from datamodules.loading.loader import (
     _with_advice,
     leave_process_group,
 )
-from datamodules.reading.errors import DataError
+from datamodules.reading.errors import DataError, DecodingError
 from tests.helpers.refusal import refused
 
 
@@ -164,3 +165,13 @@ def test_too_few_samples_for_a_batch_are_refused():
     module.training = Echo(13)
     with pytest.raises(DataError, match=r"^source: 13 samples an epoch do not fill a batch of 16 on 1 rank\(s\)"):
         module.train_dataloader()
+
+
+def test_a_dataloader_raises_an_error_of_its_worker_again() -> None:
+    """It makes the error anew from one text, which ends with the error's own line."""
+    try:
+        raise DecodingError("a/b.mp4", "is broken")
+    except DecodingError:
+        wrapped = ExceptionWrapper(where="in a worker")
+    with pytest.raises(DecodingError, match=r"(?s)in a worker.*a/b\.mp4: is broken\n?$"):
+        wrapped.reraise()

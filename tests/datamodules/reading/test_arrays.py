@@ -1,4 +1,4 @@
-"""Pickles and .npz read without running anything: equal to what pickle reads, and all else refused in one line."""
+"""Pickles and .npz read without running anything: what pickle reads, all else refused in one line; sets unpickled."""
 
 import os
 import pickle
@@ -12,8 +12,10 @@ from datamodules.datasets import TapVid
 from datamodules.reading import arrays
 from datamodules.reading.arrays import PickledArray, read_pickle
 from datamodules.reading.errors import DataError
+from datamodules.reading.files import partial_path
+from datamodules.tools.unpickle import unpickle
 from tests.helpers.refusal import refused
-from tests.helpers.tap_vid import element
+from tests.helpers.tap_vid import element, written
 
 CONTENT = {
     "video": np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3),
@@ -180,3 +182,21 @@ def test_a_folder_of_npz_keeps_one_open(tmp_path):
     videos = TapVid(tmp_path)
     assert all((video.frame(2).permute(1, 2, 0).numpy() == element()["video"][2]).all() for video in videos)
     assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+@pytest.mark.parametrize("jpeg", [False, True])
+def test_unpickled_sets_are_the_same(tmp_path, jpeg):
+    source = written(tmp_path, [element(jpeg=jpeg), element(frames=3, jpeg=jpeg)], "tapvid_rgb_stacking.pkl")
+    (tmp_path / "npz").mkdir()
+    partial_path(tmp_path / "npz/001.npz").write_bytes(b"of a run that was killed")
+    files = unpickle(source, tmp_path / "npz")
+    assert sorted(path.name for path in (tmp_path / "npz").iterdir()) == ["000.npz", "001.npz"]
+    assert [file.name for file in files] == ["000.npz", "001.npz"]
+    for before, after in zip(TapVid(source), TapVid(tmp_path / "npz"), strict=True):
+        assert before.name == after.name
+        np.testing.assert_array_equal(before.points, after.points)
+        np.testing.assert_array_equal(before.occluded, after.occluded)
+        assert all((before.frame(t) == after.frame(t)).all() for t in range(before.num_frames))
+    with np.load(files[0], allow_pickle=False) as archive:
+        assert archive["video"].dtype.kind == ("S" if jpeg else "u")
+    refused(DataError, r"holds 000\.npz already", unpickle, source, tmp_path / "npz")

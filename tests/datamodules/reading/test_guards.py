@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from datamodules.got10k import list_sequences
 from datamodules.reading import guards
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.guards import plain_name, raise_limit
-from datamodules.reading.images import read_image
+from datamodules.reading.images import image_header, read_image
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.source import list_videos, open_video
 from datamodules.synthetic import write_davis, write_got10k
@@ -123,3 +125,24 @@ def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder
     os.mkfifo(tmp_path / "frame.png")
     for read in (read_image, read_mask):
         refused(DecodingError, "a named pipe", read, tmp_path / "frame.png")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_huge_pictures_are_refused_by_their_headers(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"huge.{kind}"
+    Image.new("RGB", (16, 16)).save(path)
+    content = bytearray(path.read_bytes())
+    if kind == "png":
+        content[16:24] = struct.pack(">II", 32_000, 32_000)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    else:
+        place = content.index(b"\xff\xc0") + 5
+        content[place : place + 4] = struct.pack(">HH", 65_500, 65_500)
+    path.write_bytes(content)
+
+    def untouched(*_: object) -> None:
+        raise AssertionError("decoding has begun")
+
+    monkeypatch.setattr("cv2.imdecode", untouched)
+    for read in (read_image, read_mask, image_header):
+        assert guards.LIMIT_VARIABLE in refused(DecodingError, r"claims \d+ × \d+ px|too large to decode", read, path)

@@ -1,20 +1,52 @@
-"""Shards give what the files gave."""
+"""Packing of videos into shards, which give what the files gave."""
 
 import json
 import os
 import shutil
 import sys
+import tarfile
 
 import fsspec
 import pytest
 
 from cli import main
+from datamodules import VideoDataModule
 from datamodules.reading.errors import DataError, DecodingError
 from datamodules.reading.shards import ShardedVideos
 from datamodules.tools.shard import write_shards
 from tests.helpers.epochs import batches, same
+from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
-from tests.helpers.shards import VIDEOS, make
+
+VIDEOS = 9
+
+
+def make(source, **arguments):
+    defaults = {"frames": 3, "size": 24, "batch_size": 2, "num_workers": 0, "validation_fraction": 0.2}
+    data = VideoDataModule(source, **(defaults | arguments))
+    data.setup("fit")
+    return data
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Nine videos of three containers, some in folders."""
+    root = tmp_path_factory.mktemp("videos")
+    for i in range(VIDEOS):
+        name = (f"{i}.mp4", f"more/{i} b.mkv", f"{i}.avi")[i % 3]
+        write_video(root / name, 12 + i, video=i, codec="mpeg4" if i % 3 == 2 else "libx264", options={"g": "5"})
+    return root
+
+
+@pytest.fixture(scope="module")
+def shards(videos, tmp_path_factory):
+    """The same, in shards of few videos."""
+    folder = tmp_path_factory.mktemp("shards") / "packed"
+    largest = max(path.stat().st_size for path in videos.rglob("*.*"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("datamodules.tools.shard._MB", largest)
+        assert write_shards(videos, folder, workers=2, megabytes=2) > 2
+    return folder
 
 
 @pytest.fixture
@@ -118,3 +150,37 @@ def test_indices_that_are_none_end_in_one_line(tmp_path, content):
     (tmp_path / "index.json").write_bytes(content)
     (tmp_path / "00000.tar").write_bytes(b"")
     refused(DataError, r"index\.json: not an index of `vidcorr shard`", ShardedVideos, tmp_path)
+
+
+def test_what_cannot_be_packed_or_opened_says_so(videos, tmp_path):
+    write_folder(tmp_path / "frames" / "a", 3)
+    with pytest.raises(DataError, match=r"frames/a: a folder of frames; .*vidcorr transcode"):
+        write_shards(tmp_path / "frames", tmp_path / "out")
+    refused(ValueError, "at least 1 MB, got 0", write_shards, videos, tmp_path / "out", megabytes=0)
+    assert not (tmp_path / "out").exists()
+    write_shards(videos, tmp_path / "out")
+    refused(DataError, "out: holds shards already", write_shards, videos, tmp_path / "out")
+    index = tmp_path / "out" / "index.json"
+    content = json.loads(index.read_text())
+    index.write_text(json.dumps({"shards": content["shards"]}))
+    refused(DataError, r"out/index.json: not an index of `vidcorr shard`", make, tmp_path / "out")
+
+
+def test_a_run_that_was_killed_leaves_no_source_and_is_begun_anew(videos, tmp_path, monkeypatch):
+    written = []
+
+    def killed(path, *_):
+        path.write_bytes(b"half")
+        written.append(path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("datamodules.tools.shard._write_shard", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_shards(videos, tmp_path / "out")
+    assert written[0].exists()
+    refused(DataError, "no videos here", make, tmp_path / "out")
+    write_shards(videos, tmp_path / "out")
+    assert same(batches(make(videos)), batches(make(tmp_path / "out")))
+    with tarfile.open(tmp_path / "out" / "00000.tar") as shard:
+        assert {entry.name for entry in shard} == {str(path.relative_to(videos)) for path in videos.rglob("*.*")}

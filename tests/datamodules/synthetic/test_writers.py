@@ -1,4 +1,4 @@
-"""The writers: the same arguments give the same bytes; other arguments, other files; nothing half written."""
+"""The writers: same arguments, same bytes; nothing half written; a prefix of a video; the DataModules over them."""
 
 import os
 import subprocess
@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from datamodules import SyntheticTrackingDataModule
-from datamodules.datasets import Otb
+from datamodules import SyntheticTrackingDataModule, SyntheticVideoDataModule
+from datamodules.datasets import Davis, Otb, TapVid
 from datamodules.reading.boxes import read_boxes
 from datamodules.reading.errors import DataError
-from datamodules.synthetic import write_davis, write_got10k, write_otb, write_tap_vid, write_videos
+from datamodules.synthetic import render_video, write_davis, write_got10k, write_otb, write_tap_vid, write_videos
 from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
@@ -96,3 +97,24 @@ def test_the_datamodule_makes_both_and_they_share_no_video(tmp_path: Path) -> No
     assert sequence.boxes[0].tolist() not in trained_on
     with pytest.raises(TypeError):
         SyntheticTrackingDataModule(tmp_path, source="elsewhere")
+
+
+def test_same_arguments_same_video_and_fewer_frames_a_prefix() -> None:
+    video, masks = render_video(3, 7, 6, (64, 80))
+    again, masks_again = render_video(3, 7, 4, (64, 80))
+    assert np.array_equal(video[:4], again)
+    assert np.array_equal(masks[:4], masks_again)
+
+
+def test_data_module_gives_clips_and_a_benchmark(tmp_path: Path) -> None:
+    data = SyntheticVideoDataModule(
+        tmp_path, videos=4, benchmark_videos=2, point_videos=2, frames_per_video=6, video_size=64,
+        frames=2, size=32, batch_size=2, num_workers=0, validation_fraction=0.25,
+    )  # fmt: skip
+    data.prepare_data()
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    assert batch["clip"].shape == (2, 2, 3, 32, 32)
+    assert batch["failures"] == []
+    assert len(Davis(tmp_path / "davis")) == 2
+    assert [(video.num_frames, video.size) for video in TapVid(tmp_path / "tap_vid")] == [(6, (64, 64))] * 2

@@ -1,9 +1,11 @@
-"""Every backbone answers the same contract, and looking into it leaves no trace."""
+"""Encoders by name: normalisation, stages, maps and their refusals; a frozen one's defaults; a user's own head."""
 
 import pytest
 import torch
 
-from lightning_modules.backbones import build_encoder, build_feature_extractor
+from lightning_modules import FrozenEncoder
+from lightning_modules.backbones import build_encoder, build_feature_extractor, build_head, module_from_checkpoint
+from lightning_modules.checkpoints import write_checkpoint
 from tests.helpers.refusal import refused
 
 SPECS = [
@@ -58,3 +60,75 @@ def test_a_convolutional_network_of_timm_is_seen_before_its_pooling():
 )
 def test_mistakes_are_named(spec, stage, stride, message):
     refused(ValueError, message, build_feature_extractor, spec, stage, stride)
+
+
+def test_frozen_encoder_gives_its_defaults_and_what_is_asked_for():
+    module = FrozenEncoder("torchvision:resnet18", stage="res3", stride=8)
+    images = torch.rand(1, 3, 64, 64)
+    assert module.feature_extractor()(images).shape == (1, 128, 8, 8)
+    assert module.feature_extractor("res5", 32)(images).shape == (1, 512, 2, 2)
+    assert len(list(module.val_dataloader())) == 1
+
+
+DOUBLING = "tests.helpers.encoders:Doubling"
+
+
+def test_a_users_upsampler_works_over_any_encoder(tmp_path):
+    module, images = FrozenEncoder("timm:vit_tiny_patch16_224", head=DOUBLING), torch.rand(1, 3, 96, 128)
+    extractor = module.feature_extractor("block3")
+    assert (extractor.stride, extractor.stage) == (8, "block3")
+    with torch.inference_mode():
+        plain, found = module.encoder.feature_extractor("block3")(images), extractor(images)
+    assert found.shape == (1, 195, 12, 16)
+    assert torch.equal(found[:, :192, ::2, ::2], plain)
+    with torch.no_grad():
+        module.head.scale.fill_(2.0)
+    write_checkpoint(module, tmp_path / "a.ckpt")
+    assert module_from_checkpoint(tmp_path / "a.ckpt").head.scale == 2
+    with torch.inference_mode():
+        assert torch.equal(module.feature_extractor("block3")(images)[:, :192, ::2, ::2], 2 * plain)
+
+
+@pytest.mark.parametrize("spec", ["Doubling", "nowhere:head", "os:getcwd"])
+def test_anything_but_a_head_is_refused(spec):
+    refused(ValueError, r"head|cannot import it|expected a torch\.nn\.Module", build_head, spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "widths", "strides"),
+    [
+        ("timm:convnext_atto", [40, 80, 160, 320], [4, 8, 16, 32]),
+        ("timm:efficientnet_b0", [16, 24, 40, 112, 320], [2, 4, 8, 16, 32]),
+    ],
+)
+def test_staged_networks_offer_their_stages(spec, widths, strides):
+    encoder, names = build_encoder(spec), [f"stage{number}" for number in range(1, len(widths) + 1)]
+    extractor, images = encoder.feature_extractor(names), torch.rand(1, 3, 160, 192)
+    with torch.inference_mode():
+        maps = extractor(images)
+        alone = encoder.feature_extractor(names[1])(images)
+        last = encoder.feature_extractor()(images)
+    assert extractor.stride == strides
+    assert extractor.multiple == max(strides)
+    expected = [(1, width, 160 // stride, 192 // stride) for width, stride in zip(widths, strides, strict=True)]
+    assert [tuple(one.shape) for one in maps] == expected
+    torch.testing.assert_close(alone, maps[1])
+    assert last.shape[2:] == (5, 6)  # before the pooling
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("naflexvit_base_patch16_radio_v3", 768), ("vit_base_patch16_radio_v3", 768), ("samvit_base_patch16", 256)],
+)
+def test_transformers_of_other_forms_give_a_map(name, channels):
+    extractor = build_encoder(f"timm:{name}").feature_extractor()
+    with torch.inference_mode():
+        assert extractor(torch.rand(1, 3, 96, 128)).shape == (1, channels, 6, 8)
+
+
+@pytest.mark.parametrize("name", ["mvitv2_tiny", "twins_pcpvt_small"])
+def test_a_transformer_that_gives_no_map_is_refused_in_one_line(name):
+    with pytest.raises(ValueError, match=r"takes images of one size only|expected a feature map") as caught:
+        build_encoder(f"timm:{name}").feature_extractor()
+    assert "\n" not in str(caught.value)

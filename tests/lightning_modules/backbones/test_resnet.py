@@ -1,10 +1,11 @@
-"""ResNets seen at a stage: strides removed, dilated, folded."""
+"""ResNets seen at a stage: strides removed, dilated, folded; stages of one pass; views that share tensors."""
 
 import pytest
 import torch
 from torch import nn
 
 from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of
+from tests.helpers.refusal import refused
 
 
 @pytest.mark.parametrize(("stage", "stride"), [("res2", 4), ("res3", 8), ("res4", 8), ("res5", 8), ("res4.b1", 8)])
@@ -64,3 +65,50 @@ def test_folding_changes_only_the_rounding(spec):
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
     left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert left == (1 if spec == "timm:resnet26d" else 0)  # the norm after a stem of several convolutions stays
+
+
+def test_several_stages_come_from_one_pass_and_equal_each_alone():
+    network, images = build_network("torchvision:resnet18"), torch.rand(1, 3, 64, 96)
+    stages = ["res5", "res3", "res4.b1", "res4"]
+    extractor = extractor_of(network, stages, 8)
+    runs = []
+    extractor.stem.register_forward_hook(lambda *_: runs.append(1))
+    with torch.inference_mode():
+        together = extractor(images)
+        alone = [extractor_of(network, stage, 8)(images) for stage in stages]
+    assert extractor.stride == [8, 8, 8, 8]
+    assert len(runs) == 1
+    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
+
+
+def test_raw_colour_is_the_mean_of_each_cell():
+    images = torch.rand(1, 3, 16, 20)
+    extractor = build_feature_extractor("raw_colour", stride=8)
+    cells = extractor(images)
+    expected = extractor.normalise(images)[..., 8:16, 16:20].mean((-2, -1))
+    assert cells.shape == (1, 3, 2, 3)
+    assert torch.allclose(cells[..., 1, 2], expected, atol=1e-6)
+
+
+def test_a_view_shares_the_tensors_and_changes_nothing():
+    network = build_network("torchvision:resnet18").train()
+    before = {name: (id(p), p.clone()) for name, p in network.state_dict(keep_vars=True).items()}
+    extractor = extractor_of(network, "res4", 8)
+    extractor(torch.rand(1, 3, 64, 64))
+    assert network.training
+    assert network.layer3[0].conv1.stride == (2, 2)
+    after = network.state_dict(keep_vars=True)
+    assert all(
+        id(after[name]) == number and torch.equal(after[name], value) for name, (number, value) in before.items()
+    )
+    assert extractor.stem[0].weight is network.conv1.weight
+    with torch.no_grad():
+        network.conv1.weight.zero_()
+    assert extractor.stem[0].weight.abs().sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("raw_color", "raw_colour"), ("dino-b88", "timm:vit_base_patch8_224.dino")]
+)
+def test_a_name_near_a_known_one_is_suggested(name, meant):
+    refused(ValueError, rf"backbone '{name}': did you mean {meant}\? write timm:NAME", build_feature_extractor, name)

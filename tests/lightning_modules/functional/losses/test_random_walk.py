@@ -1,4 +1,4 @@
-"""The contrastive random walk against the golden losses and gradients, and against a loop over all paths."""
+"""The contrastive random walk: golden losses and gradients, a loop over all paths; its patches and their crops."""
 
 import itertools
 from typing import Any
@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 from lightning_modules.functional import contrastive_random_walk_loss
 from lightning_modules.functional.losses import drop_edges
+from lightning_modules.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
 
 
 @pytest.mark.parametrize("case", ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c1d"])
@@ -82,3 +83,52 @@ def test_bad_arguments() -> None:
         contrastive_random_walk_loss(nodes[:, :, :1])
     with pytest.raises(ValueError, match=r"two bool masks \(1, 2, 4, 4\)"):
         contrastive_random_walk_loss(nodes, 0.1, (torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)))
+
+
+def as_images(pictures: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pictures).movedim(-1, -3).float() / 255
+
+
+def test_patches_and_crops_are_the_golden_ones(golden: Any) -> None:
+    numbers = golden("crw_loss")
+    windows = grid_patches(as_images(numbers["p0_frame_crop"]), 16, 8)
+    assert torch.equal(windows, as_images(numbers["p0_windows"]))
+    found = crop_and_resize(windows.flatten(0, 1), torch.from_numpy(numbers["p0_jitter_box"]).flatten(0, 1).long())
+    expected = as_images(numbers["p0_jittered"]).flatten(0, 1)
+    assert (found - expected).abs().max() <= 1.01 / 255  # Pillow rounds after each axis
+
+
+def test_the_released_grid(golden: Any) -> None:
+    places = torch.stack(torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij"))
+    corners = grid_patches(places, 64, 32)[:, :, 0, 0]
+    assert corners.tolist() == golden("crw_loss")["grid256_origin_yx"].tolist()
+
+
+def test_boxes_have_the_area_and_aspect_that_were_asked_for() -> None:
+    boxes = random_patch_boxes(4000, 64, (0.7, 0.9), torch.Generator().manual_seed(0)).double()
+    top, left, height, width = boxes.T
+    assert min(top.min(), left.min()) == 0
+    assert max((top + height).max(), (left + width).max()) == 64
+    area, aspect = height * width / 64**2, width / height
+    assert 0.68 < area.min() < 0.71
+    assert 0.89 < area.max() < 0.92
+    assert abs(area.mean() - 0.79) < 0.02
+    assert abs(aspect.log().mean()) < 0.01
+    assert aspect.max() < 4 / 3 + 0.03
+    assert len({tuple(box) for box in boxes.tolist()}) > 1000
+    assert random_patch_boxes(3, 8, (4.0, 5.0), torch.Generator()).tolist() == [[0, 0, 8, 8]] * 3
+
+
+def test_crops_are_as_exact_in_bfloat16() -> None:
+    """`precision: bf16-true` makes bfloat16 the default type, whose steps are a quarter of a pixel at 64 px."""
+    generator = torch.Generator().manual_seed(0)
+    images, boxes = torch.rand(20, 3, 64, 64, generator=generator), random_patch_boxes(20, 64, (0.7, 0.9), generator)
+    expected = crop_and_resize(images, boxes)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert torch.equal(crop_and_resize(images, boxes), expected)
+        halved = crop_and_resize(images.bfloat16(), boxes)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert halved.dtype == torch.bfloat16
+    assert (halved.float() - expected).abs().max() < 0.005
