@@ -4,9 +4,7 @@
 SiamFC, and `follow_points` tracks points by a point protocol, from any frame in both directions.
 """
 
-from .callback import VideoPrediction
-from .follow import propagate_masks, propagate_points, track_box
-from .point_queries import follow_points
-from .predict import predict_video
+from .follow import follow_points, propagate_masks, propagate_points, track_box
+from .predict import VideoPrediction, predict_video
 
 __all__ = ["VideoPrediction", "follow_points", "predict_video", "propagate_masks", "propagate_points", "track_box"]

@@ -1,13 +1,13 @@
 """Follow what a user points at in one frame, in one direction: masks, boxes or points.
 
 Each function takes an extractor, a video and a prompt for its first frame, and yields frame after frame; memory holds
-the protocol's window. `predict_video` follows prompts of any frame, both ways.
+the protocol's window. `follow_points` and `predict_video` follow prompts of any frame, both ways.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from datamodules.prompted_video import FrameStream
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from lightning_modules.functional import PropagationProtocol, TrackingProtocol
+from datamodules.prompted_video import FrameStream, placed_prompts
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+from lightning_modules.functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
-from ..tracking.frame_encoder import View
+from ..tracking.frame_encoder import View, stride_of
 from ..tracking.label_tracker import LabelTracker
+from ..tracking.point_tracker import PointTracker
 from ..tracking.siamfc_tracker import SiamFCTracker
 from ..tracking.stopwatch import Stopwatch
-from .request import Request, protocol_for
+from .request import labels_of, nearest_prompt, protocol_for
 
 VideoSource = str | Path | FrameStream | Iterable[Tensor]
 """A file, a folder of frames, or frames: uint8 RGB `(3, H, W)` each, all of one size."""
@@ -65,10 +66,7 @@ def propagate_masks(
         >>> bool((found[2][1] == mask).float().mean() > 0.95)
         True
     """
-    prompt, tracker = MaskPrompt.of(mask), LabelTracker(extractor, protocol_for(extractor, "davis", protocol))
-    frames, size = _opened(video)
-    prompt.check(size)
-    return follow_masks(tracker, frames, prompt.ids, tracker.view(size, short_side))
+    return _propagate(extractor, video, MaskPrompt.of(mask), protocol_for(extractor, "davis", protocol), short_side)
 
 
 def propagate_points(
@@ -96,11 +94,7 @@ def propagate_points(
         DataError: if the points do not lie in the first frame, or a frame cannot be read.
         ValueError: see `propagate_masks`.
     """
-    prompt, tracker = PointPrompt.of(points), LabelTracker(extractor, protocol_for(extractor, "jhmdb", protocol))
-    frames, size = _opened(video)
-    prompt = prompt.placed(size)
-    prompt.check(size)
-    return follow_points_by_heatmaps(tracker, frames, prompt.points, tracker.view(size, short_side))
+    return _propagate(extractor, video, PointPrompt.of(points), protocol_for(extractor, "jhmdb", protocol), short_side)
 
 
 def track_box(
@@ -124,32 +118,56 @@ def track_box(
         DataError: if the box is not inside the first frame, or a frame cannot be read.
         ValueError: if the extractor gives several maps.
     """
-    prompt, tracker = BoxPrompt.of(box), SiamFCTracker(extractor, protocol)
-    frames, size = _opened(video)
-    prompt.check(size)
-    given = np.array([[prompt.x, prompt.y, prompt.width, prompt.height]])
-    return ((frame, boxes[0]) for frame, boxes in follow_boxes(tracker, frames, given))
+    found = _propagate(extractor, video, BoxPrompt.of(box), protocol or TrackingProtocol())
+    return ((frame, boxes[0]) for frame, boxes in found)
 
 
-Follow = Callable[[int, Iterator[Tensor]], Iterator[tuple[Tensor, Any]]]
-"""Index of a prompted frame, frames from it on in either direction → frames and what is found: ids `(H, W)`, boxes
-`(N, 4)` or x, y, score `(K, 3)` of the objects of that frame's prompts."""
+Follow = Callable[[Iterator[Tensor], NDArray[Any]], Iterator[tuple[Tensor, Any]]]
+"""Frames, and the labels of the first of them, see `labels_of` → frames and what is found: ids `(H, W)`, boxes `(N, 4)`
+or x, y, score `(K, 3)`."""
 
 
-def follower(extractor: nn.Module, request: Request, watch: Stopwatch) -> Follow:
-    """Return the function that follows the prompts of one frame in one direction.
+def follower(
+    extractor: nn.Module,
+    kind: type[Prompt],
+    rules: PropagationProtocol | TrackingProtocol,
+    size: Size,
+    short_side: int | None = SHORT_SIDE,
+    stopwatch: Stopwatch | None = None,
+) -> Follow:
+    """Return the function that follows prompts of one kind in frames (height, width) of one size.
 
     Raises:
         ValueError: if the extractor does not suit the protocol.
     """
-    if isinstance(request.rules, TrackingProtocol):
-        boxes = SiamFCTracker(extractor, request.rules, watch)
-        return lambda index, frames: follow_boxes(boxes, frames, request.given(index))
-    assert isinstance(request.rules, PropagationProtocol)
-    tracker = LabelTracker(extractor, request.rules, watch)
-    view = tracker.view(request.stream.size, request.short_side)
-    follow = follow_masks if isinstance(request.prompts[0], MaskPrompt) else follow_points_by_heatmaps
-    return lambda index, frames: follow(tracker, frames, request.given(index), view)
+    if isinstance(rules, TrackingProtocol):
+        boxes = SiamFCTracker(extractor, rules, stopwatch)
+        return lambda frames, labels: follow_boxes(boxes, frames, labels)
+    tracker = LabelTracker(extractor, rules, stopwatch)
+    view = tracker.view(size, short_side)
+    follow = follow_masks if kind is MaskPrompt else follow_points_by_heatmaps
+    return lambda frames, labels: follow(tracker, frames, labels, view)
+
+
+def _propagate(
+    extractor: nn.Module,
+    video: VideoSource,
+    prompt: Prompt,
+    rules: PropagationProtocol | TrackingProtocol,
+    short_side: int | None = None,
+) -> Iterator[tuple[Tensor, Any]]:
+    """Follow one prompt from the first frame of a video on."""
+    frames = iter(FrameStream(video) if isinstance(video, str | Path) else video)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("the video has no frame")
+    if first.ndim != 3 or first.shape[0] != 3 or first.dtype != torch.uint8:
+        raise ValueError(f"expected frames as uint8 RGB (3, H, W), got {first.dtype} {tuple(first.shape)}")
+    size = (first.shape[1], first.shape[2])
+    prompt = prompt.placed(size)
+    prompt.check(size)
+    follow = follower(extractor, type(prompt), rules, size, short_side)
+    return follow(chain([first], frames), labels_of([prompt]))
 
 
 @torch.inference_mode()
@@ -193,12 +211,105 @@ def follow_boxes(
     return ((frame, found - corner) for frame, found in tracker.track(frames, boxes + corner))
 
 
-def _opened(video: VideoSource) -> tuple[Iterator[Tensor], Size]:
-    """Return the frames, and the size (H, W) of the first of them."""
-    frames = iter(FrameStream(video) if isinstance(video, str | Path) else video)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError("the video has no frame")
-    if first.ndim != 3 or first.shape[0] != 3 or first.dtype != torch.uint8:
-        raise ValueError(f"expected frames as uint8 RGB (3, H, W), got {first.dtype} {tuple(first.shape)}")
-    return chain([first], frames), (first.shape[1], first.shape[2])
+class FollowedPoints(NamedTuple):
+    """The points of a video, and the current frame.
+
+    Attributes:
+        t: index of the frame in the video.
+        points: x, y `(K, T, 2)` in pixels of the frames, where (0, 0) is the centre of the first pixel.
+        occluded: `(K, T)` bool, True where a point is said to be hidden.
+        similarity: `(K, T)` cosine of the feature at each point with that in the frame of its prompt.
+    """
+
+    t: int
+    points: Tensor
+    occluded: Tensor
+    similarity: Tensor
+
+    @property
+    def now(self) -> Tensor:
+        """The points of this frame: x, y, similarity and 1 where occluded, `(K, 4)`."""
+        return torch.stack([*self.points[:, self.t].T, self.similarity[:, self.t], self.occluded[:, self.t]], 1)
+
+
+def follow_points(
+    extractor: nn.Module,
+    video: str | Path | FrameStream,
+    points: Any,
+    protocol: str | PointProtocol = "vidcorr",
+    short_side: int | None = SHORT_SIDE,
+    stopwatch: Stopwatch | None = None,
+) -> Iterator[tuple[Tensor, FollowedPoints]]:
+    """Follow points of any frame, forwards and backwards, each independently of the others.
+
+    The video is read three times: to count its frames, to track, and to give its frames with what was found; memory
+    holds a bounded part of its features. A point that is given in several frames is in each frame where the nearest of
+    them in time has it.
+
+    Args:
+        extractor: see `build_feature_extractor`; it gives one map.
+        video: a file, or a folder of frames.
+        points: a file's path, a dictionary of x, y by name, `(K, 2)` in pixels, or `grid:16`; see `PointPrompt.of`. Or
+            prompts of several frames.
+        protocol: a point protocol or its name (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`). It sees
+            frames at 256 x 256 unless its `input_size` says otherwise.
+        short_side: with `input_size` None the extractor sees larger frames reduced to this, pixels; None: at their own
+            size.
+        stopwatch: counts the seconds of "decode", "backbone" and "track".
+
+    Returns:
+        Iterator of frame `(3, H, W)` uint8 and the points.
+
+    Raises:
+        DataError: if the points do not lie in the first frame, or a frame cannot be read.
+        ValueError: if the protocol does not exist, the extractor gives several maps, or short_side is below 1.
+    """
+    stream = video if isinstance(video, FrameStream) else FrameStream(video)
+    first = points[0] if isinstance(points, list | tuple) and points else points
+    prompts = placed_prompts(points if isinstance(first, PointPrompt) else PointPrompt.each(points), stream)
+    rules = PointProtocol.of(protocol)
+    stride_of(extractor)  # of one map
+    tracker = PointTracker(extractor, rules, stopwatch)
+    view = View.of(extractor, stream.size, rules, short_side)
+    return _follow_points(tracker, stream, prompts, view)
+
+
+def _follow_points(
+    tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt], view: View
+) -> Iterator[tuple[Tensor, FollowedPoints]]:
+    """Track the points of all prompts, those of one name as one track, then yield the frames with the tracks."""
+    with tracker.watch("decode"):
+        count = sum(1 for _ in stream)
+    points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt)]
+    names = [name for prompt in points for name in prompt.names]
+    starts = [stream.part.index(int(prompt.frame or 0)) for prompt in points for _ in prompt.names]
+    scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
+    positions = (torch.from_numpy(np.concatenate([prompt.points for prompt in points])) + 0.5) / scale
+    queries = torch.cat([torch.tensor(starts, dtype=torch.float64)[:, None], positions.flip(1)], dim=1)
+
+    def video(first: int) -> Iterator[Tensor]:
+        return map(view.reduce, stream.forwards(first))
+
+    (tracks,) = tracker.track(video, count, view.seen, queries.numpy(), max(starts) > 0)
+    nearest, times = nearest_tracks(names, starts, count), torch.arange(count)
+    positions, occluded = (tracks.points * scale - 0.5)[nearest, times], tracks.occluded[nearest, times]
+    for t, frame in enumerate(stream):
+        yield frame, FollowedPoints(t, positions, occluded, tracks.similarity[nearest, times])
+
+
+def nearest_tracks(names: Sequence[str], starts: Sequence[int], frames: int) -> Tensor:
+    """Return which track each point takes in each frame: of those with its name the one that starts nearest.
+
+    Args:
+        names: names of the tracks.
+        starts: frame in which each starts.
+        frames: number of frames T.
+
+    Returns:
+        `(K, T)` long, for each name in the order in which it first comes.
+    """
+    rows = []
+    for name in dict.fromkeys(names):
+        own = {start: number for number, (other, start) in enumerate(zip(names, starts, strict=True)) if other == name}
+        rows.append([own[nearest_prompt(list(own), t)] for t in range(frames)])
+    return torch.tensor(rows)

@@ -18,10 +18,10 @@ from datamodules.reading.prompt_files import encode_rle, require_pycocotools
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from lightning_modules.functional import PointProtocol
 
-from ..pictures import OverlayAnimation, OverlayVideo
-from ..pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks
+from ..pictures import OverlayAnimation, OverlayVideo, Picture
+from ..pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks, overlay_tracks, rainbow
 from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
-from .point_queries import FollowedPoints, draw_followed
+from .follow import FollowedPoints
 from .request import Request
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
@@ -112,7 +112,7 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         digits = (3, 3, 4, 0) if queried else (2, 2, 4)
         columns = ("frame", "name", "x", "y", "score", "occluded")[: 2 + len(digits)]
         add_table("points.csv", partial(_number_rows, names, digits), columns)
-        draw = draw_followed if queried else partial(draw_points, names=names, colours=distinct_colours(len(names)))
+        draw = _draw_followed if queried else partial(draw_points, names=names, colours=distinct_colours(len(names)))
         annotate, categories = _annotate_points, [{"id": 1, "name": "points", "keypoints": names, "skeleton": []}]
     if "coco" in exports:
         files.append(CocoFile(folder / "coco.json", stream, categories, annotate))
@@ -129,6 +129,12 @@ def _mask_colours(names: Sequence[str], palette: NDArray[np.uint8]) -> NDArray[n
     if np.array_equal(palette, davis_palette()):
         colours[[int(name) for name in names]] = distinct_colours(len(names))
     return colours
+
+
+def _draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:
+    """Draw the points with the last part of their tracks, a cross where hidden; see `overlay_tracks`."""
+    points = found.points.numpy() + 0.5
+    return overlay_tracks(frame, points, np.asarray(found.occluded), found.t, rainbow(points[:, 0]))
 
 
 def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: Any) -> list[list[str]]:

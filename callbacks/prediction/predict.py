@@ -1,4 +1,4 @@
-"""Track prompts through a video, and write the results."""
+"""`predict`: track a user's prompts through a video, and write the results."""
 
 import itertools
 import json
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,8 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.files import ProgressReport, write_atomically
 from datamodules.reading.images import pixels
 from datamodules.reading.mask_files import read_mask, write_ids
-from datamodules.reading.prompts import MaskPrompt, Prompt
+from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
+from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PointProtocol, TrackingProtocol
 
 from .. import signals
@@ -24,10 +26,89 @@ from ..results.written import provenance
 from ..tracking.frame_encoder import View
 from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
-from .follow import SHORT_SIDE, Follow, follower
-from .output_files import RECORD, Overlay, check_folder, clear, open_record
-from .point_queries import follow_points
-from .request import Pass, Request, nearest_prompt
+from .follow import SHORT_SIDE, Follow, follow_points, follower
+from .output_files import OUTPUTS, RECORD, Overlay, check_folder, clear, open_record
+from .request import Request, labels_of, nearest_prompt, plan_passes
+
+
+class VideoPrediction(pl.Callback):
+    """Track the prompts of `PromptedVideoDataModule` by the features of the module, in `predict`.
+
+    Args:
+        output_dir: see `predict_video`.
+        stage: stage of the encoder; None is the module's, else the encoder's own choice, and SiamFC's dilated res5 for
+            a box where there is one.
+        stride: pixels per feature cell; None is the module's, else the encoder's own choice.
+        kwargs: those of `predict_video`: protocol, changes, short_side, overlay, overwrite, exports.
+
+    Raises:
+        ValueError: when it begins, if the Trainer has more than one device.
+    """
+
+    def __init__(
+        self, output_dir: str | Path = "prediction", stage: str | None = None, stride: int | None = None, **kwargs: Any
+    ) -> None:
+        self.output_dir, self.stage, self.stride = Path(output_dir), stage, stride
+        self.kwargs = kwargs
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Refuse several devices: one video is followed on one.
+
+        Raises:
+            ValueError: in `predict` on several devices.
+        """
+        if stage == "predict" and trainer.world_size > 1:
+            raise ValueError(f"one video is followed on one device, not {trainer.world_size}: set --trainer.devices 1")
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Follow the prompts of a batch, on the first rank."""
+        if not trainer.is_global_zero or "video" not in batch:
+            return
+        video = batch["video"]
+        metadata = {
+            "model": type(pl_module).__name__,
+            "checkpoint": trainer.ckpt_path,
+            "spec": pl_module.hparams.get("spec"),
+        }
+        content = predict_video(
+            extractor_for(pl_module, video.prompt, self.stage, self.stride),
+            video.frames,
+            video.prompts,
+            self.output_dir,
+            metadata=metadata,
+            **self.kwargs,
+        )
+        files = ", ".join(name for name in OUTPUTS if (self.output_dir / name).exists())
+        print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {self.output_dir}: {files}")
+
+
+def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride: int | None = None) -> nn.Module:
+    """Return the extractor of a module that follows a prompt.
+
+    Args:
+        module: see `build_encoder`.
+        prompt: a box is followed by the dilated res5 where neither the call nor the module names a stage
+            or stride and the encoder has it.
+        stage: see `FeatureExtractor`.
+        stride: pixels per feature cell.
+    """
+    encoder = build_encoder(module)
+    own = getattr(module, "hparams", {})
+    named = [stage, stride, own.get("stage"), own.get("stride")]
+    if isinstance(prompt, BoxPrompt) and all(index is None for index in named):
+        try:
+            return encoder.feature_extractor("res5", dilated=True)
+        except ValueError:
+            pass  # no ResNet
+    return encoder.feature_extractor(stage, stride)
 
 
 def predict_video(
@@ -85,12 +166,12 @@ def predict_video(
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     if min(stream.size) < 2:  # H.264 has even sizes
         raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; 2 × 2 px are the least")
-    request = Request.of(extractor, stream, prompt, protocol, changes, short_side)
-    found = _follow(extractor, request, folder, watch)
+    request = Request(extractor, stream, prompt, protocol, changes)
+    found = _follow(extractor, request, short_side, folder, watch)
     if interrupted:
         print(f"{folder}: holds a prediction that was interrupted; it begins again")
     clear(folder)
-    content = _begun(extractor, request, metadata or {})
+    content = _begun(extractor, request, short_side, metadata or {})
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
     frames = _write(open_record(folder, request, overlay, exports), found, folder, stream, watch)
     seconds = time.perf_counter() - began
@@ -105,13 +186,16 @@ def predict_video(
     return content
 
 
-def _follow(extractor: nn.Module, request: Request, folder: Path, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
+def _follow(
+    extractor: nn.Module, request: Request, short_side: int | None, folder: Path, watch: Stopwatch
+) -> Iterator[tuple[Tensor, Any]]:
     """Return the frames in order with the results in each; faulty arguments raise before the first."""
-    if isinstance(request.rules, PointProtocol):
-        return follow_points(extractor, request.stream, request.prompts, request.rules, request.short_side, watch)
-    follow = follower(extractor, request, watch)
-    if request.passes == [Pass(0, 1, None)]:  # all prompts are for the first frame
-        return follow(0, request.stream.forwards())
+    stream, rules = request.stream, request.rules
+    if isinstance(rules, PointProtocol):
+        return follow_points(extractor, stream, request.prompts, rules, short_side, watch)
+    follow = follower(extractor, type(request.prompts[0]), rules, stream.size, short_side, watch)
+    if list(request.by_frame) == [0]:
+        return follow(stream.forwards(), labels_of(request.prompts))
     return run_passes(request, follow, folder / "masks", watch)
 
 
@@ -137,12 +221,12 @@ def _write(
     return record.written
 
 
-def _begun(extractor: nn.Module, request: Request, metadata: dict[str, Any]) -> dict[str, Any]:
+def _begun(extractor: nn.Module, request: Request, short_side: int | None, metadata: dict[str, Any]) -> dict[str, Any]:
     """Return the content of prediction.json before the first frame: what the prediction depends on."""
     stream, rules = request.stream, request.rules
     followed_at = {}
     if not isinstance(rules, TrackingProtocol):
-        followed_at["seen_at"] = list(View.of(extractor, stream.size, rules, request.short_side).seen)
+        followed_at["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
     return {
         "video": str(stream.path),
         "prompt": request.metadata(),
@@ -196,14 +280,15 @@ class KeptNumbers:
 
     def __init__(self, request: Request) -> None:
         self._kept: dict[int, Tensor] = {}
-        self._objects, self._prompted = request.objects, request.prompted
+        self._by_frame, self._prompted = request.by_frame, request.prompted
         self._rows = {name: row for row, name in enumerate(request.prompted)}
 
     def add(self, t: int, start: int, found: Any) -> None:
         """Keep the `(N, …)` rows that the pass from the prompted frame `start` found in frame `t`, of its objects."""
         values = torch.as_tensor(found)
         rows = self._kept.setdefault(t, values.new_full((len(self._rows), values.shape[1]), torch.nan))
-        for name, row in zip(self._objects[start], values, strict=True):
+        names = (name for prompt in self._by_frame[start] for name in prompt.objects)
+        for name, row in zip(names, values, strict=True):
             if nearest_prompt(self._prompted[name], t) == start:
                 rows[self._rows[name]] = row
 
@@ -224,15 +309,16 @@ def run_passes(request: Request, follow: Follow, folder: Path, watch: Stopwatch)
     Raises:
         Stopped: if a signal asks for it, after the current frame.
     """
-    stream = request.stream
+    stream, passes = request.stream, plan_passes(request.prompted)
     of_masks = isinstance(request.prompts[0], MaskPrompt)
     kept = KeptMasks(folder, request) if of_masks else KeptNumbers(request)
-    lengths = [abs((stream.num_frames - 1 if last is None else last) - start) + 1 for start, _, last in request.passes]
+    lengths = [abs((stream.num_frames - 1 if last is None else last) - start) + 1 for start, _, last in passes]
     with ProgressReport(stream.name, sum(lengths), "frames") as progress:
-        for start, step, last in request.passes:
+        for start, step, last in passes:
             read = stream.forwards(start) if step > 0 else stream.backwards(start)
             wanted = None if last is None else abs(last - start) + 1
-            for done, (_, found) in enumerate(follow(start, itertools.islice(read, wanted))):
+            given = labels_of(request.by_frame[start])
+            for done, (_, found) in enumerate(follow(itertools.islice(read, wanted), given)):
                 if step > 0 or done:  # the prompted frame itself belongs to the pass forwards
                     with watch("write"):
                         kept.add(start + step * done, start, found)

@@ -1,8 +1,6 @@
 """A request to `predict`: prompts for frames of a video, the protocol to follow them by, and the passes it takes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,70 +31,40 @@ class Pass(NamedTuple):
     last: int | None
 
 
-@dataclass(frozen=True)
 class Request:
     """Prompts for frames of a video, and the protocol by which they are followed.
 
-    Attributes:
+    Args:
+        extractor: see `predict_video`.
         stream: the video.
+        prompts: see `predict_video`.
+        protocol: see `predict_video`.
+        changes: see `predict_video`.
+
+    Attributes:
         prompts: all of one kind, see `placed_prompts`.
         rules: protocol of the tracker that follows them.
-        short_side: see `propagate_masks`.
+        by_frame: index of a frame in the stream → its prompts.
+        prompted: object → indices of its prompted frames, ascending; objects in the order of their first prompts.
     """
 
-    stream: FrameStream
-    prompts: tuple[Prompt, ...]
-    rules: AnyProtocol
-    short_side: int | None
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         extractor: nn.Module,
         stream: FrameStream,
         prompts: Prompt | Iterable[Prompt],
-        protocol: str | None,
-        changes: dict[str, Any] | None,
-        short_side: int | None,
-    ) -> "Request":
-        """Build a request from the arguments of `predict_video`; raises as it does."""
-        placed = placed_prompts(prompts, stream)
-        return cls(stream, placed, _rules(extractor, placed[0], protocol, changes), short_side)
-
-    @cached_property
-    def by_frame(self) -> dict[int, list[Prompt]]:
-        """Index of a frame in the stream → its prompts."""
-        found: dict[int, list[Prompt]] = {}
+        protocol: str | None = None,
+        changes: dict[str, Any] | None = None,
+    ) -> None:
+        self.stream, self.prompts = stream, placed_prompts(prompts, stream)
+        self.rules = _rules(extractor, self.prompts[0], protocol, changes)
+        self.by_frame: dict[int, list[Prompt]] = {}
+        self.prompted: dict[int | str, list[int]] = {}
         for prompt in self.prompts:
-            found.setdefault(self.stream.part.index(int(prompt.frame or 0)), []).append(prompt)
-        return found
-
-    @cached_property
-    def objects(self) -> dict[int, list[int | str]]:
-        """Index of a prompted frame → its objects."""
-        return {index: [name for each in given for name in each.objects] for index, given in self.by_frame.items()}
-
-    @cached_property
-    def prompted(self) -> dict[int | str, list[int]]:
-        """Object → indices of its prompted frames, ascending; objects in the order of their first prompts."""
-        return prompted_frames(self.objects)
-
-    @cached_property
-    def passes(self) -> list[Pass]:
-        """Passes of the tracker."""
-        return plan_passes(self.objects)
-
-    def given(self, index: int) -> NDArray[Any]:
-        """Return what the prompts of a frame say: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""
-        prompts: list[Any] = self.by_frame[index]
-        if isinstance(prompts[0], BoxPrompt):
-            return np.array([[box.x, box.y, box.width, box.height] for box in prompts])
-        if isinstance(prompts[0], PointPrompt):
-            return np.concatenate([prompt.points for prompt in prompts])
-        ids = prompts[0].ids.copy()
-        for mask in prompts[1:]:
-            ids[mask.ids > 0] = mask.ids[mask.ids > 0]
-        return np.asarray(ids)
+            index = stream.part.index(int(prompt.frame or 0))
+            self.by_frame.setdefault(index, []).append(prompt)
+            for name in prompt.objects:
+                self.prompted.setdefault(name, []).append(index)
 
     def palette(self) -> NDArray[np.uint8]:
         """Return the palette (256, 3) of all masks: of the first, and of each later one for the objects it brings."""
@@ -112,6 +80,19 @@ class Request:
         return found[0] if len(found) == 1 else found
 
 
+def labels_of(prompts: Sequence[Prompt]) -> NDArray[Any]:
+    """Return what the prompts of a frame say: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""
+    given: list[Any] = list(prompts)
+    if isinstance(given[0], BoxPrompt):
+        return np.array([[box.x, box.y, box.width, box.height] for box in given])
+    if isinstance(given[0], PointPrompt):
+        return np.concatenate([prompt.points for prompt in given])
+    ids: NDArray[np.uint8] = given[0].ids.copy()
+    for mask in given[1:]:
+        ids[mask.ids > 0] = mask.ids[mask.ids > 0]
+    return ids
+
+
 def nearest_prompt(prompted: Sequence[int], t: int) -> int:
     """Return which of an object's prompted frames is nearest to frame `t`; the earlier of two equally near.
 
@@ -122,34 +103,24 @@ def nearest_prompt(prompted: Sequence[int], t: int) -> int:
     return min(prompted, key=lambda frame: (abs(t - frame), frame))
 
 
-def prompted_frames(objects: Mapping[int, Iterable[int | str]]) -> dict[int | str, list[int]]:
-    """Return the prompted frames of each object, ascending, given the objects of each prompted frame."""
-    frames: dict[int | str, list[int]] = {}
-    for frame in sorted(objects):
-        for name in objects[frame]:
-            frames.setdefault(name, []).append(frame)
-    return frames
-
-
-def plan_passes(objects: Mapping[int, Iterable[int | str]]) -> list[Pass]:
+def plan_passes(prompted: Mapping[Any, Sequence[int]]) -> list[Pass]:
     """Return the passes that follow each object to every frame from its nearest prompt, see `nearest_prompt`.
 
     A pass reaches as far as any object of its prompt is followed by it; a prompted frame itself belongs to the pass
     forwards.
 
     Args:
-        objects: prompted frame → the objects that it shows.
+        prompted: object → its prompted frames, ascending.
 
     Example:
-        >>> plan_passes({0: [1], 120: [1]})
+        >>> plan_passes({1: [0, 120]})
         [Pass(start=0, step=1, last=60), Pass(start=120, step=1, last=None), Pass(start=120, step=-1, last=61)]
     """
-    frames = prompted_frames(objects)
     passes: list[Pass] = []
-    for frame in sorted(objects):
-        prompted = [frames[name] for name in objects[frame]]
-        later = [min((other for other in own if other > frame), default=None) for own in prompted]
-        earlier = [max((other for other in own if other < frame), default=None) for own in prompted]
+    for frame in sorted({frame for own in prompted.values() for frame in own}):
+        objects = [own for own in prompted.values() if frame in own]
+        later = [min((other for other in own if other > frame), default=None) for own in objects]
+        earlier = [max((other for other in own if other < frame), default=None) for own in objects]
         ends = [(frame + other) // 2 for other in later if other is not None]
         passes.append(Pass(frame, 1, max(ends) if len(ends) == len(later) else None))
         first = min(0 if other is None else (frame + other) // 2 + 1 for other in earlier)

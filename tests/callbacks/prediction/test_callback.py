@@ -12,7 +12,7 @@ from PIL import Image
 from pytorch_lightning import Trainer
 
 from callbacks import DavisBenchmark, VideoPrediction, predict_video, signals
-from callbacks.prediction.callback import extractor_for
+from callbacks.prediction.predict import extractor_for
 from callbacks.tracking.record import SequenceRecord
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 from datamodules.reading.errors import DataError

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from callbacks.prediction.follow import FollowedPoints
 from callbacks.prediction.output_files import CocoFile, _annotate_boxes, _annotate_masks, _annotate_points
-from callbacks.prediction.point_queries import FollowedPoints
 from datamodules import FrameStream
 
 

@@ -18,19 +18,17 @@ FRAMES = 14
 def test_every_object_is_reached_in_every_frame_by_the_pass_of_its_nearest_prompt(seed):
     """Brute force over frames and objects; no pass goes further than an object needs it."""
     draw = np.random.default_rng(seed)
-    objects: dict[int, list[int]] = {}
+    prompted: dict[int, list[int]] = {}
     for number in range(1, 1 + draw.integers(1, 4)):
-        for place in draw.choice(FRAMES, draw.integers(1, 5), replace=False).tolist():
-            objects.setdefault(place, []).append(number)
-    passes = plan_passes(objects)
+        prompted[number] = sorted(draw.choice(FRAMES, draw.integers(1, 5), replace=False).tolist())
+    passes = plan_passes(prompted)
     reached = {}
     for start, step, last in passes:
         frames = range(start, (FRAMES - 1 if last is None else last) + step, step)
         reached[start, step] = set(frames if step > 0 else frames[1:])
     assert len(reached) == len(passes)
     needed = {key: set() for key in reached}
-    for number in {k for members in objects.values() for k in members}:
-        own = [place for place in sorted(objects) if number in objects[place]]
+    for own in prompted.values():
         for t in range(FRAMES):
             distances = [abs(t - place) for place in own]
             nearest = own[distances.index(min(distances))]
@@ -45,7 +43,7 @@ def test_every_object_is_reached_in_every_frame_by_the_pass_of_its_nearest_promp
 
 def request(extractor, folder, prompts, **options):
     stream = FrameStream(folder / "clip.mp4", **options)
-    return Request.of(extractor, stream, prompts, None, None, None)
+    return Request(extractor, stream, prompts)
 
 
 def mask(frame, *squares, palette=None):
