@@ -6,37 +6,15 @@ from collections import Counter
 import pytest
 
 from tests.helpers.nodes import run_on_nodes
-from tests.test_cli import TINY
+from tests.helpers.words import TINY, clips, davis, flags
 
 
 @pytest.mark.slow
 def test_fit_on_two_nodes(video_folder, davis_root, tmp_path):
-    words = [
-        "fit",
-        *TINY,
-        "--data=VideoDataModule",
-        f"--data.source={video_folder}",
-        "--data.frames=2",
-        "--data.size=32",
-        "--data.batch_size=2",
-        "--data.repeat=2",
-        "--data.num_workers=0",
-        "--data.validation_fraction=0.3",
-        "--trainer.accelerator=cpu",
-        "--trainer.strategy=ddp",
-        "--trainer.num_nodes=2",
-        "--trainer.devices=1",
-        "--trainer.max_epochs=2",
-        "--trainer.accumulate_grad_batches=2",
-        f"--trainer.default_root_dir={tmp_path}",
-        "--trainer.callbacks+=tests.helpers.nodes.Witness",
-        f"--trainer.callbacks.folder={tmp_path}",
-        "--trainer.callbacks+=DavisBenchmark",
-        f"--trainer.callbacks.root={davis_root}",
-        "--trainer.callbacks.stage=res4",
-        "--trainer.callbacks.every_n_epochs=2",
-        '--trainer.callbacks.changes={"radius": 3, "context": 2}',
-    ]
+    words = ["fit", *TINY, *clips(video_folder, repeat=2, validation_fraction=0.3)]
+    words += flags("trainer", strategy="ddp", num_nodes=2, devices=1, max_epochs=2, accumulate_grad_batches=2)
+    words += flags("trainer.callbacks+", "tests.helpers.nodes.Witness", folder=tmp_path)
+    words += [f"--trainer.default_root_dir={tmp_path}", *davis(davis_root, stage="res4", every_n_epochs=2)]
     printed = run_on_nodes(2, words)
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
     assert [told["rank"] for told in (first, second)] == [0, 1]

@@ -15,13 +15,14 @@ from callbacks import DavisBenchmark
 from callbacks.loggers import log_picture, log_scores, run_folder
 from cli import main
 from lightning_modules import FrozenEncoder
+from tests.helpers.words import RAW_COLOUR, SMALL, davis, flags
 
 KEY = "davis/J&F-Mean"
 
 
 def measure(root, *loggers):
     """Run a benchmark of one sequence in `validate`; return its score and the trainer."""
-    benchmark = DavisBenchmark(root, changes={"radius": 3, "context": 2}, limit_sequences=1)
+    benchmark = DavisBenchmark(root, changes=SMALL, limit_sequences=1)
     trainer = pl.Trainer(
         accelerator="cpu", logger=list(loggers), callbacks=[benchmark], enable_progress_bar=False, devices=1
     )
@@ -52,11 +53,8 @@ def test_scores_outside_validation_reach_every_logger(tmp_path):
 def test_wandb_offline_has_score_and_pictures(davis_root, tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb", reason="W&B is not installed; its test runs where it is")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    words = ["validate", "--model=FrozenEncoder", "--model.spec=raw_colour", "--config=benchmarks/davis.yaml"]
-    words += [f"--trainer.callbacks.root={davis_root}", "--trainer.callbacks.limit_sequences=1"]
-    words += ["--trainer.callbacks.changes={radius: 3, context: 2}", "--trainer.accelerator=cpu"]
-    words += ["--trainer.logger=WandbLogger", "--trainer.logger.project=vidcorr", "--trainer.logger.offline=true"]
-    main([*words, f"--trainer.logger.save_dir={tmp_path}"])
+    logger = flags("trainer.logger", "WandbLogger", project="vidcorr", offline="true", save_dir=tmp_path)
+    main(["validate", *RAW_COLOUR, *davis(davis_root, limit_sequences=1), *logger])
     summary, version = dict(wandb.run.summary), wandb.run.id
     wandb.finish()
     (folder,) = (tmp_path / "vidcorr").iterdir()

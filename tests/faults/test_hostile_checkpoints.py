@@ -12,6 +12,7 @@ from cli import main
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.checkpoints import trust, write_checkpoint
+from tests.helpers.words import refusal
 
 CANARY = "tests.helpers.canary"
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
@@ -84,16 +85,6 @@ def davis(davis_root):
     return [*common, f"--trainer.callbacks.root={davis_root}"]
 
 
-def refusal(words):
-    """Run a command line that must fail, and return its one line."""
-    with pytest.raises(SystemExit) as stopped:
-        main(words)
-    line = str(stopped.value)
-    assert line.startswith("vidcorr: "), line
-    assert "\n" not in line
-    return line
-
-
 @pytest.mark.parametrize(
     "command",
     [command if command == "validate" else pytest.param(command, marks=pytest.mark.slow) for command in COMMANDS],
@@ -101,7 +92,7 @@ def refusal(words):
 def test_no_command_runs_what_a_file_names(command, davis, tmp_path):
     for name, changes in (ATTACKS | FAULTS).items():
         path = checkpoint(tmp_path / "a.ckpt", **{key: dict(v) if type(v) is dict else v for key, v in changes.items()})
-        line = refusal(COMMANDS[command](path, davis))
+        line = refusal(*COMMANDS[command](path, davis))
         # predict asks for its video, fit for what to train, before either loads weights and compares their digest
         if command not in ("convert", "compare") and (command, name) not in (
             ("predict", "edited weights"),
@@ -111,7 +102,7 @@ def test_no_command_runs_what_a_file_names(command, davis, tmp_path):
     content = path.read_bytes()
     for damage in (content[: len(content) // 2], content[:-1], b""):
         path.write_bytes(damage)
-        refusal(COMMANDS[command](path, davis))
+        refusal(*COMMANDS[command](path, davis))
 
 
 @pytest.mark.slow
@@ -119,14 +110,14 @@ def test_what_the_command_line_names_too_is_used(davis, tmp_path):
     spec = "tests.helpers.encoders:Blocky"
     path = tmp_path / "a.ckpt"
     write_checkpoint(FrozenEncoder(spec), path)
-    changes = '--trainer.callbacks.changes={"radius": 3, "context": 2}'
+    changes = "--trainer.callbacks.changes=SMALL"
     for allowed in (["--allow", spec], [f"--allow={spec}"], [f"--model.spec={spec}", "--model=FrozenEncoder"]):
         trust._allowed.clear()
-        assert f"add --allow {spec} " in refusal(["validate", f"--ckpt_path={path}", *davis])
+        assert f"add --allow {spec} " in refusal("validate", f"--ckpt_path={path}", *davis)
         main(["validate", f"--ckpt_path={path}", *allowed, *davis, changes, "--trainer.callbacks.output_dir=results"])
         assert json.loads((tmp_path / "results/results.json").read_text())["scores"]
     trust._allowed.clear()
-    assert f"--allow {spec}" in refusal(["export", str(path), "out.safetensors"])
+    assert f"--allow {spec}" in refusal("export", path, "out.safetensors")
     trust._allowed.clear()
     main(["export", str(path), "out.safetensors", "--allow", spec])
 
@@ -147,14 +138,14 @@ def test_lightnings_own_loading_takes_the_same_way(tmp_path):
 @pytest.mark.parametrize("architecture", ["os:abort", "x.ckpt"])
 def test_the_architecture_of_a_safetensors_file_is_a_name_of_a_library(architecture, tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", {"architecture": architecture})
-    assert "a.safetensors" in refusal(["convert", str(tmp_path / "a.safetensors"), "out.ckpt"])
+    assert "a.safetensors" in refusal("convert", tmp_path / "a.safetensors", "out.ckpt")
 
 
 @pytest.mark.parametrize("mean", ["a, b", "1, 2", "nan, 1, 1"])
 def test_metadata_of_a_safetensors_file_are_numbers(mean, tmp_path):
     metadata = {"architecture": "torchvision:resnet18", "mean": mean}
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata)
-    assert "a.safetensors: " in refusal(["convert", str(tmp_path / "a.safetensors"), "out.ckpt"])
+    assert "a.safetensors: " in refusal("convert", tmp_path / "a.safetensors", "out.ckpt")
 
 
 def damaged(correct, draw):

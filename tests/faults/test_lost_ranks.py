@@ -10,24 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.faults import words
+from tests.helpers.words import RAW_COLOUR, SMALL, davis, flags
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 KINDS = "tests.helpers.benchmark_ranks"
-
-
-def benchmark(kind: str, davis_root: Path) -> dict[str, object]:
-    arguments = {"root": str(davis_root), "changes": {"radius": 3, "context": 2}}
-    return {"class_path": f"{KINDS}.{kind}", "init_args": arguments}
-
-
-def validation(kind: str, davis_root: Path, folder: Path) -> list[str]:
-    root = f"--trainer.callbacks.root={davis_root}"
-    small = '--trainer.callbacks.changes={"radius": 3, "context": 2}'
-    options = ["--trainer.accelerator=cpu", "--trainer.logger=false", f"--trainer.default_root_dir={folder}"]
-    model = ["--model=FrozenEncoder", "--model.spec=raw_colour"]
-    return ["validate", *model, *options, f"--trainer.callbacks+={KINDS}.{kind}", root, small]
 
 
 def living(group: int) -> list[int]:
@@ -66,9 +54,12 @@ def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
 )
 def test_a_rank_lost_in_a_benchmark_ends_the_run_in_one_line(command, kind, reason, davis_root, video_folder, tmp_path):
     if command == "fit":
-        line = words("VFSSimSiam", video_folder, tmp_path, callbacks=(benchmark(kind, davis_root),))
+        arguments = {"root": str(davis_root), "changes": SMALL}
+        benchmark = {"class_path": f"{KINDS}.{kind}", "init_args": arguments}
+        line = words("VFSSimSiam", video_folder, tmp_path, callbacks=(benchmark,))
     else:
-        line = validation(kind, davis_root, tmp_path)
+        options = flags("trainer", logger="false", default_root_dir=tmp_path)
+        line = ["validate", *RAW_COLOUR, *options, *davis(davis_root, f"{KINDS}.{kind}")]
     process = start(line, tmp_path)
     try:
         assert process.wait(300) != 0

@@ -11,7 +11,6 @@ from functools import partial
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
 
 from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VipBenchmark
 from datamodules.reading.errors import DataError
@@ -19,7 +18,7 @@ from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip
-from tests.helpers.training import TINY
+from tests.helpers.training import TINY, loader, quiet_trainer
 
 MASKS = "Annotations/480p/synthetic-001"
 
@@ -30,27 +29,15 @@ class Untouched(DavisBenchmark):
 
 
 def validate(benchmark, folder):
-    trainer = pl.Trainer(
-        default_root_dir=folder,
-        callbacks=[benchmark],
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.validate(FrozenEncoder("raw_colour"), verbose=False)
-
-
-def two_frames(root):
-    for kind in ("JPEGImages", "Annotations"):
-        for path in sorted((root / kind / "480p/synthetic-001").iterdir())[2:]:
-            path.unlink()
+    quiet_trainer(default_root_dir=folder, callbacks=[benchmark]).validate(FrozenEncoder("raw_colour"), verbose=False)
 
 
 def test_a_sequence_too_short_to_score_is_named_before_any_work(davis_root, tmp_path):
     root = tmp_path / "davis"
     shutil.copytree(davis_root, root)
-    two_frames(root)
+    for kind in ("JPEGImages", "Annotations"):
+        for path in sorted((root / kind / "480p/synthetic-001").iterdir())[2:]:
+            path.unlink()
     message = f"{root}/{MASKS}: 2 masks, but by rules davis-2017 neither the first nor the last is scored"
     with pytest.raises(DataError, match=re.escape(message)):
         validate(Untouched(root), tmp_path)
@@ -63,18 +50,16 @@ def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
 
 
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):
-    module = VFSSimSiam(**TINY)
-    callbacks = [Untouched(davis_root, stage="res9")]
-    trainer = pl.Trainer(default_root_dir=tmp_path, callbacks=callbacks, logger=False, max_epochs=1, accelerator="cpu")
+    trainer = quiet_trainer(default_root_dir=tmp_path, callbacks=[Untouched(davis_root, stage="res9")], max_epochs=1)
     with pytest.raises(ValueError, match="stage 'res9'"):
-        trainer.fit(module, DataLoader([{"clip": torch.rand(2, 3, 32, 32)}], batch_size=1))
+        trainer.fit(VFSSimSiam(**TINY), loader(1, 1, frames=2, size=32))
     assert trainer.global_step == 0
 
 
 def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root, tmp_path):
     benchmark = DavisBenchmark(davis_root)
     trainer = pl.Trainer(default_root_dir=tmp_path, callbacks=[benchmark], fast_dev_run=True, accelerator="cpu")
-    trainer.fit(VFSSimSiam(**TINY), DataLoader([{"clip": torch.rand(2, 3, 32, 32)}] * 4, batch_size=2))
+    trainer.fit(VFSSimSiam(**TINY), loader(4, 2, frames=2, size=32))
     assert {row["Sequence"].rpartition("_")[0] for row in benchmark.results.rows} == {"synthetic-000"}
     assert list(tmp_path.iterdir()) == []
     assert len(benchmark.sequences) == 3

@@ -16,9 +16,8 @@ from callbacks.metrics import RegionBoundary
 from datamodules.datasets import Davis
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
-from tests.helpers.training import TINY
-
-SMALL = {"radius": 3, "context": 2}
+from tests.helpers.training import TINY, loader as clips_in_memory, quiet_trainer
+from tests.helpers.words import SMALL
 
 
 def read_back(folder, sequence):
@@ -67,19 +66,12 @@ def test_several_stages_are_scored_apart_and_equal_each_alone(davis_root, tmp_pa
 
 
 def loader():
-    torch.manual_seed(1)
-    return DataLoader([{"clip": torch.rand(2, 3, 32, 32)} for _ in range(8)], batch_size=4)
+    return clips_in_memory(8, 4, frames=2, size=32)
 
 
 def trainer(folder, *callbacks, **arguments):
-    settings = {"max_epochs": 4, "accelerator": "cpu", "logger": False, "enable_progress_bar": False} | arguments
-    return pl.Trainer(
-        default_root_dir=folder,
-        callbacks=list(callbacks),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **settings,
-    )
+    settings = {"max_epochs": 4, "num_sanity_val_steps": 0, "enable_checkpointing": True} | arguments
+    return quiet_trainer(default_root_dir=folder, callbacks=list(callbacks), **settings)
 
 
 @pytest.mark.slow

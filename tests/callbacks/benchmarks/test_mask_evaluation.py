@@ -19,6 +19,7 @@ from datamodules.datasets import Davis
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.words import SMALL
 
 
 def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Path) -> None:
@@ -62,6 +63,6 @@ def test_an_id_that_no_mask_introduces_is_one_line(davis_root: Path, tmp_path: P
     write_ids(mask, ids, davis_palette())
     extractor = build_feature_extractor("raw_colour")
     with pytest.raises(DataError, match=r"00002\.png: holds id 9, which no mask introduces"):
-        DavisBenchmark(root, changes={"radius": 3, "context": 2}).evaluate(extractor)
-    merged = DavisBenchmark(root, year=2016, split=None, changes={"radius": 3, "context": 2}).evaluate(extractor)
+        DavisBenchmark(root, changes=SMALL).evaluate(extractor)
+    merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate(extractor)
     assert 0 < merged["J-Mean"] < 1

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from PIL import Image
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
-from torch.utils.data import DataLoader
 
 from callbacks import BestCheckpoint, OtbBenchmark
 from callbacks.metrics import TrackingSuccess
@@ -22,7 +20,7 @@ from datamodules.synthetic import write_otb
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
 from tests.helpers.tracking import OracleBenchmark, steady, write_moving_target
-from tests.helpers.training import TINY
+from tests.helpers.training import TINY, loader, quiet_trainer
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +75,13 @@ def test_files(root: Path, tmp_path: Path) -> None:
         assert video.num_frames == 6
 
 
-def trainer(folder: Path, *callbacks: Any, **arguments: Any) -> pl.Trainer:
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
-    settings = {"accelerator": "cpu", "logger": False, **quiet, **arguments}
-    return pl.Trainer(default_root_dir=folder, callbacks=list(callbacks), **settings)
+def trainer(folder, *callbacks, **arguments):
+    settings = {"num_sanity_val_steps": 0, "enable_checkpointing": True} | arguments
+    return quiet_trainer(default_root_dir=folder, callbacks=list(callbacks), **settings)
 
 
-def clips() -> Any:
-    generator = torch.Generator().manual_seed(1)
-    return DataLoader([{"clip": torch.rand(2, 3, 32, 32, generator=generator)} for _ in range(4)], batch_size=4)  # type: ignore[arg-type]
+def clips():
+    return loader(4, 4, frames=2, size=32)
 
 
 @pytest.mark.slow

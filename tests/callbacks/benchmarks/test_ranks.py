@@ -1,17 +1,15 @@
 """Sharing out, and leaving together."""
 
 import json
-import multiprocessing
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
+from torch.multiprocessing import start_processes
 
-from callbacks.benchmarks.ranks import BenchmarkError, Ranks, distribute
+from callbacks.benchmarks.ranks import distribute
 from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from tests.helpers import benchmark_ranks
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
@@ -28,47 +26,11 @@ def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
     assert distribute([], 2) == [[], []]
 
 
-def fail_on_the_last(rank: int, size: int, store: str, queue) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size)
-    ranks = Ranks()
-    try:
-        with ranks.together():
-            if rank == size - 1:
-                raise ValueError("bad sequence")
-    except BenchmarkError as error:
-        queue.put((rank, str(error)))
-    gathered = ranks.gather(rank)
-    queue.put((rank, gathered))
-    ranks.close()
-    dist.destroy_process_group()
-
-
-def test_all_ranks_leave_with_the_message_of_the_one_that_failed(tmp_path):
-    context = multiprocessing.get_context("fork")
-    queue, store = context.Queue(), str(tmp_path / "store")
-    workers = [context.Process(target=fail_on_the_last, args=(rank, 2, store, queue)) for rank in range(2)]
-    for worker in workers:
-        worker.start()
-    messages = [queue.get(timeout=60) for _ in range(4)]
-    for worker in workers:
-        worker.join(timeout=60)
-        assert worker.exitcode == 0
-    for rank in range(2):
-        assert (rank, "rank 1 of 2: ValueError: bad sequence") in messages
-        assert (rank, [0, 1]) in messages
-
-
 def in_processes(size, root, folder, kind="davis"):
     """Return the benchmark results that each of `size` processes reports."""
-    context = multiprocessing.get_context("fork")
     folder.mkdir()
     arguments = (size, str(root), str(folder), kind)
-    workers = [context.Process(target=benchmark_ranks.work, args=(rank, *arguments)) for rank in range(size)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(timeout=120)
-        assert worker.exitcode == 0
+    start_processes(benchmark_ranks.work, arguments, nprocs=size, start_method="fork")
     told = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(size)]
     assert all(one["alive"] == size for one in told)
     return [one["results"] for one in told]
@@ -115,23 +77,6 @@ def test_a_rank_that_fails_takes_the_others_along(davis_root, tmp_path):
     results = in_processes(2, davis_root, tmp_path / "run", "fails")
     assert results[0] == results[1]
     assert "rank 1 of 2: ValueError: synthetic-00" in results[0]["error"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("kind", "reason"), [("killed", "connection closed by peer"), ("hangs", "another rank hangs")])
-def test_a_rank_that_is_killed_or_hangs_ends_the_others_in_one_line(kind, reason, davis_root, tmp_path):
-    context = multiprocessing.get_context("fork")
-    arguments = (2, str(davis_root), str(tmp_path), kind)
-    first, last = (context.Process(target=benchmark_ranks.work, args=(rank, *arguments)) for rank in range(2))
-    first.start()
-    last.start()
-    first.join(timeout=120)
-    last.kill()
-    last.join(timeout=120)
-    assert (first.exitcode, last.exitcode) == (0, -signal.SIGKILL)
-    error = json.loads((tmp_path / "rank0.json").read_text())["results"]["error"]
-    assert error.startswith(f"rank 0 of 2: {reason}")
-    assert "\n" not in error
 
 
 @pytest.mark.slow

@@ -13,8 +13,7 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.synthetic_layouts import write_youtube_vos
-
-SMALL = {"radius": 3, "context": 2}
+from tests.helpers.words import SMALL
 
 
 def colour():

@@ -18,8 +18,7 @@ from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.synthetic_layouts import write_youtube_vos
 from tests.helpers.training import quiet_trainer
-
-SMALL = {"radius": 3, "context": 2}
+from tests.helpers.words import SMALL
 
 HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
 

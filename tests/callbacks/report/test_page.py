@@ -26,8 +26,8 @@ from datamodules.synthetic import write_otb
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
+from tests.helpers.words import SMALL
 
-SMALL = {"radius": 3, "context": 2}
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
 
 

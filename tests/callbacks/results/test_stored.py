@@ -12,6 +12,7 @@ from callbacks.tools.protocol_sweep import read_scores
 from callbacks.tools.table import gather_results
 from cli import main
 from datamodules.reading.files import csv_of_records
+from tests.helpers.words import refusal
 
 GOOD: dict[str, Any] = {
     "benchmark": "davis",
@@ -57,14 +58,6 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-def line_of(*words: str | Path) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main([str(word) for word in words])
-    assert isinstance(ended.value.code, str)
-    assert "\n" not in ended.value.code
-    return ended.value.code
-
-
 def every_reader(run: Path) -> list[str]:
     """Let every word read a folder that it has to refuse, and return what each says."""
     root = run.parents[5]
@@ -74,7 +67,7 @@ def every_reader(run: Path) -> list[str]:
         ["figure", run.parents[2], "--output", root / "figure.png"],
         ["table", run, "--published"],
     )
-    said = [line_of(*one) for one in words]
+    said = [refusal(*one) for one in words]
     with pytest.raises(ValueError, match=r".") as told:
         read_scores([run], "J&F-Mean")
     return [*said, str(told.value)]
@@ -91,14 +84,14 @@ def test_a_damaged_result_is_named_by_every_word(run: Path, damage: str) -> None
 def test_a_folder_in_place_of_a_result_is_named(run: Path) -> None:
     (run / "results.json").unlink()
     (run / "results.json").mkdir()
-    assert "epoch=000-step=000004/results.json" in line_of("table", run)
-    assert "epoch=000-step=000004/results.json" in line_of("report", run)
+    assert "epoch=000-step=000004/results.json" in refusal("table", run)
+    assert "epoch=000-step=000004/results.json" in refusal("report", run)
 
 
 @pytest.mark.parametrize("damage", DAMAGED_ROWS)
 def test_damaged_rows_are_named(run: Path, damage: str) -> None:
     put(run / "per_sequence.csv", DAMAGED_ROWS[damage])
-    assert "per_sequence.csv: is " in line_of("report", run)
+    assert "per_sequence.csv: is " in refusal("report", run)
     with pytest.raises(ValueError, match=r"per_sequence\.csv: is "):
         read_scores([run], "J&F-Mean")
 
@@ -107,11 +100,11 @@ def test_a_study_names_damaged_files(run: Path) -> None:
     root = run.parents[5]
     put(root / "study.yaml", STUDY)
     put(root / "base/seed-0/version_0/benchmarks/base-davis/x/results.json", GOOD | {"protocol": 5})
-    assert "results.json: is not a results.json" in line_of("study", root / "study.yaml", "--output", root, "--table")
+    assert "results.json: is not a results.json" in refusal("study", root / "study.yaml", "--output", root, "--table")
     put(root / "base/seed-0/version_0/benchmarks/base-davis/x/results.json", GOOD)
     for record in ("[]", '{"words": 5, "seconds": "x"}', "{"):
         put(root / "base/seed-0/trained.json", record)
-        line = line_of("study", root / "study.yaml", "--output", root)
+        line = refusal("study", root / "study.yaml", "--output", root)
         assert "trained.json: is not a record of a study" in line
 
 

@@ -10,12 +10,11 @@ from cli import main
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.words import SMALL
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 
 TINY = "tests.helpers.encoders:TinyResNet"
-
-SMALL = {"radius": 3, "context": 2}
 
 
 def test_by_the_command_line_with_the_baselines(davis_root, tmp_path, capsys):

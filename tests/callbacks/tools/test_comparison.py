@@ -11,12 +11,11 @@ from callbacks.folder_lock import FolderInUse
 from callbacks.tools.comparison import benchmarks_of, compare, contestants
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.folders import held
+from tests.helpers.words import SMALL
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 
 TINY = "tests.helpers.encoders:TinyResNet"
-
-SMALL = {"radius": 3, "context": 2}
 
 
 def test_what_the_command_line_names():

@@ -14,8 +14,7 @@ from datamodules.reading.mask_files import davis_palette, write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.plain_masks import plain_score
 from tests.helpers.synthetic_layouts import write_youtube_vos
-
-SMALL = {"radius": 3, "context": 2}
+from tests.helpers.words import SMALL
 
 
 def write_masks(folder, *masks):

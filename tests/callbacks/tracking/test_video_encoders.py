@@ -14,6 +14,7 @@ from lightning_modules.backbones import Clips, Recurrent, build_feature_extracto
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.encoders import clips_over
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip
+from tests.helpers.words import SMALL
 
 CHANGES = {"feature_stride": 8, "input_size": None}
 
@@ -92,7 +93,6 @@ def test_another_stride_than_the_protocols_is_named(golden):
         list(tracker.track_masks(frames, {1: 0}, tracker.view((64, 64))))
 
 
-SMALL = {"radius": 3, "context": 2}
 BENCHMARKS = {
     "jhmdb": (JhmdbBenchmark, write_jhmdb, SMALL),
     "vip": (VipBenchmark, write_vip, SMALL),

@@ -6,12 +6,11 @@ import os
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
 
 from callbacks import AtomicCheckpointIO, BestCheckpoint, DavisBenchmark, LastCheckpoint, Safeguards, TrainingStopped
 from lightning_modules import VFSSimSiam
 from tests.helpers.spoiled import Training, fit
-from tests.helpers.training import TINY
+from tests.helpers.training import TINY, loader, quiet_trainer
 
 
 def test_non_finite_weights_are_not_saved(tmp_path):
@@ -60,10 +59,10 @@ def test_a_failed_write_names_the_file_and_keeps_the_old_one(tmp_path, monkeypat
 def test_a_monitor_without_a_stage_is_refused_in_a_training_and_heeded_nowhere_else(davis_root, tmp_path):
     for monitor in ("davis", "davis/J&F-Mean"):
         benchmark = DavisBenchmark(davis_root, stage=["res4", "res5"], changes={"radius": 2, "context": 1})
-        more = {"logger": False, "enable_progress_bar": False, "callbacks": [benchmark, BestCheckpoint(monitor)]}
-        trainer = pl.Trainer(default_root_dir=tmp_path, accelerator="cpu", max_epochs=1, **more)
+        options = {"default_root_dir": tmp_path, "max_epochs": 1, "enable_checkpointing": True}
+        trainer = quiet_trainer(callbacks=[benchmark, BestCheckpoint(monitor)], **options)
         with pytest.raises(ValueError, match=r"logs no such score; .* davis/res[45]/J&F-Mean"):
-            trainer.fit(VFSSimSiam(**TINY), DataLoader([{"clip": torch.rand(2, 3, 32, 32)}], batch_size=1))
+            trainer.fit(VFSSimSiam(**TINY), loader(1, 1, frames=2, size=32))
     benchmark.limit_sequences = 1
     trainer.validate(VFSSimSiam(**TINY), verbose=False)
     assert "davis/res5/J&F-Mean" in benchmark.history[0]

@@ -170,10 +170,8 @@ def test_one_hint_when_data_are_slow(clock):
 
 def test_lines_count_optimiser_steps_and_name_the_loss(tmp_path, capsys):
     progress = RunProgress(every=1e-6)
-    settings = {"accelerator": "cpu", "logger": False, "enable_model_summary": False, "enable_checkpointing": False}
-    trainer = pl.Trainer(
-        default_root_dir=tmp_path, max_epochs=2, accumulate_grad_batches=2, callbacks=[progress], **settings
-    )
+    options = {"default_root_dir": tmp_path, "max_epochs": 2, "accumulate_grad_batches": 2}
+    trainer = quiet_trainer(**options, enable_progress_bar=True, callbacks=[progress])
     trainer.fit(VFSSimSiam(**TINY), loader(16, 4, size=32))
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
     assert [line.split(" steps")[0] for line in lines] == [f"training: {step}/4" for step in range(1, 5)]

@@ -23,6 +23,7 @@ from callbacks.training.run_folder import (
     last_checkpoints,
 )
 from cli import main
+from tests.helpers.words import RAW_COLOUR, TINY, clips, davis, flags, refusal
 
 
 def write(root: Path, version: int, step: int, **note: Any) -> Path:
@@ -118,30 +119,10 @@ def test_another_checkpoint_begins_a_folder_of_its_own(tmp_path):
         assert logger.version > 0
 
 
-TINY = [
-    "--model=VFSSimSiam",
-    "--model.backbone=tests.helpers.encoders:TinyResNet",
-    "--model.projector_dim=16",
-    "--model.predictor_dim=8",
-    "--data=VideoDataModule",
-    "--data.frames=2",
-    "--data.size=32",
-    "--data.batch_size=2",
-    "--data.num_workers=0",
-    "--trainer.accelerator=cpu",
-    "--trainer.max_epochs=1",
-]
-
-
-def benchmark(davis_root, *more):
-    changes = "--trainer.callbacks.changes={radius: 3, context: 2}"
-    return ["--trainer.callbacks+=DavisBenchmark", f"--trainer.callbacks.root={davis_root}", changes, *more]
-
-
 @pytest.mark.slow
 def test_a_fit_ends_with_score_report_checkpoint(video_folder, davis_root, tmp_path, capsys):
-    more = benchmark(davis_root, "--trainer.callbacks.stage=res4", "--trainer.callbacks.before_training=true")
-    main(["fit", *TINY, f"--data.source={video_folder}", f"--trainer.default_root_dir={tmp_path}", *more])
+    words = ["fit", *TINY, *clips(video_folder), *flags("trainer", max_epochs=1, default_root_dir=tmp_path)]
+    main([*words, *davis(davis_root, stage="res4", before_training="true")])
     score, report, checkpoint = capsys.readouterr().out.splitlines()[-3:]
     assert score.startswith("davis/J&F-Mean ")
     assert score.count(" % at step ") == 2
@@ -150,8 +131,8 @@ def test_a_fit_ends_with_score_report_checkpoint(video_folder, davis_root, tmp_p
     assert path.endswith("last.ckpt")
     assert (tmp_path / path).is_file()
     assert checkpoint.endswith(f"next: vidcorr validate --ckpt_path {path} --config benchmarks/davis.yaml")
-    again = ["--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path}"]
-    main(["validate", f"--ckpt_path={path}", *again, *benchmark(davis_root, "--trainer.callbacks.stage=res4")])
+    again = flags("trainer", accelerator="cpu", default_root_dir=tmp_path)
+    main(["validate", f"--ckpt_path={path}", *again, *davis(davis_root, stage="res4")])
     assert capsys.readouterr().out.count("J&F-Mean") == 1  # the checkpoint has the scores of its training too
 
 
@@ -159,9 +140,8 @@ def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/config.yaml").write_text("a fit's")
-    more = benchmark(davis_root, "--trainer.callbacks.output_dir=out", "--trainer.callbacks.limit_sequences=1")
-    main(["validate", "--model=FrozenEncoder", "--model.spec=raw_colour", "--trainer.accelerator=cpu",
-          "--trainer.logger=false", *more])  # fmt: skip
+    words = ["validate", *RAW_COLOUR, "--trainer.logger=false"]
+    main([*words, *davis(davis_root, output_dir="out", limit_sequences=1)])
     assert (tmp_path / "runs/config.yaml").read_text() == "a fit's"
     assert (tmp_path / "out/results.json").is_file()
 
@@ -198,9 +178,7 @@ class FullDisk(pl.Callback):
 
 
 def test_a_full_disk_that_no_writer_names_is_that_of_the_runs_folder(davis_root, tmp_path):
-    words = ["--model=FrozenEncoder", "--model.spec=raw_colour", "--trainer.accelerator=cpu", *benchmark(davis_root)]
     more = [f"--trainer.callbacks+={__name__}.FullDisk", f"--trainer.default_root_dir={tmp_path}"]
-    with pytest.raises(SystemExit) as ended:
-        main(["validate", *words, *more])
     folder = tmp_path / "lightning_logs/version_0"
-    assert ended.value.code == f"vidcorr: [Errno 28] No space left on device: '{folder}'"
+    line = refusal("validate", *RAW_COLOUR, *davis(davis_root), *more)
+    assert line == f"vidcorr: [Errno 28] No space left on device: '{folder}'"

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from callbacks import TrainingPictures
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
-from tests.helpers.training import TINY
+from tests.helpers.training import TINY, quiet_trainer
 
 
 def clips(count: int = 8, frames: int = 2, seed: int = 1, size: int = 32) -> DataLoader:
@@ -27,15 +27,8 @@ def clips(count: int = 8, frames: int = 2, seed: int = 1, size: int = 32) -> Dat
     return DataLoader(items, batch_size=4)
 
 
-def trainer(folder: Path, *callbacks: pl.Callback, **arguments: Any) -> pl.Trainer:
-    settings: dict[str, Any] = {"max_epochs": 2, "accelerator": "cpu", "logger": False, "enable_progress_bar": False}
-    return pl.Trainer(
-        default_root_dir=folder,
-        callbacks=list(callbacks),
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        **settings | arguments,
-    )
+def trainer(folder, *callbacks, max_epochs=2, **arguments):
+    return quiet_trainer(default_root_dir=folder, callbacks=list(callbacks), max_epochs=max_epochs, **arguments)
 
 
 def names(folder: Path) -> list[str]:

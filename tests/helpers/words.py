@@ -1,0 +1,45 @@
+"""Words of command lines that several tests run, and the one line that a refused one ends with."""
+
+import json
+from typing import Any
+
+import pytest
+
+from cli import main
+
+SMALL = {"radius": 3, "context": 2}
+"""Changes of a protocol for small frames."""
+
+
+def flags(group: str, kind: str = "", **arguments: Any) -> list[str]:
+    """Return the flags of one class, such as `--data=KIND --data.size=32`; a group `callbacks+` appends."""
+    named = [f"--{group}={kind}"] if kind else []
+    values = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in arguments.items()}
+    return named + [f"--{group.rstrip('+')}.{key}={value}" for key, value in values.items()]
+
+
+RAW_COLOUR = [*flags("model", "FrozenEncoder", spec="raw_colour"), "--trainer.accelerator=cpu"]
+NETWORK = "tests.helpers.encoders:TinyResNet"
+TINY = flags("model", "VFSSimSiam", backbone=NETWORK, projector_dim=16, predictor_dim=8)
+TINY += ["--trainer.accelerator=cpu"]
+
+
+def clips(source: Any, **arguments: Any) -> list[str]:
+    """Return the flags of small clips from a folder of videos."""
+    given = {"source": source, "frames": 2, "size": 32, "batch_size": 2, "num_workers": 0}
+    return flags("data", "VideoDataModule", **given | arguments)
+
+
+def davis(root: Any, kind: str = "DavisBenchmark", **arguments: Any) -> list[str]:
+    """Return the flags of a benchmark on small frames."""
+    return flags("trainer.callbacks+", kind, root=root, changes=SMALL, **arguments)
+
+
+def refusal(*words: Any) -> str:
+    """Run a command line that must fail, and return its one line."""
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    line = str(stopped.value)
+    assert line.startswith("vidcorr: "), line
+    assert "\n" not in line
+    return line
