@@ -84,10 +84,7 @@ def test_no_two_pieces_set_the_same_value():
 
 @pytest.mark.parametrize(
     ("method", "trainer"),
-    [
-        ("vfs_moco_r18.yaml", "trainer/gpus.yaml"),
-        pytest.param("liir.yaml", "trainer/cpu.yaml", marks=pytest.mark.slow),
-    ],
+    [("vfs_moco_r18.yaml", "trainer/gpus.yaml"), pytest.param("liir.yaml", "trainer/cpu.yaml", marks=pytest.mark.slow)],
 )
 def test_every_order_comes_to_the_same_run(method, trainer):
     pieces = [method, trainer, "benchmarks/davis.yaml", "monitor.yaml"]

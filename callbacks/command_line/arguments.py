@@ -24,7 +24,7 @@ SECTIONS = ("model", "data", "trainer", "trainer.callbacks")
 EXAMPLES = {"model": "vfs_simsiam_r18.yaml", "data": "data/clips.yaml", "trainer.callbacks": "benchmarks/davis.yaml"}
 """Section → a config that names a class for it."""
 NO_MODEL = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
-"""What a command line without a model is told."""
+"""The line that a command line without a model ends with."""
 Callbacks = list[tuple[int, dict[str, Any]]]
 """Entries of callbacks, each with the position of the argument that names it."""
 

@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-import pytest
-
 from cli import main
+from tests.helpers.refusal import refused
 
 SMALL = {"radius": 3, "context": 2}
 """Changes of a protocol for small frames."""
@@ -37,9 +36,4 @@ def davis(root: Any, kind: str = "DavisBenchmark", **arguments: Any) -> list[str
 
 def refusal(*words: Any) -> str:
     """Run a command line that must fail, and return its one line."""
-    with pytest.raises(SystemExit) as stopped:
-        main([str(word) for word in words])
-    line = str(stopped.value)
-    assert line.startswith("vidcorr: "), line
-    assert "\n" not in line
-    return line
+    return refused(SystemExit, "^vidcorr: ", main, [str(word) for word in words])

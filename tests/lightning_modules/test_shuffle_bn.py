@@ -110,7 +110,7 @@ def test_shuffle_is_undone_and_changes_the_company() -> None:
 
 
 def shuffled(rank: int, groups: int, videos: int) -> list[list[list[float]]]:
-    """What `encode_shuffled` gives on this rank for an encoder that copies, and for `Company`, in turns."""
+    """Return what `encode_shuffled` gives on this rank for an encoder that copies, and for `Company`, in turns."""
     numbers = torch.arange(videos, dtype=torch.float64) + rank * videos
     frames = (2**numbers).view(-1, 1, 1, 1, 1).repeat(1, 2, 1, 1, 1)  # two frames a video
     return [

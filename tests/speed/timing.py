@@ -64,7 +64,7 @@ def compare(what: str, plain: Ways, ours: Ways, rounds: int, unit: int = 1, memo
         plain: name → the way that ours replaces.
         ours: name → ours.
         rounds: of all ways.
-        unit: a row shows the time of one of so many items.
+        unit: number of items of a run; a row shows the time of one.
         memory: print the peak of what a way allocates.
     """
     found = interleave({**plain, **ours}, rounds)

@@ -17,6 +17,7 @@ from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
+from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip
 from tests.helpers.training import TINY, loader, quiet_trainer
 
@@ -39,20 +40,17 @@ def test_a_sequence_too_short_to_score_is_named_before_any_work(davis_root, tmp_
         for path in sorted((root / kind / "480p/synthetic-001").iterdir())[2:]:
             path.unlink()
     message = f"{root}/{MASKS}: 2 masks, but by rules davis-2017 neither the first nor the last is scored"
-    with pytest.raises(DataError, match=re.escape(message)):
-        validate(Untouched(root), tmp_path)
+    refused(DataError, re.escape(message), validate, Untouched(root), tmp_path)
 
 
 def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        validate(Untouched(davis_root, output_dir=tmp_path / "file" / "results"), tmp_path)
+    refused(OSError, "file", validate, Untouched(davis_root, output_dir=tmp_path / "file" / "results"), tmp_path)
 
 
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):
     trainer = quiet_trainer(default_root_dir=tmp_path, callbacks=[Untouched(davis_root, stage="res9")], max_epochs=1)
-    with pytest.raises(ValueError, match="stage 'res9'"):
-        trainer.fit(VFSSimSiam(**TINY), loader(1, 1, frames=2, size=32))
+    refused(ValueError, "stage 'res9'", trainer.fit, VFSSimSiam(**TINY), loader(1, 1, frames=2, size=32))
     assert trainer.global_step == 0
 
 

@@ -19,6 +19,7 @@ from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_otb
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
+from tests.helpers.refusal import refused
 from tests.helpers.tracking import OracleBenchmark, steady, write_moving_target
 from tests.helpers.training import TINY, loader, quiet_trainer
 
@@ -159,7 +160,6 @@ def test_callbacks_that_would_score_otherwise_are_refused(root: Path, tmp_path: 
     averaging, stopping = EMAWeightAveraging(), EarlyStopping("otb/success", mode="max")
     benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=2)
     for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set its every_n_epochs to 1")):
-        with pytest.raises(ValueError, match=message):
-            trainer(tmp_path, other, benchmark, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
+        refused(ValueError, message, trainer(tmp_path, other, benchmark, max_epochs=1).fit, VFSSimSiam(**TINY), clips())
     with pytest.raises(ValueError, match="needs a pass of validation"):
         trainer(tmp_path, benchmark, limit_val_batches=0).validate(VFSSimSiam(**TINY), clips(), verbose=False)

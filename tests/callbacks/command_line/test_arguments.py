@@ -12,6 +12,7 @@ from callbacks.command_line.endings import UsageError
 from callbacks.command_line.runs import VidcorrCLI, with_last_checkpoint
 from cli import main
 from lightning_modules import VFSSimSiam
+from tests.helpers.refusal import refused
 
 TINY = "tests.helpers.encoders:TinyResNet"
 
@@ -59,8 +60,7 @@ def test_a_config_is_found_and_a_users_own_wins(tmp_path, monkeypatch):
         ("dvis.yaml", r"there is no file dvis\.yaml; did you mean"),
         ("benchmarks/davis.yaml", "cannot"),
     ):
-        with pytest.raises(UsageError, match=said):
-            read_config(wrong)
+        refused(UsageError, said, read_config, wrong)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,7 @@ def test_files_add_up_and_another_class_begins_with_its_own_defaults(tmp_path):
     two = config_file(tmp_path / "two.yaml", "{model: {init_args: {lr: 3}}, trainer: {b: 2, logger: CSVLogger}}")
     config = merged("--trainer.logger.name=x", one, two)
     assert config["model"]["init_args"] == {"lr": 3, "radius": 2}
-    assert config["trainer"] == {
-        "a": 1,
-        "b": 2,
-        "logger": {"class_path": "CSVLogger", "init_args": {"name": "x"}},
-    }
+    assert config["trainer"] == {"a": 1, "b": 2, "logger": {"class_path": "CSVLogger", "init_args": {"name": "x"}}}
     assert merged(one, two, "--model=VFSMoCo")["model"] == {"class_path": "lightning_modules.vfs_moco.VFSMoCo"}
     callbacks = "{trainer: {callbacks: [LastCheckpoint]}}"
     three = config_file(tmp_path / "three.yaml", callbacks)
@@ -206,8 +202,7 @@ def test_last_is_searched_for_where_flags_and_files_say(runs, tmp_path):
 def test_without_a_last_one_a_training_begins_and_nothing_else_does(runs):
     elsewhere = "--trainer.default_root_dir=elsewhere"
     assert last("fit", elsewhere)["ckpt_path"] is None
-    with pytest.raises(ValueError, match=r"^--ckpt_path last: no last\.ckpt in elsewhere$"):
-        last("validate", elsewhere)
+    refused(ValueError, r"^--ckpt_path last: no last\.ckpt in elsewhere$", last, "validate", elsewhere)
 
 
 def test_last_alone_is_the_run_by_its_own_config(runs):

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.metrics import (
-    boundary_accuracy,
-    mask_outlines,
-    region_similarity,
-)
+from callbacks.metrics import boundary_accuracy, mask_outlines, region_similarity
 from tests.helpers.masks import random_masks
 from tests.helpers.plain_masks import plain_boundary, plain_boundary_score, plain_region
 

@@ -8,6 +8,7 @@ import torch
 
 from callbacks.metrics import TapVidMetrics, sample_queries, tapvid_metrics
 from callbacks.metrics.point_tracking import METRICS, fractions_of, mean_of_defined, tapvid_counts
+from tests.helpers.refusal import refused
 
 INPUTS = ("query_points", "gt_occluded", "gt_tracks", "pred_occluded", "pred_tracks")
 
@@ -127,14 +128,12 @@ def test_what_does_not_fit_is_refused_with_the_name_of_the_video(change, message
     arguments = list(video(0))
     for place, value in change.items():
         arguments[place] = value
-    with pytest.raises(ValueError, match=f"dog: {message}"):
-        TapVidMetrics().update(*arguments, name="dog")
+    refused(ValueError, f"dog: {message}", TapVidMetrics().update, *arguments, name="dog")
 
 
 def test_an_unknown_mode_is_refused():
     for make in (TapVidMetrics, lambda mode: tapvid_metrics(*video(0), mode)):
-        with pytest.raises(ValueError, match="query_mode must be one of first, strided, got 'all'"):
-            make("all")
+        refused(ValueError, "query_mode must be one of first, strided, got 'all'", make, "all")
 
 
 def test_a_mean_has_the_same_digits_on_every_python():

@@ -1,11 +1,11 @@
 """Labels drawn over frames: masks, boxes, tracks."""
 
 import numpy as np
-import pytest
 import torch
 
 from callbacks.pictures import overlay_masks
 from callbacks.pictures.overlays import draw_boxes, overlay_tracks
+from tests.helpers.refusal import refused
 
 GREY = torch.full((3, 120, 160), 128, dtype=torch.uint8)
 YELLOW = np.tile(np.array([255, 255, 0], np.uint8), (256, 1))
@@ -21,8 +21,7 @@ def test_an_object_is_tinted_outlined_and_labelled():
     assert (drawn[45:95, 55:115].max(2) < 40).any()  # within a dark one
     assert (drawn[20:46, 50:100] != 128).any()
     assert (drawn[100:] == 128).all()
-    with pytest.raises(ValueError, match="the frame is"):
-        overlay_masks(GREY, mask[1:])
+    refused(ValueError, "the frame is", overlay_masks, GREY, mask[1:])
 
 
 def test_boxes_may_leave_the_frame_or_be_lost():

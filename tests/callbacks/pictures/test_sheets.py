@@ -1,7 +1,6 @@
 """Sheets of clips, features and matches: dots, lines and colours in pixels that are known."""
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +9,7 @@ from callbacks.pictures.overlays import DISTINCT_COLOURS
 from callbacks.pictures.sheets import HALVES, NEUTRAL
 from callbacks.tracking.frame_encoder import frame_features
 from lightning_modules.functional import PropagationProtocol
+from tests.helpers.refusal import refused
 
 EVERYWHERE = PropagationProtocol("everywhere", context=1, topk=1, temperature=0.01, radius=None, feature_stride=4)
 
@@ -26,8 +26,7 @@ def test_each_row_is_a_clip_whose_halves_are_marked() -> None:
         assert has(sheet, HALVES[place // 2])[22 + 17, place * 24 + 18]
         assert has(sheet, (round(255 * (4 + place) / 11),) * 3, 1)[22 + 42 + 18 + 5, place * 24 + 5]
     assert has(clip_sheet(clip[:, :3], width=20), NEUTRAL)[22 + 17, 18]
-    with pytest.raises(ValueError, match=r"clips \(B, T, 3, H, W\)"):
-        clip_sheet(clip[0])
+    refused(ValueError, r"clips \(B, T, 3, H, W\)", clip_sheet, clip[0])
 
 
 def test_the_histogram_counts_every_gap_once() -> None:
@@ -37,8 +36,7 @@ def test_the_histogram_counts_every_gap_once() -> None:
     assert (sum(heights), heights[0], heights[-1]) == (6, 4, 1)  # gaps 3 3 4 | 3 92 1, three frames to a bar
     assert "median gap 3" in axes.get_title()
     assert rasterise(gap_histogram(torch.zeros(2, 2, dtype=torch.long))).shape == (420, 720, 3)
-    with pytest.raises(ValueError, match="two frames or more"):
-        gap_histogram(torch.zeros(3, 1, dtype=torch.long))
+    refused(ValueError, "two frames or more", gap_histogram, torch.zeros(3, 1, dtype=torch.long))
 
 
 def test_colours_are_the_projections_on_the_components() -> None:
@@ -53,8 +51,7 @@ def test_colours_are_the_projections_on_the_components() -> None:
         torch.testing.assert_close(colours[:, number].flatten(), expected, atol=1e-4, rtol=0)
     assert (principal_colours(torch.ones(1, 4, 2, 2)) == 0.5).all()
     assert principal_colours(torch.randn(1, 2, 3, 3))[:, 2].eq(0.5).all()  # two channels have two components
-    with pytest.raises(ValueError, match="T, C, h, w"):
-        principal_colours(torch.zeros(1, 4, 1, 1))
+    refused(ValueError, "T, C, h, w", principal_colours, torch.zeros(1, 4, 1, 1))
 
 
 class HalfMap(nn.Module):
@@ -74,8 +71,7 @@ def test_features_are_those_of_the_padded_frame_and_the_sheet_leaves_the_padding
     same, _ = frame_features(HalfMap(), frames.float() / 255, EVERYWHERE)
     assert torch.equal(same, features)
     assert feature_sheet(frames, features, covered, width=40).shape == (18 + 24 + 24, 2 * 40 + 4, 3)
-    with pytest.raises(ValueError, match="2 frames, but features of 1"):
-        feature_sheet(frames, features[:1])
+    refused(ValueError, "2 frames, but features of 1", feature_sheet, frames, features[:1])
 
 
 def test_a_match_is_drawn_where_the_place_went() -> None:

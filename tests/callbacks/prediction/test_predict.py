@@ -19,6 +19,7 @@ from datamodules import FrameStream, MaskPrompt, PointPrompt
 from datamodules.reading.errors import DataError
 from datamodules.reading.prompt_files import decode_rle
 from datamodules.reading.prompts import read_prompts
+from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, bounds, tensors
 from tests.helpers.words import RAW_COLOUR, refusal
 
@@ -261,5 +262,4 @@ def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_pat
         {"image_id": 0, "category_id": 1, "segmentation": {"size": [2, 2], "counts": [4]}}
     ]}  # fmt: skip
     (tmp_path / "masks.json").write_text(json.dumps(background))
-    with pytest.raises(DataError, match=rf"^{tmp_path}/masks\.json: the mask is empty"):
-        read_prompts(mask=str(tmp_path / "masks.json"))
+    refused(DataError, rf"^{tmp_path}/masks\.json: the mask is empty", read_prompts, mask=str(tmp_path / "masks.json"))

@@ -10,6 +10,7 @@ from datamodules import FrameStream, MaskPrompt
 from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import read_prompts
+from tests.helpers.refusal import refused
 
 FRAMES = 14
 
@@ -63,5 +64,4 @@ def test_objects_keep_the_colour_of_the_mask_that_brings_them(folder, colour):
 
 @pytest.mark.parametrize("text", ["grid:0", "grid:", "grid:999", "grid:2x2"])
 def test_a_grid_of_no_points_or_too_many_is_refused(text):
-    with pytest.raises(DataError, match=f"points {text}: expected grid:N"):
-        read_prompts(points=text)
+    refused(DataError, f"points {text}: expected grid:N", read_prompts, points=text)

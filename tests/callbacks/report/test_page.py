@@ -25,6 +25,7 @@ from callbacks.tools.report import command
 from datamodules.synthetic import write_otb
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
+from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 from tests.helpers.words import SMALL
 
@@ -133,8 +134,7 @@ def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> 
     assert beside[-1]["protocols"] == "crw"
     otb = write_results(tmp_path / "c", 0.7)
     (otb / "results.json").write_text(json.dumps({"benchmark": "otb", "scores": {}}))
-    with pytest.raises(ValueError, match="is a result of otb, the report is of davis"):
-        write_report(own, [otb])
+    refused(ValueError, "is a result of otb, the report is of davis", write_report, own, [otb])
 
 
 def test_a_run_that_was_resumed_elsewhere_is_one_training(tmp_path: Path) -> None:
@@ -218,8 +218,7 @@ def test_a_damaged_file_is_named(run: Any, tmp_path: Path, file: str) -> None:
     folder = shutil.copytree(run[2], tmp_path / "copy")
     for text in ("{", "[]"):
         (folder / file).write_text(text)
-        with pytest.raises(ValueError, match=rf"{Path(file).name}: "):
-            write_report(folder)
+        refused(ValueError, rf"{Path(file).name}: ", write_report, folder)
 
 
 def spoiled(folder: Path, texts: str) -> Path:
@@ -349,8 +348,7 @@ def test_the_command_makes_the_pages_again_and_names_what_it_cannot(
     with pytest.raises(ValueError, match=r"report: 1 of 2 pages could not be written: .*b/results\.json"):
         command([str(tmp_path / "runs")])
     assert (folder / "report.html").is_file()
-    with pytest.raises(ValueError, match=r"no results\.json"):
-        command([str(tmp_path / "nowhere")])
+    refused(ValueError, r"no results\.json", command, [str(tmp_path / "nowhere")])
     otb = write_results(tmp_path / "c", 0.7, benchmark="otb")
     with pytest.raises(ValueError, match="none of the runs of --beside is a result of davis"):
         command([str(folder), "--beside", str(otb)])

@@ -12,6 +12,7 @@ from callbacks.tools.protocol_sweep import read_scores
 from callbacks.tools.table import gather_results
 from cli import main
 from datamodules.reading.files import csv_of_records
+from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
 
 GOOD: dict[str, Any] = {
@@ -92,8 +93,7 @@ def test_a_folder_in_place_of_a_result_is_named(run: Path) -> None:
 def test_damaged_rows_are_named(run: Path, damage: str) -> None:
     put(run / "per_sequence.csv", DAMAGED_ROWS[damage])
     assert "per_sequence.csv: is " in refusal("report", run)
-    with pytest.raises(ValueError, match=r"per_sequence\.csv: is "):
-        read_scores([run], "J&F-Mean")
+    refused(ValueError, r"per_sequence\.csv: is ", read_scores, [run], "J&F-Mean")
 
 
 def test_a_study_names_damaged_files(run: Path) -> None:

@@ -10,6 +10,7 @@ from cli import main
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 
 BLOCKY = "tests.helpers.encoders:Blocky"
@@ -56,5 +57,4 @@ def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
     with pytest.raises(SystemExit, match="--davis ROOT is now --root ROOT"):
         main(["compare", "raw_colour", "--davis", str(davis_root)])
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        compare(contestants([BLOCKY]), [DavisBenchmark(davis_root)], tmp_path / "file" / "out")
+    refused(OSError, "file", compare, contestants([BLOCKY]), [DavisBenchmark(davis_root)], tmp_path / "file" / "out")

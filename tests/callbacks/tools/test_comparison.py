@@ -11,6 +11,7 @@ from callbacks.folder_lock import FolderInUse
 from callbacks.tools.comparison import benchmarks_of, compare, contestants
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.folders import held
+from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
 
 BLOCKY = "tests.helpers.encoders:Blocky"
@@ -28,10 +29,8 @@ def test_what_the_command_line_names():
         ("torchvision:resnet18", None, None, False, 1),
         ("raw_colour", None, None, False, 0),
     ]
-    with pytest.raises(ValueError, match="the stride 'four' is not a number"):
-        contestants(["x@res3/four"])
-    with pytest.raises(ValueError, match="raw_colour is named twice"):
-        contestants(["raw_colour", "raw_colour"])
+    refused(ValueError, "the stride 'four' is not a number", contestants, ["x@res3/four"])
+    refused(ValueError, "raw_colour is named twice", contestants, ["raw_colour", "raw_colour"])
 
 
 def test_rows_equal_each_benchmark_alone_and_a_failure_is_a_row(davis_root, tmp_path, capsys):
@@ -85,10 +84,8 @@ def test_benchmarks_of_a_config(tmp_path, capsys):
 def test_configs_that_are_none(tmp_path, text, message):
     config = tmp_path / "config.yaml"
     config.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        benchmarks_of(config)
-    with pytest.raises(ValueError, match=r"nowhere\.yaml: no such config"):
-        benchmarks_of(tmp_path / "nowhere.yaml")
+    refused(ValueError, message, benchmarks_of, config)
+    refused(ValueError, r"nowhere\.yaml: no such config", benchmarks_of, tmp_path / "nowhere.yaml")
 
 
 @pytest.mark.slow

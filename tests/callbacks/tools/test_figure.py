@@ -9,6 +9,7 @@ from PIL import Image
 
 from callbacks.results.written import Results
 from callbacks.tools.figure import command, figure, read_curves
+from tests.helpers.refusal import refused
 
 
 def write_run(folder: Path, scores: dict[tuple[int, int], dict[str, float]]) -> Path:
@@ -24,10 +25,7 @@ def blocks(value: float) -> dict[str, float]:
 
 def test_curves_of_each_stage(tmp_path: Path) -> None:
     run = write_run(tmp_path, {(9, 40): blocks(0.6), (0, 0): blocks(0.2), (0, 4): blocks(0.4)})
-    assert read_curves(run) == {
-        "res4.b1": [(0, 0.2), (1, 0.4), (10, 0.6)],
-        "res5": [(0, 0.1), (1, 0.2), (10, 0.3)],
-    }
+    assert read_curves(run) == {"res4.b1": [(0, 0.2), (1, 0.4), (10, 0.6)], "res5": [(0, 0.1), (1, 0.2), (10, 0.3)]}
     single = write_run(tmp_path / "single", {(1, 8): {"J&F-Mean": 0.5}})
     assert read_curves(single) == {"": [(2, 0.5)]}
 
@@ -75,20 +73,15 @@ def test_many_curves_have_colours_of_their_own_and_a_legend_beside_them(tmp_path
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no benchmarks/davis/epoch"):
-        read_curves(tmp_path)
+    refused(ValueError, r"no benchmarks/davis/epoch", read_curves, tmp_path)
     run = write_run(tmp_path, {(0, 4): blocks(0.4)})
-    with pytest.raises(ValueError, match=r"no score 'PCK'; it has J&F-Mean, J-Mean"):
-        read_curves(run, score="PCK")
+    refused(ValueError, r"no score 'PCK'; it has J&F-Mean, J-Mean", read_curves, run, score="PCK")
     broken = next(run.glob("**/results.json"))
     broken.write_text(json.dumps([]))
-    with pytest.raises(ValueError, match=r"results\.json: is not a results\.json"):
-        read_curves(run)
+    refused(ValueError, r"results\.json: is not a results\.json", read_curves, run)
     write_run(tmp_path / "other", {(0, 4): blocks(0.4)})
-    with pytest.raises(ValueError, match=r"holds 2 runs: name one or several \(.*other/version_0, .*/version_0\)"):
-        read_curves(tmp_path)
-    with pytest.raises(ValueError, match="at least one"):
-        figure([])
+    refused(ValueError, r"holds 2 runs: name one or several \(.*other/version_0, .*/version_0\)", read_curves, tmp_path)
+    refused(ValueError, "at least one", figure, [])
 
 
 def test_command_draws_the_picture(tmp_path, capsys):

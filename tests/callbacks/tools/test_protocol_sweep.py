@@ -23,6 +23,7 @@ from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.folders import held
+from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_youtube_vos
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,8 +66,7 @@ def test_a_sweep_from_python_writes_what_the_command_writes(swept: Path, davis_r
     sweep(run, read_grid(benchmark.protocol, VARIED))
     assert (tmp_path / "sweep.md").read_text() == (swept / "sweep.md").read_text()
     grid = read_grid(benchmark.protocol, ())  # the benchmark is as it was
-    with pytest.raises(ValueError, match="select_on 1: give a fraction"):
-        sweep(run, grid, select_on=1.0)
+    refused(ValueError, "select_on 1: give a fraction", sweep, run, grid, select_on=1.0)
     for part in ((0, 2), (3, 2)):
         with pytest.raises(ValueError, match=rf"part {part[0]}/2: give K/N with K from 1 to N"):
             Sweep(run.network, benchmark, tmp_path, part=part)
@@ -148,8 +148,7 @@ def test_named_protocols_are_swept_as_they_are(
 def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept: Path, davis_root: Path, tmp_path: Path) -> None:
     words = ["--root", str(davis_root), "--vary", *VARIED, "--output", str(swept)]
     for other in (["raw_colour"], ["torchvision:resnet18", "--seed", "1"]):
-        with pytest.raises(ValueError, match="holds a sweep of another network; give another --output"):
-            command([*other, *words])
+        refused(ValueError, "holds a sweep of another network; give another --output", command, [*other, *words])
     with pytest.raises(ValueError, match="holds a sweep of another sequences; give another --output"):
         command(["torchvision:resnet18", *words, "--limit", "2"])
     weights = tmp_path / "encoder.ckpt"
@@ -157,8 +156,7 @@ def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept: Path, davis_
     checkpoint_of(0, weights)
     command([str(weights), *alone])
     checkpoint_of(1, weights)
-    with pytest.raises(ValueError, match="holds a sweep of another network"):
-        command([str(weights), *alone])
+    refused(ValueError, "holds a sweep of another network", command, [str(weights), *alone])
 
 
 def checkpoint_of(seed: int, path: Path) -> None:
@@ -225,8 +223,7 @@ def test_values_that_need_each_other_change_together() -> None:
         path = protocol_path(dino, liir, backwards)
         last = path[-1][1]
         assert {**last.fields(), "name": ""} == {**liir.with_changes(feature_stride=8).fields(), "name": ""}
-    with pytest.raises(ValueError, match="crw and crw have the same fields"):
-        protocol_path(*2 * [PropagationProtocol.named("crw")])
+    refused(ValueError, "crw and crw have the same fields", protocol_path, *2 * [PropagationProtocol.named("crw")])
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.mask_files import davis_palette, write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.plain_masks import plain_score
+from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_youtube_vos
 from tests.helpers.words import SMALL
 
@@ -84,8 +85,7 @@ def test_the_predictions_of_a_benchmark_score_as_it_scored_them(davis_root, pred
 def test_a_sequence_that_is_named_twice_is_refused(davis_root):
     truth = davis_root / "Annotations" / "480p"
     name = next(truth.iterdir()).name
-    with pytest.raises(ValueError, match=f"video {name} is named more than once"):
-        score(truth, truth, videos=[name, name])
+    refused(ValueError, f"video {name} is named more than once", score, truth, truth, videos=[name, name])
 
 
 @pytest.mark.slow
@@ -206,8 +206,7 @@ def test_mistakes_with_categories_are_one_line(tmp_path, categories):
     ):
         with pytest.raises((DataError, ValueError), match=message):
             command([*categories, *flags])
-    with pytest.raises(ValueError, match="need --meta"):
-        command([*categories[:4], "--unseen", "emu"])
+    refused(ValueError, "need --meta", command, [*categories[:4], "--unseen", "emu"])
 
 
 def test_a_gap_in_the_ids_counts_as_the_official_tool_counts_it(tmp_path):
@@ -258,8 +257,7 @@ def test_the_longest_of_several_bad_sequences_is_named_by_any_number_of_workers(
     truth, mine = several(tmp_path)
     for name in "bda":
         (mine / name / "00001.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"mine/d/00001\.png: "):
-        score(truth, mine, workers=workers)
+    refused(DataError, r"mine/d/00001\.png: ", score, truth, mine, workers=workers)
 
 
 def test_an_id_without_a_first_appearance_is_named(tmp_path):
@@ -272,9 +270,6 @@ def test_an_id_without_a_first_appearance_is_named(tmp_path):
 
 
 def test_a_wrong_folder_and_unknown_rules_are_named(davis_root, tmp_path):
-    with pytest.raises(DataError, match="nowhere: no such folder"):
-        score(davis_root / "nowhere", tmp_path)
-    with pytest.raises(DataError, match="no folders of masks"):
-        score(tmp_path, tmp_path)
-    with pytest.raises(ValueError, match="expected one of davis-2017"):
-        score(davis_root, tmp_path, "davis")
+    refused(DataError, "nowhere: no such folder", score, davis_root / "nowhere", tmp_path)
+    refused(DataError, "no folders of masks", score, tmp_path, tmp_path)
+    refused(ValueError, "expected one of davis-2017", score, davis_root, tmp_path, "davis")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from callbacks.tools.score import command, score
 from datamodules.reading.errors import DataError
+from tests.helpers.refusal import refused
 
 FOLDER = Path(__file__).parents[4] / "shared" / "golden" / "score_rules"
 RULES = {"lvos": "lvos", "lvos-2023": "lvos", "vost": "vost", "sa-v": "sav", "mose-v2": "mose"}
@@ -70,8 +71,7 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
             score(**arguments, allow_missing="strict" not in case)
         return
     if case == "missing_video":
-        with pytest.raises(DataError, match="--allow-missing"):
-            score(**arguments)
+        refused(DataError, "--allow-missing", score, **arguments)
     found = score(**arguments, allow_missing=True).flat()
     scale = 0.01 if rules == "sa-v" else 1.0
     compared = {key: value for key, value in official.items() if "frames/" not in key and "rounded" not in key}
@@ -83,8 +83,7 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
 
 def test_a_missing_file_is_named(tmp_path):
     arguments = lay_out("mose-v2", "missing_file", tmp_path)
-    with pytest.raises(DataError, match=r"0a1b2c3d/00005\.png: 1 predicted masks are missing"):
-        score(**arguments)
+    refused(DataError, r"0a1b2c3d/00005\.png: 1 predicted masks are missing", score, **arguments)
 
 
 def test_the_command_writes_one_flat_object(tmp_path, capsys):

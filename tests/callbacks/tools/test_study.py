@@ -9,6 +9,7 @@ import pytest
 from callbacks.tools import study as tool
 from cli import main
 from tests.helpers.folders import held
+from tests.helpers.refusal import refused
 
 STUDY = """
 title: a trial
@@ -75,8 +76,7 @@ def test_only_what_is_missing_runs(folder: Path) -> None:
 def test_a_row_that_fails_is_named_and_the_others_run(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out/fail-base").touch()
-    with pytest.raises(ValueError, match=r"2 of 4 runs failed: base, seed 0: fit, .*train\.log: vidcorr: no such data"):
-        run(folder)
+    refused(ValueError, r"2 of 4 runs failed: base, seed 0: fit, .*train\.log: vidcorr: no such data", run, folder)
     (folder / "out/fail-base").unlink()
     assert run(folder) == ["fit base seed-0", "validate base seed-0", "fit base seed-1", "validate base seed-1"]
 
@@ -89,8 +89,7 @@ def test_a_row_of_another_waits_for_its_training(folder: Path, only: list[str]) 
     (folder / "study.yaml").write_text(SOFT)
     (folder / "out").mkdir()
     (folder / "out/fail-base").touch()
-    with pytest.raises(ValueError, match=r"soft, seed 0: fit, .*no such data"):
-        run(folder, "--seeds", "0", *only)
+    refused(ValueError, r"soft, seed 0: fit, .*no such data", run, folder, "--seeds", "0", *only)
     calls = (folder / "out/calls.txt").read_text().splitlines()
     assert [call for call in calls if "base" in call] == ["fit base seed-0"]  # once for both rows
     (folder / "out/fail-base").unlink()
@@ -101,12 +100,10 @@ def test_a_row_of_another_waits_for_its_training(folder: Path, only: list[str]) 
 def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out/fail-base").touch()
-    with pytest.raises(ValueError, match="no such data"):
-        run(folder, "--only", "base", "--seeds", "0")
+    refused(ValueError, "no such data", run, folder, "--only", "base", "--seeds", "0")
     (folder / "out/fail-base").unlink()
     other = ["--only", "base", "--seeds", "0", "--train-flags", "--data.frames 4"]
-    with pytest.raises(ValueError, match=r"holds a training with other arguments \(--data.frames, 4\): remove"):
-        run(folder, *other)
+    refused(ValueError, r"holds a training with other arguments \(--data.frames, 4\): remove", run, folder, *other)
     (folder / "out/base/seed-0/last.ckpt").unlink()  # it failed before its first checkpoint: nothing to mix
     assert run(folder, *other) == ["fit base seed-0", "validate base seed-0"]
 
@@ -114,11 +111,8 @@ def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder: P
 def test_a_result_of_other_arguments_is_refused(folder: Path) -> None:
     run(folder, "--only", "base", "--seeds", "0")
     other = ["--only", "base", "--seeds", "0", "--evaluate-flags", "--trainer.callbacks.root elsewhere"]
-    refused = (
-        r"base/seed-0 holds a result of base-davis with other .*elsewhere\): remove each folder .*base-davis in it"
-    )
-    with pytest.raises(ValueError, match=refused):
-        run(folder, *other)
+    line = r"base/seed-0 holds a result of base-davis with other .*elsewhere\): remove each folder .*base-davis in it"
+    refused(ValueError, line, run, folder, *other)
     assert run(folder, "--table") == []
     (folder / "out/base/seed-0/base-davis.json").unlink()  # a printed line leaves none
     assert run(folder, *other) == []

@@ -67,10 +67,7 @@ def test_a_row_of_another_evaluates_its_checkpoints(tmp_path: Path) -> None:
         ({"seeds": [0, True]}, "seeds.1: Input should be a valid integer"),
         ({"rows": {"a": {}}}, "rows: Input should be a valid tuple"),
         ({"rows": [{"name": "a", "evaluate": "--x 1"}]}, "rows.0.evaluate: Input should be a valid dictionary"),
-        (
-            {"rows": [{"name": "a", "published": {"davis": "65"}}]},
-            "rows.0.published.davis: Input",
-        ),
+        ({"rows": [{"name": "a", "published": {"davis": "65"}}]}, "rows.0.published.davis: Input"),
         ({"train": "--x '"}, "train: No closing quotation"),
         ({"rows": [{"name": "a", "model": "--model X", "flags": "--x 1"}]}, "takes no `train` and no `flags`"),
         ({"rows": [{"name": "a"}, {"name": "b", "of": "a"}, {"name": "c", "of": "b"}]}, "which trains nothing itself"),

@@ -11,6 +11,7 @@ from callbacks.results.records import Table
 from callbacks.results.rendering import render
 from callbacks.tools.study import study_markdown, study_table
 from callbacks.tools.study_plan import read_study
+from tests.helpers.refusal import refused
 
 STUDY = """
 title: a trial
@@ -116,5 +117,4 @@ def test_rows_of_several_machines_are_pointed_out(output: Path) -> None:
 
 def test_a_score_that_is_not_there_is_named(output: Path) -> None:
     (output / "study.yaml").write_text(STUDY.replace("J&F-Mean", "PCK@0.1"))
-    with pytest.raises(ValueError, match=r"has no score 'PCK@0.1'; it has J&F-Mean"):
-        table_of(output)
+    refused(ValueError, r"has no score 'PCK@0.1'; it has J&F-Mean", table_of, output)

@@ -26,10 +26,7 @@ def record(name: str, values: list[float], score: float | None = None, **fields:
 def test_the_choice_has_no_say_over_the_report() -> None:
     """The best protocol on the sequences for selection is taken even where another is better on the others."""
     base = PropagationProtocol.named("vfs", "davis")
-    rows = [
-        record("vfs", [0.5, 0.6, 0.5, 0.7], radius=12),
-        record("vfs+radius=6", [0.1, 0.7, 0.1, 0.8], radius=6),
-    ]
+    rows = [record("vfs", [0.5, 0.6, 0.5, 0.7], radius=12), record("vfs+radius=6", [0.1, 0.7, 0.1, 0.8], radius=6)]
     choice = choose(rows, base)
     assert choice is not None
     assert (choice.best, choice.selected, choice.reported) == (rows[1], 0.75, 0.1)

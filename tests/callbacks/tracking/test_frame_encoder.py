@@ -89,10 +89,7 @@ def test_a_pass_is_started_while_the_one_before_is_used():
     for (number,) in encoder.encode(encoder.read(5), 2):
         encoder.log.append(f"use {number}")
     done = [entry for entry in encoder.log if not entry.startswith("read")]
-    assert done == [
-        *("encode [0, 1]", "encode [2, 3]", "use 0", "use 1"),
-        *("encode [4]", "use 2", "use 3", "use 4"),
-    ]
+    assert done == [*("encode [0, 1]", "encode [2, 3]", "use 0", "use 1"), *("encode [4]", "use 2", "use 3", "use 4")]
 
 
 def test_one_by_one_nothing_is_read_ahead():

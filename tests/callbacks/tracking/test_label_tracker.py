@@ -11,6 +11,7 @@ from callbacks.tracking.frame_encoder import FrameEncoder, View
 from callbacks.tracking.label_tracker import LabelTracker, PointCoding
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol, decode_masks, encode_masks
+from tests.helpers.refusal import refused
 from tests.helpers.still_videos import Patches, write_still_davis
 
 NEAREST = {"topk": 1, "radius": None}
@@ -186,5 +187,4 @@ def test_a_users_benchmark_under_a_new_name_works_with_defaults():
     assert MyVideos("anywhere").protocol == PropagationProtocol.named("vfs", "davis")
     assert MyVideos("anywhere", protocol="dino").protocol.name == "dino"
     assert MyClips("anywhere").protocol == PropagationProtocol.named("vidcorr", "youtube_vos")
-    with pytest.raises(ValueError, match="'vfs' defines no values for 'my_clips'"):
-        MyClips("anywhere", protocol="vfs")
+    refused(ValueError, "'vfs' defines no values for 'my_clips'", MyClips, "anywhere", protocol="vfs")

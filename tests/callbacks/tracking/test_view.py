@@ -1,11 +1,11 @@
 """Sizes of a video as it is and as it is seen."""
 
-import pytest
 import torch
 from torch import nn
 
 from callbacks.tracking.frame_encoder import View
 from lightning_modules.functional import PropagationProtocol
+from tests.helpers.refusal import refused
 
 VFS = PropagationProtocol.named("vfs")
 
@@ -24,5 +24,4 @@ def test_large_frames_are_reduced_and_points_come_back_to_their_places() -> None
 def test_a_protocol_with_a_size_of_its_own_sees_frames_at_their_own_size() -> None:
     protocol = VFS.with_changes(input_size=(32, 32))
     assert View.of(nn.Identity(), (80, 120), protocol, 40).seen == (80, 120)
-    with pytest.raises(ValueError, match="short_side must be at least 1 px"):
-        View.of(nn.Identity(), (80, 120), VFS, 0)
+    refused(ValueError, "short_side must be at least 1 px", View.of, nn.Identity(), (80, 120), VFS, 0)

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from callbacks import AtomicCheckpointIO
+from tests.helpers.refusal import refused
 from tests.helpers.stops import Stop, go
 
 FIT = ("loops", "fit_loop")
@@ -88,9 +89,7 @@ def test_each_damaged_state_ends_in_one_line(damage, stopped, tmp_path):
     changed(content, *DAMAGES[damage])
     path = tmp_path / "last.ckpt"
     torch.save(content, path)
-    with pytest.raises(ValueError, match=r"last\.ckpt|place in the data is damaged") as refused:
-        go("VFSSimSiam", tmp_path, start=path)
-    assert "\n" not in str(refused.value)
+    refused(ValueError, r"last\.ckpt|place in the data is damaged", go, "VFSSimSiam", tmp_path, start=path)
 
 
 class Restored(Exception):
@@ -217,8 +216,7 @@ def test_only_a_checkpoint_in_a_folder_of_the_run_is_removed(tmp_path, caplog):
 
 def test_an_evaluation_takes_no_counters_from_a_checkpoint(stopped, tmp_path):
     content = torch.load(stopped / "last.ckpt", weights_only=True) | {"loops": "any"}
-    with pytest.raises(ValueError, match=r"a\.ckpt is damaged \(loops: "):
-        _validate(content, tmp_path / "a.ckpt")
+    refused(ValueError, r"a\.ckpt is damaged \(loops: ", _validate, content, tmp_path / "a.ckpt")
     content["loops"] = {"validate_loop": {"epoch_loop.batch_progress": {"total": {"reset": 1}}}}
     _validate(content, tmp_path / "a.ckpt")
 

@@ -16,12 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from callbacks import BestCheckpoint, DavisBenchmark
 from callbacks.command_line.configs import shipped_configs
-from callbacks.training.run_folder import (
-    claim_version,
-    closing_lines,
-    continue_in_folder,
-    last_checkpoints,
-)
+from callbacks.training.run_folder import claim_version, closing_lines, continue_in_folder, last_checkpoints
 from cli import main
 from tests.helpers.words import RAW_COLOUR, TINY, clips, davis, flags, refusal
 

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, LastCheckpoint, Safeguards, signals
 from tests.helpers.faults import last, run, strike, words
+from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted, Stop, go, joined, make
 from tests.helpers.training import Clips, quiet_trainer
 
@@ -61,8 +62,7 @@ def test_preemption_of_forked_ranks(group, video_folder, tmp_path):
     ],
 )
 def test_refused_before_any_work(method, callback, line, tmp_path):
-    with pytest.raises(ValueError, match=line):
-        go(method, tmp_path, more=[callback])
+    refused(ValueError, line, go, method, tmp_path, more=[callback])
     assert not list(tmp_path.glob("*.ckpt"))
 
 
@@ -81,6 +81,5 @@ def test_an_average_without_buffers_is_resumed_exactly(tmp_path):
 def test_a_plain_checkpoint_on_a_benchmark_that_pauses_names_best_checkpoint(tmp_path):
     plain = ModelCheckpoint(tmp_path / "plain", monitor="counted/score", mode="max")
     line = r"counted runs every 2 epochs, .* use BestCheckpoint\(monitor='counted/score', mode='max'\)"
-    with pytest.raises(ValueError, match=line):
-        go("VFSSimSiam", tmp_path, more=[plain], every_n_epochs=2)
+    refused(ValueError, line, go, "VFSSimSiam", tmp_path, more=[plain], every_n_epochs=2)
     assert go("VFSSimSiam", tmp_path, more=[plain])[1]

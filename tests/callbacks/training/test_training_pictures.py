@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from callbacks import TrainingPictures
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
+from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
 
 
@@ -68,10 +69,8 @@ def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method: str, tmp_pa
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="got 0 and 8"):
-        TrainingPictures(every_n_epochs=0)
-    with pytest.raises(ValueError, match="res9"):
-        trainer(tmp_path, TrainingPictures(stage="res9")).fit(VFSSimSiam(**TINY), clips())
+    refused(ValueError, "got 0 and 8", TrainingPictures, every_n_epochs=0)
+    refused(ValueError, "res9", trainer(tmp_path, TrainingPictures(stage="res9")).fit, VFSSimSiam(**TINY), clips())
     plain: Any = [{"image": torch.zeros(3, 8, 8)} for _ in range(4)]
     with pytest.raises(ValueError, match="no clips; leave the callback out"):
         trainer(tmp_path, TrainingPictures()).fit(VFSSimSiam(**TINY), DataLoader(plain, batch_size=2))
