@@ -14,6 +14,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -68,77 +69,53 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     """Name of each run, and the call that writes its files into a folder."""
     torch.manual_seed(0)
     resnet = build_encoder("torchvision:resnet18")
-    both = resnet.feature_extractor(["res3", "res4"], 8)
-    held_out = {"split": "holdout", "holdout": 0.4, "unseen": 2}
-    strided = {"query_mode": "strided"}
+    both, raw = resnet.feature_extractor(["res3", "res4"], 8), build_feature_extractor("raw_colour")
+    davis, youtube_vos, tap_vid = (root / name for name in ("davis", "youtube_vos", "tap_vid"))
+    folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
     entering = {"split": None, "annotations": "entering", "size_tolerance": 1, "limit_sequences": 1}
-    cases: list[tuple[str, Any, dict[str, Any]]] = [
-        ("davis", callbacks.DavisBenchmark, {"root": root / "davis"}),
-        ("davis_crw", callbacks.DavisBenchmark, {"root": root / "davis", "protocol": "crw"}),
-        ("davis_dino", callbacks.DavisBenchmark, {"root": root / "davis", "protocol": "dino"}),
-        ("youtube_vos", callbacks.YoutubeVosBenchmark, {"root": root / "youtube_vos", **held_out}),
-        ("youtube_vos_valid", callbacks.YoutubeVosBenchmark, {"root": root / "youtube_vos", "all_frames": True}),
-        ("jhmdb", callbacks.JhmdbBenchmark, {"root": root / "jhmdb"}),
-        ("vip", callbacks.VipBenchmark, {"root": root / "vip"}),
-        (
-            "vos",
-            callbacks.VosBenchmark,
-            {"root": root / "davis", "frames": "JPEGImages/480p", "masks": "Annotations/480p"},
-        ),
-        ("tap_vid", callbacks.TapVidBenchmark, {"root": root / "tap_vid"}),
-        (
-            "tap_vid_strided",
-            callbacks.TapVidBenchmark,
-            {"root": root / "tap_vid", "protocol": "fgvc", "changes": strided},
-        ),
-        ("tap_vid_chained", callbacks.TapVidBenchmark, {"root": root / "tap_vid", "protocol": "gmrw-chained"}),
-        ("badja", callbacks.BadjaBenchmark, {"root": root / "badja", "protocol": "fomo"}),
-        ("real_davis", callbacks.DavisBenchmark, {"root": root / "real_davis", "split": None}),
-        ("real_davis_multi", callbacks.DavisBenchmark, {"root": SHARED / "davis_multi_first", **entering}),
-        ("real_jhmdb", callbacks.JhmdbBenchmark, {"root": SHARED / "jhmdb", "limit_sequences": 1}),
-    ]
-    for name, kind, arguments in cases:
-        for network in ("resnet18", "raw_colour", "two_stages"):
-            if network == "two_stages" and name not in ("davis", "jhmdb", "vip", "tap_vid", "badja"):
-                continue
-
-            def run(folder: Path, kind: Any = kind, arguments: Any = arguments, network: str = network) -> None:
-                benchmark = kind(**arguments)
-                seen = {
-                    "resnet18": lambda: benchmark.extractor(resnet),
-                    "raw_colour": lambda: build_feature_extractor("raw_colour"),
-                    "two_stages": lambda: both,
-                }[network]()
-                benchmark.evaluate(seen, folder, network)
-
-            yield f"{name}/{network}", run
-    for name in ("otb", "real_otb"):
-
-        def track(folder: Path, name: str = name) -> None:
-            benchmark = callbacks.OtbBenchmark(root / name, version=None, video=name == "otb")
-            benchmark.evaluate(benchmark.extractor(resnet), folder, "resnet18")
-
-        yield f"{name}/resnet18", track
-    video, first = root / "davis" / "JPEGImages" / "480p", root / "davis" / "Annotations" / "480p"
-    clip = min(video.iterdir())
-    mask = MaskPrompt.of(first / clip.name / "00000.png")
+    benchmarks: dict[str, Callable[[], Any]] = {
+        "davis": partial(callbacks.DavisBenchmark, davis),
+        "davis_crw": partial(callbacks.DavisBenchmark, davis, protocol="crw"),
+        "davis_dino": partial(callbacks.DavisBenchmark, davis, protocol="dino"),
+        "youtube_vos": partial(callbacks.YoutubeVosBenchmark, youtube_vos, split="holdout", holdout=0.4, unseen=2),
+        "youtube_vos_valid": partial(callbacks.YoutubeVosBenchmark, youtube_vos, all_frames=True),
+        "jhmdb": partial(callbacks.JhmdbBenchmark, root / "jhmdb"),
+        "vip": partial(callbacks.VipBenchmark, root / "vip"),
+        "vos": partial(callbacks.VosBenchmark, davis, **folders),
+        "tap_vid": partial(callbacks.TapVidBenchmark, tap_vid),
+        "tap_vid_strided": partial(callbacks.TapVidBenchmark, tap_vid, "fgvc", changes={"query_mode": "strided"}),
+        "tap_vid_chained": partial(callbacks.TapVidBenchmark, tap_vid, "gmrw-chained"),
+        "badja": partial(callbacks.BadjaBenchmark, root / "badja", protocol="fomo"),
+        "real_davis": partial(callbacks.DavisBenchmark, root / "real_davis", split=None),
+        "real_davis_multi": partial(callbacks.DavisBenchmark, SHARED / "davis_multi_first", **entering),
+        "real_jhmdb": partial(callbacks.JhmdbBenchmark, SHARED / "jhmdb", limit_sequences=1),
+        "otb": partial(callbacks.OtbBenchmark, root / "otb", version=None, video=True),
+        "real_otb": partial(callbacks.OtbBenchmark, root / "real_otb", version=None, video=False),
+    }
+    for name, make in benchmarks.items():
+        yield f"{name}/resnet18", partial(evaluate, make, resnet, "resnet18")
+        if not name.endswith("otb"):
+            yield f"{name}/raw_colour", partial(evaluate, make, raw, "raw_colour")
+        if name in ("davis", "jhmdb", "vip", "tap_vid", "badja"):
+            yield f"{name}/two_stages", partial(evaluate, make, both, "two_stages")
+    clip = min((davis / "JPEGImages" / "480p").iterdir())
+    mask = MaskPrompt.of(davis / "Annotations" / "480p" / clip.name / "00000.png")
     ys, xs = np.nonzero(mask.ids)
-    corner = [float(xs.min()), float(ys.min()), float(np.ptp(xs)) + 1, float(np.ptp(ys)) + 1]
-    points = {"first": [float(xs[0]), float(ys[0])], "middle": [float(xs.mean()), float(ys.mean())]}
-    res4, res5 = resnet.feature_extractor("res4", 8), resnet.feature_extractor("res5", dilated=True)
-    for name, extractor, prompt, settings in (
-        ("masks", res4, mask, {}),
-        ("masks_small", res4, mask, {"short_side": 64, "overlay": "gif"}),
-        ("points", res4, PointPrompt.of(points), {}),
-        ("points_fomo", res4, PointPrompt.of(points), {"protocol": "fomo"}),
-        ("masks_exported", res4, mask, {"exports": ("coco", "csv"), "overlay": "none"}),
-        ("box", res5, BoxPrompt.of(corner), {}),
-    ):
+    box = BoxPrompt.of([float(xs.min()), float(ys.min()), float(np.ptp(xs)) + 1, float(np.ptp(ys)) + 1])
+    points = PointPrompt.of({"first": [float(xs[0]), float(ys[0])], "middle": [float(xs.mean()), float(ys.mean())]})
+    predict = partial(callbacks.predict_video, resnet.feature_extractor("res4", 8), clip)
+    yield "predict_masks", partial(predict, mask)
+    yield "predict_masks_small", lambda folder: predict(mask, folder, short_side=64, overlay="gif")
+    yield "predict_points", partial(predict, points)
+    yield "predict_points_fomo", lambda folder: predict(points, folder, protocol="fomo")
+    yield "predict_masks_exported", lambda folder: predict(mask, folder, exports=("coco", "csv"), overlay="none")
+    yield "predict_box", partial(callbacks.predict_video, resnet.feature_extractor("res5", dilated=True), clip, box)
 
-        def follow(folder: Path, extractor: Any = extractor, prompt: Any = prompt, settings: Any = settings) -> None:
-            callbacks.predict_video(extractor, clip, prompt, folder, **settings)
 
-        yield f"predict_{name}", follow
+def evaluate(make: Callable[[], Any], network: Any, name: str, folder: Path) -> None:
+    """Score an extractor, or the one that the benchmark takes of a network."""
+    benchmark = make()
+    benchmark.evaluate(benchmark.extractor(network) if name == "resnet18" else network, folder, name)
 
 
 def record(data: Path, only: str = "") -> dict[str, Any]:

@@ -119,18 +119,12 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="name the functions")
     flags = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    import pytorch_lightning as pl
-    import torch
-
     import cli
     from callbacks import DavisBenchmark, VideoPrediction
     from datamodules.prompted_video import PromptedVideoDataModule
     from datamodules.synthetic import write_davis
     from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, Liir, VFSMoCo, VFSSimSiam
-
-    def trainer(folder: str, **settings: Any) -> pl.Trainer:
-        quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-        return pl.Trainer(accelerator="cpu", devices=1, default_root_dir=folder, logger=False, **quiet, **settings)
+    from tests.helpers.training import loader, quiet_trainer
 
     frame, step = "LabelPropagator.step", "CorrespondenceModule.on_train_batch_start"
     with TemporaryDirectory() as folder:
@@ -142,21 +136,18 @@ def main() -> None:
             cli.main([*words.split(), "--trainer.default_root_dir", folder])
         print(summary("validate of DAVIS, command line", found, flags.list))
         with entered(frame) as found:
-            trainer(folder, callbacks=[DavisBenchmark(root)]).validate(encoder, verbose=False)
+            quiet_trainer(default_root_dir=folder, callbacks=[DavisBenchmark(root)]).validate(encoder, verbose=False)
         print(summary("validate of DAVIS, Trainer", found, flags.list))
         clip = min((root / "JPEGImages" / "480p").iterdir())
         mask = root / "Annotations" / "480p" / clip.name / "00000.png"
         prediction = VideoPrediction(Path(folder) / "prediction")
         with entered(frame) as found:
-            trainer(folder, callbacks=[prediction]).predict(encoder, PromptedVideoDataModule(clip, mask=mask))
+            quiet_trainer(callbacks=[prediction]).predict(encoder, PromptedVideoDataModule(clip, mask=mask))
         print(summary("predict of masks", found, flags.list))
-        clips = torch.rand(16, 4, 3, 64, 64)
-        videos = [{"clip": clip, "video_index": torch.tensor(number)} for number, clip in enumerate(clips)]
         walk = ContrastiveRandomWalk(patch_size=32, patch_stride=32)
         for method in (VFSSimSiam(), VFSMoCo(queue_size=16), Liir(), walk):
-            loader = torch.utils.data.DataLoader(videos, batch_size=2)  # type: ignore[arg-type,var-annotated]
             with entered(step) as found:
-                trainer(folder, max_steps=8, limit_val_batches=0).fit(method, loader)
+                quiet_trainer(max_steps=8, limit_val_batches=0).fit(method, loader(16, 2, size=64))
             print(summary(f"fit of {type(method).__name__}", found, flags.list))
 
 

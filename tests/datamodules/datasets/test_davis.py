@@ -14,7 +14,7 @@ from datamodules.reading.errors import DataError, DecodingError
 from datamodules.synthetic import render_video, write_davis
 from tests.helpers.refusal import refused
 
-refusal = partial(refused, DataError, "", Davis)
+refusal = partial(refused, DataError, ".", Davis)
 
 
 @pytest.fixture

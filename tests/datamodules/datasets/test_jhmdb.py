@@ -14,7 +14,7 @@ from datamodules.synthetic.writers import Scenes
 from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import sprite_joints, write_jhmdb
 
-refusal = partial(refused, DataError, "", Jhmdb)
+refusal = partial(refused, DataError, ".", Jhmdb)
 
 
 @pytest.fixture

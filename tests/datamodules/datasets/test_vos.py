@@ -15,7 +15,7 @@ from tests.helpers.synthetic_layouts import write_youtube_vos
 
 DAVIS = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
 
-refusal = partial(refused, DataError, "", Vos, **DAVIS)
+refusal = partial(refused, DataError, ".", Vos, **DAVIS)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.helpers.synthetic_layouts import write_youtube_vos
 
 SIZE = (48, 64)
 
-refusal = partial(refused, DataError, "", YoutubeVos)
+refusal = partial(refused, DataError, ".", YoutubeVos)
 
 
 @pytest.fixture

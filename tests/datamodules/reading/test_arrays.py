@@ -111,7 +111,7 @@ def test_other_instructions_are_refused_in_one_line(tmp_path, monkeypatch, instr
     monkeypatch.setattr(arrays, "MOST_STEPS", 1000)
     path = tmp_path / "x.pkl"
     path.write_bytes(b"\x80\x04" + instructions)
-    assert refused(DataError, "", read_pickle, path).startswith(f"{path}: ")
+    assert refused(DataError, ".", read_pickle, path).startswith(f"{path}: ")
 
 
 def test_an_array_that_claims_more_than_its_bytes_is_refused_before_it_is_made(tmp_path):
