@@ -2,15 +2,15 @@
 
 import os
 import signal
-import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import Pipe, Process, parent_process
 from multiprocessing.connection import Connection, wait
 from threading import Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from ..reading.errors import DataError, DecodingError
 from ..reading.files import ProgressReport
@@ -35,7 +35,8 @@ def in_processes(
     """Call a function with each item in a few processes; results are yielded as they are ready.
 
     An item whose process dies, or is still at it after the time limit, fails; a new process takes its place. When the
-    caller stops iterating (also by Ctrl-C) the processes are killed, whatever they are at.
+    caller stops iterating (also by Ctrl-C) the processes are killed, whatever they are at. The pools of
+    the standard library cannot tell which item a process died of, and wait for one that hangs.
 
     Args:
         function: at the top level of a module, or a partial of one; may raise DataError, which fails the item.
@@ -51,99 +52,86 @@ def in_processes(
         OSError: from the function, which is taken for the end of the run (a full disk, say).
         RuntimeError: any other error in the function, with its traceback.
     """
-    waiting, progress = iter(items), ProgressReport(title, len(items))
-    busy: list[_Worker[WorkT, ResultT]] = []
-    idle: list[_Worker[WorkT, ResultT]] = []
-    try:
-        while True:
-            for item in islice(waiting, max(workers, 1) - len(busy)):
-                worker = idle.pop() if idle else _Worker(function)
-                busy.append(worker)
-                worker.give(item, timeout)
-            if not busy:
-                return
-            soonest = min(worker.deadline for worker in busy)
-            wait([worker.pipe for worker in busy], max(0.0, soonest - time.monotonic()))
-            for worker in list(busy):
-                if worker.pipe.poll():
-                    outcome = worker.take()
-                elif time.monotonic() > worker.deadline:
-                    worker.end()
-                    outcome = Failure(f"not done within {timeout:g} s")
-                else:
-                    continue
-                busy.remove(worker)
-                if worker.process.is_alive():
-                    idle.append(worker)
-                yield worker.item, outcome
-                progress.advance()
-    finally:
-        progress.clear()
-        for worker in busy + idle:
-            worker.end()
-
-
-class _Worker(Generic[WorkT, ResultT]):
-    """A process that calls the function with one item at a time."""
-
-    item: WorkT
-    deadline = 0.0
-
-    def __init__(self, function: Callable[[WorkT], ResultT]) -> None:
-        self.pipe, end = Pipe()
-        self.process = Process(target=_serve, args=(function, end, self.pipe), daemon=True)
-        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-        try:  # Python swallows what a handler raises amid a fork
-            self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
-        end.close()  # held by the process alone: its death closes the pipe
-
-    def give(self, item: WorkT, timeout: float) -> None:
-        self.item, self.deadline = item, time.monotonic() + timeout
-        self.pipe.send(item)
-
-    def take(self) -> ResultT | Failure:
+    waiting = iter(items)
+    idle: list[tuple[Connection, Process]] = []
+    busy: dict[Connection, tuple[Process, WorkT]] = {}
+    with ProgressReport(title, len(items)) as progress:
         try:
-            outcome: ResultT | Failure | OSError | RuntimeError = self.pipe.recv()
-        except EOFError:
-            self.process.join()
-            code = self.process.exitcode or 0
-            self.end()
-            how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
-            return Failure(f"crashed the process that read it ({how})")
-        if isinstance(outcome, OSError | RuntimeError):
-            raise outcome
-        return outcome
+            while True:
+                for item in islice(waiting, max(workers, 1) - len(busy)):
+                    pipe, process = idle.pop() if idle else _start(function, timeout)
+                    busy[pipe] = process, item
+                    pipe.send(item)
+                if not busy:
+                    return
+                ready = wait(list(busy))
+                for pipe in [pipe for pipe in busy if pipe in ready]:
+                    process, item = busy[pipe]
+                    outcome = _receive(pipe, process, timeout)
+                    del busy[pipe]
+                    if process.is_alive():
+                        idle.append((pipe, process))
+                    yield item, outcome
+                    progress.advance()
+        finally:
+            for process in [process for process, _ in busy.values()] + [process for _, process in idle]:
+                process.kill()
+                process.join()
 
-    def end(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
+
+def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, Process]:
+    pipe, end = Pipe()
+    process = Process(target=_serve, args=(function, timeout, end, pipe), daemon=True)
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:  # Python swallows what a handler raises amid a fork
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    end.close()  # held by the process alone: its death closes the pipe
+    return pipe, process
 
 
-def _serve(function: Callable[[Any], Any], pipe: Connection, other_end: Connection) -> None:
+def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
+    """Return what the function returned, or why it did not; raise what ends the run."""
+    try:
+        outcome = pipe.recv()
+    except EOFError:
+        pipe.close()
+        process.join()
+        code = process.exitcode or 0
+        if code == -signal.SIGALRM:
+            return Failure(f"not done within {timeout:g} s")
+        how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
+        return Failure(f"crashed the process that read it ({how})")
+    if isinstance(outcome, OSError | RuntimeError):
+        raise outcome
+    return outcome
+
+
+def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, other_end: Connection) -> None:
     import cv2
 
     other_end.close()
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the parent's handler, which a fork inherits
+    for kind in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(kind, signal.SIG_DFL)  # not the parent's handler, which a fork inherits
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     cv2.setNumThreads(0)
-    while True:
-        try:
+    with suppress(EOFError):  # the parent has gone
+        while True:
             item = pipe.recv()
-        except EOFError:
-            return
-        try:
-            pipe.send(function(item))
-        except DataError as error:
-            pipe.send(Failure(error.reason if isinstance(error, DecodingError) else str(error)))
-        except OSError as error:  # errors of libraries cannot always travel: a plain one can
-            pipe.send(OSError(error.errno, error.strerror or str(error), error.filename))
-        except Exception:
-            pipe.send(RuntimeError(traceback.format_exc()))
+            signal.setitimer(signal.ITIMER_REAL, timeout)  # the alarm ends the process, whatever it is at
+            try:
+                outcome = function(item)
+            except DataError as error:
+                outcome = Failure(error.reason if isinstance(error, DecodingError) else str(error))
+            except OSError as error:  # errors of libraries cannot always travel: a plain one can
+                outcome = OSError(error.errno, error.strerror or str(error), error.filename)
+            except Exception:
+                outcome = RuntimeError(traceback.format_exc())
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            pipe.send(outcome)
 
 
 def _end_with_parent() -> None:
