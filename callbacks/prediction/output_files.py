@@ -13,8 +13,7 @@ from torch import Tensor
 
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.files import remove
-from datamodules.reading.mask_files import davis_palette
-from datamodules.reading.prompt_files import encode_rle, require_pycocotools
+from datamodules.reading.mask_files import davis_palette, encode_rle, require_pycocotools
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from lightning_modules.functional import PointProtocol
 

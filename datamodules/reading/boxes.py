@@ -1,19 +1,20 @@
-"""Boxes of tracked targets: text files, the two conventions, and the square crops that SiamFC sees."""
+"""Boxes and points: their files, the two conventions of boxes, and the square crops that SiamFC sees."""
 
 from __future__ import annotations
 
+import csv
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .errors import DataError
-from .guards import read_text
+from .guards import read_json, read_text
+from .source import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 SMALLEST_SIDE = 2.0
@@ -55,6 +56,85 @@ def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
         if text:
             rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(-1, len(columns))
+
+
+class PromptRow(NamedTuple):
+    """A box or a point of a file.
+
+    Attributes:
+        values: its numbers as they stand in the file, not checked.
+        frame: that it names.
+        name: of the object; empty if the file gives none.
+    """
+
+    values: Any
+    frame: Moment | None = None
+    name: str = ""
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
+    """Read the boxes or points of a text, CSV or JSON file.
+
+    A table whose heading has x and y holds one in each line, with `frame` and `name` where it has these columns.
+    Without such a heading each line is a name, x and y; or the first line alone is a box, as in OTB's files, which go
+    on with the following frames. JSON holds one list of numbers or one object with these keys, a list of such, or an
+    object that gives each by its name.
+
+    Args:
+        path: the file.
+        columns: x and y of points; x, y, width and height of boxes.
+
+    Raises:
+        DataError: naming the file that cannot be read, and the line that does not fit its heading.
+    """
+    if path.suffix.lower() == ".json":
+        return list(_rows_of_json(read_json(path, "correct it"), columns))
+    try:
+        cells = [[cell.strip() for cell in line] for line in csv.reader(read_text(path).splitlines())]
+    except csv.Error as error:
+        raise DataError(f"{path}: is not a CSV file ({error})") from error
+    lines = [line for line in cells if any(line)]
+    if lines and {"x", "y"} <= set(lines[0]):
+        return list(_rows_below(path, *lines, columns=columns))
+    if len(columns) == 2:
+        if wrong := [line for line in lines if len(line) != 3]:
+            raise DataError(f"{path}: expected name,x,y in each line, got {','.join(wrong[0])!r}")
+        return [PromptRow(line[1:], name=line[0]) for line in lines]
+    if len(lines) > 1 and any(letter.isalpha() and letter not in "eE" for cell in lines[0] for letter in cell):
+        lines.pop(0)  # a heading in other words; 1e2 is none
+    return [PromptRow(",".join(line)) for line in lines[:1]]
+
+
+def _rows_below(path: Path, heading: list[str], *lines: list[str], columns: Sequence[str]) -> Iterator[PromptRow]:
+    """Yield the lines below a heading by its columns; without a column `name` the first one may hold the names."""
+    if missing := [column for column in columns if column not in heading]:
+        raise DataError(f"{path}: the heading has no column {missing[0]}, only {', '.join(heading)}")
+    named = "name" if "name" in heading else heading[0]
+    for line in lines:
+        if len(line) != len(heading):
+            raise DataError(f"{path}: expected {','.join(heading)} in each line, got {','.join(line)!r}")
+        cell = dict(zip(heading, line, strict=True))
+        name = "" if named in (*columns, "frame") else cell[named]
+        yield PromptRow([cell[column] for column in columns], cell.get("frame"), name)
+
+
+def _rows_of_json(content: Any, columns: Sequence[str]) -> Iterator[PromptRow]:
+    if isinstance(content, Mapping) and isinstance(content.get("boxes"), list):
+        content = content["boxes"]
+    items: list[tuple[str, Any]] = [("", content)]
+    if isinstance(content, Mapping) and not {"x", "box"} & content.keys():
+        items = list(content.items())
+    elif isinstance(content, list) and content and all(isinstance(item, Mapping | list) for item in content):
+        items = [("", item) for item in content]
+    for name, item in items:
+        if isinstance(item, Mapping):
+            own, frame = item.get("name"), item.get("frame")
+            values = item.get("box") or [item.get(key, item.get(key[0])) for key in columns]
+            yield PromptRow(
+                values, frame if isinstance(frame, int | None) else str(frame), name if own is None else str(own)
+            )
+        else:
+            yield PromptRow(item, name=name)
 
 
 def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

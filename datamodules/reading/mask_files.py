@@ -1,16 +1,17 @@
-"""Masks of object ids: reading, writing, palettes, and one check for all layouts."""
+"""Masks of object ids: indexed PNGs, painted images and COCO's run lengths, and the checks of all layouts."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import DataError
 from .files import write_atomically
+from .guards import check_pixels, read_json
 from .images import image_header, opened_image, pixels, require_size
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 VOID = 255
 """Pixel value that is no object; scored as background, as DAVIS's official code does in the semi-supervised task."""
+MOST_COLOURS = 32
+"""Largest number of colours of a painted mask without the background; more mean that its edges are smoothed."""
 
 
 def davis_palette() -> NDArray[np.uint8]:
@@ -167,3 +170,123 @@ def check_introductions(
         if missing := sorted({i for i, start in starts.items() if start == t} - there):
             names = ", ".join(map(str, missing))
             raise DataError(f"{masks[t]}: object {names} starts here, but no pixel of this mask holds it; {remedy}")
+
+
+def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read the ids (H, W) and the palette (256, 3) of an image; see `MaskPrompt.of`."""
+    with opened_image(path) as image:
+        image.load()
+    refuse_jpeg(path, image)
+    if image.mode == "P":
+        ids = np.array(image, dtype=np.uint8)
+        if len(np.setdiff1d(ids, (0, VOID))):
+            ids[ids == VOID] = 0
+        palette = np.zeros((256, 3), np.uint8)
+        colours = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+        palette[: len(colours)] = colours
+        used = np.unique(ids)
+        if not palette[0].any() or palette[used[used < len(colours)]].any(1).all():
+            return ids, palette
+    elif image.mode not in ("1", "L", "LA", "RGB", "RGBA"):
+        raise DataError(f"{path}: image of mode {image.mode}; save the mask as an 8-bit PNG: indexed, grey or RGB")
+    return _ids_of_colours(path, np.array(image.convert("RGBA")))
+
+
+def _ids_of_colours(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Number the colours of a painted mask (H, W, 4) from dark to light; black is background."""
+    rgb = np.where(image[..., 3:] < 128, 0, image[..., :3]).astype(np.uint8)
+    flat = rgb.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    found, numbers = np.unique(flat, return_inverse=True)
+    if len(found) > MOST_COLOURS + 1:
+        raise DataError(
+            f"{path}: {len(found)} colours; a mask is painted in flat ones, at most {MOST_COLOURS} besides black: "
+            "save it as a PNG without smoothed edges"
+        )
+    if found[0] != 0:
+        raise DataError(f"{path}: no pixel of the mask is black, which is the background's colour; paint it black")
+    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)
+    order = np.argsort(colours.astype(int).sum(1), kind="stable")
+    ids = np.empty(len(found), np.uint8)
+    ids[order] = np.arange(len(found))
+    palette = davis_palette()
+    if np.ptp(colours, axis=1).any():  # greys would tint an overlay poorly
+        palette[: len(found)] = colours[order]
+    return ids[numbers].reshape(flat.shape), palette
+
+
+def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return a mask `(H, W)` as COCO's `segmentation`: its size and the compressed run lengths.
+
+    Raises:
+        DataError: without pycocotools.
+    """
+    counts = require_pycocotools().encode(np.asfortranarray(mask, np.uint8))["counts"]
+    return {"size": [int(length) for length in mask.shape], "counts": counts.decode()}
+
+
+def decode_rle(segmentation: Any) -> NDArray[np.bool_]:
+    """Return the mask `(H, W)` of a `segmentation` with run lengths, plain or compressed.
+
+    Raises:
+        DataError: if it is something else, such as a polygon, or without pycocotools.
+    """
+    tools = require_pycocotools()
+    try:
+        height, width = (int(length) for length in segmentation["size"])
+        counts = segmentation["counts"]
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise DataError("segmentation: expected run lengths, {size: [height, width], counts: …}") from error
+    if min(height, width) < 1:
+        raise DataError(f"segmentation: expected a size of 1 × 1 or more, got {height} × {width}")
+    check_pixels("segmentation", width, height)
+    wrong = f"run lengths: expected those of {height} × {width} px in COCO's form, got {counts!r:.60}"
+    if isinstance(counts, list) and (not all(isinstance(n, int) for n in counts) or sum(counts) != height * width):
+        raise DataError(wrong)
+    try:
+        plain = {"size": [height, width], "counts": counts}
+        encoded = plain if isinstance(counts, str) else tools.frPyObjects(plain, height, width)
+        mask: NDArray[np.uint8] = tools.decode(encoded)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(wrong) from error
+    if isinstance(counts, str) and tools.encode(mask)["counts"].decode() != counts:  # pixels that it leaves out: any
+        raise DataError(wrong)
+    return mask.astype(bool)
+
+
+def require_pycocotools() -> Any:
+    """Return pycocotools' module of masks; raise DataError, one line that says how to get it, where it is missing."""
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise DataError('COCO\'s masks need pycocotools: pip install "vidcorr[coco]"') from error
+    return mask
+
+
+def read_coco_masks(path: Path) -> dict[int, NDArray[np.uint8]]:
+    """Return the ids `(H, W)` of each frame of a file in COCO's format.
+
+    An image's frame is its field `frame`, else its `id`. An annotation's object is its `track_id`, else its
+    `category_id`; where two of one frame overlap the later is on top.
+
+    Raises:
+        DataError: naming the file, if it is not such a file or a mask cannot be read.
+    """
+    content = read_json(path, "correct it")
+    masks: dict[int, NDArray[np.uint8]] = {}
+    try:
+        frames = {image["id"]: int(image.get("frame", image["id"])) for image in content["images"]}
+        for found in content["annotations"]:
+            frame, number = frames[found["image_id"]], int(found.get("track_id", found["category_id"]))
+            if not 1 <= number <= 255 or frame < 0:
+                raise DataError(f"object {number} of frame {frame}: expected objects of 1 to 255, frames of 0 or more")
+            inside = decode_rle(found["segmentation"])
+            ids = masks.setdefault(frame, np.zeros(inside.shape, np.uint8))
+            if ids.shape != inside.shape:
+                raise DataError(f"frame {frame}: masks of two sizes, {ids.shape} and {inside.shape}")
+            ids[inside] = number
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        wanted = "images and annotations with image_id, category_id, segmentation"
+        raise DataError(f"{path}: expected COCO's {wanted}") from error
+    return masks

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from typing_extensions import Self
 
+from .boxes import PromptRow, read_rows
 from .errors import DataError
 from .images import pixels
-from .mask_files import VOID, davis_palette
-from .prompt_files import PromptRow, read_coco_masks, read_mask_image, read_rows, separated
+from .mask_files import VOID, davis_palette, read_coco_masks, read_mask_image
 from .source import Moment, list_images
 
 if TYPE_CHECKING:
@@ -335,3 +335,30 @@ def read_prompts(mask: Any = None, box: Any = None, points: Any = None) -> list[
                 raise DataError(f"{prompt.source}: names its own frame ({prompt.frame}); leave @{frame} out")
             prompts.append(prompt if frame is None else replace(prompt, frame=frame))
     return prompts
+
+
+def separated(given: Any) -> list[tuple[Any, Moment | None]]:
+    """Return the values of a flag with the frame that each names: `a.png;b.png@120`, or a list of such.
+
+    An existing file whose own name holds `;` or `@` is one value.
+
+    Example:
+        >>> separated("a.png; b.png@120"), separated(["1,2,3,4@2.5s"]), separated([1, 2, 3, 4])
+        ([('a.png', None), ('b.png', '120')], [('1,2,3,4', '2.5s')], [([1, 2, 3, 4], None)])
+    """
+    if isinstance(given, list | tuple) and given and all(isinstance(item, str | Path) for item in given):
+        return [pair for item in given for pair in separated(item)]
+    if not isinstance(given, str) or _exists(given):
+        return [(given, None)]
+    pairs: list[tuple[Any, Moment | None]] = []
+    for part in given.split(";"):
+        value, mark, frame = part.strip().rpartition("@")
+        pairs.append((part.strip(), None) if not mark or _exists(part.strip()) else (value, frame.strip()))
+    return [pair for pair in pairs if pair[0]] or [(given, None)]
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # longer than a path may be, or with a NUL byte
+        return False

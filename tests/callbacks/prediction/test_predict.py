@@ -17,7 +17,7 @@ from callbacks.prediction import predict as predict_module
 from cli import main
 from datamodules import FrameStream, MaskPrompt, PointPrompt
 from datamodules.reading.errors import DataError
-from datamodules.reading.prompt_files import decode_rle
+from datamodules.reading.mask_files import decode_rle
 from datamodules.reading.prompts import read_prompts
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, bounds, tensors

@@ -7,8 +7,14 @@ import pytest
 from PIL import Image
 
 from datamodules.reading.errors import DataError
-from datamodules.reading.mask_files import check_introductions, davis_palette, object_ids, read_mask, write_ids
-from datamodules.reading.prompt_files import read_mask_image
+from datamodules.reading.mask_files import (
+    check_introductions,
+    davis_palette,
+    object_ids,
+    read_mask,
+    read_mask_image,
+    write_ids,
+)
 from tests.helpers.refusal import refused
 
 
