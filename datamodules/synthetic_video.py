@@ -6,8 +6,7 @@ from typing import Any
 from pytorch_lightning import LightningDataModule
 
 from .got10k import Got10kDataModule
-from .synthetic.point_tracks import write_tap_vid
-from .synthetic.writers import UNSEEN, write_davis, write_got10k, write_otb, write_videos
+from .synthetic.writers import UNSEEN, write_davis, write_got10k, write_otb, write_tap_vid, write_videos
 from .video import VideoDataModule
 
 

@@ -1,5 +1,4 @@
 from .badja import Badja as Badja
-from .davis import Davis as Davis
 from .jhmdb import Jhmdb as Jhmdb
 from .otb import Otb as Otb
 from .records import (
@@ -15,5 +14,8 @@ from .tap_vid import (
     TapVid as TapVid,
 )
 from .vip import Vip as Vip
-from .vos import Vos as Vos
+from .vos import (
+    Davis as Davis,
+    Vos as Vos,
+)
 from .youtube_vos import YoutubeVos as YoutubeVos

@@ -1,7 +1,8 @@
-"""Any labelled video: a folder of frames and a folder of indexed masks for each (MOSE, LVOS, VOST, SA-V, a user's)."""
+"""Any labelled video: a folder of frames and one of indexed masks (DAVIS, MOSE, LVOS, VOST, SA-V, a user's)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,9 @@ from .layout_files import list_frames, match_masks, read_list, require_all_masks
 from .records import MaskSequence, Reader
 
 Annotations = Literal["dense", "first", "entering"]
+
+PATHS = re.compile(r"/?JPEGImages/[^/]+/([^/]+)/[^/]+(?:\s+/?Annotations/[^/]+/\1/[^/]+)?")
+"""A line of the original 2016 lists: `/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png`."""
 
 
 class Vos(Reader[MaskSequence]):
@@ -143,6 +147,49 @@ class Vos(Reader[MaskSequence]):
             remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
             require_all_masks(folder, masks, frames, remedy)
         return {0: masks[0]} if self.annotations == "first" else masks
+
+
+class Davis(Vos):
+    """The sequences of a DAVIS split, checked by their headers before any work.
+
+    Reads `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
+    `ImageSets/<year>/<split>.txt` (for 2016 also the original `ImageSets/480p/<split>.txt` with two paths a line).
+    A first mask with no other values than 0 and 255 is of the 2016 kind: its object is number 1. Objects are the ids
+    that occur in the first mask.
+    Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
+
+    Args:
+        root: the folder that holds JPEGImages and Annotations.
+        year: 2017, or 2016 for one object per sequence (all ids are merged into object 1).
+        split: name of a list under ImageSets, path of a list file, or None for every folder of masks.
+        resolution: folder under JPEGImages and Annotations.
+        annotations: see `Vos`; None: "first" for the test splits, else "dense".
+        size_tolerance: see `Vos`.
+
+    Raises:
+        ValueError: for other years or annotations.
+        DataError: one line naming the file: a missing folder, list or sequence, a sequence of one frame, masks whose
+            count, names or size differ from the frames', a first frame without mask or object, RGB or 16-bit masks.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        year: Literal[2016, 2017] = 2017,
+        split: str | Path | None = "val",
+        resolution: str = "480p",
+        annotations: Annotations | None = None,
+        size_tolerance: int = 0,
+    ) -> None:
+        require_one_of((2016, 2017), year=year)
+        self.lists = (f"ImageSets/{year}", *([f"ImageSets/{resolution}"] if year == 2016 else []))
+        annotations = annotations or ("first" if str(split).startswith("test") else "dense")
+        folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"
+        super().__init__(root, split, *folders, year == 2016, size_tolerance, annotations)
+
+    def _name_in(self, line: str) -> str:
+        paths = PATHS.fullmatch(line)
+        return paths[1] if paths else line
 
 
 def _folders(path: Path) -> list[str]:

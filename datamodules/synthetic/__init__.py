@@ -1,8 +1,7 @@
 """Generated videos with exact ground truth, so that every test and the demo run without a download."""
 
-from .point_tracks import write_tap_vid
 from .scene import render_video
-from .writers import write_davis, write_got10k, write_otb, write_videos
+from .writers import write_davis, write_got10k, write_otb, write_tap_vid, write_videos
 
 __all__ = [
     "render_video",

@@ -1,18 +1,19 @@
-"""Videos of textured sprites over a moving background, with exact masks: a pure function of (seed, index)."""
+"""Videos of textured sprites over a moving background, with exact masks and tracks: functions of (seed, index)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .sprites import TEXTURE_FAMILIES, Sprite, Wave, draw_sprites, draw_texture, palette
+from .sprites import OVERSAMPLING, TEXTURE_FAMILIES, Sprite, Wave, draw_sprites, draw_texture, palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Generator = np.random.Generator
+    Position = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,6 @@ def render_video(
     frames: int = 48,
     size: tuple[int, int] = (256, 256),
     sprites: tuple[int, int] = (2, 4),
-    latest: int = 0,
     camouflage: float = 1.0,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Render one video and its masks; the same arguments give the same arrays, and fewer frames give a prefix.
@@ -108,20 +108,18 @@ def render_video(
         frames: number of frames T.
         size: (height, width), pixels.
         sprites: fewest and most sprites, at most 7.
-        latest: last frame in which a sprite may appear; the first sprite is always there from frame 0 on.
         camouflage: fraction of the texture in a sprite's look; at 0 it has one plain colour, unlike the background's.
 
     Returns:
         frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
     """
-    scene, cast = draw_video(seed, index, size, sprites, latest, camouflage)
+    scene, cast = draw_video(seed, index, size, sprites, camouflage)
     video = np.empty((frames, *size, 3), np.uint8)
     masks = np.zeros((frames, *size), np.uint8)
     for t in range(frames):
         image = scene.canvas(t)
         for number, sprite in enumerate(cast, start=1):
-            if t >= sprite.begin:
-                sprite.paste(image, masks[t], number, t, scene.shift(t))
+            sprite.paste(image, masks[t], number, t, scene.shift(t))
         video[t] = scene.expose(image, t)
     return video, masks
 
@@ -131,7 +129,6 @@ def draw_video(
     index: int,
     size: tuple[int, int],
     sprites: tuple[int, int],
-    latest: int = 0,
     camouflage: float = 1.0,
 ) -> tuple[Scene, list[Sprite]]:
     """Return the scene and the sprites of `render_video`, which has the same arguments."""
@@ -142,8 +139,7 @@ def draw_video(
     cast = draw_sprites(rng, families[: int(rng.integers(sprites[0], sprites[1] + 1))], size, colours)
     if camouflage < 1:
         cast = [sprite.mixed(colour, camouflage) for sprite, colour in zip(cast, _unlike(colours), strict=False)]
-    begins = [0, *rng.integers(0, latest + 1, len(cast)).tolist()]
-    return scene, [replace(sprite, begin=begin) for sprite, begin in zip(cast, begins, strict=False)]
+    return scene, cast
 
 
 def _unlike(colours: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -151,3 +147,76 @@ def _unlike(colours: NDArray[np.float32]) -> NDArray[np.float32]:
     plain = 255 * np.array([[n >> 2 & 1, n >> 1 & 1, n & 1] for n in range(7)], np.float32)
     nearest = np.linalg.norm(plain[:, None] - colours[None], axis=-1).min(1)
     return plain[np.argsort(-nearest, kind="stable")]
+
+
+def video_tracks(
+    seed: int, index: int, masks: NDArray[np.uint8], sprites: tuple[int, int], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return exact tracks through the video that `render_video` draws with these arguments.
+
+    Args:
+        seed: seed of the set.
+        index: index of the video.
+        masks: (T, H, W), of the video.
+        sprites: fewest and most sprites.
+        count: number of tracks.
+
+    Returns:
+        (N, T, 2) float32 x, y as fractions of the image, in raster coordinates, and (N, T) bool: hidden. Fewer tracks
+        than asked for only where a sprite is never seen.
+    """
+    length, height, width = masks.shape
+    scene, cast = draw_video(seed, index, (height, width), sprites)
+    rng = np.random.default_rng([seed, index, 16])  # another stream than the scene's
+    points, hidden = [], []
+    for number in range(count):
+        layer = number % (len(cast) + 1)
+        seen = np.flatnonzero((masks == layer).any((1, 2)))
+        if not len(seen):
+            continue
+        start = int(rng.choice(seen))
+        pixels = np.argwhere(masks[start] == layer)
+        position = rng.choice(pixels)[::-1].astype(np.float64)
+        sprite = cast[layer - 1] if layer else None
+        track = np.array([_moved(scene, sprite, position, start, t) for t in range(length)])
+        points.append((track + 0.5) / (width, height))
+        hidden.append([not _shows(masks[t], track[t], layer) for t in range(length)])
+    return np.array(points, np.float32).reshape(-1, length, 2), np.array(hidden, bool).reshape(-1, length)
+
+
+def _moved(scene: Scene, sprite: Sprite | None, position: Position, start: int, t: int) -> Position:
+    """Return where the point at `position` of frame `start` is in frame `t`; pixels, centres at integers."""
+    if sprite is None:
+        there = scene.to_background(t)
+        material = scene.to_background(start) @ [*position, 1]
+        return np.asarray(np.linalg.solve(there[:, :2], material - there[:, 2]))
+    return _position_of(scene, sprite, _material_of(scene, sprite, position, start), t)
+
+
+def _material_of(scene: Scene, sprite: Sprite, position: Position, t: int) -> Position:
+    """Return the point of a sprite that is drawn at a position in frame t, as offset from its centre before bending."""
+    matrix = sprite.motion.matrix(t)
+    u, v = np.linalg.solve(matrix[:, :2], position - matrix[:, 2] - scene.shift(t))
+    bend_u, bend_v, side_x, side_y = _bends(sprite, t)
+    return np.array([u + bend_u * np.sin(5 * v / side_y), v + bend_v * np.sin(5 * u / side_x)])
+
+
+def _position_of(scene: Scene, sprite: Sprite, material: Position, t: int) -> Position:
+    """Invert `_material_of`: by iteration, since the bend has no closed inverse; it gains a digit in two rounds."""
+    bend_u, bend_v, side_x, side_y = _bends(sprite, t)
+    u, v = material
+    for _ in range(60):
+        u, v = material[0] - bend_u * np.sin(5 * v / side_y), material[1] - bend_v * np.sin(5 * u / side_x)
+    return np.asarray(sprite.motion.matrix(t) @ [u, v, 1] + scene.shift(t))
+
+
+def _bends(sprite: Sprite, t: int) -> tuple[float, float, float, float]:
+    """Return the amplitudes of the bend along x and y, and the sides of the sprite's patch, pixels at scale 1."""
+    side_y, side_x = (side / OVERSAMPLING for side in sprite.patch.shape[:2])
+    return sprite.bends[0](t) * side_x, sprite.bends[1](t) * side_y, side_x, side_y
+
+
+def _shows(mask: NDArray[np.uint8], position: Position, layer: int) -> bool:
+    """Return whether a layer is visible at the pixel of a position."""
+    x, y = np.floor(position + 0.5).astype(int)
+    return 0 <= x < mask.shape[1] and 0 <= y < mask.shape[0] and mask[y, x] == layer

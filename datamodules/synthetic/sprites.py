@@ -1,4 +1,4 @@
-"""Textured shapes that move and bend, and how a patch is drawn over an image."""
+"""Textured shapes that move and bend, and how they are drawn over an image."""
 
 from __future__ import annotations
 
@@ -86,18 +86,14 @@ class Sprite:
     """A textured shape.
 
     Args:
-        family: family of its texture.
         patch: (S, S, 4) float32, RGB and opacity, 0..255.
         motion: where it is.
         bends: waves that bend it, as fractions of its size.
-        begin: the frame in which it appears.
     """
 
-    family: str
     patch: NDArray[np.float32]
     motion: Motion
     bends: tuple[Wave, Wave]
-    begin: int = 0
 
     def mixed(self, colour: NDArray[np.float32], fraction: float) -> Sprite:
         """Return this sprite with a fraction of its texture, the rest a plain colour (3,) RGB."""
@@ -108,54 +104,39 @@ class Sprite:
     def paste(
         self, image: NDArray[np.float32], ids: NDArray[np.uint8], number: int, t: float, shift: NDArray[np.float64]
     ) -> None:
-        """Draw frame t, moved by `shift` (2,) pixels, over image (H, W, 3), and the number into ids (H, W)."""
-        matrix = self.motion.matrix(t)
+        """Draw frame t over an image, and the sprite's number where it covers at least half of a pixel.
+
+        Args:
+            image: (H, W, 3) float32, changed in place.
+            ids: (H, W) uint8, changed in place.
+            number: what to write into ids.
+            t: number of the frame.
+            shift: (2,) pixels by which the frame is moved.
+        """
+        import cv2
+
+        patch, matrix = self.patch, self.motion.matrix(t)
         matrix[:, 2] += shift
-        paste(image, ids, number, self.patch, matrix, (self.bends[0](t), self.bends[1](t)))
-
-
-def paste(
-    image: NDArray[np.float32],
-    ids: NDArray[np.uint8],
-    number: int,
-    patch: NDArray[np.float32],
-    matrix: NDArray[np.float64],
-    bend: tuple[float, float] = (0.0, 0.0),
-) -> None:
-    """Draw a patch over an image, and its number where it covers at least half of a pixel.
-
-    Args:
-        image: (H, W, 3) float32, changed in place.
-        ids: (H, W) uint8, changed in place.
-        number: what to write into ids.
-        patch: (h, w, 4) float32, RGB and opacity, 0..255, drawn at OVERSAMPLING patch pixels per unit of `matrix`.
-        matrix: (2, 3): offset from the patch's centre → frame pixel.
-        bend: sideways displacement of a sine along y and along x, as fractions of the patch's size.
-    """
-    import cv2
-
-    side_y, side_x = patch.shape[0] / OVERSAMPLING, patch.shape[1] / OVERSAMPLING
-    corners = np.array([[-side_x, -side_y], [side_x, -side_y], [side_x, side_y], [-side_x, side_y]]) / 2
-    around = corners @ matrix[:, :2].T + matrix[:, 2]
-    left, top = np.maximum(np.floor(around.min(0)).astype(int), 0)
-    right, bottom = np.minimum(np.ceil(around.max(0)).astype(int) + 1, image.shape[1::-1])
-    if left >= right or top >= bottom:
-        return
-    y, x = np.mgrid[top:bottom, left:right].astype(np.float32)
-    inverse = np.linalg.inv(matrix[:, :2]).astype(np.float32)
-    x, y = x - np.float32(matrix[0, 2]), y - np.float32(matrix[1, 2])
-    u, v = inverse[0, 0] * x + inverse[0, 1] * y, inverse[1, 0] * x + inverse[1, 1] * y
-    if bend != (0.0, 0.0):
-        bent = u + np.float32(bend[0] * side_x) * np.sin(5 * v / side_y)
-        v = v + np.float32(bend[1] * side_y) * np.sin(5 * u / side_x)
-        u = bent
-    u = u * np.float32(OVERSAMPLING) + (patch.shape[1] - 1) / 2
-    v = v * np.float32(OVERSAMPLING) + (patch.shape[0] - 1) / 2
-    drawn = cv2.remap(patch, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0))
-    opacity = drawn[..., 3:] / 255
-    region = image[top:bottom, left:right]
-    region += opacity * (drawn[..., :3] - region)
-    ids[top:bottom, left:right][opacity[..., 0] >= 0.5] = number
+        side_y, side_x = patch.shape[0] / OVERSAMPLING, patch.shape[1] / OVERSAMPLING
+        corners = np.array([[-side_x, -side_y], [side_x, -side_y], [side_x, side_y], [-side_x, side_y]]) / 2
+        around = corners @ matrix[:, :2].T + matrix[:, 2]
+        left, top = np.maximum(np.floor(around.min(0)).astype(int), 0)
+        right, bottom = np.minimum(np.ceil(around.max(0)).astype(int) + 1, image.shape[1::-1])
+        if left >= right or top >= bottom:
+            return
+        y, x = np.mgrid[top:bottom, left:right].astype(np.float32)
+        inverse = np.linalg.inv(matrix[:, :2]).astype(np.float32)
+        x, y = x - np.float32(matrix[0, 2]), y - np.float32(matrix[1, 2])
+        u, v = inverse[0, 0] * x + inverse[0, 1] * y, inverse[1, 0] * x + inverse[1, 1] * y
+        bend_x, bend_y = np.float32(self.bends[0](t) * side_x), np.float32(self.bends[1](t) * side_y)
+        u, v = u + bend_x * np.sin(5 * v / side_y), v + bend_y * np.sin(5 * u / side_x)
+        u = u * np.float32(OVERSAMPLING) + (patch.shape[1] - 1) / 2
+        v = v * np.float32(OVERSAMPLING) + (patch.shape[0] - 1) / 2
+        drawn = cv2.remap(patch, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0))
+        opacity = drawn[..., 3:] / 255
+        region = image[top:bottom, left:right]
+        region += opacity * (drawn[..., :3] - region)
+        ids[top:bottom, left:right][opacity[..., 0] >= 0.5] = number
 
 
 def draw_sprites(
@@ -204,7 +185,7 @@ def _draw_sprite(
         turn=Wave.draw(rng, 0.8),
         growth=Wave.draw(rng, 0.3),
     )
-    return Sprite(family, patch, motion, (Wave.draw(rng, 0.06, 12, 30), Wave.draw(rng, 0.06, 12, 30)))
+    return Sprite(patch, motion, (Wave.draw(rng, 0.06, 12, 30), Wave.draw(rng, 0.06, 12, 30)))
 
 
 def draw_shape(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:

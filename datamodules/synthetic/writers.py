@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,7 +18,7 @@ from ..reading.errors import DataError
 from ..reading.files import unfinished
 from ..reading.mask_files import davis_palette, write_ids
 from ..tools.encoding import Mp4Writer
-from .scene import render_video
+from .scene import render_video, video_tracks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,12 +145,8 @@ def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) ->
         front = int(masks[0].max())
         boxes = boxes_of(masks, front)
         seen = [bool((mask == front).any()) for mask in masks]
-        height, width = of.size
-        cut = [min(x, y) <= 1 or x + w > width or y + h > height for x, y, w, h in boxes.tolist()]
         write_text(sequence_folder / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
         write_text(sequence_folder / "cover.label", (str(8 * int(is_seen)) for is_seen in seen))
-        write_text(sequence_folder / "absence.label", (str(int(not is_seen)) for is_seen in seen))
-        write_text(sequence_folder / "cut_by_image.label", (str(int(is_cut)) for is_cut in cut))
 
     def finish(folder: Path) -> None:
         write_text(folder / "train" / "list.txt", names[:count])
@@ -157,6 +154,32 @@ def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) ->
             write_text(folder / "val" / "list.txt", names[count:])
 
     return generate(root, "got10k", {"count": count, "valid": valid, **asdict(of)}, count + valid, one, finish)
+
+
+def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 24, **scenes: Any) -> Path:
+    """Write `count` videos with exact tracks as `root/tapvid_davis.pkl`, in the layout of TAP-Vid-DAVIS.
+
+    A pixel of a random frame is the start of a track, as many on the background as on each sprite; it is followed
+    through motion, turning, bending and change of size. A point is hidden where a sprite in front covers its pixel, or
+    outside the image, where it may lie anywhere.
+
+    Args:
+        tracks: tracks of each video.
+
+    Other arguments and errors as in `write_videos`.
+    """
+    of = Scenes(frames=frames, **scenes)
+    content: dict[str, dict[str, NDArray[np.generic]]] = {f"synthetic-{i:03d}": {} for i in range(count)}
+
+    def one(folder: Path, i: int) -> None:
+        video, masks = of.render(i)
+        points, occluded = video_tracks(of.seed, of.first + i, masks, of.sprites, tracks)
+        content[f"synthetic-{i:03d}"].update(video=video, points=points, occluded=occluded)
+
+    def finish(folder: Path) -> None:
+        (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
+
+    return generate(root, "tap_vid", {"count": count, "tracks": tracks, **asdict(of)}, count, one, finish)
 
 
 def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datamodules.datasets.records import NUM_PARTS
-from datamodules.synthetic.point_tracks import video_tracks
-from datamodules.synthetic.scene import draw_video, render_video
+from datamodules.synthetic.scene import video_tracks
 from datamodules.synthetic.writers import Scenes, generate, write_frames, write_masks, write_text
 
 if TYPE_CHECKING:
@@ -25,9 +24,9 @@ PARTS_OF_SPRITES = np.array([0, 21, 41, 27, 47], np.uint8)
 def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int = 41, **scenes: Any) -> Path:
     """Write `count` training and `valid` validation videos in YouTube-VOS's layout.
 
-    Sprites appear up to the middle of a video, and their texture is their category. Every fifth frame is in
-    `<split>/JPEGImages`, all are in `<split>_all_frames/JPEGImages`. The training masks hold all objects, the
-    validation masks only those that start there, and the validation's meta.json has no categories.
+    Sprites are annotated from a frame in the first half of a video on, and have one of eight categories. Every fifth
+    frame is in `<split>/JPEGImages`, all are in `<split>_all_frames/JPEGImages`. The training masks hold all objects,
+    the validation masks only those that start there, and the validation's meta.json has no categories.
     Other arguments and errors as in `write_videos`.
     """
     of = Scenes(frames=frames, **scenes)
@@ -36,14 +35,16 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
     def one(folder: Path, i: int) -> None:
         split = "train" if i < count else "valid"
         name = f"{of.first + i:010x}"
-        index, latest = of.first + i, frames // 2
-        _, cast = draw_video(of.seed, index, of.size, of.sprites, latest, of.camouflage)
-        video, masks = render_video(of.seed, index, frames, of.size, of.sprites, latest, of.camouflage)
+        video, masks = of.render(i)
+        draws = np.random.default_rng([of.seed, of.first + i])
         objects = {}
-        for number, sprite in enumerate(cast, start=1):
+        for number in range(1, of.sprites[1] + 1):
+            begin, kind = draws.integers(0, frames // 2 + 1), draws.integers(8)
+            if number > 1:
+                masks[:begin][masks[:begin] == number] = 0
             seen = [t for t in range(0, frames, 5) if (masks[t] == number).any()]
             if seen:
-                category = {"category": sprite.family} if split == "train" else {}
+                category = {"category": f"kind {kind}"} if split == "train" else {}
                 objects[number] = category | {"frames": [f"{t:05d}" for t in seen]}
         meta[split][name] = {"objects": {str(number): thing for number, thing in objects.items()}}
         starts = {number: int(thing["frames"][0]) for number, thing in objects.items()}

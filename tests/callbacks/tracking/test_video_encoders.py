@@ -9,7 +9,7 @@ from torch.nn.functional import conv2d, conv3d
 from callbacks import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark, VipBenchmark
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.synthetic import write_davis
-from datamodules.synthetic.point_tracks import write_tap_vid
+from datamodules.synthetic.writers import write_tap_vid
 from lightning_modules.backbones import Clips, Recurrent, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.encoders import clips_over

@@ -5,8 +5,7 @@ import pytest
 
 from datamodules.datasets import TapVid
 from datamodules.synthetic import render_video, write_tap_vid
-from datamodules.synthetic.point_tracks import video_tracks
-from datamodules.synthetic.scene import Scene
+from datamodules.synthetic.scene import Scene, video_tracks
 
 SPRITES = (2, 4)
 
