@@ -1,5 +1,8 @@
-"""J and F: the official numbers, the definition by brute force, and mistakes that must be reported."""
+"""J and F: the official numbers, the definition by brute force, statistics of a sequence, and mistakes."""
 
+import math
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,9 +16,12 @@ from callbacks.metrics import (
     boundary_score,
     mask_outlines,
     region_similarity,
+    seen_and_unseen,
+    sequence_statistics,
 )
 from callbacks.metrics.rules import RULES
 from tests.helpers.masks import random_masks
+from tests.helpers.plain_masks import plain_boundary, plain_boundary_score, plain_region
 from tests.helpers.refusal import refused
 
 KEYS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
@@ -180,3 +186,63 @@ def test_golden_boundaries_are_equal(davis: dict[str, np.ndarray]) -> None:
         height, width = outline.edge.shape
         edge[outline.top : outline.top + height, outline.left : outline.left + width] = outline.edge
         np.testing.assert_array_equal(edge, unpack(davis, f"p{i}_ann_boundary", shape))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("bound", [0.008, 0.1, 1, 5])
+def test_equal_to_the_definition_over_the_whole_picture(seed: int, bound: float) -> None:
+    prediction, target = random_masks(seed), random_masks(seed + 100).roll(seed, 0)
+    radius = math.ceil(bound * math.hypot(37, 52)) if bound < 1 else int(bound)
+    region, boundary = region_similarity(prediction, target), boundary_accuracy(prediction, target, bound)
+    for t, (p, q) in enumerate(zip(prediction.numpy(), target.numpy(), strict=True)):
+        assert region[t].item() == plain_region(p, q)
+        assert boundary[t].item() == plain_boundary_score(p, q, radius)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3, 8, 13, 20])
+def test_the_disk_is_the_set_of_pixels_within_the_radius(radius: int) -> None:
+    mask = torch.zeros(1, 60, 60, dtype=torch.bool)
+    mask[0, 29:31, 29:31] = True
+    outline = mask_outlines(mask, radius)[0]
+    edge = np.argwhere(plain_boundary(mask[0].numpy())) - (outline.top, outline.left) + radius
+    y, x = np.indices(outline.near.shape)
+    squared = np.min([(y - a) ** 2 + (x - b) ** 2 for a, b in edge], axis=0)
+    np.testing.assert_array_equal(outline.near, squared <= radius**2)
+
+
+def test_statistics_equal_golden(davis: dict[str, np.ndarray]) -> None:
+    for k in range(12):
+        np.testing.assert_array_equal(sequence_statistics(davis[f"s{k}_vals"]), davis[f"s{k}_MRD"])
+
+
+def test_decay_does_not_wrap_beyond_255_frames(davis: dict[str, np.ndarray]) -> None:
+    mean, recall, decay = sequence_statistics(davis["sLong_vals"])
+    wrapped = davis["sLong_MRD_uint8wrap"]
+    assert (mean, recall) == (wrapped[0], wrapped[1])
+    assert decay == davis["sLong_D_nowrap"]
+    assert abs(decay - wrapped[2]) > 1e-3
+    falling = np.linspace(1, 0, 1000)
+    assert sequence_statistics(falling)[2] == pytest.approx(0.75, abs=1e-3)
+
+
+def test_the_overall_score_weighs_seen_and_unseen_alike() -> None:
+    of_objects = [(0.9, 0.8, False), (0.7, 0.6, False), (0.2, 0.0, True)]
+    rows = [{"J-Mean": j, "F-Mean": f, "Unseen": unseen} for j, f, unseen in of_objects]
+    scores = seen_and_unseen(rows)
+    assert scores == pytest.approx({"Overall": 0.425, "J-Seen": 0.8, "F-Seen": 0.7, "J-Unseen": 0.2, "F-Unseen": 0})
+    assert seen_and_unseen(rows[2:]) == pytest.approx({"Overall": 0.1, "J-Unseen": 0.2, "F-Unseen": 0.0})
+    assert seen_and_unseen([]) == {}
+
+
+def test_arrays_are_scored_without_torch() -> None:
+    script = """
+import sys
+import numpy as np
+from callbacks.metrics.rules import RULES, VideoScore
+score, ids = VideoScore(RULES["davis-2017"], {1: ["0", "1"]}), np.ones((8, 8), dtype=np.uint8)
+for stem in "01":
+    score.add(stem, ids, score.outlines(stem, ids))
+print(list(score.values()[1].values()), "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[1.0, 1.0, 0.0, 1.0, 1.0, 0.0] False"

@@ -1,5 +1,7 @@
-"""`vidcorr score` gives the numbers of each data set's official code, and names the file that stops or shifts it."""
+"""`vidcorr score` gives the numbers of each data set's official code and of the published packages."""
 
+import contextlib
+import io
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +11,9 @@ import pytest
 from PIL import Image
 
 from callbacks.tools.score import command, score
+from callbacks.tools.score_tracks import score_boxes
 from datamodules.reading.errors import DataError
+from datamodules.synthetic import write_got10k
 from tests.helpers.refusal import refused
 
 FOLDER = Path(__file__).parents[4] / "shared" / "golden" / "score_rules"
@@ -18,7 +22,7 @@ RULES = {"lvos": "lvos", "lvos-2023": "lvos", "vost": "vost", "sa-v": "sav", "mo
 SHIFTED = {("mose-v2", "missing_file"), ("mose-v2", "missing_first")}
 """Cases in which the official code takes the following frames for the missing one; here they are refused."""
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no golden numbers at {FOLDER}")
+official_trees = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no golden numbers at {FOLDER}")
 
 
 def cases() -> list[tuple[str, str]]:
@@ -61,6 +65,7 @@ def lay_out(rules, case, root):
     return arguments | {"keep_ends": not wanted.get("skip", True)}
 
 
+@official_trees
 @pytest.mark.parametrize(("rules", "case"), cases())
 def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_path):
     block = "cases_2023" if rules == "lvos-2023" else "cases"
@@ -81,11 +86,13 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
         assert found[key] == pytest.approx(expected, abs=1e-9, nan_ok=True), key
 
 
+@official_trees
 def test_a_missing_file_is_named(tmp_path):
     arguments = lay_out("mose-v2", "missing_file", tmp_path)
     refused(DataError, r"0a1b2c3d/00005\.png: 1 predicted masks are missing", score, **arguments)
 
 
+@official_trees
 def test_the_command_writes_one_flat_object(tmp_path, capsys):
     arguments = lay_out("lvos", "all_seen", tmp_path)
     (tmp_path / "unseen.txt").write_text("nobody\n")
@@ -97,3 +104,134 @@ def test_the_command_writes_one_flat_object(tmp_path, capsys):
     assert written["J-unseen-Mean"] is None
     assert written["J/4u66zU73/4"] == pytest.approx(0.5521757777688178, abs=1e-9)
     assert "J-seen-Mean" in capsys.readouterr().out
+
+
+VOS_BENCHMARK = {
+    "J&F": (0.2138746111676, 0.2915354190731),
+    "J": (0.2251209272378, 0.2954340676001),
+    "F": (0.2026282950975, 0.2876367705461),
+    "J/video0/1": (0.3271772633189, 0.433834833911),
+    "F/video0/1": (0.1757736659882, 0.3406189327905),
+    "J/video1/1": (0.1033653846154, 0.3546245421245),
+    "J/video1/4": (0.3134222155644, 0.3142722177837),
+    "F/video1/1": (0.0522388059701, 0.3095300353924),
+    "F/video1/4": (0.2958622685185, 0.2607335758377),
+    "J/video2/1": (0.0, 0.0),
+    "J/video2/4": (0.2899157801418, 0.4586428652571),
+    "J/video2/255": (0.3168449197861, 0.2112299465241),
+    "F/video2/1": (0.0877659574468, 0.1418439716312),
+    "F/video2/4": (0.2917157578209, 0.4648185643974),
+    "F/video2/255": (0.3124133148405, 0.208275543227),
+}
+"""Scores by vos-benchmark 0.1.0 of `write_masks(…, seed=0)`: without the first and the last frame, and with them."""
+
+GOT10K = {"AO": 0.5002020874970352, "SR@0.5": 0.6, "SR@0.75": 0.25}
+"""Scores by got10k 0.1.3 of `write_boxes(…, seed=1)`."""
+
+
+def write_masks(root: Path, seed: int) -> None:
+    """Write masks with late objects, absences, false alarms, a number that the truth lacks, 255, and several sizes."""
+    rng = np.random.default_rng(seed)
+    for video, (height, width) in enumerate([(40, 64), (33, 21), (9, 90)]):
+        numbers = [1, 4, 255][: video + 1]
+        y, x = np.mgrid[:height, :width]
+        for t in range(6):
+            truth, mine = np.zeros((2, height, width), np.uint8)
+            for k, number in enumerate(numbers):
+                centre = rng.uniform(0, (height, width))
+                disk = np.hypot((y - centre[0]) / height, (x - centre[1]) / width) < rng.uniform(0.1, 0.4)
+                shifted = np.roll(disk, rng.integers(-2, 3, 2), (0, 1))
+                if t >= 2 * k and rng.random() < 0.8:
+                    truth[disk] = number
+                if rng.random() < 0.8:
+                    mine[shifted] = number
+            mine[:2, :3] = 77
+            for name, mask in (("truth", truth), ("mine", mine)):
+                file = root / name / f"video{video}" / f"{t:05d}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(mask).save(file)
+
+
+def write_boxes(root: Path, seed: int) -> tuple[Path, Path]:
+    """Write GOT-10k's val with hidden frames, boxes beyond the border and empty ones; return it and the predictions."""
+    rng = np.random.default_rng(seed)
+    truth, mine = write_got10k(root / "truth", 1, valid=3, frames=9, size=(64, 96)) / "val", root / "GOT-10k" / "mine"
+    for sequence in sorted(path for path in truth.iterdir() if path.is_dir()):
+        boxes = np.column_stack([rng.uniform(-15, 80, 9), rng.uniform(-15, 50, 9), rng.uniform(5, 40, (9, 2))])
+        boxes[rng.random(9) < 0.1, 2:] = 0
+        np.savetxt(sequence / "groundtruth.txt", boxes, delimiter=",", fmt="%.4f")
+        for name, values in (("cover", rng.integers(0, 9, 9)), ("absence", np.zeros(9)), ("cut_by_image", np.zeros(9))):
+            np.savetxt(sequence / f"{name}.label", values, fmt="%d")
+        (sequence / "meta_info.ini").write_text("[METAINFO]\nresolution: (96, 64)\n")
+        folder = mine / sequence.name
+        folder.mkdir(parents=True)
+        np.savetxt(folder / f"{sequence.name}_time.txt", np.ones(9))
+        for repetition in (1, 2):
+            predicted = boxes + rng.normal(0, 3, boxes.shape)
+            np.savetxt(folder / f"{sequence.name}_{repetition:03d}.txt", predicted, delimiter=",", fmt="%.3f")
+    return truth, mine
+
+
+@pytest.mark.parametrize("keep_ends", [False, True])
+def test_masks_score_as_vos_benchmark_printed(keep_ends, tmp_path):
+    write_masks(tmp_path, seed=0)
+    found = score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=keep_ends).flat()
+    assert found == pytest.approx({key: values[keep_ends] for key, values in VOS_BENCHMARK.items()}, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_masks_score_as_by_vos_benchmark(seed, tmp_path):
+    name = "vos_benchmark.benchmark"
+    official = pytest.importorskip(name, reason="needs pip install --no-deps vos-benchmark scikit-image tqdm")
+    write_masks(tmp_path, seed)
+    for skip in (True, False):
+        folders = [str(tmp_path / "truth")], [str(tmp_path / "mine")]
+        *means, objects = official.benchmark(*folders, num_processes=1, verbose=False, skip_first_and_last=skip)
+        expected = dict(zip(("J&F", "J", "F"), (mean[0] for mean in means), strict=True))
+        for video, values in objects[0].items():
+            for measure, of_objects in zip("JF", values, strict=True):
+                expected |= {f"{measure}/{video}/{number}": value for number, value in of_objects.items()}
+        found = score(*map(Path, (folders[0][0], folders[1][0])), "vos-benchmark", keep_ends=not skip).flat()
+        assert found == pytest.approx({key: value / 100 for key, value in expected.items()}, abs=1e-12)
+
+
+def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_path):
+    write_masks(tmp_path, seed=0)
+    for t in range(1, 5):
+        Image.fromarray(np.zeros((33, 21), np.uint8)).save(tmp_path / "truth" / "video1" / f"{t:05d}.png")
+    with pytest.raises(DataError, match=r"video1: 6 masks, none of which .* leaves it out: --allow-missing"):
+        score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark")
+    found = score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", allow_missing=True)
+    assert found.left_out == ["video1"]
+    of_videos = [values[0] for key, values in VOS_BENCHMARK.items() if key[:8] in ("J/video0", "J/video2")]
+    assert found.compute()["J"] == pytest.approx(np.mean(of_videos))
+
+
+def test_boxes_score_as_got10k_printed(tmp_path):
+    assert score_boxes(*write_boxes(tmp_path, seed=1), "got-10k").scores == pytest.approx(GOT10K, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_boxes_score_as_by_got10k(seed, tmp_path, monkeypatch):
+    toolkit = pytest.importorskip("got10k.experiments", reason="needs pip install got10k")
+    truth, mine = write_boxes(tmp_path, seed)
+    experiment = toolkit.ExperimentGOT10k(str(truth.parent), "val", str(tmp_path), str(tmp_path / "reports"))
+    monkeypatch.setattr(experiment, "plot_curves", lambda *_: None)
+    with contextlib.redirect_stdout(io.StringIO()):
+        official = experiment.report(["mine"])["mine"]
+    found = score_boxes(truth, mine, "got-10k")
+    overall = official["overall"]
+    expected = {"AO": overall["ao"], "SR@0.5": overall["sr"], "SR@0.75": overall["succ_curve"][75]}
+    assert found.scores == pytest.approx(expected, abs=1e-12)
+    for row in found.rows:
+        values = official["seq_wise"][row["Sequence"]]
+        assert (row["AO"], row["SR@0.5"]) == pytest.approx((values["ao"], values["sr"]), abs=1e-12)
+
+
+def test_a_box_that_is_no_number_overlaps_nothing(tmp_path):
+    """Got10k's AO is then NaN for the whole data set."""
+    truth, mine = write_boxes(tmp_path, seed=1)
+    before = score_boxes(truth, mine, "got-10k").scores["AO"]
+    file = sorted(mine.glob("*/*_001.txt"))[0]
+    file.write_text(file.read_text().replace(file.read_text().splitlines()[4], "nan,nan,nan,nan"))
+    assert 0 < score_boxes(truth, mine, "got-10k").scores["AO"] <= before

@@ -1,13 +1,18 @@
-"""The extractor as a protocol wants it, and its pass over several frames."""
+"""The extractor as a protocol wants it, its pass over several frames, sizes of a video, seconds per kind of work."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from callbacks.tracking.frame_encoder import FrameEncoder, view_for
+from callbacks.tracking import stopwatch
+from callbacks.tracking.frame_encoder import FrameEncoder, View, view_for
 from callbacks.tracking.stopwatch import Stopwatch
 from lightning_modules.backbones import build_encoder, build_feature_extractor, build_network, extractor_of
 from lightning_modules.functional import PropagationProtocol
+from tests.helpers.refusal import refused
 from tests.helpers.regenerated import regenerated
 
 
@@ -108,3 +113,47 @@ def test_maps_of_the_second_stream_may_be_used_at_once():
     with torch.inference_mode():
         for frame, (found,) in zip(frames, encoder.encode(frames, 4), strict=True):  # memory goes to later passes
             torch.testing.assert_close(found, encoder([frame])[0][0], atol=1e-3, rtol=1e-3)
+
+
+VFS = PropagationProtocol.named("vfs")
+
+
+def test_large_frames_are_reduced_and_points_come_back_to_their_places() -> None:
+    view = View.of(nn.Identity(), (80, 120), VFS, 40)
+    assert (view.seen, view.covered, view.covered_of_own) == ((40, 60), (40, 60), (80, 120))
+    frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
+    frame[:, :2, :2] = 200
+    assert view.reduce(frame)[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
+    corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
+    assert view.reduce_points(corner).tolist() == [[-0.5, -0.5], [59.5, 39.5]]
+    torch.testing.assert_close(view.restore_points(view.reduce_points(corner)), corner)
+
+
+def test_a_protocol_with_a_size_of_its_own_sees_frames_at_their_own_size() -> None:
+    protocol = VFS.with_changes(input_size=(32, 32))
+    assert View.of(nn.Identity(), (80, 120), protocol, 40).seen == (80, 120)
+    refused(ValueError, "short_side must be at least 1 px", View.of, nn.Identity(), (80, 120), VFS, 0)
+
+
+def test_each_kind_is_charged_with_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    def slow_items():
+        for item in "ab":
+            wait(2)
+            yield item
+
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    watch = Stopwatch()
+    for item in watch.timed("decode", slow_items()):
+        assert item in "ab"
+        with watch("score"):
+            wait(0.5)
+        wait(100)  # of nobody's
+    assert watch.seconds == {"decode": 4, "score": 1}
+    with watch("score"):
+        wait(0.128)
+    assert watch.rounded() == {"decode": 4, "score": 1.13}
