@@ -2,12 +2,13 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped, signals
@@ -34,32 +35,27 @@ def positions() -> list[Stop]:
     return found
 
 
-class Striker(pl.Callback):
+def striker(stop: Stop | None, kill: bool) -> pl.Callback:
     """Stops the run at a position: by SIGTERM, or as a kill does, which saves nothing."""
 
-    def __init__(self, stop: Stop | None, kill: bool) -> None:
-        self.stop, self.kill = stop, kill
-
-    def strike(self, *position: Any) -> None:
-        if self.stop == position:
-            if self.kill:
+    def strike(*position: Any) -> None:
+        if stop == position:
+            if kill:
                 raise TrainingStopped("killed")
             assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL, f"nothing handles the signal at {position}"
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def on_before_backward(self, trainer: pl.Trainer, *args: Any) -> None:
-        self.strike("step", trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1)
+    def at(hook: str) -> Callable[..., Any]:
+        return lambda trainer, *_: trainer.sanity_checking or strike(hook, trainer.current_epoch)
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if not trainer.sanity_checking:
-            self.strike("validation", trainer.current_epoch)
-
-    def on_validation_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if not trainer.sanity_checking:
-            self.strike("validated", trainer.current_epoch)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        self.strike("epoch_end", trainer.current_epoch)
+    return LambdaCallback(
+        on_before_backward=lambda trainer, *_: strike(
+            "step", trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1
+        ),
+        on_validation_epoch_end=at("validation"),
+        on_validation_end=at("validated"),
+        on_train_epoch_end=at("epoch_end"),
+    )
 
 
 class Counted(BenchmarkCallback):
@@ -160,7 +156,7 @@ def go(
     """
     events: list[Any] = []
     benchmark = Counted(events, before_training=True, every_n_epochs=every_n_epochs)
-    callbacks = [Striker(stop, kill), benchmark, Events(events), *more]
+    callbacks = [striker(stop, kill), benchmark, Events(events), *more]
     callbacks += [BestCheckpoint("counted/score", dirpath=folder / "best"), LastCheckpoint(every, folder), Safeguards()]
     train = resumable(BATCHES * BATCH_SIZE, BATCH_SIZE, 2, 16)
     trainer = quiet_trainer(
