@@ -3,20 +3,21 @@
 import itertools
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.errors import DataError
 from datamodules.reading.files import ProgressReport, write_atomically
 from datamodules.reading.images import pixels
-from datamodules.reading.mask_files import read_mask, write_ids
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PointProtocol, TrackingProtocol
@@ -129,7 +130,7 @@ def predict_video(
     Each object is tracked from each of its prompts in both directions. In each frame, its result is that of the prompt
     nearest in time; of two equally near, the earlier one. A pixel that several objects claim goes to the object whose
     prompt is nearest. If all prompts are for the first frame, one pass over the video tracks and writes; otherwise all
-    passes run before tables and overlay are written.
+    passes run before any file is written.
 
     Files, named after the frames of the whole video: `masks/<frame>.png`, `boxes.csv` or `points.csv`; `overlay.mp4`;
     and last `prediction.json`, with the protocol, the prompts, the time it took and the command.
@@ -167,7 +168,7 @@ def predict_video(
     if min(stream.size) < 2:  # H.264 has even sizes
         raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; 2 × 2 px are the least")
     request = Request(extractor, stream, prompt, protocol, changes)
-    found = _follow(extractor, request, short_side, folder, watch)
+    found = _follow(extractor, request, short_side, watch)
     if interrupted:
         print(f"{folder}: holds a prediction that was interrupted; it begins again")
     clear(folder)
@@ -187,7 +188,7 @@ def predict_video(
 
 
 def _follow(
-    extractor: nn.Module, request: Request, short_side: int | None, folder: Path, watch: Stopwatch
+    extractor: nn.Module, request: Request, short_side: int | None, watch: Stopwatch
 ) -> Iterator[tuple[Tensor, Any]]:
     """Return the frames in order with the results in each; faulty arguments raise before the first."""
     stream, rules = request.stream, request.rules
@@ -196,7 +197,7 @@ def _follow(
     follow = follower(extractor, type(request.prompts[0]), rules, stream.size, short_side, watch)
     if list(request.by_frame) == [0]:
         return follow(stream.forwards(), labels_of(request.prompts))
-    return run_passes(request, follow, folder / "masks", watch)
+    return run_passes(request, follow, watch)
 
 
 def _write(
@@ -243,67 +244,12 @@ def _begun(extractor: nn.Module, request: Request, short_side: int | None, metad
     }
 
 
-class KeptMasks:
-    """Masks of all passes, in the files that predict writes: a later pass adds its objects to what is there.
-
-    Args:
-        folder: folder of the masks.
-        request: its stream names the files, its prompts bring the objects.
-    """
-
-    def __init__(self, folder: Path, request: Request) -> None:
-        self._folder, self._stem, self._palette = folder, request.stream.stem, request.palette()
-        self._prompted = request.prompted
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def add(self, t: int, start: int, found: Tensor) -> None:
-        """Keep ids `(H, W)` that the pass from the prompted frame `start` found in frame `t`.
-
-        Only objects whose nearest prompt that is are kept; a pixel that several passes claim goes to the nearest.
-        """
-        nearest = {int(number): nearest_prompt(frames, t) for number, frames in self._prompted.items()}
-        path, own = self._folder / f"{self._stem(t)}.png", [key for key, frame in nearest.items() if frame == start]
-        ids = np.where(np.isin(found.numpy(), own), found.numpy(), 0)
-        if path.is_file():
-            kept = read_mask(path)
-            farther = [key for key, frame in nearest.items() if (abs(t - frame), frame) > (abs(t - start), start)]
-            ids = np.where((ids > 0) & np.isin(kept, [0, *farther]), ids, kept)
-        write_ids(path, ids, self._palette)
-
-    def at(self, t: int) -> Tensor:
-        """Return ids `(H, W)` of frame `t`, of all objects."""
-        return torch.from_numpy(read_mask(self._folder / f"{self._stem(t)}.png"))
-
-
-class KeptNumbers:
-    """Boxes or points of all passes, one row for each object, in the order of the objects' first prompts."""
-
-    def __init__(self, request: Request) -> None:
-        self._kept: dict[int, Tensor] = {}
-        self._by_frame, self._prompted = request.by_frame, request.prompted
-        self._rows = {name: row for row, name in enumerate(request.prompted)}
-
-    def add(self, t: int, start: int, found: Any) -> None:
-        """Keep the `(N, …)` rows that the pass from the prompted frame `start` found in frame `t`, of its objects."""
-        values = torch.as_tensor(found)
-        rows = self._kept.setdefault(t, values.new_full((len(self._rows), values.shape[1]), torch.nan))
-        names = (name for prompt in self._by_frame[start] for name in prompt.objects)
-        for name, row in zip(names, values, strict=True):
-            if nearest_prompt(self._prompted[name], t) == start:
-                rows[self._rows[name]] = row
-
-    def at(self, t: int) -> Tensor:
-        """Return one row for each object in frame `t`."""
-        return self._kept[t]
-
-
-def run_passes(request: Request, follow: Follow, folder: Path, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
+def run_passes(request: Request, follow: Follow, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
     """Follow all prompts, pass after pass, then yield the frames in order with what was found in each.
 
     Args:
         request: the prompts.
         follow: follows those of one frame in one direction.
-        folder: folder of the masks, which are kept there meanwhile.
         watch: counts the seconds of "write".
 
     Raises:
@@ -311,7 +257,7 @@ def run_passes(request: Request, follow: Follow, folder: Path, watch: Stopwatch)
     """
     stream, passes = request.stream, plan_passes(request.prompted)
     of_masks = isinstance(request.prompts[0], MaskPrompt)
-    kept = KeptMasks(folder, request) if of_masks else KeptNumbers(request)
+    results: dict[int, dict[int, Any]] = {}  # frame → prompted frame of a pass → what the pass found
     lengths = [abs((stream.num_frames - 1 if last is None else last) - start) + 1 for start, _, last in passes]
     with ProgressReport(stream.name, sum(lengths), "frames") as progress:
         for start, step, last in passes:
@@ -320,8 +266,32 @@ def run_passes(request: Request, follow: Follow, folder: Path, watch: Stopwatch)
             given = labels_of(request.by_frame[start])
             for done, (_, found) in enumerate(follow(itertools.islice(read, wanted), given)):
                 if step > 0 or done:  # the prompted frame itself belongs to the pass forwards
-                    with watch("write"):
-                        kept.add(start + step * done, start, found)
+                    with watch("write"):  # memory holds the masks of all frames: a few kilobytes each
+                        kept = zlib.compress(found.numpy(), level=1) if of_masks else np.asarray(found)
+                    results.setdefault(start + step * done, {})[start] = kept
                 progress.advance()
+    merge = merged_masks if of_masks else merged_rows
     for t, frame in enumerate(stream):
-        yield frame, kept.at(t)
+        yield frame, merge(request, t, results.pop(t))
+
+
+def merged_masks(request: Request, t: int, results: Mapping[int, bytes]) -> Tensor:
+    """Return ids `(H, W)` of frame `t`, each object from its nearest prompt; a pixel goes to the nearest of all."""
+    merged = np.zeros(request.stream.size, np.uint8)
+    for start in sorted(results, key=lambda start: (abs(t - start), start), reverse=True):
+        ids = np.frombuffer(zlib.decompress(results[start]), np.uint8).reshape(merged.shape)
+        own = [name for name, frames in request.prompted.items() if nearest_prompt(frames, t) == start]
+        merged = np.where(np.isin(ids, own), ids, merged)
+    return torch.from_numpy(merged)
+
+
+def merged_rows(request: Request, t: int, results: Mapping[int, NDArray[Any]]) -> Tensor:
+    """Return the box or point of each object in frame `t`, from its nearest prompt, in the order of `prompted`."""
+    rows = {
+        (start, name): row
+        for start, found in results.items()
+        for name, row in zip(request.objects(start), found, strict=True)
+    }
+    return torch.from_numpy(
+        np.stack([rows[nearest_prompt(frames, t), name] for name, frames in request.prompted.items()])
+    )

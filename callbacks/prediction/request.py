@@ -66,6 +66,10 @@ class Request:
             for name in prompt.objects:
                 self.prompted.setdefault(name, []).append(index)
 
+    def objects(self, index: int) -> list[int | str]:
+        """Return the objects that the prompts of a frame show."""
+        return [name for prompt in self.by_frame[index] for name in prompt.objects]
+
     def palette(self) -> NDArray[np.uint8]:
         """Return the palette (256, 3) of all masks: of the first, and of each later one for the objects it brings."""
         masks = [prompt for prompt in self.prompts if isinstance(prompt, MaskPrompt)]

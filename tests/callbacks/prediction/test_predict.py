@@ -189,8 +189,7 @@ def test_passes_that_are_interrupted_begin_again_and_say_so(
 ):
     """By a signal or a kill, without being asked to overwrite; nothing of the first attempt is left."""
     prompts = KINDS[kind](at, scene)
-    kept = predict_module.KeptMasks if kind == "masks" else predict_module.KeptNumbers
-    add = kept.add
+    follower = predict_module.follower
 
     def predict(out):
         with signals.deferred():
@@ -207,14 +206,18 @@ def test_passes_that_are_interrupted_begin_again_and_say_so(
     for end, error in ((stop, signals.Stopped), (die, RuntimeError)):
         done = []
 
-        def add_and_end(self, *args, end=end, done=done):
-            add(self, *args)
-            done.append(1)
-            if len(done) == 9:
-                end()
+        def ending_follower(*args, end=end, done=done):
+            def follow(frames, labels):
+                for found in follower(*args)(frames, labels):
+                    done.append(1)
+                    if len(done) == 9:
+                        end()
+                    yield found
+
+            return follow
 
         with monkeypatch.context() as patch:
-            patch.setattr(kept, "add", add_and_end)
+            patch.setattr(predict_module, "follower", ending_follower)
             with pytest.raises(error):
                 predict(tmp_path / "out")
     told = capsys.readouterr().out
