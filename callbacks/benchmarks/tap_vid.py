@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,18 +159,17 @@ class TapVidEvaluation(Evaluation):
             return map(sequence.frame, range(first, frames))
 
         found = self.tracker.track(video, frames, sequence.size, queries.points, both)
-        truth = queries.points, queries.occluded, queries.tracks
         where: dict[str, Any] = {"name": sequence.name, "position": self._positions[sequence.name]}
         own = np.array(sequence.size[::-1]) / protocol.scored_size
         for number, tracks in enumerate(found):
             points, occluded = tracks.points.numpy(), tracks.occluded.numpy()
-            self.metrics[number].update(*truth, occluded, points, **where)
+            self.metrics[number].update(queries, occluded, points, **where)
             nearest = nearest_centres(queries.tracks, self.tracker.grids[number], protocol.scored_size)
-            self._limits[number].update(*truth, queries.occluded, nearest, **where)
+            self._limits[number].update(queries, queries.occluded, nearest, **where)
             if self._by_area:
                 areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
-                places = queries.tracks * own, points * own
-                self._by_area[number].update(*truth[:2], *places, areas, name=sequence.name)
+                at_own_size = replace(queries, tracks=queries.tracks * own)
+                self._by_area[number].update(at_own_size, points * own, areas, name=sequence.name)
             if self.context.folder is not None and self.predictions:
                 write_prediction(self.context.folder / self.stages[number] / "predictions", sequence, queries, tracks)
         errors = np.linalg.norm(points - queries.tracks, axis=-1)  # of the last map, as the animations

@@ -14,7 +14,6 @@ from .keypoints import (
 from .outlines import (
     Outline as Outline,
     boundary_score as boundary_score,
-    mask_outlines as mask_outlines,
     object_outlines as object_outlines,
     region_score as region_score,
 )

@@ -74,13 +74,6 @@ class Outline:
         return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
 
 
-def mask_outlines(masks: Masks, bound: float = BOUND) -> list[Outline]:
-    """Find the outlines of (N, H, W) binary masks, to be scored by `region_score` and `boundary_score`."""
-    binary = binary_masks(masks, masks, None)[0]
-    radius = _radius(bound, binary.shape[1:])
-    return [_outline(mask, radius) for mask in binary]
-
-
 def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND) -> dict[int, Outline]:
     """Find the outlines of the objects of one (H, W) integer id map, by id."""
     ids = integer_ids(id_map, "id map", 2)

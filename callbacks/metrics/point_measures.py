@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import as_array
-from .point_tracking import Array, QueryMode, mean_of_defined, scored_frames
+from .point_tracking import Array, PointQueries, QueryMode, mean_of_defined
 from .rows import RowMetric
 
 DISTANCES = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -101,7 +101,7 @@ def _returns(visible: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def track_survival(
-    query_points: Array, target_occluded: Array, target_tracks: Array, predicted_tracks: Array, failure: float = FAILURE
+    queries: PointQueries, tracks: Array, failure: float = FAILURE
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute how long each track holds, and its median error.
 
@@ -112,27 +112,24 @@ def track_survival(
     every query lies in frame 0, and occluded points are annotated too; here they are not.
 
     Args:
-        query_points: (N, 3) t, y, x; only the time is used.
-        target_occluded: (N, T) bool, True where no point is annotated.
-        target_tracks: (N, T, 2) x, y in pixels of a 256 × 256 image.
-        predicted_tracks: (N, T, 2); NaN is a failure, and infinitely far for the median.
+        queries: with the truth in pixels of a 256 × 256 image; no point is annotated where one is hidden.
+        tracks: (N, T, 2) predicted x, y; NaN is a failure, and infinitely far for the median.
         failure: pixels.
 
     Returns:
         (N,) survival in [0, 1], and (N,) median error in pixels over the annotated points; NaN where there are none.
 
     Example:
+        >>> from callbacks.metrics import sample_queries
         >>> track = np.zeros((1, 4, 2))
         >>> moved = track + np.array([[0.0], [3.0], [20.0], [1.0]])
-        >>> survival, error = track_survival(np.array([[0, 0, 0]]), np.zeros((1, 4), bool), track, moved)
+        >>> survival, error = track_survival(sample_queries(np.zeros((1, 4), bool), track), moved)
         >>> survival.item(), round(error.item(), 3)
         (0.5, 2.828)
     """
-    queries, hidden, truth, predicted = map(as_array, (query_points, target_occluded, target_tracks, predicted_tracks))
-    frames = np.arange(truth.shape[1])
-    since_query = frames >= np.round(queries[:, :1])
-    annotated = since_query & ~hidden
-    distance = np.linalg.norm(predicted.astype(np.float64) - truth, axis=-1)
+    since_query = np.arange(queries.occluded.shape[1]) >= queries.frames
+    annotated = since_query & ~queries.occluded
+    distance = np.linalg.norm(as_array(tracks).astype(np.float64) - queries.tracks, axis=-1)
     distance = np.where(np.isnan(distance), np.inf, distance)
     failed = np.logical_or.accumulate(annotated & (distance > failure), axis=1)
     survival = (since_query & ~failed).sum(1) / since_query.sum(1)
@@ -140,14 +137,7 @@ def track_survival(
     return survival, np.array([np.median(error) if len(error) else np.nan for error in errors], np.float64)
 
 
-def area_counts(
-    query_points: Array,
-    target_occluded: Array,
-    target_tracks: Array,
-    predicted_tracks: Array,
-    areas: Array,
-    query_mode: QueryMode = "first",
-) -> tuple[int, int]:
+def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: QueryMode = "first") -> tuple[int, int]:
     """Count the truly visible points of a video within a fifth of the square root of the object's area, and all.
 
     All points of all scored frames count the same; the frames are those of `tapvid_metrics`.
@@ -156,10 +146,8 @@ def area_counts(
     visible in the first frame are followed.
 
     Args:
-        query_points: (N, 3) t, y, x; only the time is used.
-        target_occluded: (N, T) bool.
-        target_tracks: (N, T, 2) x, y in pixels of the frames.
-        predicted_tracks: (N, T, 2) x, y in pixels of the frames; NaN is never correct.
+        queries: with the truth in pixels of the frames.
+        tracks: (N, T, 2) predicted x, y in pixels of the frames; NaN is never correct.
         areas: (T,) pixels of the object in each frame.
         query_mode: "first" or "strided".
 
@@ -170,21 +158,18 @@ def area_counts(
         ValueError: if the shapes do not fit together or the mode is unknown.
 
     Example:
+        >>> from callbacks.metrics import sample_queries
         >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
-        >>> seen = np.zeros((1, 3), bool)
-        >>> area_counts(np.array([[0, 8, 8]]), seen, track, track + [3.0, 0.0], np.array([100.0, 100.0, 400.0]))
+        >>> queries = sample_queries(np.zeros((1, 3), bool), track)
+        >>> area_counts(queries, track + [3.0, 0.0], np.array([100.0, 100.0, 400.0]))
         (1, 2)
     """
-    queries, hidden, truth, predicted, area = (
-        as_array(x) for x in (query_points, target_occluded, target_tracks, predicted_tracks, areas)
-    )
-    if truth.shape != predicted.shape or truth.shape != (*hidden.shape, 2) or area.shape != hidden.shape[1:]:
-        raise ValueError(
-            f"expected tracks (N, T, 2), occlusion (N, T) and areas (T,), got {truth.shape}, {predicted.shape}, "
-            f"{hidden.shape} and {area.shape}"
-        )
-    counted = ~hidden.astype(bool) & scored_frames(queries, hidden.shape[1], query_mode)
-    distance = np.linalg.norm(predicted.astype(np.float64) - truth, axis=-1)
+    predicted, area = as_array(tracks), as_array(areas)
+    queries.check(predicted, queries.occluded)
+    if area.shape != queries.occluded.shape[1:]:
+        raise ValueError(f"expected the area in each of {queries.occluded.shape[1]} frames, got {area.shape}")
+    counted = ~queries.occluded & queries.scored(query_mode)
+    distance = np.linalg.norm(predicted.astype(np.float64) - queries.tracks, axis=-1)
     correct = counted & (distance < FRACTION * np.sqrt(area.astype(np.float64)))
     return int(correct.sum()), int(counted.sum())
 
@@ -203,19 +188,10 @@ class AreaPCK(RowMetric):
         super().__init__(**kwargs)
         self.query_mode = query_mode
 
-    def update(
-        self,
-        query_points: Array,
-        target_occluded: Array,
-        target_tracks: Array,
-        predicted_tracks: Array,
-        areas: Array,
-        *,
-        name: str | None = None,
-    ) -> None:
+    def update(self, queries: PointQueries, tracks: Array, areas: Array, *, name: str | None = None) -> None:
         """Add one video; arguments and errors of `area_counts`."""
         with self.named(name) as name:
-            counts = area_counts(query_points, target_occluded, target_tracks, predicted_tracks, areas, self.query_mode)
+            counts = area_counts(queries, tracks, areas, self.query_mode)
         self.add_row(name, counts)
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:

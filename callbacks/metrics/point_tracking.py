@@ -39,8 +39,11 @@ class PointQueries:
     Args:
         points: (N, 3) float64 t, y, x: frame number, and raster pixels.
         tracks: (N, T, 2) x, y in raster pixels, in the type of the annotation.
-        occluded: (N, T) bool.
+        occluded: (N, T) bool, True where a point is hidden.
         track: (N,) int64, the number of the annotated track that each query belongs to.
+
+    Raises:
+        ValueError: if the shapes or types do not fit together, or a query lies outside the frames.
     """
 
     points: NDArray[np.float64]
@@ -48,8 +51,38 @@ class PointQueries:
     occluded: NDArray[np.bool_]
     track: NDArray[np.int64]
 
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or self.points.shape[1] != 3:
+            raise ValueError(f"queries must be (N, 3) t, y, x, got {self.points.shape}")
+        self.check(self.tracks, self.occluded)
+        frames = self.occluded.shape[1]
+        if not ((self.frames >= 0) & (self.frames < max(frames, 1))).all():
+            raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {self.points[:, 0].tolist()}")
+
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def frames(self) -> NDArray[Any]:
+        """Frames of the queries, (N, 1), rounded half to even."""
+        return np.round(self.points[:, :1])
+
+    def scored(self, query_mode: QueryMode) -> NDArray[np.bool_]:
+        """Return which frames count for each query, (N, T): those after it, or for "strided" all but its own."""
+        _check_mode(query_mode)
+        number = np.arange(self.occluded.shape[1])
+        return number > self.frames if query_mode == "first" else number != self.frames
+
+    def check(self, tracks: NDArray[Any], occluded: NDArray[Any]) -> None:
+        """Raise `ValueError` unless tracks (N, T, 2) and occlusion (N, T) are those of these queries."""
+        expected = (len(self), *self.tracks.shape[1:2])
+        if tracks.shape != (*expected, 2) or occluded.shape != expected:
+            raise ValueError(
+                f"expected tracks (N, T, 2) and occlusion (N, T) of {len(self)} queries, got {tracks.shape} and "
+                f"{occluded.shape}"
+            )
+        if occluded.dtype != bool:
+            raise ValueError(f"occlusion must be bool, True where a point is hidden, got {occluded.dtype}")
 
 
 def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "first", stride: int = 5) -> PointQueries:
@@ -138,56 +171,40 @@ def tapvid_metrics(
         >>> scores["pts_within_2"], scores["pts_within_4"], scores["average_jaccard"]
         (0.0, 1.0, 0.6)
     """
-    counts = tapvid_counts(
-        query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks, query_mode
-    )
+    points, hidden, truth = (as_array(x) for x in (query_points, target_occluded, target_tracks))
+    queries = PointQueries(points, truth, hidden, np.arange(len(points)))
+    counts = tapvid_counts(queries, predicted_occluded, predicted_tracks, query_mode)
     return {key: float(value) for key, value in fractions_of(counts.sum(axis=0)).items()}
 
 
 def tapvid_counts(
-    query_points: Array,
-    target_occluded: Array,
-    target_tracks: Array,
-    predicted_occluded: Array,
-    predicted_tracks: Array,
-    query_mode: QueryMode = "first",
+    queries: PointQueries, occluded: Array, tracks: Array, query_mode: QueryMode = "first"
 ) -> NDArray[np.int64]:
-    """Count, for each query, what the fractions of `tapvid_metrics` are made of; arguments and errors as there.
+    """Count, for each query, what the fractions of `tapvid_metrics` are made of.
+
+    Args:
+        queries: with the truth.
+        occluded: (N, T) bool, predicted.
+        tracks: (N, T, 2) predicted x, y.
+        query_mode: "first" or "strided".
 
     Returns:
         (N, 18) int64: frames scored, frames with the right visibility, frames truly visible; then for each of the five
         thresholds visible points within it, true positives and false positives.
+
+    Raises:
+        ValueError: if the shapes or types do not fit together, or the mode is unknown.
     """
-    _check_mode(query_mode)
-    queries, hidden, truth, predicted_hidden, positions = (
-        as_array(x) for x in (query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks)
-    )
-    _check_shapes(
-        queries,
-        true_tracks=truth,
-        predicted_tracks=positions,
-        true_occlusion=hidden,
-        predicted_occlusion=predicted_hidden,
-    )
-    frames = hidden.shape[1]
-    asked = np.round(queries[:, 0])
-    if not ((asked >= 0) & (asked < max(frames, 1))).all():
-        raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
-    scored = scored_frames(queries, frames, query_mode)
+    predicted_hidden, positions = as_array(occluded), as_array(tracks)
+    queries.check(positions, predicted_hidden)
+    hidden, scored = queries.occluded, queries.scored(query_mode)
     visible, predicted_visible = ~hidden & scored, ~predicted_hidden & scored
-    squared = np.sum(np.square(positions - truth), axis=-1)
+    squared = np.sum(np.square(positions - queries.tracks), axis=-1)
     counts = [scored, (hidden == predicted_hidden) & scored, visible]
     for threshold in PIXEL_THRESHOLDS:
         within = squared < threshold**2
         counts += [visible & within, visible & within & predicted_visible, predicted_visible & (hidden | ~within)]
     return np.stack([count.sum(axis=1) for count in counts], axis=1).astype(np.int64)
-
-
-def scored_frames(query_points: NDArray[Any], frames: int, query_mode: QueryMode) -> NDArray[np.bool_]:
-    """Return which frames count for each query, (N, T) bool; for the arguments see `tapvid_metrics`."""
-    _check_mode(query_mode)
-    asked, number = np.round(query_points[:, :1]), np.arange(frames)
-    return number > asked if query_mode == "first" else number != asked
 
 
 class TapVidMetrics(RowMetric):
@@ -204,7 +221,7 @@ class TapVidMetrics(RowMetric):
         >>> metric = TapVidMetrics()
         >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
         >>> seen = np.zeros((1, 3), bool)
-        >>> metric.update(np.array([[0, 8, 8]]), seen, track, seen, track + [3.0, 0.0], name="dog")
+        >>> metric.update(sample_queries(seen, track), seen, track + [3.0, 0.0], name="dog")
         >>> metric.compute()["pts_within_4"]
         1.0
     """
@@ -215,17 +232,9 @@ class TapVidMetrics(RowMetric):
         self.query_mode = query_mode
 
     def update(
-        self,
-        query_points: Array,
-        target_occluded: Array,
-        target_tracks: Array,
-        predicted_occluded: Array,
-        predicted_tracks: Array,
-        *,
-        name: str | None = None,
-        position: int = 0,
+        self, queries: PointQueries, occluded: Array, tracks: Array, *, name: str | None = None, position: int = 0
     ) -> None:
-        """Add one video; arguments and errors of `tapvid_metrics`.
+        """Add one video; arguments and errors of `tapvid_counts`.
 
         Args:
             name: name of the video, once over all ranks.
@@ -233,9 +242,7 @@ class TapVidMetrics(RowMetric):
                 of a mean is that of the official code.
         """
         with self.named(name) as name:
-            counts = tapvid_counts(
-                query_points, target_occluded, target_tracks, predicted_occluded, predicted_tracks, self.query_mode
-            )
+            counts = tapvid_counts(queries, occluded, tracks, self.query_mode)
         self.add_row(name, [position, counts.tolist()])
 
     def table(self) -> dict[str, Any]:
@@ -299,16 +306,3 @@ def mean_of_defined(values: Iterable[float]) -> float:
 def _check_mode(query_mode: str) -> None:
     if query_mode not in get_args(QueryMode):
         raise ValueError(f"query_mode must be one of {', '.join(get_args(QueryMode))}, got {query_mode!r}")
-
-
-def _check_shapes(queries: NDArray[Any], **given: NDArray[Any]) -> None:
-    """Refuse queries, tracks and occlusions that do not fit together, or occlusions that are not bool."""
-    if queries.ndim != 2 or queries.shape[1] != 3:
-        raise ValueError(f"queries must be (N, 3) t, y, x, got {queries.shape}")
-    shape = (len(queries), *given["true_tracks"].shape[1:2])
-    for name, array in given.items():
-        expected = (*shape, 2) if name.endswith("tracks") else shape
-        if array.shape != expected:
-            raise ValueError(f"{name}: expected {expected} for {len(queries)} queries, got {array.shape}")
-        if array.dtype != bool and not name.endswith("tracks"):
-            raise ValueError(f"{name} must be bool, True where a point is hidden, got {array.dtype}")

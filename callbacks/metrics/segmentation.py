@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_ids, mask_outlines, region_score
+from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_ids, object_outlines, region_score
 from .rows import RowMetric
 from .rules.base import Object, Rules, Values, Video, VideoScore
 from .rules.davis import DavisRules
@@ -72,9 +72,10 @@ def boundary_accuracy(
 def _outlines(
     prediction: Masks, target: Masks, void: Masks | None, bound: float = BOUND
 ) -> Iterator[tuple[Outline, Outline]]:
-    """Return the outlines of both masks, frame by frame, without the void pixels."""
-    masks = binary_masks(prediction, target, void)
-    return zip(*(mask_outlines(mask, bound) for mask in masks), strict=True)
+    """Yield the outlines of both masks, frame by frame, without the void pixels."""
+    for pair in zip(*binary_masks(prediction, target, void), strict=True):
+        predicted, wanted = (object_outlines(mask, [1], bound)[1] for mask in pair)
+        yield predicted, wanted
 
 
 class ObjectScores(RowMetric):

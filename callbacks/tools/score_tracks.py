@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,13 +76,13 @@ def score_tracks(
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
         row = tapvid_metrics(queries.points, queries.occluded, queries.tracks, occluded, tracks, query_mode)
         if query_mode == "first":
-            survival, error = track_survival(queries.points, queries.occluded, queries.tracks, tracks)
+            survival, error = track_survival(queries, tracks)
             row |= {"survival": mean_of_defined(survival), "median_error": mean_of_defined(error)}
         if sequence.masks:
             own = np.array(sequence.size[::-1]) / RASTER
             areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
-            truth_own, tracks_own = queries.tracks * own, tracks * own
-            correct, counted = area_counts(queries.points, queries.occluded, truth_own, tracks_own, areas, query_mode)
+            at_own_size = replace(queries, tracks=queries.tracks * own)
+            correct, counted = area_counts(at_own_size, tracks * own, areas, query_mode)
             row[AREA_PCK] = correct / counted if counted else np.nan
         rows.append({"Sequence": sequence.name, "Queries": len(queries), **row})
         event, value = redetection_events(queries.occluded, queries.tracks, occluded, tracks)

@@ -79,24 +79,16 @@ class Rules:
     """Masks lie in a folder per object, which may overlap; otherwise in one image per frame."""
 
     @property
-    def digest(self) -> str:
-        """Ten hexadecimal digits that identify the rules."""
-        text = json.dumps([type(self).__name__, self.source, dataclasses.asdict(self)], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the values of an object."""
-        return tuple(self.summarise(np.zeros((4, len(self.measures)))))  # an object that was never found has them too
-
-    @property
     def score_names(self) -> tuple[str, ...]:
         """Names of the scores of a data set without metadata."""
-        return tuple(self.table({("", 1): dict.fromkeys(self.columns, 0.0)}, {}, ()))
+        values = self.summarise(np.zeros((4, len(self.measures))))  # an object that was never found has them too
+        return tuple(self.table({("", 1): values}, {}, ()))
 
     def stated(self) -> dict[str, str]:
-        """Return name, source and digest, for results.json."""
-        return {"name": self.name, "source": self.source, "digest": self.digest}
+        """Return name, source and ten hexadecimal digits that identify the rules, for results.json."""
+        text = json.dumps([type(self).__name__, self.source, dataclasses.asdict(self)], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return {"name": self.name, "source": self.source, "digest": digest}
 
     def ids(self, ids: Ids) -> Ids:
         """Return a mask as the rules read it."""
@@ -206,14 +198,9 @@ class VideoScore:
         }
 
 
-def new_numbers(ids: Ids, known: Collection[int]) -> set[int]:
-    """Return the numbers of a mask that are not among the known ones.
-
-    To count the known ones takes a twentieth of the time of `np.unique`, and few masks of a video bring a new number.
-    """
-    if sum(int(np.count_nonzero(ids == number)) for number in known) == ids.size:
-        return set()
-    return set(np.unique(ids).tolist()) - set(known)
+def numbers_of(ids: Ids) -> set[int]:
+    """Return the numbers that a mask holds, several times as fast as `np.unique`."""
+    return set(np.flatnonzero(np.bincount(ids.ravel())).tolist())
 
 
 def mean(values: NDArray[np.float64]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from callbacks import BadjaBenchmark, TapVidBenchmark
-from callbacks.metrics import area_counts, tapvid_metrics
+from callbacks.metrics import PointQueries, area_counts, tapvid_metrics
 from datamodules.datasets import Badja, TapVid
 from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
@@ -123,9 +123,9 @@ def test_pck_is_that_of_the_written_predictions(clips, tmp_path, stage):
             with np.load(tmp_path / of_stage / "predictions" / f"{clip.name}.npz", allow_pickle=False) as found:
                 own = np.array([60, 40]) / 256
                 areas = np.array([clip.area(t) for t in range(clip.num_frames)])
-                queries, hidden = found["query_points"], found["target_occluded"]
-                places = found["target_points"] * own, found["tracks"] * own
-                correct, counted = area_counts(queries, hidden, *places, areas)
+                truth = found["query_points"], found["target_points"] * own, found["target_occluded"]
+                queries = PointQueries(*truth, found["trackgroup"])
+                correct, counted = area_counts(queries, found["tracks"] * own, areas)
                 videos.append(correct / counted)
             row = next(r for r in rows if r["Sequence"] == clip.name and r.get("Stage", "") == of_stage)
             assert float(row["PCK@0.2"]) == videos[-1]

@@ -90,7 +90,7 @@ def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
     assert benchmark.results.rows == by_command.rows()
     assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
     stated = json.loads((tmp_path / "out/results.json").read_text())["rules"]
-    assert (stated["name"], stated["digest"]) == ("lvos", by_command.rules.digest)
+    assert (stated["name"], stated["digest"]) == ("lvos", by_command.rules.stated()["digest"])
     (tmp_path / "Annotations/synthetic-000/00000011.png").unlink()
     with pytest.raises(DataError, match="synthetic-000: the metadata counts frame 00000011, which has no mask"):
         VosBenchmark(tmp_path, **known, changes=SMALL).evaluate(colour())

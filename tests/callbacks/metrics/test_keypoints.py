@@ -1,13 +1,14 @@
 """PCK of joints: the public codes to the digit, the sane rule by hand; PCK by the object's area against a loop."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from callbacks.metrics import PCK, AreaPCK, area_counts, keypoint_distances, pck
+from callbacks.metrics import PCK, AreaPCK, PointQueries, area_counts, keypoint_distances, pck, sample_queries
 from tests.helpers.refusal import refused
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -111,37 +112,35 @@ def made(seed, tracks=6, frames=7):
     truth = generator.uniform(0, 60, (tracks, frames, 2))
     places = truth + generator.normal(0, 4, truth.shape)
     hidden = generator.random((tracks, frames)) < 0.3
-    queries = np.column_stack([generator.integers(0, frames, tracks), truth[:, 0, ::-1]])
-    return queries, hidden, truth, places, generator.uniform(50, 1500, frames)
+    points = np.column_stack([generator.integers(0, frames, tracks), truth[:, 0, ::-1]])
+    return PointQueries(points, truth, hidden, np.arange(tracks)), places, generator.uniform(50, 1500, frames)
 
 
 @pytest.mark.parametrize("mode", ["first", "strided"])
 def test_equal_to_a_loop(mode):
-    queries, hidden, truth, places, areas = made(0)
+    queries, places, areas = made(0)
     found = []
-    for n in range(len(queries)):
-        for t in range(hidden.shape[1]):
-            scored = t > queries[n, 0] if mode == "first" else t != queries[n, 0]
-            if scored and not hidden[n, t]:
-                found.append(np.hypot(*(places[n, t] - truth[n, t])) < 0.2 * areas[t] ** 0.5)
+    for (n, t), hidden in np.ndenumerate(queries.occluded):
+        scored = t > queries.points[n, 0] if mode == "first" else t != queries.points[n, 0]
+        if scored and not hidden:
+            found.append(np.hypot(*(places[n, t] - queries.tracks[n, t])) < 0.2 * areas[t] ** 0.5)
     assert 0 < sum(found) < len(found)
-    assert area_counts(queries, hidden, truth, places, areas, mode) == (sum(found), len(found))
+    assert area_counts(queries, places, areas, mode) == (sum(found), len(found))
 
 
 def test_the_mean_over_videos_leaves_out_what_has_no_point():
     metric = AreaPCK()
     for name, seed in (("a", 1), ("b", 2)):
         metric.update(*made(seed), name=name)
-    queries, hidden, *rest = made(3)
-    metric.update(queries, np.ones_like(hidden), *rest, name="c")
+    queries, *rest = made(3)
+    metric.update(replace(queries, occluded=np.ones_like(queries.occluded)), *rest, name="c")
     of_video = [correct / counted for correct, counted in (area_counts(*made(seed)) for seed in (1, 2))]
     assert metric.compute() == {"PCK@0.2": sum(of_video) / 2}
     assert np.isnan(metric.rows()[2]["PCK@0.2"])
 
 
 def test_the_distance_is_strictly_below_and_nan_is_never_correct():
-    queries, hidden = np.array([[0, 0, 0]]), np.zeros((1, 3), bool)
-    truth = np.zeros((1, 3, 2))
+    queries = sample_queries(np.zeros((1, 3), bool), np.zeros((1, 3, 2)))
     places = np.array([[[0, 0], [2.0, 0], [1.999, 0]]])
-    assert area_counts(queries, hidden, truth, places, np.full(3, 100.0)) == (1, 2)
-    assert area_counts(queries, hidden, truth, places * np.nan, np.full(3, 100.0)) == (0, 2)
+    assert area_counts(queries, places, np.full(3, 100.0)) == (1, 2)
+    assert area_counts(queries, places * np.nan, np.full(3, 100.0)) == (0, 2)

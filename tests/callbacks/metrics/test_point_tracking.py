@@ -2,13 +2,21 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from callbacks.metrics import TapVidMetrics, redetection_events, redetection_scores, sample_queries, tapvid_metrics
+from callbacks.metrics import (
+    PointQueries,
+    TapVidMetrics,
+    redetection_events,
+    redetection_scores,
+    sample_queries,
+    tapvid_metrics,
+)
 from callbacks.metrics.point_tracking import METRICS, fractions_of, mean_of_defined, tapvid_counts
 from tests.helpers.refusal import refused
 
@@ -28,7 +36,9 @@ def test_every_case_of_the_official_code_to_the_last_digit(official):
         for mode in ("first", "strided"):
             for number, video in enumerate(zip(*inputs, strict=True)):
                 found = tapvid_metrics(*video, query_mode=mode)
-                tracks = fractions_of(tapvid_counts(*map(torch.from_numpy, video), query_mode=mode))
+                points, hidden, truth, *predicted = video
+                queries = PointQueries(points, truth, hidden, np.arange(len(points)))
+                tracks = fractions_of(tapvid_counts(queries, *map(torch.from_numpy, predicted), query_mode=mode))
                 assert tuple(found) == tuple(tracks) == METRICS
                 for key in METRICS:
                     expected = official[f"{case}/{mode}/video/{key}"][number]
@@ -75,14 +85,14 @@ def video(seed, queries=3, frames=5):
     generator = np.random.default_rng(seed)
     truth, found = generator.uniform(0, 20, (2, queries, frames, 2))
     hidden, said = generator.random((2, queries, frames)) < 0.3
-    return np.zeros((queries, 3)), hidden, truth, said, found
+    return PointQueries(np.zeros((queries, 3)), truth, hidden, np.arange(queries)), said, found
 
 
 def test_a_fraction_of_nothing_is_left_out_of_its_mean_and_named():
     metric = TapVidMetrics()
     metric.update(*video(1), name="dog")
-    query, hidden, truth, said, found = video(2)
-    metric.update(query, np.ones_like(hidden), truth, np.ones_like(said), found, name="fog")
+    queries, said, found = video(2)
+    metric.update(replace(queries, occluded=np.ones_like(said)), np.ones_like(said), found, name="fog")
     dog, fog = metric.rows()
     assert math.isnan(fog["average_jaccard"])
     assert fog["occlusion_accuracy"] == 1
@@ -118,23 +128,26 @@ def test_tracks_of_a_video_are_kept_apart():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({0: np.full((3, 3), 5.0)}, "queries must lie in frames 0 to 4"),
-        ({0: np.full((3, 3), -1.0)}, "queries must lie in frames 0 to 4"),
-        ({0: np.zeros((2, 3))}, r"true_tracks: expected \(2, 5, 2\) for 2 queries"),
-        ({1: np.zeros((3, 5), np.uint8)}, "true_occlusion must be bool"),
-        ({3: np.zeros((3, 4), bool)}, r"predicted_occlusion: expected \(3, 5\)"),
-        ({4: np.zeros((3, 5, 3))}, "predicted_tracks"),
+        ({"points": np.full((3, 3), 5.0)}, "queries must lie in frames 0 to 4"),
+        ({"points": np.full((3, 3), -1.0)}, "queries must lie in frames 0 to 4"),
+        ({"points": np.zeros((2, 3))}, r"of 2 queries, got \(3, 5, 2\)"),
+        ({"occluded": np.zeros((3, 5), np.uint8)}, "occlusion must be bool"),
+        ({"said": np.zeros((3, 4), bool)}, r"dog: .* of 3 queries, got \(3, 5, 2\) and \(3, 4\)"),
+        ({"found": np.zeros((3, 5, 3))}, r"dog: .* got \(3, 5, 3\)"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_name_of_the_video(change, message):
-    arguments = list(video(0))
-    for place, value in change.items():
-        arguments[place] = value
-    refused(ValueError, f"dog: {message}", TapVidMetrics().update, *arguments, name="dog")
+def test_what_does_not_fit_is_refused(change, message):
+    queries, said, found = video(0)
+    said, found = change.pop("said", said), change.pop("found", found)
+
+    def update():
+        TapVidMetrics().update(replace(queries, **change), said, found, name="dog")
+
+    refused(ValueError, message, update)
 
 
 def test_an_unknown_mode_is_refused():
-    for make in (TapVidMetrics, lambda mode: tapvid_metrics(*video(0), mode)):
+    for make in (TapVidMetrics, lambda mode: tapvid_counts(*video(0), mode)):
         refused(ValueError, "query_mode must be one of first, strided, got 'all'", make, "all")
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from callbacks.metrics import PCK, InstanceAP, RegionBoundary, SemanticIoU, TapVidMetrics, TrackingSuccess
+from callbacks.metrics import PCK, InstanceAP, PointQueries, RegionBoundary, SemanticIoU, TapVidMetrics, TrackingSuccess
 from callbacks.metrics.rows import RowMetric
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
@@ -77,7 +77,8 @@ def filled(sequences: range, **options: Any) -> list[Any]:
         queries, draw = k % 7 + 1, np.random.default_rng(k)
         truth, (hidden, said) = draw.uniform(0, 256, (queries, 6, 2)), draw.random((2, queries, 6)) < 0.4
         found = truth + draw.normal(0, 4, truth.shape)
-        tracks.update(np.zeros((queries, 3)), hidden, truth, said, found, name=name, position=k)
+        asked = PointQueries(np.zeros((queries, 3)), truth, hidden, np.arange(queries))
+        tracks.update(asked, said, found, name=name, position=k)
     return metrics
 
 

@@ -14,7 +14,7 @@ from callbacks.metrics import (
     VideoScore,
     boundary_accuracy,
     boundary_score,
-    mask_outlines,
+    object_outlines,
     region_similarity,
     seen_and_unseen,
     sequence_statistics,
@@ -66,7 +66,7 @@ def test_golden_pairs_are_equal_to_the_last_bit(davis: dict[str, np.ndarray]) ->
         assert region_similarity(prediction, target, void).item() == davis["pair_J"][i], kind
         assert boundary_accuracy(prediction, target, void=void).item() == davis["pair_F"][i], kind
         assert boundary_accuracy(prediction, target, bound=3, void=void).item() == davis["pair_F_bound3"][i], kind
-        outline = mask_outlines(target)[0]
+        outline = object_outlines(target[0], [1])[1]
         assert outline.radius == davis["pair_bound_pix"][i]
 
 
@@ -167,9 +167,9 @@ def test_other_mistakes() -> None:
     mask = torch.ones(3, 4, 4, dtype=torch.bool)
     for bound in (0, -1, 2.5):
         refused(ValueError, "bound must be", boundary_accuracy, mask, mask, bound)
-    (near, far), (wide,) = mask_outlines(mask[:2], 1), mask_outlines(torch.ones(1, 5, 4, dtype=torch.bool), 1)
-    refused(ValueError, "different radius: 1 and 2", boundary_score, near, mask_outlines(mask, 2)[0])
-    refused(ValueError, "differ in size", boundary_score, far, wide)
+    near, wide = (object_outlines(torch.ones(side, 4, dtype=torch.uint8), [1], 1)[1] for side in (4, 5))
+    refused(ValueError, "different radius: 1 and 2", boundary_score, near, object_outlines(mask[0], [1], 2)[1])
+    refused(ValueError, "differ in size", boundary_score, near, wide)
     ids = torch.ones(3, 4, 4, dtype=torch.uint8)
     metric = RegionBoundary()
     with pytest.raises(ValueError, match=r"car: prediction is \(3, 4, 4\), target is \(2, 4, 4\)"):
@@ -181,7 +181,7 @@ def test_other_mistakes() -> None:
 def test_golden_boundaries_are_equal(davis: dict[str, np.ndarray]) -> None:
     for i in (0, 1, 15, 16):
         shape = davis[f"p{i}_shape"]
-        outline = mask_outlines(unpack(davis, f"p{i}_ann", (1, *shape)))[0]
+        outline = object_outlines(unpack(davis, f"p{i}_ann", shape), [1])[1]
         edge = np.zeros(shape, dtype=bool)
         height, width = outline.edge.shape
         edge[outline.top : outline.top + height, outline.left : outline.left + width] = outline.edge
@@ -203,7 +203,7 @@ def test_equal_to_the_definition_over_the_whole_picture(seed: int, bound: float)
 def test_the_disk_is_the_set_of_pixels_within_the_radius(radius: int) -> None:
     mask = torch.zeros(1, 60, 60, dtype=torch.bool)
     mask[0, 29:31, 29:31] = True
-    outline = mask_outlines(mask, radius)[0]
+    outline = object_outlines(mask[0], [1], radius)[1]
     edge = np.argwhere(plain_boundary(mask[0].numpy())) - (outline.top, outline.left) + radius
     y, x = np.indices(outline.near.shape)
     squared = np.min([(y - a) ** 2 + (x - b) ** 2 for a, b in edge], axis=0)

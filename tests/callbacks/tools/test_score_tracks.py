@@ -1,12 +1,13 @@
 """`vidcorr score --tracks` and `--boxes`: what other methods write, by the official rules."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks.metrics import area_counts, sample_queries, track_survival
+from callbacks.metrics import PointQueries, area_counts, sample_queries, track_survival
 from callbacks.tools.score import command
 from callbacks.tools.score_tracks import score_boxes, score_tracks
 from datamodules.datasets import Badja, Otb, TapVid
@@ -69,8 +70,8 @@ def test_survival_and_median_error_by_counting_frame_after_frame():
     predicted = truth + rng.normal(0, 7, truth.shape)
     hidden = rng.random((7, 12)) < 0.3
     starts = rng.integers(0, 6, 7)
-    queries = np.stack([starts, np.zeros(7), np.zeros(7)], 1)
-    survival, error = track_survival(queries, hidden, truth, predicted)
+    queries = PointQueries(np.stack([starts, np.zeros(7), np.zeros(7)], 1), truth, hidden, np.arange(7))
+    survival, error = track_survival(queries, predicted)
     for k, start in enumerate(starts):
         held, errors = 0, []
         for t in range(start, 12):
@@ -103,9 +104,7 @@ def test_clips_of_badja_are_also_scored_by_pck(shared_points, tmp_path):
         np.savez(tmp_path / "mine" / f"{clip.name}.npz", tracks=tracks, occluded=queries.occluded)
         own = np.array(clip.size[::-1]) / 256
         area = [np.prod(clip.size) / 2] * clip.num_frames
-        correct, counted = area_counts(
-            queries.points, queries.occluded, queries.tracks * own, tracks * own, np.array(area)
-        )
+        correct, counted = area_counts(replace(queries, tracks=queries.tracks * own), tracks * own, np.array(area))
         expected.append(correct / counted)
     found = score_tracks(file, tmp_path / "mine", masks=masks)
     assert found.scores["PCK@0.2"] == pytest.approx(np.mean(expected))

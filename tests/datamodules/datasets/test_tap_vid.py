@@ -43,8 +43,7 @@ def test_reader_sampler_and_metric_give_the_official_scores_to_the_last_digit(sh
             metric = TapVidMetrics(mode)
             for position, (video, own) in enumerate(zip(videos, names, strict=True)):
                 queries = sample_queries(video.occluded, video.points * np.array([256, 256]), mode)
-                truth = queries.points, queries.occluded, queries.tracks
-                metric.update(*truth, *predictions(queries, kind), name=own, position=position)
+                metric.update(queries, *predictions(queries, kind), name=own, position=position)
             rows = {row["Sequence"]: row for row in metric.rows()}
             for key, values in kinds[kind].items():
                 assert {own: rows[own][key] for own in names} == values["per_video"]
