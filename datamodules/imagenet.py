@@ -12,8 +12,7 @@ from torch import Tensor
 
 from .loading.clips import Key, ReplacingDataset, draw_frames
 from .loading.loader import SampledDataModule
-from .loading.sampling import seeded_generator
-from .loading.transforms import RandomResizedCrop
+from .loading.sampling import RandomResizedCrop, seeded_generator
 from .reading.errors import DataError, require_at_least
 from .reading.images import opened_image
 from .reading.shards import is_sharded

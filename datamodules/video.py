@@ -16,8 +16,7 @@ from .datasets.youtube_vos import held_out_among
 from .loading.clips import ClipDataset, Sampling, Transform, too_many
 from .loading.colour_augmentation import ColourAugmentation
 from .loading.loader import SampledDataModule
-from .loading.sampling import continuous_indices, distant_indices, seeded_generator
-from .loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame
+from .loading.sampling import FixedCrop, RandomResizedCrop, continuous_indices, distant_indices, seeded_generator
 from .reading.errors import DataError, require_at_least, require_one_of
 from .reading.guards import raise_limit
 from .reading.shards import ShardedVideos, is_sharded, is_url
@@ -134,7 +133,7 @@ class VideoDataModule(SampledDataModule):
         self.sampling: Sampling = (
             partial(_distant, frames) if sampling == "distant" else partial(_continuous, frames, intervals, weights)
         )
-        self.evaluation_transform: Transform = WholeFrame(size) if spatial == "whole" else CentreCrop(size)
+        self.evaluation_transform: Transform = FixedCrop(size, whole=spatial == "whole")
         self.transform = RandomResizedCrop(size, area, flip=flip) if spatial is True else self.evaluation_transform
         self.colour = ColourAugmentation(sigma=(blur_sigma[0], blur_sigma[1])) if colour else None
         self.videos: tuple[VideoEntry, ...] = ()

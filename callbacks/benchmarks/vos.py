@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.datasets import MaskSequence, Vos
-from datamodules.datasets.layout_files import read_names, read_videos
 from datamodules.reading.errors import DataError
+from datamodules.reading.guards import read_names, read_videos
 from lightning_modules.functional import PropagationProtocol
 
 from ..metrics.rules import RULES

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.datasets import Badja, Otb, PointSequence
-from datamodules.datasets.layout_files import require_folder
 from datamodules.got10k import list_sequences, read_annotation
 from datamodules.reading.boxes import read_boxes
 from datamodules.reading.errors import DataError
-from datamodules.reading.guards import read_text
+from datamodules.reading.guards import read_text, require_folder
 from datamodules.reading.images import image_header
 
 from ..metrics import (

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..reading.errors import DataError
-from ..reading.guards import plain_name, read_json
+from ..reading.guards import plain_name, read_json, require_folder
 from ..reading.images import image_header, pixels
 from ..reading.source import list_images
-from .layout_files import require_folder
 from .records import Reader
 from .tap_vid import PointSequence, TapVid
 

@@ -11,10 +11,9 @@ import numpy as np
 
 from ..reading.boxes import read_boxes
 from ..reading.errors import DataError
-from ..reading.guards import plain_name, read_bytes
+from ..reading.guards import plain_name, read_bytes, require_folder
 from ..reading.images import image_header
 from ..reading.source import list_images
-from .layout_files import require_folder
 from .records import BoxSequence, Reader
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,9 @@ from typing import Literal
 import numpy as np
 
 from ..reading.errors import DataError, require_one_of
-from ..reading.guards import plain_name
+from ..reading.guards import plain_name, read_list, require_folder, require_sequences
 from ..reading.images import image_header
-from ..reading.mask_files import check_masks, read_mask
-from .layout_files import list_frames, match_masks, read_list, require_all_masks, require_folder, require_sequences
+from ..reading.mask_files import check_masks, list_frames, match_masks, read_mask
 from .records import PartSequence, Reader, part_instances
 
 PARTS = (
@@ -96,7 +95,6 @@ class Vip(Reader[PartSequence]):
 
     def _masks(self, frames: tuple[Path, ...], kind: str) -> dict[int, Path]:
         folder = self.root / "Annotations" / kind / frames[0].parent.name
-        masks = match_masks(folder, frames)
-        require_all_masks(folder, masks, frames, "unpack VIP_Fine's Annotations again")
+        masks = match_masks(folder, frames, "unpack VIP_Fine's Annotations again")
         check_masks(masks, frames)
         return masks

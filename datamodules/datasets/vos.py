@@ -10,10 +10,9 @@ from typing import Literal, get_args
 
 from ..reading.errors import DataError, require_one_of
 from ..reading.files import usable_cores
-from ..reading.guards import plain_name
-from ..reading.mask_files import VOID, check_masks, object_ids, read_mask
+from ..reading.guards import plain_name, read_list, require_folder, require_sequences
+from ..reading.mask_files import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
 from ..reading.source import natural_order
-from .layout_files import list_frames, match_masks, read_list, require_all_masks, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
 Annotations = Literal["dense", "first", "entering"]
@@ -106,7 +105,13 @@ class Vos(Reader[MaskSequence]):
 
     def _sequence(self, name: str, folder: str) -> MaskSequence:
         frames, path = list_frames(self.frames / name), self.masks / name / folder
-        masks = self._masks(frames, path)
+        remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
+        masks = match_masks(path, frames, remedy if self.annotations == "dense" else None)
+        if not masks:
+            raise DataError(f"{path}: holds no masks; expected indexed png files named after their frames")
+        if self.annotations is not None and 0 not in masks:
+            raise DataError(f"{path / frames[0].stem}.png: the first frame has no mask; there is nothing to follow")
+        masks = {0: masks[0]} if self.annotations == "first" else masks
         check_masks(masks, frames, self.size_tolerance, "take both at one size, or accept it with size_tolerance")
         introducing = masks if self.annotations in (None, "entering") else [0]
         values = {t: object_values(masks[t]) for t in sorted(introducing)}
@@ -136,17 +141,6 @@ class Vos(Reader[MaskSequence]):
             return {VOID: 1}
         last = VOID + 1 if folder else VOID
         return dict.fromkeys(range(1, last), 1) if folder or self.one_object else {}
-
-    def _masks(self, frames: tuple[Path, ...], folder: Path) -> dict[int, Path]:
-        masks = match_masks(folder, frames)
-        if not masks:
-            raise DataError(f"{folder}: holds no masks; expected indexed png files named after their frames")
-        if self.annotations is not None and 0 not in masks:
-            raise DataError(f"{folder / frames[0].stem}.png: the first frame has no mask; there is nothing to follow")
-        if self.annotations == "dense":
-            remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
-            require_all_masks(folder, masks, frames, remedy)
-        return {0: masks[0]} if self.annotations == "first" else masks
 
 
 class Davis(Vos):

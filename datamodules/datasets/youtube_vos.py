@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..reading.errors import DataError, require_one_of
-from ..reading.guards import plain_name, read_json
-from ..reading.mask_files import check_introductions, check_masks
+from ..reading.guards import plain_name, read_json, require_folder, require_sequences
+from ..reading.mask_files import check_introductions, check_masks, list_frames, match_masks
 from ..reading.source import hashed_rank, list_images
-from .layout_files import list_frames, match_masks, require_folder, require_sequences
 from .records import MaskSequence, Reader
 
 Objects = Mapping[int, tuple[str, int]]

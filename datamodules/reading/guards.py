@@ -1,4 +1,4 @@
-"""Checks of what files claim, made before anything is opened by that name, decoded or allocated."""
+"""Checks of names, folders, lists and sizes, made before anything is decoded or allocated by what they claim."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,64 @@ def read_json(path: str | os.PathLike[str], remedy: str = "get the file again") 
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not JSON ({error}); {remedy}") from error
+
+
+def require_folder(path: Path, remedy: str) -> Path:
+    """Return `path` if it is a folder.
+
+    Raises:
+        DataError: with the remedy, if it is not.
+    """
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; {remedy}")
+    return path
+
+
+def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> None:
+    """Check that every sequence of a list has a folder.
+
+    Raises:
+        DataError: naming the first one without a folder under `root`, and how many more there are.
+    """
+    missing = [name for name in names if not (root / name).is_dir()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise DataError(
+            f"{root / missing[0]}: sequence listed in {listed_in} has no folder{more}; unpack it or shorten the list"
+        )
+
+
+def read_list(path: Path, remedy: str) -> tuple[str, ...]:
+    """Return the non-empty lines of a list file, stripped, in order, each once.
+
+    Raises:
+        DataError: if the file is missing, is not in UTF-8 or has no lines.
+    """
+    if not path.exists() or path.is_dir():
+        raise DataError(f"{path}: no such list; {remedy}")
+    lines = tuple(dict.fromkeys(line.strip() for line in read_text(path).splitlines() if line.strip()))
+    if not lines:
+        raise DataError(f"{path}: the list is empty; put one sequence name on each line")
+    return lines
+
+
+def read_names(path: Path, remedy: str) -> tuple[str, ...]:
+    """Return the names of a list file, each of which must be the plain name of an entry of one folder.
+
+    Raises:
+        DataError: as `read_list` and `plain_name`.
+    """
+    return tuple(plain_name(line, path) for line in read_list(path, remedy))
+
+
+def read_videos(path: Path) -> dict[str, Any]:
+    """Return the videos of a metadata file, `{"videos": {<video>: {"objects": …}}}`.
+
+    Raises:
+        DataError: if it is not such a file.
+    """
+    content = read_json(path)
+    videos = content.get("videos") if isinstance(content, dict) else None
+    if not isinstance(videos, dict) or not all("objects" in dict(entry) for entry in videos.values()):
+        raise DataError(f"{path}: not a metadata file; expected videos, each with its objects")
+    return videos

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from .errors import DataError
 from .files import write_atomically
 from .guards import check_pixels, read_json
 from .images import image_header, opened_image, pixels, require_size
+from .source import list_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,6 +105,41 @@ def refuse_jpeg(path: Path, image: Image.Image) -> None:
     """
     if image.format == "JPEG":
         raise DataError(f"{path}: a JPEG does not keep the values of a mask; save it as a PNG")
+
+
+def list_frames(folder: Path) -> tuple[Path, ...]:
+    """Return the images of a sequence, as `list_images`.
+
+    Raises:
+        DataError: if there are fewer than two.
+    """
+    frames = list_images(folder)
+    if len(frames) < 2:
+        raise DataError(f"{folder}: {len(frames)} frames; a sequence needs at least 2")
+    return frames
+
+
+def match_masks(folder: Path, frames: Sequence[Path], complete: str | None = None) -> dict[int, Path]:
+    """Return frame number → mask, of the masks of a folder that are named after their frames.
+
+    Args:
+        folder: folder of the masks.
+        frames: all frames of the video in time order.
+        complete: what to do where a frame has no mask; None: not every frame needs one.
+
+    Raises:
+        DataError: if a mask has no frame, or with `complete` a frame has no mask.
+    """
+    number = {frame.stem: t for t, frame in enumerate(frames)}
+    found = list_images(folder)
+    if stray := [mask for mask in found if mask.stem not in number]:
+        raise DataError(f"{stray[0]}: mask without its frame in {frames[0].parent}; add the frame or remove the mask")
+    masks = {number[mask.stem]: mask for mask in found}
+    if complete and (missing := [frame.name for t, frame in enumerate(frames) if t not in masks]):
+        raise DataError(
+            f"{folder}: {len(masks)} masks for {len(frames)} frames, the first without one is {missing[0]}; {complete}"
+        )
+    return masks
 
 
 def check_masks(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ..datasets.layout_files import require_folder
-from ..datasets.vos import first_appearances, labelled_names
+from ..datasets.vos import first_appearances, labelled_names, object_values
 from ..reading.errors import DataError
 from ..reading.files import usable_cores, write_atomically
-from ..reading.images import image_header, opened_image, pixels, read_image
-from ..reading.mask_files import VOID, check_mask_mode, object_ids
+from ..reading.guards import require_folder
+from ..reading.images import image_header, opened_image, read_image, require_size
+from ..reading.mask_files import VOID, check_masks, list_frames
 from ..reading.source import list_images
 
 
@@ -79,54 +77,48 @@ def check_labels(
 def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelReport:
     problems: list[str] = []
     try:
-        frames, masks = list_images(frame_folder), list_images(mask_folder)
+        frames = list_frames(frame_folder)
+        files = list_images(mask_folder)
     except DataError as error:
         return LabelReport(name, 0, 0, (), {}, (str(error),), ())
-    sizes: dict[str, tuple[int, int]] = {}
-    if len(frames) < 2:
-        problems.append(f"{frame_folder}: {len(frames)} frames; a video needs at least 2")
+    number = {frame.stem: t for t, frame in enumerate(frames)}
+    masks = {number[mask.stem]: mask for mask in files if mask.stem in number}
+    problems += [f"{mask}: mask without its frame in {frame_folder}" for mask in files if mask.stem not in number]
+    seen: dict[int, set[int]] = {}
     for frame in frames:
         try:
-            read_image(frame)
-            sizes[frame.stem] = image_header(frame)[0]
+            require_size(frame, read_image(frame).shape, image_header(frames[0])[0])
         except DataError as error:
             problems.append(str(error))
-    if len(several := sorted(set(map(pixels, sizes.values())))) > 1:
-        problems.append(f"{frame_folder}: frames of several sizes: {', '.join(several)}")
-    ids: dict[str, set[int]] = {}
-    palettes: dict[str, bytes] = {}
-    for mask in masks:
+    for t, mask in masks.items():
         try:
-            with opened_image(mask) as image:
-                check_mask_mode(mask, image)
-                values = np.array(image, dtype=np.uint8)
-                palettes[mask.stem] = bytes(image.getpalette() or ())
+            seen[t] = object_values(mask)
+            check_masks({t: mask}, frames)
         except DataError as error:
             problems.append(str(error))
-            continue
-        ids[mask.stem] = set(object_ids(values)) | ({VOID} if (values == VOID).any() else set())
-        if mask.stem not in {frame.stem for frame in frames}:
-            problems.append(f"{mask}: mask without its frame in {frame_folder}")
-        elif mask.stem in sizes and values.shape != sizes[mask.stem]:
-            problems.append(f"{mask}: mask is {pixels(values.shape)}, its frame {pixels(sizes[mask.stem])}")
-    order = [frame.stem for frame in frames]
-    seen = {order.index(stem): values for stem, values in ids.items() if stem in order}
     starts = first_appearances(seen)
-    if masks and not starts and not any(VOID in values for values in ids.values()):
-        problems.append(f"{mask_folder}: no mask holds an object")
-    if not masks:
-        problems.append(f"{mask_folder}: holds no masks")
     entries = starts.values() or [t for t, values in seen.items() if VOID in values]  # a mask of 0 and 255: one object
-    if entries and len(order) - min(entries) < 2:
-        few = f"{len(order) - min(entries)} frames from the first object on"
+    if not entries:
+        problems.append(f"{mask_folder}: {'no mask holds an object' if files else 'holds no masks'}")
+    elif len(frames) - min(entries) < 2:
+        few = f"{len(frames) - min(entries)} frames from the first object on"
         problems.append(f"{frame_folder}: {few}; needs at least 2")
-    remarks = _remarks(order, seen, starts, palettes)
+    order = [frame.stem for frame in frames]
+    remarks = _remarks(order, seen, starts, {_palette(masks[t], max(starts, default=0)) for t in seen})
     named = {i: order[t] for i, t in sorted(starts.items())}
-    return LabelReport(name, len(frames), len(masks), tuple(sorted(starts)), named, tuple(problems), tuple(remarks))
+    return LabelReport(
+        name, len(frames), len(files), tuple(sorted(starts)), named, tuple(dict.fromkeys(problems)), tuple(remarks)
+    )
+
+
+def _palette(mask: Path, highest: int) -> bytes:
+    """Return the colours of the ids up to the highest."""
+    with opened_image(mask) as image:
+        return bytes(image.getpalette() or ())[: 3 * (highest + 1)]
 
 
 def _remarks(
-    order: Sequence[str], seen: Mapping[int, set[int]], starts: Mapping[int, int], palettes: Mapping[str, bytes]
+    order: Sequence[str], seen: Mapping[int, set[int]], starts: Mapping[int, int], palettes: Collection[bytes]
 ) -> list[str]:
     remarks = []
     missing = [stem for t, stem in enumerate(order) if t not in seen]
@@ -139,10 +131,8 @@ def _remarks(
     both = [t for t, values in seen.items() if VOID in values and len(values) > 1]
     if both:
         remarks.append(f"255 (void, not scored) with other ids in {len(both)} masks, the first is {order[min(both)]}")
-    used = max([0, *starts]) + 1
-    kinds = {palette[: 3 * used] for palette in palettes.values()}
-    if len(kinds) > 1:
-        remarks.append(f"{len(kinds)} palettes: one id has several colours; was a mask saved with another tool?")
+    if len(palettes) > 1:
+        remarks.append(f"{len(palettes)} palettes: one id has several colours; was a mask saved with another tool?")
     return remarks
 
 

@@ -17,8 +17,7 @@ from torchvision.transforms import v2
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from datamodules.loading.colour_augmentation import ColourAugmentation
-from datamodules.loading.sampling import seeded_generator
-from datamodules.loading.transforms import RandomResizedCrop, random_crops
+from datamodules.loading.sampling import RandomResizedCrop, random_crops, seeded_generator
 from tests.speed.timing import compare, flags
 
 

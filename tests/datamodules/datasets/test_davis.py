@@ -109,7 +109,8 @@ def test_missing_parts_are_named(root: Path) -> None:
     mask_path(root, 3).unlink()
     assert "4 masks for 5 frames, the first without one is 00003.jpg" in refusal(root)
     mask_path(root).unlink()
-    assert "00000.png: the first frame has no mask" in refusal(root)
+    assert "the first without one is 00000.jpg" in refusal(root)
+    assert "00000.png: the first frame has no mask" in refusal(root, annotations="first")
 
 
 @pytest.mark.parametrize(

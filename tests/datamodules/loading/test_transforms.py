@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.loading.sampling import seeded_generator
-from datamodules.loading.transforms import CentreCrop, RandomResizedCrop, WholeFrame, random_crops
+from datamodules.loading.sampling import FixedCrop, RandomResizedCrop, random_crops, seeded_generator
 
 
 def noise(count: int, height: int, width: int) -> list[np.ndarray]:
@@ -65,16 +64,16 @@ def test_crops_equal_a_plain_loop():
 def test_strong_shrinking_takes_means():
     board = np.indices((128, 128)).sum(0) % 2 * 255
     frame = np.repeat(board[:, :, None], 3, axis=2).astype(np.uint8)
-    clip = CentreCrop(32)([frame], torch.Generator())
+    clip = FixedCrop(32)([frame], torch.Generator())
     assert (clip.int() - 127).abs().max() <= 1
 
 
 def test_centre_crop_and_whole_frame():
     frame = np.zeros((20, 60, 3), np.uint8)
     frame[:, 20:40] = (255, 128, 7)
-    clip = CentreCrop(20)([frame, frame], torch.Generator())
+    clip = FixedCrop(20)([frame, frame], torch.Generator())
     assert clip.shape == (2, 3, 20, 20)
     assert (clip.amin((0, 2, 3)) == torch.tensor([255, 128, 7])).all()
-    whole = WholeFrame(30)([frame], torch.Generator())
+    whole = FixedCrop(30, whole=True)([frame], torch.Generator())
     expected = cv2.resize(frame, (30, 30), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(whole[0].permute(1, 2, 0), expected)

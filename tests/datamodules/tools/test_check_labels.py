@@ -50,7 +50,8 @@ def test_all_problems_of_a_video_are_found_at_once(root: Path, tmp_path: Path) -
     (root / "JPEGImages/480p/synthetic-000/00005.jpg").write_bytes(b"\xff\xd8 cut")
     text = "\n".join(check(root).problems)
     for expected in (
-        "00000.png: mask of mode RGB", "00001.png: mask is 50 × 40 px, its frame 56 × 40", "00002.png: 16-bit mask",
+        "00000.png: mask of mode RGB", "00001.png: mask is 50 × 40 px, its frame 00001.jpg 56 × 40",
+        "00002.png: 16-bit mask",
         "00003.png: cannot be decoded as an image", "00077.png: mask without its frame", "00005.jpg: truncated JPEG",
     ):  # fmt: skip
         assert expected in text
