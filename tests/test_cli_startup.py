@@ -1,5 +1,6 @@
 """The first character: a command imports what it needs and no more (timed by tests/speed/startup.py)."""
 
+import json
 import os
 import subprocess
 import sys
@@ -23,18 +24,22 @@ for line in sys.stdin:
 """
 
 
-def test_nothing_heavy_is_imported(video_folder, tmp_path):
+def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     lines = ["--help", "--version", "fti", "study studies/vfs_small.yaml --print", "protocols", "protocols vfs"]
     lines += [f"{tool} --help" for tool in tools() if tool != "unpickle"]
     lines += [
         f"check-data {video_folder} --workers=1 --output={tmp_path / 'out'}",
         f"shard {video_folder} {tmp_path / 'out'}",
+        f"score {davis_root}/Annotations/480p {davis_root}/Annotations/480p --workers=1 --output={tmp_path / 'scored'}",
     ]
     run = [sys.executable, "-c", SCRIPT.format(heavy=HEAVY)]
     done = subprocess.run(run, cwd=ROOT, input="\n".join(lines), capture_output=True, text=True, check=True)
     found = [line for line in done.stdout.splitlines() if line.startswith("imported: ")]
     assert found == [f"imported: by {line}" for line in lines]
     assert list((tmp_path / "out").iterdir())
+    results = json.loads((tmp_path / "scored/results.json").read_text())
+    assert results["scores"]["J&F-Mean"] == 1
+    assert (results["machine"]["gpus"], results["machine"]["compiled_search"]) == ([], False)
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -100,7 +100,8 @@ def test_trains_the_users_own_method_and_backbone(vidcorr, folder, video_folder)
 def test_a_folder_of_the_users_with_our_name_is_not_taken(vidcorr, folder, path):
     (folder / "callbacks").mkdir()
     (folder / "callbacks/__init__.py").write_text("raise SystemExit('the user\\'s own callbacks were imported')\n")
-    run(vidcorr, "check-data", str(folder / "davis/JPEGImages/480p"), "--min-frames=2", cwd=folder, env=path)
+    said = run(vidcorr, "check-data", str(folder / "davis/JPEGImages/480p"), "--min-frames=2", cwd=folder, env=path)
+    assert "own callbacks were imported" not in said
 
 
 def test_the_metadata_is_complete(vidcorr, folder):

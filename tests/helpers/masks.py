@@ -1,6 +1,10 @@
-"""Random masks."""
+"""Random masks, and masks on disk."""
 
+from pathlib import Path
+
+import numpy as np
 import torch
+from PIL import Image
 
 
 def random_masks(seed: int, frames: int = 6, height: int = 37, width: int = 52) -> torch.Tensor:
@@ -12,3 +16,8 @@ def random_masks(seed: int, frames: int = 6, height: int = 37, width: int = 52) 
     masks[0], masks[1], masks[2] = False, True, False
     masks[2, seed % height, (7 * seed) % width] = True
     return masks
+
+
+def read_masks(folder: Path) -> torch.Tensor:
+    """Return the masks of a folder, in the order of their names: (T, H, W) uint8."""
+    return torch.stack([torch.from_numpy(np.array(Image.open(path))) for path in sorted(folder.glob("*.png"))])

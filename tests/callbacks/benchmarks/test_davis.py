@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader
 
 from callbacks import BestCheckpoint, DavisBenchmark
@@ -16,42 +15,31 @@ from callbacks.metrics import RegionBoundary
 from datamodules.datasets import Davis
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.masks import read_masks
 from tests.helpers.training import TINY, loader as clips_in_memory, quiet_trainer
 from tests.helpers.words import SMALL
 
 
-def read_back(folder, sequence):
-    return torch.stack(
-        [torch.from_numpy(np.array(Image.open(folder / f"{frame.stem}.png"))) for frame in sequence.frames]
-    )
-
-
-def test_scores_are_those_of_the_predictions_on_disk(davis_root, tmp_path):
-    benchmark = DavisBenchmark(davis_root, changes=SMALL)
-    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
+def test_scores_are_those_of_the_predictions_on_disk_and_files_name_what_they_depend_on(davis_run):
+    benchmark, scores, folder = davis_run
     metric = RegionBoundary()
-    for sequence in Davis(davis_root):
-        prediction = read_back(tmp_path / "predictions" / sequence.name, sequence)
+    for sequence in Davis(benchmark.root):
+        prediction = read_masks(folder / "predictions" / sequence.name)
         target = torch.stack([sequence.mask(t) for t in range(sequence.num_frames)])
         assert torch.equal(prediction[0], target[0])
         metric.update(prediction, target, name=sequence.name)
     assert scores == metric.compute()
     assert 0 < scores["J&F-Mean"] < 1
-
-
-def test_files_name_what_the_scores_depend_on(davis_root, tmp_path):
-    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=2)
-    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = json.loads((folder / "results.json").read_text())
     assert results["scores"] == scores
     assert results["protocol"]["name"] == "vfs+context=2+radius=3"
     assert results["protocol"]["digest"] == benchmark.protocol.digest()
-    assert (results["sequences"], results["limit_sequences"]) == (2, 2)
+    assert results["sequences"] == 3
     assert set(results["seconds_of_rank_0"]) >= {"decode", "backbone", "propagate", "decode masks", "score"}
-    rows = list(csv.DictReader((tmp_path / "per_sequence.csv").open()))
+    rows = list(csv.DictReader((folder / "per_sequence.csv").open()))
     assert np.mean([float(row["J-Mean"]) for row in rows]) == pytest.approx(scores["J-Mean"])
-    overlays = sorted(path.name for path in (tmp_path / "overlays").iterdir())
-    assert overlays == ["synthetic-000.png", "synthetic-001.png"]
+    overlays = sorted(path.name for path in (folder / "overlays").iterdir())
+    assert overlays == ["synthetic-000.png", "synthetic-001.png", "synthetic-002.png"]
 
 
 def test_several_stages_are_scored_apart_and_equal_each_alone(davis_root, tmp_path):
@@ -63,6 +51,8 @@ def test_several_stages_are_scored_apart_and_equal_each_alone(davis_root, tmp_pa
     expected = alone.evaluate(module.feature_extractor("res4", 8))
     assert {f"res4/{key}": value for key, value in expected.items()}.items() <= scores.items()
     assert (tmp_path / "res3" / "predictions" / "synthetic-000" / "00003.png").is_file()
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["sequences"], results["limit_sequences"]) == (1, 1)
 
 
 def loader():
@@ -151,13 +141,13 @@ def test_objects_that_enter_later_are_followed_without_a_score(shared_data, tmp_
     )
     scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=32), tmp_path)
     assert scores == {}
-    bike, judo = benchmark.sequences
-    masks = read_back(tmp_path / "predictions" / "judo", judo)
+    _, judo = benchmark.sequences
+    masks = read_masks(tmp_path / "predictions" / "judo")
     for number, start in judo.starts.items():
         assert not (masks[:start] == number).any()
         assert (masks[start] == number).any()
     assert set(masks.unique().tolist()) == {0, *judo.objects}
-    assert read_back(tmp_path / "predictions" / "bike", bike).shape == (4, 480, 854)
+    assert read_masks(tmp_path / "predictions" / "bike").shape == (4, 480, 854)
     assert (tmp_path / "predictions.zip").is_file()
 
 

@@ -16,6 +16,7 @@ from callbacks.metrics import InstanceAP, SemanticIoU
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.datasets import Vip
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_vip
 
@@ -33,17 +34,12 @@ def run(root, tmp_path_factory):
     return VipBenchmark(root, changes=SMALL).evaluate(build_feature_extractor("raw_colour", stride=4), folder), folder
 
 
-def read_back(folder, sequence):
-    paths = [folder / "predictions" / sequence.name / f"{frame.stem}.png" for frame in sequence.frames]
-    return torch.stack([torch.from_numpy(np.array(Image.open(path))) for path in paths])
-
-
 def test_miou_is_that_of_the_predictions_on_disk(root, run):
     scores, folder = run
     metric = SemanticIoU()
     for video in Vip(root):
         target = torch.stack([video.mask(t) for t in range(video.num_frames)])
-        metric.update(read_back(folder / "semantic", video), target, name=video.name)
+        metric.update(read_masks(folder / "semantic/predictions" / video.name), target, name=video.name)
     assert {key: scores[key] for key in ("mIoU", "mAcc", "aAcc")} == metric.compute()
     assert 0.1 < scores["mIoU"] < 1
 
@@ -58,7 +54,7 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
             tracked = tracker.track_masks(annotated_frames(video), video.starts, tracker.view(video.size))
             for t, prediction in enumerate(tracked):
                 labels, mask = prediction.labels[0], prediction.decoded[0]
-                assert torch.equal(read_back(folder / "instance", video)[t], mask)
+                assert torch.equal(read_masks(folder / "instance/predictions" / video.name)[t], mask)
                 maps = torch.nn.functional.interpolate(labels[None], size=video.size, mode="bilinear")[0]
                 means = {i: float(maps[i][mask == i].mean()) for i in video.objects if (mask == i).any()}
                 target, classes = video.instances(t)

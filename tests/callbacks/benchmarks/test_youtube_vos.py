@@ -16,6 +16,7 @@ from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.masks import read_masks
 from tests.helpers.synthetic_layouts import write_youtube_vos
 from tests.helpers.training import quiet_trainer
 from tests.helpers.words import SMALL
@@ -37,11 +38,6 @@ def run(root, tmp_path_factory):
     return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder), folder
 
 
-def read_back(folder, sequence, frames):
-    paths = [folder / "predictions" / sequence.name / f"{sequence.frames[t].stem}.png" for t in frames]
-    return torch.stack([torch.from_numpy(np.array(Image.open(path))) for path in paths])
-
-
 def test_scores_are_those_of_the_predictions_on_disk_object_by_object(run):
     benchmark, scores, folder = run
     rows = []
@@ -50,7 +46,7 @@ def test_scores_are_those_of_the_predictions_on_disk_object_by_object(run):
             frames = [t for t in sequence.masks if t > start]
             if not frames:
                 continue
-            predicted = read_back(folder, sequence, frames) == number
+            predicted = read_masks(folder / "predictions" / sequence.name)[frames] == number
             target = torch.stack([sequence.mask(t) for t in frames]) == number
             measures = (region_similarity(predicted, target), boundary_accuracy(predicted, target))
             rows.append(
@@ -72,7 +68,7 @@ def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):
     benchmark, _, folder = run
     late = 0
     for sequence in benchmark.sequences:
-        masks = read_back(folder, sequence, range(sequence.num_frames))
+        masks = read_masks(folder / "predictions" / sequence.name)
         for number, start in sequence.starts.items():
             assert not (masks[:start] == number).any()
             assert torch.equal(masks[start] == number, sequence.mask(start) == number)

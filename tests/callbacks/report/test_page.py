@@ -32,13 +32,6 @@ from tests.helpers.words import SMALL
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
 
 
-@pytest.fixture(scope="module")
-def run(davis_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[DavisBenchmark, dict[str, float], Path]:
-    folder = tmp_path_factory.mktemp("run") / "untrained" / "davis"
-    benchmark = DavisBenchmark(davis_root, changes=SMALL)
-    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder, "raw <colour>"), folder
-
-
 def content_of(page: Path) -> Any:
     """Return the JSON that a page draws."""
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.read_text())
@@ -55,8 +48,8 @@ def write_results(folder: Path, value: float, **about: Any) -> Path:
 # What is in the page
 
 
-def test_the_page_needs_nothing_else_and_holds_the_run(run: Any) -> None:
-    benchmark, scores, folder = run
+def test_the_page_needs_nothing_else_and_holds_the_run(davis_run: Any) -> None:
+    benchmark, scores, folder = davis_run
     source, content = (folder / "report.html").read_text(), content_of(folder / "report.html")
     assert not re.search(r"(?:src|href)=|@import|url\((?!data:)", source)
     assert "default-src 'none'" in source  # the browser itself refuses whatever is not in the file
@@ -74,8 +67,8 @@ def test_the_page_needs_nothing_else_and_holds_the_run(run: Any) -> None:
         assert animation["objects"][0][:2] == [1, [128, 0, 0]]  # as the masks of DAVIS have it
 
 
-def test_animations_hold_predictions_truth_and_curves(run: Any) -> None:
-    benchmark, _, folder = run
+def test_animations_hold_predictions_truth_and_curves(davis_run: Any) -> None:
+    benchmark, _, folder = davis_run
     sequence = benchmark.sequences[1]
     animation = json.loads((folder / "animations" / f"{sequence.name}.json").read_text())
     width, height = animation["size"]
@@ -113,8 +106,8 @@ def test_sequences_and_objects_have_the_means_of_the_last_stage() -> None:
     assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}, "up_1": {}}
 
 
-def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(run: Any, tmp_path: Path) -> None:
-    again = shutil.copytree(run[2], tmp_path / "again")
+def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run: Any, tmp_path: Path) -> None:
+    again = shutil.copytree(davis_run[2], tmp_path / "again")
     material = json.loads((again / "report.json").read_text())
     (again / "report.json").write_text(json.dumps(material | {"sequences": ["synthetic-001"]}))
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
@@ -153,12 +146,12 @@ def test_a_run_that_was_resumed_elsewhere_is_one_training(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_intervals_and_tests_against_runs_beside(run: Any, davis_root: Path, tmp_path: Path) -> None:
-    shutil.copytree(run[2], tmp_path / "same")
+def test_intervals_and_tests_against_runs_beside(davis_run: Any, davis_root: Path, tmp_path: Path) -> None:
+    shutil.copytree(davis_run[2], tmp_path / "same")
     DavisBenchmark(davis_root, changes={"radius": 2, "context": 2}).evaluate(
         build_feature_extractor("raw_colour"), tmp_path / "other"
     )
-    own = shutil.copytree(run[2], tmp_path / "own")
+    own = shutil.copytree(davis_run[2], tmp_path / "own")
     content = content_of(write_report(own, [tmp_path / "same", tmp_path / "other"]))
     assert all(re.fullmatch(r"\[-?\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
     same, other = content["others"]
@@ -214,8 +207,8 @@ def test_a_page_that_cannot_be_written_takes_nothing_away(
 
 
 @pytest.mark.parametrize("file", ["report.json", "animations/synthetic-000.json", "results.json"])
-def test_a_damaged_file_is_named(run: Any, tmp_path: Path, file: str) -> None:
-    folder = shutil.copytree(run[2], tmp_path / "copy")
+def test_a_damaged_file_is_named(davis_run: Any, tmp_path: Path, file: str) -> None:
+    folder = shutil.copytree(davis_run[2], tmp_path / "copy")
     for text in ("{", "[]"):
         (folder / file).write_text(text)
         refused(ValueError, rf"{Path(file).name}: ", write_report, folder)
@@ -245,10 +238,10 @@ def spoiled(folder: Path, texts: str) -> Path:
     return write_report(folder)
 
 
-def test_texts_of_data_are_never_markup(run: Any, tmp_path: Path) -> None:
+def test_texts_of_data_are_never_markup(davis_run: Any, tmp_path: Path) -> None:
     """No text ends the script element that holds it, and the page's script has no way to make markup of a text."""
-    clean, source = (run[2] / "report.html").read_text(), ""
-    source = spoiled(shutil.copytree(run[2], tmp_path / "copy"), HOSTILE).read_text()
+    clean, source = (davis_run[2] / "report.html").read_text(), ""
+    source = spoiled(shutil.copytree(davis_run[2], tmp_path / "copy"), HOSTILE).read_text()
     assert source.count("window.hit") > 20
     for markup in ("<script", "</script", "<!--", "<img"):
         assert source.count(markup) == clean.count(markup)
@@ -259,8 +252,8 @@ def test_texts_of_data_are_never_markup(run: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_in_a_browser_hostile_texts_do_nothing_but_stand_there(run: Any, tmp_path: Path) -> None:
-    page = spoiled(shutil.copytree(run[2], tmp_path / "copy"), HOSTILE)
+def test_in_a_browser_hostile_texts_do_nothing_but_stand_there(davis_run: Any, tmp_path: Path) -> None:
+    page = spoiled(shutil.copytree(davis_run[2], tmp_path / "copy"), HOSTILE)
     with chromium(tmp_path) as browser:
         browser.get(page.as_uri())
         time.sleep(0.5)
@@ -271,13 +264,15 @@ def test_in_a_browser_hostile_texts_do_nothing_but_stand_there(run: Any, tmp_pat
 
 
 @pytest.mark.slow
-def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(run: Any, tmp_path: Path) -> None:
-    beside = shutil.copytree(run[2], tmp_path / "beside")
-    folder = shutil.copytree(run[2], tmp_path / "own")
+def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run: Any, tmp_path: Path) -> None:
+    beside = shutil.copytree(davis_run[2], tmp_path / "beside")
+    folder = shutil.copytree(davis_run[2], tmp_path / "own")
     for each in (beside, folder):
         chart = Chart("Success", "overlap", "rate", {"success": ([0, 1, 2], [1.0, float("nan"), 0.5])})
         bars = Chart("Joints", "joint", "PCK", {"PCK": ([0, 1], [0.5, 1.0])}, ("neck", "<face>"), "bars")
-        write_material(each, [sequence.name for sequence in run[0].sequences], ("J-Mean", "F-Mean"), "", [chart, bars])
+        write_material(
+            each, [sequence.name for sequence in davis_run[0].sequences], ("J-Mean", "F-Mean"), "", [chart, bars]
+        )
     with chromium(tmp_path) as browser:
         browser.get(write_report(folder, [beside]).as_uri())
 
@@ -285,7 +280,7 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(run: Any,
             return [each.text for each in browser.find_elements("css selector", selector)]
 
         assert browser.title.startswith("DAVIS: J&F-Mean ")
-        assert texts("tr.this td")[1] == f"{100 * run[1]['J&F-Mean']:.1f}"
+        assert texts("tr.this td")[1] == f"{100 * davis_run[1]['J&F-Mean']:.1f}"
         assert "raw <colour>" in texts("header p")[0]
         assert "tmp" not in texts(".key")
         assert [key for key in texts(".wide .key") if "success" in key]  # this run's curve and the one beside it
@@ -318,11 +313,11 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(run: Any,
 
 
 @pytest.mark.slow
-def test_on_a_phone_and_in_the_dark(run: Any, tmp_path: Path) -> None:
+def test_on_a_phone_and_in_the_dark(davis_run: Any, tmp_path: Path) -> None:
     with chromium(tmp_path) as browser:
         as_phone(browser)
         in_dark_mode(browser)
-        browser.get((run[2] / "report.html").as_uri())
+        browser.get((davis_run[2] / "report.html").as_uri())
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
         colours = browser.execute_script(
             "const s = getComputedStyle(document.body); return s.backgroundColor + s.color"
@@ -335,12 +330,12 @@ def test_on_a_phone_and_in_the_dark(run: Any, tmp_path: Path) -> None:
 
 
 def test_the_command_makes_the_pages_again_and_names_what_it_cannot(
-    run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    davis_run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = shutil.copytree(run[2], tmp_path / "runs" / "a")
+    folder = shutil.copytree(davis_run[2], tmp_path / "runs" / "a")
     (folder / "report.html").unlink()
     write_results(tmp_path / "runs" / "b", 0.7)
-    command([str(tmp_path / "runs"), "--beside", str(run[2] / "results.json")])
+    command([str(tmp_path / "runs"), "--beside", str(davis_run[2] / "results.json")])
     assert capsys.readouterr().out.split() == [str(tmp_path / "runs" / name / "report.html") for name in "ab"]
     assert content_of(folder / "report.html")["others"][0]["same"]
     (tmp_path / "runs" / "b" / "results.json").write_text("{")

@@ -68,15 +68,8 @@ def test_real_masks_score_as_a_plain_scorer_scores_them(shared_data, tmp_path):
         assert 0.2 < metric.compute()["J&F-Mean"] < 0.95
 
 
-@pytest.fixture(scope="module")
-def predicted(davis_root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("predicted")
-    benchmark = DavisBenchmark(davis_root, changes=SMALL)
-    return benchmark.evaluate(build_feature_extractor("raw_colour"), folder), folder / "predictions"
-
-
-def test_the_predictions_of_a_benchmark_score_as_it_scored_them(davis_root, predicted, tmp_path):
-    scores, folder = predicted
+def test_the_predictions_of_a_benchmark_score_as_it_scored_them(davis_root, davis_run, tmp_path):
+    scores, folder = davis_run[1], davis_run[2] / "predictions"
     assert score(davis_root / "Annotations" / "480p", folder).compute() == scores
     command([str(davis_root / "Annotations" / "480p"), str(folder), "--output", str(tmp_path), "--workers", "1"])
     assert json.loads((tmp_path / "results.json").read_text())["scores"] == scores
@@ -94,18 +87,6 @@ def test_davis_2016_merges_the_objects(davis_root, tmp_path):
     alone = DavisBenchmark(davis_root, year=2016, split=None, changes=SMALL)
     scores = alone.evaluate(build_feature_extractor("raw_colour"), tmp_path)
     assert score(truth, tmp_path / "predictions", "davis-2016").compute() == scores
-
-
-@pytest.mark.slow
-def test_objects_that_enter_later_are_scored_after_their_first_mask(tmp_path):
-    root = write_youtube_vos(tmp_path / "data", 4, valid=0, frames=21, size=(64, 64))
-    benchmark = YoutubeVosBenchmark(root, "train", changes=SMALL)
-    benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "out")
-    metric = score(root / "train" / "Annotations", tmp_path / "out" / "predictions", "youtube-vos")
-    measures = ("Sequence", "J-Mean", "F-Mean")
-    assert [[row[key] for key in measures] for row in metric.rows()] == [
-        [row[key] for key in measures] for row in benchmark.results.rows
-    ]
 
 
 @pytest.mark.slow
@@ -230,8 +211,8 @@ def blank(size, value=0):
         ("", shutil.rmtree, "1 of 3 videos are missing"),
     ],
 )
-def test_a_bad_prediction_is_named(davis_root, predicted, tmp_path, file, spoil, message):
-    shutil.copytree(predicted[1], tmp_path / "mine")
+def test_a_bad_prediction_is_named(davis_root, davis_run, tmp_path, file, spoil, message):
+    shutil.copytree(davis_run[2] / "predictions", tmp_path / "mine")
     spoil(tmp_path / "mine" / "synthetic-000" / file)
     with pytest.raises(DataError, match=rf"mine/synthetic-000\S*{message}|{message}") as caught:
         score(davis_root / "Annotations" / "480p", tmp_path / "mine")

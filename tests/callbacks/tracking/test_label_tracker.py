@@ -11,6 +11,7 @@ from callbacks.tracking.frame_encoder import FrameEncoder, View
 from callbacks.tracking.label_tracker import LabelTracker, PointCoding
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol, decode_masks, encode_masks
+from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.still_videos import Patches, write_still_davis
 
@@ -22,10 +23,6 @@ def halves(height, width):
     ids = torch.zeros(height, width, dtype=torch.uint8)
     ids[height // 2 :] = 1
     return ids
-
-
-def predictions(folder):
-    return [torch.from_numpy(np.array(Image.open(path))) for path in sorted((folder / "predictions/still").iterdir())]
 
 
 class Seen(torch.nn.Module):
@@ -139,7 +136,7 @@ def test_what_was_padded_for_whole_patches_is_cut_again(tmp_path, size):
     padded = F.pad(mask, (0, whole[1] - size[1], 0, whole[0] - size[0]))
     labels = encode_masks(padded, sequence.objects, (whole[0] // 8, whole[1] // 8), benchmark.protocol)
     expected = decode_masks(labels, sequence.objects, benchmark.protocol, whole, size)
-    first, *others = predictions(tmp_path / "out")
+    first, *others = read_masks(tmp_path / "out/predictions/still")
     assert torch.equal(first, mask)
     assert set(expected.unique().tolist()) == {0, 1, 2}
     assert all(torch.equal(other, expected) for other in others)
@@ -154,7 +151,7 @@ def test_liirs_padding_keeps_its_strided_labels_in_place(tmp_path):
     mask = benchmark.sequences[0].mask(0)
     one_hot = F.one_hot(F.pad(mask, (0, 2, 0, 3)).long(), 3).permute(2, 0, 1).float()
     expected = F.interpolate(one_hot[None, :, ::4, ::4], size=(44, 64), mode="bilinear")[0].argmax(0)[:41, :62]
-    _, *others = predictions(tmp_path / "out")
+    _, *others = read_masks(tmp_path / "out/predictions/still")
     assert all(torch.equal(other, expected.to(torch.uint8)) for other in others)
 
 
@@ -174,7 +171,7 @@ def test_dinos_protocol_runs_a_vit_at_its_own_size(tmp_path):
     maps = F.one_hot(small.long(), 3).permute(2, 0, 1).float()
     upsampled = F.interpolate(maps[None], scale_factor=16, mode="bilinear")[0].argmax(0).to(torch.uint8)
     expected = Image.fromarray(upsampled.numpy()).resize((80, 45), Image.Resampling.NEAREST)
-    assert np.array_equal(predictions(tmp_path / "out")[1].numpy(), np.array(expected))
+    assert np.array_equal(read_masks(tmp_path / "out/predictions/still")[1].numpy(), np.array(expected))
 
 
 def test_a_users_benchmark_under_a_new_name_works_with_defaults():
