@@ -13,6 +13,7 @@ from datamodules.got10k import TargetPairs, draw_pair, list_sequences, training_
 from datamodules.loading.sampling import seeded_generator
 from datamodules.reading.errors import DataError
 from datamodules.synthetic import write_got10k
+from tests.helpers.refusal import refused
 
 
 @pytest.fixture(scope="module")
@@ -115,5 +116,4 @@ def test_sequences_without_a_pair_are_replaced_and_told(copy: Path) -> None:
     assert all(line.startswith(tuple(map(str, folders[:3]))) for line in lines)
     for folder in folders:
         (folder / "cover.label").write_text("0\n" * 6)
-    with pytest.raises(DataError, match=r"10 items in a row could not be used.*no two usable boxes"):
-        list(loader(copy))
+    refused(DataError, r"10 items in a row could not be used.*no two usable boxes", lambda: list(loader(copy)))

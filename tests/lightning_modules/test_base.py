@@ -30,7 +30,7 @@ def test_bytes_of_a_loader_of_ones_own_are_refused(kind):
         quiet_trainer(max_steps=1).fit(kind(), DataLoader(clips, batch_size=4))
 
 
-def test_batches_count_by_their_samples_whatever_the_mode() -> None:
+def test_batches_count_by_their_samples_whatever_the_mode():
     mean = SampleMean()
     with torch.inference_mode():
         mean.update(torch.tensor(1.0), 4)
@@ -43,7 +43,7 @@ def test_batches_count_by_their_samples_whatever_the_mode() -> None:
     assert not mean.state_dict()
 
 
-def test_a_key_has_one_stream_of_its_own() -> None:
+def test_a_key_has_one_stream_of_its_own():
     keys = [(0,), (1,), (0, 0, 3), (0, 0, 4), (0, 3, 0)]
     first, again = ([torch.rand(4, generator=keyed_generator(*key)) for key in keys] for _ in range(2))
     assert all(map(torch.equal, first, again))

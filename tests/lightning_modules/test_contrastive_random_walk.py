@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import ContrastiveRandomWalk
@@ -16,11 +16,11 @@ from lightning_modules.backbones.resnet import resnet_maps
 from lightning_modules.functional import contrastive_random_walk_loss
 from tests.helpers.training import quiet_trainer
 
-TINY: dict[str, Any] = {"backbone": "tests.helpers.encoders:TinyResNet", "patch_size": 16, "patch_stride": 8}
+TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "patch_size": 16, "patch_stride": 8}
 
 
 @pytest.mark.parametrize(("case", "kind"), [("n0", "patches"), ("n1", "cells")])
-def test_nodes_and_their_gradients_are_the_golden_ones(golden: Any, case: str, kind: Any) -> None:
+def test_nodes_and_their_gradients_are_the_golden_ones(golden, case, kind):
     numbers = {name: torch.from_numpy(array) for name, array in golden("crw_loss").items() if name.startswith(case)}
     module = ContrastiveRandomWalk(**TINY, nodes=kind)
     module.head = nn.Linear(12, 128)
@@ -37,10 +37,10 @@ def test_nodes_and_their_gradients_are_the_golden_ones(golden: Any, case: str, k
         torch.testing.assert_close(tensor.grad, numbers[f"{case}_grad_{name}"], rtol=0, atol=1e-5)
 
 
-def test_the_encoder_is_the_golden_one(golden: Any) -> None:
+def test_the_encoder_is_the_golden_one(golden):
     numbers, network = golden("crw_loss"), crw_training_resnet18()
 
-    def weights(name: str, shape: tuple[int, ...]) -> Tensor:
+    def weights(name, shape):
         u = np.random.RandomState(crc32(name.encode())).standard_normal(shape)
         if name.endswith(".running_var"):
             u = 1 + 0.1 * abs(u)
@@ -66,7 +66,7 @@ def test_the_encoder_is_the_golden_one(golden: Any) -> None:
     np.testing.assert_allclose(pooled, numbers["enc_train_pooled"], rtol=0, atol=1e-3)
 
 
-def test_patches_are_cropped_and_edges_dropped_in_training_only() -> None:
+def test_patches_are_cropped_and_edges_dropped_in_training_only():
     module, batch = ContrastiveRandomWalk(**TINY), {"clip": torch.rand(2, 4, 3, 32, 32)}
     assert module.eval()(batch["clip"]).shape == (2, 128, 4, 9)
     assert torch.equal(module.step(batch)["loss"], module.step(batch)["loss"])
@@ -81,7 +81,7 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only() -> None:
     assert not torch.equal(module.patches(images), moved)
 
 
-def test_mistakes_are_named() -> None:
+def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"patch_area must be two ascending fractions in \(0, 1\], got \(0.9, 0.7\)"):
         ContrastiveRandomWalk(**TINY, patch_area=(0.9, 0.7))
     with pytest.raises(ValueError, match=r"edge_dropout must be a probability in \[0, 1\), got 1.0"):
@@ -92,7 +92,7 @@ def test_mistakes_are_named() -> None:
         ContrastiveRandomWalk(**TINY)(torch.rand(1, 4, 3, 8, 12))
 
 
-def test_clips_from_which_nothing_can_be_learned_are_refused() -> None:
+def test_clips_from_which_nothing_can_be_learned_are_refused():
     """The loss of two frames, or of one node per frame, is 0 for any network."""
     patches, cells = ContrastiveRandomWalk(**TINY), ContrastiveRandomWalk(**TINY, nodes="cells")
     for module in (patches.train(), patches.eval()):
@@ -110,13 +110,13 @@ def test_clips_from_which_nothing_can_be_learned_are_refused() -> None:
 class Moving(torch.utils.data.Dataset[dict[str, Any]]):
     """Smooth textures that move by some pixels a frame under changing light; number i is always the same."""
 
-    def __init__(self, videos: int, first: int = 0) -> None:
+    def __init__(self, videos, first=0):
         self.numbers = range(first, first + videos)
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self.numbers)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index):
         generator = torch.Generator().manual_seed(self.numbers[index])
         texture = torch.rand(1, 3, 12, 12, generator=generator)
         texture_image = nn.functional.interpolate(texture, size=48, mode="bicubic").clamp(0, 1)[0]
@@ -126,9 +126,9 @@ class Moving(torch.utils.data.Dataset[dict[str, Any]]):
         return {"clip": frames * light, "video_index": self.numbers[index]}
 
 
-def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path: Any) -> None:
+def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path):
     module = ContrastiveRandomWalk(**TINY)
-    rates: list[float] = []
+    rates = []
 
     record = LambdaCallback(
         on_train_epoch_start=lambda trainer, _: rates.append(trainer.optimizers[0].param_groups[0]["lr"])
@@ -138,7 +138,7 @@ def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path: Any) -> No
     expected = [1e-4 * 0.3 ** sum(epoch >= drop for drop in (20, 30, 40)) for epoch in range(42)]
     np.testing.assert_allclose(rates, expected)
     trainer.save_checkpoint(tmp_path / "crw.ckpt")
-    loaded: Any = module_from_checkpoint(tmp_path / "crw.ckpt", backbone=TINY["backbone"])
+    loaded = module_from_checkpoint(tmp_path / "crw.ckpt", backbone=TINY["backbone"])
     images = torch.rand(1, 3, 32, 32)
     extractor = module.feature_extractor("res4", 8)
     assert torch.equal(extractor(images), loaded.feature_extractor("res4", 8)(images))
@@ -147,7 +147,7 @@ def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path: Any) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["patches", "cells"])
-def test_it_learns_to_come_back(kind: Any) -> None:
+def test_it_learns_to_come_back(kind):
     """On videos that it has not seen, walks return far more often after training than before."""
     options = {"lr": 3e-3, "nodes": kind, "embedding_dim": 32}
     if kind == "cells":

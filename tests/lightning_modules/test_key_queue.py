@@ -8,7 +8,7 @@ from lightning_modules.key_queue import KeyQueue
 from tests.helpers.refusal import refused
 
 
-def test_queue_equals_a_plain_loop() -> None:
+def test_queue_equals_a_plain_loop():
     queue = KeyQueue(12, 3)
     plain = deque(zip(queue.keys.tolist(), [-1] * 12, strict=True), maxlen=12)
     storage = queue.keys.data_ptr()
@@ -23,13 +23,13 @@ def test_queue_equals_a_plain_loop() -> None:
     assert queue.keys.data_ptr() == storage
 
 
-def test_queue_marks_a_videos_own_keys() -> None:
+def test_queue_marks_a_videos_own_keys():
     queue = KeyQueue(10, 2)
     queue.enqueue(torch.zeros(3, 2), torch.tensor([1, 2, 1]))
     assert queue.of_same_video(torch.tensor([1, 3])).nonzero().tolist() == [[0, 0], [0, 2]]
 
 
-def test_queue_refuses() -> None:
+def test_queue_refuses():
     queue = KeyQueue(10, 2)
     queue.require_divisor(5)
     refused(ValueError, r"queue_size 10: a step brings 4 keys.*nearest are 8 and 12", queue.require_divisor, 4)

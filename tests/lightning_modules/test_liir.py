@@ -1,13 +1,10 @@
 """Liir: the step against the equations, each part alone, both phases in one run, resume, two ranks."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 import torch
 import torch.nn.functional as F
 from pytorch_lightning.callbacks import LambdaCallback
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import Liir
@@ -16,24 +13,23 @@ from lightning_modules.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, step_fact
 from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
 
-OFF: dict[str, Any] = {"position": "none", "bank_frames": 0, "mixture_components": None}
+OFF = {"position": "none", "bank_frames": 0, "mixture_components": None}
 
 
-def clips(videos: int, frames: int = 2) -> dict[str, Tensor]:
+def clips(videos, frames=2):
     """A batch of noise in which neighbouring frames are alike."""
     clip = torch.rand(videos, 1, 3, 16, 16) + 0.1 * torch.rand(videos, frames, 3, 16, 16)
     return {"clip": clip.clamp(0, 1), "video_index": torch.arange(videos)}
 
 
-def filled(module: Liir, videos: list[int]) -> Liir:
+def filled(module, videos):
     """Points of these videos in the bank, near the features of the encoder."""
-    assert module.bank is not None
     points = 0.5 * torch.randn(len(module.bank), module.bank.keys.shape[1])
     module.bank.enqueue(points, torch.tensor(videos).repeat(len(points))[: len(points)])
     return module
 
 
-def by_equations(module: Liir, batch: dict[str, Tensor], dropped: int) -> tuple[Tensor, Tensor]:
+def by_equations(module, batch, dropped):
     """Eqs. 1 to 5, 7 and 8 with everything stored: both losses, one channel dropped."""
     lab = rgb_to_lab(batch["clip"])
     lab = torch.stack([(lab[:, :, 0] - 50) / 50, lab[:, :, 1] / 127, lab[:, :, 2] / 127], dim=2)
@@ -80,7 +76,7 @@ def by_equations(module: Liir, batch: dict[str, Tensor], dropped: int) -> tuple[
     ],
     ids=["mast", "position", "negatives", "last convolution", "average for bank", "compactness", "all"],
 )
-def test_step_is_that_of_the_equations(options: dict[str, Any]) -> None:
+def test_step_is_that_of_the_equations(options):
     module, batch = tiny_liir(**options).eval(), clips(3, frames=3)
     if module.bank is not None:
         filled(module, [0, 7, 1, 9])
@@ -108,7 +104,7 @@ def test_step_is_that_of_the_equations(options: dict[str, Any]) -> None:
     ("modulation", "kind"),
     [("shift", "average"), ("shuffle", "last_convolution"), ("none", "last_convolution"), ("none", "average_for_bank")],
 )
-def test_points_of_the_bank(modulation: str, kind: str) -> None:
+def test_points_of_the_bank(modulation, kind):
     """Each point is the key encoder's feature at a place of the query, its map moved; nothing learns from it."""
     module, batch = tiny_liir(modulation=modulation, key_encoder=kind), clips(2)
     average, last = module.target_encoder.average, kind == "last_convolution"
@@ -130,7 +126,7 @@ def test_points_of_the_bank(modulation: str, kind: str) -> None:
     assert not published["keys"].requires_grad
 
 
-def test_validation_averages_both_dropped_channels_whatever_the_seed() -> None:
+def test_validation_averages_both_dropped_channels_whatever_the_seed():
     batch = clips(3)
     values = [tiny_liir(**OFF, seed=seed).eval().step(batch)["loss"] for seed in range(4)]
     parts = [tiny_liir(**OFF).eval().objective(batch, dropped)["loss"] for dropped in (1, 2)]
@@ -139,7 +135,7 @@ def test_validation_averages_both_dropped_channels_whatever_the_seed() -> None:
         torch.testing.assert_close(value, (parts[0] + parts[1]) / 2)
 
 
-def test_training_drops_one_channel_a_batch() -> None:
+def test_training_drops_one_channel_a_batch():
     module, batch = tiny_liir(**OFF), clips(3)
     for encoder in module.backbone.modules():
         encoder.momentum = 0.0  # statistics stay, so that the same weights give the same loss
@@ -151,7 +147,7 @@ def test_training_drops_one_channel_a_batch() -> None:
     assert found == set(alone)
 
 
-def test_golden_learning_rates(golden: Any) -> None:
+def test_golden_learning_rates(golden):
     numbers = golden("lr_schedules")
     for name, steps, total in (("momen0", LIIR_WARMUP_STEPS, 1_000_000), ("momen1", LIIR_STEPS, 300_000)):
         expected = numbers[f"liir_adjust_lr_{name}"]
@@ -159,12 +155,12 @@ def test_golden_learning_rates(golden: Any) -> None:
         assert found == pytest.approx(expected, abs=1e-12)
 
 
-def test_both_phases_in_one_run() -> None:
+def test_both_phases_in_one_run():
     """8 clips an epoch by 2: two batches a step in the first of two epochs, then one."""
     module = tiny_liir(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10)
     published, places, rates = [], [], []
 
-    def after_batch(trainer: Any, module: Any, outputs: Any, *args: Any) -> None:
+    def after_batch(trainer, module, outputs, *args):
         published.append({name: float(value) for name, value in outputs.items() if value.ndim == 0})
         places.append((trainer.global_step, trainer.lr_scheduler_configs[0].scheduler.last_epoch))
         rates.append(trainer.optimizers[0].param_groups[0]["lr"])
@@ -181,22 +177,22 @@ def test_both_phases_in_one_run() -> None:
 
 
 @pytest.mark.slow
-def test_two_ranks_are_one_rank_with_all_samples(tmp_path: Path) -> None:
+def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
     data = Clips(12, 2, 16)
 
-    def train(loader: Any, **options: Any) -> None:
-        told: dict[str, Any] = {}
+    def train(loader, **options):
+        told = {}
 
-        def before_batch(trainer: Any, module: Any, batch: Any, number: int) -> None:
+        def before_batch(trainer, module, batch, number):
             told["videos"] = batch["video_index"].tolist()
             for part in module.modules():  # ranks must not differ from one process with all samples
                 if isinstance(part, nn.BatchNorm2d):
                     part.eval()
 
-        def before_step(trainer: Any, module: Any, optimizer: Any) -> None:
+        def before_step(trainer, module, optimizer):
             told["gradients"] = {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
-        def after_batch(trainer: Any, module: Any, outputs: Any, *args: Any) -> None:
+        def after_batch(trainer, module, outputs, *args):
             told.update(loss=outputs["loss"], mass=outputs["negative_mass"], bank=module.bank.state_dict())
             torch.save(told, tmp_path / f"{trainer.world_size}-{trainer.global_rank}-{trainer.global_step}.pt")
 
@@ -204,7 +200,7 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path: Path) -> None:
         record = LambdaCallback(**hooks, on_before_optimizer_step=before_step)
         quiet_trainer(max_steps=3, callbacks=[record], **options).fit(tiny_liir(lr=1e-5, warmup_lr=1e-5), loader)
 
-    def saved(name: str, step: int) -> dict[str, Any]:
+    def saved(name, step):
         return torch.load(tmp_path / f"{name}-{step}.pt", weights_only=True)
 
     train(DataLoader(data, batch_size=2), devices=2, strategy="ddp_fork")
@@ -230,5 +226,5 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path: Path) -> None:
         ({"mixture_components": 10, "radius": 1}, "mixture_components 10 do not fit a window of radius 1"),
     ],
 )
-def test_bad_choices_are_refused_before_the_epochs_that_do_without_them(options: dict[str, Any], message: str) -> None:
+def test_bad_choices_are_refused_before_the_epochs_that_do_without_them(options, message):
     refused(ValueError, message, Liir, **options)

@@ -1,8 +1,5 @@
 """The linear probe: what it learns, what stays frozen, the two protocols, its accuracy."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -15,7 +12,7 @@ from lightning_modules.linear_probe import _scale_gradient
 from tests.helpers.training import quiet_trainer
 
 
-def images(count: int, classes: int = 3, batch_size: int = 6) -> DataLoader[Any]:
+def images(count, classes=3, batch_size=6):
     """One colour per class, and noise."""
     colours = torch.eye(3)[:classes]
     generator = torch.Generator().manual_seed(0)
@@ -23,10 +20,10 @@ def images(count: int, classes: int = 3, batch_size: int = 6) -> DataLoader[Any]
     for number in range(count):
         image = 0.7 * colours[number % classes].view(3, 1, 1) + 0.3 * torch.rand(3, 64, 64, generator=generator)
         items.append({"image": image, "label": number % classes})
-    return DataLoader(items, batch_size=batch_size)  # type: ignore[arg-type]
+    return DataLoader(items, batch_size=batch_size)
 
 
-def test_backbone_and_its_statistics_stay_as_they_are() -> None:
+def test_backbone_and_its_statistics_stay_as_they_are():
     probe = LinearProbe("torchvision:resnet18", num_classes=3)
     before = {name: tensor.clone() for name, tensor in probe.backbone.state_dict().items()}
     first = probe.classifier.weight.detach().clone()
@@ -40,7 +37,7 @@ def test_backbone_and_its_statistics_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(("protocol", "base_lr", "epochs"), [("moco", 30, 5), ("simsiam", 200, 40)])
-def test_it_learns_to_tell_colours(protocol: Any, base_lr: float, epochs: int) -> None:
+def test_it_learns_to_tell_colours(protocol, base_lr, epochs):
     probe = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol, base_lr=base_lr)
     trainer = quiet_trainer(max_epochs=epochs)
     trainer.fit(probe, images(36))
@@ -49,9 +46,9 @@ def test_it_learns_to_tell_colours(protocol: Any, base_lr: float, epochs: int) -
     assert scores["val/top5"] == 1
 
 
-def test_rates_of_the_protocols() -> None:
-    def rates(protocol: Any) -> list[float]:
-        found: list[float] = []
+def test_rates_of_the_protocols():
+    def rates(protocol):
+        found = []
         record = LambdaCallback(on_before_optimizer_step=lambda *args: found.append(args[2].param_groups[0]["lr"]))
         probe = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol)
         quiet_trainer(max_epochs=5, callbacks=[record]).fit(probe, images(12))  # 2 steps an epoch
@@ -64,7 +61,7 @@ def test_rates_of_the_protocols() -> None:
     assert simsiam[5] == pytest.approx(simsiam[0] / 2)
 
 
-def test_lars_scales_gradients_to_a_share_of_the_parameter() -> None:
+def test_lars_scales_gradients_to_a_share_of_the_parameter():
     parameter = nn.Parameter(torch.tensor([3.0, 4.0]))
     parameter.grad = torch.tensor([0.0, 20.0])
     _scale_gradient(parameter, 0.0)
@@ -78,11 +75,11 @@ def test_lars_scales_gradients_to_a_share_of_the_parameter() -> None:
     assert zero.grad.tolist() == [1, 1]
 
 
-def test_another_number_of_classes_is_refused() -> None:
+def test_another_number_of_classes_is_refused():
     class Data(pl.LightningDataModule):
         classes = ("a", "b")
 
-        def train_dataloader(self) -> DataLoader[Any]:
+        def train_dataloader(self):
             return images(12, classes=2)
 
     with pytest.raises(ValueError, match="num_classes is 3, the data have 2"):
@@ -92,22 +89,21 @@ def test_another_number_of_classes_is_refused() -> None:
 class Uneven(pl.LightningDataModule):
     """Six images in batches of 2: on two ranks the first has 5 of them, the second 1."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.images = list(images(6).dataset)
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        assert self.trainer is not None
+    def val_dataloader(self):
         own = self.images
         if self.trainer.world_size == 2:
             own = own[:5] if self.trainer.global_rank == 0 else own[5:]
         return DataLoader(own, batch_size=2)
 
 
-def test_the_loss_of_ranks_with_unequal_numbers_is_that_of_all_images(tmp_path: Path) -> None:
+def test_the_loss_of_ranks_with_unequal_numbers_is_that_of_all_images(tmp_path):
     """A mean of means would be off, and so would be Lightning's own, which divides by a rounded number of samples."""
 
-    def write(trainer: pl.Trainer, module: Any) -> None:
+    def write(trainer, module):
         text = repr(float(trainer.callback_metrics["val/loss"]))
         (tmp_path / f"{trainer.world_size}-{trainer.global_rank}.txt").write_text(text)
 

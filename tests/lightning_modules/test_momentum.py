@@ -1,18 +1,16 @@
 """The momentum encoder against the closed form of its average, in every precision; names, gradients, statistics."""
 
-from typing import Any
-
 import pytest
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_modules.momentum import MomentumEncoder
 from tests.helpers.training import Tiny, loader, quiet_trainer, tiny_liir, tiny_moco
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_average_moves_by_thousandths_in_every_precision(dtype: torch.dtype) -> None:
+def test_average_moves_by_thousandths_in_every_precision(dtype):
     """After 1,000 updates by 0.999 it is 63.2 % of the way to a constant encoder; in bfloat16 it would hardly move."""
     module = nn.Linear(4, 4).to(dtype)
     average = MomentumEncoder(module).to(dtype)
@@ -25,7 +23,7 @@ def test_average_moves_by_thousandths_in_every_precision(dtype: torch.dtype) -> 
     torch.testing.assert_close(part, torch.full_like(part, 1 - 0.999**1000), rtol=1e-3, atol=0)
 
 
-def test_average_takes_no_gradient_and_keeps_its_own_statistics() -> None:
+def test_average_takes_no_gradient_and_keeps_its_own_statistics():
     module = Tiny()
     average = MomentumEncoder(module)
     module(torch.randn(4, 3, 8, 8))
@@ -35,7 +33,7 @@ def test_average_takes_no_gradient_and_keeps_its_own_statistics() -> None:
     assert module.bn.running_mean.abs().max() > 0
 
 
-def test_a_state_dict_has_the_encoders_names_both_ways() -> None:
+def test_a_state_dict_has_the_encoders_names_both_ways():
     module, holder = Tiny(), nn.Module()
     holder.target = MomentumEncoder(module)
     state = holder.state_dict()
@@ -46,7 +44,7 @@ def test_a_state_dict_has_the_encoders_names_both_ways() -> None:
     assert torch.equal(other.target.average.conv.weight, module.conv.weight)
 
 
-def closed_form(start: Tensor, weights: list[Tensor], m: float) -> Tensor:
+def closed_form(start, weights, m):
     """m^n ξ₀ + (1 − m) Σ m^(n−1−k) θ_k in float64."""
     n = len(weights)
     moved = sum(m ** (n - 1 - k) * weight.double() for k, weight in enumerate(weights))
@@ -55,16 +53,16 @@ def closed_form(start: Tensor, weights: list[Tensor], m: float) -> Tensor:
 
 # Liir's Adam has no 16-true: its ε of 1e-8 is 0 in float16
 @pytest.mark.parametrize(("method", "precision"), [("moco", "bf16-true"), ("moco", "16-true"), ("liir", "bf16-true")])
-def test_training_keeps_average_and_queue_exact(method: str, precision: Any) -> None:
-    options: dict[str, Any] = {"encoder_momentum": 0.999}
+def test_training_keeps_average_and_queue_exact(method, precision):
+    options = {"encoder_momentum": 0.999}
     if method == "moco":
-        module: Any = tiny_moco(32, base_lr=0.5, **options)
+        module = tiny_moco(32, base_lr=0.5, **options)
         data = loader(videos=24, batch_size=4)
     else:
         module = tiny_liir(lr=1e-5, **options)
         data = loader(videos=24, batch_size=4, frames=2, size=16)
     queue = module.queue if method == "moco" else module.bank
-    weights: list[Tensor] = []
+    weights = []
     record = LambdaCallback(
         on_train_batch_end=lambda *_: weights.append(next(module.encoder.parameters()).detach().clone())
     )

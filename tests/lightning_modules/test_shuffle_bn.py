@@ -2,11 +2,10 @@
 
 import copy
 import json
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_modules.backbones.networks import build_network
 from lightning_modules.heads import mlp
@@ -21,15 +20,15 @@ from tests.helpers.encoders import TinyResNet
 from tests.helpers.ranks import on_ranks
 
 
-def head_of_resnet() -> nn.Module:
+def head_of_resnet():
     return nn.Sequential(TinyResNet(), mlp(8, 16, 4, norm=True, norm_last=True))
 
 
-def timms_resnet() -> nn.Module:
+def timms_resnet():
     return build_network("timm:resnet10t")
 
 
-def passed(network: nn.Module, images: Tensor, groups: int, together: bool) -> tuple[Tensor, dict[str, Tensor]]:
+def passed(network, images, groups, together):
     """Outputs, and every gradient and buffer after one pass together or after passes apart."""
     if together:
         with batch_norm_groups(network, groups):
@@ -42,7 +41,7 @@ def passed(network: nn.Module, images: Tensor, groups: int, together: bool) -> t
 
 
 @pytest.mark.parametrize("build", [head_of_resnet, timms_resnet])
-def test_equals_passes_of_each_group(build) -> None:
+def test_equals_passes_of_each_group(build):
     torch.manual_seed(0)
     groups = 4
     one = build().double().train()
@@ -56,7 +55,7 @@ def test_equals_passes_of_each_group(build) -> None:
         torch.testing.assert_close(left[name], tensor, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def test_nothing_is_left_behind_even_after_an_error() -> None:
+def test_nothing_is_left_behind_even_after_an_error():
     network = TinyResNet()
     names = list(network.state_dict())
     with pytest.raises(RuntimeError), batch_norm_groups(network, 2):
@@ -66,7 +65,7 @@ def test_nothing_is_left_behind_even_after_an_error() -> None:
 
 
 @pytest.mark.parametrize(("groups", "videos"), [(2, 2), (3, 7), (5, 2), (1, 6)])
-def test_deal_is_an_even_permutation_and_never_the_identity(groups: int, videos: int) -> None:
+def test_deal_is_an_even_permutation_and_never_the_identity(groups, videos):
     seen = set()
     for seed in range(20):
         deal = deal_videos(groups, videos, torch.Generator().manual_seed(seed))
@@ -79,7 +78,7 @@ def test_deal_is_an_even_permutation_and_never_the_identity(groups: int, videos:
     assert len(seen) > 1
 
 
-def test_groups_are_chosen_so_that_two_videos_remain_in_each() -> None:
+def test_groups_are_chosen_so_that_two_videos_remain_in_each():
     assert [groups_on_this_rank(None, videos) for videos in (1, 2, 3, 4, 6, 8, 10, 12)] == [1, 1, 1, 2, 2, 4, 2, 4]
     assert groups_on_this_rank(3, 8) == 3
 
@@ -90,14 +89,14 @@ class Company(nn.BatchNorm2d):
     A frame of video v has 2^v in its first number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(3)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images):
         return images.flatten(1)[:, :1].unique().sum().expand(len(images), 1)
 
 
-def test_shuffle_is_undone_and_changes_the_company() -> None:
+def test_shuffle_is_undone_and_changes_the_company():
     frames = (2.0 ** torch.arange(12)).view(-1, 1, 1, 1, 1).repeat(1, 2, 1, 1, 1)
     for seed in range(10):
         copy = encode_shuffled(nn.Flatten(), frames, 3, torch.Generator().manual_seed(seed))
@@ -109,7 +108,7 @@ def test_shuffle_is_undone_and_changes_the_company() -> None:
         assert max(number.bit_count() for number in common) <= 2
 
 
-def shuffled(rank: int, groups: int, videos: int) -> list[list[list[float]]]:
+def shuffled(rank, groups, videos):
     """Return what `encode_shuffled` gives on this rank for an encoder that copies, and for `Company`, in turns."""
     numbers = torch.arange(videos, dtype=torch.float64) + rank * videos
     frames = (2**numbers).view(-1, 1, 1, 1, 1).repeat(1, 2, 1, 1, 1)  # two frames a video
@@ -121,7 +120,7 @@ def shuffled(rank: int, groups: int, videos: int) -> list[list[list[float]]]:
 
 
 @pytest.mark.parametrize("groups", [1, 3])
-def test_two_ranks(tmp_path: Path, groups: int) -> None:
+def test_two_ranks(tmp_path, groups):
     videos, ranks = 6, 2
     results = on_ranks(ranks, tmp_path, shuffled, groups, videos)
     assert results[0] == results[1]

@@ -1,8 +1,5 @@
 """The tracking fine-tune: what learns, what stays frozen, its schedule, its checkpoint, tracking with it."""
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -17,7 +14,7 @@ from tests.helpers.training import quiet_trainer
 NETWORK = "tests.helpers.encoders:TinyResNet"
 
 
-def pairs(count: int) -> DataLoader[Any]:
+def pairs(count):
     """A pattern over noise, in the middle of the exemplar and of the search image."""
     generator = torch.Generator().manual_seed(0)
     items = []
@@ -26,17 +23,17 @@ def pairs(count: int) -> DataLoader[Any]:
         pattern = torch.rand(3, 4, 4, generator=generator).repeat_interleave(16, 1).repeat_interleave(16, 2)
         exemplar[:, 28:92, 28:92] = search[:, 87:151, 87:151] = pattern
         items.append({"exemplar": exemplar, "search": search})
-    return DataLoader(items, batch_size=4)  # type: ignore[arg-type]
+    return DataLoader(items, batch_size=4)
 
 
-def saved(module: Any, path: Path) -> str:
+def saved(module, path):
     trainer = quiet_trainer(max_steps=0)
     trainer.strategy.connect(module)
     trainer.save_checkpoint(path)
     return str(path)
 
 
-def test_only_the_two_convolutions_learn_and_batchnorm_stays() -> None:
+def test_only_the_two_convolutions_learn_and_batchnorm_stays():
     module = SiamFC(NETWORK, response_scale=0.1)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     assert {name for name, p in module.named_parameters() if p.requires_grad} == {
@@ -50,7 +47,7 @@ def test_only_the_two_convolutions_learn_and_batchnorm_stays() -> None:
     assert any("running_mean" in name for name in before)
 
 
-def test_loss_is_that_of_the_response() -> None:
+def test_loss_is_that_of_the_response():
     module = SiamFC(NETWORK, response_scale=0.1, positive_radius=16).eval()
     (batch,) = pairs(2)
     with torch.no_grad():
@@ -65,7 +62,7 @@ def test_loss_is_that_of_the_response() -> None:
     assert balanced.step(batch)["loss"] != published["loss"]
 
 
-def test_an_identity_start_tracks_as_the_frozen_features_do() -> None:
+def test_an_identity_start_tracks_as_the_frozen_features_do():
     module = SiamFC(NETWORK, start="identity", response_scale=1.0).eval()
     (batch,) = pairs(2)
     with torch.no_grad():
@@ -75,26 +72,26 @@ def test_an_identity_start_tracks_as_the_frozen_features_do() -> None:
     assert (other - frozen).abs().max() > 1
 
 
-def test_the_rate_falls_by_epochs_as_in_the_golden_file(golden: Any) -> None:
+def test_the_rate_falls_by_epochs_as_in_the_golden_file(golden):
     schedules = golden("lr_schedules")
     module, rates = SiamFC(NETWORK), []
     module.on_train_epoch_start = lambda: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
-    module.training_step = lambda *_: torch.zeros((), requires_grad=True)  # type: ignore[method-assign]
-    quiet_trainer(max_epochs=50).fit(module, DataLoader([0, 1, 2]))  # type: ignore[arg-type]
+    module.training_step = lambda *_: torch.zeros((), requires_grad=True)
+    quiet_trainer(max_epochs=50).fit(module, DataLoader([0, 1, 2]))
     np.testing.assert_allclose(rates, schedules["siamfc_exp_lr"], rtol=0, atol=1e-9)
     assert module.optimizers().param_groups[0]["weight_decay"] == 0
 
 
-def test_a_run_that_counts_steps_decays_by_steps() -> None:
+def test_a_run_that_counts_steps_decays_by_steps():
     module, rates = SiamFC(NETWORK), []
     module.on_train_batch_start = lambda *_: rates.append(module.optimizers().param_groups[0]["lr"])  # type: ignore
     quiet_trainer(max_epochs=-1, max_steps=4).fit(module, pairs(8))
     np.testing.assert_allclose(rates, 1e-3 * 0.01 ** (np.arange(4) / 4))
 
 
-def test_its_extractor_shares_the_weights_and_has_exemplar() -> None:
+def test_its_extractor_shares_the_weights_and_has_exemplar():
     module = SiamFC(NETWORK)
-    extractor: Any = module.feature_extractor("res5", dilated=True)
+    extractor = module.feature_extractor("res5", dilated=True)
     crops = torch.rand(2, 3, 120, 120)
     with torch.no_grad():
         module.exemplar_conv.weight.mul_(2)

@@ -1,19 +1,16 @@
 """VFS with negatives: a step against a plain one, queue and average in training, resume, two ranks, the leak."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback, ModelCheckpoint
 from torch.nn.functional import cross_entropy, normalize
 
-from lightning_modules import VFSMoCo
 from tests.helpers.training import loader, quiet_trainer, resumable, tiny_moco
 
 
-def test_loss_is_that_of_the_equation() -> None:
+def test_loss_is_that_of_the_equation():
     module = tiny_moco().eval()
     batch = {"clip": torch.rand(3, 4, 3, 8, 8), "video_index": torch.arange(3)}
     module.queue.enqueue(normalize(torch.randn(5, 4), dim=1), torch.tensor([0, 0, 1, 9, 2]))
@@ -34,7 +31,7 @@ def test_loss_is_that_of_the_equation() -> None:
     assert published["embeddings"].shape == (6, 4)
 
 
-def test_training_moves_the_average_and_the_queue_once_per_optimiser_step() -> None:
+def test_training_moves_the_average_and_the_queue_once_per_optimiser_step():
     module = tiny_moco(32, encoder_momentum=0.9, base_lr=5.0)
     start = module.backbone.conv.weight.detach().clone()
     first_queue = module.queue.keys.clone()
@@ -65,8 +62,8 @@ def test_training_moves_the_average_and_the_queue_once_per_optimiser_step() -> N
 
 
 @pytest.mark.parametrize(("accumulated", "step"), [(1, 4), (2, 5)])
-def test_a_run_killed_within_an_epoch_resumes_the_same_to_the_bit(tmp_path: Path, accumulated: int, step: int) -> None:
-    def train(seed: int, callbacks: list[pl.Callback], resume: Path | None = None) -> VFSMoCo:
+def test_a_run_killed_within_an_epoch_resumes_the_same_to_the_bit(tmp_path, accumulated, step):
+    def train(seed, callbacks, resume=None):
         torch.manual_seed(seed)
         module = tiny_moco(32, base_lr=5.0)
         options = {"max_epochs": 2, "accumulate_grad_batches": accumulated, "enable_checkpointing": bool(callbacks)}
@@ -83,12 +80,12 @@ def test_a_run_killed_within_an_epoch_resumes_the_same_to_the_bit(tmp_path: Path
         assert torch.equal(one, other), name
 
 
-def test_sync_batchnorm_is_refused() -> None:
+def test_sync_batchnorm_is_refused():
     with pytest.raises(ValueError, match="sync_batchnorm"):
         quiet_trainer(max_steps=1, sync_batchnorm=True).fit(tiny_moco(), loader(videos=8, batch_size=4))
 
 
-def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of() -> None:
+def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of():
     with pytest.raises(ValueError, match="4 groups of 1 video cannot be mixed"):
         quiet_trainer(max_steps=1).fit(tiny_moco(groups=4), loader(videos=8, batch_size=4))
     with pytest.raises(ValueError, match="3 separately normalised groups do not divide a batch of 4"):
@@ -97,7 +94,7 @@ def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of() -> None
         quiet_trainer(max_steps=1).fit(tiny_moco(groups=1), loader(videos=8, batch_size=4))
 
 
-def test_two_ranks_hold_the_same_queue_after_every_step(tmp_path: Path) -> None:
+def test_two_ranks_hold_the_same_queue_after_every_step(tmp_path):
     def save(trainer, module, *args):
         parts = {"queue": module.queue, "average": module.target_encoder, "learned": module.encoder}
         state = {name: part.state_dict() for name, part in parts.items()}

@@ -81,8 +81,7 @@ def test_bad_files_are_refused_in_one_line(shared_points, name):
 
 @pytest.mark.parametrize("name", ["../goat", "", "x" * 201, 1.5])
 def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
-    with pytest.raises(DataError, match="is not the plain name"):
-        TapVid(written(tmp_path, {name: element()}))
+    refused(DataError, "is not the plain name", lambda: TapVid(written(tmp_path, {name: element()})))
 
 
 def test_a_jpeg_that_claims_a_huge_picture_is_refused_before_it_is_decoded(tmp_path):
@@ -126,10 +125,10 @@ def test_no_video_stays_open(annotated):
     (annotated.parent / "dog.csv").write_text("track,frame,x,y,occluded\nnose,0,1,1,0\nnose,2,1,1,0\n")
     before = len(os.listdir("/proc/self/fd"))
     _, dog = TapVid(annotated.parent)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
     dog.frame(0)
     dog.frame(1)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize(
@@ -169,5 +168,4 @@ def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
 )  # fmt: skip
 def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
     video = element() | {"occluded": np.zeros((2, 5), bool)} | change
-    with pytest.raises(DataError, match=f"goat: {message}|goat, {message}"):
-        TapVid(written(tmp_path, {"goat": video}))
+    refused(DataError, f"goat: {message}|goat, {message}", lambda: TapVid(written(tmp_path, {"goat": video})))

@@ -1,10 +1,7 @@
 """No result depends on torch's default type, which `precision: bf16-true` and user code may set to bfloat16."""
 
-from collections.abc import Callable, Mapping
-
 import pytest
 import torch
-from torch import Tensor
 
 from lightning_modules.functional import (
     PointProtocol,
@@ -27,22 +24,22 @@ MASK = torch.arange(4).repeat_interleave(24 * 34).view(96, 34).repeat(1, 4)
 QUERIES = torch.tensor([[0.0, 30.0, 41.0], [2.0, 60.0, 17.0]], dtype=torch.float64)
 
 
-def propagated(of: PropagationProtocol) -> Tensor:
+def propagated(of):
     return run(FEATURES, encode_masks(MASK, [1, 2, 3], (12, 17), of), of)
 
 
-def points(name: str) -> tuple[Tensor, Tensor, Tensor]:
+def points(name):
     rules = PointProtocol.named(name).with_changes(occlusion="similarity+anchors")
     tracks = track_points(FEATURES.__getitem__, len(FEATURES), QUERIES, rules)
     return tracks.points, tracks.occluded, tracks.similarity
 
 
-def reconstructed() -> tuple[Tensor, Tensor]:
+def reconstructed():
     maps = FEATURES[:1], FEATURES[None, 1:3]
     return local_affinity(*maps, 2), reconstruct_locally(*maps, maps[1][:, :, :3], 2).values
 
 
-CASES: Mapping[str, Callable[[], Tensor | tuple[Tensor, ...]]] = {
+CASES = {
     "top-k": lambda: propagated(protocol()),
     "ties": lambda: propagated(protocol(topk_ties="kept", neighbourhood="square")),
     "hard": lambda: propagated(protocol(label_feedback="hard", feature_stride=4)),
@@ -62,7 +59,7 @@ CASES: Mapping[str, Callable[[], Tensor | tuple[Tensor, ...]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_default_type_of_bfloat16_changes_nothing(name: str) -> None:
+def test_a_default_type_of_bfloat16_changes_nothing(name):
     expected = CASES[name]()
     torch.set_default_dtype(torch.bfloat16)
     try:

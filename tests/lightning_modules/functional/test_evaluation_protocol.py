@@ -2,8 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pytest
@@ -27,18 +26,18 @@ class Rules(EvaluationProtocol):
     pair: tuple[PositiveInt, PositiveInt] = (1, 1)
 
     @classmethod
-    def sources(cls) -> Mapping[str, Source]:
+    def sources(cls):
         return {"paper": PAPER}
 
-    def _conditions(self) -> dict[str, tuple[bool, str]]:
+    def _conditions(self):
         return {"smooth": (not self.smooth or self.kind is not None, "False without a kind")}
 
 
-def test_equal_protocols_have_equal_digests_and_others_have_others() -> None:
+def test_equal_protocols_have_equal_digests_and_others_have_others():
     assert Rules("x", factor=1).digest() == Rules("x", factor=1.0).digest()
     assert Rules("x", window=(1, 2)).digest() == Rules("x", window=(1.0, 2.0)).digest()
     assert Rules("x", side=np.int64(4)).digest() == Rules("x", side=4).digest()
-    changes: list[dict[str, Any]] = [
+    changes = [
         {"side": 4}, {"factor": 1.0}, {"smooth": True}, {"kind": "b"}, {"kind": None}, {"window": [1, 2]},
         {"frames": [1, 2]}, {"name": "y"},
     ]  # fmt: skip
@@ -46,7 +45,7 @@ def test_equal_protocols_have_equal_digests_and_others_have_others() -> None:
     assert len(digests | {Rules("x").digest()}) == len(changes) + 1
 
 
-def test_a_rule_that_is_added_leaves_the_digests_of_those_who_do_not_use_it() -> None:
+def test_a_rule_that_is_added_leaves_the_digests_of_those_who_do_not_use_it():
     @dataclasses.dataclass(frozen=True)
     class MoreRules(Rules):
         added: int = 3
@@ -55,7 +54,7 @@ def test_a_rule_that_is_added_leaves_the_digests_of_those_who_do_not_use_it() ->
     assert MoreRules("x", side=4, added=2).digest() != Rules("x", side=4).digest()
 
 
-def test_a_name_says_what_was_changed() -> None:
+def test_a_name_says_what_was_changed():
     paper = Rules.named("paper", "second")
     assert (paper.side, paper.window, paper.name) == (5, (3.0, 4.0), "paper")
     changed = paper.with_changes(smooth=True, window=[1, 2])
@@ -67,7 +66,7 @@ def test_a_name_says_what_was_changed() -> None:
     refused(ValueError, "no field 'sidee'; did you mean side", Rules, "paper+sidee=7")
 
 
-def test_a_name_is_completed_by_the_values_that_are_not_its_own() -> None:
+def test_a_name_is_completed_by_the_values_that_are_not_its_own():
     paper = Rules.named("paper", "second")
     assert dataclasses.replace(paper, side=6) == paper.with_changes(side=6)
     assert dataclasses.replace(paper.with_changes(side=6, factor=2), side=5) == paper.with_changes(factor=2)
@@ -77,7 +76,7 @@ def test_a_name_is_completed_by_the_values_that_are_not_its_own() -> None:
     assert dataclasses.replace(own, side=8).name == own.with_changes(side=8).name == "mine+side=8"
 
 
-def test_every_name_of_a_real_protocol_is_read_back() -> None:
+def test_every_name_of_a_real_protocol_is_read_back():
     changes = {"resized_data": [480, 854], "context": 3, "temperature": 0.3, "precision": "float16"}
     for name, source in PropagationProtocol.sources().items():
         for benchmark in source.values:
@@ -89,14 +88,14 @@ def test_every_name_of_a_real_protocol_is_read_back() -> None:
     assert PropagationProtocol.of("vfs+radius=6", changes={"topk": 5}).name == "vfs+radius=6+topk=5"
 
 
-def test_changes_count_from_the_benchmark_of_the_protocol() -> None:
+def test_changes_count_from_the_benchmark_of_the_protocol():
     assert PropagationProtocol.of("liir", "davis", changes={"input_size": None}).name == "liir"
     whole = PropagationProtocol.of("liir", "vip", changes={"input_size": None})
     assert whole.name == "liir+input_size=none"
     assert PropagationProtocol.named(whole.name, "vip") == whole
 
 
-def test_a_value_with_a_plus_is_one_value() -> None:
+def test_a_value_with_a_plus_is_one_value():
     both = PointProtocol.of("fomo", changes={"occlusion": "similarity+cycle"})
     more = both.with_changes(feature_stride=4)
     assert more.name == "fomo+feature_stride=4+occlusion=similarity+cycle"
@@ -113,11 +112,11 @@ def test_a_value_with_a_plus_is_one_value() -> None:
         ("papers+side=4", "unknown protocol 'papers': expected one of paper"),
     ],
 )
-def test_a_mistake_in_a_name_is_one_line(name: str, said: str) -> None:
+def test_a_mistake_in_a_name_is_one_line(name, said):
     refused(ValueError, re.escape(said), Rules.named, name, "first")
 
 
-def test_a_benchmark_declares_whose_values_it_takes() -> None:
+def test_a_benchmark_declares_whose_values_it_takes():
     assert Rules.named("paper", "my_videos", like=("first",)) == Rules.named("paper", "first")
     assert Rules.named("paper", "second", like=("first",)).side == 5
     with pytest.raises(ValueError, match=r"'paper' defines no values for 'my_videos' \(only for first, second\)"):
@@ -139,5 +138,5 @@ def test_a_benchmark_declares_whose_values_it_takes() -> None:
         ({"window": (1, 2, 3)}, r"window must be of another length or None, got \(1, 2, 3\)"),
     ],
 )
-def test_values_of_another_type_or_out_of_range(fields: dict[str, Any], words: str) -> None:
+def test_values_of_another_type_or_out_of_range(fields, words):
     refused(ValueError, words, Rules, **{"name": "x"} | fields)

@@ -27,7 +27,7 @@ DIGESTS = {
 """Source and benchmark → digest. Stored results compare by them: they change only where a source was misread."""
 
 
-def test_no_named_protocol_changes() -> None:
+def test_no_named_protocol_changes():
     found = {
         f"{name} {benchmark}": kind.named(name, benchmark).digest()
         for kind in (PropagationProtocol, PointProtocol, TrackingProtocol)
@@ -37,7 +37,7 @@ def test_no_named_protocol_changes() -> None:
     assert found == DIGESTS
 
 
-def test_another_stride_is_in_the_name_and_geometry_is_exact() -> None:
+def test_another_stride_is_in_the_name_and_geometry_is_exact():
     assert TrackingProtocol().name == "vfs"
     tracker = SiamFCTracker(RawColour(stride=4))
     assert tracker.protocol.name == "vfs+dilated=false+response_size=none+stride=4"
@@ -47,7 +47,7 @@ def test_another_stride_is_in_the_name_and_geometry_is_exact() -> None:
     track = Track(np.array([50.0, 50, 24, 24]), 48.0, torch.zeros(3, 30, 30))
     response = torch.zeros(1, 3, 35 * 16, 35 * 16)
     response[0, 1, 17 * 16 + 8 + 5 * 16, 17 * 16 + 8] = 1
-    tracker.responses = lambda *_: response  # type: ignore[method-assign]
+    tracker.responses = lambda *_: response
     tracker.step([track], np.zeros((9, 9, 3), np.uint8))
     half = 0.5 * 4 / 16 * 48 / 120
     np.testing.assert_allclose(track.target[:2] - 50, np.array([5 * 4 * 48 / 120, 0]) + half)

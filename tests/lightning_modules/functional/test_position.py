@@ -9,7 +9,7 @@ from lightning_modules.functional.position import shifted_position, shuffled_pos
 from tests.helpers.refusal import refused
 
 
-def test_sines_by_hand() -> None:
+def test_sines_by_hand():
     found = sinusoidal_position(8, 3, 5)
     assert found.shape == (8, 3, 5)
     y, x = 2, 4
@@ -19,7 +19,7 @@ def test_sines_by_hand() -> None:
     refused(ValueError, "divisible by 4, got 6", sinusoidal_position, 6, 2, 2)
 
 
-def test_shift_is_a_roll_of_each_frame() -> None:
+def test_shift_is_a_roll_of_each_frame():
     position = torch.randn(3, 4, 5)
     shifts = torch.tensor([[0, 0], [1, 3], [3, 4]])
     found = shifted_position(position, shifts)
@@ -27,7 +27,7 @@ def test_shift_is_a_roll_of_each_frame() -> None:
         assert torch.equal(frame, position.roll((dy, dx), (1, 2)))
 
 
-def test_shuffle_moves_whole_places() -> None:
+def test_shuffle_moves_whole_places():
     position = torch.arange(24.0).view(2, 3, 4)
     order = torch.stack([torch.randperm(12) for _ in range(2)])
     found = shuffled_position(position, order)

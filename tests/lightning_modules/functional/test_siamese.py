@@ -1,7 +1,6 @@
 """Correlation against a loop, labels and losses against the golden file."""
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ LOSSES = {"balanced": balanced_loss, "focal": focal_loss}
 
 @pytest.mark.parametrize("learns", [False, True])
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
-def test_correlation_is_that_of_a_loop(learns: bool, memory: torch.memory_format) -> None:
+def test_correlation_is_that_of_a_loop(learns, memory):
     """Two runs of three search maps, one for each exemplar."""
     exemplar, search = torch.randn(3, 5, 4, 6), torch.randn(6, 5, 9, 7).to(memory_format=memory).requires_grad_(learns)
     expected = torch.zeros(6, 1, 6, 2)
@@ -26,14 +25,14 @@ def test_correlation_is_that_of_a_loop(learns: bool, memory: torch.memory_format
 
 
 @pytest.mark.parametrize("learns", [False, True])
-def test_correlation_keeps_its_precision_under_autocast(learns: bool) -> None:
+def test_correlation_keeps_its_precision_under_autocast(learns):
     exemplar, search = torch.randn(2, 5, 4, 4), torch.randn(2, 5, 9, 9, requires_grad=learns)
     expected = siamese_correlation(exemplar, search)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(siamese_correlation(exemplar, search), expected)
 
 
-def test_correlation_has_gradients_and_wide_types() -> None:
+def test_correlation_has_gradients_and_wide_types():
     arguments = [torch.randn(2, 2, size, size, dtype=torch.float64, requires_grad=True) for size in (2, 5)]
     assert torch.autograd.gradcheck(siamese_correlation, arguments)
     half = [torch.randn(1, 2, size, size).bfloat16() for size in (2, 5)]
@@ -44,12 +43,12 @@ def test_correlation_has_gradients_and_wide_types() -> None:
     ("exemplar", "search", "message"),
     [((2, 3, 4, 4), (3, 3, 8, 8), "do not fit"), ((1, 3, 9, 9), (1, 3, 8, 8), "smaller")],
 )
-def test_shapes_that_do_not_fit(exemplar: Any, search: Any, message: str) -> None:
+def test_shapes_that_do_not_fit(exemplar, search, message):
     refused(ValueError, message, siamese_correlation, torch.zeros(exemplar), torch.zeros(search))
 
 
 @pytest.mark.parametrize("size", [15, 17, 18])
-def test_golden_labels_and_losses(golden: Any, size: int) -> None:
+def test_golden_labels_and_losses(golden, size):
     expected = golden("siamfc_loss")
     r_pos, _, stride = expected["params"]
     labels = response_labels((size, size), r_pos / stride)
@@ -62,7 +61,7 @@ def test_golden_labels_and_losses(golden: Any, size: int) -> None:
         np.testing.assert_allclose(logits.grad, expected[f"{name}_{size}_grad"], rtol=0, atol=1e-6)
 
 
-def test_losses_of_confident_answers() -> None:
+def test_losses_of_confident_answers():
     labels = response_labels((15, 15), 2)
     for loss in LOSSES.values():
         right = loss(120 * (2 * labels - 1).view(1, 1, 15, 15), labels)

@@ -1,12 +1,10 @@
 """The contrastive random walk: golden losses and gradients, a loop over all paths; its patches and their crops."""
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 from torch.nn.functional import normalize
 
 from lightning_modules.functional import contrastive_random_walk_loss
@@ -15,7 +13,7 @@ from lightning_modules.functional.patches import crop_and_resize, grid_patches, 
 
 
 @pytest.mark.parametrize("case", ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c1d"])
-def test_golden(golden: Any, case: str) -> None:
+def test_golden(golden, case):
     numbers = golden("crw_loss")
     nodes = torch.from_numpy(numbers[f"{case}_q"]).requires_grad_()
     masks = None
@@ -29,11 +27,11 @@ def test_golden(golden: Any, case: str) -> None:
     np.testing.assert_allclose(gradient, numbers[f"{case}_grad_q"], rtol=0, atol=1e-5)
 
 
-def by_paths(nodes: Tensor, temperature: float, out: Tensor, back: Tensor) -> float:
+def by_paths(nodes, temperature, out, back):
     """The loss by enumerating the paths of every walk of one sample `(C, T, N)`."""
     _, frames, count = nodes.shape
 
-    def step(source: Tensor, target: Tensor, dropped: Tensor) -> Tensor:
+    def step(source, target, dropped):
         return (source.T @ target).masked_fill(dropped, -1e20).div(temperature).softmax(1)
 
     ahead = [step(nodes[:, t], nodes[:, t + 1], out[t]) for t in range(frames - 1)]
@@ -57,19 +55,17 @@ def by_paths(nodes: Tensor, temperature: float, out: Tensor, back: Tensor) -> fl
     return float(np.mean(terms))
 
 
-def test_it_is_the_chance_of_all_paths_that_return() -> None:
+def test_it_is_the_chance_of_all_paths_that_return():
     nodes = normalize(torch.randn(1, 4, 4, 3, dtype=torch.float64), dim=1)
     masks = torch.rand(2, 1, 3, 3, 3) < 0.2
     expected = by_paths(nodes[0], 0.3, masks[0, 0], masks[1, 0])
     assert contrastive_random_walk_loss(nodes, 0.3, (masks[0], masks[1])).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_dropped_edges_are_drawn_one_by_one() -> None:
+def test_dropped_edges_are_drawn_one_by_one():
     nodes = torch.zeros(3, 2, 4, 20)
     generator = torch.Generator().manual_seed(0)
     out, back = drop_edges(nodes, 0.1, generator) or (None, None)
-    assert out is not None
-    assert back is not None
     assert out.shape == back.shape == (3, 3, 20, 20)
     for mask in (out, back):
         assert mask.float().mean().item() == pytest.approx(0.1, abs=0.02)
@@ -77,7 +73,7 @@ def test_dropped_edges_are_drawn_one_by_one() -> None:
     assert drop_edges(nodes, 0.0, generator) is None
 
 
-def test_bad_arguments() -> None:
+def test_bad_arguments():
     nodes = torch.zeros(1, 2, 3, 4)
     with pytest.raises(ValueError, match=r"expected float nodes \(B, C, T, N\) with T >= 2, got \(1, 2, 1, 4\)"):
         contrastive_random_walk_loss(nodes[:, :, :1])
@@ -85,11 +81,11 @@ def test_bad_arguments() -> None:
         contrastive_random_walk_loss(nodes, 0.1, (torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)))
 
 
-def as_images(pictures: np.ndarray) -> torch.Tensor:
+def as_images(pictures):
     return torch.from_numpy(pictures).movedim(-1, -3).float() / 255
 
 
-def test_patches_and_crops_are_the_golden_ones(golden: Any) -> None:
+def test_patches_and_crops_are_the_golden_ones(golden):
     numbers = golden("crw_loss")
     windows = grid_patches(as_images(numbers["p0_frame_crop"]), 16, 8)
     assert torch.equal(windows, as_images(numbers["p0_windows"]))
@@ -98,13 +94,13 @@ def test_patches_and_crops_are_the_golden_ones(golden: Any) -> None:
     assert (found - expected).abs().max() <= 1.01 / 255  # Pillow rounds after each axis
 
 
-def test_the_released_grid(golden: Any) -> None:
+def test_the_released_grid(golden):
     places = torch.stack(torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij"))
     corners = grid_patches(places, 64, 32)[:, :, 0, 0]
     assert corners.tolist() == golden("crw_loss")["grid256_origin_yx"].tolist()
 
 
-def test_boxes_have_the_area_and_aspect_that_were_asked_for() -> None:
+def test_boxes_have_the_area_and_aspect_that_were_asked_for():
     boxes = random_patch_boxes(4000, 64, (0.7, 0.9), torch.Generator().manual_seed(0)).double()
     top, left, height, width = boxes.T
     assert min(top.min(), left.min()) == 0
@@ -119,7 +115,7 @@ def test_boxes_have_the_area_and_aspect_that_were_asked_for() -> None:
     assert random_patch_boxes(3, 8, (4.0, 5.0), torch.Generator()).tolist() == [[0, 0, 8, 8]] * 3
 
 
-def test_crops_are_as_exact_in_bfloat16() -> None:
+def test_crops_are_as_exact_in_bfloat16():
     """`precision: bf16-true` makes bfloat16 the default type, whose steps are a quarter of a pixel at 64 px."""
     generator = torch.Generator().manual_seed(0)
     images, boxes = torch.rand(20, 3, 64, 64, generator=generator), random_patch_boxes(20, 64, (0.7, 0.9), generator)

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from lightning_modules.functional import PointProtocol, track_points
 from lightning_modules.functional.points import job as job_module
+from tests.helpers.refusal import refused
 
 FRAMES, CELLS, CELL = 6, 16, 8
 STEP = (1, -1)
@@ -123,8 +124,7 @@ def test_a_point_that_vanishes_is_hidden(moving, occlusion):
     ],
 )
 def test_queries_that_do_not_fit(moving, queries, message):
-    with pytest.raises(ValueError, match=message):
-        track_points(moving.__getitem__, FRAMES, queries, protocol("fomo"))
+    refused(ValueError, message, lambda: track_points(moving.__getitem__, FRAMES, queries, protocol("fomo")))
 
 
 def test_query_frames_that_do_not_fit_take_several_passes(moving, monkeypatch):

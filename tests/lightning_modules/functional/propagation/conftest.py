@@ -6,12 +6,12 @@ from lightning_modules.functional.propagation.screened_search import SWITCH
 
 
 @pytest.fixture
-def torch_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def torch_search(monkeypatch):
     """Search by torch."""
     monkeypatch.setenv(SWITCH, "0")
 
 
 @pytest.fixture(params=["torch", "compiled"])
-def each_search(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def each_search(request, monkeypatch):
     """Run the test twice: by torch, and by compiled code where there is any."""
     monkeypatch.setenv(SWITCH, str(int(request.param == "compiled")))

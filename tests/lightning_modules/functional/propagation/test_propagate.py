@@ -1,7 +1,5 @@
 import subprocess
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +19,7 @@ from lightning_modules.functional.propagation.tiles import Neighbourhood
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
-
-Golden = Callable[[str], dict[str, np.ndarray]]
+from tests.helpers.refusal import refused
 
 
 @pytest.mark.parametrize(
@@ -35,7 +32,7 @@ Golden = Callable[[str], dict[str, np.ndarray]]
     ],
 )
 @pytest.mark.usefixtures("each_search")
-def test_equals_the_original_code(golden: Golden, file: str, name: str, case: str) -> None:
+def test_equals_the_original_code(golden, file, name, case):
     arrays = golden(file)
     context, topk, temperature, radius, masked = arrays[f"{case}_params"].tolist()
     numbers = {"context": int(context), "topk": int(topk) or None, "temperature": temperature, "radius": radius or None}
@@ -49,7 +46,7 @@ def test_equals_the_original_code(golden: Golden, file: str, name: str, case: st
 
 
 @pytest.mark.usefixtures("each_search")
-def test_equals_vfs_from_mask_to_masks(golden: Golden) -> None:
+def test_equals_vfs_from_mask_to_masks(golden):
     case = golden("propagation")
     context, topk, temperature, radius, _ = case["hard0_params"].tolist()
     of = protocol(context=int(context), topk=int(topk), temperature=temperature, radius=radius)
@@ -75,9 +72,7 @@ def test_equals_vfs_from_mask_to_masks(golden: Golden) -> None:
         {"context": 9, "temperature": 1.0, "feature_normalisation": "raw"},
     ],
 )
-def test_equals_the_dense_method(
-    fields: dict[str, Any], masked: bool, repeat_first: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
     of = protocol(first_frame_masked=masked, repeat_first=repeat_first, **fields)
     features, labels = video(), one_hot(4)
     expected = plain_propagation(features, labels, of)
@@ -96,7 +91,7 @@ def test_equals_the_dense_method(
         {"references": (0, 2, -3, -1)},
     ],
 )
-def test_equals_the_dense_method_without_a_topk(fields: dict[str, Any]) -> None:
+def test_equals_the_dense_method_without_a_topk(fields):
     of = protocol(topk=None, **fields)
     features, labels = video(), one_hot(4)
     torch.testing.assert_close(run(features, labels, of), plain_propagation(features, labels, of), atol=1e-5, rtol=0)
@@ -107,9 +102,7 @@ def test_equals_the_dense_method_without_a_topk(fields: dict[str, Any]) -> None:
     [{}, {"topk": None}, {"radius": None}, {"first_frame_masked": False}, {"neighbourhood": "square", "radius": 1}],
 )
 @pytest.mark.usefixtures("torch_search")
-def test_no_result_depends_on_the_workspace_or_the_library(
-    fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_result_depends_on_the_workspace_or_the_library(fields, monkeypatch):
     of = protocol(**fields)
     features, labels = video(), one_hot(3)
     whole = run(features, labels, of)
@@ -122,7 +115,7 @@ def test_no_result_depends_on_the_workspace_or_the_library(
 
 
 @pytest.mark.parametrize("shape", ["circle", "disc", "square"])
-def test_a_neighbourhood_is_what_its_name_says(shape: Any) -> None:
+def test_a_neighbourhood_is_what_its_name_says(shape):
     for radius in (0.5, 1, 2.5, 4):
         neighbourhood = Neighbourhood(radius, shape)
         reach = neighbourhood.reach
@@ -135,7 +128,7 @@ def test_a_neighbourhood_is_what_its_name_says(shape: Any) -> None:
         assert found == {(dy, dx) for dy in range(-6, 7) for dx in range(-6, 7) if inside(dy, dx)}
 
 
-def test_float64_decides_where_float32_differs() -> None:
+def test_float64_decides_where_float32_differs():
     of = protocol(context=4, topk=10, temperature=0.07, radius=5)
     features, labels = video(8, 32, 24, 40), one_hot(3, 24, 40)
     exact = plain_propagation(features, labels, of, torch.float64)
@@ -149,24 +142,24 @@ def test_float64_decides_where_float32_differs() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference"])
-def test_cuda_gives_the_same(name: str) -> None:
+def test_cuda_gives_the_same(name):
     of = PropagationProtocol.named(name)
     features, labels = video(8, 64, 40, 60) / 4, one_hot(3, 40, 60)
     difference = (run(features.cuda(), labels, of).cpu() - run(features, labels, of)).abs().amax(1)
     assert (difference <= 1e-5).float().mean() >= 0.999
 
 
-def test_memory_does_not_grow_with_the_video() -> None:
+def test_memory_does_not_grow_with_the_video():
     of, features = protocol(), video(6, 8, 10, 12)
 
-    def propagate(frames: int) -> None:
+    def propagate(frames):
         for _ in propagate_labels((features[i % 6] for i in range(frames)), one_hot(2, 10, 12), of):
             pass
 
     assert peak_of(lambda: propagate(60)) == peak_of(lambda: propagate(15))
 
 
-def test_entering_objects_by_hand() -> None:
+def test_entering_objects_by_hand():
     # Frames that all look alike, each place unlike every other: labels stay where they are.
     features = torch.eye(12).reshape(12, 3, 4).expand(4, 12, 3, 4)
     first = torch.zeros(3, 3, 4)
@@ -182,7 +175,7 @@ def test_entering_objects_by_hand() -> None:
         assert labels[frame, :, 2, 2].tolist() == [1, 0, 0]
 
 
-def test_the_training_around_it_does_not_move_it() -> None:
+def test_the_training_around_it_does_not_move_it():
     features, labels = video(channels=64), one_hot(3)
     expected = run(features, labels, protocol())
     torch.set_float32_matmul_precision("medium")
@@ -210,25 +203,21 @@ assert torch.backends.mkldnn.matmul.fp32_precision == "bf16", torch.backends.mkl
 
 
 @pytest.mark.slow
-def test_a_precision_set_by_the_newer_api_does_not_move_it() -> None:
+def test_a_precision_set_by_the_newer_api_does_not_move_it():
     done = subprocess.run([sys.executable, "-c", NEW_API], capture_output=True, text=True)  # torch cannot unset it
     assert done.returncode == 0, done.stderr
 
 
-def test_bad_input() -> None:
+def test_bad_input():
     features, labels = video(), one_hot(2)
-    with pytest.raises(ValueError, match=r"\(T, C, h, w\)"):
-        propagate_labels(features[0], labels, protocol())
+    refused(ValueError, r"\(T, C, h, w\)", lambda: propagate_labels(features[0], labels, protocol()))
     with pytest.raises(ValueError, match=r"first_labels must be \(L, h, w\) float"):
         propagate_labels(features, labels.long(), protocol())
-    with pytest.raises(ValueError, match="255"):
-        propagate_labels(features, torch.rand(256, 9, 13), protocol())
-    with pytest.raises(ValueError, match=r"features of frame 0 must be \(C, 8, 13\)"):
-        run(features, labels[:, 1:], protocol())
+    refused(ValueError, "255", lambda: propagate_labels(features, torch.rand(256, 9, 13), protocol()))
+    refused(ValueError, r"features of frame 0 must be \(C, 8, 13\)", lambda: run(features, labels[:, 1:], protocol()))
     with pytest.raises(ValueError, match="features of frame 1 must have 8 channels"):
         list(propagate_labels([features[0], features[1, :4]], labels, protocol()))
-    with pytest.raises(ValueError, match="must be float"):
-        list(propagate_labels([features[0].long()], labels, protocol()))
+    refused(ValueError, "must be float", lambda: list(propagate_labels([features[0].long()], labels, protocol())))
     with pytest.raises(ValueError, match="entering names frame 9, but the video has frames 0 to 5"):
         propagate_labels(features, labels, protocol(), entering={9: labels})
     with pytest.raises(ValueError, match="entering names frame 9"):
@@ -236,11 +225,10 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="entering labels of frame 2"):
         run(features, labels, protocol(), entering={2: labels[:1]})
     features[3, 2, 4, 5] = torch.nan
-    with pytest.raises(ValueError, match="labels of frame 3 are not finite"):
-        run(features, labels, protocol())
+    refused(ValueError, "labels of frame 3 are not finite", lambda: run(features, labels, protocol()))
 
 
-def variants(base: PropagationProtocol) -> list[PropagationProtocol]:
+def variants(base):
     return [base.with_changes(topk=topk, temperature=temperature) for topk in (1, 5, 12) for temperature in (0.05, 0.2)]
 
 
@@ -254,9 +242,7 @@ def variants(base: PropagationProtocol) -> list[PropagationProtocol]:
     ],
     ids=str,
 )
-def test_propagators_that_share_a_finder_equal_lone_ones(
-    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_propagators_that_share_a_finder_equal_lone_ones(changes, monkeypatch):
     protocols = variants(protocol(**changes))
     features, first, entering = video(9, 16), one_hot(3), {4: one_hot(3)}
     expected = [list(propagate_labels(features, first, each, entering)) for each in protocols]
@@ -272,7 +258,7 @@ def test_propagators_that_share_a_finder_equal_lone_ones(
     assert len(calls) == sources * (len(features) - 1)
 
 
-def test_protocols_that_match_alike_share_a_finder() -> None:
+def test_protocols_that_match_alike_share_a_finder():
     base = protocol()
     several = [*variants(base), base.with_changes(radius=5), base.with_changes(label_encoding="bilinear")]
     finders = shared_finders(several)
@@ -286,13 +272,13 @@ def test_protocols_that_match_alike_share_a_finder() -> None:
 NAMES = ["vfs", "crw", "dino", "liir", "liir-reference"]
 
 
-def small(name: str) -> PropagationProtocol:
+def small(name):
     changes = {"mixture_components": None, "normalise_labels": False, "foreground_gain": 1.0, "label_feedback": "soft"}
     return PropagationProtocol.named(name).with_changes(radius=3, **changes)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_weighted_labels_of_the_places_are_what_is_propagated(name: str) -> None:
+def test_the_weighted_labels_of_the_places_are_what_is_propagated(name):
     protocol = small(name)
     features, first = torch.randn(6, 8, 7, 9), torch.rand(3, 7, 9)
     labels = torch.stack(list(propagate_labels(features, first, protocol)))
@@ -305,7 +291,7 @@ def test_the_weighted_labels_of_the_places_are_what_is_propagated(name: str) -> 
         torch.testing.assert_close((matches.weights[..., None] * found).sum(1), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_moved_picture_is_found_where_it_went() -> None:
+def test_a_moved_picture_is_found_where_it_went():
     picture = torch.randn(1, 16, 12, 12)
     features = torch.cat([picture, picture.roll((2, -1), (2, 3))])
     protocol = PropagationProtocol.named("vfs").with_changes(radius=4, temperature=0.01)

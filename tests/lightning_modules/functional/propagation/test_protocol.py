@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 
 from lightning_modules.functional import PropagationProtocol
@@ -7,11 +5,11 @@ from lightning_modules.functional.propagation.references import reference_frames
 from tests.helpers.refusal import refused
 
 
-def anonymous(**fields: Any) -> PropagationProtocol:
+def anonymous(**fields):
     return PropagationProtocol(**{"name": "x", "context": 4, "topk": 5, "temperature": 0.07, "radius": 4} | fields)
 
 
-def test_a_protocol_tells_its_origin() -> None:
+def test_a_protocol_tells_its_origin():
     source = PropagationProtocol.sources()["vfs"]
     changed = PropagationProtocol.named("vfs", "vip").with_changes(topk=5)
     assert changed.origin("vip") == {"code": source.code, "inferred": source.inferred["vip"]}
@@ -37,11 +35,11 @@ def test_a_protocol_tells_its_origin() -> None:
         ({"entering": "own-context"}, "entering"),
     ],
 )
-def test_bad_values(fields: dict[str, Any], words: str) -> None:
+def test_bad_values(fields, words):
     refused(ValueError, words, anonymous, **fields)
 
 
-def test_references_frame_by_frame() -> None:
+def test_references_frame_by_frame():
     vfs, padded = anonymous(context=2), anonymous(context=2, repeat_first="padding")
     assert [reference_frames(vfs, t) for t in (1, 2, 3)] == [[0, 0], [0, 0, 1], [0, 1, 2]]
     assert [reference_frames(padded, t) for t in (1, 2, 3)] == [[0, 0, 0], [0, 0, 1], [0, 1, 2]]
@@ -53,7 +51,7 @@ def test_references_frame_by_frame() -> None:
     ]  # fmt: skip
 
 
-def test_liirs_references_are_those_of_the_public_code(golden: Any) -> None:
+def test_liirs_references_are_those_of_the_public_code(golden):
     rule = golden("liir_mast")["ref_index_rule0"]
     liir = PropagationProtocol.named("liir")
     for number, row in enumerate(rule):

@@ -6,7 +6,6 @@ import importlib.util
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from lightning_modules.functional.propagation import screened_search
 from lightning_modules.functional.propagation.attention import LocalAttention
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.skipif(library() is None, reason="the installation comp
 CIRCLE = Neighbourhood(5.0)
 
 
-def features_of(slots: int, channels: int, height: int, width: int) -> Tensor:
+def features_of(slots, channels, height, width):
     """Smooth maps that differ from frame to frame, of a few strong components: (S, h, w, C), normalised."""
     generator = torch.Generator().manual_seed(0)
     scales = torch.linspace(0, -6, channels).exp()
@@ -27,12 +26,12 @@ def features_of(slots: int, channels: int, height: int, width: int) -> Tensor:
     return F.normalize(maps.permute(0, 2, 3, 1) * scales, dim=3).contiguous()
 
 
-def keys_of(maps: Tensor) -> Tensor:
+def keys_of(maps):
     """All maps but the last, which is the query, as keys (h, w, S, C)."""
     return maps[:-1].permute(1, 2, 0, 3).contiguous()
 
 
-def sketched(maps: Tensor, neighbourhood: Neighbourhood = CIRCLE) -> SketchedMemory:
+def sketched(maps, neighbourhood=CIRCLE):
     """All maps but the last as frames 0, 1, … of a memory."""
     memory = SketchedMemory(range(len(maps) - 1), 0, maps[0], LocalAttention(neighbourhood))
     for frame in range(len(maps) - 1):
@@ -40,15 +39,13 @@ def sketched(maps: Tensor, neighbourhood: Neighbourhood = CIRCLE) -> SketchedMem
     return memory
 
 
-def search(maps: Tensor, memory: SketchedMemory | None = None) -> Tensor:
+def search(maps, memory=None):
     """Sorted products of the best ten matches in all frames."""
     values, _ = (memory or sketched(maps)).best_matches(maps[-1], range(len(maps) - 1), 10)
     return values.sort(2).values
 
 
-def assert_same(
-    maps: Tensor, neighbourhood: Neighbourhood = CIRCLE, sketches: SketchedMemory | None = None, atol: float = 2e-6
-) -> None:
+def assert_same(maps, neighbourhood=CIRCLE, sketches=None, atol=2e-6):
     """Compare values and cells with the search by torch; cells only where products are clearly apart."""
     references, keys = range(len(maps) - 1), keys_of(maps)
     values, cells = (sketches or sketched(maps, neighbourhood)).best_matches(maps[-1], references, 10)
@@ -62,12 +59,12 @@ def assert_same(
 
 
 @pytest.mark.parametrize("shape", ["circle", "disc", "square"])
-def test_all_neighbourhoods(shape: str) -> None:
+def test_all_neighbourhoods(shape):
     for radius in (1.0, 2.5, 40.0, None):
-        assert_same(features_of(5, 96, 13, 22), Neighbourhood(radius, shape))  # type: ignore[arg-type]
+        assert_same(features_of(5, 96, 13, 22), Neighbourhood(radius, shape))
 
 
-def test_all_sizes_and_norms() -> None:
+def test_all_sizes_and_norms():
     for size in ((1, 1), (3, 2), (9, 61), (17, 5)):
         for channels in (3, 63, 64, 65, 130):
             assert_same(features_of(4, channels, *size))
@@ -76,7 +73,7 @@ def test_all_sizes_and_norms() -> None:
 
 
 @pytest.mark.parametrize("variant", ["avx512", "avx2"])
-def test_each_processor_gets_the_same_digits(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_processor_gets_the_same_digits(variant, monkeypatch):
     spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant}")
     runs = ["AVX2", "AVX512"] if variant == "avx2" else ["AVX512"]
     if spec is None or spec.origin is None or torch.backends.cpu.get_cpu_capability() not in runs:
@@ -88,14 +85,14 @@ def test_each_processor_gets_the_same_digits(variant: str, monkeypatch: pytest.M
     assert torch.equal(search(maps), expected)
 
 
-def test_it_runs_unless_it_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_unless_it_is_turned_off(monkeypatch):
     monkeypatch.delenv(SWITCH, raising=False)
     assert screened_search.compiled_search_runs()
     monkeypatch.setenv(SWITCH, "0")
     assert not screened_search.compiled_search_runs()
 
 
-def test_sketches_of_other_features_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sketches_of_other_features_change_nothing_but_the_time(monkeypatch):
     maps = features_of(5, 200, 12, 15)
     expected = search(maps)
     monkeypatch.setattr(screened_search, "_basis", lambda features, size: torch.eye(200)[:, -size:].contiguous())
@@ -103,7 +100,7 @@ def test_sketches_of_other_features_change_nothing_but_the_time(monkeypatch: pyt
     assert all(torch.equal(search(maps, other), expected) for _ in range(3))
 
 
-def test_sketches_that_rule_out_little_are_made_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sketches_that_rule_out_little_are_made_longer(monkeypatch):
     monkeypatch.setattr(screened_search, "TOO_MANY", 0)
     maps = features_of(5, 150, 12, 15)
     sketches = sketched(maps)
@@ -115,7 +112,7 @@ def test_sketches_that_rule_out_little_are_made_longer(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("where", ["query", "key"])
-def test_a_nan_is_found(where: str) -> None:
+def test_a_nan_is_found(where):
     maps = features_of(3, 80, 10, 10)
     maps[-1 if where == "query" else 0, 5, 5, 3] = torch.nan
     values = search(maps, sketched(maps, Neighbourhood(3.0)))
@@ -123,7 +120,7 @@ def test_a_nan_is_found(where: str) -> None:
     assert values[0, 0].isfinite().all()
 
 
-def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_change_nothing(monkeypatch):
     maps = features_of(5, 96, 29, 14)
     one = search(maps)
     for threads in (2, 7):

@@ -1,7 +1,5 @@
 """Input sizes and inputs by hand and by the golden files, padding, and resampling by the rules of libraries."""
 
-from typing import Any
-
 import cv2
 import numpy as np
 import pytest
@@ -24,7 +22,7 @@ from lightning_modules.functional.propagation.sizing import (
 from tests.helpers.network_input import check_input
 
 
-def rules(**fields: Any) -> NetworkInput:
+def rules(**fields):
     return NetworkInput(name="x", **fields)
 
 
@@ -35,7 +33,7 @@ CEILED = rules(input_size=480, input_multiple=16, input_rounding="ceil")
 LONG_880 = rules(input_size=880, input_side="long", input_multiple=64, input_rounding="floor")
 
 
-def test_padding_is_grey_and_lies_to_the_right_and_below() -> None:
+def test_padding_is_grey_and_lies_to_the_right_and_below():
     image = torch.rand(1, 3, 9, 10)
     fitted = fit_input(image, PAD_4)
     assert torch.equal(fitted[..., :9, :10], image)
@@ -45,7 +43,7 @@ def test_padding_is_grey_and_lies_to_the_right_and_below() -> None:
     assert fit_input(image, PAD_4, multiple=6).shape[-2:] == (12, 12)
 
 
-def test_what_the_input_covers_in_pixels_of_the_picture() -> None:
+def test_what_the_input_covers_in_pixels_of_the_picture():
     assert covered_size((480, 854), SHORT_480) == (480, 854)
     assert covered_size((479, 853), PAD_4) == (480, 856)
     assert covered_size((480, 854), NATIVE, multiple=14) == (490, 854)
@@ -65,7 +63,7 @@ def test_what_the_input_covers_in_pixels_of_the_picture() -> None:
         ("dinov3_960", CEILED.with_changes(input_size=960)),
     ],
 )
-def test_sizes_are_those_of_the_original_codes(golden: Any, family: str, sizing: NetworkInput) -> None:
+def test_sizes_are_those_of_the_original_codes(golden, family, sizing):
     sizes = {"16x9": (720, 1280), "davis": (480, 854), "4x3": (480, 640), "portrait": (854, 480), "vip": (1080, 1920)}
     expected = golden("protocols/inputs")
     known = {case: size for case, size in sizes.items() if f"size_{family}_{case}" in expected}
@@ -74,7 +72,7 @@ def test_sizes_are_those_of_the_original_codes(golden: Any, family: str, sizing:
         assert list(resized_size(size, sizing)) == expected[f"size_{family}_{case}"].tolist(), case
 
 
-def first_frame(shared_data: Any, expected: Any) -> torch.Tensor:
+def first_frame(shared_data, expected):
     """The picture that the golden inputs were made of, uint8 (3, H, W)."""
     path = shared_data / "davis" / str(expected["frame_file"])
     if not path.is_file():
@@ -100,9 +98,7 @@ def first_frame(shared_data: Any, expected: Any) -> torch.Tensor:
         ("hvc", "hvc", "davis"),
     ],
 )
-def test_the_network_sees_what_it_sees_in_the_original_code(
-    golden: Any, shared_data: Any, family: str, name: str, benchmark: str
-) -> None:
+def test_the_network_sees_what_it_sees_in_the_original_code(golden, shared_data, family, name, benchmark):
     expected = golden("protocols/inputs")
     frame = first_frame(shared_data, expected)
     protocol = PropagationProtocol.named(name, benchmark)
@@ -118,7 +114,7 @@ def test_the_network_sees_what_it_sees_in_the_original_code(
 
 
 @pytest.mark.parametrize("benchmark", ["davis", "jhmdb"])
-def test_what_spa_then_temp_sees_is_lab(golden: Any, shared_data: Any, benchmark: str) -> None:
+def test_what_spa_then_temp_sees_is_lab(golden, shared_data, benchmark):
     """OpenCV's Lab of rgb / 255, minus (50, 0, 0), divided by (50, 127, 127); ours is the exact formula."""
     expected = golden("protocols/inputs")
     protocol = PropagationProtocol.named("spa-then-temp", benchmark)
@@ -130,7 +126,7 @@ def test_what_spa_then_temp_sees_is_lab(golden: Any, shared_data: Any, benchmark
 
 
 @pytest.mark.parametrize("size", [(30, 55), (213, 288), (101, 47), (480, 854)])
-def test_nearest_is_that_of_the_library(size: tuple[int, int]) -> None:
+def test_nearest_is_that_of_the_library(size):
     ids = torch.arange(208 * 213, dtype=torch.int32).view(208, 213)
     array = ids.numpy()
     expected = {
@@ -140,19 +136,19 @@ def test_nearest_is_that_of_the_library(size: tuple[int, int]) -> None:
         "torch-exact": F.interpolate(ids[None, None].double(), size, mode="nearest-exact")[0, 0].numpy(),
     }
     for rule, resized in expected.items():
-        np.testing.assert_array_equal(resize_ids(ids, size, rule), resized)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(resize_ids(ids, size, rule), resized)
 
 
-def test_masks_are_brought_to_native_size_as_by_the_original_codes(golden: Any) -> None:
+def test_masks_are_brought_to_native_size_as_by_the_original_codes(golden):
     """OpenCV's NEAREST is convert_davis's, NEAREST_EXACT is RVM's: 2,907 other pixels in 2.5 million."""
     content = golden("protocols/metrics_vip_pck_davis")
     masks = torch.from_numpy(content["davis_pred_480x880"])
     for rule, key in (("opencv", "davis_pred_native"), ("opencv-exact", "davis_pred_native_rvm")):
-        found = torch.stack([resize_ids(ids, (480, 854), rule) for ids in masks])  # type: ignore[arg-type]
+        found = torch.stack([resize_ids(ids, (480, 854), rule) for ids in masks])
         np.testing.assert_array_equal(found, content[key])
 
 
-def test_bilinear_between_centres_and_between_corners() -> None:
+def test_bilinear_between_centres_and_between_corners():
     ramp = torch.tensor([[[0.0, 1.0]]])
     assert resize_maps(ramp, (1, 4)).tolist() == [[[0.0, 0.25, 0.75, 1.0]]]
     torch.testing.assert_close(resize_maps(ramp, (1, 4), "bilinear-aligned"), torch.tensor([[[0, 1 / 3, 2 / 3, 1]]]))

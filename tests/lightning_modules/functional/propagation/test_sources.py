@@ -1,13 +1,9 @@
 """Every named protocol against the numbers of the original code: labels, propagation, masks and joints."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from lightning_modules.functional import (
     PropagationProtocol,
@@ -19,47 +15,46 @@ from lightning_modules.functional import (
 )
 from lightning_modules.functional.propagation.sizing import resize_maps
 
-Golden = Callable[[str], dict[str, np.ndarray]]
 WINDOW = ("context", "topk", "temperature", "radius")
 
 
 class Case:
     """One case of a golden file: `case["feats"]`, and the named protocol with the numbers of the case."""
 
-    def __init__(self, golden: Golden, file: str, case: str) -> None:
+    def __init__(self, golden, file, case):
         arrays = golden(f"protocols/protocol_{file}")
         self.arrays = {key.removeprefix(f"{case}_"): a for key, a in arrays.items() if key.startswith(f"{case}_")}
         self.params = self["params"].tolist()
 
-    def __getitem__(self, key: str) -> np.ndarray:
+    def __getitem__(self, key):
         return self.arrays[key]
 
-    def tensor(self, key: str) -> Tensor:
+    def tensor(self, key):
         return torch.from_numpy(self[key])
 
-    def protocol(self, name: str, benchmark: str, **fields: Any) -> PropagationProtocol:
+    def protocol(self, name, benchmark, **fields):
         context, topk, temperature, radius = self.params[:4]
         values = {"context": int(context), "topk": int(topk), "temperature": temperature, "radius": radius}
         return PropagationProtocol.named(name, benchmark).with_changes(name="of the case", **(values | fields))
 
     @property
-    def grid(self) -> tuple[int, int]:
+    def grid(self):
         return self["feats"].shape[2], self["feats"].shape[3]
 
     @property
-    def first_mask(self) -> Tensor:
+    def first_mask(self):
         return self.tensor("mask0" if "mask0" in self.arrays else "gt").long().reshape(-1, *self._native)[0]
 
     @property
-    def _native(self) -> tuple[int, int]:
+    def _native(self):
         height, width = self["mask0" if "mask0" in self.arrays else "gt"].shape[-2:]
         return height, width
 
-    def objects(self) -> list[int]:
+    def objects(self):
         return [int(i) for i in self.arrays.get("ids", range(4)) if i]
 
 
-def check_masks(case: Case, protocol: PropagationProtocol, masks: str = "masks", labels_lost: bool = False) -> None:
+def check_masks(case, protocol, masks="masks", labels_lost=False):
     """Labels, soft labels and masks of every frame are those of the original code, within the file's tolerances."""
     objects = case.objects()
     labels = encode_masks(case.first_mask, objects, case.grid, protocol)
@@ -97,10 +92,10 @@ CATMAE = (("s16", "catmae-16"), ("s8", "catmae-8"), ("c1", "catmae-16"))
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("each_search")
-def test_masks_of_the_original_codes(golden: Golden, file: str, case: str, name: str, benchmark: str) -> None:
+def test_masks_of_the_original_codes(golden, file, case, name, benchmark):
     this = Case(golden, file, case)
     of_family = (file, name) in FAMILY
-    fields: dict[str, Any] = {}
+    fields = {}
     if of_family:
         fields["feature_stride"] = int(this.params[4])
     if name == "spa-then-temp":
@@ -113,7 +108,7 @@ def test_masks_of_the_original_codes(golden: Golden, file: str, case: str, name:
 
 
 @pytest.mark.usefixtures("each_search")
-def test_heat_maps_of_spa_then_temp(golden: Golden) -> None:
+def test_heat_maps_of_spa_then_temp(golden):
     this = Case(golden, "spa_then_temp", "jhmdb0")
     first = resize_maps(this.tensor("heat0"), this.grid)
     protocol = this.protocol("spa-then-temp", "jhmdb", radius=this.params[3] // 2)
@@ -123,7 +118,7 @@ def test_heat_maps_of_spa_then_temp(golden: Golden) -> None:
 
 @pytest.mark.parametrize("case", ["c0", "c1"])
 @pytest.mark.usefixtures("each_search")
-def test_hvc_follows_objects_that_enter_later(golden: Golden, case: str) -> None:
+def test_hvc_follows_objects_that_enter_later(golden, case):
     this = Case(golden, "hvc_davis", case)
     *_, merged, factor = this.params
     features = this.tensor("feats")
@@ -132,7 +127,7 @@ def test_hvc_follows_objects_that_enter_later(golden: Golden, case: str) -> None
         features = F.normalize(torch.cat([factor * features, second], 1))
     protocol, starts = this.protocol("hvc", "davis"), this["tracks"].tolist()
 
-    def starting(t: int) -> Tensor:
+    def starting(t):
         labels = encode_masks(this.tensor("gt")[t].long(), [1, 2, 3], this.grid, protocol)
         return labels * torch.tensor([start == t for start in starts])[:, None, None]
 
@@ -144,7 +139,7 @@ def test_hvc_follows_objects_that_enter_later(golden: Golden, case: str) -> None
     assert (masks != this.tensor("masks")).float().mean() <= 1e-4
 
 
-def test_an_object_that_enters_gets_a_context_of_its_own() -> None:
+def test_an_object_that_enters_gets_a_context_of_its_own():
     """With one context the new object is sought in frame 0 too, where its channel is zero, and fades."""
     features = torch.randn(4, 8, 5, 6, generator=torch.Generator().manual_seed(0))[[0, 1, 1, 1]]
     first, later = torch.zeros(3, 5, 6), torch.zeros(3, 5, 6)
@@ -163,7 +158,7 @@ def test_an_object_that_enters_gets_a_context_of_its_own() -> None:
     ],
 )
 @pytest.mark.usefixtures("each_search")
-def test_joints_of_the_original_codes(golden: Golden, file: str, case: str, name: str) -> None:
+def test_joints_of_the_original_codes(golden, file, case, name):
     arrays = golden(f"protocols/protocol_{file}")
     video = case.partition("_")[0]
     frame_size = (240, 320) if name == "crw" else tuple(arrays["image_wh"].tolist()[::-1])
@@ -187,14 +182,14 @@ def test_joints_of_the_original_codes(golden: Golden, file: str, case: str, name
     np.testing.assert_allclose(found[:, settled], arrays[key][:, settled], atol=1e-3)
 
 
-def test_every_source_is_cited() -> None:
+def test_every_source_is_cited():
     for name, source in PropagationProtocol.sources().items():
         if name not in ("liir", "vidcorr"):
             assert "@" in source.code, f"{name}: repository @ commit is missing"
         assert source.inferred.keys() <= source.values.keys(), name
 
 
-def test_ids_of_vip_are_not_blended_as_crw_blends_them(golden: Golden) -> None:
+def test_ids_of_vip_are_not_blended_as_crw_blends_them(golden):
     """CRW resizes label images linearly, so that ids appear that nobody annotated; here there are none."""
     this = Case(golden, "crw", "vip0")
     annotated = {0, 1, 4, 9}
@@ -207,7 +202,7 @@ def test_ids_of_vip_are_not_blended_as_crw_blends_them(golden: Golden) -> None:
     assert (mask == this.first_mask).float().mean() > 0.95
 
 
-def test_square_pictures_are_not_scrambled() -> None:
+def test_square_pictures_are_not_scrambled():
     """DINO's code sizes frames of 480 x 480 as 480 x 448 and their labels as 448 x 480; here both have one size."""
     from lightning_modules.functional.propagation.sizing import covered_size, fit_input
 
