@@ -16,7 +16,7 @@ from .prediction import (
     track_box as track_box,
 )
 from .report import write_report as write_report
-from .tools.comparison import compare as compare
+from .tools.compare import compare as compare
 from .tools.figure import figure as figure
 from .tracking.label_tracker import LabelTracker as LabelTracker
 from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker, TrackingProtocol as TrackingProtocol

@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 from typing import IO
 
+from typing_extensions import Self
+
 LOCK = ".in-use"
 
 
@@ -13,7 +15,7 @@ class FolderInUse(OSError):
 
 
 class FolderLock:
-    """Hold a folder for one process, until `release` or the end of the process, however it ends.
+    """Hold a folder for one process, until `release`, the end of a `with` block or of the process, however it ends.
 
     Args:
         folder: is made where it is missing.
@@ -44,6 +46,11 @@ class FolderLock:
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
         self._file.flush()
 
-    def release(self) -> None:
+    def release(self, *_: object) -> None:
         """Release the lock of the folder; harmless when it is released already."""
         self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    __exit__ = release

@@ -243,21 +243,23 @@ def cell_of(records: Sequence[Record], trained: bool | None = None) -> Cell:
     return Cell(tuple(one.value for one in records), tuple(records), trained)
 
 
-def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
+def tabulate(records: Iterable[Record], trained: bool | None = None, short_heads: bool = False) -> Table:
     """Line up scores, a row for each network and a column for each set of comparable numbers.
 
     Args:
         records: of any runs.
         trained: see `cell_of`.
+        short_heads: a column for each score of a benchmark, also where its numbers are not comparable.
     """
     records = list(records)
-    heads = heads_of(one.column for one in records)
+    columns = [one.column for one in records]
+    heads = {each: f"{each.benchmark} {each.score}" for each in columns} if short_heads else heads_of(columns)
     cells: dict[str, dict[str, list[Record]]] = {}
     for name, members in by_row(records).items():
         for one in members:
             cells.setdefault(name, {}).setdefault(heads[one.column], []).append(one)
     rows = {name: {head: cell_of(found, trained) for head, found in row.items()} for name, row in cells.items()}
-    return Table(tuple(heads.values()), rows)
+    return Table(tuple(dict.fromkeys(heads.values())), rows)
 
 
 def heads_of(columns: Iterable[Column]) -> dict[Column, str]:

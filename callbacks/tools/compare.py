@@ -1,41 +1,293 @@
 """Compare several backbones under one benchmark in one table, together with baselines without training."""
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
+from __future__ import annotations
 
-from ..command_line.configs import find_config, positive
+import argparse
+import hashlib
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datamodules.reading.files import write_atomically
+from lightning_modules.backbones.short_names import read_spec
+
+from ..command_line.configs import positive
+from ..folder_lock import FolderLock
+from ..results.records import records_of, tabulate
+from ..results.rendering import console_table, notes, render, text_rows
+from ..results.stored import Run, read_run
+from ..results.written import require_writable, wide_console
+
+if TYPE_CHECKING:
+    from ..benchmarks.base import BenchmarkCallback
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone to evaluate.
+
+    Attributes:
+        name: in tables and, made fit for a file name, as its folder.
+        spec: see `build_feature_extractor`.
+        stage: None is what a benchmark wants: res4 of a ResNet and the last block of a ViT for label propagation,
+            SiamFC's dilated res5 for tracking.
+        stride: pixels per feature cell; None is the stride that a benchmark wants.
+        pretrained: the library's own weights.
+        seed: seed of the weights of a backbone that comes without.
+    """
+
+    name: str
+    spec: str
+    stage: str | None = None
+    stride: int | None = None
+    pretrained: bool = False
+    seed: int = 0
+
+    @classmethod
+    def read(cls, text: str, pretrained: bool = False, seed: int = 0) -> Network:
+        """Read `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, see `read_spec`.
+
+        Args:
+            text: as above.
+            pretrained: the library's own weights, for names of timm and torchvision.
+            seed: see the class.
+
+        Raises:
+            ValueError: if the stride is not a number.
+        """
+        view = read_spec(text)
+        of_library = pretrained and view["spec"].startswith(("timm:", "torchvision:"))
+        return cls(text, view["spec"], view["stage"], view["stride"], bool(view["pretrained"] or of_library), seed)
+
+    def build(self) -> Any:
+        """Return its encoder."""
+        import torch
+
+        from lightning_modules.backbones import build_encoder
+
+        torch.manual_seed(self.seed)
+        return build_encoder(self.spec, self.pretrained)
+
+
+def evaluate(
+    benchmark: BenchmarkCallback, encoder: Any, folder: Path, name: str, stage: str | None, stride: int | None
+) -> None:
+    """Run a benchmark for a view of an encoder, on the GPU where there is one.
+
+    Args:
+        benchmark: decides on the features where neither stage nor stride is given.
+        encoder: of `Network.build`.
+        folder: where the results go.
+        name: of the network, for the results.
+        stage: stage of the features, or None.
+        stride: pixels per feature cell, or None.
+    """
+    import torch
+
+    chosen = stage is not None or stride is not None
+    extractor = encoder.feature_extractor(stage, stride) if chosen else benchmark.extractor(encoder)
+    benchmark.evaluate(extractor.cuda() if torch.cuda.is_available() else extractor, folder, name)
+
+
+def contestants(
+    specs: Sequence[str], pretrained: bool = False, seeds: Sequence[int] = (0, 1), baselines: bool = True
+) -> list[Network]:
+    """Read what the command line names.
+
+    Args:
+        specs: see `Network.read`.
+        pretrained: see `Network.read`.
+        seeds: seeds of the untrained baseline.
+        baselines: add an untrained ResNet-18, once for each seed, and raw colour.
+
+    Raises:
+        ValueError: if one is named twice or a stride is not a number.
+    """
+    rows = [Network.read(text, pretrained) for text in specs]
+    if baselines:
+        rows += [Network(f"untrained resnet18, seed {seed}", "torchvision:resnet18", seed=seed) for seed in seeds]
+        rows.append(Network("raw colour", "raw_colour"))
+    if twice := [name for name, count in Counter(row.name for row in rows).items() if count > 1]:
+        raise ValueError(f"compare: {twice[0]} is named twice")
+    return rows
+
+
+def compare(
+    rows: Sequence[Network],
+    benchmarks: Sequence[BenchmarkCallback],
+    output: str | Path = "comparison",
+    base: str = "",
+) -> dict[str, dict[str, float]]:
+    """Run benchmarks for several backbones and print one table; a row that fails is reported and skipped.
+
+    Files: compare.json (scores, protocol, seconds), complete after each row; compare.csv, the printed table; and those
+    of each run in a separate folder.
+
+    Args:
+        rows: the backbones.
+        benchmarks: the same for all; where a row names neither stage nor stride, each takes the features it wants.
+        output: folder.
+        base: name of the row that the others are tested against; empty: no tests.
+
+    Returns:
+        Name → `<benchmark>/<score>` → fraction, of the rows that succeeded.
+
+    Raises:
+        DataError: if the data are not as they should be; before any work.
+        ValueError: if there is no row `base`, before any work, or if every row failed.
+        OSError: if the folder cannot be written or another process runs in it; before any work.
+    """
+    output = Path(output)
+    if base and base not in (names := [row.name for row in rows]):
+        raise ValueError(f"compare: --base {base!r} is no row; the rows are {'; '.join(names)}")
+    require_writable(output)
+    for benchmark in benchmarks:
+        _ = benchmark.sequences
+    console, content = wide_console(), dict[str, dict[str, Any]]()
+    runs: dict[str, list[Run]] = {}
+    with FolderLock(output, "give this comparison its own --output"):
+        for number, (row, folder) in enumerate(_folders(rows, output).items(), start=1):
+            console.print(f"[{number}/{len(rows)}] {row.name}", markup=False, highlight=False)
+            began = time.perf_counter()
+            try:
+                runs[row.name] = _run(row, benchmarks, folder)
+                content[row.name] = _summary(row, runs[row.name])
+            except Exception as error:  # whatever a library raises for one network, the other rows are still wanted
+                content[row.name] = {"error": f"{type(error).__name__}: {error}"}
+                console.print(f"{row.name} failed: {content[row.name]['error']}", style="red", markup=False)
+            content[row.name]["seconds"] = round(time.perf_counter() - began, 1)
+            write_atomically(output / "compare.json", json.dumps(content, indent=2) + "\n")
+        if not runs:
+            raise ValueError(f"compare: every backbone failed; {output / 'compare.json'} holds the reasons")
+        _finish(runs, output, base)
+    return {name: content[name]["scores"] for name in runs}
+
+
+def _run(row: Network, benchmarks: Sequence[BenchmarkCallback], folder: Path) -> list[Run]:
+    encoder = row.build()
+    for benchmark in benchmarks:
+        evaluate(benchmark, encoder, folder / benchmark.name, row.name, row.stage, row.stride)
+    return [read_run(folder / benchmark.name) for benchmark in benchmarks]
+
+
+def _summary(row: Network, runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what compare.json holds of a row that succeeded."""
+    found: dict[str, Any] = {"scores": {}, "spec": row.spec, "features": {}, "seed": row.seed}
+    found |= {"pretrained": row.pretrained, "protocol": {}}
+    for run in runs:
+        name = run.results["benchmark"]
+        found["scores"] |= {f"{name}/{key}": value for key, value in run.results["scores"].items()}
+        found["features"][name] = f"{run.results['stage']} at stride {run.results['stride']}"
+        if run.protocols:
+            found["protocol"][name] = ", ".join(f"{each['name']} {each['digest']}" for each in run.protocols)
+    return found
+
+
+def _finish(runs: dict[str, list[Run]], output: Path, base: str) -> None:
+    """Print the table, and write it and the page of each run."""
+    from ..report import write_report
+
+    records = [
+        record for name, own in runs.items() for run in own for record in records_of(run, name, run.main_scores())
+    ]
+    # each row is a network, not a sample of trainings
+    table = tabulate(records, trained=False, short_heads=True)
+    if base in table.rows:
+        table = table.with_differences(base)
+    write_atomically(output / "compare.csv", render(table, "csv"))
+    console = wide_console()
+    console.print(console_table(["", *table.heads], text_rows(table)))
+    for note in (*notes(table), *dict.fromkeys(f"{one.name}: {one.column.conditions}" for one in records)):
+        console.print(note, markup=False, highlight=False)
+    for run in (run for own in runs.values() for run in own):
+        write_report(run.folder)  # each page has a line for every row, now that all are known
+
+
+def _folders(rows: Sequence[Network], output: Path) -> dict[Network, Path]:
+    """Return the folder of each row; a hash separates names that would share one (`p/last.ckpt`, `p_last.ckpt`)."""
+    plain = {row: re.sub(r"[^\w.-]", "_", row.name) for row in rows}
+    taken = Counter(folder.casefold() for folder in plain.values())
+    digests = {row: f"-{hashlib.sha1(row.name.encode()).hexdigest()[:8]}" for row in rows}
+    return {row: output / (name + digests[row] * (taken[name.casefold()] > 1)) for row, name in plain.items()}
+
+
+def benchmarks_of(
+    config: str | Path, root: str | None = None, limit: int | None = None, protocol: str | None = None
+) -> list[BenchmarkCallback]:
+    """Build the benchmarks of a config of `configs/benchmarks/`; its stage and stride are dropped, with a message.
+
+    Args:
+        config: a file, or a name such as `benchmarks/davis.yaml`, that lists callbacks.
+        root: replaces that of each benchmark.
+        limit: replaces `limit_sequences` of each.
+        protocol: replaces that of each, with its changes.
+
+    Raises:
+        UsageError: if the file is missing or cannot be read.
+        ValueError: if it names no benchmark, or gives one a wrong argument.
+    """
+    from ..benchmarks.base import BenchmarkCallback
+    from ..command_line.arguments import class_named, merge, read_config
+
+    trainer = merge([read_config(str(config))]).get("trainer")
+    flags = {"root": root, "limit_sequences": limit, "protocol": protocol}
+    benchmarks = []
+    for entry in trainer.get("callbacks", []) if isinstance(trainer, dict) else []:
+        kind, arguments = class_named(entry["class_path"]), entry.get("init_args", {})
+        if kind is None or not issubclass(kind, BenchmarkCallback):
+            continue
+        left = {key: arguments.pop(key) for key in ("stage", "stride") if arguments.get(key) is not None}
+        if left:
+            options = " and ".join(f"{key} {value}" for key, value in left.items())
+            print(f"{options} of {config} left out; write SPEC@STAGE or SPEC@STAGE/STRIDE")
+        arguments |= {key: value for key, value in flags.items() if value is not None}
+        if protocol is not None:
+            arguments.pop("changes", None)
+        try:
+            benchmarks.append(kind(**arguments))
+        except TypeError as error:
+            raise ValueError(f"{config}: {kind.__name__}: {error}") from error
+    if not benchmarks:
+        raise ValueError(f"{config}: names no benchmark under trainer.callbacks+")
+    return benchmarks
+
+
+def common_flags() -> argparse.ArgumentParser:
+    """Return the flags that `compare` and `sweep` share, as a parent of their parsers."""
+    flags = argparse.ArgumentParser(add_help=False)
+    flags.add_argument("--config", default="benchmarks/davis.yaml", help="config of a benchmark (default: DAVIS)")
+    flags.add_argument("--root", help="folder of the data, instead of the config's")
+    flags.add_argument("--protocol", help="named protocol, instead of the config's; the base of a sweep")
+    flags.add_argument("--pretrained", action="store_true", help="load the pretrained weights of timm and torchvision")
+    flags.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
+    flags.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
+    return flags
 
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr compare` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
-    parser = argparse.ArgumentParser(prog="vidcorr compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="vidcorr compare", description=__doc__, parents=[common_flags()])
     parser.add_argument(
         "specs",
         nargs="*",
         metavar="SPEC[@STAGE[/STRIDE]]",
         help="checkpoint, short name such as dino-b8, timm:NAME, …",
     )
-    parser.add_argument("--config", default="benchmarks/davis.yaml", help="config of a benchmark (default: DAVIS)")
-    parser.add_argument("--root", help="folder of the data, instead of the config's")
-    parser.add_argument("--protocol", help="named protocol, instead of the config's")
     parser.add_argument("--base", default="", metavar="SPEC", help="row that the others are tested against")
-    parser.add_argument("--pretrained", action="store_true", help="load the pretrained weights of timm and torchvision")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="seeds of the untrained baseline")
     parser.add_argument("--no-baselines", action="store_true", help="leave out raw colour and untrained networks")
-    parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
     parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder of results")
-    parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
-    if any(argument.partition("=")[0] == "--davis" for argument in args):
-        raise ValueError("--davis ROOT is now --root ROOT")
     flags = parser.parse_args(list(args))
 
     from lightning_modules.checkpoints import allow_named
 
-    from .comparison import benchmarks_of, compare, contestants
-
     allow_named(args)
-    benchmarks = benchmarks_of(find_config(flags.config), flags.root, flags.limit, protocol=flags.protocol)
+    benchmarks = benchmarks_of(flags.config, flags.root, flags.limit, flags.protocol)
     rows = contestants(flags.specs, flags.pretrained, flags.seeds, not flags.no_baselines)
     if not rows:
         raise ValueError("compare: name at least one backbone, or leave the baselines in")

@@ -14,8 +14,6 @@ import yaml  # type: ignore[import-untyped]
 
 from lightning_modules.functional import PropagationProtocol
 
-from ..tracking.label_tracker import seen_by
-
 MOST = 500
 """Largest number of protocols in a sweep, over all stages and strides; more are taken for a mistake."""
 SET_BY_NETWORK = {"name", "feature_stride"}
@@ -176,6 +174,8 @@ def batches(
         strides: strides of the features.
         at_once: most protocols of a batch; fewer take less memory and encode frames more often.
     """
+    from ..tracking.label_tracker import seen_by
+
     found = []
     for stage, stride in product(stages, strides):
         views: dict[tuple[object, ...], list[PropagationProtocol]] = {}

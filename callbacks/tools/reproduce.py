@@ -103,9 +103,9 @@ def moving_fields(row: StudyRow, record: Record, study: Study, root: str, output
         output: folder of the rows; the sweep has one below it.
         printed: score in per cent.
     """
-    from .comparison import Network
+    from .compare import Network
     from .grid import single_changes
-    from .protocol_sweep import Sweep, sweep_benchmark
+    from .sweep import Sweep, sweep_benchmark
     from .sweep_findings import record_of
 
     (arguments,) = study.evaluations.values()
@@ -115,8 +115,8 @@ def moving_fields(row: StudyRow, record: Record, study: Study, root: str, output
     network = Network.read(spec_of(row), "--model.pretrained" in row.model, study.seeds_of(row)[0])
     results = record.run.results
     grid = single_changes(base, kind, like)
-    run = Sweep(network, benchmark, output / "fields" / slug(row.name), record.column.score)
-    scored = run.records(grid, [results["stage"]], [results["stride"]])
+    features = [results["stage"]], [results["stride"]]
+    scored = Sweep(network, benchmark, output / "fields" / slug(row.name), record.column.score, *features).records(grid)
     of_protocol = {protocol: record_of(scored, protocol) for protocol in grid.protocols}
     changes = [
         (one.value - record.value, protocol) for protocol, one in of_protocol.items() if one and protocol != base

@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,6 +22,7 @@ from datamodules.reading.guards import read_names, read_videos, require_folder
 from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_images
 
+from ..command_line.configs import positive
 from ..metrics.rules import RULES, Rules, Video, VideoScore
 from ..metrics.rules.base import Ids, Object, Values
 from ..results.written import Results, require_writable
@@ -43,38 +44,15 @@ class MaskFolder(NamedTuple):
         return Path(self.video, self.folder)
 
 
-@dataclass(frozen=True)
-class ScoredMasks:
-    """The scores of masks on disk.
+@dataclass
+class Scored(Results):
+    """The scores of predictions on disk.
 
     Attributes:
-        rules: what they were scored by.
-        table: scores of the data set.
-        objects: (video, object) → its values.
-        left_out: videos without predictions, or without objects to score, which the rules leave out or count as 0.
+        flat: the scores of the data set and of each sequence or object (`J/bike/1`) in one dictionary.
     """
 
-    rules: Rules
-    table: Values
-    objects: Mapping[tuple[str, Object], Values]
-    left_out: Sequence[str] = ()
-
-    def compute(self) -> Values:
-        """Return the scores of the data set, as fractions, under the names of the official code."""
-        return dict(self.table)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one dictionary per object, for a CSV."""
-        return [{"Sequence": f"{video}_{number}", **values} for (video, number), values in self.objects.items()]
-
-    def flat(self) -> dict[str, float]:
-        """Return the scores of the data set and of each object (`J/bike/1`) in one dictionary."""
-        of_objects = {
-            f"{name.removesuffix('-Mean')}/{video}/{number}": value
-            for (video, number), values in self.objects.items()
-            for name, value in values.items()
-        }
-        return self.table | of_objects
+    flat: Mapping[str, float] = field(default_factory=dict)
 
 
 def score(
@@ -88,7 +66,7 @@ def score(
     keep_ends: bool = False,
     allow_missing: bool = False,
     workers: int | None = None,
-) -> ScoredMasks:
+) -> Scored:
     """Score masks on disk; no network is involved.
 
     Args:
@@ -110,7 +88,7 @@ def score(
         ValueError: if there are no such rules, or they lack something.
 
     Example:
-        >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").compute()  # doctest: +SKIP
+        >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
         {'J&F-Mean': 0.66, ...}
     """
     if isinstance(rules, str):
@@ -155,7 +133,21 @@ def score(
     except ValueError as error:
         raise DataError(f"{meta}: {error}") from error
     scored = {video for video, _ in ordered} - set(missing)
-    return ScoredMasks(rules, table, ordered, [name for name in names if name not in scored])
+    metadata = {
+        "rules": rules.stated(),
+        "keep_ends": keep_ends,
+        "missing_videos": [name for name in names if name not in scored],
+        "truth": str(truth),
+        "predictions": str(predictions),
+        "sequences": len({video for video, _ in ordered}),
+    }
+    rows = [{"Sequence": f"{video}_{number}", **values} for (video, number), values in ordered.items()]
+    flat = table | {
+        f"{name.removesuffix('-Mean')}/{video}/{number}": value
+        for (video, number), values in ordered.items()
+        for name, value in values.items()
+    }
+    return Scored(rules.name, table, rows, metadata, flat)
 
 
 def _units(truth: Path, video: str, rules: Rules) -> list[MaskFolder]:
@@ -172,14 +164,10 @@ def _results(work: Any, units: Sequence[MaskFolder], workers: int) -> Iterator[t
         return
     # not forked: OpenCV's threads do not survive a fork, and the caller may have used them
     with ProcessPoolExecutor(min(workers, len(units)), mp_context=get_context("forkserver")) as pool:
-        futures = [pool.submit(work, unit) for unit in units]
         try:
-            for unit, future in zip(units, futures, strict=True):
-                yield unit, future.result()
+            yield from zip(units, pool.map(work, units), strict=True)
         except BrokenProcessPool as error:
             raise DataError("a process that scored masks was killed; with --workers 1 less memory is needed") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _score_unit(
@@ -292,55 +280,38 @@ def command(args: Sequence[str]) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="all scores in one flat object")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="folder for results.json and per_sequence.csv")
-    parser.add_argument("--workers", type=int, help="number of processes (default: by the number of masks)")
+    parser.add_argument("--workers", type=positive, help="number of processes (default: by the number of masks)")
     flags = parser.parse_args(list(args))
-    if flags.workers is not None and flags.workers < 1:
-        raise ValueError(f"score: --workers is {flags.workers}, it must be at least 1")
     if flags.output is not None:
         require_writable(flags.output)
-    if flags.tracks or flags.boxes:
-        from .score_tracks import flat_scores, score_boxes, score_tracks
+    if flags.boxes:
+        from .score_tracks import score_boxes
 
-        results = (
-            score_boxes(flags.truth, flags.predictions, flags.boxes)
-            if flags.boxes
-            else score_tracks(flags.truth, flags.predictions, flags.tracks, flags.masks)
+        found = score_boxes(flags.truth, flags.predictions, flags.boxes)
+    elif flags.tracks:
+        from .score_tracks import score_tracks
+
+        found = score_tracks(flags.truth, flags.predictions, flags.tracks, flags.masks)
+    else:
+        found = score(
+            flags.truth,
+            flags.predictions,
+            flags.rules,
+            videos=read_names(flags.list, "name a file with one video per line") if flags.list else None,
+            meta=flags.meta,
+            unseen=_unseen(flags.rules, flags.unseen, flags.meta, flags.trained_meta),
+            keep_ends=flags.keep_ends,
+            allow_missing=flags.allow_missing,
+            workers=flags.workers,
         )
-        _deliver(results, flat_scores(results), flags)
-        return
-    names = read_names(flags.list, "name a file with one video per line") if flags.list else None
-    scored = score(
-        flags.truth,
-        flags.predictions,
-        flags.rules,
-        videos=names,
-        meta=flags.meta,
-        unseen=_unseen(flags.rules, flags.unseen, flags.meta, flags.trained_meta),
-        keep_ends=flags.keep_ends,
-        allow_missing=flags.allow_missing,
-        workers=flags.workers,
-    )
-    metadata: dict[str, Any] = {
-        "rules": scored.rules.stated(),
-        "keep_ends": flags.keep_ends,
-        "missing_videos": list(scored.left_out),
-        "truth": str(flags.truth),
-        "predictions": str(flags.predictions),
-        "sequences": len({video for video, _ in scored.objects}),
-    }
-    _deliver(Results(flags.rules, scored.compute(), scored.rows(), metadata), scored.flat(), flags)
-    if scored.left_out:
-        treatment = {"left out": "left out of the means", "zero": "counted as 0"}[scored.rules.missing_video]
-        listed = ", ".join(scored.left_out[:10])
-        print(f"{len(scored.left_out)} videos without predictions or objects to score, {treatment}: {listed}")
-
-
-def _deliver(results: Results, flat: Mapping[str, float], flags: argparse.Namespace) -> None:
-    """Print the scores, and write the files that were asked for."""
-    results.print()
+    found.print()
     if flags.json is not None:
         flags.json.parent.mkdir(parents=True, exist_ok=True)
-        known = {name: None if math.isnan(value) else value for name, value in flat.items()}
+        known = {name: None if math.isnan(value) else value for name, value in found.flat.items()}
         write_atomically(flags.json, json.dumps(known, indent=1) + "\n")
     if flags.output is not None:
-        results.write(flags.output)
+        found.write(flags.output)
+    if left_out := found.metadata.get("missing_videos"):
+        treatment = {"left out": "left out of the means", "zero": "counted as 0"}[RULES[flags.rules].missing_video]
+        listed = ", ".join(left_out[:10])
+        print(f"{len(left_out)} videos without predictions or objects to score, {treatment}: {listed}")

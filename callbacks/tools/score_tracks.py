@@ -30,7 +30,7 @@ from ..metrics import (
 )
 from ..metrics.point_measures import AREA_PCK
 from ..metrics.point_tracking import METRICS, QueryMode, mean_of_defined
-from ..results.written import Results
+from .score import Scored
 
 RASTER = 256.0
 """Side of the square in whose pixels TAP-Vid measures distances."""
@@ -49,7 +49,7 @@ BOX_SOURCES: dict[BoxRules, str] = {
 
 def score_tracks(
     truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first", masks: str | Path | None = None
-) -> Results:
+) -> Scored:
     """Score point tracks on disk.
 
     Means over the videos of TAP-Vid's metrics; with queries "first" also of PointOdyssey's survival, with its median
@@ -93,15 +93,11 @@ def score_tracks(
     metadata = {"rules": TAP_VID | {"query_mode": query_mode}, "redetection": redetection}
     if "median_error" in scores:
         metadata["median_error"] = scores.pop("median_error")  # pixels, while all scores are fractions
-    return Results(
-        "tap_vid",
-        scores | {"AJ_RD": redetection["AJ_RD"]},
-        rows,
-        {**metadata, "truth": str(truth), "predictions": str(predictions)},
-    )
+    metadata |= {"truth": str(truth), "predictions": str(predictions)}
+    return _scored("tap_vid", scores | {"AJ_RD": redetection["AJ_RD"]}, rows, metadata)
 
 
-def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Results:
+def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Scored:
     """Score boxes on disk.
 
     By OTB's one-pass evaluation: success and precision, means over the sequences. By GOT-10k's: the average overlap
@@ -121,7 +117,7 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     scores, rows = (_by_otb if rules == "otb" else _by_got10k)(Path(truth).expanduser(), folder)
     stated = {"name": rules, "source": BOX_SOURCES[rules]}
     metadata = {"rules": stated, "truth": str(truth), "predictions": str(predictions), "sequences": len(rows)}
-    return Results(rules.replace("-", ""), scores, rows, metadata)
+    return _scored(rules.replace("-", ""), scores, rows, metadata)
 
 
 def _by_otb(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -212,13 +208,12 @@ def _from_csv(
     return tracks[chosen], occluded[chosen]
 
 
-def flat_scores(results: Results) -> dict[str, float]:
-    """Return the scores, and those of each sequence (`average_jaccard/dog`), in one dictionary."""
-    of_sequences = {
+def _scored(benchmark: str, scores: dict[str, float], rows: list[dict[str, Any]], metadata: dict[str, Any]) -> Scored:
+    flat = {
         f"{key}/{row['Sequence']}": value
-        for row in results.rows
+        for row in rows
         for key, value in row.items()
         if key not in ("Sequence", "Queries")
     }
-    in_pixels = {key: value for key, value in results.metadata.items() if key == "median_error"}
-    return dict(results.scores) | in_pixels | of_sequences
+    in_pixels = {key: value for key, value in metadata.items() if key == "median_error"}
+    return Scored(benchmark, scores, rows, metadata, scores | in_pixels | flat)

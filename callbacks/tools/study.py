@@ -5,7 +5,6 @@ import json
 import shlex
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +16,14 @@ from ..folder_lock import FolderInUse, FolderLock
 from ..results.records import Cell, Record, Table, cell_of, records_of
 from ..results.rendering import render
 from ..results.statistics import FEWEST_SEEDS
-from ..results.stored import Checked, Json, read_as, read_run
+from ..results.stored import Checked, read_as, read_run
 from .study_plan import FOLDER, Step, Study, StudyRow, read_study
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
 
 
 class StepRecord(Checked):
-    """The file that a step leaves: its arguments, and whether it has only "started" or is "done"."""
+    """The file that a training leaves, see `Step.record`."""
 
     words: list[str]
     state: str = "done"
@@ -129,72 +128,60 @@ def run_missing(
         heading = f"[{number}/{len(chosen)}] {row.name}, seed {seed}"
         steps = study.steps(row, seed, output, *added)
         try:
-            lock = FolderLock(steps[0].folder)
+            with FolderLock(steps[0].folder):
+                for step in steps:
+                    if step.line in failures:
+                        raise ValueError(failures[step.line])
+                    if not _is_done(step):
+                        print(f"{heading}: {step.kind}", flush=True)
+                        _run(step)
         except FolderInUse:
             print(f"{heading}: running elsewhere", flush=True)
-            continue
-        try:
-            for step in steps:
-                if failure := failures.get(step.line) or _run_if_missing(step, heading):
-                    failures[step.line] = failure
-                    failed.append(f"{row.name}, seed {seed}: {failure}")
-                    break
-        finally:
-            lock.release()
+        except ValueError as error:
+            failures[step.line] = str(error)
+            failed.append(f"{row.name}, seed {seed}: {error}")
     return failed
 
 
-def _run_if_missing(step: Step, heading: str) -> str:
-    """Run a step that has not ended well before; return why it failed or is refused, empty if neither."""
-    try:
-        if _is_done(step):
-            return ""
-    except ValueError as error:
-        return str(error)
-    print(f"{heading}: {step.kind}", flush=True)
-    failure = _run(step)
-    return f"{step.kind}, {failure}" if failure else ""
-
-
 def _is_done(step: Step) -> bool:
-    """Return whether a step has ended well before; a result without a record of it ran elsewhere, and is taken.
+    """Return whether a step has ended well before; a training without a record of it has not.
 
     Raises:
-        ValueError: if it has a checkpoint or a result by other arguments, or a damaged record; one line.
+        ValueError: if it has a checkpoint or a result by other arguments, or a damaged file; one line.
     """
-    record = _read_record(step)
     if step.benchmark is None:
-        done = record is not None and record.get("state", "done") == "done"
+        found = step.record.is_file()
+        record = read_as(step.record, "record of a study", StepRecord) if found else {"words": [], "state": "none"}
+        before, done = record["words"], record.get("state", "done") == "done"
         to_keep, what, where = done or any(step.folder.rglob("*.ckpt")), "a training", "the folder"
     else:
-        done = to_keep = result_of(step) is not None
+        folder = result_of(step)
+        before = read_run(folder).results.get("command", [])[1:] if folder else []
+        done = to_keep = folder is not None
         what, where = f"a result of {step.benchmark}", f"each folder benchmarks/{step.benchmark} in it"
-    if record and to_keep and (difference := _difference(record["words"], step.arguments)):
-        raise ValueError(f"{step.folder} holds {what} {difference}: remove {where} or give another --output")
+    before, now = (_without_folder(words) for words in (before or step.arguments, step.arguments))
+    if to_keep and before != now:
+        different = sorted({*before} ^ {*now}) or ["in another order"]
+        raise ValueError(
+            f"{step.folder} holds {what} with other arguments ({', '.join(different)}): remove {where} or give another "
+            "--output"
+        )
     return done
 
 
-def _difference(before: Sequence[str], now: Sequence[str]) -> str:
-    """Return how the arguments of two runs differ, in words; empty if only their folder does."""
-    before, now = (_without_folder(words) for words in (before, now))
-    if before == now:
-        return ""
-    counts = Counter(before), Counter(now)
-    different = sorted({*(counts[0] - counts[1]), *(counts[1] - counts[0])})
-    return f"with other arguments ({', '.join(different)})" if different else "with its arguments in another order"
-
-
 def _without_folder(words: Sequence[str]) -> list[str]:
-    at = words.index(FOLDER) if FOLDER in words else len(words)
-    return [*words[:at], *words[at + 2 :]]
+    return [word for flag, word in zip(("", *words), words, strict=False) if flag != FOLDER]
 
 
-def _run(step: Step) -> str:
-    """Run a step in a separate process; return its log and the last line of it if it failed, empty if not."""
+def _run(step: Step) -> None:
+    """Run a step in a separate process.
+
+    Raises:
+        ValueError: if it failed, with its log and the last line of that.
+    """
     step.folder.mkdir(parents=True, exist_ok=True)
+    _write_record(step, "started")
     log = step.folder / f"{step.benchmark or 'train'}.log"
-    if step.benchmark is None:
-        _write_record(step, "started")
     with log.open("a") as file:
         process = subprocess.Popen([sys.executable, str(CLI), *step.arguments], stdout=file, stderr=file)
         try:
@@ -208,22 +195,14 @@ def _run(step: Step) -> str:
         raise KeyboardInterrupt("a training or evaluation of the study was stopped; run the same command to resume")
     if status:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
-        return f"{log}: {last[0] if last else f'status {status}'}"
+        raise ValueError(f"{step.kind}, {log}: {last[0] if last else f'status {status}'}")
     _write_record(step, "done")
-    return ""
-
-
-def _record_file(step: Step) -> Path:
-    return step.folder / f"{step.benchmark or 'trained'}.json"
-
-
-def _read_record(step: Step) -> Json | None:
-    file = _record_file(step)
-    return read_as(file, "record of a study", StepRecord) if file.is_file() else None
 
 
 def _write_record(step: Step, state: str) -> None:
-    write_atomically(_record_file(step), json.dumps({"state": state, "words": step.arguments}) + "\n")
+    """Record the arguments of a training; the results of an evaluation hold its own."""
+    if step.benchmark is None:
+        write_atomically(step.record, json.dumps({"state": state, "words": step.arguments}) + "\n")
 
 
 # The table

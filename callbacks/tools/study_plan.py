@@ -96,6 +96,11 @@ class Step:
     benchmark: str | None = None
 
     @property
+    def record(self) -> Path:
+        """File with the arguments of a training, and whether it has only "started" or is "done"."""
+        return self.folder / "trained.json"
+
+    @property
     def line(self) -> str:
         """The command as a shell takes it."""
         return shlex.join(("vidcorr", *self.arguments))

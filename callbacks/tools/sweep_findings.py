@@ -15,7 +15,6 @@ from lightning_modules.functional import PropagationProtocol
 from ..results.records import Record
 from ..results.rendering import markdown_table, percent
 from ..results.statistics import Difference, ScoresBySequence, difference, interval, mean_score
-from ..tracking.frame_encoder import at_stride
 
 ORDERS = ("in this order", "in the opposite order")
 """Of the fields on the way from one protocol to another."""
@@ -80,6 +79,8 @@ class WaterfallStep(NamedTuple):
 
 def record_of(scored: Iterable[Record], protocol: PropagationProtocol) -> Record | None:
     """Return the first record of a protocol, at whatever stride its features have; None where there is none."""
+    from ..tracking.frame_encoder import at_stride
+
     return next(
         (one for one in scored if one.protocol["digest"] == at_stride(protocol, _features(one)["stride"]).digest()),
         None,

@@ -50,8 +50,8 @@ def test_a_benchmark_and_the_command_score_masks_alike(sparse, davis_root, tmp_p
     benchmark = VosBenchmark(root, None, frames, masks, rules=rules, changes=SMALL)
     scores = benchmark.evaluate(colour(), tmp_path)
     by_command = score(root / masks, tmp_path / "predictions", rules)
-    assert scores == pytest.approx(by_command.compute(), abs=1e-12)
-    assert benchmark.results.rows == by_command.rows()
+    assert scores == pytest.approx(by_command.scores, abs=1e-12)
+    assert benchmark.results.rows == by_command.rows
     assert benchmark.score_keys == tuple(f"vos/{name}" for name in scores)
     assert len(list((tmp_path / "predictions").rglob("*.png"))) == sum(each.num_frames for each in benchmark.sequences)
     assert json.loads((tmp_path / "results.json").read_text())["rules"]["name"] == rules
@@ -86,11 +86,11 @@ def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
     benchmark = VosBenchmark(tmp_path, **known, unseen=tmp_path / "unseen.txt", changes=SMALL)
     scores = benchmark.evaluate(colour(), tmp_path / "out")
     by_command = score(tmp_path / "Annotations", tmp_path / "out/predictions", **known, unseen={"synthetic-001"})
-    assert scores == pytest.approx(by_command.compute(), abs=1e-12)
-    assert benchmark.results.rows == by_command.rows()
+    assert scores == pytest.approx(by_command.scores, abs=1e-12)
+    assert benchmark.results.rows == by_command.rows
     assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
     stated = json.loads((tmp_path / "out/results.json").read_text())["rules"]
-    assert (stated["name"], stated["digest"]) == ("lvos", by_command.rules.stated()["digest"])
+    assert (stated["name"], stated["digest"]) == ("lvos", by_command.metadata["rules"]["digest"])
     (tmp_path / "Annotations/synthetic-000/00000011.png").unlink()
     with pytest.raises(DataError, match="synthetic-000: the metadata counts frame 00000011, which has no mask"):
         VosBenchmark(tmp_path, **known, changes=SMALL).evaluate(colour())
@@ -113,8 +113,8 @@ def test_sa_v_follows_each_object_by_itself(davis_root, tmp_path):
     benchmark = VosBenchmark(tmp_path, "list.txt", frames.name, masks.name, rules="sa-v", changes=SMALL)
     scores = benchmark.evaluate(colour(), tmp_path / "out")
     by_command = score(masks, tmp_path / "out/predictions", "sa-v")
-    assert scores == pytest.approx(by_command.compute(), abs=1e-12)
-    assert benchmark.results.rows == by_command.rows()
+    assert scores == pytest.approx(by_command.scores, abs=1e-12)
+    assert benchmark.results.rows == by_command.rows
     assert [row["Sequence"] for row in benchmark.results.rows][:2] == ["synthetic-000_000", "synthetic-000_001"]
     first, late = (tmp_path / "out/predictions/synthetic-000" / number for number in ("000", "001"))
     assert len(list(first.iterdir())) == len(list((frames / "synthetic-000").iterdir()))

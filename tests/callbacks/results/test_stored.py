@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callbacks.results.stored import Run, StoredReport, read_results, read_run, read_sequence_rows
-from callbacks.tools.protocol_sweep import read_scores
+from callbacks.tools.sweep import read_scores
 from callbacks.tools.table import gather_results
 from cli import main
 from datamodules.reading.files import csv_of_records

@@ -14,10 +14,9 @@ import torch
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
 from callbacks.folder_lock import FolderInUse
 from callbacks.results.statistics import mean_score
-from callbacks.tools.comparison import Network
+from callbacks.tools.compare import Network
 from callbacks.tools.grid import protocol_path, read_grid
-from callbacks.tools.protocol_sweep import Sweep, read_scores, sweep
-from callbacks.tools.sweep import command
+from callbacks.tools.sweep import Sweep, command, read_scores, sweep
 from datamodules.synthetic import write_davis
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
@@ -65,11 +64,14 @@ def test_a_sweep_from_python_writes_what_the_command_writes(swept: Path, davis_r
     run = Sweep(Network.read("torchvision:resnet18"), benchmark, tmp_path)
     sweep(run, read_grid(benchmark.protocol, VARIED))
     assert (tmp_path / "sweep.md").read_text() == (swept / "sweep.md").read_text()
-    grid = read_grid(benchmark.protocol, ())  # the benchmark is as it was
-    refused(ValueError, "select_on 1: give a fraction", sweep, run, grid, select_on=1.0)
-    for part in ((0, 2), (3, 2)):
-        with pytest.raises(ValueError, match=rf"part {part[0]}/2: give K/N with K from 1 to N"):
-            Sweep(run.network, benchmark, tmp_path, part=part)
+    assert isinstance(benchmark.protocol, PropagationProtocol)  # the benchmark is as it was
+
+
+@pytest.mark.parametrize("flags", [["--select-on", "1"], ["--part", "0/2"], ["--part", "3/2"]], ids=" ".join)
+def test_a_number_that_cannot_be_is_refused(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command(["raw_colour", *flags])
+    assert f"argument {flags[0]}: give " in capsys.readouterr().err
 
 
 def test_what_is_done_is_not_run_again(

@@ -77,7 +77,7 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
         return
     if case == "missing_video":
         refused(DataError, "--allow-missing", score, **arguments)
-    found = score(**arguments, allow_missing=True).flat()
+    found = score(**arguments, allow_missing=True).flat
     scale = 0.01 if rules == "sa-v" else 1.0
     compared = {key: value for key, value in official.items() if "frames/" not in key and "rounded" not in key}
     assert compared
@@ -175,7 +175,7 @@ def write_boxes(root: Path, seed: int) -> tuple[Path, Path]:
 @pytest.mark.parametrize("keep_ends", [False, True])
 def test_masks_score_as_vos_benchmark_printed(keep_ends, tmp_path):
     write_masks(tmp_path, seed=0)
-    found = score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=keep_ends).flat()
+    found = score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=keep_ends).flat
     assert found == pytest.approx({key: values[keep_ends] for key, values in VOS_BENCHMARK.items()}, abs=1e-12)
 
 
@@ -191,7 +191,7 @@ def test_masks_score_as_by_vos_benchmark(seed, tmp_path):
         for video, values in objects[0].items():
             for measure, of_objects in zip("JF", values, strict=True):
                 expected |= {f"{measure}/{video}/{number}": value for number, value in of_objects.items()}
-        found = score(*map(Path, (folders[0][0], folders[1][0])), "vos-benchmark", keep_ends=not skip).flat()
+        found = score(*map(Path, (folders[0][0], folders[1][0])), "vos-benchmark", keep_ends=not skip).flat
         assert found == pytest.approx({key: value / 100 for key, value in expected.items()}, abs=1e-12)
 
 
@@ -202,9 +202,9 @@ def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_
     with pytest.raises(DataError, match=r"video1: 6 masks, none of which .* leaves it out: --allow-missing"):
         score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark")
     found = score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", allow_missing=True)
-    assert found.left_out == ["video1"]
+    assert found.metadata["missing_videos"] == ["video1"]
     of_videos = [values[0] for key, values in VOS_BENCHMARK.items() if key[:8] in ("J/video0", "J/video2")]
-    assert found.compute()["J"] == pytest.approx(np.mean(of_videos))
+    assert found.scores["J"] == pytest.approx(np.mean(of_videos))
 
 
 def test_boxes_score_as_got10k_printed(tmp_path):
