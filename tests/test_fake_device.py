@@ -1,5 +1,6 @@
 """Work on a GPU that is not there: nothing waits for it but what must, nothing is left on the CPU."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,10 +144,6 @@ def test_the_end_of_a_step_stays_on_the_device() -> None:
     module.lr_schedulers = lambda: None
     with fake_gpu() as gpu:
         twin = moved(module, gpu.device)
-        batch = {
-            "clip": CLIP.to(gpu.device, non_blocking=True),
-            "video_index": VIDEOS.to(gpu.device, non_blocking=True),
-        }
         twin.training_step(there(batch, gpu.device), 0)
         twin.target_encoder.update(twin.encoder, 0.99)
         ((keys, videos),) = twin._pending
@@ -160,25 +157,23 @@ def test_colours_are_augmented_without_a_wait() -> None:
         assert ColourAugmentation()(frames, torch.Generator().manual_seed(0)).is_cuda
 
 
-BENCHMARKS: dict[str, tuple[Any, Any]] = {
-    "davis": (
-        lambda at: write_davis(at, 1, frames=9, size=(64, 64)),
-        lambda at: callbacks.DavisBenchmark(at, split=None),
-    ),
-    "youtube_vos": (
-        lambda at: write_youtube_vos(at, 1, valid=1, frames=41, size=(64, 64)),
-        lambda at: callbacks.YoutubeVosBenchmark(at),
-    ),
-    "vos": (
-        lambda at: write_davis(at, 1, frames=9, size=(64, 64)),
-        lambda at: callbacks.VosBenchmark(at, frames="JPEGImages/480p", masks="Annotations/480p"),
-    ),
-    "jhmdb": (lambda at: write_jhmdb(at, 1, frames=9), lambda at: callbacks.JhmdbBenchmark(at)),
-    "vip": (
-        lambda at: write_vip(at, 1, frames=9, size=(64, 64), sprites=(2, 2)),
-        lambda at: callbacks.VipBenchmark(at, parts=["instance"]),
-    ),
+SMALL = {"size": (64, 64)}
+BENCHMARKS: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "davis": (write_davis, SMALL, partial(callbacks.DavisBenchmark, split=None)),
+    "youtube_vos": (write_youtube_vos, SMALL | {"valid": 1, "frames": 41}, callbacks.YoutubeVosBenchmark),
+    "vos": (write_davis, SMALL, partial(callbacks.VosBenchmark, frames="JPEGImages/480p", masks="Annotations/480p")),
+    "jhmdb": (write_jhmdb, {}, callbacks.JhmdbBenchmark),
+    "vip": (write_vip, SMALL | {"sprites": (2, 2)}, partial(callbacks.VipBenchmark, parts=["instance"])),
 }
+"""Name → writer of a video of nine frames, what it writes otherwise, the benchmark."""
+
+
+def reads_of(benchmark: Any, extractor: Any, out: Path) -> int:
+    """Evaluate on the fake device; return how often it was waited for."""
+    with fake_gpu() as gpu:
+        benchmark.evaluate(moved(extractor, gpu.device), out)
+    assert (out / "results.json").is_file()
+    return gpu.reads
 
 
 @pytest.mark.parametrize(
@@ -193,17 +188,14 @@ def test_benchmarks_read_only_what_they_write(
     name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From files to scores and files: labels and what is decoded of a frame, and at the end if all were finite."""
-    write, make = BENCHMARKS[name]
-    benchmark = make(write(tmp_path / name))
+    write, more, make = BENCHMARKS[name]
+    benchmark = make(write(tmp_path / name, 1, **{"frames": 9} | more))
     benchmark.protocol = benchmark.protocol.with_changes(backbone_precision=precision, input_size=(64, 64))
     (sequence,) = benchmark.sequences
     assert sequence.num_frames == 9
     monkeypatch.setattr(frame_encoder, "MOST_AT_ONCE", 3)
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
-    with fake_gpu() as gpu:
-        benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
-    assert gpu.reads == 9 * 2 + 1
-    assert (tmp_path / "out/results.json").is_file()
+    assert reads_of(benchmark, extractor, tmp_path / "out") == 9 * 2 + 1
 
 
 @pytest.mark.parametrize(
@@ -222,10 +214,7 @@ def test_points_are_read_once_a_video(name: str, changes: dict[str, Any], more: 
     rules = PointProtocol.named(name, "tap_vid").with_changes(input_size=(64, 64), query_mode="strided", **changes)
     benchmark = callbacks.TapVidBenchmark(write_tap_vid(tmp_path / "tap_vid", 1, frames=7), protocol=rules)
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
-    with fake_gpu() as gpu:
-        benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
-    assert gpu.reads == 4 + more
-    assert (tmp_path / "out/results.json").is_file()
+    assert reads_of(benchmark, extractor, tmp_path / "out") == 4 + more
 
 
 def test_siamfc_waits_once_a_frame(tmp_path: Path) -> None:
