@@ -32,17 +32,17 @@ SHORT = {
 """Added to a command of training, and to one of measuring."""
 
 
-def blocks(document: Path) -> list[tuple[str, str]]:
+def blocks(document):
     return [(mark, text) for _, mark, text in BLOCK.findall(document.read_text())]
 
 
-def commands(text: str) -> list[list[str]]:
+def commands(text):
     lines = text.replace("\\\n", " ").splitlines()
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout(tmp_path_factory):
     """A folder as after `git clone` and `make demo`."""
     from datamodules.synthetic import write_davis, write_videos
 
@@ -58,7 +58,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(words: list[str]) -> None:
+def run(words):
     """One command of a document, in this process."""
     if words[0] == "python" and words[1] != "cli.py":
         runpy.run_path(words[1], run_name="__main__")
@@ -96,7 +96,7 @@ def test_what_a_document_points_to_exists():
     assert not missing
 
 
-def documented_keys(heading: str) -> set[str]:
+def documented_keys(heading):
     """Names in the first column of the table that follows a heading or phrase of docs/library.md."""
     text = (ROOT / "docs/library.md").read_text().partition(heading)[2].partition("| key |")[2].partition("\n\n")[0]
     cells = [line.split("|")[1] for line in text.splitlines()[2:]]

@@ -1,9 +1,7 @@
 """Work on a GPU that is not there: nothing waits for it but what must, nothing is left on the CPU."""
 
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -41,13 +39,13 @@ WAITING = {
         lambda there, here: bool(there.any()),
     ],
 )
-def test_what_waits_raises_on_the_fake_device(waiting: Any) -> None:
+def test_what_waits_raises_on_the_fake_device(waiting):
     with fake_gpu() as gpu, pytest.raises(Waits):
         waiting(torch.zeros(3, device=gpu.device), torch.zeros(3))
 
 
 @pytest.mark.parametrize("name", sorted(set(SOURCES) - WAITING))
-def test_propagation_never_waits(name: str) -> None:
+def test_propagation_never_waits(name):
     protocol = PropagationProtocol.named(name, next(iter(SOURCES[name].values)))
     with fake_gpu() as gpu:
         propagator = LabelPropagator(torch.rand(3, 9, 12), protocol)
@@ -68,25 +66,25 @@ def test_propagation_never_waits(name: str) -> None:
         ("raw_colour", None, 8),
     ],
 )
-def test_extractors_stay_on_the_device(spec: str, stage: Any, stride: int | None) -> None:
+def test_extractors_stay_on_the_device(spec, stage, stride):
     check_extractor(build_feature_extractor(spec, stage=stage, stride=stride))
 
 
-def test_a_siamfc_extractor_stays_on_the_device() -> None:
-    extractor: Any = SiamFC(R18).feature_extractor()
+def test_a_siamfc_extractor_stays_on_the_device():
+    extractor = SiamFC(R18).feature_extractor()
     check_extractor(extractor)
     with fake_gpu() as gpu:
         assert moved(extractor, gpu.device).exemplar(torch.rand(1, 3, 127, 127, device=gpu.device)).is_cuda
 
 
 @pytest.mark.parametrize("position", ["1dape", "2dspe"])
-def test_liirs_extractor_stays_on_the_device(position: Any) -> None:
+def test_liirs_extractor_stays_on_the_device(position):
     extractor = Liir(position=position, position_size=32, bank_frames=0).feature_extractor(["res3", "affinity"])
-    for view in (extractor.folded(), extractor):  # type: ignore[operator]
+    for view in (extractor.folded(), extractor):
         check_extractor(view)
 
 
-def check_extractor(extractor: torch.nn.Module) -> None:
+def check_extractor(extractor):
     with fake_gpu() as gpu:
         maps = moved(extractor, gpu.device)(torch.rand(1, 3, 96, 128, device=gpu.device))
         assert {each.device.type for each in (maps if isinstance(maps, list) else [maps])} == {"cuda"}
@@ -97,7 +95,7 @@ PAIRS = {"exemplar": torch.rand(2, 3, 127, 127), "search": torch.rand(2, 3, 255,
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet"}
 LIIR = {"bank_frames": 4, "position_size": 32, "warmup_epochs": 0}
 TWO = {"clip": CLIP[:2, :2], "video_index": VIDEOS[:2]}
-STEPS: dict[str, tuple[Any, dict[str, Any], int]] = {
+STEPS = {
     "VFSSimSiam": (lambda: VFSSimSiam(**TINY, projector_dim=32, predictor_dim=16), {"clip": CLIP}, 0),
     "VFSMoCo": (lambda: VFSMoCo(**TINY, queue_size=64), {"clip": CLIP, "video_index": VIDEOS}, 0),
     "Liir, first phase": (lambda: Liir(**LIIR | {"warmup_epochs": 1}), TWO, 0),
@@ -117,7 +115,7 @@ STEPS: dict[str, tuple[Any, dict[str, Any], int]] = {
     ("name", "precision"),
     [(name, torch.float32) for name in STEPS] + [(name, torch.bfloat16) for name in ("VFSMoCo", "Liir, second")],
 )
-def test_training_steps_stay_on_the_device(name: str, precision: torch.dtype) -> None:
+def test_training_steps_stay_on_the_device(name, precision):
     """The loss of a batch, without a value being read on the way; autograd itself needs a real device."""
     make, batch, reads = STEPS[name]
     module = make()
@@ -130,12 +128,12 @@ def test_training_steps_stay_on_the_device(name: str, precision: torch.dtype) ->
     assert gpu.reads == reads
 
 
-def there(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+def there(batch, device):
     """Bring a batch to the device, as Lightning does."""
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
-def test_the_end_of_a_step_stays_on_the_device() -> None:
+def test_the_end_of_a_step_stays_on_the_device():
     """The momentum encoder's average and the queue."""
     make, batch, _ = STEPS["VFSMoCo"]
     module = make()
@@ -151,14 +149,14 @@ def test_the_end_of_a_step_stays_on_the_device() -> None:
     assert not gpu.reads
 
 
-def test_colours_are_augmented_without_a_wait() -> None:
+def test_colours_are_augmented_without_a_wait():
     with fake_gpu() as gpu:
         frames = torch.rand(8, 3, 64, 64, device=gpu.device)
         assert ColourAugmentation()(frames, torch.Generator().manual_seed(0)).is_cuda
 
 
 SMALL = {"size": (64, 64)}
-BENCHMARKS: dict[str, tuple[Any, dict[str, Any], Any]] = {
+BENCHMARKS = {
     "davis": (write_davis, SMALL, partial(callbacks.DavisBenchmark, split=None)),
     "youtube_vos": (write_youtube_vos, SMALL | {"valid": 1, "frames": 41}, callbacks.YoutubeVosBenchmark),
     "vos": (write_davis, SMALL, partial(callbacks.VosBenchmark, frames="JPEGImages/480p", masks="Annotations/480p")),
@@ -168,7 +166,7 @@ BENCHMARKS: dict[str, tuple[Any, dict[str, Any], Any]] = {
 """Name → writer of a video of nine frames, what it writes otherwise, the benchmark."""
 
 
-def reads_of(benchmark: Any, extractor: Any, out: Path) -> int:
+def reads_of(benchmark, extractor, out):
     """Evaluate on the fake device; return how often it was waited for."""
     with fake_gpu() as gpu:
         benchmark.evaluate(moved(extractor, gpu.device), out)
@@ -184,9 +182,7 @@ def reads_of(benchmark: Any, extractor: Any, out: Path) -> int:
         *(pytest.param(name, "float32", marks=pytest.mark.slow) for name in ("davis", "youtube_vos", "vos", "vip")),
     ],
 )
-def test_benchmarks_read_only_what_they_write(
-    name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_benchmarks_read_only_what_they_write(name, precision, tmp_path, monkeypatch):
     """From files to scores and files: labels and what is decoded of a frame, and at the end if all were finite."""
     write, more, make = BENCHMARKS[name]
     benchmark = make(write(tmp_path / name, 1, **{"frames": 9} | more))
@@ -209,7 +205,7 @@ def test_benchmarks_read_only_what_they_write(
         pytest.param("vidcorr", {"occlusion": "similarity+anchors"}, 1, marks=pytest.mark.slow),
     ],
 )
-def test_points_are_read_once_a_video(name: str, changes: dict[str, Any], more: int, tmp_path: Path) -> None:
+def test_points_are_read_once_a_video(name, changes, more, tmp_path):
     """Places, similarities, misses and doubts; and for heat-maps, once a pass, if all were finite."""
     rules = PointProtocol.named(name, "tap_vid").with_changes(input_size=(64, 64), query_mode="strided", **changes)
     benchmark = callbacks.TapVidBenchmark(write_tap_vid(tmp_path / "tap_vid", 1, frames=7), protocol=rules)
@@ -217,7 +213,7 @@ def test_points_are_read_once_a_video(name: str, changes: dict[str, Any], more: 
     assert reads_of(benchmark, extractor, tmp_path / "out") == 4 + more
 
 
-def test_siamfc_waits_once_a_frame(tmp_path: Path) -> None:
+def test_siamfc_waits_once_a_frame(tmp_path):
     """For the positions of the peaks, without which the next regions cannot be cut out."""
     benchmark = callbacks.OtbBenchmark(write_otb(tmp_path / "otb", 2, frames=4), version=None)
     extractor = benchmark.extractor(build_encoder("tests.helpers.encoders:TinyResNet"))

@@ -3,7 +3,6 @@
 import ast
 import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real sequences at
 
 
 @pytest.fixture(scope="module")
-def reference() -> ModuleType:
+def reference():
     spec = importlib.util.spec_from_file_location("davis_reference", FILE)
     assert spec is not None
     assert spec.loader is not None
@@ -31,7 +30,7 @@ def reference() -> ModuleType:
 
 
 @pytest.fixture
-def davis(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def davis(request, tmp_path):
     """The first frames of two real sequences, cut to a part around the objects: (frames, height, width)."""
     count, height, width = request.param
     for name, (top, left) in {"car-shadow": (120, 240), "dog": (150, 300)}.items():
@@ -62,7 +61,7 @@ def test_labels_are_those_of_the_engine(protocol, davis, reference):
     mask = np.array(Image.open(davis / "Annotations" / "480p" / "dog" / "00000.png"))
     filters = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
-    def encode(frame: torch.Tensor) -> torch.Tensor:
+    def encode(frame):
         return torch.nn.functional.conv2d(frame, filters, stride=8, padding=4)
 
     labels = [labels for labels, _ in reference.segment(frames, mask, encode, rules)]

@@ -15,14 +15,14 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "score-your-videos.md"
 FRAMES = 5
 
 
-def commands() -> list[list[str]]:
+def commands():
     """Return the arguments of each command of the document."""
     text = "".join(re.findall(r"^```bash\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL))
     return [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
 
 
 @pytest.fixture
-def videos(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def videos(shared_data, tmp_path, monkeypatch):
     """Two real videos in the folder of the document: five frames each, every other one annotated."""
     for name in ("dog", "camel"):
         for folder, ending, step in (("JPEGImages", "jpg", 1), ("Annotations", "png", 2)):
@@ -36,7 +36,7 @@ def videos(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
-def test_every_command_runs_as_it_stands(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_runs_as_it_stands(videos, capsys):
     said = {}
     for program, *words in commands():
         assert program == "vidcorr"

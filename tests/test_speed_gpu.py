@@ -11,7 +11,7 @@ COMMAND = [sys.executable, "tests/speed/gpu.py", "--device", "cpu", "--small", "
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
-def test_each_part_fills_rows_of_one_table() -> None:
+def test_each_part_fills_rows_of_one_table():
     parts = ["device", "propagation", "benchmarks", "training"]
     chosen = [word for part in parts for word in ("--only", part)]
     root = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ IN_SEVERAL_FILES = {
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_no_room_imports_in_a_circle(package: str) -> None:
+def test_no_room_imports_in_a_circle(package):
     graph = grimp.build_graph(package, cache_dir=None)
     rooms = graph.find_children(package)
     for room in rooms:
@@ -29,7 +29,7 @@ def test_no_room_imports_in_a_circle(package: str) -> None:
     TopologicalSorter(arrows).prepare()  # a CycleError names the circle
 
 
-def test_a_name_has_one_meaning() -> None:
+def test_a_name_has_one_meaning():
     files = [*(file for package in PACKAGES for file in (ROOT / package).rglob("*.py")), ROOT / "cli.py"]
     homes = defaultdict(list)
     for file in files:
@@ -40,7 +40,7 @@ def test_a_name_has_one_meaning() -> None:
     assert [name for name in IN_SEVERAL_FILES if len(homes[name]) < 2] == []
 
 
-def top_level_names(module: ast.Module) -> set[str]:
+def top_level_names(module):
     """Return the public names that a module defines, without those of one letter (type variables)."""
     names = set()
     for node in module.body:

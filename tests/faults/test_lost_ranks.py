@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 KINDS = "tests.helpers.benchmark_ranks"
 
 
-def living(group: int) -> list[int]:
+def living(group):
     """Return the processes of a group that have not ended."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -31,7 +31,7 @@ def living(group: int) -> list[int]:
     return found
 
 
-def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+def start(command, folder):
     """Start `python cli.py` with two ranks, in a process group of its own."""
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(

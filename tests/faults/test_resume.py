@@ -3,7 +3,6 @@
 import random
 import re
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,7 @@ STATE = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_ste
 
 
 @pytest.fixture(scope="module")
-def whole(video_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def whole(video_folder, tmp_path_factory):
     """The folder of an uninterrupted run, by method."""
     folders = {method: tmp_path_factory.mktemp(method) for method in METHODS}
     for method, folder in folders.items():
@@ -23,7 +22,7 @@ def whole(video_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return folders
 
 
-def expect_the_same(folder: Path, whole: Path) -> None:
+def expect_the_same(folder, whole):
     assert curve(folder) == curve(whole)
     one, other = last(folder), last(whole)
     assert [found for key in STATE for found in differences(one[key], other[key], key)] == []

@@ -6,8 +6,6 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -47,15 +45,15 @@ CASES = {
 
 
 @pytest.fixture
-def struck(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[int]]:
+def struck(monkeypatch):
     """A function that has SIGTERM sent after N items, and returns the count since."""
 
-    def strike(after: int | None) -> list[int]:
-        counted: list[int] = []
+    def strike(after):
+        counted = []
         advance = ProgressReport.advance
 
-        def counting(self: ProgressReport, *args: object, **options: object) -> None:
-            advance(self, *args, **options)  # type: ignore[arg-type]
+        def counting(self, *args, **options):
+            advance(self, *args, **options)
             counted.append(self.done)
             if len(counted) == after:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -67,7 +65,7 @@ def struck(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], list[int]]
     return strike
 
 
-def stopped(words: str, capsys: pytest.CaptureFixture[str]) -> str:
+def stopped(words, capsys):
     """Run a command that a signal ends; return its last line, if it says anything."""
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended:
@@ -77,7 +75,7 @@ def stopped(words: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err.strip().rpartition("\n")[2]
 
 
-def expect_nothing_half_written(folder: Path) -> None:
+def expect_nothing_half_written(folder):
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK]
     assert not [path for path in files if path.name.startswith(".") or path.suffix == ".partial"]
     for path in files:
@@ -88,14 +86,7 @@ def expect_nothing_half_written(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_tool_ends_with_143_and_a_second_call_completes_it(
-    name: str,
-    video_folder: Path,
-    davis_root: Path,
-    tmp_path: Path,
-    struck: Callable[[int | None], list[int]],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_tool_ends_with_143_and_a_second_call_completes_it(name, video_folder, davis_root, tmp_path, struck, capsys):
     case, out = CASES[name], tmp_path / "out"
     words = case.words.format(videos=video_folder, davis=davis_root, out=out)
     struck(case.strikes)
@@ -133,14 +124,12 @@ time.sleep(60)
 
 
 @pytest.mark.slow
-def test_study_lets_its_training_save(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_study_lets_its_training_save(tmp_path, monkeypatch, capsys):
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "cli.py").write_text(TRAINING)
     monkeypatch.setattr(study_module, "CLI", tmp_path / "cli.py")
 
-    def strike() -> None:
+    def strike():
         until = time.monotonic() + 50
         while not list(tmp_path.rglob("begun")) and time.monotonic() < until:
             time.sleep(0.05)

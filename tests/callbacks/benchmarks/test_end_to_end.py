@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from tests.helpers.still_videos import write_still_davis
 SCORES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 
 
-def first_frames(data: Path, names: list[str], root: Path, count: int = 8) -> Path:
+def first_frames(data, names, root, count=8):
     """Make a DAVIS folder of the first frames of some sequences."""
     for name in names:
         for folder, ending in (("JPEGImages", "jpg"), ("Annotations", "png")):
@@ -35,7 +34,7 @@ def first_frames(data: Path, names: list[str], root: Path, count: int = 8) -> Pa
     return root
 
 
-def vit(content: dict[str, np.ndarray], spec: str, **options: Any) -> Any:
+def vit(content, spec, **options):
     """Return the view of a transformer with the weights of a golden file."""
     network = regenerated(
         timm.create_model(spec, num_classes=0, dynamic_img_size=True, **options), int(content["weight_seed"])
@@ -46,9 +45,7 @@ def vit(content: dict[str, np.ndarray], spec: str, **options: Any) -> Any:
     return extractor_of(network)
 
 
-def run(
-    root: Path, content: dict[str, np.ndarray], extractor: Any, protocol: PropagationProtocol, masks: str, out: Path
-) -> dict[str, float]:
+def run(root, content, extractor, protocol, masks, out):
     """Run the benchmark, compare its masks with those of the original script (`masks` with a place for the name)."""
     DavisBenchmark(root, split=None, protocol=protocol).evaluate(extractor, out)
     for name in content["seqs"]:
@@ -60,7 +57,7 @@ def run(
     return json.loads((out / "results.json").read_text())["scores"]
 
 
-def check_scores(scores: dict[str, float], table: np.ndarray) -> None:
+def check_scores(scores, table):
     """Means and recalls within 5e-4; decays, differences of two frames here, within 2e-3: one cell is a near tie."""
     for name, expected in zip(SCORES, table, strict=True):
         assert scores[name] == pytest.approx(expected, abs=2e-3 if "Decay" in name else 5e-4), name
@@ -68,7 +65,7 @@ def check_scores(scores: dict[str, float], table: np.ndarray) -> None:
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_dinos_script(golden: Any, shared_data: Path, tmp_path: Path) -> None:
+def test_dinos_script(golden, shared_data, tmp_path):
     content = golden("protocols/e2e_dino")
     root = first_frames(shared_data / "davis", content["seqs"].tolist(), tmp_path / "davis")
     protocol = PropagationProtocol.named("dino").with_changes(feature_stride=16)
@@ -80,7 +77,7 @@ def test_dinos_script(golden: Any, shared_data: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["resized", "native"])
 @torch.no_grad()
-def test_cropmaes_script(golden: Any, shared_data: Path, tmp_path: Path, data: str) -> None:
+def test_cropmaes_script(golden, shared_data, tmp_path, data):
     """Data and truth at 480 × 880, as the script's default, or both as DAVIS has them."""
     content = golden("protocols/e2e_cropmae")
     root = first_frames(shared_data / "davis", content["seqs"].tolist(), tmp_path / "davis")
@@ -92,15 +89,15 @@ def test_cropmaes_script(golden: Any, shared_data: Path, tmp_path: Path, data: s
     check_scores(scores, content[f"table_{data}_gt_{data}"])
 
 
-SMALL: dict[str, Any] = {"context": 1, "topk": 3, "radius": 2}
+SMALL = {"context": 1, "topk": 3, "radius": 2}
 
 
 @pytest.fixture
-def root(tmp_path: Any) -> Any:
+def root(tmp_path):
     return write_still_davis(tmp_path / "davis", (60, 84))
 
 
-def test_frames_and_masks_are_those_of_a_copy_on_disk(root: Any, tmp_path: Any) -> None:
+def test_frames_and_masks_are_those_of_a_copy_on_disk(root, tmp_path):
     (sequence,) = Davis(root, split=None)
     protocol = PropagationProtocol.named("rsp").with_changes(resized_data=(48, 88))
     resized = at_size_of_data(sequence, protocol)
@@ -117,7 +114,7 @@ def test_frames_and_masks_are_those_of_a_copy_on_disk(root: Any, tmp_path: Any) 
     assert at_size_of_data(sequence, protocol.with_changes(resized_data=sequence.size)) is sequence
 
 
-def test_predictions_are_written_and_scored_at_the_size_of_the_data(root: Any, tmp_path: Any) -> None:
+def test_predictions_are_written_and_scored_at_the_size_of_the_data(root, tmp_path):
     extractor = build_feature_extractor("raw_colour", stride=8)
     changes = SMALL | {"input_size": (48, 88), "feature_stride": 8, "resized_data": (48, 88)}
     benchmark = DavisBenchmark(root, split=None, protocol="cropmae", changes=changes)
@@ -138,9 +135,7 @@ def test_predictions_are_written_and_scored_at_the_size_of_the_data(root: Any, t
         ("rsp_from_resized480x880", "rsp"),
     ],
 )
-def test_the_network_sees_the_resized_copy_as_in_the_original_codes(
-    golden: Any, shared_data: Any, family: str, name: str
-) -> None:
+def test_the_network_sees_the_resized_copy_as_in_the_original_codes(golden, shared_data, family, name):
     expected, protocol = golden("protocols/inputs"), PropagationProtocol.named(name)
     name_of_video, file = str(expected["frame_file"]).split("/")[-2:]
     sequence = next(one for one in Davis(shared_data / "davis") if one.name == name_of_video)

@@ -3,7 +3,6 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,7 +21,7 @@ from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.words import SMALL
 
 
-def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Path) -> None:
+def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root):
     sequence, rules = Davis(davis_root)[0], RULES["davis-2017"]
     metric = ObjectScores(rules)
     with ThreadPoolExecutor(1) as pool:
@@ -37,7 +36,7 @@ def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root: Pa
     assert metric.compute()["J-Mean"] == pytest.approx(0.75)
 
 
-def test_objects_without_a_later_mask_are_followed_without_a_score(davis_root: Path) -> None:
+def test_objects_without_a_later_mask_are_followed_without_a_score(davis_root):
     sequence = Davis(davis_root)[0]
     last = replace(sequence, masks={0: sequence.masks[0]})
     with Ranks() as ranks, ThreadPoolExecutor(1) as pool:
@@ -46,7 +45,7 @@ def test_objects_without_a_later_mask_are_followed_without_a_score(davis_root: P
         assert evaluation.scorer(sequence, pool) is not None
 
 
-def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root: Path) -> None:
+def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):
     sequence = Davis(davis_root)[0]
     entering = [mask is not None for _, mask in annotated_frames(sequence)]
     assert entering == [True] + [False] * (sequence.num_frames - 1)
@@ -54,7 +53,7 @@ def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root: Pat
         list(annotated_frames(replace(sequence, starts={9: 0})))
 
 
-def test_an_id_that_no_mask_introduces_is_one_line(davis_root: Path, tmp_path: Path) -> None:
+def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
     root = tmp_path / "davis"
     shutil.copytree(davis_root, root)
     mask = sorted((root / "Annotations/480p/synthetic-000").iterdir())[2]

@@ -2,8 +2,6 @@
 
 import csv
 import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,15 +23,15 @@ from tests.helpers.training import TINY, loader, quiet_trainer
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory):
     return write_otb(tmp_path_factory.mktemp("otb") / "otb", 3, frames=6, size=(96, 96))
 
 
-def colour() -> Any:
+def colour():
     return build_encoder("raw_colour").feature_extractor()
 
 
-def test_a_perfect_response_scores_20_of_21(tmp_path: Path) -> None:
+def test_a_perfect_response_scores_20_of_21(tmp_path):
     """One-based boxes in and out: a shift of one pixel anywhere would cost the highest thresholds."""
     write_moving_target(tmp_path / "otb" / "Right", steady(12, (40, 50), (3, -1), (30, 24)))
     write_moving_target(tmp_path / "otb" / "Leaves", steady(12, (120, 80), (4, 2), (28, 28)))
@@ -45,7 +43,7 @@ def test_a_perfect_response_scores_20_of_21(tmp_path: Path) -> None:
         assert np.abs(found - sequence.boxes).max() < 0.5
 
 
-def test_scores_are_those_of_the_predictions_on_disk(root: Path, tmp_path: Path) -> None:
+def test_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
     scores = OtbBenchmark(root, None).evaluate(colour(), tmp_path)
     metric = TrackingSuccess()
     for sequence in Otb(root, None):
@@ -56,7 +54,7 @@ def test_scores_are_those_of_the_predictions_on_disk(root: Path, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_files(root: Path, tmp_path: Path) -> None:
+def test_files(root, tmp_path):
     benchmark = OtbBenchmark(root, None, changes={"scales": 1}, video=True, limit_sequences=3)
     scores = benchmark.evaluate(colour(), tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
@@ -86,7 +84,7 @@ def clips():
 
 
 @pytest.mark.slow
-def test_best_checkpoint_and_tensorboard(root: Path, tmp_path: Path) -> None:
+def test_best_checkpoint_and_tensorboard(root, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     benchmark = OtbBenchmark(root, None, limit_sequences=1)
@@ -99,7 +97,7 @@ def test_best_checkpoint_and_tensorboard(root: Path, tmp_path: Path) -> None:
     assert {"otb/success", "otb/precision@20px"} <= set(log.Tags()["scalars"])
 
 
-def test_missing_sequences_are_in_the_results(tmp_path: Path) -> None:
+def test_missing_sequences_are_in_the_results(tmp_path):
     write_moving_target(tmp_path / "otb" / "Man", steady(3, (40, 50), (3, -1), (30, 24)))
     OtbBenchmark(tmp_path / "otb", "tb100", allow_missing=True).evaluate(colour(), tmp_path / "results")
     results = json.loads((tmp_path / "results" / "results.json").read_text())
@@ -109,7 +107,7 @@ def test_missing_sequences_are_in_the_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_results_tell_the_features_that_were_tracked(root: Path, tmp_path: Path) -> None:
+def test_results_tell_the_features_that_were_tracked(root, tmp_path):
     encoder = build_encoder("tests.helpers.encoders:TinyResNet")
     benchmark = OtbBenchmark(root, None, limit_sequences=1)
     for number, extractor in enumerate([encoder.feature_extractor("res4", 8), benchmark.extractor(encoder)]):
@@ -121,7 +119,7 @@ def test_results_tell_the_features_that_were_tracked(root: Path, tmp_path: Path)
     assert json.loads((tmp_path / "fine/results.json").read_text())["protocol"]["stride"] == 4
 
 
-def test_raw_colour_is_tracked_by_its_only_stage(root: Path, tmp_path: Path) -> None:
+def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
     """The baseline of `vidcorr compare` has no res5, which the benchmark takes of a ResNet where none is named."""
     benchmark = OtbBenchmark(root, None, limit_sequences=1)
     assert benchmark.evaluate(FrozenEncoder("raw_colour")) == benchmark.evaluate(colour())
@@ -129,14 +127,14 @@ def test_raw_colour_is_tracked_by_its_only_stage(root: Path, tmp_path: Path) -> 
         OtbBenchmark(root, None, stage="res5").evaluate(FrozenEncoder("raw_colour"))
 
 
-def test_a_network_that_diverged_is_not_scored(root: Path, tmp_path: Path) -> None:
+def test_a_network_that_diverged_is_not_scored(root, tmp_path):
     module = VFSSimSiam(**TINY)
     module.backbone.layer4[0][0].weight.data.fill_(torch.nan)
     with pytest.raises(ValueError, match="is not finite; has the network diverged"):
         trainer(tmp_path, OtbBenchmark(root, None)).validate(module, clips(), verbose=False)
 
 
-def test_two_of_a_kind_need_names_of_their_own(root: Path, tmp_path: Path) -> None:
+def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
     first, second = (OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3))
     with pytest.raises(ValueError, match="two benchmarks are called otb"):
         trainer(tmp_path, first, second, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
@@ -148,7 +146,7 @@ def test_two_of_a_kind_need_names_of_their_own(root: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_benchmark_used_in_a_second_fit_begins_anew(root: Path, tmp_path: Path) -> None:
+def test_a_benchmark_used_in_a_second_fit_begins_anew(root, tmp_path):
     benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=10)
     for number in range(2):
         trainer(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1).fit(VFSSimSiam(**TINY), clips())
@@ -156,7 +154,7 @@ def test_a_benchmark_used_in_a_second_fit_begins_anew(root: Path, tmp_path: Path
     assert len(list(tmp_path.glob("*/**/results.json"))) == 2
 
 
-def test_callbacks_that_would_score_otherwise_are_refused(root: Path, tmp_path: Path) -> None:
+def test_callbacks_that_would_score_otherwise_are_refused(root, tmp_path):
     averaging, stopping = EMAWeightAveraging(), EarlyStopping("otb/success", mode="max")
     benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=2)
     for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set its every_n_epochs to 1")):

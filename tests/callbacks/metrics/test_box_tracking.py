@@ -1,7 +1,5 @@
 """One-pass evaluation equal to the GOT-10k toolkit."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ import torch
 from callbacks.metrics import TrackingSuccess, box_iou, centre_error, precision_curve, success_curve
 
 
-def test_golden_sequences(golden: Any) -> None:
+def test_golden_sequences(golden):
     otb = golden("otb_metrics")
     for k in range(6):
         boxes, truth = np.round(otb[f"s{k}_pred"], 3), otb[f"s{k}_gt"]
@@ -21,7 +19,7 @@ def test_golden_sequences(golden: Any) -> None:
         np.testing.assert_array_equal(precision_curve(error), otb[f"s{k}_prec"])
 
 
-def test_golden_overall(golden: Any) -> None:
+def test_golden_overall(golden):
     otb = golden("otb_metrics")
     metric = TrackingSuccess()
     for k in range(5):
@@ -35,7 +33,7 @@ def test_golden_overall(golden: Any) -> None:
         assert list(row.values())[1:] == pytest.approx(otb[f"s{k}_scores"], rel=0, abs=1e-15)
 
 
-def test_random_boxes(golden: Any) -> None:
+def test_random_boxes(golden):
     otb = golden("otb_metrics")
     a, b = otb["rand_a"], otb["rand_b"]
     before = a.copy()
@@ -44,7 +42,7 @@ def test_random_boxes(golden: Any) -> None:
     np.testing.assert_array_equal(a, before)
 
 
-def test_by_hand() -> None:
+def test_by_hand():
     a, b = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 0, 10, 10]])
     assert box_iou(a, b).item() == pytest.approx(1 / 3)
     assert centre_error(a, b).item() == 5
@@ -52,7 +50,7 @@ def test_by_hand() -> None:
     assert precision_curve(torch.tensor([20.0]))[19:21].tolist() == [0, 1]
 
 
-def test_mistakes() -> None:
+def test_mistakes():
     with pytest.raises(
         ValueError, match=r"Crossing: boxes must be \(N, 4\), got prediction \(2, 4\) and target \(3, 4\)"
     ):

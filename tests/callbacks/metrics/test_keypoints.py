@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from tests.helpers.refusal import refused
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
-def videos(golden: Any, key: str) -> list[tuple[np.ndarray, np.ndarray]]:
+def videos(golden, key):
     """(T, 15, 2) predictions and annotations in zero-based pixels."""
     data = golden("jhmdb_pck")
     scale = data["image_wh"] / 40 if key == "pred_grid40" else 1
@@ -27,7 +26,7 @@ def videos(golden: Any, key: str) -> list[tuple[np.ndarray, np.ndarray]]:
 @pytest.mark.parametrize(
     ("counting", "key", "expected"), [("prediction-visible", "pred", "vfs_pck"), ("crw", "pred_grid40", "crw_pck")]
 )
-def test_golden_scores(golden: Any, counting: Any, key: str, expected: str) -> None:
+def test_golden_scores(golden, counting, key, expected):
     metric = PCK(counting=counting)
     for v, (prediction, target) in enumerate(videos(golden, key)):
         metric.update(torch.from_numpy(prediction), torch.from_numpy(target), name=f"video{v}")
@@ -37,7 +36,7 @@ def test_golden_scores(golden: Any, counting: Any, key: str, expected: str) -> N
 
 
 @pytest.mark.parametrize("code", ["cropmae", "rvm"])
-def test_golden_scores_of_newer_codes(golden: Any, code: str) -> None:
+def test_golden_scores_of_newer_codes(golden, code):
     """Frame 0 left out, a joint at x = 0 counts, one that is lost in a clip does not."""
     content, metric = golden("protocols/metrics_vip_pck_davis"), PCK(counting="crw")
     for clip in range(3):
@@ -48,7 +47,7 @@ def test_golden_scores_of_newer_codes(golden: Any, code: str) -> None:
     np.testing.assert_allclose(scores, content[f"pck_{code}"] / 100, rtol=0, atol=1e-6)
 
 
-def test_the_sane_rule_by_hand() -> None:
+def test_the_sane_rule_by_hand():
     target = torch.tensor([[[10.0, 10.0], [40.0, 50.0], [200.0, 5.0]]]).repeat(3, 1, 1)
     target[2, 2] = float("nan")
     prediction = target.clone()
@@ -62,7 +61,7 @@ def test_the_sane_rule_by_hand() -> None:
     torch.testing.assert_close(pck(distances, (0.1, 0.2)), torch.tensor([0.25, 0.5], dtype=torch.float64))
 
 
-def test_what_each_rule_counts() -> None:
+def test_what_each_rule_counts():
     target = torch.tensor([[[10.0, 10.0], [40.0, 50.0], [30.0, 20.0]]]).repeat(2, 1, 1)
     prediction = target.clone()
     prediction[1, 0, 0], prediction[1, 1, 0] = 0, -1
@@ -72,13 +71,13 @@ def test_what_each_rule_counts() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_a_box_without_extent_is_a_miss() -> None:
+def test_a_box_without_extent_is_a_miss():
     point = torch.tensor([[[5.0, 5.0]]])
     assert keypoint_distances(point, point).item() == math.inf
     assert math.isnan(PCK(joints=1).compute()["PCK@0.1"])
 
 
-def test_rows_per_video(golden: Any) -> None:
+def test_rows_per_video(golden):
     metric = PCK(thresholds=(0.2,))
     for v, (prediction, target) in enumerate(videos(golden, "pred")):
         metric.update(prediction, target, name=f"v{3 - v}")
@@ -88,17 +87,17 @@ def test_rows_per_video(golden: Any) -> None:
     assert rows[3]["PCK@0.2"] == pytest.approx(first, abs=1e-12)
 
 
-def test_mistakes() -> None:
+def test_mistakes():
     points = torch.zeros(2, 15, 2)
     with pytest.raises(ValueError, match=r"wave: joints must be \(T, K, 2\), got prediction \(2, 15, 2\)"):
         PCK().update(points, points[:1], name="wave")
     refused(ValueError, "wave: expected 13 joints, got 15", PCK(joints=13).update, points, points, name="wave")
     with pytest.raises(ValueError, match="counting must be one of prediction-visible, crw"):
-        PCK(counting="vfs")  # type: ignore[arg-type]
+        PCK(counting="vfs")
     refused(ValueError, "needs the image's size", keypoint_distances, points, points, "ground-truth")
 
 
-def test_golden_distances(golden: Any) -> None:
+def test_golden_distances(golden):
     data = golden("jhmdb_pck")
     distances = torch.cat([keypoint_distances(p, t) for p, t in videos(golden, "pred")])
     np.testing.assert_array_equal((~distances.isnan()).sum(0), data["vfs_ndist_count"])

@@ -1,7 +1,6 @@
 """Semantic IoU equal to the public codes; AP of instances by hand and by a loop written from the definition."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from callbacks.metrics import InstanceAP, SemanticIoU, average_precision, class_
 from lightning_modules.functional.propagation.sizing import resize_ids
 
 
-def test_golden_areas_and_scores(golden: Any) -> None:
+def test_golden_areas_and_scores(golden):
     vip = golden("vip_miou")
     for k in range(4):
         prediction, target = torch.from_numpy(vip[f"c{k}_pred"]), torch.from_numpy(vip[f"c{k}_gt"])
@@ -24,7 +23,7 @@ def test_golden_areas_and_scores(golden: Any) -> None:
 
 
 @pytest.mark.parametrize("code", ["cropmae", "rvm"])
-def test_golden_scores_of_newer_codes_count_frame_0_and_sum_over_the_data(golden: Any, code: str) -> None:
+def test_golden_scores_of_newer_codes_count_frame_0_and_sum_over_the_data(golden, code):
     """Predictions of another size are brought to the annotation's by Pillow's nearest pixel, as the protocols do."""
     content, metric = golden("protocols/metrics_vip_pck_davis"), SemanticIoU()
     for video in (0, 1):
@@ -38,7 +37,7 @@ def test_golden_scores_of_newer_codes_count_frame_0_and_sum_over_the_data(golden
     np.testing.assert_array_equal(areas, np.stack([shared, found + there - shared, found, there]))
 
 
-def test_areas_add_up_over_videos_and_frames(golden: Any) -> None:
+def test_areas_add_up_over_videos_and_frames(golden):
     vip = golden("vip_miou")
     prediction, target = vip["c0_pred"], vip["c0_gt"]
     whole, parts = SemanticIoU(), SemanticIoU()
@@ -51,7 +50,7 @@ def test_areas_add_up_over_videos_and_frames(golden: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_classes_that_do_not_occur() -> None:
+def test_classes_that_do_not_occur():
     metric = SemanticIoU(classes=4)
     metric.update(torch.tensor([0, 0, 1, 3]), torch.tensor([0, 0, 0, 255]), name="a")
     # class 0: 2 / 3; class 1 only predicted: 0; classes 2 and 3 nowhere (one pixel is ignored)
@@ -59,13 +58,13 @@ def test_classes_that_do_not_occur() -> None:
     assert math.isnan(SemanticIoU().compute()["mIoU"])
 
 
-def strip(*lengths: tuple[int, int], width: int = 40) -> torch.Tensor:
+def strip(*lengths, width=40):
     """(1, width) id map: runs of (id, pixels) from the left."""
     ids = [k for k, n in lengths for _ in range(n)]
     return torch.tensor([ids + [0] * (width - len(ids))])
 
 
-def test_average_precision_by_hand() -> None:
+def test_average_precision_by_hand():
     correct = np.array([True, False, True])
     # ranked: right (1 / 1), wrong, right (2 / 3); two of three found: (1 + 2 / 3) / 3
     assert average_precision(correct, np.array([0.9, 0.8, 0.7]), 3) == pytest.approx((1 + 2 / 3) / 3)
@@ -76,7 +75,7 @@ def test_average_precision_by_hand() -> None:
     assert average_precision(np.array([False]), np.array([1.0]), 0) == 0
 
 
-def test_a_perfect_prediction_scores_one_and_a_shift_loses_thresholds() -> None:
+def test_a_perfect_prediction_scores_one_and_a_shift_loses_thresholds():
     classes = {1: 5, 2: 6, 21: 5}
     target = strip((1, 10), (2, 10), (21, 10))
     metric = InstanceAP()
@@ -90,7 +89,7 @@ def test_a_perfect_prediction_scores_one_and_a_shift_loses_thresholds() -> None:
     assert scores["AP"] == pytest.approx(4 / 9)
 
 
-def test_double_detections() -> None:
+def test_double_detections():
     target, prediction = strip((1, 10)), strip((7, 6), (8, 4))
     expected = {False: [1 / 1 + 1 / 1, 1.0], True: [1.0, 1.0]}
     for one_to_one, (low, high) in expected.items():
@@ -104,7 +103,7 @@ def test_double_detections() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
-def test_missing_and_spurious_instances() -> None:
+def test_missing_and_spurious_instances():
     metric = InstanceAP(thresholds=(0.5,))
     metric.update(strip((3, 10)), strip((1, 10)), name="clip", classes={1: 1, 3: 3}, scores={3: 1.0})
     table = metric.per_class()[:, 0]
@@ -115,7 +114,7 @@ def test_missing_and_spurious_instances() -> None:
     assert math.isnan(InstanceAP().compute()["AP"])
 
 
-def looped_ap(frames: list[Any], classes: dict[int, int], kind: int, threshold: float, one_to_one: bool) -> float:
+def looped_ap(frames, classes, kind, threshold, one_to_one):
     """AP of one class from the definition, masks one by one."""
     ranked, annotated = [], 0
     for t, (prediction, target, scores) in enumerate(frames):
@@ -143,11 +142,11 @@ def looped_ap(frames: list[Any], classes: dict[int, int], kind: int, threshold: 
 
 
 @pytest.mark.parametrize("one_to_one", [False, True])
-def test_equal_to_a_loop(one_to_one: bool) -> None:
+def test_equal_to_a_loop(one_to_one):
     generator = np.random.default_rng(0)
     classes = {k: 1 + k % 3 for k in range(1, 13)}
     metric = InstanceAP(one_to_one=one_to_one, classes=4)
-    frames: list[Any] = []
+    frames = []
     for _ in range(6):
         target = np.kron(generator.integers(0, 13, (5, 6)), np.ones((4, 4), dtype=int))
         noise = generator.random(target.shape) < 0.4
@@ -163,7 +162,7 @@ def test_equal_to_a_loop(one_to_one: bool) -> None:
     assert 0.05 < metric.compute()["AP"] < 0.95
 
 
-def test_instances_that_do_not_fit() -> None:
+def test_instances_that_do_not_fit():
     ids = strip((1, 4))
     metric = InstanceAP()
     with pytest.raises(ValueError, match=r"clip: instances without a score: \[1\]"):

@@ -3,8 +3,6 @@
 import copy
 import math
 import pickle
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,14 +18,14 @@ from tests.helpers.refusal import refused
 class Sums(RowMetric):
     """Plain use of the base class."""
 
-    def update(self, name: str, values: list[float]) -> None:
+    def update(self, name, values):
         self.add_row(name, values)
 
-    def scores(self, table: dict[str, list[float]]) -> dict[str, float]:
+    def scores(self, table):
         return {"sum": sum(sum(row) for row in table.values())}
 
 
-def test_rows_are_sorted_and_kept_in_full() -> None:
+def test_rows_are_sorted_and_kept_in_full():
     metric = Sums()
     metric.update("été\n", [0.1, math.nan])
     metric.update("b", [1 / 3, 1e-300])
@@ -38,7 +36,7 @@ def test_rows_are_sorted_and_kept_in_full() -> None:
     assert metric.table() == {}
 
 
-def test_a_name_comes_once() -> None:
+def test_a_name_comes_once():
     metric = Sums()
     metric.update("a", [1.0])
     assert metric.compute() == {"sum": 1.0}
@@ -46,7 +44,7 @@ def test_a_name_comes_once() -> None:
     refused(ValueError, "scored more than once: a", metric.compute)
 
 
-def test_sequences_without_a_name_are_numbered_also_by_forward() -> None:
+def test_sequences_without_a_name_are_numbered_also_by_forward():
     boxes, metric = torch.tensor([[1.0, 2.0, 3.0, 4.0]] * 3), TrackingSuccess()
     for _ in range(2):
         metric(boxes, boxes)
@@ -56,7 +54,7 @@ def test_sequences_without_a_name_are_numbered_also_by_forward() -> None:
 SEQUENCES = 17
 
 
-def filled(sequences: range, **options: Any) -> list[Any]:
+def filled(sequences, **options):
     """Every metric, with random sequences that are the same whoever makes them."""
     kinds = (RegionBoundary, PCK, SemanticIoU, InstanceAP, TrackingSuccess, TapVidMetrics)
     metrics = region, pck, semantic, instance, tracking, tracks = [kind(**options) for kind in kinds]
@@ -82,7 +80,7 @@ def filled(sequences: range, **options: Any) -> list[Any]:
     return metrics
 
 
-def results(metrics: list[Any]) -> list[Any]:
+def results(metrics):
     """Scores with every bit in sight, those of each track, and the names of videos without a score."""
     scores = [{key: float(value).hex() for key, value in metric.compute().items()} for metric in metrics]
     with metrics[-1].sync_context(should_sync=dist.is_initialized()):
@@ -91,11 +89,11 @@ def results(metrics: list[Any]) -> list[Any]:
     return [*scores, tracks, undefined]
 
 
-def on_rank(rank: int) -> dict[str, Any]:
+def on_rank(rank):
     """Of 4 processes: scores over all, then over a group of the first two. Rank 3 has no sequence, in the group 0."""
     pair = dist.new_group([0, 1], backend="gloo")
     everywhere = filled(range(rank, SEQUENCES, 3) if rank < 3 else range(0))
-    told: dict[str, Any] = {"four": results(everywhere)}
+    told = {"four": results(everywhere)}
     with everywhere[0].sync_context():
         told["rows"] = len(everywhere[0].rows())
     told["own rows"] = len(everywhere[0].rows())
@@ -104,7 +102,7 @@ def on_rank(rank: int) -> dict[str, Any]:
     return told
 
 
-def test_scores_do_not_depend_on_the_number_of_ranks(tmp_path: Path) -> None:
+def test_scores_do_not_depend_on_the_number_of_ranks(tmp_path):
     expected = results(filled(range(SEQUENCES)))
     assert 0.1 < float.fromhex(expected[0]["J&F-Mean"]) < 0.9
     for rank, told in enumerate(on_ranks(4, tmp_path, on_rank)):

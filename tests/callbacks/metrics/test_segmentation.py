@@ -1,7 +1,6 @@
 """J and F: the official numbers, the definition by brute force, statistics of a sequence, and mistakes."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,22 +25,22 @@ KEYS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-De
 
 
 @pytest.fixture(scope="module")
-def davis(golden: Any) -> dict[str, np.ndarray]:
+def davis(golden):
     return golden("davis_metrics")
 
 
-def unpack(davis: dict[str, np.ndarray], key: str, shape: Any) -> np.ndarray:
+def unpack(davis, key, shape):
     return np.unpackbits(davis[key], count=int(np.prod(shape))).reshape(shape).astype(bool)
 
 
-def id_maps(davis: dict[str, np.ndarray], missing: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def id_maps(davis, missing=0):
     shape = davis["seq_shape"]
     labels = np.arange(1, shape[0] + 1, dtype=np.uint8)[:, None, None, None]
     prediction, target = ((unpack(davis, key, shape) * labels).max(0) for key in ("seq_pred", "seq_gt"))
     return torch.from_numpy(np.where(prediction == missing, 0, prediction)), torch.from_numpy(target)
 
 
-def scored(prediction: np.ndarray, target: np.ndarray, objects: range) -> VideoScore:
+def scored(prediction, target, objects):
     """Score all frames but the first and the last, as DAVIS does."""
     stems = [f"{t:03d}" for t in range(1, len(target) - 1)]
     score = VideoScore(RULES["davis-2017"], dict.fromkeys(objects, stems))
@@ -50,12 +49,12 @@ def scored(prediction: np.ndarray, target: np.ndarray, objects: range) -> VideoS
     return score
 
 
-def measures(score: VideoScore, number: int) -> np.ndarray:
+def measures(score, number):
     """Return J and F of an object, (2, T)."""
     return np.array([score.measured[number, stem] for stem in sorted(score.objects)]).T
 
 
-def test_golden_pairs_are_equal_to_the_last_bit(davis: dict[str, np.ndarray]) -> None:
+def test_golden_pairs_are_equal_to_the_last_bit(davis):
     for i in range(len(davis["pair_J"])):
         shape = (1, *davis[f"p{i}_shape"])
         prediction, target = (torch.from_numpy(unpack(davis, f"p{i}_{key}", shape)) for key in ("seg", "ann"))
@@ -69,7 +68,7 @@ def test_golden_pairs_are_equal_to_the_last_bit(davis: dict[str, np.ndarray]) ->
 
 
 @pytest.mark.parametrize(("missing", "key"), [(0, "seq_table"), (3, "seq_missing3_table")])
-def test_golden_sequence(davis: dict[str, np.ndarray], missing: int, key: str) -> None:
+def test_golden_sequence(davis, missing, key):
     metric = RegionBoundary()
     metric.update(*id_maps(davis, missing), name="bike")
     scores = metric.compute()
@@ -84,7 +83,7 @@ def test_golden_sequence(davis: dict[str, np.ndarray], missing: int, key: str) -
 
 
 @pytest.mark.parametrize(("truth", "prediction"), [("native", "native"), ("resized", "480x880")])
-def test_golden_scores_on_native_and_on_resized_truth(golden: Any, truth: str, prediction: str) -> None:
+def test_golden_scores_on_native_and_on_resized_truth(golden, truth, prediction):
     content, metric = golden("protocols/metrics_vip_pck_davis"), RegionBoundary()
     metric.update(content[f"davis_pred_{prediction}"], content[f"davis_gt_{truth}"], name="video")
     table = content[f"davis_table_gt_{truth}"]
@@ -95,7 +94,7 @@ def test_golden_scores_on_native_and_on_resized_truth(golden: Any, truth: str, p
         np.testing.assert_allclose(measures(score, number), expected, rtol=0, atol=1e-12)
 
 
-def test_golden_scores_of_rvm(golden: Any) -> None:
+def test_golden_scores_of_rvm(golden):
     """The official numbers on its masks: RVM's own count of objects, over the video, agrees where all start at once."""
     content, metric = golden("protocols/metrics_vip_pck_davis"), RegionBoundary()
     metric.update(content["davis_pred_native_rvm"], content["davis_gt_native"], name="video")
@@ -110,7 +109,7 @@ def test_golden_scores_of_rvm(golden: Any) -> None:
     np.testing.assert_allclose(found, content["davis_rvm_JF_J_F"], rtol=0, atol=1e-12)
 
 
-def test_hand_computed() -> None:
+def test_hand_computed():
     target = torch.zeros(1, 12, 12, dtype=torch.bool)
     target[0, 4:8, 4:8] = True
     shifted = target.roll(1, 2)
@@ -124,7 +123,7 @@ def test_hand_computed() -> None:
     assert boundary_accuracy(empty, target).item() == 0.0
 
 
-def test_void_pixels_of_id_maps() -> None:
+def test_void_pixels_of_id_maps():
     target = torch.zeros(4, 20, 20, dtype=torch.uint8)
     target[:, 5:15, 5:15] = 1
     prediction, void = target.clone(), torch.zeros(4, 20, 20, dtype=torch.bool)
@@ -138,7 +137,7 @@ def test_void_pixels_of_id_maps() -> None:
     assert rows[1]["J-Mean"] == 100 / 130
 
 
-def test_bool_masks_without_a_name_are_one_object() -> None:
+def test_bool_masks_without_a_name_are_one_object():
     mask = random_masks(3)
     metric = RegionBoundary()
     for _ in range(2):
@@ -156,12 +155,12 @@ def test_bool_masks_without_a_name_are_one_object() -> None:
         (torch.ones(2, 4, 4), torch.ones(2, 4, 4), r"must be bool, or integers 0 and 1, got float32 from 1\.0 to 1\.0"),
     ],
 )
-def test_masks_that_do_not_fit(prediction: torch.Tensor, target: torch.Tensor, message: str) -> None:
+def test_masks_that_do_not_fit(prediction, target, message):
     for score in (region_similarity, boundary_accuracy):
         refused(ValueError, message, score, prediction, target)
 
 
-def test_other_mistakes() -> None:
+def test_other_mistakes():
     mask = torch.ones(3, 4, 4, dtype=torch.bool)
     for bound in (0, -1, 2.5):
         refused(ValueError, "bound must be", boundary_accuracy, mask, mask, bound)
@@ -176,7 +175,7 @@ def test_other_mistakes() -> None:
     refused(ValueError, "car: no frame is scored", metric.update, ids[:2], ids[:2], name="car")
 
 
-def test_golden_boundaries_are_equal(davis: dict[str, np.ndarray]) -> None:
+def test_golden_boundaries_are_equal(davis):
     for i in (0, 1, 15, 16):
         shape = davis[f"p{i}_shape"]
         outline = object_outlines(unpack(davis, f"p{i}_ann", shape), [1])[1]
@@ -188,7 +187,7 @@ def test_golden_boundaries_are_equal(davis: dict[str, np.ndarray]) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("bound", [0.008, 0.1, 1, 5])
-def test_equal_to_the_definition_over_the_whole_picture(seed: int, bound: float) -> None:
+def test_equal_to_the_definition_over_the_whole_picture(seed, bound):
     prediction, target = random_masks(seed), random_masks(seed + 100).roll(seed, 0)
     radius = math.ceil(bound * math.hypot(37, 52)) if bound < 1 else int(bound)
     region, boundary = region_similarity(prediction, target), boundary_accuracy(prediction, target, bound)
@@ -198,7 +197,7 @@ def test_equal_to_the_definition_over_the_whole_picture(seed: int, bound: float)
 
 
 @pytest.mark.parametrize("radius", [1, 2, 3, 8, 13, 20])
-def test_the_disk_is_the_set_of_pixels_within_the_radius(radius: int) -> None:
+def test_the_disk_is_the_set_of_pixels_within_the_radius(radius):
     mask = torch.zeros(1, 60, 60, dtype=torch.bool)
     mask[0, 29:31, 29:31] = True
     outline = object_outlines(mask[0], [1], radius)[1]
@@ -208,12 +207,12 @@ def test_the_disk_is_the_set_of_pixels_within_the_radius(radius: int) -> None:
     np.testing.assert_array_equal(outline.near, squared <= radius**2)
 
 
-def test_statistics_equal_golden(davis: dict[str, np.ndarray]) -> None:
+def test_statistics_equal_golden(davis):
     for k in range(12):
         np.testing.assert_array_equal(sequence_statistics(davis[f"s{k}_vals"]), davis[f"s{k}_MRD"])
 
 
-def test_decay_does_not_wrap_beyond_255_frames(davis: dict[str, np.ndarray]) -> None:
+def test_decay_does_not_wrap_beyond_255_frames(davis):
     mean, recall, decay = sequence_statistics(davis["sLong_vals"])
     wrapped = davis["sLong_MRD_uint8wrap"]
     assert (mean, recall) == (wrapped[0], wrapped[1])
@@ -223,7 +222,7 @@ def test_decay_does_not_wrap_beyond_255_frames(davis: dict[str, np.ndarray]) -> 
     assert sequence_statistics(falling)[2] == pytest.approx(0.75, abs=1e-3)
 
 
-def test_the_overall_score_weighs_seen_and_unseen_alike() -> None:
+def test_the_overall_score_weighs_seen_and_unseen_alike():
     of_objects = [(0.9, 0.8, False), (0.7, 0.6, False), (0.2, 0.0, True)]
     rows = [{"J-Mean": j, "F-Mean": f, "Unseen": unseen} for j, f, unseen in of_objects]
     scores = seen_and_unseen(rows)

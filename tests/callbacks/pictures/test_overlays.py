@@ -1,7 +1,6 @@
 """Labels drawn over frames: masks, boxes, tracks; animations and overlay videos."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -75,7 +74,7 @@ def test_points_that_are_not_finite_or_far_away_are_not_drawn():
     assert not (drawn([(1e9, -1e9)]) != 60).any()
 
 
-def test_a_long_sequence_is_shown_in_part(tmp_path: Path) -> None:
+def test_a_long_sequence_is_shown_in_part(tmp_path):
     animation = SequenceAnimation(tmp_path, "walk", 100, "semantic")
     wanted = animation.chosen
     assert (len(wanted), wanted[0], wanted[-1]) == (32, 0, 99)

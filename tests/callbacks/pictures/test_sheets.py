@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from callbacks.pictures import clip_sheet, feature_sheet, gap_histogram, match_sheet, principal_colours, rasterise
 from callbacks.pictures.overlays import DISTINCT_COLOURS
@@ -14,11 +14,11 @@ from tests.helpers.refusal import refused
 EVERYWHERE = PropagationProtocol("everywhere", context=1, topk=1, temperature=0.01, radius=None, feature_stride=4)
 
 
-def has(picture: np.ndarray, colour: tuple[int, int, int], tolerance: int = 12) -> np.ndarray:
+def has(picture, colour, tolerance=12):
     return (np.abs(picture.astype(int) - colour) <= tolerance).all(-1)
 
 
-def test_each_row_is_a_clip_whose_halves_are_marked() -> None:
+def test_each_row_is_a_clip_whose_halves_are_marked():
     clip = torch.linspace(0, 1, 12).view(3, 4, 1, 1, 1).expand(-1, -1, 3, 8, 8)
     sheet = clip_sheet(clip, rows=2, width=20)
     assert sheet.shape == (22 + 2 * (18 + 20) + 4, 4 * 24 - 4, 3)
@@ -29,7 +29,7 @@ def test_each_row_is_a_clip_whose_halves_are_marked() -> None:
     refused(ValueError, r"clips \(B, T, 3, H, W\)", clip_sheet, clip[0])
 
 
-def test_the_histogram_counts_every_gap_once() -> None:
+def test_the_histogram_counts_every_gap_once():
     (axes,) = gap_histogram(torch.tensor([[0, 3, 6, 10], [5, 8, 100, 101]])).axes
     heights = [bar.get_height() for bar in axes.patches]
     assert len(heights) <= 40
@@ -39,7 +39,7 @@ def test_the_histogram_counts_every_gap_once() -> None:
     refused(ValueError, "two frames or more", gap_histogram, torch.zeros(3, 1, dtype=torch.long))
 
 
-def test_colours_are_the_projections_on_the_components() -> None:
+def test_colours_are_the_projections_on_the_components():
     features = torch.randn(3, 6, 5, 7) * torch.tensor([9.0, 5, 3, 1, 1, 1]).view(-1, 1, 1)
     colours = principal_colours(features, normalise=False)
     points = features.movedim(1, -1).reshape(-1, 6)
@@ -59,11 +59,11 @@ class HalfMap(nn.Module):
 
     multiple, stride = 16, 4
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images):
         return [images[:, :1, ::8, ::8], nn.functional.avg_pool2d(images, 4)]
 
 
-def test_features_are_those_of_the_padded_frame_and_the_sheet_leaves_the_padding_out() -> None:
+def test_features_are_those_of_the_padded_frame_and_the_sheet_leaves_the_padding_out():
     frames = torch.randint(256, (2, 3, 24, 40), dtype=torch.uint8)
     features, covered = frame_features(HalfMap(), frames, EVERYWHERE)
     assert (features.shape, covered) == ((2, 3, 8, 12), (32, 48))
@@ -74,7 +74,7 @@ def test_features_are_those_of_the_padded_frame_and_the_sheet_leaves_the_padding
     refused(ValueError, "2 frames, but features of 1", feature_sheet, frames, features[:1])
 
 
-def test_a_match_is_drawn_where_the_place_went() -> None:
+def test_a_match_is_drawn_where_the_place_went():
     frames = torch.full((2, 3, 64, 64), 100, dtype=torch.uint8)
     features = torch.randn(1, 16, 16, 16)
     features = torch.cat([features, features.roll((4, 4), (2, 3))])

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-from typing import Any
 
 import numpy as np
 import pytest
@@ -131,12 +130,12 @@ def test_a_signal_leaves_what_is_complete(number, status, folder, colour, tmp_pa
     add, prompt = SequenceRecord.add, PointPrompt.of([[40, 30]])
     alone = predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "alone", overlay="mp4")
 
-    def add_and_stop(record: SequenceRecord, *args: Any) -> None:
+    def add_and_stop(record, *args):
         add(record, *args)
         if record.written == 3:
             os.kill(os.getpid(), number)
 
-    def stopped() -> None:
+    def stopped():
         with signals.deferred():
             predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out", overlay="mp4")
 

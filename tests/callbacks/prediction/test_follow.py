@@ -42,7 +42,7 @@ def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, col
 
 def test_memory_does_not_grow_with_the_video(scene, colour):
     video, masks = scene
-    alive: set[int] = set()
+    alive = set()
     most = 0
 
     def frames():

@@ -276,7 +276,7 @@ LENGTH = 14
 def test_every_object_is_reached_in_every_frame_by_the_pass_of_its_nearest_prompt(seed):
     """Brute force over frames and objects; no pass goes further than an object needs it."""
     draw = np.random.default_rng(seed)
-    prompted: dict[int, list[int]] = {}
+    prompted = {}
     for number in range(1, 1 + draw.integers(1, 4)):
         prompted[number] = sorted(draw.choice(LENGTH, draw.integers(1, 5), replace=False).tolist())
     passes = plan_passes(prompted)

@@ -4,9 +4,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -32,13 +30,13 @@ from tests.helpers.words import SMALL
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
 
 
-def content_of(page: Path) -> Any:
+def content_of(page):
     """Return the JSON that a page draws."""
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.read_text())
     return json.loads(text)
 
 
-def write_results(folder: Path, value: float, **about: Any) -> Path:
+def write_results(folder, value, **about):
     folder.mkdir(parents=True)
     content = {"benchmark": "davis", "scores": {"J&F-Mean": value, "J-Mean": value / 2}, "network": "VFS", **about}
     (folder / "results.json").write_text(json.dumps(content))
@@ -48,7 +46,7 @@ def write_results(folder: Path, value: float, **about: Any) -> Path:
 # What is in the page
 
 
-def test_the_page_needs_nothing_else_and_holds_the_run(davis_run: Any) -> None:
+def test_the_page_needs_nothing_else_and_holds_the_run(davis_run):
     benchmark, scores, folder = davis_run
     source, content = (folder / "report.html").read_text(), content_of(folder / "report.html")
     assert not re.search(r"(?:src|href)=|@import|url\((?!data:)", source)
@@ -67,7 +65,7 @@ def test_the_page_needs_nothing_else_and_holds_the_run(davis_run: Any) -> None:
         assert animation["objects"][0][:2] == [1, [128, 0, 0]]  # as the masks of DAVIS have it
 
 
-def test_animations_hold_predictions_truth_and_curves(davis_run: Any) -> None:
+def test_animations_hold_predictions_truth_and_curves(davis_run):
     benchmark, _, folder = davis_run
     sequence = benchmark.sequences[1]
     animation = json.loads((folder / "animations" / f"{sequence.name}.json").read_text())
@@ -92,7 +90,7 @@ def test_animations_hold_predictions_truth_and_curves(davis_run: Any) -> None:
         assert values == pytest.approx([means[str(t)] for t in scored], abs=1e-4)
 
 
-def test_sequences_and_objects_have_the_means_of_the_last_stage() -> None:
+def test_sequences_and_objects_have_the_means_of_the_last_stage():
     rows = [
         {"Stage": "res3", "Sequence": "bike_1", "J-Mean": "0.9", "F-Mean": "0.9"},
         {"Stage": "res4", "Sequence": "bike_1", "J-Mean": "0.2", "F-Mean": "0.4"},
@@ -106,18 +104,18 @@ def test_sequences_and_objects_have_the_means_of_the_last_stage() -> None:
     assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}, "up_1": {}}
 
 
-def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run: Any, tmp_path: Path) -> None:
+def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run, tmp_path):
     again = shutil.copytree(davis_run[2], tmp_path / "again")
     material = json.loads((again / "report.json").read_text())
     (again / "report.json").write_text(json.dumps(material | {"sequences": ["synthetic-001"]}))
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
 
 
-def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> None:
+def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path):
     own = write_results(tmp_path / "cmp/mine/davis", 0.5, protocol={"name": "vfs", "digest": "1"})
     for name, value in (("a_row", 0.4), ("raw", 0.3), ("of_an_earlier_comparison", 0.2)):
         write_results(tmp_path / "cmp" / name / "davis", value, network=name.replace("_", " "))
-    rows: dict[str, Any] = {name: {"scores": {}} for name in ("VFS", "raw", "a row")}
+    rows = {name: {"scores": {}} for name in ("VFS", "raw", "a row")}
     (tmp_path / "cmp/compare.json").write_text(json.dumps(rows | {"broken": {"error": "no such stage"}}))
     same = write_results(tmp_path / "a/davis", 0.6, protocol={"name": "vfs", "digest": "1"})
     other = write_results(tmp_path / "b/davis", 0.7, protocol={"name": "crw", "digest": "2"})
@@ -130,7 +128,7 @@ def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path: Path) -> 
     refused(ValueError, "is a result of otb, the report is of davis", write_report, own, [otb])
 
 
-def test_a_run_that_was_resumed_elsewhere_is_one_training(tmp_path: Path) -> None:
+def test_a_run_that_was_resumed_elsewhere_is_one_training(tmp_path):
     """A run's results include those of the run that it resumed; those in its folder take precedence."""
     parent = tmp_path / "version_1" / "benchmarks" / "davis"
     past = [
@@ -146,7 +144,7 @@ def test_a_run_that_was_resumed_elsewhere_is_one_training(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_intervals_and_tests_against_runs_beside(davis_run: Any, davis_root: Path, tmp_path: Path) -> None:
+def test_intervals_and_tests_against_runs_beside(davis_run, davis_root, tmp_path):
     shutil.copytree(davis_run[2], tmp_path / "same")
     DavisBenchmark(davis_root, changes={"radius": 2, "context": 2}).evaluate(
         build_feature_extractor("raw_colour"), tmp_path / "other"
@@ -160,7 +158,7 @@ def test_intervals_and_tests_against_runs_beside(davis_run: Any, davis_root: Pat
     assert other["differences"] == {}
 
 
-BENCHMARKS: dict[str, tuple[Callable[[Path], Path], Any, dict[str, Any]]] = {
+BENCHMARKS = {
     "jhmdb": (lambda root: write_jhmdb(root, 2, frames=4, size=(60, 80)), JhmdbBenchmark, {"changes": SMALL}),
     "vip": (lambda root: write_vip(root, 2, frames=3, size=(48, 64)), VipBenchmark, {"changes": SMALL}),
     "youtube_vos": (
@@ -178,7 +176,7 @@ CHARTS = {"jhmdb": ["Each joint"], "otb": ["Success", "Precision"]}
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_every_benchmark_writes_one(name: str, tmp_path: Path) -> None:
+def test_every_benchmark_writes_one(name, tmp_path):
     write, kind, arguments = BENCHMARKS[name]
     benchmark = kind(write(tmp_path / "data"), **arguments)
     benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "run")
@@ -192,10 +190,8 @@ def test_every_benchmark_writes_one(name: str, tmp_path: Path) -> None:
 # Mistakes and malice
 
 
-def test_a_page_that_cannot_be_written_takes_nothing_away(
-    davis_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(folder: Path) -> None:
+def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, monkeypatch, caplog):
+    def fail(folder):
         raise RuntimeError("no template")
 
     monkeypatch.setattr(base, "write_report", fail)
@@ -207,20 +203,20 @@ def test_a_page_that_cannot_be_written_takes_nothing_away(
 
 
 @pytest.mark.parametrize("file", ["report.json", "animations/synthetic-000.json", "results.json"])
-def test_a_damaged_file_is_named(davis_run: Any, tmp_path: Path, file: str) -> None:
+def test_a_damaged_file_is_named(davis_run, tmp_path, file):
     folder = shutil.copytree(davis_run[2], tmp_path / "copy")
     for text in ("{", "[]"):
         (folder / file).write_text(text)
         refused(ValueError, rf"{Path(file).name}: ", write_report, folder)
 
 
-def spoiled(folder: Path, texts: str) -> Path:
+def spoiled(folder, texts):
     """Return the page of a run whose files hold a text wherever the page shows one, keys included."""
     shown = {"sequence", "frames", "columns", "size", "kind", "curves", "sequences", "ranked_by", "benchmark", "scores"}
     shown |= {"title", "x", "y", "labels", "span", "charts", "shows", "protocol", "name", "digest", "text_columns"}
     shown |= {"versions", "command", "network", "date", "history", "protocol_source", "limit_sequences"}
 
-    def spoil(value: Any, key: str = "") -> Any:
+    def spoil(value, key=""):
         if isinstance(value, dict):
             return {name if name in shown else name + texts: spoil(item, name) for name, item in value.items()}
         if isinstance(value, list):
@@ -238,7 +234,7 @@ def spoiled(folder: Path, texts: str) -> Path:
     return write_report(folder)
 
 
-def test_texts_of_data_are_never_markup(davis_run: Any, tmp_path: Path) -> None:
+def test_texts_of_data_are_never_markup(davis_run, tmp_path):
     """No text ends the script element that holds it, and the page's script has no way to make markup of a text."""
     clean, source = (davis_run[2] / "report.html").read_text(), ""
     source = spoiled(shutil.copytree(davis_run[2], tmp_path / "copy"), HOSTILE).read_text()
@@ -252,7 +248,7 @@ def test_texts_of_data_are_never_markup(davis_run: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_in_a_browser_hostile_texts_do_nothing_but_stand_there(davis_run: Any, tmp_path: Path) -> None:
+def test_in_a_browser_hostile_texts_do_nothing_but_stand_there(davis_run, tmp_path):
     page = spoiled(shutil.copytree(davis_run[2], tmp_path / "copy"), HOSTILE)
     with chromium(tmp_path) as browser:
         browser.get(page.as_uri())
@@ -264,7 +260,7 @@ def test_in_a_browser_hostile_texts_do_nothing_but_stand_there(davis_run: Any, t
 
 
 @pytest.mark.slow
-def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run: Any, tmp_path: Path) -> None:
+def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run, tmp_path):
     beside = shutil.copytree(davis_run[2], tmp_path / "beside")
     folder = shutil.copytree(davis_run[2], tmp_path / "own")
     for each in (beside, folder):
@@ -276,7 +272,7 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run
     with chromium(tmp_path) as browser:
         browser.get(write_report(folder, [beside]).as_uri())
 
-        def texts(selector: str) -> list[str]:
+        def texts(selector):
             return [each.text for each in browser.find_elements("css selector", selector)]
 
         assert browser.title.startswith("DAVIS: J&F-Mean ")
@@ -313,7 +309,7 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run
 
 
 @pytest.mark.slow
-def test_on_a_phone_and_in_the_dark(davis_run: Any, tmp_path: Path) -> None:
+def test_on_a_phone_and_in_the_dark(davis_run, tmp_path):
     with chromium(tmp_path) as browser:
         as_phone(browser)
         in_dark_mode(browser)
@@ -329,9 +325,7 @@ def test_on_a_phone_and_in_the_dark(davis_run: Any, tmp_path: Path) -> None:
 # The command
 
 
-def test_the_command_makes_the_pages_again_and_names_what_it_cannot(
-    davis_run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_makes_the_pages_again_and_names_what_it_cannot(davis_run, tmp_path, capsys):
     folder = shutil.copytree(davis_run[2], tmp_path / "runs" / "a")
     (folder / "report.html").unlink()
     write_results(tmp_path / "runs" / "b", 0.7)

@@ -3,7 +3,6 @@
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from datamodules.reading.files import csv_of_records
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
 
-GOOD: dict[str, Any] = {
+GOOD = {
     "benchmark": "davis",
     "scores": {"J&F-Mean": 0.5},
     "network": "ResNet-18",
@@ -23,7 +22,7 @@ GOOD: dict[str, Any] = {
     "protocol": {"name": "vfs", "digest": "d1", "radius": 12},
 }
 ROWS = "Sequence,J-Mean,F-Mean\na_1,0.4,0.5\nb_1,0.5,0.6\n"
-DAMAGED: dict[str, Any] = {
+DAMAGED = {
     "list": "[]",
     "deep": "[" * 5000 + "]" * 5000,
     "a score as text": GOOD | {"scores": {"J&F-Mean": "<b>"}},
@@ -40,7 +39,7 @@ DAMAGED_ROWS = {
 STUDY = "title: t\ntrain: fit\nseeds: [0]\nscore: J&F-Mean\nevaluate: {davis: x.yaml}\nrows: [{name: base}]\n"
 
 
-def put(path: Path, content: Any) -> Path:
+def put(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -50,7 +49,7 @@ def put(path: Path, content: Any) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(tmp_path):
     """A folder of one result, in the place where a study looks for it."""
     folder = tmp_path / "base/seed-0/version_0/benchmarks/davis/epoch=000-step=000004"
     put(folder / "results.json", GOOD)
@@ -59,7 +58,7 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-def every_reader(run: Path) -> list[str]:
+def every_reader(run):
     """Let every word read a folder that it has to refuse, and return what each says."""
     root = run.parents[5]
     words = (
@@ -75,14 +74,14 @@ def every_reader(run: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_a_damaged_result_is_named_by_every_word(run: Path, damage: str) -> None:
+def test_a_damaged_result_is_named_by_every_word(run, damage):
     put(run / "results.json", DAMAGED[damage])
     report, *others = every_reader(run)
     assert "epoch=000-step=000004/results.json: is not a " in report
     assert all("epoch=000-step=000004/results.json: is not a results.json of a benchmark" in line for line in others)
 
 
-def test_a_folder_in_place_of_a_result_is_named(run: Path) -> None:
+def test_a_folder_in_place_of_a_result_is_named(run):
     (run / "results.json").unlink()
     (run / "results.json").mkdir()
     assert "epoch=000-step=000004/results.json" in refusal("table", run)
@@ -90,13 +89,13 @@ def test_a_folder_in_place_of_a_result_is_named(run: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGED_ROWS)
-def test_damaged_rows_are_named(run: Path, damage: str) -> None:
+def test_damaged_rows_are_named(run, damage):
     put(run / "per_sequence.csv", DAMAGED_ROWS[damage])
     assert "per_sequence.csv: is " in refusal("report", run)
     refused(ValueError, r"per_sequence\.csv: is ", read_scores, [run], "J&F-Mean")
 
 
-def test_a_study_names_damaged_files(run: Path) -> None:
+def test_a_study_names_damaged_files(run):
     root = run.parents[5]
     put(root / "study.yaml", STUDY)
     put(root / "base/seed-0/version_0/benchmarks/base-davis/x/results.json", GOOD | {"protocol": 5})
@@ -108,7 +107,7 @@ def test_a_study_names_damaged_files(run: Path) -> None:
         assert "trained.json: is not a record of a study" in line
 
 
-def test_each_stage_stands_under_its_own_protocol(tmp_path: Path) -> None:
+def test_each_stage_stands_under_its_own_protocol(tmp_path):
     """With several stages, results.json lists a protocol for each, in the order of its stages."""
     protocols = [{"name": "vfs+feature_stride=4", "digest": "d4"}, {"name": "vfs", "digest": "d8"}]
     scores = {"res3/J&F-Mean": 0.4, "res4/J&F-Mean": 0.5}
@@ -127,7 +126,7 @@ def test_each_stage_stands_under_its_own_protocol(tmp_path: Path) -> None:
     assert found == {"name": "vfs+feature_stride=4 and vfs", "digest": "d4 and d8"}
 
 
-def test_names_are_one_line_of_a_table(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_are_one_line_of_a_table(run, capsys):
     put(run / "results.json", GOOD | {"network": "a\n| b | \\input{x}~^"})
     main(["table", str(run), "--format", "tex"])
     assert (
@@ -137,7 +136,7 @@ def test_names_are_one_line_of_a_table(run: Path, capsys: pytest.CaptureFixture[
     assert sum(line.startswith("|") for line in capsys.readouterr().out.splitlines()) == 3
 
 
-def test_a_spreadsheet_runs_no_name_and_the_name_is_read_back(tmp_path: Path) -> None:
+def test_a_spreadsheet_runs_no_name_and_the_name_is_read_back(tmp_path):
     names = ["=1+1", "+cmd|' /C calc'!A0", "-a", "@x", "'quoted", "plain"]
     file = tmp_path / "per_sequence.csv"
     file.write_bytes(csv_of_records([{"Sequence": name, "J-Mean": -0.5, "text": "-0.5"} for name in names]).encode())
@@ -147,7 +146,7 @@ def test_a_spreadsheet_runs_no_name_and_the_name_is_read_back(tmp_path: Path) ->
     assert {(row["J-Mean"], row["text"]) for row in read_sequence_rows(file)} == {("-0.5", "-0.5")}
 
 
-def test_good_files_are_read(run: Path) -> None:
+def test_good_files_are_read(run):
     assert read_results(run / "results.json") == GOOD
     assert read_sequence_rows(run / "per_sequence.csv")[1] == {"Sequence": "b_1", "J-Mean": "0.5", "F-Mean": "0.6"}
     assert read_sequence_rows(run / "nothing.csv") == []
@@ -158,7 +157,7 @@ def test_good_files_are_read(run: Path) -> None:
 def test_other_data_of_as_many_sequences_are_not_the_test_set():
     val = {"benchmark": "davis", "sequences": 30, "year": 2017, "split": "val", "resolution": "480p"}
 
-    def on_test_set(**changes: Any) -> bool:
+    def on_test_set(**changes):
         return Run(Path(), val | changes, [], StoredReport()).on_test_set
 
     assert on_test_set()

@@ -4,12 +4,10 @@ import json
 import sys
 from importlib.metadata import version
 
-import pytest
-
 from callbacks.results.written import provenance
 
 
-def test_command_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_and_versions(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["vidcorr", "score"])
     found = provenance()
     assert found["command"] == ["vidcorr", "score"]
@@ -18,7 +16,7 @@ def test_command_and_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     json.dumps(found)
 
 
-def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_named(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")

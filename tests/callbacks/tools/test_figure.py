@@ -1,7 +1,6 @@
 """Curves read from the files that benchmarks leave, and the picture of them."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,25 +11,25 @@ from callbacks.tools.figure import command, figure, read_curves
 from tests.helpers.refusal import refused
 
 
-def write_run(folder: Path, scores: dict[tuple[int, int], dict[str, float]]) -> Path:
+def write_run(folder, scores):
     for (epoch, step), values in scores.items():
         place = folder / "version_0" / "benchmarks" / "davis" / f"epoch={epoch:03d}-step={step:06d}"
         Results("davis", values, []).write(place)
     return folder
 
 
-def blocks(value: float) -> dict[str, float]:
+def blocks(value):
     return {"res4.b1/J&F-Mean": value, "res4.b1/J-Mean": 0.1, "res5/J&F-Mean": value / 2}
 
 
-def test_curves_of_each_stage(tmp_path: Path) -> None:
+def test_curves_of_each_stage(tmp_path):
     run = write_run(tmp_path, {(9, 40): blocks(0.6), (0, 0): blocks(0.2), (0, 4): blocks(0.4)})
     assert read_curves(run) == {"res4.b1": [(0, 0.2), (1, 0.4), (10, 0.6)], "res5": [(0, 0.1), (1, 0.2), (10, 0.3)]}
     single = write_run(tmp_path / "single", {(1, 8): {"J&F-Mean": 0.5}})
     assert read_curves(single) == {"": [(2, 0.5)]}
 
 
-def test_evaluations_within_an_epoch_are_drawn_over_steps(tmp_path: Path) -> None:
+def test_evaluations_within_an_epoch_are_drawn_over_steps(tmp_path):
     pytest.importorskip("matplotlib")
     scores = {(0, 4): 0.2, (0, 8): 0.6, (1, 12): 0.3}
     often = write_run(tmp_path / "often", {when: {"J&F-Mean": value} for when, value in scores.items()})
@@ -46,7 +45,7 @@ def test_evaluations_within_an_epoch_are_drawn_over_steps(tmp_path: Path) -> Non
     assert pictures[once, None] == pictures[once, "epoch"] != pictures[once, "step"]
 
 
-def colours_in(path: Path, pixels: int) -> set[tuple[int, int, int]]:
+def colours_in(path, pixels):
     """The colours, other than greys, of at least `pixels` of the left 1,050 columns."""
     picture = np.asarray(Image.open(path).convert("RGB"))[:, :1050]
     found, counts = np.unique(picture.reshape(-1, 3), axis=0, return_counts=True)
@@ -54,7 +53,7 @@ def colours_in(path: Path, pixels: int) -> set[tuple[int, int, int]]:
     return {(int(r), int(g), int(b)) for r, g, b in found[vivid & (counts >= pixels)]}
 
 
-def test_curves_that_coincide_all_show(tmp_path: Path) -> None:
+def test_curves_that_coincide_all_show(tmp_path):
     pytest.importorskip("matplotlib")
     blue, orange, green = (31, 119, 180), (255, 127, 14), (44, 160, 44)
     values = {(0, 0): 0.4, (0, 4): 0.5, (1, 8): 0.45}
@@ -64,7 +63,7 @@ def test_curves_that_coincide_all_show(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_many_curves_have_colours_of_their_own_and_a_legend_beside_them(tmp_path: Path) -> None:
+def test_many_curves_have_colours_of_their_own_and_a_legend_beside_them(tmp_path):
     pytest.importorskip("matplotlib")
     scores = {(0, 4 * t): {f"res4.b{b}/J&F-Mean": 0.1 + 0.02 * b + 0.1 * t for b in range(1, 24)} for t in range(2)}
     path = figure([write_run(tmp_path / "run", scores)], tmp_path / "many.png")
@@ -72,7 +71,7 @@ def test_many_curves_have_colours_of_their_own_and_a_legend_beside_them(tmp_path
     assert len(colours_in(path, 100)) == 23
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_what_is_missing_is_named(tmp_path):
     refused(ValueError, r"no benchmarks/davis/epoch", read_curves, tmp_path)
     run = write_run(tmp_path, {(0, 4): blocks(0.4)})
     refused(ValueError, r"no score 'PCK'; it has J&F-Mean, J-Mean", read_curves, run, score="PCK")

@@ -10,7 +10,7 @@ THIRTY = ",".join(map(str, range(1, 31)))
 VFS = PropagationProtocol.named("vfs", "davis")
 
 
-def test_combinations_are_named_by_what_differs() -> None:
+def test_combinations_are_named_by_what_differs():
     grid = read_grid(VFS, ["radius=6,12", "topk=5,10,null"])
     assert {protocol.name for protocol in grid.protocols} == {
         "vfs",
@@ -22,13 +22,13 @@ def test_combinations_are_named_by_what_differs() -> None:
     }
 
 
-def test_values_are_read_as_yaml() -> None:
+def test_values_are_read_as_yaml():
     grid = read_grid(VFS, ["neighbourhood=circle,square", "references=null,[0, -1]"])
     assert {protocol.references for protocol in grid.protocols} == {None, (0, -1)}
     assert {protocol.neighbourhood for protocol in grid.protocols} == {"circle", "square"}
 
 
-def test_combinations_that_cannot_be_are_told() -> None:
+def test_combinations_that_cannot_be_are_told():
     grid = read_grid(VFS, ["neighbourhood=circle,square", "radius=0,12"])
     assert len(grid.protocols) == 3
     assert len(grid.refused) == 1
@@ -50,14 +50,14 @@ def test_combinations_that_cannot_be_are_told() -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_line(varied: list[str], said: str) -> None:
+def test_a_mistake_is_one_line(varied, said):
     with pytest.raises(ValueError, match=r".") as raised:
         read_grid(VFS, varied)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_a_batch_sees_frames_alike() -> None:
+def test_a_batch_sees_frames_alike():
     grid = read_grid(VFS, ["input_size=null,240", "topk=5,10,15"])
     found = batches(grid, ["res3", "res4"], [None], at_once=2)
     assert len(found) == 2 * 2 * 2  # stages, sizes, and three protocols by twos
@@ -66,7 +66,7 @@ def test_a_batch_sees_frames_alike() -> None:
     assert len({batch.name for batch in found}) == len(found)
 
 
-def test_all_named_protocols_of_a_benchmark() -> None:
+def test_all_named_protocols_of_a_benchmark():
     assert len(named_grid(["all"], "davis").protocols) == 17
     assert {protocol.name for protocol in named_grid(["all"], "vip").protocols} >= {"vfs", "cropmae", "spa-then-temp"}
     refused(ValueError, "unknown protocol 'fvs'", named_grid, ["fvs"], "davis")

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 from socket import socket
-from typing import Any
 
 import pytest
 import torch
@@ -30,14 +29,14 @@ VARIED = ["radius=3,6", "topk=2,10", "temperature=0.05,0.2"]
 
 
 @pytest.fixture(scope="module")
-def swept(davis_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def swept(davis_root, tmp_path_factory):
     """A sweep of eight protocols over three generated sequences, untrained ResNet-18."""
     output = tmp_path_factory.mktemp("sweep")
     command(["torchvision:resnet18", "--root", str(davis_root), "--vary", *VARIED, "--output", str(output)])
     return output
 
 
-def test_scores_are_those_of_each_protocol_alone(swept: Path, davis_root: Path) -> None:
+def test_scores_are_those_of_each_protocol_alone(swept, davis_root):
     scored = read_scores([path.parent for path in swept.glob("*/results.json")], "J&F-Mean")
     assert len(scored) == 8
     torch.manual_seed(0)
@@ -49,7 +48,7 @@ def test_scores_are_those_of_each_protocol_alone(swept: Path, davis_root: Path) 
         assert benchmark.protocol.digest() == one.column.digest
 
 
-def test_one_pass_of_the_network_serves_all(swept: Path) -> None:
+def test_one_pass_of_the_network_serves_all(swept):
     (results,) = swept.glob("*/results.json")
     assert len(json.loads(results.read_text())["protocol"]) == 8
     text = (swept / "sweep.md").read_text()
@@ -59,7 +58,7 @@ def test_one_pass_of_the_network_serves_all(swept: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_from_python_writes_what_the_command_writes(swept: Path, davis_root: Path, tmp_path: Path) -> None:
+def test_a_sweep_from_python_writes_what_the_command_writes(swept, davis_root, tmp_path):
     benchmark = DavisBenchmark(davis_root, predictions=False)
     run = Sweep(Network.read("torchvision:resnet18"), benchmark, tmp_path)
     sweep(run, read_grid(benchmark.protocol, VARIED))
@@ -74,10 +73,8 @@ def test_a_number_that_cannot_be_is_refused(flags: list[str], capsys: pytest.Cap
     assert f"argument {flags[0]}: give " in capsys.readouterr().err
 
 
-def test_what_is_done_is_not_run_again(
-    swept: Path, davis_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
+def test_what_is_done_is_not_run_again(swept, davis_root, monkeypatch, capsys):
+    def refuse(*_, **__):
         raise AssertionError("ran again")
 
     monkeypatch.setattr(DavisBenchmark, "evaluate", refuse)
@@ -86,7 +83,7 @@ def test_what_is_done_is_not_run_again(
 
 
 @pytest.mark.slow
-def test_parts_and_ranks_give_the_scores_of_one_run(davis_root: Path, tmp_path: Path) -> None:
+def test_parts_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path):
     """Two parts, and two ranks by the variables that torchrun sets, against one process."""
     words = ["raw_colour", "--root", str(davis_root), "--vary", "topk=2,10", "--at-once", "1", "--output"]
     for part in ("1/2", "2/2"):
@@ -115,9 +112,7 @@ def test_parts_and_ranks_give_the_scores_of_one_run(davis_root: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_batch_that_another_process_runs_is_left_to_it(
-    swept: Path, davis_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_batch_that_another_process_runs_is_left_to_it(swept, davis_root, tmp_path, capsys):
     words = ["torchvision:resnet18", "--root", str(davis_root), "--vary", *VARIED, "--output", str(tmp_path)]
     with held(tmp_path / next(swept.glob("*/results.json")).parent.name):
         command(words)
@@ -130,9 +125,7 @@ def test_a_batch_that_another_process_runs_is_left_to_it(
 
 
 @pytest.mark.slow
-def test_named_protocols_are_swept_as_they_are(
-    davis_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_named_protocols_are_swept_as_they_are(davis_root, tmp_path, capsys):
     words = ["raw_colour", "--root", str(davis_root), "--protocols", "vfs", "crw", "--strides", "8", "--output"]
     command([*words, str(tmp_path)])
     said = capsys.readouterr().out
@@ -147,7 +140,7 @@ def test_named_protocols_are_swept_as_they_are(
 
 
 @pytest.mark.slow
-def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept: Path, davis_root: Path, tmp_path: Path) -> None:
+def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept, davis_root, tmp_path):
     words = ["--root", str(davis_root), "--vary", *VARIED, "--output", str(swept)]
     for other in (["raw_colour"], ["torchvision:resnet18", "--seed", "1"]):
         refused(ValueError, "holds a sweep of another network; give another --output", command, [*other, *words])
@@ -161,16 +154,16 @@ def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept: Path, davis_
     refused(ValueError, "holds a sweep of another network", command, [str(weights), *alone])
 
 
-def checkpoint_of(seed: int, path: Path) -> None:
+def checkpoint_of(seed, path):
     torch.manual_seed(seed)
     model = FrozenEncoder("torchvision:resnet18")
-    content: dict[str, Any] = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    content = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
     model.on_save_checkpoint(content)
     torch.save(content, path)
 
 
 @pytest.mark.slow
-def test_protocols_at_another_stride_than_their_own_have_their_scores(davis_root: Path, tmp_path: Path) -> None:
+def test_protocols_at_another_stride_than_their_own_have_their_scores(davis_root, tmp_path):
     words = ["--vary", "topk=2,10", "--strides", "16", "--output", str(tmp_path)]
     command(["raw_colour", "--root", str(davis_root), *words])
     scored = read_scores([path.parent for path in tmp_path.glob("*/results.json")], "J&F-Mean")
@@ -182,7 +175,7 @@ def test_protocols_at_another_stride_than_their_own_have_their_scores(davis_root
 
 
 @pytest.mark.slow
-def test_scores_that_rows_alone_have_are_their_means(tmp_path: Path) -> None:
+def test_scores_that_rows_alone_have_are_their_means(tmp_path):
     """YouTube-VOS has J-Seen and the like over all sequences, and J-Mean in its rows."""
     root = write_youtube_vos(tmp_path / "data", 3, valid=1, frames=16, size=(64, 64), sprites=(2, 2))
     benchmark = YoutubeVosBenchmark(root, split="train", predictions=False)
@@ -198,7 +191,7 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path: Path) -> None:
     assert "## Chosen" not in (output / "sweep.md").read_text()  # its rows do not give it
 
 
-def test_a_way_between_protocols_in_both_orders(davis_root: Path, tmp_path: Path) -> None:
+def test_a_way_between_protocols_in_both_orders(davis_root, tmp_path):
     """Each step is the score of its protocol alone, and the steps add up to the difference of both ends."""
     first, second = (
         PropagationProtocol.named(f"vfs+radius={radius}+topk={topk}") for radius, topk in ((3, 2), (6, 10))
@@ -219,7 +212,7 @@ def test_a_way_between_protocols_in_both_orders(davis_root: Path, tmp_path: Path
     assert (tmp_path / "explain.png").stat().st_size > 10_000
 
 
-def test_values_that_need_each_other_change_together() -> None:
+def test_values_that_need_each_other_change_together():
     dino, liir = (PropagationProtocol.named(name) for name in ("dino", "liir"))
     for backwards in (False, True):
         path = protocol_path(dino, liir, backwards)
@@ -229,7 +222,7 @@ def test_values_that_need_each_other_change_together() -> None:
 
 
 @pytest.mark.slow
-def test_a_choice_on_other_data_is_applied_here(davis_root: Path, tmp_path: Path) -> None:
+def test_a_choice_on_other_data_is_applied_here(davis_root, tmp_path):
     write_davis(tmp_path / "train", 2, frames=6, size=(64, 64))
     words = ["raw_colour", "--root", str(davis_root), "--vary", "topk=2,10", "radius=3,12", "--output"]
     command([*words, str(tmp_path / "out"), "--select-on", f"{tmp_path / 'train'}@val"])

@@ -16,7 +16,7 @@ from lightning_modules.functional import PropagationProtocol
 SHIPPED = Path(__file__).resolve().parents[3] / "configs/studies/published.yaml"
 
 
-def test_the_shipped_rows_have_the_printed_numbers_under_their_protocols() -> None:
+def test_the_shipped_rows_have_the_printed_numbers_under_their_protocols():
     study = read_study(SHIPPED)
     for row in study.rows:
         assert row.download
@@ -30,7 +30,7 @@ def test_the_shipped_rows_have_the_printed_numbers_under_their_protocols() -> No
             assert wanted in protocols, f"{row.name}, {benchmark}"
 
 
-def test_without_data_the_rows_and_their_weights_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_data_the_rows_and_their_weights_are_listed(capsys):
     main(["reproduce", "dino-s8", "crw-r18"])
     dino, crw = capsys.readouterr().out.splitlines()
     assert dino.startswith("dino-s8: 69.9 printed; weights: huggingface.co/timm/")
@@ -40,9 +40,7 @@ def test_without_data_the_rows_and_their_weights_are_listed(capsys: pytest.Captu
 
 
 @pytest.mark.slow
-def test_equal_or_by_how_much_not_and_what_moves_it(
-    davis_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equal_or_by_how_much_not_and_what_moves_it(davis_root, tmp_path, capsys, monkeypatch):
     """The scores that two rows are to have are known from the benchmark alone, the second one by another radius."""
     torch.manual_seed(0)
     model = FrozenEncoder("torchvision:resnet18")

@@ -25,7 +25,7 @@ SHIFTED = {("mose-v2", "missing_file"), ("mose-v2", "missing_first")}
 official_trees = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no golden numbers at {FOLDER}")
 
 
-def cases() -> list[tuple[str, str]]:
+def cases():
     """Return the rules and name of each case."""
     found = []
     for rules, file in RULES.items() if FOLDER.is_dir() else ():
@@ -129,7 +129,7 @@ GOT10K = {"AO": 0.5002020874970352, "SR@0.5": 0.6, "SR@0.75": 0.25}
 """Scores by got10k 0.1.3 of `write_boxes(…, seed=1)`."""
 
 
-def write_masks(root: Path, seed: int) -> None:
+def write_masks(root, seed):
     """Write masks with late objects, absences, false alarms, a number that the truth lacks, 255, and several sizes."""
     rng = np.random.default_rng(seed)
     for video, (height, width) in enumerate([(40, 64), (33, 21), (9, 90)]):
@@ -152,7 +152,7 @@ def write_masks(root: Path, seed: int) -> None:
                 Image.fromarray(mask).save(file)
 
 
-def write_boxes(root: Path, seed: int) -> tuple[Path, Path]:
+def write_boxes(root, seed):
     """Write GOT-10k's val with hidden frames, boxes beyond the border and empty ones; return it and the predictions."""
     rng = np.random.default_rng(seed)
     truth, mine = write_got10k(root / "truth", 1, valid=3, frames=9, size=(64, 96)) / "val", root / "GOT-10k" / "mine"

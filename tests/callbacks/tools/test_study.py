@@ -38,7 +38,7 @@ if words[0] == "validate":
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     """A study whose commands go to a stand-in that notes them and leaves a result."""
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "cli.py").write_text(COMMAND_LINE)
@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *flags: str) -> list[str]:
+def run(folder, *flags):
     """Run the study; return what was called since."""
     calls = folder / "out/calls.txt"
     before = len(calls.read_text().splitlines()) if calls.exists() else 0
@@ -54,7 +54,7 @@ def run(folder: Path, *flags: str) -> list[str]:
     return calls.read_text().splitlines()[before:]
 
 
-def test_only_what_is_missing_runs(folder: Path) -> None:
+def test_only_what_is_missing_runs(folder):
     assert run(folder, "--only", "base") == [
         "fit base seed-0",
         "validate base seed-0",
@@ -74,7 +74,7 @@ def test_only_what_is_missing_runs(folder: Path) -> None:
     assert "| other | 50.0 (50.0 / 50.0; range 0.0) |" in (folder / "out/table.md").read_text()
 
 
-def test_a_row_that_fails_is_named_and_the_others_run(folder: Path) -> None:
+def test_a_row_that_fails_is_named_and_the_others_run(folder):
     (folder / "out").mkdir()
     (folder / "out/fail-base").touch()
     refused(ValueError, r"2 of 4 runs failed: base, seed 0: fit, .*train\.log: vidcorr: no such data", run, folder)
@@ -86,7 +86,7 @@ SOFT = STUDY.replace("rows: [", "rows: [{name: soft, of: base, evaluate: {davis:
 
 
 @pytest.mark.parametrize("only", [[], ["--only", "soft"]], ids=["all", "only"])
-def test_a_row_of_another_waits_for_its_training(folder: Path, only: list[str]) -> None:
+def test_a_row_of_another_waits_for_its_training(folder, only):
     (folder / "study.yaml").write_text(SOFT)
     (folder / "out").mkdir()
     (folder / "out/fail-base").touch()
@@ -98,7 +98,7 @@ def test_a_row_of_another_waits_for_its_training(folder: Path, only: list[str]) 
     assert run(folder, "--seeds", "0", *only) == ["fit base seed-0", *validations]
 
 
-def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder: Path) -> None:
+def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder):
     (folder / "out").mkdir()
     (folder / "out/fail-base").touch()
     refused(ValueError, "no such data", run, folder, "--only", "base", "--seeds", "0")
@@ -109,7 +109,7 @@ def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder: P
     assert run(folder, *other) == ["fit base seed-0", "validate base seed-0"]
 
 
-def test_a_result_of_other_arguments_is_refused(folder: Path) -> None:
+def test_a_result_of_other_arguments_is_refused(folder):
     run(folder, "--only", "base", "--seeds", "0")
     other = ["--only", "base", "--seeds", "0", "--evaluate-flags", "--trainer.callbacks.root elsewhere"]
     line = r"base/seed-0 holds a result of base-davis with other .*elsewhere\): remove each folder .*base-davis in it"
@@ -120,7 +120,7 @@ def test_a_result_of_other_arguments_is_refused(folder: Path) -> None:
     assert run(folder, *other) == []
 
 
-def test_a_row_with_its_own_seeds_has_no_others(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_with_its_own_seeds_has_no_others(folder, capsys):
     rows = "rows: [{name: raw, model: --model FrozenEncoder, seeds: [0]}, {name: short, seeds: [1]}, "
     (folder / "study.yaml").write_text(STUDY.replace("rows: [", rows + "{name: soft, of: short}, "))
     only = ["--only", "raw", "soft", "base", "--seeds"]
@@ -132,18 +132,18 @@ def test_a_row_with_its_own_seeds_has_no_others(folder: Path, capsys: pytest.Cap
 
 
 @pytest.mark.slow
-def test_a_row_that_another_process_runs_is_left_to_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_that_another_process_runs_is_left_to_it(folder, capsys):
     with held(folder / "out/base/seed-0"):
         assert run(folder, "--only", "base") == ["fit base seed-1", "validate base seed-1"]
         assert "[1/2] base, seed 0: running elsewhere" in capsys.readouterr().out
     assert run(folder, "--only", "base") == ["fit base seed-0", "validate base seed-0"]
 
 
-def test_a_plain_command_holds_all_that_needs_its_training(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plain_command_holds_all_that_needs_its_training(folder, capsys):
     rows = SOFT.replace("{name: other,", "{name: raw, model: --model FrozenEncoder, seeds: [0]}, {name: other,")
     (folder / "study.yaml").write_text(rows)
 
-    def printed(*flags: str) -> list[list[str]]:
+    def printed(*flags):
         tool.command([str(folder / "study.yaml"), "--output", "out", "--print", *flags])
         return [line.split(" && ") for line in capsys.readouterr().out.splitlines()]
 
@@ -157,7 +157,7 @@ def test_a_plain_command_holds_all_that_needs_its_training(folder: Path, capsys:
     assert (fit, soft) == (base[0], base[2])
 
 
-def test_the_small_scale_has_a_folder_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_small_scale_has_a_folder_of_its_own(folder, capsys):
     with (folder / "study.yaml").open("a") as file:
         file.write("small: {train: --config small.yaml, seeds: [2]}\n")
     tool.command([str(folder / "study.yaml"), "--only", "base", "--small", "--print"])
@@ -169,16 +169,14 @@ def test_the_small_scale_has_a_folder_of_its_own(folder: Path, capsys: pytest.Ca
 @pytest.mark.slow
 @pytest.mark.parametrize("small", [False, True], ids=["full", "small"])
 @pytest.mark.parametrize("name", [path.stem for path in sorted((tool.CLI.parent / "configs/studies").glob("*.yaml"))])
-def test_every_command_of_a_shipped_study_is_understood(
-    name: str, small: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_of_a_shipped_study_is_understood(name, small, monkeypatch, capsys):
     file = tool.CLI.parent / "configs/studies" / f"{name}.yaml"
     if small and not tool.read_study(file).small:
         pytest.skip("of one scale")
     study = tool.read_study(file, small=small)
     monkeypatch.chdir(tool.CLI.parent)
     named = {"--trainer.default_root_dir": "out", "--trainer.callbacks.name": "davis"}
-    commands: set[tuple[str, ...]] = set()
+    commands = set()
     for row in study.rows:
         for step in study.steps(row, study.seeds_of(row)[0], Path("out")):
             words = [word for word in step.arguments if word not in ("--ckpt_path", "last")]
@@ -194,7 +192,7 @@ def test_every_command_of_a_shipped_study_is_understood(
 
 
 @pytest.mark.slow
-def test_a_real_study_of_two_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_real_study_of_two_rows(tmp_path, capsys):
     """Two trainings of two steps on generated videos, scored, gathered; a second call runs nothing."""
     (tmp_path / "study.yaml").write_text(f"""
 title: two rows

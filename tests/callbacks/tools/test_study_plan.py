@@ -3,12 +3,10 @@
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from callbacks.results.records import Table
 from callbacks.results.rendering import render
 from callbacks.tools.study import study_markdown, study_table
 from callbacks.tools.study_plan import read_study
@@ -31,13 +29,13 @@ CONTENT = {
 }
 
 
-def written(tmp_path: Path, **changes: object) -> Path:
+def written(tmp_path, **changes):
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(CONTENT | changes, sort_keys=False))
     return path
 
 
-def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path: Path) -> None:
+def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path):
     study = read_study(written(tmp_path))
     train, davis, small = study.steps(study.row("four frames"), 3, Path("out"), train=["--data.source", "x y"])
     folder = "out/four-frames/seed-3"
@@ -50,7 +48,7 @@ def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path: Path) 
     assert {str(step.folder) for step in (train, davis, small)} == {folder}
 
 
-def test_a_row_of_another_evaluates_its_checkpoints(tmp_path: Path) -> None:
+def test_a_row_of_another_evaluates_its_checkpoints(tmp_path):
     study = read_study(written(tmp_path))
     train, davis, small = study.steps(study.row("soft"), 0, Path("out"))
     assert train == study.steps(study.row("base"), 0, Path("out"))[0]
@@ -84,14 +82,14 @@ def test_a_row_of_another_evaluates_its_checkpoints(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+def test_a_mistake_is_one_line_that_names_the_file(tmp_path, changes, said):
     with pytest.raises(ValueError, match=r"study\.yaml") as raised:
         read_study(written(tmp_path, **changes))
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_the_small_scale_replaces_training_seeds_and_evaluations(tmp_path: Path) -> None:
+def test_the_small_scale_replaces_training_seeds_and_evaluations(tmp_path):
     rows = [{"name": "base"}, {"name": "negatives", "train": "--config moco.yaml", "small": "--config moco_small.yaml"}]
     small = {"train": "--config small.yaml", "seeds": [0, 1, 2], "evaluate": {"davis": "--config own.yaml"}}
     path = written(tmp_path, rows=[rows[0] | {"flags": "--data.frames 4"}, rows[1]], small=small)
@@ -104,7 +102,7 @@ def test_the_small_scale_replaces_training_seeds_and_evaluations(tmp_path: Path)
     assert [row.train for row in full.rows] == [("--config", "demo.yaml"), ("--config", "moco.yaml")]
 
 
-def test_the_small_scale_of_a_row_replaces_its_training_and_its_evaluations(tmp_path: Path) -> None:
+def test_the_small_scale_of_a_row_replaces_its_training_and_its_evaluations(tmp_path):
     soft = {"davis": "--trainer.callbacks.protocol soft"}
     rows = [
         {"name": "own", "train": "x", "evaluate": soft, "small": {"train": "y", "evaluate": {}}},
@@ -138,14 +136,14 @@ def test_the_small_scale_of_a_row_replaces_its_training_and_its_evaluations(tmp_
         ),
     ],
 )
-def test_a_mistake_at_the_small_scale_is_one_line(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+def test_a_mistake_at_the_small_scale_is_one_line(tmp_path, changes, said):
     with pytest.raises(ValueError, match=r"study\.yaml") as raised:
         read_study(written(tmp_path, **changes), small=True)
     assert said in str(raised.value)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_studies_are_read_at_each_scale(path: Path) -> None:
+def test_shipped_studies_are_read_at_each_scale(path):
     studies = [read_study(path)]
     if studies[0].small:
         studies.append(read_study(path, small=True))
@@ -170,7 +168,7 @@ rows:
 """
 
 
-def leave_result(folder: Path, benchmark: str, gain: float, digest: str = "d1", **more: object) -> None:
+def leave_result(folder, benchmark, gain, digest="d1", **more):
     """Write what a benchmark leaves: four videos, one of them with two objects."""
     run = folder / "lightning_logs/version_0/benchmarks" / benchmark / "epoch=000-step=000010"
     run.mkdir(parents=True)
@@ -185,7 +183,7 @@ def leave_result(folder: Path, benchmark: str, gain: float, digest: str = "d1", 
 
 
 @pytest.fixture
-def output(tmp_path: Path) -> Path:
+def output(tmp_path):
     (tmp_path / "study.yaml").write_text(STUDY)
     for seed in (0, 1, 2):
         leave_result(tmp_path / "base" / f"seed-{seed}", "base-davis", 0.02 * seed)
@@ -193,13 +191,13 @@ def output(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def table_of(output: Path) -> tuple[Table, str]:
+def table_of(output):
     study = read_study(output / "study.yaml")
     table = study_table(study, output)
     return table, study_markdown(study, table)
 
 
-def test_each_row_has_its_seeds_their_range_and_its_difference(output: Path) -> None:
+def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     leave_result(output / "missing/seed-1", "missing-davis", 0.05)
     table, text = table_of(output)
     base, better = table.rows["base"]["davis"], table.rows["better"]["davis"]
@@ -220,7 +218,7 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output: Path) -> 
 
 
 @pytest.mark.parametrize("base", ["base", "raw colour"])
-def test_a_model_that_is_not_trained_is_compared_with_every_seed(output: Path, base: str) -> None:
+def test_a_model_that_is_not_trained_is_compared_with_every_seed(output, base):
     row = f"  - {{name: raw colour, model: --model FrozenEncoder, seeds: [0]}}\nbase: {base}\n"
     (output / "study.yaml").write_text(STUDY + row)
     leave_result(output / "raw-colour/seed-0", "raw-colour-davis", 0.0)
@@ -232,14 +230,14 @@ def test_a_model_that_is_not_trained_is_compared_with_every_seed(output: Path, b
 
 
 @pytest.mark.parametrize("more", [{"digest": "d2"}, {"resolution": "1080p"}, {"sequences": 3}], ids=str)
-def test_rows_of_different_protocols_or_data_are_not_compared(output: Path, more: dict[str, Any]) -> None:
+def test_rows_of_different_protocols_or_data_are_not_compared(output, more):
     leave_result(output / "missing/seed-0", "missing-davis", 0.3, **more)
     table, text = table_of(output)
     assert table.rows["missing"]["davis"].difference is None
     assert "Rows scored by different protocols or on different data are not compared" in text
 
 
-def test_seeds_that_are_on_disk_are_gathered(output: Path) -> None:
+def test_seeds_that_are_on_disk_are_gathered(output):
     (output / "study.yaml").write_text(STUDY + "  - {name: of it, of: base}\n")
     leave_result(output / "base/seed-12", "base-davis", 0.3)
     leave_result(output / "base/seed-12", "of-it-davis", 0.2)
@@ -248,7 +246,7 @@ def test_seeds_that_are_on_disk_are_gathered(output: Path) -> None:
     assert seeds == [[0, 1, 2, 12], [0, 1, 2], [12]]
 
 
-def test_rows_of_several_machines_are_pointed_out(output: Path) -> None:
+def test_rows_of_several_machines_are_pointed_out(output):
     here = {"machine": {"processor": "EPYC", "gpus": []}, "versions": {"torch": "2.11"}}
     leave_result(output / "missing/seed-0", "missing-davis", 0.3, **here)
     assert "different machines" not in table_of(output)[1]
@@ -258,6 +256,6 @@ def test_rows_of_several_machines_are_pointed_out(output: Path) -> None:
     assert "EPYC, torch 2.11; H200" in render(table, "csv")
 
 
-def test_a_score_that_is_not_there_is_named(output: Path) -> None:
+def test_a_score_that_is_not_there_is_named(output):
     (output / "study.yaml").write_text(STUDY.replace("J&F-Mean", "PCK@0.1"))
     refused(ValueError, r"has no score 'PCK@0.1'; it has J&F-Mean", table_of, output)

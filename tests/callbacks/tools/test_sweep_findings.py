@@ -1,7 +1,6 @@
 """The choice of a protocol on one half of the sequences, and its report on the other."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ COLUMN = Column("davis", "vfs", "d1", "", 4, "", "J&F-Mean")
 RUN = Run(Path("run"), {"benchmark": "davis", "scores": {}, "stage": None, "stride": 8}, [], StoredReport())
 
 
-def record(name: str, values: list[float], score: float | None = None, **fields: Any) -> Record:
+def record(name, values, score=None, **fields):
     """Return a record of single-object sequences; its score is their mean unless another is given."""
     digest = PropagationProtocol.named("vfs", "davis").digest() if name == "vfs" else name
     protocol = {"name": name, "digest": digest, **fields}
@@ -23,7 +22,7 @@ def record(name: str, values: list[float], score: float | None = None, **fields:
     return Record("net", False, "J&F-Mean", COLUMN, mean, videos, None, "", RUN, protocol)
 
 
-def test_the_choice_has_no_say_over_the_report() -> None:
+def test_the_choice_has_no_say_over_the_report():
     """The best protocol on the sequences for selection is taken even where another is better on the others."""
     base = PropagationProtocol.named("vfs", "davis")
     rows = [record("vfs", [0.5, 0.6, 0.5, 0.7], radius=12), record("vfs+radius=6", [0.1, 0.7, 0.1, 0.8], radius=6)]
@@ -37,13 +36,13 @@ def test_the_choice_has_no_say_over_the_report() -> None:
     assert effect.means == pytest.approx({"6": 0.425, "12": 0.575})
 
 
-def test_values_stand_in_their_own_order() -> None:
+def test_values_stand_in_their_own_order():
     scores = {12: 0.1, None: 0.3, 3: 0.2, 6: 0.9}
     (effect,) = effects([record(str(radius), [score], radius=radius) for radius, score in scores.items()])
     assert list(effect.means) == ["3", "6", "12", "null"]
 
 
-def test_a_pooled_score_has_no_interval_of_the_rows() -> None:
+def test_a_pooled_score_has_no_interval_of_the_rows():
     values = [0.2 * number for number in range(4)]
     mean, pooled = record("mean", values), record("pooled", values, 0.5)
     assert (mean.is_mean, pooled.is_mean) == (True, False)

@@ -118,7 +118,7 @@ def test_maps_of_the_second_stream_may_be_used_at_once():
 VFS = PropagationProtocol.named("vfs")
 
 
-def test_large_frames_are_reduced_and_points_come_back_to_their_places() -> None:
+def test_large_frames_are_reduced_and_points_come_back_to_their_places():
     view = View.of(nn.Identity(), (80, 120), VFS, 40)
     assert (view.seen, view.covered, view.covered_of_own) == ((40, 60), (40, 60), (80, 120))
     frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
@@ -129,16 +129,16 @@ def test_large_frames_are_reduced_and_points_come_back_to_their_places() -> None
     torch.testing.assert_close(view.restore_points(view.reduce_points(corner)), corner)
 
 
-def test_a_protocol_with_a_size_of_its_own_sees_frames_at_their_own_size() -> None:
+def test_a_protocol_with_a_size_of_its_own_sees_frames_at_their_own_size():
     protocol = VFS.with_changes(input_size=(32, 32))
     assert View.of(nn.Identity(), (80, 120), protocol, 40).seen == (80, 120)
     refused(ValueError, "short_side must be at least 1 px", View.of, nn.Identity(), (80, 120), VFS, 0)
 
 
-def test_each_kind_is_charged_with_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_kind_is_charged_with_its_own_time(monkeypatch):
     now = [0.0]
 
-    def wait(seconds: float) -> None:
+    def wait(seconds):
         now[0] += seconds
 
     def slow_items():

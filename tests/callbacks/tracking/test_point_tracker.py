@@ -1,7 +1,5 @@
 """Points followed through a video: features are kept as far as they fit, and maps are kept separate."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -17,13 +15,13 @@ QUERIES = np.array([[0.0, 20, 28], [2.0, 44, 12]])
 SIZE, FRAMES = (64, 64), 12
 
 
-def video(first: int) -> Iterator[torch.Tensor]:
+def video(first):
     for t in range(first, FRAMES):
         yield torch.randint(256, (3, *SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(t))
 
 
-def test_a_still_point_stays_in_the_centre_of_its_cell() -> None:
-    def still(first: int) -> Iterator[torch.Tensor]:
+def test_a_still_point_stays_in_the_centre_of_its_cell():
+    def still(first):
         return iter([next(video(0))] * (FRAMES - first))
 
     extractor = build_feature_extractor("raw_colour", stride=8)
@@ -32,7 +30,7 @@ def test_a_still_point_stays_in_the_centre_of_its_cell() -> None:
     torch.testing.assert_close(tracks.points, cells[:, None].expand(-1, FRAMES, -1))
 
 
-def test_each_map_has_its_protocol_and_grid() -> None:
+def test_each_map_has_its_protocol_and_grid():
     extractor = build_feature_extractor("torchvision:resnet18", stage=["res2", "res3"], stride=8)
     tracker = PointTracker(extractor, RULES)
     assert [protocol.feature_stride for protocol in tracker.protocols] == [4, 8]
@@ -43,9 +41,7 @@ def test_each_map_has_its_protocol_and_grid() -> None:
 
 @pytest.mark.parametrize("of_video", [False, True])
 @pytest.mark.parametrize("at_once", [1, 5])
-def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(
-    at_once: int, of_video: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(at_once, of_video, monkeypatch):
     """Followed forwards and back, frame by frame and in passes of several."""
     colour = build_feature_extractor("raw_colour", stride=8)
     monkeypatch.setattr(point_tracker, "BLOCK", 3)
@@ -53,7 +49,7 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(
     for kept in (10**9, 4000, 0):
         starts = begun.setdefault(kept, [])
 
-        def counted(first: int, starts: list[int] = starts) -> Iterator[torch.Tensor]:
+        def counted(first, starts=starts):
             starts.append(first)
             return video(first)
 

@@ -1,7 +1,5 @@
 """The tracker frame by frame against the golden file, and where targets do odd things."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -17,17 +15,17 @@ pytestmark = pytest.mark.usefixtures("_no_grad")
 
 
 @pytest.fixture
-def _no_grad() -> Any:
+def _no_grad():
     with torch.inference_mode():
         yield
 
 
-def follow(tracker: SiamFCTracker, frames: Any, box: Any) -> np.ndarray:
+def follow(tracker, frames, box):
     track = tracker.start(frames[0], box)
     return np.stack([box, *(tracker.step([track], frame)[0] for frame in frames[1:])])
 
 
-def test_golden_protocol(golden: Any) -> None:
+def test_golden_protocol(golden):
     expected, protocol = golden("siamfc_tracking"), TrackingProtocol()
     names = {
         "exemplar_sz": "exemplar_size",
@@ -48,7 +46,7 @@ def test_golden_protocol(golden: Any) -> None:
     np.testing.assert_allclose(protocol.factors, expected["scale_factors"], rtol=1e-12)
 
 
-def test_golden_features_responses_and_window(golden: Any) -> None:
+def test_golden_features_responses_and_window(golden):
     expected = golden("siamfc_tracking")
     tracker = SiamFCTracker(GoldenNet(expected))
     track = tracker.start(expected["frames"][0], expected["init_box"])
@@ -62,7 +60,7 @@ def test_golden_features_responses_and_window(golden: Any) -> None:
         np.testing.assert_allclose(state, expected["state"][number + 1], rtol=0, atol=1e-3)
 
 
-def test_golden_boxes(golden: Any) -> None:
+def test_golden_boxes(golden):
     expected = golden("siamfc_tracking")
     boxes = follow(SiamFCTracker(GoldenNet(expected)), expected["frames"], expected["init_box"])
     assert np.abs(boxes - expected["boxes"]).max() < 1e-3
@@ -70,7 +68,7 @@ def test_golden_boxes(golden: Any) -> None:
     assert np.abs(boxes - expected["convfc_boxes"]).max() < 1e-3
 
 
-def test_targets_tracked_together_are_those_tracked_alone(golden: Any) -> None:
+def test_targets_tracked_together_are_those_tracked_alone(golden):
     expected = golden("siamfc_tracking")
     frames = expected["frames"][:8]
     boxes = np.array([expected["gt"][0], [30.0, 60, 20, 25], [90.0, 40, 40, 30]])
@@ -82,7 +80,7 @@ def test_targets_tracked_together_are_those_tracked_alone(golden: Any) -> None:
 
 
 @pytest.mark.parametrize(("lowers", "found"), [(True, 1), (False, 0)])
-def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers: bool, found: int) -> None:
+def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found):
     """VFS's code multiplies a negative response too, which raises it: here the smallest scale would win."""
     tracker = SiamFCTracker(nn.Identity(), TrackingProtocol(penalty_lowers=lowers))
     responses = torch.full((1, 3, 4, 4), -20.0)
@@ -93,7 +91,7 @@ def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers: bool,
     assert best == [1]
 
 
-def test_a_blank_video_leaves_the_target_where_it_is() -> None:
+def test_a_blank_video_leaves_the_target_where_it_is():
     frames = np.full((4, 60, 80, 3), 90, np.uint8)
     boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array([30.0, 20, 9, 13]))
     centres = centred(boxes)[:, :2]
@@ -101,7 +99,7 @@ def test_a_blank_video_leaves_the_target_where_it_is() -> None:
 
 
 @pytest.mark.parametrize("box", [[1, 1, 1, 1], [80, 60, 1, 1], [-6, -3, 12, 9], [70, 50, 40, 40], [300, 200, 5, 5]])
-def test_odd_boxes_are_followed(box: list[float]) -> None:
+def test_odd_boxes_are_followed(box):
     """One pixel, partly outside, wholly outside: boxes stay finite and keep their proportions."""
     frames = np.random.default_rng(0).integers(0, 255, (12, 60, 80, 3), dtype=np.uint8)
     boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array(box, dtype=float))
@@ -109,7 +107,7 @@ def test_odd_boxes_are_followed(box: list[float]) -> None:
     np.testing.assert_allclose(boxes[:, 2] / boxes[:, 3], box[2] / box[3])
 
 
-def test_a_target_may_leave_the_frame() -> None:
+def test_a_target_may_leave_the_frame():
     """It is followed past the border, where only its rear is left, and its box then reaches beyond the frame."""
     frames = np.full((14, 80, 120, 3), 40, np.uint8)
     pattern = np.kron(np.random.default_rng(0).integers(0, 255, (5, 5, 3)), np.ones((6, 6, 1))).astype(np.uint8)
@@ -124,7 +122,7 @@ def test_a_target_may_leave_the_frame() -> None:
     assert boxes[9, 0] + boxes[9, 2] > 120
 
 
-def test_mistakes() -> None:
+def test_mistakes():
     with pytest.raises(ValueError, match="name one stage"):
         SiamFCTracker(build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"]))
     with pytest.raises(ValueError, match=r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width"):

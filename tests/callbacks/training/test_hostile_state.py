@@ -2,9 +2,6 @@
 
 import copy
 import math
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -22,7 +19,7 @@ STATES = ("optimizer_states", 0)
 BEST = ("callbacks", "BestCheckpoint")
 GONE = object()
 
-DAMAGES: dict[str, tuple[tuple[Any, ...], Any]] = {
+DAMAGES = {
     "no counters": (("loops",), GONE),
     "counters as a list": (FIT, [1]),
     "an epoch that is not finite": ((*EPOCH, "processed"), math.nan),
@@ -58,14 +55,14 @@ DAMAGES: dict[str, tuple[tuple[Any, ...], Any]] = {
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stopped(tmp_path_factory):
     """The folder of a run that was stopped within its second epoch."""
     folder = tmp_path_factory.mktemp("stopped")
     go("VFSSimSiam", folder, stop=Stop("step", 3))
     return folder
 
 
-def changed(content: dict[str, Any], place: tuple[Any, ...], value: Any) -> None:
+def changed(content, place, value):
     """Set, or delete, one part of a nested state; a callback is found by the beginning of its key."""
     for name in place[:-1]:
         content = _part(content, name)
@@ -77,7 +74,7 @@ def changed(content: dict[str, Any], place: tuple[Any, ...], value: Any) -> None
         content[key] = value
 
 
-def _part(content: Any, name: Any) -> Any:
+def _part(content, name):
     if isinstance(name, str):
         name = next(key for key in content if str(key).startswith(name))
     return content[name]
@@ -97,13 +94,13 @@ class Restored(Exception):
 
 
 class EndOnceRestored(pl.Callback):
-    def on_train_batch_start(self, *args: Any) -> None:
+    def on_train_batch_start(self, *args):
         raise Restored
 
     on_train_batch_end = on_train_batch_start
 
 
-def parts(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+def parts(content, place=()):
     """Yield all parts of a state with their places; two of the optimiser's numbers and tensors stand for all."""
     if isinstance(content, dict | list):
         for name, part in content.items() if isinstance(content, dict) else enumerate(content):
@@ -113,9 +110,9 @@ def parts(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any
                 yield from parts(part, at)
 
 
-def replacements(part: Any) -> list[Any]:
+def replacements(part):
     """Return values of the type of a part, and None, and its absence."""
-    of_type: dict[type, list[Any]] = {
+    of_type = {
         bool: [part is False], int: [0, -1, 10**18], float: [0.0, math.nan, -1.0], str: ["", "__class__"],
         dict: [{}, {"unknown": 1}], list: [[], part[:-1] if isinstance(part, list) else []],
         torch.Tensor: [torch.zeros(1), torch.full((2,), math.nan)],
@@ -136,7 +133,7 @@ def test_any_part_of_a_state_may_be_missing_or_another(method, tmp_path):
     assert min(outcomes.count("restored"), outcomes.count("refused")) > 20
 
 
-def outcome_of(method: str, whole: dict[str, Any], place: tuple[Any, ...], value: Any, path: Path) -> str:
+def outcome_of(method, whole, place, value, path):
     """Return whether a changed state was restored, refused in one line, or what else came of it."""
     content = copy.deepcopy(whole)
     changed(content, place, value)
@@ -221,7 +218,7 @@ def test_an_evaluation_takes_no_counters_from_a_checkpoint(stopped, tmp_path):
     _validate(content, tmp_path / "a.ckpt")
 
 
-def _validate(content: dict[str, Any], path: Path) -> None:
+def _validate(content, path):
     from callbacks import Safeguards
     from tests.helpers.stops import make
     from tests.helpers.training import Clips, quiet_trainer

@@ -2,12 +2,11 @@
 
 import math
 import warnings
-from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, RunProgress, Throughput
@@ -17,14 +16,14 @@ from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.training import TINY, Clips, Tiny, loader, quiet_trainer
 
 
-def test_spread_is_one_on_the_sphere_and_zero_in_a_point() -> None:
+def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
     assert math.isclose(embedding_spread(torch.randn(5000, 64)).item(), 1, abs_tol=0.02)
     assert embedding_spread(torch.randn(1, 64).expand(50, -1)).item() < 1e-6
     two = torch.tensor([[3.0, 0.0], [-5.0, 0.0]])  # unit vectors ±e1: deviations √2 and 0
     assert math.isclose(embedding_spread(two).item(), math.sqrt(2) / 2 * math.sqrt(2), rel_tol=1e-6)
 
 
-def test_rank_counts_directions() -> None:
+def test_rank_counts_directions():
     assert math.isclose(effective_rank(torch.randn(1, 16).expand(20, -1)).item(), 1, abs_tol=1e-3)
     three = torch.eye(16)[:3].repeat(10, 1)
     assert math.isclose(effective_rank(three).item(), 3, abs_tol=1e-3)
@@ -35,16 +34,16 @@ def test_rank_counts_directions() -> None:
 
 
 class Seen(pl.Callback):
-    def __init__(self) -> None:
-        self.logged: dict[int, dict[str, float]] = {}
+    def __init__(self):
+        self.logged = {}
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_train_batch_end(self, trainer, *args):
         found = {name: float(value) for name, value in trainer.callback_metrics.items() if "monitor" in name}
         if found:
             self.logged[trainer.global_step] = found
 
 
-def test_it_logs_what_a_step_publishes() -> None:
+def test_it_logs_what_a_step_publishes():
     module, seen = VFSMoCo("tests.helpers.training:Tiny", 4, queue_size=32), Seen()
     monitor = CollapseMonitor(every_n_steps=2)
     quiet_trainer(max_steps=6, log_every_n_steps=1, callbacks=[monitor, seen]).fit(module, loader(24, 4))
@@ -65,20 +64,20 @@ def test_it_logs_what_a_step_publishes() -> None:
 class Publishes(pl.LightningModule):
     """Embeddings in one point for the first 8 steps, then on the sphere."""
 
-    def __init__(self, name: str = "embeddings") -> None:
+    def __init__(self, name="embeddings"):
         super().__init__()
         self.layer, self.name = nn.Linear(1, 1), name
 
-    def training_step(self, batch: Any, batch_index: int) -> dict[str, Tensor]:
+    def training_step(self, batch, batch_index):
         loss = self.layer(torch.ones(1, 1)).sum()
         embeddings = torch.ones(16, 8) if self.global_step < 8 else torch.randn(16, 8)
         return {"loss": loss, self.name: embeddings}
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
-def test_it_warns_once_after_some_patience() -> None:
+def test_it_warns_once_after_some_patience():
     monitor = CollapseMonitor(every_n_steps=2, patience=3)
     with pytest.warns(UserWarning, match=r"step 6: the embeddings have collapsed.*0\.000"):
         quiet_trainer(max_steps=12, callbacks=[monitor]).fit(Publishes(), loader(64, 4))
@@ -88,7 +87,7 @@ def test_it_warns_once_after_some_patience() -> None:
     assert not [warning for warning in caught if "collapsed" in str(warning.message)]
 
 
-def test_a_module_without_embeddings_is_refused() -> None:
+def test_a_module_without_embeddings_is_refused():
     with pytest.raises(ValueError, match="Publishes returns no embeddings"):
         quiet_trainer(max_steps=2, callbacks=[CollapseMonitor(1)]).fit(Publishes("other"), loader(8, 4))
 
@@ -96,15 +95,15 @@ def test_a_module_without_embeddings_is_refused() -> None:
 class Clock:
     """Seconds that pass only where something is said to take them."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.now = 0.0
 
-    def perf_counter(self) -> float:
+    def perf_counter(self):
         return self.now
 
 
 class SlowClips(Clips):
-    def __init__(self, clock: Clock, seconds: float) -> None:
+    def __init__(self, clock, seconds):
         super().__init__(12)
         self.clock, self.seconds = clock, seconds
 
@@ -116,7 +115,7 @@ class SlowClips(Clips):
 class Timed(pl.LightningModule):
     """Each batch takes a second, each validation a hundred."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock):
         super().__init__()
         self.net, self.clock, self.logged = Tiny(), clock, {}
 

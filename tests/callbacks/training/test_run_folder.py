@@ -3,8 +3,6 @@
 import csv
 import errno
 import os
-from pathlib import Path
-from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -21,7 +19,7 @@ from cli import main
 from tests.helpers.words import RAW_COLOUR, TINY, clips, davis, flags, refusal
 
 
-def write(root: Path, version: int, step: int, **note: Any) -> Path:
+def write(root, version, step, **note):
     path = root / f"lightning_logs/version_{version}/checkpoints/last.ckpt"
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"global_step": step, "epoch": step // 5, "resume": note, "state_dict": {}}, path)
@@ -54,7 +52,7 @@ def test_a_damaged_file_is_named_and_does_not_hinder_a_new_run(tmp_path):
 
 
 def test_tensorboard_continues_in_its_folder(tmp_path):
-    def scalars() -> dict[int, float]:
+    def scalars():
         events = EventAccumulator(str(tmp_path / "lightning_logs/version_0")).Reload()
         return {event.step: event.value for event in events.Scalars("loss")}
 

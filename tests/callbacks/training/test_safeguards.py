@@ -3,7 +3,6 @@
 import os
 import signal
 from functools import partial
-from typing import Any
 
 import pytest
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, StochasticWeightAveraging
@@ -19,13 +18,13 @@ from tests.helpers.training import Clips, quiet_trainer
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_validate_between_two_frames(number, status):
     class Stopped(Counted):
-        def evaluate(self, extractor: Any, *args: Any, **options: Any) -> dict[str, float]:
+        def evaluate(self, extractor, *args, **options):
             os.kill(os.getpid(), number)
             self.events.append("the frame under way")
             return super().evaluate(extractor, *args, **options)
 
     Stopped.__abstractmethods__ = frozenset()
-    events: list[Any] = []
+    events = []
     before = [signal.getsignal(each) for each in signals.WATCHED]
     trainer = quiet_trainer(callbacks=[Stopped(events), Safeguards()])
     with pytest.raises(signals.Stopped) as stopped:
@@ -85,7 +84,7 @@ def test_a_plain_checkpoint_on_a_benchmark_that_pauses_names_best_checkpoint(tmp
     assert go("VFSSimSiam", tmp_path, more=[plain])[1]
 
 
-def send(number: int) -> None:
+def send(number):
     os.kill(os.getpid(), number)
 
 
@@ -99,7 +98,7 @@ def test_at_once_and_deferred(number, status):
 
     done = []
 
-    def work() -> None:
+    def work():
         with signals.handled(), signals.deferred():
             signals.check()
             send(number)
@@ -121,7 +120,7 @@ def test_a_second_interrupt_ends_at_once_and_a_second_sigterm_does_not(capsys):
         send(signal.SIGTERM)
         send(signal.SIGTERM)
 
-    def interrupted_twice() -> None:
+    def interrupted_twice():
         with signals.deferred():
             send(signal.SIGINT)
             assert "press Ctrl-C again" in capsys.readouterr().err

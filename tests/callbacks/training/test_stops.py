@@ -5,8 +5,6 @@ tests/faults/test_resume.py.
 """
 
 import csv
-from pathlib import Path
-from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -23,17 +21,17 @@ EXHAUSTIVE = [pytest.mark.exhaustive, pytest.mark.timeout(3600)]
 LAST = "last.ckpt"
 
 
-def combinations(slow: list[tuple[str, int]]) -> list[Any]:
+def combinations(slow):
     """Return each method with 1 and 2 accumulated batches; those that are not in `slow` are left to `exhaustive`."""
     pairs = [(method, accumulated) for method in METHODS for accumulated in (1, 2)]
     return [pair if pair in slow else pytest.param(*pair, marks=EXHAUSTIVE) for pair in pairs]
 
 
-def found(events: list[Any], kind: str) -> list[Any]:
+def found(events, kind):
     return [event for event in events if event[0] == kind]
 
 
-def resumed(folder: Path, method: str, accumulated: int, stops: list[Stop], **options: Any) -> bool:
+def resumed(folder, method, accumulated, stops, **options):
     """Stop a run by SIGTERM at each of some positions in turn, let it end; return whether all is as if it had not."""
     whole, _ = go(method, folder / "whole", accumulated, **options)
     done, ended, last = [], False, folder / "parts" / LAST
@@ -67,7 +65,7 @@ def test_every_pair_of_stops(method, accumulated, tmp_path):
     compared, all of it, with the one that a single stop at the second position leaves, and the end is run from that.
     """
     whole, _ = go(method, tmp_path / "whole", accumulated, every=100)
-    before: dict[Stop, tuple[list[Any], dict[str, Any] | None]] = {}
+    before = {}
     for number, stop in enumerate(positions()):
         folder = tmp_path / str(number)
         begun, ended = go(method, folder, accumulated, stop=stop, every=100)
@@ -200,7 +198,7 @@ def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
         score_names = ("score", "other")
 
     Declared.__abstractmethods__ = frozenset()
-    events: list[Any] = []
+    events = []
     with pytest.raises(ValueError, match=r"declared logs no such score; did you mean declared/score\?"):
         go("VFSSimSiam", tmp_path, more=[Declared(events), BestCheckpoint("declared/scoer", dirpath=tmp_path / "b")])
     assert events == []

@@ -1,8 +1,5 @@
 """Pictures while a module trains: what is drawn when, from which clip, and that training is the same with them."""
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -16,9 +13,9 @@ from tests.helpers.training import TINY, quiet_trainer
 from tests.helpers.words import SMALL
 
 
-def clips(count: int = 8, frames: int = 2, seed: int = 1, size: int = 32) -> DataLoader:
+def clips(count=8, frames=2, seed=1, size=32):
     generator = torch.Generator().manual_seed(seed)
-    items: Any = [
+    items = [
         {
             "clip": torch.rand(frames, 3, size, size, generator=generator),
             "frame_index": torch.arange(frames) * 3 + number,
@@ -33,7 +30,7 @@ def trainer(folder, *callbacks, max_epochs=2, **arguments):
     return quiet_trainer(default_root_dir=folder, callbacks=list(callbacks), max_epochs=max_epochs, **arguments)
 
 
-def names(folder: Path) -> list[str]:
+def names(folder):
     return sorted(path.name for path in (folder / "pictures").iterdir())
 
 
@@ -61,7 +58,7 @@ MODULES = {
 
 
 @pytest.mark.parametrize("method", MODULES)
-def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method: str, tmp_path: Path) -> None:
+def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
     pictures = TrainingPictures(every_n_epochs=2)
     trainer(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(MODULES[method](), clips(4))
     assert names(tmp_path) == [
@@ -72,9 +69,9 @@ def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method: str, tmp_pa
     ]
 
 
-def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_is_told(tmp_path):
     refused(ValueError, "got 0 and 8", TrainingPictures, every_n_epochs=0)
     refused(ValueError, "res9", trainer(tmp_path, TrainingPictures(stage="res9")).fit, VFSSimSiam(**TINY), clips())
-    plain: Any = [{"image": torch.zeros(3, 8, 8)} for _ in range(4)]
+    plain = [{"image": torch.zeros(3, 8, 8)} for _ in range(4)]
     with pytest.raises(ValueError, match="no clips; leave the callback out"):
         trainer(tmp_path, TrainingPictures()).fit(VFSSimSiam(**TINY), DataLoader(plain, batch_size=2))
