@@ -100,25 +100,15 @@ class TargetPairs(ReplacingDataset):
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
         """Draw two frames of a sequence and cut their crops."""
         folder = Path(os.fsdecode(self._folders[item]))
-        frames, boxes, usable = read_sequence(folder)
-        pair = draw_pair(usable, self._max_gap, generator)
+        frames, boxes, visible = read_annotation(folder)
+        usable = usable_boxes(boxes, image_header(frames[0])[0], visible)
+        pair = draw_pair(np.flatnonzero(usable), self._max_gap, generator)
         if pair is None:
             raise DataError(f"{folder}: no two usable boxes less than {self._max_gap} frames apart")
         chosen = zip(pair, (EXEMPLAR, SEARCH), strict=True)
         crops = (training_crop(read_image(frames[t]), boxes[t], size, generator) for t, size in chosen)
         exemplar, search = (torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in crops)
         return {"exemplar": exemplar, "search": search, "video_index": item}
-
-
-def read_sequence(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.int64]]:
-    """List a sequence's frames, its boxes (T, 4), and the numbers of those that are usable, see `usable_boxes`.
-
-    Raises:
-        DataError: if there is not one box for each frame, or one of its files cannot be read.
-    """
-    frames, boxes, visible = read_annotation(folder)
-    usable: NDArray[np.int64] = np.flatnonzero(usable_boxes(boxes, image_header(frames[0])[0], visible))
-    return frames, boxes, usable
 
 
 def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.float64] | None]:
@@ -130,7 +120,11 @@ def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64]
     frames, boxes = list_images(folder), read_boxes(folder / "groundtruth.txt")
     if not frames or len(frames) != len(boxes):
         raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
-    return frames, boxes, _read_cover(folder / "cover.label", len(boxes))
+    path = folder / "cover.label"
+    visible = read_numbers(path, ("the visible part",))[:, 0] if path.is_file() else None
+    if visible is not None and len(visible) != len(boxes):
+        raise DataError(f"{path}: {len(visible)} visible parts for {len(boxes)} boxes; unpack the sequence again")
+    return frames, boxes, visible
 
 
 def usable_boxes(
@@ -221,13 +215,3 @@ def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
     require_sequences(folder, names, path)
     read_boxes(folder / names[0] / "groundtruth.txt")
     return tuple(folder / name for name in names)
-
-
-def _read_cover(path: Path, count: int) -> NDArray[np.float64] | None:
-    """Read the (count,) visible parts of a target; None where there is no such file."""
-    if not path.is_file():
-        return None
-    visible = read_numbers(path, ("the visible part",))[:, 0]
-    if len(visible) != count:
-        raise DataError(f"{path}: {len(visible)} visible parts for {count} boxes; unpack the sequence again")
-    return visible

@@ -6,7 +6,7 @@ import json
 import os
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from ..reading.errors import DataError
 from ..reading.files import usable_cores, write_atomically
 from ..reading.guards import raise_limit
 from ..reading.shards import is_sharded
-from ..reading.source import VideoEntry, list_images, list_line, list_videos, open_video, stamp
+from ..reading.source import list_images, list_line, list_videos, open_video, stamp
 from .parallel import Failure, in_processes
 
 Kind = Literal["unreadable", "too short", "duplicate"]
@@ -102,9 +102,17 @@ def check_data(
         limit, count = 2 * timeout + 5, workers or usable_cores()
         with closing(in_processes(partial(_inspect, timeout), items, count, limit, "check-data")) as outcomes:
             for (path, _), outcome in outcomes:
-                reports[path] = _unreadable(path, outcome) if isinstance(outcome, Failure) else outcome
+                reports[path] = (
+                    VideoReport(path, kind="unreadable", reason=outcome.reason.removeprefix(f"{path}: "))
+                    if isinstance(outcome, Failure)
+                    else outcome
+                )
     finally:
-        rows = _write_report(output, source, entries, reports, min_frames)
+        known = [(entry, reports[path]) for entry in entries if (path := os.path.abspath(entry.path)) in reports]
+        rows = list(_judged([report for _, report in known], min_frames))
+        videos = [asdict(row) | {"label": entry.label} for (entry, _), row in zip(known, rows, strict=True)]
+        content = {"source": os.fspath(source), "videos": videos, "complete": len(rows) == len(entries)}
+        write_atomically(output / "report.json", json.dumps(content, indent=1) + "\n")
     usable = [entry for entry, report in zip(entries, rows, strict=True) if report.kind is None]
     if not usable:
         (output / "clean.txt").unlink(missing_ok=True)  # of an earlier run
@@ -172,14 +180,6 @@ def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoRepor
     return VideoReport(path, size, modified, _digest(path), frames, **properties)
 
 
-def _unreadable(path: str, failure: Failure) -> VideoReport:
-    try:
-        size, modified = stamp(path)
-    except DataError:
-        size, modified = 0, 0
-    return VideoReport(path, size, modified, kind="unreadable", reason=failure.reason.removeprefix(f"{path}: "))
-
-
 def _riff_size(path: str) -> int:
     """Return the bytes that an AVI file should have, 0 for other files; its frame count fits what is there."""
     with open(path, "rb") as file:
@@ -215,22 +215,6 @@ def _earlier(file: Path) -> dict[str, VideoReport]:
     return {report.path: report for report in reports}
 
 
-def _write_report(
-    output: Path,
-    source: str | os.PathLike[str],
-    entries: Sequence[VideoEntry],
-    reports: Mapping[str, VideoReport],
-    min_frames: int,
-) -> list[VideoReport]:
-    """Write what is found so far; return it with the problems, in the order of the source."""
-    known = [(entry, reports[path]) for entry in entries if (path := os.path.abspath(entry.path)) in reports]
-    judged = list(_judged([report for _, report in known], min_frames))
-    rows = [asdict(report) | {"label": entry.label} for (entry, _), report in zip(known, judged, strict=True)]
-    content = {"source": os.fspath(source), "videos": rows, "complete": len(rows) == len(entries)}
-    write_atomically(output / "report.json", json.dumps(content, indent=1) + "\n")
-    return judged
-
-
 def _judged(reports: Sequence[VideoReport], min_frames: int) -> Iterator[VideoReport]:
     """Yield each report with its problem or with none, in order; of duplicates the first is kept."""
     first: dict[str, str] = {}
@@ -253,39 +237,31 @@ def _judged(reports: Sequence[VideoReport], min_frames: int) -> Iterator[VideoRe
 
 
 def _print(reports: Sequence[VideoReport], output: Path) -> None:
+    readable = [report for report in reports if report.kind != "unreadable"]
     unusable = [report for report in reports if report.kind]
-    for name, text in _summary([report for report in reports if report.kind != "unreadable"]).items():
-        print(f"{name:>12}  {text}")
-    kinds = Counter(report.kind for report in unusable)
-    detail = f": {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}" if kinds else ""
-    print(f"{'unusable':>12}  {len(unusable)} of {len(reports)} ({len(unusable) / len(reports):.1%}){detail}")
+    size, frames = sum(report.bytes for report in readable) / 1e9, [report.frames for report in readable]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(report.kind for report in unusable).most_common())
+    print(f"    readable  {len(readable)} videos, {size:.3g} GB, {sum(frames)} frames")
+    print(f"      frames  {_spread(frames)}")
+    print(f"      codecs  {_counts(report.codec for report in readable)}")
+    print(f" frame rates  {_counts(f'{report.fps:.5g}' for report in readable if report.fps)}")
+    print(f"       sizes  {_counts(f'{report.width} × {report.height}' for report in readable)}")
+    if seconds := [report.seconds for report in readable if report.seconds]:
+        print(f"     seconds  {_spread(seconds)}, {sum(seconds) / 3600:.3g} hours in all")
+    detail = f": {kinds}" if kinds else ""
+    print(f"    unusable  {len(unusable)} of {len(reports)} ({len(unusable) / len(reports):.1%}){detail}")
     for report in unusable[:_SHOWN]:
         print(f"  {report.path}: {report.reason}")
     if len(unusable) > _SHOWN:
         print(f"  … and {len(unusable) - _SHOWN} more in {output / 'report.json'}")
-    print(f"{'written':>12}  {output / 'report.json'}; {output / 'clean.txt'}: {len(reports) - len(unusable)} videos")
-
-
-def _summary(reports: Sequence[VideoReport]) -> dict[str, str]:
-    seconds = [report.seconds for report in reports if report.seconds]
-    size = sum(report.bytes for report in reports) / 1e9
-    lines = {
-        "readable": f"{len(reports)} videos, {size:.3g} GB, {sum(report.frames for report in reports)} frames",
-        "frames": _spread([report.frames for report in reports]),
-        "codecs": _counts(report.codec for report in reports),
-        "frame rates": _counts(f"{report.fps:.5g}" for report in reports if report.fps),
-        "sizes": _counts(f"{report.width} × {report.height}" for report in reports),
-    }
-    if seconds:
-        lines["seconds"] = f"{_spread(seconds)}, {sum(seconds) / 3600:.3g} hours in all"
-    return lines
+    print(f"     written  {output / 'report.json'}; {output / 'clean.txt'}: {len(reports) - len(unusable)} videos")
 
 
 def _spread(values: Sequence[float]) -> str:
     return f"{min(values):.4g} to {max(values):.4g}, median {statistics.median(values):.4g}"
 
 
-def _counts(values: Iterator[str] | Any, most: int = 6) -> str:
+def _counts(values: Iterable[str], most: int = 6) -> str:
     counts = Counter(values).most_common()
     more = f" and {len(counts) - most} more" if len(counts) > most else ""
     return ", ".join(f"{value} ({count})" for value, count in counts[:most]) + more

@@ -1,6 +1,7 @@
 """Encoding of videos: an mp4 file frame by frame, or a whole video at a small size as H.264 or a folder of JPEGs."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,20 +30,28 @@ class Mp4Writer:
     The same images give the same bytes: it holds neither time nor version, and is encoded in one thread.
 
     Args:
-        path: path of the mp4; its folder is made.
+        path: the file; its folder is made.
         rate: frames per second.
         key_interval: most frames from one key frame to the next; None is the encoder's own.
-        options: of x264, such as `crf`.
+        parameters: x264's own.
+        options: of the encoder, such as `crf`.
     """
 
-    def __init__(self, path: Path, rate: float, key_interval: int | None = None, **options: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        rate: float | Fraction,
+        key_interval: int | None = None,
+        parameters: str = REPEATABLE_X264,
+        **options: str,
+    ) -> None:
         import av
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(path), "w", options={"fflags": "+bitexact"})
+        self._container = av.open(f"file:{path}", "w", format="mp4", options={"fflags": "+bitexact"})
         self._reformat = Reformatter()  # PyAV's own conversion takes a thread for each core of the machine
         self._rate, self._key_interval = Fraction(rate).limit_denominator(1001), key_interval
-        self._options = options | {"x264-params": REPEATABLE_X264}
+        self._options = options | {"x264-params": parameters}
         self._stream: Any = None
 
     def add(self, image: "NDArray[np.uint8]") -> None:
@@ -50,14 +59,21 @@ class Mp4Writer:
         import av
 
         height, width = (length - length % 2 for length in image.shape[:2])
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
+        self.encode(self._reformat(frame, format="yuv420p"))
+
+    def encode(self, frame: "av.VideoFrame") -> None:
+        """Append a frame in yuv420p; the first one decides on the size and the colour space."""
         if self._stream is None:
             self._stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
-            self._stream.codec_context.thread_count = 1
-            self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
+            context = self._stream.codec_context
+            context.width, context.height, context.pix_fmt = frame.width, frame.height, "yuv420p"
+            context.colorspace, context.color_range = frame.colorspace, frame.color_range
+            context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
+            context.thread_count = 1
             if self._key_interval is not None:
-                self._stream.codec_context.gop_size = self._key_interval
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
-        self._container.mux(self._stream.encode(self._reformat(frame, format="yuv420p")))
+                context.gop_size = self._key_interval
+        self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
         """Finish the file."""
@@ -91,54 +107,53 @@ class OutputFormat:
                 raise ValueError(f"{name} must be from {least} to {most}, got {getattr(self, name)}")
 
 
-def write_video(video: OpenedVideo, path: Path, form: OutputFormat) -> int:
-    """Encode all frames at the average rate, since equal distances in time make the file's index a table of its frames.
-
-    Returns:
-        Number of frames.
-    """
-    import av
-
+def write_video(video: OpenedVideo, path: Path, form: OutputFormat) -> None:
+    """Encode all frames at the average rate: equal distances in time make the file's index a table of its frames."""
     rate = Fraction(video.frame_rate).limit_denominator(1001) or Fraction(FRAME_RATE)
-    resize, stream, count = _Resizer(form.short_side, 2, "yuv420p"), None, 0
-    with av.open(f"file:{path}", "w", format="mp4") as container:
-        for frame in _upright(video):
-            image = resize(frame)
-            image.pts, image.time_base = count, 1 / rate
-            count += 1
-            image.pict_type = 0  # the encoder's choice, not what the frame was in the source
-            if stream is None:
-                stream = container.add_stream("libx264", rate=rate, options=_options(form))
-                context = stream.codec_context
-                context.width, context.height, context.pix_fmt = image.width, image.height, "yuv420p"
-                context.time_base, context.gop_size, context.thread_count = 1 / rate, form.key_interval, 1
-                context.colorspace, context.color_range = image.colorspace, image.color_range
-                context.color_primaries, context.color_trc = image.color_primaries, image.color_trc
-            container.mux(stream.encode(image))
-        if stream is not None:
-            container.mux(stream.encode(None))
-    return count
+    options = {"crf": str(form.crf), "preset": "veryfast", "tune": "fastdecode"}
+    with closing(Mp4Writer(path, rate, form.key_interval, "b-pyramid=none", **options)) as writer:
+        for count, frame in enumerate(_resized(video, form.short_side, 2, "yuv420p")):
+            frame.pts, frame.time_base = count, 1 / rate
+            frame.pict_type = 0  # the encoder's choice, not what the frame was in the source
+            writer.encode(frame)
 
 
-def _options(form: OutputFormat) -> dict[str, str]:
-    return {"crf": str(form.crf), "preset": "veryfast", "tune": "fastdecode", "x264-params": "b-pyramid=none"}
-
-
-def write_images(video: OpenedVideo, folder: Path, form: OutputFormat) -> int:
-    """Write all frames as 00000.jpg, 00001.jpg, …; return their number."""
+def write_images(video: OpenedVideo, folder: Path, form: OutputFormat) -> None:
+    """Write all frames as 00000.jpg, 00001.jpg, …"""
     import cv2
 
     folder.mkdir()
-    resize = _Resizer(form.short_side, 1, "bgr24")
     count = 0
-    for count, frame in enumerate(_upright(video), start=1):
-        done, data = cv2.imencode(".jpg", resize(frame).to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, form.quality])
+    for count, frame in enumerate(_resized(video, form.short_side, 1, "bgr24"), start=1):
+        done, data = cv2.imencode(".jpg", frame.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, form.quality])
         if not done:
             raise DataError(f"frame {count - 1} cannot be encoded")
         (folder / f"{count - 1:05d}.jpg").write_bytes(data.tobytes())
     if count < 2:
         raise DataError(f"{count} frame(s); a folder of frames needs at least 2")
-    return count
+
+
+def _resized(video: OpenedVideo, short_side: int, multiple: int, pixels: str) -> Iterator["av.VideoFrame"]:
+    """Iterate over all frames, turned as their file says, scaled to a short side, never up, and converted.
+
+    Args:
+        video: open.
+        short_side: pixels.
+        multiple: of which width and height have to be; the first frame decides on them.
+        pixels: name of the pixel format.
+    """
+    from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+    reformat, size = Reformatter(), list[int]()
+    options: dict[str, Any] = {"interpolation": Interpolation.BICUBIC}
+    if pixels == "yuv420p":
+        options["dst_color_range"] = ColorRange.MPEG
+    for frame in _upright(video):
+        sides = frame.width, frame.height
+        scale = min(1.0, short_side / min(sides))
+        size = size or [max(1, min(round(side * scale / multiple), side // multiple)) * multiple for side in sides]
+        of_rgb = {"dst_colorspace": Colorspace.ITU601} if frame.colorspace == _RGB else {}
+        yield reformat(frame, *size, pixels, **options, **of_rgb)
 
 
 def _upright(video: OpenedVideo) -> Iterator["av.VideoFrame"]:
@@ -147,45 +162,11 @@ def _upright(video: OpenedVideo) -> Iterator["av.VideoFrame"]:
 
     if isinstance(video, VideoFile):
         for frame in video.decode():
-            if "DISPLAYMATRIX" in frame.side_data:
-                yield av.VideoFrame.from_ndarray(video.to_rgb(frame), format="rgb24")
-            else:
-                yield frame
-    else:
-        size = None
-        for number, image in enumerate(video.frames()):
-            size = size or image.shape
-            require_size(video.path, image.shape, size, number)
-            yield av.VideoFrame.from_ndarray(image, format="rgb24")
-
-
-class _Resizer:
-    """Scales frames to a short side, never up, and converts them; the first one decides on the size.
-
-    Args:
-        short_side: pixels.
-        multiple: of which width and height have to be.
-        pixels: name of the pixel format.
-    """
-
-    size: tuple[int, int] | None = None
-
-    def __init__(self, short_side: int, multiple: int, pixels: str) -> None:
-        from av.video.reformatter import ColorRange, Colorspace, Interpolation
-
-        self._short_side, self._multiple, self._pixels = short_side, multiple, pixels
-        self._reformat = Reformatter()
-        self._options: dict[str, Any] = {"interpolation": Interpolation.BICUBIC}
-        if pixels == "yuv420p":
-            self._options["dst_color_range"] = ColorRange.MPEG
-        self._of_rgb = {"dst_colorspace": Colorspace.ITU601}
-
-    def __call__(self, frame: "av.VideoFrame") -> "av.VideoFrame":
-        if self.size is None:
-            scale, unit = min(1.0, self._short_side / min(frame.width, frame.height)), self._multiple
-            width, height = (
-                max(1, min(round(side * scale / unit), side // unit)) * unit for side in (frame.width, frame.height)
-            )
-            self.size = width, height
-        more = self._of_rgb if frame.colorspace == _RGB else {}
-        return self._reformat(frame, *self.size, self._pixels, **self._options, **more)
+            is_turned = "DISPLAYMATRIX" in frame.side_data
+            yield av.VideoFrame.from_ndarray(video.to_rgb(frame), format="rgb24") if is_turned else frame
+        return
+    size = None
+    for number, image in enumerate(video.frames()):
+        size = size or image.shape
+        require_size(video.path, image.shape, size, number)
+        yield av.VideoFrame.from_ndarray(image, format="rgb24")

@@ -22,13 +22,6 @@ _SAME_TIME = 2 * 10**9  # ns; file systems round
 _TIMEOUT = 60.0  # seconds for one frame
 
 
-class Job(NamedTuple):
-    """A video and its output."""
-
-    source: Path
-    output: Path
-
-
 class Made(NamedTuple):
     """Outcome of a job.
 
@@ -77,51 +70,50 @@ def transcode(
     form = form or OutputFormat()
     source, destination = Path(source).expanduser(), Path(destination).expanduser()
     entries = list_videos(source, strict=False)
-    jobs = plan(source, entries, destination, form.frames)
+    outputs = plan(source, entries, destination, form.frames)
     _claim(destination, form)
     made: dict[Path, Made] = {}
     failed: dict[Path, str] = {}
-    items = list(dict.fromkeys(jobs))
+    items = list(outputs.items())
     outcomes = in_processes(partial(_run, form), items, workers or usable_cores(), timeout, "transcode")
     try:
         with closing(outcomes):
-            for job, outcome in outcomes:
+            for (path, _), outcome in outcomes:
                 if isinstance(outcome, Failure):
-                    failed[job.source] = outcome.reason.removeprefix(f"{job.source}: ")
-                    remove(partial_path(job.output))
+                    failed[path] = outcome.reason.removeprefix(f"{path}: ")
                 else:
-                    made[job.source] = outcome
+                    made[path] = outcome
     finally:
-        for job in items:
-            if job.source not in made:
-                remove(partial_path(job.output))
+        for path, output in items:
+            if path not in made:
+                remove(partial_path(output))
     (destination / "failed.txt").unlink(missing_ok=True)
     if failed:
         write_atomically(destination / "failed.txt", "".join(f"{path}: {reason}\n" for path, reason in failed.items()))
     if source.is_file():
-        pairs = [pair for pair in zip(jobs, entries, strict=True) if pair[0].source in made]
-        lines = (
-            list_line(os.path.join(".", os.path.relpath(job.output, destination)), entry.label) for job, entry in pairs
-        )
+        lines = [
+            list_line(os.path.join(".", os.path.relpath(outputs[path], destination)), entry.label)
+            for entry in entries
+            if (path := _absolute(entry.path)) in made
+        ]
         write_atomically(destination / source.name, "".join(f"{line}\n" for line in lines))
     return list(made.values()), failed
 
 
-def plan(source: Path, entries: Sequence[VideoEntry], destination: Path, frames: bool) -> list[Job]:
-    """Make one job for each video: where it goes.
+def plan(source: Path, entries: Sequence[VideoEntry], destination: Path, frames: bool) -> dict[Path, Path]:
+    """Return where each video goes: its absolute path → its output.
 
     Raises:
         DataError: if two videos would get the same name, one output lie in another, or an output replace a source.
     """
-    paths = [Path(os.path.abspath(entry.path)) for entry in entries]
-    root = Path(os.path.abspath(source if source.is_dir() else source.parent))
+    paths = dict.fromkeys(_absolute(entry.path) for entry in entries)
+    root = _absolute(source if source.is_dir() else source.parent)
     if not all(path.is_relative_to(root) for path in paths):
         root = Path(os.path.commonpath([path.parent for path in paths]))
-    target = Path(os.path.abspath(destination))
+    target = _absolute(destination)
     if target == root or (source.is_dir() and target.is_relative_to(root)):
         raise DataError(f"{destination} lies in the source; give a folder outside of {root}")
     taken: dict[Path, Path] = {}
-    jobs = []
     for path in paths:
         name = path.relative_to(root)
         if not path.is_dir():
@@ -129,11 +121,14 @@ def plan(source: Path, entries: Sequence[VideoEntry], destination: Path, frames:
         output = target / (name if frames else name.with_name(f"{name.name}.mp4"))
         if taken.setdefault(output, path) != path:
             raise DataError(f"{path} and {taken[output]} would both become {output}; rename one of them")
-        jobs.append(Job(path, output))
     for output, path in taken.items():
         if inner := next((parent for parent in output.parents if parent in taken), None):
             raise DataError(f"{path} would go into {inner}, the folder of frames of {taken[inner]}; rename one of them")
-    return jobs
+    return {path: output for output, path in taken.items()}
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def command(args: Sequence[str]) -> None:
@@ -172,17 +167,18 @@ def command(args: Sequence[str]) -> None:
         )
 
 
-def _run(form: OutputFormat, job: Job) -> Made:
+def _run(form: OutputFormat, job: tuple[Path, Path]) -> Made:
     """Do one job, unless it is done; runs in a separate process."""
-    size, changed = stamp(job.source)
-    if len(os.fsencode(job.output.name)) > 255:
-        raise DecodingError(job.source, f"its name is too long to end in {job.output.suffix}; shorten it")
-    if job.output.exists() and abs(stamp(job.output)[1] - changed) <= _SAME_TIME and _is_complete(job.output):
-        return Made(False, size, stamp(job.output)[0])
-    job.output.parent.mkdir(parents=True, exist_ok=True)
+    source, output = job
+    size, changed = stamp(source)
+    if len(os.fsencode(output.name)) > 255:
+        raise DecodingError(source, f"its name is too long to end in {output.suffix}; shorten it")
+    if output.exists() and abs(stamp(output)[1] - changed) <= _SAME_TIME and _is_complete(output):
+        return Made(False, size, stamp(output)[0])
+    output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with unfinished(job.output, partial_path(job.output)) as temporary:
-            with open_video(job.source, _TIMEOUT) as video:
+        with unfinished(output, partial_path(output)) as temporary:
+            with open_video(source, _TIMEOUT) as video:
                 (write_images if form.frames else write_video)(video, temporary, form)
                 if video.truncation:
                     raise DataError(video.truncation)
@@ -192,7 +188,7 @@ def _run(form: OutputFormat, job: Job) -> Made:
     except (DataError, OSError):
         raise
     except Exception as error:  # of the encoder: it concerns this video alone
-        raise DecodingError(job.source, f"cannot be encoded: {error}") from error
+        raise DecodingError(source, f"cannot be encoded: {error}") from error
     return Made(True, size, after)
 
 

@@ -19,14 +19,14 @@ from datamodules.reading.errors import DataError
 from datamodules.reading.source import VideoEntry, list_videos, open_video
 from datamodules.tools import encoding, transcode as module
 from datamodules.tools.encoding import write_images
-from datamodules.tools.transcode import Job, OutputFormat, command, plan, transcode
+from datamodules.tools.transcode import OutputFormat, command, plan, transcode
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 
 
 def run(source: Path, output: Path, **form) -> VideoFile:
     """One video in this process."""
-    module._run(OutputFormat(**form), Job(source, output))
+    module._run(OutputFormat(**form), (source, output))
     return open_video(output)
 
 
