@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -22,7 +23,7 @@ from .reading.errors import DataError, DecodingError
 from .reading.files import read_ahead
 from .reading.images import require_size
 from .reading.prompts import BoxPrompt, Prompt, read_prompts
-from .reading.source import FRAME_RATE, Moment, OpenedVideo, VideoPart, frame_number, open_video
+from .reading.source import FRAME_RATE, Moment, OpenedVideo, frame_number, open_video
 
 HELD = 2**28
 """Bytes of frames that are held at a time where a video is read backwards."""
@@ -31,7 +32,7 @@ HELD = 2**28
 class FrameStream:
     """A video, or a part of it, that is read in order, however long it is; each pass opens it afresh.
 
-    Its t-th frame is frame `part.number(t)` of the video. A file that is much shorter than its header claims is read as
+    Its t-th frame is frame `part[t]` of the video. A file that is much shorter than its header claims is read as
     far as it goes, with a warning.
 
     Args:
@@ -43,7 +44,8 @@ class FrameStream:
 
     Attributes:
         size: (height, width) of the frames, pixels.
-        part: frames that are read.
+        part: numbers of the frames that are read; where it goes to the end of the video, of all that there could be.
+        end: frame before which it ends; None: the end of the video.
         num_frames: number of frames of the part, by the file's header an estimate; exact for a folder.
         frame_rate: frames of the part per second.
 
@@ -63,18 +65,20 @@ class FrameStream:
         self.path = Path(path).expanduser()
         if frame_rate is not None and not frame_rate > 0:
             raise DataError(f"frame_rate must be above 0 frames per second, got {frame_rate:g}")
+        if every < 1:
+            raise DataError(f"every: expected 1 or more frames, got {every}")
         if not self.path.exists():
             raise DataError(f"{self.path}: no such video; give a video file or a folder of frames")
         self._rate = frame_rate or FRAME_RATE
         with self._open(table=(start, end) != (None, None)) as video:
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             own, self._stems = video.frame_rate, video.stems
-            first, last = (
-                None if moment is None else self._number(video, moment, name)
-                for name, moment in (("start", start), ("end", end))
-            )
-            self.part = VideoPart(first or 0, last, every)
-            self.num_frames = self.part.count(video.num_frames)
+            first = 0 if start is None else self._number(video, start, "start")
+            self.end = None if end is None else self._number(video, end, "end")
+            if self.end is not None and self.end <= first:
+                raise DataError(f"end: frame {self.end} is not after the start, frame {first}; the end is left out")
+            self.part = range(first, sys.maxsize if self.end is None else self.end, every)
+            self.num_frames = len(range(first, min(self.part.stop, video.num_frames), every))
             if not self.num_frames:
                 raise DataError(f"{self.path}: has {video.num_frames} frames, none from frame {first} on")
         self.frame_rate = (frame_rate or own or FRAME_RATE) / every
@@ -87,7 +91,7 @@ class FrameStream:
 
     def stem(self, t: int) -> str:
         """Return the stem of files for the t-th frame: its image's, or its number in the video."""
-        number = self.part.number(t)
+        number = self.part[t]
         return self._stems[number] if self._stems is not None else f"{number:05d}"
 
     def number_of(self, moment: Moment) -> int:
@@ -96,8 +100,6 @@ class FrameStream:
         Raises:
             DataError: if it names no frame.
         """
-        if str(moment).strip().isdecimal():
-            return self._number(None, moment, "frame")
         with self._open(table=True) as video:
             return self._number(video, moment, "frame")
 
@@ -116,16 +118,15 @@ class FrameStream:
         Raises:
             DecodingError: where a frame cannot be decoded or has another size than the first.
         """
-        start, end = self.part.number(t), self.part.end
-        count = None if end is None else len(range(start, end, self.part.every))
+        rest = self.part[t:]
         with (
-            self._open(table=start > 0) as video,  # stays open until the thread has left it
-            closing(read_ahead(islice(video.frames(start, self.part.every), count))) as images,
+            self._open(table=rest.start > 0) as video,  # stays open until the thread has left it
+            closing(read_ahead(islice(video.frames(rest.start, rest.step), len(rest)))) as images,
         ):
             for image in images:
                 yield self._checked(image, t)
                 t += 1
-            if end is None and video.truncation:
+            if self.end is None and video.truncation:
                 rank_zero_warn(f"{self.path}: {video.truncation}")
 
     def backwards(self, t: int) -> Iterator[Tensor]:
@@ -138,31 +139,26 @@ class FrameStream:
         with self._open(table=True) as video:
             while t >= 0:
                 first = max(0, t - room + 1)
-                images = list(islice(video.frames(self.part.number(first), self.part.every), t - first + 1))
+                images = list(islice(video.frames(self.part[first], self.part.step), t - first + 1))
                 if len(images) <= t - first:
-                    raise DecodingError(self.path, f"ends before frame {self.part.number(t)}")
+                    raise DecodingError(self.path, f"ends before frame {self.part[t]}")
                 while images:
                     yield self._checked(images.pop(), t)
                     t -= 1
 
     def _checked(self, image: Any, t: int) -> Tensor:
         """Return an image `(H, W, 3)` as a frame `(3, H, W)`, if it has the size of the first."""
-        require_size(self.path, image.shape, self.size, self.part.number(t))
+        require_size(self.path, image.shape, self.size, self.part[t])
         return torch.from_numpy(image).permute(2, 0, 1)
 
     def _open(self, table: bool = False) -> OpenedVideo:
         return open_video(self.path, table=table, frame_rate=self._rate)
 
-    def _number(self, video: OpenedVideo | None, moment: Moment, name: str) -> int:
+    def _number(self, video: OpenedVideo, moment: Moment, name: str) -> int:
         """Return the number of a frame; text that is the name of a folder's image, without suffix, is that one."""
         if self._stems is not None and moment in self._stems:
             return self._stems.index(str(moment))
-
-        def at(seconds: float) -> int:
-            assert video is not None  # `number_of` leaves it out for plain numbers only
-            return video.number_at(seconds)
-
-        return frame_number(moment, name, at)
+        return frame_number(moment, name, video.number_at)
 
 
 def placed_prompts(prompts: Prompt | Iterable[Prompt], video: FrameStream) -> tuple[Prompt, ...]:
@@ -184,10 +180,12 @@ def placed_prompts(prompts: Prompt | Iterable[Prompt], video: FrameStream) -> tu
     placed: list[Prompt] = []
     for prompt in given:
         frame = video.part.start if prompt.frame is None else video.number_of(prompt.frame)
-        try:
-            video.part.index(frame)
-        except DataError as error:
-            raise DataError(f"{prompt.source}: {error}") from error
+        if frame not in video.part:
+            until, step = "its end" if video.end is None else f"frame {video.end - 1}", video.part.step
+            raise DataError(
+                f"{prompt.source}: frame {frame} is not in the part of the video from frame {video.part.start} to "
+                f"{until}" + (f", one frame in {step}" if step > 1 else "")
+            )
         if frame != video.part.start and not video.holds(frame):
             raise DataError(f"{prompt.source}: frame {frame} lies beyond the end of the video")
         if isinstance(prompt, BoxPrompt) and len(given) > 1:

@@ -190,7 +190,7 @@ class CocoFile(PredictionFile):
     def add(self, found: Any) -> None:
         """Add the results of the next frame."""
         t, (height, width) = len(self._images), self._stream.size
-        number = self._stream.part.number(t)
+        number = self._stream.part[t]
         image = {"id": number, "frame": number, "file_name": self._stream.stem(t), "height": height, "width": width}
         self._images.append(image)
         for annotation in self._annotate(found):

@@ -237,7 +237,7 @@ def _begun(extractor: nn.Module, request: Request, short_side: int | None, metad
         "protocol": {"digest": rules.digest(), **rules.fields()},
         "size": list(stream.size),
         "frame_rate": stream.frame_rate,
-        "part": {"start": stream.part.start, "end": stream.part.end, "every": stream.part.every},
+        "part": {"start": stream.part.start, "end": stream.end, "every": stream.part.step},
         **followed_at,
         "complete": False,
         **provenance(),

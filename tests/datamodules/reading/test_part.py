@@ -6,17 +6,12 @@ import pytest
 from datamodules import FrameStream
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.errors import DataError
-from datamodules.reading.source import VideoPart, frame_number
+from datamodules.reading.source import frame_number
 from datamodules.synthetic.writers import write_frames, write_mp4
 from tests.helpers.numbered_videos import write_video
 from tests.helpers.refusal import refused
 
 FRAMES = 30
-
-
-def test_parts_that_are_none_are_refused():
-    refused(DataError, "every: expected 1 or more", VideoPart, 0, None, 0)
-    refused(DataError, "frame 4 is not after the start, frame 4", VideoPart, 4, 4)
 
 
 @pytest.mark.parametrize("text", ["", "2.5", "-3", "1:30", "s", "4.5m", True, None, 2.5])
@@ -72,13 +67,14 @@ def test_seconds_are_those_of_the_frames_times(video):
         assert FrameStream(path).number_of(f"{max(0.0, exact):.6f}s") == number
         assert FrameStream(path).number_of(f"{max(0.0, before):.6f}s") == number
         assert FrameStream(path).number_of(f"{after:.6f}s") == number + 1
-    part = FrameStream(path, start=f"{5 / rate:.6f}s", end=f"{9 / rate:.6f}s").part
-    assert (part.start, part.end) == (5, 9)
+    assert FrameStream(path, start=f"{5 / rate:.6f}s", end=f"{9 / rate:.6f}s").part == range(5, 9)
 
 
 def test_a_start_after_the_end_is_refused_and_frames_are_known(video):
     path, _ = video
     refused(DataError, "none from frame 900 on", FrameStream, path, start=900)
+    refused(DataError, "every: expected 1 or more", FrameStream, path, every=0)
+    refused(DataError, "frame 4 is not after the start, frame 4", FrameStream, path, start=4, end=4)
     assert FrameStream(path).holds(29)
     assert not FrameStream(path).holds(30)
 
