@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from .loading.clips import ReplacingDataset
 from .loading.loader import SampledDataModule
 from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
-from .reading.errors import DataError, require_at_least
-from .reading.guards import raise_limit, read_names, require_folder, require_sequences
+from .reading.guards import DataError, raise_limit, read_names, require_at_least, require_folder, require_sequences
 from .reading.images import image_header, read_image
 from .reading.source import list_images
 

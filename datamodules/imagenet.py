@@ -13,7 +13,7 @@ from torch import Tensor
 from .loading.clips import Key, ReplacingDataset, draw_frames
 from .loading.loader import SampledDataModule
 from .loading.sampling import RandomResizedCrop, seeded_generator
-from .reading.errors import DataError, require_at_least
+from .reading.guards import DataError, require_at_least
 from .reading.images import opened_image
 from .reading.shards import is_sharded
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from .reading.container import VIDEO_SUFFIXES
-from .reading.errors import DataError, DecodingError
 from .reading.files import read_ahead
+from .reading.guards import DataError, DecodingError
 from .reading.images import require_size
 from .reading.prompts import BoxPrompt, Prompt, read_prompts
 from .reading.source import FRAME_RATE, Moment, OpenedVideo, frame_number, open_video

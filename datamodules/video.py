@@ -17,8 +17,7 @@ from .loading.clips import ClipDataset, Sampling, Transform, too_many
 from .loading.colour_augmentation import ColourAugmentation
 from .loading.loader import SampledDataModule
 from .loading.sampling import FixedCrop, RandomResizedCrop, continuous_indices, distant_indices, seeded_generator
-from .reading.errors import DataError, require_at_least, require_one_of
-from .reading.guards import raise_limit
+from .reading.guards import DataError, raise_limit, require_at_least, require_one_of
 from .reading.shards import ShardedVideos, is_sharded, is_url
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 

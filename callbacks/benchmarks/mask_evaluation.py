@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from datamodules.datasets import MaskSequence
 from datamodules.datasets.records import FrameSequence
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import object_ids
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size, resize_ids, resize_images

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.datasets import MaskSequence, Vos
-from datamodules.reading.errors import DataError
-from datamodules.reading.guards import read_names, read_videos
+from datamodules.reading.guards import DataError, read_names, read_videos
 from lightning_modules.functional import PropagationProtocol
 
 from ..metrics.rules import RULES

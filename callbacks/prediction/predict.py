@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.errors import DataError
 from datamodules.reading.files import ProgressReport, write_atomically
+from datamodules.reading.guards import DataError
 from datamodules.reading.images import pixels
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 from lightning_modules.backbones import build_encoder

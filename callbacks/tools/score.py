@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datamodules.reading.errors import DataError
 from datamodules.reading.files import usable_cores, write_atomically
-from datamodules.reading.guards import read_names, read_videos, require_folder
+from datamodules.reading.guards import DataError, read_names, read_videos, require_folder
 from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_images
 

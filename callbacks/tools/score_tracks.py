@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from datamodules.datasets import Badja, Otb, PointSequence
 from datamodules.got10k import list_sequences, read_annotation
 from datamodules.reading.boxes import read_boxes
-from datamodules.reading.errors import DataError
-from datamodules.reading.guards import read_text, require_folder
+from datamodules.reading.guards import DataError, read_text, require_folder
 from datamodules.reading.images import image_header
 
 from ..metrics import (

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..reading.errors import DataError
-from ..reading.guards import plain_name, read_json, require_folder
+from ..reading.guards import DataError, plain_name, read_json, require_folder
 from ..reading.images import image_header, pixels
 from ..reading.source import list_images
 from .records import Reader

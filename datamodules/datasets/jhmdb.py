@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..reading.errors import DataError, require_one_of
-from ..reading.guards import max_bytes, plain_name, read_bytes, read_list, require_folder, require_sequences
+from ..reading.guards import (
+    DataError,
+    max_bytes,
+    plain_name,
+    read_bytes,
+    read_list,
+    require_folder,
+    require_one_of,
+    require_sequences,
+)
 from ..reading.images import image_header
 from ..reading.mask_files import list_frames
 from .records import KeypointSequence, Reader

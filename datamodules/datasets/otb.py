@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 
 from ..reading.boxes import read_boxes
-from ..reading.errors import DataError
-from ..reading.guards import plain_name, read_bytes, require_folder
+from ..reading.guards import DataError, plain_name, read_bytes, require_folder
 from ..reading.images import image_header
 from ..reading.source import list_images
 from .records import BoxSequence, Reader

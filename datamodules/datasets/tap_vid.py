@@ -16,8 +16,7 @@ from torch import Tensor
 
 from ..reading.arrays import PickledArray, read_npz, read_pickle
 from ..reading.container import VIDEO_SUFFIXES
-from ..reading.errors import DataError, DecodingError
-from ..reading.guards import plain_name, read_text
+from ..reading.guards import DataError, DecodingError, plain_name, read_text
 from ..reading.images import AGAIN, decode_image, decoded_size, opened_image, require_size
 from ..reading.source import natural_order, open_video
 from .records import FrameSequence, Reader

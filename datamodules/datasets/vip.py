@@ -8,8 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..reading.errors import DataError, require_one_of
-from ..reading.guards import plain_name, read_list, require_folder, require_sequences
+from ..reading.guards import DataError, plain_name, read_list, require_folder, require_one_of, require_sequences
 from ..reading.images import image_header
 from ..reading.mask_files import check_masks, list_frames, match_masks, read_mask
 from .records import PartSequence, Reader, part_instances

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..reading.errors import DataError, require_one_of
 from ..reading.files import usable_cores
-from ..reading.guards import plain_name, read_list, require_folder, require_sequences
+from ..reading.guards import DataError, plain_name, read_list, require_folder, require_one_of, require_sequences
 from ..reading.mask_files import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
 from ..reading.source import natural_order
 from .records import MaskSequence, Reader

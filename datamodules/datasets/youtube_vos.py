@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..reading.errors import DataError, require_one_of
-from ..reading.guards import plain_name, read_json, require_folder, require_sequences
+from ..reading.guards import DataError, plain_name, read_json, require_folder, require_one_of, require_sequences
 from ..reading.mask_files import check_introductions, check_masks, list_frames, match_masks
 from ..reading.source import hashed_rank, list_images
 from .records import MaskSequence, Reader

@@ -16,7 +16,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from ..reading.errors import DataError
+from ..reading.guards import DataError
 from ..reading.shards import is_sharded
 from ..reading.source import OpenedVideo, VideoEntry, open_video
 from .sampling import seeded_generator

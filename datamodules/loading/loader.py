@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from ..reading.errors import DataError, require_at_least
 from ..reading.files import usable_cores
+from ..reading.guards import DataError, require_at_least
 from .clips import Key, SkippedVideos, collate
 from .sampling import seeded_generator
 

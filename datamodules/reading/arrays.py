@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError
+from .guards import DataError
 
 MOST_STEPS = 1_000_000
 """Reads of one pickle; a shard of TAP-Vid-Kinetics with frames as lists needs some 200,000."""

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .errors import DataError
-from .guards import read_json, read_text
+from .guards import DataError, read_json, read_text
 from .source import Moment
 
 if TYPE_CHECKING:

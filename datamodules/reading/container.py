@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import Self
 
-from .errors import DecodingError
-from .guards import check_pixels, max_pixels, require_regular
+from .guards import DecodingError, check_pixels, max_pixels, require_regular
 
 if TYPE_CHECKING:
     import av

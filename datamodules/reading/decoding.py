@@ -29,7 +29,7 @@ from .container import (
     starts_afresh,
     upright,
 )
-from .errors import DecodingError
+from .guards import DecodingError
 from .images import Reformatter
 
 if TYPE_CHECKING:

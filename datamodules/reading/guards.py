@@ -1,4 +1,4 @@
-"""Checks of names, folders, lists and sizes, made before anything is decoded or allocated by what they claim."""
+"""Errors of a user's data and arguments; checks of names, folders, lists and sizes, before anything is decoded."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
-
-from .errors import DataError, DecodingError
 
 LIMIT_VARIABLE = "VIDCORR_MAX_MEGAPIXELS"
 """Environment variable that holds the limit on pixels, so that worker processes know it too."""
@@ -18,6 +16,50 @@ DEFAULT_MEGAPIXELS = 89.0
 """Default limit on pixels: more than twice an 8K frame (33 megapixels), just below the size at which Pillow warns."""
 BYTES_PER_PIXEL = 4
 """Bytes per permitted pixel, as in RGBA, that a file may have."""
+
+
+class DataError(ValueError):
+    """Error for invalid user data; its message is one line: path, what is wrong, what to do."""
+
+
+class DecodingError(DataError):
+    """Error for a video or image that cannot be decoded.
+
+    Args:
+        path: the file.
+        reason: what the decoder found, without the path. Empty where `path` is the whole message: a DataLoader raises
+            an error of its worker again with a single text.
+    """
+
+    def __init__(self, path: object, reason: str = "") -> None:
+        super().__init__(str(path), reason)
+        self.path = str(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" if self.reason else self.path
+
+
+def require_one_of(choices: Collection[Any], **arguments: Any) -> None:
+    """Check arguments against the values that they may have.
+
+    Raises:
+        ValueError: naming the first that has another.
+    """
+    for name, value in arguments.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def require_at_least(least: int, **numbers: int) -> None:
+    """Check integer arguments against their smallest value.
+
+    Raises:
+        ValueError: naming the first that is less.
+    """
+    for name, number in numbers.items():
+        if number < least:
+            raise ValueError(f"{name} must be at least {least}, got {number}")
 
 
 def plain_name(name: str, listed_in: object) -> str:

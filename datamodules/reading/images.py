@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import DecodingError
-from .guards import DEFAULT_MEGAPIXELS, LIMIT_VARIABLE, check_pixels, max_pixels, read_bytes, require_regular
+from .guards import (
+    DEFAULT_MEGAPIXELS,
+    LIMIT_VARIABLE,
+    DecodingError,
+    check_pixels,
+    max_pixels,
+    read_bytes,
+    require_regular,
+)
 
 if TYPE_CHECKING:
     import av

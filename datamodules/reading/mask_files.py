@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import DataError
 from .files import write_atomically
-from .guards import check_pixels, read_json
+from .guards import DataError, check_pixels, read_json
 from .images import image_header, opened_image, pixels, require_size
 from .source import list_images
 

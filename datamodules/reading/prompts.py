@@ -13,7 +13,7 @@ import numpy as np
 from typing_extensions import Self
 
 from .boxes import PromptRow, read_rows
-from .errors import DataError
+from .guards import DataError
 from .images import pixels
 from .mask_files import VOID, davis_palette, read_coco_masks, read_mask_image
 from .source import Moment, list_images

@@ -14,8 +14,7 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from .decoding import VideoFile
-from .errors import DataError, DecodingError
-from .guards import plain_name
+from .guards import DataError, DecodingError, plain_name
 from .source import VideoEntry
 
 INDEX = "index.json"

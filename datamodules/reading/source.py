@@ -14,8 +14,7 @@ import numpy as np
 
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
-from .errors import DataError, DecodingError
-from .guards import read_bytes
+from .guards import DataError, DecodingError, read_bytes
 from .images import read_image, require_size
 
 Moment = int | str

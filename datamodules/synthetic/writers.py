@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..reading.errors import DataError
 from ..reading.files import unfinished
+from ..reading.guards import DataError
 from ..reading.mask_files import davis_palette, write_ids
 from ..tools.encoding import Mp4Writer
 from .scene import render_video, video_tracks

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..reading.decoding import VideoFile
-from ..reading.errors import DataError
 from ..reading.files import usable_cores, write_atomically
-from ..reading.guards import raise_limit
+from ..reading.guards import DataError, raise_limit
 from ..reading.shards import is_sharded
 from ..reading.source import list_images, list_line, list_videos, open_video, stamp
 from .parallel import Failure, in_processes

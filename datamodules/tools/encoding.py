@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..reading.decoding import VideoFile
-from ..reading.errors import DataError
+from ..reading.guards import DataError
 from ..reading.images import Reformatter, require_size
 from ..reading.source import FRAME_RATE, OpenedVideo
 

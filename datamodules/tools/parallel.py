@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any, TypeVar
 
-from ..reading.errors import DataError, DecodingError
 from ..reading.files import ProgressReport
+from ..reading.guards import DataError, DecodingError
 
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")

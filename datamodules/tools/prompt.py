@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..reading.errors import DataError
 from ..reading.files import write_atomically
+from ..reading.guards import DataError
 from ..reading.mask_files import davis_palette
 from ..reading.source import Moment, OpenedVideo, frame_number, open_video
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..reading.errors import DataError
 from ..reading.files import ProgressReport, write_atomically
+from ..reading.guards import DataError
 from ..reading.shards import INDEX, Index
 from ..reading.source import VideoEntry, list_videos
 

@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ..reading.errors import DataError, DecodingError
 from ..reading.files import partial_path, remove, unfinished, usable_cores, write_atomically
-from ..reading.guards import raise_limit
+from ..reading.guards import DataError, DecodingError, raise_limit
 from ..reading.source import VideoEntry, list_line, list_videos, open_video, stamp
 from .encoding import OutputFormat, write_images, write_video
 from .parallel import Failure, in_processes

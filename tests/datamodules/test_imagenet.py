@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from tests.helpers.refusal import refused
 
 

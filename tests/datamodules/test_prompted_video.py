@@ -6,7 +6,7 @@ import torch
 
 from datamodules import FrameStream, PromptedVideoDataModule
 from datamodules.reading.decoding import VideoFile
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic.writers import write_frames, write_mp4
 from tests.helpers.numbered_videos import write_video
 from tests.helpers.refusal import refused

@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback
 from datamodules import VideoDataModule
 from datamodules.loading.colour_augmentation import ColourAugmentation
 from datamodules.loading.sampling import seeded_generator
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused

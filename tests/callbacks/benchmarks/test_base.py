@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VipBenchmark
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder

@@ -15,7 +15,7 @@ from callbacks.metrics import ObjectScores
 from callbacks.metrics.rules import RULES
 from callbacks.tracking.label_tracker import TrackedFrame
 from datamodules.datasets import Davis
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.words import SMALL

@@ -13,7 +13,7 @@ from callbacks import BestCheckpoint, OtbBenchmark
 from callbacks.metrics import TrackingSuccess
 from datamodules.datasets import Otb
 from datamodules.reading.boxes import read_boxes
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_otb
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder

@@ -9,7 +9,7 @@ from PIL import Image
 
 from callbacks import DavisBenchmark, VosBenchmark
 from callbacks.tools.score import score
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.synthetic_layouts import write_youtube_vos

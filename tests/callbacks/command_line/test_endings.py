@@ -81,7 +81,7 @@ class ProcessRaisedException(Exception):
 @pytest.mark.parametrize(
     ("last", "expected"),
     [
-        ("datamodules.reading.errors.DataError: /data/x: no such folder", "vidcorr: /data/x: no such folder"),
+        ("datamodules.reading.guards.DataError: /data/x: no such folder", "vidcorr: /data/x: no such folder"),
         ("ValueError: stage must be one name", "vidcorr: stage must be one name"),
         ("KeyError: 'clip'", None),
     ],

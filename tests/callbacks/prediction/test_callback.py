@@ -17,7 +17,7 @@ from callbacks.prediction.output_files import CocoFile, _annotate_boxes, _annota
 from callbacks.prediction.predict import extractor_for
 from callbacks.tracking.record import SequenceRecord
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol

@@ -17,7 +17,7 @@ from callbacks.prediction import predict as predict_module
 from callbacks.prediction.request import Request, nearest_prompt, plan_passes
 from cli import main
 from datamodules import FrameStream, MaskPrompt, PointPrompt
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, decode_rle
 from datamodules.reading.prompts import read_prompts
 from tests.helpers.refusal import refused

@@ -11,7 +11,7 @@ from callbacks.command_line.endings import UsageError
 from callbacks.folder_lock import FolderInUse
 from callbacks.tools.compare import benchmarks_of, compare, contestants
 from cli import main
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.folders import held

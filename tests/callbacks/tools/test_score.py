@@ -9,7 +9,7 @@ import pytest
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
 from callbacks.tools.score import command, score
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.plain_masks import plain_score

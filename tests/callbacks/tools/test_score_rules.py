@@ -12,7 +12,7 @@ from PIL import Image
 
 from callbacks.tools.score import command, score
 from callbacks.tools.score_tracks import score_boxes
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_got10k
 from tests.helpers.refusal import refused
 

@@ -12,7 +12,7 @@ from callbacks.tools.score import command
 from callbacks.tools.score_tracks import score_boxes, score_tracks
 from datamodules.datasets import Badja, Otb, TapVid
 from datamodules.reading.boxes import read_boxes
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_got10k, write_otb
 from tests.helpers.refusal import refused
 

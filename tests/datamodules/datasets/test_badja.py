@@ -9,7 +9,7 @@ from PIL import Image
 
 from datamodules.datasets import Badja
 from datamodules.datasets.badja import BADJA_JOINTS
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_tap_vid
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import write_badja

@@ -10,7 +10,7 @@ from PIL import Image
 
 from datamodules.datasets import Davis
 from datamodules.datasets.records import FrameSequence
-from datamodules.reading.errors import DataError, DecodingError
+from datamodules.reading.guards import DataError, DecodingError
 from datamodules.synthetic import render_video, write_davis
 from tests.helpers.refusal import refused
 

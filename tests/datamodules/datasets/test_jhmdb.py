@@ -9,7 +9,7 @@ from scipy.io import loadmat
 
 from datamodules.datasets import Jhmdb
 from datamodules.datasets.jhmdb import JOINTS
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic.writers import Scenes
 from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import sprite_joints, write_jhmdb

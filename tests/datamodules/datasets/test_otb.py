@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from datamodules.datasets import Otb
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from tests.helpers.refusal import refused
 
 PICTURE = np.zeros((6, 8, 3), np.uint8)

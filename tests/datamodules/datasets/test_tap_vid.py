@@ -9,7 +9,7 @@ from PIL import Image
 
 from callbacks.metrics import TapVidMetrics, sample_queries
 from datamodules.datasets import TapVid
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from tests.helpers.numbered_videos import write_video
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import element, encoded, written

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from datamodules.datasets import Vos, YoutubeVos
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_davis
 from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_youtube_vos

@@ -10,7 +10,7 @@ import pytest
 
 from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import read_mask
 from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_youtube_vos

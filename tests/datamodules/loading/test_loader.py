@@ -17,7 +17,7 @@ from datamodules.loading.loader import (
     _with_advice,
     leave_process_group,
 )
-from datamodules.reading.errors import DataError, DecodingError
+from datamodules.reading.guards import DataError, DecodingError
 from tests.helpers.refusal import refused
 
 

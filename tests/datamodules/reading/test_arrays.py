@@ -11,8 +11,8 @@ import pytest
 from datamodules.datasets import TapVid
 from datamodules.reading import arrays
 from datamodules.reading.arrays import PickledArray, read_pickle
-from datamodules.reading.errors import DataError
 from datamodules.reading.files import partial_path
+from datamodules.reading.guards import DataError
 from datamodules.tools.unpickle import unpickle
 from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import element, written

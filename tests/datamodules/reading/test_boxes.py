@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datamodules.reading.boxes import centred, context_side, one_based, read_boxes, read_numbers, square_crop
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from tests.helpers.refusal import refused
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from datamodules.reading.container import FrameTable, open_container, read_header, scan_packets
 from datamodules.reading.decoding import VideoFile
-from datamodules.reading.errors import DecodingError
+from datamodules.reading.guards import DecodingError
 from tests.helpers.numbered_videos import read_number, write_video
 from tests.helpers.refusal import refused
 

@@ -17,8 +17,7 @@ from datamodules.datasets import Davis, Jhmdb, Vip, YoutubeVos
 from datamodules.datasets.jhmdb import read_joints
 from datamodules.got10k import list_sequences
 from datamodules.reading import guards
-from datamodules.reading.errors import DataError, DecodingError
-from datamodules.reading.guards import plain_name, raise_limit
+from datamodules.reading.guards import DataError, DecodingError, plain_name, raise_limit
 from datamodules.reading.images import image_header, read_image
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.source import list_videos, open_video

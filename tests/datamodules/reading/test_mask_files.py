@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import (
     check_introductions,
     davis_palette,

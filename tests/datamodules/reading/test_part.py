@@ -5,7 +5,7 @@ import pytest
 
 from datamodules import FrameStream
 from datamodules.reading.decoding import VideoFile
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.source import frame_number
 from datamodules.synthetic.writers import write_frames, write_mp4
 from tests.helpers.numbered_videos import write_video

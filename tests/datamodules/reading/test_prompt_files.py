@@ -9,7 +9,7 @@ from PIL import Image
 
 from datamodules import FrameStream
 from datamodules.prompted_video import placed_prompts
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import decode_rle, encode_rle, read_coco_masks
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts, separated
 from datamodules.synthetic.writers import write_frames

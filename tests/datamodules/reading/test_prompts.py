@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts
 from tests.helpers.refusal import refused

@@ -11,7 +11,7 @@ import pytest
 
 from cli import main
 from datamodules import VideoDataModule
-from datamodules.reading.errors import DataError, DecodingError
+from datamodules.reading.guards import DataError, DecodingError
 from datamodules.reading.shards import ShardedVideos
 from datamodules.tools.shard import write_shards
 from tests.helpers.epochs import batches, same

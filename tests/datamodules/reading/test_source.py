@@ -4,7 +4,7 @@ import cv2
 import pytest
 
 from datamodules.datasets import Davis
-from datamodules.reading.errors import DataError, DecodingError
+from datamodules.reading.guards import DataError, DecodingError
 from datamodules.reading.images import read_image
 from datamodules.reading.prompts import read_prompts
 from datamodules.reading.source import FrameFolder, hashed_rank, list_videos, open_video

@@ -13,7 +13,7 @@ import pytest
 from datamodules import SyntheticTrackingDataModule, SyntheticVideoDataModule
 from datamodules.datasets import Davis, Otb, TapVid
 from datamodules.reading.boxes import read_boxes
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic import render_video, write_davis, write_got10k, write_otb, write_tap_vid, write_videos
 from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos

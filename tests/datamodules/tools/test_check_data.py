@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from datamodules.reading.decoding import VideoFile
-from datamodules.reading.errors import DataError
-from datamodules.reading.guards import LIMIT_VARIABLE
+from datamodules.reading.guards import LIMIT_VARIABLE, DataError
 from datamodules.reading.source import list_videos
 from datamodules.tools import check_data as module
 from datamodules.tools.check_data import check_data, command

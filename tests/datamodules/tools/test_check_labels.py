@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_davis
 from datamodules.tools.check_data import command
 from datamodules.tools.check_labels import LabelReport, check_labels

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.reading.errors import DataError, DecodingError
+from datamodules.reading.guards import DataError, DecodingError
 from datamodules.tools.parallel import Failure, in_processes
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.prompts import read_prompts
 from datamodules.synthetic.writers import write_mp4
 from datamodules.tools.prompt import write_page

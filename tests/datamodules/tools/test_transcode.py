@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from datamodules.reading.decoding import VideoFile
-from datamodules.reading.errors import DataError
+from datamodules.reading.guards import DataError
 from datamodules.reading.source import VideoEntry, list_videos, open_video
 from datamodules.tools import encoding, transcode as module
 from datamodules.tools.encoding import write_images
