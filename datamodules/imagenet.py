@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .loading.augmentation import random_resized_crop
 from .loading.clips import Key, ReplacingDataset, draw_frames
 from .loading.loader import SampledDataModule
-from .loading.sampling import RandomResizedCrop, seeded_generator
+from .loading.sampling import seeded_generator
 from .reading.guards import DataError, require_at_least
 from .reading.images import opened_image
 from .reading.shards import is_sharded
@@ -49,7 +51,7 @@ class LabelledImages(ReplacingDataset):
     ) -> None:
         super().__init__(len(samples), len(samples), seed, replaces=area is not None)
         self.samples, self.reader, self.size, self.resize = samples, reader, size, resize
-        self.crop = None if area is None else RandomResizedCrop(size, area)
+        self.crop = None if area is None else partial(random_resized_crop, size=size, area=area)
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
         """Return the generator of an attempt; that of the first is of (seed, epoch, index) alone."""

@@ -13,10 +13,10 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from .datasets.youtube_vos import held_out_among
+from .loading.augmentation import ColourAugmentation, centre_crop, random_resized_crop, whole_frame
 from .loading.clips import ClipDataset, Sampling, Transform, too_many
-from .loading.colour_augmentation import ColourAugmentation
 from .loading.loader import SampledDataModule
-from .loading.sampling import FixedCrop, RandomResizedCrop, continuous_indices, distant_indices, seeded_generator
+from .loading.sampling import continuous_indices, distant_indices, seeded_generator
 from .reading.guards import DataError, raise_limit, require_at_least, require_one_of
 from .reading.shards import ShardedVideos, is_sharded, is_url
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
@@ -132,8 +132,9 @@ class VideoDataModule(SampledDataModule):
         self.sampling: Sampling = (
             partial(_distant, frames) if sampling == "distant" else partial(_continuous, frames, intervals, weights)
         )
-        self.evaluation_transform: Transform = FixedCrop(size, whole=spatial == "whole")
-        self.transform = RandomResizedCrop(size, area, flip=flip) if spatial is True else self.evaluation_transform
+        self.evaluation_transform: Transform = partial(whole_frame if spatial == "whole" else centre_crop, size=size)
+        random_crop = partial(random_resized_crop, size=size, area=area, flip=flip)
+        self.transform = random_crop if spatial is True else self.evaluation_transform
         self.colour = ColourAugmentation(sigma=(blur_sigma[0], blur_sigma[1])) if colour else None
         self.videos: tuple[VideoEntry, ...] = ()
         self._shards: ShardedVideos | None = None

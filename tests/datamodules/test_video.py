@@ -11,7 +11,7 @@ import yaml
 from pytorch_lightning.callbacks import Callback
 
 from datamodules import VideoDataModule
-from datamodules.loading.colour_augmentation import ColourAugmentation
+from datamodules.loading.augmentation import ColourAugmentation
 from datamodules.loading.sampling import seeded_generator
 from datamodules.reading.guards import DataError
 from tests.helpers.epochs import batches, same

@@ -6,6 +6,7 @@ Spatial: Pillow and torchvision frame by frame, on one thread. Colour: torchvisi
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,13 +17,13 @@ from torchvision.transforms import v2
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from datamodules.loading.colour_augmentation import ColourAugmentation
-from datamodules.loading.sampling import RandomResizedCrop, random_crops, seeded_generator
+from datamodules.loading.augmentation import ColourAugmentation, random_crops, random_resized_crop
+from datamodules.loading.sampling import seeded_generator
 from tests.speed.timing import compare, flags
 
 
 def by_pillow(frames: list[np.ndarray], generator: torch.Generator) -> torch.Tensor:
-    boxes = random_crops(*frames[0].shape[:2], len(frames), (0.2, 1.0), (3 / 4, 4 / 3), generator)
+    boxes = random_crops(*frames[0].shape[:2], len(frames), (0.2, 1.0), generator)
     crops = []
     for frame, (top, left, height, width) in zip(frames, boxes, strict=True):
         box = (left, top, left + width, top + height)
@@ -43,7 +44,7 @@ def compare_crops(height: int, width: int, rounds: int) -> None:
     generator, draws = np.random.default_rng(0), seeded_generator(0)
     frames = [cv2.resize(generator.integers(0, 256, (9, 9, 3), dtype=np.uint8), (width, height)) for _ in range(8)]
     tensor = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
-    crop = RandomResizedCrop(224)
+    crop = partial(random_resized_crop, size=224)
     by_torchvision = v2.Compose([v2.RandomResizedCrop(224, antialias=False), v2.RandomHorizontalFlip()])
     plain = {
         "Pillow": lambda: by_pillow(frames, draws),

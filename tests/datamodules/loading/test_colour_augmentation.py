@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
 
-from datamodules.loading.colour_augmentation import ColourAugmentation
+from datamodules.loading.augmentation import ColourAugmentation
 from datamodules.loading.sampling import seeded_generator
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.loading.sampling import FixedCrop, RandomResizedCrop, random_crops, seeded_generator
+from datamodules.loading.augmentation import centre_crop, random_crops, random_resized_crop, whole_frame
+from datamodules.loading.sampling import seeded_generator
 
 
 def noise(count: int, height: int, width: int) -> list[np.ndarray]:
@@ -15,15 +16,14 @@ def noise(count: int, height: int, width: int) -> list[np.ndarray]:
 
 def test_a_full_crop_of_the_same_size_is_the_frame():
     frames = noise(3, 40, 40)
-    crop = RandomResizedCrop(40, area=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0)
-    clip = crop(frames, torch.Generator())
+    clip = random_resized_crop(frames, torch.Generator(), 40, area=(1.0, 1.0), flip=0.0)
     assert clip.dtype == torch.uint8
     assert clip.is_contiguous()
     np.testing.assert_array_equal(clip.permute(0, 2, 3, 1), np.stack(frames))
 
 
 def test_boxes_keep_to_area_ratio_and_frame():
-    boxes = np.array(random_crops(256, 340, 2000, (0.2, 1.0), (3 / 4, 4 / 3), seeded_generator(0)))
+    boxes = np.array(random_crops(256, 340, 2000, (0.2, 1.0), seeded_generator(0)))
     top, left, height, width = boxes.T
     assert (boxes >= 0).all()
     assert (top + height).max() <= 256
@@ -42,17 +42,17 @@ def test_boxes_keep_to_area_ratio_and_frame():
 
 
 def test_boxes_of_frames_that_no_ratio_fits():
-    assert random_crops(10, 1000, 1, (1.0, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(0, 493, 10, 13)]
-    assert random_crops(1000, 10, 1, (1.0, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(493, 0, 13, 10)]
-    assert random_crops(1, 1, 1, (0.2, 1.0), (3 / 4, 4 / 3), torch.Generator()) == [(0, 0, 1, 1)]
+    assert random_crops(10, 1000, 1, (1.0, 1.0), torch.Generator()) == [(0, 493, 10, 13)]
+    assert random_crops(1000, 10, 1, (1.0, 1.0), torch.Generator()) == [(493, 0, 13, 10)]
+    assert random_crops(1, 1, 1, (0.2, 1.0), torch.Generator()) == [(0, 0, 1, 1)]
 
 
 def test_crops_equal_a_plain_loop():
     frames = noise(6, 90, 120)
     generator = seeded_generator(5)
-    clip = RandomResizedCrop(48)(frames, generator)
+    clip = random_resized_crop(frames, generator, 48)
     generator = seeded_generator(5)
-    boxes = random_crops(90, 120, 6, (0.2, 1.0), (3 / 4, 4 / 3), generator)
+    boxes = random_crops(90, 120, 6, (0.2, 1.0), generator)
     flips = torch.rand(6, generator=generator) < 0.5
     for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
         patch = torch.from_numpy(frame)[top : top + height, left : left + width].permute(2, 0, 1)[None].double()
@@ -64,16 +64,16 @@ def test_crops_equal_a_plain_loop():
 def test_strong_shrinking_takes_means():
     board = np.indices((128, 128)).sum(0) % 2 * 255
     frame = np.repeat(board[:, :, None], 3, axis=2).astype(np.uint8)
-    clip = FixedCrop(32)([frame], torch.Generator())
+    clip = centre_crop([frame], torch.Generator(), 32)
     assert (clip.int() - 127).abs().max() <= 1
 
 
 def test_centre_crop_and_whole_frame():
     frame = np.zeros((20, 60, 3), np.uint8)
     frame[:, 20:40] = (255, 128, 7)
-    clip = FixedCrop(20)([frame, frame], torch.Generator())
+    clip = centre_crop([frame, frame], torch.Generator(), 20)
     assert clip.shape == (2, 3, 20, 20)
     assert (clip.amin((0, 2, 3)) == torch.tensor([255, 128, 7])).all()
-    whole = FixedCrop(30, whole=True)([frame], torch.Generator())
+    whole = whole_frame([frame], torch.Generator(), 30)
     expected = cv2.resize(frame, (30, 30), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(whole[0].permute(1, 2, 0), expected)

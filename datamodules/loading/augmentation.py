@@ -1,16 +1,122 @@
-"""Colour augmentation on the device, for a batch at once, with its own draw for every frame."""
+"""Augmentation: crops of decoded frames inside the workers, colours of a whole batch on the device."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_ATTEMPTS = 10
+_RATIO = (3 / 4, 4 / 3)  # least and largest width / height of a random crop
 _SPREAD = (0.4, 0.4, 0.4, 0.1)  # of the factors of brightness, contrast and saturation, and of the hue's shift
 _JITTERED, _GREYED, _BLURRED = 0.8, 0.2, 0.5  # fractions of the frames
 _GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
+
+
+def random_crops(
+    height: int,
+    width: int,
+    count: int,
+    area: tuple[float, float],
+    generator: torch.Generator,
+) -> list[tuple[int, int, int, int]]:
+    """Draw the boxes of random resized crops, each on its own.
+
+    As in torchvision: fraction of the area uniform, log of the aspect ratio uniform, up to ten attempts to fit the box
+    into the frame, then the largest centred box with a permitted ratio.
+
+    Args:
+        height: height of the frame, pixels.
+        width: width of the frame, pixels.
+        count: number of boxes.
+        area: least and largest fraction of the frame's area, in (0, 1].
+        generator: source of the draws, as many for every size of frame.
+
+    Returns:
+        (top, left, height, width) of each box, pixels.
+    """
+    draws = torch.rand(count, _ATTEMPTS, 4, dtype=torch.float64, generator=generator).tolist()
+    return [_random_box(height, width, area, attempts) for attempts in draws]
+
+
+def _random_box(
+    height: int, width: int, area: tuple[float, float], attempts: list[list[float]]
+) -> tuple[int, int, int, int]:
+    low, high = math.log(_RATIO[0]), math.log(_RATIO[1])
+    for fraction, log_ratio, y, x in attempts:
+        pixels = height * width * (area[0] + fraction * (area[1] - area[0]))
+        aspect = math.exp(low + log_ratio * (high - low))
+        w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int(y * (height - h + 1)), int(x * (width - w + 1)), h, w
+    w = min(width, max(1, round(height * _RATIO[1])))
+    h = min(height, max(1, round(width / _RATIO[0])))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def random_resized_crop(
+    frames: Sequence[np.ndarray],
+    generator: torch.Generator,
+    size: int,
+    area: tuple[float, float] = (0.2, 1.0),
+    flip: float = 0.5,
+) -> Tensor:
+    """Crop, resize and flip the frames of one clip, each on its own draw.
+
+    Source: the public code of VFS (area 0.2 to 1, 224 pixels, flip 0.5).
+
+    Args:
+        frames: T arrays (H, W, 3) uint8.
+        generator: source of the draws.
+        size: side of the crops that come out, pixels.
+        area: least and largest fraction of the frame's area.
+        flip: probability of a horizontal flip.
+
+    Returns:
+        (T, 3, size, size) uint8.
+    """
+    height, width = frames[0].shape[:2]
+    boxes = random_crops(height, width, len(frames), area, generator)
+    flips = torch.rand(len(frames), generator=generator) < flip
+    return _crops(frames, boxes, flips.tolist(), size)
+
+
+def centre_crop(frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
+    """Resize the largest centred square of every frame, as `random_resized_crop` does, without a draw."""
+    height, width = frames[0].shape[:2]
+    side = min(height, width)
+    box = ((height - side) // 2, (width - side) // 2, side, side)
+    return _crops(frames, [box] * len(frames), [False] * len(frames), size)
+
+
+def whole_frame(frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
+    """Resize complete frames without regard to their proportions (Liir, section 3.3: 256 x 256), without a draw."""
+    height, width = frames[0].shape[:2]
+    return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), size)
+
+
+def _crops(
+    frames: Sequence[np.ndarray],
+    boxes: Sequence[tuple[int, int, int, int]],
+    flips: Sequence[bool],
+    size: int,
+) -> Tensor:
+    import cv2
+
+    clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)
+    for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
+        # bilinear as in the original code; where that would skip pixels, their mean
+        shrinks = min(height, width) >= 2 * size
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)
+        if flip:
+            crop = cv2.flip(crop, 1)
+        for channel in range(3):
+            cv2.extractChannel(crop, channel, dst=out[channel])
+    return torch.from_numpy(clip)
 
 
 @dataclass(frozen=True)
