@@ -204,8 +204,9 @@ def numbers_of(ids: Ids) -> set[int]:
 
 
 def mean(values: NDArray[np.float64]) -> float:
-    """Return the mean, NaN of nothing."""
-    return float(np.mean(values)) if values.size else math.nan
+    """Return the mean of what is not NaN; NaN where nothing is left."""
+    known = ~np.isnan(values)  # zeros in the place of NaN, as numpy's nanmean adds up
+    return float(np.where(known, values, 0.0).sum() / known.sum()) if known.any() else math.nan
 
 
 def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
@@ -226,10 +227,4 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
         raise ValueError(f"values must be (T,) with at least one scored frame, got shape {measure.shape}")
     edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1
     first, last = measure[edges[0] : edges[1] + 1], measure[edges[3] : edges[4] + 1]
-    return known_mean(measure), float(np.mean(measure > 0.5)), known_mean(first) - known_mean(last)
-
-
-def known_mean(values: NDArray[np.float64]) -> float:
-    """Return the mean of what is not NaN."""
-    known = ~np.isnan(values)  # zeros in the place of NaN, as numpy's nanmean adds up
-    return float(np.where(known, values, 0.0).sum() / known.sum()) if known.any() else math.nan
+    return mean(measure), float(np.mean(measure > 0.5)), mean(first) - mean(last)
