@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..pictures import OverlayVideo, Picture
+from ..pictures import Picture, overlay_writer
 from ..pictures.animation import SequenceAnimation
 from ..report import Chart
 from ..results.written import Row
@@ -134,7 +134,7 @@ class Evaluation(ABC):
             overlay=overlays / f"{sequence.name}.png",
             animation=SequenceAnimation(folder, sequence.name, sequence.num_frames, kind),
             draw_animation=draw_animation,
-            video=OverlayVideo(overlays / f"{sequence.name}.mp4") if video else None,
+            video=overlay_writer(overlays / f"{sequence.name}.mp4") if video else None,
         )
 
     def metadata(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-from .animation import OverlayAnimation as OverlayAnimation, OverlayVideo as OverlayVideo
+from .animation import OverlayAnimation as OverlayAnimation, overlay_writer as overlay_writer
 from .overlays import (
     Picture as Picture,
     as_pictures as as_pictures,

@@ -83,16 +83,13 @@ def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | Non
     }
 
 
-OVERLAY_FRAME_RATE = 30
 MOST_PICTURES, WIDEST = 150, 480
 """Frames of a GIF or WebP, and their width in pixels: it is kept in memory until it is complete."""
 
 
-class OverlayVideo(Mp4Writer):
-    """An H.264 file of drawn frames, uint8 RGB `(H, W, 3)`, which are appended to it; see `Mp4Writer`."""
-
-    def __init__(self, path: Path, rate: float = OVERLAY_FRAME_RATE) -> None:
-        super().__init__(path, rate, crf="23")
+def overlay_writer(path: Path, rate: float = 30) -> "Mp4Writer | OverlayAnimation":
+    """Return what drawn frames are added to, uint8 RGB `(H, W, 3)`: an mp4, GIF or WebP of `rate` frames a second."""
+    return Mp4Writer(path, rate, crf="23") if path.suffix == ".mp4" else OverlayAnimation(path, rate)
 
 
 class OverlayAnimation:

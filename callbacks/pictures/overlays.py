@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -79,8 +80,6 @@ def overlay_masks(
     Raises:
         ValueError: if the sizes differ.
     """
-    import cv2
-
     if frame.shape[1:] != mask.shape:
         raise ValueError(f"overlay: the frame is {tuple(frame.shape[1:])}, the mask {tuple(mask.shape)}")
     picture, ids = as_picture(frame), mask.cpu().numpy()
@@ -110,17 +109,13 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
-    import cv2
-
     picture, boxes = as_picture(frame), np.asarray(boxes)
-    finite = np.isfinite(boxes).all(1)
-    corners = zip(_pixels(boxes[:, :2], picture), _pixels(boxes[:, :2] + boxes[:, 2:] - 1, picture), strict=True)
-    shown = [(*pair, colour) for pair, colour, drawn in zip(corners, colours, finite, strict=True) if drawn]
-    for first, last, own in shown:
-        for colour, width in _strokes(picture, own):
-            cv2.rectangle(picture, first, last, colour, width, cv2.LINE_AA)
-    named = [label for label, drawn in zip(labels, finite, strict=False) if drawn]
-    return _labelled(picture, [(label, first, own) for label, (first, _, own) in zip(named, shown, strict=False)])
+    first, last = (_pixels(corner, picture) for corner in (boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1))
+    finite = np.flatnonzero(np.isfinite(boxes).all(1)).tolist()
+    for number in finite:
+        for colour, width in _strokes(picture, colours[number]):
+            cv2.rectangle(picture, first[number], last[number], colour, width, cv2.LINE_AA)
+    return _labelled(picture, [(labels[k], first[k], colours[k]) for k in finite] if labels else [])
 
 
 def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
@@ -150,17 +145,14 @@ def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Seq
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
-    import cv2
-
     picture = as_picture(frame)
     unit = thickness_of(picture)
     places = _pixels(found.numpy()[:, :2], picture)
-    rows = zip(names, places, colours, strict=True)
-    shown = [row for row, lost in zip(rows, found[:, 0].isnan().tolist(), strict=True) if not lost]
-    for _, place, own in shown:
-        for radius, colour in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, own)):
-            cv2.circle(picture, place, radius, colour, -1, cv2.LINE_AA)
-    return _labelled(picture, [(name, place, LIGHT) for name, place, _ in shown])
+    shown = np.flatnonzero(~found[:, 0].isnan().numpy()).tolist()
+    for number in shown:
+        for radius, colour in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colours[number])):
+            cv2.circle(picture, places[number], radius, colour, -1, cv2.LINE_AA)
+    return _labelled(picture, [(names[number], places[number], LIGHT) for number in shown])
 
 
 def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
@@ -173,8 +165,6 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
-    import cv2
-
     picture, places, found = as_picture(frame), points.round().int().tolist(), (points >= 0).all(1).tolist()
     for colour, (a, b) in zip(DAVIS_COLOURS[1:].tolist(), LIMBS, strict=False):
         if found[a] and found[b]:
@@ -210,8 +200,6 @@ def overlay_tracks(
     Returns:
         uint8 RGB `(H, W, 3)`.
     """
-    import cv2
-
     picture = as_picture(frame)
     mean, unit = picture.reshape(-1, 3).mean(0), thickness_of(picture)
     first = max(0, t - TAIL)

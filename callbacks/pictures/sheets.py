@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -255,8 +256,6 @@ def _pale(picture: Picture) -> Picture:
 
 def _ringed(picture: Picture, points: NDArray[Any], colours: Sequence[Colour], thickness: int) -> Picture:
     """Draw a ring around each point y, x, or with a negative thickness a dot, of its colour within white."""
-    import cv2
-
     picture = picture.copy()
     for (y, x), colour in zip(points.tolist(), colours, strict=True):
         cv2.circle(picture, _pixel(x, y), 6, LIGHT, 2 * thickness, cv2.LINE_AA)
@@ -268,8 +267,6 @@ def _with_matches(
     picture: Picture, starts: NDArray[Any], ends: NDArray[Any], weights: NDArray[Any], colours: Sequence[Colour]
 ) -> Picture:
     """Draw light matches first, so that the heavy ones lie on top."""
-    import cv2
-
     for point, match in zip(*np.unravel_index(weights.argsort(axis=None), weights.shape), strict=True):
         weight = float(weights[point, match])
         if weight < 0.005:

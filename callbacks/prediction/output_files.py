@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,7 +18,7 @@ from datamodules.reading.mask_files import davis_palette, encode_rle, require_py
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from lightning_modules.functional import PointProtocol
 
-from ..pictures import OverlayAnimation, OverlayVideo, Picture
+from ..pictures import Picture, overlay_writer
 from ..pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks, overlay_tracks, rainbow
 from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
 from .follow import FollowedPoints
@@ -115,10 +116,7 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         annotate, categories = _annotate_points, [{"id": 1, "name": "points", "keypoints": names, "skeleton": []}]
     if "coco" in exports:
         files.append(CocoFile(folder / "coco.json", stream, categories, annotate))
-    video = None
-    if overlay != "none":
-        kind = OverlayVideo if overlay == "mp4" else OverlayAnimation
-        video = kind(folder / f"overlay.{overlay}", stream.frame_rate)
+    video = None if overlay == "none" else overlay_writer(folder / f"overlay.{overlay}", stream.frame_rate)
     return SequenceRecord(0, draw, files, video=video)
 
 
@@ -152,8 +150,6 @@ def _numbers_of(found: Any) -> NDArray[np.float64]:
 
 def _objects(ids: Tensor) -> Iterator[tuple[int, NDArray[np.bool_], tuple[int, int, int, int]]]:
     """Yield the objects of a mask: number, pixels `(H, W)`, and left, top, width and height."""
-    import cv2
-
     mask = ids.numpy()
     for number in np.unique(mask[mask > 0]).tolist():
         left, top, width, height = cv2.boundingRect((mask == number).astype(np.uint8))

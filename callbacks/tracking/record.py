@@ -14,8 +14,9 @@ from typing_extensions import Self
 
 from datamodules.reading.files import csv_text, write_atomically
 from datamodules.reading.mask_files import davis_palette, write_ids
+from datamodules.tools.encoding import Mp4Writer
 
-from ..pictures.animation import Curve, OverlayAnimation, OverlayVideo, SequenceAnimation
+from ..pictures.animation import Curve, OverlayAnimation, SequenceAnimation
 from ..pictures.overlays import Picture, contact_sheet, evenly_spaced, write_picture
 
 OVERLAY_FRAMES = 5
@@ -76,7 +77,7 @@ class SequenceRecord:
         overlay: Path | None = None,
         animation: SequenceAnimation | None = None,
         draw_animation: Draw | None = None,
-        video: OverlayVideo | OverlayAnimation | None = None,
+        video: Mp4Writer | OverlayAnimation | None = None,
     ) -> None:
         self.sheet: Picture | None = None
         self.written = 0

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from callbacks.pictures import overlay_masks
-from callbacks.pictures.animation import MOST_PICTURES, OverlayAnimation, OverlayVideo, SequenceAnimation
+from callbacks.pictures.animation import MOST_PICTURES, OverlayAnimation, SequenceAnimation, overlay_writer
 from callbacks.pictures.overlays import draw_boxes, overlay_tracks
 from tests.helpers.refusal import refused
 
@@ -102,7 +102,7 @@ def test_a_long_animation_leaves_frames_out(tmp_path):
 def test_equal_pictures_give_equal_bytes(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (16, 120, 160, 3), np.uint8)
     for number in range(4):
-        video = OverlayVideo(tmp_path / f"{number}.mp4")
+        video = overlay_writer(tmp_path / f"{number}.mp4")
         for picture in pictures:
             video.add(picture)
         video.close()
