@@ -79,13 +79,13 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
 def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
     picture(tmp_path / "run" / "a" / "0.png", 0)
     picture(tmp_path / "run" / "a" / "1.png", 0)
-    refused(DataError, "only one class, run", VideoFrameDataModule(tmp_path).setup, "fit")
+    assert refused(DataError, "only one class, run", VideoFrameDataModule(tmp_path).setup, "fit")
     picture(tmp_path / "sit" / "a" / "0.png", 0)
     picture(tmp_path / "sit" / "a" / "1.png", 0)
-    refused(DataError, "at least 2 per class", VideoFrameDataModule(tmp_path).setup, "fit")
+    assert refused(DataError, "at least 2 per class", VideoFrameDataModule(tmp_path).setup, "fit")
     picture(tmp_path / "0.png", 0)
     picture(tmp_path / "1.png", 0)
-    refused(DataError, "lies in no folder of a class", VideoFrameDataModule(tmp_path).setup, "fit")
+    assert refused(DataError, "lies in no folder of a class", VideoFrameDataModule(tmp_path).setup, "fit")
 
 
 def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos: Path) -> None:

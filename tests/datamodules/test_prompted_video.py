@@ -41,10 +41,12 @@ def test_a_file_gives_the_frames_that_decoding_by_number_gives(tmp_path):
 
 
 def test_what_cannot_be_read_is_named(folder, tmp_path):
-    refused(DataError, "frame_rate must be above 0 frames per second, got -1", FrameStream, folder, frame_rate=-1)
-    refused(DataError, r"nowhere\.mp4: no such video", FrameStream, tmp_path / "nowhere.mp4")
+    assert refused(
+        DataError, "frame_rate must be above 0 frames per second, got -1", FrameStream, folder, frame_rate=-1
+    )
+    assert refused(DataError, r"nowhere\.mp4: no such video", FrameStream, tmp_path / "nowhere.mp4")
     (tmp_path / "text.mp4").write_text("no video")
-    refused(DataError, r"text\.mp4", FrameStream, tmp_path / "text.mp4")
+    assert refused(DataError, r"text\.mp4", FrameStream, tmp_path / "text.mp4")
     write_frames(tmp_path / "odd", VIDEO[:2], ["0.png", "1.png"])
     write_frames(tmp_path / "other", VIDEO[:1, :32], ["2.png"])
     (tmp_path / "other" / "2.png").rename(tmp_path / "odd" / "2.png")

@@ -12,7 +12,7 @@ from tests.helpers.training import TINY, loader, quiet_trainer
 
 
 def test_odd_clip_is_refused():
-    refused(ValueError, "clip of 3 frames", VFSSimSiam(**TINY).step, {"clip": torch.rand(2, 3, 3, 32, 32)})
+    assert refused(ValueError, "clip of 3 frames", VFSSimSiam(**TINY).step, {"clip": torch.rand(2, 3, 3, 32, 32)})
 
 
 def test_validation_skips_the_empty_batch_and_logs_the_loss_of_a_real_one():

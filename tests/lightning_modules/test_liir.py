@@ -227,4 +227,4 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
     ],
 )
 def test_bad_choices_are_refused_before_the_epochs_that_do_without_them(options, message):
-    refused(ValueError, message, Liir, **options)
+    assert refused(ValueError, message, Liir, **options)

@@ -58,7 +58,7 @@ def test_fit_learns_prints_its_plan_and_its_checkpoint_loads_by_path(tmp_path, c
 
 def test_synchronised_batchnorm_on_a_cpu_is_refused_before_training():
     module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(VFSSimSiam(**TINY))
-    refused(ValueError, "sync_batchnorm", fit, module)
+    assert refused(ValueError, "sync_batchnorm", fit, module)
 
 
 def test_it_trains_and_gives_features_in_bfloat16():

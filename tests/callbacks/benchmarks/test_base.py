@@ -40,12 +40,12 @@ def test_a_sequence_too_short_to_score_is_named_before_any_work(davis_root, tmp_
         for path in sorted((root / kind / "480p/synthetic-001").iterdir())[2:]:
             path.unlink()
     message = f"{root}/{MASKS}: 2 masks, but by rules davis-2017 neither the first nor the last is scored"
-    refused(DataError, re.escape(message), validate, Untouched(root), tmp_path)
+    assert refused(DataError, re.escape(message), validate, Untouched(root), tmp_path)
 
 
 def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
     (tmp_path / "file").write_text("")
-    refused(OSError, "file", validate, Untouched(davis_root, output_dir=tmp_path / "file" / "results"), tmp_path)
+    assert refused(OSError, "file", validate, Untouched(davis_root, output_dir=tmp_path / "file" / "results"), tmp_path)
 
 
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):

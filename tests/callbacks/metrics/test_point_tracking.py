@@ -143,12 +143,12 @@ def test_what_does_not_fit_is_refused(change, message):
     def update():
         TapVidMetrics().update(replace(queries, **change), said, found, name="dog")
 
-    refused(ValueError, message, update)
+    assert refused(ValueError, message, update)
 
 
 def test_an_unknown_mode_is_refused():
     for make in (TapVidMetrics, lambda mode: tapvid_counts(*video(0), mode)):
-        refused(ValueError, "query_mode must be one of first, strided, got 'all'", make, "all")
+        assert refused(ValueError, "query_mode must be one of first, strided, got 'all'", make, "all")
 
 
 def test_a_mean_has_the_same_digits_on_every_python():

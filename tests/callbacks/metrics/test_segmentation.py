@@ -157,7 +157,7 @@ def test_bool_masks_without_a_name_are_one_object():
 )
 def test_masks_that_do_not_fit(prediction, target, message):
     for score in (region_similarity, boundary_accuracy):
-        refused(ValueError, message, score, prediction, target)
+        assert refused(ValueError, message, score, prediction, target)
 
 
 def test_other_mistakes():

@@ -321,4 +321,4 @@ def test_objects_keep_the_colour_of_the_mask_that_brings_them(folder, colour):
 
 @pytest.mark.parametrize("text", ["grid:0", "grid:", "grid:999", "grid:2x2"])
 def test_a_grid_of_no_points_or_too_many_is_refused(text):
-    refused(DataError, f"points {text}: expected grid:N", read_prompts, points=text)
+    assert refused(DataError, f"points {text}: expected grid:N", read_prompts, points=text)

@@ -207,7 +207,7 @@ def test_a_damaged_file_is_named(davis_run, tmp_path, file):
     folder = shutil.copytree(davis_run[2], tmp_path / "copy")
     for text in ("{", "[]"):
         (folder / file).write_text(text)
-        refused(ValueError, rf"{Path(file).name}: ", write_report, folder)
+        assert refused(ValueError, rf"{Path(file).name}: ", write_report, folder)
 
 
 def spoiled(folder, texts):

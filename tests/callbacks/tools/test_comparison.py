@@ -88,8 +88,8 @@ def test_benchmarks_of_a_config(tmp_path, capsys):
 def test_configs_that_are_none(tmp_path, text, message):
     config = tmp_path / "config.yaml"
     config.write_text(text)
-    refused((UsageError, ValueError), message, benchmarks_of, config)
-    refused(UsageError, r"there is no file .*nowhere\.yaml", benchmarks_of, tmp_path / "nowhere.yaml")
+    assert refused((UsageError, ValueError), message, benchmarks_of, config)
+    assert refused(UsageError, r"there is no file .*nowhere\.yaml", benchmarks_of, tmp_path / "nowhere.yaml")
 
 
 @pytest.mark.slow

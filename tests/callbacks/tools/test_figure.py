@@ -72,15 +72,15 @@ def test_many_curves_have_colours_of_their_own_and_a_legend_beside_them(tmp_path
 
 
 def test_what_is_missing_is_named(tmp_path):
-    refused(ValueError, r"no benchmarks/davis/epoch", read_curves, tmp_path)
+    assert refused(ValueError, r"no benchmarks/davis/epoch", read_curves, tmp_path)
     run = write_run(tmp_path, {(0, 4): blocks(0.4)})
-    refused(ValueError, r"no score 'PCK'; it has J&F-Mean, J-Mean", read_curves, run, score="PCK")
+    assert refused(ValueError, r"no score 'PCK'; it has J&F-Mean, J-Mean", read_curves, run, score="PCK")
     broken = next(run.glob("**/results.json"))
     broken.write_text(json.dumps([]))
-    refused(ValueError, r"results\.json: is not a results\.json", read_curves, run)
+    assert refused(ValueError, r"results\.json: is not a results\.json", read_curves, run)
     write_run(tmp_path / "other", {(0, 4): blocks(0.4)})
     refused(ValueError, r"holds 2 runs: name one or several \(.*other/version_0, .*/version_0\)", read_curves, tmp_path)
-    refused(ValueError, "at least one", figure, [])
+    assert refused(ValueError, "at least one", figure, [])
 
 
 def test_command_draws_the_picture(tmp_path, capsys):

@@ -78,7 +78,7 @@ def test_the_predictions_of_a_benchmark_score_as_it_scored_them(davis_root, davi
 def test_a_sequence_that_is_named_twice_is_refused(davis_root):
     truth = davis_root / "Annotations" / "480p"
     name = next(truth.iterdir()).name
-    refused(ValueError, f"video {name} is named more than once", score, truth, truth, videos=[name, name])
+    assert refused(ValueError, f"video {name} is named more than once", score, truth, truth, videos=[name, name])
 
 
 @pytest.mark.slow
@@ -238,7 +238,7 @@ def test_the_longest_of_several_bad_sequences_is_named_by_any_number_of_workers(
     truth, mine = several(tmp_path)
     for name in "bda":
         (mine / name / "00001.png").write_bytes(b"no picture")
-    refused(DataError, r"mine/d/00001\.png: ", score, truth, mine, workers=workers)
+    assert refused(DataError, r"mine/d/00001\.png: ", score, truth, mine, workers=workers)
 
 
 def test_an_id_without_a_first_appearance_is_named(tmp_path):
@@ -251,6 +251,6 @@ def test_an_id_without_a_first_appearance_is_named(tmp_path):
 
 
 def test_a_wrong_folder_and_unknown_rules_are_named(davis_root, tmp_path):
-    refused(DataError, "nowhere: no such folder", score, davis_root / "nowhere", tmp_path)
-    refused(DataError, "no folders of masks", score, tmp_path, tmp_path)
-    refused(ValueError, "expected one of davis-2017", score, davis_root, tmp_path, "davis")
+    assert refused(DataError, "nowhere: no such folder", score, davis_root / "nowhere", tmp_path)
+    assert refused(DataError, "no folders of masks", score, tmp_path, tmp_path)
+    assert refused(ValueError, "expected one of davis-2017", score, davis_root, tmp_path, "davis")

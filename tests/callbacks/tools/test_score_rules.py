@@ -89,7 +89,7 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
 @official_trees
 def test_a_missing_file_is_named(tmp_path):
     arguments = lay_out("mose-v2", "missing_file", tmp_path)
-    refused(DataError, r"0a1b2c3d/00005\.png: 1 predicted masks are missing", score, **arguments)
+    assert refused(DataError, r"0a1b2c3d/00005\.png: 1 predicted masks are missing", score, **arguments)
 
 
 @official_trees

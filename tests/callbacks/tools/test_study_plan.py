@@ -258,4 +258,4 @@ def test_rows_of_several_machines_are_pointed_out(output):
 
 def test_a_score_that_is_not_there_is_named(output):
     (output / "study.yaml").write_text(STUDY.replace("J&F-Mean", "PCK@0.1"))
-    refused(ValueError, r"has no score 'PCK@0.1'; it has J&F-Mean", table_of, output)
+    assert refused(ValueError, r"has no score 'PCK@0.1'; it has J&F-Mean", table_of, output)

@@ -86,7 +86,7 @@ def test_each_damaged_state_ends_in_one_line(damage, stopped, tmp_path):
     changed(content, *DAMAGES[damage])
     path = tmp_path / "last.ckpt"
     torch.save(content, path)
-    refused(ValueError, r"last\.ckpt|place in the data is damaged", go, "VFSSimSiam", tmp_path, start=path)
+    assert refused(ValueError, r"last\.ckpt|place in the data is damaged", go, "VFSSimSiam", tmp_path, start=path)
 
 
 class Restored(Exception):
@@ -213,7 +213,7 @@ def test_only_a_checkpoint_in_a_folder_of_the_run_is_removed(tmp_path, caplog):
 
 def test_an_evaluation_takes_no_counters_from_a_checkpoint(stopped, tmp_path):
     content = torch.load(stopped / "last.ckpt", weights_only=True) | {"loops": "any"}
-    refused(ValueError, r"a\.ckpt is damaged \(loops: ", _validate, content, tmp_path / "a.ckpt")
+    assert refused(ValueError, r"a\.ckpt is damaged \(loops: ", _validate, content, tmp_path / "a.ckpt")
     content["loops"] = {"validate_loop": {"epoch_loop.batch_progress": {"total": {"reset": 1}}}}
     _validate(content, tmp_path / "a.ckpt")
 

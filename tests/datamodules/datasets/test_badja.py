@@ -81,7 +81,7 @@ def spoil(root, change):
 )
 def test_what_does_not_fit_is_refused_in_one_line(root, change, message):
     spoil(root, change)
-    refused(DataError, message, Badja, root)
+    assert refused(DataError, message, Badja, root)
 
 
 def test_the_real_clips(shared_points, shared_data):

@@ -81,7 +81,7 @@ def test_bad_files_are_refused_in_one_line(shared_points, name):
 
 @pytest.mark.parametrize("name", ["../goat", "", "x" * 201, 1.5])
 def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
-    refused(DataError, "is not the plain name", lambda: TapVid(written(tmp_path, {name: element()})))
+    assert refused(DataError, "is not the plain name", lambda: TapVid(written(tmp_path, {name: element()})))
 
 
 def test_a_jpeg_that_claims_a_huge_picture_is_refused_before_it_is_decoded(tmp_path):
@@ -150,7 +150,7 @@ def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
             for t in range(video.num_frames):
                 video.frame(t)
 
-    refused(DataError, message, read)
+    assert refused(DataError, message, read)
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
 )  # fmt: skip
 def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
     video = element() | {"occluded": np.zeros((2, 5), bool)} | change
-    refused(DataError, f"goat: {message}|goat, {message}", lambda: TapVid(written(tmp_path, {"goat": video})))
+    assert refused(DataError, f"goat: {message}|goat, {message}", lambda: TapVid(written(tmp_path, {"goat": video})))

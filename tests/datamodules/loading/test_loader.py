@@ -111,7 +111,7 @@ def test_a_place_in_another_order_is_refused(length, seed, line):
     state = make(12, 2).state_dict()
     make(12, 2).load_state_dict(state)
     other = make(length, 2, seed=seed)
-    refused(DataError, rf"within an epoch of other data \({line}\)", other.load_state_dict, state)
+    assert refused(DataError, rf"within an epoch of other data \({line}\)", other.load_state_dict, state)
 
 
 def test_a_worker_that_hangs_is_not_called_dead():

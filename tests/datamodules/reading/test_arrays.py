@@ -166,13 +166,13 @@ def test_an_npz_with_objects_or_compressed_is_refused(tmp_path):
     ]):  # fmt: skip
         path = tmp_path / f"{number}.npz"
         save(path, **content)
-        refused(DataError, message, TapVid, path)
+        assert refused(DataError, message, TapVid, path)
     np.savez(path, **video)
     claimed = path.read_bytes().replace(b"(5, 12, 16, 3)", b"(5, 12, 96, 3)")
     path.write_bytes(claimed)
-    refused(DataError, "a damaged one", TapVid, path)
+    assert refused(DataError, "a damaged one", TapVid, path)
     path.write_bytes(b"PK\x03\x04 nothing")
-    refused(DataError, r"not an \.npz file", TapVid, path)
+    assert refused(DataError, r"not an \.npz file", TapVid, path)
 
 
 def test_a_folder_of_npz_keeps_one_open(tmp_path):

@@ -138,7 +138,7 @@ def test_a_file_that_is_not_as_its_table_says_is_decoded_from_its_start(tmp_path
 def test_a_truncated_file_names_itself(tmp_path):
     path = write_video(tmp_path / "v.mp4", 40)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    refused(DecodingError, r"v\.mp4: ", read, path, [30])
+    assert refused(DecodingError, r"v\.mp4: ", read, path, [30])
 
 
 def test_missing_file_and_negative_numbers(tmp_path):
@@ -151,7 +151,7 @@ def test_missing_file_and_negative_numbers(tmp_path):
 
 def test_time_limit(tmp_path):
     path = write_video(tmp_path / "v.mp4", 3)
-    refused(DecodingError, "not decoded within 1e-09 s", read, path, [1], timeout=1e-9)
+    assert refused(DecodingError, "not decoded within 1e-09 s", read, path, [1], timeout=1e-9)
 
 
 def test_packets_without_a_time_at_the_start_are_frames_too(tmp_path):
@@ -172,7 +172,7 @@ def test_packets_without_a_time_at_the_start_are_frames_too(tmp_path):
 def test_a_text_that_names_other_files_is_no_video(tmp_path):
     write_video(tmp_path / "secret.mp4", 3)
     (tmp_path / "v.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
-    refused(DecodingError, r"v\.mp4: is not a video of a known format", VideoFile, tmp_path / "v.mp4")
+    assert refused(DecodingError, r"v\.mp4: is not a video of a known format", VideoFile, tmp_path / "v.mp4")
 
 
 def test_an_index_that_misleads_is_given_up_for_the_packets(tmp_path, monkeypatch):

@@ -118,12 +118,12 @@ def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder
     shutil.copytree(video_folder, folder)
     os.mkfifo(folder / "pipe.mp4")
     (pipe,) = (entry.path for entry in list_videos(folder) if entry.path.stem == "pipe")
-    refused(DecodingError, r"pipe\.mp4: is a folder, a named pipe", open_video, pipe)
+    assert refused(DecodingError, r"pipe\.mp4: is a folder, a named pipe", open_video, pipe)
     os.mkfifo(tmp_path / "other.txt")
-    refused(DataError, "a named pipe", list_videos, tmp_path / "other.txt")
+    assert refused(DataError, "a named pipe", list_videos, tmp_path / "other.txt")
     os.mkfifo(tmp_path / "frame.png")
     for read in (read_image, read_mask):
-        refused(DecodingError, "a named pipe", read, tmp_path / "frame.png")
+        assert refused(DecodingError, "a named pipe", read, tmp_path / "frame.png")
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])

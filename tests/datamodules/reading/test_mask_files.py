@@ -36,7 +36,7 @@ def test_a_jpeg_is_no_mask(tmp_path: Path) -> None:
     path = tmp_path / "mask.jpg"
     Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(path)
     for read in (read_mask, read_mask_image):
-        refused(DataError, r"mask\.jpg: a JPEG does not keep the values of a mask; save it as a PNG", read, path)
+        assert refused(DataError, r"mask\.jpg: a JPEG does not keep the values of a mask; save it as a PNG", read, path)
 
 
 def test_every_object_is_in_the_mask_that_introduces_it(tmp_path: Path) -> None:
@@ -51,4 +51,6 @@ def test_every_object_is_in_the_mask_that_introduces_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [-1, 0, 255, 300])
 def test_ids_that_no_mask_can_hold_are_refused(tmp_path: Path, number: int) -> None:
     masks = {0: written(tmp_path / "0.png", 0, 255)}
-    refused(DataError, f"object {number} cannot be followed; ids are 1 to 254", check_introductions, masks, {number: 0})
+    assert refused(
+        DataError, f"object {number} cannot be followed; ids are 1 to 254", check_introductions, masks, {number: 0}
+    )

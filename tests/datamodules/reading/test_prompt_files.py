@@ -145,7 +145,7 @@ def test_masks_come_back_from_plain_and_compressed_run_lengths():
 
 def test_without_pycocotools_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycocotools", None)
-    refused(DataError, r"vidcorr\[coco\]", encode_rle, np.ones((2, 2), bool))
+    assert refused(DataError, r"vidcorr\[coco\]", encode_rle, np.ones((2, 2), bool))
 
 
 @pytest.mark.parametrize(

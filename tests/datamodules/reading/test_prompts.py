@@ -91,7 +91,7 @@ def test_what_is_no_box_or_point_is_refused(tmp_path, prompt, text, message):
     path = tmp_path / "points.csv"
     if prompt is PointPrompt:
         path.write_text(text)
-    refused(DataError, message, prompt.of, path if prompt is PointPrompt else text)
+    assert refused(DataError, message, prompt.of, path if prompt is PointPrompt else text)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "{"], ids=["levels", "digits", "cut off"])
@@ -99,7 +99,7 @@ def test_what_is_no_box_or_point_is_refused(tmp_path, prompt, text, message):
 def test_hostile_json_is_one_line(tmp_path, text, prompt):
     path = tmp_path / "prompt.json"
     path.write_text(text)
-    refused(DataError, r"prompt\.json: is not JSON \(.*\); correct it$", prompt.of, path)
+    assert refused(DataError, r"prompt\.json: is not JSON \(.*\); correct it$", prompt.of, path)
 
 
 def test_a_point_outside_the_frame_is_named():

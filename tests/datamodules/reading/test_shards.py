@@ -109,7 +109,7 @@ def test_a_store_that_does_not_answer_ends_the_run_instead_of_its_videos(store):
 
 def test_without_its_client_a_url_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    refused(DataError, r'^s3://box/videos: .*s3fs.*pip install "vidcorr\[stream\]"', make, "s3://box/videos")
+    assert refused(DataError, r'^s3://box/videos: .*s3fs.*pip install "vidcorr\[stream\]"', make, "s3://box/videos")
 
 
 def test_a_shard_that_is_cut_off_loses_its_videos_only(videos, tmp_path):
@@ -142,14 +142,14 @@ def test_damaged_indices_end_in_one_line(shards, tmp_path, column, value):
     shutil.copytree(shards, tmp_path / "copy")
     file = tmp_path / "copy" / "index.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {column: value}))
-    refused(DataError, r"index\.json: ", ShardedVideos, tmp_path / "copy")
+    assert refused(DataError, r"index\.json: ", ShardedVideos, tmp_path / "copy")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 100_000, b"nonsense", b"[]", b"null"])
 def test_indices_that_are_none_end_in_one_line(tmp_path, content):
     (tmp_path / "index.json").write_bytes(content)
     (tmp_path / "00000.tar").write_bytes(b"")
-    refused(DataError, r"index\.json: not an index of `vidcorr shard`", ShardedVideos, tmp_path)
+    assert refused(DataError, r"index\.json: not an index of `vidcorr shard`", ShardedVideos, tmp_path)
 
 
 def test_what_cannot_be_packed_or_opened_says_so(videos, tmp_path):

@@ -61,11 +61,11 @@ def test_a_list_with_labels_and_spaces(tmp_path, separator):
 
 
 def test_what_is_wrong_with_a_source(tmp_path):
-    refused(DataError, r"nowhere: no such folder or list file", list_videos, tmp_path / "nowhere")
-    refused(DataError, rf"{tmp_path}: no videos here", list_videos, tmp_path)
+    assert refused(DataError, r"nowhere: no such folder or list file", list_videos, tmp_path / "nowhere")
+    assert refused(DataError, rf"{tmp_path}: no videos here", list_videos, tmp_path)
     for name in ("a.mp4", "b.mp4", "a.pdf"):
         (tmp_path / name).touch()
-    refused(DataError, r"a\.mp4: a source is a folder of videos, or a list", list_videos, tmp_path / "a.mp4")
+    assert refused(DataError, r"a\.mp4: a source is a folder of videos, or a list", list_videos, tmp_path / "a.mp4")
     listing = tmp_path / "list.txt"
     for text, message in (
         ("\n# nothing\n", "the list is empty"),
@@ -74,12 +74,12 @@ def test_what_is_wrong_with_a_source(tmp_path):
         ("a.mp4 1\nb.mp4\n", "1 of 2 lines have a label"),
     ):
         listing.write_text(text)
-        refused(DataError, rf"list\.txt: {message}", list_videos, listing)
+        assert refused(DataError, rf"list\.txt: {message}", list_videos, listing)
 
 
 def test_what_is_wrong_with_a_folder_of_frames(tmp_path):
     write_folder(tmp_path / "one", 1)
-    refused(DataError, r"one: 1 frame\(s\); a folder of frames needs at least 2", list_videos, tmp_path)
+    assert refused(DataError, r"one: 1 frame\(s\); a folder of frames needs at least 2", list_videos, tmp_path)
     write_folder(tmp_path / "one", 2, suffix=".jpg", digits=3)
     (tmp_path / "list.txt").write_text("one\n")
     refused(DataError, r"list\.txt: line 1: .*several kinds \(\.jpg, \.png\)", list_videos, tmp_path / "list.txt")
@@ -135,7 +135,7 @@ def test_two_images_of_one_stem_are_refused(tmp_path):
         lambda: list_videos(davis / "JPEGImages"),
         lambda: read_prompts(mask=str(masks)),
     ):
-        refused(DataError, r"00001\.jpg and 00001\.png have the same stem", read)
+        assert refused(DataError, r"00001\.jpg and 00001\.png have the same stem", read)
 
 
 def test_a_link_that_leads_to_itself_is_one_more_unusable_file(tmp_path):

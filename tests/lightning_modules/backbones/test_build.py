@@ -59,7 +59,7 @@ def test_a_convolutional_network_of_timm_is_seen_before_its_pooling():
     ],
 )
 def test_mistakes_are_named(spec, stage, stride, message):
-    refused(ValueError, message, build_feature_extractor, spec, stage, stride)
+    assert refused(ValueError, message, build_feature_extractor, spec, stage, stride)
 
 
 def test_frozen_encoder_gives_its_defaults_and_what_is_asked_for():
@@ -91,7 +91,7 @@ def test_a_users_upsampler_works_over_any_encoder(tmp_path):
 
 @pytest.mark.parametrize("spec", ["Doubling", "nowhere:head", "os:getcwd"])
 def test_anything_but_a_head_is_refused(spec):
-    refused(ValueError, r"head|cannot import it|expected a torch\.nn\.Module", build_head, spec)
+    assert refused(ValueError, r"head|cannot import it|expected a torch\.nn\.Module", build_head, spec)
 
 
 @pytest.mark.parametrize(

@@ -111,4 +111,6 @@ def test_a_view_shares_the_tensors_and_changes_nothing():
     ("name", "meant"), [("raw_color", "raw_colour"), ("dino-b88", "timm:vit_base_patch8_224.dino")]
 )
 def test_a_name_near_a_known_one_is_suggested(name, meant):
-    refused(ValueError, rf"backbone '{name}': did you mean {meant}\? write timm:NAME", build_feature_extractor, name)
+    assert refused(
+        ValueError, rf"backbone '{name}': did you mean {meant}\? write timm:NAME", build_feature_extractor, name
+    )

@@ -66,7 +66,7 @@ def test_code_and_allocators_are_not_named(named, new, tmp_path):
             return named, (10,)
 
     path = save({"a": Attack()}, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
-    refused(ForeignCheckpoint, named.__name__, read_content, path)
+    assert refused(ForeignCheckpoint, named.__name__, read_content, path)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_code_and_allocators_are_not_named(named, new, tmp_path):
 )
 def test_a_tensor_stays_within_its_storage(old, new, tmp_path):
     path = rewritten(save({"a": torch.zeros(300, 7)}, tmp_path / "a.ckpt"), old, new)
-    refused(ValueError, "damaged, or foreign", read_content, path)
+    assert refused(ValueError, "damaged, or foreign", read_content, path)
 
 
 def test_a_storage_that_claims_more_than_the_file_takes_no_memory(tmp_path):
@@ -109,7 +109,7 @@ def test_compressed_parts_are_refused(tmp_path):
     bomb = tmp_path / "bomb.ckpt"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", pickle.dumps({}, 2) + bytes(10**7))
-    refused(ValueError, "compressed", read_content, bomb)
+    assert refused(ValueError, "compressed", read_content, bomb)
 
 
 @pytest.mark.parametrize("large", [False, True])
@@ -178,7 +178,7 @@ def test_nonsense_is_damage(pickled, tmp_path):
     bare = tmp_path / "b.ckpt"
     bare.write_bytes(pickled)
     for path in (archive_of(pickled, tmp_path / "a.ckpt"), bare):
-        refused(ValueError, "damaged, or foreign", read_content, path)
+        assert refused(ValueError, "damaged, or foreign", read_content, path)
 
 
 def test_a_quick_look_leaves_the_checksums_out(tmp_path):
@@ -187,4 +187,4 @@ def test_a_quick_look_leaves_the_checksums_out(tmp_path):
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
     read_content(path, checksums=False)
-    refused(ValueError, "checksum", read_content, path)
+    assert refused(ValueError, "checksum", read_content, path)

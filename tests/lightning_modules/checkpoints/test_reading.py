@@ -113,7 +113,7 @@ def changed(path, **changes):
     ],
 )
 def test_checkpoints_that_do_not_load_say_why(changes, message, tmp_path):
-    refused(ValueError, message, lambda: build_feature_extractor(changed(tmp_path / "x.ckpt", **changes)))
+    assert refused(ValueError, message, lambda: build_feature_extractor(changed(tmp_path / "x.ckpt", **changes)))
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path):

@@ -20,7 +20,7 @@ def saved(module):
 def test_a_checkpoint_of_another_backbone_says_so():
     checkpoint = saved(VFSSimSiam("torchvision:resnet34", projector_dim=8, predictor_dim=4))
     message = r"does not fit VFSSimSiam; .*; it is of torchvision:resnet34, this model of torchvision:resnet18"
-    refused(ValueError, message, VFSSimSiam(projector_dim=8, predictor_dim=4).on_load_checkpoint, checkpoint)
+    assert refused(ValueError, message, VFSSimSiam(projector_dim=8, predictor_dim=4).on_load_checkpoint, checkpoint)
 
 
 def test_weights_of_a_network_with_other_strides_fit_with_a_warning():

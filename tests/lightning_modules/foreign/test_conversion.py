@@ -277,7 +277,7 @@ def test_a_checkpoint_of_ours_needs_no_conversion(tmp_path):
 )
 def test_files_that_cannot_be_taken(content, message, tmp_path):
     torch.save(content, tmp_path / "foreign.pth")
-    refused(ValueError, message, convert, tmp_path / "foreign.pth", tmp_path / "ours.ckpt")
+    assert refused(ValueError, message, convert, tmp_path / "foreign.pth", tmp_path / "ours.ckpt")
 
 
 def test_damaged_missing_and_misnamed_files(tmp_path):
@@ -297,7 +297,7 @@ def test_damaged_missing_and_misnamed_files(tmp_path):
         ("nowhere.pth", "ours.ckpt", "no such file"),
         ("half.pth", "ours.bin", r"ends with \.ckpt"),
     ]:
-        refused(ValueError, message, convert, tmp_path / foreign, tmp_path / output)
+        assert refused(ValueError, message, convert, tmp_path / foreign, tmp_path / output)
 
 
 def test_what_official_files_hold_beside_weights_is_read(tmp_path):

@@ -102,7 +102,7 @@ def test_loss_by_hand_and_its_gradient():
 
 
 def test_bad_affinity():
-    refused(ValueError, r"got \(1, 24, 3, 3\)", compact_affinity, torch.rand(1, 24, 3, 3), 2)
+    assert refused(ValueError, r"got \(1, 24, 3, 3\)", compact_affinity, torch.rand(1, 24, 3, 3), 2)
     refused(ValueError, "components must be 1 to 25, got 0", compact_affinity, torch.rand(1, 25, 3, 3), 2, components=0)
 
 

@@ -113,7 +113,7 @@ def test_a_value_with_a_plus_is_one_value():
     ],
 )
 def test_a_mistake_in_a_name_is_one_line(name, said):
-    refused(ValueError, re.escape(said), Rules.named, name, "first")
+    assert refused(ValueError, re.escape(said), Rules.named, name, "first")
 
 
 def test_a_benchmark_declares_whose_values_it_takes():
@@ -139,4 +139,4 @@ def test_a_benchmark_declares_whose_values_it_takes():
     ],
 )
 def test_values_of_another_type_or_out_of_range(fields, words):
-    refused(ValueError, words, Rules, **{"name": "x"} | fields)
+    assert refused(ValueError, words, Rules, **{"name": "x"} | fields)

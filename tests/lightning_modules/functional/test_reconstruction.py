@@ -172,4 +172,4 @@ def test_bad_inputs():
         r"excluded must be bool \(1, 6\)": lambda: positive_mass(query, query[:, 0], negatives, torch.zeros(1, 6)),
     }
     for words, call in mistakes.items():
-        refused(ValueError, words, call)
+        assert refused(ValueError, words, call)

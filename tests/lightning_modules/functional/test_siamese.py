@@ -44,7 +44,7 @@ def test_correlation_has_gradients_and_wide_types():
     [((2, 3, 4, 4), (3, 3, 8, 8), "do not fit"), ((1, 3, 9, 9), (1, 3, 8, 8), "smaller")],
 )
 def test_shapes_that_do_not_fit(exemplar, search, message):
-    refused(ValueError, message, siamese_correlation, torch.zeros(exemplar), torch.zeros(search))
+    assert refused(ValueError, message, siamese_correlation, torch.zeros(exemplar), torch.zeros(search))
 
 
 @pytest.mark.parametrize("size", [15, 17, 18])

@@ -124,7 +124,7 @@ def test_a_point_that_vanishes_is_hidden(moving, occlusion):
     ],
 )
 def test_queries_that_do_not_fit(moving, queries, message):
-    refused(ValueError, message, lambda: track_points(moving.__getitem__, FRAMES, queries, protocol("fomo")))
+    assert refused(ValueError, message, lambda: track_points(moving.__getitem__, FRAMES, queries, protocol("fomo")))
 
 
 def test_query_frames_that_do_not_fit_take_several_passes(moving, monkeypatch):

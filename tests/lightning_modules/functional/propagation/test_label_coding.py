@@ -75,7 +75,7 @@ def test_masks_of_liir(golden):
     ],
 )
 def test_bad_masks(mask, objects, size, words):
-    refused(ValueError, words, lambda: encode_masks(mask, objects, size, by(label_encoding="strided")))
+    assert refused(ValueError, words, lambda: encode_masks(mask, objects, size, by(label_encoding="strided")))
 
 
 def test_heat_maps_of_vfs(golden):

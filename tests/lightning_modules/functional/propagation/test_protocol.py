@@ -36,7 +36,7 @@ def test_a_protocol_tells_its_origin():
     ],
 )
 def test_bad_values(fields, words):
-    refused(ValueError, words, anonymous, **fields)
+    assert refused(ValueError, words, anonymous, **fields)
 
 
 def test_references_frame_by_frame():
