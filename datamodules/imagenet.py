@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .loading.augmentation import random_resized_crop
 from .loading.clips import Key, ReplacingDataset, draw_frames
 from .loading.loader import SampledDataModule
-from .loading.sampling import seeded_generator
+from .loading.sampling import random_resized_crop, seeded_generator
 from .reading.guards import DataError, require_at_least
 from .reading.images import opened_image
 from .reading.shards import is_sharded

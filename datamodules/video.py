@@ -13,10 +13,17 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from .datasets.youtube_vos import held_out_among
-from .loading.augmentation import ColourAugmentation, centre_crop, random_resized_crop, whole_frame
 from .loading.clips import ClipDataset, Sampling, Transform, too_many
 from .loading.loader import SampledDataModule
-from .loading.sampling import continuous_indices, distant_indices, seeded_generator
+from .loading.sampling import (
+    ColourAugmentation,
+    centre_crop,
+    continuous_indices,
+    distant_indices,
+    random_resized_crop,
+    seeded_generator,
+    whole_frame,
+)
 from .reading.guards import DataError, raise_limit, require_at_least, require_one_of
 from .reading.shards import ShardedVideos, is_sharded, is_url
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video

@@ -8,7 +8,7 @@ import torch
 
 import callbacks
 from callbacks.tracking import frame_encoder
-from datamodules.loading.augmentation import ColourAugmentation
+from datamodules.loading.sampling import ColourAugmentation
 from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_encoder, build_feature_extractor

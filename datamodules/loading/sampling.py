@@ -1,9 +1,20 @@
-"""Sampling of the frames of a clip, and the generators that every draw comes from."""
+"""What is drawn for a clip: its frames and their crops in the workers, the colours of a whole batch on the device."""
 
 import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+_ATTEMPTS = 10
+_RATIO = (3 / 4, 4 / 3)  # least and largest width / height of a random crop
+_SPREAD = (0.4, 0.4, 0.4, 0.1)  # of the factors of brightness, contrast and saturation, and of the hue's shift
+_JITTERED, _GREYED, _BLURRED = 0.8, 0.2, 0.5  # fractions of the frames
+_GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
 
 
 def seeded_generator(*key: int) -> torch.Generator:
@@ -80,3 +91,257 @@ def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.
 def _check(num_frames: int, n: int) -> None:
     if num_frames < 1 or n < 1:
         raise ValueError(f"need a video and a clip of at least 1 frame, got num_frames={num_frames}, n={n}")
+
+
+def random_crops(
+    height: int,
+    width: int,
+    count: int,
+    area: tuple[float, float],
+    generator: torch.Generator,
+) -> list[tuple[int, int, int, int]]:
+    """Draw the boxes of random resized crops, each on its own.
+
+    As in torchvision: fraction of the area uniform, log of the aspect ratio uniform, up to ten attempts to fit the box
+    into the frame, then the largest centred box with a permitted ratio.
+
+    Args:
+        height: height of the frame, pixels.
+        width: width of the frame, pixels.
+        count: number of boxes.
+        area: least and largest fraction of the frame's area, in (0, 1].
+        generator: source of the draws, as many for every size of frame.
+
+    Returns:
+        (top, left, height, width) of each box, pixels.
+    """
+    draws = torch.rand(count, _ATTEMPTS, 4, dtype=torch.float64, generator=generator).tolist()
+    return [_random_box(height, width, area, attempts) for attempts in draws]
+
+
+def _random_box(
+    height: int, width: int, area: tuple[float, float], attempts: list[list[float]]
+) -> tuple[int, int, int, int]:
+    low, high = math.log(_RATIO[0]), math.log(_RATIO[1])
+    for fraction, log_ratio, y, x in attempts:
+        pixels = height * width * (area[0] + fraction * (area[1] - area[0]))
+        aspect = math.exp(low + log_ratio * (high - low))
+        w, h = round(math.sqrt(pixels * aspect)), round(math.sqrt(pixels / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int(y * (height - h + 1)), int(x * (width - w + 1)), h, w
+    w = min(width, max(1, round(height * _RATIO[1])))
+    h = min(height, max(1, round(width / _RATIO[0])))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def random_resized_crop(
+    frames: Sequence[np.ndarray],
+    generator: torch.Generator,
+    size: int,
+    area: tuple[float, float] = (0.2, 1.0),
+    flip: float = 0.5,
+) -> Tensor:
+    """Crop, resize and flip the frames of one clip, each on its own draw.
+
+    Source: the public code of VFS (area 0.2 to 1, 224 pixels, flip 0.5).
+
+    Args:
+        frames: T arrays (H, W, 3) uint8.
+        generator: source of the draws.
+        size: side of the crops that come out, pixels.
+        area: least and largest fraction of the frame's area.
+        flip: probability of a horizontal flip.
+
+    Returns:
+        (T, 3, size, size) uint8.
+    """
+    height, width = frames[0].shape[:2]
+    boxes = random_crops(height, width, len(frames), area, generator)
+    flips = torch.rand(len(frames), generator=generator) < flip
+    return _crops(frames, boxes, flips.tolist(), size)
+
+
+def centre_crop(frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
+    """Resize the largest centred square of every frame, as `random_resized_crop` does, without a draw."""
+    height, width = frames[0].shape[:2]
+    side = min(height, width)
+    box = ((height - side) // 2, (width - side) // 2, side, side)
+    return _crops(frames, [box] * len(frames), [False] * len(frames), size)
+
+
+def whole_frame(frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
+    """Resize complete frames without regard to their proportions (Liir, section 3.3: 256 x 256), without a draw."""
+    height, width = frames[0].shape[:2]
+    return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), size)
+
+
+def _crops(
+    frames: Sequence[np.ndarray],
+    boxes: Sequence[tuple[int, int, int, int]],
+    flips: Sequence[bool],
+    size: int,
+) -> Tensor:
+    import cv2
+
+    clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)
+    for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
+        # bilinear as in the original code; where that would skip pixels, their mean
+        shrinks = min(height, width) >= 2 * size
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)
+        if flip:
+            crop = cv2.flip(crop, 1)
+        for channel in range(3):
+            cv2.extractChannel(crop, channel, dst=out[channel])
+    return torch.from_numpy(clip)
+
+
+@dataclass(frozen=True)
+class ColourDraws:
+    """Parameters drawn for each of N frames.
+
+    Attributes:
+        factors: (N, 4) brightness, contrast, saturation, hue.
+        order: (N, 4) long, the order in which the four are applied.
+        jitter: (N,) bool, whether they are.
+        grey: (N,) bool.
+        blur: (N,) bool.
+        sigma: (N,) of the blur, pixels.
+    """
+
+    factors: Tensor
+    order: Tensor
+    jitter: Tensor
+    grey: Tensor
+    blur: Tensor
+    sigma: Tensor
+
+
+class ColourAugmentation:
+    """Colour jitter, greyscale and Gaussian blur, each frame on its own draw.
+
+    Equals torchvision's `ColorJitter`, `rgb_to_grayscale` and `gaussian_blur` frame by frame. 80 % of the frames get a
+    factor of 1 ± 0.4 on brightness, contrast and saturation and a shift of ± 0.1 turns of the hue, in random order;
+    20 % turn grey; half are blurred.
+    Source: the public code of VFS, after MoCo v2.
+
+    Args:
+        sigma: least and largest standard deviation of the blur, pixels; it is cut off at three times the largest.
+    """
+
+    def __init__(self, sigma: tuple[float, float] = (0.1, 2.0)) -> None:
+        self.sigma = sigma
+
+    def draw(self, count: int, generator: torch.Generator) -> ColourDraws:
+        """Draw the parameters of `count` frames from a CPU generator, so that they are the same on every device."""
+        spread = (2 * torch.rand(count, 4, generator=generator) - 1) * torch.tensor(_SPREAD)
+        factors = spread + torch.tensor([1.0, 1.0, 1.0, 0.0])
+        order = torch.rand(count, 4, generator=generator).argsort(dim=1)
+        chance = torch.rand(count, 3, generator=generator)
+        low, high = self.sigma
+        return ColourDraws(
+            factors=factors,
+            order=order,
+            jitter=chance[:, 0] < _JITTERED,
+            grey=chance[:, 1] < _GREYED,
+            blur=chance[:, 2] < _BLURRED,
+            sigma=low + (high - low) * torch.rand(count, generator=generator),
+        )
+
+    def __call__(self, frames: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw parameters and apply them.
+
+        Args:
+            frames: (N, 3, H, W) float RGB in [0, 1]; left as it is.
+            generator: CPU generator.
+
+        Returns:
+            The same shape and range.
+        """
+        return self.apply(frames, self.draw(len(frames), generator))
+
+    def apply(self, frames: Tensor, draws: ColourDraws) -> Tensor:
+        """Apply drawn parameters.
+
+        Args:
+            frames: (N, 3, H, W) float RGB in [0, 1]; left as it is.
+            draws: for N frames.
+
+        Returns:
+            The same shape and range.
+        """
+        frames = frames.clone()
+        for turn in range(4):
+            for kind, adjust in enumerate(_ADJUSTMENTS):
+                chosen = draws.jitter & (draws.order[:, turn] == kind)
+                _replace(frames, chosen, adjust, draws.factors[:, kind])
+        _replace(frames, draws.grey, lambda x, _: grey(x).expand_as(x), draws.sigma)
+        radius = math.ceil(3 * self.sigma[1])
+        _replace(frames, draws.blur, lambda x, sigma: gaussian_blur(x, sigma, radius), draws.sigma)
+        return frames
+
+
+def _replace(frames: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor], parameter: Tensor) -> None:
+    index = chosen.nonzero()[:, 0]
+    if len(index):
+        values = parameter[index].to(frames, non_blocking=True)[:, None, None, None]  # no wait for a GPU
+        index = index.to(frames.device, non_blocking=True)
+        frames.index_copy_(0, index, change(frames.index_select(0, index), values))
+
+
+def grey(frames: Tensor) -> Tensor:
+    """Compute the weighted mean of the channels: (N, 3, H, W) to (N, 1, H, W)."""
+    red, green, blue = frames.split(1, dim=1)
+    return (red * _GREY[0]).add_(green, alpha=_GREY[1]).add_(blue, alpha=_GREY[2])
+
+
+def adjust_brightness(frames: Tensor, factor: Tensor) -> Tensor:
+    """Multiply frames (N, 3, H, W) by factor (N, 1, 1, 1)."""
+    return (frames * factor).clamp_(0, 1)
+
+
+def adjust_contrast(frames: Tensor, factor: Tensor) -> Tensor:
+    """Blend frames (N, 3, H, W) with the mean grey of each by factor (N, 1, 1, 1)."""
+    return torch.lerp(grey(frames).mean(dim=(1, 2, 3), keepdim=True), frames, factor).clamp_(0, 1)
+
+
+def adjust_saturation(frames: Tensor, factor: Tensor) -> Tensor:
+    """Blend frames (N, 3, H, W) with their grey image by factor (N, 1, 1, 1)."""
+    return torch.lerp(grey(frames), frames, factor).clamp_(0, 1)
+
+
+def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hue of frames (N, 3, H, W) by shift (N, 1, 1, 1) of the colour circle.
+
+    With smallest value m, chroma C and hue h in [0, 6), the colour is m + C · (|h - 3| - 1, 2 - |h - 2|, 2 - |h - 4|),
+    the factors of C clamped to [0, 1]; saturation is never needed.
+    """
+    red, green, blue = frames.split(1, dim=1)
+    largest = torch.maximum(torch.maximum(red, green), blue)
+    smallest = torch.minimum(torch.minimum(red, green), blue)
+    chroma = largest - smallest
+    blue_or_green = torch.where(largest == green, blue - red + 2 * chroma, red - green + 4 * chroma)
+    hue = torch.where(largest == red, green - blue, blue_or_green).div_(torch.where(chroma > 0, chroma, 1))
+    hue = hue.add_(6 * shift).remainder_(6)
+    centre = torch.tensor([3.0, 2.0, 4.0]).to(frames, non_blocking=True).view(3, 1, 1)
+    factor = (hue - centre).abs_()
+    factor[:, 0].sub_(1)
+    factor[:, 1:].neg_().add_(2)
+    return torch.addcmul(smallest, chroma, factor.clamp_(0, 1)).clamp_(0, 1)
+
+
+def gaussian_blur(frames: Tensor, sigma: Tensor, radius: int) -> Tensor:
+    """Blur each of frames (N, 3, H, W) by its sigma (N, 1, 1, 1) with a kernel of 2 · radius + 1, mirrored borders."""
+    count, _, height, width = frames.shape
+    if min(height, width) <= radius:
+        raise ValueError(f"frames of {height} x {width} are too small for a blur of radius {radius}")
+    offsets = torch.arange(-radius, radius + 1, dtype=frames.dtype, device=frames.device)
+    kernel = torch.softmax(-(offsets**2) / (2 * sigma.view(count, 1) ** 2), dim=1)
+    kernel = kernel.repeat_interleave(3, dim=0)[:, None, None]  # (3N, 1, 1, K)
+    planes = F.pad(frames, [radius] * 4, mode="reflect").view(1, 3 * count, height + 2 * radius, width + 2 * radius)
+    planes = F.conv2d(planes, kernel, groups=3 * count)
+    planes = F.conv2d(planes, kernel.transpose(2, 3), groups=3 * count)
+    return planes.view_as(frames)
+
+
+_ADJUSTMENTS = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)

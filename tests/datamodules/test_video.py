@@ -11,8 +11,7 @@ import yaml
 from pytorch_lightning.callbacks import Callback
 
 from datamodules import VideoDataModule
-from datamodules.loading.augmentation import ColourAugmentation
-from datamodules.loading.sampling import seeded_generator
+from datamodules.loading.sampling import ColourAugmentation, seeded_generator
 from datamodules.reading.guards import DataError
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video

@@ -17,8 +17,7 @@ from torchvision.transforms import v2
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from datamodules.loading.augmentation import ColourAugmentation, random_crops, random_resized_crop
-from datamodules.loading.sampling import seeded_generator
+from datamodules.loading.sampling import ColourAugmentation, random_crops, random_resized_crop, seeded_generator
 from tests.speed.timing import compare, flags
 
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.loading.augmentation import centre_crop, random_crops, random_resized_crop, whole_frame
-from datamodules.loading.sampling import seeded_generator
+from datamodules.loading.sampling import centre_crop, random_crops, random_resized_crop, seeded_generator, whole_frame
 
 
 def noise(count: int, height: int, width: int) -> list[np.ndarray]:
