@@ -1,10 +1,16 @@
-"""The root is flat, so its names must be ours alone."""
+"""The root is flat, so its names must be ours alone; a command imports what it needs and no more."""
 
 import importlib
+import json
+import os
+import subprocess
+import sys
 from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
+
+from cli import tools
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,3 +47,83 @@ def test_every_public_name_is_there_and_documented(package):
     module = importlib.import_module(package)
     for name in PUBLIC[package].split():
         assert getattr(module, name).__doc__, f"{package}.{name}"
+
+
+HEAVY = ("torch", "pytorch_lightning", "torchvision", "torchmetrics", "timm", "matplotlib", "jsonargparse")
+SCRIPT = """
+import shlex, sys
+from cli import main
+for line in sys.stdin:
+    try:
+        main(shlex.split(line))
+    except SystemExit:
+        pass
+    print("imported:", *[name for name in {heavy!r} if name in sys.modules], "by", line.strip())
+"""
+
+
+def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
+    lines = ["--help", "--version", "fti", "study studies/vfs_small.yaml --print", "protocols", "protocols vfs"]
+    lines += [f"{tool} --help" for tool in tools() if tool != "unpickle"]
+    lines += [
+        f"check-data {video_folder} --workers=1 --output={tmp_path / 'out'}",
+        f"shard {video_folder} {tmp_path / 'out'}",
+        f"score {davis_root}/Annotations/480p {davis_root}/Annotations/480p --workers=1 --output={tmp_path / 'scored'}",
+    ]
+    run = [sys.executable, "-c", SCRIPT.format(heavy=HEAVY)]
+    done = subprocess.run(run, cwd=ROOT, input="\n".join(lines), capture_output=True, text=True, check=True)
+    found = [line for line in done.stdout.splitlines() if line.startswith("imported: ")]
+    assert found == [f"imported: by {line}" for line in lines]
+    assert list((tmp_path / "out").iterdir())
+    results = json.loads((tmp_path / "scored/results.json").read_text())
+    assert results["scores"]["J&F-Mean"] == 1
+    assert (results["machine"]["gpus"], results["machine"]["compiled_search"]) == ([], False)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_closes_early_ends_quietly(unbuffered):
+    """`vidcorr --help | true`."""
+    command = [sys.executable, "cli.py", "--help"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
+
+
+def test_each_public_name_is_there_and_others_are_not():
+    import callbacks
+    import datamodules
+    import lightning_modules
+
+    for package in (callbacks, datamodules, lightning_modules):
+        for name in package.__all__:
+            assert getattr(package, name) is not None
+            assert name in dir(package)
+        with pytest.raises(AttributeError, match=f"No {package.__name__} attribute Nothing"):
+            _ = package.Nothing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["callbacks", "datamodules", "lightning_modules"])
+def test_every_module_can_be_imported_first(package):
+    """A lazy package hides circles: each room imports by itself, in a process that has imported nothing of ours."""
+    rooms = sorted(path.stem for path in (ROOT / package).iterdir() if (path / "__init__.py").is_file())
+    files = [f"{package}.{path.parent.name}.{path.stem}" for path in sorted((ROOT / package).glob("*/*.py"))]
+    script = """
+import importlib, sys, torch, pytorch_lightning
+failed = []
+for name in sys.argv[1:]:
+    for loaded in [m for m in sys.modules if m.split(".")[0] in ("callbacks", "datamodules", "lightning_modules")]:
+        del sys.modules[loaded]
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        failed.append(f"{name}: {error}")
+print("failed:", *failed)
+"""
+    names = [*(f"{package}.{room}" for room in rooms), *files]
+    done = subprocess.run([sys.executable, "-c", script, *names], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "failed:"

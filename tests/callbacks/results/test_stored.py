@@ -1,12 +1,15 @@
-"""Damaged and hostile folders of results end every word that reads them in one line, or are read as what they are."""
+"""Damaged and hostile folders of results end every word in one line; what a run writes of its command and machine."""
 
 import csv
 import json
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from callbacks.results.stored import Run, StoredReport, read_results, read_run, read_sequence_rows
+from callbacks.results.written import provenance
 from callbacks.tools.sweep import read_scores
 from callbacks.tools.table import gather_results
 from cli import main
@@ -164,3 +167,19 @@ def test_other_data_of_as_many_sequences_are_not_the_test_set():
     others = {"sequences": 29, "year": 2016, "split": "train", "resolution": "Full-Resolution", "limit_sequences": 30}
     assert not any(on_test_set(**{key: value}) for key, value in others.items())
     assert not on_test_set(benchmark="mose")
+
+
+def test_command_and_versions(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["vidcorr", "score"])
+    found = provenance()
+    assert found["command"] == ["vidcorr", "score"]
+    assert found["versions"]["torch"] == version("torch")
+    assert list(found["machine"]) == ["system", "python", "processor", "cores", "compiled_search", "gpus"]
+    json.dumps(found)
+
+
+def test_gpus_are_named(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")
+    assert provenance()["machine"]["gpus"] == ["GPU 0", "GPU 1"]
