@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from ..reading.images import image_header, pixels
 from ..reading.source import list_images
 from .records import Reader
 from .tap_vid import PointSequence, TapVid
-
-if TYPE_CHECKING:
-    pass
 
 BADJA_JOINTS = {
     8: "upper_right_1", 9: "upper_right_2", 10: "upper_right_3", 12: "upper_left_1", 13: "upper_left_2",
@@ -56,7 +53,10 @@ class Badja(Reader[PointSequence]):
         if annotations.is_dir():
             if masks is not None:
                 raise DataError(f"{self.root}: names its own masks; leave `masks` out")
-            self._sequences = tuple(_released(self.root, annotations))
+            files = sorted(path for path in annotations.glob("*.json") if path.stem not in WITHOUT_FRAMES)
+            if not files:
+                raise DataError(f"{annotations}: no <clip>.json; clone BADJA's repository")
+            self._sequences = tuple(_clip(self.root, file) for file in files)
         else:
             self._sequences = tuple(TapVid(self.root))
             if masks is not None:
@@ -65,13 +65,6 @@ class Badja(Reader[PointSequence]):
                 content = read_json(file) if file.is_file() else {}
                 numbers = content if isinstance(content, dict) else {}
                 self._sequences = tuple(_with_masks(one, folder, numbers) for one in self._sequences)
-
-
-def _released(root: Path, annotations: Path) -> list[PointSequence]:
-    files = sorted(path for path in annotations.glob("*.json") if path.stem not in WITHOUT_FRAMES)
-    if not files:
-        raise DataError(f"{annotations}: no <clip>.json; clone BADJA's repository")
-    return [_clip(root, file) for file in files]
 
 
 def _clip(root: Path, file: Path) -> PointSequence:

@@ -30,7 +30,7 @@ from .container import (
     upright,
 )
 from .guards import DecodingError
-from .images import Reformatter
+from .images import reformatter
 
 if TYPE_CHECKING:
     import av
@@ -64,7 +64,7 @@ class VideoFile:
         self.path = Path(path)
         self._content, self._timeout = content, timeout
         self._deadline = time.monotonic() + timeout
-        self._reformat = Reformatter()
+        self._reformat = reformatter()
         self._end: int | None = None
         self._end_time: float | None = None
         self._table: FrameTable | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,16 +149,11 @@ def image_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], str]:
         return (image.height, image.width), image.mode
 
 
-class Reformatter:
-    """PyAV's reformatter, kept from frame to frame, in one thread; called with the arguments of its `reformat`."""
+def reformatter() -> Callable[..., av.VideoFrame]:
+    """Return PyAV's `reformat` of frames, to be kept from frame to frame; it works in one thread."""
+    import av
+    from av.video.reformatter import VideoReformatter
 
-    def __init__(self) -> None:
-        import av
-        from av.video.reformatter import VideoReformatter
-
-        self._reformatter = VideoReformatter()
-        # since av 17 the default is a thread for each core of the machine
-        self._threads: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
-
-    def __call__(self, frame: av.VideoFrame, *arguments: Any, **options: Any) -> av.VideoFrame:
-        return self._reformatter.reformat(frame, *arguments, **(options | self._threads))
+    # since av 17 the default is a thread for each core of the machine
+    threads: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
+    return partial(VideoReformatter().reformat, **threads)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..reading.decoding import VideoFile
 from ..reading.guards import DataError
-from ..reading.images import Reformatter, require_size
+from ..reading.images import reformatter, require_size
 from ..reading.source import FRAME_RATE, OpenedVideo
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Mp4Writer:
 
         path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(f"file:{path}", "w", format="mp4", options={"fflags": "+bitexact"})
-        self._reformat = Reformatter()  # PyAV's own conversion takes a thread for each core of the machine
+        self._reformat = reformatter()  # PyAV's own conversion takes a thread for each core of the machine
         self._rate, self._key_interval = Fraction(rate).limit_denominator(1001), key_interval
         self._options = options | {"x264-params": parameters}
         self._stream: Any = None
@@ -144,7 +144,7 @@ def _resized(video: OpenedVideo, short_side: int, multiple: int, pixels: str) ->
     """
     from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-    reformat, size = Reformatter(), list[int]()
+    reformat, size = reformatter(), list[int]()
     options: dict[str, Any] = {"interpolation": Interpolation.BICUBIC}
     if pixels == "yuv420p":
         options["dst_color_range"] = ColorRange.MPEG
