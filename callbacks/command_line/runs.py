@@ -5,11 +5,11 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import set_parsing_settings
+from jsonargparse import ArgumentError, set_parsing_settings
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
@@ -44,17 +44,6 @@ EPILOG = """Also: --debug shows the traceback of an error; --allow NAME lets a c
 seed."""
 PREDICT = str(shipped_configs() / "predict.yaml")
 """Config that `predict` reads by default."""
-NOISE = (
-    "litlogger",
-    "litmodels",
-    "PU available: ",
-    "CUDA_VISIBLE_DEVICES",
-    "Seed set to ",
-    "Loading `train_dataloader`",
-    "Restoring states from",
-    "Loaded model weights from",
-)
-"""Messages of Lightning that are left out; it warns by another one where there is a GPU that is not used."""
 WARNINGS = (
     "isinstance.treespec, LeafSpec",
     "does not have many workers",
@@ -65,14 +54,6 @@ WARNINGS = (
     "callbacks used to create the checkpoint need to be provided",
 )
 """Warnings of Lightning that say nothing to a user of the command line."""
-
-
-class Parser(LightningArgumentParser):
-    """Parser that raises instead of printing its usage and leaving the process."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise `UsageError` with the parser's own message."""
-        raise UsageError(message) from ex
 
 
 class Trainer(pl.Trainer):
@@ -160,12 +141,11 @@ class VidcorrCLI(LightningCLI):
                     "enable_model_summary": False,  # the plan that is printed before training says more
                 },
                 save_config_callback=SaveConfig,
-                parser_class=Parser,
-                parser_kwargs={"prog": "vidcorr", "description": __doc__},
+                parser_kwargs={"prog": "vidcorr", "description": __doc__, "exit_on_error": False},
                 args=as_words(config, rest),
                 run=run,
             )
-        except UsageError as error:
+        except ArgumentError as error:
             parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
             options = [option for each in parsers for option in each._option_string_actions]
             raise UsageError(explain(str(error), config, options, given)) from error
@@ -297,12 +277,14 @@ def _import_public_classes() -> None:
 
 
 def _quiet() -> None:
-    """Silence Lightning's messages about other products, absent devices, the seed, and its own deprecated calls."""
+    """Silence what Lightning says below warnings (absent devices, other products, the seed), and WARNINGS."""
     for message in WARNINGS:
         warnings.filterwarnings("ignore", message=f".*{message}.*")
-    for name in (
-        "pytorch_lightning.utilities.rank_zero",
-        "lightning_fabric.utilities.rank_zero",
-        "lightning_fabric.utilities.seed",
-    ):
-        logging.getLogger(name).addFilter(lambda record: not any(text in str(record.msg) for text in NOISE))
+    logging.getLogger("lightning_fabric.utilities.seed").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(_is_of_interest)  # our own messages come through them too
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    by_lightning = {"pytorch_lightning", "lightning_fabric"} & {*Path(record.pathname).parts}
+    return record.levelno > logging.INFO or not by_lightning
