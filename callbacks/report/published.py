@@ -16,8 +16,8 @@ class Published:
     Attributes:
         name: method and network.
         benchmark: that it was scored on.
-        protocol: our name of the protocol that it was scored by.
-        changes: fields of that protocol that differ, integers, such as the stride of the network's own patches.
+        protocol: our name of the protocol that it was scored by, with the fields that differ, such as the stride of the
+            network's own patches.
         source: paper and table, or repository and commit.
         doubt: why the protocol is not certain; a row in doubt is shown next to no result.
         scores: key → fraction.
@@ -28,7 +28,6 @@ class Published:
     protocol: str
     source: str
     scores: Mapping[str, float]
-    changes: Mapping[str, int]
     doubt: str
 
     @property
@@ -43,8 +42,8 @@ class Published:
             ValueError: if its source defines no values for the benchmark.
         """
         if self.benchmark == "otb":
-            return TrackingProtocol.named(self.protocol, "otb").with_changes(**self.changes)
-        return PropagationProtocol.named(self.protocol, self.benchmark, ("davis",)).with_changes(**self.changes)
+            return TrackingProtocol.named(self.protocol, "otb")
+        return PropagationProtocol.named(self.protocol, self.benchmark, ("davis",))
 
 
 def published_beside(benchmark: str, digest: str) -> list[Published]:
@@ -58,23 +57,12 @@ def published_beside(benchmark: str, digest: str) -> list[Published]:
     return [row for row in rows if row.evaluated_by().digest() == digest]
 
 
-def _pairs(text: str) -> dict[str, str]:
-    """Read `key=value key=value`."""
-    return dict(pair.split("=") for pair in text.split())
+def _read(row: dict[str, str]) -> Published:
+    scores = dict(pair.split("=") for pair in row.pop("scores").split())
+    return Published(scores={key: float(value) for key, value in scores.items()}, **row)
 
 
-PUBLISHED = tuple(
-    Published(
-        name=row["name"],
-        benchmark=row["benchmark"],
-        protocol=row["protocol"],
-        source=row["source"],
-        scores={key: float(value) for key, value in _pairs(row["scores"]).items()},
-        changes={field: int(value) for field, value in _pairs(row["changes"]).items()},
-        doubt=row["doubt"],
-    )
-    for row in csv.DictReader((files(__package__) / "published.csv").read_text("utf-8").splitlines())
-)
+PUBLISHED = tuple(map(_read, csv.DictReader((files(__package__) / "published.csv").read_text("utf-8").splitlines())))
 """The rows of published.csv, by method.
 
 RSP, RVM and DIFT have named protocols but no row: their repositories print no scores. VFS's Table 8 fine-tunes for OTB;
