@@ -5,11 +5,11 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import ArgumentError, set_parsing_settings
+from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
@@ -54,6 +54,14 @@ WARNINGS = (
     "callbacks used to create the checkpoint need to be provided",
 )
 """Warnings of Lightning that say nothing to a user of the command line."""
+
+
+class Parser(LightningArgumentParser):
+    """Parser that raises instead of printing its usage and leaving the process."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise `UsageError` with the parser's own message."""
+        raise UsageError(message) from ex
 
 
 class Trainer(pl.Trainer):
@@ -141,11 +149,12 @@ class VidcorrCLI(LightningCLI):
                     "enable_model_summary": False,  # the plan that is printed before training says more
                 },
                 save_config_callback=SaveConfig,
-                parser_kwargs={"prog": "vidcorr", "description": __doc__, "exit_on_error": False},
+                parser_class=Parser,
+                parser_kwargs={"prog": "vidcorr", "description": __doc__},
                 args=as_words(config, rest),
                 run=run,
             )
-        except ArgumentError as error:
+        except UsageError as error:
             parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
             options = [option for each in parsers for option in each._option_string_actions]
             raise UsageError(explain(str(error), config, options, given)) from error
@@ -280,8 +289,11 @@ def _quiet() -> None:
     """Silence what Lightning says below warnings (absent devices, other products, the seed), and WARNINGS."""
     for message in WARNINGS:
         warnings.filterwarnings("ignore", message=f".*{message}.*")
-    logging.getLogger("lightning_fabric.utilities.seed").setLevel(logging.WARNING)
-    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
+    for name in (
+        "pytorch_lightning.utilities.rank_zero",
+        "lightning_fabric.utilities.rank_zero",
+        "lightning_fabric.utilities.seed",
+    ):
         logging.getLogger(name).addFilter(_is_of_interest)  # our own messages come through them too
 
 

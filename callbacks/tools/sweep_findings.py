@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -47,26 +47,6 @@ class Selection:
     def gain(self) -> Difference | None:
         """Its difference from the base protocol on the others; None without a base, or for one sequence."""
         return difference([self.videos], [self.base]) if self.base else None
-
-
-@dataclass(frozen=True)
-class Effect:
-    """The effect of one field.
-
-    Attributes:
-        field: its name, or `stage` or `stride`.
-        means: value → mean score over all protocols with it.
-        best: value → best score of a protocol with it.
-    """
-
-    field: str
-    means: Mapping[str, float]
-    best: Mapping[str, float]
-
-    @property
-    def size(self) -> float:
-        """Difference between the best and the worst value's mean."""
-        return max(self.means.values()) - min(self.means.values())
 
 
 class WaterfallStep(NamedTuple):
@@ -124,27 +104,27 @@ def _some(record: Record, names: Iterable[str]) -> dict[str, Sequence[float]]:
     return {name: record.videos[name] for name in names}
 
 
-def effects(scored: Sequence[Record], fields: Collection[str] | None = None) -> list[Effect]:
-    """Return the effect of each field that takes several values, the largest first.
+def effects(scored: Sequence[Record], fields: Collection[str]) -> dict[str, dict[str, list[float]]]:
+    """Return field → value → scores of the protocols with it, of each field that takes several values.
+
+    The field whose values differ most, in their means, comes first.
 
     Args:
         scored: records of a sweep.
-        fields: to analyse; None is every field. Those of named protocols differ together, so that no effect is theirs.
+        fields: to analyse, also `stage` and `stride`. Those of named protocols differ together, so that no effect is
+            theirs.
     """
-    found = []
-    for field in fields_of(scored[0]) if fields is None else fields:
-        by_value: dict[str, list[float]] = {}
+    found: dict[str, dict[str, list[float]]] = {}
+    for field in fields:
         for one in sorted(scored, key=lambda one: _in_order(fields_of(one)[field])):
-            by_value.setdefault(_value(one, field), []).append(one.value)
-        if len(by_value) > 1:
-            means = {value: fmean(scores) for value, scores in by_value.items()}
-            found.append(Effect(field, means, {value: max(scores) for value, scores in by_value.items()}))
-    return sorted(found, key=lambda effect: -effect.size)
+            value = json.dumps(fields_of(one)[field]).strip('"')
+            found.setdefault(field, {}).setdefault(value, []).append(one.value)
 
+    def size(field: str) -> float:
+        means = [fmean(scores) for scores in found[field].values()]
+        return max(means) - min(means)
 
-def _value(record: Record, field: str) -> str:
-    """Return the value of a field as text."""
-    return json.dumps(fields_of(record)[field]).strip('"')
+    return {field: found[field] for field in sorted(found, key=size, reverse=True) if len(found[field]) > 1}
 
 
 def _in_order(value: Any) -> tuple[bool, bool, float, str]:
@@ -153,7 +133,7 @@ def _in_order(value: Any) -> tuple[bool, bool, float, str]:
     return value is None, not number, value if number else 0.0, str(value)
 
 
-def grid_markdown(scored: Sequence[Record], score: str, fields: Collection[str] | None = None) -> str:
+def grid_markdown(scored: Sequence[Record], score: str, fields: Collection[str]) -> str:
     """Return the best protocols and the effects as Markdown, scores in per cent.
 
     Args:
@@ -167,9 +147,9 @@ def grid_markdown(scored: Sequence[Record], score: str, fields: Collection[str] 
         rows.append([one.protocol["name"], one.protocol["digest"], *features, percent(one.value), _ends(one.interval)])
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
     parts = [f"## Best {len(rows)} of {len(scored)} protocols, {score}\n\n{markdown_table(head, rows, first_right=4)}"]
-    for effect in effects(scored, fields):
-        rows = [[name, percent(mean), percent(effect.best[name])] for name, mean in effect.means.items()]
-        parts.append(f"## {effect.field}\n\n{markdown_table(['value', 'mean', 'best'], rows)}")
+    for field, values in effects(scored, fields).items():
+        rows = [[value, percent(fmean(scores)), percent(max(scores))] for value, scores in values.items()]
+        parts.append(f"## {field}\n\n{markdown_table(['value', 'mean', 'best'], rows)}")
     return "\n".join(parts)
 
 
@@ -270,7 +250,7 @@ def draw_waterfalls(
     figure.savefig(file, dpi=150)
 
 
-def draw_effects(scored: Sequence[Record], score: str, file: Path, fields: Collection[str] | None = None) -> bool:
+def draw_effects(scored: Sequence[Record], score: str, file: Path, fields: Collection[str]) -> bool:
     """Draw each field's effect: every protocol as a dot, the mean of each value as a line.
 
     Returns:
@@ -283,13 +263,12 @@ def draw_effects(scored: Sequence[Record], score: str, file: Path, fields: Colle
         return False
     figure = Figure(figsize=(3.2 * len(found), 3.4), layout="constrained")
     panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    for panel, effect in zip(panels, found, strict=True):
-        values = list(effect.means)
-        across = [values.index(_value(one, effect.field)) for one in scored]
-        panel.plot(across, [100 * one.value for one in scored], ".", color="C0", alpha=0.4)
-        panel.plot(range(len(values)), [100 * mean for mean in effect.means.values()], "o-", color="C1")
-        panel.set_xticks(range(len(values)), values, rotation=45 if max(map(len, values)) > 6 else 0)
-        panel.set_title(effect.field)
+    for panel, (field, values) in zip(panels, found.items(), strict=True):
+        for place, scores in enumerate(values.values()):
+            panel.plot([place] * len(scores), [100 * one for one in scores], ".", color="C0", alpha=0.4)
+        panel.plot([100 * fmean(scores) for scores in values.values()], "o-", color="C1")
+        panel.set_xticks(range(len(values)), list(values), rotation=45 if max(map(len, values)) > 6 else 0)
+        panel.set_title(field)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel(f"{score} (%)")
     figure.savefig(file, dpi=150)

@@ -100,22 +100,21 @@ def test_the_choice_has_no_say_over_the_report():
     assert (choice.best, choice.selected, choice.reported) == (rows[1], 0.75, 0.1)
     assert choice.gain is not None
     assert choice.gain.mean == pytest.approx(-0.4)
-    (effect,) = effects(rows)
-    assert effect.field == "radius"
-    assert effect.means == pytest.approx({"6": 0.425, "12": 0.575})
+    expected = {"6": [pytest.approx(0.425)], "12": [pytest.approx(0.575)]}
+    assert effects(rows, ["radius"]) == {"radius": expected}
 
 
 def test_values_stand_in_their_own_order():
     scores = {12: 0.1, None: 0.3, 3: 0.2, 6: 0.9}
-    (effect,) = effects([record(str(radius), [score], radius=radius) for radius, score in scores.items()])
-    assert list(effect.means) == ["3", "6", "12", "null"]
+    found = effects([record(str(radius), [score], radius=radius) for radius, score in scores.items()], ["radius"])
+    assert list(found["radius"]) == ["3", "6", "12", "null"]
 
 
 def test_a_pooled_score_has_no_interval_of_the_rows():
     values = [0.2 * number for number in range(4)]
     mean, pooled = record("mean", values), record("pooled", values, 0.5)
     assert (mean.is_mean, pooled.is_mean) == (True, False)
-    of_mean, of_pooled = (grid_markdown([one], "mIoU") for one in (mean, pooled))
+    of_mean, of_pooled = (grid_markdown([one], "mIoU", []) for one in (mean, pooled))
     assert "30.0 | -11.1 … 71.1 |" in of_mean
     assert "50.0 |  |" in of_pooled
     choices = [choose([one], PropagationProtocol.named("vfs", "davis")) for one in (mean, pooled)]
