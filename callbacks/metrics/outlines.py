@@ -118,18 +118,16 @@ def as_array(masks: Masks) -> NDArray[Any]:
 
 def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[NDArray[np.bool_], ...]:
     """Return (T, H, W) bool arrays of both, without the void pixels; raise ValueError unless they fit together."""
-    arrays = {"prediction": as_array(prediction), "target": as_array(target)}
-    if void is not None:
-        arrays["void"] = as_array(void)
-    shape = arrays["prediction"].shape
+    given = {"prediction": prediction, "target": target, "void": void}
+    arrays = {label: as_array(mask) for label, mask in given.items() if mask is not None}
+    if arrays["target"].ndim != 3 or len({mask.shape for mask in arrays.values()}) > 1:
+        shapes = ", ".join(f"{label} {mask.shape}" for label, mask in arrays.items())
+        raise ValueError(f"masks must be (T, H, W) of one shape, got {shapes}")
     for label, mask in arrays.items():
-        if mask.ndim != 3 or mask.shape != shape:
-            shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-            raise ValueError(f"masks must be (T, H, W) of one shape, got {shapes}")
         if mask.dtype != bool and not (mask.dtype.kind in "iu" and np.isin(mask, (0, 1)).all()):
             raise ValueError(f"{label} must be bool, or integers 0 and 1, got {value_span(mask)}")
-    binary = [mask.astype(bool, copy=False) for mask in arrays.values()]
-    return tuple(binary) if void is None else tuple(mask & ~binary[2] for mask in binary[:2])
+    counted = ~arrays.pop("void", np.zeros(1)).astype(bool)
+    return tuple(mask.astype(bool) & counted for mask in arrays.values())
 
 
 def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
