@@ -22,8 +22,10 @@ from callbacks import (
     YoutubeVosBenchmark,
 )
 from callbacks.benchmarks import ranks
+from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.encoders import clips_over
+from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 SMALL = {"radius": 3, "context": 2}
 
@@ -81,16 +83,17 @@ class OfClips(DavisBenchmark):
 
 
 KINDS = {
-    "clips": OfClips,
-    "davis": DavisBenchmark,
-    "youtube_vos": partial(YoutubeVosBenchmark, split="holdout", holdout=0.7, unseen=1),
-    "jhmdb": JhmdbBenchmark,
-    "vip": VipBenchmark,
-    "tap_vid": TapVidBenchmark,
-    "otb": lambda root, changes: OtbBenchmark(root, version=None),
-    "fails": FailsOnLast,
-    "late": Late,
+    "clips": (write_davis, OfClips),
+    "davis": (write_davis, DavisBenchmark),
+    "youtube_vos": (write_youtube_vos, partial(YoutubeVosBenchmark, split="holdout", holdout=0.7, unseen=1)),
+    "jhmdb": (write_jhmdb, JhmdbBenchmark),
+    "vip": (write_vip, VipBenchmark),
+    "tap_vid": (write_tap_vid, TapVidBenchmark),
+    "otb": (write_otb, lambda root, changes=None: OtbBenchmark(root, version=None)),
+    "fails": (write_davis, FailsOnLast),
+    "late": (write_davis, Late),
 }
+"""Name → writer of its data, and the benchmark of a root and changes."""
 
 
 def bits(scores: dict[str, float]) -> dict[str, str]:
@@ -99,7 +102,7 @@ def bits(scores: dict[str, float]) -> dict[str, str]:
 
 def evaluate(root: str, kind: str = "davis", folder: str | None = None) -> dict[str, str]:
     """Scores as hexadecimal digits, or the error that ended the benchmark."""
-    benchmark: BenchmarkCallback = KINDS[kind](root, changes=SMALL)
+    benchmark: BenchmarkCallback = KINDS[kind][1](root, changes=SMALL)
     try:
         return bits(benchmark.evaluate(build_feature_extractor("raw_colour"), folder))
     except BenchmarkError as error:

@@ -6,19 +6,17 @@ import re
 import shutil
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 import pytorch_lightning as pl
 import torch
 
-from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VipBenchmark
+from callbacks import DavisBenchmark
 from datamodules.reading.guards import DataError
-from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
+from tests.helpers.benchmark_ranks import KINDS
 from tests.helpers.refusal import refused
-from tests.helpers.synthetic_layouts import write_jhmdb, write_vip
 from tests.helpers.training import TINY, loader, quiet_trainer
 
 MASKS = "Annotations/480p/synthetic-001"
@@ -96,19 +94,14 @@ def test_a_full_disk_is_one_line_that_names_the_file(davis_root, tmp_path, monke
     assert not (tmp_path / "results.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("benchmark", "write", "spec"),
-    [
-        (DavisBenchmark, write_davis, "tests.helpers.encoders:TinyResNet"),
-        pytest.param(JhmdbBenchmark, write_jhmdb, "raw_colour", marks=pytest.mark.slow),
-        pytest.param(VipBenchmark, write_vip, "raw_colour", marks=pytest.mark.slow),
-        pytest.param(TapVidBenchmark, write_tap_vid, "raw_colour", marks=pytest.mark.slow),
-        pytest.param(partial(OtbBenchmark, version=None), write_otb, "raw_colour", marks=pytest.mark.slow),
-    ],
-)
-def test_scores_do_not_depend_on_torchs_default_type(benchmark, write, spec, tmp_path):
-    root = write(tmp_path / "data", 1, frames=4, size=(48, 64))
-    network, scores = build_encoder(spec), []
+SLOWLY = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("jhmdb", "vip", "tap_vid", "otb")]
+
+
+@pytest.mark.parametrize("kind", ["davis", *SLOWLY])
+def test_scores_do_not_depend_on_torchs_default_type(kind, tmp_path):
+    write, benchmark = KINDS[kind]
+    root, scores = write(tmp_path / "data", 1, frames=4, size=(48, 64)), []
+    network = build_encoder("tests.helpers.encoders:TinyResNet" if kind == "davis" else "raw_colour")
     for dtype in (torch.float32, torch.bfloat16):
         torch.set_default_dtype(dtype)
         try:

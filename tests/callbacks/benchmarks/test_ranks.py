@@ -10,9 +10,7 @@ import torch
 from torch.multiprocessing import start_processes
 
 from callbacks.benchmarks.ranks import distribute
-from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from tests.helpers import benchmark_ranks
-from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 
 def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
@@ -50,19 +48,9 @@ def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "write"),
-    [
-        ("clips", write_davis),
-        ("youtube_vos", write_youtube_vos),
-        ("jhmdb", write_jhmdb),
-        ("vip", write_vip),
-        ("tap_vid", write_tap_vid),
-        ("otb", write_otb),
-    ],
-)
-def test_every_benchmark_scores_the_same_over_two_ranks(tmp_path, kind, write):
-    frames = 16 if kind == "youtube_vos" else 3
+@pytest.mark.parametrize("kind", ["clips", "youtube_vos", "jhmdb", "vip", "tap_vid", "otb"])
+def test_every_benchmark_scores_the_same_over_two_ranks(tmp_path, kind):
+    frames, (write, _) = 16 if kind == "youtube_vos" else 3, benchmark_ranks.KINDS[kind]
     root = write(tmp_path / "data", 3, frames=frames, size=(48, 64))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks import DavisBenchmark, JhmdbBenchmark, OtbBenchmark, VipBenchmark, YoutubeVosBenchmark
+from callbacks import DavisBenchmark
 from callbacks.benchmarks import base
 from callbacks.metrics import VideoScore
 from callbacks.metrics.rules import RULES
@@ -20,11 +20,10 @@ from callbacks.report import Chart, write_material, write_report
 from callbacks.report.page import scores_by_sequence
 from callbacks.results.stored import Run, StoredReport
 from callbacks.tools.report import command
-from datamodules.synthetic import write_otb
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.benchmark_ranks import KINDS
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
 from tests.helpers.refusal import refused
-from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 from tests.helpers.words import SMALL
 
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
@@ -158,27 +157,14 @@ def test_intervals_and_tests_against_runs_beside(davis_run, davis_root, tmp_path
     assert other["differences"] == {}
 
 
-BENCHMARKS = {
-    "jhmdb": (lambda root: write_jhmdb(root, 2, frames=4, size=(60, 80)), JhmdbBenchmark, {"changes": SMALL}),
-    "vip": (lambda root: write_vip(root, 2, frames=3, size=(48, 64)), VipBenchmark, {"changes": SMALL}),
-    "youtube_vos": (
-        lambda root: write_youtube_vos(root, 3, valid=1, frames=11, size=(48, 48), sprites=(2, 2)),
-        YoutubeVosBenchmark,
-        {"changes": SMALL, "split": "valid"},
-    ),
-    "otb": (
-        lambda root: write_otb(root, 2, frames=5, size=(96, 96)),
-        OtbBenchmark,
-        {"version": None, "stage": None, "dilated": False},
-    ),
-}
 CHARTS = {"jhmdb": ["Each joint"], "otb": ["Success", "Precision"]}
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", ["jhmdb", "vip", "youtube_vos", "otb"])
 def test_every_benchmark_writes_one(name, tmp_path):
-    write, kind, arguments = BENCHMARKS[name]
-    benchmark = kind(write(tmp_path / "data"), **arguments)
+    count, frames = (3, 16) if name == "youtube_vos" else (2, 3)
+    write, make = KINDS[name]
+    benchmark = make(write(tmp_path / "data", count, frames=frames, size=(48, 64)), changes=SMALL)
     benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "run")
     content = content_of(tmp_path / "run" / "report.html")
     assert len(content["animations"]) == len(benchmark.sequences) * (2 if name == "vip" else 1)
