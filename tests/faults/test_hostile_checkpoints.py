@@ -111,7 +111,7 @@ def test_what_the_command_line_names_too_is_used(davis, tmp_path):
     spec = "tests.helpers.encoders:Blocky"
     path = tmp_path / "a.ckpt"
     write_checkpoint(FrozenEncoder(spec), path)
-    changes = "--trainer.callbacks.changes=SMALL"
+    changes = '--trainer.callbacks.changes={"radius": 3, "context": 2}'
     for allowed in (["--allow", spec], [f"--allow={spec}"], [f"--model.spec={spec}", "--model=FrozenEncoder"]):
         trust._allowed.clear()
         assert f"add --allow {spec} " in refusal("validate", f"--ckpt_path={path}", *davis)
