@@ -1,4 +1,4 @@
-"""A checkpoint that tests of its export read."""
+"""A checkpoint that tests of its export read, and tests without gradients."""
 
 import pytest
 import torch
@@ -17,3 +17,10 @@ def vfs(tmp_path_factory):
     path = tmp_path_factory.mktemp("vfs") / "vfs.ckpt"
     write_checkpoint(module, path)
     return path
+
+
+@pytest.fixture
+def no_gradients():
+    """Compute without gradients for the length of a test."""
+    with torch.no_grad():
+        yield

@@ -8,6 +8,8 @@ from lightning_modules.backbones import build_encoder, build_feature_extractor, 
 from lightning_modules.checkpoints import write_checkpoint
 from tests.helpers.refusal import refused
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
 SPECS = [
     ("torchvision:resnet18", 256, 8),
     ("timm:resnet26d", 1024, 8),  # average-pooled shortcuts
@@ -22,8 +24,7 @@ def test_contract(spec, channels, stride):
     extractor = build_feature_extractor(spec)
     assert extractor.stride == stride
     assert not extractor.training
-    with torch.inference_mode():
-        maps = extractor(torch.rand(2, 3, 70, 102))
+    maps = extractor(torch.rand(2, 3, 70, 102))
     assert maps.shape == (2, channels, -(-70 // stride), -(-102 // stride))
 
 
@@ -34,8 +35,7 @@ def test_a_convolutional_network_of_timm_is_seen_before_its_pooling():
     assert (extractor.stride, extractor.multiple, extractor.training) == (32, 32, False)
     assert next(extractor.network.parameters()) is next(encoder.network.parameters())
     normalised = (images - torch.tensor(encoder.mean).view(3, 1, 1)) / torch.tensor(encoder.std).view(3, 1, 1)
-    with torch.inference_mode():
-        found, expected = extractor(images), encoder.network.eval().forward_features(normalised)
+    found, expected = extractor(images), encoder.network.eval().forward_features(normalised)
     assert found.shape == (2, 320, 3, 4)
     torch.testing.assert_close(found, expected)
 
@@ -77,16 +77,13 @@ def test_a_users_upsampler_works_over_any_encoder(tmp_path):
     module, images = FrozenEncoder("timm:vit_tiny_patch16_224", head=DOUBLING), torch.rand(1, 3, 96, 128)
     extractor = module.feature_extractor("block3")
     assert (extractor.stride, extractor.stage) == (8, "block3")
-    with torch.inference_mode():
-        plain, found = module.encoder.feature_extractor("block3")(images), extractor(images)
+    plain, found = module.encoder.feature_extractor("block3")(images), extractor(images)
     assert found.shape == (1, 195, 12, 16)
     assert torch.equal(found[:, :192, ::2, ::2], plain)
-    with torch.no_grad():
-        module.head.scale.fill_(2.0)
+    module.head.scale.fill_(2.0)
     write_checkpoint(module, tmp_path / "a.ckpt")
     assert module_from_checkpoint(tmp_path / "a.ckpt").head.scale == 2
-    with torch.inference_mode():
-        assert torch.equal(module.feature_extractor("block3")(images)[:, :192, ::2, ::2], 2 * plain)
+    assert torch.equal(module.feature_extractor("block3")(images)[:, :192, ::2, ::2], 2 * plain)
 
 
 @pytest.mark.parametrize("spec", ["Doubling", "nowhere:head", "os:getcwd"])
@@ -104,10 +101,9 @@ def test_anything_but_a_head_is_refused(spec):
 def test_staged_networks_offer_their_stages(spec, widths, strides):
     encoder, names = build_encoder(spec), [f"stage{number}" for number in range(1, len(widths) + 1)]
     extractor, images = encoder.feature_extractor(names), torch.rand(1, 3, 160, 192)
-    with torch.inference_mode():
-        maps = extractor(images)
-        alone = encoder.feature_extractor(names[1])(images)
-        last = encoder.feature_extractor()(images)
+    maps = extractor(images)
+    alone = encoder.feature_extractor(names[1])(images)
+    last = encoder.feature_extractor()(images)
     assert extractor.stride == strides
     assert extractor.multiple == max(strides)
     expected = [(1, width, 160 // stride, 192 // stride) for width, stride in zip(widths, strides, strict=True)]
@@ -123,8 +119,7 @@ def test_staged_networks_offer_their_stages(spec, widths, strides):
 )
 def test_transformers_of_other_forms_give_a_map(name, channels):
     extractor = build_encoder(f"timm:{name}").feature_extractor()
-    with torch.inference_mode():
-        assert extractor(torch.rand(1, 3, 96, 128)).shape == (1, channels, 6, 8)
+    assert extractor(torch.rand(1, 3, 96, 128)).shape == (1, channels, 6, 8)
 
 
 @pytest.mark.parametrize("name", ["mvitv2_tiny", "twins_pcpvt_small"])

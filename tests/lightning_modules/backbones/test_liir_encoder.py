@@ -7,6 +7,9 @@ from torch import nn
 from lightning_modules import Liir
 from lightning_modules.backbones import LiirEncoder, LiirExtractor, PositionMap, build_feature_extractor, shared_copy
 from lightning_modules.functional.colour import normalised_lab
+from tests.helpers.foreign import enliven
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
 
 STAGES = {"res2": (64, 2), "res3": (128, 4), "res4": (256, 4), "res5.b1": (256, 4), "affinity": (64, 4)}
 
@@ -14,10 +17,7 @@ STAGES = {"res2": (64, 2), "res3": (128, 4), "res4": (256, 4), "res5.b1": (256, 
 def randomised(position="1dape") -> LiirEncoder:
     """An encoder whose zeros, running statistics included, are numbers."""
     encoder = LiirEncoder(position, position_size=8)
-    for module in encoder.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1)
-            nn.init.normal_(module.running_mean, std=0.1)
+    enliven(encoder)
     for parameter in encoder.position.parameters():
         nn.init.normal_(parameter)
     return encoder.eval()
@@ -26,8 +26,7 @@ def randomised(position="1dape") -> LiirEncoder:
 @pytest.mark.parametrize("size", [(30, 45)])
 def test_stages_at_any_size(size):
     view = LiirExtractor(randomised(), list(STAGES))
-    with torch.inference_mode():
-        maps = view(torch.rand(2, 3, *size))
+    maps = view(torch.rand(2, 3, *size))
     assert view.stride == [stride for _, stride in STAGES.values()]
     for found, (channels, stride) in zip(maps, STAGES.values(), strict=True):
         assert found.shape == (2, channels, *(-(-side // stride) for side in size))
@@ -38,10 +37,9 @@ def test_view_of_a_module_shares_weights_and_sees_all_of_lab():
     view = build_feature_extractor(module)
     images = torch.rand(1, 3, 32, 32)
     module.eval()
-    with torch.no_grad():
-        torch.testing.assert_close(view(images), module.backbone(normalised_lab(images)))
-        module.backbone.affinity.weight.mul_(2)
-        torch.testing.assert_close(view(images), module.backbone(normalised_lab(images)))
+    torch.testing.assert_close(view(images), module.backbone(normalised_lab(images)))
+    module.backbone.affinity.weight.mul_(2)
+    torch.testing.assert_close(view(images), module.backbone(normalised_lab(images)))
     assert (view.stage, view.stride, view.multiple) == ("affinity", 4, 4)
     module.train()
     assert not any(part.training for part in view.modules())
@@ -49,8 +47,7 @@ def test_view_of_a_module_shares_weights_and_sees_all_of_lab():
 
 def test_a_coarser_stride_is_the_mean_of_cells():
     encoder, images = randomised(), torch.rand(1, 3, 40, 32)
-    with torch.inference_mode():
-        fine, coarse = (LiirExtractor(shared_copy(encoder), "affinity", stride)(images) for stride in (4, 8))
+    fine, coarse = (LiirExtractor(shared_copy(encoder), "affinity", stride)(images) for stride in (4, 8))
     torch.testing.assert_close(coarse, nn.functional.avg_pool2d(fine, 2))
 
 
@@ -59,8 +56,7 @@ def test_folded_batch_norms_change_nothing():
     folded = view.folded()
     for size in ((32, 40), (32, 40), (40, 32)):  # positions are kept for frames of one size
         images = torch.rand(1, 3, *size)
-        with torch.inference_mode():
-            torch.testing.assert_close(folded(images), view(images), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(folded(images), view(images), atol=1e-4, rtol=1e-4)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in view.folded().modules())
 
 
@@ -75,6 +71,7 @@ def test_residual_blocks_and_learned_positions_start_at_zero():
 
 
 @pytest.mark.parametrize("kind", ["1dape", "2dape", "2dspe", "none"])
+@torch.enable_grad()
 def test_a_map_moves_features_and_learns(kind):
     encoder = randomised(kind)
     lab = torch.zeros(1, 3, 16, 16)

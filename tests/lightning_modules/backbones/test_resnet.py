@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 from lightning_modules.backbones import build_feature_extractor, build_network, extractor_of
+from tests.helpers.foreign import enliven
 from tests.helpers.refusal import refused
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
 @pytest.mark.parametrize(("stage", "stride"), [("res2", 4), ("res3", 8), ("res4", 8), ("res5", 8), ("res4.b1", 8)])
@@ -18,16 +21,14 @@ def test_stride_8_keeps_every_stage_at_8_or_finer(stage, stride):
 def test_res4_without_its_stride_sees_the_pixels_of_the_strided_map():
     network = build_network("torchvision:resnet18").eval()
     images = torch.rand(1, 3, 64, 64)
-    with torch.inference_mode():
-        dense, strided = (extractor_of(network, "res4.b1", stride)(images) for stride in (8, 16))
+    dense, strided = (extractor_of(network, "res4.b1", stride)(images) for stride in (8, 16))
     # The first block's stride sits in its first convolution; its shortcut samples the same places.
     assert dense.shape[-1] == 2 * strided.shape[-1]
     shortcut = network.layer3[0].downsample
-    with torch.inference_mode():
-        before = extractor_of(network, "res3", 8)(images)
-        sampled = shortcut(before)
-        shortcut[0].stride = (1, 1)
-        assert torch.allclose(shortcut(before)[..., ::2, ::2], sampled, atol=1e-6)
+    before = extractor_of(network, "res3", 8)(images)
+    sampled = shortcut(before)
+    shortcut[0].stride = (1, 1)
+    assert torch.allclose(shortcut(before)[..., ::2, ::2], sampled, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -53,15 +54,10 @@ def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
 @pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:resnet26d"])
 def test_folding_changes_only_the_rounding(spec):
     network = build_network(spec)
-    for module in network.modules():  # statistics that a fresh network does not have
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    enliven(network)
     extractor, images = extractor_of(network, "res4", 8), torch.rand(1, 3, 64, 64)
     folded = extractor.folded()
-    with torch.inference_mode():
-        expected, found = extractor(images), folded(images)
+    expected, found = extractor(images), folded(images)
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
     left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert left == (1 if spec == "timm:resnet26d" else 0)  # the norm after a stem of several convolutions stays
@@ -73,9 +69,8 @@ def test_several_stages_come_from_one_pass_and_equal_each_alone():
     extractor = extractor_of(network, stages, 8)
     runs = []
     extractor.stem.register_forward_hook(lambda *_: runs.append(1))
-    with torch.inference_mode():
-        together = extractor(images)
-        alone = [extractor_of(network, stage, 8)(images) for stage in stages]
+    together = extractor(images)
+    alone = [extractor_of(network, stage, 8)(images) for stage in stages]
     assert extractor.stride == [8, 8, 8, 8]
     assert len(runs) == 1
     assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
@@ -102,8 +97,7 @@ def test_a_view_shares_the_tensors_and_changes_nothing():
         id(after[name]) == number and torch.equal(after[name], value) for name, (number, value) in before.items()
     )
     assert extractor.stem[0].weight is network.conv1.weight
-    with torch.no_grad():
-        network.conv1.weight.zero_()
+    network.conv1.weight.zero_()
     assert extractor.stem[0].weight.abs().sum() == 0
 
 

@@ -9,6 +9,8 @@ from lightning_modules.backbones.vit import dino_positions
 from tests.helpers.refusal import refused
 from tests.helpers.regenerated import regenerated
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
 TINY = "timm:vit_tiny_patch16_224"
 
 
@@ -19,19 +21,17 @@ def test_dinos_positions_equal_those_of_its_code(golden):
     found = dino_positions(network.pos_embed, (14, 14), (30, 52))
     rows = found[0, 1:] if len(content["pos_interp_s"]) == -(-30 * 52 // 40) else found[0]
     np.testing.assert_allclose(rows[::40].detach().numpy().reshape(-1), content["pos_interp_s"].reshape(-1), atol=1e-6)
-    with torch.inference_mode():
-        extractor, images = extractor_of(network), torch.rand(1, 3, 480, 832)
-        antialiased = extractor(images)
-        extractor.positions = "dino"
-        assert not torch.allclose(extractor(images), antialiased, atol=1e-3)
+    extractor, images = extractor_of(network), torch.rand(1, 3, 480, 832)
+    antialiased = extractor(images)
+    extractor.positions = "dino"
+    assert not torch.allclose(extractor(images), antialiased, atol=1e-3)
 
 
 def patches(extractor, images):
     """Return the map of the network's first convolution, and the extractor's own map."""
     found = []
     extractor.network.patch_embed.proj.register_forward_hook(lambda module, inputs, output: found.append(output))
-    with torch.inference_mode():
-        features = extractor(images)
+    features = extractor(images)
     return found[0], features
 
 
@@ -48,8 +48,7 @@ def test_overlapping_patches_are_those_of_a_shifted_image(spec):
     assert features.shape[2:] == overlapping.shape[2:] == (10, 12)
     apart, _ = patches(extractor_of(network, "block1"), torch.roll(images, (left, left), dims=(2, 3)))
     torch.testing.assert_close(overlapping[..., 2::2, 2::2], apart[..., 1:, 1:], rtol=1e-4, atol=1e-4)
-    with torch.inference_mode():
-        assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
+    assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
 
 
 def test_blocks_are_concatenated_or_averaged():
@@ -59,9 +58,8 @@ def test_blocks_are_concatenated_or_averaged():
     combined.positions = "dino"
     single = extractor_of(network, ["block9", "block12"])
     single.positions = "dino"
-    with torch.inference_mode():
-        both, mean, alone = combined(images)
-        ninth, twelfth = single(images)
+    both, mean, alone = combined(images)
+    ninth, twelfth = single(images)
     assert combined.stride == [16, 16, 16]
     assert torch.equal(both, torch.cat([ninth, twelfth], dim=1))
     torch.testing.assert_close(mean, (ninth + twelfth) / 2)

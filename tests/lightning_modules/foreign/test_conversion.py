@@ -31,6 +31,8 @@ from tests.helpers.foreign import (
 )
 from tests.helpers.refusal import refused
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
 KINDS = {
     # kind: class, channels of the default stage, its stride, prefixes of what is not used
     "vfs_r18": (VFSSimSiam, 256, 8, set()),
@@ -58,8 +60,7 @@ def test_real_keys_find_their_places(kind, tmp_path):
     assert ours == sorted(round(value.double().sum().item(), 4) for value in theirs)
     extractor = build_feature_extractor(tmp_path / "ours.ckpt")
     assert extractor.stride == stride
-    with torch.inference_mode():
-        assert extractor(torch.rand(1, 3, 32, 64)).shape == (1, channels, 32 // stride, 64 // stride)
+    assert extractor(torch.rand(1, 3, 32, 64)).shape == (1, channels, 32 // stride, 64 // stride)
 
 
 def test_unknown_missing_and_misshapen_weights_are_named(tmp_path):
@@ -114,12 +115,11 @@ def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
     convert(exported, tmp_path / "exported.ckpt")
     modules = [module_from_checkpoint(tmp_path / name).double() for name in ("vfs.ckpt", "again.ckpt", "exported.ckpt")]
     network.double()  # so that the order of sums does not matter
-    with torch.inference_mode():
-        for number, stage in enumerate(("res2", "res3", "res4", "res5"), start=1):
-            expected = features(network, images, number)
-            for module in modules:
-                found = module.feature_extractor(stage, 32).double()(images)
-                torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    for number, stage in enumerate(("res2", "res3", "res4", "res5"), start=1):
+        expected = features(network, images, number)
+        for module in modules:
+            found = module.feature_extractor(stage, 32).double()(images)
+            torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_heads_of_another_form_are_left_out_by_name(tmp_path):
@@ -148,10 +148,9 @@ def test_crw_pads_by_reflection(tmp_path):
     report = convert(tmp_path / "crw.pth", tmp_path / "ours.ckpt")
     assert report["family"] == "crw"
     extractor = build_feature_extractor(tmp_path / "ours.ckpt").double()
-    with torch.inference_mode():
-        expected = features(network.double(), images.double(), 3)
-        torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
+    expected = features(network.double(), images.double(), 3)
+    torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
     refused(ValueError, r"this ResNet has res2\.b1", build_feature_extractor, tmp_path / "ours.ckpt", "res5")
 
 
@@ -160,9 +159,8 @@ def test_mast_gives_the_features_of_its_network(tmp_path):
     enliven(network)
     torch.save({"state_dict": network.state_dict(), "epoch": 1}, tmp_path / "mast.pt")
     convert(tmp_path / "mast.pt", tmp_path / "ours.ckpt")
-    with torch.inference_mode():
-        found = build_feature_extractor(tmp_path / "ours.ckpt")(images)
-        torch.testing.assert_close(found, network(normalised_lab(images)), rtol=1e-4, atol=1e-4)
+    found = build_feature_extractor(tmp_path / "ours.ckpt")(images)
+    torch.testing.assert_close(found, network(normalised_lab(images)), rtol=1e-4, atol=1e-4)
 
 
 def test_moco_takes_the_query_encoder_of_a_whole_checkpoint():
@@ -212,10 +210,9 @@ def test_dinos_transformers_have_names_with_imagenets_normalisation(width, size,
 )
 def test_dinov2_and_dinov3_convert_with_registers_and_layer_scale(name, tmp_path):
     network = build_network(f"timm:{name}")
-    with torch.no_grad():
-        for parameter_name, parameter in network.named_parameters():
-            if parameter_name.endswith(("q_bias", "v_bias", "gamma_1", "gamma")):
-                parameter.uniform_(0.5, 1.5)
+    for parameter_name, parameter in network.named_parameters():
+        if parameter_name.endswith(("q_bias", "v_bias", "gamma_1", "gamma")):
+            parameter.uniform_(0.5, 1.5)
     torch.save(of_dinov2(network, "dinov3" in name), tmp_path / "dino.pth")
     report = convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt")
     assert report["family"] == "dinov2"

@@ -14,6 +14,8 @@ from lightning_modules.foreign.safetensors_export import export
 from tests.helpers.foreign import features
 from tests.helpers.refusal import refused
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
 
 def loaded(load):
     """The network that the printed lines make."""
@@ -31,10 +33,9 @@ def test_a_library_loads_it_and_has_the_same_features(library, vfs, tmp_path):
         network.relu = network.act1
     images = torch.rand(1, 3, 32, 32).double()
     reference = module_from_checkpoint(vfs).double()
-    with torch.inference_mode():
-        for number, stage in ((3, "res4"), (4, "res5")):
-            expected = reference.feature_extractor(stage, 32).double()(images)
-            torch.testing.assert_close(features(network, images, number), expected, rtol=1e-6, atol=1e-6)
+    for number, stage in ((3, "res4"), (4, "res5")):
+        expected = reference.feature_extractor(stage, 32).double()(images)
+        torch.testing.assert_close(features(network, images, number), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_liir_goes_out_under_its_own_names(tmp_path):
@@ -71,10 +72,9 @@ def test_a_normalisation_unlike_the_librarys_comes_back(tmp_path):
     report = convert(tmp_path / "vit.safetensors", tmp_path / "again.ckpt", kind="timm")
     assert "mean=(0.485, 0.456, 0.406)" in account(report)
     images, again = torch.rand(1, 3, 224, 224), module_from_checkpoint(tmp_path / "again.ckpt")
-    with torch.inference_mode():
-        expected, found = (m.eval().feature_extractor(None, None)(images) for m in (module, again))
-        torch.testing.assert_close(found, expected)
-        other = FrozenEncoder("timm:vit_tiny_patch16_224", std=(1, 1, 1)).feature_extractor()
+    expected, found = (m.eval().feature_extractor(None, None)(images) for m in (module, again))
+    torch.testing.assert_close(found, expected)
+    other = FrozenEncoder("timm:vit_tiny_patch16_224", std=(1, 1, 1)).feature_extractor()
     assert other.normalise.std.unique().tolist() == [1.0]
     assert other.normalise.mean.unique().tolist() == [0.5]
     refused(ValueError, "normalises RGB in its own way", FrozenEncoder, str(tmp_path / "vit.ckpt"), mean=(0, 0, 0))
