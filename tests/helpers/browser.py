@@ -8,17 +8,8 @@ from typing import Any
 
 import pytest
 
-FLAGS = (
-    "headless",
-    "no-sandbox",
-    "disable-gpu",
-    "disable-quic",
-    "no-first-run",
-    "window-size=1200,800",
-    "disable-background-networking",
-    "disable-component-update",
-    "disable-sync",
-)
+FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "window-size=1200,800", "disable-sync"]
+FLAGS += ["disable-background-networking", "disable-component-update"]
 
 
 @contextmanager

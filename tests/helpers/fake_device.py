@@ -5,7 +5,7 @@ needs one, such as `.item()` or `if tensor.any()`, cannot continue; on a GPU it 
 do copies that are not `non_blocking`, in either direction, and indexing by a mask or by numbers of the CPU.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -77,36 +77,14 @@ class NoWaits(TorchDispatchMode):
                 raise Waits(f"{function} of a tensor of the {args[0].device.type} by numbers of another device")
 
 
-class NoEvent:
-    """A mark in the queue of a device that has none."""
+class Nothing:
+    """An event or a stream of a device that has none: all that it is asked to do is done, in 0 ms."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         pass
 
-    def record(self, stream: Any = None) -> None:
-        pass
-
-    def wait(self, stream: Any = None) -> None:
-        pass
-
-    def synchronize(self) -> None:
-        pass
-
-    def elapsed_time(self, later: Any) -> float:
-        return 0.0
-
-
-class NoStream:
-    """A queue of work of a device that has none."""
-
-    def __init__(self, device: Any = None, **options: Any) -> None:
-        pass
-
-    def wait_stream(self, other: Any) -> None:
-        pass
-
-    def wait_event(self, event: Any) -> None:
-        pass
+    def __getattr__(self, name: str) -> Callable[..., float]:
+        return lambda *arguments, **options: 0.0
 
 
 @contextmanager
@@ -124,10 +102,10 @@ def fake_gpu() -> Iterator[FakeGpu]:
     with ExitStack() as stack:
         for name, stand_in in {
             "torch._C._InferenceMode": lambda mode: torch.set_grad_enabled(not mode),
-            "torch.cuda.Event": NoEvent,
-            "torch.cuda.Stream": NoStream,
+            "torch.cuda.Event": Nothing,
+            "torch.cuda.Stream": Nothing,
             "torch.cuda.stream": lambda stream: nullcontext(),
-            "torch.cuda.current_stream": NoStream,
+            "torch.cuda.current_stream": Nothing,
             "torch.Tensor.record_stream": lambda tensor, stream: None,
             "torch.Tensor.pin_memory": lambda tensor: tensor,
             "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,  # else autocast is off
