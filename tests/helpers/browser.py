@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "window-size=1200,800", "disable-sync"]
-FLAGS += ["disable-background-networking", "disable-component-update"]
+FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "window-size=1200,800"]
+FLAGS += ["disable-sync", "disable-background-networking", "disable-component-update"]
 
 
 @contextmanager

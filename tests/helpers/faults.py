@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from cli import main
+from tests.helpers.words import NETWORK, flags
 
 HERE = "tests.helpers.faults"
 METHODS = {
-    "VFSSimSiam": {"projector_dim": 16, "predictor_dim": 8, "backbone": "tests.helpers.encoders:TinyResNet"},
-    "VFSMoCo": {"projection_dim": 8, "queue_size": 24, "backbone": "tests.helpers.encoders:TinyResNet"},
+    "VFSSimSiam": {"projector_dim": 16, "predictor_dim": 8, "backbone": NETWORK},
+    "VFSMoCo": {"projection_dim": 8, "queue_size": 24, "backbone": NETWORK},
     "Liir": {"position_size": 16, "bank_frames": 6, "points_per_frame": 2, "radius": 2, "warmup_epochs": 1},
 }
 
@@ -127,23 +128,17 @@ def words(
 ) -> list[str]:
     """Command of a run of three epochs of five steps over six videos that writes `last.ckpt` every second step."""
     given = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "repeat": 2, "samples_per_epoch": 10} | data
+    last = {"every_n_steps": 2, "dirpath": dirpath and str(dirpath)}
     listed = [
-        {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2, "dirpath": dirpath and str(dirpath)}},
+        {"class_path": "LastCheckpoint", "init_args": last},
         {"class_path": f"{HERE}.Curve", "init_args": {"path": str(folder / "curve.txt")}},
         *callbacks,
     ]
+    quiet = {"log_every_n_steps": 1, "enable_progress_bar": "false", "enable_model_summary": "false"}
     return [
-        "fit",
-        f"--model={json.dumps({'class_path': method, 'init_args': METHODS[method]})}",
-        f"--data={json.dumps({'class_path': 'VideoDataModule', 'init_args': {'source': str(source)} | given})}",
-        f"--trainer.callbacks={json.dumps(listed)}",
-        "--trainer.accelerator=cpu",
-        "--trainer.max_epochs=3",
-        "--trainer.log_every_n_steps=1",
-        "--trainer.enable_progress_bar=false",
-        "--trainer.enable_model_summary=false",
-        f"--trainer.default_root_dir={folder}",
-        *more,
+        *("fit", *flags("model", method, **METHODS[method]), *flags("data", "VideoDataModule", source=source, **given)),
+        *flags("trainer", callbacks=json.dumps(listed), accelerator="cpu", max_epochs=3, default_root_dir=folder),
+        *(*flags("trainer", **quiet), *more),
     ]
 
 

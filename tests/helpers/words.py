@@ -13,7 +13,10 @@ SMALL = {"radius": 3, "context": 2}
 def flags(group: str, kind: str = "", **arguments: Any) -> list[str]:
     """Return the flags of one class, such as `--data=KIND --data.size=32`; a group `callbacks+` appends."""
     named = [f"--{group}={kind}"] if kind else []
-    values = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in arguments.items()}
+    values = {
+        key: json.dumps(value) if value is None or isinstance(value, dict) else value
+        for key, value in arguments.items()
+    }
     return named + [f"--{group.rstrip('+')}.{key}={value}" for key, value in values.items()]
 
 

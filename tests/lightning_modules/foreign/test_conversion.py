@@ -30,6 +30,7 @@ from tests.helpers.foreign import (
     write,
 )
 from tests.helpers.refusal import refused
+from tests.helpers.words import davis, flags
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -84,17 +85,9 @@ def test_every_place_takes_what_the_command_writes(davis_root, tmp_path, capsys)
     printed = capsys.readouterr().out
     for told in ("family", "vfs", "VFSSimSiam", str(ours)):
         assert told in printed
-    common = [
-        "--trainer.logger=false",
-        "--trainer.accelerator=cpu",
-        "--trainer.callbacks+=DavisBenchmark",
-        f"--trainer.callbacks.root={davis_root}",
-        '--trainer.callbacks.changes={"radius": 3, "context": 2}',
-        "--trainer.callbacks.stage=res4",
-    ]
-    main(["validate", f"--ckpt_path={ours}", *common, f"--trainer.callbacks.output_dir={tmp_path / 'a'}"])
-    frozen = ["--model=FrozenEncoder", f"--model.spec={ours}"]
-    main(["validate", *frozen, *common, f"--trainer.callbacks.output_dir={tmp_path / 'b'}"])
+    for name, model in (("a", [f"--ckpt_path={ours}"]), ("b", flags("model", "FrozenEncoder", spec=ours))):
+        benchmark = davis(davis_root, stage="res4", output_dir=tmp_path / name)
+        main(["validate", *model, *flags("trainer", logger="false", accelerator="cpu"), *benchmark])
     a, b = (json.loads((tmp_path / name / "results.json").read_text())["scores"] for name in "ab")
     assert a == b
     assert LinearProbe(str(ours), num_classes=2).backbone.stem[0].weight.shape == (64, 3, 7, 7)
