@@ -100,7 +100,7 @@ def test_the_limit_can_be_raised_and_lowered(tmp_path: Path, monkeypatch: pytest
 def test_a_mat_file_that_could_grow_is_refused_by_its_size(tmp_path: Path) -> None:
     path = tmp_path / "joint_positions.mat"
     path.write_bytes(bytes(2**18 + 1))
-    refused(DataError, "bytes, 262144 at most are read", read_joints, path)
+    assert refused(DataError, "bytes, 262144 at most are read", read_joints, path)
     savemat(path, {"pos_img": np.zeros((3, 15, 4))})
     refused(DataError, r"pos_img is \(3, 15, 4\); expected 2 × 15", read_joints, path)
     savemat(path, {"pos_img": np.array([[1, "a"]], dtype=object)})
