@@ -182,10 +182,8 @@ def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:
     return tuple(int(value) for value in np.flatnonzero(counts) if 0 < value < VOID)
 
 
-def check_introductions(
-    masks: Mapping[int, Path], starts: Mapping[int, int], remedy: str = "correct the mask or leave the object out"
-) -> None:
-    """Check that every object is in the mask that introduces it; one check for all layouts.
+def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], remedy: str) -> None:
+    """Check that every object is in the mask that introduces it.
 
     An object without a pixel there has nothing to follow, and would score 1.0 wherever it stays absent.
 
@@ -195,16 +193,16 @@ def check_introductions(
         remedy: what to do about an object that is not there.
 
     Raises:
-        DataError: naming the mask, and the ids that it lacks or that cannot be followed.
+        DataError: naming the mask, and the ids that it lacks.
     """
-    if wrong := sorted(i for i in starts if not 0 < i < VOID):
-        path = masks[starts[wrong[0]]]
-        raise DataError(f"{path}: object {wrong[0]} cannot be followed; ids are 1 to 254, as 255 is void; renumber it")
     for t in sorted(set(starts.values())):
-        there = set(object_ids(read_mask(masks[t])))
-        if missing := sorted({i for i, start in starts.items() if start == t} - there):
+        starting = {i for i, start in starts.items() if start == t}
+        if missing := sorted(starting.difference(object_ids(read_mask(masks[t])))):
             names = ", ".join(map(str, missing))
-            raise DataError(f"{masks[t]}: object {names} starts here, but no pixel of this mask holds it; {remedy}")
+            raise DataError(
+                f"{masks[t]}: object {names} starts here, but no pixel of this mask holds it (ids are 1 to 254); "
+                f"{remedy}"
+            )
 
 
 def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
