@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..results.stored import read_results, runs_below
+from ..results.stored import read_run, runs_below
 
 
 def command(args: Sequence[str]) -> None:
@@ -19,12 +19,12 @@ def command(args: Sequence[str]) -> None:
     from ..report import write_report
 
     found = runs_below(flags.folder)
-    others = [(folder, _benchmark(folder)) for each in flags.beside for folder in runs_below(each)]
+    others = [read_run(folder) for each in flags.beside for folder in runs_below(each)]
     failed = []
     for folder in found:
         try:
-            own = _benchmark(folder)
-            beside = [other for other, benchmark in others if benchmark == own and other != folder]
+            own = read_run(folder).results["benchmark"]
+            beside = [other.folder for other in others if other.results["benchmark"] == own and other.folder != folder]
             if others and not beside:
                 raise ValueError(f"none of the runs of --beside is a result of {own}")
             print(write_report(folder, beside))
@@ -32,7 +32,3 @@ def command(args: Sequence[str]) -> None:
             failed.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
     if failed:
         raise ValueError(f"report: {len(failed)} of {len(found)} pages could not be written: {'; '.join(failed)}")
-
-
-def _benchmark(folder: Path) -> str:
-    return str(read_results(folder / "results.json")["benchmark"])

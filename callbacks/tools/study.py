@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from datamodules.reading.files import write_atomically
 
@@ -20,10 +21,12 @@ from ..results.stored import Checked, read_as, read_run
 from .study_plan import FOLDER, Step, Study, StudyRow, read_study
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
+RECORD = "trained.json"
+"""File with the arguments of a training, and whether it has only "started" or is "done"."""
 
 
 class StepRecord(Checked):
-    """The file that a training leaves, see `Step.record`."""
+    """The content of `RECORD`."""
 
     words: list[str]
     state: str = "done"
@@ -43,19 +46,16 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=None, help="seeds to run, instead of the study's")
     parser.add_argument("--print", action="store_true", help="print one shell line per training, and run nothing")
     parser.add_argument("--table", action="store_true", help="write the table from existing results, and run nothing")
-    parser.add_argument(
-        "--train-flags", default="", metavar="FLAGS", help="flags added to every training, as one string"
-    )
-    parser.add_argument(
-        "--evaluate-flags", default="", metavar="FLAGS", help="flags added to every evaluation, as one string"
-    )
+    words: dict[str, Any] = {"type": shlex.split, "default": [], "metavar": "FLAGS"}
+    parser.add_argument("--train-flags", **words, help="flags added to every training, as one string")
+    parser.add_argument("--evaluate-flags", **words, help="flags added to every evaluation, as one string")
     flags = parser.parse_args(list(args))
     path = find_config(flags.study)
     study = read_study(path, small=flags.small)
     output = flags.output or Path("studies") / (f"{path.stem}-small" if flags.small else path.stem)
     rows = [study.row(name) for name in flags.only] or list(study.rows)
     chosen = [(row, seed) for row in rows for seed in _chosen_seeds(study, row, flags.seeds)]
-    added = _words("--train-flags", flags.train_flags), _words("--evaluate-flags", flags.evaluate_flags)
+    added = flags.train_flags, flags.evaluate_flags
     if flags.print:
         for line in plain_commands(study, chosen, output, added):
             print(line)
@@ -69,13 +69,6 @@ def command(args: Sequence[str]) -> None:
         print(f"{output / 'table.md'}, {output / 'table.csv'}")
     if failed:
         raise ValueError(f"{len(failed)} of {len(chosen)} runs failed: {'; '.join(failed)}")
-
-
-def _words(flag: str, text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise ValueError(f"{flag}: {error}: {text}") from error
 
 
 def _chosen_seeds(study: Study, row: StudyRow, wanted: Sequence[int] | None) -> list[int]:
@@ -150,8 +143,8 @@ def _is_done(step: Step) -> bool:
         ValueError: if it has a checkpoint or a result by other arguments, or a damaged file; one line.
     """
     if step.benchmark is None:
-        found = step.record.is_file()
-        record = read_as(step.record, "record of a study", StepRecord) if found else {"words": [], "state": "none"}
+        file = step.folder / RECORD
+        record = read_as(file, "record of a study", StepRecord) if file.is_file() else {"words": [], "state": "none"}
         before, done = record["words"], record.get("state", "done") == "done"
         to_keep, what, where = done or any(step.folder.rglob("*.ckpt")), "a training", "the folder"
     else:
@@ -202,7 +195,7 @@ def _run(step: Step) -> None:
 def _write_record(step: Step, state: str) -> None:
     """Record the arguments of a training; the results of an evaluation hold its own."""
     if step.benchmark is None:
-        write_atomically(step.record, json.dumps({"state": state, "words": step.arguments}) + "\n")
+        write_atomically(step.folder / RECORD, json.dumps({"state": state, "words": step.arguments}) + "\n")
 
 
 # The table

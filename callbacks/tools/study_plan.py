@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml  # type: ignore[import-untyped]
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from typing_extensions import Self
 
 FOLDER = "--trainer.default_root_dir"
@@ -27,18 +27,10 @@ def _arguments(value: Any) -> tuple[str, ...]:
     raise ValueError(f"expected arguments as on a command line, got {value!r:.80}")
 
 
-def _without_repeats(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(seeds))
-
-
 Name = Annotated[str, BeforeValidator(str)]
 Arguments = Annotated[tuple[str, ...], BeforeValidator(_arguments)]
 Evaluations = Annotated[dict[Name, Arguments], Field(min_length=1)]
-Seeds = Annotated[
-    tuple[Annotated[int, Field(strict=True)], ...],
-    Field(min_length=1),
-    AfterValidator(_without_repeats),
-]
+Seeds = Annotated[tuple[Annotated[int, Field(strict=True)], ...], Field(min_length=1)]
 
 
 class StudyRow(BaseModel, extra="forbid"):
@@ -94,11 +86,6 @@ class Step:
     folder: Path
     evaluation: str | None = None
     benchmark: str | None = None
-
-    @property
-    def record(self) -> Path:
-        """File with the arguments of a training, and whether it has only "started" or is "done"."""
-        return self.folder / "trained.json"
 
     @property
     def line(self) -> str:
