@@ -21,12 +21,12 @@ from ..results.stored import Checked, read_as, read_run
 from .study_plan import FOLDER, Step, Study, StudyRow, read_study
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
-RECORD = "trained.json"
+TRAINED = "trained.json"
 """File with the arguments of a training, and whether it has only "started" or is "done"."""
 
 
 class StepRecord(Checked):
-    """The content of `RECORD`."""
+    """The content of `TRAINED`."""
 
     words: list[str]
     state: str = "done"
@@ -143,7 +143,7 @@ def _is_done(step: Step) -> bool:
         ValueError: if it has a checkpoint or a result by other arguments, or a damaged file; one line.
     """
     if step.benchmark is None:
-        file = step.folder / RECORD
+        file = step.folder / TRAINED
         record = read_as(file, "record of a study", StepRecord) if file.is_file() else {"words": [], "state": "none"}
         before, done = record["words"], record.get("state", "done") == "done"
         to_keep, what, where = done or any(step.folder.rglob("*.ckpt")), "a training", "the folder"
@@ -195,7 +195,7 @@ def _run(step: Step) -> None:
 def _write_record(step: Step, state: str) -> None:
     """Record the arguments of a training; the results of an evaluation hold its own."""
     if step.benchmark is None:
-        write_atomically(step.folder / RECORD, json.dumps({"state": state, "words": step.arguments}) + "\n")
+        write_atomically(step.folder / TRAINED, json.dumps({"state": state, "words": step.arguments}) + "\n")
 
 
 # The table
