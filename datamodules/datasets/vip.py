@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ..reading.guards import DataError, plain_name, read_list, require_folder, require_one_of, require_sequences
+from ..reading.guards import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
 from ..reading.images import image_header
 from ..reading.mask_files import check_masks, list_frames, match_masks, read_mask
 from .records import PartSequence, Reader, part_instances
@@ -19,7 +18,7 @@ PARTS = (
 )  # fmt: skip
 """The classes of Category_ids as TimeCycle's and UVC's evaluation name them."""
 
-_PREFIX = re.compile(r"(?:\./)?/?(?:VIP_Fine/)?Images/")  # of the lines of a list, where they are paths
+_PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"  # lines of a list: paths, or names
 
 
 class Vip(Reader[PartSequence]):
@@ -59,10 +58,8 @@ class Vip(Reader[PartSequence]):
         require_folder(self.root, "give VIP_Fine or the folder that holds it")
         images = require_folder(self.root / "Images", "unpack VIP_Fine's Images")
         require_folder(self.root / "Annotations" / "Category_ids", "unpack VIP_Fine's Annotations")
-        is_path = isinstance(self.split, Path) or self.split.endswith(".txt")
-        path = Path(self.split) if is_path else self.root / "lists" / f"{self.split}_videos.txt"
-        lines = read_list(path, "unpack VIP_Fine's lists, or give the path of a list file")
-        names = tuple(dict.fromkeys(plain_name(_PREFIX.sub("", line).rstrip("/"), path) for line in lines))
+        path = find_list(self.root, self.split, ["lists/{}_videos.txt"])
+        names = read_names(path, "unpack VIP_Fine's lists, or give the path of a list file", _PATHS)
         require_sequences(images, names, path)
         return names
 

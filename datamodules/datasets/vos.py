@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
 from ..reading.files import usable_cores
-from ..reading.guards import DataError, plain_name, read_list, require_folder, require_one_of, require_sequences
+from ..reading.guards import (
+    DataError,
+    find_list,
+    plain_name,
+    read_names,
+    require_folder,
+    require_one_of,
+    require_sequences,
+)
 from ..reading.mask_files import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
 from ..reading.source import natural_order
 from .records import MaskSequence, Reader
 
 Annotations = Literal["dense", "first", "entering"]
 
-PATHS = re.compile(r"/?JPEGImages/[^/]+/([^/]+)/[^/]+(?:\s+/?Annotations/[^/]+/\1/[^/]+)?")
+PATHS = r"/?JPEGImages/[^/]+/([^/]+)/[^/]+(?:\s+/?Annotations/[^/]+/\1/[^/]+)?"
 """A line of the original 2016 lists: `/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png`."""
 
 
@@ -58,8 +65,8 @@ class Vos(Reader[MaskSequence]):
             or no object, a mask without its frame, of another size, in RGB or 16 bit, or damaged.
     """
 
-    lists: tuple[str, ...] = (".", "ImageSets")
-    """Folders in which a list is searched for by its name."""
+    lists: tuple[str, ...] = ("{}.txt", "ImageSets/{}.txt")
+    """Where the list of a name may be."""
 
     def __init__(
         self,
@@ -78,7 +85,7 @@ class Vos(Reader[MaskSequence]):
         remedy = "name the folders of frames and masks as they are called here"
         self.frames = require_folder(self.root / frames, remedy)
         self.masks = require_folder(self.root / masks, remedy)
-        listed_in = self.masks if split is None else self._list_file(split)
+        listed_in = self.masks if split is None else find_list(self.root, split, self.lists)
         names = labelled_names(self.masks) if split is None else self._listed(listed_in)
         require_sequences(self.frames, names, listed_in)
         require_sequences(self.masks, names, listed_in)
@@ -86,21 +93,10 @@ class Vos(Reader[MaskSequence]):
         with ThreadPoolExecutor(min(8, usable_cores())) as pool:
             self._sequences = tuple(pool.map(self._sequence, *zip(*units, strict=True)))
 
-    def _list_file(self, split: str | Path) -> Path:
-        if isinstance(split, Path) or split.endswith(".txt"):
-            return next((path for path in (self.root / split, Path(split)) if path.is_file()), self.root / split)
-        files = [self.root / folder / f"{split}.txt" for folder in self.lists]
-        return next((path for path in files if path.is_file()), files[0])
-
     def _listed(self, path: Path) -> tuple[str, ...]:
         lists = sorted(str(found.relative_to(self.root)) for found in self.root.glob("ImageSets/**/*.txt"))
         have = f"here are {', '.join(lists)}" if lists else "leave split out to take every folder of masks"
-        lines = read_list(path, f"{have}; a path of a list file is taken too")
-        return tuple(dict.fromkeys(plain_name(self._name_in(line), path) for line in lines))
-
-    def _name_in(self, line: str) -> str:
-        """Return the name of the video that a line of a list gives."""
-        return line
+        return read_names(path, f"{have}; a path of a list file is taken too", PATHS)
 
     def _sequence(self, name: str, folder: str) -> MaskSequence:
         frames, path = list_frames(self.frames / name), self.masks / name / folder
@@ -175,14 +171,11 @@ class Davis(Vos):
         size_tolerance: int = 0,
     ) -> None:
         require_one_of((2016, 2017), year=year)
-        self.lists = (f"ImageSets/{year}", *([f"ImageSets/{resolution}"] if year == 2016 else []))
+        folders_of_lists = [str(year), resolution] if year == 2016 else [str(year)]
+        self.lists = tuple(f"ImageSets/{folder}/{{}}.txt" for folder in folders_of_lists)
         annotations = annotations or ("first" if str(split).startswith("test") else "dense")
         folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"
         super().__init__(root, split, *folders, year == 2016, size_tolerance, annotations)
-
-    def _name_in(self, line: str) -> str:
-        paths = PATHS.fullmatch(line)
-        return paths[1] if paths else line
 
 
 def _folders(path: Path) -> list[str]:

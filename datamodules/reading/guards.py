@@ -234,13 +234,35 @@ def read_list(path: Path, remedy: str) -> tuple[str, ...]:
     return lines
 
 
-def read_names(path: Path, remedy: str) -> tuple[str, ...]:
-    """Return the names of a list file, each of which must be the plain name of an entry of one folder.
+def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
+    """Return the list file of a split: a path, relative to root or absolute, or a name.
+
+    Args:
+        root: folder of the data set.
+        split: a `Path`, text that ends in .txt, or a name.
+        forms: paths relative to root that a name may stand for, `{}` in its place, such as `ImageSets/{}.txt`.
+
+    Returns:
+        The first that exists; if none does, the first, for the message of `read_list`.
+    """
+    is_path = isinstance(split, Path) or split.endswith(".txt")
+    paths = [root / split, Path(split)] if is_path else [root / form.format(split) for form in forms]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def read_names(path: Path, remedy: str, line_form: str = "(.*)") -> tuple[str, ...]:
+    """Return the names of a list file, each once, which must be the plain names of entries of one folder.
+
+    Args:
+        path: the file.
+        remedy: what to do where it is missing.
+        line_form: regular expression whose first group is the name in a line that it fits; other lines are names.
 
     Raises:
         DataError: as `read_list` and `plain_name`.
     """
-    return tuple(plain_name(line, path) for line in read_list(path, remedy))
+    names = ((re.fullmatch(line_form, line) or [line, line])[1] for line in read_list(path, remedy))
+    return tuple(dict.fromkeys(plain_name(name, path) for name in names))
 
 
 def read_videos(path: Path) -> dict[str, Any]:
