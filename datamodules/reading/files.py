@@ -11,13 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar, cast
-
-from typing_extensions import Self
 
 ItemT = TypeVar("ItemT")
 
@@ -154,7 +152,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class ProgressReport:
+class ProgressReport(AbstractContextManager["ProgressReport"]):
     """Report the progress of long work, its rate and the remaining time; a context manager.
 
     Rate and remaining time are over the work since it began, pauses such as a benchmark within a training included.
@@ -177,19 +175,13 @@ class ProgressReport:
         every: float = 30.0,
         silent: bool = False,
     ) -> None:
-        self.name, self.total, self.unit, self.every = name, total, unit, every
+        self.name, self.total, self.unit = name, total, unit
         self.done = self._first = done
         self._began = self._printed = time.monotonic()
-        self._silent = silent
-        self._redraws = sys.stderr.isatty()
-        self._end = "" if self._redraws else "\n"
+        self._silent, self._redraws = silent, sys.stderr.isatty()
+        self._every = _REFRESH if self._redraws else every
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.clear()
 
     def clear(self) -> None:
@@ -205,38 +197,19 @@ class ProgressReport:
             to: items done so far.
         """
         self.done = self.done + 1 if to is None else to
-        if self._silent or time.monotonic() - self._printed < (_REFRESH if self._redraws else self.every):
+        now = time.monotonic()
+        if self._silent or now - self._printed < self._every:
             return
-        self._printed = time.monotonic()
-        line = self.line(note())
-        print(f"{_CLEAR}{self._bar()}{line}" if self._redraws else line, file=sys.stderr, flush=True, end=self._end)
-
-    def rate(self) -> float:
-        """Return items per second since the work began."""
-        return (self.done - self._first) / max(time.monotonic() - self._began, 1e-9)
-
-    def _bar(self) -> str:
+        self._printed = now
         full = round(_CELLS * self.done / self.total) if self.total else 0
-        return f"{'━' * full}{'·' * (_CELLS - full)} " if self.total else ""
+        bar = f"{_CLEAR}{'━' * full}{'·' * (_CELLS - full)} " if self.total else _CLEAR
+        line = self._line((self.done - self._first) / max(now - self._began, 1e-9), note())
+        print(f"{bar}{line}" if self._redraws else line, file=sys.stderr, flush=True, end="" if self._redraws else "\n")
 
-    def line(self, note: str = "") -> str:
-        """Return one line: items done, rate, remaining time, note."""
+    def _line(self, rate: float, note: str) -> str:
         parts = [f"{self.name}: {self.done}" + (f"/{self.total}" if self.total else "") + f" {self.unit}"]
-        if rate := self.rate():
+        if rate:
             parts.append(f"{rate:.2f} {self.unit}/s" if rate >= 0.1 else f"{1 / rate:.0f} s each")
             if self.total:
-                parts.append(f"{duration((self.total - self.done) / rate)} left")
+                parts.append(f"{timedelta(seconds=round((self.total - self.done) / rate))} left")
         return ", ".join([*parts, *([note] if note else [])])
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in words of its two largest units.
-
-    Example:
-        >>> duration(95), duration(7200), duration(12)
-        ('2 min', '2 h 00 min', '12 s')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
