@@ -102,6 +102,9 @@ def reason_of_parser(message: str) -> str:
         "x: expected int, got 'many'"
     """
     *outer, inner = re.split(r"Parser key [\"']([^\"']+)[\"']:", message)
+    if said := re.match(r"\s*Expected an? (?:typing\.)?(.+)\. Got value: (.*)", inner):
+        kind = re.sub(r"Literal\[(.+)\]", r"one of \1", said[1])
+        return f"{'.'.join(outer[1::2])}: expected {kind}, got {said[2]!r}"
     inner, _, given = inner.partition("Given value: ")
     reasons = [
         re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", each) for each in re.findall(r"^ *- (.+)$", inner, re.MULTILINE)

@@ -37,20 +37,41 @@ class VideoPrediction(pl.Callback):
 
     Args:
         output_dir: see `predict_video`.
+        protocol: see `predict_video`.
+        changes: see `predict_video`.
         stage: stage of the encoder; None is the module's, else the encoder's own choice, and SiamFC's dilated res5 for
             a box where there is one.
         stride: pixels per feature cell; None is the module's, else the encoder's own choice.
-        kwargs: those of `predict_video`: protocol, changes, short_side, overlay, overwrite, exports.
+        short_side: see `predict_video`.
+        overlay: see `predict_video`.
+        exports: see `predict_video`.
+        overwrite: see `predict_video`.
 
     Raises:
         ValueError: when it begins, if the Trainer has more than one device.
     """
 
     def __init__(
-        self, output_dir: str | Path = "prediction", stage: str | None = None, stride: int | None = None, **kwargs: Any
+        self,
+        output_dir: str | Path = "prediction",
+        protocol: str | None = None,
+        changes: dict[str, Any] | None = None,
+        stage: str | None = None,
+        stride: int | None = None,
+        short_side: int | None = SHORT_SIDE,
+        overlay: Overlay = "mp4",
+        exports: list[str] | None = None,
+        overwrite: bool = False,
     ) -> None:
         self.output_dir, self.stage, self.stride = Path(output_dir), stage, stride
-        self.kwargs = kwargs
+        self.settings: dict[str, Any] = {
+            "protocol": protocol,
+            "changes": changes,
+            "short_side": short_side,
+            "overlay": overlay,
+            "exports": exports or [],
+            "overwrite": overwrite,
+        }
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Refuse several devices: one video is followed on one.
@@ -85,7 +106,7 @@ class VideoPrediction(pl.Callback):
             video.prompts,
             self.output_dir,
             metadata=metadata,
-            **self.kwargs,
+            **self.settings,
         )
         files = ", ".join(name for name in OUTPUTS if (self.output_dir / name).exists())
         print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {self.output_dir}: {files}")
