@@ -63,6 +63,10 @@ def test_version(capsys):
             "there is no option --output_dir; did you mean --trainer.callbacks.output_dir?",
         ),
         (
+            ["predict", "--model", "dino-b8", "--trainer.callbacks.overlay=mp5"],
+            "trainer.callbacks.overlay: expected one of 'mp4', 'gif', 'webp', 'none', got 'mp5'",
+        ),
+        (
             ["predict", "--model", "dino-b8", "--data.vidoe=clip.mp4"],
             "data: PromptedVideoDataModule has no argument 'vidoe'; did you mean video?",
         ),
