@@ -1,5 +1,6 @@
 """One line for a mistake, and the exit status of a command; imports nothing heavy."""
 
+import builtins
 import io
 import os
 import re
@@ -39,7 +40,9 @@ def report(error: BaseException) -> str | int | None:
     if kind == "ProcessExitedException":  # of a rank that Lightning forked; it has said why
         status = getattr(error, "exit_code", 1)
         return status if status in (130, 143) else "vidcorr: a process of this run has ended, see what it said"
-    if isinstance(error, (ValueError, OSError)) or kind == "MisconfigurationException" or _of_ours(type(error)):
+    if kind == "ProcessRaisedException":
+        said = _told_by_process(message)
+    elif isinstance(error, (ValueError, OSError)) or kind == "MisconfigurationException" or _of_ours(type(error)):
         error = _cause_of(error)
         said = _one_line(error) + ("" if _is_ours(error) else " (--debug shows where)")
     elif isinstance(error, RuntimeError) and LOST_RANK.search(message):
@@ -53,6 +56,14 @@ def report(error: BaseException) -> str | int | None:
 
 def _of_ours(kind: type) -> bool:
     return kind.__module__.partition(".")[0] in OUR_PACKAGES
+
+
+def _told_by_process(message: str) -> str:
+    """Return a mistake's message from the traceback of a rank that Lightning forked; "" for an error of the code."""
+    kind, _, said = message.strip().splitlines()[-1].partition(": ")
+    builtin = getattr(builtins, kind, None)
+    is_mistake = isinstance(builtin, type) and issubclass(builtin, (ValueError, OSError))
+    return said if is_mistake or kind.partition(".")[0] in OUR_PACKAGES else ""
 
 
 def _stdout_is_closed() -> bool:

@@ -214,3 +214,20 @@ def test_a_closed_pipe_is_silent(monkeypatch, capsys):
 
 def test_another_pipe_that_breaks_is_reported():
     assert report(BrokenPipeError(32, "Broken pipe")) == "vidcorr: [Errno 32] Broken pipe"
+
+
+class ProcessRaisedException(Exception):
+    """Stand-in for torch.multiprocessing's, which holds the traceback of a forked rank as text."""
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("datamodules.reading.guards.DataError: /data/x: no such folder", "vidcorr: /data/x: no such folder"),
+        ("ValueError: stage must be one name", "vidcorr: stage must be one name"),
+        ("KeyError: 'clip'", None),
+    ],
+)
+def test_a_mistake_in_a_forked_rank_is_its_last_line(last, expected):
+    error = ProcessRaisedException(f"-- Process 0 terminated\nTraceback (most recent call last):\n  File x\n{last}\n")
+    assert report(error) == expected
