@@ -66,7 +66,7 @@ class Vos(Reader[MaskSequence]):
     """
 
     lists: tuple[str, ...] = ("{}.txt", "ImageSets/{}.txt")
-    """Where the list of a name may be."""
+    """Places, below the root, of the list of a name."""
 
     def __init__(
         self,

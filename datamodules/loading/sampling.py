@@ -1,4 +1,4 @@
-"""What is drawn for a clip: its frames and their crops in the workers, the colours of a whole batch on the device."""
+"""Random draws for a clip: its frames and their crops in the workers, the colours of a whole batch on the device."""
 
 import hashlib
 import math

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..outlines import Outline, region_score
-from .base import Ids, ObjectValues, Plan, Rules, Values, Video, numbers_of
+from .base import Ids, ObjectValues, Plan, Rules, Values, Video, new_numbers
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class YoutubeVosRules(DavisRules):
         """Return each object in the annotated frames after the one that introduces it."""
         starts = dict(video.starts or {})
         for t, stem in enumerate(video.stems) if video.starts is None else ():
-            for number in sorted(numbers_of(self.ids(video.truth(stem))) - {0, 255, *starts}):
+            for number in new_numbers(self.ids(video.truth(stem)), {0, 255, *starts}):
                 starts[number] = t
         frames = {number: list(video.stems[start + 1 :]) for number, start in sorted(starts.items())}
         return {number: stems for number, stems in frames.items() if stems}

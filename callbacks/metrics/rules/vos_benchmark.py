@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..outlines import Outline
-from .base import ObjectValues, Plan, Rules, Values, Video, numbers_of
+from .base import ObjectValues, Plan, Rules, Values, Video, new_numbers
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class VosBenchmarkRules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return the numbers of the scored frames, in all of them."""
-        frames = video.inner()
-        numbers = {number for stem in frames for number in numbers_of(video.truth(stem))}
+        numbers, frames = {0}, video.inner()
+        for stem in frames:
+            numbers |= new_numbers(video.truth(stem), numbers)
         return dict.fromkeys(sorted(numbers - {0}), frames)
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
