@@ -100,20 +100,8 @@ def score(
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give --meta FILE")
     entries = read_videos(Path(meta)) if meta is not None else {}
-    names = videos or sorted(entries if rules.needs_meta else [path.name for path in truth.iterdir() if path.is_dir()])
-    if not names:
-        raise DataError(f"{truth}: no folders of masks; name the folder that holds one for each video")
-    for name in names:
-        require_folder(truth / name, "the truth lacks this video")
-        if names.count(name) > 1:
-            raise ValueError(f"video {name} is named more than once")
-        if rules.needs_meta and name not in entries:
-            raise DataError(f"{meta}: has no video {name}")
-    missing = [name for name in names if not (predictions / name).is_dir()]
-    if missing and (rules.missing_video == "refused" or not allow_missing):
-        words = {"refused": "", "left out": "leaves such videos out", "zero": "counts such videos as 0"}
-        remedy = words[rules.missing_video] and f"; the official code {words[rules.missing_video]}: --allow-missing"
-        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
+    names = _videos(truth, rules, videos, entries)
+    missing = _missing(predictions, names, rules, allow_missing)
     objects: dict[tuple[str, Object], Values] = {}
     if rules.missing_video == "zero":
         nothing = np.zeros((0, len(rules.measures)))
@@ -147,6 +135,31 @@ def score(
         for name, value in values.items()
     }
     return Scored(rules.name, table, rows, metadata, flat)
+
+
+def _videos(truth: Path, rules: Rules, wanted: Sequence[str] | None, entries: Mapping[str, Any]) -> Sequence[str]:
+    """Return the videos to score: those wanted, else all; each has a folder of masks, and metadata where needed."""
+    folders = [path.name for path in truth.iterdir() if path.is_dir()]
+    names = wanted or sorted(entries if rules.needs_meta else folders)
+    if not names:
+        raise DataError(f"{truth}: no folders of masks; name the folder that holds one for each video")
+    for name in names:
+        require_folder(truth / name, "the truth lacks this video")
+        if names.count(name) > 1:
+            raise ValueError(f"video {name} is named more than once")
+        if rules.needs_meta and name not in entries:
+            raise DataError(f"{truth / name}: the metadata file has no such video")
+    return names
+
+
+def _missing(predictions: Path, names: Sequence[str], rules: Rules, allowed: bool) -> list[str]:
+    """Return the videos without predictions, where the rules know a treatment of these and it is allowed."""
+    missing = [name for name in names if not (predictions / name).is_dir()]
+    if missing and (rules.missing_video == "refused" or not allowed):
+        words = {"refused": "", "left out": "leaves such videos out", "zero": "counts such videos as 0"}
+        remedy = words[rules.missing_video] and f"; the official code {words[rules.missing_video]}: --allow-missing"
+        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
+    return missing
 
 
 def _units(truth: Path, video: str, rules: Rules) -> list[MaskFolder]:
