@@ -291,6 +291,7 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=f".*{message}.*")
     for name in (
         "pytorch_lightning.utilities.rank_zero",
+        "pytorch_lightning.trainer.connectors.checkpoint_connector",
         "lightning_fabric.utilities.rank_zero",
         "lightning_fabric.utilities.seed",
     ):
