@@ -100,7 +100,7 @@ def score(
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give --meta FILE")
     entries = read_videos(Path(meta)) if meta is not None else {}
-    names = _videos(truth, rules, videos, entries)
+    names = _videos(truth, rules, videos, entries, meta)
     missing = _missing(predictions, names, rules, allow_missing)
     objects: dict[tuple[str, Object], Values] = {}
     if rules.missing_video == "zero":
@@ -137,8 +137,10 @@ def score(
     return Scored(rules.name, table, rows, metadata, flat)
 
 
-def _videos(truth: Path, rules: Rules, wanted: Sequence[str] | None, entries: Mapping[str, Any]) -> Sequence[str]:
-    """Return the videos to score: those wanted, else all; each has a folder of masks, and metadata where needed."""
+def _videos(
+    truth: Path, rules: Rules, wanted: Sequence[str] | None, entries: Mapping[str, Any], meta: str | Path | None
+) -> Sequence[str]:
+    """Return the videos to score: those wanted, else all; each has a folder of masks, and an entry in `meta`."""
     folders = [path.name for path in truth.iterdir() if path.is_dir()]
     names = wanted or sorted(entries if rules.needs_meta else folders)
     if not names:
@@ -148,7 +150,7 @@ def _videos(truth: Path, rules: Rules, wanted: Sequence[str] | None, entries: Ma
         if names.count(name) > 1:
             raise ValueError(f"video {name} is named more than once")
         if rules.needs_meta and name not in entries:
-            raise DataError(f"{truth / name}: the metadata file has no such video")
+            raise DataError(f"{meta}: has no video {name}")
     return names
 
 
