@@ -221,17 +221,27 @@ class InstanceAP(RowMetric):
             detections, annotated = match_instances(prediction, target, classes, scores, wanted_classes)
         self.add_row(name, [detections.tolist(), annotated.tolist()])
 
-    def compute(self) -> dict[str, float]:
-        """Return `AP`, `AP@0.1` and so on, as fractions; NaN where nothing was predicted or annotated."""
-        table = self.per_class()
-        seen = table[~table.isnan().any(dim=1)]
+    def table(self) -> dict[str, Any]:
+        """Return the frames of each video by name, sorted; see `RowMetric`."""
+        videos: dict[str, list[Any]] = {}
+        for name, frame in sorted(self.stored(), key=lambda item: item[0]):
+            videos.setdefault(name, []).append(frame)
+        return videos
+
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return `AP`, `AP@0.1` and so on; NaN where nothing was predicted or annotated."""
+        classes = self._per_class(table)
+        seen = classes[~classes.isnan().any(dim=1)]
         means = seen.mean(dim=0) if len(seen) else torch.full((len(self.thresholds),), math.nan)
         each = {f"AP@{threshold:g}": mean.item() for threshold, mean in zip(self.thresholds, means, strict=True)}
         return {"AP": means.mean().item(), **each}
 
     def per_class(self) -> Tensor:
         """Return (C − 1, thresholds) float64: AP of classes 1 and up; NaN for a class that does not occur."""
-        frames = [row for _, row in self.stored()]
+        return self._per_class(self.table())
+
+    def _per_class(self, videos: dict[str, Any]) -> Tensor:
+        frames = [frame for of_video in videos.values() for frame in of_video]
         rows = np.array([detection for found, _ in frames for detection in found]).reshape(-1, 4)
         there = np.array([kind for _, kinds in frames for kind in kinds])
         table = torch.full((self.classes - 1, len(self.thresholds)), math.nan, dtype=torch.float64)

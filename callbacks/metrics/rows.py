@@ -1,6 +1,7 @@
 """A torchmetrics base whose state is one row per sequence, gathered over ranks bit for bit."""
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -79,9 +80,9 @@ class RowMetric(Metric):
             )
         return table
 
+    @abstractmethod
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return the scores of sequences, whose rows are given by name."""
-        raise NotImplementedError
 
     def compute(self) -> dict[str, float]:
         """Return the scores of all sequences, as fractions; NaN where nothing was scored."""
