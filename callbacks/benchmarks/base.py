@@ -264,7 +264,7 @@ class BenchmarkCallback(ABC, Callback):
 
     def _check_neighbours(self, trainer: "pl.Trainer", stage: str) -> None:
         """Raise if other callbacks or the Trainer would make scores wrong or skip them."""
-        from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
+        from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 
         others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others if other != self):
@@ -274,9 +274,11 @@ class BenchmarkCallback(ABC, Callback):
             )
         if stage == "fit" and any(isinstance(o, WeightAveraging) for o in others[: others.index(self)]):
             raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")
-        stops = (o.monitor.startswith(f"{self.name}/") for o in others if isinstance(o, EarlyStopping))
-        if stage == "fit" and self.every_n_epochs > 1 and any(stops):
-            raise ValueError(f"EarlyStopping checks {self.name} every epoch: set its every_n_epochs to 1")
+        for other in others if stage == "fit" and self.every_n_epochs > 1 else ():
+            looks = isinstance(other, EarlyStopping | ModelCheckpoint)
+            if looks and str(other.monitor).startswith(f"{self.name}/"):
+                kind, or_else = type(other).__name__, ", or use BestCheckpoint" * isinstance(other, ModelCheckpoint)
+                raise ValueError(f"{kind} checks {self.name} every epoch: set its every_n_epochs to 1{or_else}")
         if stage == "validate" and trainer.limit_val_batches == 0:
             raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
 

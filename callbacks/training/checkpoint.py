@@ -13,34 +13,14 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ..benchmarks.base import BenchmarkCallback
-from ..loggers import run_folder
 from .restored import ResumeNote, is_checkpoint_file, read_state
-from .run_folder import LAST, last_checkpoints
-from .safeguards import TrainingStopped, accumulates, order_callbacks, waits_for_ranks
+from .run_folder import LAST, checkpoint_folder, last_checkpoints
+from .safeguards import Safeguards, TrainingStopped, accumulates, waits_for_ranks
 
 log = logging.getLogger(__name__)
 
 
-class FolderCheckpoint(Checkpoint):
-    """A callback that writes checkpoints into one folder.
-
-    Args:
-        dirpath: folder; None is `checkpoints/` in the folder of the run.
-    """
-
-    def __init__(self, dirpath: str | Path | None) -> None:
-        is_local = dirpath is not None and "://" not in str(dirpath)
-        self.dirpath = str(Path(dirpath).expanduser().resolve()) if is_local else dirpath  # type: ignore[arg-type]
-        self.best_model_path = ""
-        """Path under the name by which Lightning's Trainer finds it; empty until a checkpoint is written."""
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the folder."""
-        if self.dirpath is None and stage == "fit":
-            self.dirpath = str(run_folder(trainer).absolute() / "checkpoints")
-
-
-class LastCheckpoint(FolderCheckpoint):
+class LastCheckpoint(Checkpoint):
     """Keep `last.ckpt`, from which `--ckpt_path last` resumes a run exactly as if it had not been interrupted.
 
     It is written every few steps, before the last step of each epoch, at the end of each epoch and of the run, and when
@@ -59,14 +39,12 @@ class LastCheckpoint(FolderCheckpoint):
             within an optimiser step, or with another batch size.
     """
 
-    callback_order = 1
-    """Position in the order of callbacks, see `order_callbacks`."""
-
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
         if every_n_steps < 1:
             raise ValueError(f"LastCheckpoint: every_n_steps is {every_n_steps}, it must be at least 1")
-        super().__init__(dirpath)
-        self.every_n_steps = every_n_steps
+        self.every_n_steps, self.dirpath = every_n_steps, dirpath
+        self.best_model_path = ""
+        """Path under the name by which Lightning's Trainer finds it; empty until the run has written it."""
         self._note = ResumeNote()
         self._resumed: ResumeNote | None = None
         self._loader_states: list[dict[str, Any]] = []
@@ -77,10 +55,14 @@ class LastCheckpoint(FolderCheckpoint):
         self._flush_due = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the folder, and run after all callbacks whose state is to be saved."""
-        super().setup(trainer, pl_module, stage)
+        """Find the folder; run after all callbacks whose state is to be saved, and before what ends the run."""
         if stage == "fit":
-            order_callbacks(trainer)
+            self.dirpath = checkpoint_folder(trainer, self.dirpath)
+            # in a new list: Lightning may be walking through this one
+            trainer.callbacks = sorted(  # type: ignore[attr-defined]
+                trainer.callbacks,  # type: ignore[attr-defined]
+                key=lambda other: 2 if isinstance(other, Safeguards) else int(other is self),
+            )
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -248,7 +230,7 @@ def _flush(trainer: pl.Trainer) -> None:
             flush()
 
 
-class BestCheckpoint(FolderCheckpoint):
+class BestCheckpoint(Checkpoint):
     """Keep the checkpoints with the best scores of a benchmark, and compare only when that benchmark has just run.
 
     Lightning's `ModelCheckpoint` raises before the first score is there and later takes a stale one for a new one. Its
@@ -274,11 +256,11 @@ class BestCheckpoint(FolderCheckpoint):
         filename: str = "best-{epoch:03d}-{step:06d}",
         dirpath: str | Path | None = None,
     ) -> None:
-        super().__init__(dirpath)
         if mode not in ("max", "min"):
             raise ValueError(f"BestCheckpoint: mode is {mode!r}, it must be max or min")
-        self.monitor, self.mode, self.save_top_k = monitor, mode, save_top_k
+        self.monitor, self.mode, self.save_top_k, self.dirpath = monitor, mode, save_top_k, dirpath
         self.benchmark: BenchmarkCallback | None = None
+        self.best_model_path = ""
         self.best_model_score: float | None = None
         self._name_of = ModelCheckpoint(filename=filename).format_checkpoint_name
         self._scores: dict[str, float] = {}
@@ -291,9 +273,9 @@ class BestCheckpoint(FolderCheckpoint):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder and the benchmark."""
-        super().setup(trainer, pl_module, stage)
         if stage != "fit":
             return
+        self.dirpath = checkpoint_folder(trainer, self.dirpath)
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
         name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"

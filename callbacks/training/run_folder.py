@@ -1,6 +1,7 @@
 """The folder of a run: complete files, the checkpoint to resume from, and what is said at its end."""
 
 import csv
+import itertools
 import logging
 import os
 import warnings
@@ -26,6 +27,13 @@ log = logging.getLogger(__name__)
 LAST = "last.ckpt"
 
 
+def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
+    """Return the folder of a callback's checkpoints: the one that it names, else `checkpoints/` in that of the run."""
+    if dirpath is None:
+        return str(run_folder(trainer).absolute() / "checkpoints")
+    return str(dirpath) if "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Write a checkpoint under a temporary name, and rename it once it is completely on disk.
 
@@ -39,7 +47,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def __init__(self, check: Callable[[dict[str, Any], str | Path], None] | None = None) -> None:
         super().__init__()
         self._check = check
-        self._written_to: set[Path] = set()
+        self._folders: set[str] = set()  # that this run has written checkpoints to
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint; addresses such as `s3://…` are left to Lightning.
@@ -47,11 +55,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             OSError: if it cannot be written, for example because the disk is full; what was there before still is.
         """
+        self._folders.add(str(path).rpartition("/")[0])
         if "://" in str(path):
             return super().save_checkpoint(dict(checkpoint), path, storage_options)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._written_to.add(path.parent.resolve())
         try:
             with (
                 unfinished(path, path.with_name(f".{path.name}.unfinished")) as temporary,
@@ -93,13 +101,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         The name may come from the file that a run resumes from. So nothing is removed but a regular `.ckpt` file in a
         folder that this run has written a checkpoint to.
         """
-        address = str(path)
-        remote = "://" in address and not address.startswith(("file:", "local:")) and "::" not in address
-        if remote and address.endswith(".ckpt"):
+        folder = str(path).rpartition("/")[0]
+        if folder in self._folders and ("://" in folder or is_checkpoint_file(Path(path))):
             super().remove_checkpoint(path)
-        elif is_checkpoint_file(Path(path)) and Path(path).parent.resolve() in self._written_to:
-            Path(path).unlink()
-        elif remote or Path(path).exists():
+        else:
             log.warning("%s is not removed: it is no checkpoint of this run", path)
 
 
@@ -110,16 +115,15 @@ def claim_version(loggers: Iterable[Logger]) -> None:
     """
     own: list[Any] = [logger for logger in loggers if _numbers_folders(logger)]
     own = [logger for logger in own if logger._version is None]
-    number, claimed = max((logger.version for logger in own), default=0), not own
-    while not claimed:
+    for number in itertools.count(max(logger.version for logger in own)) if own else ():
         for logger in own:
             logger._version = number
         try:
             for folder in {str(logger.log_dir) for logger in own}:
                 os.makedirs(folder)
-            claimed = True
+            return
         except FileExistsError:
-            number += 1
+            continue
 
 
 def _numbers_folders(logger: Logger) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
+from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.trainer.call import _interrupt
@@ -22,7 +22,6 @@ from torch import Tensor
 from lightning_modules.functional.device import PendingCopy
 
 from .. import signals
-from ..benchmarks.base import BenchmarkCallback
 from ..benchmarks.ranks import LostRank, Ranks
 from ..folder_lock import FolderLock
 from .restored import check_optimizers, check_state, load_schedules
@@ -35,15 +34,6 @@ GOOD, STOP_REQUESTED, NOT_FINITE = range(3)
 
 class TrainingStopped(RuntimeError):
     """Error for a training whose loss or weights are not finite; all ranks raise it, and nothing is saved."""
-
-
-def order_callbacks(trainer: pl.Trainer) -> None:
-    """Move callbacks with an attribute `callback_order` behind all others, the largest last.
-
-    What saves the state of the others comes after them, and what ends the run comes after what saves. The list is
-    replaced, not changed: Lightning may be walking through it.
-    """
-    trainer.callbacks = sorted(trainer.callbacks, key=lambda callback: getattr(callback, "callback_order", 0))  # type: ignore[attr-defined]
 
 
 def accumulates(trainer: pl.Trainer) -> bool:
@@ -77,11 +67,9 @@ class Safeguards(pl.Callback):
     - **A rank that is lost**, killed or hanging, ends the others, and they end it.
     - **Files**: checkpoints are written atomically and checked before anything is restored from them
       (`AtomicCheckpointIO`, `check_state`), two runs never use a folder together.
-    - **Callbacks of Lightning's** that would spoil a run are refused before it begins (`refuse_unsupported`).
+    - **Averages of weights** by Lightning's callbacks that would spoil them are refused before the run begins
+      (`refuse_averages`).
     """
-
-    callback_order = 2
-    """Position in the order of callbacks, see `order_callbacks`."""
 
     def __init__(self) -> None:
         self._ranks: Ranks | None = None
@@ -94,8 +82,7 @@ class Safeguards(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Check the other callbacks; let checkpoints be written atomically and checked when they are read."""
         if stage == "fit":
-            refuse_unsupported(trainer, pl_module)
-            order_callbacks(trainer)
+            refuse_averages(trainer, pl_module)
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
@@ -289,35 +276,24 @@ def call_on_exception(trainer: pl.Trainer) -> None:
     trainer._run_stage = handled  # type: ignore[method-assign]
 
 
-def refuse_unsupported(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-    """Refuse callbacks of Lightning's that would end a run late, or give weights other than their names promise.
+def refuse_averages(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    """Refuse averages of weights by Lightning's callbacks that would not be what their names promise.
 
     Raises:
         ValueError: in one line, naming the callback and what to do.
     """
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     method = type(pl_module).__name__
     filled = set(getattr(pl_module, "_ddp_params_and_buffers_to_ignore", ()))
     memory = [name for name, _ in pl_module.named_buffers() if name in filled]  # as a queue of keys
-    for callback in callbacks:
-        reason = None
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        kind = type(callback).__name__
         if isinstance(callback, StochasticWeightAveraging) and is_overridden("optimizer_step", pl_module):
-            reason = (
-                "its last pass, for BatchNorm, makes no optimiser steps, which the queue or moving average of "
+            raise ValueError(
+                f"{kind}: its last pass, for BatchNorm, makes no optimiser steps, which the queue or moving average of "
                 f"{method} needs; use EMAWeightAveraging with use_buffers: false"
             )
-        elif isinstance(callback, WeightAveraging) and getattr(callback, "_use_buffers", False) and memory:
-            reason = (
-                f"it would average {memory[0]} of {method}, whose entries are replaced and not learned; set "
+        if isinstance(callback, WeightAveraging) and getattr(callback, "_use_buffers", False) and memory:
+            raise ValueError(
+                f"{kind}: it would average {memory[0]} of {method}, whose entries are replaced and not learned; set "
                 "use_buffers: false"
             )
-        elif isinstance(callback, ModelCheckpoint) and callback.monitor:
-            name, monitor = callback.monitor.partition("/")[0], f"(monitor={callback.monitor!r}"
-            named = (other for other in callbacks if isinstance(other, BenchmarkCallback) and other.name == name)
-            if (benchmark := next(named, None)) is not None and benchmark.every_n_epochs > 1:
-                reason = (
-                    f"{name} runs every {benchmark.every_n_epochs} epochs, {type(callback).__name__}{monitor}) checks "
-                    f"after each; use BestCheckpoint{monitor}, mode={callback.mode!r})"
-                )
-        if reason:
-            raise ValueError(f"{type(callback).__name__}: {reason}")
