@@ -1,8 +1,8 @@
 """Callbacks for `fit` other than the benchmarks: checkpoints, folders, safeguards, monitors."""
 
 from .checkpoint import BestCheckpoint, LastCheckpoint
+from .checkpoint_files import AtomicCheckpointIO
 from .monitors import CollapseMonitor, RunProgress, Throughput
-from .run_folder import AtomicCheckpointIO
 from .safeguards import Safeguards, TrainingStopped
 from .training_pictures import TrainingPictures
 

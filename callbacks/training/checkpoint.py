@@ -13,7 +13,7 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from ..benchmarks.base import BenchmarkCallback
-from .restored import ResumeNote, is_checkpoint_file, read_state
+from .checkpoint_files import ResumeNote, is_checkpoint_file, read_state
 from .run_folder import LAST, checkpoint_folder, last_checkpoints
 from .safeguards import Safeguards, TrainingStopped, accumulates, waits_for_ranks
 

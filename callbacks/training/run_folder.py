@@ -1,28 +1,22 @@
-"""The folder of a run: complete files, the checkpoint to resume from, and what is said at its end."""
+"""The folder of a run: its number, the checkpoint to resume from, and what is said at its end."""
 
 import csv
 import itertools
-import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from datamodules.reading.files import csv_text, unfinished, write_atomically
 from lightning_modules.checkpoints import read_content
 
 from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
-from .restored import is_checkpoint_file, read_state
-
-log = logging.getLogger(__name__)
+from .checkpoint_files import read_state
 
 LAST = "last.ckpt"
 
@@ -32,80 +26,6 @@ def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
     if dirpath is None:
         return str(run_folder(trainer).absolute() / "checkpoints")
     return str(dirpath) if "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint under a temporary name, and rename it once it is completely on disk.
-
-    Lightning's own class writes to the machine's temporary folder; where that is another disk, its move is a copy, and
-    a run that is killed or a disk that is full in the middle of it leaves half a file in the place of a whole one.
-
-    Args:
-        check: called with the content and the path of each file that is read, before anything is restored from it.
-    """
-
-    def __init__(self, check: Callable[[dict[str, Any], str | Path], None] | None = None) -> None:
-        super().__init__()
-        self._check = check
-        self._folders: set[str] = set()  # that this run has written checkpoints to
-
-    def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint; addresses such as `s3://…` are left to Lightning.
-
-        Raises:
-            OSError: if it cannot be written, for example because the disk is full; what was there before still is.
-        """
-        self._folders.add(str(path).rpartition("/")[0])
-        if "://" in str(path):
-            return super().save_checkpoint(dict(checkpoint), path, storage_options)
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with (
-                unfinished(path, path.with_name(f".{path.name}.unfinished")) as temporary,
-                temporary.open("wb") as file,
-            ):
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except (OSError, RuntimeError) as error:  # torch turns some of the first into the second
-            reason = error if isinstance(error, OSError) else error.__cause__ or error.__context__
-            if not isinstance(reason, OSError):
-                raise
-            before = "; the one before is as it was" if path.exists() else ""
-            raise OSError(
-                f"{path} could not be written: {reason.strerror}{before}; make room and resume with --ckpt_path last"
-            ) from error
-        return None
-
-    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        """Read a checkpoint as data: no code that it names runs, and a damaged file is reported in one line.
-
-        Args:
-            path: the file, or an address such as `s3://…`, which is read by Lightning.
-            map_location: device for what is read from an address; a file is read to the CPU.
-            weights_only: not taken; code is never unpickled.
-
-        Raises:
-            ValueError: if the file is damaged, or holds other than tensors and plain types.
-        """
-        remote = "://" in str(path)
-        content = super().load_checkpoint(path, map_location, True) if remote else read_content(path, mapped=False)
-        if self._check is not None:
-            self._check(content, path)
-        return content
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove a checkpoint that a better one replaces.
-
-        The name may come from the file that a run resumes from. So nothing is removed but a regular `.ckpt` file in a
-        folder that this run has written a checkpoint to.
-        """
-        folder = str(path).rpartition("/")[0]
-        if folder in self._folders and ("://" in folder or is_checkpoint_file(Path(path))):
-            super().remove_checkpoint(path)
-        else:
-            log.warning("%s is not removed: it is no checkpoint of this run", path)
 
 
 def claim_version(loggers: Iterable[Logger]) -> None:
@@ -210,15 +130,12 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
     if not path.is_file():
         return
     with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        complete = [row for row in reader if None not in row.values() and row["step"].isdecimal()]
-        rows = [row for row in complete if int(row["step"]) < step]
-        fields = list(reader.fieldnames or ())
+        complete = [row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdecimal()]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Experiment logs directory")
         experiment = logger.experiment
-    write_atomically(path, csv_text([fields, *([row[field] for field in fields] for row in rows)]))
-    experiment.metrics_keys = fields
+    experiment.metrics = [row for row in complete if int(row["step"]) < step]
+    experiment.save()
 
 
 def closing_lines(trainer: Trainer, configs: Path) -> list[str]:

@@ -4,9 +4,8 @@ import math
 import signal
 from collections import deque
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -24,8 +23,7 @@ from lightning_modules.functional.device import PendingCopy
 from .. import signals
 from ..benchmarks.ranks import LostRank, Ranks
 from ..folder_lock import FolderLock
-from .restored import check_optimizers, check_state, load_schedules
-from .run_folder import AtomicCheckpointIO
+from .checkpoint_files import AtomicCheckpointIO, check_optimizers
 
 MOST_VIDEOS = 32
 GOOD, STOP_REQUESTED, NOT_FINITE = range(3)
@@ -43,16 +41,6 @@ def accumulates(trainer: pl.Trainer) -> bool:
     return batches % trainer.accumulate_grad_batches != 0 and not is_last and batches != trainer.num_training_batches
 
 
-class PendingLoss(NamedTuple):
-    """A loss that is being copied to the CPU, and its batch."""
-
-    step: int
-    epoch: int
-    batch: int
-    videos: Tensor | None
-    loss: PendingCopy
-
-
 class Safeguards(pl.Callback):
     """End a run cleanly, a training at the same step on all ranks; the command line always adds it.
 
@@ -66,7 +54,7 @@ class Safeguards(pl.Callback):
       saved, with the weights, so that nothing replaces a good checkpoint.
     - **A rank that is lost**, killed or hanging, ends the others, and they end it.
     - **Files**: checkpoints are written atomically and checked before anything is restored from them
-      (`AtomicCheckpointIO`, `check_state`), two runs never use a folder together.
+      (`AtomicCheckpointIO`), two runs never use a folder together.
     - **Averages of weights** by Lightning's callbacks that would spoil them are refused before the run begins
       (`refuse_averages`).
     """
@@ -74,9 +62,9 @@ class Safeguards(pl.Callback):
     def __init__(self) -> None:
         self._ranks: Ranks | None = None
         self._locks: list[FolderLock] = []
-        self._pending_losses: deque[PendingLoss] = deque()
-        self._batch: tuple[int, int, Tensor | None] = (0, 0, None)
-        self._schedules: list[dict[str, Any]] | None = None
+        self._losses: deque[tuple[PendingCopy, str, Tensor | None]] = deque()  # each with its place and its videos
+        self._videos: Tensor | None = None
+        self._checkpoint: dict[str, Any] | None = None
         self._signals = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -86,31 +74,29 @@ class Safeguards(pl.Callback):
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = AtomicCheckpointIO(partial(check_state, trainer))
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO(trainer)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep the schedules' states from Lightning; they are restored once they can be compared with the run's."""
-        if trainer.state.fn == "fit":
-            self._schedules, checkpoint["lr_schedulers"] = checkpoint.get("lr_schedulers"), []
+        """Keep the content until it can be compared with the optimisers of the run."""
+        self._checkpoint = checkpoint if trainer.state.fn == "fit" else None
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lock the folders of the checkpoints against other runs."""
+        """Check the state of the optimisers, before Lightning restores it; lock the folders against other runs."""
+        if self._checkpoint is not None:
+            check_optimizers(trainer, self._checkpoint)
+            self._checkpoint = None
         self._ranks = Ranks()
-        self._pending_losses.clear()
+        self._losses.clear()
         with self._ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
                 self._locks = [FolderLock(Path(folder)) for folder in folders if folder and "://" not in str(folder)]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Install the signal handlers, which Lightning restores when the fit ends; restore the schedules."""
+        """Install the signal handlers, which Lightning restores when the fit ends."""
         self._defer_signals(trainer)
-        if self._schedules is not None:
-            load_schedules(trainer, self._schedules)
-            check_optimizers(trainer)
-            self._schedules = None
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the signal handlers."""
@@ -119,16 +105,15 @@ class Safeguards(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Record which batch this is."""
-        videos = batch.get("video_index") if isinstance(batch, dict) else None
-        self._batch = (trainer.current_epoch, batch_idx, videos)
+        """Record the videos of the batch."""
+        self._videos = batch.get("video_index") if isinstance(batch, dict) else None
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Check the loss, or start its copy to the CPU."""
-        value = PendingCopy(loss.detach())
-        self._pending_losses.append(PendingLoss(trainer.global_step, *self._batch, value))
-        alone = self._ranks is None or self._ranks.size == 1
-        if alone and not value.of_gpu and (bad := self._bad_loss(trainer)):
+        value, batch = PendingCopy(loss.detach()), trainer.fit_loop.batch_idx
+        place = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {batch})"
+        self._losses.append((value, place, self._videos))
+        if trainer.world_size == 1 and not value.of_gpu and (bad := self._bad_loss(trainer)):
             raise TrainingStopped(bad)
 
     def on_train_batch_end(
@@ -208,16 +193,14 @@ class Safeguards(pl.Callback):
 
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
         """Describe the first non-finite loss, if any; without `wait` the newest may still be on its way."""
-        while self._pending_losses:
-            pending = self._pending_losses[0]
-            if pending.loss.of_gpu and not wait and len(self._pending_losses) == 1:
+        while self._losses:
+            value, place, videos = self._losses[0]
+            if value.of_gpu and not wait and len(self._losses) == 1:
                 return None
-            loss = float(pending.loss.wait())
+            loss = float(value.wait())
             if not math.isfinite(loss):
-                where = f"step {pending.step} (epoch {pending.epoch}, batch {pending.batch})"
-                videos = _names(trainer, pending.videos)
-                return f"{where}: the loss is {loss}; videos of the batch: {videos}"
-            self._pending_losses.popleft()
+                return f"{place}: the loss is {loss}; videos of the batch: {_names(trainer, videos)}"
+            self._losses.popleft()
         return None
 
     def _worst(self, outcome: int) -> int:

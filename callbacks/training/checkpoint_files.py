@@ -1,19 +1,108 @@
-"""Check of all that a training restores from a checkpoint besides weights, once, before anything is restored.
+"""Checkpoints as files: written as a whole, read as data, and checked before anything is restored from them.
 
 A file is never an order. Numbers have to be numbers, and names of attributes have to be those that this program would
 have written; no path is followed out of the run's own folder (see `AtomicCheckpointIO.remove_checkpoint`).
 """
 
+import logging
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from typing_extensions import Self
 
-Progress = Annotated[int, Field(strict=True, ge=0)]
+from datamodules.reading.files import unfinished
+from lightning_modules.checkpoints import read_content
+
+log = logging.getLogger(__name__)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint under a temporary name, and rename it once it is completely on disk.
+
+    Lightning's own class writes to the machine's temporary folder; where that is another disk, its move is a copy, and
+    a run that is killed or a disk that is full in the middle of it leaves half a file in the place of a whole one.
+
+    Args:
+        trainer: what it reads is checked by `check_state` before anything is restored from it; None: not checked.
+    """
+
+    def __init__(self, trainer: pl.Trainer | None = None) -> None:
+        super().__init__()
+        self._trainer = trainer
+        self._folders: set[str] = set()  # that this run has written checkpoints to
+
+    def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; addresses such as `s3://…` are left to Lightning.
+
+        Raises:
+            OSError: if it cannot be written, for example because the disk is full; what was there before still is.
+        """
+        self._folders.add(str(path).rpartition("/")[0])
+        if "://" in str(path):
+            return super().save_checkpoint(dict(checkpoint), path, storage_options)
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with (
+                unfinished(path, path.with_name(f".{path.name}.unfinished")) as temporary,
+                temporary.open("wb") as file,
+            ):
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:  # torch turns some of the first into the second
+            reason = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+            if not isinstance(reason, OSError):
+                raise
+            before = "; the one before is as it was" if path.exists() else ""
+            raise OSError(
+                f"{path} could not be written: {reason.strerror}{before}; make room and resume with --ckpt_path last"
+            ) from error
+        return None
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        """Read a checkpoint as data: no code that it names runs, and a damaged file is reported in one line.
+
+        Args:
+            path: the file, or an address such as `s3://…`, which is read by Lightning.
+            map_location: device for what is read from an address; a file is read to the CPU.
+            weights_only: not taken; code is never unpickled.
+
+        Raises:
+            ValueError: if the file is damaged, holds other than tensors and plain types, or does not fit the run.
+        """
+        remote = "://" in str(path)
+        content = super().load_checkpoint(path, map_location, True) if remote else read_content(path, mapped=False)
+        if self._trainer is not None:
+            check_state(self._trainer, content, path)
+        return content
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint that a better one replaces.
+
+        The name may come from the file that a run resumes from. So nothing is removed but a regular `.ckpt` file in a
+        folder that this run has written a checkpoint to.
+        """
+        folder = str(path).rpartition("/")[0]
+        if folder in self._folders and ("://" in folder or is_checkpoint_file(Path(path))):
+            super().remove_checkpoint(path)
+        else:
+            log.warning("%s is not removed: it is no checkpoint of this run", path)
+
+
+def is_checkpoint_file(path: Path) -> bool:
+    """Return whether a path is a regular `.ckpt` file, neither a link nor a folder."""
+    return path.suffix == ".ckpt" and path.is_file() and not path.is_symlink()
+
+
+Whole = Annotated[int, Field(strict=True, ge=0)]
 Number = Annotated[float, Field(strict=True)]
 
 
@@ -35,25 +124,25 @@ class ResumeNote(_Part):
     """
 
     run: Annotated[int, Field(strict=True, ge=-1)] = -1
-    batch: Progress | None = None
-    accumulated: Progress | None = None
-    optimizer_entries: list[Progress] | None = None
+    batch: Whole | None = None
+    accumulated: Whole | None = None
+    optimizer_entries: list[Whole] | None = None
     within_step: Annotated[bool, Field(strict=True)] = False
     run_ended: Annotated[bool, Field(strict=True)] = False
 
 
 class _BenchmarkHistory(_Part):
-    history: dict[Progress, dict[str, Number]] = {}
-    epochs: dict[Progress, Progress] = {}
-    tried: Progress | None = None
+    history: dict[Whole, dict[str, Number]] = {}
+    epochs: dict[Whole, Whole] = {}
+    tried: Whole | None = None
 
 
 class _ParameterGroup(_Part):
-    params: list[Progress]
+    params: list[Whole]
 
 
 class _OptimizerState(_Part):
-    state: dict[Progress, dict[str, torch.Tensor | Number | Progress | None]]
+    state: dict[Whole, dict[str, torch.Tensor | Number | Whole | None]]
     param_groups: Annotated[list[_ParameterGroup], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -81,8 +170,8 @@ class _Loops(_Part):
 class CheckpointState(_Part):
     """A checkpoint of a training, without its weights."""
 
-    global_step: Progress
-    epoch: Progress
+    global_step: Whole
+    epoch: Whole
     resume: ResumeNote = ResumeNote()
     benchmarks: dict[str, _BenchmarkHistory] = {}
     callbacks: dict[str, dict[str, Any]] = {}
@@ -108,8 +197,7 @@ def read_state(content: Any, path: object) -> CheckpointState:
 def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> None:
     """Check all that Lightning and our callbacks will restore from a checkpoint.
 
-    The state of schedules and optimisers is compared with those of the run once these exist, by `load_schedules` and
-    `check_optimizers`.
+    The state of schedules and optimisers is compared with those of the run once these exist, by `check_optimizers`.
 
     Args:
         trainer: before it restores anything.
@@ -142,43 +230,34 @@ def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> N
             _check_like(saved, made, f"{damaged}: {type(callback).__name__}")
 
 
-def is_checkpoint_file(path: Path) -> bool:
-    """Return whether a path is a regular `.ckpt` file, neither a link nor a folder."""
-    return path.suffix == ".ckpt" and path.is_file() and not path.is_symlink()
+def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
+    """Check that a checkpoint's schedules and optimisers are those of the run; Lightning would set any attribute.
 
-
-def load_schedules(trainer: pl.Trainer, states: list[dict[str, Any]]) -> None:
-    """Restore the schedules of the learning rate, in place of Lightning, which would set any attribute.
-
-    Raises:
-        ValueError: if there are more or fewer of them, or one is of another kind.
-    """
-    configs, where = trainer.lr_scheduler_configs, f"{trainer.ckpt_path}: the schedule of the learning rate"
-    if len(states) != len(configs):
-        raise ValueError(f"{where} does not fit: it holds {len(states)}, this run has {len(configs)}")
-    for config, state in zip(configs, states, strict=True):
-        _check_like(state, config.scheduler.state_dict(), where)
-        config.scheduler.load_state_dict(state)
-
-
-def check_optimizers(trainer: pl.Trainer) -> None:
-    """Check that optimisers which were restored can take a step.
+    Args:
+        trainer: with its optimisers, before it restores them.
+        checkpoint: its content, which `check_state` has checked.
 
     Raises:
-        ValueError: if an option is missing or is not a finite number, or a tensor has another shape than its parameter.
+        ValueError: if there are more or fewer of them, one is of another kind, an option is missing or not a finite
+            number, or a tensor has another shape than its parameter.
     """
+    schedules, where = checkpoint["lr_schedulers"], f"{trainer.ckpt_path}: the schedule of the learning rate"
+    _check_like(schedules, [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs], where)
     where = f"{trainer.ckpt_path}: the optimiser"
-    for optimizer in trainer.optimizers:
-        for group in optimizer.param_groups:
-            options = {
-                name: float(value) if type(value) is int else value for name, value in optimizer.defaults.items()
-            }
-            if "initial_lr" in group:  # of a schedule
-                options["initial_lr"] = 0.0
-            _check_like({name: group.get(name, math.nan) for name in options}, options, where)
-        for parameter, entries in optimizer.state.items():
-            shapes = {value.shape for value in entries.values() if isinstance(value, torch.Tensor) and value.ndim}
-            if shapes - {parameter.shape}:
+    _check_like([{}] * len(checkpoint["optimizer_states"]), [{}] * len(trainer.optimizers), where)
+    for saved, optimizer in zip(checkpoint["optimizer_states"], trainer.optimizers, strict=True):
+        groups = [dict(group) for group in optimizer.state_dict()["param_groups"]]
+        for group, state in zip(groups, saved["param_groups"], strict=False):
+            for name, value in group.items():
+                if value is None or value is False:
+                    state.setdefault(name, value)  # an option that is newer than the torch which saved the state
+                elif type(value) is int:
+                    group[name] = float(value)
+        _check_like(saved["param_groups"], groups, where)
+        shapes = [parameter.shape for group in optimizer.param_groups for parameter in group["params"]]
+        for number, entries in saved["state"].items():
+            tensors = [value for value in entries.values() if isinstance(value, torch.Tensor) and value.ndim]
+            if any(tensor.shape != shapes[number] for tensor in tensors):
                 raise ValueError(f"{where}'s state does not fit the weights; resume from another checkpoint")
 
 
