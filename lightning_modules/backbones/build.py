@@ -13,11 +13,9 @@ from ..checkpoints.trust import import_path, make, pass_gate
 from .extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    CombinedExtractor,
     FeatureExtractor,
     Normalise,
     RawColour,
-    parts_of,
     refuse_options,
 )
 from .liir_encoder import LiirEncoder
@@ -158,7 +156,7 @@ def extractor_of(
     Args:
         network: a ResNet, a ViT or another network of timm, or a module that maps RGB in [0, 1] to `(N, C, h, w)` by
             itself.
-        stage: a name, a combination such as `block9+block12` (see `CombinedExtractor`), or a list of them.
+        stage: a name, a combination such as `block9+block12` (see `FeatureExtractor`), or a list of them.
         stride: pixels per cell.
         mean: mean of RGB in [0, 1], for all but the last.
         std: standard deviation of RGB in [0, 1], for all but the last.
@@ -170,10 +168,6 @@ def extractor_of(
     Raises:
         ValueError: if the network has no such stage, stride or option.
     """
-    names = [stage] if isinstance(stage, str) else stage or []
-    if any("+" in name or name.startswith("mean:") for name in names):
-        single = list(dict.fromkeys(part for name in names for part in parts_of(name)))
-        return CombinedExtractor(extractor_of(network, single, stride, mean, std, **options), stage or single)
     if isinstance(network, RawColour):
         return RawColour(stage or "colour", stride).eval()
     normalise = Normalise(mean, std)

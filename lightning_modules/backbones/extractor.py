@@ -1,7 +1,7 @@
 """The extractor interface of benchmarks: images in, feature maps out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -76,23 +76,36 @@ class FeatureExtractor(nn.Module, ABC):
     """Maps float RGB `(N, 3, H, W)` in [0, 1] to feature maps.
 
     `stage` is a name, and the result one map `(N, C, h, w)`; or a list of names, and the result a list of maps from
-    one pass. `stride` is the number of pixels from one cell to the next, in the same form.
+    one pass. `block9+block12` concatenates the maps of stages along the channels, `mean:block9+block12` averages them;
+    their strides must be equal. `stride` is the number of pixels from one cell to the next, in the form of `stage`.
+
+    Args:
+        stage: names, as above.
+        known: names of the network's single stages.
+        network: what the network is called in messages.
 
     Attributes:
         stage: as it was asked for.
+        parts: the single stages that are needed, each once.
         stride: pixels per cell; a list where `stage` is one.
         multiple: divisor that the sides of an image should have; benchmarks pad to it, and cut what they padded.
         positions: interpolation of a position embedding, for a protocol to choose; without effect on networks that
             have none.
+
+    Raises:
+        ValueError: if the network has no such stage.
     """
 
     stride: int | list[int]
     multiple: int = 1
     positions: PositionRule = "network"
 
-    def __init__(self, stage: str | list[str]) -> None:
+    def __init__(self, stage: str | list[str], known: Collection[str], network: str) -> None:
         super().__init__()
         self.stage = stage
+        self.parts = list(dict.fromkeys(part for name in self.stages for part in parts_of(name)))
+        if unknown := [part for part in self.parts if part not in known]:
+            raise ValueError(f"stage {unknown[0]!r}: {network} has {', '.join(known)}; null is its default")
 
     @property
     def stages(self) -> list[str]:
@@ -100,8 +113,8 @@ class FeatureExtractor(nn.Module, ABC):
         return [self.stage] if isinstance(self.stage, str) else self.stage
 
     @abstractmethod
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return one map per stage, in the order asked for."""
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the map of each of `parts`, from one pass."""
 
     def forward(self, images: Tensor) -> Tensor | list[Tensor]:
         """Return one map, or a list of maps where `stage` is a list.
@@ -114,11 +127,23 @@ class FeatureExtractor(nn.Module, ABC):
                 "feature extractor: expected float RGB (N, 3, H, W) in [0, 1], "
                 f"got {images.dtype} {tuple(images.shape)}"
             )
-        maps = self.maps(images)
+        found = self.maps(images)
+        maps = [_combined(name, [found[part] for part in parts_of(name)]) for name in self.stages]
         return maps[0] if isinstance(self.stage, str) else maps
 
-    def _in_form_of_stage(self, strides: list[int]) -> int | list[int]:
-        return strides[0] if isinstance(self.stage, str) else strides
+    def set_strides(self, strides: Mapping[str, int]) -> None:
+        """Set `stride` by that of each of `parts`.
+
+        Raises:
+            ValueError: if stages that are to be combined have different strides.
+        """
+        each = []
+        for name in self.stages:
+            own = {strides[part] for part in parts_of(name)}
+            if len(own) > 1:
+                raise ValueError(f"stage {name!r}: its parts have different strides, {sorted(own)}")
+            each.append(own.pop())
+        self.stride = each[0] if isinstance(self.stage, str) else each
 
 
 class RawColour(FeatureExtractor):
@@ -135,67 +160,15 @@ class RawColour(FeatureExtractor):
     """
 
     def __init__(self, stage: str | list[str] = "colour", stride: int | None = None) -> None:
-        super().__init__(stage)
-        if unknown := [name for name in self.stages if name != "colour"]:
-            raise ValueError(f"stage {unknown[0]!r}: raw colour has one stage, colour; set stage to null")
+        super().__init__(stage, ["colour"], "raw colour")
         self.cell = stride or 8
-        self.stride = self._in_form_of_stage([self.cell] * len(self.stages))
+        self.set_strides({"colour": self.cell})
         self.normalise = Normalise()
 
-    def maps(self, images: Tensor) -> list[Tensor]:
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the mean colours of cells; those at the right and lower border may be cut."""
-        cells = nn.functional.avg_pool2d(self.normalise(images), self.cell, ceil_mode=True, count_include_pad=False)
-        return [cells] * len(self.stages)
-
-
-class WrappedExtractor(FeatureExtractor):
-    """Base of extractors that change the maps of another one, whose padding and position rule they keep.
-
-    Args:
-        inner: the other extractor.
-        stage: see `FeatureExtractor`.
-    """
-
-    def __init__(self, inner: FeatureExtractor, stage: str | list[str]) -> None:
-        super().__init__(stage)
-        self.inner = inner
-        self.multiple = inner.multiple
-
-    def inner_maps(self, images: Tensor) -> list[Tensor]:
-        """Return the maps of the other extractor, under the position rule of this one."""
-        self.inner.positions = self.positions
-        return self.inner.maps(images)
-
-
-class CombinedExtractor(WrappedExtractor):
-    """Several stages of one pass as one map: concatenated along the channels, or averaged.
-
-    A stage `block9+block12` concatenates, `mean:block9+block12` averages; their maps must have one size.
-
-    Args:
-        inner: extractor of all stages that are combined, `stage` a list.
-        stage: combinations, one or several; a plain name stays as it is.
-
-    Raises:
-        ValueError: if the stages that are to be combined have different strides.
-    """
-
-    def __init__(self, inner: FeatureExtractor, stage: str | list[str]) -> None:
-        super().__init__(inner, stage)
-        each = dict(zip(inner.stages, inner.stride, strict=True))  # type: ignore[arg-type]
-        strides = []
-        for name in self.stages:
-            own = {each[part] for part in parts_of(name)}
-            if len(own) > 1:
-                raise ValueError(f"stage {name!r}: its parts have different strides, {sorted(own)}")
-            strides.append(own.pop())
-        self.stride = self._in_form_of_stage(strides)
-        self.eval()
-
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return one map per combination, in the order asked for."""
-        found = dict(zip(self.inner.stages, self.inner_maps(images), strict=True))
-        return [_combined(name, [found[part] for part in parts_of(name)]) for name in self.stages]
+        images = self.normalise(images)
+        return {"colour": nn.functional.avg_pool2d(images, self.cell, ceil_mode=True, count_include_pad=False)}
 
 
 def parts_of(stage: str) -> list[str]:

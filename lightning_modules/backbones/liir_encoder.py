@@ -155,31 +155,29 @@ class LiirExtractor(FeatureExtractor):
     def __init__(
         self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None, **options: Any
     ) -> None:
-        super().__init__(stage)
         refuse_options("Liir", options)
+        super().__init__(stage, [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")], "Liir")
         self.encoder = encoder
-        known = [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")]
-        if unknown := [name for name in self.stages if name not in known]:
-            raise ValueError(f"stage {unknown[0]!r}: Liir has {', '.join(known)}")
-        strides = [STRIDES[name] for name in self.stages]
-        for name, own in zip(self.stages, strides, strict=True):
-            if stride is not None and stride % own:
-                raise ValueError(f"stride {stride}: Liir's {name} has stride {own}; ask for a multiple of it, or None")
-        self.pooled_by = [1 if stride is None else stride // own for own in strides]
-        self.stride = self._in_form_of_stage([stride or own for own in strides])
+        for name in self.parts:
+            if stride is not None and stride % STRIDES[name]:
+                raise ValueError(
+                    f"stride {stride}: Liir's {name} has stride {STRIDES[name]}; ask for a multiple of it, or None"
+                )
+        self.pooled_by = {name: (stride or STRIDES[name]) // STRIDES[name] for name in self.parts}
+        self.set_strides({name: stride or STRIDES[name] for name in self.parts})
         self.eval()
 
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return one map per stage, in the order asked for."""
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the map of each of `parts`."""
         found: dict[str, Tensor] = {}
         x = self.encoder.stem(normalised_lab(images))
         for stage, layer in LAYER_OF_STAGE.items():
             for number, block in enumerate(getattr(self.encoder, layer), start=1):
                 x = block(x)
-                found |= {name: x for name in (stage, f"{stage}.b{number}") if name in self.stages}
-        if "affinity" in self.stages:
+                found |= {name: x for name in (stage, f"{stage}.b{number}") if name in self.parts}
+        if "affinity" in self.parts:
             found["affinity"] = self.encoder.affinity(x)
-        return [_pooled(found[name], by) for name, by in zip(self.stages, self.pooled_by, strict=True)]
+        return {name: _pooled(one, self.pooled_by[name]) for name, one in found.items()}
 
     def folded(self) -> "LiirExtractor":
         """Return a copy with BatchNorms folded into convolutions; its weights are its own."""

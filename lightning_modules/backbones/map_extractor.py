@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .extractor import FeatureExtractor, WrappedExtractor, check_map
+from .extractor import FeatureExtractor, check_map
 from .networks import LIBRARIES, describe_output, imported, shared_copy
 
 PROBE = (256, 320)
@@ -60,58 +60,46 @@ class MapExtractor(FeatureExtractor):
         stride: int | None = None,
         normalise: nn.Module | None = None,
     ) -> None:
-        super().__init__(stage or OUTPUT)
+        kind = type(network).__name__
+        known = [OUTPUT, *(f"stage{number}" for number in range(1, (_staged(network) if normalise else 0) + 1))]
+        super().__init__(stage or OUTPUT, known, kind)
         self.network: Any = network
         self.normalise = normalise
         self.eval()
-        kind = type(network).__name__
-        known = [OUTPUT, *(f"stage{number}" for number in range(1, self._staged() + 1))]
-        if unknown := [name for name in self.stages if name not in known]:
-            raise ValueError(f"stage {unknown[0]!r}: {kind} has {', '.join(known)}")
-        parameter = next(network.parameters(), torch.zeros(()))
-        strides = []
-        for name, output in zip(self.stages, self._probe(parameter.device), strict=True):
-            own = measured_stride(output, f"{kind}, {name}")
+        strides = {}
+        for name, output in self._probe().items():
+            strides[name] = own = measured_stride(output, f"{kind}, {name}")
             if stride not in (None, own):
                 raise ValueError(f"{kind}: the stride of {name} is {own}, {stride} was asked for")
-            strides.append(own)
-        self.stride = self._in_form_of_stage(strides)
-        self.multiple = max(strides) if normalise is not None else 1  # some of timm's drop a last incomplete cell
+        self.set_strides(strides)
+        self.multiple = max(strides.values()) if normalise is not None else 1  # some drop a last incomplete cell
 
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return one map per stage, in the order asked for."""
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the map of each of `parts`."""
         if self.normalise is None:
-            own = self.network(images.to(next(self.network.parameters(), images).dtype))
-            return [own] * len(self.stages)
+            return {OUTPUT: self.network(images.to(next(self.network.parameters(), images).dtype))}
         images = self.normalise(images)
-        wanted = sorted({int(name.removeprefix("stage")) - 1 for name in self.stages if name != OUTPUT})
+        wanted = sorted(int(name.removeprefix("stage")) - 1 for name in self.parts if name != OUTPUT)
         found: dict[str, Tensor] = {}
         if wanted:
             maps = self.network.forward_intermediates(
                 images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
             )
             found = {f"stage{number + 1}": one for number, one in zip(wanted, maps, strict=True)}
-        if OUTPUT in self.stages and hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT, whose output are tokens
+        if OUTPUT in self.parts and hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT, whose output are tokens
             found[OUTPUT] = self.network.forward_intermediates(
                 images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
             )[0]
-        elif OUTPUT in self.stages:
+        elif OUTPUT in self.parts:
             last = self.network.forward_features(images)
             channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC")
             found[OUTPUT] = last.permute(0, 3, 1, 2) if channels_last and last.ndim == 4 else last
-        return [found[name] for name in self.stages]
+        return found
 
-    def _staged(self) -> int:
-        """Return the number of stages that timm describes."""
-        if self.normalise is None or not hasattr(self.network, "forward_intermediates"):
-            return 0
-        info = getattr(self.network, "feature_info", None)
-        return len(getattr(info, "info", info) or ())
-
-    def _probe(self, device: torch.device) -> list[Tensor]:
+    def _probe(self) -> dict[str, Tensor]:
         try:
             with torch.inference_mode():
-                return self.maps(torch.zeros(1, 3, *PROBE, device=device))
+                return self.maps(_blank(self))
         except (AssertionError, IndexError, RuntimeError) as error:
             if self.normalise is None:
                 raise
@@ -119,6 +107,16 @@ class MapExtractor(FeatureExtractor):
                 f"{type(self.network).__name__}: takes images of one size only; videos need a network of any size "
                 f"({' '.join(str(error).split())[:120]})"
             ) from error
+
+
+def _staged(network: Any) -> int:
+    """Return the number of stages that timm describes."""
+    info = getattr(network, "feature_info", None) if hasattr(network, "forward_intermediates") else None
+    return len(getattr(info, "info", info) or ())
+
+
+def _blank(network: nn.Module) -> Tensor:
+    return torch.zeros(1, 3, *PROBE, device=next(network.parameters(), torch.zeros(())).device)
 
 
 def build_head(spec: str) -> nn.Module:
@@ -137,7 +135,7 @@ def build_head(spec: str) -> nn.Module:
     return imported(module, name)
 
 
-class HeadExtractor(WrappedExtractor):
+class HeadExtractor(FeatureExtractor):
     """A view of an encoder with a head over each of its maps; it shares the weights of both.
 
     Args:
@@ -149,15 +147,22 @@ class HeadExtractor(WrappedExtractor):
     """
 
     def __init__(self, inner: FeatureExtractor, head: nn.Module) -> None:
-        super().__init__(inner, inner.stage)
+        super().__init__(inner.stage, inner.parts, "the encoder")
+        self.inner, self.multiple = inner, inner.multiple
         self.head = shared_copy(head)
         self.eval()
-        parameter = next(self.parameters(), torch.zeros(()))
         with torch.inference_mode():
-            outputs = self.maps(torch.zeros(1, 3, *PROBE, device=parameter.device))
-        strides = [measured_stride(output, f"head {type(head).__name__}") for output in outputs]
-        self.stride = self._in_form_of_stage(strides)
+            outputs = self(_blank(self))
+        outputs = [outputs] if isinstance(self.stage, str) else outputs
+        each = [measured_stride(output, f"head {type(head).__name__}") for output in outputs]
+        self.stride = each[0] if isinstance(self.stage, str) else each
 
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return the head's map of each stage."""
-        return [self.head(one, images) for one in self.inner_maps(images)]
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the encoder's maps, under the position rule of this view."""
+        self.inner.positions = self.positions
+        return self.inner.maps(images)
+
+    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
+        """Return the head's map of each stage, in the form of `stage`."""
+        maps = super().forward(images)
+        return self.head(maps, images) if isinstance(maps, Tensor) else [self.head(one, images) for one in maps]

@@ -54,56 +54,44 @@ class ResNetExtractor(FeatureExtractor):
         stride: int | None = None,
         dilated: Dilated = False,
     ) -> None:
-        super().__init__(stage)
+        blocks = {
+            f"{name}.b{number}": block
+            for name, layer in LAYER_OF_STAGE.items()
+            for number, block in enumerate(getattr(network, layer), start=1)
+        }
+        last = {name.partition(".")[0]: name for name in blocks}  # whose map is the stage's
+        super().__init__(stage, [*last, *blocks], "this ResNet")
         if stride is not None and stride not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
-        self.normalise = normalise
-        self.architecture: str | None = getattr(network, "architecture", None)
-        self.weights_origin: str | None = getattr(network, "weights_origin", None)
-        self.stem = nn.Sequential(*_stem(network))
-        self.blocks = nn.ModuleDict()
-        self._record_as: dict[str, str] = {}
-        strides = self._add_blocks(network, 8 if dilated else stride)
+        coarsest = 8 if dilated else stride or NATURAL_STRIDE["res5"]
+        for name, layer in LAYER_OF_STAGE.items():
+            if NATURAL_STRIDE[name] > coarsest:
+                remove_strides(getattr(network, layer))
         self.dilated = dilated
         if dilated:
             for name, dilation in SIAMFC_DILATION.items():
                 for number, block in enumerate(getattr(network, LAYER_OF_STAGE[name])):
                     released = dilated == "released"
                     _dilate(block, dilation // 2 if released and number == 0 else dilation, only_first=released)
-        self.stride = self._in_form_of_stage([strides[self._record_as[name]] for name in self.stages])
+        self.normalise = normalise
+        self.architecture: str | None = getattr(network, "architecture", None)
+        self.weights_origin: str | None = getattr(network, "weights_origin", None)
+        self.stem = nn.Sequential(*_stem(network))
+        keys = [name.replace(".", "_") for name in blocks]  # a module's name holds no dot
+        self._key_of = {part: last.get(part, part).replace(".", "_") for part in self.parts}
+        needed = max(keys.index(key) for key in self._key_of.values()) + 1
+        self.blocks = nn.ModuleDict(dict(zip(keys[:needed], blocks.values(), strict=False)))
+        self.set_strides({part: min(NATURAL_STRIDE[part.partition(".")[0]], coarsest) for part in self.parts})
         self.eval()
 
-    def _add_blocks(self, network: nn.Module, stride: int | None) -> dict[str, int]:
-        """Take over the blocks up to the last one needed; return the stride at each block."""
-        strides: dict[str, int] = {}
-        for name, layer in LAYER_OF_STAGE.items():
-            blocks = getattr(network, layer)
-            if stride is not None and NATURAL_STRIDE[name] > stride:
-                remove_strides(blocks)
-            for number, block in enumerate(blocks, start=1):
-                key = f"{name}_b{number}"
-                self.blocks[key] = block
-                self._record_as[f"{name}.b{number}"] = self._record_as[name] = key
-                strides[key] = min(NATURAL_STRIDE[name], stride or NATURAL_STRIDE[name])
-        for name in self.stages:
-            if name not in self._record_as:
-                raise ValueError(f"stage {name!r}: this ResNet has {', '.join(self._record_as)}")
-        order = list(self.blocks)
-        last = max(order.index(self._record_as[name]) for name in self.stages)
-        for key in order[last + 1 :]:
-            del self.blocks[key]
-        return strides
-
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return one map per stage, in the order asked for."""
-        wanted = {self._record_as[name] for name in self.stages}
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the map of each of `parts`."""
         found: dict[str, Tensor] = {}
         x = self.stem(self.normalise(images))
         for key, block in self.blocks.items():
             x = block(x)
-            if key in wanted:
-                found[key] = x
-        return [found[self._record_as[name]] for name in self.stages]
+            found |= {part: x for part, own in self._key_of.items() if own == key}
+        return found
 
     def folded(self) -> "ResNetExtractor":
         """Return a copy with each BatchNorm folded into the convolution before it: the same maps to rounding, faster.

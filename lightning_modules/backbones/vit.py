@@ -56,11 +56,8 @@ class ViTExtractor(FeatureExtractor):
                 "size, for example timm:vit_small_patch16_224 or timm:deit_small_patch16_224"
             )
         depth = len(network.blocks)
-        super().__init__(stage or f"block{depth}")
-        names = [f"block{number}" for number in range(1, depth + 1)]
-        for name in self.stages:
-            if name not in names:
-                raise ValueError(f"stage {name!r}: this transformer has block1 … block{depth}")
+        known = [f"block{number}" for number in range(1, depth + 1)]
+        super().__init__(stage or f"block{depth}", known, "this transformer")
         patch: int = network.patch_embed.feat_ratio()  # of a hybrid: with the convolutions before
         step = stride or patch
         convolution: Any = getattr(network.patch_embed, "proj", None)
@@ -77,14 +74,13 @@ class ViTExtractor(FeatureExtractor):
         self.network: Any = network
         self.normalise = normalise
         self.patch = patch
-        self._blocks = [names.index(name) for name in self.stages]
-        self.stride = self._in_form_of_stage([step] * len(self.stages))
+        self.set_strides(dict.fromkeys(self.parts, step))
         self.multiple = step
         self.eval()
 
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Return one map per stage, in the order asked for."""
-        wanted = sorted(set(self._blocks))
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the map of each of `parts`."""
+        wanted = sorted(int(name.removeprefix("block")) - 1 for name in self.parts)
         step = self.multiple
         below, right = (-side % step for side in images.shape[2:])
         around = self.patch - step
@@ -96,8 +92,8 @@ class ViTExtractor(FeatureExtractor):
             tokens = self.network.forward_intermediates(
                 images, indices=wanted, norm=True, stop_early=True, output_fmt="NLC", intermediates_only=True
             )
-        maps = [one.transpose(1, 2).unflatten(2, size) for one in tokens]
-        return [maps[wanted.index(block)] for block in self._blocks]
+        maps = (one.transpose(1, 2).unflatten(2, size) for one in tokens)
+        return {f"block{number + 1}": one for number, one in zip(wanted, maps, strict=True)}
 
     @contextmanager
     def _interpolated(self, size: tuple[int, int]) -> Iterator[None]:

@@ -14,14 +14,14 @@ class Patches(FeatureExtractor):
     """Mean colour of whole patches, as a ViT sees an image; refuses a size that is no multiple of a patch."""
 
     def __init__(self, patch: int = 16) -> None:
-        super().__init__("patches")
+        super().__init__("patches", ["patches"], "patches")
         self.multiple = self.patch = patch
-        self.stride = patch
+        self.set_strides({"patches": patch})
 
-    def maps(self, images: Tensor) -> list[Tensor]:
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
         if images.shape[2] % self.patch or images.shape[3] % self.patch:
             raise ValueError(f"not whole patches: {tuple(images.shape)}")
-        return [torch.nn.functional.avg_pool2d(images, self.patch)]
+        return {"patches": torch.nn.functional.avg_pool2d(images, self.patch)}
 
 
 def write_still_davis(root: Path, size: tuple[int, int], frames: int = 3) -> Path:

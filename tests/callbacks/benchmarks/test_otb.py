@@ -123,7 +123,7 @@ def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
     """The baseline of `vidcorr compare` has no res5, which the benchmark takes of a ResNet where none is named."""
     benchmark = OtbBenchmark(root, None, limit_sequences=1)
     assert benchmark.evaluate(FrozenEncoder("raw_colour")) == benchmark.evaluate(colour())
-    with pytest.raises(ValueError, match="stage 'res5': raw colour has one stage"):
+    with pytest.raises(ValueError, match="stage 'res5': raw colour has colour"):
         OtbBenchmark(root, None, stage="res5").evaluate(FrozenEncoder("raw_colour"))
 
 

@@ -144,7 +144,7 @@ def test_crw_pads_by_reflection(tmp_path):
     expected = features(network.double(), images.double(), 3)
     torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
-    refused(ValueError, r"this ResNet has res2\.b1", build_feature_extractor, tmp_path / "ours.ckpt", "res5")
+    refused(ValueError, "this ResNet has res2, res3", build_feature_extractor, tmp_path / "ours.ckpt", "res5")
 
 
 def test_mast_gives_the_features_of_its_network(tmp_path):
