@@ -14,10 +14,10 @@ try:
 except ModuleNotFoundError:  # the evaluation runs without Lightning
     SIGTERMException = SystemExit  # type: ignore[misc, assignment]
 
-WATCHED = (signal.SIGTERM, signal.SIGINT)
 FOLLOWS = re.compile(r"[Ww]orker .*(died|exited|killed)|gloo/transport|[Cc]onnection (closed|reset) by peer")
 """Messages for a dead worker of a loader, and of torch.distributed when another rank has exited."""
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+"""The signals that are handled, as messages call them."""
 
 
 class Stopped(SIGTERMException):
@@ -73,9 +73,9 @@ def explains(error: BaseException) -> bool:
     return isinstance(error, SIGTERMException) or (_requests.received is not None and bool(FOLLOWS.search(str(error))))
 
 
-def name_of(number: int | None) -> str:
-    """Return a signal's name for messages: "SIGTERM" or "Ctrl-C"."""
-    return NAMES[signal.Signals(number or signal.SIGTERM)]
+def name() -> str:
+    """Return the name of the newest signal for messages: "SIGTERM" or "Ctrl-C"."""
+    return NAMES[signal.Signals(_requests.received or signal.SIGTERM)]
 
 
 def at_once() -> bool:
@@ -101,7 +101,7 @@ def handled() -> Iterator[None]:
         return
     if not _requests.depth or _requests.owner != os.getpid():  # else nested; a forked rank begins anew
         _requests.reset()
-    previous = {number: signal.signal(number, _requests.handle) for number in WATCHED}
+    previous = {number: signal.signal(number, _requests.handle) for number in NAMES}
     _requests.depth += 1
     try:
         yield

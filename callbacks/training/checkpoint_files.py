@@ -155,18 +155,6 @@ class _OptimizerState(_Part):
         return self
 
 
-class _Loaders(_Part):
-    combined_loader: list[dict[str, Any]] = []
-
-
-class _FitLoop(_Part):
-    state_dict: _Loaders = _Loaders()
-
-
-class _Loops(_Part):
-    fit_loop: _FitLoop = _FitLoop()
-
-
 class CheckpointState(_Part):
     """A checkpoint of a training, without its weights."""
 
@@ -175,7 +163,7 @@ class CheckpointState(_Part):
     resume: ResumeNote = ResumeNote()
     benchmarks: dict[str, _BenchmarkHistory] = {}
     callbacks: dict[str, dict[str, Any]] = {}
-    loops: _Loops = _Loops()
+    loops: dict[str, Any] = {}
     optimizer_states: list[_OptimizerState] | None = None
     lr_schedulers: list[dict[str, Any]] | None = None
 
@@ -218,7 +206,11 @@ def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> N
                 f"{path} holds weights and no training ({', '.join(missing)} missing): no run can resume from it; "
                 "start from its weights by --model.backbone"
             )
-        _check_like(content["loops"].get("fit_loop"), trainer.fit_loop.state_dict(), f"{damaged}: loops")
+        counters: Any = state.loops.get("fit_loop")
+        _check_like(counters, trainer.fit_loop.state_dict(), f"{damaged}: loops")
+        loaders = counters["state_dict"].get("combined_loader", [])
+        if not isinstance(loaders, list) or not all(isinstance(loader, dict) for loader in loaders):
+            raise ValueError(f"{damaged}: the place in the data is no list of states; resume from another checkpoint")
         found = [sum(map(len, optimizer.state.values())) for optimizer in state.optimizer_states or []]
         if state.resume.optimizer_entries not in (None, found):
             raise ValueError(f"{damaged}: the state of its optimiser is not complete; resume from another checkpoint")

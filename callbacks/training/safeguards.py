@@ -171,7 +171,7 @@ class Safeguards(pl.Callback):
             if isinstance(exception, SIGTERMException):
                 exception.code = exception.code or signals.status()  # 0 of a forked rank would read as success
             after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
-            rank_zero_info(f"stopped by {signals.name_of(signals.received())}{after}")
+            rank_zero_info(f"stopped by {signals.name()}{after}")
         self._release()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -25,12 +25,12 @@ def test_a_signal_ends_validate_between_two_frames(number, status):
 
     Stopped.__abstractmethods__ = frozenset()
     events = []
-    before = [signal.getsignal(each) for each in signals.WATCHED]
+    before = [signal.getsignal(each) for each in signals.NAMES]
     trainer = quiet_trainer(callbacks=[Stopped(events), Safeguards()])
     with pytest.raises(signals.Stopped) as stopped:
         trainer.validate(make("VFSSimSiam", 1), DataLoader(Clips(2, 2, 16), batch_size=2), verbose=False)
     assert (events, stopped.value.code) == (["the frame under way"], status)
-    assert [signal.getsignal(each) for each in signals.WATCHED] == before
+    assert [signal.getsignal(each) for each in signals.NAMES] == before
 
 
 def test_what_saves_comes_after_all_others_and_what_ends_the_run_last(tmp_path):
@@ -90,7 +90,7 @@ def send(number):
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_at_once_and_deferred(number, status):
-    before = [signal.getsignal(each) for each in signals.WATCHED]
+    before = [signal.getsignal(each) for each in signals.NAMES]
     with pytest.raises(signals.Stopped) as stopped, signals.handled():
         send(number)
     assert stopped.value.code == status
@@ -109,7 +109,7 @@ def test_at_once_and_deferred(number, status):
     with pytest.raises(signals.Stopped) as stopped:
         work()
     assert (done, stopped.value.code) == (["under way"], status)
-    assert [signal.getsignal(each) for each in signals.WATCHED] == before
+    assert [signal.getsignal(each) for each in signals.NAMES] == before
     signals.check()  # nothing is asked of what comes later
     with signals.handled():
         assert signals.received() is None
