@@ -50,7 +50,7 @@ class LastCheckpoint(Checkpoint):
         self._loader_states: list[dict[str, Any]] = []
         self._between_epochs = False
         self._resumable = False
-        self._first_step = self._saved_step = 0
+        self._saved_step = 0  # before anything is saved, the step at which the run began or resumed
         self._counters: dict[str, Any] | None = None
         self._flush_due = False
 
@@ -99,19 +99,17 @@ class LastCheckpoint(Checkpoint):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Number the run after all others in its folder."""
-        self._note = ResumeNote(
-            accumulated=trainer.accumulate_grad_batches
-        )  # methods and schedules may change it later
+        # methods and schedules may change the number of accumulated batches later
+        self._note = ResumeNote(accumulated=trainer.accumulate_grad_batches)
         self._resumable, self._flush_due, self._counters = False, False, None
         self.best_model_path = ""
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            folders = [self.dirpath] if self.dirpath else []
-            earlier = last_checkpoints(trainer.default_root_dir, folders, skip_damaged=True)
+            earlier = last_checkpoints(trainer.default_root_dir, [str(self.dirpath)], skip_damaged=True)
             self._note.run = max((file.run for file in earlier), default=-1) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Continue at the batch of the checkpoint, with batches of its size."""
-        self._first_step = self._saved_step = trainer.global_step
+        self._saved_step = trainer.global_step
         size = getattr(trainer.train_dataloader, "batch_size", None)
         self._note.batch = size and size * trainer.world_size
         resumed, self._resumed = self._resumed, None
@@ -121,7 +119,8 @@ class LastCheckpoint(Checkpoint):
         if self._between_epochs:
             trainer.fit_loop.epoch_loop.restarting = False
             return
-        # Lightning forgets the loader's state where something, as a schedule, has asked for the loader before
+        # Lightning forgets the loader's state where something, as a schedule, has asked for the loader before; our
+        # methods restore it by themselves, with any callback that saves, and this does for any other module
         loader: Any = trainer.train_dataloader
         if len(self._loader_states) == 1 and hasattr(loader, "load_state_dict"):
             loader.load_state_dict(self._loader_states[0])
@@ -161,8 +160,9 @@ class LastCheckpoint(Checkpoint):
         if accumulates(trainer):
             return
         done, steps_done = batch_idx + 1, trainer.global_step == trainer.max_steps
-        self._resumable = not steps_done and not _closes(trainer, done)
-        if steps_done and not _closes(trainer, done):  # should the run be made longer, this is where it continues
+        within_epoch = not _closes(trainer, done)
+        self._resumable = within_epoch and not steps_done
+        if within_epoch and steps_done:  # should the run be made longer, this is where it continues
             self._counters = trainer.fit_loop.state_dict()
         window = range(done + 1, done + trainer.accumulate_grad_batches + 1)
         closing = trainer.global_step + 1 == trainer.max_steps or any(_closes(trainer, number) for number in window)
@@ -197,7 +197,7 @@ class LastCheckpoint(Checkpoint):
     def _report(self, trainer: pl.Trainer) -> None:
         if self.best_model_path:
             rank_zero_info(f"{self.best_model_path} holds step {self._saved_step}; --ckpt_path last resumes from there")
-        elif trainer.global_step > self._first_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        elif trainer.global_step > self._saved_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             rank_zero_info("nothing is saved: no step since the run began or resumed is one that it could resume from")
 
     def _save(self, trainer: pl.Trainer) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
@@ -61,11 +60,10 @@ class Safeguards(pl.Callback):
 
     def __init__(self) -> None:
         self._ranks: Ranks | None = None
-        self._locks: list[FolderLock] = []
         self._losses: deque[tuple[PendingCopy, str, Tensor | None]] = deque()  # each with its place and its videos
         self._videos: Tensor | None = None
         self._checkpoint: dict[str, Any] | None = None
-        self._signals = ExitStack()
+        self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Check the other callbacks; let checkpoints be written atomically and checked when they are read."""
@@ -92,7 +90,9 @@ class Safeguards(pl.Callback):
         with self._ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
-                self._locks = [FolderLock(Path(folder)) for folder in folders if folder and "://" not in str(folder)]
+                for folder in folders:
+                    if folder and "://" not in str(folder):
+                        self._held.enter_context(FolderLock(Path(folder)))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the signal handlers, which Lightning restores when the fit ends."""
@@ -172,24 +172,18 @@ class Safeguards(pl.Callback):
                 exception.code = exception.code or signals.status()  # 0 of a forked rank would read as success
             after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
             rank_zero_info(f"stopped by {signals.name()}{after}")
-        self._release()
+        self._held.close()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Release the locks of the folders."""
-        self._release()
+        self._held.close()
         if self._ranks is not None:
             self._ranks.close()
             self._ranks = None
 
     def _defer_signals(self, trainer: pl.Trainer) -> None:
         launcher = trainer.strategy.launcher
-        self._signals.enter_context(signals.deferred(launcher.kill if launcher is not None else None))
-
-    def _release(self) -> None:
-        for lock in self._locks:
-            lock.release()
-        self._locks = []
-        self._signals.close()
+        self._held.enter_context(signals.deferred(launcher.kill if launcher is not None else None))
 
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
         """Describe the first non-finite loss, if any; without `wait` the newest may still be on its way."""
@@ -212,13 +206,12 @@ class Safeguards(pl.Callback):
 
 
 def _broken_weights(step: int, pl_module: pl.LightningModule) -> str | None:
-    with torch.no_grad():
-        named = [(name, weight.isfinite().all()) for name, weight in pl_module.named_parameters()]
-        if not named or bool(torch.stack([finite for _, finite in named]).all()):
-            return None
-    broken = [name for name, finite in named if not finite]
+    finite = {name: bool(weight.isfinite().all()) for name, weight in pl_module.named_parameters()}
+    broken = [name for name, is_finite in finite.items() if not is_finite]
+    if not broken:
+        return None
     return (
-        f"step {step}: {len(broken)} of {len(named)} weights hold NaN or infinity ({broken[0]}, …); nothing was saved"
+        f"step {step}: {len(broken)} of {len(finite)} weights hold NaN or infinity ({broken[0]}, …); nothing was saved"
     )
 
 
