@@ -1,12 +1,15 @@
 """Published scores as data: shown next to a result only on the same test set and under the same protocol."""
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from lightning_modules.functional import PropagationProtocol, TrackingProtocol
-from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
+if TYPE_CHECKING:
+    from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class Published:
         Raises:
             ValueError: if its source defines no values for the benchmark.
         """
+        from lightning_modules.functional import PropagationProtocol, TrackingProtocol  # late: `table --help` is fast
+
         if self.benchmark == "otb":
             return TrackingProtocol.named(self.protocol, "otb")
         return PropagationProtocol.named(self.protocol, self.benchmark, ("davis",))

@@ -1,15 +1,17 @@
 """Tables as text: of plain cells as Markdown, LaTeX or for the console, and of scores with their uncertainty."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from math import isnan
-
-import rich.table
-from rich.markup import escape
+from typing import TYPE_CHECKING
 
 from datamodules.reading.files import csv_of_records
 
-from .records import Cell, Table
 from .statistics import FEWEST_SEEDS
+
+if TYPE_CHECKING:
+    from .records import Cell, Table
 
 FORMATS = ("md", "csv", "tex")
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
@@ -40,14 +42,19 @@ def latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
 
 
-def console_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> rich.table.Table:
-    """Return a table for the console; all columns but the first are aligned right."""
-    table = rich.table.Table(box=None, header_style="bold")
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, all columns but the first aligned right, at full width where this is no terminal."""
+    from rich.console import Console  # late: a sixth of the start of a tool's `--help`
+    from rich.markup import escape
+    from rich.table import Table as ConsoleTable
+
+    table = ConsoleTable(box=None, header_style="bold")
     for index, name in enumerate(head):
         table.add_column(escape(name), justify="right" if index else "left", no_wrap=index == 0)
     for row in rows:
         table.add_row(*map(escape, row))
-    return table
+    console = Console()
+    (console if console.is_terminal else Console(width=160)).print(table)
 
 
 def render(table: Table, format: str = "md") -> str:

@@ -13,10 +13,9 @@ level 5 % in at most 5 % of cases, a bootstrap over seeds and sequences in up to
 """
 
 from collections.abc import Mapping, Sequence
+from math import isfinite, isnan, nan, sqrt
+from statistics import fmean, pvariance, variance
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 ScoresBySequence = Mapping[str, Sequence[float]]
 """Sequence → scores of its objects, in [0, 1]; NaN where a score is not defined."""
@@ -91,53 +90,55 @@ def difference(
 
 def _students(mean: float, parts: Sequence[tuple[float, int]]) -> tuple[float, float, float, float]:
     """Return a mean, the ends of its interval and p, from independent parts of its variance, each with its freedom."""
-    from scipy.special import stdtr, stdtrit  # half of the start of a tool's `--help`
+    from scipy.special import stdtr, stdtrit  # with numpy, most of the start of a tool's `--help`
 
-    variance = sum(part for part, _ in parts)
-    if variance == 0:
+    total = sum(part for part, _ in parts)
+    if total == 0:
         return mean, mean, mean, float(mean == 0)
-    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    error = np.sqrt(variance)
-    half = float(stdtrit(freedom, 0.975) * error)
+    freedom = total**2 / sum(part**2 / degrees for part, degrees in parts)
+    error = sqrt(total)
+    half = float(stdtrit(freedom, 0.975)) * error
     return mean, mean - half, mean + half, float(2 * stdtr(freedom, -abs(mean) / error))
 
 
 def _over_seeds(runs: Sequence[ScoresBySequence]) -> tuple[float, int]:
     """Return the variance of the mean over runs, and its degrees of freedom."""
-    means = [_mean([run]) for run in runs]
-    return float(np.var(means, ddof=1)) / len(means), len(means) - 1
+    means = [mean_score(run) for run in runs]
+    return variance(means) / len(means), len(means) - 1
 
 
 def _over_sequences(
     first: Sequence[ScoresBySequence], second: Sequence[ScoresBySequence] = ()
 ) -> tuple[float, int] | None:
     """Return the jackknife's variance over sequences of a mean, or of a paired difference, and its freedom."""
-    runs = [*first, *second]
-    shapes = {tuple(sorted((name, len(values)) for name, values in run.items())) for run in runs}
+    shapes = {tuple(sorted((name, len(values)) for name, values in run.items())) for run in (*first, *second)}
     if len(shapes) != 1:
         return None
-    sums, counts = [], []
-    for name in runs[0]:
-        values = _mean_of_runs(first, name) - (_mean_of_runs(second, name) if second else 0)
-        finite = values[np.isfinite(values)]
-        if len(finite):
-            sums.append(finite.sum())
-            counts.append(len(finite))
-    number, total, objects = len(sums), np.array(sums), np.array(counts)
+    sequences = []
+    for name in first[0]:
+        values = _over_runs(first, name)
+        if second:
+            values = [one - other for one, other in zip(values, _over_runs(second, name), strict=True)]
+        if known := [value for value in values if isfinite(value)]:
+            sequences.append((sum(known), len(known)))
+    number = len(sequences)
     if number < 2:
         return None
-    without = (total.sum() - total) / (objects.sum() - objects)
-    variance = float((number - 1) / number * ((without - without.mean()) ** 2).sum())
-    return (variance if variance > 1e-24 else 0.0), number - 1  # equal values differ by rounding
+    total, objects = sum(each for each, _ in sequences), sum(count for _, count in sequences)
+    without = [(total - each) / (objects - count) for each, count in sequences]
+    spread = (number - 1) * pvariance(without)
+    return (spread if spread > 1e-24 else 0.0), number - 1  # equal values differ by rounding
 
 
-def _mean_of_runs(runs: Sequence[ScoresBySequence], name: str) -> NDArray[np.float64]:
-    return np.mean([run[name] for run in runs], axis=0, dtype=np.float64)
+def _over_runs(runs: Sequence[ScoresBySequence], name: str) -> list[float]:
+    """Return the mean over runs of each object of a sequence."""
+    return [fmean(values) for values in zip(*(run[name] for run in runs), strict=True)]
 
 
 def _mean(runs: Sequence[ScoresBySequence]) -> float:
     """Return the mean over all objects of the mean over runs; NaN is left out."""
-    return float(np.nanmean(np.concatenate([_mean_of_runs(runs, name) for name in runs[0]])))
+    known = [value for name in runs[0] for value in _over_runs(runs, name) if not isnan(value)]
+    return fmean(known) if known else nan
 
 
 def mean_score(videos: ScoresBySequence) -> float:

@@ -12,11 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from datamodules.reading.files import csv_of_records, write_atomically
 
-from .rendering import console_table, percent
+from .rendering import percent, print_table
 
 Row = dict[str, Any]
 """Column → value of a sequence (or object): a row of per_sequence.csv."""
@@ -55,15 +53,14 @@ class Results:
         if self.rows:
             write_atomically(folder / "per_sequence.csv", csv_of_records(self.rows))
 
-    def print(self, console: Console | None = None) -> None:
+    def print(self) -> None:
         """Print the network, the feature grid if the benchmark reports it, and one line per stage with the scores."""
-        console = console or wide_console()
         if network := self.metadata.get("network"):
             grid = self.metadata.get("grid")
             grids = f"; {', '.join([grid] if isinstance(grid, str) else grid)}" if grid else ""
-            console.print(f"{self.benchmark}: {network}{grids}", markup=False, highlight=False)
+            print(f"{self.benchmark}: {network}{grids}")
         if not self.scores:
-            console.print("no ground truth, nothing to score")
+            print("no ground truth, nothing to score")
             return
         lines: dict[str, dict[str, float]] = {}
         for key, score in self.scores.items():
@@ -71,13 +68,7 @@ class Results:
             lines.setdefault(f"{self.benchmark} {stage}".rstrip(), {})[name] = score
         columns = list(dict.fromkeys(name for scores in lines.values() for name in scores))
         rows = [[line, *(percent(scores.get(name)) for name in columns)] for line, scores in lines.items()]
-        console.print(console_table(["", *columns], rows))
-
-
-def wide_console() -> Console:
-    """Return a console; where it is not a terminal (a file, a pipe), one wide enough for a table's columns."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+        print_table(["", *columns], rows)
 
 
 def require_writable(folder: Path) -> None:

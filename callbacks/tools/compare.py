@@ -19,9 +19,9 @@ from lightning_modules.backbones.short_names import read_spec
 from ..command_line.configs import positive
 from ..folder_lock import FolderLock
 from ..results.records import records_of, tabulate
-from ..results.rendering import console_table, notes, render, text_rows
+from ..results.rendering import notes, print_table, render, text_rows
 from ..results.stored import Run, read_run
-from ..results.written import require_writable, wide_console
+from ..results.written import require_writable
 
 if TYPE_CHECKING:
     from ..benchmarks.base import BenchmarkCallback
@@ -148,18 +148,18 @@ def compare(
     require_writable(output)
     for benchmark in benchmarks:
         _ = benchmark.sequences
-    console, content = wide_console(), dict[str, dict[str, Any]]()
+    content: dict[str, dict[str, Any]] = {}
     runs: dict[str, list[Run]] = {}
     with FolderLock(output, "give this comparison its own --output"):
         for number, (row, folder) in enumerate(_folders(rows, output).items(), start=1):
-            console.print(f"[{number}/{len(rows)}] {row.name}", markup=False, highlight=False)
+            print(f"[{number}/{len(rows)}] {row.name}", flush=True)
             began = time.perf_counter()
             try:
                 runs[row.name] = _run(row, benchmarks, folder)
                 content[row.name] = _summary(row, runs[row.name])
             except Exception as error:  # whatever a library raises for one network, the other rows are still wanted
                 content[row.name] = {"error": f"{type(error).__name__}: {error}"}
-                console.print(f"{row.name} failed: {content[row.name]['error']}", style="red", markup=False)
+                print(f"{row.name} failed: {content[row.name]['error']}", flush=True)
             content[row.name]["seconds"] = round(time.perf_counter() - began, 1)
             write_atomically(output / "compare.json", json.dumps(content, indent=2) + "\n")
         if not runs:
@@ -200,10 +200,9 @@ def _finish(runs: dict[str, list[Run]], output: Path, base: str) -> None:
     if base in table.rows:
         table = table.with_differences(base)
     write_atomically(output / "compare.csv", render(table, "csv"))
-    console = wide_console()
-    console.print(console_table(["", *table.heads], text_rows(table)))
+    print_table(["", *table.heads], text_rows(table))
     for note in (*notes(table), *dict.fromkeys(f"{one.name}: {one.column.conditions}" for one in records)):
-        console.print(note, markup=False, highlight=False)
+        print(note)
     for run in (run for own in runs.values() for run in own):
         write_report(run.folder)  # each page has a line for every row, now that all are known
 
