@@ -1,22 +1,23 @@
 """The families of foreign checkpoints: how their keys are recognised, and what becomes of each key.
 
-`FAMILIES` is the table. Sources: the code that each project published.
+families.yaml is the table. Sources: the code that each project published.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import yaml  # type: ignore[import-untyped]
+from torch import Tensor
+from torchvision.models import get_model_builder, list_models
 
 from ..backbones import build_network
 from ..checkpoints.weights import listed
-from .foreign_file import State
 
-LEFT_OUT = "left out: "
-"""Beginning of a rule for keys that our module has no place for; the reason follows."""
+State = dict[str, Tensor]
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 LIIR = "lightning_modules.liir.Liir"
 
@@ -28,33 +29,29 @@ class Converted(NamedTuple):
         class_path: import path of its class.
         init_args: arguments of its constructor.
         state: the weights under its names.
-        unused: key → reason to leave it out, of those that the rules of the family do not leave out.
         benchmark: config and flags of the evaluation that comes closest to the source's own.
+        unused: key → reason to leave it out.
     """
 
     class_path: str
     init_args: dict[str, Any]
     state: State
-    unused: Mapping[str, str] = {}
     benchmark: str = "davis.yaml"
+    unused: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of foreign checkpoint.
+    """One kind of foreign checkpoint: an entry of families.yaml, which explains its fields.
 
     Attributes:
-        signs: regular expressions; a file is of this family if each matches one of its complete keys. Empty: the
-            user names the family.
-        rules: regular expression over a complete key → our name (`\\1` is its first group), or `LEFT_OUT` with the
-            reason. The first that matches counts.
         make: weights under their new names, and the network's name where the user or the file gives it → the module.
-        note: remark for the user.
     """
 
-    signs: tuple[str, ...]
-    rules: Mapping[str, str]
     make: Callable[[State, str | None], Converted]
+    names: Mapping[str, str]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    signs: Sequence[str] = ()
     note: str = ""
 
     def convert(self, state: State, spec: str | None) -> Converted:
@@ -64,55 +61,39 @@ class Family:
             KeyError: if a key that the family needs is missing.
             ValueError: if no rule covers a key, two keys get one name, or the network is not known.
         """
-        renamed, unused = rename(state, self.rules)
+        renamed: State = {}
+        unused: dict[str, str] = {}
+        unknown: list[str] = []
+        for key, tensor in state.items():
+            if reason := _expanded(self.left_out, key):
+                unused[key] = reason
+            elif not (name := _expanded(self.names, key)):
+                unknown.append(key)
+            elif name in renamed:
+                raise ValueError(f"two tensors would become {name}, one of them is {key}")
+            else:
+                renamed[name] = tensor
+        if unknown:
+            raise ValueError(f"no rule says what these are: {listed(unknown)}")
         made = self.make(renamed, spec)
         return made._replace(unused=unused | dict(made.unused))
 
 
-def rename(state: State, rules: Mapping[str, str]) -> tuple[State, dict[str, str]]:
-    """Give every key its name in our module, or a reason to leave it out.
-
-    Returns:
-        Weights under our names, and foreign key → why it is left out.
-
-    Raises:
-        ValueError: if no rule covers a key, or two keys get one name.
-
-    Example:
-        >>> rename({"net.a": 1, "queue": 2}, {r"net\\.(.+)": r"\\1", "queue": "left out: negatives"})
-        ({'a': 1}, {'queue': 'negatives'})
-    """
-    renamed: State = {}
-    unused: dict[str, str] = {}
-    unknown: list[str] = []
-    for key, tensor in state.items():
-        matches = ((re.fullmatch(pattern, key), target) for pattern, target in rules.items())
-        match, target = next((found for found in matches if found[0]), (None, ""))
-        if match is None:
-            unknown.append(key)
-        elif target.startswith(LEFT_OUT):
-            unused[key] = target.removeprefix(LEFT_OUT)
-        elif (name := match.expand(target)) in renamed:
-            raise ValueError(f"two tensors would become {name}, one of them is {key}")
-        else:
-            renamed[name] = tensor
-    if unknown:
-        raise ValueError(f"no rule says what these are: {listed(unknown)}")
-    return renamed, unused
+def _expanded(rules: Mapping[str, str], key: str) -> str | None:
+    """Return what the first rule that matches a key makes of it."""
+    matches = ((re.fullmatch(pattern, key), target) for pattern, target in rules.items())
+    return next((match.expand(target) for match, target in matches if match), None)
 
 
 def frozen(
-    spec: str, state: State, unused: Mapping[str, str] | None = None, benchmark: str = "davis.yaml"
+    spec: str, state: State, benchmark: str = "davis.yaml", unused: Mapping[str, str] | None = None
 ) -> Converted:
     """Return the conversion to a `FrozenEncoder` of the network `spec`; see `Converted`."""
     weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
-    return Converted(FROZEN, {"spec": spec}, weights, unused or {}, benchmark)
+    return Converted(FROZEN, {"spec": spec}, weights, benchmark, unused or {})
 
 
-RESNETS = (
-    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"),
-    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
-)
+RESNETS = [name for name in list_models() if get_model_builder(name).__module__ == "torchvision.models.resnet"]
 
 
 def resnet_of(state: State) -> str:
@@ -127,10 +108,7 @@ def resnet_of(state: State) -> str:
     return f"torchvision:{min(RESNETS, key=differences)}"
 
 
-VFS_HEADS = {
-    *(f"projector.{layer}" for layer in (0, 1, 3, 4, 6, 7)),
-    *(f"predictor.{layer}" for layer in (0, 1, 3)),
-}
+VFS_HEADS = {*(f"projector.{layer}" for layer in (0, 1, 3, 4, 6, 7)), *(f"predictor.{layer}" for layer in (0, 1, 3))}
 """Layers with weights in the heads of `VFSSimSiam`."""
 
 
@@ -141,36 +119,26 @@ def _vfs(state: State, spec: str | None) -> Converted:
     # the released evaluation of R50 has a wider neighbourhood than that of R18
     benchmark = "davis_vfs_r50.yaml" if spec.endswith("resnet50") else "davis.yaml"
     if {name.rpartition(".")[0] for name in heads} != VFS_HEADS:
-        return frozen(spec, backbone, dict.fromkeys(heads, "head of another form than VFSSimSiam's"), benchmark)
+        return frozen(spec, backbone, benchmark, dict.fromkeys(heads, "head of another form than VFSSimSiam's"))
     widths = {f"{head}_dim": len(state[f"{head}.0.weight"]) for head in ("projector", "predictor")}
-    arguments = {"backbone": spec, **widths}
-    return Converted("lightning_modules.vfs_simsiam.VFSSimSiam", arguments, state, benchmark=benchmark)
+    return Converted("lightning_modules.vfs_simsiam.VFSSimSiam", {"backbone": spec, **widths}, state, benchmark)
 
 
-LIIR_RULES = {
-    r"feature_extraction\.pos_embed1": "backbone.position.places",
-    r"feature_extraction\.((?:conv1|bn1|layer\d\.\d+\.\w+|layer\d\.\d+\.downsample\.\d)\.\w+)": r"backbone.\1",
-    r"post_convolution\.(\w+)": r"backbone.affinity.\1",
-    r"conv_semantic\..+": f"{LEFT_OUT}branch at 1/8 resolution, which the paper does not have",
-    r"conv_semantic_k\..+": f"{LEFT_OUT}moving average of that branch",
-    r"colorizer\..+": f"{LEFT_OUT}bank of that branch",
-}
 LIIR_BENCHMARK = "davis.yaml --trainer.callbacks.protocol liir-reference --trainer.callbacks.stage affinity"
 
 
 def _liir(state: State, spec: str | None) -> Converted:
     places = state["backbone.position.places"][0]
     arguments = {"position": "1dape", "position_size": places.shape[-1], "bank_frames": 0, "border": "zero"}
-    return Converted(LIIR, arguments, state | {"backbone.position.places": places}, benchmark=LIIR_BENCHMARK)
+    return Converted(LIIR, arguments, state | {"backbone.position.places": places}, LIIR_BENCHMARK)
 
 
 def _mast(state: State, spec: str | None) -> Converted:
     arguments = {"position": "none", "stages": 3, "bank_frames": 0, "mixture_components": None, "border": "zero"}
     changes = "'{radius: 12, mixture_components: null, foreground_gain: 1.0}'"
-    return Converted(LIIR, arguments, state, benchmark=f"{LIIR_BENCHMARK} --trainer.callbacks.changes {changes}")
+    return Converted(LIIR, arguments, state, f"{LIIR_BENCHMARK} --trainer.callbacks.changes {changes}")
 
 
-MASKED = f"{LEFT_OUT}stands for masked patches in training"
 OWN_CHOICE = "davis.yaml --trainer.callbacks.protocol vidcorr"
 """Evaluation of networks whose authors published none that is ours."""
 DINO_SIZES = {384: "small", 768: "base"}
@@ -192,7 +160,7 @@ def _dino(state: State, spec: str | None) -> Converted:
         size, patch = _transformer_size(state, DINO_SIZES, "DINO")
         # of timm's weights of this form, `.dino` were trained with ImageNet's mean and deviation, as these
         spec = f"timm:vit_{size}_patch{patch}_224.dino"
-    return frozen(spec, state, benchmark="davis_dino.yaml")
+    return frozen(spec, state, "davis_dino.yaml")
 
 
 def _dinov2(state: State, spec: str | None) -> Converted:
@@ -208,16 +176,15 @@ def _dinov2(state: State, spec: str | None) -> Converted:
         registers = f"_reg{state['register_tokens'].shape[1]}" if "register_tokens" in state else ""
         kind = f"_dinov3{'_qkvb' * biased}" if third else f"{registers}_dinov2"
         spec = f"timm:vit_{size}_patch{patch}{kind}"
-    unused: dict[str, str] = {}
-    if third and not biased:
-        unused = dict.fromkeys(biases, "all zeros, which this network of timm leaves out")
+    zeros = biases if third and not biased else ()
+    unused = dict.fromkeys(zeros, "all zeros, which this network of timm leaves out")
     with torch.device("meta"):
         network: Any = build_network(spec)
     library: Any = eva if third else vision_transformer
     used = {name: tensor for name, tensor in state.items() if name not in unused}
     # a mask token is what timm knows these files by
     weights = library.checkpoint_filter_fn(used | {"mask_token": torch.empty(0)}, network)
-    return frozen(spec, weights, unused, OWN_CHOICE)
+    return frozen(spec, weights, OWN_CHOICE, unused)
 
 
 def _of_library(state: State, spec: str | None) -> Converted:
@@ -233,89 +200,23 @@ def _of_library(state: State, spec: str | None) -> Converted:
     classifier = re.compile(r"(fc|head|heads|classifier)\..+")
     unused = {name: "classifier" for name in state if name not in own and classifier.fullmatch(name)}
     if "mask_token" in state.keys() - own.keys():
-        unused["mask_token"] = MASKED.removeprefix(LEFT_OUT)
+        unused["mask_token"] = "stands for masked patches in training"
     used = {name: tensor for name, tensor in state.items() if name not in unused}
-    return frozen(spec, used, unused, OWN_CHOICE if "patch_embed.proj.weight" in state else "davis.yaml")
+    return frozen(spec, used, OWN_CHOICE if "patch_embed.proj.weight" in state else "davis.yaml", unused)
 
 
-FAMILIES = {
-    "vfs": Family(
-        (r"backbone\.conv1\.conv\.weight",),
-        {
-            # the names of mm-style ConvModules
-            r"backbone\.(layer\d\.\d+\.)?conv(\d)\.(conv|bn)\.(\w+)": r"backbone.\1\3\2.\4",
-            r"backbone\.(layer\d\.\d+)\.downsample\.conv\.(\w+)": r"backbone.\1.downsample.0.\2",
-            r"backbone\.(layer\d\.\d+)\.downsample\.bn\.(\w+)": r"backbone.\1.downsample.1.\2",
-            r"img_head\.projection_fcs\.(\d+\.\w+)": r"projector.\1",
-            r"img_head\.predictor_fcs\.(\d+\.\w+)": r"predictor.\1",
-        },
-        _vfs,
-    ),
-    "crw": Family(
-        (r"encoder\.model\.conv1\..+",),
-        {
-            # released weights: padding as a layer, .0
-            r"encoder\.model\.((?:layer\d\.\d+\.)?conv\d)\.1\.(weight)": r"\1.\2",
-            r"encoder\.model\.((?:conv1|bn1|layer[123]\..+)\.\w+)": r"\1",
-            r"selfsim_(fc|head)\..+": f"{LEFT_OUT}head",
-            r"encoder\.model\.layer4\..+": f"{LEFT_OUT}not part of CRW's evaluation",
-            r"encoder\.model\.fc\..+": f"{LEFT_OUT}classifier",
-        },
-        lambda state, spec: frozen(
-            spec or "lightning_modules.backbones:crw_resnet18",
-            state,
-            benchmark="davis.yaml --trainer.callbacks.protocol crw",
-        ),
-        "taken as of model_type scratch, whose convolutions pad by reflection; the keys do not show it",
-    ),
-    "liir": Family((r"feature_extraction\.pos_embed1",), LIIR_RULES, _liir),
-    "mast": Family(
-        (r"post_convolution\.weight",),
-        {
-            r"feature_extraction\.layer4\..+": f"{LEFT_OUT}not before post_convolution, which takes 256 channels",
-            r"feature_extraction\.fc\..+": f"{LEFT_OUT}classifier",
-            **LIIR_RULES,
-        },
-        _mast,
-        "MAST's coarse search in distant reference frames is not part of any protocol",
-    ),
-    "moco": Family(
-        (r"encoder_q\.conv1\.weight",),
-        {
-            r"encoder_q\.((?:conv1|bn1|layer\d)\..+)": r"\1",
-            r"encoder_q\.fc\..+": f"{LEFT_OUT}projector",
-            r"encoder_k\..+": f"{LEFT_OUT}moving average",
-            r"queue(_ptr)?": f"{LEFT_OUT}negatives",
-        },
-        lambda state, spec: frozen(spec or resnet_of(state), state),
-    ),
-    "dino": Family(
-        (r"head\.mlp\..+",),
-        {
-            r"(?:backbone\.)?mask(?:ed)?_(?:token|embed)": MASKED,
-            r"(?:backbone\.)?((?:cls_token|pos_embed|patch_embed|blocks|norm|conv1|bn1|layer\d).*)": r"\1",
-            r"head\..+": f"{LEFT_OUT}head",
-            r"(?:backbone\.)?fc\..+": f"{LEFT_OUT}classifier",
-        },
-        _dino,
-    ),
-    "dinov2": Family(
-        (r"(backbone\.)?mask_token", r"(backbone\.)?blocks\.0\.ls1\.gamma"),
-        {
-            r"(?:backbone\.)?mask_token": MASKED,
-            r"(?:dino|ibot)_head\..+": f"{LEFT_OUT}head",
-            r".+\.bias_mask": f"{LEFT_OUT}zeros that the bias of the keys is multiplied by",
-            r"(?:backbone\.)?rope_embed\.periods": f"{LEFT_OUT}fixed numbers that timm computes",
-            r"(?:backbone\.)?local_cls_norm\.\w+": f"{LEFT_OUT}norm of the class token of local crops, in training",
-            r"(?:backbone\.)?(.+)": r"\1",
-        },
-        _dinov2,
-    ),
-    "torchvision": Family(
-        (r"conv1\.weight", r"bn1\.weight", r"layer1\.0\.conv1\.weight"), {r"(.+)": r"\1"}, _of_library
-    ),
-    "timm": Family((), {r"(.+)": r"\1"}, _of_library),
-}
+def _crw(state: State, spec: str | None) -> Converted:
+    spec = spec or "lightning_modules.backbones:crw_resnet18"
+    return frozen(spec, state, "davis.yaml --trainer.callbacks.protocol crw")
+
+
+def _moco(state: State, spec: str | None) -> Converted:
+    return frozen(spec or resnet_of(state), state)
+
+
+MAKERS = {"vfs": _vfs, "crw": _crw, "liir": _liir, "mast": _mast, "moco": _moco, "dino": _dino, "dinov2": _dinov2}
+TABLE = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
+FAMILIES = {name: Family(MAKERS.get(name, _of_library), **entry) for name, entry in TABLE.items()}
 """Name → family, in the order in which they are tried."""
 
 

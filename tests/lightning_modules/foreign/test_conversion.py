@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 from cli import main
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor, build_network, module_from_checkpoint
-from lightning_modules.foreign.conversion import account, convert
+from lightning_modules.foreign.conversion import account, convert, read_foreign
 from lightning_modules.foreign.families import FAMILIES
-from lightning_modules.foreign.foreign_file import read_foreign
 from lightning_modules.foreign.safetensors_export import export
 from lightning_modules.functional.colour import normalised_lab
 from tests.helpers.foreign import (
