@@ -1,5 +1,8 @@
 """Base of the methods: extractors for the benchmarks, training and validation steps, checkpoints, the run plan."""
 
+import ctypes
+import os
+import sys
 from abc import abstractmethod
 from typing import Any, ClassVar, cast
 
@@ -14,7 +17,6 @@ from .backbones import Normalise, extractor_of, trainable_network
 from .backbones.build import Stage
 from .checkpoints import SavedModule
 from .distributed import world_size_and_rank
-from .freed_memory import keep_freed_memory
 from .schedules import SampleLR, scaled_lr, sgd_with_cosine
 
 Batch = dict[str, Any]
@@ -284,6 +286,22 @@ class CorrespondenceModule(ExtractorModule):
         """
         if isinstance(batch, dict) and isinstance(clip := batch.get("clip"), Tensor) and clip.dtype == torch.uint8:
             raise ValueError("clip is uint8: give float RGB in [0, 1], clip.float() / 255")
+
+
+def keep_freed_memory() -> None:
+    """Keep what the process frees in its heap from now on, in blocks of up to 1 GiB.
+
+    By default glibc hands freed tensors back to the kernel and fetches them again at the next step, page by page, each
+    cleared by the kernel. Memory at the peak is about the same. Nothing changes without glibc, or where the user has
+    set one of the thresholds.
+    """
+    set_by_user = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & os.environ.keys()
+    if sys.platform != "linux" or set_by_user:
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the process's own C library
+    if mallopt is not None:
+        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
 
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,8 +19,7 @@ from .functional.device import to_device
 from .functional.local_reconstruction import Border, reconstruct_locally
 from .functional.position import DISPLACEMENTS, displacement
 from .functional.reconstruction import positive_mass, reconstruction_loss
-from .key_queue import KeyQueue
-from .momentum import MomentumEncoder, MomentumMethod, average_row
+from .momentum import KeyQueue, MomentumEncoder, MomentumMethod, average_row
 from .schedules import SampleLR, liir_factor, scheduled
 
 KeyEncoder = Literal["average", "last_convolution", "average_for_bank"]

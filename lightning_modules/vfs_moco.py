@@ -11,8 +11,7 @@ from .base import Batch, split_views
 from .distributed import own_rows
 from .functional.losses import info_nce_loss, pair_similarities
 from .heads import mlp
-from .key_queue import KeyQueue
-from .momentum import MomentumEncoder, MomentumMethod
+from .momentum import KeyQueue, MomentumEncoder, MomentumMethod
 from .shuffle_bn import encode_groups, encode_shuffled, groups_on_this_rank
 
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, strided
 
-from .trust import Recipe, load_into, pass_gate, quoted
+from .trust import Recipe, check_fit_of, load_into, pass_gate, quoted
 from .weights import check_digest
 
 SUFFIXES = (".ckpt", ".pt", ".pth")
@@ -255,3 +255,38 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     check_digest(checkpoint["state_dict"], checkpoint[METADATA_KEY].get("digest"), path)
     module.weights_origin = f"weights of {Path(path).name}"  # type: ignore[assignment]
     return module.eval()
+
+
+def saved_model(path: str | Path) -> Recipe | None:
+    """Return class and arguments of the model that a checkpoint holds, as defaults for the parser of a command line.
+
+    They have passed the gate (see `pass_gate`), and the weights' shapes fit them. The weights are not read here: who
+    loads them verifies checksums and digest.
+
+    Args:
+        path: the value of `--ckpt_path`.
+
+    Returns:
+        None for Lightning's own words ("last", "best", "hpc"), for addresses such as `s3://…`, and for a checkpoint of
+        Lightning that holds a module from outside this project: the command line must name its model.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ForeignCheckpoint: if another project wrote it; the message has the line that converts it.
+        ValueError: if it is damaged, or names what it may not name.
+    """
+    path = str(path)
+    if not Path(path).is_file():
+        if path in ("last", "best", "hpc") or "://" in path:
+            return None
+        raise FileNotFoundError(f"--ckpt_path: there is no file {path}")
+    content = read_content(path, checksums=False)
+    try:
+        check_metadata(content, path)
+    except ForeignCheckpoint:
+        if isinstance(content, dict) and "pytorch-lightning_version" in content:
+            return None
+        raise
+    recipe = recipe_of(content, path)
+    check_fit_of(recipe, content["state_dict"], path)
+    return recipe

@@ -122,10 +122,7 @@ def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
     for name in NETWORK_ARGUMENTS:
         ours, theirs = str(own.get(name)), str(saved.get(name))
         # the path of a checkpoint says nothing: the same file may lie elsewhere
-        if own.get(name) and saved.get(name) and ours != theirs and not _is_path(ours, theirs):
+        is_path = ours.endswith(SUFFIXES) or theirs.endswith(SUFFIXES)
+        if own.get(name) and saved.get(name) and ours != theirs and not is_path:
             return f"; it is of {theirs[:80]}, this model of {ours}: say --model.{name} {theirs[:80]}"
     return ""
-
-
-def _is_path(*names: str) -> bool:
-    return any(name.endswith(SUFFIXES) for name in names)

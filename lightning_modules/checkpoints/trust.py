@@ -12,7 +12,7 @@ import os
 import re
 import reprlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -72,6 +72,38 @@ def allow(*names: str) -> None:
         names: `package.module.Class` or `package.module:callable`, exactly as the files name it.
     """
     _allowed.update(names)
+
+
+def allow_named(args: Sequence[str]) -> list[str]:
+    """Allow files to name the code that a command line names.
+
+    Counted as named is every name in an argument (`--model my_methods.Mine`, `--model.backbone=my_networks:small`, also
+    within JSON), in a file given by `--config` or `-c`, and after `--allow`.
+
+    Args:
+        args: arguments of the command line.
+
+    Returns:
+        The arguments without `--allow NAME`.
+
+    Raises:
+        ValueError: if `--allow` has no name.
+    """
+    for before, arg in zip(["", *args], args, strict=False):
+        flag, _, value = arg.partition("=")
+        path = Path(value if flag == "--config" else arg)
+        is_config = (flag == "--config" or before in ("--config", "-c")) and path.suffix in (".yaml", ".yml", ".json")
+        content = path.read_text(errors="replace") if is_config and path.is_file() else ""
+        allow(*re.findall(r"[\w.]+(?::[\w.]+)?", f"{arg} {content}"))
+    joined: list[str] = []
+    for arg in args:
+        if joined and joined[-1] == "--allow":
+            joined[-1] += f"={arg}"
+        else:
+            joined.append(arg)
+    if any(re.fullmatch("--allow(=-.*|=)?", arg) for arg in joined):
+        raise ValueError("--allow: name the class or callable, package.module.Class or package.module:callable")
+    return [arg for arg in joined if not arg.startswith("--allow=")]
 
 
 def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 0) -> Recipe:
@@ -161,6 +193,35 @@ def load_into(recipe: Recipe, state: Mapping[str, Tensor], source: str | Path) -
         check_fit(module, state, source)
     module.load_state_dict(state)
     return module
+
+
+def reconcile(saved: Recipe, chosen: Any, path: str | Path) -> None:
+    """Give the encoder of a checkpoint to a model whose backbone the command line names, in place.
+
+    A module over an encoder that itself came out of a checkpoint notes it as `encoder`; a command line names it by its
+    path.
+
+    Args:
+        saved: class and arguments of the checkpoint's module.
+        chosen: `class_path` and `init_args` that result from flags, files and those of `saved`.
+        path: the checkpoint, for the message.
+
+    Raises:
+        ValueError: if another backbone is named than the one that the checkpoint holds.
+    """
+    arguments: MutableMapping[str, Any] = chosen.get("init_args") or {}
+    key = next((name for name in NETWORK_ARGUMENTS if name in saved.arguments), "")
+    same = str(chosen["class_path"]).rpartition(".")[2] == saved.class_path.rpartition(".")[2]
+    if not same or not saved.arguments.get(RECIPE) or RECIPE not in arguments:
+        return
+    noted = saved.arguments[key]
+    if arguments[key] == noted:
+        arguments[RECIPE] = saved.arguments[RECIPE]
+    elif arguments[RECIPE] is not None:
+        raise ValueError(
+            f"--ckpt_path {path} is over {noted}, but {arguments[key]} is named as its {key}: set "
+            f"--model.{key} {noted} or leave it out"
+        )
 
 
 def import_path(kind: type) -> str:

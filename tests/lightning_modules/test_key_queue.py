@@ -4,7 +4,7 @@ from collections import deque
 
 import torch
 
-from lightning_modules.key_queue import KeyQueue
+from lightning_modules.momentum import KeyQueue
 from tests.helpers.refusal import refused
 
 
