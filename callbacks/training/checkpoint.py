@@ -47,8 +47,7 @@ class LastCheckpoint(Checkpoint):
         """Path under the name by which Lightning's Trainer finds it; empty until the run has written it."""
         self._note = ResumeNote()
         self._resumed: ResumeNote | None = None
-        self._loader_states: list[dict[str, Any]] = []
-        self._between_epochs = False
+        self._loader_states: list[dict[str, Any]] | None = None  # None: the checkpoint is from between two epochs
         self._resumable = False
         self._saved_step = 0  # before anything is saved, the step at which the run began or resumed
         self._counters: dict[str, Any] | None = None
@@ -78,9 +77,10 @@ class LastCheckpoint(Checkpoint):
             )
         counters = checkpoint["loops"]["fit_loop"]
         epochs = counters["epoch_progress"]
-        self._loader_states = counters["state_dict"].get("combined_loader", [])
-        self._between_epochs = epochs["current"]["processed"] == epochs["current"]["started"]
-        if self._between_epochs:  # all hooks of its end have run; with `max_steps` Lightning would repeat some
+        if epochs["current"]["processed"] != epochs["current"]["started"]:
+            self._loader_states = counters["state_dict"].get("combined_loader", [])
+        else:  # all hooks of the epoch's end have run; with `max_steps` Lightning would repeat some
+            self._loader_states = None
             counters["state_dict"].pop("combined_loader", None)
             for counts in epochs.values():
                 counts.update(dict.fromkeys(counts, counts["processed"]))
@@ -116,7 +116,7 @@ class LastCheckpoint(Checkpoint):
         if resumed is None:
             return
         self._require_equal_batches(trainer, resumed)
-        if self._between_epochs:
+        if self._loader_states is None:
             trainer.fit_loop.epoch_loop.restarting = False
             return
         # Lightning forgets the loader's state where something, as a schedule, has asked for the loader before; our

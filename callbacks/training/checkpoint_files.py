@@ -235,10 +235,11 @@ def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """
     schedules, where = checkpoint["lr_schedulers"], f"{trainer.ckpt_path}: the schedule of the learning rate"
     _check_like(schedules, [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs], where)
-    where = f"{trainer.ckpt_path}: the optimiser"
-    _check_like([{}] * len(checkpoint["optimizer_states"]), [{}] * len(trainer.optimizers), where)
-    for saved, optimizer in zip(checkpoint["optimizer_states"], trainer.optimizers, strict=True):
-        groups = [dict(group) for group in optimizer.state_dict()["param_groups"]]
+    states, where = checkpoint["optimizer_states"], f"{trainer.ckpt_path}: the optimiser"
+    if len(states) != len(trainer.optimizers):
+        raise ValueError(f"{where} does not fit: the file holds {len(states)}, this run has {len(trainer.optimizers)}")
+    for saved, optimizer in zip(states, trainer.optimizers, strict=True):
+        groups = [{**group, "params": [0] * len(group["params"])} for group in optimizer.param_groups]  # any numbers
         for group, state in zip(groups, saved["param_groups"], strict=False):
             for name, value in group.items():
                 if value is None or value is False:

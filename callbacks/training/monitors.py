@@ -167,15 +167,13 @@ class Throughput(pl.Callback):
         if step == self._step or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         seconds = now - self._since
-        per_step = seconds / self._batches * trainer.accumulate_grad_batches
-        pl_module.log("time/step", per_step, on_step=True, on_epoch=False, sync_dist=True)
+        values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
         if (size := getattr(loader, "batch_size", None)) is not None:
-            speed = size * self._batches * trainer.world_size / seconds
-            pl_module.log("time/clips_per_second", speed, on_step=True, on_epoch=False, sync_dist=True)
+            values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
         if (waited := getattr(loader, "waited", None)) is not None:
-            fraction = (waited - self._waited) / seconds
-            pl_module.log("time/data", fraction, on_step=True, on_epoch=False, sync_dist=True)
-            self._hint(fraction, getattr(loader, "num_workers", 0))
+            values["time/data"] = (waited - self._waited) / seconds
+            self._hint(values["time/data"], getattr(loader, "num_workers", 0))
+        pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
         self._begin(now, step, loader)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
