@@ -20,8 +20,8 @@ from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from .. import signals
 from ..pictures import Picture, write_picture
-from ..report import Chart, write_material, write_report
-from ..results.stored import folder_of_epoch
+from ..report import Chart, write_report
+from ..results.stored import StoredReport, folder_of_epoch
 from ..results.written import Results, require_writable
 from .evaluation import Evaluation, RunContext
 from .ranks import Ranks, distribute
@@ -237,8 +237,13 @@ class BenchmarkCallback(ABC, Callback):
             write_picture(folder / f"{name}.png", picture)
         results.write(folder)
         try:
-            names = [sequence.name for sequence in self.sequences]
-            write_material(folder, names, self.ranked_by, self.animations_show, charts, self.text_columns)
+            StoredReport(
+                sequences=[sequence.name for sequence in self.sequences],
+                ranked_by=self.ranked_by,
+                shows=self.animations_show,
+                charts=[chart.plain() for chart in charts],
+                text_columns=self.text_columns,
+            ).write(folder)
             write_report(folder)
         except Exception as error:  # the scores are written: no flaw of their page may take them back
             log.warning("%s: report.html could not be written: %s", self.name, error)

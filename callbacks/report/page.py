@@ -51,28 +51,9 @@ class Chart:
     kind: Literal["lines", "bars"] = "lines"
     span: tuple[float, float] | None = (0.0, 1.0)
 
-
-def write_material(
-    folder: Path,
-    sequences: Sequence[str],
-    ranked_by: Sequence[str] = (),
-    shows: str = "",
-    charts: Sequence[Chart] = (),
-    text_columns: Sequence[str] = (),
-) -> None:
-    """Write report.json: what the page needs in addition to results.json, per_sequence.csv and the animations.
-
-    Args:
-        folder: folder of the run.
-        sequences: names of those that were evaluated.
-        ranked_by: columns of a row whose mean says how well a sequence went.
-        shows: what is drawn over the frames of animations.
-        charts: over all sequences.
-        text_columns: columns of per_sequence.csv that hold no fractions.
-    """
-    plain = [asdict(chart) | {"curves": plain_curves(chart.curves)} for chart in charts]
-    content = {"sequences": list(sequences), "ranked_by": list(ranked_by), "shows": shows, "charts": plain}
-    write_atomically(folder / "report.json", json.dumps(content | {"text_columns": list(text_columns)}) + "\n")
+    def plain(self) -> Json:
+        """Return the chart as report.json holds it."""
+        return asdict(self) | {"curves": plain_curves(self.curves)}
 
 
 def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from datamodules.reading.files import from_spreadsheet
+from datamodules.reading.files import from_spreadsheet, write_atomically
 
 Json = dict[str, Any]
 
@@ -52,21 +52,25 @@ class StoredResults(Checked):
 
 
 class StoredReport(Checked):
-    """The content of a report.json: what the page of a run shows beside its results and rows.
+    """The content of a report.json: what the page needs in addition to results.json, per_sequence.csv and animations.
 
     Attributes:
         sequences: names of those that were evaluated.
         ranked_by: columns of a row whose mean says how well a sequence went.
         shows: what is drawn over the frames of animations.
-        charts: over all sequences, see `report.Chart`.
+        charts: over all sequences, see `report.Chart.plain`.
         text_columns: columns of per_sequence.csv that hold no fractions.
     """
 
-    sequences: list[str] = []
-    ranked_by: list[str] = []
+    sequences: Sequence[str] = []
+    ranked_by: Sequence[str] = []
     shows: str = ""
-    charts: list[Json] = []
-    text_columns: list[str] = []
+    charts: Sequence[Json] = []
+    text_columns: Sequence[str] = []
+
+    def write(self, folder: Path) -> None:
+        """Write report.json into the folder of a run."""
+        write_atomically(folder / "report.json", json.dumps(self.model_dump()) + "\n")
 
 
 TEST_SETS: dict[str, dict[str, Any]] = {

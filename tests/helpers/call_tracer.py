@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = tuple(str(ROOT / name) for name in ("callbacks", "datamodules", "lightning_modules", "cli.py"))
-REPORT = ("write_report", "write_material")
+REPORT = ("write_report", "StoredReport.write")
 """Functions whose callees belong to the report."""
 ROUND = (3, 7)
 """Calls of the function that begins each round (a frame, a step) between which functions count as those of a round."""

@@ -16,7 +16,7 @@ from callbacks.metrics import VideoScore
 from callbacks.metrics.rules import RULES
 from callbacks.pictures import overlay_masks
 from callbacks.pictures.animation import reduced
-from callbacks.report import Chart, write_material, write_report
+from callbacks.report import Chart, write_report
 from callbacks.report.page import scores_by_sequence
 from callbacks.results.stored import Run, StoredReport
 from callbacks.tools.report import command
@@ -211,7 +211,7 @@ def spoiled(folder, texts):
 
     chart = Chart("chart", "frame", "J", {"J": ([0, 1], [0.0, 1.0]), "F": ([0, 1], [0.0, 1.0])})
     sequences = [path.stem for path in sorted((folder / "animations").glob("*.json"))]
-    write_material(folder, sequences, ("J-Mean",), "masks", [chart])
+    StoredReport(sequences=sequences, ranked_by=["J-Mean"], shows="masks", charts=[chart.plain()]).write(folder)
     for path in folder.rglob("*.json"):
         path.write_text(json.dumps(spoil(json.loads(path.read_text()))))
     heading, *rows = (folder / "per_sequence.csv").read_text().splitlines()
@@ -252,9 +252,9 @@ def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run
     for each in (beside, folder):
         chart = Chart("Success", "overlap", "rate", {"success": ([0, 1, 2], [1.0, float("nan"), 0.5])})
         bars = Chart("Joints", "joint", "PCK", {"PCK": ([0, 1], [0.5, 1.0])}, ("neck", "<face>"), "bars")
-        write_material(
-            each, [sequence.name for sequence in davis_run[0].sequences], ("J-Mean", "F-Mean"), "", [chart, bars]
-        )
+        names = [sequence.name for sequence in davis_run[0].sequences]
+        charts = [chart.plain(), bars.plain()]
+        StoredReport(sequences=names, ranked_by=("J-Mean", "F-Mean"), charts=charts).write(each)
     with chromium(tmp_path) as browser:
         browser.get(write_report(folder, [beside]).as_uri())
 
