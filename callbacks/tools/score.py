@@ -173,7 +173,7 @@ def _units(truth: Path, video: str, rules: Rules) -> list[MaskFolder]:
 def _results(work: Any, units: Sequence[MaskFolder], workers: int) -> Iterator[tuple[MaskFolder, dict[Object, Values]]]:
     """Yield each unit with its values; the longest are begun first. An error ends it, whichever process met it."""
     units = sorted(units, key=lambda unit: -unit.frames)
-    if min(workers, len(units)) == 1:
+    if min(workers, len(units)) <= 1:
         yield from zip(units, map(work, units), strict=True)
         return
     # not forked: OpenCV's threads do not survive a fork, and the caller may have used them
