@@ -306,7 +306,7 @@ class BestCheckpoint(Checkpoint):
         self._step = 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save if the benchmark ran in this validation, succeeded, and gave one of the best scores.
+        """Save if the benchmark has just run, succeeded, and gave one of the best scores.
 
         Raises:
             ValueError: if it did not give the score that `monitor` names.
@@ -334,9 +334,7 @@ class BestCheckpoint(Checkpoint):
         for logger in trainer.loggers:
             logger.after_save_checkpoint(self)  # type: ignore[arg-type]  # W&B uploads it
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save where the benchmark ran after the last step."""
-        self.on_validation_end(trainer, pl_module)
+    on_train_end = on_validation_end  # where the benchmark ran after the last step
 
     def _rank(self, item: tuple[str, float]) -> float:
         """Return a score such that more is better; NaN is the worst."""

@@ -261,17 +261,12 @@ class RunProgress(ProgressBar):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove the bar of a validation."""
         if trainer.state.fn == "validate":
-            self._end()
+            self.on_train_end()
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remove the bar."""
-        self._end()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Remove the bar, so that the message stands alone."""
-        self._end()
-
-    def _end(self) -> None:
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        """Remove the bar, so that what follows, as the message of an error, stands alone."""
         if self._report is not None:
             self._report.clear()
             self._report = None
+
+    on_exception = on_train_end

@@ -96,11 +96,9 @@ class Safeguards(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Install the signal handlers, which Lightning restores when the fit ends."""
-        self._defer_signals(trainer)
+        self._held.enter_context(signals.deferred(forward=getattr(trainer.strategy.launcher, "kill", None)))
 
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Install the signal handlers."""
-        self._defer_signals(trainer)
+    on_predict_start = on_train_start
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -130,7 +128,7 @@ class Safeguards(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Skip validation in a run that has to stop."""
         if trainer.state.fn != "fit":
-            self._defer_signals(trainer)
+            self.on_train_start(trainer, pl_module)
         elif trainer.received_sigterm:
             raise SIGTERMException
 
@@ -141,15 +139,13 @@ class Safeguards(pl.Callback):
         if trainer.world_size == 1:
             signals.check()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Agree over all ranks whether to continue."""
-        self.on_train_epoch_end(trainer, pl_module)
-
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
         fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
         if fitting and self._worst(STOP_REQUESTED if signals.received() else GOOD):
             trainer._signal_connector.received_sigterm = True
+
+    on_validation_end = on_train_epoch_end
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -180,10 +176,6 @@ class Safeguards(pl.Callback):
         if self._ranks is not None:
             self._ranks.close()
             self._ranks = None
-
-    def _defer_signals(self, trainer: pl.Trainer) -> None:
-        launcher = trainer.strategy.launcher
-        self._held.enter_context(signals.deferred(launcher.kill if launcher is not None else None))
 
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
         """Describe the first non-finite loss, if any; without `wait` the newest may still be on its way."""
