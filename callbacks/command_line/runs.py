@@ -89,13 +89,19 @@ class Trainer(pl.Trainer):
                 f"trainer.precision {precision}: on this CPU a convolution takes {bfloat16_cost():.1f} times as long "
                 "as in float32; auto takes the faster one"
             )
-        super().__init__(
-            accelerator=accelerator,
-            precision=precision,  # type: ignore[arg-type]  # Lightning checks it
-            limit_test_batches=None,
-            limit_predict_batches=None,
-            **kwargs,
-        )
+        try:
+            super().__init__(
+                accelerator=accelerator,
+                precision=precision,  # type: ignore[arg-type]  # Lightning checks it
+                limit_test_batches=None,
+                limit_predict_batches=None,
+                **kwargs,
+            )
+        except (TypeError, ValueError) as error:  # Lightning's own do not name the flag or the value
+            if "`devices`" not in str(error) and "invalid literal for int" not in str(error):
+                raise
+            expected = "auto or a number of processes" if cpu else "auto, -1, a number of GPUs or their list, as 0,1"
+            raise ValueError(f"trainer.devices: expected {expected}, got {kwargs['devices']!r}") from error
 
 
 class SaveConfig(SaveConfigCallback):

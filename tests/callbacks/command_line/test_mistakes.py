@@ -103,6 +103,10 @@ def test_words_that_cannot_be_understood(words, line, capsys):
             ["validate", *BENCHMARK, "--trainer.callbacks.changes={radus: 3}"],
             "a protocol has no field 'radus'; did you mean radius?",
         ),
+        (
+            ["validate", *BENCHMARK, "--trainer.accelerator=cpu", "--trainer.devices=q"],
+            "trainer.devices: expected auto or a number of processes, got",
+        ),
         ([*FIT, "--trainer.logger=false"], "fit needs data: add a file such as --config data/clips.yaml"),
     ],
 )
