@@ -9,9 +9,10 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from callbacks import AtomicCheckpointIO
+from callbacks import AtomicCheckpointIO, Safeguards
 from tests.helpers.refusal import refused
-from tests.helpers.stops import Stop, go
+from tests.helpers.stops import Stop, go, make
+from tests.helpers.training import loader, quiet_trainer
 
 FIT = ("loops", "fit_loop")
 EPOCH = (*FIT, "epoch_progress", "current")
@@ -207,16 +208,12 @@ def test_only_a_checkpoint_in_a_folder_of_the_run_is_removed(tmp_path, caplog):
 
 def test_an_evaluation_takes_no_counters_from_a_checkpoint(stopped, tmp_path):
     content = torch.load(stopped / "last.ckpt", weights_only=True) | {"loops": "any"}
-    assert refused(ValueError, r"a\.ckpt is damaged \(loops: ", _validate, content, tmp_path / "a.ckpt")
+
+    def validate(path=tmp_path / "a.ckpt"):
+        torch.save(content, path)
+        trainer = quiet_trainer(callbacks=[Safeguards()])
+        trainer.validate(make("VFSSimSiam", 1), loader(2, 2, 2, 16), path, verbose=False)
+
+    assert refused(ValueError, r"a\.ckpt is damaged \(loops: ", validate)
     content["loops"] = {"validate_loop": {"epoch_loop.batch_progress": {"total": {"reset": 1}}}}
-    _validate(content, tmp_path / "a.ckpt")
-
-
-def _validate(content, path):
-    from callbacks import Safeguards
-    from tests.helpers.stops import make
-    from tests.helpers.training import Clips, quiet_trainer
-
-    torch.save(content, path)
-    batches = torch.utils.data.DataLoader(Clips(2, 2, 16), batch_size=2)
-    quiet_trainer(callbacks=[Safeguards()]).validate(make("VFSSimSiam", 1), batches, str(path), verbose=False)
+    validate()
