@@ -35,26 +35,20 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], first_rig
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table as LaTeX with booktabs, its cells escaped; all columns but the first are aligned right."""
-    lines = [" & ".join(map(_latex, line)) + r" \\" for line in (head, *rows)]
+    escaped = str.maketrans(LATEX)
+    lines = [" & ".join(" ".join(cell.split()).translate(escaped) for cell in line) + r" \\" for line in (head, *rows)]
     begin = rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
     return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, all columns but the first aligned right, at full width where this is no terminal."""
-    from rich.console import Console  # late: a sixth of the start of a tool's `--help`
-    from rich.markup import escape
-    from rich.table import Table as ConsoleTable
-
-    table = ConsoleTable(box=None, header_style="bold")
-    for index, name in enumerate(head):
-        table.add_column(escape(name), justify="right" if index else "left", no_wrap=index == 0)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console = Console()
-    (console if console.is_terminal else Console(width=160)).print(table)
+    """Print a table, all columns but the first aligned right."""
+    lines = [[" ".join(cell.split()) for cell in line] for line in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for name, *cells in lines:
+        print("  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]).rstrip())
 
 
 def render(table: Table, format: str = "md") -> str:
@@ -74,7 +68,7 @@ def render(table: Table, format: str = "md") -> str:
     head, lines = ["", *table.heads], text_rows(table)
     if format == "md":
         return markdown_table(head, lines, first_right=1) + "".join(f"\n{note}\n" for note in notes(table))
-    return latex_table(head, lines) + "".join(f"% {note}\n" for note in notes(table))
+    return _latex_table(head, lines) + "".join(f"% {note}\n" for note in notes(table))
 
 
 def text_rows(table: Table) -> list[list[str]]:
@@ -130,7 +124,3 @@ def _fields(cell: Cell) -> dict[str, object]:
         "scores": " ".join(map(str, cell.scores)),
         "machines": "; ".join(dict.fromkeys(one.run.machine for one in cell.records)),
     }
-
-
-def _latex(text: str) -> str:
-    return "".join(LATEX.get(letter, letter) for letter in " ".join(text.split()))

@@ -60,7 +60,7 @@ def interval(runs: Sequence[ScoresBySequence]) -> tuple[float, float] | None:
     if variances is None:
         return None
     seeds = [_over_seeds(runs)] if len(runs) >= FEWEST_SEEDS else []
-    _, low, high, _ = _students(_mean(runs), [variances, *seeds])
+    _, low, high, _ = _students(mean_score(*runs), [variances, *seeds])
     return low, high
 
 
@@ -81,7 +81,7 @@ def difference(
     variances = _over_sequences(first, second)
     if variances is None:
         return None
-    mean = _mean(first) - _mean(second)
+    mean = mean_score(*first) - mean_score(*second)
     sides = [runs for runs, of_training in zip((first, second), trained, strict=True) if of_training]
     if any(len(runs) < FEWEST_SEEDS for runs in sides):
         return Difference(mean)
@@ -135,12 +135,7 @@ def _over_runs(runs: Sequence[ScoresBySequence], name: str) -> list[float]:
     return [fmean(values) for values in zip(*(run[name] for run in runs), strict=True)]
 
 
-def _mean(runs: Sequence[ScoresBySequence]) -> float:
+def mean_score(*runs: ScoresBySequence) -> float:
     """Return the mean over all objects of the mean over runs; NaN is left out."""
     known = [value for name in runs[0] for value in _over_runs(runs, name) if not isnan(value)]
     return fmean(known) if known else nan
-
-
-def mean_score(videos: ScoresBySequence) -> float:
-    """Return the mean over all objects; NaN is left out."""
-    return _mean([videos])

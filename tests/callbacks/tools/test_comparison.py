@@ -126,7 +126,7 @@ def test_by_the_command_line_with_the_baselines(davis_root, tmp_path, capsys):
     content = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert list(content) == [BLOCKY, "untrained resnet18, seed 3", "raw colour"]
     assert all("davis/J&F-Mean" in row["scores"] for row in content.values())
-    assert any(line.startswith(" raw colour ") for line in capsys.readouterr().out.splitlines())
+    assert any(line.startswith("raw colour ") for line in capsys.readouterr().out.splitlines())
 
 
 @pytest.mark.slow
