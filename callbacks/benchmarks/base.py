@@ -194,7 +194,8 @@ class BenchmarkCallback(ABC, Callback):
                     if context.folder is not None and ranks.rank == 0:
                         require_writable(context.folder)
                     evaluation = self.start(extractor, context)
-                    evaluation.run(self._sequences_of(ranks))
+                    for sequence in self._sequences_of(ranks):
+                        evaluation.follow(sequence)
                 with ranks.together():
                     scores, rows = evaluation.compute()
                     charts = evaluation.charts() if rows else ()

@@ -1,7 +1,7 @@
 """The evaluation that a benchmark gives to `BenchmarkCallback`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,6 @@ class Evaluation(ABC):
     def stages(self) -> Sequence[str]:
         """Names of the stages that are scored separately; one empty name where there is one."""
         return getattr(self.tracker, "stages", ("",))
-
-    def run(self, sequences: Iterable[Any]) -> None:
-        """Evaluate the sequences of this rank, one after the other."""
-        for sequence in sequences:
-            self.follow(sequence)
 
     @abstractmethod
     def follow(self, sequence: Any) -> None:

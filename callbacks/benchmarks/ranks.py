@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from typing_extensions import Self
 
 from .. import signals
 
@@ -26,7 +25,7 @@ class LostRank(BenchmarkError):
     """Error on the ranks that remain when the process of another one has ended or hangs."""
 
 
-class Ranks:
+class Ranks(AbstractContextManager["Ranks"]):
     """The ranks of this run as a benchmark sees them; a run without process group is one rank.
 
     Results travel over a gloo group of our own, which needs no GPU. Only `together` waits long, for the parts of other
@@ -103,9 +102,6 @@ class Ranks:
         if failed:
             rank, message = failed[0]
             raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error
-
-    def __enter__(self) -> Self:
-        return self
 
     def close(self, *_: object) -> None:
         """Destroy the process group."""

@@ -1,6 +1,6 @@
 """Human parts in video on VIP: mean IoU of the classes, AP of the instances."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,11 +126,10 @@ class PartEvaluation(MaskEvaluation):
         self.instance = [InstanceAP(benchmark.one_to_one, **context.gathering) for _ in tracker.stages]
         self.parts = benchmark.parts
 
-    def run(self, sequences: Iterable[PartVideo]) -> None:
-        """Evaluate the videos of this rank; see `Evaluation`."""
-        for video in sequences:
-            for parts, sequence in video.sequences.items():
-                self.follow(sequence, parts)
+    def follow(self, video: PartVideo) -> None:  # type: ignore[override]
+        """Evaluate one video; see `Evaluation`."""
+        for parts, sequence in video.sequences.items():
+            super().follow(sequence, parts)
 
     def scorer(self, sequence: PartSequence, pool: Executor) -> "_InstanceScorer | _SemanticScorer":
         """Return what scores a sequence; see `MaskEvaluation`."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.files import remove
+from datamodules.reading.files import remove, write_atomically
 from datamodules.reading.mask_files import davis_palette, encode_rle, require_pycocotools
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from lightning_modules.functional import PointProtocol
@@ -193,10 +193,10 @@ class CocoFile(PredictionFile):
             numbered = {"id": len(self._annotations) + 1, "image_id": number, "iscrowd": 0, **annotation}
             self._annotations.append(numbered)
 
-    def content(self) -> str:
-        """Return the JSON."""
+    def close(self) -> None:
+        """Write the JSON."""
         content = {"images": self._images, "categories": self._categories, "annotations": self._annotations}
-        return json.dumps(content) + "\n"
+        write_atomically(self._path, json.dumps(content) + "\n")
 
 
 def _annotate_masks(ids: Tensor) -> list[dict[str, Any]]:

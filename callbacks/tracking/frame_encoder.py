@@ -219,15 +219,16 @@ class FrameEncoder:
         if self._video is not None:
             yield from self._encode_video(frames, self._video)
             return
+        if at_once == 1:  # nothing to overlap with: give each frame before the next is read
+            for frame in frames:
+                yield from self([frame])
+            return
         frames, waiting = iter(frames), None
         while chunk := list(islice(frames, at_once)):
             begun = self._begin(chunk)
             if waiting is not None:
                 yield from waiting()
             waiting = begun
-            if at_once == 1:  # nothing to overlap with: give each frame before the next is read
-                yield from waiting()
-                waiting = None
         if waiting is not None:
             yield from waiting()
 

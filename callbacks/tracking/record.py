@@ -2,15 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import cycle
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from typing_extensions import Self
 
 from datamodules.reading.files import csv_text, write_atomically
 from datamodules.reading.mask_files import davis_palette, write_ids
@@ -40,20 +39,15 @@ class PredictionFile(ABC):
     def add(self, found: Any) -> None:
         """Add the results of the next frame."""
 
-    def content(self) -> str:
-        """Return what is written once all frames are there; nothing where `add` has written it all."""
-        return ""
-
+    @abstractmethod
     def close(self) -> None:
-        """Finish the file, atomically."""
-        if content := self.content():
-            write_atomically(self._path, content)
+        """Finish the file, atomically, once all frames are there."""
 
 
-class SequenceRecord:
+class SequenceRecord(AbstractContextManager["SequenceRecord"]):
     """The files of one sequence: predictions, overlays, animation; given only the first two arguments, none is written.
 
-    Use it as a context: a video is finished also when tracking fails.
+    Use it as a context, in which a video is finished also when tracking fails: it plays up to that frame.
 
     Args:
         num_frames: number of frames of the sequence.
@@ -110,8 +104,7 @@ class SequenceRecord:
         self.written += 1
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Finish all files; `curves`: measures over the frames, for the animation."""
-        self.abandon()
+        """Finish all files but the video; `curves`: measures over the frames, for the animation."""
         for file in self._predictions:
             file.close()
         if self._animation is not None:
@@ -120,17 +113,9 @@ class SequenceRecord:
             self.sheet = contact_sheet(self._pictures, columns=len(self._pictures))
             write_picture(self._overlay, self.sheet)
 
-    def abandon(self) -> None:
-        """Close the open files after a failure: a video plays up to that frame."""
+    def __exit__(self, *_: object) -> None:
         if self._video is not None:
             self._video.close()
-            self._video = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.abandon()
 
 
 class IndexedMasks(PredictionFile):
@@ -162,6 +147,9 @@ class IndexedMasks(PredictionFile):
         if self._chosen is None or t in self._chosen:
             write_ids(self._path / f"{stem}.png", found.numpy(), self._palette)
 
+    def close(self) -> None:
+        """Do nothing: each image is complete."""
+
 
 class PredictionTable(PredictionFile):
     """Rows of numbers as CSV, written atomically when it is closed, and never empty.
@@ -191,10 +179,11 @@ class PredictionTable(PredictionFile):
         """Add the results of the next frame."""
         self._lines.extend(self._rows(next(self._stems), found))
 
-    def content(self) -> str:
-        """Return the lines below the heading; nothing without a line."""
-        rows = [self._columns, *self._lines] if self._columns else self._lines
-        return csv_text(rows, self._line_end) if self._lines else ""
+    def close(self) -> None:
+        """Write the lines below the heading; without a line no file."""
+        if self._lines:
+            rows = [self._columns, *self._lines] if self._columns else self._lines
+            write_atomically(self._path, csv_text(rows, self._line_end))
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:

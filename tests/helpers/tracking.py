@@ -105,11 +105,10 @@ class OracleTracker(SiamFCTracker):
 class OracleEvaluation(BoxEvaluation):
     """Track each sequence by its own oracle."""
 
-    def run(self, sequences: Any) -> None:
-        for sequence in sequences:
-            self.tracker = OracleTracker(self.tracker.extractor, self.tracker.protocol)
-            self.tracker.truth = sequence.boxes
-            super().run([sequence])
+    def follow(self, sequence: Any) -> None:
+        self.tracker = OracleTracker(self.tracker.extractor, self.tracker.protocol)
+        self.tracker.truth = sequence.boxes
+        super().follow(sequence)
 
 
 class OracleBenchmark(OtbBenchmark):

@@ -210,12 +210,8 @@ class FrameMemory:
 
     def write(self, frame: int, item: Tensor) -> None:
         """Take the map (h, w, D) of a frame, if it can become a reference."""
-        if self.keeps(frame):
+        if frame in self.lasting or self.recent > 0:
             self.maps[:, :, self.slot(frame)] = item
-
-    def keeps(self, frame: int) -> bool:
-        """Return whether a frame can become a reference."""
-        return frame in self.lasting or self.recent > 0
 
     def slot(self, frame: int) -> int:
         """Return where a frame is on the third axis."""

@@ -86,7 +86,7 @@ class SketchedMemory(KeyMemory):
     def write(self, frame: int, item: Tensor) -> None:
         """Take the features (h, w, C) of a frame, if it can become a reference."""
         super().write(frame, item)
-        if self.keeps(frame):
+        if frame in self.lasting or self.recent > 0:
             self._write_sketches(self.slot(frame), item)
 
     def _write_sketches(self, slot: int, features: Tensor) -> None:
