@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 from abc import abstractmethod
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast, get_args, get_origin, get_type_hints
 
 import torch
 from pytorch_lightning.utilities import rank_zero_info
@@ -128,6 +128,17 @@ class CorrespondenceModule(ExtractorModule):
         network = trainable_network(spec)
         self.hparams["backbone"] = network.architecture
         return network
+
+    def check_choices(self) -> None:
+        """Refuse a hyper-parameter that is none of the words in its annotation.
+
+        Raises:
+            ValueError: one line that lists the words.
+        """
+        for name, hint in get_type_hints(type(self).__init__).items():
+            if get_origin(hint) is Literal and self.hparams[name] not in get_args(hint):
+                words = " or ".join(map(repr, get_args(hint)))
+                raise ValueError(f"{name} must be {words}, got {self.hparams[name]!r}")
 
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor]:

@@ -66,8 +66,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if nodes not in ("patches", "cells"):
-            raise ValueError(f"nodes must be 'patches' or 'cells', got {nodes!r}")
+        self.check_choices()
         for name in ("embedding_dim", "patch_size", "patch_stride"):
             if self.hparams[name] < 1:
                 raise ValueError(f"{name} must be 1 or more, got {self.hparams[name]}")

@@ -1,7 +1,7 @@
 """Liir: reconstruct a frame from similar cells of another frame, with cells of other videos as negatives."""
 
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -17,7 +17,7 @@ from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import compactness_prior
 from .functional.device import to_device
 from .functional.local_reconstruction import Border, reconstruct_locally
-from .functional.position import DISPLACEMENTS, displacement
+from .functional.position import displacement
 from .functional.reconstruction import positive_mass, reconstruction_loss
 from .momentum import KeyQueue, MomentumEncoder, MomentumMethod, average_row
 from .schedules import SampleLR, liir_factor, scheduled
@@ -104,15 +104,11 @@ class Liir(MomentumMethod):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if modulation not in (*DISPLACEMENTS, "none"):
-            raise ValueError(f"modulation must be shift, shuffle or none, got {modulation!r}")
+        self.check_choices()
         lowest = {"bank_frames": 0, "warmup_epochs": 0, "points_per_frame": 1, "warmup_accumulation": 1, "radius": 0}
         for name, least in lowest.items():
             if self.hparams[name] < least:
                 raise ValueError(f"{name} must be {least} or more, got {self.hparams[name]}")
-        for name, kinds, given in (("border", Border, border), ("key_encoder", KeyEncoder, key_encoder)):
-            if given not in get_args(kinds):
-                raise ValueError(f"{name} must be {' or '.join(get_args(kinds))}, got {given!r}")
         if (mixture_components or 0) > (2 * radius + 1) ** 2:
             raise ValueError(f"mixture_components {mixture_components} do not fit a window of radius {radius}")
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, stages=stages)

@@ -62,8 +62,7 @@ class LinearProbe(CorrespondenceModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        if protocol not in ("moco", "simsiam"):
-            raise ValueError(f"protocol must be 'moco' or 'simsiam', got {protocol!r}")
+        self.check_choices()
         self.base_lr = base_lr if base_lr is not None else {"moco": 30.0, "simsiam": 0.1}[protocol]
         built = build_encoder(backbone, pretrained, encoder)
         self.hparams.update(encoder_hparams(built))

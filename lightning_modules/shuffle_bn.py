@@ -15,6 +15,7 @@ from .functional.device import to_device
 
 Encode = Callable[[nn.Module, Tensor], Tensor]
 """Network and images `(N, 3, H, W)` → embeddings `(N, D)`."""
+CALL: Encode = nn.Module.__call__
 
 
 @contextmanager
@@ -47,11 +48,7 @@ def _by_groups(norm: Any, batch: Tensor) -> Tensor:
     return torch.cat([type(norm).forward(norm, part) for part in batch.chunk(norm.batch_groups)])
 
 
-def _forward(network: nn.Module, images: Tensor) -> Tensor:
-    return network(images)
-
-
-def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encode = _forward) -> Tensor:
+def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encode = CALL) -> Tensor:
     """Encode videos in one pass in which BatchNorm takes its statistics from one group of them at a time.
 
     Args:
@@ -72,7 +69,7 @@ def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encod
 
 
 def encode_shuffled(
-    network: nn.Module, frames: Tensor, groups: int, generator: torch.Generator | None, encode: Encode = _forward
+    network: nn.Module, frames: Tensor, groups: int, generator: torch.Generator | None, encode: Encode = CALL
 ) -> Tensor:
     """Encode videos in other BatchNorm groups than `encode_groups`, over all ranks, and return them in order.
 

@@ -71,13 +71,10 @@ class SiamFC(CorrespondenceModule):
         encoder: dict | None = None,
     ) -> None:
         super().__init__()
-        if loss not in LOSSES:
-            raise ValueError(f"loss must be 'focal' or 'balanced', got {loss!r}")
-        if start not in ("random", "identity"):
-            raise ValueError(f"start must be 'random' or 'identity', got {start!r}")
         if isinstance(stage, list):
             raise ValueError(f"stage must be one name, got {stage}")
         self.save_hyperparameters()
+        self.check_choices()
         built = build_encoder(backbone, pretrained, encoder)
         self.hparams.update(encoder_hparams(built))
         self.backbone = built.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()

@@ -221,8 +221,11 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"border": "wrap"}, "border must be exclude or zero, got 'wrap'"),
-        ({"key_encoder": "bank"}, "key_encoder must be average or last_convolution or average_for_bank, got 'bank'"),
+        ({"border": "wrap"}, "border must be .exclude. or .zero., got .wrap."),
+        (
+            {"key_encoder": "bank"},
+            "key_encoder must be .average. or .last_convolution. or .average_for_bank., got .bank.",
+        ),
         ({"mixture_components": 10, "radius": 1}, "mixture_components 10 do not fit a window of radius 1"),
     ],
 )
