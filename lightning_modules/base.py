@@ -130,7 +130,7 @@ class CorrespondenceModule(ExtractorModule):
         return network
 
     def check_choices(self) -> None:
-        """Refuse a hyper-parameter that is none of the words in its annotation.
+        """Refuse a hyper-parameter that is not one of the words in its annotation.
 
         Raises:
             ValueError: one line that lists the words.

@@ -26,13 +26,6 @@ def pairs(count):
     return DataLoader(items, batch_size=4)
 
 
-def saved(module, path):
-    trainer = quiet_trainer(max_steps=0)
-    trainer.strategy.connect(module)
-    trainer.save_checkpoint(path)
-    return str(path)
-
-
 def test_only_the_two_convolutions_learn_and_batchnorm_stays():
     module = SiamFC(NETWORK, response_scale=0.1)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}

@@ -1,10 +1,22 @@
-"""Encoders by name: normalisation, stages, maps and their refusals; a frozen one's defaults; a user's own head."""
+"""Encoders by name, short or long: stages, maps, refusals, descriptions; a frozen one's defaults; a user's own head."""
+
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import timm
 import torch
 
-from lightning_modules import FrozenEncoder
-from lightning_modules.backbones import build_encoder, build_feature_extractor, build_head, module_from_checkpoint
+from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
+from lightning_modules.backbones import (
+    build_encoder,
+    build_feature_extractor,
+    build_head,
+    build_network,
+    describe_network,
+    module_from_checkpoint,
+)
+from lightning_modules.backbones.short_names import SHORT_NAMES
 from lightning_modules.checkpoints import write_checkpoint
 from tests.helpers.refusal import refused
 
@@ -127,3 +139,48 @@ def test_a_transformer_that_gives_no_map_is_refused_in_one_line(name):
     with pytest.raises(ValueError, match=r"takes images of one size only|expected a feature map") as caught:
         build_encoder(f"timm:{name}").feature_extractor()
     assert "\n" not in str(caught.value)
+
+
+def test_timm_has_weights_under_each_name():
+    known = {f"timm:{name}" for name in timm.list_models(pretrained=True)}
+    assert {short.spec for short in SHORT_NAMES.values()} <= known
+
+
+def test_the_guide_lists_each_name():
+    guide = (Path(__file__).resolve().parents[3] / "docs/models.md").read_text()
+    assert [name for name in SHORT_NAMES if f"`{name}`" not in guide] == []
+
+
+@pytest.mark.parametrize("name", SHORT_NAMES)
+def test_the_network_has_its_stage(name):
+    short = SHORT_NAMES[name]
+    with torch.device("meta"):
+        extractor = build_feature_extractor(short.spec, short.stage)
+    assert extractor.stages == [short.stage]
+    size = name.rpartition("-")[2]
+    assert extractor.stride == (8 if size.startswith("r") else int(size[1:]))
+
+
+def test_random_weights_are_named_with_their_seed():
+    torch.manual_seed(7)
+    assert describe_network(FrozenEncoder("torchvision:resnet50")) == "ResNet-50, random weights, seed 7"
+    assert describe_network(LinearProbe("torchvision:resnet18", 2)) == "ResNet-18, random weights, seed 7"
+    assert (
+        describe_network(build_encoder("timm:vit_tiny_patch16_224")) == "vit_tiny_patch16_224, random weights, seed 7"
+    )
+    assert describe_network(build_encoder("raw_colour")) == "raw colour"
+    assert describe_network(Liir(position_size=8, bank_frames=0)).startswith("LiirEncoder")
+    assert describe_network(build_network("tests.helpers.encoders:Blocky")) == "Blocky, random weights, seed 7"
+    assert describe_network(torch.nn.Identity()) == "Identity"
+
+
+@pytest.mark.slow
+def test_weights_of_a_file_are_named(tmp_path):
+    write_checkpoint(VFSSimSiam(projector_dim=8, predictor_dim=4), tmp_path / "vfs_r18.ckpt")
+    expected = "ResNet-18, weights of vfs_r18.ckpt"
+    assert describe_network(module_from_checkpoint(tmp_path / "vfs_r18.ckpt")) == expected
+    assert describe_network(FrozenEncoder(str(tmp_path / "vfs_r18.ckpt"))) == expected
+    started = VFSSimSiam(str(tmp_path / "vfs_r18.ckpt"), projector_dim=8, predictor_dim=4)
+    assert describe_network(started) == expected
+    started._trainer = SimpleNamespace(global_step=3)
+    assert describe_network(started) == "ResNet-18, 3 steps of training"  # no longer those of the file

@@ -195,8 +195,8 @@ def test_dinos_transformers_have_names_with_imagenets_normalisation(width, size,
     "name",
     [
         "vit_small_patch14_reg4_dinov2",
-        pytest.param("vit_small_patch14_dinov2", marks=pytest.mark.slow),
-        pytest.param("vit_small_patch16_dinov3", marks=pytest.mark.slow),
+        "vit_small_patch14_dinov2",
+        "vit_small_patch16_dinov3",
         "vit_small_patch16_dinov3_qkvb",
     ],
 )
