@@ -80,6 +80,16 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     assert (results["machine"]["gpus"], results["machine"]["compiled_search"]) == ([], False)
 
 
+@pytest.mark.parametrize(("tool", "late"), [("table", "numpy"), ("study", "numpy"), ("score", "pydantic")])
+def test_help_of_tools_waits_for_no_library_that_only_the_work_needs(tool, late):
+    """Each takes longer to import than the rest of what the help needs."""
+    code = SCRIPT.format(heavy=(late,))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, input=f"{tool} --help", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == f"imported: by {tool} --help"
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_pipe_that_closes_early_ends_quietly(unbuffered):
     """`vidcorr --help | true`."""

@@ -274,14 +274,13 @@ def heads_of(columns: Iterable[Column]) -> dict[Column, str]:
 
 def _column(run: Run, protocol: Json, score: str) -> Column:
     results = run.results
-    said = {key: results[key] for key in ("year", "split", "subset", "rules") if results.get(key) is not None}
-    if isinstance(rules := said.get("rules"), dict):
-        said["rules"] = " ".join(str(value) for key, value in rules.items() if key not in ("source", "digest"))
-        if said["rules"] in (f"davis-{said.get('year')}", results["benchmark"].replace("_", "-")):
-            del said["rules"]  # said already
-    parts = [
-        f"{key} {value}" if key == "split" and isinstance(value, int) else str(value) for key, value in said.items()
-    ]
+    split, rules = results.get("split"), results.get("rules")
+    if isinstance(rules, dict):
+        rules = " ".join(str(value) for key, value in rules.items() if key not in ("source", "digest"))
+        if rules in (f"davis-{results.get('year')}", results["benchmark"].replace("_", "-")):
+            rules = None  # said already
+    said = (results.get("year"), f"split {split}" if isinstance(split, int) else split, results.get("subset"), rules)
+    parts = [str(value) for value in said if value is not None]
     if results.get("resolution", "480p") != "480p":
         parts.append(str(results["resolution"]))
     if results.get("holdout") is not None:

@@ -141,14 +141,13 @@ class Run:
             stage's; empty where it has none.
         """
         protocols, stages = self.protocols, self.results.get("stage")
-        if len(protocols) > 1 and isinstance(stages, list) and len(stages) == len(protocols) and stage in stages:
+        if len(protocols) < 2:
+            return protocols[0] if protocols else {}
+        if isinstance(stages, list) and len(stages) == len(protocols) and stage in stages:
             return protocols[stages.index(stage)]
         named = [protocol for protocol in protocols if protocol["name"] == stage]
-        if len(protocols) > 1 and len(named) != 1:
-            return {
-                key: " and ".join(dict.fromkeys(protocol[key] for protocol in protocols)) for key in ("name", "digest")
-            }
-        return (named or protocols or [{}])[0]
+        several = {key: " and ".join(dict.fromkeys(one[key] for one in protocols)) for key in ("name", "digest")}
+        return named[0] if len(named) == 1 else several
 
     @cached_property
     def _videos(self) -> dict[str, str]:
