@@ -169,17 +169,14 @@ def test_other_data_of_as_many_sequences_are_not_the_test_set():
     assert not on_test_set(benchmark="mose")
 
 
-def test_command_and_versions(monkeypatch):
+def test_command_versions_and_gpus(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["vidcorr", "score"])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")
     found = provenance()
     assert found["command"] == ["vidcorr", "score"]
     assert found["versions"]["torch"] == version("torch")
     assert list(found["machine"]) == ["system", "python", "processor", "cores", "compiled_search", "gpus"]
+    assert found["machine"]["gpus"] == ["GPU 0", "GPU 1"]
     json.dumps(found)
-
-
-def test_gpus_are_named(monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")
-    assert provenance()["machine"]["gpus"] == ["GPU 0", "GPU 1"]

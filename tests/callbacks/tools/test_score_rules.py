@@ -87,12 +87,6 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
 
 
 @official_trees
-def test_a_missing_file_is_named(tmp_path):
-    arguments = lay_out("mose-v2", "missing_file", tmp_path)
-    assert refused(DataError, r"0a1b2c3d/00005\.png: 1 predicted masks are missing", score, **arguments)
-
-
-@official_trees
 def test_the_command_writes_one_flat_object(tmp_path, capsys):
     arguments = lay_out("lvos", "all_seen", tmp_path)
     (tmp_path / "unseen.txt").write_text("nobody\n")
