@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from jsonargparse import get_loader
 
 from lightning_modules.backbones.short_names import SHORT_NAMES, read_spec
+from lightning_modules.checkpoints import allow_named
 
 from .configs import find_config
 from .endings import UsageError, reason_of_parser
@@ -47,13 +48,14 @@ def read_arguments(args: Sequence[str]) -> tuple[list[Given], list[str]]:
     """Read a command line; an argument behind a flag is its value unless it begins with two dashes.
 
     What `compare` takes as a backbone (`dino-b8`, `torchvision:resnet18`, a checkpoint, each with `@STAGE/STRIDE`)
-    stands for `FrozenEncoder` and its arguments.
+    stands for `FrozenEncoder` and its arguments. Checkpoints may name the code that the command line, one of its
+    configs or `--allow NAME` names.
 
     Returns:
         What belongs to the configuration, and the other words: the command, `--help`, `--print_config`, mistakes.
 
     Raises:
-        UsageError: for a config that does not exist or cannot be read.
+        UsageError: for a config that does not exist or cannot be read, or if `--allow` has no name.
     """
     found: list[Given] = []
     rest: list[str] = []
@@ -64,7 +66,11 @@ def read_arguments(args: Sequence[str]) -> tuple[list[Given], list[str]]:
             equals, value = "=", left.pop()
         name = flag.removeprefix("--")
         section = name.removesuffix("+")
-        if not flag.startswith("--") or not equals or name == "help" or name.startswith("print_") or ".help" in name:
+        if flag == "--allow":
+            if not value or value.startswith("-"):
+                raise UsageError("--allow: name the class or callable, package.module.Class or package.module:callable")
+            allow_named(value)
+        elif not flag.startswith("--") or not equals or name == "help" or name.startswith("print_") or ".help" in name:
             rest.append(flag + equals + value)
         elif name == "config":
             found.append(read_config(value))
@@ -73,6 +79,7 @@ def read_arguments(args: Sequence[str]) -> tuple[list[Given], list[str]]:
             for key in reversed(name.split(".")):
                 content = {key: content}
             found.append(Given(content, is_option=section not in SECTIONS))
+    allow_named([*rest, *(each.content for each in found)])
     return found, rest
 
 

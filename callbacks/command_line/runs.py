@@ -17,7 +17,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from lightning_modules.checkpoints import allow_named, reconcile, saved_model
+from lightning_modules.checkpoints import reconcile, saved_model
 from lightning_modules.functional.device import bfloat16_cost, fastest_precision
 
 from .. import signals
@@ -126,7 +126,7 @@ class VidcorrCLI(LightningCLI):
     """LightningCLI with our defaults; flags override files, and files the model that `--ckpt_path` holds."""
 
     def __init__(self, args: Sequence[str], run: bool = True) -> None:
-        given, rest = read_arguments(allow_named(args))
+        given, rest = read_arguments(args)
         if any(word in ("-h", "--help") or ".help" in word for word in rest):
             _import_public_classes()
         command = rest[0] if rest else ""

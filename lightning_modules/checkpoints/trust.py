@@ -12,7 +12,7 @@ import os
 import re
 import reprlib
 import sys
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -74,36 +74,14 @@ def allow(*names: str) -> None:
     _allowed.update(names)
 
 
-def allow_named(args: Sequence[str]) -> list[str]:
-    """Allow files to name the code that a command line names.
-
-    Counted as named is every name in an argument (`--model my_methods.Mine`, `--model.backbone=my_networks:small`, also
-    within JSON), in a file given by `--config` or `-c`, and after `--allow`.
+def allow_named(given: object) -> None:
+    """Allow files to name the code that a user's arguments name.
 
     Args:
-        args: arguments of the command line.
-
-    Returns:
-        The arguments without `--allow NAME`.
-
-    Raises:
-        ValueError: if `--allow` has no name.
+        given: words of a command line, and contents of its configs; every name in their text counts
+            (`--model=my_methods.Mine`, `my_networks:small`, also within JSON).
     """
-    for before, arg in zip(["", *args], args, strict=False):
-        flag, _, value = arg.partition("=")
-        path = Path(value if flag == "--config" else arg)
-        is_config = (flag == "--config" or before in ("--config", "-c")) and path.suffix in (".yaml", ".yml", ".json")
-        content = path.read_text(errors="replace") if is_config and path.is_file() else ""
-        allow(*re.findall(r"[\w.]+(?::[\w.]+)?", f"{arg} {content}"))
-    joined: list[str] = []
-    for arg in args:
-        if joined and joined[-1] == "--allow":
-            joined[-1] += f"={arg}"
-        else:
-            joined.append(arg)
-    if any(re.fullmatch("--allow(=-.*|=)?", arg) for arg in joined):
-        raise ValueError("--allow: name the class or callable, package.module.Class or package.module:callable")
-    return [arg for arg in joined if not arg.startswith("--allow=")]
+    allow(*re.findall(r"[\w.]+(?::[\w.]+)?", str(given)))
 
 
 def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 0) -> Recipe:

@@ -12,6 +12,7 @@ from callbacks.command_line.endings import UsageError
 from callbacks.command_line.runs import VidcorrCLI, with_last_checkpoint
 from cli import main
 from lightning_modules import VFSSimSiam
+from lightning_modules.checkpoints import trust
 from tests.helpers.refusal import refused
 
 TINY = "tests.helpers.encoders:TinyResNet"
@@ -61,6 +62,21 @@ def test_a_config_is_found_and_a_users_own_wins(tmp_path, monkeypatch):
         ("benchmarks/davis.yaml", "cannot"),
     ):
         refused(UsageError, said, read_config, wrong)
+
+
+@pytest.mark.parametrize("flag", ["--config={}", "--config {}", "-c {}"])
+def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch, flag):
+    monkeypatch.setattr(trust, "_allowed", set())
+    config = tmp_path / "a.yaml"
+    config.write_text("model:\n  class_path: mine.Method\n  init_args:\n    names: [a:b, {deep: c:d}]\n    n: 3\n")
+    read_arguments(["--data.annotations", str(config)])
+    assert "mine.Method" not in trust._allowed  # a file of data names nothing
+    args = ["fit", "--model", "x.Y", "--model.backbone=e:f", "--allow", "g:h", *flag.format(config).split(" ")]
+    given, rest = read_arguments([*args, "--allow=i:j"])
+    assert (len(given), rest) == (3, ["fit"])
+    assert {"x.Y", "e:f", "g:h", "i:j", "mine.Method", "a:b", "c:d"} <= trust._allowed
+    for wrong in (["--allow"], ["--allow", "--config"], ["--allow="]):
+        refused(UsageError, "--allow: name the class or callable", read_arguments, wrong)
 
 
 @pytest.mark.parametrize(

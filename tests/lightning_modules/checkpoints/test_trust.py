@@ -11,7 +11,6 @@ from lightning_modules.backbones import build_encoder, module_from_checkpoint
 from lightning_modules.checkpoints import (
     ForeignCheckpoint,
     allow,
-    allow_named,
     reconcile,
     saved_model,
     trust,
@@ -106,22 +105,6 @@ def test_endless_values_are_refused_at_once():
         shared = [shared, shared]  # 2**60 values, as a pickle of 200 bytes holds them
     with pytest.raises(ValueError, match=r"FrozenEncoder cannot take \[\[.* as stage$"):
         pass_gate(FROZEN, {"spec": "raw_colour", "stage": shared}, "x.ckpt")
-
-
-@pytest.mark.parametrize("flag", ["--config={}", "--config {}", "-c {}"])
-def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, flag):
-    config = tmp_path / "a.yaml"
-    config.write_text("model:\n  class_path: mine.Method\n  init_args:\n    names: [a:b, {deep: c:d}]\n    n: 3\n")
-    allow_named(["--data.annotations", str(config)])
-    assert "mine.Method" not in trust._allowed  # a file of data names nothing
-    given = flag.format(config).split(" ")
-    args = ["fit", "--model", "x.Y", "--model.backbone=e:f", "--allow", "g:h", *given, "--allow=i:j"]
-    assert allow_named(args) == ["fit", "--model", "x.Y", "--model.backbone=e:f", *given]
-    assert {"x.Y", "e:f", "g:h", "i:j", "mine.Method", "a:b", "c:d"} <= trust._allowed
-    for wrong in (["--allow"], ["--allow", "--config"], ["--allow="]):
-        refused(ValueError, "--allow: name the class or callable", allow_named, wrong)
-    config.write_text("a: [")
-    assert allow_named(["--config", str(config)]) == ["--config", str(config)]
 
 
 def test_a_saved_model_is_a_parsers_default(tmp_path):
