@@ -351,7 +351,12 @@ class BenchmarkCallback(ABC, Callback):
         try:
             loaded = "" if fitting else str(trainer.ckpt_path or "")
             network = [type(pl_module).__name__, describe_network(pl_module), loaded]
-            past = self._before(step) if fitting else []
+            strip = len(self.name) + 1
+            past = [  # of this training and the run that it resumed
+                {"epoch": epoch, "step": at, "scores": {key[strip:]: score for key, score in self.history[at].items()}}
+                for at, epoch in sorted(self._epochs.items())
+                if fitting and at < step and at in self.history
+            ]
             scores = self.evaluate(self.extractor(pl_module), folder, ", ".join(filter(None, network)), past)
         except Exception as error:
             if self.fatal or not fitting:
@@ -364,12 +369,3 @@ class BenchmarkCallback(ABC, Callback):
         self._epochs[step] = trainer.current_epoch + 1 if step else 0
         self.history[step] = {f"{self.name}/{key}": value for key, value in scores.items()}
         return self.history[step]
-
-    def _before(self, step: int) -> list[dict[str, Any]]:
-        """Return the results of this training before a step, including those of the run that it resumed."""
-        strip = len(self.name) + 1
-        return [
-            {"epoch": epoch, "step": at, "scores": {key[strip:]: value for key, value in self.history[at].items()}}
-            for at, epoch in sorted(self._epochs.items())
-            if at < step and at in self.history
-        ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -76,9 +76,23 @@ class Outline:
 
 def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND) -> dict[int, Outline]:
     """Find the outlines of the objects of one (H, W) integer id map, by id."""
+    import cv2
+
+    if bound <= 0 or (bound >= 1 and bound != int(bound)):
+        raise ValueError(
+            f"bound must be a fraction of the diagonal below 1 or an integer number of pixels, got {bound}"
+        )
     ids = integer_ids(id_map, "id map", 2)
-    radius = _radius(bound, ids.shape)
-    return {k: _outline(ids == k, radius) for k in objects}
+    height, width = ids.shape
+    radius = int(bound) if bound >= 1 else math.ceil(bound * float(np.linalg.norm(ids.shape)))
+    outlines = {}
+    for number in objects:
+        bits = np.ascontiguousarray(ids == number).view(np.uint8)
+        x, y, w, h = cv2.boundingRect(bits)
+        top, left = max(y - 1, 0), max(x - 1, 0)
+        crop = bits[top : y + h + 1, left : x + w + 1].copy() if w else bits[:0, :0]
+        outlines[number] = Outline((height, width), top, left, crop, radius)
+    return outlines
 
 
 def region_score(prediction: Outline, target: Outline) -> float:
@@ -144,18 +158,6 @@ def value_span(values: NDArray[Any]) -> str:
     return f"{values.dtype}" + (f" from {values.min()} to {values.max()}" if values.size else "")
 
 
-def _outline(mask: NDArray[np.bool_], radius: int) -> Outline:
-    import cv2
-
-    height, width = mask.shape
-    bits = np.ascontiguousarray(mask).view(np.uint8)
-    x, y, w, h = cv2.boundingRect(bits)
-    top, left = max(y - 1, 0), max(x - 1, 0)
-    return Outline(
-        (height, width), top, left, bits[top : y + h + 1, left : x + w + 1].copy() if w else bits[:0, :0], radius
-    )
-
-
 def _overlap(
     a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_b: Outline, margin: int = 0
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -167,14 +169,6 @@ def _overlap(
         a[max(y, 0) : max(y + b.shape[0], 0), max(x, 0) : max(x + b.shape[1], 0)],
         b[max(-y, 0) : max(a.shape[0] - y, 0), max(-x, 0) : max(a.shape[1] - x, 0)],
     )
-
-
-def _radius(bound: float, shape: Sequence[int]) -> int:
-    if bound <= 0 or (bound >= 1 and bound != int(bound)):
-        raise ValueError(
-            f"bound must be a fraction of the diagonal below 1 or an integer number of pixels, got {bound}"
-        )
-    return int(bound) if bound >= 1 else math.ceil(bound * float(np.linalg.norm(shape)))
 
 
 def _dilated(image: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:

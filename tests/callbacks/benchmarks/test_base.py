@@ -23,7 +23,7 @@ MASKS = "Annotations/480p/synthetic-001"
 
 
 class Untouched(DavisBenchmark):
-    def run(self, extractor, sequence):
+    def start(self, extractor, context):
         raise AssertionError("work has begun")
 
 
