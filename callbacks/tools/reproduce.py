@@ -46,7 +46,7 @@ def command(args: Sequence[str]) -> None:
             continue
         record, printed = cell.records[0], row.published[flags.benchmark]
         print(verdict(row.name, record, printed), flush=True)
-        if not as_printed(record, printed) and not flags.no_fields:
+        if missed_by(record, printed) and not flags.no_fields:
             for line in moving_fields(row, record, study, flags.root, output, printed):
                 print(f"  {line}")
     if failed or (missing and flags.rows):
@@ -73,23 +73,22 @@ def spec_of(row: StudyRow) -> str:
     return row.model[row.model.index("--model") + 1]
 
 
-def as_printed(record: Record, printed: float) -> bool:
-    """Return whether a score rounds to a printed one, in per cent with as many digits."""
-    digits = len(str(printed).partition(".")[2])
-    return abs(100 * record.value - printed) <= 0.5 * 10**-digits + 1e-9
+def missed_by(record: Record, printed: float) -> str:
+    """Return by how much a score misses a printed one, in per cent with its digits; nothing where it rounds to it."""
+    digits, missed = _digits(printed), 100 * record.value - printed
+    return "" if abs(missed) <= 0.5 * 10**-digits + 1e-9 else f"{missed:+.{digits}f}"
 
 
 def verdict(name: str, record: Record, printed: float) -> str:
     """Return in one line whether a score is the printed one."""
-    digits = len(str(printed).partition(".")[2])
-    ours = f"{100 * record.value:.{digits}f}"
-    said = (
-        "as printed"
-        if as_printed(record, printed)
-        else f"{100 * record.value - printed:+.{digits}f} of {printed} printed"
-    )
+    missed = missed_by(record, printed)
+    said = f"{missed} of {printed} printed" if missed else "as printed"
     part = "" if record.run.on_test_set else f"; not the whole test set ({record.column.conditions})"
-    return f"{name}: {ours}, {said}{part}"
+    return f"{name}: {100 * record.value:.{_digits(printed)}f}, {said}{part}"
+
+
+def _digits(printed: float) -> int:
+    return len(str(printed).partition(".")[2])
 
 
 def moving_fields(row: StudyRow, record: Record, study: Study, root: str, output: Path, printed: float) -> list[str]:
@@ -118,9 +117,7 @@ def moving_fields(row: StudyRow, record: Record, study: Study, root: str, output
     features = [results["stage"]], [results["stride"]]
     scored = Sweep(network, benchmark, output / "fields" / slug(row.name), record.column.score, *features).records(grid)
     of_protocol = {protocol: record_of(scored, protocol) for protocol in grid.protocols}
-    changes = [
-        (one.value - record.value, protocol) for protocol, one in of_protocol.items() if one and protocol != base
-    ]
+    changes = [(one.value - record.value, each) for each, one in of_protocol.items() if one and each != base]
     changes.sort(key=lambda pair: -abs(pair[0]))
     lines = [f"{protocol.name}: {100 * change:+.1f}" for change, protocol in changes[:MOST_CHANGES]]
     near, nearest = min(changes, key=lambda pair: abs(100 * (record.value + pair[0]) - printed))
