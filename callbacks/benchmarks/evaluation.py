@@ -51,17 +51,16 @@ class Evaluation(ABC):
         tracker: propagates labels, points or boxes, by its `protocols`, and counts seconds in its `watch`; None where
             nothing is tracked.
         predictions: write what was predicted.
+
+    Attributes:
+        stages: names of the stages that are scored separately; one empty name where there is one.
     """
 
     def __init__(
         self, context: RunContext, metrics: Sequence[Any], tracker: Any = None, predictions: bool = True
     ) -> None:
         self.context, self.metrics, self.tracker, self.predictions = context, metrics, tracker, predictions
-
-    @property
-    def stages(self) -> Sequence[str]:
-        """Names of the stages that are scored separately; one empty name where there is one."""
-        return getattr(self.tracker, "stages", ("",))
+        self.stages: Sequence[str] = getattr(tracker, "stages", ("",))
 
     @abstractmethod
     def follow(self, sequence: Any) -> None:

@@ -46,7 +46,7 @@ class MaskBenchmark(BenchmarkCallback):
     Attributes:
         videos: metadata of each video, where the rules need them.
         unseen_names: videos or categories that training has not seen, where the rules distinguish them.
-        archive: folder inside predictions.zip that holds the sequences; "" is its top.
+        archive: folder inside predictions.zip that holds the sequences; "" is its top (DAVIS).
     """
 
     animations_show = ANIMATIONS_SHOW
@@ -156,8 +156,12 @@ class MaskEvaluation(Evaluation):
 
     def finish(self, folder: Path) -> dict[str, Picture]:
         """Write predictions.zip, where one is wanted; see `Evaluation`."""
-        for stage in self.stages if self.predictions and self.archive is not None else ():
-            zip_predictions(folder / stage, str(self.archive))
+        if self.predictions and self.archive is not None:
+            for stage in self.stages:
+                predictions = folder / stage / "predictions"
+                with zipfile.ZipFile(folder / stage / "predictions.zip", "w", zipfile.ZIP_STORED) as archive:
+                    for file in sorted(predictions.rglob("*.png")):
+                        archive.write(file, Path(self.archive) / file.relative_to(predictions))
         return {}
 
 
@@ -252,18 +256,6 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
         if mask is not None and (absent := set(entering) - set(object_ids(mask.numpy()))):
             raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
         yield frame, mask
-
-
-def zip_predictions(folder: Path, inside: str = "") -> None:
-    """Put `folder/predictions` into `folder/predictions.zip`.
-
-    Args:
-        folder: folder of the run.
-        inside: folder of the archive that holds the sequences; "" is its top (DAVIS), "Annotations" is YouTube-VOS's.
-    """
-    with zipfile.ZipFile(folder / "predictions.zip", "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted((folder / "predictions").rglob("*.png")):
-            archive.write(file, Path(inside) / file.relative_to(folder / "predictions"))
 
 
 def at_size_of_data(sequence: MaskSequence, protocol: PropagationProtocol) -> MaskSequence:

@@ -240,8 +240,9 @@ class LabelTracker:
         for t, maps in enumerate(self.encoder.encode(seen(), per_pass)):
             signals.check()
             frame, given = read.popleft()
-            for features, (stage, _) in zip(maps, self._maps, strict=True):
-                check_map(features, view.seen, stage or "the extractor")
+            if t == 0:
+                for features, (stage, _) in zip(maps, self._maps, strict=True):
+                    check_map(features, view.seen, stage or "the extractor")
             features_of = [maps[number] for number in self._map_of]
             with self.watch("propagate", self.device):
                 entering: list[Tensor | None] = [None] * len(features_of)
