@@ -22,7 +22,7 @@ class Published:
         protocol: our name of the protocol that it was scored by, with the fields that differ, such as the stride of the
             network's own patches.
         source: paper and table, or repository and commit.
-        doubt: why the protocol is not certain; a row in doubt is shown next to no result.
+        doubt: why the protocol is not certain, as neither code nor text states it; such a row stands next to no result.
         scores: key → fraction.
     """
 
@@ -32,11 +32,6 @@ class Published:
     source: str
     scores: Mapping[str, float]
     doubt: str
-
-    @property
-    def certain(self) -> bool:
-        """Return whether code or text state the protocol under which the row was scored."""
-        return not self.doubt
 
     def evaluated_by(self) -> EvaluationProtocol:
         """Return the protocol of the row.
@@ -58,7 +53,7 @@ def published_beside(benchmark: str, digest: str) -> list[Published]:
         benchmark: benchmark of the result.
         digest: digest of the protocol that the result was scored by.
     """
-    rows = (row for row in PUBLISHED if row.certain and row.benchmark == benchmark)
+    rows = (row for row in PUBLISHED if not row.doubt and row.benchmark == benchmark)
     return [row for row in rows if row.evaluated_by().digest() == digest]
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -47,11 +47,23 @@ class MaskFolder(NamedTuple):
 class Scored(Results):
     """The scores of predictions on disk.
 
-    Attributes:
-        flat: the scores of the data set and of each sequence or object (`J/bike/1`) in one dictionary.
+    Args:
+        names: name of each row in `flat`: of a sequence, or of an object such as `bike/1`.
     """
 
-    flat: Mapping[str, float] = field(default_factory=dict)
+    names: Sequence[str] = ()
+
+    @property
+    def flat(self) -> dict[str, float]:
+        """The scores of the data set and of each sequence or object (`J/bike/1`) in one dictionary."""
+        in_pixels = {key: value for key, value in self.metadata.items() if key == "median_error"}
+        of_rows = {
+            f"{key.removesuffix('-Mean')}/{name}": value
+            for name, row in zip(self.names, self.rows, strict=True)
+            for key, value in row.items()
+            if key not in ("Sequence", "Queries")
+        }
+        return {**self.scores, **in_pixels, **of_rows}
 
 
 def score(
@@ -129,12 +141,7 @@ def score(
         "sequences": len({video for video, _ in ordered}),
     }
     rows = [{"Sequence": f"{video}_{number}", **values} for (video, number), values in ordered.items()]
-    flat = table | {
-        f"{name.removesuffix('-Mean')}/{video}/{number}": value
-        for (video, number), values in ordered.items()
-        for name, value in values.items()
-    }
-    return Scored(rules.name, table, rows, metadata, flat)
+    return Scored(rules.name, table, rows, metadata, [f"{video}/{number}" for video, number in ordered])
 
 
 def _videos(

@@ -93,7 +93,8 @@ def score_tracks(
     if "median_error" in scores:
         metadata["median_error"] = scores.pop("median_error")  # pixels, while all scores are fractions
     metadata |= {"truth": str(truth), "predictions": str(predictions)}
-    return _scored("tap_vid", scores | {"AJ_RD": redetection["AJ_RD"]}, rows, metadata)
+    names = [row["Sequence"] for row in rows]
+    return Scored("tap_vid", scores | {"AJ_RD": redetection["AJ_RD"]}, rows, metadata, names)
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Scored:
@@ -116,7 +117,7 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     scores, rows = (_by_otb if rules == "otb" else _by_got10k)(Path(truth).expanduser(), folder)
     stated = {"name": rules, "source": BOX_SOURCES[rules]}
     metadata = {"rules": stated, "truth": str(truth), "predictions": str(predictions), "sequences": len(rows)}
-    return _scored(rules.replace("-", ""), scores, rows, metadata)
+    return Scored(rules.replace("-", ""), scores, rows, metadata, [row["Sequence"] for row in rows])
 
 
 def _by_otb(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -205,14 +206,3 @@ def _from_csv(
         lacking = sequence.tracks[int(chosen[np.isnan(tracks[chosen]).any(axis=(1, 2)).argmax()])]
         raise DataError(f"{path}: track {lacking} has no line in some frame")
     return tracks[chosen], occluded[chosen]
-
-
-def _scored(benchmark: str, scores: dict[str, float], rows: list[dict[str, Any]], metadata: dict[str, Any]) -> Scored:
-    flat = {
-        f"{key}/{row['Sequence']}": value
-        for row in rows
-        for key, value in row.items()
-        if key not in ("Sequence", "Queries")
-    }
-    in_pixels = {key: value for key, value in metadata.items() if key == "median_error"}
-    return Scored(benchmark, scores, rows, metadata, scores | in_pixels | flat)

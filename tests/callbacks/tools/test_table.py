@@ -176,17 +176,17 @@ def test_published_rows_have_sources_and_uncertain_ones_stay_away():
     shown = [
         row
         for benchmark in TEST_SETS
-        for digest in {row.evaluated_by().digest() for row in PUBLISHED if row.certain and row.benchmark == benchmark}
+        for digest in {row.evaluated_by().digest() for row in PUBLISHED if not row.doubt and row.benchmark == benchmark}
         for row in published_beside(benchmark, digest)
     ]
-    assert len(shown) == sum(row.certain for row in PUBLISHED) > 20
-    assert all(row in shown for row in PUBLISHED if row.certain)
-    assert any(not row.certain for row in PUBLISHED)
+    assert len(shown) == sum(not row.doubt for row in PUBLISHED) > 20
+    assert all(row in shown for row in PUBLISHED if not row.doubt)
+    assert any(row.doubt for row in PUBLISHED)
 
 
 def test_a_protocol_with_inferred_values_has_no_certain_row():
     for row in PUBLISHED:
-        inferred = row.evaluated_by().origin(row.benchmark, ("davis",)).get("inferred") if row.certain else None
+        inferred = row.evaluated_by().origin(row.benchmark, ("davis",)).get("inferred") if not row.doubt else None
         assert not inferred, row.name
 
 
