@@ -2,19 +2,16 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.faults import words
+from tests.helpers.faults import start_script, words
 from tests.helpers.words import RAW_COLOUR, SMALL, davis, flags
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 KINDS = "tests.helpers.benchmark_ranks"
 
 
@@ -29,19 +26,6 @@ def living(group):
         if int(its_group) == group and state != "Z":
             found.append(int(path.parent.name))
     return found
-
-
-def start(command, folder):
-    """Start `python cli.py` with two ranks, in a process group of its own."""
-    folder.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "cli.py"), *command, "--trainer.strategy=ddp", "--trainer.devices=2"],
-        stdout=(folder / "said.txt").open("w"),
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +44,8 @@ def test_a_rank_lost_in_a_benchmark_ends_the_run_in_one_line(command, kind, reas
     else:
         options = flags("trainer", logger="false", default_root_dir=tmp_path)
         line = ["validate", *RAW_COLOUR, *options, *davis(davis_root, f"{KINDS}.{kind}")]
-    process = start(line, tmp_path)
+    with (tmp_path / "said.txt").open("w") as said:
+        process = start_script([*line, "--trainer.strategy=ddp", "--trainer.devices=2"], said)
     try:
         assert process.wait(300) != 0
         until = time.monotonic() + 10

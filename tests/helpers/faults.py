@@ -178,20 +178,24 @@ def run(command: list[str], folder: Path) -> Ended:
     return Ended(process.exitcode, said.read_text())
 
 
-def run_script(command: list[str]) -> Ended:
-    """`python cli.py`, which starts itself once more for each further rank."""
+def start_script(command: list[str], said: Any) -> subprocess.Popen[str]:
+    """Start `python cli.py`, which starts itself once more for each further rank, in a separate process group."""
     script = Path(__file__).resolve().parents[2] / "cli.py"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parent)}
-    ended = subprocess.run(
-        [sys.executable, str(script), *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
-        timeout=500,
-        start_new_session=True,
+    words = [sys.executable, str(script), *command]
+    return subprocess.Popen(
+        words, stdout=said, stderr=subprocess.STDOUT, text=True, env=environment, start_new_session=True
     )
-    return Ended(ended.returncode, ended.stdout)
+
+
+def run_script(command: list[str]) -> Ended:
+    """Run `python cli.py` to its end."""
+    process = start_script(command, subprocess.PIPE)
+    try:
+        said, _ = process.communicate(timeout=500)
+    finally:
+        process.kill()
+    return Ended(process.returncode, said)
 
 
 def _main(command: list[str], said: str) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.multiprocessing import start_processes
 
 from callbacks.benchmarks.ranks import distribute
 from tests.helpers import benchmark_ranks
+from tests.helpers.ranks import on_ranks
 
 
 def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
@@ -27,11 +27,7 @@ def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
 def in_processes(size, root, folder, kind="davis"):
     """Return the benchmark results that each of `size` processes reports."""
     folder.mkdir()
-    arguments = (size, str(root), str(folder), kind)
-    start_processes(benchmark_ranks.work, arguments, nprocs=size, start_method="fork")
-    told = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(size)]
-    assert all(one["alive"] == size for one in told)
-    return [one["results"] for one in told]
+    return on_ranks(size, folder, benchmark_ranks.evaluate_on, str(root), f"{folder}/out", kind, limit=2)
 
 
 def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root, tmp_path):
