@@ -53,7 +53,6 @@ class Sweep:
         stages: stages of the features; None is the network's own choice.
         strides: strides of the features; None is the network's own choice.
         at_once: protocols that share one pass of the network.
-        part: (k, n): run every n-th batch only, from the k-th on.
 
     Raises:
         ValueError: for a score that the benchmark is known not to give; one line.
@@ -66,7 +65,6 @@ class Sweep:
     stages: Sequence[str | None] = (None,)
     strides: Sequence[int | None] = (None,)
     at_once: int = AT_ONCE
-    part: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
         by_sequence = set(columns_of(self.score)) <= set(self.benchmark.ranked_by)
@@ -103,7 +101,7 @@ class Sweep:
                 passes = f"{len(planned)} passes of the network over {len(self.benchmark.sequences)} sequences"
                 print(f"{len(grid.protocols)} protocols, {passes}", flush=True)
         encoder = None
-        for batch in planned[self.part[0] - 1 :: self.part[1]]:
+        for batch in planned:
             with Ranks() as ranks:
                 lock = _lock(self.output / batch.name) if first else None
                 ours = ranks.gather(lock is not None)[0]
@@ -324,9 +322,6 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of untrained weights (default: 0)")
     parser.add_argument("--most", type=positive, default=MOST, metavar="N", help="largest grid (default: 500)")
     parser.add_argument("--at-once", type=positive, default=AT_ONCE, metavar="N", help="protocols a pass (default: 40)")
-    parser.add_argument(
-        "--part", type=part, default=(1, 1), metavar="K/N", help="run every Nth batch only, for several machines"
-    )
     parser.add_argument("--output", type=Path, default=Path("sweep"), help="folder of results (default: sweep)")
     flags = parser.parse_args(list(args))
     if flags.protocols and (flags.vary or flags.protocol):
@@ -340,7 +335,7 @@ def command(args: Sequence[str]) -> None:
     network = Network.read(flags.spec, flags.pretrained, flags.seed)
     benchmark = sweep_benchmark(flags.config, flags.root, flags.limit)
     stages, strides = flags.stages or [network.stage], flags.strides or [network.stride]
-    run = Sweep(network, benchmark, flags.output, flags.score, stages, strides, flags.at_once, flags.part)
+    run = Sweep(network, benchmark, flags.output, flags.score, stages, strides, flags.at_once)
     kind, like = type(benchmark).name, benchmark.protocols_like
     if flags.explain:
         explain_protocols(run, *(PropagationProtocol.named(name, kind, like) for name in flags.explain))
@@ -372,15 +367,3 @@ def fraction_or_root(text: str) -> float | str:
     if not 0 < number < 1:
         raise argparse.ArgumentTypeError(f"give a fraction between 0 and 1, or a folder, not {text}")
     return number
-
-
-def part(text: str) -> tuple[int, int]:
-    """Return K and N of `K/N`.
-
-    Raises:
-        argparse.ArgumentTypeError: for another text.
-    """
-    number, _, parts = text.partition("/")
-    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
-        raise argparse.ArgumentTypeError(f"give K/N with K from 1 to N, not {text}")
-    return int(number), int(parts)

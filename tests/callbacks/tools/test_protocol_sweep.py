@@ -66,11 +66,10 @@ def test_a_sweep_from_python_writes_what_the_command_writes(swept, davis_root, t
     assert isinstance(benchmark.protocol, PropagationProtocol)  # the benchmark is as it was
 
 
-@pytest.mark.parametrize("flags", [["--select-on", "1"], ["--part", "0/2"], ["--part", "3/2"]], ids=" ".join)
-def test_a_number_that_cannot_be_is_refused(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_number_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        command(["raw_colour", *flags])
-    assert f"argument {flags[0]}: give " in capsys.readouterr().err
+        command(["raw_colour", "--select-on", "1"])
+    assert "argument --select-on: give " in capsys.readouterr().err
 
 
 def test_what_is_done_is_not_run_again(swept, davis_root, monkeypatch, capsys):
@@ -83,12 +82,15 @@ def test_what_is_done_is_not_run_again(swept, davis_root, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_parts_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path):
-    """Two parts, and two ranks by the variables that torchrun sets, against one process."""
+def test_processes_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path, capsys):
+    """A batch left to another process, and two ranks by the variables that torchrun sets, against one process."""
     words = ["raw_colour", "--root", str(davis_root), "--vary", "topk=2,10", "--at-once", "1", "--output"]
-    for part in ("1/2", "2/2"):
-        command([*words, str(tmp_path / "parts"), "--part", part])
     command([*words, str(tmp_path / "one")])
+    first = next(path.parent.name for path in sorted((tmp_path / "one").glob("*/results.json")))
+    with held(tmp_path / "several" / first):
+        command([*words, str(tmp_path / "several")])
+    assert f"{first}: running elsewhere\n1 of 2 batches are done" in capsys.readouterr().out
+    command([*words, str(tmp_path / "several")])
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -107,7 +109,7 @@ def test_parts_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path):
     assert "Best 2 of 2 protocols" in said[0]
     assert "protocols" not in said[1]
     one = (tmp_path / "one" / "sweep.md").read_text()
-    assert (tmp_path / "parts" / "sweep.md").read_text() == one == (tmp_path / "ranks" / "sweep.md").read_text()
+    assert (tmp_path / "several" / "sweep.md").read_text() == one == (tmp_path / "ranks" / "sweep.md").read_text()
     assert json.loads(next((tmp_path / "ranks").glob("*/results.json")).read_text())["ranks"] == 2
 
 
