@@ -9,17 +9,15 @@ from .build import (
 )
 from .extractor import (
     FeatureExtractor as FeatureExtractor,
+    HeadExtractor as HeadExtractor,
     Normalise as Normalise,
     RawColour as RawColour,
+    build_head as build_head,
 )
 from .liir_encoder import (
     LiirEncoder as LiirEncoder,
     LiirExtractor as LiirExtractor,
     PositionMap as PositionMap,
-)
-from .map_extractor import (
-    HeadExtractor as HeadExtractor,
-    build_head as build_head,
 )
 from .networks import (
     build_network as build_network,

@@ -14,12 +14,12 @@ from .extractor import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     FeatureExtractor,
+    MapExtractor,
     Normalise,
     RawColour,
     refuse_options,
 )
 from .liir_encoder import LiirEncoder
-from .map_extractor import MapExtractor
 from .networks import build_network, shared_copy
 from .resnet import ResNetExtractor, is_resnet
 from .video import VideoEncoder, VideoNetwork
