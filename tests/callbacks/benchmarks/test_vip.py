@@ -69,7 +69,7 @@ def test_files_do_not_promise_equality_of_ap(run):
     scores, folder = run
     results = json.loads((folder / "results.json").read_text())
     assert results["scores"] == scores
-    assert "equality with other reports is not promised" in results["AP-unofficial"]
+    assert results["AP-unofficial"].endswith("equality with other reports is not promised")
     assert results["sequences"] == 2
     rows = list(csv.DictReader((folder / "per_sequence.csv").open()))
     assert [row["Sequence"] for row in rows] == ["videos1", "videos2"]
@@ -91,10 +91,8 @@ def test_a_class_out_of_range_names_its_file(tmp_path):
         VipBenchmark(root, parts=["semantic"], changes=SMALL).evaluate(build_feature_extractor("raw_colour"))
 
 
-@pytest.mark.parametrize("one_to_one", [False, True])
-def test_ap_may_count_one_detection_for_an_instance(root, one_to_one):
-    benchmark = VipBenchmark(root, parts=["instance"], one_to_one=one_to_one)
-    with Ranks() as ranks:
-        evaluation = benchmark.start(build_feature_extractor("raw_colour", stride=4), RunContext(ranks))
-    assert evaluation.instance[0].one_to_one is one_to_one
-    assert ("one detection at most" in benchmark.metadata()["AP-unofficial"]) is one_to_one
+def test_ap_may_count_one_detection_for_an_instance(root):
+    benchmark = VipBenchmark(root, parts=["instance"], one_to_one=True)
+    evaluation = benchmark.start(build_feature_extractor("raw_colour", stride=4), RunContext(Ranks()))
+    assert evaluation.instance[0].one_to_one
+    assert "one detection at most" in benchmark.metadata()["AP-unofficial"]
