@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from typing_extensions import Self
 
 from .guards import DecodingError, check_pixels, max_pixels, require_regular
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
+    from typing_extensions import Self
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({

@@ -87,6 +87,16 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
 
 
 @official_trees
+def test_without_predictions_of_any_video_all_count_as_0(tmp_path):
+    arguments = lay_out("mose-v2", "missing_video", tmp_path)
+    shutil.rmtree(tmp_path / "mine")
+    (tmp_path / "mine").mkdir()
+    found = score(**arguments, allow_missing=True)
+    assert found.scores["J"] == 0
+    assert len(found.metadata["missing_videos"]) == found.metadata["sequences"]
+
+
+@official_trees
 def test_the_command_writes_one_flat_object(tmp_path, capsys):
     arguments = lay_out("lvos", "all_seen", tmp_path)
     (tmp_path / "unseen.txt").write_text("nobody\n")
