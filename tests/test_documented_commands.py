@@ -8,22 +8,13 @@ import pytest
 
 from callbacks.command_line import runs
 from lightning_modules.checkpoints.trust import pass_gate
+from tests.helpers.parsed import Parsed
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 COMMAND = re.compile(r"^(?:python (?:\S*/)?cli\.py|vidcorr) ((?:fit|validate|predict)\b.*)$")
 PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": ""}
-
-
-class Parsed(runs.VidcorrCLI):
-    """The command line as far as it is parsed: nothing is made."""
-
-    def instantiate_classes(self):
-        """Make nothing."""
-
-    def _run_subcommand(self, subcommand):
-        """Run nothing."""
 
 
 @pytest.fixture(autouse=True)

@@ -74,10 +74,3 @@ def test_words_that_stay_out():
                 line = text[: match.start()].count("\n") + 1
                 faults.append(f"{path.relative_to(ROOT)}:{line}: {match[0]!r}, better: {instead}")
     assert not faults
-
-
-def test_the_lint_sees_what_it_is_for(tmp_path):
-    file = tmp_path / "x.py"
-    file.write_text('"""Whether it is."""\n\ndef f():\n    """Return it."""\n\nX = 1\n"""What it is."""\n')
-    assert [text.split(" ")[0] for _, text in docstrings(file)] == ["Whether", "What", "Return"]
-    assert re.search(next(iter(AVOIDED)), "stride: likewise.")

@@ -9,23 +9,14 @@ import torch
 from callbacks.command_line.arguments import merge, read_arguments, read_config
 from callbacks.command_line.configs import find_config, shipped_configs
 from callbacks.command_line.endings import UsageError
-from callbacks.command_line.runs import VidcorrCLI, with_last_checkpoint
+from callbacks.command_line.runs import with_last_checkpoint
 from cli import main
 from lightning_modules import VFSSimSiam
 from lightning_modules.checkpoints import trust
+from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
 
 TINY = "tests.helpers.encoders:TinyResNet"
-
-
-class Parsed(VidcorrCLI):
-    """The command line as far as it is parsed: nothing is made."""
-
-    def instantiate_classes(self):
-        """Make nothing."""
-
-    def _run_subcommand(self, subcommand):
-        """Run nothing."""
 
 
 def test_what_belongs_to_the_configuration_and_what_does_not():

@@ -67,10 +67,6 @@ def test_version(capsys):
             "trainer.callbacks.overlay: expected one of 'mp4', 'gif', 'webp', 'none', got 'mp5'",
         ),
         (
-            ["predict", "--model", "dino-b8", "--data.vidoe=clip.mp4"],
-            "data: PromptedVideoDataModule has no argument 'vidoe'; did you mean video?",
-        ),
-        (
             [*FIT, "--config=kinetics.yaml"],
             "--config: there is no file kinetics.yaml; did you mean data/kinetics.yaml?",
         ),

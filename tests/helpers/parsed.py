@@ -1,0 +1,13 @@
+"""Command lines that are parsed and not run."""
+
+from callbacks.command_line.runs import VidcorrCLI
+
+
+class Parsed(VidcorrCLI):
+    """The command line as far as it is parsed: nothing is made."""
+
+    def instantiate_classes(self):
+        """Make nothing."""
+
+    def _run_subcommand(self, subcommand):
+        """Run nothing."""
