@@ -8,11 +8,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
 from .statistics import Difference, ScoresBySequence, difference, interval, mean_score
-from .stored import Json, Run
+from .stored import Json, Run, read_run
 
 SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
 """Switches of benchmarks that change a score, as they are named in the head of a column."""
@@ -208,6 +209,26 @@ def records_of(run: Run, row: str = "", scores: Sequence[str] = ()) -> list[Reco
             )
         )
     return records
+
+
+def read_scores(folders: Iterable[Path], score: str) -> list[Record]:
+    """Read one score of runs: a record for each of them and its stages.
+
+    Args:
+        folders: of the runs.
+        score: see `records_of`; empty: the first of the benchmark.
+
+    Raises:
+        ValueError: if a run has no such score; one line.
+    """
+    found: list[Record] = []
+    for run in map(read_run, folders):
+        records = records_of(run, scores=[score] if score else [])
+        if not records:
+            known = dict.fromkeys(key.rpartition("/")[2] for key in run.results["scores"])
+            raise ValueError(f"{run.folder}: has no score {score!r}; it has {', '.join(known)}")
+        found += records
+    return found
 
 
 def by_row(records: Iterable[Record]) -> dict[str, list[Record]]:

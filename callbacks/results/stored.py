@@ -266,6 +266,12 @@ def videos_of(rows: Collection[str], videos: Collection[str] = ()) -> dict[str, 
     return found
 
 
+def first_mistake(error: ValidationError) -> str:
+    """Return in one line the field and the message of the first mistake."""
+    first = error.errors()[0]
+    return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), first["msg"].removeprefix("Value error, ")])
+
+
 def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:
     """Read a JSON file that fits a model.
 
@@ -281,9 +287,7 @@ def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:
         content: Json = json.loads(path.read_text(encoding="utf-8"))
         model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "its content"
-        raise ValueError(f"{path}: is not a {kind}, or damaged ({where}: {first['msg']})") from error
+        raise ValueError(f"{path}: is not a {kind}, or damaged ({first_mistake(error)})") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error
     return content

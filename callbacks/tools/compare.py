@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -22,6 +20,7 @@ from ..results.records import records_of, tabulate
 from ..results.rendering import notes, print_table, render, text_rows
 from ..results.stored import Run, read_run
 from ..results.written import require_writable
+from .study_plan import slug
 
 if TYPE_CHECKING:
     from ..benchmarks.base import BenchmarkCallback
@@ -32,7 +31,7 @@ class Network:
     """A backbone to evaluate.
 
     Attributes:
-        name: in tables and, made fit for a file name, as its folder.
+        name: in tables and, see `slug`, of its folder.
         spec: see `build_feature_extractor`.
         stage: None is what a benchmark wants: res4 of a ResNet and the last block of a ViT for label propagation,
             SiamFC's dilated res5 for tracking.
@@ -73,25 +72,19 @@ class Network:
         torch.manual_seed(self.seed)
         return build_encoder(self.spec, self.pretrained)
 
+    def evaluate(self, benchmark: BenchmarkCallback, encoder: Any, folder: Path) -> None:
+        """Run a benchmark, on the GPU where there is one; it chooses the features where no stage and stride are given.
 
-def evaluate(
-    benchmark: BenchmarkCallback, encoder: Any, folder: Path, name: str, stage: str | None, stride: int | None
-) -> None:
-    """Run a benchmark for a view of an encoder, on the GPU where there is one.
+        Args:
+            benchmark: what is run.
+            encoder: of `build`; may be that of the same network with another stage and stride.
+            folder: where the results go.
+        """
+        import torch
 
-    Args:
-        benchmark: decides on the features where neither stage nor stride is given.
-        encoder: of `Network.build`.
-        folder: where the results go.
-        name: of the network, for the results.
-        stage: stage of the features, or None.
-        stride: pixels per feature cell, or None.
-    """
-    import torch
-
-    chosen = stage is not None or stride is not None
-    extractor = encoder.feature_extractor(stage, stride) if chosen else benchmark.extractor(encoder)
-    benchmark.evaluate(extractor.cuda() if torch.cuda.is_available() else extractor, folder, name)
+        chosen = self.stage is not None or self.stride is not None
+        extractor = encoder.feature_extractor(self.stage, self.stride) if chosen else benchmark.extractor(encoder)
+        benchmark.evaluate(extractor.cuda() if torch.cuda.is_available() else extractor, folder, self.name)
 
 
 def contestants(
@@ -106,13 +99,13 @@ def contestants(
         baselines: add an untrained ResNet-18, once for each seed, and raw colour.
 
     Raises:
-        ValueError: if one is named twice or a stride is not a number.
+        ValueError: if two would have one folder or a stride is not a number.
     """
     rows = [Network.read(text, pretrained) for text in specs]
     if baselines:
         rows += [Network(f"untrained resnet18, seed {seed}", "torchvision:resnet18", seed=seed) for seed in seeds]
         rows.append(Network("raw colour", "raw_colour"))
-    if twice := [name for name, count in Counter(row.name for row in rows).items() if count > 1]:
+    if twice := [name for name, count in Counter(slug(row.name) for row in rows).items() if count > 1]:
         raise ValueError(f"compare: {twice[0]} is named twice")
     return rows
 
@@ -151,11 +144,14 @@ def compare(
     content: dict[str, dict[str, Any]] = {}
     runs: dict[str, list[Run]] = {}
     with FolderLock(output, "give this comparison its own --output"):
-        for number, (row, folder) in enumerate(_folders(rows, output).items(), start=1):
+        for number, row in enumerate(rows, start=1):
             print(f"[{number}/{len(rows)}] {row.name}", flush=True)
             began = time.perf_counter()
             try:
-                runs[row.name] = _run(row, benchmarks, folder)
+                encoder, folder = row.build(), output / slug(row.name)
+                for benchmark in benchmarks:
+                    row.evaluate(benchmark, encoder, folder / benchmark.name)
+                runs[row.name] = [read_run(folder / benchmark.name) for benchmark in benchmarks]
                 content[row.name] = _summary(row, runs[row.name])
             except Exception as error:  # whatever a library raises for one network, the other rows are still wanted
                 content[row.name] = {"error": f"{type(error).__name__}: {error}"}
@@ -168,33 +164,26 @@ def compare(
     return {name: content[name]["scores"] for name in runs}
 
 
-def _run(row: Network, benchmarks: Sequence[BenchmarkCallback], folder: Path) -> list[Run]:
-    encoder = row.build()
-    for benchmark in benchmarks:
-        evaluate(benchmark, encoder, folder / benchmark.name, row.name, row.stage, row.stride)
-    return [read_run(folder / benchmark.name) for benchmark in benchmarks]
-
-
 def _summary(row: Network, runs: Sequence[Run]) -> dict[str, Any]:
     """Return what compare.json holds of a row that succeeded."""
-    found: dict[str, Any] = {"scores": {}, "spec": row.spec, "features": {}, "seed": row.seed}
-    found |= {"pretrained": row.pretrained, "protocol": {}}
-    for run in runs:
-        name = run.results["benchmark"]
-        found["scores"] |= {f"{name}/{key}": value for key, value in run.results["scores"].items()}
-        found["features"][name] = f"{run.results['stage']} at stride {run.results['stride']}"
-        if run.protocols:
-            found["protocol"][name] = ", ".join(f"{each['name']} {each['digest']}" for each in run.protocols)
-    return found
+    own = {run.results["benchmark"]: run for run in runs}
+    protocols = {name: [f"{each['name']} {each['digest']}" for each in run.protocols] for name, run in own.items()}
+    return {
+        "scores": {f"{name}/{key}": value for name, run in own.items() for key, value in run.results["scores"].items()},
+        "spec": row.spec,
+        "features": {name: "{stage} at stride {stride}".format(**run.results) for name, run in own.items()},
+        "seed": row.seed,
+        "pretrained": row.pretrained,
+        "protocol": {name: ", ".join(each) for name, each in protocols.items() if each},
+    }
 
 
 def _finish(runs: dict[str, list[Run]], output: Path, base: str) -> None:
     """Print the table, and write it and the page of each run."""
     from ..report import write_report
 
-    records = [
-        record for name, own in runs.items() for run in own for record in records_of(run, name, run.main_scores())
-    ]
+    named = [(name, run) for name, own in runs.items() for run in own]
+    records = [record for name, run in named for record in records_of(run, name, run.main_scores())]
     # each row is a network, not a sample of trainings
     table = tabulate(records, trained=False, short_heads=True)
     if base in table.rows:
@@ -203,16 +192,8 @@ def _finish(runs: dict[str, list[Run]], output: Path, base: str) -> None:
     print_table(["", *table.heads], text_rows(table))
     for note in (*notes(table), *dict.fromkeys(f"{one.name}: {one.column.conditions}" for one in records)):
         print(note)
-    for run in (run for own in runs.values() for run in own):
+    for _, run in named:
         write_report(run.folder)  # each page has a line for every row, now that all are known
-
-
-def _folders(rows: Sequence[Network], output: Path) -> dict[Network, Path]:
-    """Return the folder of each row; a hash separates names that would share one (`p/last.ckpt`, `p_last.ckpt`)."""
-    plain = {row: re.sub(r"[^\w.-]", "_", row.name) for row in rows}
-    taken = Counter(folder.casefold() for folder in plain.values())
-    digests = {row: f"-{hashlib.sha1(row.name.encode()).hexdigest()[:8]}" for row in rows}
-    return {row: output / (name + digests[row] * (taken[name.casefold()] > 1)) for row, name in plain.items()}
 
 
 def benchmarks_of(
@@ -271,12 +252,8 @@ def common_flags() -> argparse.ArgumentParser:
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr compare` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr compare", description=__doc__, parents=[common_flags()])
-    parser.add_argument(
-        "specs",
-        nargs="*",
-        metavar="SPEC[@STAGE[/STRIDE]]",
-        help="checkpoint, short name such as dino-b8, timm:NAME, …",
-    )
+    kinds = "checkpoint, short name such as dino-b8, timm:NAME, …"
+    parser.add_argument("specs", nargs="*", metavar="SPEC[@STAGE[/STRIDE]]", help=kinds)
     parser.add_argument("--base", default="", metavar="SPEC", help="row that the others are tested against")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1], help="seeds of the untrained baseline")
     parser.add_argument("--no-baselines", action="store_true", help="leave out raw colour and untrained networks")

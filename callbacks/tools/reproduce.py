@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..command_line.configs import find_config
@@ -112,12 +113,10 @@ def moving_fields(row: StudyRow, record: Record, study: Study, root: str, output
     kind, like = type(benchmark).name, benchmark.protocols_like
     base = type(benchmark.protocol).named(record.protocol["name"], kind, like)
     network = Network.read(spec_of(row), "--model.pretrained" in row.model, study.seeds_of(row)[0])
-    results = record.run.results
-    grid = single_changes(base, kind, like)
-    features = [results["stage"]], [results["stride"]]
-    scored = Sweep(network, benchmark, output / "fields" / slug(row.name), record.column.score, *features).records(grid)
-    of_protocol = {protocol: record_of(scored, protocol) for protocol in grid.protocols}
-    changes = [(one.value - record.value, each) for each, one in of_protocol.items() if one and each != base]
+    view = replace(network, stage=record.run.results["stage"], stride=record.run.results["stride"])
+    protocols = single_changes(base, kind, like)
+    scored = Sweep([view], benchmark, output / "fields" / slug(row.name), record.column.score).records(protocols)
+    changes = [(one.value - record.value, each) for each in protocols if (one := record_of(scored, each))]
     changes.sort(key=lambda pair: -abs(pair[0]))
     lines = [f"{protocol.name}: {100 * change:+.1f}" for change, protocol in changes[:MOST_CHANGES]]
     near, nearest = min(changes, key=lambda pair: abs(100 * (record.value + pair[0]) - printed))

@@ -14,7 +14,7 @@ from datamodules.reading.files import write_atomically
 
 from ..command_line.configs import find_config
 from ..folder_lock import FolderInUse, FolderLock
-from ..results.records import Cell, Record, Table, cell_of, records_of
+from ..results.records import Cell, Record, Table, cell_of, read_scores
 from ..results.rendering import render
 from ..results.statistics import FEWEST_SEEDS
 from ..results.stored import Checked, read_as, read_run
@@ -29,7 +29,7 @@ class StepRecord(Checked):
     """The content of `TRAINED`."""
 
     words: list[str]
-    state: str = "done"
+    state: str
 
 
 def command(args: Sequence[str]) -> None:
@@ -73,10 +73,9 @@ def command(args: Sequence[str]) -> None:
 
 def _chosen_seeds(study: Study, row: StudyRow, wanted: Sequence[int] | None) -> list[int]:
     """Return the seeds of a row to run: those wanted, but of a row with its own seeds only these."""
-    own = study.own_seeds(row)
-    seeds = [seed for seed in wanted or study.seeds_of(row) if not own or seed in own]
+    seeds = [seed for seed in wanted or study.seeds_of(row) if not row.seeds or seed in row.seeds]
     if not seeds:
-        print(f"{row.name}: left out, it has the seeds {', '.join(map(str, own))} only", file=sys.stderr)
+        print(f"{row.name}: left out, it has the seeds {', '.join(map(str, row.seeds))} only", file=sys.stderr)
     return list(dict.fromkeys(seeds))
 
 
@@ -142,23 +141,20 @@ def _is_done(step: Step) -> bool:
     Raises:
         ValueError: if it has a checkpoint or a result by other arguments, or a damaged file; one line.
     """
+    place: Path | None = step.folder
     if step.benchmark is None:
         file = step.folder / TRAINED
         record = read_as(file, "record of a study", StepRecord) if file.is_file() else {"words": [], "state": "none"}
-        before, done = record["words"], record.get("state", "done") == "done"
-        to_keep, what, where = done or any(step.folder.rglob("*.ckpt")), "a training", "the folder"
+        before, done = record["words"], record["state"] == "done"
+        to_keep = done or any(step.folder.rglob("*.ckpt"))
     else:
-        folder = result_of(step)
-        before = read_run(folder).results.get("command", [])[1:] if folder else []
-        done = to_keep = folder is not None
-        what, where = f"a result of {step.benchmark}", f"each folder benchmarks/{step.benchmark} in it"
+        place = result_of(step)
+        before = read_run(place).results.get("command", [])[1:] if place else []
+        done = to_keep = place is not None
     before, now = (_without_folder(words) for words in (before or step.arguments, step.arguments))
     if to_keep and before != now:
-        different = sorted({*before} ^ {*now}) or ["in another order"]
-        raise ValueError(
-            f"{step.folder} holds {what} with other arguments ({', '.join(different)}): remove {where} or give another "
-            "--output"
-        )
+        different = ", ".join(sorted({*before} ^ {*now})) or "in another order"
+        raise ValueError(f"{place} is of other arguments ({different}): remove it, or give another --output")
     return done
 
 
@@ -219,13 +215,13 @@ def study_table(study: Study, output: Path) -> Table:
     rows: dict[str, dict[str, Cell]] = {}
     for row in study.rows:
         found: dict[str, list[Record]] = {}
-        folders = study.folder_of(row, output).glob("seed-*")
-        names = [folder.name.removeprefix("seed-") for folder in folders]
-        for seed in sorted({*study.seeds_of(row), *(int(name) for name in names if name.isdecimal())}):
+        names = [folder.name.removeprefix("seed-") for folder in study.folder_of(row, output).glob("seed-*")]
+        for seed in sorted(int(name) for name in names if name.isdecimal()):
             for step in study.steps(row, seed, output):
                 if step.evaluation is not None and (folder := result_of(step)) is not None:
-                    record = replace(_record_of(folder, study.score, step.evaluation), seed=seed)
-                    found.setdefault(step.evaluation, []).append(record)
+                    record = read_scores([folder], study.score)[0]
+                    column = record.column._replace(benchmark=step.evaluation)  # each row has its own name, see `Step`
+                    found.setdefault(step.evaluation, []).append(replace(record, column=column, seed=seed))
         # one seed of a model that is not trained is that network, all else a sample
         rows[row.name] = {name: cell_of(own, not row.model or len(own) > 1) for name, own in found.items()}
         paper = {f"{name}, paper": Cell((value / 100,)) for name, value in row.published.items()}
@@ -233,16 +229,6 @@ def study_table(study: Study, output: Path) -> Table:
     heads = [head for name in study.evaluations for head in (name, f"{name}, paper")]
     filled = tuple(head for head in heads if head in study.evaluations or any(head in row for row in rows.values()))
     return Table(filled, rows).with_differences(study.base)
-
-
-def _record_of(folder: Path, score: str, evaluation: str) -> Record:
-    run = read_run(folder)
-    found = records_of(run, scores=[score] if score else [])
-    if not found:
-        known = ", ".join(run.results["scores"])
-        raise ValueError(f"{folder / 'results.json'}: has no score {score!r}; it has {known}")
-    # each row has its own name of the benchmark, see `Step`
-    return replace(found[0], column=found[0].column._replace(benchmark=evaluation))
 
 
 def study_markdown(study: Study, table: Table) -> str:

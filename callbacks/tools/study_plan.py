@@ -14,6 +14,8 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from typing_extensions import Self
 
+from ..results.stored import first_mistake
+
 FOLDER = "--trainer.default_root_dir"
 """Flag of the folder that a command writes to."""
 
@@ -62,12 +64,8 @@ class StudyRow(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.of is not None and (self.train or self.model or self.flags):
-            raise ValueError(f"row {self.name!r} is of {self.of!r}: `train`, `flags` and `model` belong to that row")
-        if self.model and (self.train or self.flags):
-            raise ValueError(
-                f"row {self.name!r} evaluates a `model`, which is not trained: it takes no `train` and no `flags`"
-            )
+        if sum(map(bool, (self.train or self.flags, self.model, self.of))) > 1:
+            raise ValueError(f"row {self.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
         return self
 
 
@@ -140,8 +138,10 @@ class Study(BaseModel, extra="forbid"):
             if unknown := [name for name in (*row.evaluate, *row.published) if name not in self.evaluations]:
                 known = ", ".join(self.evaluations)
                 raise ValueError(f"row {row.name!r}: there is no evaluation {unknown[0]!r} ({known})")
-        if wrong := [row for row in self.rows if row.of is not None and self.row(row.of).train is None]:
-            raise ValueError(f"row {wrong[0].name!r} is of {wrong[0].of!r}, which trains nothing itself")
+        for row in self.rows:
+            if row.of and self.trained(row).train is None:
+                raise ValueError(f"row {row.name!r} is of {row.of!r}, which trains nothing itself")
+            row.seeds = row.seeds or self.trained(row).seeds
         steps = [step for row in self.rows for step in self.steps(row, 0, Path()) if step.benchmark]
         taken = Counter((step.folder, step.benchmark) for step in steps)
         if twice := [benchmark for (_, benchmark), count in taken.items() if count > 1]:
@@ -163,13 +163,9 @@ class Study(BaseModel, extra="forbid"):
         """Return the row whose checkpoints a row evaluates: itself, or the one that it is `of`."""
         return self.row(row.of) if row.of else row
 
-    def own_seeds(self, row: StudyRow) -> tuple[int, ...]:
-        """Return the seeds that a row, or the one that it is `of`, names in place of the study's; empty if none."""
-        return row.seeds or self.trained(row).seeds
-
     def seeds_of(self, row: StudyRow) -> tuple[int, ...]:
-        """Return the seeds of a row."""
-        return self.own_seeds(row) or self.seeds
+        """Return the seeds of a row: its own, those of the row that it is `of`, or the study's."""
+        return row.seeds or self.seeds
 
     def folder_of(self, row: StudyRow, output: Path) -> Path:
         """Return the folder of a row's checkpoints, with a folder `seed-N` for each seed."""
@@ -224,12 +220,7 @@ def read_study(path: Path, *, small: bool = False) -> Study:
         study = Study.model_validate(content)
         return Study.model_validate(_at_small_scale(content)) if small else study
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        said = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            said = "there is no such key"
-        raise ValueError(f"{path}: {where}{': ' if where else ''}{said}") from error
+        raise ValueError(f"{path}: {first_mistake(error)}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -22,8 +21,7 @@ TOP = 20
 """Protocols in the table."""
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """A protocol that was chosen on some sequences, and its scores on others, which had no say.
 
     Attributes:
@@ -71,12 +69,6 @@ def _features(record: Record) -> dict[str, Any]:
     return {key: record.run.results.get(key) for key in ("stage", "stride")}
 
 
-def fields_of(record: Record) -> dict[str, Any]:
-    """Return the fields of a record's protocol, with `stage` and `stride` of the features."""
-    fields = {key: value for key, value in record.protocol.items() if key not in ("name", "digest", "feature_stride")}
-    return fields | _features(record)
-
-
 def choose(scored: Sequence[Record], base: PropagationProtocol, selection: float = 0.5) -> Selection | None:
     """Choose the protocol that is best on every second sequence or so, and report it on the others.
 
@@ -93,15 +85,13 @@ def choose(scored: Sequence[Record], base: PropagationProtocol, selection: float
     others = [name for name in names if name not in chosen_on]
     if not chosen_on or not others:
         return None
-    best = max(scored, key=lambda one: mean_score(_some(one, chosen_on)))
-    alike = [one for one in scored if _features(one) == _features(best)]
-    same = record_of(alike, base)
-    selected = mean_score(_some(best, chosen_on))
-    return Selection(best, selected, _some(best, others), _some(same, others) if same else {})
 
+    def some(record: Record, names: Iterable[str]) -> ScoresBySequence:
+        return {name: record.videos[name] for name in names}
 
-def _some(record: Record, names: Iterable[str]) -> dict[str, Sequence[float]]:
-    return {name: record.videos[name] for name in names}
+    selected, best = max(((mean_score(some(one, chosen_on)), one) for one in scored), key=lambda pair: pair[0])
+    same = record_of([one for one in scored if _features(one) == _features(best)], base)
+    return Selection(best, selected, some(best, others), some(same, others) if same else {})
 
 
 def effects(scored: Sequence[Record], fields: Collection[str]) -> dict[str, dict[str, list[float]]]:
@@ -116,21 +106,16 @@ def effects(scored: Sequence[Record], fields: Collection[str]) -> dict[str, dict
     """
     found: dict[str, dict[str, list[float]]] = {}
     for field in fields:
-        for one in sorted(scored, key=lambda one: _in_order(fields_of(one)[field])):
-            value = json.dumps(fields_of(one)[field]).strip('"')
-            found.setdefault(field, {}).setdefault(value, []).append(one.value)
+        values = [((one.protocol | _features(one))[field], one.value) for one in scored]
+        # in their own order: sizes after numbers, and none last
+        for value, score in sorted(values, key=lambda each: (each[0] is None, isinstance(each[0], list), each[0])):
+            found.setdefault(field, {}).setdefault(json.dumps(value).strip('"'), []).append(score)
 
     def size(field: str) -> float:
         means = [fmean(scores) for scores in found[field].values()]
         return max(means) - min(means)
 
     return {field: found[field] for field in sorted(found, key=size, reverse=True) if len(found[field]) > 1}
-
-
-def _in_order(value: Any) -> tuple[bool, bool, float, str]:
-    """Return a key that puts numbers first, in ascending order, and None last."""
-    number = isinstance(value, int | float)
-    return value is None, not number, value if number else 0.0, str(value)
 
 
 def grid_markdown(scored: Sequence[Record], score: str, fields: Collection[str]) -> str:
@@ -182,37 +167,25 @@ def waterfall(
         first: where it begins.
         path: see `protocol_path`.
     """
-    steps: list[WaterfallStep] = []
-    for label, protocol in (("", first), *path):
-        found = record_of(scored, protocol)
-        if found is None:
-            raise ValueError(f"no result of {protocol.name}")
-        before = steps[-1].record.videos if steps else {}
-        steps.append(
-            WaterfallStep(label, found, difference([found.videos], [before]) if found.videos and before else None)
-        )
-    return steps
+    labels, protocols = zip(("", first), *path, strict=True)
+    records = [found for protocol in protocols if (found := record_of(scored, protocol))]
+    changes = [difference([after.videos], [before.videos]) for before, after in pairwise(records)]
+    return [WaterfallStep(*each) for each in zip(labels, records, [None, *changes], strict=True)]
 
 
-def path_markdown(waterfalls: Sequence[Sequence[WaterfallStep]], first: str, second: str, score: str) -> str:
+def path_markdown(waterfalls: Sequence[Sequence[WaterfallStep]], ends: tuple[str, str], score: str) -> str:
     """Return the steps of waterfalls as Markdown, a table for each order of the fields."""
     parts = []
     for order, steps in zip(ORDERS, waterfalls, strict=True):
-        rows = [[first, percent(steps[0].record.value), _ends(steps[0].record.interval)]]
-        rows += [[f"+ {step.label}", percent(step.record.value), _change(step)] for step in steps[1:]]
-        rows += [[second, percent(steps[-1].record.value), _ends(steps[-1].record.interval)]]
-        table = markdown_table(["fields", score, "change, 95 % interval"], rows, first_right=1)
-        parts.append(f"## From {first} to {second}, {order}\n\n{table}")
+        first, last = ([end, *_score(step)] for end, step in zip(ends, (steps[0], steps[-1]), strict=True))
+        rows = [[f"+ {step.label}", _score(step)[0], step.change.in_points if step.change else ""] for step in steps]
+        table = markdown_table(["fields", score, "change, 95 % interval"], [first, *rows[1:], last], first_right=1)
+        parts.append(f"## From {ends[0]} to {ends[1]}, {order}\n\n{table}")
     return "\n".join(parts).rstrip()
 
 
-def _score(step: WaterfallStep) -> str:
-    ends = _ends(step.record.interval)
-    return percent(step.record.value) + (f" ({ends})" if ends else "")
-
-
-def _change(step: WaterfallStep) -> str:
-    return step.change.in_points if step.change else ""
+def _score(step: WaterfallStep) -> list[str]:
+    return [percent(step.record.value), _ends(step.record.interval)]
 
 
 def draw_waterfalls(
@@ -235,12 +208,12 @@ def draw_waterfalls(
             panel.bar(place, after - before, bottom=before, color="C2" if after >= before else "C3")
             panel.plot([place - 1.4, place + 0.4], [before, before], color="grey", linewidth=0.8)
             change = steps[place].change
-            low, high = (change.low or 0, change.high or 0) if change else (0, 0)
-            panel.plot([place, place], [before + 100 * low, before + 100 * high], color="black", linewidth=1)
-            shown += [before + 100 * low, before + 100 * high]
+            bar = [before + 100 * (end or 0) for end in (change[1:3] if change else (0, 0))]
+            panel.plot([place, place], bar, color="black", linewidth=1)
+            shown += bar
         shown += scores
-        texts = [f"{end}\n{_score(step)}" for end, step in zip(ends, (steps[0], steps[-1]), strict=True)]
-        labels = [texts[0], *(step.label for step in steps[1:]), texts[1]]
+        first, last = ("\n".join([end, *_score(step)]) for end, step in zip(ends, (steps[0], steps[-1]), strict=True))
+        labels = [first, *(step.label for step in steps[1:]), last]
         panel.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize="small")
         panel.set_title(order, fontsize="medium")
         panel.grid(axis="y", alpha=0.3)

@@ -33,9 +33,9 @@ def main() -> None:
         return now()[1] - began[1]
 
     grid = read_grid(PropagationProtocol.named("vfs", "davis").with_changes(input_size=240), VARIED)
-    count = len(grid.protocols)
-    alone = min(seconds(grid.protocols[number]) for number in (0, 20, 39))
-    row(f"{count} protocols on {given.limit} video(s) at 240p", count * alone, seconds(grid.protocols))
+    count = len(grid)
+    alone = min(seconds(grid[number]) for number in (0, 20, 39))
+    row(f"{count} protocols on {given.limit} video(s) at 240p", count * alone, seconds(grid))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ import json
 import pytest
 import torch
 
-from callbacks import DavisBenchmark, TapVidBenchmark, YoutubeVosBenchmark
+from callbacks import DavisBenchmark, YoutubeVosBenchmark
 from callbacks.command_line.endings import UsageError
 from callbacks.folder_lock import FolderInUse
 from callbacks.tools.compare import benchmarks_of, compare, contestants
 from cli import main
 from datamodules.reading.guards import DataError
-from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.folders import held
 from tests.helpers.refusal import refused
@@ -127,21 +126,6 @@ def test_by_the_command_line_with_the_baselines(davis_root, tmp_path, capsys):
     assert list(content) == [BLOCKY, "untrained resnet18, seed 3", "raw colour"]
     assert all("davis/J&F-Mean" in row["scores"] for row in content.values())
     assert any(line.startswith("raw colour ") for line in capsys.readouterr().out.splitlines())
-
-
-@pytest.mark.slow
-def test_points_in_one_table_by_the_released_config(tmp_path, capsys):
-    root, output = write_tap_vid(tmp_path / "set", 2, frames=5, size=(48, 64)), tmp_path / "out"
-    flags = ["--config", "benchmarks/tap_vid.yaml", "--root", str(root), "--output", str(output), "--no-baselines"]
-    main(["compare", "raw_colour", f"{BLOCKY}", *flags])
-    content = json.loads((output / "compare.json").read_text())
-    for row, stride in (("raw_colour", 8), (BLOCKY, 4)):
-        scores = content[row]["scores"]
-        alone = TapVidBenchmark(root).evaluate(build_feature_extractor(row))
-        assert scores == {f"tap_vid/{key}": value for key, value in alone.items()}
-        assert content[row]["features"]["tap_vid"].endswith(f"at stride {stride}")
-    assert content[BLOCKY]["scores"]["tap_vid/grid_limit"] > content["raw_colour"]["scores"]["tap_vid/grid_limit"]
-    assert "average_jaccard" in capsys.readouterr().out
 
 
 def test_mistakes_are_told_before_any_work(davis_root, tmp_path):

@@ -15,29 +15,19 @@ THIRTY = ",".join(map(str, range(1, 31)))
 VFS = PropagationProtocol.named("vfs", "davis")
 
 
-def test_combinations_are_named_by_what_differs():
-    grid = read_grid(VFS, ["radius=6,12", "topk=5,10,null"])
-    assert {protocol.name for protocol in grid.protocols} == {
-        "vfs",
-        "vfs+radius=6",
-        "vfs+topk=5",
-        "vfs+topk=none",
-        "vfs+radius=6+topk=5",
-        "vfs+radius=6+topk=none",
-    }
+def test_combinations_are_named_by_what_differs_and_those_that_cannot_be_are_told(capsys):
+    names = {protocol.name for protocol in read_grid(VFS, ["radius=0,6,12", "neighbourhood=circle,square"])}
+    square = "vfs+neighbourhood=square"
+    assert names == {"vfs", "vfs+radius=6", square, f"{square}+radius=6", f"{square}+radius=0"}
+    assert "left out: 1 combinations that no protocol can have; protocol 'vfs+radius" in capsys.readouterr().err
 
 
 def test_values_are_read_as_yaml():
-    grid = read_grid(VFS, ["neighbourhood=circle,square", "references=null,[0, -1]"])
-    assert {protocol.references for protocol in grid.protocols} == {None, (0, -1)}
-    assert {protocol.neighbourhood for protocol in grid.protocols} == {"circle", "square"}
-
-
-def test_combinations_that_cannot_be_are_told():
-    grid = read_grid(VFS, ["neighbourhood=circle,square", "radius=0,12"])
-    assert len(grid.protocols) == 3
-    assert len(grid.refused) == 1
-    assert "radius" in grid.refused[0]
+    grid = read_grid(VFS, ["topk=5,null", "references=null,[0, -1]"])
+    assert {(protocol.topk, protocol.references) for protocol in grid} == {
+        *((5, None), (None, None)),
+        *((5, (0, -1)), (None, (0, -1))),
+    }
 
 
 @pytest.mark.parametrize(
@@ -64,16 +54,15 @@ def test_a_mistake_is_one_line(varied, said):
 
 def test_a_batch_sees_frames_alike():
     grid = read_grid(VFS, ["input_size=null,240", "topk=5,10,15"])
-    found = batches(grid, ["res3", "res4"], [None], at_once=2)
-    assert len(found) == 2 * 2 * 2  # stages, sizes, and three protocols by twos
-    assert all(len({protocol.input_size for protocol in batch.protocols}) == 1 for batch in found)
-    assert sum(len(batch.protocols) for batch in found) == 2 * len(grid.protocols)
-    assert len({batch.name for batch in found}) == len(found)
+    found = batches(grid, at_once=2)
+    assert sorted(map(len, found)) == [1, 1, 2, 2]  # three protocols of each size, by twos
+    assert all(len({protocol.input_size for protocol in batch}) == 1 for batch in found)
+    assert {protocol for batch in found for protocol in batch} == set(grid)
 
 
 def test_all_named_protocols_of_a_benchmark():
-    assert len(named_grid(["all"], "davis").protocols) == 17
-    assert {protocol.name for protocol in named_grid(["all"], "vip").protocols} >= {"vfs", "cropmae", "spa-then-temp"}
+    assert len(named_grid(["all"], "davis")) == 17
+    assert {protocol.name for protocol in named_grid(["all"], "vip")} >= {"vfs", "cropmae", "spa-then-temp"}
     refused(ValueError, "unknown protocol 'fvs'", named_grid, ["fvs"], "davis")
     refused(ValueError, "'rsp' defines no values for 'vip'", named_grid, ["rsp"], "vip")
 

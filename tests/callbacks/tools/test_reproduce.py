@@ -69,8 +69,7 @@ rows:
     published: {{davis: 50.0}}
     download: a page
 """)
-    grids = "callbacks.tools.grid.named_grid"
-    monkeypatch.setattr(grids, lambda *_: type("Named", (), {"protocols": protocols}))
+    monkeypatch.setattr("callbacks.tools.grid.named_grid", lambda *_: protocols)
     words = ["reproduce", "--study", str(tmp_path / "study.yaml"), "--root", str(davis_root), "--output", str(tmp_path)]
     main(words)
     said = capsys.readouterr().out

@@ -104,7 +104,7 @@ def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder):
     refused(ValueError, "no such data", run, folder, "--only", "base", "--seeds", "0")
     (folder / "out/fail-base").unlink()
     other = ["--only", "base", "--seeds", "0", "--train-flags", "--data.frames 4"]
-    refused(ValueError, r"holds a training with other arguments \(--data.frames, 4\): remove", run, folder, *other)
+    refused(ValueError, r"base/seed-0 is of other arguments \(--data.frames, 4\): remove it", run, folder, *other)
     (folder / "out/base/seed-0/last.ckpt").unlink()  # it failed before its first checkpoint: nothing to mix
     assert run(folder, *other) == ["fit base seed-0", "validate base seed-0"]
 
@@ -112,7 +112,7 @@ def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder):
 def test_a_result_of_other_arguments_is_refused(folder):
     run(folder, "--only", "base", "--seeds", "0")
     other = ["--only", "base", "--seeds", "0", "--evaluate-flags", "--trainer.callbacks.root elsewhere"]
-    line = r"base/seed-0 holds a result of base-davis with other .*elsewhere\): remove each folder .*base-davis in it"
+    line = r"benchmarks/base-davis/last is of other arguments \(.*elsewhere\): remove it"
     refused(ValueError, line, run, folder, *other)
     assert run(folder, "--table") == []
     shutil.rmtree(folder / "out/base/seed-0/lightning_logs")

@@ -12,7 +12,6 @@ from callbacks.tools.study import study_markdown, study_table
 from callbacks.tools.study_plan import read_study
 from tests.helpers.refusal import refused
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "studies"
 CONTENT = {
     "title": "a trial",
     "train": "--config demo.yaml",
@@ -48,33 +47,22 @@ def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path):
     assert {str(step.folder) for step in (train, davis, small)} == {folder}
 
 
-def test_a_row_of_another_evaluates_its_checkpoints(tmp_path):
-    study = read_study(written(tmp_path))
-    train, davis, small = study.steps(study.row("soft"), 0, Path("out"))
-    assert train == study.steps(study.row("base"), 0, Path("out"))[0]
-    assert str(davis.folder) == "out/base/seed-0"
-    assert "{topk: 5}" in davis.arguments
-    assert "{topk: 5}" not in small.arguments
-    assert davis.benchmark == "soft-davis"
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"sedes": [0]}, "sedes: there is no such key"),
+        ({"sedes": [0]}, "sedes: Extra inputs are not permitted"),
         ({"base": "other"}, "there is no row 'other'; the rows are base, four frames"),
         ({"rows": [{"name": "a"}, {"name": "A"}]}, "would have the same results, a-davis; rename a row"),
         ({"rows": [{"name": "a", "of": "b"}]}, "there is no row 'b'"),
-        ({"rows": [{"name": "a", "flag": "x"}]}, "rows.0.flag: there is no such key"),
         ({"rows": [{"name": "a", "published": {"vip": 1}}]}, "there is no evaluation 'vip'"),
         ({"rows": [{"name": "a"}], "train": None}, "trains nothing"),
-        ({"seeds": []}, "seeds: Tuple should have at least 1 item"),
         ({"seeds": [0, True]}, "seeds.1: Input should be a valid integer"),
-        ({"rows": {"a": {}}}, "rows: Input should be a valid tuple"),
-        ({"rows": [{"name": "a", "evaluate": "--x 1"}]}, "rows.0.evaluate: Input should be a valid dictionary"),
         ({"rows": [{"name": "a", "published": {"davis": "65"}}]}, "rows.0.published.davis: Input"),
         ({"train": "--x '"}, "train: No closing quotation"),
-        ({"rows": [{"name": "a", "model": "--model X", "flags": "--x 1"}]}, "takes no `train` and no `flags`"),
+        (
+            {"rows": [{"name": "a", "model": "--model X", "flags": "--x 1"}]},
+            "only one of `train` (with `flags`), `model` and `of`",
+        ),
         ({"rows": [{"name": "a"}, {"name": "b", "of": "a"}, {"name": "c", "of": "b"}]}, "which trains nothing itself"),
         (
             {"evaluate": {"x 1": "--a", "x-1": "--b"}, "rows": [{"name": "a"}]},
@@ -89,36 +77,21 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path, changes, said):
     assert "\n" not in str(raised.value)
 
 
-def test_the_small_scale_replaces_training_seeds_and_evaluations(tmp_path):
-    rows = [{"name": "base"}, {"name": "negatives", "train": "--config moco.yaml", "small": "--config moco_small.yaml"}]
-    small = {"train": "--config small.yaml", "seeds": [0, 1, 2], "evaluate": {"davis": "--config own.yaml"}}
-    path = written(tmp_path, rows=[rows[0] | {"flags": "--data.frames 4"}, rows[1]], small=small)
-    study = read_study(path, small=True)
-    assert (study.title, study.seeds, list(study.evaluations)) == ("a trial, at a small scale", (0, 1, 2), ["davis"])
-    base, negatives = study.rows
-    assert (base.train, base.flags) == (("--config", "small.yaml"), ("--data.frames", "4"))
-    assert negatives.train == ("--config", "moco_small.yaml")
-    full = read_study(path)
-    assert [row.train for row in full.rows] == [("--config", "demo.yaml"), ("--config", "moco.yaml")]
-
-
-def test_the_small_scale_of_a_row_replaces_its_training_and_its_evaluations(tmp_path):
-    soft = {"davis": "--trainer.callbacks.protocol soft"}
+def test_the_small_scale_replaces_what_it_names(tmp_path):
     rows = [
-        {"name": "own", "train": "x", "evaluate": soft, "small": {"train": "y", "evaluate": {}}},
-        {"name": "other", "evaluate": soft, "small": {"evaluate": {"davis": "--trainer.callbacks.protocol hard"}}},
-        {"name": "kept", "train": "x", "evaluate": soft, "small": "y"},
+        {"name": "base", "flags": "--data.frames 4"},
+        {"name": "own", "train": "x", "evaluate": {"davis": "--soft"}, "small": {"train": "y", "evaluate": {}}},
+        {"name": "other", "evaluate": {"davis": "--soft"}, "small": {"evaluate": {"davis": "--hard"}}},
+        {"name": "kept", "train": "x", "evaluate": {"davis": "--soft"}, "small": "y"},
     ]
-    path = written(tmp_path, rows=rows, small={"train": "z"})
-    own, other, kept = read_study(path, small=True).rows
-    assert [row.train for row in (own, other, kept)] == [("y",), ("z",), ("y",)]
-    davis = ("--trainer.callbacks.protocol",)
-    assert [row.evaluate for row in (own, other, kept)] == [
-        {},
-        {"davis": (*davis, "hard")},
-        {"davis": (*davis, "soft")},
-    ]
-    assert all(row.evaluate == {"davis": (*davis, "soft")} for row in read_study(path).rows)
+    small = {"train": "z", "seeds": [0, 1, 2], "evaluate": {"davis": "--config own.yaml"}}
+    path = written(tmp_path, rows=rows, small=small)
+    full, study = read_study(path), read_study(path, small=True)
+    assert (study.title, study.seeds, list(study.evaluations)) == ("a trial, at a small scale", (0, 1, 2), ["davis"])
+    assert study.rows[0].flags == ("--data.frames", "4")
+    assert [row.train for row in study.rows] == [("z",), ("y",), ("z",), ("y",)]
+    assert [row.evaluate.get("davis") for row in study.rows] == [None, None, ("--hard",), ("--soft",)]
+    assert [row.train for row in full.rows] == [("--config", "demo.yaml"), ("x",), ("--config", "demo.yaml"), ("x",)]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +105,7 @@ def test_the_small_scale_of_a_row_replaces_its_training_and_its_evaluations(tmp_
         ),
         (
             {"small": {"train": "x"}, "rows": [{"name": "a", "small": {"seed": [1]}}]},
-            "rows.0.seed: there is no such key",
+            "rows.0.seed: Extra inputs are not permitted",
         ),
     ],
 )
@@ -140,18 +113,6 @@ def test_a_mistake_at_the_small_scale_is_one_line(tmp_path, changes, said):
     with pytest.raises(ValueError, match=r"study\.yaml") as raised:
         read_study(written(tmp_path, **changes), small=True)
     assert said in str(raised.value)
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_studies_are_read_at_each_scale(path):
-    studies = [read_study(path)]
-    if studies[0].small:
-        studies.append(read_study(path, small=True))
-        assert [row.name for row in studies[0].rows] == [row.name for row in studies[1].rows]
-    for study in studies:
-        for row in study.rows:
-            for seed in study.seeds_of(row):
-                assert study.steps(row, seed, Path("out"))
 
 
 STUDY = """
@@ -217,15 +178,13 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     assert (last["column"], last["seeds"], float(last["scores"])) == ("davis", "1", pytest.approx(0.6))
 
 
-@pytest.mark.parametrize("base", ["base", "raw colour"])
-def test_a_model_that_is_not_trained_is_compared_with_every_seed(output, base):
-    row = f"  - {{name: raw colour, model: --model FrozenEncoder, seeds: [0]}}\nbase: {base}\n"
+def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
+    row = "  - {name: raw colour, model: --model FrozenEncoder, seeds: [0]}\nbase: raw colour\n"
     (output / "study.yaml").write_text(STUDY + row)
     leave_result(output / "raw-colour/seed-0", "raw-colour-davis", 0.0)
-    table, _ = table_of(output)
-    difference = table.rows["raw colour" if base == "base" else "base"]["davis"].difference
+    difference = table_of(output)[0].rows["base"]["davis"].difference
     assert difference is not None
-    assert difference.mean == pytest.approx(-0.02 if base == "base" else 0.02)
+    assert difference.mean == pytest.approx(0.02)
     assert difference.p is not None
 
 
