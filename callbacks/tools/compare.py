@@ -106,7 +106,7 @@ def contestants(
         rows += [Network(f"untrained resnet18, seed {seed}", "torchvision:resnet18", seed=seed) for seed in seeds]
         rows.append(Network("raw colour", "raw_colour"))
     if twice := [name for name, count in Counter(slug(row.name) for row in rows).items() if count > 1]:
-        raise ValueError(f"compare: {twice[0]} is named twice")
+        raise ValueError(f"compare: two rows would have one folder, {twice[0]}; name each backbone once")
     return rows
 
 

@@ -29,7 +29,7 @@ class StepRecord(Checked):
     """The content of `TRAINED`."""
 
     words: list[str]
-    state: str
+    state: str = "done"
 
 
 def command(args: Sequence[str]) -> None:
@@ -55,12 +55,12 @@ def command(args: Sequence[str]) -> None:
     output = flags.output or Path("studies") / (f"{path.stem}-small" if flags.small else path.stem)
     rows = [study.row(name) for name in flags.only] or list(study.rows)
     chosen = [(row, seed) for row in rows for seed in _chosen_seeds(study, row, flags.seeds)]
-    added = flags.train_flags, flags.evaluate_flags
+    study.seed_flags += tuple(flags.train_flags)
+    study.evaluations = {name: (*own, *flags.evaluate_flags) for name, own in study.evaluations.items()}
     if flags.print:
-        for line in plain_commands(study, chosen, output, added):
-            print(line)
+        print("\n".join(plain_commands(study, chosen, output)))
         return
-    failed = [] if flags.table else run_missing(study, chosen, output, added)
+    failed = [] if flags.table else run_missing(study, chosen, output)
     table = study_table(study, output)
     print(text := study_markdown(study, table))
     if output.is_dir():
@@ -82,9 +82,7 @@ def _chosen_seeds(study: Study, row: StudyRow, wanted: Sequence[int] | None) -> 
 # The commands
 
 
-def plain_commands(
-    study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path, added: Sequence[Sequence[str]] = ((), ())
-) -> list[str]:
+def plain_commands(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path) -> list[str]:
     """Return a shell line for each training: `fit`, its row's evaluations, then those of the rows that are `of` it.
 
     No line needs another to have ended, so a scheduler may run them in any order or together. A model that is not
@@ -92,14 +90,12 @@ def plain_commands(
     """
     lines: dict[Path, dict[str, None]] = {}
     for row, seed in sorted(chosen, key=lambda one: one[0].of is not None):
-        for step in study.steps(row, seed, output, *added):
+        for step in study.steps(row, seed, output):
             lines.setdefault(step.folder, {})[step.line] = None
     return [" && ".join(line) for line in lines.values()]
 
 
-def run_missing(
-    study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path, added: Sequence[Sequence[str]] = ((), ())
-) -> list[str]:
+def run_missing(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path) -> list[str]:
     """Run each step that has left no result yet, one after another; continue with the next row where one fails.
 
     A training that failed is not tried again for the rows that evaluate its checkpoints; these fail too. A row and seed
@@ -109,7 +105,6 @@ def run_missing(
         study: its steps.
         chosen: rows and seeds, in order.
         output: folder of the runs.
-        added: arguments added to every training, and to every evaluation.
 
     Returns:
         A line for each row and seed that failed.
@@ -118,7 +113,7 @@ def run_missing(
     failed = []
     for number, (row, seed) in enumerate(chosen, start=1):
         heading = f"[{number}/{len(chosen)}] {row.name}, seed {seed}"
-        steps = study.steps(row, seed, output, *added)
+        steps = study.steps(row, seed, output)
         try:
             with FolderLock(steps[0].folder):
                 for step in steps:
@@ -145,7 +140,7 @@ def _is_done(step: Step) -> bool:
     if step.benchmark is None:
         file = step.folder / TRAINED
         record = read_as(file, "record of a study", StepRecord) if file.is_file() else {"words": [], "state": "none"}
-        before, done = record["words"], record["state"] == "done"
+        before, done = record["words"], record.get("state", "done") == "done"
         to_keep = done or any(step.folder.rglob("*.ckpt"))
     else:
         place = result_of(step)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -105,7 +104,7 @@ class Study(BaseModel, extra="forbid"):
         train: arguments after `fit` of every row that does not name its own.
         rows: in the table's order.
         seeds: seeds of every row that does not name its own.
-        seed_flags: key `seed`: arguments added to every training, with `{seed}` in them.
+        seed_flags: key `seed`: arguments added last to every training, with `{seed}` in them.
         evaluations: key `evaluate`: name → arguments after `validate --ckpt_path …`; the last file named in them ends
             with its benchmark.
         score: key in `results.json`, for example `J&F-Mean`; empty: the first of each benchmark.
@@ -171,9 +170,7 @@ class Study(BaseModel, extra="forbid"):
         """Return the folder of a row's checkpoints, with a folder `seed-N` for each seed."""
         return output / slug(self.trained(row).name)
 
-    def steps(
-        self, row: StudyRow, seed: int, output: Path, train: Sequence[str] = (), evaluate: Sequence[str] = ()
-    ) -> list[Step]:
+    def steps(self, row: StudyRow, seed: int, output: Path) -> list[Step]:
         """Return the commands of a row and seed, in order: the training of its checkpoints, then each evaluation.
 
         A row that is `of` another begins with the training of that one; a model that is not trained has none.
@@ -182,20 +179,18 @@ class Study(BaseModel, extra="forbid"):
             row: row of this study.
             seed: replaces `{seed}` in the arguments.
             output: folder of the runs.
-            train: arguments added to the training, for example where its data lie.
-            evaluate: arguments added to every evaluation.
         """
         trained, folder = self.trained(row), self.folder_of(row, output) / f"seed-{seed}"
         root = (FOLDER, str(folder))
         steps = []
         if trained.train is not None:
-            arguments = (*trained.train, *trained.flags, *self.seed_flags, *train)
+            arguments = (*trained.train, *trained.flags, *self.seed_flags)
             seeded = (argument.replace("{seed}", str(seed)) for argument in arguments)
             steps.append(Step(("fit", *seeded, *root, "--ckpt_path", "last"), folder))
         model = (*row.model, "--seed_everything", str(seed)) if row.model else ("--ckpt_path", "last")
         for name, arguments in self.evaluations.items():
             benchmark = f"{slug(row.name)}-{slug(name)}"
-            chosen = (*model, *arguments, *evaluate, *row.evaluate.get(name, ()), "--trainer.callbacks.name", benchmark)
+            chosen = (*model, *arguments, *row.evaluate.get(name, ()), "--trainer.callbacks.name", benchmark)
             steps.append(Step(("validate", *chosen, *root), folder, name, benchmark))
         return steps
 

@@ -33,7 +33,7 @@ def test_what_the_command_line_names():
         ("raw_colour", None, None, False, 0),
     ]
     refused(ValueError, "the stride 'four' is not a number", contestants, ["x@res3/four"])
-    refused(ValueError, "raw_colour is named twice", contestants, ["raw_colour", "raw_colour"])
+    refused(ValueError, "two rows would have one folder, raw_colour; name", contestants, ["raw_colour", "raw_colour"])
 
 
 def test_rows_equal_each_benchmark_alone_and_a_failure_is_a_row(davis_root, tmp_path, capsys):

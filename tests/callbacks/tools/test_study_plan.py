@@ -36,10 +36,10 @@ def written(tmp_path, **changes):
 
 def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path):
     study = read_study(written(tmp_path))
-    train, davis, small = study.steps(study.row("four frames"), 3, Path("out"), train=["--data.source", "x y"])
+    train, davis, small = study.steps(study.row("four frames"), 3, Path("out"))
     folder = "out/four-frames/seed-3"
     assert train.line == (
-        "vidcorr fit --config demo.yaml --data.frames 4 --seed_everything 3 --data.source 'x y' "
+        "vidcorr fit --config demo.yaml --data.frames 4 --seed_everything 3 "
         f"--trainer.default_root_dir {folder} --ckpt_path last"
     )
     assert davis.arguments[:3] == ("validate", "--ckpt_path", "last")
