@@ -266,12 +266,6 @@ def videos_of(rows: Collection[str], videos: Collection[str] = ()) -> dict[str, 
     return found
 
 
-def first_mistake(error: ValidationError) -> str:
-    """Return in one line the field and the message of the first mistake."""
-    first = error.errors()[0]
-    return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), first["msg"].removeprefix("Value error, ")])
-
-
 def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:
     """Read a JSON file that fits a model.
 
@@ -291,6 +285,12 @@ def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error
     return content
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Return in one line the field and the message of the first mistake."""
+    first = error.errors()[0]
+    return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), first["msg"].removeprefix("Value error, ")])
 
 
 def read_results(path: Path) -> Json:

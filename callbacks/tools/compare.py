@@ -182,8 +182,9 @@ def _finish(runs: dict[str, list[Run]], output: Path, base: str) -> None:
     """Print the table, and write it and the page of each run."""
     from ..report import write_report
 
-    named = [(name, run) for name, own in runs.items() for run in own]
-    records = [record for name, run in named for record in records_of(run, name, run.main_scores())]
+    records = [
+        record for name, own in runs.items() for run in own for record in records_of(run, name, run.main_scores())
+    ]
     # each row is a network, not a sample of trainings
     table = tabulate(records, trained=False, short_heads=True)
     if base in table.rows:
@@ -192,8 +193,10 @@ def _finish(runs: dict[str, list[Run]], output: Path, base: str) -> None:
     print_table(["", *table.heads], text_rows(table))
     for note in (*notes(table), *dict.fromkeys(f"{one.name}: {one.column.conditions}" for one in records)):
         print(note)
-    for _, run in named:
-        write_report(run.folder)  # each page has a line for every row, now that all are known
+    for of_benchmark in zip(*runs.values(), strict=True):
+        folders = [run.folder for run in of_benchmark]
+        for folder in folders:  # each page has a line for every row, now that all are known
+            write_report(folder, [other for other in folders if other != folder])
 
 
 def benchmarks_of(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from callbacks.results.records import read_scores
 from callbacks.results.stored import Run, StoredReport, read_results, read_run, read_sequence_rows
 from callbacks.results.written import provenance
+from callbacks.tools.sweep import read_scores
 from callbacks.tools.table import gather_results
 from cli import main
 from datamodules.reading.files import csv_of_records
