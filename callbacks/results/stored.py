@@ -236,6 +236,12 @@ def epochs_and_step(folder: Path) -> tuple[int, int] | None:
     return epoch + 1 if step else 0, step  # step 0 is before training
 
 
+def first_mistake(error: ValidationError) -> str:
+    """Return in one line the field and the message of the first mistake."""
+    first = error.errors()[0]
+    return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), first["msg"].removeprefix("Value error, ")])
+
+
 def columns_of(score: str) -> tuple[str, ...]:
     """Return the columns of per_sequence.csv whose mean a score is; J&F is the mean of J and F."""
     return ("J-Mean", "F-Mean") if score == "J&F-Mean" else (score,)
@@ -285,12 +291,6 @@ def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error
     return content
-
-
-def first_mistake(error: ValidationError) -> str:
-    """Return in one line the field and the message of the first mistake."""
-    first = error.errors()[0]
-    return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), first["msg"].removeprefix("Value error, ")])
 
 
 def read_results(path: Path) -> Json:
