@@ -10,6 +10,7 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, dropwhile, islice
 from math import ceil
 from os import PathLike
@@ -35,8 +36,6 @@ from .images import reformatter
 if TYPE_CHECKING:
     import av
 
-_MOST_SCANS = 64
-_scans: dict[tuple[Path, int, int], tuple[FrameTable | None, int]] = {}  # of the last files, by path, bytes, change
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
 
@@ -47,7 +46,6 @@ class VideoFile:
         path: video file.
         timeout: seconds after which opening or reading is given up.
         table: learn the exact times of the frames; False for the header alone.
-        content: the file's bytes, where it is not on a disk; `path` is then its name.
 
     Attributes:
         info: what the header states.
@@ -58,11 +56,8 @@ class VideoFile:
 
     stems = None  # a folder's images have names
 
-    def __init__(
-        self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True, content: bytes | None = None
-    ) -> None:
-        self.path = Path(path)
-        self._content, self._timeout = content, timeout
+    def __init__(self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True) -> None:
+        self.path, self._timeout = Path(path), timeout
         self._deadline = time.monotonic() + timeout
         self._reformat = reformatter()
         self._end: int | None = None
@@ -210,7 +205,7 @@ class VideoFile:
         import av
 
         try:
-            self._container = open_container(self.path, self._content, self._timeout)
+            self._container = open_container(self.path, self._timeout)
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from error
         self._stream = self._container.streams.video[0]
@@ -231,21 +226,9 @@ class VideoFile:
             self._open()
 
     def _scan(self) -> None:
-        """Learn the frames' times, or at least their number, from all packets; once for a file and process."""
-        key = None
-        if self._content is None:
-            status = self.path.stat()
-            key = self.path, status.st_size, status.st_mtime_ns
-            if key in _scans:
-                self._table, self._packets = _scans[key]
-                return
-        self._reopen()
-        self._is_fresh = False
-        self._table, self._packets = scan_packets(self._container)
-        if key:
-            _scans[key] = self._table, self._packets
-            for oldest in list(_scans)[:-_MOST_SCANS]:
-                _scans.pop(oldest, None)  # another thread may have done so
+        """Learn the frames' times, or at least their number, from all packets."""
+        status = self.path.stat()
+        self._table, self._packets = _scanned(self.path, self._timeout, status.st_size, status.st_mtime_ns)
 
     def _failure(self, error: Exception) -> DecodingError:
         if isinstance(error, DecodingError):
@@ -348,3 +331,10 @@ class VideoFile:
         self._end, self._end_time = number + 1, frame.time
         frames[number] = self.to_rgb(frame)
         return frames
+
+
+@lru_cache(64)
+def _scanned(path: Path, timeout: float, size: int, changed: int) -> tuple[FrameTable | None, int]:
+    """Scan a file's packets, once in a process for each state of the file."""
+    with open_container(path, timeout) as container:
+        return scan_packets(container)

@@ -16,7 +16,6 @@ from typing import Any, Literal
 from ..reading.decoding import VideoFile
 from ..reading.files import usable_cores, write_atomically
 from ..reading.guards import DataError, raise_limit
-from ..reading.shards import is_sharded
 from ..reading.source import list_images, list_line, list_videos, open_video, stamp
 from .parallel import Failure, in_processes
 
@@ -88,11 +87,6 @@ def check_data(
     """
     output = Path(output).expanduser()
     output.mkdir(parents=True, exist_ok=True)
-    if is_sharded(source):
-        raise DataError(
-            f"{source}: holds shards; check the videos that were packed, then pack the clean.txt of that check "
-            "(vidcorr shard clean.txt NEW_FOLDER)"
-        )
     entries = list_videos(source, strict=False)
     paths = list(dict.fromkeys(os.path.abspath(entry.path) for entry in entries))
     reports = _earlier(output / "report.json")
