@@ -167,12 +167,7 @@ def context_side(height: float, width: float, context: float = 0.5) -> float:
 
 
 def square_crop(
-    image: NDArray[np.uint8],
-    centre: tuple[float, float],
-    side: float,
-    size: int,
-    interpolation: int = 1,
-    out: NDArray[np.uint8] | None = None,
+    image: NDArray[np.uint8], centre: tuple[float, float], side: float, size: int, interpolation: int = 1
 ) -> NDArray[np.uint8]:
     """Cut a square out of a frame and resize it; what lies outside the frame gets the frame's mean colour.
 
@@ -185,23 +180,20 @@ def square_crop(
         side: side of the square in the frame, pixels; below 2 it is 2.
         size: side of the crop, pixels.
         interpolation: OpenCV's; 1 is bilinear.
-        out: (size, size, 3) uint8, contiguous, where to put the crop.
 
     Returns:
         (size, size, 3) uint8.
     """
     import cv2
 
-    crop = np.empty((size, size, 3), np.uint8) if out is None else out
+    crop = np.empty((size, size, 3), np.uint8)
     side = max(side, SMALLEST_SIDE)
     (top, bottom, above, height), (left, right, before, width) = (
         _visible(middle, side, length, size) for middle, length in zip(centre, image.shape[:2], strict=True)
     )
     region = image[top:bottom, left:right]
-    if region.size and (height, width) == (size, size):
-        cv2.resize(region, (size, size), dst=crop, interpolation=interpolation)
-        return crop
-    crop[:] = np.rint(np.divide(cv2.sumElems(image)[:3], image.shape[0] * image.shape[1]))
+    if not region.size or (height, width) != (size, size):
+        crop[:] = np.rint(np.divide(cv2.sumElems(image)[:3], image.shape[0] * image.shape[1]))
     if region.size:
         resized = cv2.resize(region, (width, height), interpolation=interpolation)
         crop[above : above + height, before : before + width] = resized
