@@ -143,14 +143,12 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     """
     root = Path(source).expanduser()
     if root.is_dir():
-        entries = _list_folder(root, strict)
-    elif not root.exists():
+        return tuple(_list_folder(root, strict))
+    if not root.exists():
         raise DataError(f"{root}: no such folder or list file")
-    elif root.suffix.lower() in {".txt", ".csv"}:
-        entries = _list_file(root, strict)
-    else:
-        raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")
-    return tuple(entries)
+    if root.suffix.lower() in {".txt", ".csv"}:
+        return tuple(_list_file(root, strict))
+    raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")
 
 
 def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
