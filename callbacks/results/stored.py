@@ -181,18 +181,11 @@ class Run:
             return {}
 
     def epochs(self) -> list[Json]:
-        """Return epoch, step and scores of all results of its training, in order; `this` marks the run itself.
-
-        They lie next to it; of a training that was resumed in another folder, its results.json holds the earlier ones.
-        """
-        found = {past["step"]: {**past, "this": False} for past in self.results.get("history", [])}
-        own = self.folder.resolve()
-        if epochs_and_step(own) is not None:
-            for file in own.parent.glob("epoch=*-step=*/results.json"):
-                if trained := epochs_and_step(file.parent):
-                    scores, this = read_results(file)["scores"], file.parent == own
-                    found[trained[1]] = {"epoch": trained[0], "step": trained[1], "scores": scores, "this": this}
-        return [found[step] for step in sorted(found)]
+        """Return epoch, step and scores of the results of its training so far, in order; `this` marks the run itself."""
+        past = [{**each, "this": False} for each in self.results.get("history", [])]
+        if (trained := epochs_and_step(self.folder.resolve())) is None:
+            return past
+        return [*past, {"epoch": trained[0], "step": trained[1], "scores": self.results["scores"], "this": True}]
 
 
 def read_run(path: Path) -> Run:
@@ -202,7 +195,8 @@ def read_run(path: Path) -> Run:
         ValueError: for a file that is damaged or not one of a benchmark; the message names it.
     """
     folder = path.parent if path.name == "results.json" else path
-    results, rows = read_results(folder / "results.json"), read_sequence_rows(folder / "per_sequence.csv")
+    results = read_as(folder / "results.json", "results.json of a benchmark", StoredResults)
+    rows = read_sequence_rows(folder / "per_sequence.csv")
     file = folder / "report.json"
     report = read_as(file, "report.json of a benchmark", StoredReport) if file.is_file() else {}
     return Run(folder, results, rows, StoredReport.model_validate(report))
@@ -287,15 +281,6 @@ def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error
     return content
-
-
-def read_results(path: Path) -> Json:
-    """Read a results.json.
-
-    Raises:
-        ValueError: if it is damaged or not one of a benchmark; the message names it.
-    """
-    return read_as(path, "results.json of a benchmark", StoredResults)
 
 
 def read_sequence_rows(path: Path) -> list[dict[str, str]]:

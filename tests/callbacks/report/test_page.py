@@ -127,19 +127,13 @@ def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path):
     refused(ValueError, "is a result of otb, the report is of davis", write_report, own, [otb])
 
 
-def test_a_run_that_was_resumed_elsewhere_is_one_training(tmp_path):
-    """A run's results include those of the run that it resumed; those in its folder take precedence."""
-    parent = tmp_path / "version_1" / "benchmarks" / "davis"
-    past = [
-        {"epoch": 0, "step": 0, "scores": {"J&F-Mean": 0.1, "J-Mean": 0.2}},
-        {"epoch": 3, "step": 12, "scores": {"J&F-Mean": 0.9}},
-    ]
-    write_results(parent / "epoch=002-step=000012", 0.4)
-    last = write_results(parent / "epoch=003-step=000016", float("nan"), history=past)
+def test_earlier_results_of_the_training_stand_before_its_own(tmp_path):
+    past = [{"epoch": epoch, "step": 4 * epoch, "scores": {"J&F-Mean": epoch / 10}} for epoch in (0, 3)]
+    last = write_results(tmp_path / "davis" / "epoch=003-step=000016", float("nan"), history=past)
     found = [
         (each["epoch"], each["scores"]["J&F-Mean"], each["this"]) for each in content_of(write_report(last))["epochs"]
     ]
-    assert found == [(0, 0.1, False), (3, 0.4, False), (4, None, True)]  # a score that is not defined is null
+    assert found == [(0, 0.0, False), (3, 0.3, False), (4, None, True)]  # a score that is not defined is null
 
 
 @pytest.mark.slow
