@@ -181,7 +181,7 @@ class Run:
             return {}
 
     def epochs(self) -> list[Json]:
-        """Return epoch, step and scores of the results of its training so far, in order; `this` marks the run itself."""
+        """Return epoch, step and scores of its training so far, in order; `this` marks the run itself."""
         past = [{**each, "this": False} for each in self.results.get("history", [])]
         if (trained := epochs_and_step(self.folder.resolve())) is None:
             return past

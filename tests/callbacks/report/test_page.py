@@ -110,20 +110,15 @@ def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run,
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
 
 
-def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path):
-    own = write_results(tmp_path / "cmp/mine/davis", 0.5, protocol={"name": "vfs", "digest": "1"})
-    for name, value in (("a_row", 0.4), ("raw", 0.3), ("of_an_earlier_comparison", 0.2)):
-        write_results(tmp_path / "cmp" / name / "davis", value, network=name.replace("_", " "))
-    rows = {name: {"scores": {}} for name in ("VFS", "raw", "a row")}
-    (tmp_path / "cmp/compare.json").write_text(json.dumps(rows | {"broken": {"error": "no such stage"}}))
+def test_named_runs_stand_beside_it(tmp_path):
+    own = write_results(tmp_path / "mine/davis", 0.5, protocol={"name": "vfs", "digest": "1"})
     same = write_results(tmp_path / "a/davis", 0.6, protocol={"name": "vfs", "digest": "1"})
     other = write_results(tmp_path / "b/davis", 0.7, protocol={"name": "crw", "digest": "2"})
     beside = content_of(write_report(own, [same, other / "results.json"]))["others"]
-    expected = [("raw", 0.3, False), ("a row", 0.4, False), ("a/davis", 0.6, True), ("b/davis", 0.7, False)]
+    expected = [("a/davis", 0.6, True), ("b/davis", 0.7, False)]
     assert [(each["name"], each["scores"]["J&F-Mean"], each["same"]) for each in beside] == expected
     assert beside[-1]["protocols"] == "crw"
-    otb = write_results(tmp_path / "c", 0.7)
-    (otb / "results.json").write_text(json.dumps({"benchmark": "otb", "scores": {}}))
+    otb = write_results(tmp_path / "c", 0.7, benchmark="otb")
     refused(ValueError, "is a result of otb, the report is of davis", write_report, own, [otb])
 
 
