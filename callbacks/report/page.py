@@ -17,10 +17,10 @@ from datamodules.reading.files import write_atomically
 from datamodules.reading.mask_files import davis_palette
 
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
+from ..results.published import published_beside
 from ..results.records import Record, records_of
 from ..results.statistics import difference
 from ..results.stored import Checked, Json, Run, read_as, read_run
-from .published import published_beside
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 AT_EACH_END = 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datamodules.reading.files import write_atomically
 
-from ..report.published import published_beside
+from ..results.published import published_beside
 from ..results.records import Cell, Record, Table, heads_of, records_of, tabulate
 from ..results.rendering import FORMATS, render
 from ..results.stored import Run, read_run, runs_below

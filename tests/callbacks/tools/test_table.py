@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from callbacks.report.published import PUBLISHED, published_beside
+from callbacks.results.published import PUBLISHED, published_beside
 from callbacks.results.rendering import render
 from callbacks.results.statistics import difference, interval
 from callbacks.results.stored import TEST_SETS
