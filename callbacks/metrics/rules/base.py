@@ -71,7 +71,7 @@ class Rules:
     """Objects and frames come from a metadata file of the data set."""
     refuses_unknown: ClassVar[bool] = False
     """A number that is no object of the video is an error; otherwise it matches nothing."""
-    missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "refused"
+    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "refused"
     """Treatment of a video without predictions by the official code."""
     empty_video: ClassVar[Literal["refused", "left out"]] = "refused"
     """Treatment of a video without an object in the frames that count by the official code."""

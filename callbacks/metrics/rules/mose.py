@@ -29,7 +29,7 @@ class MoseV2Rules(Rules):
     source: ClassVar[str] = "henghuiding/MOSE-api @ 241977a, MOSEv2/sam2_rcms/tools"
     measures: ClassVar[tuple[str, ...]] = ("J", "F_new", "F", "present")
     needs_meta: ClassVar[bool] = True
-    missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "zero"
+    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "counted as 0"
 
     def plan(self, video: Video) -> Plan:
         """Return the objects of the metadata file, in all frames but the first and the last."""

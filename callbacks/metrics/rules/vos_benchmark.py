@@ -23,7 +23,7 @@ class VosBenchmarkRules(Rules):
 
     source: ClassVar[str] = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
     measures: ClassVar[tuple[str, ...]] = ("J", "F", "present")
-    missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "left out"
+    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "left out"
     empty_video: ClassVar[Literal["refused", "left out"]] = "left out"
 
     def plan(self, video: Video) -> Plan:
