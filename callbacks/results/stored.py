@@ -3,9 +3,8 @@
 import csv
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -149,16 +148,19 @@ class Run:
         several = {key: " and ".join(dict.fromkeys(one[key] for one in protocols)) for key in ("name", "digest")}
         return named[0] if len(named) == 1 else several
 
-    @cached_property
-    def _videos(self) -> dict[str, str]:
-        return videos_of({row["Sequence"] for row in self.rows}, set(self.report.sequences))
-
     def rows_by_video(self, stage: str) -> dict[str, list[dict[str, str]]]:
-        """Return video → its rows of a stage (empty where there is one only)."""
+        """Return video → its rows of a stage (empty where there is one only).
+
+        Where every row has the name of an evaluated video, the rows are videos; otherwise they are objects, which are
+        called VIDEO_ID. A number at the end is an object's where the videos are not known.
+        """
+        videos = set(self.report.sequences)
+        of_objects = not videos.issuperset(row["Sequence"] for row in self.rows)
         found: dict[str, list[dict[str, str]]] = {}
-        for row in self.rows:
-            if row.get("Stage", "") == stage:
-                found.setdefault(self._videos[row["Sequence"]], []).append(row)
+        for row in (row for row in self.rows if row.get("Stage", "") == stage):
+            video, _, number = row["Sequence"].rpartition("_")
+            is_object = of_objects and (video in videos if videos else bool(video) and number.isdigit())
+            found.setdefault(video if is_object else row["Sequence"], []).append(row)
         return found
 
     def values(self, key: str) -> dict[str, list[float]]:
@@ -233,31 +235,6 @@ def epochs_and_step(folder: Path) -> tuple[int, int] | None:
 def columns_of(score: str) -> tuple[str, ...]:
     """Return the columns of per_sequence.csv whose mean a score is; J&F is the mean of J and F."""
     return ("J-Mean", "F-Mean") if score == "J&F-Mean" else (score,)
-
-
-def videos_of(rows: Collection[str], videos: Collection[str] = ()) -> dict[str, str]:
-    """Return name of a row → its video, of rows that are called VIDEO or VIDEO_ID.
-
-    Where every row has the name of a video, the rows are videos; otherwise they are objects.
-
-    Args:
-        rows: their names.
-        videos: names of the videos; without them, a number at the end is an object's.
-
-    Example:
-        >>> videos_of(["catch_med_2"], ["catch_med_2", "catch_med_0"])
-        {'catch_med_2': 'catch_med_2'}
-        >>> videos_of(["dog_1", "dog_1_1"], ["dog", "dog_1"])
-        {'dog_1': 'dog', 'dog_1_1': 'dog_1'}
-    """
-    if set(rows) <= set(videos):
-        return {name: name for name in rows}
-    found = {}
-    for name in rows:
-        video, _, number = name.rpartition("_")
-        of_object = video in videos if videos else bool(video) and number.isdigit()
-        found[name] = video if of_object else name
-    return found
 
 
 def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:

@@ -43,11 +43,8 @@ def gather_results(
         records += [one for one in own if (name, one.run.folder) not in runs]
         runs |= below
     if not records:
-        known = sorted({key.rpartition("/")[2] for run in runs.values() for key in run.results["scores"]})
-        if not known:
-            first = next(iter(runs.values())).folder / "results.json"
-            raise ValueError(f"table: {first} has no scores, nor has any other result here")
-        raise ValueError(f"table: no result has the score {', '.join(scores)}; there are {', '.join(known)}")
+        known = ", ".join(sorted({key.rpartition("/")[2] for run in runs.values() for key in run.results["scores"]}))
+        raise ValueError(f"table: no result has {' or '.join(scores) or 'a score'}; there are {known or 'none'}")
     table = tabulate(records)
     table = table.with_differences(base) if base else table
     return _with_published(table, records) if published else table

@@ -13,7 +13,6 @@ from callbacks.results.stored import Run, StoredReport, read_run, read_sequence_
 from callbacks.results.written import provenance
 from callbacks.tools.sweep import read_scores
 from callbacks.tools.table import gather_results
-from cli import main
 from datamodules.reading.files import csv_of_records
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
@@ -128,16 +127,6 @@ def test_each_stage_stands_under_its_own_protocol(tmp_path):
     put(tmp_path / "several/results.json", several | {"stage": None})
     found = read_run(tmp_path / "several").protocol_of("res4")
     assert found == {"name": "vfs+feature_stride=4 and vfs", "digest": "d4 and d8"}
-
-
-def test_names_are_one_line_of_a_table(run, capsys):
-    put(run / "results.json", GOOD | {"network": "a\n| b | \\input{x}~^"})
-    main(["table", str(run), "--format", "tex"])
-    assert (
-        "a | b | \\textbackslash{}input\\{x\\}\\textasciitilde{}\\textasciicircum{} & 50.0" in capsys.readouterr().out
-    )
-    main(["table", str(run)])
-    assert sum(line.startswith("|") for line in capsys.readouterr().out.splitlines()) == 3
 
 
 def test_a_spreadsheet_runs_no_name_and_the_name_is_read_back(tmp_path):
