@@ -258,19 +258,7 @@ class ColourAugmentation:
         Returns:
             The same shape and range.
         """
-        return self.apply(frames, self.draw(len(frames), generator))
-
-    def apply(self, frames: Tensor, draws: ColourDraws) -> Tensor:
-        """Apply drawn parameters.
-
-        Args:
-            frames: (N, 3, H, W) float RGB in [0, 1]; left as it is.
-            draws: for N frames.
-
-        Returns:
-            The same shape and range.
-        """
-        frames = frames.clone()
+        draws, frames = self.draw(len(frames), generator), frames.clone()
         for turn in range(4):
             for kind, adjust in enumerate(_ADJUSTMENTS):
                 chosen = draws.jitter & (draws.order[:, turn] == kind)

@@ -17,7 +17,7 @@ from ..reading.decoding import VideoFile
 from ..reading.files import usable_cores, write_atomically
 from ..reading.guards import DataError, raise_limit
 from ..reading.source import list_images, list_line, list_videos, open_video, stamp
-from .parallel import Failure, in_processes
+from .parallel import in_processes
 
 Kind = Literal["unreadable", "too short", "duplicate"]
 
@@ -96,8 +96,8 @@ def check_data(
         with closing(in_processes(partial(_inspect, timeout), items, count, limit, "check-data")) as outcomes:
             for (path, _), outcome in outcomes:
                 reports[path] = (
-                    VideoReport(path, kind="unreadable", reason=outcome.reason.removeprefix(f"{path}: "))
-                    if isinstance(outcome, Failure)
+                    VideoReport(path, kind="unreadable", reason=str(outcome).removeprefix(f"{path}: "))
+                    if isinstance(outcome, DataError)
                     else outcome
                 )
     finally:
