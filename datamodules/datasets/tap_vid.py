@@ -150,7 +150,7 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
 
 @lru_cache(maxsize=1)
 def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
-    """Keep one file of a set open: each mapped one costs a descriptor."""
+    """Keep one file of a set in memory: all of them may not fit."""
     return read_npz(file)
 
 
