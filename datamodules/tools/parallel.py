@@ -117,7 +117,7 @@ def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, oth
             try:
                 outcome = function(item)
             except DataError as error:
-                outcome = error
+                outcome = DataError(str(error))  # without the traceback, which would keep what it saw
             except OSError as error:  # errors of libraries cannot always travel: a plain one can
                 outcome = OSError(error.errno, error.strerror or str(error), error.filename)
             except Exception:
