@@ -104,6 +104,8 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     """
     from scipy.io import loadmat
 
+    if not path.exists():
+        raise DataError(f"{path}: no joints of this clip; unpack JHMDB's joint_positions.zip")
     packed = read_bytes(path)
     if len(packed) > LARGEST:
         raise DataError(

@@ -126,8 +126,11 @@ def _files(root: Path) -> list[Path]:
         raise DataError(f"{root}: no such file or folder; {EXPECTED}")
     inside = [path for path in root.iterdir() if path.name[0] != "."] if root.is_dir() else [root]
     files = [path for path in inside if path.suffix.lower() in SET_SUFFIXES]
-    if not files:
+    kinds = sorted({path.suffix.lower() for path in files})
+    if not kinds:
         raise DataError(f"{root}: nothing of TAP-Vid here; {EXPECTED}")
+    if len(kinds) > 1:  # two sets would be scored as one
+        raise DataError(f"{root}: holds {' and '.join(kinds)} files; put those of one kind into a separate folder")
     return sorted(files, key=lambda path: natural_order(path.name))
 
 
