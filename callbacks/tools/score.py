@@ -22,8 +22,8 @@ from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_images
 
 from ..command_line.configs import positive
-from ..metrics.rules import RULES, Rules, Video, VideoScore
-from ..metrics.rules.base import Ids, Object, Values
+from ..metrics.rules import RULES
+from ..metrics.scoring import Ids, Object, Rules, Values, Video, VideoScore
 from ..results.written import Results, require_writable
 
 MASKS_PER_PROCESS = 400
