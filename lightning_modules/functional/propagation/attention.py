@@ -1,4 +1,4 @@
-"""Attention of each cell of a map to a neighbourhood in several reference maps, without the dense matrix; their memory.
+"""Attention of each cell of a map to a neighbourhood in several reference maps, without the dense matrix.
 
 Queries are taken in tiles: a strip of columns, and as many rows as the workspace holds. Each row of keys within reach
 of the strip is multiplied with just those query rows whose neighbourhood contains it: one matrix product over all
@@ -189,56 +189,6 @@ class LocalAttention:
         bias = like.new_full((*tile.frame_size, 1, tile.queries), -torch.inf)
         _windows(tile, bias).masked_fill_(to_device(self.neighbourhood.kept, like.device), 0.0)
         return bias
-
-
-class FrameMemory:
-    """Maps of lasting frames and of the latest `recent` others, cell by cell.
-
-    Args:
-        lasting: numbers of the lasting frames.
-        recent: number of others.
-        like: the map (h, w, D) of a frame, for its shape and type.
-
-    Attributes:
-        maps: (h, w, S, D), S = lasting + recent.
-    """
-
-    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor) -> None:
-        self.lasting, self.recent = sorted(set(lasting)), recent
-        height, width, depth = like.shape
-        self.maps = like.new_zeros(height, width, len(self.lasting) + recent, depth)
-
-    def write(self, frame: int, item: Tensor) -> None:
-        """Take the map (h, w, D) of a frame, if it can become a reference."""
-        if frame in self.lasting or self.recent > 0:
-            self.maps[:, :, self.slot(frame)] = item
-
-    def slot(self, frame: int) -> int:
-        """Return where a frame is on the third axis."""
-        if frame in self.lasting:
-            return self.lasting.index(frame)
-        # count from the first frame that does not last, so that the slots fill up in order
-        first = 1 if self.lasting == [0] else 0
-        return len(self.lasting) + (frame - first) % self.recent
-
-
-class KeyMemory(FrameMemory):
-    """Features of reference frames, and the search for the best matches in them.
-
-    Args:
-        lasting: see `FrameMemory`.
-        recent: see `FrameMemory`.
-        like: see `FrameMemory`.
-        attention: the neighbourhood of a cell that is searched, and the search by torch.
-    """
-
-    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> None:
-        super().__init__(lasting, recent, like)
-        self.attention = attention
-
-    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
-        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
-        return self.attention.best_matches(query, self.maps, [self.slot(frame) for frame in frames], topk)
 
 
 def _products(
