@@ -193,9 +193,7 @@ class FrameEncoder:
         """
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
         with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
-            images = fit_input(stacked, self._rules, self._multiple, self.device)
-            self.input_size = (images.shape[2], images.shape[3])
-            output: Any = self._view(images)
+            output: Any = self._view(self._fit(stacked))
             maps = [each.float() for each in ([output] if isinstance(output, Tensor) else output)]
         return [[each[number] for each in maps] for number in range(len(frames))]
 
@@ -234,14 +232,7 @@ class FrameEncoder:
 
     def _encode_video(self, frames: Iterable[Tensor], encoder: VideoEncoder) -> Iterator[Maps]:
         """Yield the maps of an encoder of video, which reads as many frames ahead as its windows are long."""
-
-        def prepared() -> Iterator[Tensor]:
-            for frame in frames:
-                images = fit_input(frame[None], self._rules, self._multiple, self.device)
-                self.input_size = (images.shape[2], images.shape[3])
-                yield images[0]
-
-        encoded = iter(encoder.encode(prepared()))
+        encoded = iter(encoder.encode(self._fit(frame[None])[0] for frame in frames))
         while True:
             with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
                 output = next(encoded, None)
@@ -255,6 +246,11 @@ class FrameEncoder:
                     f"{own}; set changes to {{feature_stride: {stride}}}"
                 )
             yield [each.float().to(self.device) for each in maps]
+
+    def _fit(self, frames: Tensor) -> Tensor:
+        images = fit_input(frames, self._rules, self._multiple, self.device)
+        self.input_size = (images.shape[2], images.shape[3])
+        return images
 
     def _begin(self, frames: Sequence[Tensor]) -> Callable[[], list[Maps]]:
         """Start a pass, on a GPU in parallel with what the current stream does; return what waits for its maps."""
