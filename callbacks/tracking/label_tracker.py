@@ -156,9 +156,9 @@ class LabelTracker:
             raise ValueError("protocols that see frames differently cannot share one pass of the network")
         self._map_of = [number for number in range(len(self._maps)) for _ in chosen]
         self.protocols = [at_stride(each, stride) for _, stride in self._maps for each in chosen]
+        stages = [stage for stage, _ in self._maps for _ in chosen]
         names = [rules.name if len(chosen) > 1 else "" for rules in self.protocols]
-        pairs = zip(self._map_of, names, strict=True)
-        self.stages = ["/".join(filter(None, (self._maps[number].stage, name))) for number, name in pairs]
+        self.stages = ["/".join(filter(None, pair)) for pair in zip(stages, names, strict=True)]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0], self.watch)
         self.device = self.encoder.device

@@ -9,7 +9,7 @@ offsets.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,16 +24,9 @@ FoundMatches = tuple[Tensor, Tensor]
 """Dot products (h, w, k) and cells, as `LocalAttention.best_matches` returns them."""
 
 
-class _PlannedTile(NamedTuple):
-    """A tile, and where the neighbourhoods of its queries lie; None where all keys are in them.
-
-    Attributes:
-        tile: the tile.
-        neighbours: for `best_matches`, each query's addresses; for `average`, a bias of the logits.
-    """
-
-    tile: Tile
-    neighbours: Tensor | None
+PlannedTile = tuple[Tile, Tensor | None]
+"""A tile, and where the neighbourhoods of its queries lie (for `best_matches`, each query's addresses; for `average`, a
+bias of the logits); None where all keys are in them."""
 
 
 class LocalAttention:
@@ -47,7 +40,7 @@ class LocalAttention:
     def __init__(self, neighbourhood: Neighbourhood, workspace: int = WORKSPACE) -> None:
         self.neighbourhood = neighbourhood
         self._workspace = workspace
-        self._plans: dict[tuple[object, ...], list[_PlannedTile]] = {}
+        self._plans: dict[tuple[object, ...], list[PlannedTile]] = {}
 
     def best_matches(self, query: Tensor, keys: Tensor, references: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of each query over its neighbourhood in all references, exactly.
@@ -72,7 +65,8 @@ class LocalAttention:
         budget = self._workspace // keys.element_size()
         plan = self._plan(keys, len(different), budget, lambda tile: self._addresses(tile, topk, keys.device), topk)
         buffer = keys.new_empty(max((tile.products for tile, _ in plan if tile.slides), default=0) * len(different))
-        cells = height * width if plan[0].neighbours is None else plan[0].neighbours.shape[1]
+        neighbours = plan[0][1]
+        cells = height * width if neighbours is None else neighbours.shape[1]
         values = query.new_empty(height, width, min(topk, min(topk, cells) * len(references)))
         indices = listed.new_empty(values.shape)
         for tile, addresses in plan:
@@ -156,14 +150,14 @@ class LocalAttention:
 
     def _plan(
         self, keys: Tensor, references: int, budget: int, neighbours: Callable[[Tile], Tensor], topk: int | None = None
-    ) -> list[_PlannedTile]:
+    ) -> list[PlannedTile]:
         """Return the tiles of a map, of at most `budget` products, with what `neighbours` gives for each shape of tile.
 
         Args:
             keys: (h, w, S, C).
             references: number of different references.
             budget: number of products.
-            neighbours: see `_PlannedTile`.
+            neighbours: see `PlannedTile`.
             topk: matches to find, for whose search tiles may slide; None: all keys count.
         """
         plan, reach = self._plans.setdefault((references, topk), []), self.neighbourhood.reach
@@ -172,7 +166,7 @@ class LocalAttention:
             for tile in tiles(keys.shape[0], keys.shape[1], reach, references, budget, slide=topk is not None):
                 if reach is not None and tile.size not in of_shape:
                     of_shape[tile.size] = neighbours(tile)
-                plan.append(_PlannedTile(tile, of_shape.get(tile.size)))
+                plan.append((tile, of_shape.get(tile.size)))
         return plan
 
     def _addresses(self, tile: Tile, topk: int, device: torch.device) -> Tensor:
