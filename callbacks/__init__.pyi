@@ -5,7 +5,8 @@ from .benchmarks.otb import OtbBenchmark as OtbBenchmark
 from .benchmarks.ranks import BenchmarkError as BenchmarkError
 from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
-from .benchmarks.vos import VosBenchmark as VosBenchmark, YoutubeVosBenchmark as YoutubeVosBenchmark
+from .benchmarks.vos import VosBenchmark as VosBenchmark
+from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark
 from .prediction import (
     VideoPrediction as VideoPrediction,
     follow_points as follow_points,

@@ -16,7 +16,6 @@ from .loading.loader import SampledDataModule
 from .loading.sampling import random_resized_crop, seeded_generator
 from .reading.guards import DataError, require_at_least
 from .reading.images import opened_image
-from .reading.shards import is_sharded
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 
 Read = Callable[[Path, torch.Generator | None], np.ndarray]
@@ -105,7 +104,6 @@ class LabelledDataModule(SampledDataModule):
         seed: seed of every draw, and of the split of videos.
     """
 
-    source: Path
     classes: list[str]
 
     def __init__(
@@ -209,8 +207,6 @@ class VideoFrameDataModule(LabelledDataModule):
         self._use(training * self.repeat, held_out, read_frame)
 
     def _videos_of_classes(self) -> dict[str, list[VideoEntry]]:
-        if is_sharded(self.source):
-            raise DataError(f"{self.source}: needs a folder per class, or a list with labels, not shards")
         entries = list_videos(self.source)
         videos: dict[str, list[VideoEntry]] = defaultdict(list)
         if self.source.is_file():

@@ -25,7 +25,6 @@ from .loading.sampling import (
     whole_frame,
 )
 from .reading.guards import DataError, raise_limit, require_at_least, require_one_of
-from .reading.shards import ShardedVideos, is_sharded, is_url
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 
 Batch = dict[str, Any]
@@ -49,8 +48,7 @@ class VideoDataModule(SampledDataModule):
 
     Args:
         source: folder, searched through for video files and folders of frames, or a .txt or .csv list of them with
-            optional labels, as `datamodules.reading.source.list_videos` reads it; or the output of `vidcorr shard` on
-            such a source, as a folder or a URL, which gives the same batches.
+            optional labels, as `datamodules.reading.source.list_videos` reads it.
         frames: T, frames in a clip.
         sampling: "distant", one frame from each of T equal segments, or "continuous", every `interval` frames
             (VFS, Table 1).
@@ -107,8 +105,7 @@ class VideoDataModule(SampledDataModule):
         max_unusable: float = 0.05,
         max_megapixels: float | None = None,
     ) -> None:
-        source = str(source) if is_url(source) else Path(source).expanduser()
-        super().__init__(source, batch_size, num_workers, seed)
+        super().__init__(Path(source).expanduser(), batch_size, num_workers, seed)
         intervals = [interval] if isinstance(interval, int) else list(interval)
         weights = interval_weights or [1.0] * len(intervals)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
@@ -144,15 +141,12 @@ class VideoDataModule(SampledDataModule):
         self.transform = random_crop if spatial is True else self.evaluation_transform
         self.colour = ColourAugmentation(sigma=(blur_sigma[0], blur_sigma[1])) if colour else None
         self.videos: tuple[VideoEntry, ...] = ()
-        self._shards: ShardedVideos | None = None
 
     def setup(self, stage: str) -> None:
         """List the source and keep videos for validation."""
         if self.videos:
             return
-        if is_sharded(self.source):
-            self._shards = ShardedVideos(self.source)
-        self.videos = self._shards.videos if self._shards else self._without_holdout(list_videos(self.source))
+        self.videos = self._without_holdout(list_videos(self.source))
         training, validation = self._split()
         weights = self._count_frames(training) if self.samples_per_epoch else None
         length = self.samples_per_epoch or len(training) * self.repeat
@@ -163,7 +157,7 @@ class VideoDataModule(SampledDataModule):
     def _without_holdout(self, videos: tuple[VideoEntry, ...]) -> tuple[VideoEntry, ...]:
         """Leave out what YouTube-VOS's hold-out split scores, or refuse a list that names it."""
         held_out = frozenset() if self.include_holdout else held_out_among(entry.path for entry in videos)
-        if held_out and Path(self.source).is_file():
+        if held_out and self.source.is_file():
             raise DataError(
                 f"{self.source}: {len(held_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such "
                 f"as {min(held_out)}; take them out of the list, or train on them with --data.include_holdout true"
@@ -189,10 +183,7 @@ class VideoDataModule(SampledDataModule):
         self, numbers: Sequence[int], transform: Transform, length: int, weights: Sequence[int] | None, seed: int
     ) -> ClipDataset:
         entries = [self.videos[number] for number in numbers]
-        opened_by = self._shards.open if self._shards else None
-        return ClipDataset(
-            entries, numbers, self.sampling, transform, length, weights, seed, timeout=self.timeout, opened_by=opened_by
-        )
+        return ClipDataset(entries, numbers, self.sampling, transform, length, weights, seed, timeout=self.timeout)
 
     def _split(self) -> tuple[list[int], list[int]]:
         """Return the numbers of the videos to train on, and of those for validation, whose hashed names come first."""
@@ -203,16 +194,9 @@ class VideoDataModule(SampledDataModule):
             raise DataError(
                 f"{self.source}: {len(self.videos)} video(s) leave none to train on; set data.validation_fraction to 0"
             )
-        root = Path(self.source)
-        if not root.is_dir():
-            root = root.parent
-
-        def rank(number: int) -> bytes:
-            path = self.videos[number].path
-            name = str(path) if self._shards else os.path.relpath(path, root)  # names in shards are relative
-            return hashed_rank(self.seed, name)
-
-        ranked = sorted(range(len(self.videos)), key=rank)
+        root = self.source if self.source.is_dir() else self.source.parent
+        names = [os.path.relpath(entry.path, root) for entry in self.videos]
+        ranked = sorted(range(len(names)), key=lambda number: hashed_rank(self.seed, names[number]))
         return sorted(ranked[count:]), sorted(ranked[:count])
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:
@@ -220,10 +204,8 @@ class VideoDataModule(SampledDataModule):
 
         def count(number: int) -> int:
             try:
-                video = self.videos[number]
-                opened = self._shards.open(number) if self._shards else open_video(video.path, self.timeout)
-                with opened:
-                    return opened.num_frames
+                with open_video(self.videos[number].path, self.timeout) as video:
+                    return video.num_frames
             except DataError as error:
                 self.skipped[self.videos[number].path.as_posix()] += 1
                 warnings.warn(f"left out: {error}", stacklevel=2)

@@ -71,7 +71,6 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     lines += [f"{tool} --help" for tool in tools() if tool != "unpickle"]
     lines += [
         f"check-data {video_folder} --workers=1 --output={tmp_path / 'out'}",
-        f"shard {video_folder} {tmp_path / 'out'}",
         f"score {davis_root}/Annotations/480p {davis_root}/Annotations/480p --workers=1 --output={tmp_path / 'scored'}",
     ]
     run = [sys.executable, "-c", SCRIPT.format(heavy=HEAVY)]

@@ -21,8 +21,8 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size, resize_ids, resize_images
 
 from ..metrics import ObjectScores
-from ..metrics.rules import RULES, Rules, Video, VideoScore
-from ..metrics.rules.base import Ids
+from ..metrics.rules import RULES
+from ..metrics.scoring import Ids, Rules, Video, VideoScore
 from ..pictures import Picture, overlay_masks
 from ..pictures.animation import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame

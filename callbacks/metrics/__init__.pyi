@@ -37,11 +37,8 @@ from .point_tracking import (
     sample_queries as sample_queries,
     tapvid_metrics as tapvid_metrics,
 )
-from .rules import (
-    VideoScore as VideoScore,
-    seen_and_unseen as seen_and_unseen,
-    sequence_statistics as sequence_statistics,
-)
+from .rules import seen_and_unseen as seen_and_unseen
+from .scoring import VideoScore as VideoScore, sequence_statistics as sequence_statistics
 from .segmentation import (
     ObjectScores as ObjectScores,
     RegionBoundary as RegionBoundary,

@@ -46,7 +46,19 @@ def keypoint_distances(
     points, truth = (as_array(x).astype(np.float64) for x in (prediction, target))
     if points.shape != truth.shape or points.ndim != 3 or points.shape[2] != 2:
         raise ValueError(f"joints must be (T, K, 2), got prediction {points.shape} and target {truth.shape}")
-    counted = _counted(points, truth, counting, size)
+    if counting not in get_args(Counting):
+        raise ValueError(f"counting must be one of {', '.join(get_args(Counting))}, got {counting!r}")
+    counted = np.isfinite(truth).all(axis=2)
+    if counting == "prediction-visible":
+        counted &= points[..., 0] > 0
+    elif counting == "crw":
+        counted &= points[..., 0] >= 0
+    elif size is None:
+        raise ValueError('counting="ground-truth" needs the image\'s size=(H, W)')
+    else:
+        counted &= (truth >= 0).all(axis=2) & (truth[..., 0] <= size[1] - 1) & (truth[..., 1] <= size[0] - 1)
+    if counting != "prediction-visible":
+        counted[0] = False
     box = np.where(counted[..., None], truth, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         extent = np.fmax.reduce(box, axis=1) - np.fmin.reduce(box, axis=1)
@@ -102,7 +114,6 @@ class PCK(RowMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        _check(counting)
         self.thresholds, self.counting, self.joints = tuple(thresholds), counting, joints
 
     def update(
@@ -129,28 +140,6 @@ class PCK(RowMetric):
         """Return the counts of all videos together, (1 + A, K)."""
         counts = torch.tensor(list(table.values()), dtype=torch.float64)
         return counts.view(-1, 1 + len(self.thresholds), self.joints).sum(0)
-
-
-def _check(counting: str) -> None:
-    if counting not in get_args(Counting):
-        raise ValueError(f"counting must be one of {', '.join(get_args(Counting))}, got {counting!r}")
-
-
-def _counted(
-    points: NDArray[np.float64], truth: NDArray[np.float64], counting: Counting, size: tuple[int, int] | None
-) -> NDArray[np.bool_]:
-    _check(counting)
-    counted = np.isfinite(truth).all(axis=2)
-    if counting == "prediction-visible":
-        return counted & (points[..., 0] > 0)
-    if counting == "crw":
-        counted &= points[..., 0] >= 0
-    elif size is None:
-        raise ValueError('counting="ground-truth" needs the image\'s size=(H, W)')
-    else:
-        counted &= (truth >= 0).all(axis=2) & (truth[..., 0] <= size[1] - 1) & (truth[..., 1] <= size[0] - 1)
-    counted[0] = False
-    return counted
 
 
 def _counts(distances: Tensor, thresholds: Sequence[float]) -> Tensor:

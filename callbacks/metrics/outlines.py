@@ -59,7 +59,7 @@ class Outline:
     @property
     def margin(self) -> int:
         """Pixels by which `near` reaches beyond the crop."""
-        return int(self.radius) if self.radius == int(self.radius) else len(_shifted_disk(self.radius)) // 2
+        return math.ceil(2 * self.radius + 1) // 2
 
     @cached_property
     def near(self) -> NDArray[np.uint8]:

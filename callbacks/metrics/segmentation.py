@@ -11,8 +11,7 @@ from torch import Tensor
 
 from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_ids, object_outlines, region_score
 from .rows import RowMetric
-from .rules.base import Object, Rules, Values, Video, VideoScore
-from .rules.davis import DavisRules
+from .scoring import DavisRules, Object, Rules, Values, Video, VideoScore
 
 
 def region_similarity(prediction: Masks, target: Masks, void: Masks | None = None) -> Tensor:

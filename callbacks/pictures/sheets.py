@@ -192,12 +192,6 @@ def feature_sheet(
     return contact_sheet(panels, columns=len(panels), width=width)
 
 
-def grid_points(size: Size) -> Tensor:
-    """Return nine evenly spaced cells of a map (h, w), away from its border: long `(9, 2)`, y and x."""
-    ys, xs = (((torch.arange(3) + 0.5) * side / 3).long() for side in size)
-    return torch.cartesian_prod(ys, xs)
-
-
 def match_sheet(
     frames: Tensor,
     features: Tensor,
@@ -230,7 +224,8 @@ def match_sheet(
     """
     height, right = frames.shape[-2:]
     grid, query = (features.shape[-2], features.shape[-1]), len(frames) - 1
-    points = grid_points(grid) if points is None else points
+    if points is None:  # away from the border
+        points = torch.cartesian_prod(*(((torch.arange(3) + 0.5) * side / 3).long() for side in grid))
     matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol, query)))
     names = names or [f"frame {number}" for number in range(len(frames))]
     cell = torch.tensor(covered or (height, right)) / torch.tensor(grid) * width / right
@@ -239,7 +234,8 @@ def match_sheet(
     fractions /= fractions.sum()
     heaviest = fractions.argsort(descending=True)[:MOST_REFERENCES].tolist()
     shown = sorted(number for number in heaviest if fractions[number] > 0)
-    pale = [_pale(resized(picture, width)) for picture in as_pictures(frames[[query, *shown]])]
+    pictures = [resized(picture, width) for picture in as_pictures(frames[[query, *shown]])]
+    pale = [((each + each.mean(2, keepdims=True)) / 2).round().astype(np.uint8) for each in pictures]
     colours = distinct_colours(len(points))
     panels = [captioned(_ringed(pale[0], starts, colours, -1), f"{names[query]}: the points")]
     for number, picture in zip(shown, pale[1:], strict=True):
@@ -247,11 +243,6 @@ def match_sheet(
         drawn = _ringed(_with_matches(picture, starts, ends, weights, colours), starts, colours, 1)
         panels.append(captioned(drawn, f"{names[number]}: {100 * fractions[number]:.0f} % of the weights"))
     return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
-
-
-def _pale(picture: Picture) -> Picture:
-    """Remove half of the colour, so that the points stand out."""
-    return ((picture + picture.mean(2, keepdims=True)) / 2).round().astype(np.uint8)
 
 
 def _ringed(picture: Picture, points: NDArray[Any], colours: Sequence[Colour], thickness: int) -> Picture:

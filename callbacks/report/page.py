@@ -17,10 +17,10 @@ from datamodules.reading.files import write_atomically
 from datamodules.reading.mask_files import davis_palette
 
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
+from ..results.published import published_beside
 from ..results.records import Record, records_of
 from ..results.statistics import difference
 from ..results.stored import Checked, Json, Run, read_as, read_run
-from .published import published_beside
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 AT_EACH_END = 3
@@ -59,8 +59,8 @@ class Chart:
 def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
     """Write report.html into the folder of a benchmark run.
 
-    The table of scores also holds what is found near the run: other epochs of the same training and the other rows of
-    `vidcorr compare`; and what papers print, where the whole test set was evaluated.
+    The table of scores also holds the earlier epochs of the same training, and what papers print where the whole test
+    set was evaluated.
 
     Args:
         folder: with results.json, and per_sequence.csv, report.json and animations/ where the benchmark has them.
@@ -74,21 +74,18 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
             benchmark's.
     """
     run = read_run(Path(folder))
-    compared = {one.key: one for one in records_of(run, scores=run.main_scores()) if one.interval}
-    named = [(str(other.results.get("network")), other) for other in compared_runs(run)]
-    named += [("/".join(other.folder.resolve().parts[-2:]), other) for other in map(read_run, map(Path, beside))]
+    compared = [(one, ends) for one in records_of(run, scores=run.main_scores()) if (ends := one.interval)]
     digests = dict.fromkeys(protocol["digest"] for protocol in run.protocols) if run.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(run.results["benchmark"], digest)]
-    ends = {key: one.interval or (0.0, 0.0) for key, one in compared.items()}
     content = {
         "name": TITLES.get(run.results["benchmark"], run.results["benchmark"]),
         "results": run.results,
         "command": shlex.join(run.results.get("command", [])),
         "protocols": run.protocols,
         "main": run.main_scores(),
-        "intervals": {key: f"[{100 * low:.1f}, {100 * high:.1f}]" for key, (low, high) in ends.items()},
+        "intervals": {one.key: f"[{100 * low:.1f}, {100 * high:.1f}]" for one, (low, high) in compared},
         "epochs": run.epochs(),
-        "others": [_beside(run, name, other, compared) for name, other in named],
+        "others": [_beside(run, read_run(Path(other)), [one for one, _ in compared]) for other in beside],
         "published": [{"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)} for paper in papers],
         "animations": _animations(run),
         "rows": run.rows,
@@ -103,18 +100,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
     return path
 
 
-def compared_runs(run: Run) -> list[Run]:
-    """Return the other rows of a `vidcorr compare` that this run is a row of, in its order."""
-    own = run.folder.resolve()
-    file = own.parent.parent / "compare.json"
-    if not file.is_file():
-        return []
-    others = [read_run(other) for other in own.parent.parent.glob(f"*/{own.name}/results.json") if other.parent != own]
-    named = {other.results.get("network"): other for other in others}
-    return [named[name] for name in read_as(file, "compare.json", Checked) if name in named]
-
-
-def _beside(run: Run, name: str, other: Run, compared: Mapping[str, Record]) -> Json:
+def _beside(run: Run, other: Run, compared: Sequence[Record]) -> Json:
     """Return what the page shows of another run: its scores, epochs, charts, and the paired tests against this run.
 
     Raises:
@@ -125,12 +111,12 @@ def _beside(run: Run, name: str, other: Run, compared: Mapping[str, Record]) -> 
         raise ValueError(f"{other.folder / 'results.json'}: is a result of {benchmarks}")
     same = [each["digest"] for each in other.protocols] == [each["digest"] for each in run.protocols]
     differences = {}
-    for key, record in compared.items() if same else ():
-        theirs = other.values(key)
-        found = difference([record.videos], [theirs]) if theirs else None
-        differences[key] = "other sequences" if found is None else found.in_points
+    for one in compared if same else ():
+        theirs = other.values(one.key)
+        found = difference([one.videos], [theirs]) if theirs else None
+        differences[one.key] = "other sequences" if found is None else found.in_points
     return {
-        "name": name,
+        "name": "/".join(other.folder.resolve().parts[-2:]),
         "scores": other.results["scores"],
         "protocols": ", ".join(protocol["name"] for protocol in other.protocols) or "none",
         "same": same,

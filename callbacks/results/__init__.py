@@ -1,1 +1,1 @@
-"""Results as data: files read and checked, a frame of records, their statistics, and tables in four formats."""
+"""Results as data: files read and checked, scores of papers, a frame of records, its statistics and its tables."""

@@ -3,9 +3,8 @@
 import csv
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -149,16 +148,19 @@ class Run:
         several = {key: " and ".join(dict.fromkeys(one[key] for one in protocols)) for key in ("name", "digest")}
         return named[0] if len(named) == 1 else several
 
-    @cached_property
-    def _videos(self) -> dict[str, str]:
-        return videos_of({row["Sequence"] for row in self.rows}, set(self.report.sequences))
-
     def rows_by_video(self, stage: str) -> dict[str, list[dict[str, str]]]:
-        """Return video → its rows of a stage (empty where there is one only)."""
+        """Return video → its rows of a stage (empty where there is one only).
+
+        Where every row has the name of an evaluated video, the rows are videos; otherwise they are objects, which are
+        called VIDEO_ID. A number at the end is an object's where the videos are not known.
+        """
+        videos = set(self.report.sequences)
+        of_objects = not videos.issuperset(row["Sequence"] for row in self.rows)
         found: dict[str, list[dict[str, str]]] = {}
-        for row in self.rows:
-            if row.get("Stage", "") == stage:
-                found.setdefault(self._videos[row["Sequence"]], []).append(row)
+        for row in (row for row in self.rows if row.get("Stage", "") == stage):
+            video, _, number = row["Sequence"].rpartition("_")
+            is_object = of_objects and (video in videos if videos else bool(video) and number.isdigit())
+            found.setdefault(video if is_object else row["Sequence"], []).append(row)
         return found
 
     def values(self, key: str) -> dict[str, list[float]]:
@@ -181,18 +183,11 @@ class Run:
             return {}
 
     def epochs(self) -> list[Json]:
-        """Return epoch, step and scores of all results of its training, in order; `this` marks the run itself.
-
-        They lie next to it; of a training that was resumed in another folder, its results.json holds the earlier ones.
-        """
-        found = {past["step"]: {**past, "this": False} for past in self.results.get("history", [])}
-        own = self.folder.resolve()
-        if epochs_and_step(own) is not None:
-            for file in own.parent.glob("epoch=*-step=*/results.json"):
-                if trained := epochs_and_step(file.parent):
-                    scores, this = read_results(file)["scores"], file.parent == own
-                    found[trained[1]] = {"epoch": trained[0], "step": trained[1], "scores": scores, "this": this}
-        return [found[step] for step in sorted(found)]
+        """Return epoch, step and scores of its training so far, in order; `this` marks the run itself."""
+        past = [{**each, "this": False} for each in self.results.get("history", [])]
+        if (trained := epochs_and_step(self.folder.resolve())) is None:
+            return past
+        return [*past, {"epoch": trained[0], "step": trained[1], "scores": self.results["scores"], "this": True}]
 
 
 def read_run(path: Path) -> Run:
@@ -202,7 +197,8 @@ def read_run(path: Path) -> Run:
         ValueError: for a file that is damaged or not one of a benchmark; the message names it.
     """
     folder = path.parent if path.name == "results.json" else path
-    results, rows = read_results(folder / "results.json"), read_sequence_rows(folder / "per_sequence.csv")
+    results = read_as(folder / "results.json", "results.json of a benchmark", StoredResults)
+    rows = read_sequence_rows(folder / "per_sequence.csv")
     file = folder / "report.json"
     report = read_as(file, "report.json of a benchmark", StoredReport) if file.is_file() else {}
     return Run(folder, results, rows, StoredReport.model_validate(report))
@@ -247,31 +243,6 @@ def columns_of(score: str) -> tuple[str, ...]:
     return ("J-Mean", "F-Mean") if score == "J&F-Mean" else (score,)
 
 
-def videos_of(rows: Collection[str], videos: Collection[str] = ()) -> dict[str, str]:
-    """Return name of a row → its video, of rows that are called VIDEO or VIDEO_ID.
-
-    Where every row has the name of a video, the rows are videos; otherwise they are objects.
-
-    Args:
-        rows: their names.
-        videos: names of the videos; without them, a number at the end is an object's.
-
-    Example:
-        >>> videos_of(["catch_med_2"], ["catch_med_2", "catch_med_0"])
-        {'catch_med_2': 'catch_med_2'}
-        >>> videos_of(["dog_1", "dog_1_1"], ["dog", "dog_1"])
-        {'dog_1': 'dog', 'dog_1_1': 'dog_1'}
-    """
-    if set(rows) <= set(videos):
-        return {name: name for name in rows}
-    found = {}
-    for name in rows:
-        video, _, number = name.rpartition("_")
-        of_object = video in videos if videos else bool(video) and number.isdigit()
-        found[name] = video if of_object else name
-    return found
-
-
 def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:
     """Read a JSON file that fits a model.
 
@@ -291,15 +262,6 @@ def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error
     return content
-
-
-def read_results(path: Path) -> Json:
-    """Read a results.json.
-
-    Raises:
-        ValueError: if it is damaged or not one of a benchmark; the message names it.
-    """
-    return read_as(path, "results.json of a benchmark", StoredResults)
 
 
 def read_sequence_rows(path: Path) -> list[dict[str, str]]:

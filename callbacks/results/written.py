@@ -92,7 +92,7 @@ def provenance() -> dict[str, Any]:
     if "torch" in sys.modules:
         import torch
 
-        from lightning_modules.functional.propagation.screened_search import compiled_search_runs
+        from lightning_modules.functional.propagation.memory import compiled_search_runs
 
         compiled = compiled_search_runs()
         if torch.cuda.is_available():

@@ -193,8 +193,10 @@ def _finish(runs: dict[str, list[Run]], output: Path, base: str) -> None:
     print_table(["", *table.heads], text_rows(table))
     for note in (*notes(table), *dict.fromkeys(f"{one.name}: {one.column.conditions}" for one in records)):
         print(note)
-    for run in (run for own in runs.values() for run in own):
-        write_report(run.folder)  # each page has a line for every row, now that all are known
+    for of_benchmark in zip(*runs.values(), strict=True):
+        folders = [run.folder for run in of_benchmark]
+        for folder in folders:  # each page has a line for every row, now that all are known
+            write_report(folder, [other for other in folders if other != folder])
 
 
 def benchmarks_of(

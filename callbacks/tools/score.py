@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_images
 
 from ..command_line.configs import positive
-from ..metrics.rules import RULES, Rules, Video, VideoScore
-from ..metrics.rules.base import Ids, Object, Values
+from ..metrics.rules import RULES
+from ..metrics.scoring import Ids, Object, Rules, Values, Video, VideoScore
 from ..results.written import Results, require_writable
 
 MASKS_PER_PROCESS = 400
@@ -31,16 +31,19 @@ MASKS_PER_PROCESS = 400
 
 
 class MaskFolder(NamedTuple):
-    """A folder of masks that is scored by itself: a video, or an object of a video with a folder per object."""
+    """A folder of masks that is scored by itself: a video, or an object of a video with a folder per object.
+
+    Attributes:
+        video: name of the video.
+        object: name of the object's folder; empty where the masks hold all objects.
+        truth: its masks, at least one.
+        predictions: the folder of its predictions.
+    """
 
     video: str
-    folder: str
-    frames: int
-
-    @property
-    def path(self) -> Path:
-        """The folder below the folder of the truth and below that of the predictions."""
-        return Path(self.video, self.folder)
+    object: str
+    truth: Sequence[Path]
+    predictions: Path
 
 
 @dataclass
@@ -48,7 +51,7 @@ class Scored(Results):
     """The scores of predictions on disk.
 
     Args:
-        names: name of each row in `flat`: of a sequence, or of an object such as `bike/1`.
+        names: name of each row in `flat`, for example of an object, `bike/1`; empty: those of the sequences.
     """
 
     names: Sequence[str] = ()
@@ -59,7 +62,7 @@ class Scored(Results):
         in_pixels = {key: value for key, value in self.metadata.items() if key == "median_error"}
         of_rows = {
             f"{key.removesuffix('-Mean')}/{name}": value
-            for name, row in zip(self.names, self.rows, strict=True)
+            for name, row in zip(self.names or [row["Sequence"] for row in self.rows], self.rows, strict=True)
             for key, value in row.items()
             if key not in ("Sequence", "Queries")
         }
@@ -113,19 +116,23 @@ def score(
         raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give --meta FILE")
     entries = read_videos(Path(meta)) if meta is not None else {}
     names = _videos(truth, rules, videos, entries, meta)
-    missing = _missing(predictions, names, rules, allow_missing)
+    missing = [name for name in names if not (predictions / name).is_dir()]
+    if missing and (rules.missing_video == "refused" or not allow_missing):
+        treatment = f"by the official code they are {rules.missing_video}"
+        remedy = "" if rules.missing_video == "refused" else f"; {treatment}: --allow-missing"
+        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
     objects: dict[tuple[str, Object], Values] = {}
-    if rules.missing_video == "zero":
+    if rules.missing_video == "counted as 0":
         nothing = np.zeros((0, len(rules.measures)))
         objects = {(name, int(k)): rules.summarise(nothing) for name in missing for k in entries[name]["objects"]}
-    units = [unit for name in names if name not in missing for unit in _units(truth, name, rules)]
+    folders = [each for name in names if name not in missing for each in _folders(truth, predictions, name, rules)]
     optional = allow_missing and rules.empty_video == "left out"
-    work = partial(_score_unit, truth, predictions, rules, entries, keep_ends, optional)
-    enough = 1 + sum(unit.frames for unit in units) // MASKS_PER_PROCESS
-    for unit, values in _results(work, units, workers or min(usable_cores(), enough)):
-        objects |= {(unit.video, unit.folder or number): found for number, found in values.items()}
+    work = partial(_score_folder, rules, entries, keep_ends, optional)
+    enough = 1 + sum(len(each.truth) for each in folders) // MASKS_PER_PROCESS
+    for each, values in _results(work, folders, workers or min(usable_cores(), enough)):
+        objects |= {(each.video, each.object or number): found for number, found in values.items()}
     if not objects:
-        raise DataError(f"{predictions}: no video to score")
+        raise DataError(f"{predictions}: no video of {truth} to score")
     ordered = {key: objects[key] for key in sorted(objects, key=lambda key: (key[0], str(key[1]).zfill(9)))}
     try:
         table = rules.table(ordered, entries, set(unseen))
@@ -148,90 +155,77 @@ def _videos(
     truth: Path, rules: Rules, wanted: Sequence[str] | None, entries: Mapping[str, Any], meta: str | Path | None
 ) -> Sequence[str]:
     """Return the videos to score: those wanted, else all; each has a folder of masks, and an entry in `meta`."""
-    folders = [path.name for path in truth.iterdir() if path.is_dir()]
-    names = wanted or sorted(entries if rules.needs_meta else folders)
-    if not names:
-        raise DataError(f"{truth}: no folders of masks; name the folder that holds one for each video")
+    names = wanted or sorted(entries if rules.needs_meta else _folders_in(truth))
     for name in names:
         require_folder(truth / name, "the truth lacks this video")
-        if names.count(name) > 1:
-            raise ValueError(f"video {name} is named more than once")
         if rules.needs_meta and name not in entries:
             raise DataError(f"{meta}: has no video {name}")
     return names
 
 
-def _missing(predictions: Path, names: Sequence[str], rules: Rules, allowed: bool) -> list[str]:
-    """Return the videos without predictions, where the rules know a treatment of these and it is allowed."""
-    missing = [name for name in names if not (predictions / name).is_dir()]
-    if missing and (rules.missing_video == "refused" or not allowed):
-        words = {"refused": "", "left out": "leaves such videos out", "zero": "counts such videos as 0"}
-        remedy = words[rules.missing_video] and f"; the official code {words[rules.missing_video]}: --allow-missing"
-        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
-    return missing
+def _folders_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
-def _units(truth: Path, video: str, rules: Rules) -> list[MaskFolder]:
-    folders = sorted(path.name for path in (truth / video).iterdir() if path.is_dir())
-    names = folders if rules.folder_per_object and folders else [""]
-    return [MaskFolder(video, name, len(list_images(truth / video / name))) for name in names]
+def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterator[MaskFolder]:
+    """Yield a video, or each of its objects where it has a folder for each."""
+    for name in (rules.folder_per_object and _folders_in(truth / video)) or [""]:
+        masks = list_images(truth / video / name)
+        if not masks:
+            raise DataError(f"{truth / video / name}: no masks")
+        yield MaskFolder(video, name, masks, predictions / video / name)
 
 
-def _results(work: Any, units: Sequence[MaskFolder], workers: int) -> Iterator[tuple[MaskFolder, dict[Object, Values]]]:
-    """Yield each unit with its values; the longest are begun first. An error ends it, whichever process met it."""
-    units = sorted(units, key=lambda unit: -unit.frames)
-    if min(workers, len(units)) <= 1:
-        yield from zip(units, map(work, units), strict=True)
+def _results(
+    work: Callable[[MaskFolder], dict[Object, Values]], folders: Sequence[MaskFolder], workers: int
+) -> Iterator[tuple[MaskFolder, dict[Object, Values]]]:
+    """Yield each folder with its values; the longest are begun first. An error ends it, whichever process met it."""
+    folders = sorted(folders, key=lambda each: -len(each.truth))
+    if min(workers, len(folders)) <= 1:
+        yield from zip(folders, map(work, folders), strict=True)
         return
     # not forked: OpenCV's threads do not survive a fork, and the caller may have used them
-    with ProcessPoolExecutor(min(workers, len(units)), mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(min(workers, len(folders)), mp_context=get_context("forkserver")) as pool:
         try:
-            yield from zip(units, pool.map(work, units), strict=True)
+            yield from zip(folders, pool.map(work, folders), strict=True)
         except BrokenProcessPool as error:
             raise DataError("a process that scored masks was killed; with --workers 1 less memory is needed") from error
 
 
-def _score_unit(
-    truth: Path,
-    predictions: Path,
-    rules: Rules,
-    entries: Mapping[str, Any],
-    keep_ends: bool,
-    optional: bool,
-    unit: MaskFolder,
+def _score_folder(
+    rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, masks: MaskFolder
 ) -> dict[Object, Values]:
     """Score one folder of masks: object → its values; nothing for one without objects, if that is `optional`."""
-    files = {path.stem: path for path in list_images(truth / unit.path)}
-    found = {path.stem: path for path in list_images(predictions / unit.path)}
-    if not files:
-        raise DataError(f"{truth / unit.path}: no masks")
+    files = {path.stem: path for path in masks.truth}
+    found = {path.stem: path for path in list_images(masks.predictions)}
+    folder = masks.truth[0].parent
 
     @lru_cache(maxsize=256)
     def annotation(stem: str) -> Ids:
         if stem not in files:
-            raise DataError(f"{truth / unit.path / stem}.png: the metadata names this frame, but it has no annotation")
-        return _read(files[stem], rules, bool(unit.folder))
+            raise DataError(f"{folder / stem}.png: the metadata names this frame, but it has no annotation")
+        return _read(files[stem], bool(masks.object))
 
-    video = Video(unit.video, sorted(files), annotation, entries.get(unit.video, {}), keep_ends)
+    video = Video(masks.video, sorted(files), annotation, entries.get(masks.video, {}), keep_ends)
     try:
         plan = rules.plan(video)
     except (ValueError, KeyError, TypeError) as error:
-        raise error if isinstance(error, DataError) else DataError(f"{truth / unit.path}: {error}") from error
+        raise error if isinstance(error, DataError) else DataError(f"{folder}: {error}") from error
     if not plan and not optional:
         remedy = "; the official code leaves it out: --allow-missing" if rules.empty_video == "left out" else ""
-        raise DataError(f"{truth / unit.path}: {len(files)} masks, none of which is left to score an object on{remedy}")
+        raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on{remedy}")
     if missing := [stem for stem in rules.required(video, plan) if stem not in found]:
-        raise DataError(f"{predictions / unit.path / missing[0]}.png: {len(missing)} predicted masks are missing")
+        raise DataError(f"{masks.predictions / missing[0]}.png: {len(missing)} predicted masks are missing")
     scored = VideoScore(rules, plan)
     for stem in sorted(scored.objects):
-        target, predicted = annotation(stem), _read(found[stem], rules, bool(unit.folder))
+        target, predicted = annotation(stem), _read(found[stem], bool(masks.object))
         known = plan if rules.refuses_unknown else None
         _check(rules.ids(predicted), rules.ids(target), found[stem], files[stem], known)
         scored.add(stem, predicted, scored.outlines(stem, target))
     return scored.values()
 
 
-def _read(path: Path, rules: Rules, one_object: bool) -> Ids:
+def _read(path: Path, one_object: bool) -> Ids:
     ids = read_mask(path)
     if not one_object:
         return ids
@@ -333,6 +327,5 @@ def command(args: Sequence[str]) -> None:
     if flags.output is not None:
         found.write(flags.output)
     if left_out := found.metadata.get("missing_videos"):
-        treatment = {"left out": "left out of the means", "zero": "counted as 0"}[RULES[flags.rules].missing_video]
-        listed = ", ".join(left_out[:10])
+        treatment, listed = RULES[flags.rules].missing_video, ", ".join(left_out[:10])
         print(f"{len(left_out)} videos without predictions or objects to score, {treatment}: {listed}")

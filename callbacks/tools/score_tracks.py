@@ -93,8 +93,7 @@ def score_tracks(
     if "median_error" in scores:
         metadata["median_error"] = scores.pop("median_error")  # pixels, while all scores are fractions
     metadata |= {"truth": str(truth), "predictions": str(predictions)}
-    names = [row["Sequence"] for row in rows]
-    return Scored("tap_vid", scores | {"AJ_RD": redetection["AJ_RD"]}, rows, metadata, names)
+    return Scored("tap_vid", scores | {"AJ_RD": redetection["AJ_RD"]}, rows, metadata)
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Scored:
@@ -117,7 +116,7 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     scores, rows = (_by_otb if rules == "otb" else _by_got10k)(Path(truth).expanduser(), folder)
     stated = {"name": rules, "source": BOX_SOURCES[rules]}
     metadata = {"rules": stated, "truth": str(truth), "predictions": str(predictions), "sequences": len(rows)}
-    return Scored(rules.replace("-", ""), scores, rows, metadata, [row["Sequence"] for row in rows])
+    return Scored(rules.replace("-", ""), scores, rows, metadata)
 
 
 def _by_otb(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -168,13 +167,9 @@ def _predicted(
         try:
             with np.load(archive, allow_pickle=False) as arrays:
                 tracks, occluded = arrays["tracks"], arrays["occluded"]
+            queries.check(tracks, occluded)
         except (KeyError, ValueError, OSError) as error:
-            raise DataError(f"{archive}: expected arrays tracks (N, T, 2) and occluded (N, T): {error}") from error
-        if tracks.shape != queries.tracks.shape or occluded.shape != queries.occluded.shape or occluded.dtype != bool:
-            raise DataError(
-                f"{archive}: tracks are {tracks.shape}, occluded {occluded.shape} {occluded.dtype}; the {query_mode} "
-                f"queries of this video need {queries.tracks.shape} and {queries.occluded.shape} bool"
-            )
+            raise DataError(f"{archive}: needs arrays tracks and occluded of {query_mode} queries: {error}") from error
         return tracks, occluded
     if table is None:
         raise DataError(f"{archive}: no such file, nor {tables[0].name} or {sequence.name}/points.csv")

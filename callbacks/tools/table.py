@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datamodules.reading.files import write_atomically
 
-from ..report.published import published_beside
+from ..results.published import published_beside
 from ..results.records import Cell, Record, Table, heads_of, records_of, tabulate
 from ..results.rendering import FORMATS, render
 from ..results.stored import Run, read_run, runs_below
@@ -43,11 +43,8 @@ def gather_results(
         records += [one for one in own if (name, one.run.folder) not in runs]
         runs |= below
     if not records:
-        known = sorted({key.rpartition("/")[2] for run in runs.values() for key in run.results["scores"]})
-        if not known:
-            first = next(iter(runs.values())).folder / "results.json"
-            raise ValueError(f"table: {first} has no scores, nor has any other result here")
-        raise ValueError(f"table: no result has the score {', '.join(scores)}; there are {', '.join(known)}")
+        known = ", ".join(sorted({key.rpartition("/")[2] for run in runs.values() for key in run.results["scores"]}))
+        raise ValueError(f"table: no result has {' or '.join(scores) or 'a score'}; there are {known or 'none'}")
     table = tabulate(records)
     table = table.with_differences(base) if base else table
     return _with_published(table, records) if published else table

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -37,20 +37,11 @@ MOST_AT_ONCE = 16
 P = TypeVar("P", PropagationProtocol, PointProtocol)
 
 
-class MapInfo(NamedTuple):
-    """A feature map of an extractor.
+def maps_of(extractor: nn.Module) -> list[tuple[str, int | None]]:
+    """Return the feature maps that an extractor gives, in their order: the name and the stride of each.
 
-    Attributes:
-        stage: its name; empty for an extractor of one map.
-        stride: pixels per cell; None for an encoder of video that has not encoded yet: the protocol's own.
-    """
-
-    stage: str
-    stride: int | None
-
-
-def maps_of(extractor: nn.Module) -> list[MapInfo]:
-    """Return the feature maps that an extractor gives, in their order.
+    The name is empty for an extractor of one map. A stride is pixels per cell, None for an encoder of video that has
+    not encoded yet: the protocol's own.
 
     Raises:
         ValueError: if it does not name the stride of each.
@@ -62,7 +53,7 @@ def maps_of(extractor: nn.Module) -> list[MapInfo]:
         raise ValueError(f"tracking needs the stride of each feature map of {type(extractor).__name__}, got {stride}")
     stages: Any = getattr(extractor, "stage", None)
     names = stages if isinstance(stages, list) else [""] * len(strides)
-    return [MapInfo(*pair) for pair in zip(names, strides, strict=True)]
+    return list(zip(names, strides, strict=True))
 
 
 def stride_of(extractor: nn.Module) -> int | None:
@@ -74,7 +65,7 @@ def stride_of(extractor: nn.Module) -> int | None:
     maps = maps_of(extractor)
     if len(maps) > 1:
         raise ValueError(f"tracking needs one map of features, got {len(maps)}; name one stage")
-    return maps[0].stride
+    return maps[0][1]
 
 
 def at_stride(protocol: P, stride: int | None) -> P:
@@ -193,9 +184,7 @@ class FrameEncoder:
         """
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
         with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
-            images = fit_input(stacked, self._rules, self._multiple, self.device)
-            self.input_size = (images.shape[2], images.shape[3])
-            output: Any = self._view(images)
+            output: Any = self._view(self._fit(stacked))
             maps = [each.float() for each in ([output] if isinstance(output, Tensor) else output)]
         return [[each[number] for each in maps] for number in range(len(frames))]
 
@@ -234,14 +223,7 @@ class FrameEncoder:
 
     def _encode_video(self, frames: Iterable[Tensor], encoder: VideoEncoder) -> Iterator[Maps]:
         """Yield the maps of an encoder of video, which reads as many frames ahead as its windows are long."""
-
-        def prepared() -> Iterator[Tensor]:
-            for frame in frames:
-                images = fit_input(frame[None], self._rules, self._multiple, self.device)
-                self.input_size = (images.shape[2], images.shape[3])
-                yield images[0]
-
-        encoded = iter(encoder.encode(prepared()))
+        encoded = iter(encoder.encode(self._fit(frame[None])[0] for frame in frames))
         while True:
             with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
                 output = next(encoded, None)
@@ -255,6 +237,11 @@ class FrameEncoder:
                     f"{own}; set changes to {{feature_stride: {stride}}}"
                 )
             yield [each.float().to(self.device) for each in maps]
+
+    def _fit(self, frames: Tensor) -> Tensor:
+        images = fit_input(frames, self._rules, self._multiple, self.device)
+        self.input_size = (images.shape[2], images.shape[3])
+        return images
 
     def _begin(self, frames: Sequence[Tensor]) -> Callable[[], list[Maps]]:
         """Start a pass, on a GPU in parallel with what the current stream does; return what waits for its maps."""

@@ -21,7 +21,7 @@ from lightning_modules.functional import (
     encode_masks,
 )
 from lightning_modules.functional.device import PendingCopy, to_device
-from lightning_modules.functional.propagation.references import MatchFinder, shared_finders
+from lightning_modules.functional.propagation.references import shared_finders
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size
 
 from .. import signals
@@ -156,9 +156,9 @@ class LabelTracker:
             raise ValueError("protocols that see frames differently cannot share one pass of the network")
         self._map_of = [number for number in range(len(self._maps)) for _ in chosen]
         self.protocols = [at_stride(each, stride) for _, stride in self._maps for each in chosen]
+        stages = [stage for stage, _ in self._maps for _ in chosen]
         names = [rules.name if len(chosen) > 1 else "" for rules in self.protocols]
-        pairs = zip(self._map_of, names, strict=True)
-        self.stages = ["/".join(filter(None, (self._maps[number].stage, name))) for number, name in pairs]
+        self.stages = ["/".join(filter(None, pair)) for pair in zip(stages, names, strict=True)]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0], self.watch)
         self.device = self.encoder.device
@@ -224,6 +224,9 @@ class LabelTracker:
             Stopped: between two frames, if a signal asks for it.
         """
         propagators: list[LabelPropagator] = []
+        each_map = range(0, len(self.protocols), len(self.protocols) // len(self._maps))
+        groups = (self.protocols[first : first + each_map.step] for first in each_map)
+        finders = [finder for group in groups for finder in shared_finders(group)]
         per_pass = self.encoder.frames_at_once(view.seen)
         read, finished = deque[tuple[Tensor, Tensor | None]](), deque[tuple[Tensor, list[PendingCopy]]]()
 
@@ -241,17 +244,20 @@ class LabelTracker:
             signals.check()
             frame, given = read.popleft()
             if t == 0:
+                if given is None:
+                    raise ValueError("the first frame gives no annotation: there is nothing to follow")
                 for features, (stage, _) in zip(maps, self._maps, strict=True):
                     check_map(features, view.seen, stage or "the extractor")
             features_of = [maps[number] for number in self._map_of]
             with self.watch("propagate", self.device):
-                entering: list[Tensor | None] = [None] * len(features_of)
+                starting: list[Tensor] = []
                 if given is not None:
                     pairs = zip(features_of, self.protocols, strict=True)
-                    entering = [coding.encode(t, given, (m.shape[-2], m.shape[-1]), p) for m, p in pairs]
-                if not propagators:
-                    propagators = self._begin(entering)
-                    entering = [None] * len(features_of)
+                    starting = [coding.encode(t, given, (m.shape[-2], m.shape[-1]), p) for m, p in pairs]
+                if t == 0:
+                    plans = zip(starting, self.protocols, finders, strict=True)
+                    propagators = [LabelPropagator(*each) for each in plans]
+                entering = starting if t and starting else [None] * len(features_of)
                 steps = zip(propagators, features_of, entering, strict=True)
                 labels = [propagator.step(features, new) for propagator, features, new in steps]
             with self.watch(coding.work, self.device):
@@ -264,17 +270,6 @@ class LabelTracker:
             yield arrived()
         for propagator in propagators:
             propagator.check_finite()
-
-    def _begin(self, given: Sequence[Tensor | None]) -> list[LabelPropagator]:
-        """Return a propagator for each result; those of one map and one group share their matches."""
-        labels = [item for item in given if item is not None]
-        if len(labels) < len(self.protocols):
-            raise ValueError("the first frame gives no annotation: there is nothing to follow")
-        of_a_map = len(self.protocols) // len(self._maps)
-        finders: list[MatchFinder] = []
-        for first in range(0, len(self.protocols), of_a_map):
-            finders += shared_finders(self.protocols[first : first + of_a_map])
-        return [LabelPropagator(*each) for each in zip(labels, self.protocols, finders, strict=True)]
 
 
 def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:

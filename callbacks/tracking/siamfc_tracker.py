@@ -176,13 +176,13 @@ class SiamFCTracker:
 
     def _search_crops(self, tracks: Sequence[Track], frame: Image) -> Image:
         """Crops of all targets at the smallest scale, then at the next: (scales · N, S, S, 3) uint8."""
-        protocol = self.protocol
-        size = protocol.instance_size
-        crops = np.empty((protocol.scales * len(tracks), size, size, 3), np.uint8)
-        for crop, (factor, track) in zip(crops, product(protocol.factors, tracks), strict=True):
-            side = track.side * size / protocol.exemplar_size * factor
-            square_crop(frame, (track.target[0], track.target[1]), side, size, out=crop)
-        return crops
+        size, exemplar = self.protocol.instance_size, self.protocol.exemplar_size
+        return np.stack(
+            [
+                square_crop(frame, (track.target[0], track.target[1]), track.side * size / exemplar * factor, size)
+                for factor, track in product(self.protocol.factors, tracks)
+            ]
+        )
 
     def _features(self, crops: Image, look: Any) -> Tensor:
         low = self.protocol.precision == "bfloat16"

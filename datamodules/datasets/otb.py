@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from ..reading.boxes import read_boxes
-from ..reading.guards import DataError, plain_name, read_bytes, require_folder
+from ..reading.guards import DataError, plain_name, read_bytes, require_folder, require_one_of
 from ..reading.images import image_header
 from ..reading.source import list_images
 from .records import BoxSequence, Reader
@@ -65,6 +65,7 @@ class Otb(Reader[BoxSequence]):
         missing: sequences of the version that are not here.
 
     Raises:
+        ValueError: for another version.
         DataError: one line naming what is wrong: a missing folder, sequences that are missing, boxes that are no boxes
             or not in UTF-8, another number of boxes than of frames.
     """
@@ -72,22 +73,15 @@ class Otb(Reader[BoxSequence]):
     def __init__(self, root: str | Path, version: Version | None = "tb100", allow_missing: bool = False) -> None:
         self.root = Path(root).expanduser()
         self.version = version
-        if version is not None and version not in VERSIONS:
-            raise DataError(
-                f"OTB has no version {version!r}; there are {', '.join(VERSIONS)}, or null for all sequences"
-            )
+        require_one_of((*VERSIONS, None), version=version)
         require_folder(self.root, "give the folder that holds OTB's sequences")
         found = _targets(self.root)
         names = sorted(found) if version is None else VERSIONS[version]
         self.missing = tuple(name for name in names if name not in found)
-        if not found:
-            raise DataError(
-                f"{self.root}: no sequences here; expected <Sequence>/img and <Sequence>/groundtruth_rect.txt"
-            )
         if len(self.missing) == len(names):
             raise DataError(
-                f"{self.root}: none of the {len(found)} sequences here is of version {version}; version null takes "
-                "them all"
+                f"{self.root}: no sequence of {version or 'any version'} among the {len(found)} here; expected "
+                "<Sequence>/img and <Sequence>/groundtruth_rect.txt, of any name where version is null"
             )
         if self.missing:
             few, rest = self.missing[:3], len(self.missing[3:])

@@ -129,7 +129,7 @@ def _files(root: Path) -> list[Path]:
     kinds = sorted({path.suffix.lower() for path in files})
     if not kinds:
         raise DataError(f"{root}: nothing of TAP-Vid here; {EXPECTED}")
-    if len(kinds) > 1:
+    if len(kinds) > 1:  # two sets would be scored as one
         raise DataError(f"{root}: holds {' and '.join(kinds)} files; put those of one kind into a separate folder")
     return sorted(files, key=lambda path: natural_order(path.name))
 
@@ -144,8 +144,6 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
     content = read_pickle(file)
     if not isinstance(content, dict | list) or not content:
         raise DataError(f"{file}: holds no videos; {EXPECTED}")
-    if isinstance(content, dict) and set(ENTRY_KEYS) <= set(content):
-        content = [content]
     if isinstance(content, list):
         shard = "" if root == file or file.stem.startswith("tapvid_") else f"{file.stem}-"
         content = {f"{shard}{number:03d}": element for number, element in enumerate(content)}
@@ -155,7 +153,7 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
 
 @lru_cache(maxsize=1)
 def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
-    """Keep one file of a set open: each mapped one costs a descriptor."""
+    """Keep one file of a set in memory: all of them may not fit."""
     return read_npz(file)
 
 
@@ -302,8 +300,10 @@ def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
         columns, lines = list(reader.fieldnames or ()), list(reader)
     except csv.Error as error:
         raise DataError(f"{file}: is not a CSV file ({error})") from error
-    if sorted(columns) != sorted(COLUMNS):
-        raise DataError(f"{file}: the first line must name the columns {','.join(COLUMNS)}")
+    if sorted(columns) != sorted(COLUMNS) or not lines:
+        raise DataError(
+            f"{file}: the first line must name the columns {','.join(COLUMNS)}, each of the others one point of a frame"
+        )
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}
     for number, row in enumerate(lines, start=2):
         try:
@@ -319,6 +319,4 @@ def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
         if key in rows:
             raise DataError(f"{file}, line {number}: track {key[0]} has two lines for frame {key[1]}")
         rows[key] = x, y, hidden
-    if not rows:
-        raise DataError(f"{file}: no tracks; write a line {','.join(COLUMNS)} for each point of each frame")
     return rows

@@ -127,8 +127,6 @@ def read_meta(path: Path) -> dict[str, Objects]:
     Raises:
         DataError: if it is missing or not one; one line.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; unpack the complete archive of the split")
     try:
         content: dict[str, Any] = read_json(path)["videos"]
         return {

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from ..reading.guards import DataError
-from ..reading.shards import is_sharded
 from ..reading.source import OpenedVideo, VideoEntry, open_video
 from .sampling import seeded_generator
 
@@ -97,7 +96,6 @@ class ClipDataset(ReplacingDataset):
         weights: where given, the video of each sample is drawn with these weights instead.
         seed: seed of all draws.
         timeout: seconds for the decoding of one clip.
-        opened_by: opens the video of a number, given a timeout, where it is not a separate file.
     """
 
     def __init__(
@@ -110,7 +108,6 @@ class ClipDataset(ReplacingDataset):
         weights: Sequence[int] | None = None,
         seed: int = 0,
         timeout: float = 60.0,
-        opened_by: Callable[[int, float], OpenedVideo] | None = None,
     ) -> None:
         super().__init__(len(entries), length, seed)
         # arrays, not lists of objects: workers are forks, and counting references would copy the pages of a long list
@@ -119,8 +116,7 @@ class ClipDataset(ReplacingDataset):
         labels = [entry.label for entry in entries]
         self._labels = None if None in labels else np.array(labels, dtype=np.int64)
         self._bounds = None if weights is None else np.cumsum(weights)
-        self._sampling, self._transform = sampling, transform
-        self._timeout, self._opened_by = timeout, opened_by
+        self._sampling, self._transform, self._timeout = sampling, transform, timeout
 
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
         """Return the video's index for a sample."""
@@ -131,13 +127,11 @@ class ClipDataset(ReplacingDataset):
 
     def read(self, item: int, generator: torch.Generator) -> Sample:
         """Decode and crop a clip of a video."""
-        number, path = int(self.numbers[item]), os.fsdecode(self._paths[item])
-        video = self._opened_by(number, self._timeout) if self._opened_by else open_video(path, self._timeout)
-        with video:
+        with open_video(os.fsdecode(self._paths[item]), self._timeout) as video:
             indices, frames, missing = draw_frames(video, self._sampling, generator)
         sample = {
             "clip": self._transform(frames, generator),
-            "video_index": number,
+            "video_index": int(self.numbers[item]),
             "frame_index": indices,
             "redrawn": [missing] if missing else [],
         }
@@ -231,15 +225,10 @@ class SkippedVideos(pl.Callback):
 
 def too_many(amount: str, source: str) -> str:
     """Return the warning that too many videos cannot be used, with what to do about it."""
-    if is_sharded(source):
-        remedy = (
-            "Run `vidcorr check-data` on the videos that were packed, pack the clean.txt that it writes with "
-            "`vidcorr shard`, and train on those shards."
-        )
-    else:
-        remedy = f"Run `vidcorr check-data {source}`, read its report, and train on the clean.txt that it writes."
-    found = f"{amount} had to be replaced or left out, more than max_unusable allows"
-    return f"TOO MANY UNUSABLE VIDEOS: {found}. {remedy}"
+    return (
+        f"TOO MANY UNUSABLE VIDEOS: {amount} had to be replaced or left out, more than max_unusable allows. Run "
+        f"`vidcorr check-data {source}`, read its report, and train on the clean.txt that it writes."
+    )
 
 
 def _enter(lines: Iterable[str], counts: Counter[str], event: str) -> None:

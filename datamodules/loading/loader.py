@@ -221,7 +221,7 @@ class SampledDataModule(pl.LightningDataModule):
     worker_timeout: float = 0
     max_unusable: float = 1.0
 
-    def __init__(self, source: str | Path, batch_size: int, num_workers: int | None, seed: int) -> None:
+    def __init__(self, source: Path, batch_size: int, num_workers: int | None, seed: int) -> None:
         super().__init__()
         self.num_workers = min(8, usable_cores()) if num_workers is None else num_workers
         require_at_least(1, batch_size=batch_size)

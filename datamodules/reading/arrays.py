@@ -8,6 +8,7 @@ import mmap
 import pickle
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,13 +39,15 @@ def read_pickle(path: Path) -> Any:
             or of claimed sizes that its bytes do not have.
     """
     try:
-        return _PlainUnpickler(_Reader(_mapped(path))).load()
-    except _Refused as error:
+        with path.open("rb") as file:
+            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return _PlainUnpickler(_Reader(content)).load()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UnpicklingError as error:
         raise DataError(f"{path}: refused: {error}") from error
     except EOFError as error:
         raise DataError(f"{path}: the pickle ends too early; copy or download it again") from error
-    except DataError:
-        raise
     except Exception as error:  # a damaged file makes the instructions fail in every way
         raise DataError(f"{path}: not a pickle of plain data, or a damaged one ({type(error).__name__})") from error
 
@@ -70,20 +73,6 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise DataError(f"{path}: not an .npz file that numpy.savez wrote, or a damaged one ({error})") from error
 
 
-def _mapped(path: Path) -> memoryview:
-    try:
-        with path.open("rb") as file:
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise DataError(f"{path}: is empty; copy or download it again") from error
-
-
-class _Refused(Exception):
-    """Error for a file that asks for something that this reader does not do."""
-
-
 class _Reader:
     """A mapped file as the unpickler reads it; long strings are views."""
 
@@ -93,7 +82,7 @@ class _Reader:
     def read(self, count: int) -> bytes | memoryview:
         self.steps += 1
         if self.steps > MOST_STEPS:
-            raise _Refused(f"more than {MOST_STEPS} instructions")
+            raise UnpicklingError(f"more than {MOST_STEPS} instructions")
         part = self.content[self.position : self.position + max(count, 0)]
         if len(part) != count:
             raise EOFError
@@ -125,7 +114,7 @@ class _Dtype:
 
     def __init__(self, code: str, *_: object) -> None:
         if not _DTYPE.fullmatch(code):
-            raise _Refused(f"an array of type {code!r:.40}; arrays hold numbers, bool or byte strings here")
+            raise UnpicklingError(f"an array of type {code!r:.40}; arrays hold numbers, bool or byte strings here")
         self.value = np.dtype(code)
 
     def __setstate__(self, state: Any) -> None:
@@ -138,14 +127,10 @@ def _filled(content: Any, dtype: Any, shape: Any = (), order: str = "C") -> Pick
     return made
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    return text.encode("latin-1")  # bytes of protocol 2
-
-
 _NAMES: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): PickledArray,
     ("numpy", "dtype"): _Dtype,
-    ("_codecs", "encode"): _encode,
+    ("_codecs", "encode"): lambda text, encoding: text.encode("latin-1"),  # bytes of protocol 2
 }
 for _numpy in ("numpy.core", "numpy._core"):  # numpy 1 and 2
     _NAMES[f"{_numpy}.multiarray", "_reconstruct"] = PickledArray
@@ -166,13 +151,15 @@ class _PlainUnpickler(_Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _NAMES:
-            raise _Refused(f"it asks for {module!s:.60}.{name!s:.60}, which loading a pickle would import and run")
+            raise UnpicklingError(
+                f"it asks for {module!s:.60}.{name!s:.60}, which loading a pickle would import and run"
+            )
         return _NAMES[module, name]
 
     def _build(self) -> None:
         state = self.stack.pop()
         if not isinstance(self.stack[-1], PickledArray | _Dtype):
-            raise _Refused("a state for something that is not an array")
+            raise UnpicklingError("a state for something that is not an array")
         self.stack[-1].__setstate__(state)
 
     def _skip_frame(self) -> None:  # which only says how much to read at once

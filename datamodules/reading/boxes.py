@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,53 +87,38 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
         DataError: naming the file that cannot be read, and the line that does not fit its heading.
     """
     if path.suffix.lower() == ".json":
-        return list(_rows_of_json(read_json(path, "correct it"), columns))
+        return [_row(item, columns, name) for name, item in _named_items(read_json(path, "correct it"))]
     try:
         cells = [[cell.strip() for cell in line] for line in csv.reader(read_text(path).splitlines())]
     except csv.Error as error:
         raise DataError(f"{path}: is not a CSV file ({error})") from error
     lines = [line for line in cells if any(line)]
-    if lines and {"x", "y"} <= set(lines[0]):
-        return list(_rows_below(path, *lines, columns=columns))
-    if len(columns) == 2:
-        if wrong := [line for line in lines if len(line) != 3]:
-            raise DataError(f"{path}: expected name,x,y in each line, got {','.join(wrong[0])!r}")
-        return [PromptRow(line[1:], name=line[0]) for line in lines]
-    if len(lines) > 1 and any(letter.isalpha() and letter not in "eE" for cell in lines[0] for letter in cell):
-        lines.pop(0)  # a heading in other words; 1e2 is none
-    return [PromptRow(",".join(line)) for line in lines[:1]]
+    if not lines or not {"x", "y"} <= set(lines[0]):
+        if len(columns) == 4:
+            return [PromptRow(",".join(line)) for line in lines[:1]]
+        lines.insert(0, ["name", *columns])
+    heading, *lines = lines
+    if wrong := [line for line in lines if len(line) != len(heading)]:
+        raise DataError(f"{path}: expected {','.join(heading)} in each line, got {','.join(wrong[0])!r}")
+    named = "name" if heading[0] in (*columns, "frame") else heading[0]
+    tables = [dict(zip(heading, line, strict=True)) for line in lines]
+    return [_row(table, columns, table.get(named, "")) for table in tables]
 
 
-def _rows_below(path: Path, heading: list[str], *lines: list[str], columns: Sequence[str]) -> Iterator[PromptRow]:
-    """Yield the lines below a heading by its columns; without a column `name` the first one may hold the names."""
-    if missing := [column for column in columns if column not in heading]:
-        raise DataError(f"{path}: the heading has no column {missing[0]}, only {', '.join(heading)}")
-    named = "name" if "name" in heading else heading[0]
-    for line in lines:
-        if len(line) != len(heading):
-            raise DataError(f"{path}: expected {','.join(heading)} in each line, got {','.join(line)!r}")
-        cell = dict(zip(heading, line, strict=True))
-        name = "" if named in (*columns, "frame") else cell[named]
-        yield PromptRow([cell[column] for column in columns], cell.get("frame"), name)
+def _named_items(content: Any) -> list[tuple[str, Any]]:
+    """Return the boxes or points of a JSON file, each with its name, or an empty one."""
+    if isinstance(content, Mapping) and "x" not in content:
+        return list(content.items())
+    is_list = isinstance(content, list) and content and all(isinstance(item, Mapping | list) for item in content)
+    return [("", item) for item in (content if is_list else [content])]
 
 
-def _rows_of_json(content: Any, columns: Sequence[str]) -> Iterator[PromptRow]:
-    if isinstance(content, Mapping) and isinstance(content.get("boxes"), list):
-        content = content["boxes"]
-    items: list[tuple[str, Any]] = [("", content)]
-    if isinstance(content, Mapping) and not {"x", "box"} & content.keys():
-        items = list(content.items())
-    elif isinstance(content, list) and content and all(isinstance(item, Mapping | list) for item in content):
-        items = [("", item) for item in content]
-    for name, item in items:
-        if isinstance(item, Mapping):
-            own, frame = item.get("name"), item.get("frame")
-            values = item.get("box") or [item.get(key, item.get(key[0])) for key in columns]
-            yield PromptRow(
-                values, frame if isinstance(frame, int | None) else str(frame), name if own is None else str(own)
-            )
-        else:
-            yield PromptRow(item, name=name)
+def _row(item: Any, columns: Sequence[str], name: str) -> PromptRow:
+    if not isinstance(item, Mapping):
+        return PromptRow(item, name=name)
+    frame, own = item.get("frame"), item.get("name")
+    values = [item.get(key, item.get(key[0])) for key in columns]
+    return PromptRow(values, frame if isinstance(frame, int | None) else str(frame), name if own is None else str(own))
 
 
 def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -167,12 +152,7 @@ def context_side(height: float, width: float, context: float = 0.5) -> float:
 
 
 def square_crop(
-    image: NDArray[np.uint8],
-    centre: tuple[float, float],
-    side: float,
-    size: int,
-    interpolation: int = 1,
-    out: NDArray[np.uint8] | None = None,
+    image: NDArray[np.uint8], centre: tuple[float, float], side: float, size: int, interpolation: int = 1
 ) -> NDArray[np.uint8]:
     """Cut a square out of a frame and resize it; what lies outside the frame gets the frame's mean colour.
 
@@ -185,23 +165,20 @@ def square_crop(
         side: side of the square in the frame, pixels; below 2 it is 2.
         size: side of the crop, pixels.
         interpolation: OpenCV's; 1 is bilinear.
-        out: (size, size, 3) uint8, contiguous, where to put the crop.
 
     Returns:
         (size, size, 3) uint8.
     """
     import cv2
 
-    crop = np.empty((size, size, 3), np.uint8) if out is None else out
+    crop = np.empty((size, size, 3), np.uint8)
     side = max(side, SMALLEST_SIDE)
     (top, bottom, above, height), (left, right, before, width) = (
         _visible(middle, side, length, size) for middle, length in zip(centre, image.shape[:2], strict=True)
     )
     region = image[top:bottom, left:right]
-    if region.size and (height, width) == (size, size):
-        cv2.resize(region, (size, size), dst=crop, interpolation=interpolation)
-        return crop
-    crop[:] = np.rint(np.divide(cv2.sumElems(image)[:3], image.shape[0] * image.shape[1]))
+    if not region.size or (height, width) != (size, size):
+        crop[:] = np.rint(np.divide(cv2.sumElems(image)[:3], image.shape[0] * image.shape[1]))
     if region.size:
         resized = cv2.resize(region, (width, height), interpolation=interpolation)
         crop[above : above + height, before : before + width] = resized

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,12 +58,11 @@ class VideoInfo:
     duration: float
 
 
-def open_container(path: Path, content: bytes | None, timeout: float) -> InputContainer:
+def open_container(path: Path, timeout: float) -> InputContainer:
     """Open a video file with one decoding thread, and check its header.
 
     Args:
         path: video file.
-        content: the file's bytes, where it is not on a disk; `path` is then its name.
         timeout: seconds after which opening or reading is given up.
 
     Returns:
@@ -77,16 +75,11 @@ def open_container(path: Path, content: bytes | None, timeout: float) -> InputCo
     """
     import av
 
-    if content is None:
-        require_regular(path)
-        source: str | io.BytesIO = f"file:{path}"
-    else:
-        source = io.BytesIO(content)
-        source.name = path.name  # its suffix tells the decoder what a file's does
+    require_regular(path)
     # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
     tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:
-        container = av.open(source, "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
+        container = av.open(f"file:{path}", "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
     except av.error.ArgumentError as error:
         raise DecodingError(path, "is not a video of a known format") from error
     try:

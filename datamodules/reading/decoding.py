@@ -9,16 +9,16 @@ table; a file that does not is decoded from its start.
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from itertools import chain, dropwhile, islice
 from math import ceil
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
-from typing_extensions import Self
 
 from .container import (
     FrameTable,
@@ -35,19 +35,16 @@ from .images import reformatter
 if TYPE_CHECKING:
     import av
 
-_MOST_SCANS = 64
-_scans: dict[tuple[Path, int, int], tuple[FrameTable | None, int]] = {}  # of the last files, by path, bytes, change
 _SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
 
 
-class VideoFile:
+class VideoFile(AbstractContextManager["VideoFile"]):
     """An open video file; a context manager.
 
     Args:
         path: video file.
         timeout: seconds after which opening or reading is given up.
         table: learn the exact times of the frames; False for the header alone.
-        content: the file's bytes, where it is not on a disk; `path` is then its name.
 
     Attributes:
         info: what the header states.
@@ -58,40 +55,22 @@ class VideoFile:
 
     stems = None  # a folder's images have names
 
-    def __init__(
-        self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True, content: bytes | None = None
-    ) -> None:
-        self.path = Path(path)
-        self._content, self._timeout = content, timeout
-        self._deadline = time.monotonic() + timeout
+    def __init__(self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True) -> None:
+        self.path, self._timeout = Path(path), timeout
         self._reformat = reformatter()
         self._end: int | None = None
         self._end_time: float | None = None
         self._table: FrameTable | None = None
-        self._packets = 0
-        self._open()
-        try:
+        self._count = 0
+        with self._in_time():
+            self._open()
             self.info = read_header(self._container)
             if table and can_seek(self._container, self._stream):
                 self._table = FrameTable.from_index(self._stream)
             if table and self._table is None:
                 self._scan()
-        except BaseException as error:
-            self.close()
-            if isinstance(error, Exception):
-                raise self._failure(error) from error
-            raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; harmless when repeated."""
+    def __exit__(self, *error: object) -> None:
         self._container.close()
 
     @property
@@ -101,7 +80,7 @@ class VideoFile:
         Exact where the file has trustworthy time stamps or its end has been read; else the number of its packets, which
         differs by a few frames in some files. The header's count where the file was opened without a table.
         """
-        return self._end or (len(self._table) if self._table else self._packets or self.info.num_frames)
+        return self._end or (len(self._table) if self._table else self._count or self.info.num_frames)
 
     @property
     def frame_rate(self) -> float:
@@ -142,16 +121,13 @@ class VideoFile:
         """
         if not indices or min(indices) < 0:
             raise ValueError(f"need frame numbers of 0 or more, got {list(indices)}")
-        self._deadline = time.monotonic() + self._timeout
-        try:
+        with self._in_time():
             frames = self._read_by_seeking(indices)
             if frames is None and self._table is not None and self._table.is_from_index:
                 self._scan()
                 frames = self._read_by_seeking(indices)
             if frames is None:
                 frames = self._read_from_start(set(indices))
-        except Exception as error:
-            raise self._failure(error) from error
         last = max(frames)
         return [frames[min(i, last)] for i in indices]
 
@@ -172,21 +148,14 @@ class VideoFile:
 
     def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
         """Iterate over the frames from number `start` on as the decoder returns them: neither rotated nor converted."""
-        self._deadline = time.monotonic() + self._timeout
-        decoded, number = self._decoder_at(start)
         frame = None
-        while True:
-            self._deadline = time.monotonic() + self._timeout
-            try:
-                following = next(decoded, None)
-            except Exception as error:
-                raise self._failure(error) from error
-            if following is None:
-                break
-            frame = following
-            number += 1
-            if number > start:
-                yield frame
+        with self._in_time():
+            decoded, number = self._decoder_at(start)
+            for frame in decoded:
+                number += 1
+                if number > start:
+                    yield frame
+                self._deadline = time.monotonic() + self._timeout
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
         self._end, self._end_time = number, frame.time
@@ -206,63 +175,43 @@ class VideoFile:
             return max(0, ceil(seconds * self.info.fps - 1e-3))
         return bisect_left(table.times, table.times[0] + seconds / float(base) - 0.5)
 
-    def _open(self) -> None:
-        import av
-
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Begin the time limit anew, and name the file in any error."""
+        self._deadline = time.monotonic() + self._timeout
         try:
-            self._container = open_container(self.path, self._content, self._timeout)
-        except (av.FFmpegError, OSError) as error:
-            raise self._failure(error) from error
+            yield
+        except DecodingError:
+            raise
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            if time.monotonic() > self._deadline:
+                reason = f"not decoded within {self._timeout:g} s"
+            raise DecodingError(self.path, reason) from error
+
+    def _open(self) -> None:
+        self._container = open_container(self.path, self._timeout)
         self._stream = self._container.streams.video[0]
         self._is_fresh = True
 
-    def _packets_from_start(self) -> Iterator["av.Packet"]:
-        """Return all packets, of the file opened afresh where something of it has been read.
-
-        A seek to the start would skip packets that have no time, as Matroska's may be before time 0.
-        """
-        self._reopen()
-        self._is_fresh = False
-        return self._container.demux(self._stream)
-
     def _reopen(self) -> None:
+        """Go back to the first packet; a seek would skip those without a time, as Matroska's may be before time 0."""
         if not self._is_fresh:
-            self.close()
+            self._container.close()
             self._open()
 
-    def _scan(self) -> None:
-        """Learn the frames' times, or at least their number, from all packets; once for a file and process."""
-        key = None
-        if self._content is None:
-            status = self.path.stat()
-            key = self.path, status.st_size, status.st_mtime_ns
-            if key in _scans:
-                self._table, self._packets = _scans[key]
-                return
-        self._reopen()
+    def _packets(self) -> Iterator["av.Packet"]:
+        """Iterate over the packets from here on; raise `TimeoutError` when the time is up."""
         self._is_fresh = False
-        self._table, self._packets = scan_packets(self._container)
-        if key:
-            _scans[key] = self._table, self._packets
-            for oldest in list(_scans)[:-_MOST_SCANS]:
-                _scans.pop(oldest, None)  # another thread may have done so
-
-    def _failure(self, error: Exception) -> DecodingError:
-        if isinstance(error, DecodingError):
-            return error
-        if time.monotonic() > self._deadline:
-            return self._too_late()
-        return DecodingError(self.path, getattr(error, "strerror", None) or f"{type(error).__name__}: {error}")
-
-    def _too_late(self) -> DecodingError:
-        return DecodingError(self.path, f"not decoded within {self._timeout:g} s")
-
-    def _decode(self, packets: Iterator["av.Packet"]) -> Iterator["av.VideoFrame"]:
-        """Decode packets until they end or the time is up."""
-        for packet in packets:
+        for packet in self._container.demux(self._stream):
             if time.monotonic() > self._deadline:
-                raise self._too_late()
-            yield from packet.decode()
+                raise TimeoutError
+            yield packet
+
+    def _scan(self) -> None:
+        """Learn the frames' times, or at least their number, from all packets."""
+        status = self.path.stat()
+        self._table, self._count = _scanned(self.path, self._timeout, status.st_size, status.st_mtime_ns)
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
         """Decode frames by number; None where the file does not agree with its table."""
@@ -280,8 +229,6 @@ class VideoFile:
                 for frame in self._decode_group(table.times[key], wanted.keys()):
                     if frame.pts in wanted and not frame.is_corrupt:
                         frames[wanted[frame.pts]] = self.to_rgb(frame)
-        except DecodingError:
-            raise
         except (av.FFmpegError, LookupError, ValueError):
             return None
         return frames if len(frames) == sum(map(len, groups.values())) else None
@@ -290,7 +237,7 @@ class VideoFile:
         """Return the packets from the key frame at this time on; raise `LookupError` where a seek does not find it."""
         self._is_fresh = False
         self._container.seek(key, stream=self._stream)
-        packets = self._container.demux(self._stream)
+        packets = self._packets()
         first = next(packets)
         is_exact = self._table is not None and self._table.is_from_index
         is_there = first.pts == key or (first.pts is not None and first.pts < key and not is_exact)
@@ -306,21 +253,20 @@ class VideoFile:
             self._reopen()
             due = self._table.times[start]
             try:
-                decoded = self._decode(self._packets_from(self._table.times[self._table.key(start)]))
+                decoded = _decoded(self._packets_from(self._table.times[self._table.key(start)]))
                 later = dropwhile(lambda frame: frame.pts is None or frame.pts < due, decoded)
                 first = next(later, None)
                 if first is not None and first.pts == due and not first.is_corrupt:
                     return chain([first], later), start
             except (av.FFmpegError, LookupError, ValueError):
                 pass
-        return self._decode(self._packets_from_start()), 0
+        self._reopen()
+        return _decoded(self._packets()), 0
 
     def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
         """Decode from the key frame at this time until the frames of all wanted times are out."""
         codec, last, missing, beyond = self._stream.codec_context, max(wanted), len(wanted), 0
         for packet in self._packets_from(key):
-            if time.monotonic() > self._deadline:
-                raise self._too_late()
             beyond += packet.is_keyframe and packet.pts is not None and packet.pts > last
             if packet.pts is None or beyond > 1:  # what is shown just before one key frame may follow it
                 raise LookupError("a frame has another time")
@@ -337,14 +283,26 @@ class VideoFile:
         """Decode frames by number; the last frame stands in for numbers beyond the end."""
         last, frames = max(wanted), {}
         number, frame = -1, None
-        for number, frame in enumerate(self._decode(self._packets_from_start())):
+        for number, frame in enumerate(self._decoder_at(0)[0]):
             if number in wanted:
                 frames[number] = self.to_rgb(frame)
             if number == last:
-                self._end_time = frame.time if last + 1 == self._packets else self._end_time
+                self._end_time = frame.time if last + 1 == self._count else self._end_time
                 return frames
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
         self._end, self._end_time = number + 1, frame.time
         frames[number] = self.to_rgb(frame)
         return frames
+
+
+def _decoded(packets: Iterable["av.Packet"]) -> Iterator["av.VideoFrame"]:
+    for packet in packets:
+        yield from packet.decode()
+
+
+@lru_cache(64)
+def _scanned(path: Path, timeout: float, size: int, changed: int) -> tuple[FrameTable | None, int]:
+    """Scan a file's packets, once in a process for each state of the file."""
+    with open_container(path, timeout) as container:
+        return scan_packets(container)

@@ -68,7 +68,7 @@ def plain_name(name: str, listed_in: object) -> str:
     Names become parts of paths, also of the files that a benchmark writes, so a list must not lead out of its folder.
 
     Args:
-        name: name of a sequence, video, clip, action or shard.
+        name: name of a sequence, video, clip or action.
         listed_in: the file (or folder) that gives it, for the message.
 
     Raises:

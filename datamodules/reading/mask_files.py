@@ -72,9 +72,8 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
 
     with opened_image(path) as image:
         check_mask_mode(path, image)
-        if size is None or image.size == size[::-1]:
-            return np.array(image, dtype=np.uint8)
-        return np.array(image.resize(size[::-1], Image.Resampling.NEAREST), dtype=np.uint8)
+        at_size = image if size is None else image.resize(size[::-1], Image.Resampling.NEAREST)
+        return np.array(at_size, dtype=np.uint8)
 
 
 def check_mask_mode(path: Path, image: Image.Image) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -348,17 +349,10 @@ def separated(given: Any) -> list[tuple[Any, Moment | None]]:
     """
     if isinstance(given, list | tuple) and given and all(isinstance(item, str | Path) for item in given):
         return [pair for item in given for pair in separated(item)]
-    if not isinstance(given, str) or _exists(given):
+    if not isinstance(given, str) or os.path.exists(given):
         return [(given, None)]
     pairs: list[tuple[Any, Moment | None]] = []
     for part in given.split(";"):
         value, mark, frame = part.strip().rpartition("@")
-        pairs.append((part.strip(), None) if not mark or _exists(part.strip()) else (value, frame.strip()))
+        pairs.append((part.strip(), None) if not mark or os.path.exists(part.strip()) else (value, frame.strip()))
     return [pair for pair in pairs if pair[0]] or [(given, None)]
-
-
-def _exists(name: str) -> bool:
-    try:
-        return Path(name).exists()
-    except (OSError, ValueError):  # longer than a path may be, or with a NUL byte
-        return False

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -39,7 +40,7 @@ class VideoEntry:
     label: int | None = None
 
 
-class FrameFolder:
+class FrameFolder(AbstractContextManager["FrameFolder"]):
     """A video kept as a folder of images, in natural order (2.jpg before 10.jpg).
 
     It has the interface of `VideoFile`.
@@ -68,9 +69,6 @@ class FrameFolder:
             )
         if len(self._files) < 2:
             raise DataError(f"{path}: {len(self._files)} frame(s); a folder of frames needs at least 2")
-
-    def __enter__(self) -> "FrameFolder":
-        return self
 
     def __exit__(self, *error: object) -> None:
         return None
@@ -145,14 +143,12 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     """
     root = Path(source).expanduser()
     if root.is_dir():
-        entries = _list_folder(root, strict)
-    elif not root.exists():
+        return tuple(_list_folder(root, strict))
+    if not root.exists():
         raise DataError(f"{root}: no such folder or list file")
-    elif root.suffix.lower() in {".txt", ".csv"}:
-        entries = _list_file(root, strict)
-    else:
-        raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")
-    return tuple(entries)
+    if root.suffix.lower() in {".txt", ".csv"}:
+        return tuple(_list_file(root, strict))
+    raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")
 
 
 def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
@@ -281,7 +277,7 @@ def list_line(path: str, label: int | None) -> str:
 def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
     """Read a line as a path where there is such a file, else as a path and a label."""
     whole = folder / line
-    if whole.exists():
+    if os.path.exists(whole):
         path, label = whole, None
     elif match := re.fullmatch(r"(.+?)\s*[\s,;]\s*(-?[0-9]+)", line):
         path, label = folder / match[1].strip("\"'"), int(match[2])
@@ -289,11 +285,7 @@ def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
         path, label = folder / line.strip("\"'").rstrip(","), None
     if not strict:
         return VideoEntry(path, label)
-    try:
-        is_there = path.exists()
-    except ValueError:  # a NUL byte
-        is_there = False
-    if not is_there:
+    if not os.path.exists(path):
         raise DataError(f"no such file {ascii(str(path)) if not str(path).isprintable() else path}")
     if path.is_dir():
         FrameFolder(path)

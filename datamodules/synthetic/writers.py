@@ -41,7 +41,7 @@ class Scenes:
         seed: seed of the set.
         first: index of the first video; another range of indices has other scenes.
         frames: per video.
-        size: (height, width), pixels; even numbers for mp4 files.
+        size: (height, width), pixels; mp4 files lose an odd last row or column.
         sprites: fewest and most per video.
         camouflage: see `render_video`; below 1 the sprites are easier to distinguish from the background.
     """
@@ -75,11 +75,9 @@ def write_videos(root: str | Path, count: int, key_frame_every: int = 12, **scen
         root.
 
     Raises:
-        DataError: if root holds something that was not made here, or the size is odd.
+        DataError: if root holds something that was not made here.
     """
     of = Scenes(**scenes)
-    if of.size[0] % 2 or of.size[1] % 2:
-        raise DataError(f"{root}: H.264 needs an even height and width, not {of.size[0]} × {of.size[1]}")
 
     def one(folder: Path, i: int) -> None:
         write_mp4(folder / f"{i:05d}.mp4", of.render(i)[0], key_frame_every=key_frame_every)

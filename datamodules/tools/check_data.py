@@ -16,9 +16,8 @@ from typing import Any, Literal
 from ..reading.decoding import VideoFile
 from ..reading.files import usable_cores, write_atomically
 from ..reading.guards import DataError, raise_limit
-from ..reading.shards import is_sharded
 from ..reading.source import list_images, list_line, list_videos, open_video, stamp
-from .parallel import Failure, in_processes
+from .parallel import in_processes
 
 Kind = Literal["unreadable", "too short", "duplicate"]
 
@@ -88,11 +87,6 @@ def check_data(
     """
     output = Path(output).expanduser()
     output.mkdir(parents=True, exist_ok=True)
-    if is_sharded(source):
-        raise DataError(
-            f"{source}: holds shards; check the videos that were packed, then pack the clean.txt of that check "
-            "(vidcorr shard clean.txt NEW_FOLDER)"
-        )
     entries = list_videos(source, strict=False)
     paths = list(dict.fromkeys(os.path.abspath(entry.path) for entry in entries))
     reports = _earlier(output / "report.json")
@@ -102,8 +96,8 @@ def check_data(
         with closing(in_processes(partial(_inspect, timeout), items, count, limit, "check-data")) as outcomes:
             for (path, _), outcome in outcomes:
                 reports[path] = (
-                    VideoReport(path, kind="unreadable", reason=outcome.reason.removeprefix(f"{path}: "))
-                    if isinstance(outcome, Failure)
+                    VideoReport(path, kind="unreadable", reason=str(outcome).removeprefix(f"{path}: "))
+                    if isinstance(outcome, DataError)
                     else outcome
                 )
     finally:

@@ -125,9 +125,7 @@ def write_images(video: OpenedVideo, folder: Path, form: OutputFormat) -> None:
     folder.mkdir()
     count = 0
     for count, frame in enumerate(_resized(video, form.short_side, 1, "bgr24"), start=1):
-        done, data = cv2.imencode(".jpg", frame.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, form.quality])
-        if not done:
-            raise DataError(f"frame {count - 1} cannot be encoded")
+        _, data = cv2.imencode(".jpg", frame.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, form.quality])
         (folder / f"{count - 1:05d}.jpg").write_bytes(data.tobytes())
     if count < 2:
         raise DataError(f"{count} frame(s); a folder of frames needs at least 2")

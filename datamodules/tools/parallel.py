@@ -5,7 +5,6 @@ import signal
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import Pipe, Process, parent_process
 from multiprocessing.connection import Connection, wait
@@ -13,7 +12,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from ..reading.files import ProgressReport
-from ..reading.guards import DataError, DecodingError
+from ..reading.guards import DataError
 
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
@@ -22,16 +21,9 @@ STOPS = {signal.SIGINT, signal.SIGTERM}
 """Signals that end a run."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Reason for which an item gave no result, in one line without the item's name."""
-
-    reason: str
-
-
 def in_processes(
     function: Callable[[WorkT], ResultT], items: Sequence[WorkT], workers: int, timeout: float, title: str = "items"
-) -> Generator[tuple[WorkT, ResultT | Failure]]:
+) -> Generator[tuple[WorkT, ResultT | DataError]]:
     """Call a function with each item in a few processes; results are yielded as they are ready.
 
     An item whose process dies, or is still at it after the time limit, fails; a new process takes its place. When the
@@ -46,7 +38,7 @@ def in_processes(
         title: of the progress on stderr.
 
     Yields:
-        (item, what the function returned or why it did not).
+        (item, what the function returned, or an error that says why it did not).
 
     Raises:
         OSError: from the function, which is taken for the end of the run (a full disk, say).
@@ -100,9 +92,9 @@ def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
         process.join()
         code = process.exitcode or 0
         if code == -signal.SIGALRM:
-            return Failure(f"not done within {timeout:g} s")
+            return DataError(f"not done within {timeout:g} s")
         how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
-        return Failure(f"crashed the process that read it ({how})")
+        return DataError(f"crashed the process that read it ({how})")
     if isinstance(outcome, OSError | RuntimeError):
         raise outcome
     return outcome
@@ -125,7 +117,7 @@ def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, oth
             try:
                 outcome = function(item)
             except DataError as error:
-                outcome = Failure(error.reason if isinstance(error, DecodingError) else str(error))
+                outcome = DataError(str(error))  # without the traceback, which would keep what it saw
             except OSError as error:  # errors of libraries cannot always travel: a plain one can
                 outcome = OSError(error.errno, error.strerror or str(error), error.filename)
             except Exception:

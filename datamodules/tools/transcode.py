@@ -15,7 +15,7 @@ from ..reading.files import partial_path, remove, unfinished, usable_cores, writ
 from ..reading.guards import DataError, DecodingError, raise_limit
 from ..reading.source import VideoEntry, list_line, list_videos, open_video, stamp
 from .encoding import OutputFormat, write_images, write_video
-from .parallel import Failure, in_processes
+from .parallel import in_processes
 
 _SAME_TIME = 2 * 10**9  # ns; file systems round
 _TIMEOUT = 60.0  # seconds for one frame
@@ -78,8 +78,8 @@ def transcode(
     try:
         with closing(outcomes):
             for (path, _), outcome in outcomes:
-                if isinstance(outcome, Failure):
-                    failed[path] = outcome.reason.removeprefix(f"{path}: ")
+                if isinstance(outcome, DataError):
+                    failed[path] = str(outcome).removeprefix(f"{path}: ")
                 else:
                     made[path] = outcome
     finally:

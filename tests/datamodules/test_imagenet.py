@@ -99,10 +99,6 @@ def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos:
     (videos / "plain.csv").write_text("\n".join(lines))
     with pytest.raises(DataError, match="needs a folder per class, or a list with labels, not one without"):
         VideoFrameDataModule(videos / "plain.csv").setup("fit")
-    (videos / "shards").mkdir()
-    for name in ("index.json", "0.tar"):
-        (videos / "shards" / name).touch()
-    refused(DataError, "or a list with labels, not shards", VideoFrameDataModule(videos / "shards").setup, "fit")
 
 
 def test_a_damaged_picture_is_replaced_in_training_and_ends_an_evaluation(folders: Path) -> None:

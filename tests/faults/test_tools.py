@@ -37,7 +37,6 @@ SWEEP = "sweep raw_colour --root {davis} --vary radius=2,3 --at-once 1 --limit 2
 COMPARE = "compare raw_colour --config benchmarks/davis.yaml --root {davis} --no-baselines --limit 2 --output {out}"
 CASES = {
     "transcode": Case("transcode {videos} {out} --workers 1 --short-side 32", 2, 6, "00005.mp4"),
-    "shard": Case("shard {videos} {out} --workers 1", 1, 1, "index.json"),  # begins anew
     "check-data": Case("check-data {videos} --output {out} --workers 1", 2, 6, "clean.txt"),
     "sweep": Case(SWEEP, 3, 2, "sweep.md"),  # the second of two passes begins anew
     "compare": Case(COMPARE, 1, 2, "compare.csv"),  # begins anew

@@ -282,7 +282,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=None, help="of what is timed; 20, with --small 2")
     parser.add_argument("--warm-up", type=int, default=None, help="steps before; 10, with --small 1")
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=list(MODES), help="of training")
-    parser.add_argument("--source", help="videos, or shards of them, to train on; else noise in memory")
+    parser.add_argument("--source", help="videos to train on; else noise in memory")
     parser.add_argument("--davis", help="root of DAVIS-2017")
     parser.add_argument("--rank", type=int, default=None, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)

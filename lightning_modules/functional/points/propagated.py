@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import PendingCopy, to_device
-from ..propagation.attention import FrameMemory, KeyMemory, LocalAttention
+from ..propagation.attention import LocalAttention
+from ..propagation.memory import FrameMemory, KeyMemory
 from ..propagation.propagate import full_precision
 from ..propagation.references import average_of_matches
 from ..propagation.tiles import Neighbourhood

@@ -1,4 +1,4 @@
-"""Attention of each cell of a map to a neighbourhood in several reference maps, without the dense matrix; their memory.
+"""Attention of each cell of a map to a neighbourhood in several reference maps, without the dense matrix.
 
 Queries are taken in tiles: a strip of columns, and as many rows as the workspace holds. Each row of keys within reach
 of the strip is multiplied with just those query rows whose neighbourhood contains it: one matrix product over all
@@ -9,7 +9,7 @@ offsets.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,16 +24,9 @@ FoundMatches = tuple[Tensor, Tensor]
 """Dot products (h, w, k) and cells, as `LocalAttention.best_matches` returns them."""
 
 
-class _PlannedTile(NamedTuple):
-    """A tile, and where the neighbourhoods of its queries lie; None where all keys are in them.
-
-    Attributes:
-        tile: the tile.
-        neighbours: for `best_matches`, each query's addresses; for `average`, a bias of the logits.
-    """
-
-    tile: Tile
-    neighbours: Tensor | None
+PlannedTile = tuple[Tile, Tensor | None]
+"""A tile, and where the neighbourhoods of its queries lie (for `best_matches`, each query's addresses; for `average`, a
+bias of the logits); None where all keys are in them."""
 
 
 class LocalAttention:
@@ -47,7 +40,7 @@ class LocalAttention:
     def __init__(self, neighbourhood: Neighbourhood, workspace: int = WORKSPACE) -> None:
         self.neighbourhood = neighbourhood
         self._workspace = workspace
-        self._plans: dict[tuple[object, ...], list[_PlannedTile]] = {}
+        self._plans: dict[tuple[object, ...], list[PlannedTile]] = {}
 
     def best_matches(self, query: Tensor, keys: Tensor, references: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of each query over its neighbourhood in all references, exactly.
@@ -72,7 +65,8 @@ class LocalAttention:
         budget = self._workspace // keys.element_size()
         plan = self._plan(keys, len(different), budget, lambda tile: self._addresses(tile, topk, keys.device), topk)
         buffer = keys.new_empty(max((tile.products for tile, _ in plan if tile.slides), default=0) * len(different))
-        cells = height * width if plan[0].neighbours is None else plan[0].neighbours.shape[1]
+        neighbours = plan[0][1]
+        cells = height * width if neighbours is None else neighbours.shape[1]
         values = query.new_empty(height, width, min(topk, min(topk, cells) * len(references)))
         indices = listed.new_empty(values.shape)
         for tile, addresses in plan:
@@ -156,14 +150,14 @@ class LocalAttention:
 
     def _plan(
         self, keys: Tensor, references: int, budget: int, neighbours: Callable[[Tile], Tensor], topk: int | None = None
-    ) -> list[_PlannedTile]:
+    ) -> list[PlannedTile]:
         """Return the tiles of a map, of at most `budget` products, with what `neighbours` gives for each shape of tile.
 
         Args:
             keys: (h, w, S, C).
             references: number of different references.
             budget: number of products.
-            neighbours: see `_PlannedTile`.
+            neighbours: see `PlannedTile`.
             topk: matches to find, for whose search tiles may slide; None: all keys count.
         """
         plan, reach = self._plans.setdefault((references, topk), []), self.neighbourhood.reach
@@ -172,7 +166,7 @@ class LocalAttention:
             for tile in tiles(keys.shape[0], keys.shape[1], reach, references, budget, slide=topk is not None):
                 if reach is not None and tile.size not in of_shape:
                     of_shape[tile.size] = neighbours(tile)
-                plan.append(_PlannedTile(tile, of_shape.get(tile.size)))
+                plan.append((tile, of_shape.get(tile.size)))
         return plan
 
     def _addresses(self, tile: Tile, topk: int, device: torch.device) -> Tensor:
@@ -189,56 +183,6 @@ class LocalAttention:
         bias = like.new_full((*tile.frame_size, 1, tile.queries), -torch.inf)
         _windows(tile, bias).masked_fill_(to_device(self.neighbourhood.kept, like.device), 0.0)
         return bias
-
-
-class FrameMemory:
-    """Maps of lasting frames and of the latest `recent` others, cell by cell.
-
-    Args:
-        lasting: numbers of the lasting frames.
-        recent: number of others.
-        like: the map (h, w, D) of a frame, for its shape and type.
-
-    Attributes:
-        maps: (h, w, S, D), S = lasting + recent.
-    """
-
-    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor) -> None:
-        self.lasting, self.recent = sorted(set(lasting)), recent
-        height, width, depth = like.shape
-        self.maps = like.new_zeros(height, width, len(self.lasting) + recent, depth)
-
-    def write(self, frame: int, item: Tensor) -> None:
-        """Take the map (h, w, D) of a frame, if it can become a reference."""
-        if frame in self.lasting or self.recent > 0:
-            self.maps[:, :, self.slot(frame)] = item
-
-    def slot(self, frame: int) -> int:
-        """Return where a frame is on the third axis."""
-        if frame in self.lasting:
-            return self.lasting.index(frame)
-        # count from the first frame that does not last, so that the slots fill up in order
-        first = 1 if self.lasting == [0] else 0
-        return len(self.lasting) + (frame - first) % self.recent
-
-
-class KeyMemory(FrameMemory):
-    """Features of reference frames, and the search for the best matches in them.
-
-    Args:
-        lasting: see `FrameMemory`.
-        recent: see `FrameMemory`.
-        like: see `FrameMemory`.
-        attention: the neighbourhood of a cell that is searched, and the search by torch.
-    """
-
-    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> None:
-        super().__init__(lasting, recent, like)
-        self.attention = attention
-
-    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
-        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
-        return self.attention.best_matches(query, self.maps, [self.slot(frame) for frame in frames], topk)
 
 
 def _products(

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..compactness import compact_windows, compactness_prior
 from ..device import PendingCopy, to_device
 from ..protocols import PropagationProtocol
-from .attention import FrameMemory
 from .label_coding import upsampled_argmax
-from .references import NEARBY, MatchFinder, average_of_matches
+from .memory import FrameMemory
+from .references import NEARBY, MatchFinder, average_of_matches, reference_frames
 
 CHECKED_TOGETHER = 32
 """Frames whose labels are checked together on a GPU, where each check waits for the device."""
@@ -162,9 +162,9 @@ class LabelPropagator:
         else:
             averages = []
             for start in self._starting or (0,):
-                tables = [self._labels[number].maps for number, _ in self._finder.sources(self.frame, start)]
                 found, topk = self._finder.find(query, self.frame, start, protocol.topk)
-                averages.append(average_of_matches(tables, found, topk, protocol.temperature))
+                tables = [self._labels[at].maps for at in found]
+                averages.append(average_of_matches(tables, list(found.values()), topk, protocol.temperature))
             if self._starting:
                 averages = [own * channels for own, channels in zip(averages, self._starting.values(), strict=True)]
             average = torch.stack(averages).sum(0) if self._starting else averages[0]
@@ -181,12 +181,12 @@ class LabelPropagator:
         prior = compactness_prior(
             protocol.mixture_components, protocol.mixture_threshold, protocol.mixture_width, protocol.mixture_weights
         )
-        keys, ((_, frames),) = self._finder.keys[NEARBY], self._finder.sources(self.frame)
+        keys = self._finder.keys[NEARBY]
         return keys.attention.average(
             query,
             keys.maps,
             self._labels[NEARBY].maps,
-            [keys.slot(frame) for frame in frames],
+            [keys.slot(frame) for frame in reference_frames(protocol, self.frame)],
             protocol.temperature,
             protocol.border,
             adjust=None if prior is None else partial(compact_windows, prior=prior),
@@ -203,19 +203,14 @@ class LabelPropagator:
 
     def _check(self, features: Tensor, entering: Tensor | None) -> None:
         shape = self._first_labels.shape
-        if features.ndim != 3 or features.shape[1:] != shape[1:]:
+        channels = self._finder.keys[NEARBY].maps.shape[3] if self._finder.keys else "C"
+        if features.ndim != 3 or features.shape[1:] != shape[1:] or channels not in ("C", len(features)):
             raise ValueError(
-                f"features of frame {self.frame} must be (C, {shape[1]}, {shape[2]}) like the labels, "
-                f"got {tuple(features.shape)}"
+                f"features of frame {self.frame} must be ({channels}, {shape[1]}, {shape[2]}) like the labels and the "
+                f"features of frame 0, got {tuple(features.shape)}"
             )
         if not features.is_floating_point():
             raise ValueError(f"features of frame {self.frame} must be float, got {features.dtype}")
-        channels = self._finder.keys[NEARBY].maps.shape[3] if self._finder.keys else len(features)
-        if len(features) != channels:
-            raise ValueError(
-                f"features of frame {self.frame} must have {channels} channels like those of frame 0, "
-                f"got {len(features)}"
-            )
         if entering is not None and entering.shape != shape:
             raise ValueError(
                 f"entering labels of frame {self.frame} must be {tuple(shape)} like first_labels, "

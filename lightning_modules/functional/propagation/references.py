@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..protocols import PropagationProtocol
-from .attention import WORKSPACE, FoundMatches, KeyMemory, LocalAttention
-from .screened_search import SketchedMemory, can_screen
+from .attention import WORKSPACE, FoundMatches, LocalAttention
+from .memory import KeyMemory
 from .tiles import Neighbourhood
 
 NEARBY = -1
@@ -62,38 +62,31 @@ class MatchFinder:
         self._nearby = LocalAttention(Neighbourhood(self._protocol.radius, self._protocol.neighbourhood), workspace)
         self._anywhere = LocalAttention(Neighbourhood(None), workspace)
         self._everywhere = looks_everywhere(self._protocol)
+        self._new_memory = KeyMemory if self._protocol.topk is None else KeyMemory.fastest
         self._written = self._searched = -1  # the latest frame
-        self._found: dict[tuple[int, int], list[FoundMatches]] = {}
+        self._found: dict[tuple[int, int], dict[int, FoundMatches]] = {}
 
     def write(self, frame: int, features: Tensor, starts: bool) -> None:
         """Keep the features (h, w, C) of a frame, once; `starts`: objects start in it, as in frame 0."""
         if frame == self._written:
             return
         protocol, self._written = self._protocol, frame
-        memory = SketchedMemory if protocol.topk is not None and can_screen(features) else KeyMemory
         if not self.keys:
             lasting: Sequence[int] = () if self._everywhere else (0,)
             recent = protocol.context
             if protocol.references is not None:
                 lasting, recent = [f for f in protocol.references if f >= 0], max(0, -min(protocol.references))
-            self.keys[NEARBY] = memory(lasting, recent, features, self._nearby)
+            self.keys[NEARBY] = self._new_memory(lasting, recent, features, self._nearby)
         if self._everywhere and starts:
-            self.keys[frame] = memory((frame,), 0, features, self._anywhere)
+            self.keys[frame] = self._new_memory((frame,), 0, features, self._anywhere)
             self.keys[frame].write(frame, features)
         self.keys[NEARBY].write(frame, features)
 
-    def sources(self, frame: int, start: int = 0) -> list[tuple[int, list[int]]]:
-        """Return the keys that a frame is matched with in the context of a start frame: memory and frames."""
-        frames = reference_frames(self._protocol, frame, start)
-        if start not in self.keys:
-            return [(NEARBY, frames)]
-        return [(start, frames[:1])] + [(NEARBY, frames[1:])] * bool(frames[1:])
+    def find(self, query: Tensor, frame: int, start: int, topk: int) -> tuple[dict[int, FoundMatches], int]:
+        """Return the best matches of the queries (h, w, C) of a frame in each of the `keys`, and how many count.
 
-    def find(self, query: Tensor, frame: int, start: int, topk: int) -> tuple[list[FoundMatches], int]:
-        """Return the best matches of the queries (h, w, C) of a frame in each of its sources, and how many count.
-
-        These are `topk` over all sources together; where ties are kept, all that equal the last of them count too, and
-        what is less is −inf.
+        These are `topk` over all keys together; where ties are kept, all that equal the last of them count too, and
+        what is less is −inf. `start`: the frame whose context is searched, see `reference_frames`.
         """
         if frame != self._searched:
             self._searched, self._found = frame, {}
@@ -101,16 +94,22 @@ class MatchFinder:
         count = topk + 1 if ties else self._topk
         while True:
             if (start, count) not in self._found:
-                sources = self.sources(frame, start)
-                self._found[start, count] = [self.keys[at].best_matches(query, frames, count) for at, frames in sources]
+                frames = reference_frames(self._protocol, frame, start)
+                sources = {start: frames[:1], NEARBY: frames[1:]} if start in self.keys else {NEARBY: frames}
+                self._found[start, count] = {
+                    at: self.keys[at].best_matches(query, searched, count)
+                    for at, searched in sources.items()
+                    if searched
+                }
             found = self._found[start, count]
             if not ties:
                 return found, topk
-            products = torch.cat([values for values, _ in found], dim=2)
+            products = torch.cat([values for values, _ in found.values()], dim=2)
             top = products.topk(min(topk, products.shape[2]), dim=2).values
             last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-            if not any(v.shape[2] == count and (v.amin(2, keepdim=True) >= last).any() for v, _ in found):
-                return [(values.masked_fill(values < last, -torch.inf), cells) for values, cells in found], count
+            if not any(v.shape[2] == count and (v.amin(2, keepdim=True) >= last).any() for v, _ in found.values()):
+                tied = {at: (v.masked_fill(v < last, -torch.inf), cells) for at, (v, cells) in found.items()}
+                return tied, count
             count *= 2  # all that were found are tied with the last of the top-k: there may be more
 
 

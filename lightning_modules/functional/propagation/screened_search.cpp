@@ -1,4 +1,4 @@
-// Exact top-k dot products of each query with the keys in its neighbourhood: the inner loops of screened_search.py,
+// Exact top-k dot products of each query with the keys in its neighbourhood: the inner loops of memory.py,
 // in the compiler's vectors. setup.py compiles it for AVX-512 and for AVX2, or for what else the processor has.
 //
 // Queries are taken in tiles of 4 x 4, one to a lane of a register. The product of the short sketches of a query and a
@@ -24,7 +24,7 @@ namespace {
 constexpr int SIDE = 4;            // queries along a side of a tile
 constexpr int LANES = SIDE * SIDE;
 constexpr int ROWS_OF_TILES = 2;   // searched together, so that keys are read from memory half as often
-constexpr int CHUNK = 32;          // numbers of a sketch that lie side by side; screened_search.py has it too
+constexpr int CHUNK = 32;          // numbers of a sketch that lie side by side; memory.py has it too
 #if defined(__AVX512F__)           // numbers in a register; keys whose sums fit into the registers
 constexpr int WIDTH = 16, BLOCK = 28;
 #elif defined(__AVX2__)
@@ -43,7 +43,7 @@ struct Lanes {                     // one number for each query of a tile
     float &operator[](int lane) { return reinterpret_cast<float *>(parts)[lane]; }
 };
 
-struct Search {                    // the fields of `_Search` in screened_search.py
+struct Search {                    // the fields of `_Search` in memory.py
     int64_t height, width, slots, channels, chunks, pitch, reach, topk, used;
     const float *query;            // (height, width, channels)
     const float *keys;             // (height, width, slots, channels)

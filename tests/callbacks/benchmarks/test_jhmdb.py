@@ -86,13 +86,3 @@ def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["protocol"]["keypoint_counting"] == counting
     assert (results["split"], results["subset"]) == (1, "test")
-
-
-@pytest.mark.slow
-def test_real_clips(shared_data, tmp_path):
-    benchmark = JhmdbBenchmark(shared_data / "jhmdb", changes=SMALL, limit_sequences=1)
-    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
-    (clip,) = benchmark.sequences
-    assert 0.1 < scores["PCK@0.1"] < scores["PCK@0.5"] <= 1
-    assert cv2.imread(str(tmp_path / "overlays" / f"{clip.name}.png")).std() > 10
-    assert json.loads((tmp_path / "results.json").read_text())["protocol"]["input_size"] == [320, 320]

@@ -5,35 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-import torch
 
 from callbacks import DavisBenchmark
 from callbacks.benchmarks.evaluation import RunContext
-from callbacks.benchmarks.mask_evaluation import ObjectScorer, annotated_frames
+from callbacks.benchmarks.mask_evaluation import annotated_frames
 from callbacks.benchmarks.ranks import Ranks
-from callbacks.metrics import ObjectScores
-from callbacks.metrics.rules import RULES
-from callbacks.tracking.label_tracker import TrackedFrame
 from datamodules.datasets import Davis
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.words import SMALL
-
-
-def test_the_true_masks_score_one_on_every_frame_between_the_ends(davis_root):
-    sequence, rules = Davis(davis_root)[0], RULES["davis-2017"]
-    metric = ObjectScores(rules)
-    with ThreadPoolExecutor(1) as pool:
-        scorer = ObjectScorer(sequence, [metric], pool)
-        for t in range(sequence.num_frames):
-            mask = sequence.mask(t)
-            found = mask if t != 2 else torch.zeros_like(mask)
-            assert torch.equal(scorer.add(t, TrackedFrame(sequence.frame(t), [], [found])), mask)
-        curves = scorer.finish()
-    assert {name: list(places) for name, (places, _) in curves.items()} == {"J": [1, 2, 3, 4], "F": [1, 2, 3, 4]}
-    assert curves["J"][1] == [1, 0, 1, 1]
-    assert metric.compute()["J-Mean"] == pytest.approx(0.75)
 
 
 def test_objects_without_a_later_mask_are_followed_without_a_score(davis_root):

@@ -82,20 +82,6 @@ def clips():
     return loader(4, 4, frames=2, size=32)
 
 
-@pytest.mark.slow
-def test_best_checkpoint_and_tensorboard(root, tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    benchmark = OtbBenchmark(root, None, limit_sequences=1)
-    best = BestCheckpoint("otb/success", dirpath=tmp_path / "best")
-    trainer(tmp_path, benchmark, best, max_epochs=1, logger=True).fit(VFSSimSiam(**TINY), clips())
-    assert len(list((tmp_path / "best").glob("best-*.ckpt"))) == 1
-    (events,) = tmp_path.rglob("events.out.tfevents.*")
-    log = EventAccumulator(str(events)).Reload()
-    assert {"otb/success", "otb/precision", "otb/Synthetic000"} <= set(log.Tags()["images"])
-    assert {"otb/success", "otb/precision@20px"} <= set(log.Tags()["scalars"])
-
-
 def test_missing_sequences_are_in_the_results(tmp_path):
     write_moving_target(tmp_path / "otb" / "Man", steady(3, (40, 50), (3, -1), (30, 24)))
     OtbBenchmark(tmp_path / "otb", "tb100", allow_missing=True).evaluate(colour(), tmp_path / "results")

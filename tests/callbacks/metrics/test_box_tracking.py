@@ -42,14 +42,6 @@ def test_random_boxes(golden):
     np.testing.assert_array_equal(a, before)
 
 
-def test_by_hand():
-    a, b = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 0, 10, 10]])
-    assert box_iou(a, b).item() == pytest.approx(1 / 3)
-    assert centre_error(a, b).item() == 5
-    assert success_curve(torch.tensor([1.0])).sum() == 20
-    assert precision_curve(torch.tensor([20.0]))[19:21].tolist() == [0, 1]
-
-
 def test_mistakes():
     with pytest.raises(
         ValueError, match=r"Crossing: boxes must be \(N, 4\), got prediction \(2, 4\) and target \(3, 4\)"

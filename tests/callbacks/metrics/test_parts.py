@@ -37,18 +37,6 @@ def test_golden_scores_of_newer_codes_count_frame_0_and_sum_over_the_data(golden
     np.testing.assert_array_equal(areas, np.stack([shared, found + there - shared, found, there]))
 
 
-def test_areas_add_up_over_videos_and_frames(golden):
-    vip = golden("vip_miou")
-    prediction, target = vip["c0_pred"], vip["c0_gt"]
-    whole, parts = SemanticIoU(), SemanticIoU()
-    whole.update(prediction, target, name="all")
-    areas = [class_areas(p, t) for p, t in zip(prediction[:3], target[:3], strict=True)]
-    parts.update(torch.stack(areas).sum(0), name="a")
-    parts.update(prediction[3:], target[3:], name="b")
-    assert parts.compute() == whole.compute()
-    assert [row["Sequence"] for row in parts.rows()] == ["a", "b"]
-
-
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 def test_classes_that_do_not_occur():
     metric = SemanticIoU(classes=4)

@@ -69,18 +69,6 @@ def test_both_samplers_equal_the_official_ones(official):
     assert compared >= 20
 
 
-def test_a_video_by_hand():
-    track = np.zeros((1, 4, 2))
-    hidden = np.array([[False, False, False, True]])
-    found = np.array([[[9.0, 9.0], [0.9, 0.0], [3.0, 0.0], [0.0, 0.0]]])
-    scores = tapvid_metrics(np.zeros((1, 3)), hidden, track, np.zeros((1, 4), bool), found)
-    assert scores["pts_within_1"] == 0.5  # of two visible frames after the query
-    assert scores["pts_within_4"] == 1
-    assert scores["jaccard_1"] == 1 / 4  # 1 / (2 visible + one far off + one truly hidden)
-    assert scores["jaccard_4"] == 2 / 3
-    assert scores["occlusion_accuracy"] == 2 / 3
-
-
 def video(seed, queries=3, frames=5):
     generator = np.random.default_rng(seed)
     truth, found = generator.uniform(0, 20, (2, queries, frames, 2))

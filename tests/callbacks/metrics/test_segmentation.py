@@ -18,7 +18,7 @@ from callbacks.metrics import (
 )
 from callbacks.metrics.rules import RULES
 from tests.helpers.masks import random_masks
-from tests.helpers.plain_masks import plain_boundary, plain_boundary_score, plain_region
+from tests.helpers.plain_masks import plain_boundary_score, plain_region
 from tests.helpers.refusal import refused
 
 KEYS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
@@ -109,20 +109,6 @@ def test_golden_scores_of_rvm(golden):
     np.testing.assert_allclose(found, content["davis_rvm_JF_J_F"], rtol=0, atol=1e-12)
 
 
-def test_hand_computed():
-    target = torch.zeros(1, 12, 12, dtype=torch.bool)
-    target[0, 4:8, 4:8] = True
-    shifted = target.roll(1, 2)
-    assert region_similarity(shifted, target).item() == 12 / 20
-    assert boundary_accuracy(shifted, target, bound=1).item() == 1.0
-    far = target.roll(6, 2)  # the boundary is a ring of columns 3, 7 and rows 3, 7; columns 9 and 1 are 2 px away
-    assert boundary_accuracy(far, target, bound=1).item() == 0.0
-    empty, full = torch.zeros_like(target), torch.ones_like(target)
-    assert region_similarity(empty, empty).item() == 1.0
-    assert boundary_accuracy(empty, full).item() == 1.0, "a mask that fills the picture has an empty boundary"
-    assert boundary_accuracy(empty, target).item() == 0.0
-
-
 def test_void_pixels_of_id_maps():
     target = torch.zeros(4, 20, 20, dtype=torch.uint8)
     target[:, 5:15, 5:15] = 1
@@ -175,18 +161,8 @@ def test_other_mistakes():
     refused(ValueError, "car: no frame is scored", metric.update, ids[:2], ids[:2], name="car")
 
 
-def test_golden_boundaries_are_equal(davis):
-    for i in (0, 1, 15, 16):
-        shape = davis[f"p{i}_shape"]
-        outline = object_outlines(unpack(davis, f"p{i}_ann", shape), [1])[1]
-        edge = np.zeros(shape, dtype=bool)
-        height, width = outline.edge.shape
-        edge[outline.top : outline.top + height, outline.left : outline.left + width] = outline.edge
-        np.testing.assert_array_equal(edge, unpack(davis, f"p{i}_ann_boundary", shape))
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("bound", [0.008, 0.1, 1, 5])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bound", [0.008, 0.1, 1, 5, 13])
 def test_equal_to_the_definition_over_the_whole_picture(seed, bound):
     prediction, target = random_masks(seed), random_masks(seed + 100).roll(seed, 0)
     radius = math.ceil(bound * math.hypot(37, 52)) if bound < 1 else int(bound)
@@ -194,17 +170,6 @@ def test_equal_to_the_definition_over_the_whole_picture(seed, bound):
     for t, (p, q) in enumerate(zip(prediction.numpy(), target.numpy(), strict=True)):
         assert region[t].item() == plain_region(p, q)
         assert boundary[t].item() == plain_boundary_score(p, q, radius)
-
-
-@pytest.mark.parametrize("radius", [1, 2, 3, 8, 13, 20])
-def test_the_disk_is_the_set_of_pixels_within_the_radius(radius):
-    mask = torch.zeros(1, 60, 60, dtype=torch.bool)
-    mask[0, 29:31, 29:31] = True
-    outline = object_outlines(mask[0], [1], radius)[1]
-    edge = np.argwhere(plain_boundary(mask[0].numpy())) - (outline.top, outline.left) + radius
-    y, x = np.indices(outline.near.shape)
-    squared = np.min([(y - a) ** 2 + (x - b) ** 2 for a, b in edge], axis=0)
-    np.testing.assert_array_equal(outline.near, squared <= radius**2)
 
 
 def test_statistics_equal_golden(davis):

@@ -157,18 +157,13 @@ def test_a_signal_leaves_what_is_complete(number, status, folder, colour, tmp_pa
         predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out", overlay="mp4")
 
 
-def test_tables_of_boxes_and_points(folder, colour, tmp_path, scene):
+def test_the_table_of_one_box(folder, colour, tmp_path, scene):
     box = bounds(scene[1][0])
     record = predict_video(colour, folder / "frames", BoxPrompt.of(box), tmp_path / "box", overlay="none")
     rows = list(csv.DictReader((tmp_path / "box" / "boxes.csv").open()))
     assert [row["frame"] for row in rows] == [f"{t:03d}" for t in range(FRAMES)]
     assert [float(rows[0][key]) for key in ("x", "y", "width", "height")] == box.tolist()
     assert record["protocol"]["name"] == "vfs+dilated=false+response_size=none+stride=4"
-    prompt = PointPrompt.of({"a": (5, 6), "b": (70, 50)})
-    predict_video(colour, folder / "frames", prompt, tmp_path / "points")
-    rows = list(csv.DictReader((tmp_path / "points" / "points.csv").open()))
-    assert [(row["frame"], row["name"]) for row in rows[:3]] == [("000", "a"), ("000", "b"), ("001", "a")]
-    assert (rows[1]["x"], rows[1]["y"], rows[1]["score"]) == ("70.00", "50.00", "1.0000")
 
 
 def test_frames_without_an_object_have_an_image_and_no_annotation(tmp_path, folder):

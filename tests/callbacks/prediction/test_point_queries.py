@@ -6,9 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import nn
 
 from callbacks import follow_points, predict_video
 from callbacks.tracking.point_tracker import PointTracker
@@ -49,24 +47,6 @@ def test_points_are_those_of_the_tracking_functions(video, extractor, name):
     torch.testing.assert_close(found[0][1].points, expected, atol=1e-6, rtol=0)
     assert (found[0][1].occluded == tracks.occluded).all()
     torch.testing.assert_close(expected[:, 0], torch.tensor([[30.0, 20.0], [40.25, 33.5]], dtype=torch.float64))
-
-
-class Patches(nn.Module):
-    """The pixels around each cell of 4 px, less their mean: features that tell places of noise apart."""
-
-    stride = 4
-
-    def forward(self, images):
-        pixels = F.unfold(F.pad(images, (10, 10, 10, 10), mode="reflect"), 24, stride=4)
-        return (pixels - pixels.mean(1, keepdim=True)).unflatten(2, (images.shape[2] // 4, -1))
-
-
-def test_a_pan_is_followed_within_a_pixel(video):
-    points = {"a": (40, 30), "b": (50, 40)}
-    *_, (_, last) = follow_points(Patches(), video, points, PointProtocol.named("vidcorr", "tap_vid"))
-    moved = last.points[:, 4] - last.points[:, 0]
-    assert (moved - torch.tensor([12.0, 0.0])).abs().max() < 1
-    assert not last.occluded.any()
 
 
 def test_a_grid_over_the_first_frame(video, extractor, tmp_path):

@@ -110,51 +110,36 @@ def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run,
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
 
 
-def test_rows_of_a_comparison_and_named_runs_stand_beside_it(tmp_path):
-    own = write_results(tmp_path / "cmp/mine/davis", 0.5, protocol={"name": "vfs", "digest": "1"})
-    for name, value in (("a_row", 0.4), ("raw", 0.3), ("of_an_earlier_comparison", 0.2)):
-        write_results(tmp_path / "cmp" / name / "davis", value, network=name.replace("_", " "))
-    rows = {name: {"scores": {}} for name in ("VFS", "raw", "a row")}
-    (tmp_path / "cmp/compare.json").write_text(json.dumps(rows | {"broken": {"error": "no such stage"}}))
+def test_named_runs_stand_beside_it(tmp_path):
+    own = write_results(tmp_path / "mine/davis", 0.5, protocol={"name": "vfs", "digest": "1"})
     same = write_results(tmp_path / "a/davis", 0.6, protocol={"name": "vfs", "digest": "1"})
     other = write_results(tmp_path / "b/davis", 0.7, protocol={"name": "crw", "digest": "2"})
     beside = content_of(write_report(own, [same, other / "results.json"]))["others"]
-    expected = [("raw", 0.3, False), ("a row", 0.4, False), ("a/davis", 0.6, True), ("b/davis", 0.7, False)]
+    expected = [("a/davis", 0.6, True), ("b/davis", 0.7, False)]
     assert [(each["name"], each["scores"]["J&F-Mean"], each["same"]) for each in beside] == expected
-    assert beside[-1]["protocols"] == "crw"
-    otb = write_results(tmp_path / "c", 0.7)
-    (otb / "results.json").write_text(json.dumps({"benchmark": "otb", "scores": {}}))
+    otb = write_results(tmp_path / "c", 0.7, benchmark="otb")
     refused(ValueError, "is a result of otb, the report is of davis", write_report, own, [otb])
 
 
-def test_a_run_that_was_resumed_elsewhere_is_one_training(tmp_path):
-    """A run's results include those of the run that it resumed; those in its folder take precedence."""
-    parent = tmp_path / "version_1" / "benchmarks" / "davis"
-    past = [
-        {"epoch": 0, "step": 0, "scores": {"J&F-Mean": 0.1, "J-Mean": 0.2}},
-        {"epoch": 3, "step": 12, "scores": {"J&F-Mean": 0.9}},
-    ]
-    write_results(parent / "epoch=002-step=000012", 0.4)
-    last = write_results(parent / "epoch=003-step=000016", float("nan"), history=past)
+def test_earlier_results_of_the_training_stand_before_its_own(tmp_path):
+    past = [{"epoch": epoch, "step": 4 * epoch, "scores": {"J&F-Mean": epoch / 10}} for epoch in (0, 3)]
+    last = write_results(tmp_path / "davis" / "epoch=003-step=000016", float("nan"), history=past)
     found = [
         (each["epoch"], each["scores"]["J&F-Mean"], each["this"]) for each in content_of(write_report(last))["epochs"]
     ]
-    assert found == [(0, 0.1, False), (3, 0.4, False), (4, None, True)]  # a score that is not defined is null
+    assert found == [(0, 0.0, False), (3, 0.3, False), (4, None, True)]  # a score that is not defined is null
 
 
-@pytest.mark.slow
-def test_intervals_and_tests_against_runs_beside(davis_run, davis_root, tmp_path):
-    shutil.copytree(davis_run[2], tmp_path / "same")
-    DavisBenchmark(davis_root, changes={"radius": 2, "context": 2}).evaluate(
-        build_feature_extractor("raw_colour"), tmp_path / "other"
-    )
-    own = shutil.copytree(davis_run[2], tmp_path / "own")
-    content = content_of(write_report(own, [tmp_path / "same", tmp_path / "other"]))
+def test_intervals_and_tests_against_runs_beside(davis_run, tmp_path):
+    own, other = (shutil.copytree(davis_run[2], tmp_path / name) for name in ("own", "other"))
+    results = json.loads((other / "results.json").read_text())
+    (other / "results.json").write_text(json.dumps(results | {"protocol": {"name": "crw", "digest": "2"}}))
+    content = content_of(write_report(own, [davis_run[2], other]))
     assert all(re.fullmatch(r"\[-?\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
     same, other = content["others"]
     assert set(same["differences"]) == set(content["intervals"])
     assert all(text.startswith("+0.0 [+0.0, +0.0]") for text in same["differences"].values())
-    assert other["differences"] == {}
+    assert (other["protocols"], other["differences"]) == ("crw", {})
 
 
 CHARTS = {"jhmdb": ["Each joint"], "otb": ["Success", "Precision"]}

@@ -102,6 +102,9 @@ def test_values_of_a_sequence_are_those_of_its_objects():
     assert run.values("PCK@0.1") == {}
     rows = [{"Sequence": name, "J-Mean": "0.5"} for name in ("dog_1", "dog_1_1", "cat_1")]
     assert list(run_of(rows, ["dog", "dog_1", "cat"]).values("J-Mean")) == ["dog", "dog_1", "cat"]
+    rows = [{"Sequence": name, "J-Mean": "0.5"} for name in ("catch_0", "catch_2")]
+    assert list(run_of(rows, ["catch_0", "catch_2", "catch"]).values("J-Mean")) == ["catch_0", "catch_2"]
+    assert list(run_of(rows, []).values("J-Mean")) == ["catch"]
     rows = [{"Stage": stage, "Sequence": "bike", "success": value} for stage, value in (("res3", "1"), ("res4", "0"))]
     assert run_of(rows, ["bike"]).values("res4/success") == {"bike": [0.0]}
 

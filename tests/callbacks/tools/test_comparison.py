@@ -52,7 +52,8 @@ def test_rows_equal_each_benchmark_alone_and_a_failure_is_a_row(davis_root, tmp_
         row["row"]: row for row in csv.DictReader((tmp_path / "compare.csv").open()) if "J&F-Mean" in row["column"]
     }
     assert float(table[TINY]["mean"]) == alone["J&F-Mean"]
-    assert len(list(tmp_path.glob("*/davis/results.json"))) == 2
+    pages = [page.read_text() for page in tmp_path.glob("*/davis/report.html")]
+    assert [page.count('"differences": ') for page in pages] == [1, 1]  # each with the other row
     assert "[2/3]" in capsys.readouterr().out
 
 

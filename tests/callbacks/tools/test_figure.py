@@ -12,9 +12,11 @@ from tests.helpers.refusal import refused
 
 
 def write_run(folder, scores):
-    for (epoch, step), values in scores.items():
+    history = []
+    for (epoch, step), values in sorted(scores.items()):
         place = folder / "version_0" / "benchmarks" / "davis" / f"epoch={epoch:03d}-step={step:06d}"
-        Results("davis", values, []).write(place)
+        Results("davis", values, [], {"history": list(history)}).write(place)
+        history.append({"epoch": epoch + 1 if step else 0, "step": step, "scores": values})
     return folder
 
 

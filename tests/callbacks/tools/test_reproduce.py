@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from callbacks import DavisBenchmark
-from callbacks.report.published import PUBLISHED
+from callbacks.results.published import PUBLISHED
 from callbacks.tools.reproduce import spec_of
 from callbacks.tools.study_plan import read_study
 from cli import main

@@ -11,9 +11,8 @@ from callbacks.metrics import PointQueries, area_counts, sample_queries, track_s
 from callbacks.tools.score import command
 from callbacks.tools.score_tracks import score_boxes, score_tracks
 from datamodules.datasets import Badja, Otb, TapVid
-from datamodules.reading.boxes import read_boxes
 from datamodules.reading.guards import DataError
-from datamodules.synthetic import write_got10k, write_otb
+from datamodules.synthetic import write_otb
 from tests.helpers.refusal import refused
 
 
@@ -109,35 +108,3 @@ def test_clips_of_badja_are_also_scored_by_pck(shared_points, tmp_path):
     found = score_tracks(file, tmp_path / "mine", masks=masks)
     assert found.scores["PCK@0.2"] == pytest.approx(np.mean(expected))
     assert 0 < found.scores["survival"] < 1
-
-
-def test_boxes_score_by_the_rules_of_got10k(tmp_path):
-    root = write_got10k(tmp_path / "got", 1, valid=3, frames=8, size=(64, 96))
-    rng = np.random.default_rng(2)
-    pooled = []
-    for folder in sorted(path for path in (root / "val").iterdir() if path.is_dir()):
-        boxes, cover = read_boxes(folder / "groundtruth.txt"), np.loadtxt(folder / "cover.label")
-        for repetition in (1, 2):
-            mine = boxes + rng.normal(0, 2, boxes.shape)
-            file = tmp_path / "mine" / folder.name / f"{folder.name}_{repetition:03d}.txt"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.savetxt(file, mine, fmt="%.3f", delimiter=",")
-            for t in range(1, len(boxes)):
-                if cover[t] > 0:
-                    pooled.append(overlap_inside(np.loadtxt(file, delimiter=",")[t], boxes[t], 96, 64))
-    command([str(root / "val"), str(tmp_path / "mine"), "--boxes", "got-10k", "--json", str(tmp_path / "scores.json")])
-    scores = json.loads((tmp_path / "scores.json").read_text())
-    assert scores["AO"] == pytest.approx(np.mean(pooled), abs=1e-3)
-    assert scores["SR@0.5"] == np.mean(np.array(pooled) > 0.5)
-    assert 0 < scores["SR@0.75"] < scores["SR@0.5"]
-
-
-def overlap_inside(a, b, width, height):
-    """IoU of two boxes cut at the borders, by counting hundredths of pixels on each axis."""
-    sides = []
-    for k, length in ((0, width), (1, height)):
-        ticks = np.arange(0.005, length, 0.01)
-        in_a, in_b = ((ticks > box[k]) & (ticks < max(box[k], 0) + box[k + 2]) for box in (a, b))
-        sides.append(((in_a & in_b).sum() / 100, in_a.sum() / 100, in_b.sum() / 100))
-    shared, *areas = (sides[0][k] * sides[1][k] for k in range(3))
-    return shared / (sum(areas) - shared)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from callbacks.report.published import PUBLISHED, published_beside
+from callbacks.results.published import PUBLISHED, published_beside
 from callbacks.results.rendering import render
 from callbacks.results.statistics import difference, interval
 from callbacks.results.stored import TEST_SETS
@@ -122,12 +122,6 @@ def test_as_many_sequences_of_other_names_are_another_column(tmp_path):
     assert all(len(row) == 1 for row in table.rows.values())
 
 
-def test_a_score_that_is_not_the_mean_of_its_rows_has_no_interval(tmp_path):
-    write_rows(write(tmp_path / "a", "A", {"J-Mean": 0.7}), SCORES)
-    (cell,) = gather_results([tmp_path]).rows["A"].values()
-    assert (cell.interval, cell.runs) == (None, [])
-
-
 def test_protocols_of_a_sweep_are_columns(tmp_path):
     protocols = [{"name": name, "digest": f"d{name}"} for name in ("vfs", "crw")]
     write(tmp_path / "a", "A", {"vfs/J-Mean": 0.1, "crw/J-Mean": 0.2}, protocol=protocols)
@@ -137,18 +131,19 @@ def test_protocols_of_a_sweep_are_columns(tmp_path):
 
 
 def test_the_three_formats(tmp_path, capsys):
-    write(tmp_path / "a", "A_1 | x", {"J&F-Mean": 0.51239})
+    write(tmp_path / "a", "A_1\n| \\input{x}~^", {"J&F-Mean": 0.51239})
     write(tmp_path / "b", "B", {"J&F-Mean": 0.25, "J-Mean": 0.5})
     out = [tmp_path / name for name in ("t.md", "t.csv", "t.tex")]
     main(["table", str(tmp_path), "--score", "J&F-Mean", "--score", "J-Mean", "--output", *map(str, out)])
     assert capsys.readouterr().out == out[0].read_text()
     assert out[0].read_text() == (
         "|  | davis J&F-Mean (vfs d1, 8 sequences) | davis J-Mean (vfs d1, 8 sequences) |\n| --- | ---: | ---: |\n"
-        "| A_1 \\| x | 51.2 |  |\n| B | 25.0 | 50.0 |\n"
+        "| A_1 \\| \\input{x}~^ | 51.2 |  |\n| B | 25.0 | 50.0 |\n"
     )
     rows = list(csv.DictReader(out[1].open()))
-    assert [(row["row"], row["mean"]) for row in rows] == [("A_1 | x", "0.51239"), ("B", "0.25"), ("B", "0.5")]
-    assert r"A\_1 | x & 51.2 &  \\" in out[2].read_text()
+    assert [(row["row"][:3], row["mean"]) for row in rows] == [("A_1", "0.51239"), ("B", "0.25"), ("B", "0.5")]
+    name = r"A\_1 | \textbackslash{}input\{x\}\textasciitilde{}\textasciicircum{}"
+    assert rf"{name} & 51.2 &  \\" in out[2].read_text()
     assert r"davis J\&F-Mean (vfs d1, 8 sequences)" in out[2].read_text()
 
 
@@ -194,8 +189,8 @@ def test_a_protocol_with_inferred_values_has_no_certain_row():
     ("words", "message"),
     [
         (["nowhere"], "nowhere: no results.json"),
-        (["a", "--score", "J"], "no result has the score J; there are J&F-Mean"),
-        (["unscored"], "unscored/results.json has no scores"),
+        (["a", "--score", "J"], "no result has J; there are J&F-Mean"),
+        (["unscored"], "no result has a score; there are none"),
         (["a", "--output", "x.doc"], "the name has to end in .md, .csv or .tex"),
         (["bad"], "is not a results.json of a benchmark"),
         (["a", "--base", "Z"], "--base 'Z' names no rows; the rows are A"),

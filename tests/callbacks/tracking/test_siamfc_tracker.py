@@ -25,27 +25,6 @@ def follow(tracker, frames, box):
     return np.stack([box, *(tracker.step([track], frame)[0] for frame in frames[1:])])
 
 
-def test_golden_protocol(golden):
-    expected, protocol = golden("siamfc_tracking"), TrackingProtocol()
-    names = {
-        "exemplar_sz": "exemplar_size",
-        "instance_sz": "instance_size",
-        "context": "context",
-        "scale_num": "scales",
-        "scale_step": "scale_step",
-        "scale_lr": "scale_rate",
-        "scale_penalty": "scale_penalty",
-        "window_influence": "window_influence",
-        "response_sz": "response_size",
-        "response_up": "upsampling",
-        "total_stride": "stride",
-    }
-    assert {key: getattr(protocol, name) for key, name in names.items()} == {
-        key: expected[f"hp_{key}"] for key in names
-    }
-    np.testing.assert_allclose(protocol.factors, expected["scale_factors"], rtol=1e-12)
-
-
 def test_golden_features_responses_and_window(golden):
     expected = golden("siamfc_tracking")
     tracker = SiamFCTracker(GoldenNet(expected))

@@ -73,11 +73,10 @@ def test_missing_sequences_are_listed(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    refused(DataError, "no version 'tb99'", Otb, tmp_path, "tb99")
-    refused(DataError, "no sequences here", Otb, tmp_path, None)
+    refused(ValueError, "version must be one of .*, got 'tb99'", Otb, tmp_path, "tb99")
+    refused(DataError, "no sequence of any version among the 0 here", Otb, tmp_path, None)
     write(tmp_path / "mine", "Mine", 3)
-    with pytest.raises(DataError, match="none of the 1 sequences here is of version tb100; version null takes them"):
-        Otb(tmp_path / "mine", allow_missing=True)
+    refused(DataError, "no sequence of tb100 among the 1 here", Otb, tmp_path / "mine", allow_missing=True)
     path = write(tmp_path, "Crossing", 3, boxes=2)
     refused(DataError, "2 boxes for 3 frames", Otb, tmp_path, None)
     path.write_text("1,1,0,4\n" * 3)

@@ -163,7 +163,6 @@ def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
         ({"points": np.zeros((2, 5, 3), np.float32)}, r"occluded is \(2, 5\) bool, points \(2, 5, 3\)"),
         ({"points": [0.5]}, r"occluded is \(2, 5\) bool, points list"),
         ({"points": np.full((2, 5, 2), np.nan)}, "10 of 10 visible points lie outside"),
-        ({"occluded": np.zeros((2, 5), np.uint8)}, r"occluded is \(2, 5\) uint8"),
     ],
 )  # fmt: skip
 def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):

@@ -88,7 +88,7 @@ def test_another_meta_is_named(root: Path, videos: Any) -> None:
     path.write_text(json.dumps({"videos": videos}))
     assert refusal(root).startswith(f"{path}: ")
     path.unlink()
-    assert "no such file; unpack the complete archive" in refusal(root)
+    assert "meta.json: cannot be read (No such file" in refusal(root)
 
 
 def training(source: Path, **arguments: Any) -> set[str]:

@@ -217,5 +217,5 @@ def test_a_title_in_another_encoding_does_not_keep_a_file_from_opening(video: Pa
     content = titled.read_bytes()
     assert content.count(b"a title") == 1
     titled.write_bytes(content.replace(b"a title", b"a t\xeetr\xe9"))  # Latin-1
-    with open_container(titled, None, timeout=10) as opened:
+    with open_container(titled, timeout=10) as opened:
         assert read_header(opened).num_frames == 12

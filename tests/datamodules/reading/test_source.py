@@ -10,7 +10,6 @@ from datamodules.reading.prompts import read_prompts
 from datamodules.reading.source import FrameFolder, hashed_rank, list_videos, open_video
 from datamodules.synthetic import write_davis
 from datamodules.tools.check_data import check_data
-from datamodules.tools.shard import write_shards
 from datamodules.tools.transcode import transcode
 from tests.helpers.numbered_videos import numbered_frame, read_number, write_folder, write_video
 from tests.helpers.refusal import refused
@@ -153,5 +152,3 @@ def test_a_link_that_leads_to_itself_is_one_more_unusable_file(tmp_path):
     made, failed = transcode(root, tmp_path / "small", workers=1)
     assert len(made) == 1
     assert [path.name for path in failed] == ["loop.mp4"]
-    with pytest.warns(UserWarning, match=r"loop\.mp4: left out, cannot be read"):
-        assert write_shards(root, tmp_path / "shards") == 1

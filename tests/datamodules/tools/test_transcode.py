@@ -2,11 +2,6 @@
 
 import json
 import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import av
@@ -15,6 +10,7 @@ import numpy as np
 import pytest
 
 from datamodules.reading.decoding import VideoFile
+from datamodules.reading.files import partial_path
 from datamodules.reading.guards import DataError
 from datamodules.reading.source import VideoEntry, list_videos, open_video
 from datamodules.tools import encoding, transcode as module
@@ -51,6 +47,7 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     os.utime(tmp_path / "in/a/1.mp4", (1e9, 1e9))
     write_video(tmp_path / "in/b/2.mp4", 8)
     source.write_text("b/1.avi 4\na/1.mp4 2\nb/2.mp4 3\n")
+    partial_path(out / "a/1.mp4").write_bytes(b"of a run that was killed")
     command(words)
     assert "2 written, 1 there already" in capsys.readouterr().out
     assert (out / "b/1.mp4").stat().st_ino == first.st_ino
@@ -67,37 +64,6 @@ def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(shared_data, tmp_pa
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     refused(DataError, r"ends early: \d+ of 49 frames", run, cut, tmp_path / "out/cut.mp4")
     assert not list((tmp_path / "out").iterdir())
-
-
-SLOW_RUN = """
-import sys
-from pathlib import Path
-from datamodules.tools import transcode
-transcode.transcode(Path(sys.argv[1]), Path(sys.argv[2]), workers=1)
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_run_leaves_no_half_file_and_the_next_resumes(shared_data, tmp_path):
-    (tmp_path / "in").mkdir()
-    for number in range(4):
-        shutil.copy(shared_data / "clips/sam2_01_dog.mp4", tmp_path / f"in/{number}.mp4")
-    out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-c", SLOW_RUN, tmp_path / "in", out], cwd=Path(__file__).parents[3])
-    until = time.monotonic() + 200
-    while not list(out.glob(".*.partial")) and time.monotonic() < until:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    for path in out.glob("*.mp4"):
-        with open_video(path) as video:
-            assert video.num_frames == 289
-    made, failed = transcode(tmp_path / "in", out, workers=2)
-    assert (len(made), failed) == (4, {})
-    assert not list(out.glob(".*"))
-    for number in range(4):
-        with open_video(out / f"{number}.mp4") as video:
-            assert video.num_frames == 289
 
 
 def test_what_is_refused_before_any_work(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightning_modules.functional.propagation.screened_search import SWITCH
+from lightning_modules.functional.propagation.memory import SWITCH
 
 
 @pytest.fixture

@@ -92,18 +92,6 @@ def test_joints_of_vfs(golden):
             np.testing.assert_allclose(found, case[name][:, :, frame].T, atol=1e-4)
 
 
-def test_joints_on_the_grid_by_hand():
-    # 8 x 8 pixels a cell: (20, 12) is cell (2.5, 1.5); σ = 0.5 spans trunc(1) … trunc(5), centred on 1 + 2 = 3.
-    of_cells = by(keypoint_sigma=0.5, keypoint_unit="cell", keypoint_grid="feature", keypoint_topk=2)
-    heatmaps = encode_keypoints(torch.tensor([[20.0, 12.0]]), (48, 64), (6, 8), of_cells)
-    assert heatmaps.shape == (1, 6, 8)
-    assert heatmaps[0].argmax().item() == 2 * 8 + 3
-    assert heatmaps[0, 2, 4].item() == pytest.approx(np.exp(-2))
-    assert heatmaps[0, :, 5:].sum() == 0
-    best = decode_keypoints(torch.tensor([[[0.0, 1.0, 3.0], [0.0, 0.0, 0.0]]]), (16, 24), of_cells)
-    assert best.tolist() == [[1.75 * 8, 0.0]]
-
-
 def test_a_joint_off_the_picture_is_nowhere():
     heatmaps = encode_keypoints(torch.tensor([[-100.0, 5.0]]), (48, 64), (6, 8), by())
     assert heatmaps.sum() == 0

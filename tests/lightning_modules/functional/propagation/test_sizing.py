@@ -13,7 +13,6 @@ from lightning_modules.functional.colour import normalised_lab
 from lightning_modules.functional.propagation.sizing import (
     GREY,
     NetworkInput,
-    covered_size,
     fit_input,
     resize_ids,
     resize_maps,
@@ -41,13 +40,6 @@ def test_padding_is_grey_and_lies_to_the_right_and_below():
     assert (fitted[..., 10:] == GREY).all()
     assert fit_input(image, NATIVE) is image
     assert fit_input(image, PAD_4, multiple=6).shape[-2:] == (12, 12)
-
-
-def test_what_the_input_covers_in_pixels_of_the_picture():
-    assert covered_size((480, 854), SHORT_480) == (480, 854)
-    assert covered_size((479, 853), PAD_4) == (480, 856)
-    assert covered_size((480, 854), NATIVE, multiple=14) == (490, 854)
-    assert covered_size((480, 854), SHORT_240, multiple=16) == (480, 864)
 
 
 @pytest.mark.parametrize(

@@ -139,17 +139,6 @@ def test_hvc_follows_objects_that_enter_later(golden, case):
     assert (masks != this.tensor("masks")).float().mean() <= 1e-4
 
 
-def test_an_object_that_enters_gets_a_context_of_its_own():
-    """With one context the new object is sought in frame 0 too, where its channel is zero, and fades."""
-    features = torch.randn(4, 8, 5, 6, generator=torch.Generator().manual_seed(0))[[0, 1, 1, 1]]
-    first, later = torch.zeros(3, 5, 6), torch.zeros(3, 5, 6)
-    first[0], later[2, :, :3] = 1, 1
-    hvc = PropagationProtocol.named("hvc").with_changes(topk=9)
-    overwrite = hvc.with_changes(entering="overwrite")
-    own, one = (list(propagate_labels(features, first, p, {1: later}))[3][2] for p in (hvc, overwrite))
-    assert own[:, :3].mean() > one[:, :3].mean() + 0.05
-
-
 @pytest.mark.parametrize(
     ("file", "case", "name"),
     [

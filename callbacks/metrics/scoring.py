@@ -1,4 +1,4 @@
-"""The base of all rules for scoring masks: J and F of each frame, means over frames, means over objects."""
+"""Rules for scoring masks: the frames and objects that count, J and F of each frame, means over frames and objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..outlines import Outline, boundary_score, object_outlines, region_score
+from .outlines import Outline, boundary_score, object_outlines, region_score
 
 Ids = NDArray[np.uint8]
 Object = int | str
@@ -71,7 +71,7 @@ class Rules:
     """Objects and frames come from a metadata file of the data set."""
     refuses_unknown: ClassVar[bool] = False
     """A number that is no object of the video is an error; otherwise it matches nothing."""
-    missing_video: ClassVar[Literal["refused", "left out", "zero"]] = "refused"
+    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "refused"
     """Treatment of a video without predictions by the official code."""
     empty_video: ClassVar[Literal["refused", "left out"]] = "refused"
     """Treatment of a video without an object in the frames that count by the official code."""
@@ -141,6 +141,24 @@ class Rules:
         return both | scores
 
 
+@dataclass(frozen=True)
+class DavisRules(Rules):
+    """J and F, their recall and decay, of the objects of the first mask, over all frames but the first and the last.
+
+    Attributes:
+        merged: all numbers are one object (DAVIS-2016).
+    """
+
+    source: ClassVar[str] = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
+    refuses_unknown: ClassVar[bool] = True
+    objects_enter: ClassVar[bool] = False
+    merged: bool = False
+
+    def ids(self, ids: Ids) -> Ids:
+        """Return 1 for each object where they are merged."""
+        return (ids > 0).astype(np.uint8) if self.merged else ids
+
+
 class VideoScore:
     """The measures of the objects of one video, without keeping its masks.
 
@@ -153,8 +171,7 @@ class VideoScore:
         measured: (object, name of a frame) → `Rules.measures`.
 
     Example:
-        >>> from callbacks.metrics.rules import RULES
-        >>> score = VideoScore(RULES["davis-2017"], {1: ["00001"]})
+        >>> score = VideoScore(DavisRules("davis-2017"), {1: ["00001"]})
         >>> ids = np.ones((4, 4), np.uint8)
         >>> score.add("00001", ids, score.outlines("00001", ids))
         >>> score.values()[1]["J-Mean"]

@@ -1,8 +1,9 @@
-"""The search of `LocalAttention.best_matches` on a CPU by a native kernel, which computes few of the dot products.
+"""Maps of reference frames, cell by cell, and the search for the best matches in them: by torch, or a native kernel.
 
-A sketch of a vector holds its coordinates along the principal components of the features, and last the norm of what
-is left of the vector. By the Cauchy–Schwarz inequality the product of two sketches is an upper bound of the dot product
-of their vectors. Where the bound is below the k-th largest dot product, the dot product need not be computed.
+The kernel, for float32 on a CPU, computes few of the dot products. A sketch of a vector holds its coordinates along the
+principal components of the features, and last the norm of what is left of the vector. By the Cauchy–Schwarz inequality
+the product of two sketches is an upper bound of the dot product of their vectors. Where the bound is below the k-th
+largest dot product, the dot product need not be computed.
 """
 
 import ctypes
@@ -11,13 +12,13 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention import FoundMatches, KeyMemory, LocalAttention
-from .tiles import Neighbourhood
+from .attention import FoundMatches, LocalAttention
 
 SWITCH = "VIDCORR_NATIVE"
 """Environment variable that turns the native kernel off if it is 0."""
@@ -43,22 +44,84 @@ class _Search(ctypes.Structure):
 
 
 @functools.cache
-def library() -> ctypes.CDLL | None:
-    """Return the kernel that setup.py compiled for this processor, or None where there is none."""
-    variant = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
-    spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant}")
-    return None if spec is None or spec.origin is None else ctypes.CDLL(spec.origin)
+def kernel(variant: str | None = None) -> Any:
+    """Return the kernel that setup.py compiled: address of a `_Search`, first and last row → number of dot products.
+
+    Args:
+        variant: "avx512", "avx2" or "other"; None is what this processor has.
+
+    Returns:
+        The function, or None where there is none.
+    """
+    own = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
+    spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant or own}")
+    if spec is None or spec.origin is None:
+        return None
+    function = ctypes.CDLL(spec.origin).vidcorr_screened_search
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_int64
+    return function
 
 
 def compiled_search_runs() -> bool:
     """Return True where the installation compiled the kernel and `VIDCORR_NATIVE=0` does not turn it off."""
-    return os.environ.get(SWITCH) != "0" and library() is not None
+    return os.environ.get(SWITCH) != "0" and kernel() is not None
 
 
-def can_screen(features: Tensor) -> bool:
-    """Return True for float32 on a CPU where the native kernel runs."""
-    plain = type(features) is Tensor and features.device.type == "cpu" and features.dtype == torch.float32
-    return plain and compiled_search_runs()
+class FrameMemory:
+    """Maps of lasting frames and of the latest `recent` others, cell by cell.
+
+    Args:
+        lasting: numbers of the lasting frames.
+        recent: number of others.
+        like: the map (h, w, D) of a frame, for its shape and type.
+
+    Attributes:
+        maps: (h, w, S, D), S = lasting + recent.
+    """
+
+    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor) -> None:
+        self.lasting, self.recent = sorted(set(lasting)), recent
+        height, width, depth = like.shape
+        self.maps = like.new_zeros(height, width, len(self.lasting) + recent, depth)
+
+    def write(self, frame: int, item: Tensor) -> None:
+        """Take the map (h, w, D) of a frame, if it can become a reference."""
+        if frame in self.lasting or self.recent > 0:
+            self.maps[:, :, self.slot(frame)] = item
+
+    def slot(self, frame: int) -> int:
+        """Return where a frame is on the third axis."""
+        if frame in self.lasting:
+            return self.lasting.index(frame)
+        # count from the first frame that does not last, so that the slots fill up in order
+        first = 1 if self.lasting == [0] else 0
+        return len(self.lasting) + (frame - first) % self.recent
+
+
+class KeyMemory(FrameMemory):
+    """Features of reference frames, and the search for the best matches in them.
+
+    Args:
+        lasting: see `FrameMemory`.
+        recent: see `FrameMemory`.
+        like: see `FrameMemory`.
+        attention: the neighbourhood of a cell that is searched, and the search by torch.
+    """
+
+    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> None:
+        super().__init__(lasting, recent, like)
+        self.attention = attention
+
+    @staticmethod
+    def fastest(lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> "KeyMemory":
+        """Return a memory that is searched by the native kernel where that runs, else by torch."""
+        plain = type(like) is Tensor and like.device.type == "cpu" and like.dtype == torch.float32
+        kind = SketchedMemory if plain and compiled_search_runs() else KeyMemory
+        return kind(lasting, recent, like, attention)
+
+    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
+        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
+        return self.attention.best_matches(query, self.maps, [self.slot(frame) for frame in frames], topk)
 
 
 class SketchedMemory(KeyMemory):
@@ -76,10 +139,12 @@ class SketchedMemory(KeyMemory):
 
     def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> None:
         super().__init__(lasting, recent, like, attention)
-        height, width, _, _ = self.maps.shape
-        self._half_widths = torch.tensor(_half_widths(attention.neighbourhood, height, width))
+        height, width, _ = like.shape
+        reach = attention.neighbourhood.reach
+        # columns of the neighbourhood to either side, 0, 1, … rows away
+        sides = attention.neighbourhood.kept[reach:].sum(1) // 2 if reach is not None else [width] * height
+        self._half_widths = torch.as_tensor(sides, dtype=torch.long)
         self._chunks = FIRST_CHUNKS
-        self._written: set[int] = set()
         self._largest = 0.0  # norm of a key
         self._allocate(like)
 
@@ -87,21 +152,16 @@ class SketchedMemory(KeyMemory):
         """Take the features (h, w, C) of a frame, if it can become a reference."""
         super().write(frame, item)
         if frame in self.lasting or self.recent > 0:
-            self._write_sketches(self.slot(frame), item)
-
-    def _write_sketches(self, slot: int, features: Tensor) -> None:
-        width = features.shape[1]
-        self._written.add(slot)
-        norms = features.square().sum(2).sqrt()
-        self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
-        searched, sketches = self._latest
-        sketches = sketches if searched is features else self._sketch(features)
-        self._sketches[slot, :, :, :width] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
+            norms = item.square().sum(2).sqrt()
+            self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
+            searched, sketches = self._latest
+            self._write_sketches(self.slot(frame), sketches if searched is item else self._sketch(item))
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells.
 
-        Where a neighbourhood has fewer than `topk` keys, they are padded with −inf at index 0.
+        The kernel runs on as many threads as torch has. Where a neighbourhood has fewer than `topk` keys, they are
+        padded with −inf at index 0.
         """
         if topk > MOST_MATCHES:
             return super().best_matches(query, frames, topk)
@@ -120,7 +180,12 @@ class SketchedMemory(KeyMemory):
             4 * channels * 2.0**-24 * self._largest,
             *(tensor.data_ptr() for tensor in (values, indices)),
         )
-        computed = _run(arguments, height) / (height * width)
+        search = functools.partial(kernel(), ctypes.addressof(arguments))
+        bands = -(-height // ROWS)
+        threads = min(torch.get_num_threads(), bands)
+        edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
+        with ThreadPoolExecutor(threads) as pool:
+            computed = sum(pool.map(search, edges[:-1], edges[1:])) / (height * width)
         if computed > (TOO_MANY if len(references) < topk else MANY):
             self._lengthen(query)
         return values, indices
@@ -130,8 +195,8 @@ class SketchedMemory(KeyMemory):
             return  # most features are equal: no sketch rules keys out
         self._chunks *= 2
         self._allocate(features)
-        for slot in sorted(self._written):
-            self._write_sketches(slot, self.maps[:, :, slot])
+        for slot in range(self.maps.shape[2]):
+            self._write_sketches(slot, self._sketch(self.maps[:, :, slot]))
 
     def _allocate(self, features: Tensor) -> None:
         height, width, slots, channels = self.maps.shape
@@ -141,6 +206,9 @@ class SketchedMemory(KeyMemory):
         self._chunks = min(self._chunks, -(-channels // CHUNK))
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
+
+    def _write_sketches(self, slot: int, sketches: Tensor) -> None:
+        self._sketches[slot, :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
     def _sketch(self, features: Tensor) -> Tensor:
         """(h, w, C) → (h, w, chunks · CHUNK), contiguous."""
@@ -159,27 +227,3 @@ def _basis(features: Tensor, size: int) -> Tensor:
     rows = features.flatten(0, 1)
     moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
     return torch.linalg.eigh(moments).eigenvectors.flip(1)[:, :size].to(features).contiguous()
-
-
-def _half_widths(neighbourhood: Neighbourhood, height: int, width: int) -> list[int]:
-    """Return the columns to either side that a neighbourhood has, 0, 1, … rows away."""
-    reach = neighbourhood.reach
-    if reach is None:
-        return [width] * height
-    return [int(row.sum()) // 2 for row in neighbourhood.kept[reach:]]
-
-
-def _run(arguments: _Search, height: int) -> int:
-    """Run the kernel on as many threads as torch has; return the number of dot products."""
-    loaded = library()
-    assert loaded is not None  # by `can_screen`
-    function = loaded.vidcorr_screened_search
-    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_int64
-    pointer = ctypes.addressof(arguments)
-    bands = -(-height // ROWS)
-    threads = min(torch.get_num_threads(), bands)
-    if threads == 1:
-        return int(function(pointer, 0, height))
-    edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        return sum(pool.map(lambda start, stop: int(function(pointer, start, stop)), edges[:-1], edges[1:]))

@@ -1,18 +1,15 @@
 """The native kernel finds what the search by torch finds, whatever its sketches rule out."""
 
-import ctypes
-import importlib.util
-
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lightning_modules.functional.propagation import screened_search
+from lightning_modules.functional.propagation import memory as memory_file
 from lightning_modules.functional.propagation.attention import LocalAttention
-from lightning_modules.functional.propagation.screened_search import SWITCH, SketchedMemory, library
+from lightning_modules.functional.propagation.memory import SWITCH, SketchedMemory, kernel
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 
-pytestmark = pytest.mark.skipif(library() is None, reason="the installation compiled no kernel")
+pytestmark = pytest.mark.skipif(kernel() is None, reason="the installation compiled no kernel")
 CIRCLE = Neighbourhood(5.0)
 
 
@@ -74,34 +71,32 @@ def test_all_sizes_and_norms():
 
 @pytest.mark.parametrize("variant", ["avx512", "avx2"])
 def test_each_processor_gets_the_same_digits(variant, monkeypatch):
-    spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant}")
-    runs = ["AVX2", "AVX512"] if variant == "avx2" else ["AVX512"]
-    if spec is None or spec.origin is None or torch.backends.cpu.get_cpu_capability() not in runs:
+    built, runs = kernel(variant), ["AVX2", "AVX512"] if variant == "avx2" else ["AVX512"]
+    if built is None or torch.backends.cpu.get_cpu_capability() not in runs:
         pytest.skip(f"not compiled, or not a processor with {variant}")
     maps = features_of(5, 96, 13, 22)
     expected = search(maps)
-    built = ctypes.CDLL(spec.origin)
-    monkeypatch.setattr(screened_search, "library", lambda: built)
+    monkeypatch.setattr(memory_file, "kernel", lambda: built)
     assert torch.equal(search(maps), expected)
 
 
 def test_it_runs_unless_it_is_turned_off(monkeypatch):
     monkeypatch.delenv(SWITCH, raising=False)
-    assert screened_search.compiled_search_runs()
+    assert memory_file.compiled_search_runs()
     monkeypatch.setenv(SWITCH, "0")
-    assert not screened_search.compiled_search_runs()
+    assert not memory_file.compiled_search_runs()
 
 
 def test_sketches_of_other_features_change_nothing_but_the_time(monkeypatch):
     maps = features_of(5, 200, 12, 15)
     expected = search(maps)
-    monkeypatch.setattr(screened_search, "_basis", lambda features, size: torch.eye(200)[:, -size:].contiguous())
+    monkeypatch.setattr(memory_file, "_basis", lambda features, size: torch.eye(200)[:, -size:].contiguous())
     other = sketched(maps)
     assert all(torch.equal(search(maps, other), expected) for _ in range(3))
 
 
 def test_sketches_that_rule_out_little_are_made_longer(monkeypatch):
-    monkeypatch.setattr(screened_search, "TOO_MANY", 0)
+    monkeypatch.setattr(memory_file, "TOO_MANY", 0)
     maps = features_of(5, 150, 12, 15)
     sketches = sketched(maps)
     lengths = [sketches._sketches.shape[2]]

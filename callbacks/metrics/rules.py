@@ -1,0 +1,280 @@
+"""Rules by which the data sets score masks, each with its source; a new data set is a class and an entry here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .outlines import BOUND, Outline, boundary_score, region_score, shared_area
+from .scoring import DavisRules, Object, ObjectValues, Plan, Rules, Values, Video, mean, new_numbers
+
+STEP = 5
+"""Every fifth frame of an object's range is visited."""
+NEW_BOUND = 0.1
+"""Tolerance of F_new as a fraction of the square root of the object's area."""
+
+
+@dataclass(frozen=True)
+class YoutubeVosRules(DavisRules):
+    """J and F of objects that may enter with any annotated frame, which itself does not count.
+
+    With a meta.json the scores are averaged by category: J and F of the categories that training has seen and of those
+    that it has not, and the mean of the four.
+    """
+
+    source: ClassVar[str] = (
+        "Xu et al., YouTube-VOS (arXiv:1809.03327), section 5; the server's code is not published: that the last frame "
+        "counts is inferred"
+    )
+    refuses_unknown: ClassVar[bool] = False
+    objects_enter: ClassVar[bool] = True
+    inner_only: ClassVar[bool] = False
+
+    def plan(self, video: Video) -> Plan:
+        """Return each object in the annotated frames after the one that introduces it."""
+        starts = dict(video.starts or {})
+        for t, stem in enumerate(video.stems) if video.starts is None else ():
+            for number in new_numbers(self.ids(video.truth(stem)), {0, 255, *starts}):
+                starts[number] = t
+        frames = {number: list(video.stems[start + 1 :]) for number, start in sorted(starts.items())}
+        return {number: stems for number, stems in frames.items() if stems}
+
+    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+        """Return the means over seen and unseen categories; over all objects without metadata."""
+        if not videos:
+            return super().table(objects, videos, unseen)
+        rows = []
+        for (video, number), values in objects.items():
+            category = videos.get(video, {}).get("objects", {}).get(str(number), {}).get("category")
+            if not category:
+                raise ValueError(f"gives no category for object {number} of {video}, which the masks hold")
+            rows.append({**values, "Unseen": category in unseen})
+        return seen_and_unseen(rows)
+
+
+@dataclass(frozen=True)
+class VostRules(Rules):
+    """J alone, over all annotated frames but the first and the last, and once more over their last quarter.
+
+    Objects are the numbers from 1 to the largest of the first annotated frame; others count nowhere.
+    """
+
+    source: ClassVar[str] = "TRI-ML/VOST @ fe27457"
+    measures: ClassVar[tuple[str, ...]] = ("J",)
+    objects_enter: ClassVar[bool] = False
+
+    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+        """Return J."""
+        return (region_score(prediction, target),)
+
+    def summarise(self, frames: NDArray[np.float64]) -> Values:
+        """Return mean, recall and decay, over all frames and over the last quarter."""
+        last = super().summarise(frames[math.floor(0.75 * len(frames)) :])
+        return super().summarise(frames) | {name.replace("J", "J_last"): value for name, value in last.items()}
+
+
+@dataclass(frozen=True)
+class LvosRules(Rules):
+    """J, F and their variation V over each object's own range of frames, averaged over seen and unseen videos.
+
+    Objects and ranges come from the metadata file. Every fifth frame from `start` up to and without `end` is visited.
+    The first one does not count, nor does the one with index `frame_nums` − 1. Frames without the object count.
+
+    Attributes:
+        drops_ends: False is the code before May 2024, by which nothing is left out; a last place that is never visited
+            counts 0.
+    """
+
+    source: ClassVar[str] = "LingyiHongfd/lvos-evaluation @ 25cb02d; lvos-2023: @ 9ff733c"
+    needs_meta: ClassVar[bool] = True
+    inner_only: ClassVar[bool] = False
+    drops_ends: bool = True
+
+    def plan(self, video: Video) -> Plan:
+        """Return the frames of each object of the metadata file."""
+        plan: dict[Object, Sequence[str | None]] = {}
+        for number, entry in video.meta["objects"].items():
+            start, end, count = (int(entry["frame_range"][name]) for name in ("start", "end", "frame_nums"))
+            visited = [f"{frame:08d}" for frame in range(start, end, STEP)]
+            if len(visited) > count or count < 2 * self.drops_ends:
+                raise ValueError(
+                    f"object {number}: frame_nums is {count}, but its range from {start} to {end} has {len(visited)} "
+                    "frames"
+                )
+            places = [*visited, *[None] * (count - len(visited))]
+            plan[int(number)] = places[1 : count - 1] if self.drops_ends else places
+        return plan
+
+    def summarise(self, frames: NDArray[np.float64]) -> Values:
+        """Return the means of J and F, and V: the standard deviation of their mean over the frames."""
+        both = frames.mean(axis=1)
+        variance = mean((both - mean(both)) ** 2)
+        variation = math.sqrt(round(variance, 4)) if both.size else math.nan
+        return {"J-Mean": mean(frames[:, 0]), "F-Mean": mean(frames[:, 1]), "V-Mean": variation}
+
+    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+        """Return the means over the objects of seen videos, over those of unseen ones, and the means of the two."""
+        scores: Values = {}
+        for measure in ("J", "F", "V"):
+            for kind in ("seen", "unseen"):
+                values = [found[f"{measure}-Mean"] for (video, _), found in objects.items()
+                          if (video in unseen) == (kind == "unseen")]  # fmt: skip
+                scores[f"{measure}-{kind}-Mean"] = mean(np.array(values))
+            scores[f"{measure}-Mean"] = (scores[f"{measure}-seen-Mean"] + scores[f"{measure}-unseen-Mean"]) / 2
+        groups = [scores[f"{measure}-{kind}-Mean"] for measure in "JF" for kind in ("seen", "unseen")]
+        return {"J&F-Mean": float(np.mean(groups)), **scores}
+
+
+@dataclass(frozen=True)
+class MoseV2Rules(Rules):
+    """J and F of MOSEv2, a tolerance of F that follows the object's size, and the frames of absence and of return.
+
+    J is (intersection + 1) / (union + 1). F_new matches boundaries within 0.1 of the root of the object's area, where
+    that is less than DAVIS's tolerance; else, and where the object is away, both F take DAVIS's tolerance without
+    rounding it, by a disk that is then not centred on the pixel.
+    """
+
+    source: ClassVar[str] = "henghuiding/MOSE-api @ 241977a, MOSEv2/sam2_rcms/tools"
+    measures: ClassVar[tuple[str, ...]] = ("J", "F_new", "F", "present")
+    needs_meta: ClassVar[bool] = True
+    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "counted as 0"
+
+    def plan(self, video: Video) -> Plan:
+        """Return the objects of the metadata file, in all frames but the first and the last."""
+        return {int(number): list(video.inner()) for number in video.meta["objects"]}
+
+    def required(self, video: Video, plan: Plan) -> list[str]:
+        """Return all frames but the last: the official code takes frames by their number and shifts where one lacks."""
+        return list(video.stems[:-1])
+
+    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+        """Return J, F_new, F, and whether the truth has the object."""
+        shared = shared_area(prediction, target)
+        region = (shared + 1) / (prediction.area + target.area - shared + 1)
+        limit = BOUND * float(np.linalg.norm(target.shape))
+        radius = math.ceil(NEW_BOUND * math.sqrt(target.area))
+        if target.area and radius < limit:
+            new, old = (_boundary(prediction, target, bound) for bound in (radius, math.ceil(limit)))
+        else:
+            new = old = _boundary(prediction, target, limit)
+        return region, new, old, float(target.area > 0)
+
+    def summarise(self, frames: NDArray[np.float64]) -> Values:
+        """Return the means over all frames, over the runs of absence and over those of return."""
+        present = frames[:, 3] > 0
+        runs = np.split(np.arange(len(frames)), np.flatnonzero(np.diff(present)) + 1)[1:]  # without the first run
+        gone, back = ([run for run in runs if present[run[0]] == state] for state in (False, True))
+        values = {f"{name}-Mean": float(frames[:, k].sum()) / max(len(frames), 1)
+                  for k, name in enumerate(("J", "F_new", "F"))}  # fmt: skip
+        for kind, chosen in (("disappear", gone), ("reappear", back)):
+            for k, name in enumerate(("J", "F_new")):
+                values[f"{kind}_{name}-Mean"] = mean(np.array([np.mean(frames[run, k]) for run in chosen]))
+        return values
+
+    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+        """Return the means over all objects; over those that have such frames for disappear and reappear."""
+
+        def over_objects(name: str) -> float:
+            values = np.array([found[f"{name}-Mean"] for found in objects.values()])
+            return mean(values[~np.isnan(values)])
+
+        scores = {name: over_objects(name) for name in ("J", "F", "F_new")}
+        for prefix, name in (("", "F"), ("", "F_new"), ("disappear_", "F_new"), ("reappear_", "F_new")):
+            scores[f"{prefix}J&{name}"] = (over_objects(f"{prefix}J") + over_objects(f"{prefix}{name}")) / 2
+        return scores
+
+
+def _boundary(prediction: Outline, target: Outline, radius: float) -> float:
+    return boundary_score(replace(prediction, radius=radius), replace(target, radius=radius))
+
+
+@dataclass(frozen=True)
+class VosBenchmarkRules(Rules):
+    """J and F of every number that the truth holds in a scored frame, from where truth or prediction first has it.
+
+    The first and the last annotated frame do not count. The frame that introduces a late object does, and a false mask
+    before it costs every frame up to it. 255 is a number like others.
+    """
+
+    source: ClassVar[str] = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
+    measures: ClassVar[tuple[str, ...]] = ("J", "F", "present")
+    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "left out"
+    empty_video: ClassVar[Literal["refused", "left out"]] = "left out"
+
+    def plan(self, video: Video) -> Plan:
+        """Return the numbers of the scored frames, in all of them."""
+        numbers, frames = {0}, video.inner()
+        for stem in frames:
+            numbers |= new_numbers(video.truth(stem), numbers)
+        return dict.fromkeys(sorted(numbers - {0}), frames)
+
+    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+        """Return J, F, and whether either mask has a pixel."""
+        return *super().measure(prediction, target), float(bool(prediction.area or target.area))
+
+    def summarise(self, frames: NDArray[np.float64]) -> Values:
+        """Return the means from the first frame on in which either mask has a pixel."""
+        first = int(np.argmax(frames[:, 2] > 0))
+        return {f"{name}-Mean": float(np.mean(frames[first:, k])) for k, name in enumerate(("J", "F"))}
+
+    def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
+        """Return the means over all objects."""
+        scores = super().table(objects, videos, unseen)
+        return {name.removesuffix("-Mean"): score for name, score in scores.items()}
+
+
+@dataclass(frozen=True)
+class SaVRules(VosBenchmarkRules):
+    """The rules of vos-benchmark with a folder per object, whose own annotated frames count.
+
+    Objects may overlap. The same code takes one image per frame with a number per object, by the same rules.
+    """
+
+    source: ClassVar[str] = "facebookresearch/sam2 @ 2b90b9f, sav_dataset/sav_evaluator.py"
+    folder_per_object: ClassVar[bool] = True
+    empty_video: ClassVar[Literal["refused", "left out"]] = "refused"
+
+
+def seen_and_unseen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return `Overall` and J and F of seen and unseen categories.
+
+    Args:
+        rows: one per object, with `J-Mean`, `F-Mean` and `Unseen`.
+
+    Returns:
+        Fractions; empty where there are no rows.
+
+    Example:
+        >>> rows = [{"J-Mean": 0.5, "F-Mean": 0.75, "Unseen": False}, {"J-Mean": 0.25, "F-Mean": 0.5, "Unseen": True}]
+        >>> seen_and_unseen(rows)
+        {'Overall': 0.5, 'J-Seen': 0.5, 'F-Seen': 0.75, 'J-Unseen': 0.25, 'F-Unseen': 0.5}
+    """
+    scores = {
+        f"{measure}-{kind}": float(np.mean([row[f"{measure}-Mean"] for row in chosen]))
+        for kind, unseen in (("Seen", False), ("Unseen", True))
+        if (chosen := [row for row in rows if row["Unseen"] is unseen])
+        for measure in ("J", "F")
+    }
+    return {"Overall": float(np.mean(list(scores.values()))), **scores} if scores else {}
+
+
+RULES: dict[str, Rules] = {
+    rules.name: rules
+    for rules in (
+        DavisRules("davis-2017"),
+        DavisRules("davis-2016", merged=True),
+        YoutubeVosRules("youtube-vos"),
+        LvosRules("lvos"),
+        LvosRules("lvos-2023", drops_ends=False),
+        VostRules("vost"),
+        SaVRules("sa-v"),
+        MoseV2Rules("mose-v2"),
+        VosBenchmarkRules("vos-benchmark"),
+    )
+}
+"""Named rules."""

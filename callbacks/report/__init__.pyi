@@ -1,1 +1,0 @@
-from .page import Chart as Chart, write_report as write_report
