@@ -1,12 +1,15 @@
-"""J and F of masks the plain way, over the whole picture, from the definition of davis2017-evaluation."""
+"""Masks of soft labels the plain way, and J and F over the whole picture as davis2017-evaluation defines them."""
 
 import math
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 
 def plain_boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -37,6 +40,15 @@ def plain_boundary_score(prediction: NDArray[np.bool_], target: NDArray[np.bool_
         return float(length_a == length_b)
     precision, recall = np.sum(a * near_b) / length_a, np.sum(b * near_a) / length_b
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+
+
+def plain_decode(labels: Tensor, size: tuple[int, int], rescale: bool = True) -> Tensor:
+    """Soft labels (L, h, w) → mask: bilinear, min-max of each channel whose maximum is above 0, argmax."""
+    maps = F.interpolate(labels[None], size=size, mode="bilinear", align_corners=False)[0]
+    if rescale:
+        low, high = maps.flatten(1).amin(1)[:, None, None], maps.flatten(1).amax(1)[:, None, None]
+        maps = torch.where(high > 0, (maps - low) / (high - low + 1e-12), maps)
+    return maps.argmax(0).to(torch.uint8)
 
 
 def plain_score(

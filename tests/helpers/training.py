@@ -68,8 +68,8 @@ def resumable(videos: int, batch_size: int, frames: int = 4, size: int = 8) -> R
 
 
 def quiet_trainer(**options: Any) -> pl.Trainer:
-    silent = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    silent = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     if options.get("strategy") == "ddp_fork":  # a forked process has none of its parent's threads
         one_thread = LambdaCallback(setup=lambda *_, **__: torch.set_num_threads(1))
         options["callbacks"] = [*options.get("callbacks", []), one_thread]
-    return pl.Trainer(accelerator="cpu", **({"enable_checkpointing": False, "devices": 1} | silent | options))
+    return pl.Trainer(**({"enable_checkpointing": False, "devices": 1} | silent | options))

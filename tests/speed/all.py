@@ -16,16 +16,14 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
-    "propagation.py --part 0.01 --repeats 2",
-    "davis_stages.py --part 0.01 --repeats 2",
-    "region_boundary.py --repeats 3",
-    "score.py --repeats 1",
-    "local_attention.py --repeats 1",
-    "info_nce.py --widths 128 --repeats 2",
-    "crop.py",
-    "decoding.py --frames 2",
-    "training_step.py --repeats 3",
-    "video_encoder.py --repeats 3",
+    "propagation --part 0.01 --repeats 2",
+    "davis_stages --part 0.01 --repeats 2",
+    "score --repeats 1",
+    "local_attention --repeats 1",
+    "info_nce --widths 128 --repeats 2",
+    "crop",
+    "decoding --frames 2",
+    "training_step --repeats 3",
 ]
 
 
@@ -38,8 +36,7 @@ def main() -> None:
     print(*lines, sep="\n", flush=True)
     failed = []
     for command in COMMANDS:
-        script, *words = command.split()
-        run = [sys.executable, str(Path(__file__).with_name(script)), *words]
+        run = [sys.executable, "-m", *f"tests.speed.{command}".split()]
         done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
         rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
         print(*rows, sep="\n", flush=True)

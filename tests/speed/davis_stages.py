@@ -1,19 +1,14 @@
 """One DAVIS frame stage by stage against the plain official method: the first whose window of references is full.
 
-python tests/speed/davis_stages.py                      # ../shared/data/davis, R18 at stride 8, protocol vfs
+python -m tests.speed.davis_stages                      # ../shared/data/davis, R18 at stride 8, protocol vfs
 
 `vidcorr validate` prints what whole sequences take by the same stages.
 """
 
 import copy
-import sys
-from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from callbacks.metrics import boundary_score, object_outlines, region_score
 from callbacks.tracking.frame_encoder import view_for
@@ -21,7 +16,7 @@ from datamodules.datasets import Davis
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.functional import PropagationProtocol, decode_masks, encode_masks
-from tests.helpers.plain_masks import plain_boundary_score, plain_region
+from tests.helpers.plain_masks import plain_boundary_score, plain_decode, plain_region
 from tests.speed.propagation import time_step
 from tests.speed.timing import DATA, flags, interleave, row
 
@@ -39,14 +34,6 @@ def plain_backbone(extractor: nn.Module) -> nn.Module:
     network = copy.deepcopy(extractor).to(memory_format=torch.contiguous_format)
     network.normalise = PlainNormalise()
     return network
-
-
-def plain_decode(labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, min-max of each channel whose maximum is above 0, argmax."""
-    maps = F.interpolate(labels[None], size=size, mode="bilinear", align_corners=False)[0]
-    low, high = maps.flatten(1).amin(1)[:, None, None], maps.flatten(1).amax(1)[:, None, None]
-    maps = torch.where(high > 0, (maps - low) / (high - low + 1e-12), maps)
-    return maps.argmax(0).to(torch.uint8)
 
 
 def main() -> None:

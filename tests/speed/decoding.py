@@ -1,19 +1,18 @@
 """Decoding of distant frames: ours against the plain ways, one thread, in one process.
 
-    python tests/speed/decoding.py [video ...]
+    python -m tests.speed.decoding [video ...]
 
 By default a video of 340 x 256 pixels and 10 s from ../shared/data, encoded anew with a key frame in 12, 30 and 250.
 """
 
-import sys
 import tempfile
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from datamodules.loading.sampling import distant_indices, seeded_generator
 from datamodules.reading.decoding import VideoFile
@@ -79,10 +78,13 @@ def compare_ways(path: str, n: int, rounds: int) -> None:
     for way in (seek_each, in_order):
         for clip in clips:
             assert all(map(np.array_equal, way(path, clip), ours(path, clip))), way.__name__
-    ways = {"seek for each": seek_each, "in order": in_order, "vidcorr": ours}
-    runs = {name: lambda way=way: [way(path, clip) for clip in clips] for name, way in ways.items()}
-    own = {"vidcorr": runs.pop("vidcorr")}
-    compare(f"{n} distant frames, {Path(path).stem}", runs, own, rounds, unit=len(clips))
+
+    def read(way: Callable[[str, list[int]], object]) -> None:
+        for clip in clips:
+            way(path, clip)
+
+    plain = {"seek for each": partial(read, seek_each), "in order": partial(read, in_order)}
+    compare(f"{n} distant frames, {Path(path).stem}", plain, partial(read, ours), rounds, unit=len(clips))
 
 
 def main() -> None:

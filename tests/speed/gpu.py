@@ -1,23 +1,19 @@
-"""All that is to be known of a GPU in one command, as one Markdown table; what fails is a row too.
+"""What vidcorr takes on a GPU in one command, as one Markdown table; what fails is a row too.
 
-    python tests/speed/gpu.py                                  # all, on the first GPU
-    python tests/speed/gpu.py --only training --only tests     # parts of it
-    python tests/speed/gpu.py --source VIDEOS --davis DAVIS    # training and DAVIS on real data
-    python tests/speed/gpu.py --device cpu --small             # does the command run at all
+    python -m tests.speed.gpu                                  # all, on the first GPU
+    python -m tests.speed.gpu --only training                  # a part of it
+    python -m tests.speed.gpu --source VIDEOS --davis DAVIS    # training and DAVIS on real data
+    python -m tests.speed.gpu --device cpu --small             # does the command run at all
 
-Parts: `device` (products in each precision, and copies), `training` (Lightning's step of each method beside the bare
-passes of its backbone on the same frames; with `--source` the share of the time spent waiting for data), `propagation`
-(a step beside the dense method), `benchmarks` (each one on generated data, from files to scores), `ddp` (two processes
-on the one device: equal weights, and the scores of one process) and `tests` (those marked gpu). Seconds are those of
-the clock, minimum and median; memory is the largest that tensors took, and the reading starts after a first run.
+Parts: `training` (Lightning's step of each method beside the bare passes of its backbone on the same frames; with
+`--source` the share of the time spent waiting for data), `propagation` (a step beside the dense method) and
+`benchmarks` (each one on generated data, from files to scores). Seconds are those of the clock, minimum and median;
+memory is the largest that tensors took, and the reading starts after a first run.
 """
 
 import argparse
-import hashlib
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,31 +24,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-import pytorch_lightning as pl
 import torch
 
-from callbacks import (
-    DavisBenchmark,
-    JhmdbBenchmark,
-    OtbBenchmark,
-    TapVidBenchmark,
-    VipBenchmark,
-    VosBenchmark,
-    YoutubeVosBenchmark,
-)
+import callbacks
 from datamodules import VideoDataModule
 from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PointProtocol
-from tests.helpers.nodes import free_port
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 from tests.speed.propagation import time_random
-from tests.speed.timing import flags, in_words, interleave
-from tests.speed.training_step import R18, TINY, Beside, InMemory, methods, quiet_trainer
+from tests.speed.timing import flags, in_words
+from tests.speed.training_step import R18, TINY, Beside, InMemory, methods, timed_trainer
 
-ROOT = Path(__file__).parents[2]
 COLUMNS = ("part", "what", "minimum", "median", "beside it", "memory")
 MODES = {"fp32": ("32-true", False), "bf16": ("bf16-mixed", False), "bf16 compiled": ("bf16-mixed", True)}
 
@@ -80,32 +63,6 @@ def peak() -> int:
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
 
 
-def read_device(given: argparse.Namespace) -> Iterator[Row]:
-    """Products in each precision and copies, which everything else is bounded by."""
-    side = 256 if given.small else 8192
-    for name, kind, precision in (
-        ("float32", torch.float32, "highest"),
-        ("TF32", torch.float32, "high"),
-        ("bfloat16", torch.bfloat16, "highest"),
-    ):
-        matrix = torch.randn(side, side, device=given.device, dtype=kind)
-        torch.set_float32_matmul_precision(precision)
-        seconds = interleave({"product": lambda matrix=matrix: matrix @ matrix}, given.repeats)["product"].clock
-        rate = f"{2 * side**3 / min(seconds) / 1e12:.3g} TFLOP/s"
-        yield Row(f"product of {side} x {side}, {name}", seconds, rate, peak())
-    torch.set_float32_matmul_precision("highest")
-    if given.device == "cuda":
-        here = torch.empty(2**28, dtype=torch.uint8, pin_memory=True)
-        there = here.cuda()
-        ways = {
-            "from": lambda: there.copy_(here, non_blocking=True),
-            "to": lambda: here.copy_(there, non_blocking=True),
-        }
-        for name, times in interleave(ways, given.repeats).items():
-            rate = f"{len(here) / min(times.clock) / 1e9:.3g} GB/s"
-            yield Row(f"copy of 256 MB {name} pinned memory", times.clock, rate)
-
-
 def train(given: argparse.Namespace) -> Iterator[Row]:
     """A training step of each method beside its backbone alone, or with real data."""
     for name, method in methods("tiny" if given.small else "paper").items():
@@ -121,7 +78,7 @@ def train(given: argparse.Namespace) -> Iterator[Row]:
                     given.source, batch_size=videos, frames=frames, size=size, validation_fraction=0.0, repeat=1000
                 )
             beside = Beside(given.warm_up, precision, bare=not given.source)
-            trainer = quiet_trainer(given.device, precision, given.warm_up + given.repeats, beside)
+            trainer = timed_trainer(given.device, precision, given.warm_up + given.repeats, beside)
             forget_peak()
             trainer.fit(method.module(compiled), datamodule=data)
             steps = beside.steps.clock
@@ -150,7 +107,7 @@ def benchmarks(given: argparse.Namespace) -> Iterator[Row]:
     count, frames, size = (1, 6, (64, 64)) if given.small else (2, 40, (480, 854))
     spec = TINY if given.small else R18
     small = {"input_size": (64, 64)} if given.small else {}
-    low = {"backbone_precision": "bfloat16"}
+    low, rules = {"backbone_precision": "bfloat16"}, PointProtocol.sources()
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         davis = write_davis(at / "davis", count, frames=frames, size=size)
@@ -159,18 +116,18 @@ def benchmarks(given: argparse.Namespace) -> Iterator[Row]:
         points = write_tap_vid(at / "tap_vid", count, frames=frames)
         boxes = write_otb(at / "otb", count, frames=frames)
         runs: dict[str, Any] = {
-            "davis": DavisBenchmark(davis, split=None),
-            "davis, bfloat16": DavisBenchmark(davis, split=None, changes=low),
-            "youtube_vos": YoutubeVosBenchmark(youtube),
-            "vos": VosBenchmark(davis, frames="JPEGImages/480p", masks="Annotations/480p"),
-            "jhmdb": JhmdbBenchmark(joints, changes=small),
-            "jhmdb, bfloat16": JhmdbBenchmark(joints, changes=small | low),
-            "vip": VipBenchmark(write_vip(at / "vip", count, frames=frames), changes=small),
-            **{f"tap_vid, {name}": TapVidBenchmark(points, protocol=name) for name in PointProtocol.sources()},
-            "otb": OtbBenchmark(boxes, version=None),
+            "davis": callbacks.DavisBenchmark(davis, split=None),
+            "davis, bfloat16": callbacks.DavisBenchmark(davis, split=None, changes=low),
+            "youtube_vos": callbacks.YoutubeVosBenchmark(youtube),
+            "vos": callbacks.VosBenchmark(davis, frames="JPEGImages/480p", masks="Annotations/480p"),
+            "jhmdb": callbacks.JhmdbBenchmark(joints, changes=small),
+            "jhmdb, bfloat16": callbacks.JhmdbBenchmark(joints, changes=small | low),
+            "vip": callbacks.VipBenchmark(write_vip(at / "vip", count, frames=frames), changes=small),
+            **{f"tap_vid, {name}": callbacks.TapVidBenchmark(points, protocol=name) for name in rules},
+            "otb": callbacks.OtbBenchmark(boxes, version=None),
         }
         if given.davis:
-            runs["davis, real data"] = DavisBenchmark(given.davis)
+            runs["davis, real data"] = callbacks.DavisBenchmark(given.davis)
         for name, benchmark in runs.items():
             extractor = (
                 benchmark.extractor(build_encoder(spec))
@@ -193,84 +150,10 @@ def run_benchmark(name: str, benchmark: Any, extractor: Any, out: Path) -> Row:
     return Row(f"{name}: a frame of {count}", [seconds / count], f"ms: {words}", peak())
 
 
-def two_processes(given: argparse.Namespace) -> Iterator[Row]:
-    """Two processes on the one device, by gloo: NCCL takes one process for each GPU."""
-    with tempfile.TemporaryDirectory() as folder:
-        size = (64, 64) if given.small else (240, 426)
-        write_davis(Path(folder) / "davis", 4, frames=6, size=size)
-        environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-        command = [sys.executable, __file__, "--device", given.device, *(["--small"] if given.small else [])]
-        began = time.perf_counter()
-        ranks = [
-            subprocess.Popen(
-                [*command, "--rank", str(rank), "--folder", folder],
-                env={**environment, "NODE_RANK": str(rank), "LOCAL_RANK": "0"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for rank in range(2)
-        ]
-        told = [rank.communicate(timeout=500)[0] for rank in ranks]
-        seconds = time.perf_counter() - began
-        if any(rank.returncode for rank in ranks):
-            raise RuntimeError(" / ".join(text.strip().splitlines()[-1] if text.strip() else "" for text in told))
-        found = [json.loads(Path(folder, f"rank{rank}.json").read_text()) for rank in range(2)]
-        alone = scores(given, Path(folder))
-        same = "equal weights" if found[0]["weights"] == found[1]["weights"] else "WEIGHTS DIFFER"
-        of_two = [each["scores"] for each in found]
-        exact = "the scores of one process" if of_two == [alone] * 2 else f"OTHER SCORES: {of_two} and {alone}"
-        yield Row("VFSSimSiam, 3 steps, then DAVIS, 2 processes", [seconds], f"{same}; {exact}")
-
-
-class AfterTraining(pl.Callback):
-    """Scores of a fixed encoder on both ranks, while they are still joined."""
-
-    def __init__(self, given: argparse.Namespace) -> None:
-        self.given = given
-        self.found: dict[str, float] = {}
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.found = scores(self.given, Path(self.given.folder))
-
-
-def one_of_two(given: argparse.Namespace) -> None:
-    """Train and evaluate as one of two processes; each is a node of one device to Lightning."""
-    module, after = methods("tiny" if given.small else "paper")["VFSSimSiam"].module(), AfterTraining(given)
-    batch = {"clip": torch.randint(256, (4, 2, 3, 64, 64), dtype=torch.uint8), "video_index": torch.arange(4)}
-    strategy = pl.strategies.DDPStrategy(process_group_backend="gloo")
-    trainer = quiet_trainer(given.device, "32-true", 3, after, strategy=strategy, num_nodes=2)
-    trainer.fit(module, datamodule=InMemory(batch))
-    weights = b"".join(p.detach().cpu().numpy().tobytes() for p in module.backbone.parameters())
-    found = {"weights": hashlib.sha256(weights).hexdigest(), "scores": after.found}
-    Path(given.folder, f"rank{given.rank}.json").write_text(json.dumps(found))
-
-
-def scores(given: argparse.Namespace, folder: Path) -> dict[str, float]:
-    extractor = build_feature_extractor("raw_colour", stride=8).to(given.device)
-    return DavisBenchmark(folder / "davis", split=None).evaluate(extractor)
-
-
-def run_tests(given: argparse.Namespace) -> Iterator[Row]:
-    """The tests marked gpu; without one they are skipped."""
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu", "--disable-warnings", "tests"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    lines = done.stdout.strip().splitlines() or [f"pytest ended with {done.returncode}"]
-    counts = next((line for line in reversed(lines) if re.search(r"\d+ (passed|failed|skipped)", line)), lines[-1])
-    if done.returncode:
-        failed = [line.split(" ")[1] for line in lines if line.startswith(("FAILED", "ERROR"))]
-        raise RuntimeError("; ".join([counts.strip("= "), *failed]))
-    yield Row("tests marked gpu", [time.perf_counter() - began], counts.strip("= "))
-
-
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
-    "device": read_device,
     "training": train,
     "propagation": propagate,
     "benchmarks": benchmarks,
-    "ddp": two_processes,
-    "tests": run_tests,
 }
 
 
@@ -284,16 +167,11 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=list(MODES), help="of training")
     parser.add_argument("--source", help="videos to train on; else noise in memory")
     parser.add_argument("--davis", help="root of DAVIS-2017")
-    parser.add_argument("--rank", type=int, default=None, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.repeats = given.repeats or (2 if given.small else 20)
     given.warm_up = given.warm_up or (1 if given.small else 10)
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("no GPU here; --device cpu --small shows whether the command runs")
-    if given.rank is not None:
-        one_of_two(given)
-        return
     print(f"{machine(given.device)}, torch {torch.__version__}, {' '.join(sys.argv[1:]) or 'all'}\n")
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
     broken = False

@@ -5,7 +5,6 @@ prints the peak of what is alive at once: parameters, gradients, optimiser state
 GB), workspaces of convolutions and fragmentation come on top.
 """
 
-import argparse
 import copy
 import logging
 import warnings
@@ -19,29 +18,9 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lightning_modules import ContrastiveRandomWalk, Liir, SiamFC, VFSMoCo, VFSSimSiam
-
-R18, R50 = "torchvision:resnet18", "torchvision:resnet50"
-CRW = "lightning_modules.backbones:crw_training_resnet18"
-
-
-def steps() -> dict[str, tuple[Any, Any]]:
-    """Name → module, and its batch for one GPU, as the configs set them."""
-
-    def clip(videos: int, frames: int, side: int) -> dict[str, torch.Tensor]:
-        return {"clip": torch.rand(videos, frames, 3, side, side), "video_index": torch.arange(videos)}
-
-    return {
-        "VFSSimSiam, ResNet-18, 32 × 8 × 224²": (lambda: VFSSimSiam(R18), lambda: clip(32, 8, 224)),
-        "VFSSimSiam, ResNet-50, 32 × 8 × 224²": (lambda: VFSSimSiam(R50), lambda: clip(32, 8, 224)),
-        "VFSMoCo, ResNet-18, 32 × 8 × 224²": (lambda: VFSMoCo(R18), lambda: clip(32, 8, 224)),
-        "ContrastiveRandomWalk, ResNet-18, 5 × 8 × 256²": (lambda: ContrastiveRandomWalk(CRW), lambda: clip(5, 8, 256)),
-        "Liir, second phase, 6 × 2 × 256²": (lambda: Liir(warmup_epochs=0), lambda: clip(6, 2, 256)),
-        "SiamFC, ResNet-18, 8 pairs": (
-            lambda: SiamFC(R18),
-            lambda: {"exemplar": torch.rand(8, 3, 120, 120), "search": torch.rand(8, 3, 239, 239)},
-        ),
-    }
+from lightning_modules import Liir
+from tests.speed.timing import flags
+from tests.speed.training_step import Method, methods
 
 
 class Alive(TorchDispatchMode):
@@ -74,9 +53,9 @@ class Alive(TorchDispatchMode):
         return found
 
 
-def peak(make: Any, batch: Any, precision: torch.dtype) -> int:
+def peak(method: Method, precision: torch.dtype) -> int:
     """Return the peak of bytes alive over two steps of SGD with momentum."""
-    module, mode = make(), FakeTensorMode(allow_non_fake_inputs=True)
+    module, mode = method.module(), FakeTensorMode(allow_non_fake_inputs=True)
     has_values = isinstance(module, Liir)  # its compactness chooses windows by their values
     if not has_values:
         with FakeCopyMode(mode):
@@ -85,7 +64,7 @@ def peak(make: Any, batch: Any, precision: torch.dtype) -> int:
         module.log = module.log_dict = lambda *words, **options: None
         module._trainer = SimpleNamespace(accumulate_grad_batches=1, current_epoch=0, global_step=0, world_size=1)
         optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], 0.1, momentum=0.9)
-        inputs = batch()
+        inputs = {name: item.float() if item.ndim > 1 else item for name, item in method.batch.items()}
         with Alive() as alive:
             alive.add(*module.parameters(), *module.buffers(), *inputs.values())
             for _ in range(2):
@@ -100,16 +79,17 @@ def peak(make: Any, batch: Any, precision: torch.dtype) -> int:
 
 def main() -> None:
     """Print one Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = flags(__doc__)
     parser.add_argument("--only", default="", help="part of a name")
-    flags = parser.parse_args()
+    given = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     print("| step on one GPU | float32 | bfloat16 |\n|---|---:|---:|")
-    for name, (make, batch) in steps().items():
-        if flags.only in name:
-            found = [peak(make, batch, kind) / 1e9 for kind in (torch.float32, torch.bfloat16)]
-            print(f"| {name} | {found[0]:.1f} GB | {found[1]:.1f} GB |", flush=True)
+    for name, method in methods("paper").items():
+        if given.only in name:
+            found = [peak(method, kind) / 1e9 for kind in (torch.float32, torch.bfloat16)]
+            shape = " × ".join(map(str, next(iter(method.batch.values())).shape))
+            print(f"| {name}, {shape} | {found[0]:.1f} GB | {found[1]:.1f} GB |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,15 @@
 """Time and memory of one propagation step against the dense method, in one process.
 
-python tests/speed/propagation.py                   # stride 8: 60 x 107 cells
-python tests/speed/propagation.py --scale           # over map size, channels, references, radius
-python tests/speed/propagation.py --size 120 214 --part 0.05   # stride 4; dense from 5 % of the queries
+python -m tests.speed.propagation                   # stride 8: 60 x 107 cells
+python -m tests.speed.propagation --scale           # over map size, channels, references, radius
+python -m tests.speed.propagation --size 120 214 --part 0.05   # stride 4; dense from 5 % of the queries
 """
 
 import copy
-import sys
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lightning_modules.functional import LabelPropagator, PropagationProtocol
 from tests.helpers.memory import peak_of

@@ -1,11 +1,11 @@
 """CPU time of `vidcorr score` beside the official vos-benchmark, or a plain scorer, on the same masks.
 
-    python tests/speed/score.py --official FOLDER [--truth ../shared/data/davis/Annotations/480p]
+    python -m tests.speed.score --official FOLDER
 
 FOLDER holds the unpacked package `vos_benchmark` (`pip install --target FOLDER vos-benchmark`); without it a plain
 scorer by the rules of YouTube-VOS takes its place: bitwise boundaries and dilations over the whole image, frame by
-frame (tests/helpers/plain_masks.py). The masks are the golden ones of several data sets, scaled up to 480p, or the
-annotations of `--truth` against themselves, one frame late. Both read the files, in one process each, and take turns.
+frame (tests/helpers/plain_masks.py). The masks are the annotations of `--truth` against themselves, one frame late.
+Both read the files, in one process each, and take turns.
 """
 
 import gc
@@ -14,35 +14,13 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from callbacks.tools.score import score
-from datamodules.reading.mask_files import davis_palette, write_ids
 from tests.helpers.plain_masks import plain_score
 from tests.speed.timing import DATA, compare, flags
 
-GOLDEN = DATA.parent / "golden" / "score_rules"
 Means = tuple[float, float]
-
-
-def write_golden(folder: Path) -> None:
-    """Write the golden trees that have one image per frame, scaled to a height of 480 px."""
-    for data_set in ("lvos", "vost", "sav", "mose"):
-        arrays = np.load(GOLDEN / f"{data_set}.npz")
-        for key in arrays.files:
-            tree, _, video = key.removeprefix("tree_").partition("__")
-            kind = {"gt": "truth", "flat_gt": "truth", "good": "mine", "flat_good": "mine"}.get(tree)
-            if not key.startswith("tree_") or kind is None or "/" in video:
-                continue
-            target = folder / kind / f"{data_set}_{video}"
-            target.mkdir(parents=True)
-            for name, mask in zip(arrays[key.replace("tree_", "names_", 1)], arrays[key], strict=True):
-                width = round(480 * mask.shape[1] / mask.shape[0])
-                scaled = cv2.resize(mask, (width, 480), interpolation=cv2.INTER_NEAREST)
-                write_ids(target / f"{name}.png", scaled, davis_palette())
 
 
 def write_late(truth: Path, folder: Path) -> None:
@@ -82,7 +60,7 @@ def ours(folder: Path, rules: str) -> Means:
 def main() -> None:
     parser = flags(__doc__, 5)
     parser.add_argument("--official", type=Path, metavar="FOLDER", help="folder of the package vos_benchmark")
-    parser.add_argument("--truth", type=Path, help="folder of annotations (default: the golden masks)")
+    parser.add_argument("--truth", type=Path, default=DATA / "davis/Annotations/480p", help="folder of annotations")
     given = parser.parse_args()
     other, rules = (plain, "youtube-vos")
     if given.official is not None:
@@ -90,10 +68,10 @@ def main() -> None:
         other, rules = (official, "vos-benchmark")
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_late(given.truth, folder) if given.truth is not None else write_golden(folder)
+        write_late(given.truth, folder)
         masks = len(list((folder / "truth").rglob("*.png")))
-        own = {"vidcorr": lambda: ours(folder, rules)}
-        compare(f"score by {rules}, {masks} masks", {other.__name__: lambda: other(folder)}, own, given.repeats)
+        ways = {other.__name__: lambda: other(folder)}, lambda: ours(folder, rules)
+        compare(f"score by {rules}, {masks} masks", *ways, given.repeats)
         difference = np.abs(np.subtract(other(folder), ours(folder, rules))).max()
     print(f"largest difference of the mean J or F: {difference:.1e}")
 

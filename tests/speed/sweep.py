@@ -1,12 +1,7 @@
 """Time a sweep of 40 protocols against 40 single evaluations of one benchmark.
 
-OMP_NUM_THREADS=1 python tests/speed/sweep.py --root ../shared/data/davis --limit 1
+OMP_NUM_THREADS=1 python -m tests.speed.sweep --root ../shared/data/davis --limit 1
 """
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from callbacks import DavisBenchmark
 from callbacks.tools.grid import read_grid

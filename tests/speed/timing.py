@@ -56,24 +56,26 @@ def interleave(ways: Ways, rounds: int) -> dict[str, Times]:
     return found
 
 
-def compare(what: str, plain: Ways, ours: Ways, rounds: int, unit: int = 1, memory: bool = False) -> None:
-    """Time the plain ways and ours; print each, and a row of the table for every pair.
+def compare(
+    what: str, plain: Ways, ours: Callable[[], object], rounds: int, unit: int = 1, memory: bool = False
+) -> None:
+    """Time the plain ways and ours; print each, and a row of the table for every plain way.
 
     Args:
         what: is measured.
-        plain: name → the way that ours replaces.
-        ours: name → ours.
+        plain: name → a way that ours replaces.
+        ours: is compared.
         rounds: of all ways.
         unit: number of items of a run; a row shows the time of one.
         memory: print the peak of what a way allocates.
     """
-    found = interleave({**plain, **ours}, rounds)
-    for name, way in {**plain, **ours}.items():
+    ways = {**plain, "vidcorr": ours}
+    found = interleave(ways, rounds)
+    for name, way in ways.items():
         print(f"{name}: {found[name]}" + (f", peak {peak_of(way) / 1e6:.1f} MB" if memory else ""), flush=True)
-    for other in plain:
-        for own in ours:
-            name = what + (f", {own}" if len(ours) > 1 else "") + (f", against {other}" if other != "plain" else "")
-            row(name, found[other].least / unit, found[own].least / unit)
+    for name in plain:
+        against = f", against {name}" if name != "plain" else ""
+        row(what + against, found[name].least / unit, found["vidcorr"].least / unit)
 
 
 def row(what: str, plain: float, ours: float) -> None:

@@ -1,6 +1,6 @@
 """One training step of each method against its backbone alone, in one process, one after the other.
 
-    OMP_NUM_THREADS=1 python tests/speed/training_step.py --repeats 20
+    OMP_NUM_THREADS=1 python -m tests.speed.training_step --repeats 20
 
 A step is all that Lightning does from one batch to the next: the losses, both encoders, the optimiser, the momentum
 update, the queue and the log. The backbone alone is forward and backward of the backbone on the same frames, normalised
@@ -9,9 +9,7 @@ beforehand and in one pass, and the forward pass of the momentum encoder's backb
 
 import copy
 import logging
-import sys
 import warnings
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -19,16 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import Normalise
 from lightning_modules.functional.colour import normalised_lab
+from tests.helpers.training import quiet_trainer
 from tests.speed.timing import Times, flags, now, row
 
+CRW = "lightning_modules.backbones:crw_training_resnet18"
 R18, R50, TINY = "torchvision:resnet18", "torchvision:resnet50", "tests.helpers.encoders:TinyResNet"
-SCALES = {"tiny": (4, 2, 2, 64), "cpu": (16, 4, 4, 112), "paper": (32, 8, 2, 224)}
-"""Name → videos of a batch, frames of VFSSimSiam, frames of VFSMoCo, pixels."""
+SCALES = {"tiny": (4, 2, 2, 64), "cpu": (16, 4, 4, 112), "paper": (32, 8, 8, 224)}
+"""Name → videos of a batch, frames of VFSSimSiam, frames of VFSMoCo, pixels; `paper` is a device of the configs."""
 
 
 class Method(NamedTuple):
@@ -46,25 +44,26 @@ class Method(NamedTuple):
 
 def methods(scale: str) -> dict[str, Method]:
     """Return name → method."""
-    tiny, (videos, many, few, side) = scale == "tiny", SCALES[scale]
+    tiny, paper, (videos, many, few, side) = scale == "tiny", scale == "paper", SCALES[scale]
+    wide = 256 if paper else side
     backbone = {"backbone": TINY if tiny else R18}
     queue = {"queue_size": {"tiny": 64, "cpu": 8192, "paper": 65536}[scale]}
-    patches = {"patch_size": 32, "patch_stride": 32} if tiny else {}
-    liir = {"position_size": side // 2, "bank_frames": 4 if tiny else 1440}
+    walk = {"patch_size": 32, "patch_stride": 32} | backbone if tiny else {"backbone": CRW}
+    liir = {"position_size": wide // 2, "bank_frames": 4 if tiny else 1440}
 
     def images(*shape: int, side: int = side) -> Tensor:
         return torch.randint(256, (*shape, 3, side, side), dtype=torch.uint8)
 
-    def clips(count: int, frames: int) -> dict[str, Tensor]:
-        return {"clip": images(count, frames), "video_index": torch.arange(count)}
+    def clips(count: int, frames: int, side: int = side) -> dict[str, Tensor]:
+        return {"clip": images(count, frames, side=side), "video_index": torch.arange(count)}
 
     found = {
         "VFSSimSiam": Method(VFSSimSiam, backbone, clips(videos, many)),
         "VFSMoCo": Method(VFSMoCo, backbone | queue, clips(videos, few)),
-        "Liir, first phase": Method(Liir, liir, clips(6, 2)),
-        "Liir, second phase": Method(Liir, liir | {"warmup_epochs": 0}, clips(6, 2)),
-        "ContrastiveRandomWalk": Method(ContrastiveRandomWalk, backbone | patches, clips(2 if tiny else 20, 4)),
-        "SiamFC": Method(SiamFC, backbone, {"exemplar": images(8, side=127), "search": images(8, side=255)}, False),
+        "Liir, first phase": Method(Liir, liir, clips(6, 2, wide)),
+        "Liir, second phase": Method(Liir, liir | {"warmup_epochs": 0}, clips(6, 2, wide)),
+        "ContrastiveRandomWalk": Method(ContrastiveRandomWalk, walk, clips(2 if tiny else 10, 4, wide)),
+        "SiamFC": Method(SiamFC, backbone, {"exemplar": images(8, side=120), "search": images(8, side=239)}, False),
         "LinearProbe": Method(
             LinearProbe,
             backbone | {"num_classes": 1000},
@@ -72,10 +71,10 @@ def methods(scale: str) -> dict[str, Method]:
             False,
         ),
     }
-    if scale == "paper":
-        wide = {"projector_dim": 2048, "predictor_dim": 512}
-        found["VFSSimSiam R50"] = Method(VFSSimSiam, {"backbone": R50} | wide, clips(videos, 2))
-        found["VFSMoCo R50"] = Method(VFSMoCo, {"backbone": R50} | queue, clips(videos, 2))
+    if paper:
+        heads = {"projector_dim": 2048, "predictor_dim": 512}
+        found["VFSSimSiam R50"] = Method(VFSSimSiam, {"backbone": R50} | heads, clips(videos, many))
+        found["VFSMoCo R50"] = Method(VFSMoCo, {"backbone": R50} | queue, clips(videos, few))
     return found
 
 
@@ -159,22 +158,11 @@ class Beside(pl.Callback):
         self.began = now()
 
 
-def quiet_trainer(device: str, precision: Any, steps: int, callback: pl.Callback, **more: Any) -> pl.Trainer:
+def timed_trainer(device: str, precision: Any, steps: int, beside: Beside) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
-    return pl.Trainer(
-        accelerator="gpu" if device == "cuda" else "cpu",
-        devices=1,
-        precision=precision,
-        max_steps=steps,
-        limit_val_batches=0,
-        callbacks=[callback],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **more,
-    )
+    where = {"accelerator": "gpu" if device == "cuda" else "cpu", "precision": precision}
+    return quiet_trainer(max_steps=steps, limit_val_batches=0, callbacks=[beside], **where)
 
 
 def main() -> None:
@@ -187,7 +175,7 @@ def main() -> None:
     given = parser.parse_args()
     for name in given.only:
         method, beside = methods(given.scale)[name], Beside(given.warm_up, given.precision)
-        trainer = quiet_trainer("cpu", given.precision, given.warm_up + given.repeats, beside)
+        trainer = timed_trainer("cpu", given.precision, given.warm_up + given.repeats, beside)
         trainer.fit(method.module(), datamodule=InMemory(method.batch))
         print(f"step of {name}: {beside.steps}\nits backbone alone: {beside.bare}")
         row(f"step of {name}, against its backbone's passes alone", beside.bare.least, beside.steps.least)

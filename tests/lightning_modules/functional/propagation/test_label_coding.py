@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from lightning_modules.functional import (
     PropagationProtocol,
@@ -11,6 +10,7 @@ from lightning_modules.functional import (
     encode_masks,
     propagate_labels,
 )
+from tests.helpers.plain_masks import plain_decode
 from tests.helpers.refusal import refused
 
 
@@ -24,15 +24,6 @@ def test_strided_labels_are_those_of_liir(golden):
     np.testing.assert_array_equal(labels, case["lab_onehot_out"][0])
 
 
-def plain_masks(labels, size, rescale):
-    maps = F.interpolate(labels[None], size=size, mode="bilinear", align_corners=False)[0]
-    if rescale:
-        for one in maps:
-            if one.max() > 0:
-                one.copy_((one - one.min()) / (one.max() - one.min() + 1e-12))
-    return maps.argmax(0)
-
-
 @pytest.mark.parametrize("rescale", [False, True])
 @pytest.mark.parametrize("size", [(9, 11), (47, 83), (5, 6)])
 @pytest.mark.parametrize("count", [1, 2, 5, 255])
@@ -42,8 +33,7 @@ def test_masks_are_those_of_a_plain_argmax(count, size, rescale):
     labels[-1] = labels[0]
     before = labels.clone()
     masks = decode_masks(labels, range(1, count), by(label_rescaling=rescale), size)
-    assert masks.dtype == torch.uint8
-    assert torch.equal(masks.long(), plain_masks(labels, size, rescale))
+    assert torch.equal(masks, plain_decode(labels, size, rescale))
     assert torch.equal(labels, before)
 
 
