@@ -1,7 +1,7 @@
 """Record what every benchmark and `predict` find, down to the files they write, to compare two versions of the code.
 
-    python tests/helpers/benchmark_record.py DATA before.json
-    python tests/helpers/benchmark_record.py DATA after.json --against before.json
+    python -m tests.helpers.benchmark_record DATA before.json
+    python -m tests.helpers.benchmark_record DATA after.json --against before.json
 
 DATA is a folder that is filled on first use and read as it is afterwards, so that both versions see the same bytes.
 """
@@ -22,13 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 import callbacks
 from callbacks.report import write_report
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules.backbones import build_encoder, build_feature_extractor
+from tests.helpers.faults import differences
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 from tests.helpers.tap_vid import write_badja
 
@@ -170,17 +169,6 @@ def _lasting(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _lasting(item) for key, item in value.items() if key not in CHANGING}
     return [_lasting(item) for item in value] if isinstance(value, list) else value
-
-
-def differences(old: Any, new: Any, place: str = "") -> list[str]:
-    """Each value that is not the same, by its place."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in sorted(old.keys() | new.keys())
-            for line in differences(old.get(key), new.get(key), f"{place}/{key}")
-        ]
-    return [] if old == new else [f"{place}: {str(old)[:200]} -> {str(new)[:200]}"]
 
 
 if __name__ == "__main__":

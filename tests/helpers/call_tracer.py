@@ -1,10 +1,9 @@
 """Count the files and functions of ours that a piece of work enters, in all and on the path of one frame or step.
 
-    python tests/helpers/call_tracer.py [--list]
+    python -m tests.helpers.call_tracer [--list]
 
-prints them for one `validate` of DAVIS, one `predict` and one `fit` of each method. Functions fall into three parts:
-those that each frame (each step) passes through, those that only the page of the report needs, and the rest: the
-command line, reading, set-up, scores and files.
+prints them for one `validate` of DAVIS, one `predict` and one `fit` of each method. Functions fall into two parts:
+those that each frame (each step) passes through, and the rest: the command line, reading, set-up, scores and files.
 """
 
 import argparse
@@ -19,10 +18,15 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
+import cli
+from callbacks import DavisBenchmark, VideoPrediction
+from datamodules.prompted_video import PromptedVideoDataModule
+from datamodules.synthetic import write_davis
+from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, Liir, VFSMoCo, VFSSimSiam
+from tests.helpers.training import loader, quiet_trainer
+
 ROOT = Path(__file__).resolve().parents[2]
 OURS = tuple(str(ROOT / name) for name in ("callbacks", "datamodules", "lightning_modules", "cli.py"))
-REPORT = ("write_report", "StoredReport.write")
-"""Functions whose callees belong to the report."""
 ROUND = (3, 7)
 """Calls of the function that begins each round (a frame, a step) between which functions count as those of a round."""
 
@@ -36,22 +40,11 @@ class Entered:
     Attributes:
         all: every one.
         of_a_round: those between two calls of the function that begins a round.
-        before_report: those entered outside the report.
     """
 
     def __init__(self) -> None:
         self.all: set[Function] = set()
         self.of_a_round: set[Function] = set()
-        self.before_report: set[Function] = set()
-
-    def parts(self) -> dict[str, set[Function]]:
-        """Return the functions of each part; each function is in one."""
-        report = self.all - self.before_report
-        return {
-            "each round": self.of_a_round,
-            "the report": report - self.of_a_round,
-            "the rest": self.all - report - self.of_a_round,
-        }
 
 
 @contextmanager
@@ -65,26 +58,18 @@ def entered(begins_round: str = "") -> Iterator[Entered]:
     """
     found = Entered()
     rounds = 0
-    reporting = threading.local()
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal rounds
         code = frame.f_code
         is_function = code.co_flags & inspect.CO_OPTIMIZED  # the bodies of modules and classes are called too
-        if event not in ("call", "return") or not is_function or not code.co_filename.startswith(OURS):
-            return
-        depth = getattr(reporting, "depth", 0)
-        if code.co_qualname in REPORT:
-            reporting.depth = depth + (1 if event == "call" else -1)
-        if event == "return":
+        if event != "call" or not is_function or not code.co_filename.startswith(OURS):
             return
         rounds += code.co_qualname == begins_round
         function = str(Path(code.co_filename).relative_to(ROOT)), code.co_qualname
         found.all.add(function)
-        if not depth:
-            found.before_report.add(function)
-            if ROUND[0] <= rounds < ROUND[1]:
-                found.of_a_round.add(function)
+        if ROUND[0] <= rounds < ROUND[1]:
+            found.of_a_round.add(function)
 
     sys.setprofile(look)
     threading.setprofile(look)
@@ -104,8 +89,8 @@ def counts(functions: set[Function]) -> str:
 def summary(name: str, found: Entered, names: bool = False) -> str:
     """Return lines of counts, and the functions if they are asked for."""
     lines = [f"{name}: {counts(found.all)}"]
-    for part, functions in found.parts().items():
-        if functions and len(functions) < len(found.all):
+    for part, functions in (("each round", found.of_a_round), ("the rest", found.all - found.of_a_round)):
+        if found.of_a_round:
             lines.append(f"    {part}: {counts(functions)}")
         if names:
             for file in sorted({file for file, _ in functions}):
@@ -118,14 +103,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", action="store_true", help="name the functions")
     flags = parser.parse_args()
-    sys.path.insert(0, str(ROOT))
-    import cli
-    from callbacks import DavisBenchmark, VideoPrediction
-    from datamodules.prompted_video import PromptedVideoDataModule
-    from datamodules.synthetic import write_davis
-    from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, Liir, VFSMoCo, VFSSimSiam
-    from tests.helpers.training import loader, quiet_trainer
-
     frame, step = "LabelPropagator.step", "CorrespondenceModule.on_train_batch_start"
     with TemporaryDirectory() as folder:
         root = write_davis(Path(folder) / "davis", 2, frames=12, size=(64, 64))

@@ -223,8 +223,9 @@ def last(folder: Path) -> dict[str, Any]:
 
 def differences(one: Any, other: Any, name: str = "") -> list[str]:
     """List the places at which two nested states differ, to the last bit."""
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        return [found for key in one for found in differences(one[key], other[key], f"{name}/{key}")]
+    if isinstance(one, dict) and isinstance(other, dict):
+        pairs = ((key, one.get(key, "missing"), other.get(key, "missing")) for key in {**one, **other})
+        return [found for key, *pair in pairs for found in differences(*pair, f"{name}/{key}")]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
         return [
             found for i, pair in enumerate(zip(one, other, strict=True)) for found in differences(*pair, f"{name}/{i}")

@@ -1,7 +1,7 @@
 """Losses and weights of three optimiser steps of every method, to show that a change moves no behaviour.
 
-    python tests/helpers/method_steps.py record FILE      # before the change
-    python tests/helpers/method_steps.py compare FILE     # after it, on the same machine
+    python -m tests.helpers.method_steps record FILE      # before the change
+    python -m tests.helpers.method_steps compare FILE     # after it, on the same machine
 
 Seeds, data and networks are fixed. `compare` prints the largest difference of each method and ends with status 1 if one
 is not zero, or if a name in a state dict has changed.
@@ -12,10 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -39,14 +38,6 @@ RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, Any]]]
 }
 
 
-class Losses(pl.Callback):
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
-        self.losses.append(float(outputs["loss"]))
-
-
 def data(name: str) -> DataLoader[Any]:
     generator = torch.Generator().manual_seed(7)
     if name == "siamfc":
@@ -63,9 +54,10 @@ def trained(name: str) -> dict[str, Tensor]:
     """State dict after three steps, with the losses of its batches as `losses`."""
     kind, arguments, options = RUNS[name]
     torch.manual_seed(0)
-    module, record = kind(**arguments), Losses()
+    module, losses = kind(**arguments), []
+    record = LambdaCallback(on_train_batch_end=lambda trainer, module, outputs, *_: losses.append(outputs["loss"]))
     quiet_trainer(max_steps=3, callbacks=[record], **options).fit(module, data(name))
-    return module.state_dict() | {"losses": torch.tensor(record.losses, dtype=torch.float64)}
+    return module.state_dict() | {"losses": torch.stack(losses).double()}
 
 
 def main() -> None:

@@ -1,17 +1,13 @@
 """Measure the drift of a training in bf16-mixed precision from float32, and by accumulation from full batches.
 
-    python tests/helpers/precision.py
+    python -m tests.helpers.precision
 
 Small networks, the same 20 steps each way; per cent of the loss. The first step differs by arithmetic alone, the later
 ones by what training makes of it. An accumulated step sees the same videos, but BatchNorm sees half of them at a time.
 """
 
 import logging
-import sys
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import pytorch_lightning as pl
 import torch

@@ -1,4 +1,4 @@
-"""What vidcorr takes on a GPU in one command, as one Markdown table; what fails is a row too.
+"""Times and memory of vidcorr on a GPU in one command, as one Markdown table; what fails is a row too.
 
     python -m tests.speed.gpu                                  # all, on the first GPU
     python -m tests.speed.gpu --only training                  # a part of it
