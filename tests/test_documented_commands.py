@@ -60,18 +60,3 @@ def test_each_is_parsed():
         except (Exception, SystemExit) as error:
             faults.append(f"{path.relative_to(ROOT)}: {' '.join(words)}: {error}")
     assert not faults
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("changes", ["{mixture_components: null}", "{mixture_width: moments}", "{references: [0, -1]}"])
-@pytest.mark.parametrize("flag", ["--trainer.callbacks.changes", "--trainer.callbacks.init_args.changes"])
-def test_inference_flags_of_liir_reach_its_benchmark(changes, flag):
-    from lightning_modules.functional import PropagationProtocol
-
-    base = ["validate", "--ckpt_path=last.ckpt", "--config=benchmarks/davis_liir.yaml", "--config=monitor.yaml"]
-    config = Parsed([*base, flag, changes, "--trainer.callbacks.root", "elsewhere"]).config["validate"]
-    (benchmark,) = [each for each in config.trainer.callbacks if each.class_path.endswith("DavisBenchmark")]
-    assert benchmark.init_args.root == "elsewhere"
-    (name,) = benchmark.init_args.changes
-    protocol = PropagationProtocol.named("liir", "davis").with_changes(**benchmark.init_args.changes)
-    assert name in protocol.fields()

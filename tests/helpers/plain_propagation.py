@@ -12,8 +12,9 @@ def dense_mask(height: int, width: int, radius: float, neighbourhood: str, queri
     """(queries, h · w) bool: key is a neighbour of query; for the first `queries` places, or all."""
     y, x = (grid.flatten() for grid in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))
     dy, dx = (y[:queries, None] - y).abs(), (x[:queries, None] - x).abs()
-    if neighbourhood == "circle":
-        return dy**2 + dx**2 < radius**2
+    if neighbourhood in ("circle", "disc"):
+        squared = dy**2 + dx**2
+        return squared < radius**2 if neighbourhood == "circle" else squared <= radius**2
     return (dy <= radius) & (dx <= radius)
 
 

@@ -15,6 +15,7 @@ from lightning_modules.functional import (
     siamese_correlation,
     track_points,
 )
+from lightning_modules.functional.patches import crop_and_resize, random_patch_boxes
 from lightning_modules.functional.position import sinusoidal_position
 from lightning_modules.functional.siamese import response_labels
 from tests.helpers.propagation import protocol, run
@@ -32,6 +33,11 @@ def points(name):
     rules = PointProtocol.named(name).with_changes(occlusion="similarity+anchors")
     tracks = track_points(FEATURES.__getitem__, len(FEATURES), QUERIES, rules)
     return tracks.points, tracks.occluded, tracks.similarity
+
+
+def crops(kind):
+    boxes = random_patch_boxes(len(FEATURES), 12, (0.7, 0.9), torch.Generator().manual_seed(0))
+    return crop_and_resize(FEATURES[:, :3, :, :12].to(kind), boxes)
 
 
 def reconstructed():
@@ -55,6 +61,8 @@ CASES = {
     "labels": lambda: response_labels((18, 18), 2),
     "correlation": lambda: siamese_correlation(FEATURES[:1, :, :4, :4], FEATURES[:2]),
     "reconstruction": reconstructed,
+    "crops": lambda: crops(torch.float32),
+    "crops in bfloat16": lambda: crops(torch.bfloat16),
 }
 
 

@@ -14,7 +14,6 @@ from lightning_modules.functional import (
 )
 from lightning_modules.functional.propagation.memory import SWITCH, KeyMemory
 from lightning_modules.functional.propagation.references import MatchFinder, matches_of_cells, shared_finders
-from lightning_modules.functional.propagation.tiles import Neighbourhood
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
@@ -65,35 +64,26 @@ def test_equals_vfs_from_mask_to_masks(golden):
         {"radius": 0.5, "topk": 1},
         {"radius": 40, "topk": 500},
         {"radius": 2, "neighbourhood": "square"},
+        {"radius": 2, "neighbourhood": "disc"},
         {"radius": 0, "neighbourhood": "square", "topk": 2},
         {"radius": None, "topk": 7},
         {"context": 1, "topk": 3},
         {"context": 9, "temperature": 1.0, "feature_normalisation": "raw"},
+        {"topk": None, "radius": 2.5},
+        {"topk": None, "radius": 3, "neighbourhood": "square"},
+        {"topk": None, "radius": 40},
+        {"topk": None, "radius": None},
+        {"topk": None, "references": (0, 2, -3, -1)},
     ],
 )
 def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
+    masked = masked or fields.get("topk", 4) is None  # only the best matches can be found in an unmasked frame
     of = protocol(first_frame_masked=masked, repeat_first=repeat_first, **fields)
     features, labels = video(), one_hot(4)
     expected = plain_propagation(features, labels, of)
     for compiled in ("0", "1"):
         monkeypatch.setenv(SWITCH, compiled)
         torch.testing.assert_close(run(features, labels, of), expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"radius": 2.5},
-        {"radius": 3, "neighbourhood": "square", "repeat_first": "padding"},
-        {"radius": 40},
-        {"radius": None},
-        {"references": (0, 2, -3, -1)},
-    ],
-)
-def test_equals_the_dense_method_without_a_topk(fields):
-    of = protocol(topk=None, **fields)
-    features, labels = video(), one_hot(4)
-    torch.testing.assert_close(run(features, labels, of), plain_propagation(features, labels, of), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -111,20 +101,6 @@ def test_no_result_depends_on_the_workspace_or_the_library(fields, monkeypatch):
         torch.testing.assert_close(parts, whole, atol=2e-6, rtol=0)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     torch.testing.assert_close(run(features, labels, of), whole, atol=2e-6, rtol=0)
-
-
-@pytest.mark.parametrize("shape", ["circle", "disc", "square"])
-def test_a_neighbourhood_is_what_its_name_says(shape):
-    for radius in (0.5, 1, 2.5, 4):
-        neighbourhood = Neighbourhood(radius, shape)
-        reach = neighbourhood.reach
-        found = {(int(dy) - reach, int(dx) - reach) for dy, dx in np.argwhere(neighbourhood.kept)}
-        inside = {
-            "circle": lambda dy, dx: np.hypot(dy, dx) < radius,  # noqa: B023
-            "disc": lambda dy, dx: np.hypot(dy, dx) <= radius,  # noqa: B023
-            "square": lambda dy, dx: max(abs(dy), abs(dx)) <= radius,  # noqa: B023
-        }[shape]
-        assert found == {(dy, dx) for dy in range(-6, 7) for dx in range(-6, 7) if inside(dy, dx)}
 
 
 def test_float64_decides_where_float32_differs():
@@ -288,12 +264,3 @@ def test_the_weighted_labels_of_the_places_are_what_is_propagated(name):
         found = labels.movedim(1, -1)[matches.frames, cells[0], cells[1]]
         expected = labels[frame][:, points[:, 0], points[:, 1]].T
         torch.testing.assert_close((matches.weights[..., None] * found).sum(1), expected, atol=1e-5, rtol=1e-4)
-
-
-def test_a_moved_picture_is_found_where_it_went():
-    picture = torch.randn(1, 16, 12, 12)
-    features = torch.cat([picture, picture.roll((2, -1), (2, 3))])
-    protocol = PropagationProtocol.named("vfs").with_changes(radius=4, temperature=0.01)
-    matches = matches_of_cells(features, torch.tensor([[6, 5], [8, 3]]), protocol, count=1)
-    assert matches.cells.squeeze(1).tolist() == [[4, 6], [6, 4]]
-    assert matches.frames.flatten().tolist() == [0, 0]

@@ -43,20 +43,13 @@ class Case:
 
     @property
     def first_mask(self):
-        return self.tensor("mask0" if "mask0" in self.arrays else "gt").long().reshape(-1, *self._native)[0]
-
-    @property
-    def _native(self):
-        height, width = self["mask0" if "mask0" in self.arrays else "gt"].shape[-2:]
-        return height, width
-
-    def objects(self):
-        return [int(i) for i in self.arrays.get("ids", range(4)) if i]
+        masks = self.tensor("mask0" if "mask0" in self.arrays else "gt").long()
+        return masks.reshape(-1, *masks.shape[-2:])[0]
 
 
 def check_masks(case, protocol, masks="masks", labels_lost=False):
     """Labels, soft labels and masks of every frame are those of the original code, within the file's tolerances."""
-    objects = case.objects()
+    objects = [int(i) for i in case.arrays.get("ids", range(4)) if i]
     labels = encode_masks(case.first_mask, objects, case.grid, protocol)
     soft = torch.stack(list(propagate_labels(case.tensor("feats"), labels, protocol)))
     kept = len(objects) + 1 - labels_lost
