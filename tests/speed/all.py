@@ -23,7 +23,7 @@ COMMANDS = [
     "info_nce --widths 128 --repeats 2",
     "crop",
     "decoding --frames 2",
-    "training_step --repeats 3",
+    "training_step --repeats 3 --only VFSSimSiam VFSMoCo Liir",
 ]
 
 

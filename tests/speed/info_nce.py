@@ -4,21 +4,13 @@ python -m tests.speed.info_nce
 """
 
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 
 from lightning_modules.functional import info_nce_loss
+from tests.helpers.plain_info_nce import plain_info_nce
 from tests.speed.timing import compare, flags
 
 VIDEOS, KEYS = 256, 65536
-
-
-def plain(predicted: Tensor, target: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    """Logits of all pairs, each beside those of the whole queue; a copy of the queue, since it changes in place."""
-    positive = predicted @ target.mT
-    negative = (predicted @ queue.clone().T)[:, :, None].expand(*positive.shape, -1)
-    logits = torch.cat([positive[..., None], negative], dim=-1).flatten(0, 2) / temperature
-    return cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
 def compare_width(width: int, rounds: int) -> None:
@@ -28,7 +20,7 @@ def compare_width(width: int, rounds: int) -> None:
     predicted.requires_grad_()
     compare(
         f"InfoNCE, K {KEYS}, B {VIDEOS}, d {width}",
-        {"plain": lambda: plain(predicted, target, queue, 0.2).backward()},
+        {"plain": lambda: plain_info_nce(predicted, target, queue, 0.2).backward()},
         lambda: info_nce_loss(predicted, target, queue, 0.2).backward(),
         rounds,
         memory=True,

@@ -63,20 +63,6 @@ def time_step(
     return times, f"within 1e-5: {same:.2%}, {extra / 1e6:.0f} MB extra", labels
 
 
-def time_random(
-    size: tuple[int, int], channels: int, context: int, radius: int, part: float, rounds: int, device: str
-) -> tuple[str, dict[str, Times], str]:
-    """Time a step on random features of three labels; return what was measured too."""
-    labels = torch.rand(3, *size).softmax(0).to(device)
-    protocol = PropagationProtocol("speed", context, 10, 0.07, radius)
-    times, agreement, _ = time_step(video(context + 2, channels, size, device), labels, protocol, part, rounds)
-    return (
-        f"propagation, {size[0]} × {size[1]}, C {channels}, {context + 1} references, radius {radius}",
-        times,
-        agreement,
-    )
-
-
 def main() -> None:
     parser = flags(__doc__, 5)
     parser.add_argument("--size", type=int, nargs=2, default=(60, 107))
@@ -93,9 +79,13 @@ def main() -> None:
         sizes = [((h, w), 256, 20, 12) for h, w in ((30, 54), (60, 107), (85, 151), (120, 214))]
         others = [((60, 107), c, 20, 12) for c in (64, 512)] + [((60, 107), 256, m, 12) for m in (5, 10)]
         cases = sizes + others + [((60, 107), 256, 20, r) for r in (6, 18, 24)]
-    for case in cases:
-        what, times, agreement = time_random(*case, given.part, given.repeats, given.device)
+    for (height, width), channels, context, radius in cases:
+        labels = torch.rand(3, height, width).softmax(0).to(given.device)
+        protocol = PropagationProtocol("speed", context, 10, 0.07, radius)
+        features = video(context + 2, channels, (height, width), given.device)
+        times, agreement, _ = time_step(features, labels, protocol, given.part, given.repeats)
         print(*(f"{name}: {each}" for name, each in times.items()), agreement, sep="\n")
+        what = f"propagation, {height} × {width}, C {channels}, {context + 1} references, radius {radius}"
         row(what, times["dense"].least, times["vidcorr"].least)
 
 

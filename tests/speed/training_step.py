@@ -1,6 +1,8 @@
 """One training step of each method against its backbone alone, in one process, one after the other.
 
     OMP_NUM_THREADS=1 python -m tests.speed.training_step --repeats 20
+    python -m tests.speed.training_step --device cuda --scale paper --compile       # a device of the configs' runs
+    python -m tests.speed.training_step --device cuda --scale paper --source VIDEOS # and the share of it spent waiting
 
 A step is all that Lightning does from one batch to the next: the losses, both encoders, the optimiser, the momentum
 update, the queue and the log. The backbone alone is forward and backward of the backbone on the same frames, normalised
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from datamodules import VideoDataModule
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import Normalise
 from lightning_modules.functional.colour import normalised_lab
@@ -60,8 +63,8 @@ def methods(scale: str) -> dict[str, Method]:
     found = {
         "VFSSimSiam": Method(VFSSimSiam, backbone, clips(videos, many)),
         "VFSMoCo": Method(VFSMoCo, backbone | queue, clips(videos, few)),
-        "Liir, first phase": Method(Liir, liir, clips(6, 2, wide)),
-        "Liir, second phase": Method(Liir, liir | {"warmup_epochs": 0}, clips(6, 2, wide)),
+        "Liir-warmup": Method(Liir, liir, clips(6, 2, wide)),
+        "Liir": Method(Liir, liir | {"warmup_epochs": 0}, clips(6, 2, wide)),
         "ContrastiveRandomWalk": Method(ContrastiveRandomWalk, walk, clips(2 if tiny else 10, 4, wide)),
         "SiamFC": Method(SiamFC, backbone, {"exemplar": images(8, side=120), "search": images(8, side=239)}, False),
         "LinearProbe": Method(
@@ -73,8 +76,8 @@ def methods(scale: str) -> dict[str, Method]:
     }
     if paper:
         heads = {"projector_dim": 2048, "predictor_dim": 512}
-        found["VFSSimSiam R50"] = Method(VFSSimSiam, {"backbone": R50} | heads, clips(videos, many))
-        found["VFSMoCo R50"] = Method(VFSMoCo, {"backbone": R50} | queue, clips(videos, few))
+        found["VFSSimSiam-R50"] = Method(VFSSimSiam, {"backbone": R50} | heads, clips(videos, many))
+        found["VFSMoCo-R50"] = Method(VFSMoCo, {"backbone": R50} | queue, clips(videos, few))
     return found
 
 
@@ -158,27 +161,46 @@ class Beside(pl.Callback):
         self.began = now()
 
 
-def timed_trainer(device: str, precision: Any, steps: int, beside: Beside) -> pl.Trainer:
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
-    where = {"accelerator": "gpu" if device == "cuda" else "cpu", "precision": precision}
-    return quiet_trainer(max_steps=steps, limit_val_batches=0, callbacks=[beside], **where)
-
-
 def main() -> None:
     parser = flags(__doc__, 10)
-    runs = ("VFSSimSiam", "VFSMoCo", "Liir, second phase")
-    parser.add_argument("--only", nargs="+", default=list(runs), choices=list(methods("tiny")))
-    parser.add_argument("--warm-up", type=int, default=2)
+    parser.add_argument("--only", nargs="+", help="methods")
+    parser.add_argument("--warm-up", type=int, default=2, help="steps before")
     parser.add_argument("--scale", default="cpu", choices=list(SCALES))
     parser.add_argument("--precision", default="bf16-mixed", choices=["bf16-mixed", "32-true"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--source", help="videos, or shards of them, to train on; else noise in memory")
     given = parser.parse_args()
-    for name in given.only:
-        method, beside = methods(given.scale)[name], Beside(given.warm_up, given.precision)
-        trainer = timed_trainer("cpu", given.precision, given.warm_up + given.repeats, beside)
-        trainer.fit(method.module(), datamodule=InMemory(method.batch))
-        print(f"step of {name}: {beside.steps}\nits backbone alone: {beside.bare}")
-        row(f"step of {name}, against its backbone's passes alone", beside.bare.least, beside.steps.least)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    known = methods(given.scale)
+    for name in given.only or known:
+        if given.source and "clip" not in known[name].batch:
+            continue
+        beside = Beside(given.warm_up, given.precision, bare=not given.source)
+        data: Any = InMemory(known[name].batch)
+        if given.source:
+            videos, frames, _, size, _ = known[name].batch["clip"].shape
+            shape = {"batch_size": videos, "frames": frames, "size": size}
+            data = VideoDataModule(given.source, **shape, validation_fraction=0.0, repeat=1000)
+        trainer = quiet_trainer(
+            accelerator=given.device,
+            precision=given.precision,
+            max_steps=given.warm_up + given.repeats,
+            limit_val_batches=0,
+            callbacks=[beside],
+        )
+        trainer.fit(known[name].module(given.compile and known[name].compiles), datamodule=data)
+        print(f"step of {name}: {beside.steps}")
+        if torch.cuda.is_available():
+            print(f"memory: {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
+            torch.cuda.reset_peak_memory_stats()
+        if given.source:
+            waited = beside.waited[-1] - beside.waited[-1 - given.repeats]
+            print(f"waiting for data: {waited / sum(beside.steps.clock):.0%} of the time")
+        else:
+            print(f"its backbone alone: {beside.bare}")
+            row(f"step of {name}, against its backbone's passes alone", beside.bare.least, beside.steps.least)
 
 
 if __name__ == "__main__":

@@ -2,28 +2,17 @@
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import normalize
 
 from lightning_modules.functional import device, info_nce_loss
 from lightning_modules.functional.device import dot_logsumexp
 from tests.helpers.memory import peak_of
+from tests.helpers.plain_info_nce import plain_info_nce
 from tests.helpers.refusal import refused
 
 
 def unit(*shape, dtype=torch.float32):
     return normalize(torch.randn(*shape, dtype=dtype), dim=-1)
-
-
-def plain(predicted, target, queue, temperature, excluded):
-    """One row of logits, positive first, for each pair (i, j) of each video."""
-    losses = []
-    for b in range(len(predicted)):
-        kept = queue if excluded is None else queue[~excluded[b]]
-        for p in predicted[b]:
-            for z in target[b]:
-                logits = torch.cat([(p @ z)[None], kept @ p]) / temperature
-                losses.append(cross_entropy(logits[None], torch.zeros(1, dtype=torch.long)))
-    return torch.stack(losses).mean()
 
 
 def test_golden(golden):
@@ -41,7 +30,7 @@ def test_equals_the_plain_form(monkeypatch, with_excluded):
     query, target, queue = (unit(3, 4, 16).double(), unit(3, 4, 16).double(), unit(203, 16).double())
     excluded = torch.rand(3, 203) < 0.3 if with_excluded else None
     gradients = []
-    for function in (info_nce_loss, plain):
+    for function in (info_nce_loss, plain_info_nce):
         leaf = query.clone().requires_grad_()
         loss = function(leaf, target, queue, 0.07, excluded)
         loss.backward()

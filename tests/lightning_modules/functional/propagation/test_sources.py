@@ -15,16 +15,14 @@ from lightning_modules.functional import (
 )
 from lightning_modules.functional.propagation.sizing import resize_maps
 
-WINDOW = ("context", "topk", "temperature", "radius")
-
 
 class Case:
     """One case of a golden file: `case["feats"]`, and the named protocol with the numbers of the case."""
 
-    def __init__(self, golden, file, case):
+    def __init__(self, golden, file, case, numbers=None):
         arrays = golden(f"protocols/protocol_{file}")
         self.arrays = {key.removeprefix(f"{case}_"): a for key, a in arrays.items() if key.startswith(f"{case}_")}
-        self.params = self["params"].tolist()
+        self.params = arrays[f"{numbers or case}_params"].tolist()
 
     def __getitem__(self, key):
         return self.arrays[key]
@@ -141,27 +139,20 @@ def test_hvc_follows_objects_that_enter_later(golden, case):
 )
 @pytest.mark.usefixtures("each_search")
 def test_joints_of_the_original_codes(golden, file, case, name):
-    arrays = golden(f"protocols/protocol_{file}")
-    video = case.partition("_")[0]
-    frame_size = (240, 320) if name == "crw" else tuple(arrays["image_wh"].tolist()[::-1])
-    features = torch.from_numpy(arrays[f"{case}_feats"])
-    grid = (features.shape[2], features.shape[3])
-    values = dict(zip(WINDOW, arrays[f"{video}_params"].tolist(), strict=False))
-    values |= {key: int(values[key]) for key in ("context", "topk")}
-    protocol = PropagationProtocol.named(name, "jhmdb").with_changes(name="of the case", **values)
-    points = arrays[f"{case}_pos_img"][:, :, 0].T - 1
-    first = encode_keypoints(points, frame_size, grid, protocol)
-    torch.testing.assert_close(first, torch.from_numpy(arrays[f"{case}_labels0"][1:]), atol=1e-5, rtol=0)
-    soft = torch.stack(list(propagate_labels(features, first, protocol)))
-    torch.testing.assert_close(soft, torch.from_numpy(arrays[f"{case}_soft"][:, 1:]), atol=2e-5, rtol=0)
+    this = Case(golden, file, case, case.partition("_")[0])
+    protocol, frame_size, grid = this.protocol(name, "jhmdb"), (240, 320), this.grid
+    first = encode_keypoints(this["pos_img"][:, :, 0].T - 1, frame_size, grid, protocol)
+    torch.testing.assert_close(first, this.tensor("labels0")[1:], atol=1e-5, rtol=0)
+    soft = torch.stack(list(propagate_labels(this.tensor("feats"), first, protocol)))
+    torch.testing.assert_close(soft, this.tensor("soft")[:, 1:], atol=2e-5, rtol=0)
     cells = [decode_keypoints(maps, grid, protocol) for maps in soft]
     found = torch.stack(cells).permute(2, 1, 0).numpy()
-    (key,) = (key for key in arrays if key.startswith(f"{case}_coords_") and "tied" not in key)
+    (key,) = (key for key in this.arrays if key.startswith("coords_") and "tied" not in key)
     if key.endswith("_px"):
         scale = np.array([frame_size[1] / grid[1], frame_size[0] / grid[0]])[:, None, None]
         found = np.where(found < 0, -1, found * scale)
-    settled = ~arrays[f"{case}_coords_tied"]
-    np.testing.assert_allclose(found[:, settled], arrays[key][:, settled], atol=1e-3)
+    settled = ~this["coords_tied"]
+    np.testing.assert_allclose(found[:, settled], this[key][:, settled], atol=1e-3)
 
 
 def test_every_source_is_cited():

@@ -1,0 +1,24 @@
+"""The commands that measure a GPU run on a CPU in their small form."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def rows(*words):
+    """Run a script of tests/speed; return the first cell of each row of its table."""
+    root = Path(__file__).parents[1]
+    run = [sys.executable, "-m", *words]
+    done = subprocess.run(run, cwd=root, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    return [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("| ")]
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_each_fills_the_rows_of_a_table():
+    steps = rows("tests.speed.training_step", "--scale", "tiny", "--repeats", "2")
+    assert {row.split(",")[0] for row in steps} >= {f"step of {m}" for m in ("VFSSimSiam", "VFSMoCo", "Liir", "SiamFC")}
+    assert len(rows("tests.speed.benchmarks", "--small")) >= 13
