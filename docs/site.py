@@ -1,6 +1,5 @@
 """Pages of the site in addition to docs/: README.md, configs/README.md, the command line, the reference."""
 
-import ast
 import contextlib
 import io
 import os
@@ -14,6 +13,7 @@ from griffe import Extension, Object
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 REFERENCE = {
     "lightning_modules": "lightning_modules",
     "backbones": "lightning_modules.backbones",
@@ -67,25 +67,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 def reference(package: str) -> str:
     """Return the page of a package: each public name by its docstring, in alphabetical order."""
-    folder = ROOT.joinpath(*package.split("."))
-    stub = folder / "__init__.pyi"
-    found = {}
-    public: list[str] = []
-    for node in ast.parse((stub if stub.is_file() else folder / "__init__.py").read_text("utf-8")).body:
-        if isinstance(node, ast.ImportFrom):
-            base = package.split(".")[: len(package.split(".")) - node.level + 1]
-            found |= {name.name: ".".join([*base, *filter(None, [node.module]), name.name]) for name in node.names}
-        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-            public = ast.literal_eval(node.value)
-    public = public or list(found)
-    parts = [f"# {package}", f"```python\nfrom {package} import NAME\n```"]
-    parts += [f"::: {found[name]}" for name in sorted(public, key=str.casefold) if name in found]
-    return "\n\n".join(parts) + "\n"
+    names = sorted(import_module(package).__all__, key=str.casefold)
+    head = f"# {package}\n\n```python\nfrom {package} import NAME\n```\n"
+    return head + "".join(f"\n::: {package}.{name}\n" for name in names)
 
 
 def command_line() -> str:
     """Return the page of the command line: what `vidcorr --help` shows, and `vidcorr COMMAND --help` of each tool."""
-    sys.path.insert(0, str(ROOT))
     from cli import RUNS, overview, tools
 
     os.environ["COLUMNS"] = "80"  # of what argparse writes

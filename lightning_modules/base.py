@@ -264,15 +264,7 @@ class CorrespondenceModule(ExtractorModule):
                 setattr(self, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
 
     def on_fit_start(self) -> None:
-        """Refuse what cannot work; compile the networks if `compile` is set; on a CPU keep memory between steps.
-
-        Raises:
-            ValueError: if BatchNorm is to be synchronised on CPUs.
-        """
-        wanted = self.trainer._accelerator_connector._layer_sync is not None
-        converted = any(isinstance(module, nn.SyncBatchNorm) for module in self.modules())
-        if (wanted or converted) and self.device.type == "cpu":
-            raise ValueError("trainer.sync_batchnorm=true: SyncBatchNorm does not run on a CPU; leave it out there")
+        """Compile the networks if `compile` is set; on a CPU keep memory between steps."""
         if self.hparams.get("compile"):
             # in place, so that names in checkpoints stay and extractors, which are copies, are not compiled
             for network in self.compiled_networks():

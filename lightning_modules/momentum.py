@@ -127,16 +127,9 @@ class KeyQueue(FullPrecision):
         """Replace the N oldest keys, in place.
 
         Args:
-            keys: `(N, dim)`.
+            keys: `(N, dim)`, N ≤ K.
             video_ids: `(N,)` long.
-
-        Raises:
-            ValueError: if there are more keys than slots, or not one video id per key.
         """
-        if len(keys) > len(self) or video_ids.shape != keys.shape[:1]:
-            raise ValueError(
-                f"a queue of {len(self)} cannot take {len(keys)} keys with {tuple(video_ids.shape)} video ids"
-            )
         slots = (self.pointer + torch.arange(len(keys), device=self.pointer.device)) % len(self)
         self.keys.index_copy_(0, slots, keys.to(self.keys.dtype))
         self.video_ids.index_copy_(0, slots, video_ids)

@@ -54,16 +54,12 @@ def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encod
     Args:
         network: the encoder, with all BatchNorms that normalise groups separately; see `batch_norm_groups`.
         frames: `(B, m, 3, H, W)`.
-        groups: number of groups, in the order of the videos.
+        groups: number of groups, in the order of the videos; it must divide B.
         encode: how images pass through the network, where more is done to them or to the embeddings.
 
     Returns:
         `(B, m, D)`.
-
-    Raises:
-        ValueError: if the number of groups does not divide B.
     """
-    _check_groups(frames, groups)
     with batch_norm_groups(network, groups):
         return encode(network, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
@@ -85,7 +81,7 @@ def encode_shuffled(
     Args:
         network: see `encode_groups`.
         frames: `(B, m, 3, H, W)`, the videos of this rank.
-        groups: number of groups on each rank.
+        groups: number of groups on each rank; it must divide B.
         generator: generator of the shuffle, on the CPU; None shuffles nothing and takes no other rank's videos, as in
             evaluation, where BatchNorm does not depend on the batch.
         encode: see `encode_groups`.
@@ -95,11 +91,10 @@ def encode_shuffled(
         shuffle.
 
     Raises:
-        ValueError: if the number of groups does not divide B, or several groups hold one video each.
+        ValueError: if several groups hold one video each.
     """
     if generator is None:
         return encode_groups(network, frames, groups, encode)
-    _check_groups(frames, groups)
     ranks, rank = world_size_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)
     shuffled = gather(encode_groups(network, _exchange(frames, deal, rank), groups, encode))
@@ -150,17 +145,17 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
         wanted: the user's choice; None takes 1 where several ranks train, since the ranks are groups already, and on
             a single one the largest of 4, 2 and 1 that leaves at least 2 videos a group.
         videos: number of videos in the batch.
+
+    Raises:
+        ValueError: if the wanted number does not divide the videos.
     """
     if wanted is not None:
+        if wanted < 1 or videos % wanted:
+            raise ValueError(f"{wanted} separately normalised groups do not divide a batch of {videos} videos")
         return wanted
     if world_size_and_rank()[0] > 1:
         return 1
     return max(groups for groups in (1, 2, 4) if groups == 1 or (videos % groups == 0 and videos >= 2 * groups))
-
-
-def _check_groups(frames: Tensor, groups: int) -> None:
-    if groups < 1 or len(frames) % groups:
-        raise ValueError(f"{groups} separately normalised groups do not divide a batch of {len(frames)} videos")
 
 
 def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:

@@ -71,8 +71,6 @@ class SiamFC(CorrespondenceModule):
         encoder: dict | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(stage, list):
-            raise ValueError(f"stage must be one name, got {stage}")
         self.save_hyperparameters()
         self.check_choices()
         built = build_encoder(backbone, pretrained, encoder)

@@ -79,23 +79,19 @@ def build_encoder(
         return made
     if isinstance(spec, HasFeatureExtractor):
         return spec
-    if isinstance(spec, VideoEncoder):
-        return VideoNetwork(spec)
-    if isinstance(spec, nn.Module):
-        return Encoder(spec, IMAGENET_MEAN, IMAGENET_STD)
-    if spec == "raw_colour":
-        return Encoder(RawColour(), IMAGENET_MEAN, IMAGENET_STD)
-    if not isinstance(spec, str | Path):
-        raise ValueError(f"spec must be a module, a checkpoint's path or a name, got {spec!r}")
-    if isinstance(spec, Path) or spec.endswith(SUFFIXES):
+    if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith(SUFFIXES)):
         loaded: Any = module_from_checkpoint(spec)
         return loaded
-    network: Any = build_network(spec, pretrained)
+    network: Any = spec
+    normalisation: dict[str, Any] = {}
+    if spec == "raw_colour":
+        network = RawColour()
+    elif isinstance(spec, str):
+        network = build_network(spec, pretrained)
+        normalisation = getattr(network, "pretrained_cfg", None) or {}  # a timm model says how it was trained
     if isinstance(network, VideoEncoder):
         return VideoNetwork(network)
-    # A timm model says how it was trained; the rest is ImageNet's custom.
-    config = getattr(network, "pretrained_cfg", None) or {}
-    return Encoder(network, config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD))
+    return Encoder(network, normalisation.get("mean", IMAGENET_MEAN), normalisation.get("std", IMAGENET_STD))
 
 
 def encoder_hparams(encoder: HasFeatureExtractor) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
         import torchvision
 
         known = {name: f"torchvision:{name}" for name in torchvision.models.list_models()}
-        known |= {"raw_colour": "raw_colour"} | {short: network.spec for short, network in SHORT_NAMES.items()}
+        known |= {"raw_colour": "raw_colour"} | {short: long.partition("@")[0] for short, long in SHORT_NAMES.items()}
         near = get_close_matches(spec, known, 1)
         meant = f"did you mean {known[near[0]]}? " if near else ""
         raise ValueError(

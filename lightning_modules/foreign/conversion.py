@@ -70,8 +70,6 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
             content, about = _read_pickle(path, trust), {}
     except UnsafeContent as error:
         raise ValueError(f"{path}: {error}; if you trust where the file is from, add --trust") from error
-    except PermissionError:
-        raise
     except Exception as error:  # torch raises whatever its reader meets in a pickle that makes no sense
         raise ValueError(f"{path}: cannot be read; is it complete? ({reason(error)})") from error
     entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}

@@ -210,11 +210,7 @@ def _crw(state: State, spec: str | None) -> Converted:
     return frozen(spec, state, "davis.yaml --trainer.callbacks.protocol crw")
 
 
-def _moco(state: State, spec: str | None) -> Converted:
-    return frozen(spec or resnet_of(state), state)
-
-
-MAKERS = {"vfs": _vfs, "crw": _crw, "liir": _liir, "mast": _mast, "moco": _moco, "dino": _dino, "dinov2": _dinov2}
+MAKERS = {"vfs": _vfs, "crw": _crw, "liir": _liir, "mast": _mast, "dino": _dino, "dinov2": _dinov2}
 TABLE = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
 FAMILIES = {name: Family(MAKERS.get(name, _of_library), **entry) for name, entry in TABLE.items()}
 """Name → family, in the order in which they are tried."""

@@ -6,7 +6,6 @@ from lightning_modules import VFSSimSiam
 from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.functional.losses import simsiam_loss
 from lightning_modules.schedules import scaled_lr
-from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer
 
 
@@ -54,11 +53,6 @@ def test_fit_learns_prints_its_plan_and_its_checkpoint_loads_by_path(tmp_path, c
     assert type(loaded) is VFSSimSiam
     images = torch.rand(1, 3, 64, 64)
     assert torch.equal(loaded.feature_extractor("res4", 8)(images), module.feature_extractor("res4", 8)(images))
-
-
-def test_synchronised_batchnorm_on_a_cpu_is_refused_before_training():
-    module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(VFSSimSiam(**TINY))
-    assert refused(ValueError, "sync_batchnorm", fit, module)
 
 
 def test_it_trains_and_gives_features_in_bfloat16():
