@@ -313,7 +313,7 @@ def build_head(spec: str) -> nn.Module:
         ValueError: if it cannot be imported or gives no module.
     """
     module, separator, name = spec.partition(":")
-    if not separator or module in LIBRARIES:
+    if not separator or module in LIBRARIES:  # files may name networks of these, so not run anything in them
         raise ValueError(f"head {spec!r}: write package.module:callable")
     return imported(module, name)
 
