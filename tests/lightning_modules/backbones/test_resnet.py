@@ -18,19 +18,6 @@ def test_stride_8_keeps_every_stage_at_8_or_finer(stage, stride):
     assert extractor(torch.rand(1, 3, 64, 64)).shape[-1] == 64 // stride
 
 
-def test_res4_without_its_stride_sees_the_pixels_of_the_strided_map():
-    network = build_network("torchvision:resnet18").eval()
-    images = torch.rand(1, 3, 64, 64)
-    dense, strided = (extractor_of(network, "res4.b1", stride)(images) for stride in (8, 16))
-    # The first block's stride sits in its first convolution; its shortcut samples the same places.
-    assert dense.shape[-1] == 2 * strided.shape[-1]
-    shortcut = network.layer3[0].downsample
-    before = extractor_of(network, "res3", 8)(images)
-    sampled = shortcut(before)
-    shortcut[0].stride = (1, 1)
-    assert torch.allclose(shortcut(before)[..., ::2, ::2], sampled, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("name", "dilated", "expected"),
     [
