@@ -72,8 +72,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
                 raise ValueError(f"{name} must be 1 or more, got {self.hparams[name]}")
         if not 0 < patch_area[0] <= patch_area[1] <= 1:
             raise ValueError(f"patch_area must be two ascending fractions in (0, 1], got {patch_area}")
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {temperature}")
         if not 0 <= edge_dropout < 1:
             raise ValueError(f"edge_dropout must be a probability in [0, 1), got {edge_dropout}")
         self.backbone = self.network_to_train(backbone)

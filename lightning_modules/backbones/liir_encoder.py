@@ -177,7 +177,10 @@ class LiirExtractor(FeatureExtractor):
                 found |= {name: x for name in (stage, f"{stage}.b{number}") if name in self.parts}
         if "affinity" in self.parts:
             found["affinity"] = self.encoder.affinity(x)
-        return {name: _pooled(one, self.pooled_by[name]) for name, one in found.items()}
+        for name, by in self.pooled_by.items():
+            if by > 1:  # cells at the right and lower border may be cut
+                found[name] = nn.functional.avg_pool2d(found[name], by, ceil_mode=True, count_include_pad=False)
+        return found
 
     def folded(self) -> "LiirExtractor":
         """Return a copy with BatchNorms folded into convolutions; its weights are its own."""
@@ -195,8 +198,3 @@ def _stage(channels: int, width: int, stride: int) -> nn.Sequential:
     for block in blocks:
         nn.init.zeros_(block.bn2.weight)
     return nn.Sequential(*blocks)
-
-
-def _pooled(maps: Tensor, by: int) -> Tensor:
-    """Return means of `by` × `by` cells; those at the right and lower border may be cut."""
-    return maps if by == 1 else nn.functional.avg_pool2d(maps, by, ceil_mode=True, count_include_pad=False)

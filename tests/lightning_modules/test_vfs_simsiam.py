@@ -1,18 +1,15 @@
-"""The module around the loss: two views, stopped gradient, the plan, checkpoints that load by their path."""
+"""The module around the loss: two views, stopped gradient, the plan, training in half precision."""
 
 import torch
 
 from lightning_modules import VFSSimSiam
-from lightning_modules.backbones import module_from_checkpoint
 from lightning_modules.functional.losses import simsiam_loss
 from lightning_modules.schedules import scaled_lr
 from tests.helpers.training import TINY, loader, quiet_trainer
 
 
 def fit(module, **options):
-    trainer = quiet_trainer(max_epochs=1, **options)
-    trainer.fit(module, loader(8, 4, size=32))
-    return trainer
+    quiet_trainer(max_epochs=1, **options).fit(module, loader(8, 4, size=32))
 
 
 def test_step_pulls_the_first_half_of_the_frames_towards_the_last():
@@ -37,22 +34,16 @@ def test_each_view_is_normalised_by_itself():
     assert not torch.allclose(published, together[:, :2].flatten(0, 1), atol=1e-3)
 
 
-def test_fit_learns_prints_its_plan_and_its_checkpoint_loads_by_path(tmp_path, caplog):
+def test_fit_learns_and_prints_its_plan(caplog):
     module = VFSSimSiam(**TINY, base_lr=12.8)
     before = module.backbone.conv1.weight.clone()
     with caplog.at_level("INFO"):
-        trainer = fit(module, accumulate_grad_batches=2)
+        fit(module, accumulate_grad_batches=2)
     plan = caplog.text
     assert "8 videos = 4 per device × 1 device(s) × 2 accumulated" in plan
     assert f"{scaled_lr(12.8, 8):.6g} at the start" in plan
     assert "each device normalises its own frames" in plan
     assert not torch.equal(before, module.backbone.conv1.weight)
-    trainer.save_checkpoint(tmp_path / "run.ckpt")
-    torch.load(tmp_path / "run.ckpt", weights_only=True)
-    loaded = module_from_checkpoint(tmp_path / "run.ckpt")
-    assert type(loaded) is VFSSimSiam
-    images = torch.rand(1, 3, 64, 64)
-    assert torch.equal(loaded.feature_extractor("res4", 8)(images), module.feature_extractor("res4", 8)(images))
 
 
 def test_it_trains_and_gives_features_in_bfloat16():
