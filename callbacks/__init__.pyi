@@ -20,14 +20,12 @@ from .tools.compare import compare as compare
 from .tools.figure import figure as figure
 from .tracking.label_tracker import LabelTracker as LabelTracker
 from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker, TrackingProtocol as TrackingProtocol
-from .training import (
-    AtomicCheckpointIO as AtomicCheckpointIO,
-    BestCheckpoint as BestCheckpoint,
+from .training.checkpoint import BestCheckpoint as BestCheckpoint, LastCheckpoint as LastCheckpoint
+from .training.checkpoint_files import AtomicCheckpointIO as AtomicCheckpointIO
+from .training.monitors import (
     CollapseMonitor as CollapseMonitor,
-    LastCheckpoint as LastCheckpoint,
     RunProgress as RunProgress,
-    Safeguards as Safeguards,
     Throughput as Throughput,
-    TrainingPictures as TrainingPictures,
-    TrainingStopped as TrainingStopped,
 )
+from .training.safeguards import Safeguards as Safeguards, TrainingStopped as TrainingStopped
+from .training.training_pictures import TrainingPictures as TrainingPictures

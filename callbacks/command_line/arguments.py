@@ -1,7 +1,6 @@
 """The one configuration that files and flags come to, which the parser completes; one line for what it refuses."""
 
 import inspect
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
@@ -197,11 +196,6 @@ def _callback_for(callbacks: Callbacks, position: int, options: dict[str, Any]) 
 def no_class(section: str) -> str:
     """Return what is wrong with flags for a section in which no class is named."""
     return f"nothing names the class; add --{section} CLASS or a file such as {EXAMPLES[section]}"
-
-
-def as_words(config: dict[str, Any], rest: Sequence[str]) -> list[str]:
-    """Return the words by which the parser gets a configuration as one file."""
-    return [*rest[:1], f"--config={json.dumps(config, default=str)}", *rest[1:]]
 
 
 def class_named(name: str) -> type | None:

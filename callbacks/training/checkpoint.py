@@ -1,20 +1,20 @@
 """The checkpoints of a training: its last state, and the best one by a benchmark."""
 
-import itertools
 import logging
-import math
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import Tensor
 
 from ..benchmarks.base import BenchmarkCallback
-from .checkpoint_files import ResumeNote, is_checkpoint_file, read_state
-from .run_folder import LAST, checkpoint_folder, last_checkpoints
+from .checkpoint_files import ResumeNote, read_state
+from .run_folder import LAST, checkpoint_folder
 from .safeguards import Safeguards, TrainingStopped, accumulates, waits_for_ranks
 
 log = logging.getLogger(__name__)
@@ -88,24 +88,19 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Record what Lightning does not: which run this is, and the sizes of its batches."""
+        """Record what Lightning does not, such as the sizes of the batches."""
         if trainer.state.fn != "fit":
             return
-        entries = [sum(map(len, state["state"].values())) for state in checkpoint.get("optimizer_states", [])]
-        own = {"within_step": accumulates(trainer), "optimizer_entries": entries or None}
-        checkpoint["resume"] = self._note.model_copy(update=own).model_dump()
+        checkpoint["resume"] = self._note.model_copy(update={"within_step": accumulates(trainer)}).model_dump()
         if self._note.run_ended and self._counters is not None:
             checkpoint["loops"]["fit_loop"] = self._counters
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Number the run after all others in its folder."""
+        """Begin with nothing saved."""
         # methods and schedules may change the number of accumulated batches later
         self._note = ResumeNote(accumulated=trainer.accumulate_grad_batches)
         self._resumable, self._flush_due, self._counters = False, False, None
         self.best_model_path = ""
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            earlier = last_checkpoints(trainer.default_root_dir, [str(self.dirpath)], skip_damaged=True)
-            self._note.run = max((file.run for file in earlier), default=-1) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Continue at the batch of the checkpoint, with batches of its size."""
@@ -115,7 +110,14 @@ class LastCheckpoint(Checkpoint):
         resumed, self._resumed = self._resumed, None
         if resumed is None:
             return
-        self._require_equal_batches(trainer, resumed)
+        before, now = ((note.batch, note.accumulated) for note in (resumed, self._note))
+        if resumed.accumulated is not None and before != now:
+            wanted, given = (f"{batch} samples × {accumulated}" for batch, accumulated in (before, now))
+            raise ValueError(
+                f"{trainer.ckpt_path} was written with batches of {wanted} accumulated, this run has {given}: its "
+                "order of samples and its learning rate hold for the first only. Set data.batch_size, trainer.devices "
+                "and trainer.accumulate_grad_batches to the same product, or start a new run"
+            )
         if self._loader_states is None:
             trainer.fit_loop.epoch_loop.restarting = False
             return
@@ -127,17 +129,6 @@ class LastCheckpoint(Checkpoint):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, GradientAccumulationScheduler):  # it acts at the start of an epoch only
                 callback.on_train_epoch_start(trainer)
-
-    def _require_equal_batches(self, trainer: pl.Trainer, resumed: ResumeNote) -> None:
-        """Refuse other batches than the checkpoint's: the place in an epoch and the learning rate count in these."""
-        before, now = ((note.batch, note.accumulated) for note in (resumed, self._note))
-        if resumed.accumulated is not None and before != now:
-            wanted, given = (f"{batch} samples × {accumulated}" for batch, accumulated in (before, now))
-            raise ValueError(
-                f"{trainer.ckpt_path} was written with batches of {wanted} accumulated, this run has {given}: its "
-                "order of samples and its learning rate hold for the first only. Set data.batch_size, trainer.devices "
-                "and trainer.accumulate_grad_batches to the same product, or start a new run"
-            )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save once all that belongs to the epoch before is done."""
@@ -230,23 +221,26 @@ def _flush(trainer: pl.Trainer) -> None:
             flush()
 
 
-class BestCheckpoint(Checkpoint):
+class BestCheckpoint(ModelCheckpoint):
     """Keep the checkpoints with the best scores of a benchmark, and compare only when that benchmark has just run.
 
-    Lightning's `ModelCheckpoint` raises before the first score is there and later takes a stale one for a new one. Its
-    state is no more than names of files and their scores, so that no path is ever taken from a checkpoint.
+    Lightning's `ModelCheckpoint` itself takes the score that was logged last, however old, and needs one from the first
+    epoch on.
 
     Args:
         monitor: a logged score, `<benchmark>/<key>`.
         mode: `max` or `min`.
         save_top_k: how many to keep; −1: all.
-        filename: filename of the checkpoint, without `.ckpt`; it may hold `{epoch}`, `{step}` and scores.
+        filename: filename of the checkpoint, without `.ckpt`; it may hold `{epoch}` and `{step}`.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: for a bad mode; at the start of `fit`, if no callback is the benchmark that `monitor` names, or
-            that benchmark does not log this score.
+        MisconfigurationException: for a bad mode or number.
+        ValueError: at the start of `fit`, if no callback is the benchmark that `monitor` names, or that benchmark does
+            not log this score.
     """
+
+    monitor: str
 
     def __init__(
         self,
@@ -256,20 +250,8 @@ class BestCheckpoint(Checkpoint):
         filename: str = "best-{epoch:03d}-{step:06d}",
         dirpath: str | Path | None = None,
     ) -> None:
-        if mode not in ("max", "min"):
-            raise ValueError(f"BestCheckpoint: mode is {mode!r}, it must be max or min")
-        self.monitor, self.mode, self.save_top_k, self.dirpath = monitor, mode, save_top_k, dirpath
+        super().__init__(dirpath, filename, monitor, save_top_k=save_top_k, mode=mode, save_on_train_epoch_end=False)
         self.benchmark: BenchmarkCallback | None = None
-        self.best_model_path = ""
-        self.best_model_score: float | None = None
-        self._name_of = ModelCheckpoint(filename=filename).format_checkpoint_name
-        self._scores: dict[str, float] = {}
-        self._step = 0
-
-    @property
-    def state_key(self) -> str:
-        """The key of the state in a checkpoint."""
-        return self._generate_state_key(monitor=self.monitor, mode=self.mode)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder and the benchmark."""
@@ -289,67 +271,25 @@ class BestCheckpoint(Checkpoint):
             hint = f"did you mean {near[0]}?" if near else f"it logs {', '.join(keys)}"
             raise ValueError(f"{wrong}: {name} logs no such score; {hint}")
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the names of the files that are kept, and their scores."""
-        return {"scores": dict(self._scores)}
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best scores so far, whose files have to lie in the folder of this run."""
-        for name, score in state_dict["scores"].items():
-            path = Path(str(self.dirpath), str(name))
-            if path.name == name and isinstance(score, float) and is_checkpoint_file(path):
-                self._scores[name] = score
-        self._point_to_best()
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget the step of an earlier fit."""
-        self._step = 0
+        """Restore the best scores so far; those in the folder of another run do not count."""
+        if state_dict["dirpath"] == self.dirpath:
+            super().load_state_dict(state_dict)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark has just run, succeeded, and gave one of the best scores.
 
         Raises:
-            ValueError: if it did not give the score that `monitor` names.
+            MisconfigurationException: if it did not give the score that `monitor` names.
         """
-        step = trainer.global_step
-        skipped = trainer.sanity_checking or trainer.fast_dev_run or step == self._step  # type: ignore[attr-defined]
-        if trainer.state.fn != "fit" or skipped or self.benchmark is None or step not in self.benchmark.history:
-            return
-        self._step, scores = step, self.benchmark.history[step]
-        if self.monitor not in scores:
-            gave = ", ".join(scores) or "no score"
-            raise ValueError(
-                f"BestCheckpoint(monitor={self.monitor!r}): {self.benchmark.name} gave {gave} on these data"
-            )
-        name = trainer.strategy.broadcast(self._free_name({"epoch": trainer.current_epoch, "step": step, **scores}))
-        ranked = sorted({**self._scores, name: float(scores[self.monitor])}.items(), key=self._rank, reverse=True)
-        kept = dict(ranked if self.save_top_k < 0 else ranked[: self.save_top_k])
-        if name not in kept:
-            return
-        dropped, self._scores = self._scores.keys() - kept.keys(), kept
-        self._point_to_best()
-        trainer.save_checkpoint(f"{self.dirpath}/{name}")
-        for other in dropped:
-            trainer.strategy.remove_checkpoint(f"{self.dirpath}/{other}")
-        for logger in trainer.loggers:
-            logger.after_save_checkpoint(self)  # type: ignore[arg-type]  # W&B uploads it
+        if self.benchmark is not None and trainer.global_step in self.benchmark.history:
+            super().on_validation_end(trainer, pl_module)
 
     on_train_end = on_validation_end  # where the benchmark ran after the last step
 
-    def _rank(self, item: tuple[str, float]) -> float:
-        """Return a score such that more is better; NaN is the worst."""
-        score = item[1] if self.mode == "max" else -item[1]
-        return -math.inf if math.isnan(score) else score
-
-    def _point_to_best(self) -> None:
-        if self._scores:
-            name, self.best_model_score = max(self._scores.items(), key=self._rank)
-            self.best_model_path = f"{self.dirpath}/{name}"
-
-    def _free_name(self, values: dict[str, Any]) -> str:
-        """Return a name that no other file has: what an earlier run has left here is not written over."""
-        for version in itertools.chain([None], itertools.count(1)):
-            name = self._name_of(values, ver=version).replace("/", "_")
-            if name in self._scores or not Path(str(self.dirpath), name).exists():
-                break
-        return name
+    def _monitor_candidates(self, trainer: pl.Trainer) -> dict[str, Tensor]:
+        """Return the scores of the benchmark's newest run; Lightning keeps none of what runs after the last step."""
+        assert self.benchmark is not None
+        scores = self.benchmark.history[trainer.global_step]
+        numbers = {"epoch": torch.tensor(trainer.current_epoch), "step": torch.tensor(trainer.global_step)}
+        return numbers | {name: torch.tensor(score, dtype=torch.float64) for name, score in scores.items()}

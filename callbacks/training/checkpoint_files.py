@@ -13,9 +13,8 @@ from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from typing_extensions import Self
 
 from datamodules.reading.files import unfinished
 from lightning_modules.checkpoints import read_content
@@ -91,15 +90,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         folder that this run has written a checkpoint to.
         """
         folder = str(path).rpartition("/")[0]
-        if folder in self._folders and ("://" in folder or is_checkpoint_file(Path(path))):
+        file = Path(path)
+        is_checkpoint = file.suffix == ".ckpt" and file.is_file() and not file.is_symlink()
+        if folder in self._folders and ("://" in folder or is_checkpoint):
             super().remove_checkpoint(path)
         else:
             log.warning("%s is not removed: it is no checkpoint of this run", path)
-
-
-def is_checkpoint_file(path: Path) -> bool:
-    """Return whether a path is a regular `.ckpt` file, neither a link nor a folder."""
-    return path.suffix == ".ckpt" and path.is_file() and not path.is_symlink()
 
 
 Whole = Annotated[int, Field(strict=True, ge=0)]
@@ -114,19 +110,14 @@ class ResumeNote(_Part):
     """The record of `LastCheckpoint` in a checkpoint.
 
     Attributes:
-        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where
-            the file does not say.
         batch: samples per batch over all devices; None if the loader does not know.
         accumulated: batches per optimiser step that the user asked for.
-        optimizer_entries: number of entries in the state of each optimiser; None where the file does not say.
         within_step: whether it was written between two batches of one optimiser step.
         run_ended: whether the hooks of the run's end have run.
     """
 
-    run: Annotated[int, Field(strict=True, ge=-1)] = -1
     batch: Whole | None = None
     accumulated: Whole | None = None
-    optimizer_entries: list[Whole] | None = None
     within_step: Annotated[bool, Field(strict=True)] = False
     run_ended: Annotated[bool, Field(strict=True)] = False
 
@@ -144,15 +135,6 @@ class _ParameterGroup(_Part):
 class _OptimizerState(_Part):
     state: dict[Whole, dict[str, torch.Tensor | Number | Whole | None]]
     param_groups: Annotated[list[_ParameterGroup], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _count_the_parameters(self) -> Self:
-        numbers = [number for group in self.param_groups for number in group.params]
-        if numbers != list(range(len(numbers))) or self.state.keys() - set(numbers):
-            raise ValueError("its parameters are not numbered from 0 on")
-        if any(entries.get("step", 0) is None for entries in self.state.values()):
-            raise ValueError("a count of its steps is missing")
-        return self
 
 
 class CheckpointState(_Part):
@@ -211,9 +193,6 @@ def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> N
         loaders = counters["state_dict"].get("combined_loader", [])
         if not isinstance(loaders, list) or not all(isinstance(loader, dict) for loader in loaders):
             raise ValueError(f"{damaged}: the place in the data is no list of states; resume from another checkpoint")
-        found = [sum(map(len, optimizer.state.values())) for optimizer in state.optimizer_states or []]
-        if state.resume.optimizer_entries not in (None, found):
-            raise ValueError(f"{damaged}: the state of its optimiser is not complete; resume from another checkpoint")
     else:
         content.pop("loops", None)  # of no use to an evaluation
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -247,10 +226,11 @@ def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
                 elif type(value) is int:
                     group[name] = float(value)
         _check_like(saved["param_groups"], groups, where)
-        shapes = [parameter.shape for group in optimizer.param_groups for parameter in group["params"]]
-        for number, entries in saved["state"].items():
-            tensors = [value for value in entries.values() if isinstance(value, torch.Tensor) and value.ndim]
-            if any(tensor.shape != shapes[number] for tensor in tensors):
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        numbers = [number for group in saved["param_groups"] for number in group["params"]]
+        for parameter, number in zip(parameters, numbers, strict=False):  # torch compares how many there are
+            tensors = [value for value in saved["state"].get(number, {}).values() if isinstance(value, torch.Tensor)]
+            if any(tensor.ndim and tensor.shape != parameter.shape for tensor in tensors):
                 raise ValueError(f"{where}'s state does not fit the weights; resume from another checkpoint")
 
 

@@ -1,4 +1,4 @@
-"""Orderly end of a training: on a signal, a non-finite loss, a folder in use, a bad callback."""
+"""Orderly end of a training: on a signal, a non-finite loss, a folder in use."""
 
 import math
 import signal
@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.trainer.call import _interrupt
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from lightning_modules.functional.device import PendingCopy
@@ -54,8 +52,6 @@ class Safeguards(pl.Callback):
     - **A rank that is lost**, killed or hanging, ends the others, and they end it.
     - **Files**: checkpoints are written atomically and checked before anything is restored from them
       (`AtomicCheckpointIO`), two runs never use a folder together.
-    - **Averages of weights** by Lightning's callbacks that would spoil them are refused before the run begins
-      (`refuse_averages`).
     """
 
     def __init__(self) -> None:
@@ -66,9 +62,7 @@ class Safeguards(pl.Callback):
         self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Check the other callbacks; let checkpoints be written atomically and checked when they are read."""
-        if stage == "fit":
-            refuse_averages(trainer, pl_module)
+        """Let checkpoints be written atomically and checked when they are read."""
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
@@ -242,26 +236,3 @@ def call_on_exception(trainer: pl.Trainer) -> None:
             raise
 
     trainer._run_stage = handled  # type: ignore[method-assign]
-
-
-def refuse_averages(trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-    """Refuse averages of weights by Lightning's callbacks that would not be what their names promise.
-
-    Raises:
-        ValueError: in one line, naming the callback and what to do.
-    """
-    method = type(pl_module).__name__
-    filled = set(getattr(pl_module, "_ddp_params_and_buffers_to_ignore", ()))
-    memory = [name for name, _ in pl_module.named_buffers() if name in filled]  # as a queue of keys
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        kind = type(callback).__name__
-        if isinstance(callback, StochasticWeightAveraging) and is_overridden("optimizer_step", pl_module):
-            raise ValueError(
-                f"{kind}: its last pass, for BatchNorm, makes no optimiser steps, which the queue or moving average of "
-                f"{method} needs; use EMAWeightAveraging with use_buffers: false"
-            )
-        if isinstance(callback, WeightAveraging) and getattr(callback, "_use_buffers", False) and memory:
-            raise ValueError(
-                f"{kind}: it would average {memory[0]} of {method}, whose entries are replaced and not learned; set "
-                "use_buffers: false"
-            )

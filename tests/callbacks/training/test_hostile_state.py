@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from callbacks import AtomicCheckpointIO, Safeguards
+from callbacks import AtomicCheckpointIO, BestCheckpoint, Safeguards
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Stop, go, make
 from tests.helpers.training import loader, quiet_trainer
@@ -29,7 +29,6 @@ DAMAGES = {
     "a method's name": ((*EPOCH, "reset_on_restart"), 0),
     "a place in the data before its start": ((*FIT, "state_dict", "combined_loader", 0, "batches"), -1),
     "no list of places": ((*FIT, "state_dict", "combined_loader"), None),
-    "one parameter's state emptied": ((*STATES, "state", 0), {}),
     "no optimiser states": (("optimizer_states",), []),
     "optimiser states gone": (("optimizer_states",), GONE),
     "momentum of another shape": ((*STATES, "state", 0, "momentum_buffer"), torch.zeros(3)),
@@ -43,9 +42,9 @@ DAMAGES = {
     "a step that is not finite": (("benchmarks", "counted", "tried"), math.nan),
     "sizes as text": (("resume", "accumulated"), "one"),
     "steps as text": (("global_step",), "seven"),
-    "best scores as text": ((*BEST, "scores"), "all"),
+    "best scores as text": ((*BEST, "best_k_models"), "all"),
     "a callback's state as a list": (BEST, [1]),
-    "a callback's state without a part": ((*BEST, "scores"), GONE),
+    "a callback's state without a part": ((*BEST, "best_k_models"), GONE),
 }
 
 
@@ -145,46 +144,28 @@ def outcome_of(method, whole, place, value, path):
     return "restored" if place == (*EPOCH, "processed") else f"{place}: {value!r}: not resumed"
 
 
-def test_no_path_of_a_checkpoint_is_followed(stopped, tmp_path):
-    other = tmp_path / "other"
-    (other / "folder.ckpt").mkdir(parents=True)
+@pytest.mark.parametrize("kind", [ModelCheckpoint, BestCheckpoint])
+def test_no_path_of_a_checkpoint_is_followed(kind, stopped, tmp_path):
+    kept, other = tmp_path / "kept", tmp_path / "other"
+    own = kind(monitor="counted/score", mode="min", dirpath=kept, filename="own-{step}")
+    content = torch.load(stopped / "last.ckpt", weights_only=True)
+    for folder in (kept, other):
+        (folder / "folder.ckpt").mkdir(parents=True)
+        (folder / "notes.txt").write_text("a user's")
     (other / "notes.ckpt").write_text("a user's")
-    best = tmp_path / "run/best"
-    best.mkdir(parents=True)
-    (best / "folder.ckpt").mkdir()
-    (best / "linked.ckpt").symlink_to(other / "notes.ckpt")
-    (best / "notes.txt").write_text("a user's")
-    (best / "real.ckpt").write_text("an earlier best one")
-    content = torch.load(stopped / "last.ckpt", weights_only=True)
-    names = [other, f"local://{other}", best / "../../other", other / "notes.ckpt", other / "folder.ckpt"]
-    names += [best / name for name in ("folder.ckpt", "linked.ckpt", "notes.txt")]
-    before = sorted(tmp_path.rglob("*"))
-    for name in map(str, [*names, "folder.ckpt", "linked.ckpt", "notes.txt", "real.ckpt"]):
-        key = next(key for key in content["callbacks"] if key.startswith("BestCheckpoint"))
-        content["callbacks"][key] = {"scores": {name: -1e9}}
+    (kept / "linked.ckpt").symlink_to(other / "notes.ckpt")
+    (kept / "real.ckpt").write_text("an earlier best one")
+    before = {*tmp_path.rglob("*")}
+    names = [kept / name for name in ("folder.ckpt", "linked.ckpt", "notes.txt", "../other/notes.ckpt", "real.ckpt")]
+    for path in map(str, [other, f"local://{other}", other / "notes.ckpt", *names]):
+        same = dict.fromkeys(("best_model_path", "kth_best_model_path", "last_model_path"), path)
+        state = {"best_k_models": {path: torch.tensor(1e9)}, "dirpath": str(kept), **same}
+        content["callbacks"][own.state_key] = own.state_dict() | state
         torch.save(content, tmp_path / "last.ckpt")
-        assert go("VFSSimSiam", tmp_path / "run", start=tmp_path / "last.ckpt")[1]
-        (new,) = best.glob("best-*.ckpt")
-        new.unlink()
-        gone = set(before) - {*tmp_path.rglob("*")}
-        assert gone == ({best / "real.ckpt"} if name == "real.ckpt" else set())  # by its name, in its folder
-
-
-def test_lightnings_own_checkpoints_are_removed_from_their_folder_only(stopped, tmp_path):
-    kept = tmp_path / "kept"
-    other = tmp_path / "other/a_users.ckpt"
-    path = str(kept / "../other/a_users.ckpt")
-    own = ModelCheckpoint(kept, monitor="counted/score", mode="max")
-    content = torch.load(stopped / "last.ckpt", weights_only=True)
-    names = dict.fromkeys(("best_model_path", "kth_best_model_path", "last_model_path"), path)
-    state = own.state_dict() | {"best_k_models": {path: torch.tensor(-1e9)}, "dirpath": str(kept), **names}
-    content["callbacks"][own.state_key] = state
-    torch.save(content, tmp_path / "last.ckpt")
-    other.parent.mkdir()
-    other.write_text("a user's")
-    kept.mkdir()
-    assert go("VFSSimSiam", tmp_path, start=tmp_path / "last.ckpt", more=[own])[1]
-    assert other.exists()
+        again = kind(monitor="counted/score", mode="min", dirpath=kept, filename="own-{step}")
+        assert go("VFSSimSiam", tmp_path / "run", start=tmp_path / "last.ckpt", more=[again])[1]
+        gone = before - {*tmp_path.rglob("*")}
+        assert gone == ({kept / "real.ckpt"} if path.endswith("real.ckpt") else set())
 
 
 def test_only_a_checkpoint_in_a_folder_of_the_run_is_removed(tmp_path, caplog):

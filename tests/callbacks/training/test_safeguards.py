@@ -5,7 +5,7 @@ import signal
 from functools import partial
 
 import pytest
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, StochasticWeightAveraging
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, LastCheckpoint, Safeguards, signals
@@ -51,18 +51,6 @@ def test_preemption_of_forked_ranks(group, video_folder, tmp_path):
     assert ended.said.count("stopped by SIGTERM") == 1
     assert "stopped by SIGTERM after step 4\n" in ended.said
     assert last(tmp_path)["global_step"] == 4
-
-
-@pytest.mark.parametrize(
-    ("method", "callback", "line"),
-    [
-        ("VFSMoCo", StochasticWeightAveraging(1e-3), "the queue or moving average of VFSMoCo needs; use EMAWeight"),
-        ("VFSMoCo", EMAWeightAveraging(), r"would average queue\.\w+ of VFSMoCo, .* set use_buffers: false"),
-    ],
-)
-def test_refused_before_any_work(method, callback, line, tmp_path):
-    refused(ValueError, line, go, method, tmp_path, more=[callback])
-    assert not list(tmp_path.glob("*.ckpt"))
 
 
 def test_an_average_without_buffers_is_resumed_exactly(tmp_path):
