@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 try:
@@ -94,36 +95,33 @@ def check() -> None:
 
 
 @contextmanager
-def handled() -> Iterator[None]:
-    """End the block with `Stopped` as soon as a signal arrives; does nothing outside the main thread."""
+def handled(forward: Callable[[int], None] | None = None, defer: bool = False) -> Iterator[None]:
+    """End the block with `Stopped` as soon as a signal arrives; does nothing outside the main thread.
+
+    Args:
+        forward: called with SIGTERM's number when it arrives, to notify the other processes of the run.
+        defer: let a signal wait until the block calls `check`; a second Ctrl-C ends it at once.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     if not _requests.depth or _requests.owner != os.getpid():  # else nested; a forked rank begins anew
         _requests.reset()
     previous = {number: signal.signal(number, _requests.handle) for number in NAMES}
+    before = _requests.forward
+    _requests.forward = forward or before
     _requests.depth += 1
+    _requests.deferring += defer
     try:
         yield
     finally:
         _requests.depth -= 1
+        _requests.deferring -= defer
+        _requests.forward = before
         for number, handler in previous.items():
             if signal.getsignal(number) == _requests.handle:  # else others, as Lightning, have put back their own
                 signal.signal(number, handler)
 
 
-@contextmanager
-def deferred(forward: Callable[[int], None] | None = None) -> Iterator[None]:
-    """Defer a signal that arrives in the block until it calls `check`; a second Ctrl-C ends it at once.
-
-    Args:
-        forward: called with SIGTERM's number when it arrives, to notify the other processes of the run.
-    """
-    with handled():
-        before, _requests.forward = _requests.forward, forward
-        _requests.deferring += 1
-        try:
-            yield
-        finally:
-            _requests.deferring -= 1
-            _requests.forward = before
+deferred = partial(handled, defer=True)
+"""`handled`, where a signal waits until the block calls `check`."""

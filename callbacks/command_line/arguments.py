@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
 from importlib import import_module
@@ -236,7 +236,11 @@ def explain(message: str, config: dict[str, Any], options: Sequence[str], given:
         options: that the parser knows, such as `--trainer.max_epochs`.
         given: files and flags that the configuration comes from.
     """
-    classes = list(_classes_in(config))
+    trainer = config.get("trainer")
+    callbacks = trainer.get("callbacks", []) if isinstance(trainer, dict) else []
+    named = [(section, config.get(section)) for section in ("model", "data")]
+    named += [("trainer.callbacks", entry) for entry in callbacks]
+    classes = [(section, entry) for section, entry in named if isinstance(entry, dict)]
     for section, entry in classes:
         if mistake := _mistake_in(section, entry):
             name = mistake.partition("'")[2].partition("'")[0]
@@ -250,18 +254,6 @@ def explain(message: str, config: dict[str, Any], options: Sequence[str], given:
     if "arguments are required: " in message and message.endswith("model"):
         return NO_MODEL
     return reason_of_parser(message)
-
-
-def _classes_in(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the entry of each class, with the section that it is in."""
-    trainer = config.get("trainer")
-    callbacks = trainer.get("callbacks", []) if isinstance(trainer, dict) else []
-    for section, entry in [
-        *((name, config.get(name)) for name in ("model", "data")),
-        *(("trainer.callbacks", each) for each in callbacks),
-    ]:
-        if isinstance(entry, dict):
-            yield section, entry
 
 
 def _mistake_in(section: str, entry: dict[str, Any]) -> str | None:

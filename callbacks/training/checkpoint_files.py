@@ -214,7 +214,7 @@ def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """
     schedules, where = checkpoint["lr_schedulers"], f"{trainer.ckpt_path}: the schedule of the learning rate"
     _check_like(schedules, [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs], where)
-    states, where = checkpoint["optimizer_states"], f"{trainer.ckpt_path}: the optimiser"
+    states, where = checkpoint["optimizer_states"] or [], f"{trainer.ckpt_path}: the optimiser"
     if len(states) != len(trainer.optimizers):
         raise ValueError(f"{where} does not fit: the file holds {len(states)}, this run has {len(trainer.optimizers)}")
     for saved, optimizer in zip(states, trainer.optimizers, strict=True):

@@ -114,9 +114,7 @@ class CollapseMonitor(pl.Callback):
         seen |= {"embedding_std": embedding_spread(embeddings), "effective_rank": effective_rank(embeddings)}
         values = {f"monitor/{name}": value.float() for name, value in seen.items()}
         pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
-        self._warn(float(seen["embedding_std"]), step)
-
-    def _warn(self, spread: float, step: int) -> None:
+        spread = float(seen["embedding_std"])
         self._collapsed = self._collapsed + 1 if spread < self.warn_below else 0
         if self._collapsed == self.patience:
             rank_zero_warn(

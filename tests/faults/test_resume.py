@@ -78,6 +78,7 @@ def test_ctrl_c_within_a_step_finishes_and_saves_it(whole, video_folder, tmp_pat
     assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step 8, epoch 1\n" in ended.said
     assert "UserWarning" not in ended.said
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
+    assert "\nckpt_path: last\n" in (tmp_path / "lightning_logs/version_0/config.yaml").read_text()  # to be run again
     expect_the_same(tmp_path, whole["VFSSimSiam"])
 
 
@@ -133,10 +134,3 @@ def test_what_was_logged_up_to_a_checkpoint_survives(video_folder, tmp_path):
     assert run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,)), tmp_path).status == -9
     events = EventAccumulator(str(tmp_path / "lightning_logs/version_0")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == list(range(8))  # Lightning counts from 0
-
-
-def test_last_without_an_earlier_run_begins(video_folder, tmp_path):
-    ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", "--trainer.max_steps=1"), tmp_path)
-    assert ended.status == 0
-    assert f"no last.ckpt in {tmp_path}: starting a new run" in ended.said
-    assert "\nckpt_path: last\n" in (tmp_path / "lightning_logs/version_0/config.yaml").read_text()  # to be run again

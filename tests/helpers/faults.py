@@ -123,14 +123,12 @@ def words(
     folder: Path,
     *more: str,
     callbacks: tuple[Any, ...] = (),
-    dirpath: Path | None = None,
     **data: Any,
 ) -> list[str]:
     """Command of a run of three epochs of five steps over six videos that writes `last.ckpt` every second step."""
     given = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "repeat": 2, "samples_per_epoch": 10} | data
-    last = {"every_n_steps": 2, "dirpath": dirpath and str(dirpath)}
     listed = [
-        {"class_path": "LastCheckpoint", "init_args": last},
+        {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2}},
         {"class_path": f"{HERE}.Curve", "init_args": {"path": str(folder / "curve.txt")}},
         *callbacks,
     ]
@@ -166,7 +164,7 @@ def run(command: list[str], folder: Path) -> Ended:
     """
     context = multiprocessing.get_context("forkserver")
     # imports take longer than all the rest, and are wanted once; `cli` itself imports what a word needs
-    context.set_forkserver_preload(["cli", "callbacks.command_line.runs", "callbacks.training"])
+    context.set_forkserver_preload(["cli", "callbacks.command_line.runs"])
     said = folder / "said.txt"
     process = context.Process(target=_main, args=(command, str(said)))
     process.start()

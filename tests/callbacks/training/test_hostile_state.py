@@ -22,28 +22,19 @@ GONE = object()
 
 DAMAGES = {
     "no counters": (("loops",), GONE),
-    "counters as a list": (FIT, [1]),
-    "an epoch that is not finite": ((*EPOCH, "processed"), math.nan),
     "a negative epoch": ((*EPOCH, "processed"), -1000),
     "a counter less": ((*EPOCH, "started"), GONE),
     "a method's name": ((*EPOCH, "reset_on_restart"), 0),
     "a place in the data before its start": ((*FIT, "state_dict", "combined_loader", 0, "batches"), -1),
-    "no list of places": ((*FIT, "state_dict", "combined_loader"), None),
     "no optimiser states": (("optimizer_states",), []),
-    "optimiser states gone": (("optimizer_states",), GONE),
     "momentum of another shape": ((*STATES, "state", 0, "momentum_buffer"), torch.zeros(3)),
     "momentum as text": ((*STATES, "state", 0, "momentum_buffer"), "much"),
-    "no learning rate": ((*STATES, "param_groups", 0, "lr"), GONE),
     "a learning rate that is not finite": ((*STATES, "param_groups", 0, "lr"), math.inf),
     "a schedule's method": (("lr_schedulers", 0, "step"), 1),
-    "a schedule's place that is not finite": (("lr_schedulers", 0, "last_epoch"), math.nan),
-    "no schedule": (("lr_schedulers",), []),
     "scores as text": (("benchmarks", "counted", "history"), {0: {"a": "b"}}),
-    "a step that is not finite": (("benchmarks", "counted", "tried"), math.nan),
     "sizes as text": (("resume", "accumulated"), "one"),
     "steps as text": (("global_step",), "seven"),
     "best scores as text": ((*BEST, "best_k_models"), "all"),
-    "a callback's state as a list": (BEST, [1]),
     "a callback's state without a part": ((*BEST, "best_k_models"), GONE),
 }
 
