@@ -18,14 +18,13 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from lightning_modules.checkpoints import read_content, reconcile, saved_model
+from lightning_modules.checkpoints import reconcile, saved_model
 from lightning_modules.functional.device import bfloat16_cost, fastest_precision
 
 from .. import signals
 from ..benchmarks.base import BenchmarkCallback
 from ..loggers import run_folder
 from ..training.checkpoint import LastCheckpoint
-from ..training.checkpoint_files import read_state
 from ..training.monitors import RunProgress, Throughput
 from ..training.run_folder import claim_version, closing_lines, continue_in_folder, last_checkpoints
 from ..training.safeguards import Safeguards
@@ -221,7 +220,13 @@ class VidcorrCLI(LightningCLI):
         """Run, and end with where things are."""
         if self._asks_for_last and self.trainer.is_global_zero:
             self.config[subcommand]["ckpt_path"] = "last"  # so that a run by its config.yaml resumes too
-        super()._run_subcommand(subcommand)
+        try:
+            super()._run_subcommand(subcommand)
+        except OSError as error:
+            if error.filename is not None or error.errno is None:
+                raise
+            folder = next((logger.log_dir for logger in self.trainer.loggers), None) or self.trainer.default_root_dir
+            raise OSError(error.errno, error.strerror, str(folder)) from error  # Python names no file that is full
         lines = closing_lines(self.trainer, shipped_configs())  # on every rank: they ask the first for the folder
         if self.trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
@@ -241,7 +246,7 @@ def with_last_checkpoint(config: dict[str, Any], given: Sequence[Given], command
     arguments, and the run stays where it is. A `fit` that finds none begins a new run.
 
     Raises:
-        ValueError: if there is none to validate or predict with, or it cannot be read.
+        ValueError: if there is none to validate or predict with, or one of them cannot be read.
     """
     trainer = config.setdefault("trainer", {})
     root = Path(trainer.get("default_root_dir") or DEFAULT_ROOT).expanduser()
@@ -253,14 +258,13 @@ def with_last_checkpoint(config: dict[str, Any], given: Sequence[Given], command
         rank_zero_info(f"no last.ckpt in {root}: starting a new run")
         return config | {"ckpt_path": None}
     last = found[-1]
-    state = read_state(read_content(last, checksums=False), last)
-    own, by = last.parent.parent / "config.yaml", ""
+    own, by = last.path.parent.parent / "config.yaml", ""
     if command == "fit" and not config.keys() & {"model", "data"} and own.is_file():
         config, by = merge([read_config(str(own)), *given]), f", by {own}"
         config["trainer"]["default_root_dir"] = str(root)
     newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
-    rank_zero_info(f"resuming from {last}: step {state.global_step}, epoch {state.epoch}{newest}{by}")
-    return config | {"ckpt_path": str(last)}
+    rank_zero_info(f"resuming from {last.path}: step {last.step}, epoch {last.epoch}{newest}{by}")
+    return config | {"ckpt_path": str(last.path)}
 
 
 def run(args: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..benchmarks.base import BenchmarkCallback
 from .checkpoint_files import ResumeNote, read_state
-from .run_folder import LAST, checkpoint_folder
+from .run_folder import LAST, checkpoint_folder, last_checkpoints
 from .safeguards import Safeguards, TrainingStopped, accumulates, waits_for_ranks
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Record what Lightning does not, such as the sizes of the batches."""
+        """Record what Lightning does not: which run this is, and the sizes of its batches."""
         if trainer.state.fn != "fit":
             return
         checkpoint["resume"] = self._note.model_copy(update={"within_step": accumulates(trainer)}).model_dump()
@@ -96,11 +96,14 @@ class LastCheckpoint(Checkpoint):
             checkpoint["loops"]["fit_loop"] = self._counters
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin with nothing saved."""
+        """Number the run after all others in its folder."""
         # methods and schedules may change the number of accumulated batches later
         self._note = ResumeNote(accumulated=trainer.accumulate_grad_batches)
         self._resumable, self._flush_due, self._counters = False, False, None
         self.best_model_path = ""
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            earlier = last_checkpoints(trainer.default_root_dir, [str(self.dirpath)], skip_damaged=True)
+            self._note.run = max((file.run for file in earlier), default=-1) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Continue at the batch of the checkpoint, with batches of its size."""

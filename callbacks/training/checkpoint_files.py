@@ -110,12 +110,15 @@ class ResumeNote(_Part):
     """The record of `LastCheckpoint` in a checkpoint.
 
     Attributes:
+        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where
+            the file does not say.
         batch: samples per batch over all devices; None if the loader does not know.
         accumulated: batches per optimiser step that the user asked for.
         within_step: whether it was written between two batches of one optimiser step.
         run_ended: whether the hooks of the run's end have run.
     """
 
+    run: Annotated[int, Field(strict=True, ge=-1)] = -1
     batch: Whole | None = None
     accumulated: Whole | None = None
     within_step: Annotated[bool, Field(strict=True)] = False

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -51,18 +51,51 @@ def _numbers_folders(logger: Logger) -> bool:
     return isinstance(logger, CSVLogger | TensorBoardLogger) and "://" not in str(logger.save_dir)
 
 
-def last_checkpoints(root: str | Path, folders: Iterable[str | Path] = ()) -> list[Path]:
+class LastCheckpointFile(NamedTuple):
+    """A `last.ckpt` with the progress that it records; later tuples are newer.
+
+    Attributes:
+        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where
+            the file does not say.
+        step: optimiser steps.
+        epoch: epoch of the last step.
+        path: the file.
+    """
+
+    run: int
+    step: int
+    epoch: int
+    path: Path
+
+
+def last_checkpoints(
+    root: str | Path, folders: Iterable[str | Path] = (), skip_damaged: bool = False
+) -> list[LastCheckpointFile]:
     """Find the `last.ckpt` of the runs below a folder, or in others, where callbacks write checkpoints.
 
     Lightning's own `ckpt_path="last"` searches only the folder of the new run, which is empty.
+    Which one is the newest is read from the files: the times that a file system gives them are wrong where a clock
+    was, and after copying.
 
     Returns:
-        In order of the time at which they were written, the newest last.
+        In order of age, the newest last.
+
+    Raises:
+        ValueError: if one of them cannot be read, unless `skip_damaged`.
     """
     root = Path(root)
-    found = {*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")}
-    found |= {path for folder in folders if (path := Path(folder, LAST)).is_file()}
-    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path))
+    paths = {*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")}
+    found = []
+    for path in paths | {path for folder in folders if (path := Path(folder, LAST)).is_file()}:
+        try:
+            state = read_state(read_content(path, checksums=False), path)  # the one that is chosen is read in full
+        except ValueError as error:
+            if not skip_damaged:
+                advice = "remove it, or name the checkpoint to resume from"
+                raise ValueError(f"{path} is damaged ({error}): {advice}") from error
+        else:
+            found.append(LastCheckpointFile(state.resume.run, state.global_step, state.epoch, path))
+    return sorted(found)
 
 
 def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:

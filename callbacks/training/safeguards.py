@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.trainer.call import _interrupt
@@ -52,6 +53,7 @@ class Safeguards(pl.Callback):
     - **A rank that is lost**, killed or hanging, ends the others, and they end it.
     - **Files**: checkpoints are written atomically and checked before anything is restored from them
       (`AtomicCheckpointIO`), two runs never use a folder together.
+    - **Averages of weights** by Lightning's callbacks never take in a queue of keys.
     """
 
     def __init__(self) -> None:
@@ -62,7 +64,19 @@ class Safeguards(pl.Callback):
         self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Let checkpoints be written atomically and checked when they are read."""
+        """Check the other callbacks; let checkpoints be written atomically and checked when they are read.
+
+        Raises:
+            ValueError: if an average of weights would take in a queue.
+        """
+        filled = set(getattr(pl_module, "_ddp_params_and_buffers_to_ignore", ()))
+        memory = [name for name, _ in pl_module.named_buffers() if name in filled]  # as a queue of keys
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, WeightAveraging) and getattr(callback, "_use_buffers", False) and memory:
+                raise ValueError(
+                    f"{type(callback).__name__}: it would average {memory[0]} of {type(pl_module).__name__}, whose "
+                    "entries are replaced and not learned; set use_buffers: false"
+                )
         if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
             call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:

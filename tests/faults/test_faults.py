@@ -107,4 +107,4 @@ def test_a_folder_in_use_is_refused(video_folder, tmp_path):
     assert f"{tmp_path}/checkpoints is in use by another run (process {os.getpid()} on " in line
     lock.release()
     assert run([*command, "--trainer.max_epochs=1"], tmp_path).status == 0
-    assert last_checkpoints(tmp_path) == [tmp_path / "checkpoints/last.ckpt"]
+    assert last_checkpoints(tmp_path)[-1].path == tmp_path / "checkpoints/last.ckpt"

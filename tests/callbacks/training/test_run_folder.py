@@ -17,22 +17,32 @@ from callbacks.command_line.configs import shipped_configs
 from callbacks.training.run_folder import claim_version, closing_lines, continue_in_folder, last_checkpoints
 from cli import main
 from tests.helpers.spoiled import Training, fit
-from tests.helpers.words import RAW_COLOUR, TINY as TINY_WORDS, clips, davis, flags
+from tests.helpers.words import RAW_COLOUR, TINY as TINY_WORDS, clips, davis, flags, refusal
 
 
-def write(root, version, step):
+def write(root, version, step, **note):
     path = root / f"lightning_logs/version_{version}/checkpoints/last.ckpt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"global_step": step, "epoch": step // 5, "resume": {}, "state_dict": {}}, path)
+    torch.save({"global_step": step, "epoch": step // 5, "resume": note, "state_dict": {}}, path)
     return path
 
 
-def test_the_newest_is_the_one_that_was_written_last(tmp_path):
-    paths = [write(tmp_path, number, 9 - number) for number in range(3)]
-    for seconds, path in enumerate(paths[1:] + paths[:1]):
-        os.utime(path, (seconds, seconds))
-    assert last_checkpoints(tmp_path) == [*paths[1:], paths[0]]
-    assert last_checkpoints(tmp_path / "empty", [paths[1].parent, tmp_path]) == [paths[1]]
+def test_the_number_of_the_run_and_its_steps_choose_and_the_clock_does_not(tmp_path):
+    far, near = write(tmp_path, 0, 9), write(tmp_path, 1, 3)
+    for times in ((1, 1), (2**31, 2**31)):  # as by a clock that was wrong
+        os.utime(far, times)
+        assert [found.path for found in last_checkpoints(tmp_path)] == [near, far]
+    write(tmp_path, 1, 3, run=5)  # began later, and has fewer steps
+    assert [found.path for found in last_checkpoints(tmp_path)] == [far, near]
+
+
+def test_a_damaged_file_is_named_and_does_not_hinder_a_new_run(tmp_path):
+    write(tmp_path, 0, 9, run=2)
+    write(tmp_path, 1, 3).write_bytes(b"PK no checkpoint")
+    with pytest.raises(ValueError, match=r"version_1/checkpoints/last\.ckpt is damaged \(.*remove it, or name"):
+        last_checkpoints(tmp_path)
+    assert [found.run for found in last_checkpoints(tmp_path, skip_damaged=True)] == [2]
+    assert last_checkpoints(tmp_path / "empty") == []
 
 
 def test_tensorboard_continues_in_its_folder(tmp_path):
@@ -143,6 +153,20 @@ def test_the_next_command_names_a_config_that_is_there(davis_root, tmp_path):
         "davis_2016": [f"checkpoint: best.ckpt; next: {command}/davis_2016.yaml"],
         "time_order": ["checkpoint: best.ckpt"],
     }
+
+
+class FullDisk(pl.Callback):
+    """Fail as a logger does on a full disk: by an error of the system that names no file."""
+
+    def on_validation_start(self, trainer, pl_module):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_that_no_writer_names_is_that_of_the_runs_folder(davis_root, tmp_path):
+    more = [f"--trainer.callbacks+={__name__}.FullDisk", f"--trainer.default_root_dir={tmp_path}"]
+    folder = tmp_path / "lightning_logs/version_0"
+    line = refusal("validate", *RAW_COLOUR, *davis(davis_root), *more)
+    assert line == f"vidcorr: [Errno 28] No space left on device: '{folder}'"
 
 
 def test_non_finite_weights_are_not_saved(tmp_path):

@@ -53,6 +53,12 @@ def test_preemption_of_forked_ranks(group, video_folder, tmp_path):
     assert last(tmp_path)["global_step"] == 4
 
 
+def test_an_average_of_the_queue_is_refused_before_any_work(tmp_path):
+    line = r"would average queue\.\w+ of VFSMoCo, .* set use_buffers: false"
+    refused(ValueError, line, go, "VFSMoCo", tmp_path, more=[EMAWeightAveraging()])
+    assert not list(tmp_path.glob("*.ckpt"))
+
+
 def test_an_average_without_buffers_is_resumed_exactly(tmp_path):
     def run(folder, **options):
         average = EMAWeightAveraging(use_buffers=False, decay=0.5)
