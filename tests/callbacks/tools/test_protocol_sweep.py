@@ -61,7 +61,7 @@ def test_one_pass_of_the_network_serves_all(swept):
 
 def test_what_is_no_fraction_is_a_folder_to_select_on(davis_root, tmp_path):
     words = ["raw_colour", "--root", str(davis_root), "--output", str(tmp_path), "--select-on"]
-    refused(DataError, "1.5: no such folder", command, [*words, "1.5"])
+    assert refused(DataError, "1.5: no such folder", command, [*words, "1.5"])
 
 
 def test_what_is_done_is_not_run_again(swept, davis_root, monkeypatch, capsys):

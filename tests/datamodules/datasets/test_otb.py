@@ -73,11 +73,11 @@ def test_missing_sequences_are_listed(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    refused(ValueError, "version must be one of .*, got 'tb99'", Otb, tmp_path, "tb99")
-    refused(DataError, "no sequence of any version among the 0 here", Otb, tmp_path, None)
+    assert refused(ValueError, "version must be one of .*, got 'tb99'", Otb, tmp_path, "tb99")
+    assert refused(DataError, "no sequence of any version among the 0 here", Otb, tmp_path, None)
     write(tmp_path / "mine", "Mine", 3)
-    refused(DataError, "no sequence of tb100 among the 1 here", Otb, tmp_path / "mine", allow_missing=True)
+    assert refused(DataError, "no sequence of tb100 among the 1 here", Otb, tmp_path / "mine", allow_missing=True)
     path = write(tmp_path, "Crossing", 3, boxes=2)
-    refused(DataError, "2 boxes for 3 frames", Otb, tmp_path, None)
+    assert refused(DataError, "2 boxes for 3 frames", Otb, tmp_path, None)
     path.write_text("1,1,0,4\n" * 3)
-    refused(DataError, r"first box is \[1.0, 1.0, 0.0, 4.0\]", Otb, tmp_path, None)
+    assert refused(DataError, r"first box is \[1.0, 1.0, 0.0, 4.0\]", Otb, tmp_path, None)
