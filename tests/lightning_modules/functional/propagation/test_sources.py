@@ -126,7 +126,8 @@ def test_hvc_follows_objects_that_enter_later(golden, case):
     soft = torch.stack(list(propagate_labels(features, starting(0), protocol, entering)))
     torch.testing.assert_close(soft, this.tensor("soft"), atol=2e-5, rtol=0)
     size = this["gt"].shape[1:]
-    masks = torch.stack([decode_masks(labels, [1, 2, 3], protocol, size, size) for labels in soft])
+    # of the original's labels: some are tied, so that masks of ours depend on the last digit, and on the processor
+    masks = torch.stack([decode_masks(labels, [1, 2, 3], protocol, size, size) for labels in this.tensor("soft")])
     assert (masks != this.tensor("masks")).float().mean() <= 1e-4
 
 
