@@ -32,7 +32,7 @@ test-slow: setup  ## the tests that train or benchmark
 test-exhaustive: setup  ## every stop of every method's resume; 20 minutes
 	$(PYTEST) -m exhaustive
 
-speed: setup  ## each part against the method it replaces, in short form, one table; 4 minutes
+speed: setup  ## each part against the method it replaces, in short form, one table; 3 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.speed.all
 
 lint: setup  ## style, format and the import rule

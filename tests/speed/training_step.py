@@ -23,6 +23,7 @@ from datamodules import VideoDataModule
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import Normalise
 from lightning_modules.functional.colour import normalised_lab
+from lightning_modules.functional.device import fastest_precision
 from tests.helpers.training import quiet_trainer
 from tests.speed.timing import Times, flags, now, row
 
@@ -116,7 +117,9 @@ class BarePasses:
         clip = batch["clip"]
         learned, averaged = clip, clip[:, :0]
         if isinstance(module, Liir):
-            normalise, averaged = normalised_lab, clip[:, -1:]
+            normalise = normalised_lab
+            if not module.warming_up:  # the average encodes the references, and the query for the bank
+                learned, averaged = clip[:, -1:], clip
         elif hasattr(module, "target_encoder"):
             learned, averaged = clip.chunk(2, dim=1)
         frames = learned.flatten(0, 1)
@@ -166,18 +169,19 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="methods")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before")
     parser.add_argument("--scale", default="cpu", choices=list(SCALES))
-    parser.add_argument("--precision", default="bf16-mixed", choices=["bf16-mixed", "32-true"])
+    parser.add_argument("--precision", choices=["bf16-mixed", "32-true"], help="default: the fastest here")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--source", help="videos to train on; else noise in memory")
     given = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
-    known = methods(given.scale)
+    fastest = {"float32": "32-true"}.get(fastest_precision(given.device)[0], "bf16-mixed")
+    precision, known = given.precision or fastest, methods(given.scale)
     for name in given.only or known:
         if given.source and "clip" not in known[name].batch:
             continue
-        beside = Beside(given.warm_up, given.precision, bare=not given.source)
+        beside = Beside(given.warm_up, precision, bare=not given.source)
         data: Any = InMemory(known[name].batch)
         if given.source:
             videos, frames, _, size, _ = known[name].batch["clip"].shape
@@ -185,7 +189,7 @@ def main() -> None:
             data = VideoDataModule(given.source, **shape, validation_fraction=0.0, repeat=1000)
         trainer = quiet_trainer(
             accelerator=given.device,
-            precision=given.precision,
+            precision=precision,
             max_steps=given.warm_up + given.repeats,
             limit_val_batches=0,
             callbacks=[beside],
