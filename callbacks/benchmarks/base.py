@@ -281,7 +281,8 @@ class BenchmarkCallback(ABC, Callback):
         if stage == "fit" and any(isinstance(o, WeightAveraging) for o in others[: others.index(self)]):
             raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")
         for other in others if stage == "fit" and self.every_n_epochs > 1 else ():
-            looks = isinstance(other, EarlyStopping) or type(other) is ModelCheckpoint
+            # BestCheckpoint has a benchmark, and looks only when that has run
+            looks = isinstance(other, EarlyStopping | ModelCheckpoint) and not hasattr(other, "benchmark")
             if looks and str(other.monitor).startswith(f"{self.name}/"):
                 kind, or_else = type(other).__name__, ", or use BestCheckpoint" * isinstance(other, ModelCheckpoint)
                 raise ValueError(f"{kind} checks {self.name} every epoch: set its every_n_epochs to 1{or_else}")

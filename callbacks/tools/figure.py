@@ -61,8 +61,8 @@ def read_curves(run: Path, benchmark: str = "davis", score: str = "J&F-Mean") ->
 
 
 def figure(
-    runs: Sequence[Path],
-    output: Path = Path("figure.png"),
+    runs: Sequence[str | Path],
+    output: str | Path = "figure.png",
     benchmark: str = "davis",
     score: str = "J&F-Mean",
     title: str = "",
@@ -79,21 +79,23 @@ def figure(
         unit: of the x axis; None takes epochs, or steps where a run was evaluated several times within an epoch.
 
     Returns:
-        `output`.
+        Path of the figure.
 
     Raises:
         ValueError: if a run has no such results.
     """
     if not runs:
         raise ValueError("figure: name at least one folder of a run")
-    above = Path(os.path.commonpath([run.resolve().parent for run in runs]))
-    curves = {str(run.resolve().relative_to(above)): read_curves(run, benchmark, score) for run in runs}
+    folders = [Path(run).resolve() for run in runs]
+    above = Path(os.path.commonpath([folder.parent for folder in folders]))
+    curves = {str(folder.relative_to(above)): read_curves(folder, benchmark, score) for folder in folders}
     if unit is None:
         each = [points for of_run in curves.values() for points in of_run.values()]
         unit = "step" if any(len({point.epoch for point in points}) < len(points) for points in each) else "epoch"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    _draw(curves, output, unit, f"{benchmark} {score} (%)", title)
-    return output
+    path = Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _draw(curves, path, unit, f"{benchmark} {score} (%)", title)
+    return path
 
 
 def command(args: Sequence[str]) -> None:

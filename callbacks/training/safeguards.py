@@ -67,12 +67,12 @@ class Safeguards(pl.Callback):
         """Check the other callbacks; let checkpoints be written atomically and checked when they are read.
 
         Raises:
-            ValueError: if an average of weights would take in a queue.
+            ValueError: if an average of weights would take in a queue in training.
         """
         filled = set(getattr(pl_module, "_ddp_params_and_buffers_to_ignore", ()))
         memory = [name for name, _ in pl_module.named_buffers() if name in filled]  # as a queue of keys
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, WeightAveraging) and getattr(callback, "_use_buffers", False) and memory:
+        for callback in trainer.callbacks if stage == "fit" and memory else ():  # type: ignore[attr-defined]
+            if isinstance(callback, WeightAveraging) and getattr(callback, "_use_buffers", False):
                 raise ValueError(
                     f"{type(callback).__name__}: it would average {memory[0]} of {type(pl_module).__name__}, whose "
                     "entries are replaced and not learned; set use_buffers: false"

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from callbacks.command_line.runs import MIXED
 from datamodules import VideoDataModule
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import Normalise
@@ -106,7 +107,7 @@ class BarePasses:
     """
 
     def __init__(self, module: Any, batch: dict[str, Tensor], precision: str) -> None:
-        self.half = precision == "bf16-mixed"
+        self.dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
         self.backbone: nn.Module = copy.deepcopy(module.backbone)
         self.average = copy.deepcopy(self.backbone).requires_grad_(False)
         normalise = Normalise().to(module.device)
@@ -131,7 +132,7 @@ class BarePasses:
     def __call__(self) -> None:
         self.backbone.zero_grad()
         kind = (self.learned + self.averaged)[0].device.type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.half):
+        with torch.autocast(kind, self.dtype, enabled=self.dtype is not None):
             with torch.no_grad():
                 for frames in self.averaged:
                     self.average(frames)
@@ -176,8 +177,8 @@ def main() -> None:
     given = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
-    fastest = {"float32": "32-true"}.get(fastest_precision(given.device)[0], "bf16-mixed")
-    precision, known = given.precision or fastest, methods(given.scale)
+    precision = given.precision or MIXED[fastest_precision(given.device)[0]]
+    known = methods(given.scale)
     for name in given.only or known:
         if given.source and "clip" not in known[name].batch:
             continue

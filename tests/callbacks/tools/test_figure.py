@@ -59,7 +59,7 @@ def test_curves_that_coincide_all_show(tmp_path):
     blue, orange, green = (31, 119, 180), (255, 127, 14), (44, 160, 44)
     values = {(0, 0): 0.4, (0, 4): 0.5, (1, 8): 0.45}
     equal = {when: {f"res{stage}/J&F-Mean": value for stage in (3, 4, 5)} for when, value in values.items()}
-    path = figure([write_run(tmp_path / "run", equal)], tmp_path / "equal.png")
+    path = figure([str(write_run(tmp_path / "run", equal))], str(tmp_path / "equal.png"))
     assert colours_in(path, 60) >= {blue, orange, green}
 
 

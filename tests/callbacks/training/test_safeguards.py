@@ -12,7 +12,7 @@ from callbacks import CollapseMonitor, LastCheckpoint, Safeguards, signals
 from tests.helpers.faults import last, run, strike, words
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted, Stop, go, joined, make
-from tests.helpers.training import Clips, quiet_trainer
+from tests.helpers.training import Clips, loader, quiet_trainer
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -57,6 +57,8 @@ def test_an_average_of_the_queue_is_refused_before_any_work(tmp_path):
     line = r"would average queue\.\w+ of VFSMoCo, .* set use_buffers: false"
     refused(ValueError, line, go, "VFSMoCo", tmp_path, more=[EMAWeightAveraging()])
     assert not list(tmp_path.glob("*.ckpt"))
+    trainer = quiet_trainer(callbacks=[Safeguards(), EMAWeightAveraging()])
+    trainer.validate(make("VFSMoCo", 1), loader(2, 2, 4, 16), verbose=False)  # which averages nothing
 
 
 def test_an_average_without_buffers_is_resumed_exactly(tmp_path):
@@ -75,6 +77,8 @@ def test_a_plain_checkpoint_on_a_benchmark_that_pauses_names_best_checkpoint(tmp
     plain = ModelCheckpoint(tmp_path / "plain", monitor="counted/score", mode="max")
     line = "ModelCheckpoint checks counted every epoch: set its every_n_epochs to 1, or use BestCheckpoint"
     refused(ValueError, line, go, "VFSSimSiam", tmp_path, more=[plain], every_n_epochs=2)
+    own = type("OwnCheckpoint", (ModelCheckpoint,), {})(tmp_path / "own", monitor="counted/score", mode="max")
+    assert refused(ValueError, f"Own{line[5:]}", go, "VFSSimSiam", tmp_path, more=[own], every_n_epochs=2)
     assert go("VFSSimSiam", tmp_path, more=[plain])[1]
 
 
