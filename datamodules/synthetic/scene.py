@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
-from .sprites import OVERSAMPLING, TEXTURE_FAMILIES, Sprite, Wave, draw_sprites, draw_texture, palette
+from .sprites import TEXTURE_FAMILIES, Sprite, Wave, draw_sprites, draw_texture, palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +37,6 @@ class Scene:
 
     def canvas(self, t: float) -> NDArray[np.float32]:
         """Draw the background of frame t: (H, W, 3) float32."""
-        import cv2
-
         height, width = self.size
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         border = cv2.BORDER_REFLECT
@@ -69,8 +68,6 @@ class Scene:
     @classmethod
     def draw(cls, rng: Generator, family: str, size: tuple[int, int], colours: NDArray[np.float32]) -> Scene:
         """Draw a scene whose background has a texture of the given family and colours."""
-        import cv2
-
         side = int(1.6 * max(size))
         coarse = rng.uniform(-1, 1, (5, 5)).astype(np.float32)
         shade = cv2.resize(coarse, (int(1.5 * size[1]), int(1.5 * size[0])), interpolation=cv2.INTER_CUBIC)
@@ -177,43 +174,37 @@ def video_tracks(
         start = int(rng.choice(seen))
         pixels = np.argwhere(masks[start] == layer)
         position = rng.choice(pixels)[::-1].astype(np.float64)
-        sprite = cast[layer - 1] if layer else None
-        track = np.array([_moved(scene, sprite, position, start, t) for t in range(length)])
+        track = _track(scene, cast[layer - 1] if layer else None, position, start, length)
         points.append((track + 0.5) / (width, height))
         hidden.append([not _shows(masks[t], track[t], layer) for t in range(length)])
     return np.array(points, np.float32).reshape(-1, length, 2), np.array(hidden, bool).reshape(-1, length)
 
 
-def _moved(scene: Scene, sprite: Sprite | None, position: Position, start: int, t: int) -> Position:
-    """Return where the point at `position` of frame `start` is in frame `t`; pixels, centres at integers."""
+def _track(scene: Scene, sprite: Sprite | None, position: Position, start: int, length: int) -> NDArray[np.float64]:
+    """Return where the point at `position` of frame `start` is in each frame, (T, 2); pixels, centres at integers."""
     if sprite is None:
-        there = scene.to_background(t)
         material = scene.to_background(start) @ [*position, 1]
-        return np.asarray(np.linalg.solve(there[:, :2], material - there[:, 2]))
-    return _position_of(scene, sprite, _material_of(scene, sprite, position, start), t)
+        maps = [scene.to_background(t) for t in range(length)]
+        return np.array([np.linalg.solve(there[:, :2], material - there[:, 2]) for there in maps])
+    material = _material_of(scene, sprite, position, start)
+    return np.array([_position_of(scene, sprite, material, t) for t in range(length)])
 
 
 def _material_of(scene: Scene, sprite: Sprite, position: Position, t: int) -> Position:
     """Return the point of a sprite that is drawn at a position in frame t, as offset from its centre before bending."""
-    matrix = sprite.motion.matrix(t)
+    matrix = sprite.matrix(t)
     u, v = np.linalg.solve(matrix[:, :2], position - matrix[:, 2] - scene.shift(t))
-    bend_u, bend_v, side_x, side_y = _bends(sprite, t)
+    bend_u, bend_v, side_x, side_y = sprite.bend(t)
     return np.array([u + bend_u * np.sin(5 * v / side_y), v + bend_v * np.sin(5 * u / side_x)])
 
 
 def _position_of(scene: Scene, sprite: Sprite, material: Position, t: int) -> Position:
     """Invert `_material_of`: by iteration, since the bend has no closed inverse; it gains a digit in two rounds."""
-    bend_u, bend_v, side_x, side_y = _bends(sprite, t)
+    bend_u, bend_v, side_x, side_y = sprite.bend(t)
     u, v = material
     for _ in range(60):
         u, v = material[0] - bend_u * np.sin(5 * v / side_y), material[1] - bend_v * np.sin(5 * u / side_x)
-    return np.asarray(sprite.motion.matrix(t) @ [u, v, 1] + scene.shift(t))
-
-
-def _bends(sprite: Sprite, t: int) -> tuple[float, float, float, float]:
-    """Return the amplitudes of the bend along x and y, and the sides of the sprite's patch, pixels at scale 1."""
-    side_y, side_x = (side / OVERSAMPLING for side in sprite.patch.shape[:2])
-    return sprite.bends[0](t) * side_x, sprite.bends[1](t) * side_y, side_x, side_y
+    return np.asarray(sprite.matrix(t) @ [u, v, 1] + scene.shift(t))
 
 
 def _shows(mask: NDArray[np.uint8], position: Position, layer: int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -42,39 +43,6 @@ class Wave:
         return cls(amplitude * rng.uniform(0.5, 1), rng.uniform(shortest, longest), rng.uniform(0, 2 * np.pi))
 
 
-@dataclass(frozen=True)
-class Motion:
-    """Path of a sprite: it drifts, bounces off the walls of a box, sways, turns, grows and shrinks.
-
-    Args:
-        start: (x, y) at frame 0 before swaying, pixels.
-        velocity: (x, y) pixels per frame.
-        box: (left, top, right, bottom) that the drift stays in.
-        sway: waves along x and y, pixels.
-        turn: wave of the angle, radians.
-        growth: wave of the logarithm of the scale.
-    """
-
-    start: tuple[float, float]
-    velocity: tuple[float, float]
-    box: tuple[float, float, float, float]
-    sway: tuple[Wave, Wave]
-    turn: Wave
-    growth: Wave
-
-    def centre(self, t: float) -> tuple[float, float]:
-        x = _bounce(self.start[0] + self.velocity[0] * t, self.box[0], self.box[2])
-        y = _bounce(self.start[1] + self.velocity[1] * t, self.box[1], self.box[3])
-        return x + self.sway[0](t), y + self.sway[1](t)
-
-    def matrix(self, t: float) -> NDArray[np.float64]:
-        """Return the map (2, 3) from an offset from the sprite's centre to a frame pixel."""
-        scale = np.exp(self.growth(t))
-        cosine, sine = scale * np.cos(self.turn(t)), scale * np.sin(self.turn(t))
-        x, y = self.centre(t)
-        return np.array([[cosine, -sine, x], [sine, cosine, y]])
-
-
 def _bounce(value: float, low: float, high: float) -> float:
     """Reflect a value at both ends of an interval until it lies inside."""
     span = high - low
@@ -83,17 +51,40 @@ def _bounce(value: float, low: float, high: float) -> float:
 
 @dataclass(frozen=True)
 class Sprite:
-    """A textured shape.
+    """A textured shape that drifts, bounces off the walls of a box, sways, turns, grows, shrinks and bends.
 
     Args:
         patch: (S, S, 4) float32, RGB and opacity, 0..255.
-        motion: where it is.
+        start: (x, y) at frame 0 before swaying, pixels.
+        velocity: (x, y) pixels per frame.
+        box: (left, top, right, bottom) that the drift stays in.
+        sway: waves along x and y, pixels.
+        turn: wave of the angle, radians.
+        growth: wave of the logarithm of the scale.
         bends: waves that bend it, as fractions of its size.
     """
 
     patch: NDArray[np.float32]
-    motion: Motion
+    start: tuple[float, float]
+    velocity: tuple[float, float]
+    box: tuple[float, float, float, float]
+    sway: tuple[Wave, Wave]
+    turn: Wave
+    growth: Wave
     bends: tuple[Wave, Wave]
+
+    def matrix(self, t: float) -> NDArray[np.float64]:
+        """Return the map (2, 3) from an offset from the sprite's centre to a pixel of frame t."""
+        scale = np.exp(self.growth(t))
+        cosine, sine = scale * np.cos(self.turn(t)), scale * np.sin(self.turn(t))
+        x = _bounce(self.start[0] + self.velocity[0] * t, self.box[0], self.box[2]) + self.sway[0](t)
+        y = _bounce(self.start[1] + self.velocity[1] * t, self.box[1], self.box[3]) + self.sway[1](t)
+        return np.array([[cosine, -sine, x], [sine, cosine, y]])
+
+    def bend(self, t: float) -> tuple[float, float, float, float]:
+        """Return the amplitudes of the bend along x and y, and the sides of the patch, pixels at scale 1."""
+        side_y, side_x = (side / OVERSAMPLING for side in self.patch.shape[:2])
+        return self.bends[0](t) * side_x, self.bends[1](t) * side_y, side_x, side_y
 
     def mixed(self, colour: NDArray[np.float32], fraction: float) -> Sprite:
         """Return this sprite with a fraction of its texture, the rest a plain colour (3,) RGB."""
@@ -113,11 +104,9 @@ class Sprite:
             t: number of the frame.
             shift: (2,) pixels by which the frame is moved.
         """
-        import cv2
-
-        patch, matrix = self.patch, self.motion.matrix(t)
+        patch, matrix = self.patch, self.matrix(t)
         matrix[:, 2] += shift
-        side_y, side_x = patch.shape[0] / OVERSAMPLING, patch.shape[1] / OVERSAMPLING
+        bend_x, bend_y, side_x, side_y = self.bend(t)
         corners = np.array([[-side_x, -side_y], [side_x, -side_y], [side_x, side_y], [-side_x, side_y]]) / 2
         around = corners @ matrix[:, :2].T + matrix[:, 2]
         left, top = np.maximum(np.floor(around.min(0)).astype(int), 0)
@@ -128,8 +117,7 @@ class Sprite:
         inverse = np.linalg.inv(matrix[:, :2]).astype(np.float32)
         x, y = x - np.float32(matrix[0, 2]), y - np.float32(matrix[1, 2])
         u, v = inverse[0, 0] * x + inverse[0, 1] * y, inverse[1, 0] * x + inverse[1, 1] * y
-        bend_x, bend_y = np.float32(self.bends[0](t) * side_x), np.float32(self.bends[1](t) * side_y)
-        u, v = u + bend_x * np.sin(5 * v / side_y), v + bend_y * np.sin(5 * u / side_x)
+        u, v = u + np.float32(bend_x) * np.sin(5 * v / side_y), v + np.float32(bend_y) * np.sin(5 * u / side_x)
         u = u * np.float32(OVERSAMPLING) + (patch.shape[1] - 1) / 2
         v = v * np.float32(OVERSAMPLING) + (patch.shape[0] - 1) / 2
         drawn = cv2.remap(patch, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0))
@@ -144,8 +132,8 @@ def draw_sprites(
 ) -> list[Sprite]:
     """Draw one sprite of each texture family, not overlapping in frame 0 as far as the frame has room."""
     height, width = size
-    count = len(families)
-    diameters = rng.uniform(42, 96, count) * min(size) / 256
+    count, unit = len(families), min(size) / 256
+    diameters = rng.uniform(42, 96, count) * unit
     touching = (diameters[:, None] + diameters[None]) / 2
     centres, gap = np.empty((count, 2)), -np.inf
     for _ in range(64):
@@ -156,36 +144,25 @@ def draw_sprites(
             centres, gap = draw, smallest
         if gap > 0:
             break
-    return [
-        _draw_sprite(rng, family, diameter, (x, y), size, colours)
-        for family, diameter, (x, y) in zip(families, diameters.tolist(), centres.tolist(), strict=True)
-    ]
-
-
-def _draw_sprite(
-    rng: Generator,
-    family: str,
-    diameter: float,
-    start: tuple[float, float],
-    size: tuple[int, int],
-    colours: NDArray[np.float32],
-) -> Sprite:
-    height, width = size
-    unit = min(size) / 256
-    side = int(MARGIN * diameter * OVERSAMPLING)
-    texture = draw_texture(rng, family, side, rng.uniform(8, 15) * OVERSAMPLING, colours)
-    patch = np.dstack([texture, draw_shape(rng, side).astype(np.float32)])
-    heading, speed = rng.uniform(0, 2 * np.pi), rng.uniform(2, 5) * unit
-    sway = (Wave.draw(rng, 10 * unit), Wave.draw(rng, 10 * unit))
-    motion = Motion(
-        start=(start[0] - sway[0](0), start[1] - sway[1](0)),
-        velocity=(speed * float(np.cos(heading)), speed * float(np.sin(heading))),
-        box=(RIM * width, RIM * height, (1 - RIM) * width, (1 - RIM) * height),
-        sway=sway,
-        turn=Wave.draw(rng, 0.8),
-        growth=Wave.draw(rng, 0.3),
-    )
-    return Sprite(patch, motion, (Wave.draw(rng, 0.06, 12, 30), Wave.draw(rng, 0.06, 12, 30)))
+    sprites = []
+    for family, diameter, (x, y) in zip(families, diameters.tolist(), centres.tolist(), strict=True):
+        side = int(MARGIN * diameter * OVERSAMPLING)
+        texture = draw_texture(rng, family, side, rng.uniform(8, 15) * OVERSAMPLING, colours)
+        patch = np.dstack([texture, draw_shape(rng, side).astype(np.float32)])
+        heading, speed = rng.uniform(0, 2 * np.pi), rng.uniform(2, 5) * unit
+        sway = (Wave.draw(rng, 10 * unit), Wave.draw(rng, 10 * unit))
+        sprite = Sprite(
+            patch=patch,
+            start=(x - sway[0](0), y - sway[1](0)),
+            velocity=(speed * float(np.cos(heading)), speed * float(np.sin(heading))),
+            box=(RIM * width, RIM * height, (1 - RIM) * width, (1 - RIM) * height),
+            sway=sway,
+            turn=Wave.draw(rng, 0.8),
+            growth=Wave.draw(rng, 0.3),
+            bends=(Wave.draw(rng, 0.06, 12, 30), Wave.draw(rng, 0.06, 12, 30)),
+        )
+        sprites.append(sprite)
+    return sprites
 
 
 def draw_shape(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
@@ -193,10 +170,9 @@ def draw_shape(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
 
     The outline fits a disk of diameter `side / MARGIN` around the centre.
     """
-    import cv2
-
     shape = str(rng.choice(SHAPES))
     angle = np.linspace(0, 2 * np.pi, 240, endpoint=False)
+    radius = np.ones_like(angle)
     if shape == "star":
         points = int(rng.integers(4, 7))
         radius = 1 - rng.uniform(0.3, 0.5) * (np.abs((angle * points / np.pi) % 2 - 1))
@@ -205,11 +181,8 @@ def draw_shape(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
         wedge = np.pi / corners
         radius = np.cos(wedge) / np.cos(angle % (2 * wedge) - wedge)
     elif shape == "blob":
-        radius = np.ones_like(angle)
         for k in range(2, 6):
             radius += rng.uniform(-0.3, 0.3) / (k - 1) * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
-    else:
-        radius = np.ones_like(angle)
     radius = np.maximum(radius, 0.25) / radius.max()
     flat = rng.uniform(0.55, 0.9) if shape in ("ellipse", "blob") else 1.0
     outline = np.stack([radius * np.cos(angle), flat * radius * np.sin(angle)], 1)
@@ -246,8 +219,6 @@ def draw_texture(rng: Generator, family: str, side: int, period: float, colours:
     Returns:
         (side, side, 3) float32 RGB in 0..255.
     """
-    import cv2
-
     field = TEXTURE_FAMILIES[family](rng, side, period)
     order = np.argsort(field, axis=None, kind="stable")
     level = np.empty(field.size, np.int64)
@@ -259,8 +230,6 @@ def draw_texture(rng: Generator, family: str, side: int, period: float, colours:
 
 def smooth_noise(rng: Generator, side: int, period: float, stretch: float = 1.0) -> Field:
     """Draw Gaussian noise low-passed to elements of about `period` pixels (`stretch` times as long along x)."""
-    import cv2
-
     white = rng.normal(0, 1, (side, side)).astype(np.float32)
     smooth = np.asarray(cv2.GaussianBlur(white, (0, 0), sigmaX=period * stretch / 4, sigmaY=period / 4), np.float32)
     return smooth / (smooth.std() + np.float32(1e-6))
@@ -276,8 +245,6 @@ def _grid(rng: Generator, side: int, bend: float) -> tuple[Field, Field]:
 
 
 def _grain(rng: Generator, side: int, period: float) -> Field:
-    import cv2
-
     noise = smooth_noise(rng, 2 * side, period * 0.6, stretch=5)
     turn = cv2.getRotationMatrix2D((side, side), rng.uniform(0, 180), 1)
     turned = cv2.warpAffine(noise, turn, (2 * side, 2 * side))
@@ -311,8 +278,6 @@ def _bricks(rng: Generator, side: int, period: float) -> Field:
 
 
 def _cells(rng: Generator, side: int, period: float) -> Field:
-    import cv2
-
     seeds = np.full((side, side), 255, np.uint8)
     count = max(4, int((side / (1.3 * period)) ** 2))
     seeds[rng.integers(0, side, count), rng.integers(0, side, count)] = 0
@@ -321,8 +286,6 @@ def _cells(rng: Generator, side: int, period: float) -> Field:
 
 
 def _rings(rng: Generator, side: int, period: float) -> Field:
-    import cv2
-
     seeds = np.full((side, side), 255, np.uint8)
     count = max(3, int((side / (4 * period)) ** 2))
     seeds[rng.integers(0, side, count), rng.integers(0, side, count)] = 0

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from ..reading.files import unfinished
@@ -140,11 +141,10 @@ def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) ->
         video, masks = of.render(i)
         sequence_folder = folder / ("train" if i < count else "val") / names[i]
         write_frames(sequence_folder, video, (f"{t + 1:08d}.jpg" for t in range(of.frames)))
-        front = int(masks[0].max())
-        boxes = boxes_of(masks, front)
-        seen = [bool((mask == front).any()) for mask in masks]
+        front = masks[0].max()
+        boxes, seen = boxes_of(masks, front), (masks == front).any((1, 2))
         write_text(sequence_folder / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
-        write_text(sequence_folder / "cover.label", (str(8 * int(is_seen)) for is_seen in seen))
+        write_text(sequence_folder / "cover.label", (str(8 * is_seen) for is_seen in seen.tolist()))
 
     def finish(folder: Path) -> None:
         write_text(folder / "train" / "list.txt", names[:count])
@@ -187,12 +187,8 @@ def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
     """
     boxes = np.zeros((len(masks), 4))
     for t, mask in enumerate(masks):
-        rows, columns = np.flatnonzero((mask == number).any(axis=1)), np.flatnonzero((mask == number).any(axis=0))
-        if len(rows):
-            width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
-            boxes[t] = columns[0] + 1, rows[0] + 1, width, height
-        else:
-            boxes[t] = boxes[t - 1]
+        x, y, width, height = cv2.boundingRect((mask == number).astype(np.uint8))
+        boxes[t] = (x + 1, y + 1, width, height) if width else boxes[t - 1]
     return boxes
 
 
@@ -205,8 +201,6 @@ def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24, key_frame_ev
 
 def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | None = None) -> None:
     """Write (T, H, W, 3) uint8 RGB as images, by default 00000.jpg, 00001.jpg, …"""
-    import cv2
-
     folder.mkdir(parents=True)
     names = names if names is not None else (f"{t:05d}.jpg" for t in range(len(video)))
     for name, image in zip(names, video, strict=True):
