@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .loading.clips import Key, ReplacingDataset, draw_frames
+from .loading.clips import Key, ReplacingDataset, Transform, draw_frames
 from .loading.loader import SampledDataModule
 from .loading.sampling import random_resized_crop, seeded_generator
 from .reading.guards import DataError, require_at_least
@@ -25,31 +25,21 @@ Read = Callable[[Path, torch.Generator | None], np.ndarray]
 class LabelledImages(ReplacingDataset):
     """Images with a class; what is drawn is a function of (seed, epoch, index).
 
-    An image that cannot be used is replaced by another one in training; in evaluation it ends the run. In training a
-    random resized crop and a flip; in evaluation the short side is resized to `resize` and the centre `size` × `size`
-    taken, as in the usual evaluation on ImageNet.
+    An image that cannot be used is replaced by another one in training; in evaluation it ends the run.
 
     Args:
         samples: path and class of each image.
         reader: reads one.
-        size: side of the images that come out, pixels.
-        resize: short side before the centre crop.
-        area: area of the random crop; None is evaluation.
+        transform: from ([image], generator) to a (1, 3, size, size) uint8 tensor.
         seed: seed of all draws.
+        training: whether images are drawn and replaced.
     """
 
     def __init__(
-        self,
-        samples: Sequence[tuple[Path, int]],
-        reader: Read,
-        size: int,
-        resize: int,
-        area: tuple[float, float] | None,
-        seed: int,
+        self, samples: Sequence[tuple[Path, int]], reader: Read, transform: Transform, seed: int, training: bool
     ) -> None:
-        super().__init__(len(samples), len(samples), seed, replaces=area is not None)
-        self.samples, self.reader, self.size, self.resize = samples, reader, size, resize
-        self.crop = None if area is None else partial(random_resized_crop, size=size, area=area)
+        super().__init__(len(samples), len(samples), seed, replaces=training)
+        self.samples, self.reader, self.transform = samples, reader, transform
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
         """Return the generator of an attempt; that of the first is of (seed, epoch, index) alone."""
@@ -58,15 +48,17 @@ class LabelledImages(ReplacingDataset):
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
         """Read an image, and cut out what the network sees."""
         path, label = self.samples[item]
-        image = self.reader(path, generator if self.crop else None)
-        return {"image": self.crop([image], generator)[0] if self.crop else self._centre(image), "label": label}
+        image = self.reader(path, generator if self.replaces else None)
+        return {"image": self.transform([image], generator)[0], "label": label}
 
-    def _centre(self, image: np.ndarray) -> Tensor:
-        from PIL import Image
-        from torchvision.transforms.v2 import functional
 
-        resized = functional.resize(Image.fromarray(image), [self.resize])
-        return functional.pil_to_tensor(functional.center_crop(resized, [self.size]))
+def resized_centre(images: Sequence[np.ndarray], generator: torch.Generator, resize: int, size: int) -> Tensor:
+    """Resize the short side and take the centre `size` × `size`, as in the usual evaluation on ImageNet."""
+    from PIL import Image
+    from torchvision.transforms.v2 import functional
+
+    resized = (functional.resize(Image.fromarray(image), [resize]) for image in images)
+    return torch.stack([functional.pil_to_tensor(functional.center_crop(image, [size])) for image in resized])
 
 
 def read_photo(path: Path, generator: torch.Generator | None) -> np.ndarray:
@@ -123,8 +115,10 @@ class LabelledDataModule(SampledDataModule):
         self.size, self.resize, self.area = size, resize, area
 
     def _use(self, training: Sequence[tuple[Path, int]], held_out: Sequence[tuple[Path, int]], reader: Read) -> None:
-        self.training = LabelledImages(training, reader, self.size, self.resize, self.area, self.seed)
-        self.held_out = LabelledImages(held_out, reader, self.size, self.resize, None, self.seed)
+        crop = partial(random_resized_crop, size=self.size, area=self.area)
+        centre = partial(resized_centre, resize=self.resize, size=self.size)
+        self.training = LabelledImages(training, reader, crop, self.seed, True)
+        self.held_out = LabelledImages(held_out, reader, centre, self.seed, False)
 
 
 class ImageFolderDataModule(LabelledDataModule):
@@ -186,38 +180,33 @@ class VideoFrameDataModule(LabelledDataModule):
 
     def setup(self, stage: str) -> None:
         """List the videos and keep some of each class for validation."""
-        videos = self._videos_of_classes()
-        self.classes = list(videos)
+        videos: dict[Any, list[Path]] = defaultdict(list)
+        for entry in dict.fromkeys(list_videos(self.source)):
+            videos[self._class_of(entry)].append(entry.path)
+        self.classes = [str(name) for name in sorted(videos)]
         if len(videos) < 2:
             raise DataError(f"{self.source}: only one class, {self.classes[0]}; expected a folder for each class")
         root = self.source.parent if self.source.is_file() else self.source
         training: list[tuple[Path, int]] = []
         held_out: list[tuple[Path, int]] = []
-        for label, (name, entries) in enumerate(videos.items()):
-            if len(entries) < 2:
+        for label, (name, paths) in enumerate(sorted(videos.items())):
+            if len(paths) < 2:
                 raise DataError(
                     f"{self.source}: one video of class {name} leaves none to train on; expected at least 2 per class"
                 )
-            ranked = sorted(
-                (entry.path for entry in entries), key=lambda path: hashed_rank(self.seed, os.path.relpath(path, root))
-            )
+            ranked = sorted(paths, key=lambda path: hashed_rank(self.seed, os.path.relpath(path, root)))
             count = min(max(1, round(self.validation_fraction * len(ranked))), len(ranked) - 1)
             held_out += [(path, label) for path in ranked[:count]]
             training += [(path, label) for path in ranked[count:]]
         self._use(training * self.repeat, held_out, read_frame)
 
-    def _videos_of_classes(self) -> dict[str, list[VideoEntry]]:
-        entries = list_videos(self.source)
-        videos: dict[str, list[VideoEntry]] = defaultdict(list)
+    def _class_of(self, entry: VideoEntry) -> int | str:
+        """Return the label of an entry of a list, else the folder of the source that holds the entry."""
         if self.source.is_file():
-            for entry in sorted(set(entries), key=lambda entry: (entry.label or 0, entry.path)):
-                if entry.label is None:
-                    raise DataError(f"{self.source}: needs a folder per class, or a list with labels, not one without")
-                videos[str(entry.label)].append(entry)
-            return videos
-        for entry in entries:
-            parts = entry.path.relative_to(self.source).parts
-            if len(parts) < 2:
-                raise DataError(f"{entry.path}: lies in no folder of a class; expected {self.source}/<class>/<video>")
-            videos[parts[0]].append(entry)
-        return {name: videos[name] for name in sorted(videos)}
+            if entry.label is None:
+                raise DataError(f"{self.source}: needs a folder per class, or a list with labels, not one without")
+            return entry.label
+        parts = entry.path.relative_to(self.source).parts
+        if len(parts) < 2:
+            raise DataError(f"{entry.path}: lies in no folder of a class; expected {self.source}/<class>/<video>")
+        return parts[0]

@@ -214,11 +214,6 @@ class PromptedVideo:
     def __init__(self, frames: FrameStream, prompts: Prompt | Iterable[Prompt]) -> None:
         self.frames, self.prompts = frames, placed_prompts(prompts, frames)
 
-    @property
-    def prompt(self) -> Prompt:
-        """The first of the prompts."""
-        return self.prompts[0]
-
 
 class PromptedVideoDataModule(pl.LightningDataModule):
     """One video and what to follow in it; the loader gives one batch, `{"video": PromptedVideo}`.

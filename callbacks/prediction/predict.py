@@ -101,7 +101,7 @@ class VideoPrediction(pl.Callback):
             "spec": pl_module.hparams.get("spec"),
         }
         content = predict_video(
-            extractor_for(pl_module, video.prompt, self.stage, self.stride),
+            extractor_for(pl_module, video.prompts[0], self.stage, self.stride),
             video.frames,
             video.prompts,
             self.output_dir,

@@ -75,10 +75,7 @@ class FrameSequence:
 
         image = read_image(self.frames[t])
         require_size(self.frames[t], image.shape, self.size)
-        planes = np.empty((3, *image.shape[:2]), np.uint8)
-        for channel in range(3):
-            cv2.extractChannel(image, channel, planes[channel])
-        return torch.from_numpy(planes)
+        return torch.from_numpy(np.stack(cv2.split(image)))
 
     def read(self, ahead: int = 4) -> Generator[Tensor]:
         """Iterate over all frames in time order, decoded by one thread, see `read_ahead`."""

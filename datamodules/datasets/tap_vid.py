@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -238,32 +239,27 @@ class _VideoFrames:
 
     def __init__(self, path: Path, numbers: Sequence[int]) -> None:
         self.path, self.numbers = path, numbers
-        self._frames, self._latest = self._decode(), -1
-        height, width = self._read(0).shape[:2]
-        self._frames.close()
-        self.size = height, width
+        self._frames, self._next = self._decode(), 0
+        with open_video(path, table=False) as video:
+            self.size: tuple[int, int] = next(video.frames()).shape[:2]
 
     def __call__(self, t: int) -> NDArray[np.uint8]:
-        image = self._read(t)
+        if t < self._next:
+            self._frames.close()
+            self._frames, self._next = self._decode(), 0
+        image = next(islice(self._frames, t - self._next, None), None)
+        if image is None:
+            raise DecodingError(self.path, f"has no frame {self.numbers[t]}, which its CSV annotates")
+        self._next = t + 1
+        if self._next == len(self.numbers):
+            self._frames.close()
         require_size(self.path, image.shape, self.size, self.numbers[t])
         return image
 
-    def _read(self, t: int) -> NDArray[np.uint8]:
-        wanted = self.numbers[t]
-        if wanted <= self._latest:
-            self._frames.close()
-            self._frames = self._decode()
-        image = next((image for number, image in self._frames if number == wanted), None)
-        if image is None:
-            raise DecodingError(self.path, f"has no frame {wanted}, which its CSV annotates")
-        self._latest = wanted
-        if wanted == self.numbers[-1]:
-            self._frames.close()
-        return image
-
-    def _decode(self) -> Generator[tuple[int, NDArray[np.uint8]]]:
+    def _decode(self) -> Generator[NDArray[np.uint8]]:
+        wanted = frozenset(self.numbers)
         with open_video(self.path, table=False) as video:
-            yield from enumerate(video.frames())
+            yield from (image for number, image in enumerate(video.frames()) if number in wanted)
 
 
 def _from_csv(file: Path) -> PointSequence:

@@ -129,15 +129,13 @@ class ClipDataset(ReplacingDataset):
         """Decode and crop a clip of a video."""
         with open_video(os.fsdecode(self._paths[item]), self._timeout) as video:
             indices, frames, missing = draw_frames(video, self._sampling, generator)
-        sample = {
+        return {
             "clip": self._transform(frames, generator),
             "video_index": int(self.numbers[item]),
             "frame_index": indices,
             "redrawn": [missing] if missing else [],
+            **({} if self._labels is None else {"label": int(self._labels[item])}),
         }
-        if self._labels is not None:
-            sample["label"] = int(self._labels[item])
-        return sample
 
 
 def draw_frames(

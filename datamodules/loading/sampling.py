@@ -176,8 +176,7 @@ def _crops(
         crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)
         if flip:
             crop = cv2.flip(crop, 1)
-        for channel in range(3):
-            cv2.extractChannel(crop, channel, dst=out[channel])
+        np.stack(cv2.split(crop), out=out)
     return torch.from_numpy(clip)
 
 

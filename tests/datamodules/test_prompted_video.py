@@ -58,7 +58,7 @@ def test_the_datamodule_gives_one_batch(folder, tmp_path):
     data.setup("predict")
     (batch,) = data.predict_dataloader()
     assert batch["video"].frames.frame_rate == 5
-    assert batch["video"].prompt.metadata()["box"] == [1, 2, 30, 40]
+    assert batch["video"].prompts[0].metadata()["box"] == [1, 2, 30, 40]
 
 
 def test_a_file_that_lacks_its_end_is_told(tmp_path):
