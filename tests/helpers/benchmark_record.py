@@ -7,7 +7,6 @@ DATA is a folder that is filled on first use and read as it is afterwards, so th
 """
 
 import argparse
-import csv
 import hashlib
 import json
 import shutil
@@ -118,7 +117,7 @@ def evaluate(make: Callable[[], Any], network: Any, name: str, folder: Path) -> 
 
 
 def record(data: Path, only: str = "") -> dict[str, Any]:
-    """Return scores, rows, and the hash of each file of every run whose name begins with `only`."""
+    """Return scores, and the hash of each file of every run whose name begins with `only`."""
     make_data(data)
     found: dict[str, Any] = {}
     for name, run in runs(data):
@@ -131,9 +130,6 @@ def record(data: Path, only: str = "") -> dict[str, Any]:
             content: dict[str, Any] = {"files": _hashes(folder)}
             if (folder / "results.json").is_file():
                 content["scores"] = json.loads((folder / "results.json").read_text())["scores"]
-            if (folder / "per_sequence.csv").is_file():
-                with (folder / "per_sequence.csv").open(newline="") as file:
-                    content["rows"] = list(csv.DictReader(file))
             found[name] = content
             print(name, content.get("scores", ""), f"{len(content['files'])} files")
     return found

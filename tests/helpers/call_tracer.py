@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import cli
 from callbacks import DavisBenchmark, VideoPrediction
@@ -34,17 +34,11 @@ Function = tuple[str, str]
 """File and qualified name."""
 
 
-class Entered:
-    """The functions of ours that were entered.
+class Entered(NamedTuple):
+    """The functions of ours that were entered: every one, and those between two calls of what begins a round."""
 
-    Attributes:
-        all: every one.
-        of_a_round: those between two calls of the function that begins a round.
-    """
-
-    def __init__(self) -> None:
-        self.all: set[Function] = set()
-        self.of_a_round: set[Function] = set()
+    all: set[Function]
+    of_a_round: set[Function]
 
 
 @contextmanager
@@ -56,7 +50,7 @@ def entered(begins_round: str = "") -> Iterator[Entered]:
     Args:
         begins_round: qualified name of the function that every frame or step begins with.
     """
-    found = Entered()
+    found = Entered(set(), set())
     rounds = 0
 
     def look(frame: FrameType, event: str, argument: Any) -> None:

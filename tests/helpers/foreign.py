@@ -13,17 +13,11 @@ from torchvision.models.resnet import ResNet
 KEYS = Path(__file__).resolve().parents[3] / "shared" / "golden" / "checkpoint_keys.json"
 
 
-def keys_of(kind: str) -> dict[str, list[int]]:
-    """Real keys and shapes of a public checkpoint; skips where the list is missing."""
+def random_state(kind: str) -> dict[str, Tensor]:
+    """Random values under the real keys of a public checkpoint, variances positive; skips where the list is missing."""
     if not KEYS.is_file():
         pytest.skip(f"key lists are not here: {KEYS}")
-    keys = json.loads(KEYS.read_text())[kind]["keys"]
-    return {name: [2 if isinstance(side, str) else side for side in shape] for name, shape in keys.items()}
-
-
-def random_state(kind: str) -> dict[str, Tensor]:
-    """Random values under real keys; variances positive."""
-    return {name: _random(name, shape) for name, shape in keys_of(kind).items()}
+    return {name: _random(name, shape) for name, shape in json.loads(KEYS.read_text())[kind]["keys"].items()}
 
 
 def lively_resnet18() -> ResNet:
@@ -98,9 +92,10 @@ def reflecting_resnet18() -> ResNet:
     return network
 
 
-def _random(name: str, shape: list[int]) -> Tensor:
+def _random(name: str, shape: list[int | str]) -> Tensor:
     if name.endswith("num_batches_tracked"):
         return torch.tensor(7)
+    shape = [2 if isinstance(side, str) else side for side in shape]
     return torch.rand(shape) + 0.5 if name.endswith("running_var") else torch.randn(shape) * 0.05
 
 

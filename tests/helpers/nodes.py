@@ -2,13 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from torch.distributed.elastic.utils.distributed import get_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,16 +35,10 @@ class Witness(pl.Callback):
         (self.folder / f"rank{trainer.global_rank}.json").write_text(json.dumps(told))
 
 
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
 def run_on_nodes(nodes: int, words: list[str], timeout: float = 300) -> list[str]:
     """Start torchrun once a node, one process each, over the loopback; what each of them printed, if all succeed."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nnodes={nodes}", "--nproc-per-node=1"]
-    meeting = ["--master-addr=127.0.0.1", f"--master-port={free_port()}"]
+    meeting = ["--master-addr=127.0.0.1", f"--master-port={get_free_port()}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONUNBUFFERED": "1"}
     started = [
         subprocess.Popen(

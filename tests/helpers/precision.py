@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -40,29 +41,27 @@ class Drifting(Dataset[dict[str, Any]]):
         return {"clip": torch.stack([picture, picture.roll((2, 3), (1, 2))]), "video_index": index}
 
 
-class Losses(pl.Callback):
-    """The loss of each optimiser step, the mean over its batches."""
-
-    def __init__(self) -> None:
-        self.steps: dict[int, list[float]] = {}
-
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        step = batch_idx * len(batch["clip"]) // BATCH
-        self.steps.setdefault(step, []).append(float(outputs["loss"]) * pl_module.trainer.accumulate_grad_batches)
-
-
 def losses(name: str, precision: str = "32-true", accumulated: int = 1, warming_up: bool = False) -> Tensor:
-    """Losses of the steps: `(20,)`; `warming_up`: Liir's first stage, the only one in which it accumulates."""
+    """Losses of the optimiser steps: `(20,)`, means over their batches.
+
+    `warming_up`: Liir's first stage, the only one in which it accumulates.
+    """
     kind, arguments = METHODS[name]
     torch.manual_seed(0)
     options: dict[str, Any] = {"accumulate_grad_batches": accumulated}
     if name == "Liir":
         arguments = arguments | {"warmup_epochs": int(warming_up), "warmup_accumulation": accumulated}
         options = {}
-    record = Losses()
-    trainer = quiet_trainer(max_epochs=1, precision=precision, callbacks=[record], **options)
+    found: list[Tensor] = []
+
+    def keep(trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
+        found.append(outputs["loss"] * trainer.accumulate_grad_batches)
+
+    trainer = quiet_trainer(
+        max_epochs=1, precision=precision, callbacks=[LambdaCallback(on_train_batch_end=keep)], **options
+    )
     trainer.fit(kind(**arguments), DataLoader(Drifting(), batch_size=BATCH // accumulated))
-    return torch.tensor([sum(parts) / len(parts) for parts in record.steps.values()])
+    return torch.stack(found).view(-1, accumulated).mean(1)
 
 
 def drift(reference: Tensor, other: Tensor) -> tuple[float, float, float]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.io import savemat
 
 from datamodules.datasets.records import NUM_PARTS
 from datamodules.synthetic.scene import video_tracks
-from datamodules.synthetic.writers import Scenes, generate, write_frames, write_masks, write_text
+from datamodules.synthetic.writers import Scenes, write_frames, write_masks, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,12 +28,12 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
     Sprites are annotated from a frame in the first half of a video on, and have one of eight categories. Every fifth
     frame is in `<split>/JPEGImages`, all are in `<split>_all_frames/JPEGImages`. The training masks hold all objects,
     the validation masks only those that start there, and the validation's meta.json has no categories.
-    Other arguments and errors as in `write_videos`.
+    Other arguments as in `write_videos`.
     """
-    of = Scenes(frames=frames, **scenes)
+    root, of = Path(root), Scenes(frames=frames, **scenes)
     meta: dict[str, dict[str, Any]] = {"train": {}, "valid": {}}
 
-    def one(folder: Path, i: int) -> None:
+    for i in range(count + valid):
         split = "train" if i < count else "valid"
         name = f"{of.first + i:010x}"
         video, masks = of.render(i)
@@ -52,42 +53,35 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
         if split == "valid":
             begins = {t: [n for n, start in starts.items() if start == t] for t in set(starts.values())}
             known = {t: np.where(np.isin(known[t], numbers), known[t], 0) for t, numbers in begins.items()}
-        write_masks(folder / split / "Annotations" / name, known)
-        write_frames(folder / f"{split}_all_frames" / "JPEGImages" / name, video)
+        write_masks(root / split / "Annotations" / name, known)
+        write_frames(root / f"{split}_all_frames" / "JPEGImages" / name, video)
         fifth = [f"{t:05d}.jpg" for t in range(0, frames, 5)]
-        write_frames(folder / split / "JPEGImages" / name, video[::5], fifth)
+        write_frames(root / split / "JPEGImages" / name, video[::5], fifth)
 
-    def finish(folder: Path) -> None:
-        for split, videos in meta.items():
-            write_text(folder / split / "meta.json", [json.dumps({"videos": dict(sorted(videos.items()))}, indent=1)])
-
-    return generate(root, "youtube_vos", {"count": count, "valid": valid, **asdict(of)}, count + valid, one, finish)
+    for split, videos in meta.items():
+        write_text(root / split / "meta.json", [json.dumps({"videos": videos}, indent=1)])
+    return root
 
 
 def write_jhmdb(root: str | Path, count: int, **scenes: Any) -> Path:
     """Write `count` clips in JHMDB's layout, all in the test part of split 1; the joints are points of the one sprite.
 
-    Other arguments and errors as in `write_videos`.
+    Other arguments as in `write_videos`.
     """
-    of = Scenes(**{"frames": 40, "size": (240, 320), "sprites": (1, 1)} | scenes)
-    clips = [(ACTIONS[i % len(ACTIONS)], f"synthetic_{ACTIONS[i % len(ACTIONS)]}_{i}") for i in range(count)]
-
-    def one(folder: Path, i: int) -> None:
-        from scipy.io import savemat
-
-        action, clip = clips[i]
+    root, of = Path(root), Scenes(**{"frames": 40, "size": (240, 320), "sprites": (1, 1)} | scenes)
+    clips = defaultdict(list)
+    for i in range(count):
+        action = ACTIONS[i % len(ACTIONS)]
+        clip = f"synthetic_{action}_{i}"
+        clips[action].append(f"{clip}.avi 2")
         names = (f"{t + 1:05d}.png" for t in range(of.frames))
-        write_frames(folder / "Rename_Images" / action / clip, of.render(i)[0], names)
-        positions = folder / "joint_positions" / action / clip / "joint_positions.mat"
+        write_frames(root / "Rename_Images" / action / clip, of.render(i)[0], names)
+        positions = root / "joint_positions" / action / clip / "joint_positions.mat"
         positions.parent.mkdir(parents=True)
         savemat(positions, {"pos_img": sprite_joints(of, i).transpose(2, 1, 0) + 1})
-
-    def finish(folder: Path) -> None:
-        for action in ACTIONS:
-            if lines := [f"{clip}.avi 2" for its, clip in clips if its == action]:
-                write_text(folder / "splits" / f"{action}_test_split1.txt", lines)
-
-    return generate(root, "jhmdb", {"count": count, **asdict(of)}, count, one, finish)
+    for action, lines in clips.items():
+        write_text(root / "splits" / f"{action}_test_split1.txt", lines)
+    return root
 
 
 def sprite_joints(of: Scenes, number: int) -> NDArray[np.float64]:
@@ -105,22 +99,17 @@ def write_vip(root: str | Path, count: int, frames: int = 10, step: int = 3, **s
         root: folder to make; VIP_Fine is made in it.
         step: rendered frames from one written frame to the next.
 
-    Other arguments and errors as in `write_videos`.
+    Other arguments as in `write_videos`.
     """
     of = Scenes(frames=(frames - 1) * step + 1, **{"size": (240, 320), "sprites": (4, 4)} | scenes)
-    names = [f"videos{i + 1}" for i in range(count)]
+    base, names = Path(root) / "VIP_Fine", [f"videos{i + 1}" for i in range(count)]
     stems = [f"{1 + 25 * t:012d}" for t in range(frames)]
-
-    def one(folder: Path, i: int) -> None:
-        base = folder / "VIP_Fine"
+    for i, name in enumerate(names):
         video, sprites = of.render(i)
-        write_frames(base / "Images" / names[i], video[::step], (f"{stem}.jpg" for stem in stems))
+        write_frames(base / "Images" / name, video[::step], (f"{stem}.jpg" for stem in stems))
         ids = PARTS_OF_SPRITES[sprites[::step]]
         masks = {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}
         for kind, frames_of_kind in masks.items():
-            write_masks(base / "Annotations" / kind / names[i], dict(zip(stems, frames_of_kind, strict=True)))
-
-    def finish(folder: Path) -> None:
-        write_text(folder / "VIP_Fine" / "lists" / "val_videos.txt", names)
-
-    return generate(root, "vip", {"count": count, "step": step, **asdict(of)}, count, one, finish)
+            write_masks(base / "Annotations" / kind / name, dict(zip(stems, frames_of_kind, strict=True)))
+    write_text(base / "lists" / "val_videos.txt", names)
+    return Path(root)
