@@ -22,28 +22,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_got10k(folder, 5, valid=2, frames=6, size=(160, 160), sprites=(2, 2))
 
 
-@pytest.fixture
-def copy(root: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(root, tmp_path / "got10k"))
-
-
-def loader(root: Path, **arguments: Any) -> Any:
+def made(root: Path, **arguments: Any) -> Got10kDataModule:
     data = Got10kDataModule(root, num_workers=0, batch_size=2, **arguments)
     data.setup("fit")
-    return data.train_dataloader()
+    return data
 
 
 def test_batches(root: Path) -> None:
-    data = Got10kDataModule(root, num_workers=0, batch_size=2)
-    data.setup("fit")
+    data = made(root)
     batches = list(data.train_dataloader())
     assert len(batches) == 2
     (held_out,) = data.val_dataloader()
     for batch in [*batches, held_out]:
-        assert batch["exemplar"].shape == (2, 3, 120, 120)
-        assert batch["search"].shape == (2, 3, 239, 239)
-        assert batch["search"].dtype == torch.uint8
-        assert batch["failures"] == []
+        assert (batch["exemplar"].shape, batch["search"].shape) == ((2, 3, 120, 120), (2, 3, 239, 239))
+        assert (batch["search"].dtype, batch["failures"]) == (torch.uint8, [])
     on_device = data.on_after_batch_transfer(batches[0], 0)
     assert on_device["search"].dtype == torch.float32
     assert 0.5 < on_device["search"].max() <= 1
@@ -100,13 +92,14 @@ def test_the_target_is_in_the_middle_at_the_tracker_s_scale() -> None:
             assert np.sqrt(len(rows)) == pytest.approx(60, rel=0.05 + 0.03)
 
 
-def test_sequences_without_a_pair_are_replaced_and_told(copy: Path) -> None:
+def test_sequences_without_a_pair_are_replaced_and_told(root: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(root, tmp_path / "got10k"))
     folders = list_sequences(copy, "train")
     (folders[0] / "cover.label").write_text("0\n" * 6)
     (folders[1] / "cover.label").write_text("8\n8\nhidden\n8\n8\n8\n")
     for path in folders[2].glob("*.jpg"):
         path.write_bytes(path.read_bytes()[:200])
-    batches = list(loader(copy, repeat=8))
+    batches = list(made(copy, repeat=8).train_dataloader())
     assert all(number > 2 for batch in batches for number in batch["video_index"].tolist())
     lines = {line for batch in batches for line in batch["failures"]}
     assert {
@@ -116,4 +109,4 @@ def test_sequences_without_a_pair_are_replaced_and_told(copy: Path) -> None:
     assert all(line.startswith(tuple(map(str, folders[:3]))) for line in lines)
     for folder in folders:
         (folder / "cover.label").write_text("0\n" * 6)
-    refused(DataError, r"10 items in a row could not be used.*no two usable boxes", lambda: list(loader(copy)))
+    refused(DataError, r"10 items in a row could not be used.*no two usable boxes", list, made(copy).train_dataloader())

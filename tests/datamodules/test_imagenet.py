@@ -39,9 +39,14 @@ def videos(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_images_and_labels(folders: Path) -> None:
-    data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=4, num_workers=0)
+def images(folders: Path, batch_size: int) -> ImageFolderDataModule:
+    data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=batch_size, num_workers=0)
     data.setup("fit")
+    return data
+
+
+def test_images_and_labels(folders: Path) -> None:
+    data = images(folders, 4)
     batches = [data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()]
     assert data.classes == ["cat", "dog"]
     assert len(batches) == 2  # 10 pictures, incomplete batches left out
@@ -53,11 +58,9 @@ def test_images_and_labels(folders: Path) -> None:
 
 
 def test_evaluation_is_the_usual_resize_and_centre_crop(folders: Path) -> None:
-    data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=6, num_workers=0)
-    data.setup("fit")
-    images = next(iter(data.val_dataloader()))["image"]
+    seen = next(iter(images(folders, 6).val_dataloader()))["image"]
     original = Image.open(folders / "val" / "dog" / "1.png")
-    assert torch.equal(images[4], PILToTensor()(CenterCrop(16)(Resize(20)(original))))
+    assert torch.equal(seen[4], PILToTensor()(CenterCrop(16)(Resize(20)(original))))
 
 
 def test_videos_are_split_within_each_class(videos: Path) -> None:
@@ -77,15 +80,12 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
 
 
 def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
-    picture(tmp_path / "run" / "a" / "0.png", 0)
-    picture(tmp_path / "run" / "a" / "1.png", 0)
-    assert refused(DataError, "only one class, run", VideoFrameDataModule(tmp_path).setup, "fit")
-    picture(tmp_path / "sit" / "a" / "0.png", 0)
-    picture(tmp_path / "sit" / "a" / "1.png", 0)
-    assert refused(DataError, "at least 2 per class", VideoFrameDataModule(tmp_path).setup, "fit")
-    picture(tmp_path / "0.png", 0)
-    picture(tmp_path / "1.png", 0)
-    assert refused(DataError, "lies in no folder of a class", VideoFrameDataModule(tmp_path).setup, "fit")
+    for folder, message in (
+        ("run/a", "only one class, run"), ("sit/a", "at least 2 per class"), ("", "lies in no folder of a class"),
+    ):  # fmt: skip
+        for name in ("0.png", "1.png"):
+            picture(tmp_path / folder / name, 0)
+        assert refused(DataError, message, VideoFrameDataModule(tmp_path).setup, "fit")
 
 
 def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos: Path) -> None:
@@ -97,13 +97,12 @@ def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos:
     pairs = data.training.samples
     assert sorted((path.parent.name, label) for path, label in pairs) == [("sit", 1)] * 5 + [("walk", 0)] * 5
     (videos / "plain.csv").write_text("\n".join(lines))
-    with pytest.raises(DataError, match="needs a folder per class, or a list with labels, not one without"):
-        VideoFrameDataModule(videos / "plain.csv").setup("fit")
+    plain = VideoFrameDataModule(videos / "plain.csv")
+    refused(DataError, "needs a folder per class, or a list with labels, not one without", plain.setup, "fit")
 
 
 def test_a_damaged_picture_is_replaced_in_training_and_ends_an_evaluation(folders: Path) -> None:
-    data = ImageFolderDataModule(folders, size=16, resize=20, batch_size=10, num_workers=0)
-    data.setup("fit")
+    data = images(folders, 10)
     whole = next(iter(data.train_dataloader()))
     damaged = folders / "train" / "dog" / "2.png"
     damaged.write_bytes(damaged.read_bytes()[:200])
@@ -112,4 +111,4 @@ def test_a_damaged_picture_is_replaced_in_training_and_ends_an_evaluation(folder
     assert all(line.startswith(f"{damaged}: ") for line in batch["failures"])
     assert (batch["image"] != whole["image"]).flatten(1).any(1).sum() == 1
     shutil.copy(damaged, folders / "val" / "dog" / "2.png")
-    refused(DataError, r"val/dog/2\.png", lambda: list(data.val_dataloader()))
+    refused(DataError, r"val/dog/2\.png", list, data.val_dataloader())

@@ -16,6 +16,7 @@ from datamodules.reading.guards import DataError
 from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
+from tests.helpers.training import quiet_trainer
 
 VIDEOS = 13
 
@@ -56,23 +57,15 @@ class Toy(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def trainer(tmp_path, **arguments):
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    return pl.Trainer(**({"default_root_dir": tmp_path, "enable_checkpointing": False} | quiet | arguments))
-
-
 def test_the_batch(videos):
     data = make(videos, spatial="whole", size=160)
     seen = batches(data)
     assert len(seen) == VIDEOS // 4
+    kinds = {"clip": ((4, 4, 3, 160, 160), torch.uint8), "video_index": ((4,), torch.int64)}
+    kinds["frame_index"] = (4, 4), torch.int64
     for batch in seen:
-        assert batch["clip"].shape == (4, 4, 3, 160, 160)
-        assert batch["clip"].dtype == torch.uint8
-        assert batch["video_index"].shape == (4,)
-        assert batch["frame_index"].shape == (4, 4)
-        assert batch["video_index"].dtype == batch["frame_index"].dtype == torch.int64
-        assert batch["failures"] == []
-        assert "label" not in batch
+        assert batch.pop("failures") == batch.pop("redrawn") == []
+        assert {name: (tuple(value.shape), value.dtype) for name, value in batch.items()} == kinds
         for clip, video, frames in zip(batch["clip"], batch["video_index"], batch["frame_index"], strict=True):
             pictures = clip.permute(0, 2, 3, 1).numpy()
             assert [read_number(p) for p in pictures] == frames.tolist()
@@ -140,7 +133,7 @@ def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):
     assert batch["clip"].shape[0] == 7
     assert same([batch], batches(make(tmp_path, batch_size=7)))
     model = Toy()
-    run = trainer(tmp_path, max_epochs=3)
+    run = quiet_trainer(max_epochs=3)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run.fit(model, datamodule=make(tmp_path, batch_size=7))
@@ -163,16 +156,15 @@ def test_what_can_be_known_before_training(videos, tmp_path):
         refused(ValueError, "|".join(arguments), make, videos, **arguments)
 
 
-def test_on_the_device_clips_are_floats_and_colour_is_drawn_by_step(videos, tmp_path):
+def test_on_the_device_clips_are_floats_and_colour_is_drawn_by_step(videos):
     plain, coloured = Toy(), Toy()
-    trainer(tmp_path, max_epochs=2).fit(plain, datamodule=make(videos, validation_fraction=0.1))
-    trainer(tmp_path, max_epochs=2).fit(coloured, datamodule=make(videos, validation_fraction=0.1, colour=True))
+    quiet_trainer(max_epochs=2).fit(plain, datamodule=make(videos, validation_fraction=0.1))
+    quiet_trainer(max_epochs=2).fit(coloured, datamodule=make(videos, validation_fraction=0.1, colour=True))
     for (epoch, step, before), (_, _, after) in zip(plain.seen, coloured.seen, strict=True):
         assert before["clip"].dtype == torch.float32
         assert before["clip"].max() <= 1
-        expected = ColourAugmentation(sigma=(0.1, 0.2))(
-            before["clip"].flatten(0, 1), seeded_generator(0, epoch, step, 0)
-        )
+        augment, generator = ColourAugmentation(sigma=(0.1, 0.2)), seeded_generator(0, epoch, step, 0)
+        expected = augment(before["clip"].flatten(0, 1), generator)
         torch.testing.assert_close(after["clip"].flatten(0, 1), expected)
     assert all(torch.equal(a["clip"], b["clip"]) for a, b in zip(plain.validated, coloured.validated, strict=True))
 
@@ -184,8 +176,8 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(videos, tmp_path):
                 trainer.save_checkpoint(tmp_path / "at.ckpt")
 
     whole, resumed = Toy(), Toy()
-    trainer(tmp_path, max_epochs=3, callbacks=[SaveWithinAnEpoch()]).fit(whole, datamodule=make(videos, colour=True))
-    trainer(tmp_path, max_epochs=3).fit(
+    quiet_trainer(max_epochs=3, callbacks=[SaveWithinAnEpoch()]).fit(whole, datamodule=make(videos, colour=True))
+    quiet_trainer(max_epochs=3).fit(
         resumed, datamodule=make(videos, colour=True, num_workers=2), ckpt_path=tmp_path / "at.ckpt", weights_only=False
     )
     assert [place[:2] for place in whole.seen] == [(e, b) for e in range(3) for b in range(3)]
@@ -196,10 +188,10 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(videos, tmp_path):
     assert torch.equal(whole.weight, resumed.weight)
 
 
-def test_overfit_batches_repeats_the_same_batches(tmp_path, videos):
+def test_overfit_batches_repeats_the_same_batches(videos):
     net = Toy()
-    data = VideoDataModule(videos, frames=2, size=32, batch_size=4, num_workers=0, validation_fraction=0)
-    trainer(tmp_path, max_epochs=2, overfit_batches=2).fit(net, data)
+    data = make(videos)
+    quiet_trainer(max_epochs=2, overfit_batches=2).fit(net, data)
     first, second = ([b["clip"] for e, _, b in net.seen if e == epoch] for epoch in (0, 1))
     assert len(first) == 2
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

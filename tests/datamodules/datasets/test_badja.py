@@ -20,7 +20,7 @@ def root(tmp_path):
     return write_badja(tmp_path / "badja")
 
 
-def test_clips_of_the_released_layout(root):
+def test_clips_of_the_released_layout_and_areas_of_masks_scaled_to_the_frames(root):
     bear, dog = Badja(root)
     assert (bear.name, dog.name) == ("bear", "dog")
     assert bear.size == (40, 60)
@@ -33,10 +33,6 @@ def test_clips_of_the_released_layout(root):
     frame = bear.frame(3)
     assert frame.shape == (3, 40, 60)
     assert (frame[:, 0, 0].numpy() == np.array(Image.open(root / content[3]["image_path"]))[0, 0]).all()
-
-
-def test_areas_are_those_of_the_masks_scaled_to_the_frames(root):
-    bear, dog = Badja(root)
     assert [bear.area(t) for t in range(4)] == [100.0, 121.0, 144.0, 169.0]
     assert dog.area(0) == 400.0  # RGB of half the size
 
@@ -62,13 +58,6 @@ def test_masks_beside_a_set_of_tap_vid(tmp_path, kind):
     assert not Badja(path)[0].masks
 
 
-def spoil(root, change):
-    file = root / "joint_annotations" / "bear.json"
-    content = json.loads(file.read_text())
-    change(content)
-    file.write_text(json.dumps(content))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -80,7 +69,10 @@ def spoil(root, change):
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(root, change, message):
-    spoil(root, change)
+    file = root / "joint_annotations" / "bear.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
     assert refused(DataError, message, Badja, root)
 
 
