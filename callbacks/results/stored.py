@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from datamodules.reading.files import from_spreadsheet, write_atomically
+from datamodules.reading.files import write_atomically
 
 Json = dict[str, Any]
 
@@ -282,4 +282,4 @@ def read_sequence_rows(path: Path) -> list[dict[str, str]]:
             raise ValueError(f"{path}: is damaged (row {number} has another number of columns than the first)")
     if rows and "Sequence" not in rows[0]:
         raise ValueError(f"{path}: is not the per_sequence.csv of a benchmark (it has no column Sequence)")
-    return [{column: from_spreadsheet(cell) for column, cell in row.items()} for row in rows]
+    return [{column: cell.removeprefix("'") for column, cell in row.items()} for row in rows]

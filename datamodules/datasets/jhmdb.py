@@ -12,7 +12,7 @@ from ..reading.guards import (
     DataError,
     plain_name,
     read_bytes,
-    read_list,
+    read_text,
     require_folder,
     require_one_of,
     require_sequences,
@@ -72,7 +72,7 @@ class Jhmdb(Reader[KeypointSequence]):
             raise DataError(f"{self.root / 'splits'}: no *{ending}; unpack JHMDB's splits.zip")
         clips = []
         for path in lists:
-            for line in read_list(path, "unpack JHMDB's splits.zip"):
+            for line in filter(str.strip, read_text(path).splitlines()):
                 *name, group = line.rsplit(maxsplit=1)
                 if not name or group not in SUBSETS.values():
                     raise DataError(f"{path}: cannot read the line {line!r}; expected a clip's name and 1 or 2")
@@ -82,7 +82,7 @@ class Jhmdb(Reader[KeypointSequence]):
         if not clips:
             raise DataError(f"{lists[0]}: no clip of the {self.subset} subset in the lists of split {self.split}")
         require_sequences(self.root / "Rename_Images", map("/".join, clips), lists[0].parent)
-        return clips
+        return list(dict.fromkeys(clips))
 
     def _sequence(self, action: str, clip: str) -> KeypointSequence:
         folder = self.root / "Rename_Images" / action / clip

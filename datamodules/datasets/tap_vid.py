@@ -18,7 +18,7 @@ from torch import Tensor
 from ..reading.arrays import PickledArray, read_npz, read_pickle
 from ..reading.container import VIDEO_SUFFIXES
 from ..reading.guards import DataError, DecodingError, plain_name, read_text
-from ..reading.images import AGAIN, decode_image, decoded_size, opened_image, require_size
+from ..reading.images import AGAIN, image_header, opened_image, read_image, require_size
 from ..reading.source import natural_order, open_video
 from .records import FrameSequence, Reader
 
@@ -221,10 +221,10 @@ def _frames(where: str, video: Any, kept: Callable[[], Any]) -> tuple[dict[str, 
         jpeg = bytes(video[t])
         if jpeg[:2] == b"\xff\xd8" and b"\xff\xd9" not in jpeg[-1024:]:
             raise DecodingError(f"{where}, frame {t}", f"truncated JPEG; {AGAIN}")
-    size = decoded_size(f"{where}, frame 0", bytes(video[0]))
+    size, _ = image_header(f"{where}, frame 0", bytes(video[0]))
 
     def decode(t: int) -> NDArray[np.uint8]:
-        image = decode_image(np.frombuffer(bytes(kept()[t]), np.uint8), f"{where}, frame {t}")
+        image = read_image(f"{where}, frame {t}", bytes(kept()[t]))
         require_size(f"{where}, frame {t}", image.shape, size)
         return image
 

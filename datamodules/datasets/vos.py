@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..reading.files import usable_cores
 from ..reading.guards import (
     DataError,
     find_list,
@@ -90,7 +89,7 @@ class Vos(Reader[MaskSequence]):
         require_sequences(self.frames, names, listed_in)
         require_sequences(self.masks, names, listed_in)
         units = [(name, folder) for name in names for folder in _folders(self.masks / name) or [""]]
-        with ThreadPoolExecutor(min(8, usable_cores())) as pool:
+        with ThreadPoolExecutor(8) as pool:
             self._sequences = tuple(pool.map(self._sequence, *zip(*units, strict=True)))
 
     def _listed(self, path: Path) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import os
+import re
 import shutil
 import sys
 import time
@@ -24,8 +26,8 @@ _CELLS = 20  # of the bar
 _CLEAR = "\r\x1b[K"
 
 
-FORMULA = ("=", "+", "-", "@")
-"""First letters of what a spreadsheet takes for a formula."""
+_FORMULA = re.compile(r"(?![+-]([\d.]+(e[+-]?\d+)?|inf|nan)$)[=+@'-]", re.IGNORECASE)
+"""Start of what a spreadsheet takes for a formula, numbers apart, and of text that `csv_text` has marked."""
 
 
 @contextmanager
@@ -79,26 +81,14 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
     """Return rows as the text of a CSV file, for `write_atomically`; None is empty.
 
-    Text that a spreadsheet would run as a formula has an apostrophe in front; `from_spreadsheet` removes it.
+    Text that a spreadsheet would run as a formula has an apostrophe in front, and so has text that begins with one:
+    who reads the file removes the first.
     """
     text = StringIO(newline="")
-    csv.writer(text, lineterminator=line_end).writerows(map(_without_formula, row) for row in rows)
+    csv.writer(text, lineterminator=line_end).writerows(
+        [f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in row] for row in rows
+    )
     return text.getvalue()
-
-
-def from_spreadsheet(cell: str) -> str:
-    """Return a cell of a CSV file as it was before `csv_text` wrote it."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA else cell
-
-
-def _without_formula(cell: object) -> object:
-    if not isinstance(cell, str) or cell[:1] not in FORMULA:
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell  # a number
 
 
 def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
@@ -178,16 +168,15 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         self.name, self.total, self.unit = name, total, unit
         self.done = self._first = done
         self._began = self._printed = time.monotonic()
-        self._silent, self._redraws = silent, sys.stderr.isatty()
-        self._every = _REFRESH if self._redraws else every
+        self._redraws = sys.stderr.isatty() and not silent
+        self._every = math.inf if silent else _REFRESH if self._redraws else every
 
-    def __exit__(self, *error: object) -> None:
-        self.clear()
-
-    def clear(self) -> None:
+    def clear(self, *_: object) -> None:
         """Take the line off the terminal, before something else is printed; the next `advance` draws it again."""
-        if self._redraws and not self._silent:
+        if self._redraws:
             print(_CLEAR, end="", file=sys.stderr, flush=True)
+
+    __exit__ = clear
 
     def advance(self, note: Callable[[], str] = str, to: int | None = None) -> None:
         """Count one more item, or set the number of items done.
@@ -198,7 +187,7 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         """
         self.done = self.done + 1 if to is None else to
         now = time.monotonic()
-        if self._silent or now - self._printed < self._every:
+        if now - self._printed < self._every:
             return
         self._printed = now
         full = round(_CELLS * self.done / self.total) if self.total else 0

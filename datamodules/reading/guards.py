@@ -15,7 +15,7 @@ LIMIT_VARIABLE = "VIDCORR_MAX_MEGAPIXELS"
 DEFAULT_MEGAPIXELS = 89.0
 """Default limit on pixels: more than twice an 8K frame (33 megapixels), just below the size at which Pillow warns."""
 BYTES_PER_PIXEL = 4
-"""Bytes per permitted pixel, as in RGBA, that a file may have."""
+"""Bytes per permitted pixel, as in RGBA, that an image, mask or annotation file may have."""
 
 
 class DataError(ValueError):
@@ -113,11 +113,6 @@ def max_pixels() -> int:
         raise DataError(f"{LIMIT_VARIABLE}={text}: expected a number of megapixels") from error
 
 
-def max_bytes() -> int:
-    """Return the number of bytes that an image, mask or annotation file may have."""
-    return max_pixels() * BYTES_PER_PIXEL
-
-
 def check_pixels(path: object, width: int, height: int) -> None:
     """Refuse an image or video whose header claims more pixels than are decoded.
 
@@ -148,16 +143,16 @@ def require_regular(path: str | os.PathLike[str]) -> os.stat_result:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a regular file of at most `max_bytes()`.
+    """Read a regular file of at most `BYTES_PER_PIXEL` times `max_pixels()` bytes.
 
     Raises:
         DecodingError: if it cannot be read, is not a regular file or is too large.
     """
-    size = require_regular(path).st_size
-    if size > max_bytes():
+    size, most = require_regular(path).st_size, max_pixels() * BYTES_PER_PIXEL
+    if size > most:
         raise DecodingError(
             path,
-            f"has {size / 1e6:.0f} MB, more than the {max_bytes() / 1e6:.0f} MB that are read; raise the limit with "
+            f"has {size / 1e6:.0f} MB, more than the {most / 1e6:.0f} MB that are read; raise the limit with "
             f"{LIMIT_VARIABLE}",
         )
     try:
@@ -167,7 +162,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """Read a regular UTF-8 file, with or without a byte order mark, of at most `max_bytes()`.
+    """Read a regular UTF-8 file, with or without a byte order mark, within the limit of `read_bytes`.
 
     Raises:
         DataError: if it cannot be read or is not in UTF-8.
@@ -220,20 +215,6 @@ def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> No
         )
 
 
-def read_list(path: Path, remedy: str) -> tuple[str, ...]:
-    """Return the non-empty lines of a list file, stripped, in order, each once.
-
-    Raises:
-        DataError: if the file is missing, is not in UTF-8 or has no lines.
-    """
-    if not path.exists() or path.is_dir():
-        raise DataError(f"{path}: no such list; {remedy}")
-    lines = tuple(dict.fromkeys(line.strip() for line in read_text(path).splitlines() if line.strip()))
-    if not lines:
-        raise DataError(f"{path}: the list is empty; put one sequence name on each line")
-    return lines
-
-
 def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
     """Return the list file of a split: a path, relative to root or absolute, or a name.
 
@@ -243,7 +224,7 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
         forms: paths relative to root that a name may stand for, `{}` in its place, such as `ImageSets/{}.txt`.
 
     Returns:
-        The first that exists; if none does, the first, for the message of `read_list`.
+        The first that exists; if none does, the first, for the message of `read_names`.
     """
     is_path = isinstance(split, Path) or split.endswith(".txt")
     paths = [root / split, Path(split)] if is_path else [root / form.format(split) for form in forms]
@@ -251,7 +232,7 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
 
 
 def read_names(path: Path, remedy: str, line_form: str = "(.*)") -> tuple[str, ...]:
-    """Return the names of a list file, each once, which must be the plain names of entries of one folder.
+    """Return the names of a list file, one on each line, each once; they must be plain, as entries of one folder are.
 
     Args:
         path: the file.
@@ -259,9 +240,14 @@ def read_names(path: Path, remedy: str, line_form: str = "(.*)") -> tuple[str, .
         line_form: regular expression whose first group is the name in a line that it fits; other lines are names.
 
     Raises:
-        DataError: as `read_list` and `plain_name`.
+        DataError: if the file is missing, is not in UTF-8 or has no lines, or as `plain_name`.
     """
-    names = ((re.fullmatch(line_form, line) or [line, line])[1] for line in read_list(path, remedy))
+    if not path.exists() or path.is_dir():
+        raise DataError(f"{path}: no such list; {remedy}")
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not lines:
+        raise DataError(f"{path}: the list is empty; put one sequence name on each line")
+    names = ((re.fullmatch(line_form, line) or [line, line])[1] for line in lines)
     return tuple(dict.fromkeys(plain_name(name, path) for name in names))
 
 

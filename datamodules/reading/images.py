@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import (
-    DEFAULT_MEGAPIXELS,
-    LIMIT_VARIABLE,
-    DecodingError,
-    check_pixels,
-    max_pixels,
-    read_bytes,
-    require_regular,
-)
+from .guards import LIMIT_VARIABLE, DecodingError, check_pixels, max_pixels, read_bytes, require_regular
 
 if TYPE_CHECKING:
     import av
@@ -29,11 +22,15 @@ if TYPE_CHECKING:
 AGAIN = "copy or extract it again"
 
 
-def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG.
 
     Grey becomes RGB; orientation tags are ignored, as masks and boxes have none. OpenCV 4 fills what a truncated JPEG
     lacks with grey and continues, so the end marker is checked.
+
+    Args:
+        path: the file.
+        content: bytes that are decoded instead; `path` then names them in errors.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -42,80 +39,53 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         DecodingError: if the file is missing, truncated, no image, not a regular file, or larger than the limits of
             `guards`, which are checked before it is decoded.
     """
-    return decode_image(np.frombuffer(read_bytes(path), dtype=np.uint8), path)
-
-
-def decode_image(data: NDArray[np.uint8], where: object) -> NDArray[np.uint8]:
-    """Decode the bytes of a JPEG or PNG by the rules of `read_image`.
-
-    Args:
-        data: (n,) uint8.
-        where: names the image in errors.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-
-    Raises:
-        DecodingError: if the image is truncated, cannot be decoded, or claims more pixels than `guards` permits.
-    """
     import cv2
 
-    content = data.tobytes()
+    content = read_bytes(path) if content is None else content
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
-        raise DecodingError(where, f"truncated JPEG; {AGAIN}")
-    decoded_size(where, content)
+        raise DecodingError(path, f"truncated JPEG; {AGAIN}")
+    image_header(path, content)
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise DecodingError(where, f"cannot be decoded as an image ({error.err or error.msg}); {AGAIN}") from error
+        raise DecodingError(path, f"cannot be decoded as an image ({error.err or error.msg}); {AGAIN}") from error
     if image is None:
-        raise DecodingError(where, f"cannot be decoded as an image; {AGAIN}")
+        raise DecodingError(path, f"cannot be decoded as an image; {AGAIN}")
     return np.asarray(image, dtype=np.uint8)
 
 
-def decoded_size(where: object, content: bytes) -> tuple[int, int]:
-    """Return (height, width) that the header of a JPEG or PNG claims.
-
-    Raises:
-        DecodingError: if it is neither, or claims more pixels than `guards` permits.
-    """
-    with _opened(where, io.BytesIO(content), ("JPEG", "PNG")) as image:
-        return image.height, image.width
-
-
-def opened_image(path: str | os.PathLike[str]) -> AbstractContextManager[Image.Image]:
-    """Open an image of any kind with Pillow, once its file and its header are within the limits of `guards`.
+@contextmanager
+def opened_image(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
+    """Open an image with Pillow, once its file and its header are within the limits of `guards`.
 
     Args:
-        path: the file.
+        path: the file, of any kind.
+        content: bytes of a JPEG or PNG that are read instead; `path` then names them in errors.
 
-    Returns:
-        A context manager that gives the image, not decoded yet; decoding happens inside the context.
+    Yields:
+        The image, not decoded yet; decoding happens inside the context.
 
     Raises:
         DecodingError: if it is not an image, cannot be decoded in the context, or exceeds the limits.
     """
-    require_regular(path)
-    return _opened(path, path, None)
-
-
-@contextmanager
-def _opened(where: object, source: Any, formats: tuple[str, ...] | None) -> Iterator[Image.Image]:
     from PIL import Image, UnidentifiedImageError
 
-    if max_pixels() > DEFAULT_MEGAPIXELS * 1e6:  # the user has asked for it: Pillow's own limit must not be lower
-        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels())
+    source, kinds = (path, None) if content is None else (io.BytesIO(content), ("JPEG", "PNG"))
+    if content is None:
+        require_regular(path)
+    if max_pixels() > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow's own limit must not be lower
+        Image.MAX_IMAGE_PIXELS = max_pixels()
     try:
-        with Image.open(source, formats=formats) as image:
-            check_pixels(where, *image.size)
+        with Image.open(source, formats=kinds) as image:
+            check_pixels(path, *image.size)
             yield image
     except Image.DecompressionBombError as error:
-        raise DecodingError(where, f"too large to decode ({error}); raise the limit with {LIMIT_VARIABLE}") from error
+        raise DecodingError(path, f"too large to decode ({error}); raise the limit with {LIMIT_VARIABLE}") from error
     except UnidentifiedImageError as error:
-        raise DecodingError(where, f"cannot be decoded as an image (of no known format); {AGAIN}") from error
+        raise DecodingError(path, f"cannot be decoded as an image (of no known format); {AGAIN}") from error
     except (OSError, SyntaxError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DecodingError(where, f"cannot be decoded as an image ({reason}); {AGAIN}") from error
+        raise DecodingError(path, f"cannot be decoded as an image ({reason}); {AGAIN}") from error
 
 
 def pixels(shape: Sequence[int]) -> str:
@@ -139,13 +109,17 @@ def require_size(where: object, shape: Sequence[int], others: Sequence[int], num
         raise DecodingError(where, f"{named}is {pixels(shape)}, other frames {pixels(others)}; give frames of one size")
 
 
-def image_header(path: str | os.PathLike[str]) -> tuple[tuple[int, int], str]:
+def image_header(path: str | os.PathLike[str], content: bytes | None = None) -> tuple[tuple[int, int], str]:
     """Return ((height, width), Pillow mode) of an image, without decoding it.
 
+    Args:
+        path: the file.
+        content: bytes that are read instead, as of `opened_image`.
+
     Raises:
-        DecodingError: if the file is not an image, or its header claims more pixels than are decoded.
+        DecodingError: if it is not an image, or its header claims more pixels than are decoded.
     """
-    with opened_image(path) as image:
+    with opened_image(path, content) as image:
         return (image.height, image.width), image.mode
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,33 +76,28 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
         return np.array(at_size, dtype=np.uint8)
 
 
-def check_mask_mode(path: Path, image: Image.Image) -> None:
-    """Refuse an image that cannot hold object ids: expected are palette, 8-bit grey and 1-bit PNGs.
+def check_mask_mode(path: Path, image: Image.Image, modes: Collection[str] = ("P", "L", "1")) -> None:
+    """Refuse an image that cannot hold a mask, and a JPEG, whose compression changes the values.
+
+    Args:
+        path: the file.
+        image: opened.
+        modes: Pillow modes that are read; by default those of object ids: palette, 8-bit grey and 1 bit.
 
     Raises:
         DataError: naming the mode or format and what to do.
     """
-    refuse_jpeg(path, image)
-    if image.mode in ("P", "L", "1"):
-        return
+    if image.format == "JPEG":
+        raise DataError(f"{path}: a JPEG does not keep the values of a mask; save it as a PNG")
     if image.mode.startswith("I"):
         raise DataError(
             f"{path}: 16-bit mask; ids above 254 cannot be followed (255 is void): split the objects over several "
             "sequences and save 8-bit indexed PNGs"
         )
-    raise DataError(
-        f"{path}: mask of mode {image.mode}; expected an indexed or 8-bit grey PNG whose values are object ids"
-    )
-
-
-def refuse_jpeg(path: Path, image: Image.Image) -> None:
-    """Refuse a JPEG as a mask: its compression changes the values.
-
-    Raises:
-        DataError: for a JPEG.
-    """
-    if image.format == "JPEG":
-        raise DataError(f"{path}: a JPEG does not keep the values of a mask; save it as a PNG")
+    if image.mode not in modes:
+        raise DataError(
+            f"{path}: mask of mode {image.mode}; expected an indexed or 8-bit grey PNG whose values are object ids"
+        )
 
 
 def list_frames(folder: Path) -> tuple[Path, ...]:
@@ -207,8 +202,8 @@ def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], re
 def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read the ids (H, W) and the palette (256, 3) of an image; see `MaskPrompt.of`."""
     with opened_image(path) as image:
+        check_mask_mode(path, image, ("P", "L", "1", "LA", "RGB", "RGBA"))
         image.load()
-    refuse_jpeg(path, image)
     if image.mode == "P":
         ids = np.array(image, dtype=np.uint8)
         if len(np.setdiff1d(ids, (0, VOID))):
@@ -219,8 +214,6 @@ def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         used = np.unique(ids)
         if not palette[0].any() or palette[used[used < len(colours)]].any(1).all():
             return ids, palette
-    elif image.mode not in ("1", "L", "LA", "RGB", "RGBA"):
-        raise DataError(f"{path}: image of mode {image.mode}; save the mask as an 8-bit PNG: indexed, grey or RGB")
     return _ids_of_colours(path, np.array(image.convert("RGBA")))
 
 

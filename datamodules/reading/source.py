@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ Moment = int | str
 """A frame's number, counted from 0 (`120`), or a time in seconds after the first frame (`4.5s`)."""
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, which has no times, and of a video file that states no rate."""
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+IMAGE_NAME = re.compile(r"[^.].*\.(jpe?g|png)", re.IGNORECASE | re.DOTALL)
+"""Name of a frame or mask; hidden files are none."""
 UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})
 """Endings of videos that are not read: they lack a size, need closed decoders, or are mostly images."""
 
@@ -160,7 +162,7 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """
     if not os.path.isdir(folder):
         return ()
-    names = sorted(filter(_is_image, os.listdir(folder)), key=natural_order)
+    names = sorted(filter(IMAGE_NAME.fullmatch, os.listdir(folder)), key=natural_order)
     by_stem: dict[str, str] = {}
     for name in names:
         other = by_stem.setdefault(os.path.splitext(name)[0], name)
@@ -186,16 +188,14 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
     return sum(image.st_size for image in images), changed
 
 
-def natural_order(name: str) -> list[tuple[int, int, str]]:
+def natural_order(name: str) -> list[Any]:
     """Return a sorting key that compares runs of digits as numbers.
 
     Example:
         >>> sorted(["10.jpg", "2.jpg"], key=natural_order)
         ['2.jpg', '10.jpg']
     """
-    return [
-        (0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in re.findall(r"[0-9]+|[^0-9]+", name)
-    ]
+    return [int(part) if n % 2 else part for n, part in enumerate(re.split("([0-9]+)", name))]
 
 
 def hashed_rank(seed: int, name: str) -> bytes:
@@ -209,7 +209,7 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     for folder, files in _folders(root):
         unread.update(suffix for name in files if (suffix := os.path.splitext(name)[1].lower()) in UNREAD_SUFFIXES)
         videos = [Path(folder, name) for name in files if _is_video(name)]
-        if not videos and any(_is_image(name) for name in files):
+        if not videos and any(map(IMAGE_NAME.fullmatch, files)):
             videos = [Path(folder)]
         paths += videos
     if not paths:
@@ -279,7 +279,7 @@ def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
     whole = folder / line
     if os.path.exists(whole):
         path, label = whole, None
-    elif match := re.fullmatch(r"(.+?)\s*[\s,;]\s*(-?[0-9]+)", line):
+    elif match := re.fullmatch(r"(.+?)\s*[\s,;]\s*(-?[0-9]{1,18})", line):
         path, label = folder / match[1].strip("\"'"), int(match[2])
     else:
         path, label = folder / line.strip("\"'").rstrip(","), None
@@ -296,10 +296,6 @@ def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
 
 def _is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not name.startswith(".")
-
-
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*s(?:ec(?:onds?)?)?")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..datasets.vos import first_appearances, labelled_names, object_values
-from ..reading.files import usable_cores, write_atomically
+from ..reading.files import write_atomically
 from ..reading.guards import DataError, require_folder
 from ..reading.images import image_header, opened_image, read_image, require_size
 from ..reading.mask_files import VOID, check_masks, list_frames
@@ -64,7 +64,7 @@ def check_labels(
     frame_root = require_folder(base / frames, "name the folder of frames")
     mask_root = require_folder(base / masks, "name the folder of masks")
     names = labelled_names(mask_root)
-    with ThreadPoolExecutor(min(8, usable_cores())) as pool:
+    with ThreadPoolExecutor(8) as pool:
         reports = list(pool.map(lambda name: _check_video(name, frame_root / name, mask_root / name), names))
     if output is not None:
         Path(output).mkdir(parents=True, exist_ok=True)

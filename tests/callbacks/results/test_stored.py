@@ -134,7 +134,7 @@ def test_a_spreadsheet_runs_no_name_and_the_name_is_read_back(tmp_path):
     file = tmp_path / "per_sequence.csv"
     file.write_bytes(csv_of_records([{"Sequence": name, "J-Mean": -0.5, "text": "-0.5"} for name in names]).encode())
     cells = [line[0] for line in csv.reader(file.open(newline=""))][1:]
-    assert cells == ["'=1+1", "'+cmd|' /C calc'!A0", "'-a", "'@x", "'quoted", "plain"]
+    assert cells == ["'=1+1", "'+cmd|' /C calc'!A0", "'-a", "'@x", "''quoted", "plain"]
     assert [row["Sequence"] for row in read_sequence_rows(file)] == names
     assert {(row["J-Mean"], row["text"]) for row in read_sequence_rows(file)} == {("-0.5", "-0.5")}
 

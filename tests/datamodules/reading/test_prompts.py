@@ -61,7 +61,7 @@ def test_painted_colours_are_numbered_from_dark_to_light_and_kept(tmp_path):
         (np.zeros((4, 4), np.uint8), "mask is empty"),
         (np.full((4, 4), 9, np.uint8), "no pixel of the mask is black"),
         (np.arange(256, dtype=np.uint8).reshape(16, 16), "256 colours; a mask is painted in flat ones"),
-        (np.full((4, 4), 1000, np.uint16), "mode I;16; save the mask as an 8-bit PNG"),
+        (np.full((4, 4), 1000, np.uint16), "16-bit mask; .* save 8-bit indexed PNGs"),
     ],
 )
 def test_anything_but_a_mask_is_refused(tmp_path, array, message):
