@@ -48,6 +48,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     Attributes:
         info: what the header states.
+        frame_rate: frames per second on average; 0 where the header is silent.
 
     Raises:
         DecodingError: if it is not a readable video, not a regular file, or has more pixels than `guards` permits.
@@ -65,6 +66,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         with self._in_time():
             self._open()
             self.info = read_header(self._container)
+            self.frame_rate = self.info.fps
             if table and can_seek(self._container, self._stream):
                 self._table = FrameTable.from_index(self._stream)
             if table and self._table is None:
@@ -81,11 +83,6 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         differs by a few frames in some files. The header's count where the file was opened without a table.
         """
         return self._end or (len(self._table) if self._table else self._count or self.info.num_frames)
-
-    @property
-    def frame_rate(self) -> float:
-        """Frames per second on average; 0 where the header is silent."""
-        return self.info.fps
 
     @property
     def truncation(self) -> str:
@@ -148,17 +145,11 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
         """Iterate over the frames from number `start` on as the decoder returns them: neither rotated nor converted."""
-        frame = None
         with self._in_time():
-            decoded, number = self._decoder_at(start)
-            for frame in decoded:
-                number += 1
-                if number > start:
+            for number, frame in self._numbered(start):
+                if number >= start:
                     yield frame
                 self._deadline = time.monotonic() + self._timeout
-        if frame is None:
-            raise DecodingError(self.path, "no frame could be decoded")
-        self._end, self._end_time = number, frame.time
 
     def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
         """Convert a decoded frame to (H, W, 3) uint8 RGB, turned and mirrored as the file says."""
@@ -279,26 +270,31 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 break
         yield from codec.decode(None)
 
-    def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
-        """Decode frames by number; the last frame stands in for numbers beyond the end."""
-        last, frames = max(wanted), {}
-        number, frame = -1, None
-        for number, frame in enumerate(self._decoder_at(0)[0]):
-            if number in wanted:
-                frames[number] = self.to_rgb(frame)
-            if number == last:
-                self._end_time = frame.time if last + 1 == self._count else self._end_time
-                return frames
+    def _numbered(self, start: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
+        """Iterate over the frames and their numbers, from `start` or an earlier one to the end, which is known then."""
+        frame = None
+        decoded, first = self._decoder_at(start)
+        for number, frame in enumerate(decoded, first):
+            yield number, frame
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
         self._end, self._end_time = number + 1, frame.time
+
+    def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
+        """Decode frames by number; the last frame stands in for numbers beyond the end."""
+        frames = {}
+        for number, frame in self._numbered(0):
+            if number in wanted:
+                frames[number] = self.to_rgb(frame)
+            if number == max(wanted):
+                self._end_time = frame.time if number + 1 == self._count else self._end_time
+                return frames
         frames[number] = self.to_rgb(frame)
         return frames
 
 
 def _decoded(packets: Iterable["av.Packet"]) -> Iterator["av.VideoFrame"]:
-    for packet in packets:
-        yield from packet.decode()
+    return (frame for packet in packets for frame in packet.decode())
 
 
 @lru_cache(64)

@@ -190,15 +190,13 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         if now - self._printed < self._every:
             return
         self._printed = now
-        full = round(_CELLS * self.done / self.total) if self.total else 0
-        bar = f"{_CLEAR}{'━' * full}{'·' * (_CELLS - full)} " if self.total else _CLEAR
-        line = self._line((self.done - self._first) / max(now - self._began, 1e-9), note())
-        print(f"{bar}{line}" if self._redraws else line, file=sys.stderr, flush=True, end="" if self._redraws else "\n")
-
-    def _line(self, rate: float, note: str) -> str:
-        parts = [f"{self.name}: {self.done}" + (f"/{self.total}" if self.total else "") + f" {self.unit}"]
+        rate = (self.done - self._first) / max(now - self._began, 1e-9)
+        parts = [f"{self.name}: {self.done}{f'/{self.total}' if self.total else ''} {self.unit}"]
         if rate:
             parts.append(f"{rate:.2f} {self.unit}/s" if rate >= 0.1 else f"{1 / rate:.0f} s each")
-            if self.total:
-                parts.append(f"{timedelta(seconds=round((self.total - self.done) / rate))} left")
-        return ", ".join([*parts, *([note] if note else [])])
+        if rate and self.total:
+            parts.append(f"{timedelta(seconds=round((self.total - self.done) / rate))} left")
+        line = ", ".join(filter(None, [*parts, note()]))
+        full = round(_CELLS * self.done / self.total) if self.total else 0
+        bar = f"{_CLEAR}{'━' * full}{'·' * (_CELLS - full)} " if self.total else _CLEAR
+        print(f"{bar}{line}" if self._redraws else line, file=sys.stderr, flush=True, end="" if self._redraws else "\n")

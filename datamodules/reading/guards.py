@@ -32,12 +32,7 @@ class DecodingError(DataError):
     """
 
     def __init__(self, path: object, reason: str = "") -> None:
-        super().__init__(str(path), reason)
-        self.path = str(path)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}" if self.reason else self.path
+        super().__init__(f"{path}: {reason}" if reason else str(path))
 
 
 def require_one_of(choices: Collection[Any], **arguments: Any) -> None:

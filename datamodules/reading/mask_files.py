@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .files import write_atomically
+from .files import unfinished
 from .guards import DataError, check_pixels, read_json
 from .images import image_header, opened_image, pixels, require_size
 from .source import list_images
@@ -51,9 +50,8 @@ def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) ->
 
     image = Image.fromarray(ids)
     image.putpalette(palette.ravel().tolist())
-    content = io.BytesIO()
-    image.save(content, "PNG", compress_level=1)
-    write_atomically(path, content.getvalue())
+    with unfinished(path) as temporary:
+        image.save(temporary, "PNG", compress_level=1)
 
 
 def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -265,15 +263,13 @@ def decode_rle(segmentation: Any) -> NDArray[np.bool_]:
         raise DataError(f"segmentation: expected a size of 1 × 1 or more, got {height} × {width}")
     check_pixels("segmentation", width, height)
     wrong = f"run lengths: expected those of {height} × {width} px in COCO's form, got {counts!r:.60}"
-    if isinstance(counts, list) and (not all(isinstance(n, int) for n in counts) or sum(counts) != height * width):
-        raise DataError(wrong)
     try:
-        plain = {"size": [height, width], "counts": counts}
-        encoded = plain if isinstance(counts, str) else tools.frPyObjects(plain, height, width)
-        mask: NDArray[np.uint8] = tools.decode(encoded)
+        if isinstance(counts, list) and sum(counts) == height * width:
+            return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
+        mask: NDArray[np.uint8] = tools.decode({"size": [height, width], "counts": counts})
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(wrong) from error
-    if isinstance(counts, str) and tools.encode(mask)["counts"].decode() != counts:  # pixels that it leaves out: any
+    if tools.encode(mask)["counts"].decode() != counts:  # pixels that it leaves out: any
         raise DataError(wrong)
     return mask.astype(bool)
 

@@ -75,10 +75,6 @@ class Prompt(ABC):
         """Return a description for the record."""
         return {"kind": self.kind, "source": self.source, **({"frame": self.frame} if self.frame else {})}
 
-    @property
-    def _frame_name(self) -> str:
-        return f"frame {self.frame} of the video" if self.frame else "the video's first frame"
-
 
 @dataclass(frozen=True, eq=False)
 class MaskPrompt(Prompt):
@@ -113,26 +109,20 @@ class MaskPrompt(Prompt):
             return
         path = Path(given)
         if path.is_dir():
-            files = list_images(path)
-            if not files:
-                raise DataError(f"{path}: no image in this folder; name masks after their frames, such as 00120.png")
-            for file in files:
-                yield cls(*read_mask_image(file), source=str(file), frame=file.stem)
+            found = [cls(*read_mask_image(file), source=str(file), frame=file.stem) for file in list_images(path)]
         elif path.suffix.lower() == ".json":
-            found = read_coco_masks(path)
-            if not found:
-                raise DataError(f"{path}: holds no mask")
-            for frame, ids in sorted(found.items()):
-                yield cls(ids, davis_palette(), source=str(path), frame=frame)
+            by_frame = sorted(read_coco_masks(path).items())
+            found = [cls(ids, davis_palette(), source=str(path), frame=frame) for frame, ids in by_frame]
         else:
-            yield cls(*read_mask_image(path), source=str(path))
+            found = [cls(*read_mask_image(path), source=str(path))]
+        if not found:
+            raise DataError(f"{path}: holds no mask; name those of a folder after their frames, such as 00120.png")
+        yield from found
 
     @classmethod
     def _of_array(cls, given: Any) -> Self:
         ids = np.asarray(given)
-        if ids.dtype == bool:
-            ids = ids.astype(np.uint8)
-        if ids.ndim != 2 or ids.dtype.kind not in "iu" or ids.min(initial=0) < 0 or ids.max(initial=0) > VOID:
+        if ids.ndim != 2 or ids.dtype.kind not in "biu" or ids.min(initial=0) < 0 or ids.max(initial=0) > VOID:
             raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {ids.shape} {ids.dtype}")
         return cls(ids.astype(np.uint8), davis_palette(), source="array")
 
@@ -145,8 +135,8 @@ class MaskPrompt(Prompt):
         """Raise `DataError` unless the frame, (height, width) pixels, has the size of the mask."""
         if self.ids.shape != size:
             raise DataError(
-                f"{self.source}: the mask is {pixels(self.ids.shape)}, {self._frame_name} {pixels(size)}; draw the "
-                "mask on that frame at its own size"
+                f"{self.source}: the mask is {pixels(self.ids.shape)}, frame {self.frame or 0} {pixels(size)}; draw it "
+                "on that frame at its own size"
             )
 
     def metadata(self) -> dict[str, Any]:
@@ -209,7 +199,7 @@ class BoxPrompt(Prompt):
         if min(self.x, self.y) < 0 or self.x + self.width > size[1] or self.y + self.height > size[0]:
             raise DataError(
                 f"{self.source}: the box spans x {self.x:g} to {self.x + self.width:g} and y {self.y:g} to "
-                f"{self.y + self.height:g}, outside {self._frame_name} of {pixels(size)}"
+                f"{self.y + self.height:g}, outside frame {self.frame or 0} of {pixels(size)}"
             )
 
     def metadata(self) -> dict[str, Any]:
@@ -291,7 +281,7 @@ class PointPrompt(Prompt):
         if outside.any():
             name, (x, y) = self.names[outside.argmax()], self.points[outside.argmax()]
             raise DataError(
-                f"{self.source}: point {name} at {x:g},{y:g} lies outside {self._frame_name} of {pixels(size)}"
+                f"{self.source}: point {name} at {x:g},{y:g} lies outside frame {self.frame or 0} of {pixels(size)}"
             )
 
     def metadata(self) -> dict[str, Any]:
@@ -323,15 +313,17 @@ def read_prompts(mask: Any = None, box: Any = None, points: Any = None) -> list[
     Raises:
         DataError: if none or several kinds are given, or one is not as it should be.
     """
-    classes: dict[str, type[Prompt]] = {"mask": MaskPrompt, "box": BoxPrompt, "points": PointPrompt}
-    given = {name: value for name, value in (("mask", mask), ("box", box), ("points", points)) if value is not None}
+    kinds: list[tuple[type[Prompt], Any]] = [(MaskPrompt, mask), (BoxPrompt, box), (PointPrompt, points)]
+    given = [(kind, value) for kind, value in kinds if value is not None]
     if len(given) != 1:
-        what = f"got {' and '.join(given)}" if given else "got none"
-        raise DataError(f"say what to follow by exactly one of mask, box and points (--data.mask first.png); {what}")
-    ((kind, value),) = given.items()
+        what = " and ".join(kind.kind for kind, _ in given) or "none"
+        raise DataError(
+            f"say what to follow by exactly one of mask, box and points (--data.mask first.png); got {what}"
+        )
+    ((kind, value),) = given
     prompts: list[Prompt] = []
     for item, frame in separated(value):
-        for prompt in classes[kind].each(item):
+        for prompt in kind.each(item):
             if frame is not None and prompt.frame is not None:
                 raise DataError(f"{prompt.source}: names its own frame ({prompt.frame}); leave @{frame} out")
             prompts.append(prompt if frame is None else replace(prompt, frame=frame))

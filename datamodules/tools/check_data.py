@@ -33,8 +33,8 @@ class VideoReport:
         path: absolute.
         bytes: size on disk.
         modified: time of the last change, ns; with path and bytes it decides whether a video has to be read again.
-        digest: digest of its size, its first and its last 64 KiB; of a folder, of the sizes of all images and of the
-            first and last one. Videos with the same digest are taken for duplicates.
+        digest: digest of its size, its first and its last 64 KiB; of a folder, of the sizes of all images, the first
+            64 KiB of the first and the last of the last. Videos with the same digest are taken for duplicates.
         frames: number.
         seconds: duration, 0 where unknown.
         fps: average frame rate, 0 where unknown.
@@ -141,10 +141,8 @@ def command(args: Sequence[str]) -> None:
                 f"{flags.source}: not all of it can be used; {flags.output / 'labels.json'} has the details"
             )
         return
-    for name in ("max_megapixels", "labels", "frames", "masks"):
-        delattr(flags, name)
     try:
-        rows = check_data(**vars(flags))
+        rows = check_data(flags.source, flags.output, flags.workers, flags.min_frames, flags.timeout)
     except KeyboardInterrupt as stopped:
         stopped.args = (f"{flags.output / 'report.json'} keeps what is done; run the same command again to resume",)
         raise
@@ -181,19 +179,13 @@ def _riff_size(path: str) -> int:
 
 
 def _digest(path: str) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    if os.path.isdir(path):
-        images = list_images(path)
-        digest.update(repr([image.stat().st_size for image in images]).encode())
-        for image in (images[0], images[-1]):
-            digest.update(image.read_bytes())
-    else:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            digest.update(str(size).encode())
-            for offset in (0, max(size - _ENDS, 0)):
-                file.seek(offset)
-                digest.update(file.read(_ENDS))
+    files = list_images(path) if os.path.isdir(path) else [Path(path)]
+    sizes = [file.stat().st_size for file in files]
+    digest = hashlib.blake2b(" ".join(map(str, sizes)).encode(), digest_size=16)
+    for file, offset in ((files[0], 0), (files[-1], max(sizes[-1] - _ENDS, 0))):
+        with file.open("rb") as content:
+            content.seek(offset)
+            digest.update(content.read(_ENDS))
     return digest.hexdigest()
 
 

@@ -6,7 +6,7 @@ import html
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -67,8 +67,8 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
         DataError: if there is no such video or frame, a frame cannot be decoded, or there are more than 120.
         OSError: if the page cannot be written.
     """
-    with open_video(video) as opened:
-        images = dict(_chosen(video, opened, frames, every))
+    with open_video(video, timeout=600.0) as opened:
+        images = _chosen(opened, frames, every)
         stems = opened.stems
     height, width = next(iter(images.values())).shape[:2]
     embedded = [
@@ -89,27 +89,19 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
     return output
 
 
-def _chosen(
-    path: Path, video: OpenedVideo, moments: Sequence[Moment], every: int | None
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield the numbers of the frames that are wanted, ascending, and the frames."""
-    if every is not None:
-        if every < 1:
-            raise DataError(f"--every: expected 1 or more frames, got {every}")
-        for number, image in enumerate(video.frames(0, every)):
-            if number == MOST_FRAMES:
-                raise DataError(f"--every {every}: more than {MOST_FRAMES} frames of {path}; take a larger N")
-            yield number * every, image
-        return
-
-    numbers = sorted({frame_number(moment, "--frames", video.number_at) for moment in moments})
+def _chosen(video: OpenedVideo, moments: Sequence[Moment], every: int | None) -> dict[int, NDArray[np.uint8]]:
+    """Return the frames that are wanted by their numbers, ascending."""
+    if every is not None and every < 1:
+        raise DataError(f"--every: expected 1 or more frames, got {every}")
+    named = {frame_number(moment, "--frames", video.number_at) for moment in moments}
+    numbers = sorted(named) if every is None else range(0, video.num_frames, every)
     if len(numbers) > MOST_FRAMES:
-        raise DataError(f"--frames: {len(numbers)} frames; a page holds {MOST_FRAMES} at most")
-    for number in numbers:
-        shown = next(video.frames(number), None)
-        if shown is None:
-            raise DataError(f"{path}: has no frame {number}")
-        yield number, shown
+        raise DataError(f"{video.path}: {len(numbers)} frames; a page holds {MOST_FRAMES} at most: take fewer")
+    images = dict(zip(numbers, video.read(numbers), strict=True))
+    beyond = [number for number in numbers if number >= video.num_frames]  # which is exact now
+    if beyond and every is None:
+        raise DataError(f"{video.path}: has no frame {beyond[0]}")
+    return {number: image for number, image in images.items() if number not in beyond}
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:

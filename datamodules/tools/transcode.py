@@ -150,7 +150,6 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--max-megapixels", type=float, help="largest frame to decode (default: 89)")
     flags = parser.parse_args(list(args))
     raise_limit(flags.max_megapixels)
-    del flags.max_megapixels
     form = OutputFormat(flags.short_side, flags.key_interval, flags.crf, flags.frames, flags.quality)
     try:
         made, failed = transcode(flags.source, flags.destination, form, flags.workers, flags.timeout)

@@ -99,7 +99,7 @@ def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_p
         ({"changes": {"radius": "far"}}, "radius must be a valid number or None, got .far."),
         ({"short_side": -4}, "short_side must be at least 1 px, .* got -4"),
         ({"overlay": "avi"}, "overlay must be one of mp4, gif, webp, none"),
-        ({"prompt": BoxPrompt.of([0, 0, 200, 10])}, "outside the video's first frame"),
+        ({"prompt": BoxPrompt.of([0, 0, 200, 10])}, "outside frame 0"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "protocol": "vfs"}, "is for masks and points"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "changes": {"radius": 3}}, "radius"),
     ],

@@ -105,7 +105,7 @@ def test_masks_of_a_folder_belong_to_the_frames_of_their_names(stream, tmp_path)
     assert [prompt.frame for prompt in placed] == [2, 4]
     refused(DataError, r"names its own frame \(002\); leave @3 out", read_prompts, mask=f"{tmp_path / 'masks'}@3")
     (tmp_path / "none").mkdir()
-    refused(DataError, "no image in this folder", read_prompts, mask=str(tmp_path / "none"))
+    refused(DataError, "none: holds no mask; name those of a folder", read_prompts, mask=str(tmp_path / "none"))
 
 
 def test_a_frame_that_is_no_number_or_time_is_refused(stream, tmp_path):
@@ -124,7 +124,7 @@ def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):
     with pytest.raises(DataError, match="expected prompts of one kind, got box and points"):
         placed_prompts([BoxPrompt.of([0, 0, 2, 2]), PointPrompt.of([[1, 1]])], stream)
     refused(DataError, "expected prompts of one kind, got none", placed_prompts, [], stream)
-    with pytest.raises(DataError, match="outside frame 4 of the video of 9 × 8 px"):
+    with pytest.raises(DataError, match="outside frame 4 of 9 × 8 px"):
         placed_prompts(read_prompts(box="0,0,20,2@4"), stream)
     with pytest.raises(DataError, match="frame 0 is not in the part of the video from frame 1"):
         placed_prompts(read_prompts(box="0,0,2,2@0"), stream)

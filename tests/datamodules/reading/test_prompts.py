@@ -103,7 +103,7 @@ def test_hostile_json_is_one_line(tmp_path, text, prompt):
 
 
 def test_a_point_outside_the_frame_is_named():
-    with pytest.raises(DataError, match=r"point tail at 8,1 lies outside the video's first frame of 8 × 6 px"):
+    with pytest.raises(DataError, match=r"point tail at 8,1 lies outside frame 0 of 8 × 6 px"):
         PointPrompt.of({"nose": (7, 5), "tail": (8, 1)}).check((6, 8))
 
 
