@@ -199,16 +199,12 @@ def _finish(runs: dict[str, list[Run]], output: Path, base: str) -> None:
             write_report(folder, [other for other in folders if other != folder])
 
 
-def benchmarks_of(
-    config: str | Path, root: str | None = None, limit: int | None = None, protocol: str | None = None
-) -> list[BenchmarkCallback]:
+def benchmarks_of(config: str | Path, **changes: Any) -> list[BenchmarkCallback]:
     """Build the benchmarks of a config of `configs/benchmarks/`; its stage and stride are dropped, with a message.
 
     Args:
         config: a file, or a name such as `benchmarks/davis.yaml`, that lists callbacks.
-        root: replaces that of each benchmark.
-        limit: replaces `limit_sequences` of each.
-        protocol: replaces that of each, with its changes.
+        **changes: replace arguments of each benchmark, None none; a `protocol` replaces its `changes` too.
 
     Raises:
         UsageError: if the file is missing or cannot be read.
@@ -218,7 +214,7 @@ def benchmarks_of(
     from ..command_line.arguments import class_named, merge, read_config
 
     trainer = merge([read_config(str(config))]).get("trainer")
-    flags = {"root": root, "limit_sequences": limit, "protocol": protocol}
+    changes = {key: value for key, value in changes.items() if value is not None}
     benchmarks = []
     for entry in trainer.get("callbacks", []) if isinstance(trainer, dict) else []:
         kind, arguments = class_named(entry["class_path"]), entry.get("init_args", {})
@@ -228,11 +224,10 @@ def benchmarks_of(
         if left:
             options = " and ".join(f"{key} {value}" for key, value in left.items())
             print(f"{options} of {config} left out; write SPEC@STAGE or SPEC@STAGE/STRIDE")
-        arguments |= {key: value for key, value in flags.items() if value is not None}
-        if protocol is not None:
+        if "protocol" in changes:
             arguments.pop("changes", None)
         try:
-            benchmarks.append(kind(**arguments))
+            benchmarks.append(kind(**arguments | changes))
         except TypeError as error:
             raise ValueError(f"{config}: {kind.__name__}: {error}") from error
     if not benchmarks:
@@ -266,7 +261,8 @@ def command(args: Sequence[str]) -> None:
     from lightning_modules.checkpoints import allow_named
 
     allow_named(args)
-    benchmarks = benchmarks_of(flags.config, flags.root, flags.limit, flags.protocol)
+    changes = {"root": flags.root, "limit_sequences": flags.limit, "protocol": flags.protocol}
+    benchmarks = benchmarks_of(flags.config, **changes)
     rows = contestants(flags.specs, flags.pretrained, flags.seeds, not flags.no_baselines)
     if not rows:
         raise ValueError("compare: name at least one backbone, or leave the baselines in")

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from ..results.stored import epochs_and_step, read_run
-
 
 class Point(NamedTuple):
     """A score on a curve: epochs and optimiser steps trained before it, and a fraction."""
@@ -41,6 +39,8 @@ def read_curves(run: Path, benchmark: str = "davis", score: str = "J&F-Mean") ->
     Raises:
         ValueError: if there are no such results, they are of several runs, or they have no such score.
     """
+    from ..results.stored import epochs_and_step, read_run
+
     found = run.glob(f"**/benchmarks/{benchmark}/epoch=*-step=*/results.json")
     folders = sorted((when, file.parent) for file in found if (when := epochs_and_step(file.parent)))
     if not folders:

@@ -1,5 +1,7 @@
 """List the named protocols, show the fields of one with their source, or the differences of two."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -21,7 +23,12 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--benchmark", help="benchmark of the values (default: the first that the source has)")
     flags = parser.parse_args(list(args))
     if flags.name is None:
-        print("\n".join(listing()))
+        parts = []
+        for kind, protocols in kinds().items():
+            sources = protocols.sources().items()
+            lines = [f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}" for name, source in sources]
+            parts.append("\n".join([f"{kind}:", *lines]))
+        print("\n\n".join(parts))
         return
     first = find_protocols(flags.name, flags.benchmark)
     if flags.other is None:
@@ -34,24 +41,14 @@ def command(args: Sequence[str]) -> None:
         print("\n".join(differences(first[kind], second[kind])))
 
 
-def kinds() -> "dict[str, type[EvaluationProtocol]]":
+def kinds() -> dict[str, type[EvaluationProtocol]]:
     """Return what is tracked → the class of its protocols."""
     from lightning_modules.functional import PointProtocol, PropagationProtocol, TrackingProtocol
 
     return {"masks and joints": PropagationProtocol, "points": PointProtocol, "boxes": TrackingProtocol}
 
 
-def listing() -> list[str]:
-    """Return a line for each named protocol: its benchmarks and its source."""
-    lines: list[str] = []
-    for kind, protocols in kinds().items():
-        lines += ["", f"{kind}:"] if lines else [f"{kind}:"]
-        for name, source in protocols.sources().items():
-            lines.append(f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}")
-    return lines
-
-
-def find_protocols(name: str, benchmark: str | None) -> "dict[str, tuple[EvaluationProtocol, str]]":
+def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[EvaluationProtocol, str]]:
     """Return kind → the protocol of a name and its benchmark.
 
     Args:
@@ -79,12 +76,10 @@ def find_protocols(name: str, benchmark: str | None) -> "dict[str, tuple[Evaluat
     return found
 
 
-def description(protocol: "EvaluationProtocol", benchmark: str) -> list[str]:
+def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
     """Return the lines that show a protocol: its source, and each field with where its value comes from."""
     source = protocol.sources()[protocol.name.partition("+")[0]]
-    stated, values = source.values[benchmark], _values(protocol)
-    named = type(protocol).named(protocol.name.partition("+")[0], benchmark)
-    changed = {field for field, value in values.items() if value != _values(named)[field]}
+    stated, named = source.values[benchmark], _values(type(protocol).named(protocol.name.partition("+")[0], benchmark))
     head = [f"{protocol.name}, {benchmark} (digest {protocol.digest()})", f"source: {source.code}"]
     if others := [other for other in source.values if other != benchmark]:
         head.append(f"other benchmarks: {', '.join(others)}")
@@ -93,12 +88,13 @@ def description(protocol: "EvaluationProtocol", benchmark: str) -> list[str]:
     if inferred := source.inferred.get(benchmark):
         head.append(f"inferred: {inferred}")
     return head + [
-        f"  {field:24} {value!s:28} {'changed' if field in changed else 'source' if field in stated else 'default'}"
-        for field, value in values.items()
+        f"  {field:24} {value!s:28} "
+        f"{'changed' if value != named[field] else 'source' if field in stated else 'default'}"
+        for field, value in _values(protocol).items()
     ]
 
 
-def differences(first: "tuple[EvaluationProtocol, str]", second: "tuple[EvaluationProtocol, str]") -> list[str]:
+def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationProtocol, str]) -> list[str]:
     """Return a heading, and a line for each field in which two protocols differ."""
     values, others = _values(first[0]), _values(second[0])
     lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
@@ -107,5 +103,5 @@ def differences(first: "tuple[EvaluationProtocol, str]", second: "tuple[Evaluati
     return lines if different else [f"{first[0].name} and {second[0].name} are the same"]
 
 
-def _values(protocol: "EvaluationProtocol") -> dict[str, Any]:
+def _values(protocol: EvaluationProtocol) -> dict[str, Any]:
     return {field: value for field, value in protocol.fields().items() if field != "name"}

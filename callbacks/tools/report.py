@@ -4,8 +4,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..results.stored import read_run, runs_below
-
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr report` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
@@ -17,6 +15,7 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
 
     from ..report import write_report
+    from ..results.stored import read_run, runs_below
 
     found = runs_below(flags.folder)
     others = [read_run(folder) for each in flags.beside for folder in runs_below(each)]

@@ -109,7 +109,7 @@ def moving_fields(row: StudyRow, record: Record, study: Study, root: str, output
     from .sweep_findings import record_of
 
     (arguments,) = study.evaluations.values()
-    benchmark = sweep_benchmark(arguments[arguments.index("--config") + 1], root)
+    benchmark = sweep_benchmark(arguments[arguments.index("--config") + 1], root=root)
     kind, like = type(benchmark).name, benchmark.protocols_like
     base = type(benchmark.protocol).named(record.protocol["name"], kind, like)
     network = Network.read(spec_of(row), "--model.pretrained" in row.model, study.seeds_of(row)[0])

@@ -29,7 +29,7 @@ from ..metrics import (
 )
 from ..metrics.point_measures import AREA_PCK
 from ..metrics.point_tracking import METRICS, QueryMode, mean_of_defined
-from .score import Scored
+from .score_masks import Scored
 
 RASTER = 256.0
 """Side of the square in whose pixels TAP-Vid measures distances."""

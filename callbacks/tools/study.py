@@ -1,5 +1,7 @@
 """Run a table of trainings and evaluations that differ by a few flags, over seeds, and gather its scores."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import shlex
@@ -8,28 +10,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datamodules.reading.files import write_atomically
 
 from ..command_line.configs import find_config
 from ..folder_lock import FolderInUse, FolderLock
-from ..results.records import Cell, Record, Table, cell_of, read_scores
 from ..results.rendering import render
 from ..results.statistics import FEWEST_SEEDS
-from ..results.stored import Checked, read_as, read_run
-from .study_plan import FOLDER, Step, Study, StudyRow, read_study
+
+if TYPE_CHECKING:  # pydantic would double the time of `--help`
+    from ..results.records import Cell, Record, Table
+    from .study_plan import Step, Study, StudyRow
 
 CLI = Path(__file__).resolve().parents[2] / "cli.py"
-TRAINED = "trained.json"
-"""File with the arguments of a training, and whether it has only "started" or is "done"."""
-
-
-class StepRecord(Checked):
-    """The content of `TRAINED`."""
-
-    words: list[str]
-    state: str = "done"
 
 
 def command(args: Sequence[str]) -> None:
@@ -50,11 +44,19 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--train-flags", **words, help="flags added to every training, as one string")
     parser.add_argument("--evaluate-flags", **words, help="flags added to every evaluation, as one string")
     flags = parser.parse_args(list(args))
+
+    from .study_plan import read_study
+
     path = find_config(flags.study)
     study = read_study(path, small=flags.small)
     output = flags.output or Path("studies") / (f"{path.stem}-small" if flags.small else path.stem)
-    rows = [study.row(name) for name in flags.only] or list(study.rows)
-    chosen = [(row, seed) for row in rows for seed in _chosen_seeds(study, row, flags.seeds)]
+    chosen: list[tuple[StudyRow, int]] = []
+    for row in [study.row(name) for name in flags.only] or study.rows:
+        # a row with its own seeds has no others
+        seeds = [seed for seed in flags.seeds or study.seeds_of(row) if not row.seeds or seed in row.seeds]
+        if not seeds:
+            print(f"{row.name}: left out, it has the seeds {', '.join(map(str, row.seeds))} only", file=sys.stderr)
+        chosen += [(row, seed) for seed in dict.fromkeys(seeds)]
     study.seed_flags += tuple(flags.train_flags)
     study.evaluations = {name: (*own, *flags.evaluate_flags) for name, own in study.evaluations.items()}
     if flags.print:
@@ -69,14 +71,6 @@ def command(args: Sequence[str]) -> None:
         print(f"{output / 'table.md'}, {output / 'table.csv'}")
     if failed:
         raise ValueError(f"{len(failed)} of {len(chosen)} runs failed: {'; '.join(failed)}")
-
-
-def _chosen_seeds(study: Study, row: StudyRow, wanted: Sequence[int] | None) -> list[int]:
-    """Return the seeds of a row to run: those wanted, but of a row with its own seeds only these."""
-    seeds = [seed for seed in wanted or study.seeds_of(row) if not row.seeds or seed in row.seeds]
-    if not seeds:
-        print(f"{row.name}: left out, it has the seeds {', '.join(map(str, row.seeds))} only", file=sys.stderr)
-    return list(dict.fromkeys(seeds))
 
 
 # The commands
@@ -119,7 +113,7 @@ def run_missing(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Pa
                 for step in steps:
                     if step.line in failures:
                         raise ValueError(failures[step.line])
-                    if not _is_done(step):
+                    if not step.is_done():
                         print(f"{heading}: {step.kind}", flush=True)
                         _run(step)
         except FolderInUse:
@@ -128,33 +122,6 @@ def run_missing(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Pa
             failures[step.line] = str(error)
             failed.append(f"{row.name}, seed {seed}: {error}")
     return failed
-
-
-def _is_done(step: Step) -> bool:
-    """Return whether a step has ended well before; a training without a record of it has not.
-
-    Raises:
-        ValueError: if it has a checkpoint or a result by other arguments, or a damaged file; one line.
-    """
-    place: Path | None = step.folder
-    if step.benchmark is None:
-        file = step.folder / TRAINED
-        record = read_as(file, "record of a study", StepRecord) if file.is_file() else {"words": [], "state": "none"}
-        before, done = record["words"], record.get("state", "done") == "done"
-        to_keep = done or any(step.folder.rglob("*.ckpt"))
-    else:
-        place = result_of(step)
-        before = read_run(place).results.get("command", [])[1:] if place else []
-        done = to_keep = place is not None
-    before, now = (_without_folder(words) for words in (before or step.arguments, step.arguments))
-    if to_keep and before != now:
-        different = ", ".join(sorted({*before} ^ {*now})) or "in another order"
-        raise ValueError(f"{place} is of other arguments ({different}): remove it, or give another --output")
-    return done
-
-
-def _without_folder(words: Sequence[str]) -> list[str]:
-    return [word for flag, word in zip(("", *words), words, strict=False) if flag != FOLDER]
 
 
 def _run(step: Step) -> None:
@@ -186,17 +153,10 @@ def _run(step: Step) -> None:
 def _write_record(step: Step, state: str) -> None:
     """Record the arguments of a training; the results of an evaluation hold its own."""
     if step.benchmark is None:
-        write_atomically(step.folder / TRAINED, json.dumps({"state": state, "words": step.arguments}) + "\n")
+        write_atomically(step.record, json.dumps({"state": state, "words": step.arguments}) + "\n")
 
 
 # The table
-
-
-def result_of(step: Step) -> Path | None:
-    """Return the newest folder of results of an evaluation, None where there is none."""
-    files = step.folder.glob(f"**/benchmarks/{step.benchmark}/**/results.json")
-    newest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
-    return newest.parent if newest else None
 
 
 def study_table(study: Study, output: Path) -> Table:
@@ -207,13 +167,15 @@ def study_table(study: Study, output: Path) -> Table:
     Raises:
         ValueError: if a file is damaged, or has no score of the study's name; one line.
     """
+    from ..results.records import Cell, Table, cell_of, read_scores
+
     rows: dict[str, dict[str, Cell]] = {}
     for row in study.rows:
         found: dict[str, list[Record]] = {}
         names = [folder.name.removeprefix("seed-") for folder in study.folder_of(row, output).glob("seed-*")]
         for seed in sorted(int(name) for name in names if name.isdecimal()):
             for step in study.steps(row, seed, output):
-                if step.evaluation is not None and (folder := result_of(step)) is not None:
+                if step.evaluation is not None and (folder := step.result()) is not None:
                     record = read_scores([folder], study.score)[0]
                     column = record.column._replace(benchmark=step.evaluation)  # each row has its own name, see `Step`
                     found.setdefault(step.evaluation, []).append(replace(record, column=column, seed=seed))
@@ -237,8 +199,8 @@ def study_markdown(study: Study, table: Table) -> str:
     for evaluation in study.evaluations:
         cells = [row[evaluation] for row in table.rows.values() if evaluation in row]
         conditions = sorted({one.column.conditions for cell in cells for one in cell.records})
-        text = f"{evaluation}: {'; '.join(conditions)}.\n" if conditions else ""
+        if conditions:
+            parts.append(f"{evaluation}: {'; '.join(conditions)}.\n")
         if len(conditions) > 1:
-            text += "Rows scored by different protocols or on different data are not compared.\n"
-        parts += [text] if text else []
+            parts[-1] += "Rows scored by different protocols or on different data are not compared.\n"
     return "\n".join(parts).rstrip()

@@ -13,10 +13,17 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from ..results.stored import first_mistake
+from ..results.stored import Checked, first_mistake, read_as, read_run
 
 FOLDER = "--trainer.default_root_dir"
 """Flag of the folder that a command writes to."""
+
+
+class StepRecord(Checked):
+    """The arguments of a training, and whether it has only "started" or is "done"."""
+
+    words: list[str]
+    state: str = "done"
 
 
 def _arguments(value: Any) -> tuple[str, ...]:
@@ -30,7 +37,6 @@ def _arguments(value: Any) -> tuple[str, ...]:
 
 Name = Annotated[str, BeforeValidator(str)]
 Arguments = Annotated[tuple[str, ...], BeforeValidator(_arguments)]
-Evaluations = Annotated[dict[Name, Arguments], Field(min_length=1)]
 Seeds = Annotated[tuple[Annotated[int, Field(strict=True)], ...], Field(min_length=1)]
 
 
@@ -61,12 +67,6 @@ class StudyRow(BaseModel, extra="forbid"):
     seeds: Seeds = ()
     small: str | list[Any] | dict[str, Any] = {}
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if sum(map(bool, (self.train or self.flags, self.model, self.of))) > 1:
-            raise ValueError(f"row {self.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
-        return self
-
 
 @dataclass(frozen=True)
 class Step:
@@ -94,6 +94,36 @@ class Step:
         """`fit`, or `validate` and the name of the evaluation."""
         return " ".join(filter(None, (self.arguments[0], self.evaluation)))
 
+    @property
+    def record(self) -> Path:
+        """File of a training, see `StepRecord`."""
+        return self.folder / "trained.json"
+
+    def result(self) -> Path | None:
+        """Return the newest folder of results of an evaluation, None where there is none."""
+        files = self.folder.glob(f"**/benchmarks/{self.benchmark}/**/results.json")
+        newest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
+        return newest.parent if newest else None
+
+    def is_done(self) -> bool:
+        """Return whether it has ended well before; a training without a record of it has not.
+
+        Raises:
+            ValueError: if it has a checkpoint or a result by other arguments, or a damaged file; one line.
+        """
+        place, before, done = self.folder, [], False
+        if self.benchmark is not None and (result := self.result()):
+            place, before, done = result, read_run(result).results.get("command", [])[1:], True
+        elif self.benchmark is None and self.record.is_file():
+            record = read_as(self.record, "record of a study", StepRecord)
+            before, done = record["words"], record.get("state", "done") == "done"
+        both = (before or self.arguments, self.arguments)
+        before, now = ([w for flag, w in zip(("", *words), words, strict=False) if flag != FOLDER] for words in both)
+        if before != now and (done or any(self.folder.rglob("*.ckpt"))):
+            different = ", ".join(sorted({*before} ^ {*now})) or "in another order"
+            raise ValueError(f"{place} is of other arguments ({different}): remove it, or give another --output")
+        return done
+
 
 class Study(BaseModel, extra="forbid"):
     """A table to fill: rows over seeds, each scored by the same evaluations.
@@ -118,7 +148,7 @@ class Study(BaseModel, extra="forbid"):
     rows: Annotated[tuple[StudyRow, ...], Field(min_length=1)]
     seeds: Seeds
     seed_flags: Arguments = Field(default=("--seed_everything", "{seed}"), alias="seed")
-    evaluations: Evaluations = Field(alias="evaluate")
+    evaluations: dict[Name, Arguments] = Field(min_length=1, alias="evaluate")
     score: Name = ""
     base: Name = ""
     small: dict[str, Any] | None = None
@@ -128,6 +158,8 @@ class Study(BaseModel, extra="forbid"):
         """Give every row what trains it, and refuse rows that refer to nothing or would share their results."""
         self.base = self.row(self.base or self.rows[0].name).name
         for row in self.rows:
+            if sum(map(bool, (row.train or row.flags, row.model, row.of))) > 1:
+                raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
             if not (row.model or row.of):
                 row.train = row.train or self.train
                 if not row.train:

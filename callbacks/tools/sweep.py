@@ -34,6 +34,7 @@ from .sweep_findings import (
     choose,
     draw_effects,
     draw_waterfalls,
+    effects,
     grid_markdown,
     path_markdown,
     record_of,
@@ -88,27 +89,22 @@ class Sweep:
         """
         from ..benchmarks.ranks import Ranks
 
-        planned = {
-            self.output / _name(view, batch): (view, batch)
-            for view in self.views
-            for batch in batches(protocols, self.at_once)
-        }
-        with Ranks() as ranks, ranks.together():
-            if ranks.rank == 0:
-                self._claim()
-                passes = f"{len(planned)} passes of the network over {len(self.benchmark.sequences)} sequences"
-                print(f"{len(protocols)} protocols, {passes}", flush=True)
+        planned = {self.output / _name(*each): each for each in product(self.views, batches(protocols, self.at_once))}
         encoder = None
-        for folder, (view, batch) in planned.items():
-            with Ranks() as ranks:
+        with Ranks() as ranks:
+            with ranks.together():
+                if ranks.rank == 0:
+                    self._claim()
+                    passes = f"{len(planned)} passes of the network over {len(self.benchmark.sequences)} sequences"
+                    print(f"{len(protocols)} protocols, {passes}", flush=True)
+            for folder, (view, batch) in planned.items():
                 lock = _lock(folder) if ranks.rank == 0 else None
-                ours = ranks.gather(lock is not None)[0]
-            if ours:
-                benchmark, encoder, began = copy.copy(self.benchmark), encoder or view.build(), time.perf_counter()
-                benchmark.protocol = batch
-                with lock or nullcontext():
-                    view.evaluate(benchmark, encoder, folder)
-                print(f"{folder.name}: {len(batch)} protocols, {time.perf_counter() - began:.0f} s", flush=True)
+                if ranks.gather(lock is not None)[0]:
+                    benchmark, encoder, began = copy.copy(self.benchmark), encoder or view.build(), time.perf_counter()
+                    benchmark.protocol = batch
+                    with lock or nullcontext():
+                        view.evaluate(benchmark, encoder, folder)
+                    print(f"{folder.name}: {len(batch)} protocols, {time.perf_counter() - began:.0f} s", flush=True)
         done = [folder for folder in planned if (folder / "results.json").is_file()]
         if len(done) < len(planned):
             print(f"{len(done)} of {len(planned)} batches are done; the table comes when all are")
@@ -123,9 +119,14 @@ class Sweep:
             ValueError: if it holds results of something else; one line.
         """
         require_writable(self.output)
+        network, path = self.views[0], Path(self.views[0].spec)
+        seed = None if network.pretrained else network.seed
+        weights = {"name": network.spec, "pretrained": network.pretrained, "seed": seed}
+        if path.is_file():  # its content tells it from another without building them
+            weights = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         names = [sequence.name for sequence in self.benchmark.sequences]
         data = {"benchmark": self.benchmark.name, "data": self.benchmark.metadata(), "sequences": names}
-        text = json.dumps({"network": _weights(self.views[0]), **data}, indent=1, default=str)
+        text = json.dumps({"network": weights, **data}, indent=1, default=str)
         with FolderLock(self.output, "give this sweep its own --output"):  # two that start at once
             file = self.output / SWEPT
             advice = "remove the folder, or give another --output"
@@ -159,11 +160,13 @@ def sweep(
         else:
             choice = choose(scored, run.benchmark.protocol, select_on)
         if rank == 0:
-            shown, plot = (*fields, "stage", "stride"), run.output / "sweep.png"
-            parts = [f"Data: {whole.benchmark.root}\n", grid_markdown(scored, run.score, shown)]
+            found = effects(scored, (*fields, "stage", "stride"))
+            parts = [f"Data: {whole.benchmark.root}\n", grid_markdown(scored, run.score, found)]
             parts += [choice_markdown(choice)] if choice else []
-            drawn = [plot] if draw_effects(scored, run.score, plot, shown) else []
-            _write("\n".join(parts).rstrip(), run.output / "sweep.md", *drawn)
+            plots = [run.output / "sweep.png"] if found else []
+            if plots:
+                draw_effects(found, run.score, *plots)
+            _write("\n".join(parts).rstrip(), run.output / "sweep.md", *plots)
 
 
 def _apply(run: Sweep, best: Record, protocols: Sequence[PropagationProtocol]) -> Selection | None:
@@ -245,37 +248,22 @@ def _lock(folder: Path) -> FolderLock | None:
     return lock
 
 
-def sweep_benchmark(config: str, root: str | None = None, limit: int | None = None, split: str = "") -> Any:
+def sweep_benchmark(config: str, **changes: Any) -> Any:
     """Return the benchmark by label propagation that a config names.
 
     Args:
         config: a file, or a name such as `benchmarks/davis.yaml`.
-        root: root of the data, in place of the config's.
-        limit: largest number of sequences.
-        split: of the data, in place of the config's; empty: the config's.
+        **changes: of its arguments, see `benchmarks_of`.
 
     Raises:
-        ValueError: if the config names several benchmarks, or one without label propagation or splits; one line.
+        ValueError: if the config names several benchmarks, or one without label propagation or such an argument; one
+            line.
     """
-    found: list[Any] = list(benchmarks_of(config, root, limit))
-    if len(found) > 1 or not isinstance(getattr(found[0], "protocol", None), PropagationProtocol):
+    benchmark, *others = benchmarks_of(config, **changes)
+    if others or not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol):
         raise ValueError(f"{config}: a sweep takes one benchmark by label propagation")
-    benchmark = found[0]
-    benchmark.predictions = False
-    if split and not hasattr(benchmark, "split"):
-        raise ValueError(f"{config}: {type(benchmark).__name__} has no splits")
-    if split:
-        benchmark.split = split
+    benchmark.predictions = False  # type: ignore[attr-defined]
     return benchmark
-
-
-def _weights(network: Network) -> dict[str, Any]:
-    """Return what tells two networks apart without building them: the content of a file, or name and seed."""
-    path = Path(network.spec)
-    if path.is_file():
-        return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    seed = None if network.pretrained else network.seed
-    return {"name": network.spec, "pretrained": network.pretrained, "seed": seed}
 
 
 def command(args: Sequence[str]) -> None:
@@ -307,14 +295,13 @@ def command(args: Sequence[str]) -> None:
     network = Network.read(flags.spec, flags.pretrained, flags.seed)
     stages, strides = flags.stages or [network.stage], flags.strides or [network.stride]
     views = [replace(network, stage=stage, stride=stride) for stage, stride in product(stages, strides)]
-    benchmark = sweep_benchmark(flags.config, flags.root, flags.limit)
+    changes = {"limit_sequences": flags.limit, "protocol": flags.protocol}
+    benchmark = sweep_benchmark(flags.config, root=flags.root, **changes)
     run = Sweep(views, benchmark, flags.output, flags.score, flags.at_once)
     kind, like = type(benchmark).name, benchmark.protocols_like
     if flags.explain:
         explain_protocols(run, *(PropagationProtocol.named(name, kind, like) for name in flags.explain))
         return
-    if flags.protocol is not None:
-        benchmark.protocol = PropagationProtocol.named(flags.protocol, kind, like)
     if flags.protocols:
         protocols = named_grid(flags.protocols, kind, like)
     else:
@@ -324,6 +311,6 @@ def command(args: Sequence[str]) -> None:
         select_on = float(flags.select_on)
     else:
         root, _, split = flags.select_on.partition("@")
-        elsewhere = sweep_benchmark(flags.config, root, flags.limit, split)
+        elsewhere = sweep_benchmark(flags.config, root=root, split=split or None, **changes)
         select_on = replace(run, benchmark=elsewhere, output=flags.output / "selection")
     sweep(run, protocols, [text.partition("=")[0] for text in flags.vary], select_on)

@@ -19,6 +19,8 @@ ORDERS = ("in this order", "in the opposite order")
 """Of the fields on the way from one protocol to another."""
 TOP = 20
 """Protocols in the table."""
+Effects = dict[str, dict[str, list[float]]]
+"""Field → value → scores of the protocols with it."""
 
 
 class Selection(NamedTuple):
@@ -35,16 +37,6 @@ class Selection(NamedTuple):
     selected: float
     videos: ScoresBySequence
     base: ScoresBySequence
-
-    @property
-    def reported(self) -> float:
-        """Its mean on the others."""
-        return mean_score(self.videos)
-
-    @property
-    def gain(self) -> Difference | None:
-        """Its difference from the base protocol on the others; None without a base, or for one sequence."""
-        return difference([self.videos], [self.base]) if self.base else None
 
 
 class WaterfallStep(NamedTuple):
@@ -94,7 +86,7 @@ def choose(scored: Sequence[Record], base: PropagationProtocol, selection: float
     return Selection(best, selected, some(best, others), some(same, others) if same else {})
 
 
-def effects(scored: Sequence[Record], fields: Collection[str]) -> dict[str, dict[str, list[float]]]:
+def effects(scored: Sequence[Record], fields: Collection[str]) -> Effects:
     """Return field → value → scores of the protocols with it, of each field that takes several values.
 
     The field whose values differ most, in their means, comes first.
@@ -104,7 +96,7 @@ def effects(scored: Sequence[Record], fields: Collection[str]) -> dict[str, dict
         fields: to analyse, also `stage` and `stride`. Those of named protocols differ together, so that no effect is
             theirs.
     """
-    found: dict[str, dict[str, list[float]]] = {}
+    found: Effects = {}
     for field in fields:
         values = [((one.protocol | _features(one))[field], one.value) for one in scored]
         # in their own order: sizes after numbers, and none last
@@ -118,13 +110,13 @@ def effects(scored: Sequence[Record], fields: Collection[str]) -> dict[str, dict
     return {field: found[field] for field in sorted(found, key=size, reverse=True) if len(found[field]) > 1}
 
 
-def grid_markdown(scored: Sequence[Record], score: str, fields: Collection[str]) -> str:
+def grid_markdown(scored: Sequence[Record], score: str, found: Effects) -> str:
     """Return the best protocols and the effects as Markdown, scores in per cent.
 
     Args:
         scored: records of a sweep, the highest score first.
         score: its key.
-        fields: whose effect is shown, see `effects`.
+        found: see `effects`.
     """
     rows = []
     for one in scored[:TOP]:
@@ -132,7 +124,7 @@ def grid_markdown(scored: Sequence[Record], score: str, fields: Collection[str])
         rows.append([one.protocol["name"], one.protocol["digest"], *features, percent(one.value), _ends(one.interval)])
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
     parts = [f"## Best {len(rows)} of {len(scored)} protocols, {score}\n\n{markdown_table(head, rows, first_right=4)}"]
-    for field, values in effects(scored, fields).items():
+    for field, values in found.items():
         rows = [[value, percent(fmean(scores)), percent(max(scores))] for value, scores in values.items()]
         parts.append(f"## {field}\n\n{markdown_table(['value', 'mean', 'best'], rows)}")
     return "\n".join(parts)
@@ -141,14 +133,15 @@ def grid_markdown(scored: Sequence[Record], score: str, fields: Collection[str])
 def choice_markdown(choice: Selection) -> str:
     """Return a selection in words."""
     features, ends = _features(choice.best), _ends(interval([choice.videos]))
+    gain = difference([choice.videos], [choice.base]) if choice.base else None
     text = (
         "## Chosen on some sequences, reported on others\n\n"
         f"{choice.best.protocol['name']}, stage {features['stage']}, stride {features['stride']}:\n"
-        f"{percent(choice.selected)} where it was chosen, {percent(choice.reported)}"
+        f"{percent(choice.selected)} where it was chosen, {percent(mean_score(choice.videos))}"
         f"{f' ({ends})' if ends else ''} on the others"
     )
-    if choice.gain is not None:
-        text += f"; over the base protocol {choice.gain.in_points}"
+    if gain is not None:
+        text += f"; over the base protocol {gain.in_points}"
     pooled = "" if choice.best.is_mean else " These are means over the sequences, unlike the score."
     return f"{text}.{pooled}\n"
 
@@ -223,17 +216,10 @@ def draw_waterfalls(
     figure.savefig(file, dpi=150)
 
 
-def draw_effects(scored: Sequence[Record], score: str, file: Path, fields: Collection[str]) -> bool:
-    """Draw each field's effect: every protocol as a dot, the mean of each value as a line.
-
-    Returns:
-        Whether there was a field to draw.
-    """
+def draw_effects(found: Effects, score: str, file: Path) -> None:
+    """Draw each field's effect, see `effects`: every protocol as a dot, the mean of each value as a line."""
     from matplotlib.figure import Figure
 
-    found = effects(scored, fields)
-    if not found:
-        return False
     figure = Figure(figsize=(3.2 * len(found), 3.4), layout="constrained")
     panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for panel, (field, values) in zip(panels, found.items(), strict=True):
@@ -245,4 +231,3 @@ def draw_effects(scored: Sequence[Record], score: str, file: Path, fields: Colle
         panel.grid(alpha=0.3)
     panels[0].set_ylabel(f"{score} (%)")
     figure.savefig(file, dpi=150)
-    return True

@@ -1,15 +1,19 @@
 """Gather results.json files into one table: Markdown, CSV or LaTeX, one column per benchmark and protocol."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datamodules.reading.files import write_atomically
 
-from ..results.published import published_beside
-from ..results.records import Cell, Record, Table, heads_of, records_of, tabulate
 from ..results.rendering import FORMATS, render
-from ..results.stored import Run, read_run, runs_below
+
+if TYPE_CHECKING:  # pydantic would double the time of `--help`
+    from ..results.records import Record, Table
+    from ..results.stored import Run
 
 
 def gather_results(
@@ -32,14 +36,20 @@ def gather_results(
         ValueError: if a folder holds no results, a file is none, no result has one of the scores, there is no such
             base row, or a named folder holds two results of one column; one line.
     """
+    from ..results.records import records_of, tabulate
+    from ..results.stored import read_run, runs_below
+
     runs: dict[tuple[str, Path], Run] = {}
     records: list[Record] = []
     for each in folders:
         name, folder = _named(str(each))
         below = {(name, path): read_run(path) for path in runs_below(folder)}
         own = [one for run in below.values() for one in records_of(run, name, scores)]
-        if name:
-            _require_one_a_column(name, folder, own)
+        taken: dict[tuple[object, ...], Path] = {}
+        for one in own if name else ():
+            if (other := taken.setdefault((one.name, one.column), one.run.folder)) != one.run.folder:
+                twice = f"two results of {one.column.benchmark} by one protocol, {other} and {one.run.folder}"
+                raise ValueError(f"table: {name}={folder} holds {twice}; name the one that is meant")
         records += [one for one in own if (name, one.run.folder) not in runs]
         runs |= below
     if not records:
@@ -82,17 +92,10 @@ def _named(text: str) -> tuple[str, Path]:
     return ("", Path(text)) if not equals or "/" in name or Path(text).exists() else (name, Path(folder))
 
 
-def _require_one_a_column(name: str, folder: Path, records: Sequence[Record]) -> None:
-    taken: dict[tuple[object, ...], Path] = {}
-    for one in records:
-        if (other := taken.setdefault((one.name, one.column), one.run.folder)) != one.run.folder:
-            raise ValueError(
-                f"table: {name}={folder} holds two results of {one.column.benchmark} by one protocol, {other} and "
-                f"{one.run.folder}; name the one that is meant"
-            )
-
-
 def _with_published(table: Table, records: Sequence[Record]) -> Table:
+    from ..results.published import published_beside
+    from ..results.records import Cell, Table, heads_of
+
     rows = {name: dict(row) for name, row in table.rows.items()}
     of_test_sets = {one.column for one in records if one.run.on_test_set}
     for column, head in heads_of(one.column for one in records).items():

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from callbacks.tools.score import score
+from callbacks.tools.score_masks import score
 from tests.helpers.plain_masks import plain_score
 from tests.speed.timing import DATA, compare, flags
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from callbacks import DavisBenchmark, VosBenchmark
-from callbacks.tools.score import score
+from callbacks.tools.score_masks import score
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from lightning_modules.backbones import build_feature_extractor

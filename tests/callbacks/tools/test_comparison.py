@@ -65,7 +65,7 @@ def test_benchmarks_of_a_config(tmp_path, capsys):
     )
     lines = [f"    - class_path: {path}\n      init_args: {arguments}\n" for path, arguments in entries]
     config.write_text("trainer:\n  callbacks+:\n" + "".join(lines))
-    youtube_vos, davis = benchmarks_of(config, limit=3)
+    youtube_vos, davis = benchmarks_of(config, limit_sequences=3)
     assert isinstance(youtube_vos, YoutubeVosBenchmark)
     assert isinstance(davis, DavisBenchmark)
     assert (davis.root, davis.stage, davis.limit_sequences) == ("b", None, 3)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from callbacks.results.records import Column, Record
+from callbacks.results.statistics import mean_score
 from callbacks.results.stored import Run, StoredReport
 from callbacks.tools.grid import batches, named_grid, read_grid
 from callbacks.tools.sweep_findings import choice_markdown, choose, effects, grid_markdown
@@ -86,9 +87,11 @@ def test_the_choice_has_no_say_over_the_report():
     rows = [record("vfs", [0.5, 0.6, 0.5, 0.7], radius=12), record("vfs+radius=6", [0.1, 0.7, 0.1, 0.8], radius=6)]
     choice = choose(rows, base)
     assert choice is not None
-    assert (choice.best, choice.selected, choice.reported) == (rows[1], 0.75, 0.1)
-    assert choice.gain is not None
-    assert choice.gain.mean == pytest.approx(-0.4)
+    assert (choice.best, choice.selected, mean_score(choice.videos)) == (rows[1], 0.75, 0.1)
+    assert (
+        "75.0 where it was chosen, 10.0 (10.0 … 10.0) on the others; over the base protocol -40.0"
+        in choice_markdown(choice)
+    )
     expected = {"6": [pytest.approx(0.425)], "12": [pytest.approx(0.575)]}
     assert effects(rows, ["radius"]) == {"radius": expected}
 
@@ -103,7 +106,7 @@ def test_a_pooled_score_has_no_interval_of_the_rows():
     values = [0.2 * number for number in range(4)]
     mean, pooled = record("mean", values), record("pooled", values, 0.5)
     assert (mean.is_mean, pooled.is_mean) == (True, False)
-    of_mean, of_pooled = (grid_markdown([one], "mIoU", []) for one in (mean, pooled))
+    of_mean, of_pooled = (grid_markdown([one], "mIoU", {}) for one in (mean, pooled))
     assert "30.0 | -11.1 … 71.1 |" in of_mean
     assert "50.0 |  |" in of_pooled
     choices = [choose([one], PropagationProtocol.named("vfs", "davis")) for one in (mean, pooled)]

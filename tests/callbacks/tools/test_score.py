@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from callbacks.tools.score import command, score
+from callbacks.tools.score import command
+from callbacks.tools.score_masks import score
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, write_ids
 from tests.helpers.plain_masks import plain_score
@@ -221,4 +222,4 @@ def test_an_id_without_a_first_appearance_is_named(tmp_path):
 def test_a_wrong_folder_and_unknown_rules_are_named(davis_root, tmp_path):
     assert refused(DataError, "nowhere: no such folder", score, davis_root / "nowhere", tmp_path)
     assert refused(DataError, "no video of .* to score", score, tmp_path, tmp_path)
-    assert refused(ValueError, "expected one of davis-2017", score, davis_root, tmp_path, "davis")
+    assert refused(ValueError, "rules must be one of 'davis-2017'", score, davis_root, tmp_path, "davis")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks.tools.score import command, score
+from callbacks.tools.score import command
+from callbacks.tools.score_masks import score
 from callbacks.tools.score_tracks import score_boxes
 from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_got10k

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from callbacks.tools import study as tool
+from callbacks.tools.study_plan import read_study
 from cli import main
 from tests.helpers.folders import held
 from tests.helpers.refusal import refused
@@ -171,9 +172,9 @@ def test_the_small_scale_has_a_folder_of_its_own(folder, capsys):
 @pytest.mark.parametrize("name", [path.stem for path in sorted((tool.CLI.parent / "configs/studies").glob("*.yaml"))])
 def test_every_command_of_a_shipped_study_is_understood(name, small, monkeypatch, capsys):
     file = tool.CLI.parent / "configs/studies" / f"{name}.yaml"
-    if small and not tool.read_study(file).small:
+    if small and not read_study(file).small:
         pytest.skip("of one scale")
-    study = tool.read_study(file, small=small)
+    study = read_study(file, small=small)
     monkeypatch.chdir(tool.CLI.parent)
     named = {"--trainer.default_root_dir": "out", "--trainer.callbacks.name": "davis"}
     commands = set()

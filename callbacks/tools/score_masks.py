@@ -1,0 +1,214 @@
+"""Score masks on disk by the rules of DAVIS and its descendants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules.reading.files import usable_cores
+from datamodules.reading.guards import DataError, read_videos, require_folder, require_one_of
+from datamodules.reading.mask_files import object_ids, read_mask
+from datamodules.reading.source import list_images
+
+from ..metrics.rules import RULES
+from ..metrics.scoring import Ids, Object, Rules, Values, Video, VideoScore
+from ..results.written import Results
+
+MASKS_PER_PROCESS = 400
+"""Masks that are worth a further process: it takes as long to start as these take to score."""
+Objects = dict[tuple[str, Object], Values]
+"""(video, object) → its values."""
+Part = tuple[str, str, Sequence[Path]]
+"""A video, or an object of a video with a folder for each: names of both, the second one may be empty, and masks."""
+
+
+@dataclass
+class Scored(Results):
+    """The scores of predictions on disk.
+
+    Args:
+        names: name of each row in `flat`, for example of an object, `bike/1`; empty: those of the sequences.
+    """
+
+    names: Sequence[str] = ()
+
+    @property
+    def flat(self) -> dict[str, float]:
+        """The scores of the data set and of each sequence or object (`J/bike/1`) in one dictionary."""
+        in_pixels = {key: value for key, value in self.metadata.items() if key == "median_error"}
+        of_rows = {
+            f"{key.removesuffix('-Mean')}/{name}": value
+            for name, row in zip(self.names or [row["Sequence"] for row in self.rows], self.rows, strict=True)
+            for key, value in row.items()
+            if key not in ("Sequence", "Queries")
+        }
+        return {**self.scores, **in_pixels, **of_rows}
+
+
+def score(
+    truth: str | Path,
+    predictions: str | Path,
+    rules: Rules | str = "davis-2017",
+    *,
+    videos: Sequence[str] | None = None,
+    meta: str | Path | None = None,
+    unseen: Collection[str] = (),
+    keep_ends: bool = False,
+    allow_missing: bool = False,
+    workers: int | None = None,
+) -> Scored:
+    """Score masks on disk; no network is involved.
+
+    Args:
+        truth: folder with a folder of indexed PNGs for each video; the root of a data set that holds it as
+            `Annotations` is taken too.
+        predictions: the same for the predictions; every scored frame needs one, of the same name.
+        rules: name in `RULES`, or rules of your own.
+        videos: their names; None is all that the metadata lists, or every folder of `truth`.
+        meta: the data set's metadata file, where the rules need one.
+        unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
+        keep_ends: count the first and the last frame too.
+        allow_missing: where the official code leaves a video without predictions or without objects to score out, or
+            counts it as 0, do so.
+        workers: processes; None is one per core, or fewer for few masks. The scores are the same to the last digit.
+
+    Raises:
+        DataError: one line that names the file, for a missing or damaged mask, one of another size, or a video with
+            nothing to score.
+        ValueError: if there are no such rules, or they lack something.
+
+    Example:
+        >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
+        {'J&F-Mean': 0.66, ...}
+    """
+    if isinstance(rules, str):
+        require_one_of(RULES, rules=rules)
+        rules = RULES[rules]
+    truth = require_folder(Path(truth).expanduser(), "name the folder that holds the annotations")
+    truth = truth / "Annotations" if (truth / "Annotations").is_dir() else truth
+    predictions = require_folder(Path(predictions).expanduser(), "name the folder that holds the predictions")
+    if rules.needs_meta and meta is None:
+        raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give --meta FILE")
+    entries = read_videos(Path(meta)) if meta is not None else {}
+    names = videos or sorted(entries if rules.needs_meta else _folders_in(truth))
+    for name in names:
+        require_folder(truth / name, "the truth lacks this video")
+        if rules.needs_meta and name not in entries:
+            raise DataError(f"{meta}: has no video {name}")
+    missing = [name for name in names if not (predictions / name).is_dir()]
+    if missing and (rules.missing_video == "refused" or not allow_missing):
+        treatment = f"by the official code they are {rules.missing_video}"
+        remedy = "" if rules.missing_video == "refused" else f"; {treatment}: --allow-missing"
+        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
+    objects: Objects = {}
+    if rules.missing_video == "counted as 0":
+        nothing = np.zeros((0, len(rules.measures)))
+        objects = {(name, int(k)): rules.summarise(nothing) for name in missing for k in entries[name]["objects"]}
+    parts: list[Part] = []
+    for video in (name for name in names if name not in missing):
+        for name in (rules.folder_per_object and _folders_in(truth / video)) or [""]:
+            parts.append((video, name, list_images(truth / video / name)))
+            if not parts[-1][2]:
+                raise DataError(f"{truth / video / name}: no masks")
+    optional = allow_missing and rules.empty_video == "left out"
+    work = partial(_score_part, rules, entries, keep_ends, optional, predictions)
+    enough = 1 + sum(len(masks) for *_, masks in parts) // MASKS_PER_PROCESS
+    for found in _results(work, parts, workers or min(usable_cores(), enough)):
+        objects |= found
+    if not objects:
+        raise DataError(f"{predictions}: no video of {truth} to score")
+    ordered = {key: objects[key] for key in sorted(objects, key=lambda key: (key[0], str(key[1]).zfill(9)))}
+    try:
+        table = rules.table(ordered, entries, set(unseen))
+    except ValueError as error:
+        raise DataError(f"{meta}: {error}") from error
+    scored = {video for video, _ in ordered}
+    metadata = {
+        "rules": rules.stated(),
+        "keep_ends": keep_ends,
+        "missing_videos": [name for name in names if name in missing or name not in scored],
+        "truth": str(truth),
+        "predictions": str(predictions),
+        "sequences": len(scored),
+    }
+    rows = [{"Sequence": f"{video}_{number}", **values} for (video, number), values in ordered.items()]
+    return Scored(rules.name, table, rows, metadata, [f"{video}/{number}" for video, number in ordered])
+
+
+def _folders_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def _results(work: Callable[[Part], Objects], parts: Sequence[Part], workers: int) -> Iterator[Objects]:
+    """Yield the values of each part; the longest are begun first. An error ends it, whichever process met it."""
+    parts = sorted(parts, key=lambda part: -len(part[2]))
+    if min(workers, len(parts)) <= 1:
+        yield from map(work, parts)
+        return
+    # not forked: OpenCV's threads do not survive a fork, and the caller may have used them
+    with ProcessPoolExecutor(min(workers, len(parts)), mp_context=get_context("forkserver")) as pool:
+        try:
+            yield from pool.map(work, parts)
+        except BrokenProcessPool as error:
+            raise DataError("a process that scored masks was killed; with --workers 1 less memory is needed") from error
+
+
+def _score_part(
+    rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, predictions: Path, part: Part
+) -> Objects:
+    """Score one part: the values of its objects; nothing for one without objects, if that is `optional`."""
+    name, own_folder, masks = part
+    files = {path.stem: path for path in masks}
+    found = {path.stem: path for path in list_images(predictions / name / own_folder)}
+    folder = masks[0].parent
+
+    @lru_cache(maxsize=256)
+    def annotation(stem: str) -> Ids:
+        if stem not in files:
+            raise DataError(f"{folder / stem}.png: the metadata names this frame, but it has no annotation")
+        return _read(files[stem], bool(own_folder))
+
+    video = Video(name, sorted(files), annotation, entries.get(name, {}), keep_ends)
+    try:
+        plan = rules.plan(video)
+    except (ValueError, KeyError, TypeError) as error:
+        raise error if isinstance(error, DataError) else DataError(f"{folder}: {error}") from error
+    if not plan and not optional:
+        remedy = "; the official code leaves it out: --allow-missing" if rules.empty_video == "left out" else ""
+        raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on{remedy}")
+    if missing := [stem for stem in rules.required(video, plan) if stem not in found]:
+        file = predictions / name / own_folder / f"{missing[0]}.png"
+        raise DataError(f"{file}: {len(missing)} predicted masks are missing")
+    scored = VideoScore(rules, plan)
+    for stem in sorted(scored.objects):
+        target, predicted = annotation(stem), _read(found[stem], bool(own_folder))
+        if predicted.shape != target.shape:
+            sizes = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
+            raise DataError("{}: is {} px, the annotation {}".format(found[stem], *sizes))
+        for file, ids in ((files[stem], target), (found[stem], predicted)) if rules.refuses_unknown else ():
+            # the objects are 1 to n, and a histogram takes longer than the scores
+            numbers = rules.ids(ids)
+            if numbers.max(initial=0) > len(plan) and (unknown := set(object_ids(numbers)) - set(plan)):
+                raise DataError(
+                    f"{file}: holds id {min(unknown)}; the video has the objects {', '.join(map(str, plan))}. Rules "
+                    "youtube-vos and vos-benchmark score objects that enter later"
+                )
+        scored.add(stem, predicted, scored.outlines(stem, target))
+    return {(name, own_folder or number): values for number, values in scored.values().items()}
+
+
+def _read(path: Path, one_object: bool) -> Ids:
+    ids = read_mask(path)
+    if not one_object:
+        return ids
+    if len(np.unique(ids[ids > 0])) > 1:
+        raise DataError(f"{path}: holds more than one object; with a folder per object each mask holds one")
+    return (ids > 0).astype(np.uint8)
