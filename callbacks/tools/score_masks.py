@@ -110,8 +110,8 @@ def score(
         raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
     objects: Objects = {}
     if rules.missing_video == "counted as 0":
-        nothing = np.zeros((0, len(rules.measures)))
-        objects = {(name, int(k)): rules.summarise(nothing) for name in missing for k in entries[name]["objects"]}
+        nothing = rules.summarise(np.zeros((0, len(rules.measures))))
+        objects = {(name, int(number)): nothing for name in missing for number in entries[name]["objects"]}
     parts: list[Part] = []
     for video in (name for name in names if name not in missing):
         for name in (rules.folder_per_object and _folders_in(truth / video)) or [""]:
@@ -207,8 +207,6 @@ def _score_part(
 
 def _read(path: Path, one_object: bool) -> Ids:
     ids = read_mask(path)
-    if not one_object:
-        return ids
-    if len(np.unique(ids[ids > 0])) > 1:
+    if one_object and len(np.unique(ids[ids > 0])) > 1:
         raise DataError(f"{path}: holds more than one object; with a folder per object each mask holds one")
-    return (ids > 0).astype(np.uint8)
+    return (ids > 0).astype(np.uint8) if one_object else ids

@@ -68,7 +68,7 @@ def score_tracks(
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
     rows: list[dict[str, Any]] = []
-    events, values = [], []
+    redetected = []
     for sequence in Badja(truth, masks):
         queries = sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
@@ -83,12 +83,11 @@ def score_tracks(
             correct, counted = area_counts(at_own_size, tracks * own, areas, query_mode)
             row[AREA_PCK] = correct / counted if counted else np.nan
         rows.append({"Sequence": sequence.name, "Queries": len(queries), **row})
-        event, value = redetection_events(queries.occluded, queries.tracks, occluded, tracks)
-        events.append(event)
-        values.append(value)
+        redetected.append(redetection_events(queries.occluded, queries.tracks, occluded, tracks))
     averaged = [key for key in (AREA_PCK, *METRICS, "survival", "median_error") if key in rows[0]]
     scores = {key: mean_of_defined([row.get(key, np.nan) for row in rows]) for key in averaged}
-    redetection = redetection_scores(np.concatenate(events)[:, 2], np.concatenate(values))
+    events, values = map(np.concatenate, zip(*redetected, strict=True))
+    redetection = redetection_scores(events[:, 2], values)
     metadata = {"rules": TAP_VID | {"query_mode": query_mode}, "redetection": redetection}
     if "median_error" in scores:
         metadata["median_error"] = scores.pop("median_error")  # pixels, while all scores are fractions

@@ -26,20 +26,9 @@ from ..folder_lock import FolderInUse, FolderLock
 from ..results.records import Record, read_scores
 from ..results.stored import columns_of
 from ..results.written import require_writable
+from . import sweep_findings as findings
 from .compare import Network, benchmarks_of, common_flags
 from .grid import AT_ONCE, MOST, batches, named_grid, protocol_path, read_grid
-from .sweep_findings import (
-    Selection,
-    choice_markdown,
-    choose,
-    draw_effects,
-    draw_waterfalls,
-    effects,
-    grid_markdown,
-    path_markdown,
-    record_of,
-    waterfall,
-)
 
 SWEPT = "sweep.json"
 """File in the output that says which network and data its results are of."""
@@ -158,25 +147,29 @@ def sweep(
         if isinstance(select_on, Sweep):
             choice = _apply(run, scored[0], protocols)
         else:
-            choice = choose(scored, run.benchmark.protocol, select_on)
+            choice = findings.choose(scored, run.benchmark.protocol, select_on)
         if rank == 0:
-            found = effects(scored, (*fields, "stage", "stride"))
-            parts = [f"Data: {whole.benchmark.root}\n", grid_markdown(scored, run.score, found)]
-            parts += [choice_markdown(choice)] if choice else []
+            found = findings.effects(scored, (*fields, "stage", "stride"))
+            parts = [f"Data: {whole.benchmark.root}\n", findings.grid_markdown(scored, run.score, found)]
+            parts += [findings.choice_markdown(choice)] if choice else []
             plots = [run.output / "sweep.png"] if found else []
             if plots:
-                draw_effects(found, run.score, *plots)
+                findings.draw_effects(found, run.score, *plots)
             _write("\n".join(parts).rstrip(), run.output / "sweep.md", *plots)
 
 
-def _apply(run: Sweep, best: Record, protocols: Sequence[PropagationProtocol]) -> Selection | None:
+def _apply(run: Sweep, best: Record, protocols: Sequence[PropagationProtocol]) -> findings.Selection | None:
     """Score the best protocol of other data, and the base protocol, on the data of a run."""
     base, results = run.benchmark.protocol, best.run.results
-    chosen = next(protocol for protocol in protocols if record_of([best], protocol))
+    chosen = next(protocol for protocol in protocols if findings.record_of([best], protocol))
     view = replace(run.views[0], stage=results["stage"], stride=results["stride"])
     found = replace(run, views=[view]).records(list(dict.fromkeys((chosen, base))))
-    here, there = record_of(found, chosen), record_of(found, base)
-    return Selection(best, best.value, here.videos, there.videos if there else {}) if here and here.videos else None
+    here, there = findings.record_of(found, chosen), findings.record_of(found, base)
+    return (
+        findings.Selection(best, best.value, here.videos, there.videos if there else {})
+        if here and here.videos
+        else None
+    )
 
 
 def explain_protocols(run: Sweep, first: PropagationProtocol, second: PropagationProtocol) -> None:
@@ -194,9 +187,9 @@ def explain_protocols(run: Sweep, first: PropagationProtocol, second: Propagatio
     with process_group() as rank:
         scored = run.records([first, *dict.fromkeys(protocol for path in paths for _, protocol in path)])
         if scored and rank == 0:
-            waterfalls, ends = [waterfall(scored, first, path) for path in paths], (first.name, second.name)
-            draw_waterfalls(waterfalls, ends, run.score, plot := run.output / "explain.png")
-            _write(path_markdown(waterfalls, ends, run.score), run.output / "explain.md", plot)
+            waterfalls, ends = [findings.waterfall(scored, first, path) for path in paths], (first.name, second.name)
+            findings.draw_waterfalls(waterfalls, ends, run.score, plot := run.output / "explain.png")
+            _write(findings.path_markdown(waterfalls, ends, run.score), run.output / "explain.md", plot)
 
 
 def _write(text: str, file: Path, *plots: Path) -> None:

@@ -1,8 +1,11 @@
 """Encoders for tests, as a user would write them."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
+from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import Clips
 
 
@@ -60,3 +63,13 @@ class Doubling(nn.Module):
 def clips_over(extractor: nn.Module) -> Clips:
     """An encoder of clips of four frames with the maps of an image extractor, so that nothing else may differ."""
     return Clips(lambda clip: extractor(clip[0]).transpose(0, 1)[None], 4, 1, layout="TCHW", mean=None)
+
+
+def saved_resnet(path: Path, seed: int = 0) -> FrozenEncoder:
+    """Write a checkpoint of an untrained ResNet-18, and return its module."""
+    torch.manual_seed(seed)
+    model = FrozenEncoder("torchvision:resnet18")
+    content = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
+    model.on_save_checkpoint(content)
+    torch.save(content | {"pytorch-lightning_version": "2.5.0"}, path)
+    return model

@@ -15,11 +15,15 @@ from datamodules.reading.guards import DataError
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.folders import held
 from tests.helpers.refusal import refused
-from tests.helpers.words import SMALL
+from tests.helpers.words import SMALL, refusal
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 
 TINY = "tests.helpers.encoders:TinyResNet"
+
+
+def table_of(folder):
+    return {row["row"]: row for row in csv.DictReader((folder / "compare.csv").open()) if "J&F" in row["column"]}
 
 
 def test_what_the_command_line_names():
@@ -48,10 +52,7 @@ def test_rows_equal_each_benchmark_alone_and_a_failure_is_a_row(davis_root, tmp_
     assert "stage 'res9'" in content[f"{TINY}@res9"]["error"]
     assert content[BLOCKY]["protocol"]["davis"].startswith("vfs+context=2+feature_stride=4+radius=3 ")
     assert content[TINY]["features"] == {"davis": "res4 at stride 8"}
-    table = {
-        row["row"]: row for row in csv.DictReader((tmp_path / "compare.csv").open()) if "J&F-Mean" in row["column"]
-    }
-    assert float(table[TINY]["mean"]) == alone["J&F-Mean"]
+    assert float(table_of(tmp_path)[TINY]["mean"]) == alone["J&F-Mean"]
     pages = [page.read_text() for page in tmp_path.glob("*/davis/report.html")]
     assert [page.count('"differences": ') for page in pages] == [1, 1]  # each with the other row
     assert "[2/3]" in capsys.readouterr().out
@@ -59,12 +60,12 @@ def test_rows_equal_each_benchmark_alone_and_a_failure_is_a_row(davis_root, tmp_
 
 def test_benchmarks_of_a_config(tmp_path, capsys):
     config = tmp_path / "two.yaml"
-    entries = (
-        ("callbacks.YoutubeVosBenchmark", "{root: a, split: holdout}"),
-        ("DavisBenchmark", "{root: b, stage: res4}"),
-    )
-    lines = [f"    - class_path: {path}\n      init_args: {arguments}\n" for path, arguments in entries]
-    config.write_text("trainer:\n  callbacks+:\n" + "".join(lines))
+    config.write_text("""
+trainer:
+  callbacks+:
+    - {class_path: callbacks.YoutubeVosBenchmark, init_args: {root: a, split: holdout}}
+    - {class_path: DavisBenchmark, init_args: {root: b, stage: res4}}
+""")
     youtube_vos, davis = benchmarks_of(config, limit_sequences=3)
     assert isinstance(youtube_vos, YoutubeVosBenchmark)
     assert isinstance(davis, DavisBenchmark)
@@ -73,35 +74,29 @@ def test_benchmarks_of_a_config(tmp_path, capsys):
     assert told == [f"stage res4 of {config} left out; write SPEC@STAGE or SPEC@STAGE/STRIDE"]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("trainer: {callbacks+: [{class_path: BestCheckpoint}]}", "names no benchmark"),
-        ("trainer: 3", "names no benchmark"),
-        ("a: [", "cannot be read"),
-        (
-            "trainer: {callbacks: [{class_path: DavisBenchmark, init_args: {root: x, rot: y}}]}",
-            "DavisBenchmark: .*'rot'",
-        ),
-    ],
-)
-def test_configs_that_are_none(tmp_path, text, message):
+def test_configs_that_are_none(tmp_path):
     config = tmp_path / "config.yaml"
-    config.write_text(text)
-    assert refused((UsageError, ValueError), message, benchmarks_of, config)
-    assert refused(UsageError, r"there is no file .*nowhere\.yaml", benchmarks_of, tmp_path / "nowhere.yaml")
+    for text, message in {
+        "trainer: {callbacks+: [{class_path: BestCheckpoint}]}": "names no benchmark",
+        "trainer: 3": "names no benchmark",
+        "a: [": "cannot be read",
+        "trainer: {callbacks: [{class_path: DavisBenchmark, init_args: {root: x, rot: y}}]}": "DavisBenchmark: .*'rot'",
+    }.items():
+        config.write_text(text)
+        refused((UsageError, ValueError), message, benchmarks_of, config)
+    refused(UsageError, r"there is no file .*nowhere\.yaml", benchmarks_of, tmp_path / "nowhere.yaml")
 
 
 @pytest.mark.slow
 def test_rows_have_intervals_and_are_tested_against_the_named_row_under_its_protocol(davis_root, tmp_path, capsys):
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=2)
     rows = contestants(["raw_colour", BLOCKY, f"{TINY}@res4/8"], baselines=False)
-    with pytest.raises(ValueError, match="--base 'other' is no row; the rows are raw_colour"):
-        compare(rows, [benchmark], tmp_path, base="other")
+    refused(ValueError, "--base 'other' is no row; the rows are raw_colour", compare, rows, [], tmp_path, "other")
     compare(rows, [benchmark], tmp_path, base="raw_colour")
     told = capsys.readouterr().out
-    found = {row["row"]: row for row in csv.DictReader((tmp_path / "compare.csv").open()) if "J&F" in row["column"]}
-    assert [name for name, row in found.items() if row["p"]] == [f"{TINY}@res4/8"]  # the other has another stride
+    assert [name for name, row in table_of(tmp_path).items() if row["p"]] == [
+        f"{TINY}@res4/8"
+    ]  # the other has another stride
     note = "After “;”: difference from raw_colour, paired by sequence, each row tested by itself."
     assert note in " ".join(told.split())
     compare(rows[1:2], [benchmark], tmp_path / "alone")
@@ -117,10 +112,8 @@ def test_a_folder_that_another_comparison_uses_is_one_line(davis_root, tmp_path)
 
 def test_by_the_command_line_with_the_baselines(davis_root, tmp_path, capsys):
     config = tmp_path / "small.yaml"
-    config.write_text(
-        f"trainer:\n  callbacks+:\n    - class_path: DavisBenchmark\n      init_args:\n        root: nowhere\n"
-        f"        stage: res4\n        changes: {json.dumps(SMALL)}\n    - class_path: BestCheckpoint\n"
-    )
+    own = {"class_path": "DavisBenchmark", "init_args": {"root": "nowhere", "stage": "res4", "changes": SMALL}}
+    config.write_text(json.dumps({"trainer": {"callbacks+": [own, {"class_path": "BestCheckpoint"}]}}))
     flags = ["--config", str(config), "--root", str(davis_root), "--limit", "1", "--output", str(tmp_path / "out")]
     main(["compare", BLOCKY, *flags, "--seeds", "3"])
     content = json.loads((tmp_path / "out" / "compare.json").read_text())
@@ -130,11 +123,9 @@ def test_by_the_command_line_with_the_baselines(davis_root, tmp_path, capsys):
 
 
 def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
-    with pytest.raises(DataError, match="no such folder"):
-        compare(contestants([BLOCKY]), [DavisBenchmark(tmp_path / "nowhere")], tmp_path / "out")
-    with pytest.raises(ValueError, match="every backbone failed"):
-        compare(contestants(["nonsense"], baselines=False), [DavisBenchmark(davis_root)], tmp_path / "out")
-    with pytest.raises(SystemExit, match="name at least one backbone"):
-        main(["compare", "--root", str(davis_root), "--no-baselines"])
+    good, output, rows = [DavisBenchmark(davis_root)], tmp_path / "out", contestants([BLOCKY])
+    refused(DataError, "no such folder", compare, rows, [DavisBenchmark(tmp_path / "nowhere")], output)
+    refused(ValueError, "every backbone failed", compare, contestants(["nonsense"], baselines=False), good, output)
+    assert "name at least one backbone" in refusal("compare", "--root", davis_root, "--no-baselines")
     (tmp_path / "file").write_text("")
-    refused(OSError, "file", compare, contestants([BLOCKY]), [DavisBenchmark(davis_root)], tmp_path / "file" / "out")
+    refused(OSError, "file", compare, rows, good, tmp_path / "file" / "out")

@@ -34,9 +34,9 @@ def test_curves_of_each_stage(tmp_path):
 
 def test_evaluations_within_an_epoch_are_drawn_over_steps(tmp_path):
     pytest.importorskip("matplotlib")
-    scores = {(0, 4): 0.2, (0, 8): 0.6, (1, 12): 0.3}
-    often = write_run(tmp_path / "often", {when: {"J&F-Mean": value} for when, value in scores.items()})
-    once = write_run(tmp_path / "once", {when: {"J&F-Mean": scores[when]} for when in ((0, 8), (1, 12))})
+    scores = {(0, 4): blocks(0.2), (0, 8): blocks(0.6), (1, 12): blocks(0.3)}
+    often = write_run(tmp_path / "often", scores)
+    once = write_run(tmp_path / "once", {when: scores[when] for when in ((0, 8), (1, 12))})
     pictures = {
         (run, unit): figure([run], tmp_path / f"{run.name}-{unit}.png", unit=unit).read_bytes()
         for run in (often, once)

@@ -1,11 +1,6 @@
 """A sweep: the scores of each protocol alone, from far fewer passes; a choice that is reported elsewhere."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from socket import socket
 
 import pytest
 import torch
@@ -19,15 +14,19 @@ from callbacks.tools.grid import protocol_path, read_grid
 from callbacks.tools.sweep import Sweep, command, sweep
 from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_davis
-from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
+from tests.helpers.encoders import saved_resnet
 from tests.helpers.folders import held
+from tests.helpers.nodes import run_on_nodes
 from tests.helpers.refusal import refused
 from tests.helpers.synthetic_layouts import write_youtube_vos
 
-ROOT = Path(__file__).resolve().parents[3]
 VARIED = ["radius=3,6", "topk=2,10", "temperature=0.05,0.2"]
+
+
+def scores_below(output):
+    return read_scores([path.parent for path in output.glob("*/results.json")], "J&F-Mean")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def swept(davis_root, tmp_path_factory):
 
 
 def test_scores_are_those_of_each_protocol_alone(swept, davis_root):
-    scored = read_scores([path.parent for path in swept.glob("*/results.json")], "J&F-Mean")
+    scored = scores_below(swept)
     assert len(scored) == 8
     torch.manual_seed(0)
     extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
@@ -75,7 +74,7 @@ def test_what_is_done_is_not_run_again(swept, davis_root, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_processes_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path, capsys):
-    """A batch left to another process, and two ranks by the variables that torchrun sets, against one process."""
+    """A batch left to another process, and two ranks by torchrun, against one process."""
     words = ["raw_colour", "--root", str(davis_root), "--vary", "topk=2,10", "--at-once", "1", "--output"]
     command([*words, str(tmp_path / "one")])
     first = next(path.parent.name for path in sorted((tmp_path / "one").glob("*/results.json")))
@@ -83,23 +82,9 @@ def test_processes_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path, ca
         command([*words, str(tmp_path / "several")])
     assert f"{first}: running elsewhere\n1 of 2 batches are done" in capsys.readouterr().out
     command([*words, str(tmp_path / "several")])
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, str(ROOT / "cli.py"), "sweep", *words, str(tmp_path / "ranks")],
-            env={**os.environ, **variables, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    said = [rank.communicate(timeout=500)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0]
-    assert "Best 2 of 2 protocols" in said[0]
-    assert "protocols" not in said[1]
+    first_rank, other = run_on_nodes(2, ["sweep", *words, str(tmp_path / "ranks")])
+    assert "Best 2 of 2 protocols" in first_rank
+    assert "protocols" not in other
     one = (tmp_path / "one" / "sweep.md").read_text()
     assert (tmp_path / "several" / "sweep.md").read_text() == one == (tmp_path / "ranks" / "sweep.md").read_text()
     assert json.loads(next((tmp_path / "ranks").glob("*/results.json")).read_text())["ranks"] == 2
@@ -113,7 +98,7 @@ def test_named_protocols_are_swept_as_they_are_also_at_another_stride_than_their
     assert "2 protocols, 1 passes" in said
     assert "sweep.png" not in said
     assert said.count("## ") == 2
-    scored = read_scores([next(tmp_path.glob("*/results.json")).parent], "J&F-Mean")
+    scored = scores_below(tmp_path)
     extractor = build_feature_extractor("raw_colour", stride=16)
     alone = [DavisBenchmark(davis_root, protocol=name).evaluate(extractor)["J&F-Mean"] for name in ("crw", "vfs")]
     assert [one.column.protocol for one in scored] == ["crw+feature_stride=16", "vfs+feature_stride=16"]
@@ -123,25 +108,17 @@ def test_named_protocols_are_swept_as_they_are_also_at_another_stride_than_their
 @pytest.mark.slow
 def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept, davis_root, tmp_path):
     words = ["--root", str(davis_root), "--vary", *VARIED, "--output", str(swept)]
-    for other in (["raw_colour"], ["torchvision:resnet18", "--seed", "1"]):
-        refused(ValueError, "holds a sweep of another network or of other data; remove", command, [*other, *words])
-    refused(ValueError, "or of other data", command, ["torchvision:resnet18", *words, "--limit", "2"])
+    for other in ("raw_colour", "torchvision:resnet18 --seed 1", "torchvision:resnet18 --limit 2"):
+        said = "holds a sweep of another network or of other data; remove"
+        refused(ValueError, said, command, [*other.split(), *words])
     with held(swept):
         refused(FolderInUse, r"in use .* give this sweep its own --output", command, ["torchvision:resnet18", *words])
     weights = tmp_path / "encoder.ckpt"
     alone = ["--root", str(davis_root), "--limit", "2", "--output", str(tmp_path / "out")]
-    checkpoint_of(0, weights)
+    saved_resnet(weights)
     command([str(weights), *alone])
-    checkpoint_of(1, weights)
+    saved_resnet(weights, seed=1)
     refused(ValueError, "holds a sweep of another network", command, [str(weights), *alone])
-
-
-def checkpoint_of(seed, path):
-    torch.manual_seed(seed)
-    model = FrozenEncoder("torchvision:resnet18")
-    content = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
-    model.on_save_checkpoint(content)
-    torch.save(content, path)
 
 
 @pytest.mark.slow
@@ -152,29 +129,25 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path):
     grid = read_grid(benchmark.protocol, ["topk=2,10"])
     views, output = [Network.read("raw_colour")], tmp_path / "out"
     sweep(Sweep(views, benchmark, output), grid)
-    for one in read_scores([path.parent for path in output.glob("*/results.json")], "J&F-Mean"):
+    for one in scores_below(output):
         assert one.value == pytest.approx(mean_score(one.videos))
         assert one.is_mean
-    with pytest.raises(ValueError, match="--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"):
-        Sweep(views, benchmark, output, "PCK")
+    known = "--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"
+    refused(ValueError, known, Sweep, views, benchmark, output, "PCK")
     sweep(Sweep(views, benchmark, output, "Overall"), grid)
     assert "## Chosen" not in (output / "sweep.md").read_text()  # its rows do not give it
 
 
 def test_a_way_between_protocols_in_both_orders(davis_root, tmp_path):
     """Each step is the score of its protocol alone, and the steps add up to the difference of both ends."""
-    first, second = (
-        PropagationProtocol.named(f"vfs+radius={radius}+topk={topk}") for radius, topk in ((3, 2), (6, 10))
-    )
+    first, second = map(PropagationProtocol.named, ("vfs+radius=3+topk=2", "vfs+radius=6+topk=10"))
     words = ["--limit", "2", "--explain", first.name, second.name, "--output", str(tmp_path)]
     command(["raw_colour", "--root", str(davis_root), *words])
-    scored = read_scores([path.parent for path in tmp_path.glob("*/results.json")], "J&F-Mean")
+    scored = scores_below(tmp_path)
     assert len(scored) == 4  # both ends, and one protocol between them in each order
-    alone = DavisBenchmark(davis_root, protocol=second, limit_sequences=2).evaluate(
-        build_feature_extractor("raw_colour")
-    )
-    text = (tmp_path / "explain.md").read_text()
-    one, other = text.split("in the opposite order")
+    benchmark = DavisBenchmark(davis_root, protocol=second, limit_sequences=2)
+    alone = benchmark.evaluate(build_feature_extractor("raw_colour"))
+    one, other = (tmp_path / "explain.md").read_text().split("in the opposite order")
     assert one.index("| + topk |") < one.index("| + radius |")
     assert other.index("| + radius |") < other.index("| + topk |")
     for part in (one, other):
@@ -184,10 +157,10 @@ def test_a_way_between_protocols_in_both_orders(davis_root, tmp_path):
 
 def test_values_that_need_each_other_change_together():
     dino, liir = (PropagationProtocol.named(name) for name in ("dino", "liir"))
+    wanted = liir.with_changes(feature_stride=8).fields()
     for backwards in (False, True):
-        path = protocol_path(dino, liir, backwards)
-        last = path[-1][1]
-        assert {**last.fields(), "name": ""} == {**liir.with_changes(feature_stride=8).fields(), "name": ""}
+        _, last = protocol_path(dino, liir, backwards)[-1]
+        assert last.fields() | {"name": ""} == wanted | {"name": ""}
     refused(ValueError, "crw and crw have the same fields", protocol_path, *2 * [PropagationProtocol.named("crw")])
 
 
@@ -197,9 +170,9 @@ def test_a_choice_on_other_data_is_applied_here(davis_root, tmp_path):
     words = ["raw_colour", "--root", str(davis_root), "--vary", "topk=2,10", "radius=3,12", "--output"]
     command([*words, str(tmp_path / "out"), "--select-on", f"{tmp_path / 'train'}@val"])
     text = (tmp_path / "out/sweep.md").read_text()
-    there = read_scores([path.parent for path in tmp_path.glob("out/selection/*/results.json")], "J&F-Mean")
+    there = scores_below(tmp_path / "out/selection")
     best = max(there, key=lambda one: one.value)
-    here = read_scores([path.parent for path in tmp_path.glob("out/*/results.json")], "J&F-Mean")
+    here = scores_below(tmp_path / "out")
     assert {one.protocol["name"] for one in here} == {best.protocol["name"], "vfs"}
     value = next(one.value for one in here if one.protocol == best.protocol)
     assert f"{100 * best.value:.1f} where it was chosen, {100 * value:.1f} (" in text

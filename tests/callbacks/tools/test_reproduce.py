@@ -3,15 +3,14 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from callbacks import DavisBenchmark
 from callbacks.results.published import PUBLISHED
 from callbacks.tools.reproduce import spec_of
 from callbacks.tools.study_plan import read_study
 from cli import main
-from lightning_modules import FrozenEncoder
 from lightning_modules.functional import PropagationProtocol
+from tests.helpers.encoders import saved_resnet
 
 SHIPPED = Path(__file__).resolve().parents[3] / "configs/studies/published.yaml"
 
@@ -42,12 +41,7 @@ def test_without_data_the_rows_and_their_weights_are_listed(capsys):
 @pytest.mark.slow
 def test_equal_or_by_how_much_not_and_what_moves_it(davis_root, tmp_path, capsys, monkeypatch):
     """The scores that two rows are to have are known from the benchmark alone, the second one by another radius."""
-    torch.manual_seed(0)
-    model = FrozenEncoder("torchvision:resnet18")
-    content = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
-    content["pytorch-lightning_version"] = "2.5.0"
-    model.on_save_checkpoint(content)
-    torch.save(content, tmp_path / "tiny.ckpt")
+    model = saved_resnet(tmp_path / "tiny.ckpt")
     protocols = [PropagationProtocol.named(name) for name in ("vfs+context=3+radius=4", "vfs+context=3+radius=6")]
     here, other = (100 * DavisBenchmark(davis_root, protocol=each).evaluate(model)["J&F-Mean"] for each in protocols)
     assert abs(here - other) > 0.1

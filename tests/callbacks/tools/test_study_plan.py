@@ -10,6 +10,7 @@ import yaml
 from callbacks.results.rendering import render
 from callbacks.tools.study import study_markdown, study_table
 from callbacks.tools.study_plan import read_study
+from datamodules.reading.files import csv_of_records
 from tests.helpers.refusal import refused
 
 CONTENT = {
@@ -47,34 +48,34 @@ def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path):
     assert {str(step.folder) for step in (train, davis, small)} == {folder}
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"sedes": [0]}, "sedes: Extra inputs are not permitted"),
-        ({"base": "other"}, "there is no row 'other'; the rows are base, four frames"),
-        ({"rows": [{"name": "a"}, {"name": "A"}]}, "would have the same results, a-davis; rename a row"),
-        ({"rows": [{"name": "a", "of": "b"}]}, "there is no row 'b'"),
-        ({"rows": [{"name": "a", "published": {"vip": 1}}]}, "there is no evaluation 'vip'"),
-        ({"rows": [{"name": "a"}], "train": None}, "trains nothing"),
-        ({"seeds": [0, True]}, "seeds.1: Input should be a valid integer"),
-        ({"rows": [{"name": "a", "published": {"davis": "65"}}]}, "rows.0.published.davis: Input"),
-        ({"train": "--x '"}, "train: No closing quotation"),
-        (
-            {"rows": [{"name": "a", "model": "--model X", "flags": "--x 1"}]},
-            "only one of `train` (with `flags`), `model` and `of`",
-        ),
-        ({"rows": [{"name": "a"}, {"name": "b", "of": "a"}, {"name": "c", "of": "b"}]}, "which trains nothing itself"),
-        (
-            {"evaluate": {"x 1": "--a", "x-1": "--b"}, "rows": [{"name": "a"}]},
-            "two evaluations would have the same results, a-x-1; rename",
-        ),
-    ],
-)
-def test_a_mistake_is_one_line_that_names_the_file(tmp_path, changes, said):
-    with pytest.raises(ValueError, match=r"study\.yaml") as raised:
-        read_study(written(tmp_path, **changes))
-    assert said in str(raised.value)
-    assert "\n" not in str(raised.value)
+MISTAKES = """
+{sedes: [0]} -> sedes: Extra inputs are not permitted
+{base: other} -> there is no row 'other'; the rows are base, four frames
+{rows: [{name: a}, {name: A}]} -> would have the same results, a-davis; rename a row
+{rows: [{name: a, of: b}]} -> there is no row 'b'
+{rows: [{name: a, published: {vip: 1}}]} -> there is no evaluation 'vip'
+{rows: [{name: a}], train: null} -> trains nothing
+{seeds: [0, true]} -> seeds.1: Input should be a valid integer
+{rows: [{name: a, published: {davis: "65"}}]} -> rows.0.published.davis: Input
+{train: "--x '"} -> train: No closing quotation
+{rows: [{name: a, model: --model X, flags: --x 1}]} -> only one of `train` (with `flags`), `model` and `of`
+{rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> which trains nothing itself
+{evaluate: {x 1: --a, x-1: --b}, rows: [{name: a}]} -> two evaluations would have the same results, a-x-1; rename
+"""
+AT_SMALL_SCALE = """
+{} -> has no small scale
+{small: {seeds: [7]}} -> row 'base' trains nothing
+{small: {train: x}, rows: [{name: a, train: y, small: {evaluate: {davis: --z 1}}}]} -> row 'a' has its own `train`; give
+{small: {train: x}, rows: [{name: a, small: {seed: [1]}}]} -> rows.0.seed: Extra inputs are not permitted
+"""
+
+
+@pytest.mark.parametrize(("mistakes", "small"), [(MISTAKES, False), (AT_SMALL_SCALE, True)], ids=["full", "small"])
+def test_a_mistake_is_one_line_that_names_the_file(tmp_path, mistakes, small):
+    """Changes of a good study, and what is said of each."""
+    for changes, said in (line.split(" -> ") for line in mistakes.strip().splitlines()):
+        path = written(tmp_path, **yaml.safe_load(changes))
+        assert said in refused(ValueError, r"study\.yaml", read_study, path, small=small)
 
 
 def test_the_small_scale_replaces_what_it_names(tmp_path):
@@ -94,27 +95,6 @@ def test_the_small_scale_replaces_what_it_names(tmp_path):
     assert [row.train for row in full.rows] == [("--config", "demo.yaml"), ("x",), ("--config", "demo.yaml"), ("x",)]
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({}, "has no small scale"),
-        ({"small": {"seeds": [7]}}, "row 'base' trains nothing"),
-        (
-            {"small": {"train": "x"}, "rows": [{"name": "a", "train": "y", "small": {"evaluate": {"davis": "--z 1"}}}]},
-            "row 'a' has its own `train`; give it `small`",
-        ),
-        (
-            {"small": {"train": "x"}, "rows": [{"name": "a", "small": {"seed": [1]}}]},
-            "rows.0.seed: Extra inputs are not permitted",
-        ),
-    ],
-)
-def test_a_mistake_at_the_small_scale_is_one_line(tmp_path, changes, said):
-    with pytest.raises(ValueError, match=r"study\.yaml") as raised:
-        read_study(written(tmp_path, **changes), small=True)
-    assert said in str(raised.value)
-
-
 STUDY = """
 title: a trial
 source: a paper, Table 1
@@ -132,14 +112,12 @@ rows:
 def leave_result(folder, benchmark, gain, digest="d1", **more):
     """Write what a benchmark leaves: four videos, one of them with two objects."""
     run = folder / "lightning_logs/version_0/benchmarks" / benchmark / "epoch=000-step=000010"
-    run.mkdir(parents=True)
-    rows = {"a_1": 0.5, "a_2": 0.6, "b_1": 0.7, "c_1": 0.4, "d_1": 0.3}
-    with (run / "per_sequence.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("Sequence", "J-Mean", "F-Mean"))
-        writer.writerows((name, value + gain, value + gain + 0.1) for name, value in rows.items())
-    score = sum(rows.values()) / 5 + gain + 0.05
-    content = {"benchmark": benchmark, "scores": {"J&F-Mean": score}, "protocol": {"name": "vfs", "digest": digest}}
+    run.mkdir(parents=True, exist_ok=True)
+    values = {"a_1": 0.5, "a_2": 0.6, "b_1": 0.7, "c_1": 0.4, "d_1": 0.3}
+    rows = [{"Sequence": name, "J-Mean": j + gain, "F-Mean": j + gain + 0.1} for name, j in values.items()]
+    (run / "per_sequence.csv").write_text(csv_of_records(rows))
+    content = {"benchmark": benchmark, "protocol": {"name": "vfs", "digest": digest}}
+    content["scores"] = {"J&F-Mean": sum(values.values()) / 5 + gain + 0.05}
     (run / "results.json").write_text(json.dumps(content | more))
 
 
@@ -164,9 +142,7 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     base, better = table.rows["base"]["davis"], table.rows["better"]["davis"]
     assert base.scores == pytest.approx((0.55, 0.57, 0.59))
     assert (base.difference, base.spread) == (None, pytest.approx(0.04))
-    assert better.difference is not None
     assert better.difference.mean == pytest.approx(0.1)
-    assert better.difference.p is not None
     assert 0.001 < better.difference.p < 0.01  # it varies between seeds only: 4 degrees of freedom, t = 6.1
     assert "| base | 57.0 (55.0 / 57.0 / 59.0; range 4.0) [" in text
     assert "; +10.0 [+5.5, +14.5], p 0.0036 |  |" in text
@@ -183,17 +159,16 @@ def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
     (output / "study.yaml").write_text(STUDY + row)
     leave_result(output / "raw-colour/seed-0", "raw-colour-davis", 0.0)
     difference = table_of(output)[0].rows["base"]["davis"].difference
-    assert difference is not None
     assert difference.mean == pytest.approx(0.02)
-    assert difference.p is not None
+    assert difference.p > 0
 
 
-@pytest.mark.parametrize("more", [{"digest": "d2"}, {"resolution": "1080p"}, {"sequences": 3}], ids=str)
-def test_rows_of_different_protocols_or_data_are_not_compared(output, more):
-    leave_result(output / "missing/seed-0", "missing-davis", 0.3, **more)
-    table, text = table_of(output)
-    assert table.rows["missing"]["davis"].difference is None
-    assert "Rows scored by different protocols or on different data are not compared" in text
+def test_rows_of_different_protocols_or_data_are_not_compared(output):
+    for more in ({"digest": "d2"}, {"resolution": "1080p"}, {"sequences": 3}):
+        leave_result(output / "missing/seed-0", "missing-davis", 0.3, **more)
+        table, text = table_of(output)
+        assert table.rows["missing"]["davis"].difference is None
+        assert "Rows scored by different protocols or on different data are not compared" in text
 
 
 def test_seeds_that_are_on_disk_are_gathered(output):
