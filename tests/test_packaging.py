@@ -66,6 +66,13 @@ for line in sys.stdin:
 """
 
 
+def imported(heavy, lines):
+    """Run command lines in one process; return for each of them what it has imported by then."""
+    run = [sys.executable, "-c", SCRIPT.format(heavy=heavy)]
+    done = subprocess.run(run, cwd=ROOT, input="\n".join(lines), capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if line.startswith("imported: ")]
+
+
 def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     lines = ["--help", "--version", "fti", "study studies/vfs_small.yaml --print", "protocols", "protocols vfs"]
     lines += [f"{tool} --help" for tool in tools() if tool != "unpickle"]
@@ -73,24 +80,17 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
         f"check-data {video_folder} --workers=1 --output={tmp_path / 'out'}",
         f"score {davis_root}/Annotations/480p {davis_root}/Annotations/480p --workers=1 --output={tmp_path / 'scored'}",
     ]
-    run = [sys.executable, "-c", SCRIPT.format(heavy=HEAVY)]
-    done = subprocess.run(run, cwd=ROOT, input="\n".join(lines), capture_output=True, text=True, check=True)
-    found = [line for line in done.stdout.splitlines() if line.startswith("imported: ")]
-    assert found == [f"imported: by {line}" for line in lines]
+    assert imported(HEAVY, lines) == [f"imported: by {line}" for line in lines]
     assert list((tmp_path / "out").iterdir())
     results = json.loads((tmp_path / "scored/results.json").read_text())
     assert results["scores"]["J&F-Mean"] == 1
     assert (results["machine"]["gpus"], results["machine"]["compiled_search"]) == ([], False)
 
 
-@pytest.mark.parametrize(("tool", "late"), [("table", "numpy"), ("study", "numpy"), ("score", "pydantic")])
-def test_help_of_tools_waits_for_no_library_that_only_the_work_needs(tool, late):
+def test_help_of_tools_waits_for_no_library_that_only_the_work_needs():
     """Each takes longer to import than the rest of what the help needs."""
-    code = SCRIPT.format(heavy=(late,))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, input=f"{tool} --help", capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == f"imported: by {tool} --help"
+    lines = [f"{tool} --help" for tool in ("score", "table", "study", "report", "figure")]
+    assert imported(("numpy", "pydantic"), lines) == [f"imported: by {line}" for line in lines]
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

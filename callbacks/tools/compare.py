@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +104,8 @@ def contestants(
     if baselines:
         rows += [Network(f"untrained resnet18, seed {seed}", "torchvision:resnet18", seed=seed) for seed in seeds]
         rows.append(Network("raw colour", "raw_colour"))
-    if twice := [name for name, count in Counter(slug(row.name) for row in rows).items() if count > 1]:
+    slugs = [slug(row.name) for row in rows]
+    if twice := [name for name in slugs if slugs.count(name) > 1]:
         raise ValueError(f"compare: two rows would have one folder, {twice[0]}; name each backbone once")
     return rows
 

@@ -46,8 +46,9 @@ def command(args: Sequence[str]) -> None:
         if cell is None:
             continue
         record, printed = cell.records[0], row.published[flags.benchmark]
-        print(verdict(row.name, record, printed), flush=True)
-        if missed_by(record, printed) and not flags.no_fields:
+        line, is_missed = verdict(row.name, record, printed)
+        print(line, flush=True)
+        if is_missed and not flags.no_fields:
             for line in moving_fields(row, record, study, flags.root, output, printed):
                 print(f"  {line}")
     if failed or (missing and flags.rows):
@@ -74,22 +75,13 @@ def spec_of(row: StudyRow) -> str:
     return row.model[row.model.index("--model") + 1]
 
 
-def missed_by(record: Record, printed: float) -> str:
-    """Return by how much a score misses a printed one, in per cent with its digits; nothing where it rounds to it."""
-    digits, missed = _digits(printed), 100 * record.value - printed
-    return "" if abs(missed) <= 0.5 * 10**-digits + 1e-9 else f"{missed:+.{digits}f}"
-
-
-def verdict(name: str, record: Record, printed: float) -> str:
-    """Return in one line whether a score is the printed one."""
-    missed = missed_by(record, printed)
-    said = f"{missed} of {printed} printed" if missed else "as printed"
+def verdict(name: str, record: Record, printed: float) -> tuple[str, bool]:
+    """Return in one line whether a score is the printed one, in per cent with its digits; and whether it misses it."""
+    digits, missed = len(str(printed).partition(".")[2]), 100 * record.value - printed
+    is_missed = abs(missed) > 0.5 * 10**-digits + 1e-9
+    said = f"{missed:+.{digits}f} of {printed} printed" if is_missed else "as printed"
     part = "" if record.run.on_test_set else f"; not the whole test set ({record.column.conditions})"
-    return f"{name}: {100 * record.value:.{_digits(printed)}f}, {said}{part}"
-
-
-def _digits(printed: float) -> int:
-    return len(str(printed).partition(".")[2])
+    return f"{name}: {100 * record.value:.{digits}f}, {said}{part}", is_missed
 
 
 def moving_fields(row: StudyRow, record: Record, study: Study, root: str, output: Path, printed: float) -> list[str]:

@@ -14,7 +14,7 @@ from datamodules.reading.guards import read_names, read_videos
 from ..command_line.configs import positive
 from ..results.written import require_writable
 
-NAMES = ("davis-2017", "davis-2016", "youtube-vos", "lvos", "lvos-2023", "vost", "sa-v", "mose-v2", "vos-benchmark")
+RULE_SETS = ("davis-2017", "davis-2016", "youtube-vos", "lvos", "lvos-2023", "vost", "sa-v", "mose-v2", "vos-benchmark")
 """Names of `metrics.rules.RULES`, here too so that `--help` needs no numpy."""
 
 
@@ -42,7 +42,9 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks for each video")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predictions in the same form")
-    parser.add_argument("--rules", choices=NAMES, default="davis-2017", help="a data set's rules (default: davis-2017)")
+    parser.add_argument(
+        "--rules", choices=RULE_SETS, default="davis-2017", help="a data set's rules (default: davis-2017)"
+    )
     parser.add_argument("--tracks", choices=["first", "strided"], help="score point tracks: TAP-Vid, BADJA")
     parser.add_argument(
         "--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help="score boxes (by default by OTB's rules)"

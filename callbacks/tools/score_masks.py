@@ -24,9 +24,9 @@ from ..results.written import Results
 
 MASKS_PER_PROCESS = 400
 """Masks that are worth a further process: it takes as long to start as these take to score."""
-Objects = dict[tuple[str, Object], Values]
+ByObject = dict[tuple[str, Object], Values]
 """(video, object) → its values."""
-Part = tuple[str, str, Sequence[Path]]
+ScoredPart = tuple[str, str, Sequence[Path]]
 """A video, or an object of a video with a folder for each: names of both, the second one may be empty, and masks."""
 
 
@@ -108,11 +108,11 @@ def score(
         treatment = f"by the official code they are {rules.missing_video}"
         remedy = "" if rules.missing_video == "refused" else f"; {treatment}: --allow-missing"
         raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
-    objects: Objects = {}
+    objects: ByObject = {}
     if rules.missing_video == "counted as 0":
         nothing = rules.summarise(np.zeros((0, len(rules.measures))))
         objects = {(name, int(number)): nothing for name in missing for number in entries[name]["objects"]}
-    parts: list[Part] = []
+    parts: list[ScoredPart] = []
     for video in (name for name in names if name not in missing):
         for name in (rules.folder_per_object and _folders_in(truth / video)) or [""]:
             parts.append((video, name, list_images(truth / video / name)))
@@ -147,7 +147,7 @@ def _folders_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
-def _results(work: Callable[[Part], Objects], parts: Sequence[Part], workers: int) -> Iterator[Objects]:
+def _results(work: Callable[[ScoredPart], ByObject], parts: Sequence[ScoredPart], workers: int) -> Iterator[ByObject]:
     """Yield the values of each part; the longest are begun first. An error ends it, whichever process met it."""
     parts = sorted(parts, key=lambda part: -len(part[2]))
     if min(workers, len(parts)) <= 1:
@@ -162,8 +162,8 @@ def _results(work: Callable[[Part], Objects], parts: Sequence[Part], workers: in
 
 
 def _score_part(
-    rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, predictions: Path, part: Part
-) -> Objects:
+    rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, predictions: Path, part: ScoredPart
+) -> ByObject:
     """Score one part: the values of its objects; nothing for one without objects, if that is `optional`."""
     name, own_folder, masks = part
     files = {path.stem: path for path in masks}

@@ -16,17 +16,7 @@ from datamodules.reading.boxes import read_boxes
 from datamodules.reading.guards import DataError, read_text, require_folder
 from datamodules.reading.images import image_header
 
-from ..metrics import (
-    PointQueries,
-    TrackingSuccess,
-    area_counts,
-    got10k_overlaps,
-    redetection_events,
-    redetection_scores,
-    sample_queries,
-    tapvid_metrics,
-    track_survival,
-)
+from .. import metrics
 from ..metrics.point_measures import AREA_PCK
 from ..metrics.point_tracking import METRICS, QueryMode, mean_of_defined
 from .score_masks import Scored
@@ -70,24 +60,24 @@ def score_tracks(
     rows: list[dict[str, Any]] = []
     redetected = []
     for sequence in Badja(truth, masks):
-        queries = sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
+        queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
-        row = tapvid_metrics(queries.points, queries.occluded, queries.tracks, occluded, tracks, query_mode)
+        row = metrics.tapvid_metrics(queries.points, queries.occluded, queries.tracks, occluded, tracks, query_mode)
         if query_mode == "first":
-            survival, error = track_survival(queries, tracks)
+            survival, error = metrics.track_survival(queries, tracks)
             row |= {"survival": mean_of_defined(survival), "median_error": mean_of_defined(error)}
         if sequence.masks:
             own = np.array(sequence.size[::-1]) / RASTER
             areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
             at_own_size = replace(queries, tracks=queries.tracks * own)
-            correct, counted = area_counts(at_own_size, tracks * own, areas, query_mode)
+            correct, counted = metrics.area_counts(at_own_size, tracks * own, areas, query_mode)
             row[AREA_PCK] = correct / counted if counted else np.nan
         rows.append({"Sequence": sequence.name, "Queries": len(queries), **row})
-        redetected.append(redetection_events(queries.occluded, queries.tracks, occluded, tracks))
+        redetected.append(metrics.redetection_events(queries.occluded, queries.tracks, occluded, tracks))
     averaged = [key for key in (AREA_PCK, *METRICS, "survival", "median_error") if key in rows[0]]
     scores = {key: mean_of_defined([row.get(key, np.nan) for row in rows]) for key in averaged}
     events, values = map(np.concatenate, zip(*redetected, strict=True))
-    redetection = redetection_scores(events[:, 2], values)
+    redetection = metrics.redetection_scores(events[:, 2], values)
     metadata = {"rules": TAP_VID | {"query_mode": query_mode}, "redetection": redetection}
     if "median_error" in scores:
         metadata["median_error"] = scores.pop("median_error")  # pixels, while all scores are fractions
@@ -119,7 +109,7 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
 
 
 def _by_otb(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    metric = TrackingSuccess()
+    metric = metrics.TrackingSuccess()
     for sequence in Otb(truth, version=None):
         path = folder / f"{sequence.name}.txt"
         metric.update(_predicted_boxes(path, sequence.boxes), sequence.boxes, name=sequence.name)
@@ -135,7 +125,7 @@ def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[s
             raise DataError(f"{sequence / 'cover.label'}: no such file; unpack the sequence again")
         size = image_header(frames[0])[0]
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / f"{name}.txt"]
-        found = [got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
+        found = [metrics.got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
         overlaps[name] = np.concatenate(found)
     rows = [{"Sequence": name, **_average_overlap(values)} for name, values in overlaps.items()]
     return _average_overlap(np.concatenate(list(overlaps.values()))), rows
@@ -156,7 +146,7 @@ def _predicted_boxes(path: Path, target: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def _predicted(
-    folder: Path, sequence: PointSequence, queries: PointQueries, query_mode: QueryMode
+    folder: Path, sequence: PointSequence, queries: metrics.PointQueries, query_mode: QueryMode
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the predicted tracks (N, T, 2) in pixels of 256 × 256, and their occlusion (N, T)."""
     archive = folder / f"{sequence.name}.npz"
@@ -178,7 +168,7 @@ def _predicted(
 
 
 def _from_csv(
-    path: Path, sequence: PointSequence, queries: PointQueries
+    path: Path, sequence: PointSequence, queries: metrics.PointQueries
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     tracks = np.full((len(sequence.tracks), sequence.num_frames, 2), np.nan)
     occluded = np.ones(tracks.shape[:2], dtype=bool)

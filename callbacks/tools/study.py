@@ -60,7 +60,13 @@ def command(args: Sequence[str]) -> None:
     study.seed_flags += tuple(flags.train_flags)
     study.evaluations = {name: (*own, *flags.evaluate_flags) for name, own in study.evaluations.items()}
     if flags.print:
-        print("\n".join(plain_commands(study, chosen, output)))
+        # a line for each training, `fit`, its row's evaluations, then those of the rows that are `of` it: no line needs
+        # another to have ended, so a scheduler may run them in any order or together
+        lines: dict[Path, dict[str, None]] = {}
+        for row, seed in sorted(chosen, key=lambda one: one[0].of is not None):
+            for step in study.steps(row, seed, output):
+                lines.setdefault(step.folder, {})[step.line] = None
+        print("\n".join(" && ".join(line) for line in lines.values()))
         return
     failed = [] if flags.table else run_missing(study, chosen, output)
     table = study_table(study, output)
@@ -74,19 +80,6 @@ def command(args: Sequence[str]) -> None:
 
 
 # The commands
-
-
-def plain_commands(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path) -> list[str]:
-    """Return a shell line for each training: `fit`, its row's evaluations, then those of the rows that are `of` it.
-
-    No line needs another to have ended, so a scheduler may run them in any order or together. A model that is not
-    trained has a line of its own. The arguments are those of `run_missing`.
-    """
-    lines: dict[Path, dict[str, None]] = {}
-    for row, seed in sorted(chosen, key=lambda one: one[0].of is not None):
-        for step in study.steps(row, seed, output):
-            lines.setdefault(step.folder, {})[step.line] = None
-    return [" && ".join(line) for line in lines.values()]
 
 
 def run_missing(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path) -> list[str]:

@@ -30,9 +30,6 @@ from . import sweep_findings as findings
 from .compare import Network, benchmarks_of, common_flags
 from .grid import AT_ONCE, MOST, batches, named_grid, protocol_path, read_grid
 
-SWEPT = "sweep.json"
-"""File in the output that says which network and data its results are of."""
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -101,7 +98,7 @@ class Sweep:
         return sorted(read_scores(done, self.score), key=lambda one: -one.value)
 
     def _claim(self) -> None:
-        """Record in the folder what the results are made from, or check that it agrees with the record.
+        """Record network and data of the results in sweep.json, or check that they agree with the record.
 
         Raises:
             OSError: if the folder cannot be written.
@@ -117,7 +114,7 @@ class Sweep:
         data = {"benchmark": self.benchmark.name, "data": self.benchmark.metadata(), "sequences": names}
         text = json.dumps({"network": weights, **data}, indent=1, default=str)
         with FolderLock(self.output, "give this sweep its own --output"):  # two that start at once
-            file = self.output / SWEPT
+            file = self.output / "sweep.json"
             advice = "remove the folder, or give another --output"
             if file.is_file() and read_json(file, advice) != json.loads(text):
                 raise ValueError(f"{self.output}: holds a sweep of another network or of other data; {advice}")
@@ -165,11 +162,9 @@ def _apply(run: Sweep, best: Record, protocols: Sequence[PropagationProtocol]) -
     view = replace(run.views[0], stage=results["stage"], stride=results["stride"])
     found = replace(run, views=[view]).records(list(dict.fromkeys((chosen, base))))
     here, there = findings.record_of(found, chosen), findings.record_of(found, base)
-    return (
-        findings.Selection(best, best.value, here.videos, there.videos if there else {})
-        if here and here.videos
-        else None
-    )
+    if here is None or not here.videos:
+        return None
+    return findings.Selection(best, best.value, here.videos, there.videos if there else {})
 
 
 def explain_protocols(run: Sweep, first: PropagationProtocol, second: PropagationProtocol) -> None:
@@ -255,7 +250,7 @@ def sweep_benchmark(config: str, **changes: Any) -> Any:
     benchmark, *others = benchmarks_of(config, **changes)
     if others or not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol):
         raise ValueError(f"{config}: a sweep takes one benchmark by label propagation")
-    benchmark.predictions = False  # type: ignore[attr-defined]
+    benchmark.predictions = False
     return benchmark
 
 
@@ -288,8 +283,7 @@ def command(args: Sequence[str]) -> None:
     network = Network.read(flags.spec, flags.pretrained, flags.seed)
     stages, strides = flags.stages or [network.stage], flags.strides or [network.stride]
     views = [replace(network, stage=stage, stride=stride) for stage, stride in product(stages, strides)]
-    changes = {"limit_sequences": flags.limit, "protocol": flags.protocol}
-    benchmark = sweep_benchmark(flags.config, root=flags.root, **changes)
+    benchmark = sweep_benchmark(flags.config, root=flags.root, limit_sequences=flags.limit, protocol=flags.protocol)
     run = Sweep(views, benchmark, flags.output, flags.score, flags.at_once)
     kind, like = type(benchmark).name, benchmark.protocols_like
     if flags.explain:
@@ -304,6 +298,6 @@ def command(args: Sequence[str]) -> None:
         select_on = float(flags.select_on)
     else:
         root, _, split = flags.select_on.partition("@")
-        elsewhere = sweep_benchmark(flags.config, root=root, split=split or None, **changes)
+        elsewhere = sweep_benchmark(flags.config, root=root, limit_sequences=flags.limit, split=split or None)
         select_on = replace(run, benchmark=elsewhere, output=flags.output / "selection")
     sweep(run, protocols, [text.partition("=")[0] for text in flags.vary], select_on)

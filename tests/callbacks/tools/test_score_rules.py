@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks.tools.score import command
+from callbacks.metrics.rules import RULES as KNOWN
+from callbacks.tools.score import RULE_SETS, command
 from callbacks.tools.score_masks import score
 from callbacks.tools.score_tracks import score_boxes
 from datamodules.reading.guards import DataError
@@ -82,6 +83,10 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
     for key, value in compared.items():
         wanted = np.nan if value is None else value * scale
         assert found[key] == pytest.approx(wanted, abs=1e-9, nan_ok=True), key
+
+
+def test_the_command_names_all_rules():
+    assert tuple(KNOWN) == RULE_SETS
 
 
 @official_trees

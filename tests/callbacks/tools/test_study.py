@@ -12,7 +12,7 @@ from cli import main
 from tests.helpers.folders import held
 from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
-from tests.helpers.words import RAW_COLOUR
+from tests.helpers.words import RAW_COLOUR, clips, flags
 
 STUDY = """
 title: a trial
@@ -167,41 +167,38 @@ def test_every_command_of_a_shipped_study_is_understood(name, monkeypatch):
         for step in (step for row in study.rows for step in study.steps(row, 0, Path("out"))):
             words = [word for word in step.arguments if word not in ("--ckpt_path", "last")]
             model = [] if "--model" in words or step.evaluation is None else RAW_COLOUR
-            flags = ["", *words]  # one folder and one name, so that equal commands are tried once
-            words = [named.get(flag, word) for flag, word in zip(flags, words, strict=False)]
+            before = ["", *words]  # one folder and one name, so that equal commands are tried once
+            words = [named.get(flag, word) for flag, word in zip(before, words, strict=False)]
             commands.add((*words[:1], *model, *words[1:]))
     for command in commands:
         Parsed(command)
 
 
 @pytest.mark.slow
-def test_a_real_study_of_two_rows(tmp_path, capsys):
+def test_a_real_study_of_two_rows(davis_root, video_folder, tmp_path, capsys):
     """Two trainings of two steps on generated videos, scored, gathered; a second call runs nothing."""
-    (tmp_path / "study.yaml").write_text(f"""
-title: two rows
-train: --config demo.yaml --data.root {tmp_path / "data"} --data.videos 4 --data.benchmark_videos 2
-  --data.frames_per_video 8 --data.video_size 64 --data.size 32 --data.batch_size 2 --data.repeat 1 --data.num_workers 0
-  --data.validation_fraction 0 --trainer.max_epochs 1 --trainer.limit_train_batches 2
-  --trainer.callbacks.every_n_epochs 2 --trainer.callbacks.before_training false
-  --trainer.callbacks.root {tmp_path / "data/davis"}
-seeds: [0]
-score: J&F-Mean
-evaluate: {{davis: --config benchmarks/davis.yaml --trainer.callbacks.root {tmp_path / "data/davis"}}}
-rows:
-  - name: two frames
-    flags: --data.frames 2
-  - name: four frames
-    flags: --data.frames 4
-  - name: two frames, radius 4
-    of: two frames
-    evaluate: {{davis: --trainer.callbacks.changes.radius 4}}
-""")
+    model = flags("model", "VFSSimSiam", backbone="torchvision:resnet18")
+    small = ["--trainer.max_steps=2", "--trainer.accelerator=cpu"]
+    radius = {"davis": "--trainer.callbacks.changes.radius 4"}
+    content = {
+        "title": "two rows",
+        "train": [*model, *clips(video_folder), *small],
+        "seeds": [0],
+        "score": "J&F-Mean",
+        "evaluate": {"davis": f"--config benchmarks/davis.yaml --trainer.callbacks.root {davis_root}"},
+        "rows": [
+            {"name": "two frames"},
+            {"name": "four frames", "flags": "--data.frames 4"},
+            {"name": "two frames, radius 4", "of": "two frames", "evaluate": radius},
+        ],
+    }
+    (tmp_path / "study.yaml").write_text(json.dumps(content))
     words = ["study", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "out")]
     main(words)
     text = capsys.readouterr().out
     assert sum(line.startswith(("| two frames", "| four frames")) for line in text.splitlines()) == 3
     assert "vfs+radius=4" in text
     trained = json.loads((tmp_path / "out/two-frames/seed-0/trained.json").read_text())
-    assert trained["words"][0] == "fit"
+    assert (trained["words"][0], trained["state"]) == ("fit", "done")
     main(words)
     assert "seed 0: " not in capsys.readouterr().out
