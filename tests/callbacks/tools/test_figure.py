@@ -1,7 +1,5 @@
 """Curves read from the files that benchmarks leave, and the picture of them."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,12 +71,11 @@ def test_many_curves_have_colours_of_their_own_and_a_legend_beside_them(tmp_path
 
 
 def test_what_is_missing_is_named(tmp_path):
-    assert refused(ValueError, r"no benchmarks/davis/epoch", read_curves, tmp_path)
+    refused(ValueError, r"no benchmarks/davis/epoch", read_curves, tmp_path)
     run = write_run(tmp_path, {(0, 4): blocks(0.4)})
-    assert refused(ValueError, r"no score 'PCK'; it has J&F-Mean, J-Mean", read_curves, run, score="PCK")
-    broken = next(run.glob("**/results.json"))
-    broken.write_text(json.dumps([]))
-    assert refused(ValueError, r"results\.json: is not a results\.json", read_curves, run)
+    refused(ValueError, r"no score 'PCK'; it has J&F-Mean, J-Mean", read_curves, run, score="PCK")
+    next(run.glob("**/results.json")).write_text("[]")
+    refused(ValueError, r"results\.json: is not a results\.json", read_curves, run)
     write_run(tmp_path / "other", {(0, 4): blocks(0.4)})
     refused(ValueError, r"holds 2 runs: name one or several \(.*/version_0, .*/version_0, …\)", read_curves, tmp_path)
     assert refused(ValueError, "at least one", figure, [])

@@ -95,18 +95,11 @@ def test_the_small_scale_replaces_what_it_names(tmp_path):
     assert [row.train for row in full.rows] == [("--config", "demo.yaml"), ("x",), ("--config", "demo.yaml"), ("x",)]
 
 
-STUDY = """
-title: a trial
-source: a paper, Table 1
-train: --config demo.yaml
-seeds: [0, 1, 2]
-score: J&F-Mean
-evaluate: {davis: --config benchmarks/davis.yaml}
-rows:
-  - {name: base, published: {davis: 65}}
-  - {name: better}
-  - {name: missing}
-"""
+def write_trial(folder, *rows, **changes):
+    """Write a study of one evaluation over three seeds: three rows, and others."""
+    rows = [{"name": "base", "published": {"davis": 65.0}}, {"name": "better"}, {"name": "missing"}, *rows]
+    evaluate = {"davis": "--config benchmarks/davis.yaml"}
+    written(folder, source="a paper, Table 1", seeds=[0, 1, 2], evaluate=evaluate, rows=rows, **changes)
 
 
 def leave_result(folder, benchmark, gain, digest="d1", **more):
@@ -123,7 +116,7 @@ def leave_result(folder, benchmark, gain, digest="d1", **more):
 
 @pytest.fixture
 def output(tmp_path):
-    (tmp_path / "study.yaml").write_text(STUDY)
+    write_trial(tmp_path)
     for seed in (0, 1, 2):
         leave_result(tmp_path / "base" / f"seed-{seed}", "base-davis", 0.02 * seed)
         leave_result(tmp_path / "better" / f"seed-{seed}", "better-davis", 0.1 + 0.02 * seed)
@@ -155,8 +148,8 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
 
 
 def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
-    row = "  - {name: raw colour, model: --model FrozenEncoder, seeds: [0]}\nbase: raw colour\n"
-    (output / "study.yaml").write_text(STUDY + row)
+    row = {"name": "raw colour", "model": "--model FrozenEncoder", "seeds": [0]}
+    write_trial(output, row, base="raw colour")
     leave_result(output / "raw-colour/seed-0", "raw-colour-davis", 0.0)
     difference = table_of(output)[0].rows["base"]["davis"].difference
     assert difference.mean == pytest.approx(0.02)
@@ -172,7 +165,7 @@ def test_rows_of_different_protocols_or_data_are_not_compared(output):
 
 
 def test_seeds_that_are_on_disk_are_gathered(output):
-    (output / "study.yaml").write_text(STUDY + "  - {name: of it, of: base}\n")
+    write_trial(output, {"name": "of it", "of": "base"})
     leave_result(output / "base/seed-12", "base-davis", 0.3)
     leave_result(output / "base/seed-12", "of-it-davis", 0.2)
     rows = table_of(output)[0].rows
@@ -191,5 +184,5 @@ def test_rows_of_several_machines_are_pointed_out(output):
 
 
 def test_a_score_that_is_not_there_is_named(output):
-    (output / "study.yaml").write_text(STUDY.replace("J&F-Mean", "PCK@0.1"))
+    write_trial(output, score="PCK@0.1")
     assert refused(ValueError, r"has no score 'PCK@0.1'; it has J&F-Mean", table_of, output)
