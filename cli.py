@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 from io import TextIOWrapper
@@ -40,7 +39,11 @@ def main(args: Sequence[str] | None = None) -> None:
     debug = "--debug" in argv
     # in place, also in sys.argv: the ranks that Lightning starts run the same command line again
     argv[:] = [arg for arg in argv if arg != "--debug"]
-    take_own_packages()
+    # a folder of the user's with the name of one of our packages may stand first on the path (PYTHONPATH, `python -m`)
+    if sys.path[:1] != [str(HOME)]:
+        sys.path.insert(0, str(HOME))
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.append(str(Path.cwd()))  # last, for the user's own `module:callable`
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file need not be UTF-8
     try:
@@ -69,11 +72,9 @@ def run_command(args: Sequence[str]) -> None:
     elif (tool := tools().get(first)) is not None:
         run_tool(f"{tool.parent.parent.name}.tools.{tool.stem}", args[1:])
     else:
-        known = [*RUNS, *tools()]
-        near = get_close_matches(first, known, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        print(f"vidcorr: unknown command {first!r}; {meant}Commands: {', '.join(known)}", file=sys.stderr)
-        sys.exit(2)
+        endings, known = import_module("callbacks.command_line.endings"), [*RUNS, *tools()]
+        meant = endings.near(first, known) or ";"
+        raise endings.UsageError(f"unknown command {first!r}{meant} Commands: {', '.join(known)}")
 
 
 def run_tool(module: str, args: Sequence[str]) -> None:
@@ -116,18 +117,6 @@ def overview() -> str:
             "Completion: pip install shtab; vidcorr --print_completion shtab-bash (or -zsh, -tcsh).",
         )
     )
-
-
-def take_own_packages() -> None:
-    """Make sure that `callbacks`, `datamodules` and `lightning_modules` are ours, and let the user's own code be found.
-
-    A folder of the user's with one of these names may stand first on the path (PYTHONPATH, `python -m`). The working
-    directory comes last, for the user's own `module:callable`.
-    """
-    if sys.path[:1] != [str(HOME)]:
-        sys.path.insert(0, str(HOME))
-    if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.append(str(Path.cwd()))
 
 
 if __name__ == "__main__":

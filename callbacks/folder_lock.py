@@ -2,10 +2,9 @@
 
 import os
 import socket
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
-
-from typing_extensions import Self
 
 LOCK = ".in-use"
 
@@ -14,7 +13,7 @@ class FolderInUse(OSError):
     """Another process holds a folder."""
 
 
-class FolderLock:
+class FolderLock(AbstractContextManager["FolderLock"]):
     """Hold a folder for one process, until `release`, the end of a `with` block or of the process, however it ends.
 
     Args:
@@ -49,8 +48,5 @@ class FolderLock:
     def release(self, *_: object) -> None:
         """Release the lock of the folder; harmless when it is released already."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     __exit__ = release

@@ -40,11 +40,10 @@ def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8]) -> No
         picture: `(H, W, 3)` uint8.
     """
     for logger in trainer.loggers:
+        experiment: Any = getattr(logger, "experiment", None)
         if hasattr(logger, "log_image"):  # W&B's, and a user's own with the same method
             logger.log_image(tag, [picture], step=trainer.global_step)
-            continue
-        experiment: Any = getattr(logger, "experiment", None)
-        if isinstance(logger, MLFlowLogger):
+        elif isinstance(logger, MLFlowLogger):
             experiment.log_image(logger.run_id, picture, key=tag, step=trainer.global_step)
         elif hasattr(experiment, "add_image"):  # TensorBoard's
             experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")

@@ -17,7 +17,7 @@ except ModuleNotFoundError:  # the evaluation runs without Lightning
 
 FOLLOWS = re.compile(r"[Ww]orker .*(died|exited|killed)|gloo/transport|[Cc]onnection (closed|reset) by peer")
 """Messages for a dead worker of a loader, and of torch.distributed when another rank has exited."""
-NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 """The signals that are handled, as messages call them."""
 
 
@@ -30,17 +30,14 @@ class Stopped(SIGTERMException):
 
 
 class _Requests:
-    """State of the process: the first signal that arrived, and whether a block is running that is finished first."""
+    """State of the process: the first signal that arrived, and whether a block is running that is finished first.
 
-    def __init__(self) -> None:
-        self.reset()
+    Until something is set, the values are those of the class.
+    """
 
-    def reset(self) -> None:
-        """Start afresh in this process, with nothing received."""
-        self.received: int | None = None
-        self.owner = os.getpid()
-        self.depth = self.deferring = self.interrupts = 0
-        self.forward: Callable[[int], None] | None = None
+    received: int | None = None
+    owner = depth = deferring = interrupts = 0
+    forward: Callable[[int], None] | None = None
 
     def handle(self, number: int, frame: Any) -> None:
         if os.getpid() != self.owner:  # a forked worker, before it has set its own handlers
@@ -64,19 +61,12 @@ def received() -> int | None:
     return _requests.received
 
 
-def status() -> int:
-    """Return the exit status after the newest signal: 130 after Ctrl-C, else 143."""
-    return 128 + (_requests.received or signal.SIGTERM)
-
-
-def explains(error: BaseException) -> bool:
-    """Return whether an error is a stop by a signal, or follows from one that reached a worker or another rank too."""
-    return isinstance(error, SIGTERMException) or (_requests.received is not None and bool(FOLLOWS.search(str(error))))
-
-
-def name() -> str:
-    """Return the name of the newest signal for messages: "SIGTERM" or "Ctrl-C"."""
-    return NAMES[signal.Signals(_requests.received or signal.SIGTERM)]
+def cause_of(error: BaseException) -> int | None:
+    """Return the signal that an error is a stop by, or follows from where it reached a worker or another rank too."""
+    number = _requests.received
+    if isinstance(error, SIGTERMException):
+        return number or signal.SIGTERM  # which may have come to another rank
+    return number if FOLLOWS.search(str(error)) else None
 
 
 def at_once() -> bool:
@@ -106,7 +96,8 @@ def handled(forward: Callable[[int], None] | None = None, defer: bool = False) -
         yield
         return
     if not _requests.depth or _requests.owner != os.getpid():  # else nested; a forked rank begins anew
-        _requests.reset()
+        vars(_requests).clear()
+        _requests.owner = os.getpid()
     previous = {number: signal.signal(number, _requests.handle) for number in NAMES}
     before = _requests.forward
     _requests.forward = forward or before

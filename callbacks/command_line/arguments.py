@@ -2,9 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from lightning_modules.backbones.short_names import SHORT_NAMES, read_spec
 from lightning_modules.checkpoints import allow_named
 
 from .configs import find_config
-from .endings import UsageError, reason_of_parser
+from .endings import UsageError, near, reason_of_parser
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "pytorch_lightning.callbacks")
 """Packages whose public classes a command line may name without their path."""
@@ -161,15 +160,12 @@ def update(config: dict[str, Any], content: dict[str, Any], is_option: bool = Fa
         if is_class and (isinstance(value, dict) or key in ("model", "data")):
             value = as_class(value)
         if isinstance(old, dict) and isinstance(value, dict):
-            same = is_class and _name(value) in ("", _name(old))
+            named, before = (str(entry.get("class_path", "")).rpartition(".")[2] for entry in (value, old))
+            same = is_class and named in ("", before)
             if same or key in ("trainer", "init_args") or (is_option and not is_class):
                 update(old, value, is_option)
                 value = old
         config[key] = value
-
-
-def _name(entry: dict[str, Any]) -> str:
-    return str(entry.get("class_path", "")).rpartition(".")[2]
 
 
 def as_class(entry: Any) -> dict[str, Any]:
@@ -264,17 +260,8 @@ def _mistake_in(section: str, entry: dict[str, Any]) -> str | None:
     kind = class_named(name)
     if kind is None:
         known = [each for home in HOMES for each in import_module(home).__all__]
-        return f"{section}: there is no class {name!r}" + near(
-            name, [*known, *(SHORT_NAMES if section == "model" else ())]
-        )
+        known += SHORT_NAMES if section == "model" else ()
+        return f"{section}: there is no class {name!r}{near(name, known)}"
     parameters = parameters_of(kind)
-    unknown = [each for each in entry.get("init_args") or {} if each not in parameters]
-    return (
-        f"{section}: {kind.__name__} has no argument {unknown[0]!r}{near(unknown[0], parameters)}" if unknown else None
-    )
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean …?" with the known name that is most like an unknown one; empty where none is."""
-    found = get_close_matches(name, list(known), 1)
-    return f"; did you mean {found[0]}?" if found else ""
+    unknown = next((each for each in entry.get("init_args") or {} if each not in parameters), None)
+    return unknown and f"{section}: {kind.__name__} has no argument {unknown!r}{near(unknown, parameters)}"

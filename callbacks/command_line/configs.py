@@ -1,18 +1,13 @@
 """Configs by name, and a type of flags, for all tools; imports nothing heavy."""
 
 import argparse
-from difflib import get_close_matches
 from pathlib import Path
 
-from .endings import UsageError
+from .endings import UsageError, near
 
 PACKAGE = Path(__file__).resolve().parents[1]
-
-
-def shipped_configs() -> Path:
-    """Return the folder of the project's configs: in the package of a wheel, else next to `cli.py` in a checkout."""
-    inside = PACKAGE / "configs"
-    return inside if inside.is_dir() else PACKAGE.parent / "configs"
+CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
+"""The project's configs: in the package of a wheel, else next to `cli.py` in a checkout."""
 
 
 def find_config(name: str) -> Path:
@@ -26,15 +21,13 @@ def find_config(name: str) -> Path:
     """
     if Path(name).exists():
         return Path(name)
-    folder = shipped_configs()
-    own = folder / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
-    if own.is_relative_to(folder) and own.is_file():
+    own = CONFIGS / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
+    if own.is_relative_to(CONFIGS) and own.is_file():
         return own
-    known = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml"))
-    near = get_close_matches(name.removeprefix("configs/"), known, 1) or [
-        config for config in known if Path(config).name == Path(name).name
-    ]
-    raise UsageError(f"--config: there is no file {name}" + (f"; did you mean {near[0]}?" if near else ""))
+    known = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
+    named_so = [config for config in known if Path(config).name == Path(name).name]
+    hint = near(name.removeprefix("configs/"), known) or "".join(f"; did you mean {config}?" for config in named_so[:1])
+    raise UsageError(f"--config: there is no file {name}{hint}")
 
 
 def positive(text: str) -> int:

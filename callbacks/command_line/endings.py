@@ -7,6 +7,8 @@ import re
 import select
 import sys
 import traceback
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
 """Messages of torch.distributed when another rank has exited."""
@@ -32,8 +34,8 @@ def report(error: BaseException) -> str | int | None:
     if isinstance(error, BrokenPipeError) and _stdout_is_closed():  # by `vidcorr … | head`, which has read enough
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
         return 141
-    if signals is not None and signals.explains(error):
-        return int(signals.status())
+    if signals is not None and (number := signals.cause_of(error)):
+        return 128 + int(number)
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
@@ -52,6 +54,12 @@ def report(error: BaseException) -> str | int | None:
     else:
         return None
     return f"vidcorr: {said}" if said else None
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean …?" with the known name that is most like an unknown one; empty where none is."""
+    found = get_close_matches(name, list(known), 1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _of_ours(kind: type) -> bool:

@@ -29,7 +29,7 @@ from ..training.monitors import RunProgress, Throughput
 from ..training.run_folder import claim_version, closing_lines, continue_in_folder, last_checkpoints
 from ..training.safeguards import Safeguards
 from .arguments import HOMES, Given, explain, merge, read_arguments, read_config, update
-from .configs import shipped_configs
+from .configs import CONFIGS
 from .endings import UsageError
 
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -40,7 +40,7 @@ USAGE = "vidcorr COMMAND [--config FILE ...] [--model ...] [--data ...] [--train
 EPILOG = """Also: --debug shows the traceback of an error; --allow NAME lets a checkpoint name code outside vidcorr
 (package.module.Class or package.module:callable). --seed_everything N also seeds data and model, unless they set a
 seed."""
-PREDICT = str(shipped_configs() / "predict.yaml")
+PREDICT = str(CONFIGS / "predict.yaml")
 """Config that `predict` reads by default."""
 WARNINGS = (
     "isinstance.treespec, LeafSpec",
@@ -52,6 +52,13 @@ WARNINGS = (
     "callbacks used to create the checkpoint need to be provided",
 )
 """Warnings of Lightning that say nothing to a user of the command line."""
+CHATTY = (
+    "pytorch_lightning.utilities.rank_zero",
+    "pytorch_lightning.trainer.connectors.checkpoint_connector",
+    "lightning_fabric.utilities.rank_zero",
+    "lightning_fabric.utilities.seed",
+)
+"""Loggers by which Lightning tells of absent devices, other products and the seed."""
 
 
 class Parser(LightningArgumentParser):
@@ -126,7 +133,9 @@ class VidcorrCLI(LightningCLI):
     def __init__(self, args: Sequence[str], run: bool = True) -> None:
         given, rest = read_arguments(args)
         if any(word in ("-h", "--help") or ".help" in word for word in rest):
-            _import_public_classes()
+            for package in map(import_module, HOMES[:3]):
+                for name in package.__all__:
+                    getattr(package, name)  # imports the class, which the help then lists
         command = rest[0] if rest else ""
         if command == "predict":
             given.insert(0, read_config(PREDICT))
@@ -139,6 +148,7 @@ class VidcorrCLI(LightningCLI):
             update(own, config)
             config = own
             reconcile(saved, config["model"], config["ckpt_path"])
+        texts = {name: {"usage": USAGE, "epilog": EPILOG} for name in self.subcommands()}
         try:
             super().__init__(
                 LightningModule,
@@ -154,7 +164,7 @@ class VidcorrCLI(LightningCLI):
                 },
                 save_config_callback=SaveConfig,
                 parser_class=Parser,
-                parser_kwargs={"prog": "vidcorr", "description": __doc__},
+                parser_kwargs={"prog": "vidcorr", "description": __doc__} | texts,
                 args=[*rest[:1], f"--config={json.dumps(config, default=str)}", *rest[1:]],
                 run=run,
             )
@@ -177,17 +187,19 @@ class VidcorrCLI(LightningCLI):
         """Predict without keeping features: a callback writes what is wanted."""
         self.trainer.predict(return_predictions=False, **kwargs)
 
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Say in `--help` what belongs to all commands."""
-        parser.usage, parser.epilog = USAGE, EPILOG
-
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Add the callbacks that every run, or every training, wants where no file names one of their kind."""
+        """Add the callbacks that every run, or every training, wants where no file names one of their kind.
+
+        Raises:
+            ValueError: if a `validate` would measure nothing.
+        """
         trainer = self._get(self.config_init, "trainer")
-        named = trainer.callbacks if isinstance(trainer.callbacks, list) else [trainer.callbacks]
-        named = [callback for callback in named if callback is not None]
+        named = list(trainer.callbacks or [])
         fits = self.subcommand in (None, "fit")
         has_batches = fits or self.datamodule is not None  # a benchmark shows its own progress
+        measures = has_batches or any(isinstance(each, BenchmarkCallback) for each in named)
+        if self.subcommand == "validate" and not measures:
+            raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
         wanted: dict[type[Callback], tuple[type[Callback], bool]] = {
             LearningRateMonitor: (LearningRateMonitor, fits and trainer.logger is not False),
             LastCheckpoint: (LastCheckpoint, fits and trainer.enable_checkpointing is not False),
@@ -202,19 +214,12 @@ class VidcorrCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Continue in the folder of the resumed run (`--ckpt_path last`: the newest one), or claim a new one."""
-        without_data = self.datamodule is None and not is_overridden("train_dataloader", self.model, LightningModule)
-        if without_data:
+        if self.datamodule is None and not is_overridden("train_dataloader", self.model, LightningModule):
             raise ValueError("fit needs data: add a file such as --config data/clips.yaml, or --data CLASS")
         if self.trainer.is_global_zero:
             if path := self.config_init["fit"].get("ckpt_path"):
                 continue_in_folder(self.trainer.loggers, path)
             claim_version(self.trainer.loggers)
-
-    def before_validate(self) -> None:
-        """Refuse a run that measures nothing."""
-        measured = any(isinstance(callback, BenchmarkCallback) for callback in self.trainer.callbacks)  # type: ignore[attr-defined]
-        if self.datamodule is None and not measured:
-            raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run, and end with where things are."""
@@ -227,7 +232,7 @@ class VidcorrCLI(LightningCLI):
                 raise
             folder = next((logger.log_dir for logger in self.trainer.loggers), None) or self.trainer.default_root_dir
             raise OSError(error.errno, error.strerror, str(folder)) from error  # Python names no file that is full
-        lines = closing_lines(self.trainer, shipped_configs())  # on every rank: they ask the first for the folder
+        lines = closing_lines(self.trainer, CONFIGS)  # on every rank: they ask the first for the folder
         if self.trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -276,30 +281,13 @@ def run(args: Sequence[str]) -> None:
     Raises:
         UsageError: if the arguments cannot be understood; one line.
     """
-    _quiet()
+    for message in WARNINGS:
+        warnings.filterwarnings("ignore", message=f".*{message}.*")
+    for name in CHATTY:
+        logging.getLogger(name).addFilter(_is_of_interest)  # our own messages come through them too
     set_parsing_settings(add_print_completion_argument=True)
     with signals.handled():
         VidcorrCLI(list(args))
-
-
-def _import_public_classes() -> None:
-    """Import our public classes, which `--help` then lists."""
-    for package in map(import_module, HOMES[:3]):
-        for name in package.__all__:
-            getattr(package, name)
-
-
-def _quiet() -> None:
-    """Silence what Lightning says below warnings (absent devices, other products, the seed), and WARNINGS."""
-    for message in WARNINGS:
-        warnings.filterwarnings("ignore", message=f".*{message}.*")
-    for name in (
-        "pytorch_lightning.utilities.rank_zero",
-        "pytorch_lightning.trainer.connectors.checkpoint_connector",
-        "lightning_fabric.utilities.rank_zero",
-        "lightning_fabric.utilities.seed",
-    ):
-        logging.getLogger(name).addFilter(_is_of_interest)  # our own messages come through them too
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:

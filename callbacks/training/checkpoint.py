@@ -220,8 +220,6 @@ def _flush(trainer: pl.Trainer) -> None:
     """Write out what loggers buffer; TensorBoard's thread would do so within two minutes."""
     for logger in trainer.loggers if trainer.is_global_zero else ():
         logger.save()
-        if (flush := getattr(logger.experiment, "flush", None)) is not None:  # type: ignore[attr-defined]
-            flush()
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from datamodules.reading.files import unfinished
@@ -48,11 +48,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return super().save_checkpoint(dict(checkpoint), path, storage_options)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        hidden = path.with_name(f".{path.name}.unfinished")
         try:
-            with (
-                unfinished(path, path.with_name(f".{path.name}.unfinished")) as temporary,
-                temporary.open("wb") as file,
-            ):
+            with unfinished(path, hidden), hidden.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -102,11 +100,7 @@ Whole = Annotated[int, Field(strict=True, ge=0)]
 Number = Annotated[float, Field(strict=True)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="ignore")
-
-
-class ResumeNote(_Part):
+class ResumeNote(BaseModel):
     """The record of `LastCheckpoint` in a checkpoint.
 
     Attributes:
@@ -125,22 +119,22 @@ class ResumeNote(_Part):
     run_ended: Annotated[bool, Field(strict=True)] = False
 
 
-class _BenchmarkHistory(_Part):
+class _BenchmarkHistory(BaseModel):
     history: dict[Whole, dict[str, Number]] = {}
     epochs: dict[Whole, Whole] = {}
     tried: Whole | None = None
 
 
-class _ParameterGroup(_Part):
+class _ParameterGroup(BaseModel):
     params: list[Whole]
 
 
-class _OptimizerState(_Part):
+class _OptimizerState(BaseModel, arbitrary_types_allowed=True):
     state: dict[Whole, dict[str, torch.Tensor | Number | Whole | None]]
     param_groups: Annotated[list[_ParameterGroup], Field(min_length=1)]
 
 
-class CheckpointState(_Part):
+class CheckpointState(BaseModel):
     """A checkpoint of a training, without its weights."""
 
     global_step: Whole

@@ -14,6 +14,8 @@ from torch.nn.functional import normalize
 
 from datamodules.reading.files import ProgressReport
 
+from .safeguards import accumulates
+
 LOGGED = ("positive_similarity", "negative_similarity", "queue_age")
 
 
@@ -89,21 +91,19 @@ class CollapseMonitor(pl.Callback):
             )
         self.every_n_steps, self.warn_below = every_n_steps, warn_below
         self.patience, self.max_embeddings = patience, max_embeddings
-        self._last_step = 0
         self._collapsed = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Forget an earlier fit of the same callback."""
-        self._last_step = self._collapsed = 0
+        self._collapsed = 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log and warn every few steps."""
         step = trainer.global_step
-        if step % self.every_n_steps or step == self._last_step:  # the second: not at each accumulated batch
+        if step % self.every_n_steps or accumulates(trainer):
             return
-        self._last_step = step
         if not isinstance(outputs, Mapping) or "embeddings" not in outputs:
             raise ValueError(
                 f"CollapseMonitor: a training step of {type(pl_module).__name__} returns no embeddings; "
@@ -130,12 +130,12 @@ def _check(embeddings: Tensor) -> None:
 
 
 class Throughput(pl.Callback):
-    """Log the speed of training since the last time it was logged; validation and benchmarks do not count.
+    """Log the speed of training since the last time it was logged, or since the last validation.
 
     Logs, every `trainer.log_every_n_steps` optimiser steps, `time/step` (seconds per optimiser step), `time/data` (the
     fraction of them, 0 to 1, spent waiting for the loader; only for loaders that report it, as `VideoDataModule`'s
-    does) and `time/clips_per_second` (over all ranks). The first batch is left out: it waits for workers to start and
-    kernels to be chosen. Nothing here waits for the device.
+    does) and `time/clips_per_second` (over all ranks). The first batch, of the run and after a validation, is left out:
+    it waits for workers to start and kernels to be chosen. Nothing here waits for the device.
 
     Args:
         warn_above: fraction of the time; when more of it is spent waiting for data twice in a row, one warning says
@@ -149,47 +149,34 @@ class Throughput(pl.Callback):
         self._slow_looks = 0
         self._hinted = False
         self._since: float | None = None
-        self._paused = 0.0
         self._waited = 0.0
-        self._batches = self._step = 0
+        self._batches = 0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the batch, and log every few steps."""
         now, step, loader = time.perf_counter(), trainer.global_step, trainer.train_dataloader
-        if self._since is None:
-            self._begin(now, step, loader)
-            return
-        self._batches += 1
-        if step == self._step or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
-            return
-        seconds = now - self._since
-        values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
-        if (size := getattr(loader, "batch_size", None)) is not None:
-            values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
-        if (waited := getattr(loader, "waited", None)) is not None:
-            values["time/data"] = (waited - self._waited) / seconds
-            self._hint(values["time/data"], getattr(loader, "num_workers", 0))
-        pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
-        self._begin(now, step, loader)
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop the clock."""
-        self._paused = time.perf_counter()
+        waited = getattr(loader, "waited", None)
+        if self._since is not None:
+            self._batches += 1
+            if accumulates(trainer) or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+                return
+            seconds = now - self._since
+            values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
+            if (size := getattr(loader, "batch_size", None)) is not None:
+                values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
+            if waited is not None:
+                values["time/data"] = (waited - self._waited) / seconds
+                self._hint(values["time/data"], getattr(loader, "num_workers", 0))
+            pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
+        self._since, self._waited, self._batches = now, waited or 0.0, 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock again."""
-        if self._since is not None:
-            self._since += time.perf_counter() - self._paused
+        """Let the next batch begin anew, so that validations and benchmarks do not count."""
+        self._since = None
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Reset the state of this run."""
-        self._since, self._slow_looks = None, 0
-
-    def _begin(self, now: float, step: int, loader: Any) -> None:
-        self._since, self._step, self._batches = now, step, 0
-        self._waited = getattr(loader, "waited", 0.0)
+    on_train_end = on_validation_end
 
     def _hint(self, fraction: float, workers: int) -> None:
         self._slow_looks = self._slow_looks + 1 if fraction > self.warn_above else 0
@@ -215,56 +202,48 @@ class RunProgress(ProgressBar):
         if every <= 0:
             raise ValueError(f"RunProgress: every is {every} seconds, it must be more than 0")
         self.every = every
-        self._report: ProgressReport | None = None
-        self._enabled = True
-
-    def enable(self) -> None:
-        """Show progress (Lightning calls it on the first rank)."""
-        self._enabled = True
+        self._silent = False
+        self._report = ProgressReport("", None, silent=True)
 
     def disable(self) -> None:
-        """Show nothing (Lightning calls it on the other ranks)."""
-        self._enabled = False
+        """Show nothing (Lightning calls it on all ranks but the first)."""
+        self._silent = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the bar at the progress of the run."""
         steps = trainer.estimated_stepping_batches
         total = None if math.isinf(steps) else int(steps)
-        silent = not self._enabled
-        self._report = ProgressReport("training", total, "steps", trainer.global_step, self.every, silent)
+        self._report = ProgressReport("training", total, "steps", trainer.global_step, self.every, self._silent)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the optimiser's steps."""
-        if self._report is not None and trainer.global_step != self._report.done:
+        if trainer.global_step != self._report.done:
             loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
             # the loss is read only where it is shown: reading it waits for the device
             self._report.advance(lambda: "" if loss is None else f"loss {float(loss):.3f}", trainer.global_step)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the bar in `validate`; a benchmark alone has one stand-in batch and its own bar."""
-        if self._report is not None:
-            self._report.clear()
-        batches = sum(trainer.num_val_batches)
-        if trainer.state.fn == "validate" and batches > 1:
-            total = None if math.isinf(batches) else int(batches)
-            self._report = ProgressReport("validating", total, "batches", 0, self.every, not self._enabled)
+        self._report.clear()
+        if trainer.state.fn == "validate":
+            batches = sum(trainer.num_val_batches)
+            total, silent = None if math.isinf(batches) else int(batches), self._silent or batches <= 1
+            self._report = ProgressReport("validating", total, "batches", 0, self.every, silent)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Count the batches."""
-        if self._report is not None and trainer.state.fn == "validate":
+        if trainer.state.fn == "validate":
             self._report.advance()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove the bar of a validation."""
         if trainer.state.fn == "validate":
-            self.on_train_end()
+            self._report.clear()
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         """Remove the bar, so that what follows, as the message of an error, stands alone."""
-        if self._report is not None:
-            self._report.clear()
-            self._report = None
+        self._report.clear()
 
     on_exception = on_train_end

@@ -33,8 +33,7 @@ def claim_version(loggers: Iterable[Logger]) -> None:
 
     Lightning takes the next number and makes the folder later: two runs that start together would share one.
     """
-    own: list[Any] = [logger for logger in loggers if _numbers_folders(logger)]
-    own = [logger for logger in own if logger._version is None]
+    own = [logger for logger in _numbered(loggers) if logger._version is None]
     for number in itertools.count(max(logger.version for logger in own)) if own else ():
         for logger in own:
             logger._version = number
@@ -46,9 +45,10 @@ def claim_version(loggers: Iterable[Logger]) -> None:
             continue
 
 
-def _numbers_folders(logger: Logger) -> bool:
-    """Return whether a logger writes to folders `version_N` of this machine."""
-    return isinstance(logger, CSVLogger | TensorBoardLogger) and "://" not in str(logger.save_dir)
+def _numbered(loggers: Iterable[Logger]) -> list[Any]:
+    """Return the loggers that write to folders `version_N` of this machine."""
+    own = [logger for logger in loggers if isinstance(logger, CSVLogger | TensorBoardLogger)]
+    return [logger for logger in own if "://" not in str(logger.save_dir)]
 
 
 class LastCheckpointFile(NamedTuple):
@@ -104,8 +104,7 @@ def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
     What was logged after the checkpoint will be logged again; it is dropped. A logger that does not write below the
     folder of that run, or a checkpoint other than a `last.ckpt`, gets a new folder.
     """
-    path = Path(path).resolve()
-    own: list[Any] = [logger for logger in loggers if _numbers_folders(logger)]
+    path, own = Path(path).resolve(), _numbered(loggers)
     if path.name != LAST or path.parent.name != "checkpoints" or not own:
         return
     run = path.parent.parent
@@ -152,7 +151,11 @@ def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
     run, fitted = run_folder(trainer), trainer.state.fn == "fit"
     if benchmarks:  # in `validate` the table of the one run stands right above
-        lines = [line for line in map(_first_and_last_score, benchmarks) if line and fitted]
+        lines = []
+        for history in [benchmark.history for benchmark in benchmarks if fitted and len(benchmark.history) > 1]:
+            first, last = min(history), max(history)
+            key, score = next(iter(history[last].items()))
+            lines.append(f"{key} {100 * history[first][key]:.1f} % at step {first}, {100 * score:.1f} % at step {last}")
     else:
         logged = [
             f"{key} {float(value):.4f}" for key, value in trainer.callback_metrics.items() if key.startswith("val/")
@@ -172,13 +175,3 @@ def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
         command = f"; next: vidcorr validate --ckpt_path {checkpoint} --config {config}" if config else ""
         lines.append(f"checkpoint: {checkpoint}{command}")
     return lines
-
-
-def _first_and_last_score(benchmark: BenchmarkCallback) -> str:
-    """Return the first of a benchmark's scores before and after a training; empty where it ran only once."""
-    history = benchmark.history
-    if len(history) < 2:
-        return ""
-    first, last = min(history), max(history)
-    key = next(iter(history[last]))
-    return f"{key} {100 * history[first][key]:.1f} % at step {first}, {100 * history[last][key]:.1f} % at step {last}"

@@ -149,17 +149,19 @@ class Safeguards(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        fitting = trainer.state.fn == "fit" and not trainer.sanity_checking
-        if fitting and self._worst(STOP_REQUESTED if signals.received() else GOOD):
+        if self._worst(STOP_REQUESTED if signals.received() else GOOD):
             trainer._signal_connector.received_sigterm = True
-
-    on_validation_end = on_train_epoch_end
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Refuse to save non-finite weights."""
-        bad = self._bad_loss(trainer) or _broken_weights(trainer.global_step, pl_module)
+        weights = dict(pl_module.named_parameters())
+        broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
+        bad = self._bad_loss(trainer)
+        if broken and bad is None:
+            counted = f"{len(broken)} of {len(weights)} weights hold NaN or infinity ({broken[0]}, …)"
+            bad = f"step {trainer.global_step}: {counted}; nothing was saved"
         if self._worst(NOT_FINITE if bad else GOOD):
             self._stop(bad)
 
@@ -171,11 +173,11 @@ class Safeguards(pl.Callback):
         if waits_for_ranks(trainer):
             if isinstance(exception, SIGTERMException) and launcher is not None:
                 launcher.kill(signal.SIGTERM)  # multiprocessing waits for them when this process ends
-        elif signals.explains(exception):
+        elif number := signals.cause_of(exception):
             if isinstance(exception, SIGTERMException):
-                exception.code = exception.code or signals.status()  # 0 of a forked rank would read as success
+                exception.code = exception.code or 128 + number  # 0 of a forked rank would read as success
             after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
-            rank_zero_info(f"stopped by {signals.name()}{after}")
+            rank_zero_info(f"stopped by {signals.NAMES[number]}{after}")
         self._held.close()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -203,16 +205,6 @@ class Safeguards(pl.Callback):
     def _stop(self, reason: str | None) -> NoReturn:
         reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
         raise TrainingStopped(next(text for text in reasons if text))
-
-
-def _broken_weights(step: int, pl_module: pl.LightningModule) -> str | None:
-    finite = {name: bool(weight.isfinite().all()) for name, weight in pl_module.named_parameters()}
-    broken = [name for name, is_finite in finite.items() if not is_finite]
-    if not broken:
-        return None
-    return (
-        f"step {step}: {len(broken)} of {len(finite)} weights hold NaN or infinity ({broken[0]}, …); nothing was saved"
-    )
 
 
 def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:

@@ -14,15 +14,7 @@ from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 
 from ..loggers import log_picture, run_folder
-from ..pictures import (
-    Picture,
-    clip_sheet,
-    feature_sheet,
-    gap_histogram,
-    match_sheet,
-    rasterise,
-    write_picture,
-)
+from ..pictures import Picture, clip_sheet, feature_sheet, gap_histogram, match_sheet, rasterise, write_picture
 from ..tracking.frame_encoder import frame_features, view_for
 
 
@@ -70,7 +62,7 @@ class TrainingPictures(pl.Callback):
         self.stage, self.stride = stage, stride
         self._clip: Tensor | None = None
         self._names: list[str] = []
-        self._folder: Path | None = None
+        self._folder = Path()
         self._drawn: int | None = None
         self._begun = False
 
@@ -141,5 +133,4 @@ class TrainingPictures(pl.Callback):
 
     def _show(self, trainer: pl.Trainer, name: str, picture: Picture) -> None:
         log_picture(trainer, f"pictures/{name}", picture)
-        if self._folder is not None:
-            write_picture(self._folder / f"{name}-step={trainer.global_step:06d}.png", picture)
+        write_picture(self._folder / f"{name}-step={trainer.global_step:06d}.png", picture)

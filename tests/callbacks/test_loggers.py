@@ -30,24 +30,19 @@ def measure(root, *loggers):
     return found[KEY], trainer
 
 
-def test_tensorboard_and_csv_both_have_the_score(davis_root, tmp_path):
+def test_tensorboard_and_csv_both_have_the_score_and_what_is_logged_outside_validation(davis_root, tmp_path):
     board, table = TensorBoardLogger(tmp_path), CSVLogger(tmp_path, "table")
     score, trainer = measure(davis_root, board, table)
     assert run_folder(trainer) == Path(board.log_dir)
+    log_scores(SimpleNamespace(loggers=[board, table], global_step=7), {KEY: 0.5})
+    for logger in (board, table):
+        logger.save()
+    expected = [(0, pytest.approx(score)), (7, 0.5)]
     events = EventAccumulator(board.log_dir).Reload()
-    assert [event.value for event in events.Scalars(KEY)] == [pytest.approx(score)]
+    assert [(event.step, event.value) for event in events.Scalars(KEY)] == expected
     assert any(tag.startswith("davis/") for tag in events.Tags()["images"])
     with (Path(table.log_dir) / "metrics.csv").open(newline="") as file:
-        assert [float(row[KEY]) for row in csv.DictReader(file)] == [pytest.approx(score)]
-
-
-def test_scores_outside_validation_reach_every_logger(tmp_path):
-    loggers = [CSVLogger(tmp_path, "one"), CSVLogger(tmp_path, "two")]
-    log_scores(SimpleNamespace(loggers=loggers, global_step=7), {KEY: 0.5})
-    for logger in loggers:
-        logger.save()
-        with (Path(logger.log_dir) / "metrics.csv").open(newline="") as file:
-            assert [(row["step"], row[KEY]) for row in csv.DictReader(file)] == [("7", "0.5")]
+        assert [(int(row["step"]), float(row[KEY])) for row in csv.DictReader(file)] == expected
 
 
 def test_wandb_offline_has_score_and_pictures(davis_root, tmp_path, monkeypatch):

@@ -134,36 +134,25 @@ def test_lightnings_own_loading_takes_the_same_way(tmp_path):
         FrozenEncoder.load_from_checkpoint(path, strict=False)
 
 
-@pytest.mark.parametrize("architecture", ["os:abort", "x.ckpt"])
-def test_the_architecture_of_a_safetensors_file_is_a_name_of_a_library(architecture, tmp_path):
-    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", {"architecture": architecture})
-    assert "a.safetensors" in refusal("convert", tmp_path / "a.safetensors", "out.ckpt")
+METADATA = [{"architecture": name} for name in ("os:abort", "x.ckpt")]
+METADATA += [{"architecture": "torchvision:resnet18", "mean": mean} for mean in ("a, b", "1, 2", "nan, 1, 1")]
 
 
-@pytest.mark.parametrize("mean", ["a, b", "1, 2", "nan, 1, 1"])
-def test_metadata_of_a_safetensors_file_are_numbers(mean, tmp_path):
-    metadata = {"architecture": "torchvision:resnet18", "mean": mean}
+@pytest.mark.parametrize("metadata", METADATA)
+def test_metadata_of_a_safetensors_file_are_a_name_of_a_library_and_numbers(metadata, tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", metadata)
     assert "a.safetensors: " in refusal("convert", tmp_path / "a.safetensors", "out.ckpt")
 
 
 def damaged(correct, draw):
-    """Yield a file cut, flipped, zeroed, doubled or replaced at random."""
-    content = bytearray(correct)
-    kind, position = draw.randrange(5), draw.randrange(len(content))
-    if kind == 0:
-        return bytes(content[:position])
-    if kind == 1:
-        for _ in range(draw.randrange(1, 9)):
-            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-    elif kind == 2:
-        length = draw.randrange(1, 500)
-        content[position : position + length] = bytes(len(content[position : position + length]))
-    elif kind == 3:
-        content[position:position] = draw.randbytes(draw.randrange(1, 100))
-    else:
-        content[position:] = draw.randbytes(len(content) - position)
-    return bytes(content)
+    """Return a file cut, flipped, zeroed, lengthened or replaced at random."""
+    at, length, flipped = draw.randrange(len(correct)), draw.randrange(1, 500), bytearray(correct)
+    for _ in range(draw.randrange(1, 9)):
+        flipped[draw.randrange(len(correct))] ^= 1 << draw.randrange(8)
+    rest = correct[at:]
+    zeros, random_start, random_rest = bytes(length), draw.randbytes(length), draw.randbytes(len(rest))
+    ends = [b"", zeros + rest[length:], random_start + rest, random_rest]
+    return draw.choice([bytes(flipped), *(correct[:at] + end for end in ends)])
 
 
 def test_60_damaged_files_are_told_in_one_line_each(davis, tmp_path):

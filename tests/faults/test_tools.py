@@ -6,7 +6,6 @@ import shlex
 import signal
 import threading
 import time
-from typing import NamedTuple
 
 import pytest
 from PIL import Image
@@ -16,30 +15,14 @@ from callbacks.folder_lock import LOCK
 from callbacks.tools import study as study_module
 from datamodules.reading.files import ProgressReport
 
-
-class Case(NamedTuple):
-    """One tool.
-
-    Attributes:
-        words: of the command line; `{videos}`, `{davis}` and `{out}` are folders.
-        strikes: items that are done when the signal comes.
-        left: items that the second call has to do.
-        result: file of a finished run.
-    """
-
-    words: str
-    strikes: int
-    left: int
-    result: str
-
-
 SWEEP = "sweep raw_colour --root {davis} --vary radius=2,3 --at-once 1 --limit 2 --output {out}"
 COMPARE = "compare raw_colour --config benchmarks/davis.yaml --root {davis} --no-baselines --limit 2 --output {out}"
+# words of the command line; items done when the signal comes, and left for the second call; file of a finished run
 CASES = {
-    "transcode": Case("transcode {videos} {out} --workers 1 --short-side 32", 2, 6, "00005.mp4"),
-    "check-data": Case("check-data {videos} --output {out} --workers 1", 2, 6, "clean.txt"),
-    "sweep": Case(SWEEP, 3, 2, "sweep.md"),  # the second of two passes begins anew
-    "compare": Case(COMPARE, 1, 2, "compare.csv"),  # begins anew
+    "transcode": ("transcode {videos} {out} --workers 1 --short-side 32", 2, 6, "00005.mp4"),
+    "check-data": ("check-data {videos} --output {out} --workers 1", 2, 6, "clean.txt"),
+    "sweep": (SWEEP, 3, 2, "sweep.md"),  # the second of two passes begins anew
+    "compare": (COMPARE, 1, 2, "compare.csv"),  # begins anew
 }
 
 
@@ -86,16 +69,17 @@ def expect_nothing_half_written(folder):
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_tool_ends_with_143_and_a_second_call_completes_it(name, video_folder, davis_root, tmp_path, struck, capsys):
-    case, out = CASES[name], tmp_path / "out"
-    words = case.words.format(videos=video_folder, davis=davis_root, out=out)
-    struck(case.strikes)
+    words, strikes, left, result = CASES[name]
+    out = tmp_path / "out"
+    words = words.format(videos=video_folder, davis=davis_root, out=out)
+    struck(strikes)
     stopped(words, capsys)
     expect_nothing_half_written(out)
-    assert not (out / case.result).exists()
+    assert not (out / result).exists()
     counted = struck(None)
     cli.main(shlex.split(words))
-    assert len(counted) == case.left
-    assert (out / case.result).is_file()
+    assert len(counted) == left
+    assert (out / result).is_file()
     expect_nothing_half_written(out)
 
 

@@ -16,7 +16,6 @@ from torch import Tensor
 from cli import main
 from tests.helpers.words import NETWORK, flags
 
-HERE = "tests.helpers.faults"
 METHODS = {
     "VFSSimSiam": {"projector_dim": 16, "predictor_dim": 8, "backbone": NETWORK},
     "VFSMoCo": {"projection_dim": 8, "queue_size": 24, "backbone": NETWORK},
@@ -118,18 +117,13 @@ class SpoilFile(pl.Callback):
 
 
 def words(
-    method: str,
-    source: Path,
-    folder: Path,
-    *more: str,
-    callbacks: tuple[Any, ...] = (),
-    **data: Any,
+    method: str, source: Path, folder: Path, *more: str, callbacks: tuple[Any, ...] = (), **data: Any
 ) -> list[str]:
     """Command of a run of three epochs of five steps over six videos that writes `last.ckpt` every second step."""
     given = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "repeat": 2, "samples_per_epoch": 10} | data
     listed = [
         {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 2}},
-        {"class_path": f"{HERE}.Curve", "init_args": {"path": str(folder / "curve.txt")}},
+        harm("Curve", path=str(folder / "curve.txt")),
         *callbacks,
     ]
     quiet = {"log_every_n_steps": 1, "enable_progress_bar": "false", "enable_model_summary": "false"}
@@ -140,12 +134,13 @@ def words(
     ]
 
 
+def harm(kind: str, **options: Any) -> dict[str, Any]:
+    """Entry of a callback of this file for a configuration."""
+    return {"class_path": f"{__name__}.{kind}", "init_args": options}
+
+
 def strike(name: str, step: int, **options: Any) -> dict[str, Any]:
-    return {"class_path": f"{HERE}.Strike", "init_args": {"name": name, "step": step} | options}
-
-
-def spoil(step: int, **options: Any) -> dict[str, Any]:
-    return {"class_path": f"{HERE}.Spoil", "init_args": {"step": step} | options}
+    return harm("Strike", name=name, step=step, **options)
 
 
 class Ended(NamedTuple):

@@ -1,13 +1,14 @@
 """The arguments of a command line: flags with their values, configs with their content, in an order that parses."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 
 from callbacks.command_line.arguments import merge, read_arguments, read_config
-from callbacks.command_line.configs import find_config, shipped_configs
+from callbacks.command_line.configs import CONFIGS, find_config
 from callbacks.command_line.endings import UsageError
 from callbacks.command_line.runs import with_last_checkpoint
 from cli import main
@@ -20,19 +21,8 @@ TINY = "tests.helpers.encoders:TinyResNet"
 
 
 def test_what_belongs_to_the_configuration_and_what_does_not():
-    words = [
-        "fit",
-        "--print_config",
-        "--model",
-        "Liir",
-        "--data.box",
-        "-1",
-        "--x=a b",
-        "c",
-        "--model.help=Liir",
-        "--y=",
-    ]
-    given, rest = read_arguments(words)
+    words = "fit --print_config --model Liir --data.box -1 '--x=a b' c --model.help=Liir --y="
+    given, rest = read_arguments(shlex.split(words))
     contents = [{"model": "Liir"}, {"data": {"box": "-1"}}, {"x": "a b"}, {"y": ""}]
     assert [each.content for each in given] == contents
     assert rest == ["fit", "--print_config", "c", "--model.help=Liir"]
@@ -40,7 +30,7 @@ def test_what_belongs_to_the_configuration_and_what_does_not():
 
 def test_a_config_is_found_and_a_users_own_wins(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    own = shipped_configs() / "benchmarks/davis.yaml"
+    own = CONFIGS / "benchmarks/davis.yaml"
     ((found,), _) = read_arguments(["--config", "benchmarks/davis.yaml"])
     assert (found.file, found.content.keys()) == (str(own), {"trainer"})
     assert find_config("configs/benchmarks/davis.yaml") == own
@@ -48,11 +38,8 @@ def test_a_config_is_found_and_a_users_own_wins(tmp_path, monkeypatch):
     (tmp_path / "benchmarks/davis.yaml").write_text("temperature: 1e-3")
     assert read_config("benchmarks/davis.yaml").content == {"temperature": 0.001}
     (tmp_path / "benchmarks/davis.yaml").write_text("a: [")
-    for wrong, said in (
-        ("dvis.yaml", r"there is no file dvis\.yaml; did you mean"),
-        ("benchmarks/davis.yaml", "cannot"),
-    ):
-        refused(UsageError, said, read_config, wrong)
+    refused(UsageError, r"there is no file dvis\.yaml; did you mean", read_config, "dvis.yaml")
+    refused(UsageError, "cannot", read_config, "benchmarks/davis.yaml")
 
 
 @pytest.mark.parametrize("flag", ["--config={}", "--config {}", "-c {}"])

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from callbacks import AtomicCheckpointIO, BestCheckpoint, Safeguards
+from callbacks import BestCheckpoint, Safeguards
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Stop, go, make
 from tests.helpers.training import loader, quiet_trainer
@@ -49,20 +49,14 @@ def stopped(tmp_path_factory):
 
 def changed(content, place, value):
     """Set, or delete, one part of a nested state; a callback is found by the beginning of its key."""
-    for name in place[:-1]:
-        content = _part(content, name)
-    last = place[-1]
-    key = next((key for key in content if str(key).startswith(last)), last) if isinstance(last, str) else last
+    for number, name in enumerate(place, 1):
+        key = next((key for key in content if str(key).startswith(name)), name) if isinstance(name, str) else name
+        if number < len(place):
+            content = content[key]
     if value is GONE:
         del content[key]
     else:
         content[key] = value
-
-
-def _part(content, name):
-    if isinstance(name, str):
-        name = next(key for key in content if str(key).startswith(name))
-    return content[name]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -148,7 +142,8 @@ def test_no_path_of_a_checkpoint_is_followed(kind, stopped, tmp_path):
     (kept / "real.ckpt").write_text("an earlier best one")
     before = {*tmp_path.rglob("*")}
     names = [kept / name for name in ("folder.ckpt", "linked.ckpt", "notes.txt", "../other/notes.ckpt", "real.ckpt")]
-    for path in map(str, [other, f"local://{other}", other / "notes.ckpt", *names]):
+    addresses = [f"{prefix}{other}" for prefix in ("local://", "file://", "simplecache::file://")]
+    for path in map(str, [other, *addresses, other / "notes.ckpt", *names]):
         same = dict.fromkeys(("best_model_path", "kth_best_model_path", "last_model_path"), path)
         state = {"best_k_models": {path: torch.tensor(1e9)}, "dirpath": str(kept), **same}
         content["callbacks"][own.state_key] = own.state_dict() | state
@@ -157,25 +152,6 @@ def test_no_path_of_a_checkpoint_is_followed(kind, stopped, tmp_path):
         assert go("VFSSimSiam", tmp_path / "run", start=tmp_path / "last.ckpt", more=[again])[1]
         gone = before - {*tmp_path.rglob("*")}
         assert gone == ({kept / "real.ckpt"} if path.endswith("real.ckpt") else set())
-
-
-def test_only_a_checkpoint_in_a_folder_of_the_run_is_removed(tmp_path, caplog):
-    (tmp_path / "folder.ckpt").mkdir()
-    (tmp_path / "notes.txt").write_text("a user's")
-    (tmp_path / "real.ckpt").write_text("")
-    (tmp_path / "linked.ckpt").symlink_to(tmp_path / "real.ckpt")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/real.ckpt").write_text("")
-    checkpoints = AtomicCheckpointIO()
-    checkpoints.save_checkpoint({}, tmp_path / "best.ckpt")
-    names = ("folder.ckpt", "notes.txt", "linked.ckpt", "real.ckpt", "gone.ckpt", "elsewhere/real.ckpt")
-    for name in names:
-        checkpoints.remove_checkpoint(tmp_path / name)
-    for prefix in ("local://", "file://", "simplecache::file://"):
-        checkpoints.remove_checkpoint(f"{prefix}{tmp_path}/folder.ckpt")
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"best.ckpt", "elsewhere", "folder.ckpt", "linked.ckpt", "notes.txt"}
-    assert caplog.text.count("is not removed: it is no checkpoint of this run") == 8
 
 
 def test_an_evaluation_takes_no_counters_from_a_checkpoint(stopped, tmp_path):

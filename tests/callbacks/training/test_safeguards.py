@@ -92,7 +92,7 @@ def test_at_once_and_deferred(number, status):
     with pytest.raises(signals.Stopped) as stopped, signals.handled():
         send(number)
     assert stopped.value.code == status
-    assert signals.status() == status
+    assert 128 + signals.cause_of(stopped.value) == status
 
     done = []
 
