@@ -57,11 +57,9 @@ class LastCheckpoint(Checkpoint):
         """Find the folder; run after all callbacks whose state is to be saved, and before what ends the run."""
         if stage == "fit":
             self.dirpath = checkpoint_folder(trainer, self.dirpath)
+            callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
             # in a new list: Lightning may be walking through this one
-            trainer.callbacks = sorted(  # type: ignore[attr-defined]
-                trainer.callbacks,  # type: ignore[attr-defined]
-                key=lambda other: 2 if isinstance(other, Safeguards) else int(other is self),
-            )
+            trainer.callbacks = sorted(callbacks, key=lambda each: 2 if isinstance(each, Safeguards) else each is self)  # type: ignore[attr-defined]
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

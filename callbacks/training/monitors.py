@@ -237,13 +237,8 @@ class RunProgress(ProgressBar):
         if trainer.state.fn == "validate":
             self._report.advance()
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remove the bar of a validation."""
-        if trainer.state.fn == "validate":
-            self._report.clear()
-
     def on_train_end(self, *_: Any, **__: Any) -> None:
         """Remove the bar, so that what follows, as the message of an error, stands alone."""
         self._report.clear()
 
-    on_exception = on_train_end
+    on_validation_end = on_exception = on_train_end

@@ -58,23 +58,20 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    ("spec", "expected"),
+    ("words", "expected"),
     [
         ("dino-b8", ("timm:vit_base_patch8_224.dino", True, "block12", None)),
+        ("dino-b8 --model.stage block9", ("timm:vit_base_patch8_224.dino", True, "block9", None)),
         ("torchvision:resnet18@res3/8", ("torchvision:resnet18", False, "res3", 8)),
         ("raw_colour", ("raw_colour", False, None, None)),
     ],
 )
-def test_a_model_is_what_compare_takes(spec, expected):
-    model = Parsed(["validate", "--model", spec, "--config=benchmarks/davis_dino.yaml"]).config["validate"].model
+def test_a_model_is_what_compare_takes_and_a_flag_behind_it_wins(words, expected):
+    config = Parsed(["validate", "--model", *words.split(), "--config=benchmarks/davis_dino.yaml"]).config
+    model = config["validate"].model
     given = model.init_args
     assert model.class_path.endswith("FrozenEncoder")
     assert (given.spec, given.pretrained, given.stage, given.stride) == expected
-
-
-def test_a_flag_behind_a_short_name_wins():
-    model = Parsed(["validate", "--model", "dino-b8", "--model.stage", "block9"]).config["validate"].model
-    assert model.init_args.stage == "block9"
 
 
 def merged(*words):
