@@ -13,9 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .distributed import gather, world_size_and_rank
 from .functional.device import to_device
 
-Encode = Callable[[nn.Module, Tensor], Tensor]
-"""Network and images `(N, 3, H, W)` → embeddings `(N, D)`."""
-CALL: Encode = nn.Module.__call__
+Encode = Callable[[Tensor], Tensor]
+"""Frames of videos `(B, m, 3, H, W)` → embeddings `(B, m, D)`."""
 
 
 @contextmanager
@@ -48,26 +47,8 @@ def _by_groups(norm: Any, batch: Tensor) -> Tensor:
     return torch.cat([type(norm).forward(norm, part) for part in batch.chunk(norm.batch_groups)])
 
 
-def encode_groups(network: nn.Module, frames: Tensor, groups: int, encode: Encode = CALL) -> Tensor:
-    """Encode videos in one pass in which BatchNorm takes its statistics from one group of them at a time.
-
-    Args:
-        network: the encoder, with all BatchNorms that normalise groups separately; see `batch_norm_groups`.
-        frames: `(B, m, 3, H, W)`.
-        groups: number of groups, in the order of the videos; it must divide B.
-        encode: how images pass through the network, where more is done to them or to the embeddings.
-
-    Returns:
-        `(B, m, D)`.
-    """
-    with batch_norm_groups(network, groups):
-        return encode(network, frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-
-
-def encode_shuffled(
-    network: nn.Module, frames: Tensor, groups: int, generator: torch.Generator | None, encode: Encode = CALL
-) -> Tensor:
-    """Encode videos in other BatchNorm groups than `encode_groups`, over all ranks, and return them in order.
+def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, encode: Encode) -> Tensor:
+    """Encode videos in other BatchNorm groups than their own, over all ranks, and return them in order.
 
     If a query and its key were normalised with the same videos, batch statistics alone would distinguish the pair from
     the keys of the queue. So each group of videos is distributed evenly over all groups of all ranks for this pass.
@@ -79,25 +60,20 @@ def encode_shuffled(
     small groups together now and then; an even shuffle never does.
 
     Args:
-        network: see `encode_groups`.
         frames: `(B, m, 3, H, W)`, the videos of this rank.
-        groups: number of groups on each rank; it must divide B.
-        generator: generator of the shuffle, on the CPU; None shuffles nothing and takes no other rank's videos, as in
-            evaluation, where BatchNorm does not depend on the batch.
-        encode: see `encode_groups`.
+        groups: number of groups on each rank, in the order of the videos; it must divide B.
+        generator: generator of the shuffle, on the CPU.
+        encode: encodes videos by these groups, see `batch_norm_groups`.
 
     Returns:
-        `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos; `(B, m, D)` without a
-        shuffle.
+        `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos.
 
     Raises:
         ValueError: if several groups hold one video each.
     """
-    if generator is None:
-        return encode_groups(network, frames, groups, encode)
     ranks, rank = world_size_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)
-    shuffled = gather(encode_groups(network, _exchange(frames, deal, rank), groups, encode))
+    shuffled = gather(encode(_exchange(frames, deal, rank)))
     in_order = torch.empty_like(shuffled)
     in_order[to_device(deal.flatten(), shuffled.device)] = shuffled
     return in_order

@@ -1,5 +1,7 @@
 """VFS with negative pairs."""
 
+from functools import partial
+
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -12,7 +14,7 @@ from .distributed import own_rows
 from .functional.losses import info_nce_loss, pair_similarities
 from .heads import mlp
 from .momentum import KeyQueue, MomentumEncoder, MomentumMethod
-from .shuffle_bn import encode_groups, encode_shuffled, groups_on_this_rank
+from .shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
 
 
 class VFSMoCo(MomentumMethod):
@@ -70,13 +72,15 @@ class VFSMoCo(MomentumMethod):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return queries of a view: `(B, n/2, 3, H, W)` in [0, 1] → unit vectors `(B, n/2, D)`."""
-        return encode_groups(self.encoder, frames, self._groups(frames), self._embed)
+        return self._embed(self.encoder, frames)
 
     @torch.no_grad()
     def keys(self, frames: Tensor) -> Tensor:
         """Return keys of a view by the momentum encoder; in training those of all ranks, `(ranks · B, n/2, D)`."""
-        deal = self.step_generator() if self.training else None
-        return encode_shuffled(self.target_encoder, frames, self._groups(frames), deal, self._embed)
+        encode = partial(self._embed, self.target_encoder)
+        if not self.training:
+            return encode(frames)
+        return encode_shuffled(frames, self._groups(frames), self.step_generator(), encode)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss (VFS, Eq. 4); return also `embeddings`, `keys`, and the similarities of pairs."""
@@ -121,8 +125,10 @@ class VFSMoCo(MomentumMethod):
         """Return the backbone that learns and its moving average."""
         return [self.backbone, self.target_encoder.average.get_submodule("0")]
 
-    def _embed(self, encoder: nn.Module, images: Tensor) -> Tensor:
-        return normalize(encoder(self.normalise(images)).float(), dim=1)
+    def _embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:
+        with batch_norm_groups(encoder, self._groups(frames)):
+            embeddings = encoder(self.normalise(frames.flatten(0, 1))).float()
+        return normalize(embeddings, dim=1).unflatten(0, frames.shape[:2])
 
     def _groups(self, frames: Tensor) -> int:
         return groups_on_this_rank(self.hparams["groups"], len(frames)) if self.training else 1

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -9,12 +10,7 @@ from torch import nn
 
 from lightning_modules.backbones.networks import build_network
 from lightning_modules.heads import mlp
-from lightning_modules.shuffle_bn import (
-    batch_norm_groups,
-    deal_videos,
-    encode_shuffled,
-    groups_on_this_rank,
-)
+from lightning_modules.shuffle_bn import batch_norm_groups, deal_videos, encode_shuffled, groups_on_this_rank
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.ranks import on_ranks
 
@@ -99,8 +95,15 @@ def shuffled(rank, groups, videos):
     """Return what `encode_shuffled` gives on this rank for an encoder that copies, and for `Company`, in turns."""
     numbers = torch.arange(videos, dtype=torch.float64) + rank * videos
     frames = (2**numbers).view(-1, 1, 1, 1, 1).repeat(1, 2, 1, 1, 1)  # two frames a video
+
+    def by_groups(encoder, frames):
+        with batch_norm_groups(encoder, groups):
+            return encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+
     return [
-        encode_shuffled(encoder, frames, groups, torch.Generator().manual_seed(step)).flatten(1).tolist()
+        encode_shuffled(frames, groups, torch.Generator().manual_seed(step), partial(by_groups, encoder))
+        .flatten(1)
+        .tolist()
         for step in range(5)
         for encoder in (nn.Flatten(), Company())
     ]
