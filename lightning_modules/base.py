@@ -33,13 +33,11 @@ class SampleMean(Metric):
     updated in place, so that a module may validate in inference mode first and outside it later.
     """
 
-    total: Tensor
-    samples: Tensor
+    sums: Tensor
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
-        self.add_state("samples", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(2), dist_reduce_fx="sum")  # of the loss, and of samples
 
     def update(self, mean: Tensor, samples: int) -> None:
         """Add a batch.
@@ -48,12 +46,12 @@ class SampleMean(Metric):
             mean: scalar, of the batch.
             samples: number of samples in the batch.
         """
-        self.total = self.total + mean.detach().float() * samples
-        self.samples = self.samples + samples
+        mean = mean.detach().float()
+        self.sums = self.sums + samples * torch.stack([mean, torch.ones_like(mean)])
 
     def compute(self) -> Tensor:
         """Return the mean over all samples of all ranks, float32."""
-        return self.total / self.samples
+        return self.sums[0] / self.sums[1]
 
 
 def keyed_generator(*key: int) -> torch.Generator:
@@ -199,8 +197,7 @@ class CorrespondenceModule(ExtractorModule):
         """Return the number of samples that a device sees at a time."""
         self.trainer.fit_loop.setup_data()
         loader = self.trainer.train_dataloader
-        size = getattr(loader, "batch_size", None)
-        if size is None:
+        if (size := getattr(loader, "batch_size", None)) is None:
             raise ValueError(f"{type(loader).__name__} has no batch_size: the learning rate is scaled with it")
         return int(size)
 

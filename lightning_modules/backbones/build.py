@@ -1,10 +1,9 @@
 """Feature extractors from whatever a user has: a module, a checkpoint or a name."""
 
 import re
-from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from torch import nn
 
@@ -26,14 +25,6 @@ from .video import VideoEncoder, VideoNetwork
 from .vit import ViTExtractor, is_vit
 
 Stage = str | list[str] | None
-
-
-@runtime_checkable
-class HasFeatureExtractor(Protocol):
-    """The method of a module that benchmarks call."""
-
-    @abstractmethod
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module: ...
 
 
 class Encoder(nn.Module):
@@ -59,7 +50,7 @@ def build_encoder(
     spec: str | Path | nn.Module,
     pretrained: bool = False,
     recipe: dict | None = None,  # a bare `dict`: jsonargparse would parse a typed one
-) -> HasFeatureExtractor:
+) -> Any:
     """Turn a module, a checkpoint or a name into something that gives feature extractors.
 
     Args:
@@ -74,14 +65,11 @@ def build_encoder(
         ValueError: if the spec is of no known form.
     """
     if recipe is not None:
-        source = "encoder"
-        made: Any = make(pass_gate(recipe.get("class_path"), recipe.get("init_args", {}), source), source)
-        return made
-    if isinstance(spec, HasFeatureExtractor):
+        return make(pass_gate(recipe.get("class_path"), recipe.get("init_args", {}), "encoder"), "encoder")
+    if hasattr(spec, "feature_extractor"):
         return spec
     if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith(SUFFIXES)):
-        loaded: Any = module_from_checkpoint(spec)
-        return loaded
+        return module_from_checkpoint(spec)
     network: Any = spec
     normalisation: dict[str, Any] = {}
     if spec == "raw_colour":
@@ -94,7 +82,7 @@ def build_encoder(
     return Encoder(network, normalisation.get("mean", IMAGENET_MEAN), normalisation.get("std", IMAGENET_STD))
 
 
-def encoder_hparams(encoder: HasFeatureExtractor) -> dict[str, Any]:
+def encoder_hparams(encoder: nn.Module) -> dict[str, Any]:
     """Return the hyper-parameters that make a checkpoint self-contained: the encoder's recipe and `pretrained=False`.
 
     Args:
@@ -136,7 +124,8 @@ def build_feature_extractor(
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    return build_encoder(spec, pretrained).feature_extractor(stage, stride)
+    extractor: nn.Module = build_encoder(spec, pretrained).feature_extractor(stage, stride)
+    return extractor
 
 
 def extractor_of(

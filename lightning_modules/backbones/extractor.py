@@ -10,7 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .networks import LIBRARIES, describe_output, imported, shared_copy
+from ..checkpoints.trust import LIBRARIES
+from .networks import describe_output, imported, shared_copy
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -95,6 +96,7 @@ class FeatureExtractor(nn.Module, ABC):
 
     Attributes:
         stage: as it was asked for.
+        stages: the same as a list, also where one name was asked for.
         parts: the single stages that are needed, each once.
         stride: pixels per cell; a list where `stage` is one.
         multiple: divisor that the sides of an image should have; benchmarks pad to it, and cut what they padded.
@@ -112,14 +114,11 @@ class FeatureExtractor(nn.Module, ABC):
     def __init__(self, stage: str | list[str], known: Collection[str], network: str) -> None:
         super().__init__()
         self.stage = stage
-        self.parts = list(dict.fromkeys(part for name in self.stages for part in parts_of(name)))
+        self.stages = [stage] if isinstance(stage, str) else stage
+        self._parts_of = {name: name.removeprefix("mean:").split("+") for name in self.stages}
+        self.parts = list(dict.fromkeys(part for parts in self._parts_of.values() for part in parts))
         if unknown := [part for part in self.parts if part not in known]:
             raise ValueError(f"stage {unknown[0]!r}: {network} has {', '.join(known)}; null is its default")
-
-    @property
-    def stages(self) -> list[str]:
-        """Names of the stages as a list, also where one name was asked for."""
-        return [self.stage] if isinstance(self.stage, str) else self.stage
 
     @abstractmethod
     def maps(self, images: Tensor) -> dict[str, Tensor]:
@@ -129,7 +128,7 @@ class FeatureExtractor(nn.Module, ABC):
         """Return one map, or a list of maps where `stage` is a list.
 
         Raises:
-            ValueError: if the images are not float RGB of four dimensions.
+            ValueError: if the images are not float RGB of four dimensions, or maps to be averaged differ in channels.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
@@ -137,7 +136,17 @@ class FeatureExtractor(nn.Module, ABC):
                 f"got {images.dtype} {tuple(images.shape)}"
             )
         found = self.maps(images)
-        maps = [_combined(name, [found[part] for part in parts_of(name)]) for name in self.stages]
+        maps = []
+        for name in self.stages:
+            parts = [found[part] for part in self._parts_of[name]]
+            if len(parts) == 1:
+                maps += parts
+            elif not name.startswith("mean:"):
+                maps.append(torch.cat(parts, dim=1))
+            elif len(channels := {one.shape[1] for one in parts}) == 1:
+                maps.append(torch.stack(parts).mean(dim=0))
+            else:
+                raise ValueError(f"stage {name!r}: maps of {sorted(channels)} channels have no mean")
         return maps[0] if isinstance(self.stage, str) else maps
 
     def set_strides(self, strides: Mapping[str, int]) -> None:
@@ -148,7 +157,7 @@ class FeatureExtractor(nn.Module, ABC):
         """
         each = []
         for name in self.stages:
-            own = {strides[part] for part in parts_of(name)}
+            own = {strides[part] for part in self._parts_of[name]}
             if len(own) > 1:
                 raise ValueError(f"stage {name!r}: its parts have different strides, {sorted(own)}")
             each.append(own.pop())
@@ -178,24 +187,6 @@ class RawColour(FeatureExtractor):
         """Return the mean colours of cells; those at the right and lower border may be cut."""
         images = self.normalise(images)
         return {"colour": nn.functional.avg_pool2d(images, self.cell, ceil_mode=True, count_include_pad=False)}
-
-
-def parts_of(stage: str) -> list[str]:
-    """Return the names that a combination is made of.
-
-    Example:
-        >>> parts_of("mean:block9+block12")
-        ['block9', 'block12']
-    """
-    return stage.removeprefix("mean:").split("+")
-
-
-def _combined(stage: str, maps: list[Tensor]) -> Tensor:
-    if not stage.startswith("mean:"):
-        return torch.cat(maps, dim=1) if len(maps) > 1 else maps[0]
-    if len({one.shape[1] for one in maps}) > 1:
-        raise ValueError(f"stage {stage!r}: maps of {[one.shape[1] for one in maps]} channels have no mean")
-    return torch.stack(maps).mean(dim=0)
 
 
 def measured_stride(output: object, name: str) -> int:

@@ -182,9 +182,7 @@ class LiirExtractor(FeatureExtractor):
                 found[name] = nn.functional.avg_pool2d(found[name], by, ceil_mode=True, count_include_pad=False)
         return found
 
-    def folded(self) -> "LiirExtractor":
-        """Return a copy with BatchNorms folded into convolutions; its weights are its own."""
-        return folded_copy(self)
+    folded = folded_copy
 
 
 def _stage(channels: int, width: int, stride: int) -> nn.Sequential:

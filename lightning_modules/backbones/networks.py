@@ -14,9 +14,6 @@ from .short_names import SHORT_NAMES
 M = TypeVar("M", bound=nn.Module)
 
 
-LIBRARIES = ("timm", "torchvision")
-
-
 def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     """Build the network that a name stands for, without its classifier.
 
@@ -81,22 +78,18 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
 
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models())
-    return timm.create_model(name, pretrained=pretrained, num_classes=0, **_options_for_any_size(name))
+    options: dict[str, Any] = {}  # with which it takes images of any size, if it can
+    file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
+    if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
+        options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
+    elif file in ("swin_transformer", "swin_transformer_v2"):
+        options = {"dynamic_img_size": True}
+    return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
 
 
 def _unknown(library: str, name: str, models: Sequence[str]) -> ValueError:
     near = ", ".join(get_close_matches(name, models, 3)) or "none of its names is near"
     return ValueError(f"backbone {library}:{name}: {library} has no such model; near it: {near}")
-
-
-def _options_for_any_size(name: str) -> dict[str, Any]:
-    """Return the arguments with which a network of timm takes images of any size, if it can."""
-    from timm.models import model_entrypoint
-
-    file = model_entrypoint(name).__module__.removeprefix("timm.models.")
-    if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
-        return {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
-    return {"dynamic_img_size": True} if file in ("swin_transformer", "swin_transformer_v2") else {}
 
 
 def _torchvision(name: str, pretrained: bool) -> nn.Module:

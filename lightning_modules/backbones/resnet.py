@@ -6,16 +6,14 @@ Stages follow the papers: `res2 … res5` are torchvision's `layer1 … layer4`;
 import copy
 import itertools
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .extractor import Dilated, FeatureExtractor
-from .networks import build_network
-
-M = TypeVar("M", bound=nn.Module)
+from .networks import M, build_network
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
@@ -25,6 +23,21 @@ SIAMFC_DILATION = {"res4": 2, "res5": 4}
 def is_resnet(network: nn.Module) -> bool:
     """Return whether a network has a ResNet's parts under the names that torchvision and timm both use."""
     return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
+
+
+def folded_copy(network: M) -> M:
+    """Return a copy with each BatchNorm folded into the convolution before it: the same maps to rounding, faster.
+
+    The copy has its own weights: make a new one after the network was trained. It is channels last.
+    In the blocks of torchvision, timm and ours, the BatchNorm after a convolution is registered right after it.
+    """
+    fast = copy.deepcopy(network)
+    for module in list(fast.modules()):
+        for (first, convolution), (second, norm) in itertools.pairwise(list(module.named_children())):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, first, fuse_conv_bn_eval(convolution, norm))
+                setattr(module, second, nn.Identity())
+    return fast.to(memory_format=torch.channels_last)
 
 
 class ResNetExtractor(FeatureExtractor):
@@ -93,12 +106,7 @@ class ResNetExtractor(FeatureExtractor):
             found |= {part: x for part, own in self._key_of.items() if own == key}
         return found
 
-    def folded(self) -> "ResNetExtractor":
-        """Return a copy with each BatchNorm folded into the convolution before it: the same maps to rounding, faster.
-
-        The copy has its own weights: make a new one after the network was trained.
-        """
-        return folded_copy(self)
+    folded = folded_copy
 
 
 def resnet_maps(network: Any, images: Tensor) -> Tensor:
@@ -130,20 +138,6 @@ def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
     for module in convolutions[:1] if only_first else convolutions:
         module.dilation = module.padding = (dilation, dilation)
         module._reversed_padding_repeated_twice = [dilation] * 4  # what paddings other than zeros go by
-
-
-def folded_copy(network: M) -> M:
-    """Return a copy in eval mode's arithmetic, each BatchNorm folded into the convolution before it, channels last.
-
-    In the blocks of torchvision, timm and ours, the BatchNorm after a convolution is registered right after it.
-    """
-    fast = copy.deepcopy(network)
-    for module in list(fast.modules()):
-        for (first, convolution), (second, norm) in itertools.pairwise(list(module.named_children())):
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, first, fuse_conv_bn_eval(convolution, norm))
-                setattr(module, second, nn.Identity())
-    return fast.to(memory_format=torch.channels_last)
 
 
 def crw_resnet18() -> nn.Module:

@@ -10,23 +10,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
-from torch import Tensor, nn
 
 from .reading import FORMAT, METADATA_KEY, SUFFIXES, check_metadata, module_from_checkpoint
 from .trust import NETWORK_ARGUMENTS, allow, import_path
 from .weights import check_digest, check_fit, digest_of
-
-
-def metadata_of(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return what a checkpoint holds under `vidcorr`: class path, version, format, and the digest of its weights.
-
-    Args:
-        module: the module that is saved.
-        state: its weights as they are saved.
-    """
-    class_path = import_path(type(module))
-    allow(class_path)  # this process runs the class, so its user has named it
-    return {"class_path": class_path, "version": version("vidcorr"), "format": FORMAT, "digest": digest_of(state)}
 
 
 @contextmanager
@@ -52,15 +39,14 @@ def write_checkpoint(module: pl.LightningModule, output: Path) -> None:
         module: a module of this project.
         output: the file, written atomically.
     """
-    state = module.state_dict()
     checkpoint = {
         "epoch": 0,
         "global_step": 0,
         "pytorch-lightning_version": pl.__version__,
-        "state_dict": state,
+        "state_dict": module.state_dict(),
         "hyper_parameters": dict(module.hparams),
-        METADATA_KEY: metadata_of(module, state),
     }
+    module.on_save_checkpoint(checkpoint)
     with written_completely(output) as unfinished:
         torch.save(checkpoint, unfinished)
 
@@ -90,8 +76,11 @@ class SavedModule(pl.LightningModule):
     """Source of the weights, "weights of FILE", once they are loaded."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record the class and the digest of the weights, so that a checkpoint can be loaded by its path alone."""
-        checkpoint[METADATA_KEY] = metadata_of(self, checkpoint.get("state_dict", {}))
+        """Record class, version, format and the digest of the weights: a checkpoint can be loaded by its path alone."""
+        class_path, digest = import_path(type(self)), digest_of(checkpoint.get("state_dict", {}))
+        allow(class_path)  # this process runs the class, so its user has named it
+        about = {"class_path": class_path, "version": version("vidcorr"), "format": FORMAT, "digest": digest}
+        checkpoint[METADATA_KEY] = about
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is ours, of such a module, and undamaged.

@@ -26,7 +26,7 @@ from .weights import check_fit
 OURS = "lightning_modules"
 OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", f"{OURS}.backbones:crw_training_resnet18", "raw_colour"})
 """Encoders of this project that a file may name, in addition to those of timm and torchvision."""
-LIBRARY_PREFIXES = ("timm:", "torchvision:")
+LIBRARIES = ("timm", "torchvision")
 LIBRARY_NAME = re.compile(r"(timm|torchvision):\w+(\.\w+)?", re.ASCII)
 """A name of one of them; timm also takes addresses (`timm:hf-hub:USER/MODEL`, `timm:local-dir:PATH`)."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
@@ -167,8 +167,7 @@ def load_into(recipe: Recipe, state: Mapping[str, Tensor], source: str | Path) -
     """
     check_fit_of(recipe, state, source)
     module = make(recipe, source)
-    if not recipe.ours:
-        check_fit(module, state, source)
+    check_fit(module, state, source)
     module.load_state_dict(state)
     return module
 
@@ -252,7 +251,7 @@ def check_network(spec: str, source: str | Path) -> bool:
     """
     if LIBRARY_NAME.fullmatch(spec) or spec in OWN_NETWORKS:
         return True
-    if spec.startswith(LIBRARY_PREFIXES):
+    if spec.partition(":")[0] in LIBRARIES:
         raise ValueError(f"{source}: its encoder is {quoted(spec)}, which is not the name of a network of that library")
     if ":" not in spec:
         raise ValueError(
