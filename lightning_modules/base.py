@@ -10,6 +10,8 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics import Metric
 
@@ -17,7 +19,7 @@ from .backbones import Normalise, extractor_of, trainable_network
 from .backbones.build import Stage
 from .checkpoints import SavedModule
 from .distributed import world_size_and_rank
-from .schedules import SampleLR, scaled_lr, sgd_with_cosine
+from .schedules import SampleLR, cosine_factor, scaled_lr, scheduled
 
 Batch = dict[str, Any]
 """A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
@@ -214,11 +216,17 @@ class CorrespondenceModule(ExtractorModule):
             )
         return int(steps)
 
-    def scaled_sgd(self) -> OptimizerLRScheduler:
-        """Return SGD by `base_lr`, `momentum` and `weight_decay`, scaled linearly, with a cosine decay (VFS, 4.1)."""
-        settings, steps = self.hparams, self.total_steps()
-        lr = scaled_lr(settings["base_lr"], self.global_batch())
-        return sgd_with_cosine(self, lr, settings["momentum"], settings["weight_decay"], steps)
+    def sgd_with_cosine(self, base_lr: float, weight_decay: float) -> OptimizerLRScheduler:
+        """Return SGD with the hyper-parameter `momentum` over every parameter that takes a gradient (VFS, section 4.1).
+
+        Args:
+            base_lr: learning rate for a global batch of 256, scaled linearly; a cosine takes it to 0 by step.
+            weight_decay: weight decay of every parameter, biases and norms included (as in the VFS code).
+        """
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        lr, steps = scaled_lr(base_lr, self.global_batch()), self.total_steps()
+        optimizer = SGD(parameters, lr, self.hparams["momentum"], weight_decay=weight_decay)
+        return scheduled(optimizer, LambdaLR(optimizer, lambda step: cosine_factor(step, steps)))
 
     def generator(self, *more: int) -> torch.Generator:
         """Return a CPU generator whose draws are a function of (seed, epoch, batch) alone, the same on all ranks.

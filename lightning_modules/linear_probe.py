@@ -1,6 +1,6 @@
 """A linear classifier on frozen features."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from .backbones import build_encoder, encoder_hparams
 from .base import Batch, CorrespondenceModule
-from .schedules import scaled_lr, scheduled, sgd_with_cosine
+from .schedules import scaled_lr, scheduled
 
 LARC_TRUST = 0.001
 
@@ -121,10 +121,9 @@ class LinearProbe(CorrespondenceModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD; for LARS over scaled gradients, which contain the weight decay already."""
         settings = self.hparams
-        lr = scaled_lr(self.base_lr, self.global_batch())
-        steps = self.total_steps()
         if settings["protocol"] == "simsiam":
-            return sgd_with_cosine(self, lr, settings["momentum"], 0.0, steps)
+            return self.sgd_with_cosine(self.base_lr, 0.0)
+        lr, steps = scaled_lr(self.base_lr, self.global_batch()), self.total_steps()
         optimizer = SGD(self.classifier.parameters(), lr, settings["momentum"], weight_decay=settings["weight_decay"])
         return scheduled(optimizer, MultiStepLR(optimizer, [round(0.6 * steps), round(0.8 * steps)]))
 
@@ -139,9 +138,7 @@ class LinearProbe(CorrespondenceModule):
 
 @torch.no_grad()
 def _scale_gradient(parameter: nn.Parameter, weight_decay: float) -> None:
-    gradient, length = parameter.grad, parameter.norm()
-    if gradient is None:
-        return
+    gradient, length = cast(Tensor, parameter.grad), parameter.norm()
     ratio = LARC_TRUST * length / (gradient.norm() + weight_decay * length).clamp_min(torch.finfo(length.dtype).tiny)
     # a parameter that is still 0 has no norm to scale by: its gradient stays as it is
     gradient.add_(parameter, alpha=weight_decay).mul_(torch.where(length > 0, ratio, 1.0))

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
-from torch import nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 LIIR_WARMUP_STEPS = {0.4: 1 / 2, 0.6: 1 / 4, 0.8: 1 / 8, 1.0: 1 / 16}
@@ -40,35 +39,6 @@ def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
         0.5
     """
     return [1.0, *(factor for passed, factor in steps.items() if fraction > passed)][-1]
-
-
-def exponential_factor(step: int, steps: int, last: float) -> float:
-    """Return the factor of a learning rate that falls from 1 at step 0 to `last` at `steps`, by a constant ratio.
-
-    Source: SiamFC (Bertinetto et al., 2016), section 3.1. VFS's configuration falls from 1e-3 to 1e-5 in 50 epochs, a
-    ratio of 0.912 an epoch; its appendix says 0.9.
-    """
-    return float(last ** (step / steps))
-
-
-def sgd_with_cosine(
-    module: nn.Module, lr: float, momentum: float, weight_decay: float, total_steps: int
-) -> OptimizerLRSchedulerConfig:
-    """Return SGD over every parameter that takes a gradient, with a cosine decay by step.
-
-    Args:
-        module: the module whose parameters learn.
-        lr: learning rate of the first step.
-        momentum: momentum of SGD.
-        weight_decay: weight decay of every parameter, biases and norms included (as in the VFS code).
-        total_steps: optimiser steps of the run.
-
-    Returns:
-        A configuration in the form that `configure_optimizers` returns.
-    """
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
-    return scheduled(optimizer, LambdaLR(optimizer, lambda step: cosine_factor(step, total_steps)))
 
 
 def scheduled(optimizer: Optimizer, schedule: LRScheduler, interval: str = "step") -> OptimizerLRSchedulerConfig:

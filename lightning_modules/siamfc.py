@@ -13,7 +13,7 @@ from .backbones.build import Stage
 from .backbones.extractor import UNDILATED, Dilated, refuse_options
 from .base import Batch, CorrespondenceModule
 from .functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
-from .schedules import exponential_factor, scheduled
+from .schedules import scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
 
@@ -110,13 +110,16 @@ class SiamFC(CorrespondenceModule):
         return {"loss": loss, "response": response.detach()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam without weight decay; the rate falls epoch by epoch, or step by step where the run counts steps."""
+        """Adam without weight decay; the rate falls epoch by epoch, or step by step where the run counts steps.
+
+        Source: SiamFC (Bertinetto et al., 2016), section 3.1.
+        """
         settings, trainer = self.hparams, self.trainer
         optimizer = Adam([p for p in self.parameters() if p.requires_grad], lr=settings["lr"])
         by_epoch = (trainer.max_epochs or 0) > 0 and trainer.max_steps == -1
         total = int(trainer.max_epochs) if by_epoch else self.total_steps()  # type: ignore[arg-type]
         last = settings["last_lr"] / settings["lr"]
-        schedule = LambdaLR(optimizer, lambda passed: exponential_factor(passed, total, last))
+        schedule = LambdaLR(optimizer, lambda passed: last ** (passed / total))
         return scheduled(optimizer, schedule, "epoch" if by_epoch else "step")
 
     def feature_extractor(
@@ -145,9 +148,7 @@ class SiamFC(CorrespondenceModule):
                 f"SiamFC: it was made for {own.stage} at stride {self.stride}, {wanted} was asked for; {UNDILATED}; "
                 "benchmarks other than tracking evaluate the encoder itself; give them its checkpoint"
             )
-        return SiameseExtractor(
-            shared_copy(self.backbone), shared_copy(self.exemplar_conv), shared_copy(self.search_conv)
-        ).eval()
+        return shared_copy(SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)).eval()
 
 
 class SiameseExtractor(nn.Module):

@@ -93,7 +93,7 @@ class VFSMoCo(MomentumMethod):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
-        return self.scaled_sgd()
+        return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"])
 
     def on_fit_start(self) -> None:
         """Refuse a BatchNorm that is synchronised over ranks: all videos would be one group.

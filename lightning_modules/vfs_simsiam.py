@@ -69,4 +69,4 @@ class VFSSimSiam(CorrespondenceModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
-        return self.scaled_sgd()
+        return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"])

@@ -171,15 +171,13 @@ def extractor_of(
 def path_to_network(module: nn.Module) -> list[nn.Module]:
     """Return the modules from one of ours down to the network that has a name, see `build_network`, or a view of one.
 
-    Raises:
-        ValueError: if there is none.
+    Where none has a name it ends with the innermost.
     """
     path = [module]
     while getattr(path[-1], "architecture", None) is None:
         parts = (getattr(path[-1], name, None) for name in ("backbone", "encoder", "network"))
-        inner = next((part for part in parts if isinstance(part, nn.Module)), None)
-        if inner is None:
-            raise ValueError(f"{type(module).__name__} holds no network that has a name")
+        if (inner := next((part for part in parts if isinstance(part, nn.Module)), None)) is None:
+            break
         path.append(inner)
     return path
 
@@ -198,19 +196,12 @@ def describe_network(module: nn.Module) -> str:
         >>> describe_network(build_encoder("raw_colour"))
         'raw colour'
     """
-    try:
-        path = path_to_network(module)
-    except ValueError:
-        held = getattr(module, "encoder", module)  # that of a FrozenEncoder
-        path = [getattr(held, "network", held)]
-    network: Any = path[-1]
-    name = (getattr(network, "architecture", None) or type(network).__name__).rpartition(":")[2]
-    if resnet := re.fullmatch(r"resnet(\d+)", name):
-        name = f"ResNet-{resnet[1]}"
+    path = path_to_network(module)
+    name = (getattr(path[-1], "architecture", None) or type(path[-1]).__name__).rpartition(":")[2]
+    name = "raw colour" if name == "RawColour" else re.sub(r"^resnet(\d+)$", r"ResNet-\1", name)
     *loaded, own = (getattr(part, "weights_origin", None) for part in path)
     steps = getattr(getattr(module, "_trainer", None), "global_step", 0)
     trained = f"{steps} steps of training" if steps else None
-    name = "raw colour" if name == "RawColour" else name
     return ", ".join([name, *[text for text in (*loaded, trained, own) if isinstance(text, str)][:1]])
 
 
@@ -230,7 +221,7 @@ def trainable_network(spec: str) -> nn.Module:
         return build_network(spec)
     module: Any = module_from_checkpoint(spec)
     network = path_to_network(module)[-1]
-    if isinstance(network, FeatureExtractor | LiirEncoder):
+    if isinstance(network, FeatureExtractor | LiirEncoder) or not hasattr(network, "architecture"):
         raise ValueError(f"{spec}: {type(module).__name__} has no full network to train")
     network.weights_origin = f"weights of {Path(spec).name}"  # type: ignore[assignment]
     return network.requires_grad_(True).train()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.trust import LIBRARIES
+from ..checkpoints.trust import LIBRARIES, reason
 from .networks import describe_output, imported, shared_copy
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -279,7 +279,7 @@ class MapExtractor(FeatureExtractor):
                 raise
             raise ValueError(
                 f"{type(self.network).__name__}: takes images of one size only; videos need a network of any size "
-                f"({' '.join(str(error).split())[:120]})"
+                f"({reason(error)})"
             ) from error
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checkpoints.trust import reason
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from .video import CLIP_FAMILIES, Clips
 
@@ -33,8 +34,7 @@ def from_transformers(name: str) -> Clips | nn.Module:
         kind = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
         model = AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"backbone transformers:{name}: cannot be loaded: {reason}") from error
+        raise ValueError(f"backbone transformers:{name}: cannot be loaded: {reason(error)}") from error
     model = getattr(model, "vision_model", model).eval()  # SigLIP's and CLIP's image part
     if kind == "vjepa2":
         # windows of 16 frames, though it was trained on 64, as RVM's notebook evaluates it
@@ -132,7 +132,7 @@ class TokenGrid(nn.Module):
         patch = getattr(model.config, "patch_size", None)
         if not isinstance(patch, int):
             raise ValueError(f"backbone transformers:{name}: states no patch size; it gives no grid of tokens")
-        self.model, self.name, self.patch, self.stride = model, name, patch, patch
+        self.model, self.name, self.stride = model, name, patch
         self.normalise = Normalise(*_statistics(name))
         asked = inspect.signature(model.forward).parameters
         self.arguments = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in asked else {}
@@ -140,8 +140,8 @@ class TokenGrid(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the map of RGB in [0, 1]."""
         height, width = images.shape[2:]
-        images = F.pad(self.normalise(images), (0, -width % self.patch, 0, -height % self.patch))
-        rows, columns = images.shape[2] // self.patch, images.shape[3] // self.patch
+        images = F.pad(self.normalise(images), (0, -width % self.stride, 0, -height % self.stride))
+        rows, columns = images.shape[2] // self.stride, images.shape[3] // self.stride
         tokens = self.model(pixel_values=images, **self.arguments).last_hidden_state
         if tokens.ndim != 3 or tokens.shape[1] < rows * columns:
             raise ValueError(f"backbone transformers:{self.name}: gives {tuple(tokens.shape)}, not a grid of tokens")

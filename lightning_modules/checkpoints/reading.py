@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, strided
 
-from .trust import Recipe, check_fit_of, load_into, pass_gate, quoted
+from .trust import Recipe, check_fit_of, load_into, pass_gate, quoted, reason
 from .weights import check_digest
 
 SUFFIXES = (".ckpt", ".pt", ".pth")
@@ -164,11 +164,6 @@ def _tensors(content: Any) -> Iterator[Tensor]:
             waiting.extend(value.values())
         elif isinstance(value, list | tuple):
             waiting.extend(value)
-
-
-def reason(error: Exception) -> str:
-    """Return the first words of an error on one line, for a message."""
-    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def is_state(content: Any) -> bool:

@@ -141,8 +141,8 @@ def make(recipe: Recipe, source: str | Path) -> nn.Module:
     except MemoryError:
         raise
     except Exception as error:  # the arguments come from a file: whatever the constructor raises, they are at fault
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{source}: {recipe.kind.__name__} cannot be made with its arguments: {reason}") from error
+        kind = recipe.kind.__name__
+        raise ValueError(f"{source}: {kind} cannot be made with its arguments: {reason(error)}") from error
 
 
 def check_fit_of(recipe: Recipe, state: Mapping[str, Tensor], source: str | Path) -> None:
@@ -289,6 +289,11 @@ def _hints(kind: type) -> dict[str, Any]:
         return get_type_hints(inspect.getattr_static(kind, "__init__"))
     except Exception:  # a user's class may annotate with names that cannot be resolved
         return {}
+
+
+def reason(error: Exception) -> str:
+    """Return the first words of an error on one line, for a message."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def quoted(value: object, quotes: bool = True) -> str:

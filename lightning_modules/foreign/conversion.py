@@ -12,8 +12,8 @@ import torch
 
 from ..backbones import LiirEncoder
 from ..checkpoints import SUFFIXES, allow, write_checkpoint
-from ..checkpoints.reading import UnsafeContent, is_state, load_plain, reason
-from ..checkpoints.trust import check_network, load_into, pass_gate
+from ..checkpoints.reading import UnsafeContent, is_state, load_plain
+from ..checkpoints.trust import check_network, load_into, pass_gate, reason
 from .families import FAMILIES, State, family_of
 
 ENTRIES = ("state_dict", "teacher", "model")

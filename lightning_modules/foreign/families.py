@@ -85,12 +85,10 @@ def _expanded(rules: Mapping[str, str], key: str) -> str | None:
     return next((match.expand(target) for match, target in matches if match), None)
 
 
-def frozen(
-    spec: str, state: State, benchmark: str = "davis.yaml", unused: Mapping[str, str] | None = None
-) -> Converted:
+def frozen(spec: str, state: State, benchmark: str = "davis.yaml", unused: Mapping[str, str] = {}) -> Converted:
     """Return the conversion to a `FrozenEncoder` of the network `spec`; see `Converted`."""
     weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
-    return Converted(FROZEN, {"spec": spec}, weights, benchmark, unused or {})
+    return Converted(FROZEN, {"spec": spec}, weights, benchmark, unused)
 
 
 RESNETS = [name for name in list_models() if get_model_builder(name).__module__ == "torchvision.models.resnet"]

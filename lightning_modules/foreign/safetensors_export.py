@@ -39,13 +39,12 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
     if output.suffix != ".safetensors":
         raise ValueError(f"{output}: the name must end with .safetensors")
     module = module_from_checkpoint(checkpoint)
+    path = path_to_network(module)
+    network: Any = path[-1]
+    if isinstance(network, FeatureExtractor) or not hasattr(network, "architecture"):
+        held = "a view of its encoder" if hasattr(network, "architecture") else "no network that has a name"
+        raise ValueError(f"{checkpoint}: {type(module).__name__} holds {held}; export the encoder's own checkpoint")
     try:
-        path = path_to_network(module)
-        network: Any = path[-1]
-        if isinstance(network, FeatureExtractor):
-            raise ValueError(
-                f"{type(module).__name__} holds a view of its encoder; export the encoder's own checkpoint"
-            )
         architecture, load = _target(network, format, output)
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error

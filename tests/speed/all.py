@@ -22,7 +22,7 @@ COMMANDS = [
     "local_attention --repeats 1",
     "info_nce --widths 128 --repeats 2",
     "crop",
-    "decoding --frames 2",
+    "decoding",
     "training_step --repeats 3 --only VFSSimSiam VFSMoCo Liir",
 ]
 

@@ -6,6 +6,7 @@ python -m tests.speed.davis_stages                      # ../shared/data/davis, 
 """
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.functional import PropagationProtocol, decode_masks, encode_masks
 from tests.helpers.plain_masks import plain_boundary_score, plain_decode, plain_region
 from tests.speed.propagation import time_step
-from tests.speed.timing import DATA, flags, interleave, row
+from tests.speed.timing import DATA, Times, flags, interleave, row
 
 
 class PlainNormalise(nn.Module):
@@ -38,23 +39,19 @@ def plain_backbone(extractor: nn.Module) -> nn.Module:
 
 def main() -> None:
     parser = flags(__doc__, 5)
-    parser.add_argument("--root", default=str(DATA / "davis"))
-    parser.add_argument("--spec", default="torchvision:resnet18")
-    parser.add_argument("--protocol", default="vfs")
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--part", type=float, default=0.05, help="fraction of the queries that the dense method does")
     given = parser.parse_args()
     torch.manual_seed(0)
-    protocol, sequence = PropagationProtocol.named(given.protocol), Davis(given.root)[0]
-    extractor = build_feature_extractor(given.spec).to(given.device)
+    protocol, sequence = PropagationProtocol.named("vfs"), Davis(DATA / "davis")[0]
+    extractor = build_feature_extractor("torchvision:resnet18")
     view, network, last = view_for(extractor, protocol), plain_backbone(extractor), protocol.context + 1
-    images = [sequence.frame(t).to(given.device)[None].float() / 255 for t in range(last + 1)]
+    images = [sequence.frame(t)[None].float() / 255 for t in range(last + 1)]
     features = torch.cat([view(image) for image in images])
-    first = encode_masks(sequence.mask(0), sequence.objects, features.shape[2:], protocol).to(given.device)
+    first = encode_masks(sequence.mask(0), sequence.objects, features.shape[2:], protocol)
     propagate, agreement, labels = time_step(features, first, protocol, given.part, given.repeats)
 
     def decode() -> Tensor:
-        return decode_masks(labels, sequence.objects, protocol, sequence.size).cpu()
+        return decode_masks(labels, sequence.objects, protocol, sequence.size)
 
     prediction, target = decode(), sequence.mask(last)
 
@@ -67,15 +64,15 @@ def main() -> None:
         return [(plain_region(*both), plain_boundary_score(*both)) for both in masks]
 
     assert score() == plain_score(), "the scores differ"
+
+    def timed(plain: Callable[[], object], ours: Callable[[], object]) -> dict[str, Times]:
+        return interleave({"plain": plain, "vidcorr": ours}, given.repeats)
+
     stages = {
-        "backbone": interleave(
-            {"plain": lambda: network(images[last]), "vidcorr": lambda: view(images[last])}, given.repeats
-        ),
-        "propagate": {"plain": propagate["dense"], "vidcorr": propagate["vidcorr"]},
-        "decode masks": interleave(
-            {"plain": lambda: plain_decode(labels, sequence.size).cpu(), "vidcorr": decode}, given.repeats
-        ),
-        "score": interleave({"plain": plain_score, "vidcorr": score}, given.repeats),
+        "backbone": timed(lambda: network(images[last]), lambda: view(images[last])),
+        "propagate": propagate,
+        "decode masks": timed(lambda: plain_decode(labels, sequence.size), decode),
+        "score": timed(plain_score, score),
     }
     print(f"one frame of {sequence.name}; propagation {agreement}")
     for stage, times in stages.items():

@@ -44,10 +44,8 @@ def main() -> None:
     def tiles(*maps) -> Tensor:
         return reconstruct_locally(*maps).values
 
-    plain, ours = partial(gradients, by_shifts), partial(gradients, tiles)
-    compare("reconstruction, forward and backward", {"shifts": plain}, ours, repeats, memory=True)
-    found = zip(ours(), plain(), strict=True)
-    print("largest difference, relative:", *(f"{((a - b).norm() / b.norm()):.1e}" for a, b in found))
+    plain, ours = {"shifts": partial(gradients, by_shifts)}, partial(gradients, tiles)
+    compare("reconstruction, forward and backward", plain, ours, repeats, memory=True)
 
 
 if __name__ == "__main__":

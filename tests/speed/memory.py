@@ -79,17 +79,14 @@ def peak(method: Method, precision: torch.dtype) -> int:
 
 def main() -> None:
     """Print one Markdown table."""
-    parser = flags(__doc__)
-    parser.add_argument("--only", default="", help="part of a name")
-    given = parser.parse_args()
+    flags(__doc__).parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     print("| step on one GPU | float32 | bfloat16 |\n|---|---:|---:|")
     for name, method in methods("paper").items():
-        if given.only in name:
-            found = [peak(method, kind) / 1e9 for kind in (torch.float32, torch.bfloat16)]
-            shape = " × ".join(map(str, next(iter(method.batch.values())).shape))
-            print(f"| {name}, {shape} | {found[0]:.1f} GB | {found[1]:.1f} GB |", flush=True)
+        found = [peak(method, kind) / 1e9 for kind in (torch.float32, torch.bfloat16)]
+        shape = " × ".join(map(str, next(iter(method.batch.values())).shape))
+        print(f"| {name}, {shape} | {found[0]:.1f} GB | {found[1]:.1f} GB |", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 FOLDER holds the unpacked package `vos_benchmark` (`pip install --target FOLDER vos-benchmark`); without it a plain
 scorer by the rules of YouTube-VOS takes its place: bitwise boundaries and dilations over the whole image, frame by
-frame (tests/helpers/plain_masks.py). The masks are the annotations of `--truth` against themselves, one frame late.
+frame (tests/helpers/plain_masks.py). The masks are DAVIS's annotations against themselves, one frame late.
 Both read the files, in one process each, and take turns.
 """
 
@@ -60,7 +60,6 @@ def ours(folder: Path, rules: str) -> Means:
 def main() -> None:
     parser = flags(__doc__, 5)
     parser.add_argument("--official", type=Path, metavar="FOLDER", help="folder of the package vos_benchmark")
-    parser.add_argument("--truth", type=Path, default=DATA / "davis/Annotations/480p", help="folder of annotations")
     given = parser.parse_args()
     other, rules = (plain, "youtube-vos")
     if given.official is not None:
@@ -68,7 +67,7 @@ def main() -> None:
         other, rules = (official, "vos-benchmark")
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_late(given.truth, folder)
+        write_late(DATA / "davis/Annotations/480p", folder)
         masks = len(list((folder / "truth").rglob("*.png")))
         ways = {other.__name__: lambda: other(folder)}, lambda: ours(folder, rules)
         compare(f"score by {rules}, {masks} masks", *ways, given.repeats)

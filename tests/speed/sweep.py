@@ -1,36 +1,32 @@
 """Time a sweep of 40 protocols against 40 single evaluations of one benchmark.
 
-OMP_NUM_THREADS=1 python -m tests.speed.sweep --root ../shared/data/davis --limit 1
+OMP_NUM_THREADS=1 python -m tests.speed.sweep
 """
 
 from callbacks import DavisBenchmark
 from callbacks.tools.grid import read_grid
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
-from tests.speed.timing import flags, now, row
+from tests.speed.timing import DATA, flags, now, row
 
 VARIED = ["radius=6,12", "topk=1,5,10,20", "temperature=0.03,0.05,0.07,0.1,0.2"]
 
 
 def main() -> None:
-    parser = flags(__doc__)
-    parser.add_argument("--root", required=True)
-    parser.add_argument("--limit", type=int, default=1)
-    given = parser.parse_args()
+    flags(__doc__).parse_args()
     extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
 
     def seconds(protocol) -> float:
         """CPU seconds of one evaluation."""
-        benchmark = DavisBenchmark(given.root, predictions=False, limit_sequences=given.limit)
+        benchmark = DavisBenchmark(DATA / "davis", predictions=False, limit_sequences=1)
         benchmark.protocol = protocol
         began = now()
         benchmark.evaluate(extractor)
         return now()[1] - began[1]
 
     grid = read_grid(PropagationProtocol.named("vfs", "davis").with_changes(input_size=240), VARIED)
-    count = len(grid)
     alone = min(seconds(grid[number]) for number in (0, 20, 39))
-    row(f"{count} protocols on {given.limit} video(s) at 240p", count * alone, seconds(grid))
+    row(f"{len(grid)} protocols on one video at 240p", len(grid) * alone, seconds(grid))
 
 
 if __name__ == "__main__":

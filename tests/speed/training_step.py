@@ -2,7 +2,6 @@
 
     OMP_NUM_THREADS=1 python -m tests.speed.training_step --repeats 20
     python -m tests.speed.training_step --device cuda --scale paper --compile       # a device of the configs' runs
-    python -m tests.speed.training_step --device cuda --scale paper --source VIDEOS # and the share of it spent waiting
 
 A step is all that Lightning does from one batch to the next: the losses, both encoders, the optimiser, the momentum
 update, the queue and the log. The backbone alone is forward and backward of the backbone on the same frames, normalised
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from callbacks.command_line.runs import MIXED
-from datamodules import VideoDataModule
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import Normalise
 from lightning_modules.functional.colour import normalised_lab
@@ -28,6 +26,8 @@ from lightning_modules.functional.device import fastest_precision
 from tests.helpers.training import quiet_trainer
 from tests.speed.timing import Times, flags, now, row
 
+WARM_UP = 2
+"""Steps before those that count."""
 CRW = "lightning_modules.backbones:crw_training_resnet18"
 R18, R50, TINY = "torchvision:resnet18", "torchvision:resnet50", "tests.helpers.encoders:TinyResNet"
 SCALES = {"tiny": (4, 2, 2, 64), "cpu": (16, 4, 4, 112), "paper": (32, 8, 8, 224)}
@@ -142,70 +142,49 @@ class BarePasses:
 
 
 class Beside(pl.Callback):
-    """The seconds of each step, and after it those of the backbone alone, or without that those spent on waiting."""
+    """The seconds of each step, and after it those of the backbone alone; the first steps only warm up."""
 
-    def __init__(self, warm_up: int, precision: str, bare: bool = True) -> None:
-        self.warm_up, self.precision, self.wanted = warm_up, precision, bare
+    def __init__(self, precision: str) -> None:
+        self.precision = precision
         self.steps, self.bare = Times(), Times()
-        self.waited: list[float] = []
         self.began: tuple[float, float] | None = None
         self.passes: BarePasses | None = None
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:
-        ended, counts = now(), self.began is not None and trainer.global_step > self.warm_up
-        if counts:
+        ended = now()
+        self.passes = self.passes or BarePasses(pl_module, batch, self.precision)
+        before = now()
+        self.passes()
+        if trainer.global_step > WARM_UP:
             self.steps.add(self.began, ended)
-        self.waited.append(getattr(trainer.train_dataloader, "waited", 0.0))
-        if self.wanted:
-            self.passes = self.passes or BarePasses(pl_module, batch, self.precision)
-            before = now()
-            self.passes()
-            if counts:
-                self.bare.add(before, now())
+            self.bare.add(before, now())
         self.began = now()
 
 
 def main() -> None:
     parser = flags(__doc__, 10)
     parser.add_argument("--only", nargs="+", help="methods")
-    parser.add_argument("--warm-up", type=int, default=2, help="steps before")
     parser.add_argument("--scale", default="cpu", choices=list(SCALES))
     parser.add_argument("--precision", choices=["bf16-mixed", "32-true"], help="default: the fastest here")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--source", help="videos to train on; else noise in memory")
     given = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     precision = given.precision or MIXED[fastest_precision(given.device)[0]]
     known = methods(given.scale)
     for name in given.only or known:
-        if given.source and "clip" not in known[name].batch:
-            continue
-        beside = Beside(given.warm_up, precision, bare=not given.source)
-        data: Any = InMemory(known[name].batch)
-        if given.source:
-            videos, frames, _, size, _ = known[name].batch["clip"].shape
-            shape = {"batch_size": videos, "frames": frames, "size": size}
-            data = VideoDataModule(given.source, **shape, validation_fraction=0.0, repeat=1000)
+        beside, steps = Beside(precision), WARM_UP + given.repeats
         trainer = quiet_trainer(
-            accelerator=given.device,
-            precision=precision,
-            max_steps=given.warm_up + given.repeats,
-            limit_val_batches=0,
-            callbacks=[beside],
+            accelerator=given.device, precision=precision, max_steps=steps, limit_val_batches=0, callbacks=[beside]
         )
-        trainer.fit(known[name].module(given.compile and known[name].compiles), datamodule=data)
-        print(f"step of {name}: {beside.steps}")
+        module = known[name].module(given.compile and known[name].compiles)
+        trainer.fit(module, datamodule=InMemory(known[name].batch))
+        print(f"step of {name}: {beside.steps}\nits backbone alone: {beside.bare}")
         if torch.cuda.is_available():
             print(f"memory: {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
             torch.cuda.reset_peak_memory_stats()
-        if given.source:
-            waited = beside.waited[-1] - beside.waited[-1 - given.repeats]
-            print(f"waiting for data: {waited / sum(beside.steps.clock):.0%} of the time")
-        else:
-            print(f"its backbone alone: {beside.bare}")
-            row(f"step of {name}, against its backbone's passes alone", beside.bare.least, beside.steps.least)
+        row(f"step of {name}, against its backbone's passes alone", beside.bare.least, beside.steps.least)
 
 
 if __name__ == "__main__":
