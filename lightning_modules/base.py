@@ -14,6 +14,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics import Metric
+from typing_extensions import Self
 
 from .backbones import Normalise, extractor_of, trainable_network
 from .backbones.build import Stage
@@ -140,6 +141,13 @@ class CorrespondenceModule(ExtractorModule):
                 words = " or ".join(map(repr, get_args(hint)))
                 raise ValueError(f"{name} must be {words}, got {self.hparams[name]!r}")
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; a backbone that does not learn stays in eval mode, its BatchNorm statistics as they are."""
+        super().train(mode)
+        if mode and not any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            self.backbone.eval()
+        return self
+
     @abstractmethod
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective on a batch, in training and in validation.
@@ -265,8 +273,7 @@ class CorrespondenceModule(ExtractorModule):
         trainer = self.trainer
         several = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
         if self.synchronises_batch_norm and trainer.state.fn == "fit" and several:
-            for name, child in self.named_children():
-                setattr(self, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
+            nn.SyncBatchNorm.convert_sync_batchnorm(self)
 
     def on_fit_start(self) -> None:
         """Compile the networks if `compile` is set; on a CPU keep memory between steps."""
@@ -337,8 +344,7 @@ def millions(module: nn.Module) -> str:
 
 def _batch_norm(module: CorrespondenceModule, devices: int) -> str:
     """Return over which frames BatchNorm takes its statistics."""
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    kinds = {type(layer).__name__ for layer in layers}
+    kinds = {type(layer).__name__ for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)}
     if not kinds:
         return "none"
     if not any(parameter.requires_grad for parameter in module.backbone.parameters()):

@@ -22,8 +22,6 @@ from .functional.reconstruction import positive_mass, reconstruction_loss
 from .momentum import KeyQueue, MomentumEncoder, MomentumMethod, average_row
 from .schedules import SampleLR, liir_factor, scheduled
 
-KeyEncoder = Literal["average", "last_convolution", "average_for_bank"]
-
 
 class Liir(MomentumMethod):
     """Locality-aware inter- and intra-video reconstruction.
@@ -83,7 +81,7 @@ class Liir(MomentumMethod):
         modulation: Literal["shift", "shuffle", "none"] = "shift",
         bank_frames: int = 1440,
         points_per_frame: int = 4,
-        key_encoder: KeyEncoder = "average",
+        key_encoder: Literal["average", "last_convolution", "average_for_bank"] = "average",
         encoder_momentum: float = 0.999,
         mixture_components: int | None = 2,
         mixture_threshold: float = 0.5,

@@ -73,12 +73,6 @@ class LinearProbe(CorrespondenceModule):
         self.top1 = MulticlassAccuracy(num_classes, average="micro")
         self.top5 = MulticlassAccuracy(num_classes, top_k=min(5, num_classes), average="micro")
 
-    def train(self, mode: bool = True) -> "LinearProbe":
-        """Set the mode of the classifier; the backbone stays in eval mode."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
-
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features: float RGB `(N, 3, H, W)` in [0, 1] → means over the map `(N, C)`."""

@@ -85,12 +85,6 @@ class SiamFC(CorrespondenceModule):
                 nn.init.dirac_(convolution.weight)
                 nn.init.zeros_(cast(Tensor, convolution.bias))
 
-    def train(self, mode: bool = True) -> "SiamFC":
-        """Set the mode of the convolutions; the backbone stays in eval mode."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
-
     def forward(self, exemplar: Tensor, search: Tensor) -> Tensor:
         """Return logits `(N, 1, n, n)` of float RGB crops `(N, 3, a, a)` and `(N, 3, b, b)` in [0, 1]."""
         with torch.no_grad():
@@ -141,9 +135,9 @@ class SiamFC(CorrespondenceModule):
         """
         refuse_options("SiamFC", options)
         own: Any = self.backbone
-        dilation = getattr(own, "dilated", False)
-        if stage not in (None, own.stage) or stride not in (None, self.stride) or dilated not in (False, dilation):
-            wanted = f"{stage or own.stage} at {stride or self.stride}" + (", dilated," if dilated else "")
+        made = own.stage, self.stride, getattr(own, "dilated", False)
+        if (stage or made[0], stride or made[1], dilated or made[2]) != made:
+            wanted = f"{stage or own.stage} at {stride or self.stride}" + ", dilated," * bool(dilated)
             raise ValueError(
                 f"SiamFC: it was made for {own.stage} at stride {self.stride}, {wanted} was asked for; {UNDILATED}; "
                 "benchmarks other than tracking evaluate the encoder itself; give them its checkpoint"

@@ -81,7 +81,7 @@ def allow_named(given: object) -> None:
         given: words of a command line, and contents of its configs; every name in their text counts
             (`--model=my_methods.Mine`, `my_networks:small`, also within JSON).
     """
-    allow(*re.findall(r"[\w.]+(?::[\w.]+)?", str(given)))
+    _allowed.update(re.findall(r"[\w.]+(?::[\w.]+)?", str(given)))
 
 
 def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 0) -> Recipe:

@@ -7,9 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-LISTED = 6
-"""Names in a message; more are counted."""
-
 
 def check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
     """Refuse weights that do not fit a module exactly.
@@ -23,23 +20,18 @@ def check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str | Path
         ValueError: one line that names what is missing, unknown, of another shape or of another type.
     """
     own = module.state_dict()
-    both = [name for name in own if name in state]
-    shapes = [
-        f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in both
-        if own[name].shape != state[name].shape
-    ]
-    kinds = [
-        f"{name} {state[name].dtype} instead of {own[name].dtype}"
-        for name in both
-        if own[name].is_floating_point() != state[name].is_floating_point() or state[name].is_complex()
-    ]
-    faults = {
-        "missing": own.keys() - state.keys(),
-        "unknown": state.keys() - own.keys(),
-        "of another shape": shapes,
-        "of another type": kinds,
+    faults: dict[str, list[str]] = {
+        "missing": [name for name in own if name not in state],
+        "unknown": [name for name in state if name not in own],
+        "of another shape": [],
+        "of another type": [],
     }
+    for name in own.keys() & state.keys():
+        wanted, given = own[name], state[name]
+        if given.shape != wanted.shape:
+            faults["of another shape"].append(f"{name} {tuple(given.shape)} instead of {tuple(wanted.shape)}")
+        if given.is_floating_point() != wanted.is_floating_point() or given.is_complex():
+            faults["of another type"].append(f"{name} {given.dtype} instead of {wanted.dtype}")
     if any(faults.values()):
         told = "; ".join(f"{fault}: {listed(names)}" for fault, names in faults.items() if names)
         raise ValueError(f"{source}: does not fit {type(module).__name__}; {told}")
@@ -73,13 +65,12 @@ def check_digest(state: Mapping[str, Tensor], noted: object, source: str | Path)
         )
 
 
-def listed(names: Iterable[str], limit: int = LISTED) -> str:
-    """Return the first names in alphabetical order and the number of those left out.
+def listed(names: Iterable[str]) -> str:
+    """Return the first six names in alphabetical order and the number of those left out.
 
     Example:
-        >>> listed(["c", "a", "b"], limit=2)
-        'a, b and 1 more'
+        >>> listed(["c", "a", "b", "d", "e", "h", "g", "f"])
+        'a, b, c, d, e, f and 2 more'
     """
-    ordered = sorted(str(name) for name in names)
-    more = len(ordered) - limit
-    return ", ".join(ordered[:limit]) + (f" and {more} more" if more > 0 else "")
+    ordered = sorted(names)
+    return ", ".join(ordered[:6]) + (f" and {len(ordered) - 6} more" if len(ordered) > 6 else "")

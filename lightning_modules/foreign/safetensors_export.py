@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from ..backbones import FeatureExtractor, LiirEncoder, build_network, module_from_checkpoint
-from ..backbones.build import path_to_network
+from ..backbones.build import Encoder, path_to_network
+from ..backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from ..checkpoints import written_completely
 from ..checkpoints.weights import check_fit
 
@@ -50,22 +51,13 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
         raise ValueError(f"{checkpoint}: {error}") from error
     header = {"method": type(module).__name__, "vidcorr": version("vidcorr"), "architecture": architecture}
     if not isinstance(network, LiirEncoder):  # which takes Lab
-        header |= next(filter(None, map(_normalisation, reversed(path))), {})
+        named = next((part for part in path if isinstance(part, Encoder)), None)
+        mean, std = (named.mean, named.std) if named else (IMAGENET_MEAN, IMAGENET_STD)  # as views of a method
+        header |= {"mean": ", ".join(map(str, mean)), "std": ", ".join(map(str, std))}
     with written_completely(output) as unfinished:
         tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
         save_file(tensors, unfinished, {"format": "pt", **header, "load": load})
     return load
-
-
-def _normalisation(module: Any) -> dict[str, str]:
-    """Return mean and standard deviation of a method, a view or an encoder, where it has them."""
-    holder = getattr(module, "normalise", module)
-    values = {name: getattr(holder, name, None) for name in ("mean", "std")}
-    return {
-        name: ", ".join(f"{number:.6g}" for number in torch.as_tensor(value).flatten())
-        for name, value in values.items()
-        if isinstance(value, Tensor | tuple)
-    }
 
 
 def _target(network: Any, format: ExportFormat | None, output: Path) -> tuple[str, str]:

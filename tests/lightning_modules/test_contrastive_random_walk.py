@@ -1,12 +1,10 @@
 """CRW: nodes and encoder against the golden ones, its draws, its rate, its extractor, and that it learns."""
 
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning.callbacks import LambdaCallback
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -14,6 +12,7 @@ from lightning_modules import ContrastiveRandomWalk
 from lightning_modules.backbones import crw_training_resnet18, module_from_checkpoint
 from lightning_modules.backbones.resnet import resnet_maps
 from lightning_modules.functional import contrastive_random_walk_loss
+from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "patch_size": 16, "patch_stride": 8}
@@ -81,60 +80,52 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only():
     assert not torch.equal(module.patches(images), moved)
 
 
-def test_mistakes_are_named():
-    with pytest.raises(ValueError, match=r"patch_area must be two ascending fractions in \(0, 1\], got \(0.9, 0.7\)"):
-        ContrastiveRandomWalk(**TINY, patch_area=(0.9, 0.7))
-    with pytest.raises(ValueError, match=r"edge_dropout must be a probability in \[0, 1\), got 1.0"):
-        ContrastiveRandomWalk(**TINY, edge_dropout=1.0)
-    with pytest.raises(ValueError, match="Blocky: ContrastiveRandomWalk trains a ResNet, this is a Blocky"):
-        ContrastiveRandomWalk("tests.helpers.encoders:Blocky")
-    with pytest.raises(ValueError, match="patch_size 16 is larger than the frames, 8 x 12"):
-        ContrastiveRandomWalk(**TINY)(torch.rand(1, 4, 3, 8, 12))
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patch_area": (0.9, 0.7)}, r"patch_area must be two ascending fractions in \(0, 1\], got \(0.9, 0.7\)"),
+        ({"edge_dropout": 1.0}, r"edge_dropout must be a probability in \[0, 1\), got 1.0"),
+        ({"backbone": "tests.helpers.encoders:Blocky"}, "Blocky: ContrastiveRandomWalk trains a ResNet, this is a Bl"),
+    ],
+)
+def test_mistakes_are_named(options, message):
+    refused(ValueError, message, ContrastiveRandomWalk, **(TINY | options))
 
 
 def test_clips_from_which_nothing_can_be_learned_are_refused():
     """The loss of two frames, or of one node per frame, is 0 for any network."""
     patches, cells = ContrastiveRandomWalk(**TINY), ContrastiveRandomWalk(**TINY, nodes="cells")
-    for module in (patches.train(), patches.eval()):
-        for frames in (1, 2):
-            with pytest.raises(ValueError, match=rf"clips of {frames} frame\(s\) with 9 node\(s\) each leave nothing"):
-                module.step({"clip": torch.rand(1, frames, 3, 32, 32)})
-    for module in (patches, cells):
-        with pytest.raises(
-            ValueError, match=r"clips of 3 frame\(s\) with 1 node\(s\).*raise data\.frames, or data\.size"
-        ):
-            module.step({"clip": torch.rand(1, 3, 3, 16, 16)})
+    for module, frames, side, message in [
+        (patches, 1, 32, r"clips of 1 frame\(s\) with 9 node\(s\) each leave nothing"),
+        (patches, 2, 32, r"clips of 2 frame\(s\) with 9 node\(s\) each leave nothing"),
+        (patches, 3, 16, r"clips of 3 frame\(s\) with 1 node\(s\).*raise data\.frames, or data\.size"),
+        (cells, 3, 16, r"clips of 3 frame\(s\) with 1 node\(s\)"),
+        (patches, 4, 12, "patch_size 16 is larger than the frames, 12 x 12"),
+    ]:
+        refused(ValueError, message, module.step, {"clip": torch.rand(1, frames, 3, side, side)})
     assert patches.step({"clip": torch.rand(1, 3, 3, 16, 24)})["loss"] > 0
 
 
-class Moving(torch.utils.data.Dataset[dict[str, Any]]):
+def moving(*numbers):
     """Smooth textures that move by some pixels a frame under changing light; number i is always the same."""
-
-    def __init__(self, videos, first=0):
-        self.numbers = range(first, first + videos)
-
-    def __len__(self):
-        return len(self.numbers)
-
-    def __getitem__(self, index):
-        generator = torch.Generator().manual_seed(self.numbers[index])
+    items = []
+    for number in numbers:
+        generator = torch.Generator().manual_seed(number)
         texture = torch.rand(1, 3, 12, 12, generator=generator)
-        texture_image = nn.functional.interpolate(texture, size=48, mode="bicubic").clamp(0, 1)[0]
+        image = nn.functional.interpolate(texture, size=48, mode="bicubic").clamp(0, 1)[0]
         dy, dx = torch.randint(-2, 3, (2,), generator=generator).tolist()
         light = 0.6 + 0.4 * torch.rand(4, 3, 1, 1, generator=generator)
-        frames = torch.stack([texture_image.roll((t * dy, t * dx), (1, 2))[:, 8:40, 8:40] for t in range(4)])
-        return {"clip": frames * light, "video_index": self.numbers[index]}
+        frames = torch.stack([image.roll((t * dy, t * dx), (1, 2))[:, 8:40, 8:40] for t in range(4)])
+        items.append({"clip": frames * light, "video_index": number})
+    return items
 
 
 def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path):
     module = ContrastiveRandomWalk(**TINY)
     rates = []
-
-    record = LambdaCallback(
-        on_train_epoch_start=lambda trainer, _: rates.append(trainer.optimizers[0].param_groups[0]["lr"])
-    )
-    trainer = quiet_trainer(max_epochs=42, limit_train_batches=1, callbacks=[record], precision="32-true")
-    trainer.fit(module, DataLoader(Moving(2), batch_size=2))
+    module.on_train_epoch_start = lambda: rates.append(module.optimizers().param_groups[0]["lr"])
+    trainer = quiet_trainer(max_epochs=42, limit_train_batches=1, precision="32-true")
+    trainer.fit(module, DataLoader(moving(0, 1), batch_size=2))
     expected = [1e-4 * 0.3 ** sum(epoch >= drop for drop in (20, 30, 40)) for epoch in range(42)]
     np.testing.assert_allclose(rates, expected)
     trainer.save_checkpoint(tmp_path / "crw.ckpt")
@@ -146,14 +137,11 @@ def test_it_trains_decays_and_its_checkpoint_gives_features(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["patches", "cells"])
-def test_it_learns_to_come_back(kind):
+def test_it_learns_to_come_back():
     """On videos that it has not seen, walks return far more often after training than before."""
-    options = {"lr": 3e-3, "nodes": kind, "embedding_dim": 32}
-    if kind == "cells":
-        options["backbone"] = "tests.helpers.encoders:fine_resnet"  # more than one cell a frame
-    module, unseen = ContrastiveRandomWalk(**(TINY | options)), DataLoader(Moving(32, first=1000), batch_size=16)
+    module = ContrastiveRandomWalk(**TINY, lr=3e-3, embedding_dim=32)
+    unseen = DataLoader(moving(*range(1000, 1032)), batch_size=16)
     before = quiet_trainer().validate(module, unseen, verbose=False)[0]["val/loss"]
-    quiet_trainer(max_epochs=15).fit(module, DataLoader(Moving(64), batch_size=8, shuffle=True))
+    quiet_trainer(max_epochs=15).fit(module, DataLoader(moving(*range(64)), batch_size=8, shuffle=True))
     after = quiet_trainer().validate(module, unseen, verbose=False)[0]["val/loss"]
     assert after < 0.8 * before

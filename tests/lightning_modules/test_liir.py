@@ -74,7 +74,6 @@ def by_equations(module, batch, dropped):
         OFF | {"mixture_components": 2},
         {},
     ],
-    ids=["mast", "position", "negatives", "last convolution", "average for bank", "compactness", "all"],
 )
 def test_step_is_that_of_the_equations(options):
     module, batch = tiny_liir(**options).eval(), clips(3, frames=3)
@@ -88,15 +87,12 @@ def test_step_is_that_of_the_equations(options):
     published = module.objective(batch, dropped)
     torch.testing.assert_close(published["reconstruction"], reconstruction.detach(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(published["compactness"], compactness.detach(), rtol=1e-3, atol=1e-7)
-    torch.testing.assert_close(
-        published["loss"].detach(), (reconstruction + compactness).detach(), rtol=1e-4, atol=1e-6
-    )
+    torch.testing.assert_close(published["loss"], reconstruction + compactness, rtol=1e-4, atol=1e-6)
     assert (compactness > 0) == (module.prior is not None)
     assert ("negative_mass" in published) == (module.bank is not None)
     expected = torch.autograd.grad(reconstruction + compactness, list(module.backbone.parameters()))
-    for found, wanted in zip(
-        torch.autograd.grad(published["loss"], module.backbone.parameters()), expected, strict=True
-    ):
+    gradients = torch.autograd.grad(published["loss"], module.backbone.parameters())
+    for found, wanted in zip(gradients, expected, strict=True):
         assert (found - wanted).norm() <= 1e-3 * wanted.norm() + 1e-6
 
 
@@ -137,14 +133,12 @@ def test_validation_averages_both_dropped_channels_whatever_the_seed():
 
 def test_training_drops_one_channel_a_batch():
     module, batch = tiny_liir(**OFF), clips(3)
-    for encoder in module.backbone.modules():
-        encoder.momentum = 0.0  # statistics stay, so that the same weights give the same loss
-    alone = [module.objective(batch, dropped)["loss"].item() for dropped in (1, 2)]
+    alone = {module.objective(batch, dropped)["loss"].item() for dropped in (1, 2)}
     found = set()
     for place in range(8):
         module._batch_position = (0, place)
         found.add(module.step(batch)["loss"].item())
-    assert found == set(alone)
+    assert found == alone
 
 
 def test_golden_learning_rates(golden):
@@ -208,12 +202,11 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
     train(DataLoader(data, batch_size=4, sampler=order))
     for step in (1, 2, 3):
         one, rank0, rank1 = (saved(name, step) for name in ("1-0", "2-0", "2-1"))
-        for name, tensor in rank0["bank"].items():
-            assert torch.equal(tensor, rank1["bank"][name]), name
-            torch.testing.assert_close(tensor, one["bank"][name], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(rank0["bank"], rank1["bank"], rtol=0, atol=0)
+        torch.testing.assert_close(rank0["bank"], one["bank"], rtol=1e-3, atol=1e-4)
         torch.testing.assert_close((rank0["loss"] + rank1["loss"]) / 2, one["loss"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(rank0["gradients"], rank1["gradients"], rtol=0, atol=0)
         for name, gradient in one["gradients"].items():
-            assert torch.equal(rank0["gradients"][name], rank1["gradients"][name]), name
             assert (rank0["gradients"][name] - gradient).norm() <= 2e-3 * gradient.norm() + 1e-6, (step, name)
     assert one["mass"] > 0
 
@@ -222,10 +215,7 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
     ("options", "message"),
     [
         ({"border": "wrap"}, "border must be .exclude. or .zero., got .wrap."),
-        (
-            {"key_encoder": "bank"},
-            "key_encoder must be .average. or .last_convolution. or .average_for_bank., got .bank.",
-        ),
+        ({"key_encoder": "bank"}, "key_encoder must be .average. or .last_convolution. or .average_for_bank., got"),
         ({"mixture_components": 10, "radius": 1}, "mixture_components 10 do not fit a window of radius 1"),
     ],
 )

@@ -8,46 +8,28 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.backbones.networks import build_network
+from lightning_modules.backbones import build_network, pooled_width
 from lightning_modules.heads import mlp
 from lightning_modules.shuffle_bn import batch_norm_groups, deal_videos, encode_shuffled, groups_on_this_rank
 from tests.helpers.encoders import TinyResNet
 from tests.helpers.ranks import on_ranks
 
 
-def head_of_resnet():
-    return nn.Sequential(TinyResNet(), mlp(8, 16, 4, norm=True, norm_last=True))
-
-
-def timms_resnet():
-    return build_network("timm:resnet10t")
-
-
-def passed(network, images, groups, together):
-    """Outputs, and every gradient and buffer after one pass together or after passes apart."""
-    if together:
-        with batch_norm_groups(network, groups):
-            output = network(images)
-    else:
-        output = torch.cat([network(part) for part in images.chunk(groups)])
-    output.square().mul(torch.linspace(0, 1, output.numel()).view_as(output)).sum().backward()
-    gradients = {f"gradient of {name}": p.grad for name, p in network.named_parameters() if p.grad is not None}
-    return output.detach(), gradients | dict(network.named_buffers())
-
-
-@pytest.mark.parametrize("build", [head_of_resnet, timms_resnet])
-def test_equals_passes_of_each_group(build):
-    torch.manual_seed(0)
-    groups = 4
-    one = build().double().train()
+@pytest.mark.parametrize("spec", ["timm:resnet10t", "tests.helpers.encoders:TinyResNet"])
+def test_equals_passes_of_each_group_in_outputs_gradients_and_statistics(spec):
+    encoder, images = build_network(spec), torch.randn(8, 3, 32, 32).double()
+    head = mlp(pooled_width(encoder), 16, 4, norm=True, norm_last=True)
+    one = nn.Sequential(encoder, head).double().train()
     other = copy.deepcopy(one)
-    images = torch.randn(8, 3, 32, 32).double()
-    outputs, left = passed(one, images, groups, together=True)
-    expected, left_apart = passed(other, images, groups, together=False)
+    with batch_norm_groups(one, 4):
+        outputs = one(images)
+    expected = torch.cat([other(part) for part in images.chunk(4)])
     torch.testing.assert_close(outputs, expected)
-    assert left.keys() == left_apart.keys()
-    for name, tensor in left_apart.items():
-        torch.testing.assert_close(left[name], tensor, msg=lambda text, name=name: f"{name}: {text}")
+    for output in (outputs, expected):
+        output.square().mul(torch.linspace(0, 1, 32).view(8, 4)).sum().backward()
+    gradients, wanted = ({name: p.grad for name, p in network.named_parameters()} for network in (one, other))
+    torch.testing.assert_close(gradients, wanted)
+    torch.testing.assert_close(dict(one.named_buffers()), dict(other.named_buffers()))
 
 
 def test_nothing_is_left_behind_even_after_an_error():

@@ -13,6 +13,7 @@ from torch.nn.functional import conv3d
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import CLIP_FAMILIES, Clips, Recurrent, build_feature_extractor
 from lightning_modules.backbones.video import upsampling_weights
+from tests.helpers.refusal import refused
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_a_callable_may_give_an_encoder_of_video():
     assert isinstance(made, Recurrent)
     assert build_feature_extractor(made) is made
     assert [one.shape for one in made.encode(iter(torch.zeros(2, 3, 32, 32)))] == [(2, 4, 4)] * 2
-    with pytest.raises(ValueError, match="an encoder of video has its own stage and stride; leave them out"):
-        build_feature_extractor(made, "res4")
+    message = "an encoder of video has its own stage and stride; leave them out"
+    refused(ValueError, message, build_feature_extractor, made, "res4")
     frozen = FrozenEncoder("tests.lightning_modules.backbones.test_video:recurrent")
     assert isinstance(frozen.feature_extractor(), Recurrent)

@@ -10,27 +10,24 @@ from lightning_modules.checkpoints.weights import check_digest, check_fit, diges
 from tests.helpers.refusal import refused
 
 
-def saved(module):
-    state = {name: value.clone() for name, value in module.state_dict().items()}
-    checkpoint = {"state_dict": state, "hyper_parameters": dict(module.hparams)}
-    module.on_save_checkpoint(checkpoint)
-    return checkpoint
+def load_that_of(backbone):
+    """Give a checkpoint of a network to a module around torchvision's ResNet-18."""
+    own, other = (VFSSimSiam(spec, projector_dim=8, predictor_dim=4) for spec in ("torchvision:resnet18", backbone))
+    checkpoint = {"state_dict": other.state_dict(), "hyper_parameters": dict(other.hparams)}
+    other.on_save_checkpoint(checkpoint)
+    own.on_load_checkpoint(checkpoint)
 
 
 def test_a_checkpoint_of_another_backbone_says_so():
-    checkpoint = saved(VFSSimSiam("torchvision:resnet34", projector_dim=8, predictor_dim=4))
     message = r"does not fit VFSSimSiam; .*; it is of torchvision:resnet34, this model of torchvision:resnet18"
-    assert refused(ValueError, message, VFSSimSiam(projector_dim=8, predictor_dim=4).on_load_checkpoint, checkpoint)
+    assert refused(ValueError, message, load_that_of, "torchvision:resnet34")
 
 
 def test_weights_of_a_network_with_other_strides_fit_with_a_warning():
     """CRW's ResNet-18 has torchvision's parameters, but neither its strides nor its padding."""
-    checkpoint = saved(
-        VFSSimSiam("lightning_modules.backbones:crw_training_resnet18", projector_dim=8, predictor_dim=4)
-    )
     message = r"strides or padding may be others; it is of .*:crw_training_resnet18, this model of torchvision:resnet18"
     with pytest.warns(UserWarning, match=message):
-        VFSSimSiam(projector_dim=8, predictor_dim=4).on_load_checkpoint(checkpoint)
+        load_that_of("lightning_modules.backbones:crw_training_resnet18")
 
 
 def test_a_digest_sees_every_number_name_shape_and_type():
@@ -56,8 +53,8 @@ def test_weights_of_another_kind_do_not_fit():
     state = module.state_dict()
     check_fit(module, {name: value.half() if value.ndim else value for name, value in state.items()}, "x")
     for change in (torch.ones(2, dtype=torch.long), torch.ones(2, dtype=torch.complex64)):
-        with pytest.raises(ValueError, match=r"x: does not fit BatchNorm1d; of another type: weight torch\."):
-            check_fit(module, state | {"weight": change}, "x")
+        message = r"x: does not fit BatchNorm1d; of another type: weight torch\."
+        refused(ValueError, message, check_fit, module, state | {"weight": change}, "x")
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path):

@@ -8,20 +8,14 @@ import torch
 
 from lightning_modules import FrozenEncoder, LinearProbe, VFSSimSiam
 from lightning_modules.backbones import build_encoder, module_from_checkpoint
-from lightning_modules.checkpoints import (
-    ForeignCheckpoint,
-    allow,
-    reconcile,
-    saved_model,
-    trust,
-    write_checkpoint,
-)
+from lightning_modules.checkpoints import ForeignCheckpoint, allow, reconcile, saved_model, trust, write_checkpoint
 from lightning_modules.checkpoints.trust import check_fit_of, pass_gate
 from tests.helpers.refusal import refused
 
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 PROBE = "lightning_modules.linear_probe.LinearProbe"
 CANARY = "tests.helpers.canary"
+RAW = {"class_path": FROZEN, "init_args": {"spec": "raw_colour"}}
 
 
 @pytest.fixture(autouse=True)
@@ -43,11 +37,7 @@ def popen(tmp_path):
         (FROZEN, {"spec": f"{CANARY}:sing"}, rf"names the network '{CANARY}:sing', .* add --allow {CANARY}:sing"),
         (FROZEN, {"spec": "/other/file.ckpt"}, "its encoder is '/other/file.ckpt', another file"),
         (FROZEN, {"spec": "raw_colour", "head": "os:abort"}, "names the network 'os:abort'"),
-        (
-            FROZEN,
-            {"spec": "x", "head": "os:abort", "encoder": {"class_path": FROZEN, "init_args": {"spec": "raw_colour"}}},
-            "names the network 'os:abort'",
-        ),
+        (FROZEN, {"spec": "x", "head": "os:abort", "encoder": RAW}, "names the network 'os:abort'"),
         (FROZEN, {"spec": "timm:hf-hub:timm/resnet18.a1_in1k"}, "not the name of a network of that library"),
         (FROZEN, {"spec": "raw_colour", "shell": "true"}, "FrozenEncoder has no argument 'shell'"),
         (FROZEN, {"spec": "raw_colour", "stage": ["res4"]}, r"cannot take \['res4'\] as stage"),
@@ -60,14 +50,13 @@ def test_what_a_file_may_not_name(class_path, arguments, message):
 
 def test_nested_encoders_take_the_same_way(tmp_path):
     nested = {"class_path": FROZEN, "init_args": {"spec": "a.ckpt", "encoder": popen(tmp_path)}}
-    with pytest.raises(ValueError, match=r"names the class 'subprocess\.Popen'"):
-        pass_gate(PROBE, {"backbone": "b.ckpt", "num_classes": 2, "encoder": nested}, "x.ckpt")
+    arguments = {"backbone": "b.ckpt", "num_classes": 2, "encoder": nested}
+    refused(ValueError, r"names the class 'subprocess\.Popen'", pass_gate, PROBE, arguments, "x.ckpt")
     for _ in range(9):
         nested = {"class_path": FROZEN, "init_args": {"spec": "a.ckpt", "encoder": nested}}
     refused(ValueError, "nested more than 4 deep", pass_gate, FROZEN, {"spec": "b.ckpt", "encoder": nested}, "x.ckpt")
-    with pytest.raises(ValueError, match=r"names the class 'subprocess\.Popen'"):
-        FrozenEncoder("a.ckpt", encoder=popen(tmp_path))
-    refused(ValueError, "names the class", lambda: build_encoder("a.ckpt", recipe=popen(tmp_path)))
+    refused(ValueError, r"names the class 'subprocess\.Popen'", FrozenEncoder, "a.ckpt", encoder=popen(tmp_path))
+    refused(ValueError, "names the class", build_encoder, "a.ckpt", recipe=popen(tmp_path))
     assert not (tmp_path / "canary").exists()
 
 
@@ -93,16 +82,16 @@ def test_what_the_user_names_may_be_made(tmp_path):
     [("lightning_modules.VFSMoCo", {"queue_size": 10**12}), (FROZEN, {"spec": "timm:vit_giant_patch14_dinov2"})],
 )
 def test_a_few_bytes_ask_for_no_memory(class_path, arguments):
-    with pytest.raises(ValueError, match=r"does not fit|cannot be made"):
-        check_fit_of(pass_gate(class_path, arguments, "x.ckpt"), {"a": torch.zeros(1)}, "x.ckpt")
+    recipe = pass_gate(class_path, arguments, "x.ckpt")
+    refused(ValueError, "does not fit|cannot be made", check_fit_of, recipe, {"a": torch.zeros(1)}, "x.ckpt")
 
 
 def test_endless_values_are_refused_at_once():
     shared = [0]
     for _ in range(60):
         shared = [shared, shared]  # 2**60 values, as a pickle of 200 bytes holds them
-    with pytest.raises(ValueError, match=r"FrozenEncoder cannot take \[\[.* as stage$"):
-        pass_gate(FROZEN, {"spec": "raw_colour", "stage": shared}, "x.ckpt")
+    arguments = {"spec": "raw_colour", "stage": shared}
+    refused(ValueError, r"FrozenEncoder cannot take \[\[.* as stage$", pass_gate, FROZEN, arguments, "x.ckpt")
 
 
 def test_a_saved_model_is_a_parsers_default(tmp_path):
@@ -112,14 +101,13 @@ def test_a_saved_model_is_a_parsers_default(tmp_path):
     assert saved.arguments["base_lr"] == 0.5
     for word in ("last", "best", "hpc", "s3://bucket/a.ckpt"):
         assert saved_model(word) is None
-    with pytest.raises(FileNotFoundError, match="--ckpt_path: there is no file nowhere"):
-        saved_model("nowhere.ckpt")
+    refused(FileNotFoundError, "--ckpt_path: there is no file nowhere", saved_model, "nowhere.ckpt")
 
 
 def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
     torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "vfs_r18.pth")
-    with pytest.raises(ForeignCheckpoint, match=r"vidcorr convert .*vfs_r18\.pth vfs_r18_converted\.ckpt; then"):
-        saved_model(tmp_path / "vfs_r18.pth")
+    line = r"vidcorr convert .*vfs_r18\.pth vfs_r18_converted\.ckpt; then"
+    refused(ForeignCheckpoint, line, saved_model, tmp_path / "vfs_r18.pth")
     torch.save({"state_dict": {}, "pytorch-lightning_version": pl.__version__}, tmp_path / "users.ckpt")
     assert saved_model(tmp_path / "users.ckpt") is None  # a module of the user's own, which --model names
 
@@ -133,5 +121,5 @@ def test_the_encoder_of_a_checkpoint_is_that_of_the_named_backbone(tmp_path):
     reconcile(saved, chosen, "probe.ckpt")
     assert chosen["init_args"]["encoder"] == saved.arguments["encoder"]
     chosen["init_args"]["backbone"] = "torchvision:resnet18"
-    with pytest.raises(ValueError, match=r"is over .*first\.ckpt, but torchvision:resnet18 is named as its backbone"):
-        reconcile(saved, chosen, "probe.ckpt")
+    message = r"is over .*first\.ckpt, but torchvision:resnet18 is named as its backbone"
+    refused(ValueError, message, reconcile, saved, chosen, "probe.ckpt")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections import OrderedDict
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 
 from cli import main
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
-from lightning_modules.backbones import build_feature_extractor, build_network, module_from_checkpoint
+from lightning_modules.backbones import build_network, module_from_checkpoint
 from lightning_modules.foreign.conversion import account, convert, read_foreign
 from lightning_modules.foreign.families import FAMILIES
 from lightning_modules.foreign.safetensors_export import export
@@ -33,6 +34,19 @@ from tests.helpers.words import davis, flags
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
+
+@pytest.fixture
+def converted(tmp_path):
+    """Write what `torch.save` takes, convert it, and return the report and our module."""
+
+    def convert_content(content, *options):
+        torch.save(content, tmp_path / "foreign.pth")
+        report = convert(tmp_path / "foreign.pth", tmp_path / "ours.ckpt", *options)
+        return report, module_from_checkpoint(tmp_path / "ours.ckpt")
+
+    return convert_content
+
+
 KINDS = {
     # kind: class, channels of the default stage, its stride, prefixes of what is not used, config of its evaluation
     "vfs_r18": (VFSSimSiam, 256, 8, set(), "davis.yaml"),
@@ -47,37 +61,33 @@ KINDS = {
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "vfs_r50" else kind for kind in KINDS]
 )
-def test_real_keys_find_their_places(kind, tmp_path):
+def test_real_keys_find_their_places(kind, converted):
     kept, channels, stride, unused, benchmark = KINDS[kind]
     state = random_state(kind)
-    report = convert(write(tmp_path / "foreign.pth", state), tmp_path / "ours.ckpt")
+    report, module = converted({"state_dict": OrderedDict(state)})
     assert {key.partition(".")[0] for key in report["unused"]} == unused
     config = f"configs/benchmarks/{benchmark}"
     assert config in report["measure"].split()
     assert Path(__file__).parents[3].joinpath(config).is_file()
-    module = module_from_checkpoint(tmp_path / "ours.ckpt")
     assert type(module) is kept
     ours = sorted(round(value.double().sum().item(), 4) for value in module.state_dict().values() if value.ndim)
     used = {key.removeprefix("module."): value for key, value in state.items()}
     theirs = [value for key, value in used.items() if key not in report["unused"] and value.ndim]
     assert ours == sorted(round(value.double().sum().item(), 4) for value in theirs)
-    extractor = build_feature_extractor(tmp_path / "ours.ckpt")
+    extractor = module.feature_extractor()
     assert extractor.stride == stride
     assert extractor(torch.rand(1, 3, 32, 64)).shape == (1, channels, 32 // stride, 64 // stride)
 
 
-def test_unknown_missing_and_misshapen_weights_are_named(tmp_path):
-    state, path = random_state("crw_r18"), tmp_path / "crw.pth"
+def test_unknown_missing_and_misshapen_weights_are_named(converted, tmp_path):
+    state = random_state("crw_r18")
     lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
     for spoiled, message in [
-        (
-            state | {"teleporter.weight": torch.zeros(1)},
-            r"taken for crw: no rule says .*: teleporter\.weight",
-        ),
+        (state | {"teleporter.weight": torch.zeros(1)}, r"taken for crw: no rule says .*: teleporter\.weight"),
         (lacking, r"missing: encoder\.network\.layer2\.1\.bn2\.bias$"),
         (state | {"encoder.model.conv1.weight": torch.zeros(64, 1, 7, 7)}, r"conv1\.weight \(64, 1, 7, 7\) instead"),
     ]:
-        refused(ValueError, message, convert, write(path, spoiled, "model"), tmp_path / "ours.ckpt")
+        refused(ValueError, message, converted, {"model": spoiled})
     assert not (tmp_path / "ours.ckpt").exists()
 
 
@@ -118,37 +128,34 @@ def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
             torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_heads_of_another_form_are_left_out_by_name(tmp_path):
+def test_heads_of_another_form_are_left_out_by_name(converted):
     state = random_state("vfs_r18")
-    for name in [name for name in state if "projection_fcs.6" in name or "projection_fcs.7" in name]:
-        del state[name]
-    report = convert(write(tmp_path / "vfs.pth", state), tmp_path / "ours.ckpt")
-    assert type(module_from_checkpoint(tmp_path / "ours.ckpt")) is FrozenEncoder
+    shorter = {name: state[name] for name in state if "fcs.6" not in name and "fcs.7" not in name}
+    report, module = converted({"state_dict": shorter})
+    assert type(module) is FrozenEncoder
     assert "predictor.0.weight" in report["unused"]
     assert "head of another form" in account(report)
 
 
-def test_crw_pads_by_reflection(tmp_path):
+def test_crw_pads_by_reflection(converted):
     network, images = reflecting_resnet18(), torch.rand(1, 3, 48, 64)
     state = {f"encoder.model.{name}": value for name, value in network.state_dict().items()}
     state["selfsim_fc.0.weight"] = torch.rand(128, 256)
     assert "encoder.model.layer1.0.conv1.1.weight" in state  # as the released file has it
-    write(tmp_path / "crw.pth", state, "model", args=argparse.Namespace(lr=1e-4), epoch=3)
-    report = convert(tmp_path / "crw.pth", tmp_path / "ours.ckpt")
+    report, module = converted({"model": state, "args": argparse.Namespace(lr=1e-4), "epoch": 3})
     assert report["family"] == "crw"
-    extractor = build_feature_extractor(tmp_path / "ours.ckpt").double()
+    extractor = module.feature_extractor().double()
     expected = features(network.double(), images.double(), 3)
     torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
-    refused(ValueError, "this ResNet has res2, res3", build_feature_extractor, tmp_path / "ours.ckpt", "res5")
+    refused(ValueError, "this ResNet has res2, res3", module.feature_extractor, "res5")
 
 
-def test_mast_gives_the_features_of_its_network(tmp_path):
+def test_mast_gives_the_features_of_its_network(converted):
     network, images = Mast().eval(), torch.rand(1, 3, 32, 48)
     enliven(network)
-    torch.save({"state_dict": network.state_dict(), "epoch": 1}, tmp_path / "mast.pt")
-    convert(tmp_path / "mast.pt", tmp_path / "ours.ckpt")
-    found = build_feature_extractor(tmp_path / "ours.ckpt")(images)
+    _, module = converted({"state_dict": network.state_dict(), "epoch": 1})
+    found = module.feature_extractor()(images)
     torch.testing.assert_close(found, network(normalised_lab(images)), rtol=1e-4, atol=1e-4)
 
 
@@ -164,19 +171,18 @@ def test_moco_takes_the_query_encoder_of_a_whole_checkpoint():
     assert converted.unused["encoder_k.conv1.weight"] == "moving average"
 
 
-def test_dino_is_the_teacher_with_its_own_normalisation(tmp_path):
+def test_dino_is_the_teacher_with_its_own_normalisation(converted):
     network = build_network("timm:vit_tiny_patch16_224")
     teacher = {f"backbone.{name}": value for name, value in network.state_dict().items()}
     teacher |= {"head.mlp.0.weight": torch.rand(2, 192), "head.last_layer.weight_g": torch.rand(2, 1)}
     student = {f"module.{name}": -value for name, value in teacher.items()}
-    torch.save({"student": student, "teacher": teacher, "args": argparse.Namespace()}, tmp_path / "dino.pth")
-    refused(ValueError, "no transformer of DINO has width 192", convert, tmp_path / "dino.pth", tmp_path / "ours.ckpt")
-    report = convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt", architecture="timm:vit_tiny_patch16_224")
+    content = {"student": student, "teacher": teacher, "args": argparse.Namespace()}
+    refused(ValueError, "no transformer of DINO has width 192", converted, content)
+    report, module = converted(content, "auto", "timm:vit_tiny_patch16_224")
     assert report["family"] == "dino"
     assert report["beside"] == ("student", "args")
     assert set(report["unused"]) == {"head.mlp.0.weight", "head.last_layer.weight_g"}
-    own = module_from_checkpoint(tmp_path / "ours.ckpt").encoder.network.state_dict()
-    assert all(torch.equal(own[name], value) for name, value in network.state_dict().items())
+    torch.testing.assert_close(module.encoder.network.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8)])
@@ -188,28 +194,18 @@ def test_dinos_transformers_have_names_with_imagenets_normalisation(width, size,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        "vit_small_patch14_reg4_dinov2",
-        "vit_small_patch14_dinov2",
-        "vit_small_patch16_dinov3",
-        "vit_small_patch16_dinov3_qkvb",
-    ],
-)
-def test_dinov2_and_dinov3_convert_with_registers_and_layer_scale(name, tmp_path):
+@pytest.mark.parametrize("name", ["14_reg4_dinov2", "14_dinov2", "16_dinov3", "16_dinov3_qkvb"])
+def test_dinov2_and_dinov3_convert_with_registers_and_layer_scale(name, converted):
+    name = f"vit_small_patch{name}"
     network = build_network(f"timm:{name}")
     for parameter_name, parameter in network.named_parameters():
         if parameter_name.endswith(("q_bias", "v_bias", "gamma_1", "gamma")):
             parameter.uniform_(0.5, 1.5)
-    torch.save(of_dinov2(network, "dinov3" in name), tmp_path / "dino.pth")
-    report = convert(tmp_path / "dino.pth", tmp_path / "ours.ckpt")
+    report, module = converted(of_dinov2(network, "dinov3" in name))
     assert report["family"] == "dinov2"
     assert report["init_args"]["spec"] == f"timm:{name}"
     assert report["unused"]["mask_token"] == "stands for masked patches in training"
-    own = module_from_checkpoint(tmp_path / "ours.ckpt").encoder.network.state_dict()
-    for key, value in network.state_dict().items():
-        torch.testing.assert_close(own[key], value)
+    torch.testing.assert_close(module.encoder.network.state_dict(), network.state_dict())
 
 
 def of_dinov2(network, third=False):
@@ -232,16 +228,14 @@ def of_dinov2(network, third=False):
     return state | {"mask_token": torch.rand(1, state["cls_token"].shape[2])}
 
 
-def test_a_bare_transformer_needs_its_name(tmp_path):
+def test_a_bare_transformer_needs_its_name(converted):
     network = build_network("timm:vit_tiny_patch16_224")
-    torch.save(network.state_dict() | {"head.weight": torch.rand(10, 192)}, tmp_path / "vit.pth")
-    with pytest.raises(ValueError, match=r"--kind dino, or --kind timm --architecture"):
-        convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt")
-    refused(ValueError, "--architecture", convert, tmp_path / "vit.pth", tmp_path / "ours.ckpt", "timm")
-    report = convert(tmp_path / "vit.pth", tmp_path / "ours.ckpt", "timm", "timm:vit_tiny_patch16_224")
+    content = network.state_dict() | {"head.weight": torch.rand(10, 192)}
+    refused(ValueError, "--kind dino, or --kind timm --architecture", converted, content)
+    refused(ValueError, "--architecture", converted, content, "timm")
+    report, module = converted(content, "timm", "timm:vit_tiny_patch16_224")
     assert report["unused"] == {"head.weight": "classifier"}
-    encoder = module_from_checkpoint(tmp_path / "ours.ckpt").encoder
-    assert tuple(encoder.mean) == (0.5, 0.5, 0.5)  # these weights of timm's, not ImageNet's custom
+    assert tuple(module.encoder.mean) == (0.5, 0.5, 0.5)  # these weights of timm's, not ImageNet's custom
 
 
 @pytest.mark.parametrize(
@@ -253,19 +247,16 @@ def test_a_bare_transformer_needs_its_name(tmp_path):
         ({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, r"holds fractions\.Fraction, .* add --trust"),
     ],
 )
-def test_files_that_cannot_be_taken(content, message, tmp_path):
-    torch.save(content, tmp_path / "foreign.pth")
-    assert refused(ValueError, message, convert, tmp_path / "foreign.pth", tmp_path / "ours.ckpt")
+def test_files_that_cannot_be_taken(content, message, converted):
+    refused(ValueError, message, converted, content)
 
 
 def test_damaged_missing_and_misnamed_files(tmp_path):
     (tmp_path / "half.pth").write_bytes(b"PK\3\4half")
     (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>404</html>")
-    torch.save({"a": torch.zeros(3000)}, tmp_path / "whole.pth")
-    torch.save({"a": torch.zeros(3000)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    for whole in ("whole", "old"):
-        content = (tmp_path / f"{whole}.pth").read_bytes()
-        (tmp_path / f"{whole}_cut.pth").write_bytes(content[: 20 if whole == "old" else len(content) // 2])
+    for name, new, length in (("whole", True, 6000), ("old", False, 20)):
+        torch.save({"a": torch.zeros(3000)}, tmp_path / f"{name}.pth", _use_new_zipfile_serialization=new)
+        (tmp_path / f"{name}_cut.pth").write_bytes((tmp_path / f"{name}.pth").read_bytes()[:length])
     for foreign, output, message in [
         ("half.pth", "ours.ckpt", "cannot be read"),
         ("page.pth", "ours.ckpt", r"is no checkpoint, .* it begins b'<!DOCTYPE"),
@@ -278,17 +269,12 @@ def test_damaged_missing_and_misnamed_files(tmp_path):
         assert refused(ValueError, message, convert, tmp_path / foreign, tmp_path / output)
 
 
-def test_what_official_files_hold_beside_weights_is_read(tmp_path):
+def test_what_official_files_hold_beside_weights_is_read_and_with_trust_anything(tmp_path):
     beside = {"args": argparse.Namespace(lr=0.1, name="x"), "best": np.float64(0.5), "flag": np.bool_(True)}
-    write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside)
-    file = read_foreign(tmp_path / "foreign.pth")
-    assert list(file.state) == ["a"]
-    assert file.beside == ("args", "best", "flag")
-
-
-def test_trust_reads_anything(tmp_path):
-    write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, lr=Fraction(1, 3))
-    assert read_foreign(tmp_path / "foreign.pth", trust=True).beside == ("lr",)
+    file = read_foreign(write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
+    assert (list(file.state), file.beside) == (["a"], ("args", "best", "flag"))
+    path = write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, lr=Fraction(1, 3))
+    assert read_foreign(path, trust=True).beside == ("lr",)
 
 
 def test_safetensors_are_read(tmp_path):
