@@ -1,7 +1,6 @@
 """The tracking fine-tune: what learns, what stays frozen, its schedule, its checkpoint, tracking with it."""
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -9,6 +8,7 @@ from torch.utils.data import DataLoader
 from lightning_modules import SiamFC
 from lightning_modules.functional import siamese_correlation
 from lightning_modules.functional.siamese import focal_loss, response_labels
+from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
 
 NETWORK = "tests.helpers.encoders:TinyResNet"
@@ -16,27 +16,23 @@ NETWORK = "tests.helpers.encoders:TinyResNet"
 
 def pairs(count):
     """A pattern over noise, in the middle of the exemplar and of the search image."""
-    generator = torch.Generator().manual_seed(0)
-    items = []
-    for _ in range(count):
-        exemplar, search = torch.rand(3, 120, 120, generator=generator), torch.rand(3, 239, 239, generator=generator)
-        pattern = torch.rand(3, 4, 4, generator=generator).repeat_interleave(16, 1).repeat_interleave(16, 2)
-        exemplar[:, 28:92, 28:92] = search[:, 87:151, 87:151] = pattern
-        items.append({"exemplar": exemplar, "search": search})
+    exemplars, searches = torch.rand(count, 3, 120, 120), torch.rand(count, 3, 239, 239)
+    pattern = torch.rand(count, 3, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    exemplars[:, :, 28:92, 28:92] = searches[:, :, 87:151, 87:151] = pattern
+    items = [{"exemplar": z, "search": x} for z, x in zip(exemplars, searches, strict=True)]
     return DataLoader(items, batch_size=4)
 
 
 def test_only_the_two_convolutions_learn_and_batchnorm_stays():
     module = SiamFC(NETWORK, response_scale=0.1)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    assert {name for name, p in module.named_parameters() if p.requires_grad} == {
-        f"{kind}_conv.{name}" for kind in ("exemplar", "search") for name in ("weight", "bias")
-    }
+    learning = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    assert learning == {f"{kind}_conv.{name}" for kind in ("exemplar", "search") for name in ("weight", "bias")}
     module.train()
     assert not any(m.training for m in module.backbone.modules())
     quiet_trainer(max_epochs=1).fit(module, pairs(8))
     changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert changed == {"exemplar_conv.weight", "exemplar_conv.bias", "search_conv.weight", "search_conv.bias"}
+    assert changed == learning
     assert any("running_mean" in name for name in before)
 
 
@@ -94,5 +90,5 @@ def test_its_extractor_shares_the_weights_and_has_exemplar():
         torch.testing.assert_close(extractor.folded().exemplar(crops), extractor.exemplar(crops), rtol=1e-4, atol=1e-5)
     assert extractor.stride == 8
     assert not extractor.training
-    with pytest.raises(ValueError, match=r"made for res5 at stride 8, res4 at 8 was asked for; .* dilated to false"):
-        module.feature_extractor("res4")
+    message = r"made for res5 at stride 8, res4 at 8 was asked for; .* dilated to false"
+    refused(ValueError, message, module.feature_extractor, "res4")

@@ -45,9 +45,8 @@ def official(folder: Path) -> Means:
 
 def plain(folder: Path) -> Means:
     """Score by the plain scorer."""
-    region, boundary = np.mean(
-        list(plain_score(folder / "truth", folder / "mine", last_scored=True, entering=True).values()), axis=0
-    )
+    scores = plain_score(folder / "truth", folder / "mine", last_scored=True, entering=True)
+    region, boundary = np.mean(list(scores.values()), axis=0)
     return float(region), float(boundary)
 
 

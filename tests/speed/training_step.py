@@ -35,16 +35,16 @@ SCALES = {"tiny": (4, 2, 2, 64), "cpu": (16, 4, 4, 112), "paper": (32, 8, 8, 224
 
 
 class Method(NamedTuple):
-    """A method at one scale: its class and arguments, a batch of noise, and whether it can be compiled."""
+    """A method at one scale: its class and arguments, and a batch of noise."""
 
     kind: type[pl.LightningModule]
     arguments: dict[str, Any]
     batch: dict[str, Tensor]
-    compiles: bool = True
 
     def module(self, compiled: bool = False) -> pl.LightningModule:
         torch.manual_seed(0)
-        return self.kind(**self.arguments, **({"compile": True} if compiled else {}))
+        learns = "clip" in self.batch  # others have a frozen backbone, which is not compiled
+        return self.kind(**self.arguments, **({"compile": True} if compiled and learns else {}))
 
 
 def methods(scale: str) -> dict[str, Method]:
@@ -62,19 +62,15 @@ def methods(scale: str) -> dict[str, Method]:
     def clips(count: int, frames: int, side: int = side) -> dict[str, Tensor]:
         return {"clip": images(count, frames, side=side), "video_index": torch.arange(count)}
 
+    pictures = {"image": images(8 * videos), "label": torch.arange(8 * videos)}
     found = {
         "VFSSimSiam": Method(VFSSimSiam, backbone, clips(videos, many)),
         "VFSMoCo": Method(VFSMoCo, backbone | queue, clips(videos, few)),
         "Liir-warmup": Method(Liir, liir, clips(6, 2, wide)),
         "Liir": Method(Liir, liir | {"warmup_epochs": 0}, clips(6, 2, wide)),
         "ContrastiveRandomWalk": Method(ContrastiveRandomWalk, walk, clips(2 if tiny else 10, 4, wide)),
-        "SiamFC": Method(SiamFC, backbone, {"exemplar": images(8, side=120), "search": images(8, side=239)}, False),
-        "LinearProbe": Method(
-            LinearProbe,
-            backbone | {"num_classes": 1000},
-            {"image": images(8 * videos), "label": torch.arange(8 * videos)},
-            False,
-        ),
+        "SiamFC": Method(SiamFC, backbone, {"exemplar": images(8, side=120), "search": images(8, side=239)}),
+        "LinearProbe": Method(LinearProbe, backbone | {"num_classes": 1000}, pictures),
     }
     if paper:
         heads = {"projector_dim": 2048, "predictor_dim": 512}
@@ -178,8 +174,7 @@ def main() -> None:
         trainer = quiet_trainer(
             accelerator=given.device, precision=precision, max_steps=steps, limit_val_batches=0, callbacks=[beside]
         )
-        module = known[name].module(given.compile and known[name].compiles)
-        trainer.fit(module, datamodule=InMemory(known[name].batch))
+        trainer.fit(known[name].module(given.compile), datamodule=InMemory(known[name].batch))
         print(f"step of {name}: {beside.steps}\nits backbone alone: {beside.bare}")
         if torch.cuda.is_available():
             print(f"memory: {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
