@@ -30,7 +30,7 @@ class Source:
     """
 
     code: str
-    values: Mapping[str, Mapping[str, Any]]
+    values: Mapping[str, dict[str, Any]]
     note: str = ""
     inferred: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -45,24 +45,6 @@ PositiveFloat = Annotated[float, Range(gt=0)]
 NonNegativeFloat = Annotated[float, Range(ge=0)]
 UnitInterval = Annotated[float, Range(ge=0, le=1)]
 Cosine = Annotated[float, Range(ge=-1, le=1)]
-
-
-@functools.cache
-def published() -> dict[str, dict[str, Source]]:
-    """Read protocols.yaml: kind of protocol → name → source."""
-    text = Path(__file__).with_name("protocols.yaml").read_text("utf-8")
-    kinds = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    del kinds["shared"]
-    return {kind: {name: _source(**entry) for name, entry in entries.items()} for kind, entries in kinds.items()}
-
-
-def _source(
-    code: str, values: dict[str, dict[str, Any]], note: str | list[str] = "", inferred: Mapping[str, str] | None = None
-) -> Source:
-    plain = {key: {field: _as_plain_type(value) for field, value in own.items()} for key, own in values.items()}
-    return Source(
-        code=code, values=plain, note=note if isinstance(note, str) else " ".join(note), inferred=inferred or {}
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +82,15 @@ class EvaluationProtocol:
         object.__setattr__(self, "name", self._name_of_values())
 
     @classmethod
+    @functools.cache
     def sources(cls) -> Mapping[str, Source]:
         """Return the named protocols: name → source."""
-        return published().get(cls.kind, {})
+        text = Path(__file__).with_name("protocols.yaml").read_text("utf-8")
+        entries = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)).get(cls.kind, {})
+        for entry in entries.values():
+            if isinstance(entry.get("note"), list):
+                entry["note"] = " ".join(entry["note"])
+        return {name: Source(**entry) for name, entry in entries.items()}
 
     @classmethod
     def named(cls, name: str, benchmark: str | None = None, like: Sequence[str] = ()) -> Self:
@@ -119,13 +107,16 @@ class EvaluationProtocol:
                 no values for the benchmark.
         """
         sources, benchmark = cls.sources(), benchmark or cls.default_benchmark
-        base, changes = _split_name(name)
+        base, changes = cls._split(name)
         if base not in sources:
             raise ValueError(f"unknown protocol {base!r}: expected one of {', '.join(sources)}")
         values = sources[base].values
+        read = {
+            each.name: _read(changes[each.name], each.type) for each in dataclasses.fields(cls) if each.name in changes
+        }
         for known in (benchmark, *like):
             if known in values:
-                return cls(name=base, **values[known]).with_changes(**cls._read_changes(name, changes))
+                return cls(name=base, **values[known]).with_changes(**read)
         others = [other for other, source in sources.items() if {benchmark, *like} & source.values.keys()]
         advice = f"use one of {', '.join(others)}"
         raise ValueError(
@@ -156,22 +147,26 @@ class EvaluationProtocol:
         found = cls.named(protocol, benchmark, like) if isinstance(protocol, str) else protocol
         return found.with_changes(**changes or {})
 
-    def with_changes(self, **fields: Any) -> Self:
+    def with_changes(self, *, name: str | None = None, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
 
-        A change back to the source's value leaves the name again. Pass `name` to give a name of your own.
+        A change back to the source's value leaves the name again.
+
+        Args:
+            name: a name of your own.
+            **fields: values to change.
 
         Raises:
             TypeError: for a field that does not exist.
             ValueError: for a value out of range.
         """
-        if misnamed := [said for field in fields if field != "name" and (said := self.misnamed(field))]:
-            raise TypeError(misnamed[0])
-        base, changes = _split_name(self.name)
+        changed = self.name
         for field, value in fields.items():
-            if field != "name" and _as_plain_type(value) != getattr(self, field):
-                changes[field] = ""  # `_name_of_values` writes the value
-        return dataclasses.replace(self, **{"name": _join_name(base, changes)} | fields)
+            if problem := self.misnamed(field):
+                raise TypeError(problem)
+            if _as_plain_type(value) != getattr(self, field):
+                changed += f"+{field}={_as_text(value)}"
+        return dataclasses.replace(self, name=changed if name is None else name, **fields)
 
     def fields(self) -> dict[str, Any]:
         """Return all fields as plain JSON types, for results.json."""
@@ -188,7 +183,7 @@ class EvaluationProtocol:
             `code`, and where there is one `note` (differences from the code) and `inferred` (values for this benchmark
             that the source does not state); empty for a protocol that is no source's.
         """
-        source = self.sources().get(_split_name(self.name)[0])
+        source = self.sources().get(self._split(self.name)[0])
         if source is None:
             return {}
         known = next((name for name in (benchmark, *like) if name in source.values), benchmark)
@@ -201,11 +196,8 @@ class EvaluationProtocol:
         Fields at their default are left out, so that a later version with one more rule keeps the digests of all
         protocols that do not use it.
         """
-        changed = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name == "name" or getattr(self, field.name) != field.default
-        }
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        changed = {key: value for key, value in vars(self).items() if key == "name" or value != defaults[key]}
         numbers_alike = json.loads(json.dumps(changed), parse_int=float)
         return hashlib.sha256(json.dumps(numbers_alike, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -217,22 +209,6 @@ class EvaluationProtocol:
             return ""
         near = get_close_matches(field, known, 1)
         return f"a protocol has no field {field!r}" + (f"; did you mean {near[0]}?" if near else "")
-
-    @classmethod
-    def _read_changes(cls, name: str, changes: Mapping[str, str]) -> dict[str, Any]:
-        """Return the values of the fields that a name changes; see `_as_text` for their form."""
-        types_of = {field.name: field.type for field in dataclasses.fields(cls)}
-        found = {}
-        for field, text in changes.items():
-            if problem := cls.misnamed(field):
-                raise ValueError(f"protocol {name!r}: {problem}")
-            readings = (_as_value(text), text, tuple(map(_as_value, text.split(",") if text else ())))
-            fitting = [value for value in readings if not _misfit(value, types_of[field])]
-            if not fitting:
-                expected = _misfit(readings[0], types_of[field])
-                raise ValueError(f"protocol {name!r}: {field} must be {expected}, got {text!r}")
-            found[field] = fitting[0]
-        return found
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         """Return field → whether its value fits those of other fields, and what would fit, in words."""
@@ -247,30 +223,32 @@ class EvaluationProtocol:
         Raises:
             ValueError: for a change of a field that there is not.
         """
-        base, changes = _split_name(self.name)
-        if problem := next(filter(None, map(self.misnamed, changes)), ""):
-            raise ValueError(f"protocol {self.name!r}: {problem}")
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        changed = set(changes)
+        base, changes = self._split(self.name)
+        changed, values = set(changes), vars(self)
         if source := self.sources().get(base):
             defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name != "name"}
-            tables = [defaults | dict(own) for own in source.values.values()]
-            candidates = [{field for field, value in own.items() if values[field] != value} for own in tables]
+            candidates = [
+                {field for field, value in (defaults | own).items() if values[field] != _as_plain_type(value)}
+                for own in source.values.values()
+            ]
             changed = min(candidates, key=lambda fields: (len(fields - changes.keys()), len(changes.keys() - fields)))
-        return _join_name(base, {field: _as_text(values[field]) for field in changed})
+        return "+".join([base, *(f"{field}={_as_text(values[field])}" for field in sorted(changed))])
+
+    @classmethod
+    def _split(cls, name: str) -> tuple[str, dict[str, str]]:
+        """`vfs+topk=5` → (`vfs`, {`topk`: `5`}); a plus that no `field=` follows belongs to what stands before it.
+
+        Raises:
+            ValueError: for a change of a field that there is not.
+        """
+        base, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
+        changes = dict(piece.split("=", 1) for piece in pieces)
+        if problem := next(filter(None, map(cls.misnamed, changes)), ""):
+            raise ValueError(f"protocol {name!r}: {problem}")
+        return base, changes
 
     def _error(self, field: str, expected: str) -> ValueError:
         return ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
-
-
-def _split_name(name: str) -> tuple[str, dict[str, str]]:
-    """`vfs+topk=5` → (`vfs`, {`topk`: `5`}); a plus that no `field=` follows belongs to what stands before it."""
-    base, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
-    return base, dict(piece.split("=", 1) for piece in pieces)
-
-
-def _join_name(base: str, changes: dict[str, str]) -> str:
-    return "+".join([base, *(f"{field}={text}" for field, text in sorted(changes.items()))])
 
 
 def _as_text(value: Any) -> str:
@@ -285,6 +263,12 @@ def _as_value(text: str) -> Any:
         return text
 
 
+def _read(text: str, kind: Any) -> Any:
+    """Return the value that a text in a name stands for, of an annotation's type if it can be of it."""
+    readings = (_as_value(text), text, tuple(map(_as_value, text.split(",") if text else ())))
+    return next((value for value in readings if not _misfit(value, kind)), readings[0])
+
+
 def _as_plain_type(value: Any) -> Any:
     """Lists (of YAML and JSON) and ranges become tuples; numpy's numbers become Python's."""
     if isinstance(value, list | tuple | range):
@@ -292,9 +276,7 @@ def _as_plain_type(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-@functools.cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
+_adapter = functools.cache(functools.partial(TypeAdapter, config=ConfigDict(strict=True, allow_inf_nan=False)))
 
 
 def _misfit(value: Any, kind: Any) -> str:

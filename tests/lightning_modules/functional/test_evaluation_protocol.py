@@ -106,7 +106,7 @@ def test_a_value_with_a_plus_is_one_value():
     ("name", "said"),
     [
         ("paper+sid=4", "protocol 'paper+sid=4': a protocol has no field 'sid'; did you mean side?"),
-        ("paper+side=0", "side must be greater than or equal to 1, got '0'"),
+        ("paper+side=0", "protocol 'paper+side=0': side must be greater than or equal to 1, got 0"),
         ("paper+smooth=maybe", "smooth must be a valid boolean, got 'maybe'"),
         ("papers+side=4", "unknown protocol 'papers': expected one of paper"),
     ],
