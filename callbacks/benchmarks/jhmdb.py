@@ -66,7 +66,7 @@ class JhmdbBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
+        self.protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.subset = root, split, subset
 
     def read(self) -> Sequence[KeypointSequence]:

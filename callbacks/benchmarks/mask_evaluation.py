@@ -54,7 +54,7 @@ class MaskBenchmark(BenchmarkCallback):
 
     def __init__(self, rules: str, protocol: str | PropagationProtocol, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
+        self.protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like, self.changes)
         self.rules = RULES[rules]
         self.ranked_by = tuple(f"{measure}-Mean" for measure in self.rules.measures if measure in ("J", "F"))
         self.videos: Mapping[str, Mapping[str, Any]] = {}

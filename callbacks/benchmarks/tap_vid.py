@@ -79,7 +79,7 @@ class TapVidBenchmark(BenchmarkCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.root, self.protocol = root, PointProtocol.of(protocol, changes=self.changes)
+        self.root, self.protocol = root, PointProtocol.named(protocol, changes=self.changes)
 
     def read(self) -> Sequence[PointSequence]:
         """Open the data set; see `BenchmarkCallback`."""

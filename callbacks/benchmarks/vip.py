@@ -94,7 +94,7 @@ class VipBenchmark(BenchmarkCallback):
         super().__init__(**kwargs)
         if not parts or not set(parts) <= {"semantic", "instance"}:
             raise ValueError(f"VipBenchmark: parts is {parts!r}; name 'semantic', 'instance' or both in a list")
-        self.protocol = PropagationProtocol.of(protocol, type(self).name, self.protocols_like, self.changes)
+        self.protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like, self.changes)
         self.root, self.split, self.parts = root, split, tuple(parts)
         self.one_to_one = one_to_one
         self.score_names = tuple(

@@ -57,7 +57,7 @@ class TrainingPictures(pl.Callback):
             raise ValueError(
                 f"TrainingPictures: every_n_epochs and clips must be at least 1, got {every_n_epochs} and {clips}"
             )
-        self.protocol = PropagationProtocol.of(protocol, changes=changes)
+        self.protocol = PropagationProtocol.named(protocol, changes=changes)
         self.every_n_epochs, self.clips = every_n_epochs, clips
         self.stage, self.stride = stage, stride
         self._clip: Tensor | None = None

@@ -93,59 +93,45 @@ class EvaluationProtocol:
         return {name: Source(**entry) for name, entry in entries.items()}
 
     @classmethod
-    def named(cls, name: str, benchmark: str | None = None, like: Sequence[str] = ()) -> Self:
+    def named(
+        cls,
+        name: str | Self,
+        benchmark: str | None = None,
+        like: Sequence[str] = (),
+        changes: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Return the protocol that a source defines for a benchmark.
 
         Args:
-            name: a key of `sources()`; or one with changes, as results and tables show it: `vfs+radius=6+topk=5`.
+            name: a key of `sources()`; or one with changes, as results and tables show it: `vfs+radius=6+topk=5`; or a
+                protocol, which is taken as it is.
             benchmark: name of the benchmark; None is `default_benchmark`.
             like: benchmarks whose values stand in, in this order, where the source has none for `benchmark`; a
                 benchmark declares them, so that one under a new name works with the protocols of its kind.
+            changes: fields to change, see `with_changes`.
 
         Raises:
-            ValueError: for an unknown name or field, a value that does not fit its field, and where the source defines
-                no values for the benchmark.
+            TypeError: for a field of `changes` that does not exist.
+            ValueError: for an unknown name or a field in it, a value that does not fit its field, and where the source
+                defines no values for the benchmark.
         """
+        if not isinstance(name, str):
+            return name.with_changes(**changes or {})
         sources, benchmark = cls.sources(), benchmark or cls.default_benchmark
-        base, changes = cls._split(name)
+        base, texts = cls._split(name)
         if base not in sources:
             raise ValueError(f"unknown protocol {base!r}: expected one of {', '.join(sources)}")
         values = sources[base].values
-        read = {
-            each.name: _read(changes[each.name], each.type) for each in dataclasses.fields(cls) if each.name in changes
-        }
+        read = {each.name: _read(texts[each.name], each.type) for each in dataclasses.fields(cls) if each.name in texts}
         for known in (benchmark, *like):
             if known in values:
-                return cls(name=base, **values[known]).with_changes(**read)
+                return cls(name=base, **values[known]).with_changes(**read | dict(changes or {}))
         others = [other for other, source in sources.items() if {benchmark, *like} & source.values.keys()]
         advice = f"use one of {', '.join(others)}"
         raise ValueError(
             f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {', '.join(values)}); "
             + (advice if others else "a benchmark of your own names one of these that it is like")
         )
-
-    @classmethod
-    def of(
-        cls,
-        protocol: str | Self,
-        benchmark: str | None = None,
-        like: Sequence[str] = (),
-        changes: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """Return the protocol that a name stands for on a benchmark, with fields changed, which its name then shows.
-
-        Args:
-            protocol: a name, see `named`; or a protocol, which is taken as it is.
-            benchmark: see `named`.
-            like: see `named`.
-            changes: fields to change, see `with_changes`.
-
-        Raises:
-            TypeError: for a field that does not exist.
-            ValueError: as `named` and `with_changes` do.
-        """
-        found = cls.named(protocol, benchmark, like) if isinstance(protocol, str) else protocol
-        return found.with_changes(**changes or {})
 
     def with_changes(self, *, name: str | None = None, **fields: Any) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.

@@ -132,7 +132,7 @@ class _LocalReconstruction(Function):
         constant = of_logsumexp - (of_colours * colours).sum(-1)  # the softmax subtracts it from all weights
         upstream = tiles.queries(torch.cat([of_colours, constant.unsqueeze(-1)], dim=-1))
         logsumexp = tiles.queries(logsumexp.unsqueeze(-1))
-        d_query = torch.empty_like(work.queries)
+        spare, d_query = torch.empty_like(work.buffer), torch.empty_like(work.queries)
         d_keys = keys.new_zeros(len(keys), *tiles.padded, keys.shape[-1])
         d_values = values.new_zeros(len(values), *tiles.padded, values.shape[-1]) if values.requires_grad else None
         for number, (part, weights, q, k, v) in enumerate(work):
@@ -147,7 +147,8 @@ class _LocalReconstruction(Function):
                 extra *= of_compactness * (SHARPNESS / ctx.entries)
                 up = up.clone()
                 up.view(-1, up.shape[-1])[:, -1].index_add_(0, rows, extra.sum((1, 2)), alpha=-1)
-            weights.mul_(torch.bmm(up, F.pad(v, (0, 1), value=1.0).mT, out=work.second(weights)))
+            products = spare[: weights.numel()].view(weights.shape)
+            weights.mul_(torch.bmm(up, F.pad(v, (0, 1), value=1.0).mT, out=products))
             if prior is not None:
                 weights.view(-1).index_add_(0, addresses.view(-1), extra.view(-1))
             d_query[part] = torch.bmm(weights, k).view_as(d_query[part])
@@ -172,7 +173,8 @@ class _BatchParts:
         self.keys, self.values = tiles.windows(tiles.pad(keys)), tiles.windows(tiles.pad(values))
         budget = PRODUCTS_BUDGET.get(query.device.type, PRODUCTS_BUDGET["cpu"])
         self.parts = list(tiles.parts(len(query), self.references, budget))
-        self._buffers: list[Tensor] = []
+        largest = max((p[0].stop - p[0].start) * (p[1].stop - p[1].start) for p in self.parts)
+        self.buffer = query.new_empty(largest * tiles.columns * TILE**2 * tiles.side**2 * self.references)
         self._addresses = tiles.addresses(self.references, query.device)
         self._inside = tiles.queries(query.new_ones(1, *query.shape[1:3], 1)) > 0
 
@@ -185,7 +187,7 @@ class _BatchParts:
             q = self.queries[part].flatten(0, 2)
             k = self.keys[part].reshape(len(q), -1, q.shape[-1])
             v = self.values[part].reshape(len(q), -1, self.channels)
-            logits = self._buffer(0, (len(q), TILE**2, k.shape[1]))
+            logits = self.buffer[: len(q) * TILE**2 * k.shape[1]].view(len(q), TILE**2, k.shape[1])
             logits.view(samples.stop - samples.start, rows.stop - rows.start, -1, *logits.shape[1:]).copy_(bias_of[1])
             yield part, logits.baddbmm_(q, k.mT), q, k, v
 
@@ -194,10 +196,6 @@ class _BatchParts:
         samples, rows = part
         shape = samples.stop - samples.start, rows.stop - rows.start, self.tiles.columns, *[self.tiles.side] * 2
         return gradients.view(*shape, -1)
-
-    def second(self, like: Tensor) -> Tensor:
-        """Return a second buffer of the same shape."""
-        return self._buffer(1, tuple(like.shape))
 
     def confident(self, part: Part, total: Tensor, threshold: float) -> Tensor:
         """Return indices into `(n, TILE²)` of queries whose largest weight, 1 / total, is above a threshold."""
@@ -217,14 +215,6 @@ class _BatchParts:
             windows /= total.view(-1, 1, 1)[rows]
         compact = compact_windows(windows, prior)
         return (windows - compact).mul_(SHARPNESS), addresses
-
-    def _buffer(self, number: int, shape: tuple[int, ...]) -> Tensor:
-        size = torch.Size(shape).numel()
-        while len(self._buffers) <= number:
-            largest = max((p[0].stop - p[0].start) * (p[1].stop - p[1].start) for p in self.parts)
-            numbers = largest * self.tiles.columns * TILE**2 * self.tiles.side**2 * self.references
-            self._buffers.append(self.queries.new_empty(numbers))
-        return self._buffers[number][:size].view(shape)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -84,7 +84,20 @@ def info_nce_loss(
         >>> info_nce_loss(frames[:, :2], frames[:, :2], frames[0, 2:], temperature=1.0)
         tensor(0.8250)
     """
-    _check_info_nce(predicted, target, queue, temperature, excluded)
+    if predicted.ndim != 3 or predicted.shape != target.shape or queue.ndim != 2:
+        raise ValueError(
+            "info_nce_loss: expected predicted and target (B, n/2, D) and queue (K, D), "
+            f"got {tuple(predicted.shape)}, {tuple(target.shape)}, {tuple(queue.shape)}"
+        )
+    if queue.shape[1] != predicted.shape[2] or not len(queue):
+        raise ValueError(
+            f"info_nce_loss: a queue {tuple(queue.shape)} does not fit embeddings of width {predicted.shape[2]}"
+        )
+    if temperature <= 0:
+        raise ValueError(f"info_nce_loss: temperature must be above 0, got {temperature}")
+    wanted = (len(predicted), len(queue))
+    if excluded is not None and (excluded.shape != wanted or excluded.dtype != torch.bool):
+        raise ValueError(f"info_nce_loss: excluded must be bool {wanted}, got {excluded.dtype} {tuple(excluded.shape)}")
     exact = torch.promote_types(predicted.dtype, torch.float32)
     with torch.autocast(predicted.device.type, enabled=False):
         query = predicted.to(exact) / temperature
@@ -109,25 +122,6 @@ def pair_similarities(predicted: Tensor, target: Tensor, queue: Tensor) -> dict[
         "positive_similarity": (predicted.mean(dim=1) * target.mean(dim=1)).sum(dim=1).mean(),
         "negative_similarity": predicted.mean(dim=(0, 1)) @ queue.mean(dim=0).to(predicted.dtype),
     }
-
-
-def _check_info_nce(
-    predicted: Tensor, target: Tensor, queue: Tensor, temperature: float, excluded: Tensor | None
-) -> None:
-    if predicted.ndim != 3 or predicted.shape != target.shape or queue.ndim != 2:
-        raise ValueError(
-            "info_nce_loss: expected predicted and target (B, n/2, D) and queue (K, D), "
-            f"got {tuple(predicted.shape)}, {tuple(target.shape)}, {tuple(queue.shape)}"
-        )
-    if queue.shape[1] != predicted.shape[2] or not len(queue):
-        raise ValueError(
-            f"info_nce_loss: a queue {tuple(queue.shape)} does not fit embeddings of width {predicted.shape[2]}"
-        )
-    if temperature <= 0:
-        raise ValueError(f"info_nce_loss: temperature must be above 0, got {temperature}")
-    wanted = (len(predicted), len(queue))
-    if excluded is not None and (excluded.shape != wanted or excluded.dtype != torch.bool):
-        raise ValueError(f"info_nce_loss: excluded must be bool {wanted}, got {excluded.dtype} {tuple(excluded.shape)}")
 
 
 def contrastive_random_walk_loss(
@@ -161,7 +155,19 @@ def contrastive_random_walk_loss(
         >>> contrastive_random_walk_loss(still, temperature=0.05)
         tensor(0.)
     """
-    _check_random_walk(nodes, temperature, dropped)
+    if nodes.ndim != 4 or nodes.shape[2] < 2 or not nodes.is_floating_point():
+        raise ValueError(
+            f"contrastive_random_walk_loss: expected float nodes (B, C, T, N) with T >= 2, got {tuple(nodes.shape)}"
+        )
+    if temperature <= 0:
+        raise ValueError(f"contrastive_random_walk_loss: temperature must be above 0, got {temperature}")
+    wanted = (len(nodes), nodes.shape[2] - 1, nodes.shape[3], nodes.shape[3])
+    for mask in dropped or ():
+        if mask.shape != wanted or mask.dtype != torch.bool:
+            raise ValueError(
+                f"contrastive_random_walk_loss: dropped must be two bool masks {wanted}, "
+                f"got {mask.dtype} {tuple(mask.shape)}"
+            )
     count = nodes.shape[3]
     nodes = nodes.to(torch.promote_types(nodes.dtype, torch.float32))
     with torch.autocast(nodes.device.type, enabled=False):
@@ -194,15 +200,3 @@ def drop_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[
     draws = torch.rand(2, batch, frames - 1, count, count, generator=generator, dtype=torch.float32) < rate
     out, back = to_device(draws, nodes.device)
     return out, back
-
-
-def _check_random_walk(nodes: Tensor, temperature: float, dropped: tuple[Tensor, Tensor] | None) -> None:
-    name = "contrastive_random_walk_loss"
-    if nodes.ndim != 4 or nodes.shape[2] < 2 or not nodes.is_floating_point():
-        raise ValueError(f"{name}: expected float nodes (B, C, T, N) with T >= 2, got {tuple(nodes.shape)}")
-    if temperature <= 0:
-        raise ValueError(f"{name}: temperature must be above 0, got {temperature}")
-    wanted = (len(nodes), nodes.shape[2] - 1, nodes.shape[3], nodes.shape[3])
-    for mask in dropped or ():
-        if mask.shape != wanted or mask.dtype != torch.bool:
-            raise ValueError(f"{name}: dropped must be two bool masks {wanted}, got {mask.dtype} {tuple(mask.shape)}")

@@ -75,20 +75,6 @@ def shuffled_position(position: Tensor, order: Tensor) -> Tensor:
     return position.flatten(1)[:, to_device(order, position.device)].transpose(0, 1).unflatten(2, position.shape[1:])
 
 
-def random_shifts(count: int, size: torch.Size, generator: torch.Generator) -> Tensor:
-    """Draw the steps of `shifted_position` for a map of a size (h, w): long `(count, 2)`."""
-    return torch.stack([torch.randint(length, (count,), generator=generator) for length in size], dim=1)
-
-
-def random_orders(count: int, size: torch.Size, generator: torch.Generator) -> Tensor:
-    """Draw the permutations of `shuffled_position` for a map of a size (h, w): long `(count, h · w)`."""
-    return torch.rand(count, size.numel(), generator=generator, dtype=torch.float32).argsort(1)
-
-
-DISPLACEMENTS = {"shift": (random_shifts, shifted_position), "shuffle": (random_orders, shuffled_position)}
-"""Name → the draw of displacements for a number of frames, and their application (Liir, Table 5c)."""
-
-
 def displacement(
     name: str, count: int, generator: torch.Generator, own: Callable[[Tensor], Tensor]
 ) -> Callable[[Tensor], Tensor] | None:
@@ -105,8 +91,16 @@ def displacement(
     """
     if name == "none":
         return None
-    draw, displace = DISPLACEMENTS[name]
-    return lambda position: displace(position, own(draw(count, position.shape[1:], generator)))
+
+    def displace(position: Tensor) -> Tensor:
+        size = position.shape[1:]
+        if name == "shift":
+            shifts = [torch.randint(length, (count,), generator=generator) for length in size]
+            return shifted_position(position, own(torch.stack(shifts, dim=1)))
+        draws = torch.rand(count, size.numel(), generator=generator, dtype=torch.float32)
+        return shuffled_position(position, own(draws.argsort(1)))
+
+    return displace
 
 
 def _waves(size: int, frequency: Tensor) -> Tensor:

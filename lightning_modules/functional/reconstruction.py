@@ -126,7 +126,14 @@ def positive_mass(query: Tensor, logsumexp: Tensor, negatives: Tensor, excluded:
     Raises:
         ValueError: if the shapes do not fit.
     """
-    _check_negatives(query, negatives, excluded)
+    if negatives.ndim != 2 or negatives.shape[1] != query.shape[1] or not negatives.is_floating_point():
+        raise ValueError(
+            f"negatives must be float (N, {query.shape[1]}), as wide as the query's features, "
+            f"got {negatives.dtype} {tuple(negatives.shape)}"
+        )
+    wanted = (len(query), len(negatives))
+    if excluded is not None and (excluded.shape != wanted or excluded.dtype != torch.bool):
+        raise ValueError(f"excluded must be bool {wanted}, got {excluded.dtype} {tuple(excluded.shape)}")
     if not len(negatives):
         return torch.ones_like(logsumexp)
     queries = query.flatten(2).mT.to(logsumexp.dtype)
@@ -147,14 +154,3 @@ def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:
     """
     full = F.interpolate(reconstructed, size=target.shape[2:], mode="bilinear", align_corners=False)
     return F.smooth_l1_loss(SHARPNESS * full, SHARPNESS * target.to(full.dtype))
-
-
-def _check_negatives(query: Tensor, negatives: Tensor, excluded: Tensor | None) -> None:
-    if negatives.ndim != 2 or negatives.shape[1] != query.shape[1] or not negatives.is_floating_point():
-        raise ValueError(
-            f"negatives must be float (N, {query.shape[1]}), as wide as the query's features, "
-            f"got {negatives.dtype} {tuple(negatives.shape)}"
-        )
-    wanted = (len(query), len(negatives))
-    if excluded is not None and (excluded.shape != wanted or excluded.dtype != torch.bool):
-        raise ValueError(f"excluded must be bool {wanted}, got {excluded.dtype} {tuple(excluded.shape)}")

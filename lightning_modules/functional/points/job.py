@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..device import PendingCopy, to_device
 from ..protocols import PointProtocol
-from .matching import POINTS_WORKSPACE, chunks, decode_positions, sample_features, similarity_maps
+from .matching import POINTS_WORKSPACE, decode_positions, sample_features, similarity_maps
 
 KEPT_MAPS = 256 * 2**20
 """Bytes of query frames' features that are kept for tracking back; more take several passes over the video."""
@@ -31,9 +31,9 @@ class TrackingJob:
         protocol: the rules.
         both_directions: also track from a query back to frame 0.
         workspace: bytes for similarities, which no result depends on.
-        device: device of the features, where the attributes are gathered until `collect`.
 
     Attributes:
+        device: device of the features, where the others are gathered until `collect`.
         starts: long `(N,)`, the frame of each query, on the CPU.
         origins: x, y `(N, 2)` float64 of each query.
         positions: x, y `(N, T, 2)` float64 in pixels of the scored size.
@@ -49,16 +49,10 @@ class TrackingJob:
     protocol: PointProtocol
     both_directions: bool = True
     workspace: int = POINTS_WORKSPACE
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    starts: Tensor = field(init=False)
-    origins: Tensor = field(init=False)
-    positions: Tensor = field(init=False)
-    similarity: Tensor = field(init=False)
-    misses: Tensor = field(init=False)
-    doubtful: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.starts = self.queries[:, 0].round().long()
+        self.device = self.features(int(self.starts[0])).device if len(self.starts) else torch.device("cpu")
         self.origins = to_device(self.queries[:, [2, 1]].double(), self.device)
         self.positions = self.origins[:, None].repeat(1, self.frames, 1)
         self.similarity = torch.ones(len(self.queries), self.frames, dtype=torch.float32, device=self.device)
@@ -105,19 +99,19 @@ class TrackingJob:
 
     def match(self, descriptors: Tensor, features: Tensor) -> Tensor:
         """Return where descriptors `(N, C)` are found in a frame: x, y `(N, 2)` in cells."""
-        protocol, size = self.protocol, features[0].numel()
+        protocol = self.protocol
         temperature = protocol.temperature or math.sqrt(len(features))
         found = [
             decode_positions(
-                similarity_maps(descriptors[part], features, protocol.feature_normalisation == "l2"),
+                similarity_maps(part, features, protocol.feature_normalisation == "l2"),
                 protocol.decoding,
                 temperature,
                 protocol.decoding_radius,
                 protocol.topk,
             )
-            for part in chunks(len(descriptors), 16 * size, self.workspace)
+            for part in descriptors.split(max(1, self.workspace // (16 * features[0].numel())))
         ]
-        return torch.cat(found) if found else descriptors.new_empty(0, 2)
+        return torch.cat(found)
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
         """Record the cosine between features found in frame `t` and those searched for, both `(n, C)`."""

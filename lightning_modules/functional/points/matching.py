@@ -103,12 +103,6 @@ def decode_positions(
     return logits.softmax(1) @ centres
 
 
-def chunks(count: int, bytes_each: int, workspace: int = POINTS_WORKSPACE) -> list[slice]:
-    """Return slices of `count` items whose intermediate values fit into the workspace, at least one item each."""
-    size = max(1, workspace // max(bytes_each, 1))
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
 def best_pixels(
     heatmaps: Tensor, height: int, width: int, topk: int, workspace: int = POINTS_WORKSPACE
 ) -> tuple[Tensor, Tensor]:
@@ -135,7 +129,7 @@ def best_pixels(
     if heatmaps.device.type != "cpu" or not fits or (rows + 1) * (columns + 1) <= 2 * QUADS:
         return _of_enlarged(heatmaps, height, width, topk, workspace)
     # QUADS squares give as many pixels even at a corner of the map, where a quarter of a square lies inside
-    parts = [_of_quads(heatmaps[part], side, topk) for part in chunks(len(heatmaps), 32 * QUADS * side**2, workspace)]
+    parts = [_of_quads(part, side, topk) for part in heatmaps.split(max(1, workspace // (32 * QUADS * side**2)))]
     values, centres, sure = (torch.cat(items) for items in zip(*parts, strict=True))
     if not sure.all():
         rest = ~sure
@@ -145,8 +139,8 @@ def best_pixels(
 
 def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace: int) -> tuple[Tensor, Tensor]:
     found = []
-    for part in chunks(len(heatmaps), 8 * height * width, workspace):
-        enlarged = F.interpolate(heatmaps[None, part], (height, width), mode="bilinear", align_corners=False)
+    for part in heatmaps.split(max(1, workspace // (8 * height * width))):
+        enlarged = F.interpolate(part[None], (height, width), mode="bilinear", align_corners=False)
         found.append(enlarged[0].flatten(1).topk(topk, dim=1))
     values, choice = (torch.cat([item[number] for item in found]) for number in (0, 1))
     return values, cell_centres(height, width, heatmaps.device)[choice]

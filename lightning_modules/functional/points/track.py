@@ -62,9 +62,8 @@ def track_points(
     if ((queries[:, 0].round() < 0) | (queries[:, 0].round() >= frames)).any():
         raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
     side = protocol.scored_size
-    device = features(int(queries[0, 0].round())).device if len(queries) else torch.device("cpu")
     around = covered or (side, side)
-    job = TrackingJob(features, frames, queries.cpu(), around, protocol, both_directions, workspace, device)
+    job = TrackingJob(features, frames, queries.cpu(), around, protocol, both_directions, workspace)
     if len(queries):
         TRACKINGS[protocol.tracking](job)
         if "anchors" in protocol.occlusion:

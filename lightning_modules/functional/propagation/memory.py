@@ -155,7 +155,8 @@ class SketchedMemory(KeyMemory):
             norms = item.square().sum(2).sqrt()
             self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
             searched, sketches = self._latest
-            self._write_sketches(self.slot(frame), sketches if searched is item else self._sketch(item))
+            sketches = sketches if searched is item else self._sketch(item)
+            self._sketches[self.slot(frame), :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells.
@@ -196,7 +197,8 @@ class SketchedMemory(KeyMemory):
         self._chunks *= 2
         self._allocate(features)
         for slot in range(self.maps.shape[2]):
-            self._write_sketches(slot, self._sketch(self.maps[:, :, slot]))
+            sketches = self._sketch(self.maps[:, :, slot])
+            self._sketches[slot, :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
     def _allocate(self, features: Tensor) -> None:
         height, width, slots, channels = self.maps.shape
@@ -206,9 +208,6 @@ class SketchedMemory(KeyMemory):
         self._chunks = min(self._chunks, -(-channels // CHUNK))
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
-
-    def _write_sketches(self, slot: int, sketches: Tensor) -> None:
-        self._sketches[slot, :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
     def _sketch(self, features: Tensor) -> Tensor:
         """(h, w, C) → (h, w, chunks · CHUNK), contiguous."""

@@ -79,23 +79,23 @@ def test_every_name_of_a_real_protocol_is_read_back():
     changes = {"resized_data": [480, 854], "context": 3, "temperature": 0.3, "precision": "float16"}
     for name, source in PropagationProtocol.sources().items():
         for benchmark in source.values:
-            protocol = PropagationProtocol.of(name, benchmark, changes=changes)
+            protocol = PropagationProtocol.named(name, benchmark, changes=changes)
             assert PropagationProtocol.named(protocol.name, benchmark) == protocol
     assert PropagationProtocol.named("liir+references=0,-1").references == (0, -1)
     assert PropagationProtocol.named("vfs+radius=12") == PropagationProtocol.named("vfs")
     assert PropagationProtocol.named("vfs+topk=null+radius=null").topk is None
-    assert PropagationProtocol.of("vfs+radius=6", changes={"topk": 5}).name == "vfs+radius=6+topk=5"
+    assert PropagationProtocol.named("vfs+radius=6", changes={"topk": 5}).name == "vfs+radius=6+topk=5"
 
 
 def test_changes_count_from_the_benchmark_of_the_protocol():
-    assert PropagationProtocol.of("liir", "davis", changes={"input_size": None}).name == "liir"
-    whole = PropagationProtocol.of("liir", "vip", changes={"input_size": None})
+    assert PropagationProtocol.named("liir", "davis", changes={"input_size": None}).name == "liir"
+    whole = PropagationProtocol.named("liir", "vip", changes={"input_size": None})
     assert whole.name == "liir+input_size=none"
     assert PropagationProtocol.named(whole.name, "vip") == whole
 
 
 def test_a_value_with_a_plus_is_one_value():
-    both = PointProtocol.of("fomo", changes={"occlusion": "similarity+cycle"})
+    both = PointProtocol.named("fomo", changes={"occlusion": "similarity+cycle"})
     more = both.with_changes(feature_stride=4)
     assert more.name == "fomo+feature_stride=4+occlusion=similarity+cycle"
     assert PointProtocol.named(more.name) == more
