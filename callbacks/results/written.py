@@ -92,9 +92,9 @@ def provenance() -> dict[str, Any]:
     if "torch" in sys.modules:
         import torch
 
-        from lightning_modules.functional.propagation.memory import compiled_search_runs
+        from lightning_modules.functional.propagation.memory import kernel
 
-        compiled = compiled_search_runs()
+        compiled = kernel() is not None
         if torch.cuda.is_available():
             gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return {

@@ -61,10 +61,9 @@ class TrackingJob:
 
     def collect(self) -> None:
         """Bring the results to the CPU."""
-        arriving = {
-            name: PendingCopy(getattr(self, name)) for name in ("positions", "similarity", "misses", "doubtful")
-        }
-        for name, tensor in arriving.items():
+        names = ("positions", "similarity", "misses", "doubtful")
+        arriving = [PendingCopy(getattr(self, name)) for name in names]
+        for name, tensor in zip(names, arriving, strict=True):
             setattr(self, name, tensor.wait())
 
     def rows(self, queries: Tensor) -> Tensor:

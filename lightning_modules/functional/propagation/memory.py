@@ -43,7 +43,6 @@ class _Search(ctypes.Structure):
     )
 
 
-@functools.cache
 def kernel(variant: str | None = None) -> Any:
     """Return the kernel that setup.py compiled: address of a `_Search`, first and last row → number of dot products.
 
@@ -51,8 +50,10 @@ def kernel(variant: str | None = None) -> Any:
         variant: "avx512", "avx2" or "other"; None is what this processor has.
 
     Returns:
-        The function, or None where there is none.
+        The function, or None where the installation compiled none, or `VIDCORR_NATIVE=0` turns it off.
     """
+    if os.environ.get(SWITCH) == "0":
+        return None
     own = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
     spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant or own}")
     if spec is None or spec.origin is None:
@@ -60,11 +61,6 @@ def kernel(variant: str | None = None) -> Any:
     function = ctypes.CDLL(spec.origin).vidcorr_screened_search
     function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_int64
     return function
-
-
-def compiled_search_runs() -> bool:
-    """Return True where the installation compiled the kernel and `VIDCORR_NATIVE=0` does not turn it off."""
-    return os.environ.get(SWITCH) != "0" and kernel() is not None
 
 
 class FrameMemory:
@@ -116,7 +112,7 @@ class KeyMemory(FrameMemory):
     def fastest(lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> "KeyMemory":
         """Return a memory that is searched by the native kernel where that runs, else by torch."""
         plain = type(like) is Tensor and like.device.type == "cpu" and like.dtype == torch.float32
-        kind = SketchedMemory if plain and compiled_search_runs() else KeyMemory
+        kind = SketchedMemory if plain and kernel() else KeyMemory
         return kind(lasting, recent, like, attention)
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
@@ -144,6 +140,7 @@ class SketchedMemory(KeyMemory):
         # columns of the neighbourhood to either side, 0, 1, … rows away
         sides = attention.neighbourhood.kept[reach:].sum(1) // 2 if reach is not None else [width] * height
         self._half_widths = torch.as_tensor(sides, dtype=torch.long)
+        self._kernel = kernel()
         self._chunks = FIRST_CHUNKS
         self._largest = 0.0  # norm of a key
         self._allocate(like)
@@ -181,7 +178,7 @@ class SketchedMemory(KeyMemory):
             4 * channels * 2.0**-24 * self._largest,
             *(tensor.data_ptr() for tensor in (values, indices)),
         )
-        search = functools.partial(kernel(), ctypes.addressof(arguments))
+        search = functools.partial(self._kernel, ctypes.addressof(arguments))
         bands = -(-height // ROWS)
         threads = min(torch.get_num_threads(), bands)
         edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
@@ -204,7 +201,12 @@ class SketchedMemory(KeyMemory):
         height, width, slots, channels = self.maps.shape
         # A query, which is often written next, and its sketches.
         self._latest = features.new_empty(0), features.new_empty(0)
-        self._basis = None if self._chunks * CHUNK >= channels else _basis(features, self._chunks * CHUNK - 1)
+        self._basis = None
+        if self._chunks * CHUNK < channels:  # the first principal components, the mean left in
+            rows = features.flatten(0, 1)
+            moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
+            components = torch.linalg.eigh(moments).eigenvectors.flip(1)
+            self._basis = components[:, : self._chunks * CHUNK - 1].to(features).contiguous()
         self._chunks = min(self._chunks, -(-channels // CHUNK))
         # Keys are taken in pairs: the last of a row has a neighbour in memory too.
         self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
@@ -219,10 +221,3 @@ class SketchedMemory(KeyMemory):
         # Rounding must not make the bound too small.
         left = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + 2 * channels * 2.0**-24 * squared
         return torch.cat([coordinates, left.sqrt()], 2)
-
-
-def _basis(features: Tensor, size: int) -> Tensor:
-    """Return the first principal components of (h, w, C), the mean left in: (C, size)."""
-    rows = features.flatten(0, 1)
-    moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
-    return torch.linalg.eigh(moments).eigenvectors.flip(1)[:, :size].to(features).contiguous()

@@ -1,7 +1,7 @@
 """Label propagation: the labels of a video's first frame, propagated through it by the similarity of features."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import torch
@@ -52,8 +52,7 @@ def propagate_labels(
         if features.ndim != 4:
             raise ValueError(f"features must be (T, C, h, w) or frames of (C, h, w), got {tuple(features.shape)}")
         _check_entering(entering, len(features))
-    propagator = LabelPropagator(first_labels, protocol)
-    return _frames(propagator, features, entering)
+    return _frames(LabelPropagator(first_labels, protocol), features, entering)
 
 
 def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering: dict[int, Tensor]) -> Iterator[Tensor]:
@@ -117,11 +116,12 @@ class LabelPropagator:
             if protocol.feature_normalisation == "l2":
                 features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
             query = features.to(dtype).permute(1, 2, 0).contiguous()
-            labels = self._propagate(query) if self.frame else _like(self._first_labels, features)
+            labels = self._propagate(query) if self.frame else to_device(self._first_labels, features.device)
+            labels = labels.to(features.dtype)
         hard = protocol.label_feedback == "hard" and self.frame > 0
         fed_back = _harden(labels, protocol.feature_stride) if hard else labels
         if entering is not None:
-            entering = _like(entering, labels)
+            entering = to_device(entering, labels.device).to(labels.dtype)
             labels, fed_back = self._enter(labels, entering), self._enter(fed_back, entering)
         if protocol.entering == "own-context" and (self.frame == 0 or entering is not None):
             starting = labels if entering is None else entering
@@ -218,11 +218,6 @@ class LabelPropagator:
             )
 
 
-def _like(labels: Tensor, other: Tensor) -> Tensor:
-    """Return labels on the device and of the type of other labels."""
-    return to_device(labels, other.device).to(other.dtype)
-
-
 def _harden(labels: Tensor, stride: int) -> Tensor:
     """One-hot labels: the argmax at input size, sampled as an annotation is by "strided"."""
     _, height, width = labels.shape
@@ -241,20 +236,13 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
     The setting is changed and restored by the API that it was made with: torch refuses a mix.
     """
-    precision, own, backends = "", [], []
-    try:
-        precision = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")
-    except RuntimeError:  # set by fp32_precision of torch.backends
-        backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
-        own = [backend.fp32_precision for backend in backends]
-        for backend in backends:
-            backend.fp32_precision = "ieee"
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        if precision:
-            torch.set_float32_matmul_precision(precision)
-        for backend, value in zip(backends, own, strict=False):
-            backend.fp32_precision = value
+    with ExitStack() as stack:
+        try:
+            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+            torch.set_float32_matmul_precision("highest")
+        except RuntimeError:  # set by fp32_precision of torch.backends
+            for backend in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul):  # type: ignore[attr-defined]
+                stack.callback(setattr, backend, "fp32_precision", backend.fp32_precision)
+                backend.fp32_precision = "ieee"
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        yield

@@ -36,18 +36,20 @@ def liir_labels(case, radius, compact):
     return attention.average(query, keys, values, range(3), 1.0, "zero", adjust).permute(2, 0, 1)
 
 
-def test_test_labels_equal_mast(golden):
+@pytest.mark.parametrize(
+    ("radius", "compact", "key"),
+    [
+        (12, False, "test_out_R12"),
+        (6, False, "compact_off_R6"),
+        (6, True, "compact_out_R6"),
+        (14, True, "compact_out_R14"),
+    ],
+)
+def test_labels_equal_those_of_mast_and_liir(golden, radius, compact, key):
     case = golden("liir_mast")
-    np.testing.assert_allclose(liir_labels(case, 12, False), case["test_out_R12"][0], atol=1e-4)
-    np.testing.assert_allclose(liir_labels(case, 6, False), case["compact_off_R6"][0], atol=1e-4)
-
-
-@pytest.mark.parametrize("radius", [6, 14])
-def test_compact_labels_equal_liir(golden, radius):
-    case = golden("liir_mast")
-    labels = liir_labels(case, radius, True)
-    labels[1:] *= 1.05
-    np.testing.assert_allclose(labels, case[f"compact_out_R{radius}"][0], atol=1e-4)
+    labels = liir_labels(case, radius, compact)
+    labels[1:] *= 1.05 if compact else 1
+    np.testing.assert_allclose(labels, case[key][0], atol=1e-4)
 
 
 def test_moments_by_hand():

@@ -1,5 +1,6 @@
 """Liir's Eqs. 1 to 5 and 8: golden numbers, double loops, and the form by tiles against the stored affinity."""
 
+import itertools
 import math
 
 import numpy as np
@@ -36,23 +37,20 @@ def maps(batch, count, channels, height, width):
 def by_loops(query, references, values, radius, border, negatives=None):
     """Affinity `(R · P · P, h, w)` and reconstruction `(V, h, w)` of one sample, place by place."""
     _, height, width = query.shape
-    side = 2 * radius + 1
-    affinity = torch.zeros(len(references) * side**2, height, width, dtype=query.dtype)
+    affinity = torch.zeros(len(references) * (2 * radius + 1) ** 2, height, width, dtype=query.dtype)
     result = torch.zeros(values.shape[1], height, width, dtype=query.dtype)
-    for y in range(height):
-        for x in range(width):
-            others = 0.0 if negatives is None else sum(math.exp(query[:, y, x] @ v) for v in negatives)
-            for cell in range(len(affinity)):
-                reference, i, j = cell // side**2, y + cell // side % side - radius, x + cell % side - radius
-                if 0 <= i < height and 0 <= j < width:
-                    affinity[cell, y, x] = math.exp(query[:, y, x] @ references[reference, :, i, j])
-                elif border == "zero":
-                    affinity[cell, y, x] = 1
-            affinity[:, y, x] /= affinity[:, y, x].sum() + others
-            for cell, weight in enumerate(affinity[:, y, x]):
-                reference, i, j = cell // side**2, y + cell // side % side - radius, x + cell % side - radius
-                if 0 <= i < height and 0 <= j < width:
-                    result[:, y, x] += weight * values[reference, :, i, j]
+    offsets = range(-radius, radius + 1)
+    for y, x in itertools.product(range(height), range(width)):
+        others = 0.0 if negatives is None else sum(math.exp(query[:, y, x] @ v) for v in negatives)
+        window = [(r, y + dy, x + dx) for r in range(len(references)) for dy in offsets for dx in offsets]
+        inside = [0 <= i < height and 0 <= j < width for _, i, j in window]
+        for cell, (r, i, j) in enumerate(window):
+            outside = float(border == "zero")
+            affinity[cell, y, x] = math.exp(query[:, y, x] @ references[r, :, i, j]) if inside[cell] else outside
+        affinity[:, y, x] /= affinity[:, y, x].sum() + others
+        for cell, (r, i, j) in enumerate(window):
+            if inside[cell]:
+                result[:, y, x] += affinity[cell, y, x] * values[r, :, i, j]
     return affinity, result
 
 

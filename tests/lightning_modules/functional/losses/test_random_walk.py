@@ -1,6 +1,7 @@
 """The contrastive random walk: golden losses and gradients, a loop over all paths; its patches and their crops."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -41,16 +42,11 @@ def by_paths(nodes, temperature, out, back):
         steps = [*ahead[:length], *reversed(home[:length])]
         total = 0.0
         for start in range(count):
-            paths = itertools.product(range(count), repeat=2 * length - 1)
-            chance = sum(
-                torch.stack(
-                    [m[a, b] for m, (a, b) in zip(steps, itertools.pairwise((start, *path, start)), strict=True)]
-                )
-                .prod()
-                .item()
-                for path in paths
-            )
-            total -= np.log(chance + 1e-20) / count
+            chance = 0.0
+            for path in itertools.product(range(count), repeat=2 * length - 1):
+                moves = zip(steps, itertools.pairwise((start, *path, start)), strict=True)
+                chance += math.prod(float(step[move]) for step, move in moves)
+            total -= math.log(chance + 1e-20) / count
         terms.append(total)
     return float(np.mean(terms))
 

@@ -5,7 +5,6 @@ import weakref
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.testing import assert_close
 
 from lightning_modules.functional import PointProtocol, track_points
 from lightning_modules.functional.points import job as job_module
@@ -60,12 +59,15 @@ def test_points_are_found_in_both_directions_in_time(moving, name):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name == "fgvc" else name for name in PointProtocol.sources()]
 )
-def test_a_query_does_not_depend_on_the_others_nor_on_the_workspace(moving, name):
+def test_a_query_does_not_depend_on_the_others_nor_on_memory(moving, name, monkeypatch):
+    """Neither on the workspace, nor on how many query frames' features are kept at a time."""
     noisy = moving + 0.8 * torch.randn(moving.shape)
     rules = protocol(name, query_mode="strided")
     queries, _ = queries_and_truth([0, 3, 5, 3, 0])
     together = track_points(noisy.__getitem__, FRAMES, queries, rules)
-    small = track_points(noisy.__getitem__, FRAMES, queries, rules, workspace=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(job_module, "KEPT_MAPS", 1)
+        small = track_points(noisy.__getitem__, FRAMES, queries, rules, workspace=1)
     for number in range(len(queries)):
         alone = track_points(noisy.__getitem__, FRAMES, queries[[number]], rules)
         for other in (alone.points[0], small.points[number]):
@@ -77,20 +79,18 @@ def test_a_query_does_not_depend_on_the_others_nor_on_the_workspace(moving, name
 @pytest.mark.parametrize("name", PointProtocol.sources())
 def test_memory_does_not_grow_with_the_video(name):
     """Frames are made when they are asked for; only a limited number exist at a time."""
-    alive = []
-    most = 0
+    alive, counts = weakref.WeakSet(), []
 
     def counted(t):
-        nonlocal most
         maps = torch.randn(8, 8, 8, generator=torch.Generator().manual_seed(t))
-        alive.append(weakref.ref(maps))
-        most = max(most, sum(ref() is not None for ref in alive))
+        alive.add(maps)
+        counts.append(len(alive))
         return maps
 
     rules = protocol(name, scored_size=16, query_mode="strided")
     queries = torch.tensor([[float(t), 7.0, 9.0] for t in range(0, 30, 15)])
     track_points(counted, 30, queries, rules)
-    assert most <= 10
+    assert max(counts) <= 10
 
 
 def test_only_forward_leaves_the_frames_before_a_query(moving):
@@ -115,33 +115,10 @@ def test_a_point_that_vanishes_is_hidden(moving, occlusion):
     assert (tracks.points - truth)[~hidden & (torch.arange(FRAMES) != 3)].norm(dim=-1).max() < 1.5
 
 
-@pytest.mark.parametrize(
-    ("queries", "message"),
-    [
-        (torch.zeros(2, 2), "must be finite t, y, x"),
-        (torch.tensor([[0, torch.nan, 1]]), "must be finite"),
-        (torch.tensor([[6.0, 1, 1]]), "must lie in frames 0 to 5"),
-    ],
-)
-def test_queries_that_do_not_fit(moving, queries, message):
-    assert refused(ValueError, message, lambda: track_points(moving.__getitem__, FRAMES, queries, protocol("fomo")))
-
-
-def test_query_frames_that_do_not_fit_take_several_passes(moving, monkeypatch):
-    queries, _ = queries_and_truth([0, 3, 5, 3, 0])
-    rules = protocol("vidcorr")
-    one = track_points(moving.__getitem__, FRAMES, queries, rules)
-    monkeypatch.setattr(job_module, "KEPT_MAPS", 1)
-    asked = []
-
-    def features(t):
-        asked.append(t)
-        return moving[t]
-
-    several = track_points(features, FRAMES, queries, rules)
-    assert asked.count(1) == 3
-    assert_close(several.points, one.points, rtol=0, atol=1e-3)  # pixels: sums differ with the queries in a product
-    assert (one.occluded == several.occluded).all()
+def test_queries_that_do_not_fit(moving):
+    mistakes = {"finite t, y, x": torch.zeros(2, 2), "finite": torch.tensor([[0, torch.nan, 1]])}
+    for message, queries in (mistakes | {"must lie in frames 0 to 5": torch.tensor([[6.0, 1, 1]])}).items():
+        assert refused(ValueError, message, track_points, moving.__getitem__, FRAMES, queries, protocol("fomo"))
 
 
 def test_raster_coordinates_scale_by_multiplication(moving):

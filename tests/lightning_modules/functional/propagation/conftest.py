@@ -5,12 +5,6 @@ import pytest
 from lightning_modules.functional.propagation.memory import SWITCH
 
 
-@pytest.fixture
-def torch_search(monkeypatch):
-    """Search by torch."""
-    monkeypatch.setenv(SWITCH, "0")
-
-
 @pytest.fixture(params=["torch", "compiled"])
 def each_search(request, monkeypatch):
     """Run the test twice: by torch, and by compiled code where there is any."""

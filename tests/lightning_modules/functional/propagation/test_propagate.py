@@ -12,6 +12,7 @@ from lightning_modules.functional import (
     encode_masks,
     propagate_labels,
 )
+from lightning_modules.functional.propagation.attention import WORKSPACE
 from lightning_modules.functional.propagation.memory import SWITCH, KeyMemory
 from lightning_modules.functional.propagation.references import MatchFinder, matches_of_cells, shared_finders
 from tests.helpers.memory import peak_of
@@ -74,44 +75,20 @@ def test_equals_vfs_from_mask_to_masks(golden):
         {"topk": None, "radius": 40},
         {"topk": None, "radius": None},
         {"topk": None, "references": (0, 2, -3, -1)},
+        {"precision": "float64"},
     ],
 )
 def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
     masked = masked or fields.get("topk", 4) is None  # only the best matches can be found in an unmasked frame
     of = protocol(first_frame_masked=masked, repeat_first=repeat_first, **fields)
     features, labels = video(), one_hot(4)
-    expected = plain_propagation(features, labels, of)
-    for compiled in ("0", "1"):
+    expected = plain_propagation(features, labels, of, getattr(torch, of.precision))
+    for compiled, workspace, with_onednn in (("1", WORKSPACE, True), ("0", WORKSPACE, False), ("0", 2_000, True)):
         monkeypatch.setenv(SWITCH, compiled)
-        torch.testing.assert_close(run(features, labels, of), expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [{}, {"topk": None}, {"radius": None}, {"first_frame_masked": False}, {"neighbourhood": "square", "radius": 1}],
-)
-@pytest.mark.usefixtures("torch_search")
-def test_no_result_depends_on_the_workspace_or_the_library(fields, monkeypatch):
-    of = protocol(**fields)
-    features, labels = video(), one_hot(3)
-    whole = run(features, labels, of)
-    for workspace in (1, 5_000, 50_000):
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda with_onednn=with_onednn: with_onednn)
         propagator = LabelPropagator(labels, of, MatchFinder([of], workspace))
-        parts = torch.stack([propagator.step(frame) for frame in features])
-        torch.testing.assert_close(parts, whole, atol=2e-6, rtol=0)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    torch.testing.assert_close(run(features, labels, of), whole, atol=2e-6, rtol=0)
-
-
-def test_float64_decides_where_float32_differs():
-    of = protocol(context=4, topk=10, temperature=0.07, radius=5)
-    features, labels = video(8, 32, 24, 40), one_hot(3, 24, 40)
-    exact = plain_propagation(features, labels, of, torch.float64)
-    off = (run(features, labels, of) - exact).abs().amax(1) > 1e-5
-    assert off.float().mean() <= 1e-3
-    double = run(features, labels, of.with_changes(precision="float64"))
-    assert double.dtype == torch.float64
-    torch.testing.assert_close(double, exact, atol=1e-12, rtol=0)
+        found = torch.stack([propagator.step(frame) for frame in features])
+        torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
 
 
 @pytest.mark.gpu
@@ -185,22 +162,23 @@ def test_a_precision_set_by_the_newer_api_does_not_move_it():
 
 def test_bad_input():
     features, labels = video(), one_hot(2)
-    refused(ValueError, r"\(T, C, h, w\)", lambda: propagate_labels(features[0], labels, protocol()))
-    with pytest.raises(ValueError, match=r"first_labels must be \(L, h, w\) float"):
-        propagate_labels(features, labels.long(), protocol())
-    refused(ValueError, "255", lambda: propagate_labels(features, torch.rand(256, 9, 13), protocol()))
-    refused(ValueError, r"features of frame 0 must be \(C, 8, 13\)", lambda: run(features, labels[:, 1:], protocol()))
-    with pytest.raises(ValueError, match=r"features of frame 1 must be \(8, "):
-        list(propagate_labels([features[0], features[1, :4]], labels, protocol()))
-    refused(ValueError, "must be float", lambda: list(propagate_labels([features[0].long()], labels, protocol())))
-    with pytest.raises(ValueError, match="entering names frame 9, but the video has frames 0 to 5"):
-        propagate_labels(features, labels, protocol(), entering={9: labels})
-    with pytest.raises(ValueError, match="entering names frame 9"):
-        list(propagate_labels(iter(features), labels, protocol(), entering={9: labels}))
-    with pytest.raises(ValueError, match="entering labels of frame 2"):
-        run(features, labels, protocol(), entering={2: labels[:1]})
-    features[3, 2, 4, 5] = torch.nan
-    refused(ValueError, "labels of frame 3 are not finite", lambda: run(features, labels, protocol()))
+    spoiled = features.clone()
+    spoiled[3, 2, 4, 5] = torch.nan
+    of = protocol()
+    mistakes = {
+        r"\(T, C, h, w\)": lambda: propagate_labels(features[0], labels, of),
+        r"first_labels must be \(L, h, w\) float": lambda: propagate_labels(features, labels.long(), of),
+        "255": lambda: propagate_labels(features, torch.rand(256, 9, 13), of),
+        r"features of frame 0 must be \(C, 8, 13\)": lambda: run(features, labels[:, 1:], of),
+        r"features of frame 1 must be \(8, ": lambda: run([features[0], features[1, :4]], labels, of),
+        "must be float": lambda: run([features[0].long()], labels, of),
+        "entering names frame 9, but": lambda: propagate_labels(features, labels, of, entering={9: labels}),
+        "entering names frame 9": lambda: run(iter(features), labels, of, entering={9: labels}),
+        "entering labels of frame 2": lambda: run(features, labels, of, entering={2: labels[:1]}),
+        "labels of frame 3 are not finite": lambda: run(spoiled, labels, of),
+    }
+    for words, call in mistakes.items():
+        assert refused(ValueError, words, call)
 
 
 def variants(base):
@@ -244,17 +222,10 @@ def test_protocols_that_match_alike_share_a_finder():
     assert len({id(finder) for finder in every}) == 4
 
 
-NAMES = ["vfs", "crw", "dino", "liir", "liir-reference"]
-
-
-def small(name):
-    changes = {"mixture_components": None, "normalise_labels": False, "foreground_gain": 1.0, "label_feedback": "soft"}
-    return PropagationProtocol.named(name).with_changes(radius=3, **changes)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference"])
 def test_the_weighted_labels_of_the_places_are_what_is_propagated(name):
-    protocol = small(name)
+    changes = {"mixture_components": None, "normalise_labels": False, "foreground_gain": 1.0, "label_feedback": "soft"}
+    protocol = PropagationProtocol.named(name, changes={"radius": 3, **changes})
     features, first = torch.randn(6, 8, 7, 9), torch.rand(3, 7, 9)
     labels = torch.stack(list(propagate_labels(features, first, protocol)))
     points = torch.tensor([[0, 0], [3, 4], [6, 8], [2, 7]])

@@ -2,11 +2,8 @@ import pytest
 
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.references import reference_frames
+from tests.helpers.propagation import protocol
 from tests.helpers.refusal import refused
-
-
-def anonymous(**fields):
-    return PropagationProtocol(**{"name": "x", "context": 4, "topk": 5, "temperature": 0.07, "radius": 4} | fields)
 
 
 def test_a_protocol_tells_its_origin():
@@ -36,19 +33,7 @@ def test_a_protocol_tells_its_origin():
     ],
 )
 def test_bad_values(fields, words):
-    assert refused(ValueError, words, anonymous, **fields)
-
-
-def test_references_frame_by_frame():
-    vfs, padded = anonymous(context=2), anonymous(context=2, repeat_first="padding")
-    assert [reference_frames(vfs, t) for t in (1, 2, 3)] == [[0, 0], [0, 0, 1], [0, 1, 2]]
-    assert [reference_frames(padded, t) for t in (1, 2, 3)] == [[0, 0, 0], [0, 0, 1], [0, 1, 2]]
-    never = anonymous(context=2, repeat_first="never")
-    assert [reference_frames(never, t) for t in (1, 2, 3)] == [[0], [0, 1], [0, 1, 2]]
-    liir = PropagationProtocol.named("liir")
-    assert [reference_frames(liir, t) for t in (1, 3, 5, 6, 10)] == [
-        [0], [0, 2], [0, 2, 4], [0, 1, 3, 5], [0, 5, 7, 9],
-    ]  # fmt: skip
+    assert refused(ValueError, words, protocol, **fields)
 
 
 def test_liirs_references_are_those_of_the_public_code(golden):

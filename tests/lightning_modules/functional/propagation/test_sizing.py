@@ -25,43 +25,43 @@ def rules(**fields):
     return NetworkInput(name="x", **fields)
 
 
-NATIVE, PAD_4, SQUARE = rules(), rules(input_padding=4), rules(input_size=(320, 320))
-SHORT_480 = rules(input_size=480, input_multiple=64, input_rounding="floor", input_filter="opencv-linear")
-SHORT_240 = rules(input_size=240, input_filter="bilinear-antialias")
-CEILED = rules(input_size=480, input_multiple=16, input_rounding="ceil")
-LONG_880 = rules(input_size=880, input_side="long", input_multiple=64, input_rounding="floor")
+FAMILIES = [
+    ("dino", "dino", "davis"),
+    ("rsp", "rsp", "davis"),
+    ("dift", "dift-sd", "davis"),
+    ("cropmae_davis", "cropmae", "davis"),
+    ("cropmae_vip", "cropmae", "vip"),
+    ("cropmae_jhmdb_of_pil_bilinear_320x240", "cropmae", "jhmdb"),
+    ("crw_davis", "crw", "davis"),
+    ("crw_crop320", "crw", "jhmdb"),
+    ("crw_crop320", "crw", "vip"),
+    *((f"rvm_{benchmark}", "rvm", benchmark) for benchmark in ("davis", "vip", "jhmdb")),
+    ("dinov3_480", "dinov3+input_size=480", "davis"),
+    ("dinov3_960", "dinov3", "davis"),
+    ("hvc", "hvc", "davis"),
+]
+"""Name in the golden file, protocol, benchmark."""
 
 
 def test_padding_is_grey_and_lies_to_the_right_and_below():
     image = torch.rand(1, 3, 9, 10)
-    fitted = fit_input(image, PAD_4)
+    padded = rules(input_padding=4)
+    fitted = fit_input(image, padded)
     assert torch.equal(fitted[..., :9, :10], image)
     assert (fitted[..., 9:, :] == GREY).all()
     assert (fitted[..., 10:] == GREY).all()
-    assert fit_input(image, NATIVE) is image
-    assert fit_input(image, PAD_4, multiple=6).shape[-2:] == (12, 12)
+    assert fit_input(image, rules()) is image
+    assert fit_input(image, padded, multiple=6).shape[-2:] == (12, 12)
 
 
-@pytest.mark.parametrize(
-    ("family", "sizing"),
-    [
-        ("dino", SHORT_480),
-        ("rsp", SHORT_480),
-        ("dift", SHORT_480.with_changes(input_multiple=32)),
-        ("cropmae_davis", rules(input_size=(480, 880))),
-        ("cropmae_vip", LONG_880),
-        ("crw_davis", NATIVE),
-        ("dinov3_480", CEILED),
-        ("dinov3_960", CEILED.with_changes(input_size=960)),
-    ],
-)
-def test_sizes_are_those_of_the_original_codes(golden, family, sizing):
+def test_sizes_are_those_of_the_original_codes(golden):
     sizes = {"16x9": (720, 1280), "davis": (480, 854), "4x3": (480, 640), "portrait": (854, 480), "vip": (1080, 1920)}
     expected = golden("protocols/inputs")
-    known = {case: size for case, size in sizes.items() if f"size_{family}_{case}" in expected}
-    assert known
-    for case, size in known.items():
-        assert list(resized_size(size, sizing)) == expected[f"size_{family}_{case}"].tolist(), case
+    cases = [(*family, size) for family in FAMILIES for size in sizes if f"size_{family[0]}_{size}" in expected]
+    assert len(cases) == 37
+    for family, name, benchmark, size in cases:
+        found = resized_size(sizes[size], PropagationProtocol.named(name, benchmark))
+        assert list(found) == expected[f"size_{family}_{size}"].tolist(), (family, size)
 
 
 def first_frame(shared_data, expected):
@@ -72,30 +72,11 @@ def first_frame(shared_data, expected):
     return torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy()).permute(2, 0, 1)
 
 
-@pytest.mark.parametrize(
-    ("family", "name", "benchmark"),
-    [
-        ("dino", "dino", "davis"),
-        ("rsp", "rsp", "davis"),
-        ("dift", "dift-sd", "davis"),
-        ("cropmae_davis", "cropmae", "davis"),
-        ("cropmae_vip", "cropmae", "vip"),
-        ("cropmae_jhmdb_of_pil_bilinear_320x240", "cropmae", "jhmdb"),
-        ("crw_davis", "crw", "davis"),
-        ("crw_crop320", "crw", "jhmdb"),
-        ("crw_crop320", "crw", "vip"),
-        *((f"rvm_{benchmark}", "rvm", benchmark) for benchmark in ("davis", "vip", "jhmdb")),
-        ("dinov3_480", "dinov3", "davis"),
-        ("dinov3_960", "dinov3", "davis"),
-        ("hvc", "hvc", "davis"),
-    ],
-)
+@pytest.mark.parametrize(("family", "name", "benchmark"), FAMILIES)
 def test_the_network_sees_what_it_sees_in_the_original_code(golden, shared_data, family, name, benchmark):
     expected = golden("protocols/inputs")
     frame = first_frame(shared_data, expected)
     protocol = PropagationProtocol.named(name, benchmark)
-    if family == "dinov3_480":
-        protocol = protocol.with_changes(input_size=480)
     if family == "cropmae_jhmdb_of_pil_bilinear_320x240":
         image = Image.fromarray(frame.permute(1, 2, 0).numpy()).resize((320, 240), Image.Resampling.BILINEAR)
         frame = torch.from_numpy(np.array(image)).permute(2, 0, 1)

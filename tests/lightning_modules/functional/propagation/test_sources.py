@@ -13,7 +13,7 @@ from lightning_modules.functional import (
     encode_masks,
     propagate_labels,
 )
-from lightning_modules.functional.propagation.sizing import resize_maps
+from lightning_modules.functional.propagation.sizing import covered_size, fit_input, resize_maps
 
 
 class Case:
@@ -163,23 +163,8 @@ def test_every_source_is_cited():
         assert source.inferred.keys() <= source.values.keys(), name
 
 
-def test_ids_of_vip_are_not_blended_as_crw_blends_them(golden):
-    """CRW resizes label images linearly, so that ids appear that nobody annotated; here there are none."""
-    this = Case(golden, "crw", "vip0")
-    annotated = {0, 1, 4, 9}
-    assert not set(this["ids"].tolist()) <= annotated
-    protocol = this.protocol("crw", "vip")
-    labels = encode_masks(this.first_mask, [1, 4, 9], this.grid, protocol)
-    assert torch.allclose(labels.sum(0), torch.ones(this.grid))
-    mask = decode_masks(labels, [1, 4, 9], protocol, this["gt"].shape[1:], this["gt"].shape[1:])
-    assert set(mask.unique().tolist()) <= annotated
-    assert (mask == this.first_mask).float().mean() > 0.95
-
-
 def test_square_pictures_are_not_scrambled():
     """DINO's code sizes frames of 480 x 480 as 480 x 448 and their labels as 448 x 480; here both have one size."""
-    from lightning_modules.functional.propagation.sizing import covered_size, fit_input
-
     dino = PropagationProtocol.named("dino")
     height, width = fit_input(torch.zeros(1, 3, 480, 480), dino).shape[-2:]
     mask = torch.zeros(covered_size((480, 480), dino), dtype=torch.long)
