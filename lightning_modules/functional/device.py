@@ -79,10 +79,10 @@ def fastest_precision(device: str) -> tuple[str, str]:
 
 
 def bfloat16_cost() -> float:
-    """Return how many times as long as in float32 a convolution takes in bfloat16 on this CPU, the best of ten."""
+    """Return how many times as long as in float32 a convolution takes in bfloat16 on this CPU, the best of three."""
     image, weight = torch.randn(4, 64, 28, 28), torch.randn(64, 64, 3, 3)
     float32, bfloat16 = (
-        min(repeat(partial(F.conv2d, image.to(dtype), weight.to(dtype), padding=1), number=1, repeat=10))
+        min(repeat(partial(F.conv2d, image.to(dtype), weight.to(dtype), padding=1), number=1, repeat=3))
         for dtype in (torch.float32, torch.bfloat16)
     )
     return bfloat16 / float32

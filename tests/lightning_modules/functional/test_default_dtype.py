@@ -3,18 +3,8 @@
 import pytest
 import torch
 
-from lightning_modules.functional import (
-    PointProtocol,
-    PropagationProtocol,
-    decode_keypoints,
-    decode_masks,
-    encode_keypoints,
-    encode_masks,
-    local_affinity,
-    reconstruct_locally,
-    siamese_correlation,
-    track_points,
-)
+from lightning_modules import functional
+from lightning_modules.functional import PointProtocol, PropagationProtocol, encode_masks
 from lightning_modules.functional.patches import crop_and_resize, random_patch_boxes
 from lightning_modules.functional.position import sinusoidal_position
 from lightning_modules.functional.siamese import response_labels
@@ -31,7 +21,7 @@ def propagated(of):
 
 def points(name):
     rules = PointProtocol.named(name).with_changes(occlusion="similarity+anchors")
-    tracks = track_points(FEATURES.__getitem__, len(FEATURES), QUERIES, rules)
+    tracks = functional.track_points(FEATURES.__getitem__, len(FEATURES), QUERIES, rules)
     return tracks.points, tracks.occluded, tracks.similarity
 
 
@@ -42,7 +32,7 @@ def crops(kind):
 
 def reconstructed():
     maps = FEATURES[:1], FEATURES[None, 1:3]
-    return local_affinity(*maps, 2), reconstruct_locally(*maps, maps[1][:, :, :3], 2).values
+    return functional.local_affinity(*maps, 2), functional.reconstruct_locally(*maps, maps[1][:, :, :3], 2).values
 
 
 CASES = {
@@ -50,16 +40,16 @@ CASES = {
     "ties": lambda: propagated(protocol(topk_ties="kept", neighbourhood="square")),
     "hard": lambda: propagated(protocol(label_feedback="hard", feature_stride=4)),
     "liir": lambda: propagated(PropagationProtocol.named("liir").with_changes(radius=3, mixture_width="moments")),
-    "masks": lambda: decode_masks(FEATURES[0].softmax(0), range(1, 16), protocol(), (96, 136)),
-    "joints": lambda: decode_keypoints(
-        encode_keypoints(QUERIES[:, 1:], (96, 136), (12, 17), protocol()), (96, 136), protocol()
+    "masks": lambda: functional.decode_masks(FEATURES[0].softmax(0), range(1, 16), protocol(), (96, 136)),
+    "joints": lambda: functional.decode_keypoints(
+        functional.encode_keypoints(QUERIES[:, 1:], (96, 136), (12, 17), protocol()), (96, 136), protocol()
     ),
     "direct": lambda: points("tapir-matching"),
     "chained": lambda: points("gmrw-chained"),
     "carried": lambda: points("fgvc"),
     "position": lambda: sinusoidal_position(16, 33, 40),
     "labels": lambda: response_labels((18, 18), 2),
-    "correlation": lambda: siamese_correlation(FEATURES[:1, :, :4, :4], FEATURES[:2]),
+    "correlation": lambda: functional.siamese_correlation(FEATURES[:1, :, :4, :4], FEATURES[:2]),
     "reconstruction": reconstructed,
     "crops": lambda: crops(torch.float32),
     "crops in bfloat16": lambda: crops(torch.bfloat16),

@@ -102,17 +102,15 @@ def test_a_value_with_a_plus_is_one_value():
     assert both.origin("tap_vid") == PointProtocol.named("fomo").origin("tap_vid")
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("paper+sid=4", "protocol 'paper+sid=4': a protocol has no field 'sid'; did you mean side?"),
-        ("paper+side=0", "protocol 'paper+side=0': side must be greater than or equal to 1, got 0"),
-        ("paper+smooth=maybe", "smooth must be a valid boolean, got 'maybe'"),
-        ("papers+side=4", "unknown protocol 'papers': expected one of paper"),
-    ],
-)
-def test_a_mistake_in_a_name_is_one_line(name, said):
-    assert refused(ValueError, re.escape(said), Rules.named, name, "first")
+def test_a_mistake_in_a_name_is_one_line():
+    mistakes = {
+        "paper+sid=4": "protocol 'paper+sid=4': a protocol has no field 'sid'; did you mean side?",
+        "paper+side=0": "protocol 'paper+side=0': side must be greater than or equal to 1, got 0",
+        "paper+smooth=maybe": "smooth must be a valid boolean, got 'maybe'",
+        "papers+side=4": "unknown protocol 'papers': expected one of paper",
+    }
+    for name, said in mistakes.items():
+        assert refused(ValueError, re.escape(said), Rules.named, name, "first")
 
 
 def test_a_benchmark_declares_whose_values_it_takes():
@@ -122,19 +120,17 @@ def test_a_benchmark_declares_whose_values_it_takes():
         Rules.named("paper", "my_videos")
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"name": ""}, "name must be not empty"),
-        ({"side": 0}, "side must be greater than or equal to 1, got 0"),
-        ({"smooth": True, "kind": None}, "smooth must be False without a kind, got True"),
-        ({"rate": 1}, "rate must be less than 1 or None, got 1"),
-        ({"pair": (1, 0)}, r"pair must be greater than or equal to 1, got \(1, 0\)"),
-        ({"side": 1.5}, "side must be a valid integer, got 1.5"),
-        ({"factor": float("nan")}, "factor must be a finite number"),
-        ({"kind": "c"}, "kind must be 'a' or 'b' or None, got 'c'"),
-        ({"window": (1, 2, 3)}, r"window must be of another length or None, got \(1, 2, 3\)"),
-    ],
-)
-def test_values_of_another_type_or_out_of_range(fields, words):
-    assert refused(ValueError, words, Rules, **{"name": "x"} | fields)
+def test_values_of_another_type_or_out_of_range():
+    mistakes = {
+        "name must be not empty": {"name": ""},
+        "side must be greater than or equal to 1, got 0": {"side": 0},
+        "smooth must be False without a kind, got True": {"smooth": True, "kind": None},
+        "rate must be less than 1 or None, got 1": {"rate": 1},
+        r"pair must be greater than or equal to 1, got \(1, 0\)": {"pair": (1, 0)},
+        "side must be a valid integer, got 1.5": {"side": 1.5},
+        "factor must be a finite number": {"factor": float("nan")},
+        "kind must be 'a' or 'b' or None, got 'c'": {"kind": "c"},
+        r"window must be of another length or None, got \(1, 2, 3\)": {"window": (1, 2, 3)},
+    }
+    for words, fields in mistakes.items():
+        assert refused(ValueError, words, Rules, **{"name": "x"} | fields)

@@ -1,5 +1,3 @@
-import pytest
-
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.references import reference_frames
 from tests.helpers.propagation import protocol
@@ -16,24 +14,20 @@ def test_a_protocol_tells_its_origin():
     assert changed.with_changes(name="own").origin("vip") == {}
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"radius": 0}, "above 0 feature cells for a circle"),
-        ({"repeat_first": "padding", "context": 0}, "context must be 1 or more frames with .*padding"),
-        ({"references": (-3,)}, "0 or -1"),
-        (
-            {"topk": None, "neighbourhood": "square", "radius": 0.5, "mixture_components": 2},
-            "mixture_components must be .* at most its number of cells",
-        ),
-        ({"border": "zero"}, "border"),
-        ({"topk": None, "first_frame_masked": False}, "first_frame_masked"),
-        ({"topk": None, "topk_ties": "kept"}, "topk_ties"),
-        ({"entering": "own-context"}, "entering"),
-    ],
-)
-def test_bad_values(fields, words):
-    assert refused(ValueError, words, protocol, **fields)
+def test_bad_values():
+    square = {"topk": None, "neighbourhood": "square"}
+    mistakes = {
+        "above 0 feature cells for a circle": {"radius": 0},
+        "context must be 1 or more frames with .*padding": {"repeat_first": "padding", "context": 0},
+        "0 or -1": {"references": (-3,)},
+        "mixture_components must be .* at most its number": square | {"radius": 0.5, "mixture_components": 2},
+        "border": {"border": "zero"},
+        "first_frame_masked": {"topk": None, "first_frame_masked": False},
+        "topk_ties": {"topk": None, "topk_ties": "kept"},
+        "entering": {"entering": "own-context"},
+    }
+    for words, fields in mistakes.items():
+        assert refused(ValueError, words, protocol, **fields)
 
 
 def test_liirs_references_are_those_of_the_public_code(golden):
