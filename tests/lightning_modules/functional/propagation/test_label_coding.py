@@ -81,21 +81,14 @@ def test_a_joint_off_the_picture_is_nowhere():
     assert decode_keypoints(heatmaps, (48, 64), protocol()).tolist() == [[-1.0, -1.0]]
 
 
-def test_the_trace_of_an_object_that_has_left_is_painted_under_vfs_and_not_under_vidcorr():
-    """At most 0.2, below vidcorr's floor; beside it an object that is there."""
-    trace, there = torch.zeros(2, 16, 24)
-    trace[5:8, 3:6], there[9:12, 12:18] = 0.2, 0.9
-    labels = torch.stack([1 - trace - there, trace, there])
+@pytest.mark.parametrize("beside", [0.0, 0.9])
+def test_the_trace_of_an_object_that_has_left_is_painted_under_vfs_and_not_under_vidcorr(beside):
+    """At most 0.2, below vidcorr's floor; alone, and beside an object that is there."""
+    trace, other = torch.zeros(2, 16, 24)
+    trace[5:8, 3:6], other[9:12, 12:18] = 0.2, beside
+    labels = torch.stack([1 - trace - other, trace, other])
     vfs, vidcorr = (
         decode_masks(labels, [1, 2], PropagationProtocol.named(name), (128, 192)) for name in ("vfs", "vidcorr")
     )
     assert (vfs == 1).sum() > 20
     assert torch.equal(vidcorr, vfs.where(vfs == 2, 0))
-
-
-def test_an_empty_frame_stays_empty_under_vidcorr():
-    trace = torch.full((16, 24), 0.2)
-    trace[0, 0] = 0
-    for name, painted in (("vfs", True), ("vidcorr", False)):
-        found = decode_masks(torch.stack([1 - trace, trace]), [1], PropagationProtocol.named(name), (128, 192))
-        assert found.any() == painted
