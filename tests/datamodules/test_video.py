@@ -13,7 +13,6 @@ from pytorch_lightning.callbacks import Callback
 from datamodules import VideoDataModule
 from datamodules.loading.sampling import ColourAugmentation, seeded_generator
 from datamodules.reading.guards import DataError
-from tests.helpers.epochs import batches, same
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
@@ -36,6 +35,20 @@ def make(source, **arguments):
     data = VideoDataModule(source, **(defaults | arguments))
     data.setup("fit")
     return data
+
+
+def batches(data, epoch=0):
+    """The samples that a training loader yields in an epoch."""
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def same(one, two):
+    return len(one) == len(two) and all(
+        a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a if key not in ("failures", "redrawn"))
+        for a, b in zip(one, two, strict=True)
+    )
 
 
 class Toy(pl.LightningModule):

@@ -14,13 +14,8 @@ from torch import Tensor
 
 def plain_boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels that differ from the one to the right, below or below right; the last row and column look one way only."""
-    right, below, diagonal = np.zeros_like(mask), np.zeros_like(mask), np.zeros_like(mask)
-    right[:, :-1], below[:-1], diagonal[:-1, :-1] = mask[:, 1:], mask[1:], mask[1:, 1:]
-    boundary = mask ^ right | mask ^ below | mask ^ diagonal
-    boundary[-1] = mask[-1] ^ right[-1]
-    boundary[:, -1] = mask[:, -1] ^ below[:, -1]
-    boundary[-1, -1] = False
-    return boundary
+    padded = np.pad(mask, (0, 1), mode="edge")
+    return mask ^ padded[:-1, 1:] | mask ^ padded[1:, :-1] | mask ^ padded[1:, 1:]
 
 
 def plain_region(prediction: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:

@@ -66,13 +66,6 @@ def test_real_objects_that_enter_later(shared_data: Path) -> None:
     assert not judo.ground_truth
 
 
-def test_one_object_a_sequence_as_in_2016(root: Path) -> None:
-    several = Davis(root)[0].mask(0)
-    merged = Davis(root, year=2016, split=root / "ImageSets/2017/val.txt")[0]
-    assert merged.objects == (1,)
-    assert torch.equal(merged.mask(0), (several > 0).to(torch.uint8))
-
-
 def test_black_and_white_masks_are_object_one(root: Path) -> None:
     for t in range(5):
         ids = np.asarray(Image.open(mask_path(root, t)))
@@ -82,14 +75,14 @@ def test_black_and_white_masks_are_object_one(root: Path) -> None:
     assert sequence.mask(3).unique().tolist() == [0, 1]
 
 
-def test_original_2016_list_with_paths(root: Path) -> None:
-    lists = root / "ImageSets" / "480p"
-    lists.mkdir()
-    lines = [
-        f"/JPEGImages/480p/synthetic-001/{t:05d}.jpg /Annotations/480p/synthetic-001/{t:05d}.png" for t in range(5)
-    ]
-    (lists / "val.txt").write_text("\n".join(lines))
-    assert [s.name for s in Davis(root, year=2016)] == ["synthetic-001"]
+def test_2016_merges_objects_and_its_original_list_has_paths(root: Path) -> None:
+    several = Davis(root)[1].mask(0)
+    line = "/JPEGImages/480p/synthetic-001/0000{0}.jpg /Annotations/480p/synthetic-001/0000{0}.png\n"
+    (root / "ImageSets" / "480p").mkdir()
+    (root / "ImageSets" / "480p" / "val.txt").write_text("".join(map(line.format, range(5))))
+    (merged,) = Davis(root, year=2016)
+    assert (merged.name, merged.objects) == ("synthetic-001", (1,))
+    assert torch.equal(merged.mask(0), (several > 0).to(torch.uint8))
 
 
 def test_test_split_has_no_ground_truth(root: Path) -> None:

@@ -19,8 +19,11 @@ def root(tmp_path: Path) -> Path:
     return write_vip(tmp_path / "vip", 2, frames=3, size=SIZE)
 
 
-def annotations(root: Path, kind: str) -> Path:
-    return root / "VIP_Fine/Annotations" / kind / "videos1"
+def change(root: Path, kind: str, frame: str, place: object, value: int) -> None:
+    path = root / "VIP_Fine/Annotations" / kind / "videos1" / f"{frame}.png"
+    changed = np.array(Image.open(path))
+    changed[place] = value
+    Image.fromarray(changed).save(path)
 
 
 def test_semantic_parts(root: Path) -> None:
@@ -49,11 +52,8 @@ def test_instance_parts(root: Path) -> None:
 
 
 def test_instances_that_enter_later_are_annotated_and_not_followed(root: Path) -> None:
-    for kind, value in (("Category_ids", 5), ("Human_ids", 7)):
-        path = annotations(root, kind) / "000000000026.png"
-        changed = np.array(Image.open(path))
-        changed[0, :3] = value
-        Image.fromarray(changed).save(path)
+    change(root, "Category_ids", "000000000026", np.s_[0, :3], 5)
+    change(root, "Human_ids", "000000000026", np.s_[0, :3], 7)
     sequence = Vip(root, parts="instance")[0]
     instances, classes = sequence.instances(1)
     assert instances[0, :4].tolist() == [145, 145, 145, 0]
@@ -62,10 +62,7 @@ def test_instances_that_enter_later_are_annotated_and_not_followed(root: Path) -
 
 
 def test_void_is_kept_for_classes_and_no_instance(root: Path) -> None:
-    path = annotations(root, "Category_ids") / "000000000001.png"
-    changed = np.array(Image.open(path))
-    changed[0] = 255
-    Image.fromarray(changed).save(path)
+    change(root, "Category_ids", "000000000001", 0, 255)
     assert (Vip(root)[0].mask(0)[0] == 255).all()
     assert 255 not in Vip(root)[0].objects
     sequence = Vip(root, parts="instance")[0]

@@ -23,9 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("write", [write_davis, write_got10k, write_otb, write_tap_vid, write_videos])
@@ -33,7 +31,6 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path: Path, write: Callable[
     first, again, other = (
         content(write(tmp_path / name, 2, seed=seed, **SMALL)) for name, seed in (("a", 3), ("b", 3), ("c", 4))
     )
-    assert first.keys() == again.keys()
     assert first == again != other
 
 
@@ -70,9 +67,8 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_datamodule_makes_both_and_they_share_no_video(tmp_path: Path) -> None:
-    data = SyntheticTrackingDataModule(
-        tmp_path, 3, 1, 1, frames_per_video=4, video_size=160, batch_size=2, num_workers=0
-    )
+    small = {"frames_per_video": 4, "video_size": 160, "batch_size": 2, "num_workers": 0}
+    data = SyntheticTrackingDataModule(tmp_path, 3, 1, 1, **small)
     data.prepare_data()
     data.setup("fit")
     assert next(iter(data.train_dataloader()))["search"].shape == (2, 3, 239, 239)
@@ -86,10 +82,8 @@ def test_the_datamodule_makes_both_and_they_share_no_video(tmp_path: Path) -> No
 
 
 def test_same_arguments_same_video_and_fewer_frames_a_prefix() -> None:
-    video, masks = render_video(3, 7, 6, (64, 80))
-    again, masks_again = render_video(3, 7, 4, (64, 80))
-    assert np.array_equal(video[:4], again)
-    assert np.array_equal(masks[:4], masks_again)
+    for whole, prefix in zip(render_video(3, 7, 6, (64, 80)), render_video(3, 7, 4, (64, 80)), strict=True):
+        assert np.array_equal(whole[:4], prefix)
 
 
 def test_data_module_gives_clips_and_a_benchmark(tmp_path: Path) -> None:
