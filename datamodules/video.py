@@ -150,9 +150,11 @@ class VideoDataModule(SampledDataModule):
         training, validation = self._split()
         weights = self._count_frames(training) if self.samples_per_epoch else None
         length = self.samples_per_epoch or len(training) * self.repeat
-        self.training = self._clips(training, self.transform, length, weights, self.seed)
+        clips = partial(ClipDataset, self.videos, sampling=self.sampling, timeout=self.timeout)
+        self.training = clips(training, transform=self.transform, length=length, weights=weights, seed=self.seed)
         if validation:
-            self.held_out = self._clips(validation, self.evaluation_transform, len(validation), None, ~self.seed)
+            transform = self.evaluation_transform
+            self.held_out = clips(validation, transform=transform, length=len(validation), seed=~self.seed)
 
     def _without_holdout(self, videos: tuple[VideoEntry, ...]) -> tuple[VideoEntry, ...]:
         """Leave out what YouTube-VOS's hold-out split scores, or refuse a list that names it."""
@@ -178,12 +180,6 @@ class VideoDataModule(SampledDataModule):
             generator = seeded_generator(self.seed, self.trainer.current_epoch, step, self.trainer.global_rank)
             batch["clip"] = self.colour(clip.flatten(0, 1), generator).view_as(clip)
         return batch
-
-    def _clips(
-        self, numbers: Sequence[int], transform: Transform, length: int, weights: Sequence[int] | None, seed: int
-    ) -> ClipDataset:
-        entries = [self.videos[number] for number in numbers]
-        return ClipDataset(entries, numbers, self.sampling, transform, length, weights, seed, timeout=self.timeout)
 
     def _split(self) -> tuple[list[int], list[int]]:
         """Return the numbers of the videos to train on, and of those for validation, whose hashed names come first."""

@@ -88,8 +88,8 @@ class ClipDataset(ReplacingDataset):
     the clip is resampled from the frames that are there; the sample's `redrawn` names it.
 
     Args:
-        entries: the videos.
-        numbers: the number of each video in the source, given out as `video_index`.
+        entries: all videos of the source.
+        numbers: which of them are used; given out as `video_index`.
         sampling: from (number of frames, generator) to the frame numbers of a clip.
         transform: from (frames, generator) to a (T, 3, H, W) uint8 tensor.
         length: samples in an epoch; sample i is of video i modulo their number.
@@ -109,7 +109,8 @@ class ClipDataset(ReplacingDataset):
         seed: int = 0,
         timeout: float = 60.0,
     ) -> None:
-        super().__init__(len(entries), length, seed)
+        super().__init__(len(numbers), length, seed)
+        entries = [entries[number] for number in numbers]
         # arrays, not lists of objects: workers are forks, and counting references would copy the pages of a long list
         self._paths = np.array([os.fsencode(entry.path) for entry in entries])
         self.numbers = np.array(numbers, dtype=np.int64)
@@ -192,12 +193,6 @@ class SkippedVideos(pl.Callback):
         self._clips = self._replaced = 0
         self._redrawn: Counter[str] = Counter()
         self._warned = False
-
-    def join(self, trainer: pl.Trainer | None) -> None:
-        """Attach this callback to a Trainer that has none of its kind."""
-        callbacks: list[pl.Callback] = getattr(trainer, "callbacks", [])
-        if trainer is not None and not any(isinstance(callback, SkippedVideos) for callback in callbacks):
-            callbacks.append(self)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -43,7 +43,6 @@ class ClipSampler(DistributedSampler[Key]):
         super().__init__(dataset, num_replicas=ranks, rank=rank, seed=seed, drop_last=True)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.num_samples = len(dataset)
-        self.num_batches = self.num_samples // (batch_size * ranks)
         self.first_batch = 0
 
     def __iter__(self) -> Iterator[Key]:
@@ -53,7 +52,7 @@ class ClipSampler(DistributedSampler[Key]):
             yield self.epoch, index
 
     def __len__(self) -> int:
-        return self.num_batches * self.batch_size
+        return self.num_samples // (self.batch_size * self.num_replicas) * self.batch_size
 
 
 class FixedSampler(DistributedSampler[Key]):
@@ -83,7 +82,7 @@ class FixedSampler(DistributedSampler[Key]):
 class SteadyLoader(DataLoader[BatchT]):
     """A loader whose workers start undisturbed by the signals that end a run, which come to the whole process group.
 
-    They wait until the workers are in groups of their own, see `leave_process_group`; then this process acts on them.
+    They wait until the workers are in groups of their own, see `start_worker`; then this process acts on them.
     A worker that dies is noticed where its batch is asked for: by default torch raises the error in whatever runs at
     that moment, which would leave an optimiser step half done.
     """
@@ -99,12 +98,16 @@ class SteadyLoader(DataLoader[BatchT]):
                 signal.signal(signal.SIGCHLD, on_child)
 
 
-def leave_process_group() -> None:
-    """Put this worker into a process group of its own, and forget signals that came to the group before.
+def start_worker(worker: int) -> None:
+    """Keep OpenCV to the worker's own thread, and the worker out of the signals that end the run.
 
     Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would take the step along that is
-    to be finished and saved. Workers end with the process that started them.
+    to be finished and saved. So it gets a group of its own, and forgets signals that came to the group before. Workers
+    end with the process that started them.
     """
+    import cv2
+
+    cv2.setNumThreads(0)
     os.setpgrp()
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)  # forgets one that waits
@@ -237,16 +240,18 @@ class SampledDataModule(pl.LightningDataModule):
         Raises:
             DataError: if the samples do not fill a batch on each rank.
         """
-        SkippedVideos(self.skipped, self.max_unusable, str(self.source)).join(self.trainer)
         ranks, rank = self._world_size_and_rank()
         sampler = ClipSampler(cast(Sized, self.training), self.batch_size, ranks, rank, self.seed)
-        if not sampler.num_batches:
+        if not len(sampler):
             raise DataError(
                 f"{self.source}: {sampler.num_samples} samples an epoch do not fill a batch of {self.batch_size} on "
                 f"{ranks} rank(s); lower data.batch_size"
             )
         loader: ResumableLoader[Any] = ResumableLoader(self.training, sampler=sampler, **self._arguments())
         if self.trainer is not None:
+            callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+            if not any(isinstance(callback, SkippedVideos) for callback in callbacks):
+                callbacks.append(SkippedVideos(self.skipped, self.max_unusable, str(self.source)))
             progress = self.trainer.fit_loop.epoch_loop.batch_progress
             loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
         return loader
@@ -278,14 +283,6 @@ class SampledDataModule(pl.LightningDataModule):
             "collate_fn": collate,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,
-            "worker_init_fn": _start_worker,
+            "worker_init_fn": start_worker,
             "generator": torch.Generator(),  # the loader draws a seed for its workers: not from the global generator
         }
-
-
-def _start_worker(worker: int) -> None:
-    """Keep OpenCV to the worker's own thread, and the worker out of the signals that end the run."""
-    import cv2
-
-    cv2.setNumThreads(0)
-    leave_process_group()

@@ -15,7 +15,7 @@ from datamodules.loading.loader import (
     ResumableLoader,
     SampledDataModule,
     _with_advice,
-    leave_process_group,
+    start_worker,
 )
 from datamodules.reading.guards import DataError, DecodingError
 from tests.helpers.refusal import refused
@@ -47,11 +47,11 @@ def test_each_epoch_is_a_permutation_without_the_rest():
     loader = make(50, 4)
     first, second = batches(loader, 0), batches(loader, 1)
     assert len(loader) == len(first) == 12
-    for epoch, seen in enumerate((first, second)):
-        keys = [tuple(key) for batch in seen for key in batch]
+    orders = [[key for batch in seen for key in batch] for seen in (first, second)]
+    for epoch, keys in enumerate(orders):
         assert {key[0] for key in keys} == {epoch}
         assert len({key[1] for key in keys}) == 48
-    assert [key[1] for batch in first for key in batch] != [key[1] for batch in second for key in batch]
+    assert [key[1] for key in orders[0]] != [key[1] for key in orders[1]]
     assert batches(make(50, 4), 1) == second
     assert batches(make(50, 4, seed=1), 1) != second
 
@@ -110,14 +110,14 @@ def test_a_worker_that_hangs_is_not_called_dead():
         raise RuntimeError("DataLoader timed out after 20.0 seconds")
         yield
 
-    with pytest.raises(DataError, match=r"timed out after 20\.0 seconds: a video hangs .* raise data\.timeout"):
-        next(_with_advice(hanging()))
+    message = r"timed out after 20\.0 seconds: a video hangs .* raise data\.timeout"
+    refused(DataError, message, next, _with_advice(hanging()))
 
 
 def _strike_the_group(worker):
     if worker == 0:
         os.killpg(os.getpgrp(), signal.SIGTERM)
-    leave_process_group()
+    start_worker(worker)
 
 
 def _load_under_fire():
