@@ -13,6 +13,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -42,7 +44,7 @@ class Entered(NamedTuple):
 
 
 @contextmanager
-def entered(begins_round: str = "") -> Iterator[Entered]:
+def entered(begins_round: str) -> Iterator[Entered]:
     """Collect the functions of ours, in every thread of this process, that the block calls.
 
     Comprehensions and lambdas count as functions, the bodies of modules and classes do not.
@@ -84,11 +86,10 @@ def summary(name: str, found: Entered, names: bool = False) -> str:
     """Return lines of counts, and the functions if they are asked for."""
     lines = [f"{name}: {counts(found.all)}"]
     for part, functions in (("each round", found.of_a_round), ("the rest", found.all - found.of_a_round)):
-        if found.of_a_round:
-            lines.append(f"    {part}: {counts(functions)}")
+        lines.append(f"    {part}: {counts(functions)}")
         if names:
-            for file in sorted({file for file, _ in functions}):
-                lines.append(f"        {file}: {', '.join(sorted(name for at, name in functions if at == file))}")
+            for file, of_file in groupby(sorted(functions), itemgetter(0)):
+                lines.append(f"        {file}: {', '.join(function for _, function in of_file)}")
     return "\n".join(lines)
 
 

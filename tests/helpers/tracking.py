@@ -13,7 +13,6 @@ from torch.nn.functional import conv2d
 from callbacks import OtbBenchmark, SiamFCTracker
 from callbacks.benchmarks.evaluation import RunContext
 from callbacks.benchmarks.otb import BoxEvaluation
-from callbacks.tracking.siamfc_tracker import Track
 from datamodules.reading.boxes import centred
 from lightning_modules.backbones import Normalise
 
@@ -44,13 +43,10 @@ class GoldenHead(GoldenNet):
 
     def __init__(self, golden: Golden) -> None:
         super().__init__(golden)
-        self.heads = {
-            kind: tuple(torch.from_numpy(golden[f"convfc_{kind}_{name}"]) for name in ("weight", "bias"))
-            for kind in "zx"
-        }
+        self.golden = {name: torch.from_numpy(array) for name, array in golden.items() if name.startswith("convfc")}
 
     def head(self, kind: str, images: Tensor) -> Tensor:
-        weight, bias = self.heads[kind]
+        weight, bias = self.golden[f"convfc_{kind}_weight"], self.golden[f"convfc_{kind}_bias"]
         return conv2d(self.layers(images), weight, bias)
 
     def exemplar(self, images: Tensor) -> Tensor:
@@ -60,19 +56,16 @@ class GoldenHead(GoldenNet):
         return self.head("x", images)
 
 
-def write_moving_target(
-    folder: Path, boxes: NDArray[np.float64], size: tuple[int, int] = (120, 160), suffix: str = ""
-) -> Path:
+def write_moving_target(folder: Path, boxes: NDArray[np.float64]) -> None:
     """An OTB sequence: a bright patch over noise, moving as the boxes (T, 4) say; it may leave the frame."""
-    noise = np.random.default_rng(0).integers(0, 80, (*size, 3), dtype=np.uint8)
-    (folder / "img").mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 80, (120, 160, 3), dtype=np.uint8)
+    (folder / "img").mkdir(parents=True)
     for t, (x, y, width, height) in enumerate(boxes.tolist()):
         frame = noise.copy()
         left, top = round(x) - 1, round(y) - 1
         frame[max(top, 0) : max(round(top + height), 0), max(left, 0) : max(round(left + width), 0)] = (250, 220, 30)
         cv2.imwrite(str(folder / "img" / f"{t + 1:04d}.jpg"), frame[..., ::-1])
-    np.savetxt(folder / f"groundtruth_rect{suffix}.txt", boxes, fmt="%g", delimiter=",")
-    return folder
+    np.savetxt(folder / "groundtruth_rect.txt", boxes, fmt="%g", delimiter=",")
 
 
 def steady(frames: int, start: tuple[float, float], step: tuple[float, float], size: tuple[float, float]) -> Any:
@@ -91,15 +84,12 @@ class OracleTracker(SiamFCTracker):
         (track,) = tracks
         self.frame += 1
         side = (self.protocol.response_size or 18) * self.protocol.upsampling
+        pixels = track.side / self.protocol.exemplar_size * self.protocol.stride / self.protocol.upsampling
+        places = (centred(self.truth[self.frame])[:2] - track.target[:2]) / pixels + (side - 1) / 2
+        row, column = places.round().clip(0, side - 1).astype(int)
         response = torch.zeros(1, self.protocol.scales, side, side)
-        row, column = self.place_of(track, centred(self.truth[self.frame])[:2], side)
         response[0, self.protocol.scales // 2, row, column] = 1
         return response
-
-    def place_of(self, track: Track, centre: NDArray[np.float64], side: int) -> list[int]:
-        pixels = track.side / self.protocol.exemplar_size * self.protocol.stride / self.protocol.upsampling
-        places = (centre - track.target[:2]) / pixels + (side - 1) / 2
-        return [int(p) for p in places.round().clip(0, side - 1)]
 
 
 class OracleEvaluation(BoxEvaluation):
