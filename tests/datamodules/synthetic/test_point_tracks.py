@@ -44,11 +44,10 @@ def test_the_colour_under_a_point_stays_and_half_a_pixel_beside_it_less(unlit):
 
 def test_the_layout_is_tap_vids_and_the_same_each_time(tmp_path):
     root = write_tap_vid(tmp_path / "tap_vid", 2, frames=6, size=(48, 64), tracks=5)
-    videos = TapVid(root)
-    assert [video.name for video in videos] == ["synthetic-000", "synthetic-001"]
-    assert videos[0].points.shape == (5, 6, 2)
-    assert videos[0].points.dtype == np.float32
+    first, second = TapVid(root)
+    assert (first.name, second.name) == ("synthetic-000", "synthetic-001")
+    assert (first.points.shape, first.points.dtype) == ((5, 6, 2), np.float32)
     video, _ = render_video(0, 1, 6, (48, 64), SPRITES)
-    np.testing.assert_array_equal(videos[1].frame(3).permute(1, 2, 0).numpy(), video[3])
-    longer = TapVid(write_tap_vid(tmp_path / "other", 1, first=1, frames=6, size=(48, 64), tracks=5))
-    np.testing.assert_array_equal(videos[1].points, longer[0].points)
+    np.testing.assert_array_equal(second.frame(3).permute(1, 2, 0), video[3])
+    (again,) = TapVid(write_tap_vid(tmp_path / "other", 1, first=1, frames=6, size=(48, 64), tracks=5))
+    np.testing.assert_array_equal(second.points, again.points)
