@@ -37,10 +37,8 @@ class Scene:
 
     def canvas(self, t: float) -> NDArray[np.float32]:
         """Draw the background of frame t: (H, W, 3) float32."""
-        height, width = self.size
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        border = cv2.BORDER_REFLECT
-        drawn = cv2.warpAffine(self.background, self.to_background(t), (width, height), flags=flags, borderMode=border)
+        flags, map_back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, self.to_background(t)
+        drawn = cv2.warpAffine(self.background, map_back, self.size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
         return np.asarray(drawn, np.float32)
 
     def to_background(self, t: float) -> NDArray[np.float64]:
@@ -58,10 +56,9 @@ class Scene:
     def expose(self, image: NDArray[np.float32], t: float) -> NDArray[np.uint8]:
         """Light a drawn frame: a cast that changes with time, a wandering shade; (H, W, 3) uint8."""
         height, width = self.size
-        room = self.shade.shape[0] - height, self.shade.shape[1] - width
-        top = int(room[0] * (0.5 + 0.5 * self.shade_path[0](t)))
-        left = int(room[1] * (0.5 + 0.5 * self.shade_path[1](t)))
-        gain = np.exp(np.array([self.light[0](t), self.light[1](t), self.light[2](t)], np.float32))
+        top = int((self.shade.shape[0] - height) * (0.5 + 0.5 * self.shade_path[0](t)))
+        left = int((self.shade.shape[1] - width) * (0.5 + 0.5 * self.shade_path[1](t)))
+        gain = np.exp(np.array([wave(t) for wave in self.light], np.float32))
         lit = image * gain * self.shade[top : top + height, left : left + width, None]
         return np.clip(lit + 0.5, 0, 255).astype(np.uint8)
 
