@@ -5,11 +5,11 @@ needs one, such as `.item()` or `if tensor.any()`, cannot continue; on a GPU it 
 do copies that are not `non_blocking`, in either direction, and indexing by a mask or by numbers of the CPU.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import torch
 from torch import Tensor, nn
@@ -32,19 +32,6 @@ INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, a
 
 class Waits(AssertionError):
     """An operation for which the CPU waits until the GPU has done all that it has been given."""
-
-
-@dataclass
-class FakeGpu:
-    """The device, and what was read from it.
-
-    Attributes:
-        device: CUDA's.
-        reads: number of tensors that were waited for, by `PendingCopy`, the one way to values: each is 1.
-    """
-
-    device: torch.device
-    reads: int = 0
 
 
 class NoWaits(TorchDispatchMode):
@@ -77,20 +64,19 @@ class NoWaits(TorchDispatchMode):
                 raise Waits(f"{function} of a tensor of the {args[0].device.type} by numbers of another device")
 
 
-class Nothing:
-    """An event or a stream of a device that has none: all that it is asked to do is done, in 0 ms."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        pass
-
-    def __getattr__(self, name: str) -> Callable[..., float]:
-        return lambda *arguments, **options: 0.0
+nothing = Mock(return_value=Mock(**{"elapsed_time.return_value": 0.0}))
+"""Makes events and streams of a device that has none: all that they are asked to do is done, in 0 ms."""
 
 
 @contextmanager
-def fake_gpu() -> Iterator[FakeGpu]:
-    """Compute on a GPU that need not exist; inference mode, which knows no such tensors, is `no_grad` there."""
-    gpu = FakeGpu(torch.device("cuda"))
+def fake_gpu() -> Iterator[SimpleNamespace]:
+    """Compute on a GPU that need not exist; inference mode, which knows no such tensors, is `no_grad` there.
+
+    Yields:
+        `device`, CUDA's, and `reads`, the number of tensors that were waited for by `PendingCopy`, the one way to
+        values: each is 1.
+    """
+    gpu = SimpleNamespace(device=torch.device("cuda"), reads=0)
 
     def wait(arriving: Any) -> Tensor:
         if isinstance(found := arriving._tensor, FakeTensor):
@@ -102,10 +88,10 @@ def fake_gpu() -> Iterator[FakeGpu]:
     with ExitStack() as stack:
         for name, stand_in in {
             "torch._C._InferenceMode": lambda mode: torch.set_grad_enabled(not mode),
-            "torch.cuda.Event": Nothing,
-            "torch.cuda.Stream": Nothing,
+            "torch.cuda.Event": nothing,
+            "torch.cuda.Stream": nothing,
             "torch.cuda.stream": lambda stream: nullcontext(),
-            "torch.cuda.current_stream": Nothing,
+            "torch.cuda.current_stream": nothing,
             "torch.Tensor.record_stream": lambda tensor, stream: None,
             "torch.Tensor.pin_memory": lambda tensor: tensor,
             "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,  # else autocast is off
