@@ -15,12 +15,12 @@ from tests.helpers.refusal import refused
 PICTURE = np.zeros((6, 8, 3), np.uint8)
 
 
-def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: str = "", first: int = 1) -> Path:
+def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: str = "") -> Path:
     """A sequence whose box in frame t is t, 1, 2, 2."""
     folder = root / name / "img"
     folder.mkdir(parents=True, exist_ok=True)
     for t in range(frames):
-        (folder / f"{first + t:04d}.jpg").write_bytes(cv2.imencode(".jpg", PICTURE)[1].tobytes())
+        (folder / f"{t + 1:04d}.jpg").write_bytes(cv2.imencode(".jpg", PICTURE)[1].tobytes())
     lines = [f"{t + 1},1,2,2\n" for t in range(frames if boxes is None else boxes)]
     path = root / name / f"groundtruth_rect{suffix}.txt"
     path.write_text("".join(lines))
