@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .guards import DataError
+from .guards import DataError, require_regular
 
 MOST_STEPS = 1_000_000
 """Reads of one pickle; a shard of TAP-Vid-Kinetics with frames as lists needs some 200,000."""
@@ -38,6 +38,7 @@ def read_pickle(path: Path) -> Any:
         DataError: one line, for a file that is cut off or damaged, asks for any other name, or holds arrays of objects
             or of claimed sizes that its bytes do not have.
     """
+    require_regular(path)
     try:
         with path.open("rb") as file:
             content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

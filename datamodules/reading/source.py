@@ -178,14 +178,11 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
         DecodingError: if it is not there.
     """
     try:
-        status = os.stat(path)
-        if not os.path.isdir(path):
-            return status.st_size, status.st_mtime_ns
-        images = [image.stat() for image in list_images(path)]
+        own, *images = [file.stat() for file in (Path(path), *list_images(path))]
     except OSError as error:
         raise DecodingError(path, error.strerror or str(error)) from error
-    changed = max([status.st_mtime_ns, *(image.st_mtime_ns for image in images)])
-    return sum(image.st_size for image in images), changed
+    changed = max(status.st_mtime_ns for status in (own, *images))
+    return sum(status.st_size for status in images or [own]), changed
 
 
 def natural_order(name: str) -> list[Any]:

@@ -74,7 +74,6 @@ def check_labels(
 
 
 def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelReport:
-    problems: list[str] = []
     try:
         frames = list_frames(frame_folder)
         files = list_images(mask_folder)
@@ -82,7 +81,7 @@ def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelRepor
         return LabelReport(name, 0, 0, (), {}, (str(error),), ())
     number = {frame.stem: t for t, frame in enumerate(frames)}
     masks = {number[mask.stem]: mask for mask in files if mask.stem in number}
-    problems += [f"{mask}: mask without its frame in {frame_folder}" for mask in files if mask.stem not in number]
+    problems = [f"{mask}: mask without its frame in {frame_folder}" for mask in files if mask.stem not in number]
     seen: dict[int, set[int]] = {}
     for frame in frames:
         try:
@@ -138,10 +137,8 @@ def _remarks(
 def print_labels(reports: Sequence[LabelReport]) -> bool:
     """Print a line for each finding and a summary; return True if there is no problem."""
     for report in reports:
-        for line in report.problems:
+        for line in (*report.problems, *(f"note: {remark}" for remark in report.remarks)):
             print(f"{report.name}: {line}")
-        for line in report.remarks:
-            print(f"{report.name}: note: {line}")
     bad = sum(bool(report.problems) for report in reports)
     frames, masks = sum(report.frames for report in reports), sum(report.masks for report in reports)
     objects = sum(len(report.objects) for report in reports)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..reading.files import partial_path, remove, unfinished, usable_cores, write_atomically
 from ..reading.guards import DataError, DecodingError, raise_limit
-from ..reading.source import VideoEntry, list_line, list_videos, open_video, stamp
+from ..reading.source import VideoEntry, list_images, list_line, list_videos, open_video, stamp
 from .encoding import OutputFormat, write_images, write_video
 from .parallel import in_processes
 
@@ -171,7 +171,8 @@ def _run(form: OutputFormat, job: tuple[Path, Path]) -> Made:
     size, changed = stamp(source)
     if len(os.fsencode(output.name)) > 255:
         raise DecodingError(source, f"its name is too long to end in {output.suffix}; shorten it")
-    if output.exists() and abs(stamp(output)[1] - changed) <= _SAME_TIME and _is_complete(output):
+    files = list_images(output) or [output]  # which may have been emptied since
+    if output.exists() and abs(stamp(output)[1] - changed) <= _SAME_TIME and all(file.stat().st_size for file in files):
         return Made(False, size, stamp(output)[0])
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -205,9 +206,3 @@ def _claim(destination: Path, form: OutputFormat) -> None:
         raise DataError(f"{destination}: holds files that were not made by transcode; give another folder or empty it")
     else:
         write_atomically(marker, wanted)
-
-
-def _is_complete(output: Path) -> bool:
-    """Check that an earlier output still holds something: a file may have been emptied since."""
-    files = list(output.iterdir()) if output.is_dir() else [output]
-    return bool(files) and all(file.stat().st_size for file in files)

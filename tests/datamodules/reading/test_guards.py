@@ -5,7 +5,7 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from datamodules.datasets import Davis, Jhmdb, Vip, YoutubeVos
 from datamodules.datasets.jhmdb import read_joints
 from datamodules.got10k import list_sequences
 from datamodules.reading import guards
+from datamodules.reading.arrays import read_pickle
 from datamodules.reading.guards import DataError, DecodingError, plain_name, raise_limit
 from datamodules.reading.images import image_header, read_image
 from datamodules.reading.mask_files import read_mask
@@ -27,61 +28,41 @@ from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtub
 
 HOSTILE = ["../outside", "/etc/passwd", "a/b", "a\\b", "..", "nul\x00byte", "line\tbreak", "C:windows", "x" * 300]
 
-SMALL = {"frames": 3, "size": (32, 32)}
-
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
     assert refused(DataError, r"list\.txt: .* is not the plain name", plain_name, name, "list.txt").isprintable()
 
 
-def davis(root: Path, name: str) -> object:
-    write_davis(root, 1, **SMALL)
-    (root / "ImageSets/2017/val.txt").write_text(f"{name}\n")
-    return Davis(root)
+LISTS = {
+    "DAVIS": (write_davis, Davis, "ImageSets/2017/val.txt", str),
+    "DAVIS 2016": (
+        write_davis,
+        partial(Davis, year=2016),
+        "ImageSets/2016/val.txt",
+        "/JPEGImages/480p/{0}/0.jpg /Annotations/480p/{0}/0.png".format,
+    ),
+    "YouTube-VOS": (
+        write_youtube_vos,
+        YoutubeVos,
+        "valid/meta.json",
+        lambda name: json.dumps({"videos": {name: {"objects": {"1": {"category": "cat", "frames": ["00000"]}}}}}),
+    ),
+    "JHMDB": (write_jhmdb, Jhmdb, "splits/walk_test_split1.txt", "{}.avi 2".format),
+    "VIP": (write_vip, Vip, "VIP_Fine/lists/val_videos.txt", "Images/{}".format),
+    "GOT-10k": (write_got10k, partial(list_sequences, subset="train"), "train/list.txt", str),
+}
+"""Data set → what writes it, what reads it, its list, and a line of the list from a name."""
 
 
-def davis_2016(root: Path, name: str) -> object:
-    write_davis(root, 1, **SMALL)
-    (root / "ImageSets/2016").mkdir()
-    (root / "ImageSets/2016/val.txt").write_text(f"/JPEGImages/480p/{name}/0.jpg /Annotations/480p/{name}/0.png\n")
-    return Davis(root, year=2016)
-
-
-def youtube_vos(root: Path, name: str) -> object:
-    write_youtube_vos(root, 0, 1, frames=11, size=(32, 32))
-    path = root / "valid" / "meta.json"
-    videos = json.loads(path.read_text())["videos"]
-    path.write_text(json.dumps({"videos": {name: next(iter(videos.values()))}}))
-    return YoutubeVos(root)
-
-
-def jhmdb(root: Path, name: str) -> object:
-    write_jhmdb(root, 1, **SMALL)
-    (root / "splits/walk_test_split1.txt").write_text(f"{name}.avi 2\n")
-    return Jhmdb(root)
-
-
-def vip(root: Path, name: str) -> object:
-    write_vip(root, 1, **SMALL)
-    (root / "VIP_Fine/lists/val_videos.txt").write_text(f"Images/{name}\n")
-    return Vip(root)
-
-
-def got10k(root: Path, name: str) -> object:
-    write_got10k(root, 1, **SMALL)
-    (root / "train/list.txt").write_text(f"{name}\n")
-    return list_sequences(root, "train")
-
-
-@pytest.mark.parametrize("read", [davis, davis_2016, youtube_vos, jhmdb, vip, got10k])
 @pytest.mark.parametrize("name", ["../outside", "nul\x00byte"])
-def test_readers_refuse_names_that_lead_elsewhere(
-    tmp_path: Path, read: Callable[[Path, str], object], name: str
-) -> None:
-    line = refused(DataError, ".", read, tmp_path / "root", name)
-    assert "is not the plain name" in line
-    assert line.isprintable()
+@pytest.mark.parametrize("dataset", LISTS)
+def test_readers_refuse_names_that_lead_elsewhere(tmp_path: Path, dataset: str, name: str) -> None:
+    write, read, listed, line = LISTS[dataset]
+    write(root := tmp_path / "root", 1, frames=11, size=(32, 32))
+    (root / listed).parent.mkdir(exist_ok=True)
+    (root / listed).write_text(line(name))
+    assert refused(DataError, "is not the plain name", read, root).isprintable()
 
 
 def test_the_limit_can_be_raised_and_lowered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +99,7 @@ def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder
     os.mkfifo(tmp_path / "other.txt")
     assert refused(DataError, "a named pipe", list_videos, tmp_path / "other.txt")
     os.mkfifo(tmp_path / "frame.png")
-    for read in (read_image, read_mask):
+    for read in (read_image, read_mask, read_pickle):
         assert refused(DecodingError, "a named pipe", read, tmp_path / "frame.png")
 
 

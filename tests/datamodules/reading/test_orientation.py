@@ -9,7 +9,6 @@ import pytest
 from datamodules.reading.container import upright
 from datamodules.reading.decoding import VideoFile
 from datamodules.synthetic.writers import write_mp4
-from datamodules.tools.transcode import OutputFormat, transcode
 
 ONE = 1 << 16
 MATRICES = {  # (a, b, c, d): the shown picture from the stored one
@@ -51,15 +50,6 @@ def test_display_matrices(tmp_path: Path, name: str) -> None:
         expected = shown(plain.read([2])[0])
         assert np.array_equal(turned.read([2])[0], expected)
         assert np.array_equal(list(turned.frames())[2], expected)
-
-
-def test_transcoded_videos_are_upright(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    write(tmp_path / "in" / "a.mp4", MATRICES["vflip"][0])
-    transcode(tmp_path / "in", tmp_path / "out", OutputFormat(short_side=48, crf=1), workers=1)
-    with VideoFile(tmp_path / "in" / "a.mp4") as source, VideoFile(tmp_path / "out" / "a.mp4") as made:
-        difference = np.abs(source.read([1])[0].astype(int) - made.read([1])[0])
-    assert difference.mean() < 3
 
 
 def test_odd_angles_go_to_the_nearest_quarter_turn() -> None:

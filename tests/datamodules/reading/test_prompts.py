@@ -72,26 +72,9 @@ def test_anything_but_a_mask_is_refused(tmp_path, array, message):
 @pytest.mark.parametrize("typed", ["1.5,2,30,4", "[1.5, 2, 30, 4]", [1.5, 2, 30, 4]])
 def test_a_box_as_it_is_typed(typed):
     assert BoxPrompt.of(typed).metadata()["box"] == [1.5, 2, 30, 4]
-
-
-@pytest.mark.parametrize(
-    ("prompt", "text", "message"),
-    [
-        (BoxPrompt, "1,2,3", "expected 4 numbers"),
-        (BoxPrompt, [1, 2, 0, 4], "width and a height above 0"),
-        (BoxPrompt, "a,b,c,d", "4 numbers"),
-        (PointPrompt, "nose,1\n", "expected name,x,y in each line, got 'nose,1'"),
-        (PointPrompt, "nose,1,2\nnose,3,4\n", "two points have the same name"),
-        (PointPrompt, "nose,left,2\n", "expected 2 numbers, x,y"),
-        (PointPrompt, "", "at least one point"),
-        (PointPrompt, "n" * 200_000 + ",1,2\n", "is not a CSV file"),
-    ],
-)
-def test_what_is_no_box_or_point_is_refused(tmp_path, prompt, text, message):
-    path = tmp_path / "points.csv"
-    if prompt is PointPrompt:
-        path.write_text(text)
-    assert refused(DataError, message, prompt.of, path if prompt is PointPrompt else text)
+    refused(DataError, "expected 4 numbers", BoxPrompt.of, "1,2,3")
+    refused(DataError, "expected 4 numbers", BoxPrompt.of, "a,b,c,d")
+    refused(DataError, "width and a height above 0", BoxPrompt.of, [1, 2, 0, 4])
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "{"], ids=["levels", "digits", "cut off"])
@@ -114,17 +97,11 @@ def test_exactly_one_kind_of_prompt():
     refused(DataError, "got mask and box", read_prompts, mask=IDS, box=[1, 2, 3, 4])
 
 
-def test_grey_ids_in_order_stay_what_they_are(tmp_path):
+def test_grey_ids_stay_255_alone_is_an_object_and_what_is_transparent_is_background(tmp_path):
     grey = np.array([[0, 1, 2], [0, 3, 3]], np.uint8)
     assert np.array_equal(MaskPrompt.of(save(tmp_path / "mask.png", grey)).ids, grey)
-
-
-def test_255_alone_is_an_object(tmp_path):
-    prompt = MaskPrompt.of(save(tmp_path / "mask.png", np.uint8(IDS > 0) * np.uint8(255), davis_palette()))
-    assert prompt.objects == (255,)
-
-
-def test_what_is_transparent_is_background(tmp_path):
+    alone = save(tmp_path / "mask.png", np.uint8(IDS > 0) * np.uint8(255), davis_palette())
+    assert MaskPrompt.of(alone).objects == (255,)
     picture = np.full((2, 3, 4), 200, np.uint8)
     picture[:, 0, 3] = 0
     assert MaskPrompt.of(save(tmp_path / "mask.png", picture)).ids.tolist() == [[0, 1, 1], [0, 1, 1]]

@@ -36,11 +36,7 @@ def act(factor: int, item: tuple[str, int]) -> int:
 
 
 def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return Path(f"/proc/{pid}").exists()
 
 
 @pytest.mark.parametrize("workers", [1, 3])
