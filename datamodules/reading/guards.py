@@ -99,9 +99,7 @@ def max_pixels() -> int:
     Raises:
         DataError: if the environment variable does not hold a number.
     """
-    text = os.environ.get(LIMIT_VARIABLE)
-    if text is None:
-        return int(DEFAULT_MEGAPIXELS * 1e6)
+    text = os.environ.get(LIMIT_VARIABLE, DEFAULT_MEGAPIXELS)
     try:
         return int(float(text) * 1e6)
     except (ValueError, OverflowError) as error:

@@ -13,8 +13,8 @@ from datamodules.reading.decoding import VideoFile
 from datamodules.reading.files import partial_path
 from datamodules.reading.guards import DataError
 from datamodules.reading.source import VideoEntry, list_videos, open_video
-from datamodules.tools import encoding, transcode as module
-from datamodules.tools.encoding import write_images
+from datamodules.tools import transcode as module
+from datamodules.tools.encoding import write_images, write_video as encode
 from datamodules.tools.transcode import OutputFormat, command, plan, transcode
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
@@ -91,21 +91,10 @@ def test_what_is_refused_before_any_work(tmp_path):
 def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):
     for number in range(3):
         write_video(tmp_path / f"in/{number}.mp4", 4)
-    monkeypatch.setattr(module, "write_video", _full)
+    monkeypatch.setattr(module, "write_video", lambda video, _, form: encode(video, Path("/dev/full"), form))
     with pytest.raises(OSError, match="No space left on device"):
         transcode(tmp_path / "in", tmp_path / "out", workers=1)
     assert json.loads((tmp_path / "out/transcode.json").read_text())["short_side"] == 256
-
-
-def _full(video, path, form):
-    container = av.open("/dev/full", "w", format="mp4")
-    stream = container.add_stream("libx264", rate=25)
-    stream.width = stream.height = 64
-    stream.pix_fmt = "yuv420p"
-    for _ in range(60):
-        container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
-    container.mux(stream.encode(None))
-    container.close()
 
 
 @pytest.mark.parametrize("frames", [False, True])
@@ -126,7 +115,7 @@ def test_an_emptied_output_is_made_again(tmp_path, frames):
 def encoded(source: Path, output: Path, **options) -> VideoFile:
     form = OutputFormat(**options)
     with open_video(source) as video:
-        (write_images if form.frames else encoding.write_video)(video, output, form)
+        (write_images if form.frames else encode)(video, output, form)
     return open_video(output)
 
 
