@@ -26,8 +26,11 @@ class Outline:
 
     Attributes:
         shape: (H, W) of the image.
-        top, left: pixel of the image at which the crop starts.
+        top, left: pixel of the image at which the crops start.
         mask: (h, w) uint8 in {0, 1}, the crop: bounding box and one pixel around it, inside the image.
+        edge: (h, w) in {0, 1}: pixels of the mask that differ from the one to the right, below, or below right.
+        area: pixels of the mask.
+        length: pixels of the edge.
         radius: tolerance of F in pixels; a fraction is taken as MOSEv2's code does, see `_shifted_disk`.
     """
 
@@ -35,36 +38,15 @@ class Outline:
     top: int
     left: int
     mask: NDArray[np.uint8]
+    edge: NDArray[np.uint8]
+    area: int
+    length: int
     radius: float
 
     @cached_property
-    def area(self) -> int:
-        """Pixels of the mask."""
-        return int(np.count_nonzero(self.mask))
-
-    @cached_property
-    def edge(self) -> NDArray[np.uint8]:
-        """(h, w) in {0, 1}: pixels that differ from the one to the right, below, or below right."""
-        mask, edge = self.mask, np.zeros_like(self.mask)
-        edge[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
-        edge[:-1] |= mask[:-1] ^ mask[1:]
-        edge[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
-        return edge
-
-    @cached_property
-    def length(self) -> int:
-        """Pixels of the boundary."""
-        return int(np.count_nonzero(self.edge))
-
-    @property
-    def margin(self) -> int:
-        """Pixels by which `near` reaches beyond the crop."""
-        return math.ceil(2 * self.radius + 1) // 2
-
-    @cached_property
     def near(self) -> NDArray[np.uint8]:
-        """(h + 2·margin, w + 2·margin) in {0, 1}: pixels within `radius` of the boundary."""
-        r, (h, w) = self.margin, self.edge.shape
+        """(h + 2r, w + 2r) in {0, 1}, r pixels more on each side: those within `radius` of the edge."""
+        r, (h, w) = math.ceil(2 * self.radius + 1) // 2, self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
         framed[r : r + h, r : r + w] = self.edge
         if self.radius == r:
@@ -82,7 +64,7 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
         raise ValueError(
             f"bound must be a fraction of the diagonal below 1 or an integer number of pixels, got {bound}"
         )
-    ids = integer_ids(id_map, "id map", 2)
+    ids = as_array(id_map)
     height, width = ids.shape
     radius = int(bound) if bound >= 1 else math.ceil(bound * float(np.linalg.norm(ids.shape)))
     outlines = {}
@@ -90,36 +72,44 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
         bits = np.ascontiguousarray(ids == number).view(np.uint8)
         x, y, w, h = cv2.boundingRect(bits)
         top, left = max(y - 1, 0), max(x - 1, 0)
-        crop = bits[top : y + h + 1, left : x + w + 1].copy() if w else bits[:0, :0]
-        outlines[number] = Outline((height, width), top, left, crop, radius)
+        mask = bits[top : y + h + 1, left : x + w + 1].copy() if w else bits[:0, :0]
+        edge = np.zeros_like(mask)
+        edge[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
+        edge[:-1] |= mask[:-1] ^ mask[1:]
+        edge[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
+        area, length = int(np.count_nonzero(mask)), int(np.count_nonzero(edge))
+        outlines[number] = Outline((height, width), top, left, mask, edge, area, length, radius)
     return outlines
 
 
 def region_score(prediction: Outline, target: Outline) -> float:
     """Compute J of two masks of one image; two empty ones are equal."""
-    shared = shared_area(prediction, target)
+    shared = shared_pixels(prediction.mask, prediction, target.mask, target)
     union = prediction.area + target.area - shared
     return shared / union if union else 1.0
 
 
-def shared_area(prediction: Outline, target: Outline) -> int:
-    """Count the pixels of the intersection of two masks of one image."""
-    a, b = _overlap(prediction.mask, prediction, target.mask, target)
-    return int(np.count_nonzero(a & b))
-
-
 def boundary_score(prediction: Outline, target: Outline) -> float:
     """Compute F of two masks of one image; the radius is the outlines' own."""
-    if prediction.radius != target.radius:
-        raise ValueError(f"outlines of different radius: {prediction.radius} and {target.radius} px")
+    if (prediction.shape, prediction.radius) != (target.shape, target.radius):
+        sizes = " and ".join(f"{each.shape}, {each.radius} px" for each in (prediction, target))
+        raise ValueError(f"prediction and target differ in size or radius: {sizes}")
     if not prediction.length or not target.length:
-        _overlap(prediction.mask, prediction, target.mask, target)
         return float(prediction.length == target.length)
-    r = target.margin
-    precision = np.count_nonzero(np.bitwise_and(*_overlap(prediction.edge, prediction, target.near, target, r)))
-    recall = np.count_nonzero(np.bitwise_and(*_overlap(target.edge, target, prediction.near, prediction, r)))
-    p, s = precision / prediction.length, recall / target.length
-    return 2 * p * s / (p + s) if p + s else 0.0
+    precision = shared_pixels(prediction.edge, prediction, target.near, target) / prediction.length
+    recall = shared_pixels(target.edge, target, prediction.near, prediction) / target.length
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_b: Outline) -> int:
+    """Count the pixels of an image that are 1 in two crops of outlines; b may be `near`, which reaches further."""
+    if of_a.shape != of_b.shape:
+        raise ValueError(f"prediction and target differ in size: {of_a.shape} and {of_b.shape}")
+    margin = (len(b) - len(of_b.mask)) // 2
+    y, x = of_b.top - margin - of_a.top, of_b.left - margin - of_a.left
+    part_of_a = a[max(y, 0) : max(y + b.shape[0], 0), max(x, 0) : max(x + b.shape[1], 0)]
+    part_of_b = b[max(-y, 0) : max(a.shape[0] - y, 0), max(-x, 0) : max(a.shape[1] - x, 0)]
+    return int(np.count_nonzero(part_of_a & part_of_b))
 
 
 def as_array(masks: Masks) -> NDArray[Any]:
@@ -156,19 +146,6 @@ def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
 def value_span(values: NDArray[Any]) -> str:
     """Return the type of an array and the values that it spans, for error messages."""
     return f"{values.dtype}" + (f" from {values.min()} to {values.max()}" if values.size else "")
-
-
-def _overlap(
-    a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_b: Outline, margin: int = 0
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the parts of two crops that show the same pixels; b reaches `margin` beyond its outline's crop."""
-    if of_a.shape != of_b.shape:
-        raise ValueError(f"prediction and target differ in size: {of_a.shape} and {of_b.shape}")
-    y, x = of_b.top - margin - of_a.top, of_b.left - margin - of_a.left
-    return (
-        a[max(y, 0) : max(y + b.shape[0], 0), max(x, 0) : max(x + b.shape[1], 0)],
-        b[max(-y, 0) : max(a.shape[0] - y, 0), max(-x, 0) : max(a.shape[1] - x, 0)],
-    )
 
 
 def _dilated(image: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:

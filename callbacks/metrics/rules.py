@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .outlines import BOUND, Outline, boundary_score, region_score, shared_area
-from .scoring import DavisRules, Object, ObjectValues, Plan, Rules, Values, Video, mean, new_numbers
+from .outlines import BOUND, Outline, boundary_score, region_score, shared_pixels
+from .scoring import DavisRules, ObjectValues, Plan, Rules, Values, Video, mean, new_numbers
 
 STEP = 5
 """Every fifth frame of an object's range is visited."""
@@ -97,7 +97,7 @@ class LvosRules(Rules):
 
     def plan(self, video: Video) -> Plan:
         """Return the frames of each object of the metadata file."""
-        plan: dict[Object, Sequence[str | None]] = {}
+        plan: dict[int, Sequence[str | None]] = {}
         for number, entry in video.meta["objects"].items():
             start, end, count = (int(entry["frame_range"][name]) for name in ("start", "end", "frame_nums"))
             visited = [f"{frame:08d}" for frame in range(start, end, STEP)]
@@ -154,7 +154,7 @@ class MoseV2Rules(Rules):
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
         """Return J, F_new, F, and whether the truth has the object."""
-        shared = shared_area(prediction, target)
+        shared = shared_pixels(prediction.mask, prediction, target.mask, target)
         region = (shared + 1) / (prediction.area + target.area - shared + 1)
         limit = BOUND * float(np.linalg.norm(target.shape))
         radius = math.ceil(NEW_BOUND * math.sqrt(target.area))

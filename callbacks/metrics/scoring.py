@@ -21,8 +21,8 @@ Object = int | str
 Values = dict[str, float]
 ObjectValues = Mapping[tuple[str, Object], Values]
 """(video, object) → its values."""
-Plan = Mapping[Object, Sequence[str | None]]
-"""Object → names of the frames that count; None is one that is never visited and counts 0."""
+Plan = Mapping[int, Sequence[str | None]]
+"""Number of an object → names of the frames that count; None is one that is never visited and counts 0."""
 
 
 @dataclass(frozen=True)
@@ -180,22 +180,22 @@ class VideoScore:
 
     def __init__(self, rules: Rules, plan: Plan) -> None:
         self.rules, self.plan = rules, plan
-        self.objects: dict[str, list[Object]] = {}
+        self.objects: dict[str, list[int]] = {}
         for number, stems in plan.items():
             for stem in stems:
                 if stem is not None:
                     self.objects.setdefault(stem, []).append(number)
-        self.measured: dict[tuple[Object, str | None], tuple[float, ...]] = {}
+        self.measured: dict[tuple[int, str | None], tuple[float, ...]] = {}
 
     def outlines(self, stem: str, ids: Ids) -> dict[int, Outline]:
         """Find the outlines of a frame's objects in ids `(H, W)`, predicted or true."""
-        return object_outlines(self.rules.ids(ids), [int(number) for number in self.objects[stem]])
+        return object_outlines(self.rules.ids(ids), self.objects[stem])
 
     def add(self, stem: str, prediction: Ids, target: Mapping[int, Outline]) -> None:
         """Score a frame that counts: predicted ids `(H, W)` against the `outlines` of the truth."""
         predicted = self.outlines(stem, prediction)
         for number in self.objects[stem]:
-            self.measured[number, stem] = self.rules.measure(predicted[int(number)], target[int(number)])
+            self.measured[number, stem] = self.rules.measure(predicted[number], target[number])
 
     def values(self) -> dict[Object, Values]:
         """Return the values of each object; a frame that was never added counts 0."""

@@ -54,18 +54,16 @@ class SequenceAnimation:
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
         """Write the image, and the curves over all frames of the sequence."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._save(self._pictures, self._path)
+        images = {".webp": self._pictures}
         if any(truth is not None for truth in self._truths):
             unknown = np.full_like(self._pictures[0], 128)
-            truths = [unknown if truth is None else truth for truth in self._truths]
-            self._save(truths, self._path.with_suffix(TRUTH_SUFFIX))
+            images[TRUTH_SUFFIX] = [unknown if truth is None else truth for truth in self._truths]
+        for suffix, pictures in images.items():
+            sheet = contact_sheet(pictures, columns=min(COLUMNS, len(pictures)), width=WIDTH, gap=0)
+            Image.fromarray(sheet).save(self._path.with_suffix(suffix), quality=70, method=2)
         size = [WIDTH, self._pictures[0].shape[0]]
         metadata = self._metadata | {"size": size, "curves": plain_curves(curves or {})}
         write_atomically(self._path.with_suffix(".json"), json.dumps(metadata) + "\n")
-
-    def _save(self, pictures: Sequence[Picture], path: Path) -> None:
-        sheet = contact_sheet(pictures, columns=min(COLUMNS, len(pictures)), width=WIDTH, gap=0)
-        Image.fromarray(sheet).save(path, quality=70, method=2)
 
 
 def reduced(frame: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

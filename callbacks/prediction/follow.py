@@ -5,6 +5,7 @@ the protocol's window. `follow_points` and `predict_video` follow prompts of any
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,12 +142,10 @@ def follower(
         ValueError: if the extractor does not suit the protocol.
     """
     if isinstance(rules, TrackingProtocol):
-        boxes = SiamFCTracker(extractor, rules, stopwatch)
-        return lambda frames, labels: follow_boxes(boxes, frames, labels)
+        return partial(follow_boxes, SiamFCTracker(extractor, rules, stopwatch))
     tracker = LabelTracker(extractor, rules, stopwatch)
-    view = tracker.view(size, short_side)
     follow = follow_masks if kind is MaskPrompt else follow_points_by_heatmaps
-    return lambda frames, labels: follow(tracker, frames, labels, view)
+    return partial(follow, tracker, tracker.view(size, short_side))
 
 
 def _propagate(
@@ -172,7 +171,7 @@ def _propagate(
 
 @torch.inference_mode()
 def follow_masks(
-    tracker: LabelTracker, frames: Iterator[Tensor], ids: NDArray[np.uint8], view: View
+    tracker: LabelTracker, view: View, frames: Iterator[Tensor], ids: NDArray[np.uint8]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and ids `(H, W)` uint8; `ids` are those of the first frame."""
     objects = np.unique(ids[ids > 0]).tolist()
@@ -190,7 +189,7 @@ def follow_masks(
 
 @torch.inference_mode()
 def follow_points_by_heatmaps(
-    tracker: LabelTracker, frames: Iterator[Tensor], points: NDArray[np.float64], view: View
+    tracker: LabelTracker, view: View, frames: Iterator[Tensor], points: NDArray[np.float64]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield frames and x, y, score `(K, 3)`; `points` `(K, 2)` are those of the first frame."""
     peaks = torch.ones(len(points))

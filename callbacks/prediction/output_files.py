@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.files import remove, write_atomically
+from datamodules.reading.files import write_atomically
 from datamodules.reading.mask_files import davis_palette, encode_rle, require_pycocotools
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from lightning_modules.functional import PointProtocol
@@ -70,13 +70,6 @@ def check_folder(folder: Path, overlay: Overlay, overwrite: bool = False, export
     return not complete
 
 
-def clear(folder: Path) -> None:
-    """Make a folder for a prediction, and remove an earlier one."""
-    for name in OUTPUTS:
-        remove(folder / name)
-    folder.mkdir(parents=True, exist_ok=True)
-
-
 def open_record(folder: Path, request: Request, overlay: Overlay, exports: Sequence[str] = ()) -> SequenceRecord:
     """Return what writes a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, the overlay and exports.
 
@@ -97,8 +90,11 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
 
     if isinstance(first, MaskPrompt):
         palette = request.palette()
+        colours = palette.copy()
+        if np.array_equal(palette, davis_palette()):  # no colours of a painted mask
+            colours[[int(name) for name in names]] = distinct_colours(len(names))
         files.append(IndexedMasks(folder / "masks", map(stream.stem, itertools.count()), palette=palette))
-        draw = partial(overlay_masks, colours=_mask_colours(names, palette), labelled=True)
+        draw = partial(overlay_masks, colours=colours, labelled=True)
         annotate, categories = _annotate_masks, [{"id": int(name), "name": name} for name in names]
         if "csv" in exports:
             add_table("objects.csv", _object_rows, ("frame", "object", "x", "y", "width", "height", "area"))
@@ -118,14 +114,6 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         files.append(CocoFile(folder / "coco.json", stream, categories, annotate))
     video = None if overlay == "none" else overlay_writer(folder / f"overlay.{overlay}", stream.frame_rate)
     return SequenceRecord(0, draw, files, video=video)
-
-
-def _mask_colours(names: Sequence[str], palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the overlay's colour of each id, `(256, 3)`: those of a painted mask, else distinct ones."""
-    colours = palette.copy()
-    if np.array_equal(palette, davis_palette()):
-        colours[[int(name) for name in names]] = distinct_colours(len(names))
-    return colours
 
 
 def _draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:
@@ -171,15 +159,14 @@ class CocoFile(PredictionFile):
     Source: the data format of the COCO API (cocodataset.org), as pycocotools reads it.
 
     Args:
-        path: see `PredictionFile`.
+        path: the file; its folder exists.
         stream: numbers the frames.
         categories: as COCO has them.
         annotate: what was found in a frame → its annotations.
     """
 
     def __init__(self, path: Path, stream: FrameStream, categories: list[dict[str, Any]], annotate: Annotate) -> None:
-        super().__init__(path)
-        self._stream, self._annotate, self._categories = stream, annotate, categories
+        self._path, self._stream, self._categories, self._annotate = path, stream, categories, annotate
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 

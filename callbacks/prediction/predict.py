@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.files import ProgressReport, write_atomically
+from datamodules.reading.files import ProgressReport, remove, write_atomically
 from datamodules.reading.guards import DataError
 from datamodules.reading.images import pixels
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
@@ -28,7 +28,7 @@ from ..tracking.frame_encoder import View
 from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
 from .follow import SHORT_SIDE, Follow, follow_points, follower
-from .output_files import OUTPUTS, RECORD, Overlay, check_folder, clear, open_record
+from .output_files import OUTPUTS, RECORD, Overlay, check_folder, open_record
 from .request import Request, labels_of, nearest_prompt, plan_passes
 
 
@@ -192,8 +192,25 @@ def predict_video(
     found = _follow(extractor, request, short_side, watch)
     if interrupted:
         print(f"{folder}: holds a prediction that was interrupted; it begins again")
-    clear(folder)
-    content = _begun(extractor, request, short_side, metadata or {})
+    for name in OUTPUTS:
+        remove(folder / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    prompts, rules = [each.metadata() for each in request.prompts], request.rules
+    content = {
+        "video": str(stream.path),
+        "prompt": prompts if len(prompts) > 1 else prompts[0],
+        **(metadata or {}),
+        "stage": getattr(extractor, "stage", None),
+        "stride": getattr(extractor, "stride", None),
+        "protocol": {"digest": rules.digest(), **rules.fields()},
+        "size": list(stream.size),
+        "frame_rate": stream.frame_rate,
+        "part": {"start": stream.part.start, "end": stream.end, "every": stream.part.step},
+        "complete": False,
+        **provenance(),
+    }
+    if not isinstance(rules, TrackingProtocol):
+        content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
     frames = _write(open_record(folder, request, overlay, exports), found, folder, stream, watch)
     seconds = time.perf_counter() - began
@@ -241,28 +258,6 @@ def _write(
             raise error if str(stream.path) in str(error) else ValueError(f"{stream.path}: {error}") from error
         record.close()
     return record.written
-
-
-def _begun(extractor: nn.Module, request: Request, short_side: int | None, metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of prediction.json before the first frame: what the prediction depends on."""
-    stream, rules = request.stream, request.rules
-    followed_at = {}
-    if not isinstance(rules, TrackingProtocol):
-        followed_at["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
-    return {
-        "video": str(stream.path),
-        "prompt": request.metadata(),
-        **metadata,
-        "stage": getattr(extractor, "stage", None),
-        "stride": getattr(extractor, "stride", None),
-        "protocol": {"digest": rules.digest(), **rules.fields()},
-        "size": list(stream.size),
-        "frame_rate": stream.frame_rate,
-        "part": {"start": stream.part.start, "end": stream.end, "every": stream.part.step},
-        **followed_at,
-        "complete": False,
-        **provenance(),
-    }
 
 
 def run_passes(request: Request, follow: Follow, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:

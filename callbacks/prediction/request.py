@@ -78,11 +78,6 @@ class Request:
             palette[list(mask.objects)] = mask.palette[list(mask.objects)]
         return palette
 
-    def metadata(self) -> Any:
-        """Return the prompts for the record: one, or a list."""
-        found = [prompt.metadata() for prompt in self.prompts]
-        return found[0] if len(found) == 1 else found
-
 
 def labels_of(prompts: Sequence[Prompt]) -> NDArray[Any]:
     """Return what the prompts of a frame say: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -81,11 +80,13 @@ class View:
         own: (H, W) of the frames, pixels.
         seen: size to which frames are reduced before the protocol's own sizing.
         covered: size that the map covers of a reduced frame, padding included, in pixels of the reduced frame.
+        covered_of_own: the same in pixels of the frames as they are.
     """
 
     own: Size
     seen: Size
     covered: Size
+    covered_of_own: Size
 
     @classmethod
     def of(cls, extractor: nn.Module, size: Size, protocol: NetworkInput, short_side: int | None = None) -> Self:
@@ -105,15 +106,9 @@ class View:
         free = protocol.input_size is None
         factor = min(1.0, short_side / min(size)) if short_side is not None and free else 1.0
         seen = round(size[0] * factor), round(size[1] * factor)
-        return cls(size, seen, covered_size(seen, protocol, getattr(extractor, "multiple", 1)))
-
-    @cached_property
-    def covered_of_own(self) -> Size:
-        """Size that the map covers, in pixels of the frames as they are."""
-        height, width = (
-            round(covered * own / seen) for covered, own, seen in zip(self.covered, self.own, self.seen, strict=True)
-        )
-        return height, width
+        covered = covered_size(seen, protocol, getattr(extractor, "multiple", 1))
+        of_own = round(covered[0] * size[0] / seen[0]), round(covered[1] * size[1] / seen[1])
+        return cls(size, seen, covered, of_own)
 
     def reduce(self, frame: Tensor) -> Tensor:
         """Bring a frame, uint8 `(3, H, W)`, to the size at which it is seen."""
@@ -156,7 +151,8 @@ class FrameEncoder:
 
     Attributes:
         device: that of the extractor.
-        input_size: (H, W) of the network's last input, padding included.
+        multiple: sides of the network's input are padded to a multiple of it.
+        in_order: True where the frames of a video must be encoded in their order, from the first one on.
 
     Raises:
         ValueError: if the extractor lacks the normalisation that the protocol changes.
@@ -164,17 +160,11 @@ class FrameEncoder:
 
     def __init__(self, extractor: nn.Module, rules: NetworkInput, stopwatch: Stopwatch) -> None:
         self.device = device_of(extractor)
-        self.input_size: Size = (0, 0)
-        self._video = extractor if isinstance(extractor, VideoEncoder) else None
-        self._view = view_for(extractor, rules) if self._video is None else extractor
+        self.multiple: int = getattr(extractor, "multiple", 1)
+        self.in_order = isinstance(extractor, VideoEncoder)
+        self._view: Any = extractor if self.in_order else view_for(extractor, rules)
         self._rules, self._watch = rules, stopwatch
-        self._multiple = getattr(extractor, "multiple", 1)
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
-
-    @property
-    def in_order(self) -> bool:
-        """True where the frames of a video must be encoded in their order, from the first one on."""
-        return self._video is not None
 
     def __call__(self, frames: Sequence[Tensor]) -> list[Maps]:
         """Return the maps of each frame.
@@ -184,7 +174,7 @@ class FrameEncoder:
         """
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
         with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
-            output: Any = self._view(self._fit(stacked))
+            output = self._view(fit_input(stacked, self._rules, self.multiple, self.device))
             maps = [each.float() for each in ([output] if isinstance(output, Tensor) else output)]
         return [[each[number] for each in maps] for number in range(len(frames))]
 
@@ -205,43 +195,38 @@ class FrameEncoder:
             at_once: frames in one pass of the network. With several, the next pass is started before the maps of the
                 current one are used, so that a GPU never waits; frames are read that far ahead.
         """
-        if self._video is not None:
-            yield from self._encode_video(frames, self._video)
+        if self.in_order:
+            yield from self._encode_video(frames)
             return
         if at_once == 1:  # nothing to overlap with: give each frame before the next is read
             for frame in frames:
                 yield from self([frame])
             return
-        frames, waiting = iter(frames), None
+        frames = iter(frames)
+        waiting: Callable[[], list[Maps]] = list  # nothing yet
         while chunk := list(islice(frames, at_once)):
             begun = self._begin(chunk)
-            if waiting is not None:
-                yield from waiting()
-            waiting = begun
-        if waiting is not None:
             yield from waiting()
+            waiting = begun
+        yield from waiting()
 
-    def _encode_video(self, frames: Iterable[Tensor], encoder: VideoEncoder) -> Iterator[Maps]:
+    def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Maps]:
         """Yield the maps of an encoder of video, which reads as many frames ahead as its windows are long."""
-        encoded = iter(encoder.encode(self._fit(frame[None])[0] for frame in frames))
+        encoder = self._view
+        images = (fit_input(frame[None], self._rules, self.multiple, self.device)[0] for frame in frames)
+        encoded = iter(encoder.encode(images))
         while True:
             with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
                 output = next(encoded, None)
             if output is None:
                 return
-            maps = [output] if isinstance(output, Tensor) else list(output)
             stride, own = getattr(encoder, "stride", None), getattr(self._rules, "feature_stride", None)
             if isinstance(stride, int) and own not in (None, stride):
                 raise ValueError(
                     f"{type(encoder).__name__}: its maps have {stride} px per cell, protocol {self._rules.name!r} "
                     f"{own}; set changes to {{feature_stride: {stride}}}"
                 )
-            yield [each.float().to(self.device) for each in maps]
-
-    def _fit(self, frames: Tensor) -> Tensor:
-        images = fit_input(frames, self._rules, self._multiple, self.device)
-        self.input_size = (images.shape[2], images.shape[3])
-        return images
+            yield [each.float().to(self.device) for each in ([output] if isinstance(output, Tensor) else output)]
 
     def _begin(self, frames: Sequence[Tensor]) -> Callable[[], list[Maps]]:
         """Start a pass, on a GPU in parallel with what the current stream does; return what waits for its maps."""
@@ -313,19 +298,18 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     if protocol.position_embedding == "dino" and hasattr(extractor, "positions"):  # of a transformer
         view = shared_copy(extractor)
         view.positions = "dino"
-    constants = {"rgb_mean": protocol.rgb_mean, "rgb_std": protocol.rgb_std}
-    if wanted := {field: constant for field, constant in constants.items() if constant is not None}:
+    constants = {"mean": protocol.rgb_mean, "std": protocol.rgb_std}
+    if wanted := {name: constant for name, constant in constants.items() if constant is not None}:
         view = shared_copy(view)
         normalisations = [module for module in view.modules() if isinstance(module, Normalise)]
         if not normalisations:
             raise ValueError(
-                f"protocol {protocol.name!r} normalises RGB by {' and '.join(wanted)}, but "
+                f"protocol {protocol.name!r} normalises RGB by {' and '.join(f'rgb_{name}' for name in wanted)}, but "
                 f"{type(extractor).__name__} does not normalise RGB; set changes to "
-                f"{{{', '.join(f'{field}: null' for field in wanted)}}}"
+                f"{{{', '.join(f'rgb_{name}: null' for name in wanted)}}}"
             )
         for module in normalisations:
-            for field, constant in wanted.items():
-                name = field.removeprefix("rgb_")
+            for name, constant in wanted.items():
                 setattr(module, name, getattr(module, name).new_tensor(constant).view(-1, 1, 1))
     folded: nn.Module = view.folded() if hasattr(view, "folded") else view
     return folded

@@ -4,7 +4,6 @@ import dataclasses
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain, repeat
 from typing import NamedTuple
 
@@ -48,7 +47,7 @@ class MaskCoding:
     """Object masks as one label for each object, and one for the background.
 
     Attributes:
-        starts: object id → number of the frame whose mask introduces it.
+        starts: object id → number of the frame whose mask introduces it, in the order of the channels.
         view: sizes of the video.
         work: name of the decoding in the stopwatch's sums.
     """
@@ -57,32 +56,27 @@ class MaskCoding:
     view: View
     work = "decode masks"
 
-    @cached_property
-    def objects(self) -> list[int]:
-        """Ids of all objects, in the order of the channels."""
-        return sorted(self.starts)
-
     def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
         """Return `(1 + objects, h, w)`, background first; after frame 0 all channels but those that start are zero."""
-        labels = encode_masks(self.view.reduce_ids(given), self.objects, grid, protocol)
+        labels = encode_masks(self.view.reduce_ids(given), list(self.starts), grid, protocol)
         return labels * self._starting(t) if t else labels
 
     def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
         """Return ids `(H, W)` uint8: those given where objects start, unless the protocol decodes them too."""
-        view = self.view
+        objects, view = list(self.starts), self.view
         if given is None or protocol.first_frame == "decoded":
-            return decode_masks(labels, self.objects, protocol, view.covered_of_own, view.own)
+            return decode_masks(labels, objects, protocol, view.covered_of_own, view.own)
         ids = to_device(given, labels.device)
         if t == 0:
             return ids
         before = labels * to_device(~self._starting(t), labels.device)
-        mask = decode_masks(before, self.objects, protocol, view.covered_of_own, view.own)
-        starting = [number for number in self.objects if self.starts[number] == t]
+        mask = decode_masks(before, objects, protocol, view.covered_of_own, view.own)
+        starting = [number for number, start in self.starts.items() if start == t]
         return torch.where(torch.isin(ids, to_device(starting, ids.device).to(ids.dtype)), ids, mask)
 
     def _starting(self, t: int) -> Tensor:
         """Return the channels of the objects that start in frame `t`, bool `(1 + objects, 1, 1)`."""
-        return torch.tensor([False, *(self.starts[number] == t for number in self.objects)])[:, None, None]
+        return torch.tensor([False, *(start == t for start in self.starts.values())])[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -154,8 +148,8 @@ class LabelTracker:
         chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
         if len({seen_by(each) for each in chosen}) > 1:
             raise ValueError("protocols that see frames differently cannot share one pass of the network")
-        self._map_of = [number for number in range(len(self._maps)) for _ in chosen]
-        self.protocols = [at_stride(each, stride) for _, stride in self._maps for each in chosen]
+        self._of_map = [[at_stride(each, stride) for each in chosen] for _, stride in self._maps]
+        self.protocols = [rules for of_map in self._of_map for rules in of_map]
         stages = [stage for stage, _ in self._maps for _ in chosen]
         names = [rules.name if len(chosen) > 1 else "" for rules in self.protocols]
         self.stages = ["/".join(filter(None, pair)) for pair in zip(stages, names, strict=True)]
@@ -185,7 +179,7 @@ class LabelTracker:
             Iterator of each frame with its labels and masks; frame 0 has the given mask, unless the protocol decodes
             it.
         """
-        return self.track(frames, MaskCoding(starts, view), view)
+        return self.track(frames, MaskCoding(dict(sorted(starts.items())), view), view)
 
     def track_points(self, frames: Iterable[Tensor], points: Tensor, view: View) -> Iterator[TrackedFrame]:
         """Follow points through a video.
@@ -224,9 +218,7 @@ class LabelTracker:
             Stopped: between two frames, if a signal asks for it.
         """
         propagators: list[LabelPropagator] = []
-        each_map = range(0, len(self.protocols), len(self.protocols) // len(self._maps))
-        groups = (self.protocols[first : first + each_map.step] for first in each_map)
-        finders = [finder for group in groups for finder in shared_finders(group)]
+        finders = [finder for of_map in self._of_map for finder in shared_finders(of_map)]
         per_pass = self.encoder.frames_at_once(view.seen)
         read, finished = deque[tuple[Tensor, Tensor | None]](), deque[tuple[Tensor, list[PendingCopy]]]()
 
@@ -248,21 +240,18 @@ class LabelTracker:
                     raise ValueError("the first frame gives no annotation: there is nothing to follow")
                 for features, (stage, _) in zip(maps, self._maps, strict=True):
                     check_map(features, view.seen, stage or "the extractor")
-            features_of = [maps[number] for number in self._map_of]
+            features_of = [features for features, of_map in zip(maps, self._of_map, strict=True) for _ in of_map]
+            labels: list[Tensor] = []
             with self.watch("propagate", self.device):
-                starting: list[Tensor] = []
-                if given is not None:
-                    pairs = zip(features_of, self.protocols, strict=True)
-                    starting = [coding.encode(t, given, (m.shape[-2], m.shape[-1]), p) for m, p in pairs]
-                if t == 0:
-                    plans = zip(starting, self.protocols, finders, strict=True)
-                    propagators = [LabelPropagator(*each) for each in plans]
-                entering = starting if t and starting else [None] * len(features_of)
-                steps = zip(propagators, features_of, entering, strict=True)
-                labels = [propagator.step(features, new) for propagator, features, new in steps]
+                for number, (features, protocol) in enumerate(zip(features_of, self.protocols, strict=True)):
+                    grid = features.shape[-2], features.shape[-1]
+                    new = None if given is None else coding.encode(t, given, grid, protocol)
+                    if t == 0 and new is not None:
+                        propagators.append(LabelPropagator(new, protocol, finders[number]))
+                    labels.append(propagators[number].step(features, new if t else None))
             with self.watch(coding.work, self.device):
-                pairs_of_labels = zip(labels, self.protocols, strict=True)
-                decoded = [coding.decode(t, given, each, protocol) for each, protocol in pairs_of_labels]
+                pairs = zip(labels, self.protocols, strict=True)
+                decoded = [coding.decode(t, given, each, protocol) for each, protocol in pairs]
             finished.append((frame, [PendingCopy(each) for each in (*labels, *decoded)]))
             if len(finished) >= per_pass:
                 yield arrived()

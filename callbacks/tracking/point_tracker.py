@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightning_modules.functional import PointProtocol, PointTracks, track_points
-from lightning_modules.functional.propagation.sizing import Size, resized_size
+from lightning_modules.functional.propagation.sizing import Size, padded_size, resized_size
 
 from .. import signals
 from .frame_encoder import FrameEncoder, Maps, at_stride, maps_of
@@ -81,7 +81,8 @@ class PointTracker:
         """
         features = _Features(self, video, size)
         self.grids = [(maps.shape[1], maps.shape[2]) for maps in features.maps(0)]
-        padded, seen = self.encoder.input_size, resized_size(size, self.protocols[0])
+        seen = resized_size(size, self.protocols[0])
+        padded = padded_size(seen, self.protocols[0], self.encoder.multiple)
         tracks = []
         for number, protocol in enumerate(self.protocols):
             side = protocol.scored_size
@@ -126,17 +127,14 @@ class _Features:
             self._recent.clear()
             self._run = self._encoded(self._next)
         while self._next <= t:
-            self._keep(self._next, next(self._run))
+            maps = self._recent[self._next] = next(self._run)
+            self._recent.pop(self._next - BLOCK, None)
+            if self._room > 0 and self._next not in self._kept:
+                self._room -= sum(item.numel() * item.element_size() for item in maps)
+                if self._room >= 0:
+                    self._kept[self._next] = maps
             self._next += 1
         return self._recent[t]
 
     def _encoded(self, first: int, at_once: int = 1) -> Iterator[Maps]:
         return self._encoder.encode(self._watch.timed("decode", self._video(first)), at_once)
-
-    def _keep(self, t: int, maps: Maps) -> None:
-        self._recent[t] = maps
-        self._recent.pop(t - BLOCK, None)
-        if self._room > 0 and t not in self._kept:
-            self._room -= sum(item.numel() * item.element_size() for item in maps)
-            if self._room >= 0:
-                self._kept[t] = maps

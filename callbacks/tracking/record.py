@@ -25,15 +25,7 @@ Draw = Callable[..., Picture]
 
 
 class PredictionFile(ABC):
-    """A file or folder that takes results frame by frame.
-
-    Args:
-        path: its path; the folder that it is in is made.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+    """A file or folder that takes results frame by frame."""
 
     @abstractmethod
     def add(self, found: Any) -> None:
@@ -122,7 +114,7 @@ class IndexedMasks(PredictionFile):
     """Masks as indexed PNGs, `<folder>/<stem>.png`.
 
     Args:
-        folder: made if it is missing.
+        folder: is made.
         stems: names of the frames' files, without suffix.
         chosen: numbers of the frames that are written; None: all.
         palette: `(256, 3)` RGB of each id; None is DAVIS's.
@@ -135,9 +127,8 @@ class IndexedMasks(PredictionFile):
         chosen: Iterable[int] | None = None,
         palette: NDArray[np.uint8] | None = None,
     ) -> None:
-        super().__init__(folder)
-        folder.mkdir(exist_ok=True)
-        self._stems = enumerate(stems)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._stems = folder, enumerate(stems)
         self._chosen = None if chosen is None else set(chosen)
         self._palette = davis_palette() if palette is None else palette
 
@@ -145,7 +136,7 @@ class IndexedMasks(PredictionFile):
         """Write the ids `(H, W)` uint8 of the next frame."""
         t, stem = next(self._stems)
         if self._chosen is None or t in self._chosen:
-            write_ids(self._path / f"{stem}.png", found.numpy(), self._palette)
+            write_ids(self._folder / f"{stem}.png", found.numpy(), self._palette)
 
     def close(self) -> None:
         """Do nothing: each image is complete."""
@@ -155,7 +146,7 @@ class PredictionTable(PredictionFile):
     """Rows of numbers as CSV, written atomically when it is closed, and never empty.
 
     Args:
-        path: see `PredictionFile`.
+        path: the file; its folder is made.
         stems: names of the frames.
         rows: name of a frame and what was found in it → its lines.
         columns: the heading; empty: none.
@@ -170,8 +161,8 @@ class PredictionTable(PredictionFile):
         columns: Sequence[str] = (),
         line_end: str = "\r\n",
     ) -> None:
-        super().__init__(path)
-        self._stems, self._rows = iter(stems), rows
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._stems, self._rows = path, iter(stems), rows
         self._lines: list[Sequence[str]] = []
         self._columns, self._line_end = columns, line_end
 

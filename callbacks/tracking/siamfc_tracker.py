@@ -43,11 +43,6 @@ class Track:
     side: float
     exemplar: Tensor
 
-    @property
-    def box(self) -> NDArray[np.float64]:
-        """One-based x, y, width, height."""
-        return one_based(self.target)
-
 
 class SiamFCTracker:
     """Tracker of the targets of a video, with one pass of the backbone a frame for all of them and their scales.
@@ -66,12 +61,11 @@ class SiamFCTracker:
     def __init__(
         self, extractor: nn.Module, protocol: TrackingProtocol | None = None, stopwatch: Stopwatch | None = None
     ) -> None:
-        protocol = protocol or TrackingProtocol()
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC tracks by single crops; an encoder of video cannot encode them")
         stride = stride_of(extractor) if hasattr(extractor, "stride") else None
-        stride = stride or protocol.stride
-        self.protocol = protocol.at_features(stride, getattr(extractor, "dilated", False))
+        protocol = protocol or TrackingProtocol()
+        self.protocol = protocol.at_features(stride or protocol.stride, getattr(extractor, "dilated", False))
         self.protocols, self.stages = [self.protocol], [""]  # of each map, as other trackers have them
         view: Any = extractor
         self.extractor: Any = view.folded() if hasattr(view, "folded") else view
@@ -152,7 +146,7 @@ class SiamFCTracker:
             growth = 1 - protocol.scale_rate + protocol.scale_rate * scale
             track.target[2:] *= growth
             track.side *= growth
-        return np.stack([track.box for track in tracks])
+        return one_based(np.stack([track.target for track in tracks]))
 
     def responses(self, tracks: Sequence[Track], frame: Image) -> Tensor:
         """Correlation of each target with the region around where it was, up-sampled: (N, scales, U, U).
@@ -167,22 +161,18 @@ class SiamFCTracker:
 
     def correlate(self, tracks: Sequence[Track], frame: Image) -> Tensor:
         """Correlation of each target with the region around where it was: (N, scales, n, n)."""
-        with self.watch("crop"):
-            crops = self._search_crops(tracks, frame)
+        size, exemplar, scales = self.protocol.instance_size, self.protocol.exemplar_size, self.protocol.factors
+        with self.watch("crop"):  # of all targets at the smallest scale, then at the next: (scales · N, S, S, 3)
+            crops = np.stack(
+                [
+                    square_crop(frame, (track.target[0], track.target[1]), track.side * size / exemplar * factor, size)
+                    for factor, track in product(scales, tracks)
+                ]
+            )
         search = self._features(crops, self.extractor)
         with self.watch("respond", self.device):
             raw = siamese_correlation(torch.stack([track.exemplar for track in tracks]), search)
-            return raw.reshape(self.protocol.scales, len(tracks), *raw.shape[-2:]).transpose(0, 1)
-
-    def _search_crops(self, tracks: Sequence[Track], frame: Image) -> Image:
-        """Crops of all targets at the smallest scale, then at the next: (scales · N, S, S, 3) uint8."""
-        size, exemplar = self.protocol.instance_size, self.protocol.exemplar_size
-        return np.stack(
-            [
-                square_crop(frame, (track.target[0], track.target[1]), track.side * size / exemplar * factor, size)
-                for factor, track in product(self.protocol.factors, tracks)
-            ]
-        )
+            return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
     def _features(self, crops: Image, look: Any) -> Tensor:
         low = self.protocol.precision == "bfloat16"

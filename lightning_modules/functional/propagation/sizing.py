@@ -71,7 +71,7 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
     else:
         images = _as_float(images) if rules.input_filter.endswith("-float") else _as_bytes(images)
         images = _as_float(to_device(resize_images(images, size, rules.input_filter), device))
-    padded = _padded(size, rules, multiple)
+    padded = padded_size(size, rules, multiple)
     below, right = padded[0] - size[0], padded[1] - size[1]
     return F.pad(images, (0, right, 0, below), value=GREY) if below or right else images
 
@@ -95,7 +95,7 @@ def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
         ((480, 854), (480, 856), (480, 864))
     """
     seen = resized_size(size, rules)
-    padded = _padded(seen, rules, multiple)
+    padded = padded_size(seen, rules, multiple)
     return round(size[0] * padded[0] / seen[0]), round(size[1] * padded[1] / seen[1])
 
 
@@ -131,7 +131,8 @@ def _as_bytes(images: Tensor) -> Tensor:
     return images if images.dtype == torch.uint8 else images.mul(255).round().clamp(0, 255).byte()
 
 
-def _padded(size: Size, rules: NetworkInput, multiple: int) -> Size:
+def padded_size(size: Size, rules: NetworkInput, multiple: int) -> Size:
+    """Return the height and width of the network's input, of an image that `resized_size` gives those of."""
     multiple = math.lcm(multiple, rules.input_padding)
     return size[0] + -size[0] % multiple, size[1] + -size[1] % multiple
 

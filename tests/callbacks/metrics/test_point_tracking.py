@@ -102,17 +102,6 @@ def test_values_are_summed_in_the_order_of_the_data_set():
     assert scores[0] == scores[1]
 
 
-def test_tracks_of_a_video_are_kept_apart():
-    metric = TapVidMetrics("strided")
-    for name, queries in (("b", 2), ("a", 4)):
-        metric.update(*video(queries, queries), name=name)
-    tracks = metric.per_track()
-    assert list(tracks) == ["a", "b"]
-    expected = fractions_of(tapvid_counts(*video(2, 2), "strided"))
-    np.testing.assert_array_equal(tracks["b"]["jaccard_4"], expected["jaccard_4"])
-    assert len(tracks["a"]["jaccard_4"]) == 4
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -45,10 +45,12 @@ def test_a_name_comes_once():
 
 
 def test_sequences_without_a_name_are_numbered_also_by_forward():
-    boxes, metric = torch.tensor([[1.0, 2.0, 3.0, 4.0]] * 3), TrackingSuccess()
+    """Masks of one object may be bool."""
+    mask, metric = torch.ones(4, 8, 8, dtype=torch.bool), RegionBoundary()
     for _ in range(2):
-        metric(boxes, boxes)
-    assert [row["Sequence"] for row in metric.rows()] == ["sequence-0001", "sequence-0002"]
+        metric(mask, mask)
+    found = [(row["Sequence"], row["J-Mean"]) for row in metric.rows()]
+    assert found == [("sequence-0001_1", 1.0), ("sequence-0002_1", 1.0)]
 
 
 SEQUENCES = 17

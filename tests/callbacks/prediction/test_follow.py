@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from callbacks import propagate_masks, propagate_points, track_box
-from callbacks.metrics import region_similarity
+from callbacks.metrics import box_iou, region_similarity
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.sprite import FRAMES, bounds, tensors
@@ -96,8 +96,4 @@ def test_a_box_follows_its_sprite(scene, colour):
     found = np.stack([box for _, box in track_box(colour, tensors(video), bounds(masks[0]).tolist())])
     assert found[0].tolist() == bounds(masks[0]).tolist()
     truth = np.stack([bounds(mask) for mask in masks])
-    low = np.maximum(found[:, :2], truth[:, :2])
-    high = np.minimum(found[:, :2] + found[:, 2:], truth[:, :2] + truth[:, 2:])
-    common = (high - low).clip(0).prod(1)
-    overlap = common / (found[:, 2:].prod(1) + truth[:, 2:].prod(1) - common)
-    assert overlap.mean() > 0.6
+    assert box_iou(found, truth).mean() > 0.6

@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from callbacks import follow_points, predict_video
 from callbacks.tracking.point_tracker import PointTracker
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import PointPrompt
+from datamodules.synthetic.writers import write_frames
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PointProtocol
 
@@ -20,10 +20,9 @@ from lightning_modules.functional import PointProtocol
 def video(tmp_path_factory):
     """Noise of 64 × 96 px that moves right by 3 px a frame, as PNGs."""
     folder = tmp_path_factory.mktemp("video") / "pan"
-    folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (16, 40, 3)).astype(np.uint8).repeat(4, 0).repeat(4, 1)
-    for t in range(5):
-        Image.fromarray(noise[:, 20 - 3 * t : 116 - 3 * t]).save(folder / f"{t:02d}.png")
+    images = np.stack([noise[:, 20 - 3 * t : 116 - 3 * t] for t in range(5)])
+    write_frames(folder, images, [f"{t:02d}.png" for t in range(5)])
     return folder
 
 

@@ -41,6 +41,14 @@ def plain(colour, frames, mask):
     return np.stack([ids.numpy() for _, ids in propagate_masks(colour, frames, mask)])
 
 
+def found_rows(path, columns):
+    """Return name → (T, columns) of a table."""
+    found = {}
+    for row in csv.DictReader(path.open()):
+        found.setdefault(row["name"], []).append([float(row[key] or "nan") for key in columns])
+    return {name: np.array(rows) for name, rows in found.items()}
+
+
 def test_a_mask_in_the_middle_is_propagated_both_ways(scene, folder, colour, tmp_path, at):
     video, masks = scene
     content = predict_video(colour, folder / "frames", at(6), tmp_path, overlay="mp4", exports=["coco", "csv"])
@@ -99,10 +107,8 @@ def test_a_part_of_a_video_is_followed_as_a_video_of_its_own(scene, folder, colo
     assert content["frame_rate"] == 6
     coco = json.loads((tmp_path / "coco.json").read_text())
     assert [image["id"] for image in coco["images"]] == [1, 3, 5, 7]
-    with pytest.raises(DataError, match=r"frame 4 is not in the part of the video from frame 1 to .*, one frame in 2"):
-        predict_video(colour, part, at(4), tmp_path / "other")
-    with pytest.raises(DataError, match="array: frame 40 lies beyond the end of the video"):
-        predict_video(colour, folder / "clip.mp4", replace(at(1), frame=40), tmp_path / "other")
+    message = "frame 4 is not in the part of the video from frame 1 to .*, one frame in 2"
+    refused(DataError, message, predict_video, colour, part, at(4), tmp_path / "other")
 
 
 def test_several_boxes_are_each_followed_as_one_alone(scene, folder, colour, tmp_path):
@@ -111,18 +117,15 @@ def test_several_boxes_are_each_followed_as_one_alone(scene, folder, colour, tmp
     first, middle = bounds(masks[0]), bounds(masks[6])
     prompts = read_prompts(box=[",".join(map(str, first)), f"sprite={','.join(map(str, middle))}@6", "4,5,20,22"])
     predict_video(colour, folder / "frames", prompts, tmp_path, overlay="webp", exports=["coco"])
-    rows = list(csv.DictReader((tmp_path / "boxes.csv").open()))
-    assert [row["name"] for row in rows[:3]] == ["1", "2", "sprite"]
-    found = {name: np.array([[float(r[k]) for k in ("x", "y", "width", "height")] for r in rows if r["name"] == name])
-             for name in ("1", "2", "sprite")}  # fmt: skip
+    found = found_rows(tmp_path / "boxes.csv", ("x", "y", "width", "height"))
+    assert list(found) == ["1", "2", "sprite"]
 
     def alone(sequence, box):
         return np.stack([box for _, box in track_box(colour, sequence, box)])
 
-    expected = {"1": alone(frames, first), "2": alone(frames, [4, 5, 20, 22])}
     back, on = alone(frames[:7].flip(0), middle), alone(frames[6:], middle)
-    expected["sprite"] = np.concatenate([back[:0:-1], on])
-    for name, boxes in expected.items():
+    expected = alone(frames, first), alone(frames, [4, 5, 20, 22]), np.concatenate([back[:0:-1], on])
+    for name, boxes in zip(found, expected, strict=True):
         assert found[name] == pytest.approx(boxes, abs=0.006)
     coco = json.loads((tmp_path / "coco.json").read_text())
     assert len(coco["annotations"]) == 3 * FRAMES
@@ -135,22 +138,17 @@ def test_points_of_two_frames_are_each_followed_as_alone(scene, folder, colour, 
     (tmp_path / "p.csv").write_text("frame,name,x,y\n0,a,40,30\n7,b,60,50\n7,a,44,31\n")
     prompts = read_prompts(points=str(tmp_path / "p.csv"))
     predict_video(colour, folder / "frames", prompts, tmp_path / "out", exports=["coco"])
-    rows = list(csv.DictReader((tmp_path / "out" / "points.csv").open()))
     frames = tensors(video)
 
     def alone(sequence, points):
-        return torch.stack([found for _, found in propagate_points(colour, sequence, points)])
+        return np.stack([found for _, found in propagate_points(colour, sequence, points)])
 
-    start = alone(frames, {"a": (40, 30)})
-    later = alone(frames[7:], {"b": (60, 50), "a": (44, 31)})
-    earlier = alone(frames[:8].flip(0), {"b": (60, 50), "a": (44, 31)}).flip(0)
-    for t in range(FRAMES):
-        both = later[t - 7] if t >= 7 else earlier[t]
-        expected = {"b": both[0], "a": start[t][0] if t <= 3 else both[1]}
-        for row in rows[2 * t : 2 * t + 2]:
-            values = [float(row[key]) if row[key] else np.nan for key in ("x", "y", "score")]
-            assert values == pytest.approx(expected[row["name"]].tolist(), abs=0.006, nan_ok=True)
-    assert [row["name"] for row in rows[:2]] == ["a", "b"]
+    start, points = alone(frames, {"a": (40, 30)}), {"b": (60, 50), "a": (44, 31)}
+    both = np.concatenate([alone(frames[:8].flip(0), points)[:0:-1], alone(frames[7:], points)])
+    found = found_rows(tmp_path / "out" / "points.csv", ("x", "y", "score"))
+    assert list(found) == ["a", "b"]
+    np.testing.assert_allclose(found["a"], np.concatenate([start[:4, 0], both[4:, 1]]), atol=0.006, rtol=0)
+    np.testing.assert_allclose(found["b"], both[:, 0], atol=0.006, rtol=0)
     coco = json.loads((tmp_path / "out" / "coco.json").read_text())
     assert coco["categories"][0]["keypoints"] == ["a", "b"]
     assert coco["annotations"][0]["keypoints"][:3] == [40, 30, 2]
@@ -187,9 +185,8 @@ def files(out):
 def test_passes_that_are_interrupted_begin_again_and_say_so(
     kind, at, scene, folder, colour, tmp_path, monkeypatch, capsys
 ):
-    """By a signal or a kill, without being asked to overwrite; nothing of the first attempt is left."""
-    prompts = KINDS[kind](at, scene)
-    follower = predict_module.follower
+    """Without being asked to overwrite; nothing of the first attempt is left."""
+    prompts, follower, done = KINDS[kind](at, scene), predict_module.follower, []
 
     def predict(out):
         with signals.deferred():
@@ -197,29 +194,20 @@ def test_passes_that_are_interrupted_begin_again_and_say_so(
 
     predict(tmp_path / "all")
 
-    def stop():
-        os.kill(os.getpid(), signal.SIGTERM)
+    def ending_follower(*args):
+        def follow(frames, labels):
+            for found in follower(*args)(frames, labels):
+                done.append(found)
+                if len(done) == 9:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield found
 
-    def die():
-        raise RuntimeError("killed")
+        return follow
 
-    for end, error in ((stop, signals.Stopped), (die, RuntimeError)):
-        done = []
-
-        def ending_follower(*args, end=end, done=done):
-            def follow(frames, labels):
-                for found in follower(*args)(frames, labels):
-                    done.append(1)
-                    if len(done) == 9:
-                        end()
-                    yield found
-
-            return follow
-
-        with monkeypatch.context() as patch:
-            patch.setattr(predict_module, "follower", ending_follower)
-            with pytest.raises(error):
-                predict(tmp_path / "out")
+    monkeypatch.setattr(predict_module, "follower", ending_follower)
+    with pytest.raises(signals.Stopped):
+        predict(tmp_path / "out")
+    monkeypatch.undo()
     told = capsys.readouterr().out
     assert f"{tmp_path / 'out'}: interrupted; the same command begins again" in told
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
@@ -256,11 +244,11 @@ def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_pat
         for t in range(2):
             Image.new("RGB", (side, side)).save(tmp_path / str(side) / f"{t}.png")
         mask = MaskPrompt.of(np.ones((side, side), np.uint8))
-        with pytest.raises(ValueError, match=rf"^{tmp_path}/{side}: .*{message}"):
-            predict_video(colour, tmp_path / str(side), mask, tmp_path / "out", overlay="none")
+        line = rf"^{tmp_path}/{side}: .*{message}"
+        refused(ValueError, line, predict_video, colour, tmp_path / str(side), mask, tmp_path / "out", overlay="none")
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(ValueError, match=rf"^{tmp_path}/file: is a file; output_dir names a folder$"):
-        predict_video(colour, tmp_path / "2", mask, tmp_path / "file")
+    line = rf"^{tmp_path}/file: is a file; output_dir names a folder$"
+    refused(ValueError, line, predict_video, colour, tmp_path / "2", mask, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
     background = {"images": [{"id": 0}], "annotations": [
         {"image_id": 0, "category_id": 1, "segmentation": {"size": [2, 2], "counts": [4]}}
@@ -279,43 +267,26 @@ def test_every_object_is_reached_in_every_frame_by_the_pass_of_its_nearest_promp
     prompted = {}
     for number in range(1, 1 + draw.integers(1, 4)):
         prompted[number] = sorted(draw.choice(LENGTH, draw.integers(1, 5), replace=False).tolist())
-    passes = plan_passes(prompted)
-    reached = {}
-    for start, step, last in passes:
-        frames = range(start, (LENGTH - 1 if last is None else last) + step, step)
-        reached[start, step] = set(frames if step > 0 else frames[1:])
-    assert len(reached) == len(passes)
-    needed = {key: set() for key in reached}
+    passes, needed = plan_passes(prompted), {}
     for own in prompted.values():
         for t in range(LENGTH):
             distances = [abs(t - place) for place in own]
             nearest = own[distances.index(min(distances))]
             assert nearest_prompt(own, t) == nearest
-            step = 1 if t >= nearest else -1
-            assert t in reached[nearest, step]
-            needed[nearest, step].add(t)
-    for (start, step), frames in needed.items():
-        farthest = max(abs(t - start) for t in frames | {start})
-        assert max(abs(t - start) for t in reached[start, step] | {start}) == farthest
-
-
-def request(extractor, folder, prompts, **options):
-    stream = FrameStream(folder / "clip.mp4", **options)
-    return Request(extractor, stream, prompts)
-
-
-def mask(frame, *squares, palette=None):
-    """A mask of 8 × 9 px squares, each an id and its first row."""
-    ids = np.zeros((96, 130), np.uint8)
-    for number, row in squares:
-        ids[row : row + 8, :9] = number
-    return replace(MaskPrompt.of(ids), frame=frame, palette=davis_palette() if palette is None else palette)
+            needed.setdefault((nearest, 1 if t >= nearest else -1), []).append(t)
+    farthest = {(start, step): max(frames) if step > 0 else min(frames) for (start, step), frames in needed.items()}
+    assert {(start, step): LENGTH - 1 if last is None else last for start, step, last in passes} == farthest
+    assert len(passes) == len(farthest)
 
 
 def test_objects_keep_the_colour_of_the_mask_that_brings_them(folder, colour):
-    one, two = davis_palette(), davis_palette()
+    one, two, ids = davis_palette(), davis_palette(), np.zeros((96, 130), np.uint8)
     one[[3, 5]], two[[3, 5]] = (10, 20, 30), (40, 50, 60)
-    asked = request(colour, folder, [mask(0, (3, 0), palette=one), mask(4, (3, 0), (5, 20), palette=two)])
+    ids[:8] = 3
+    first = replace(MaskPrompt.of(ids), palette=one)
+    ids[20:28] = 5
+    later = replace(MaskPrompt.of(ids), frame=4, palette=two)
+    asked = Request(colour, FrameStream(folder / "clip.mp4"), [first, later])
     assert asked.palette()[[3, 5]].tolist() == [[10, 20, 30], [40, 50, 60]]
 
 

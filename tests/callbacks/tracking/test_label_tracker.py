@@ -25,31 +25,18 @@ def halves(height, width):
     return ids
 
 
-class Seen(torch.nn.Module):
-    """An extractor that notes the type of its products."""
-
-    stride = 4
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.types = torch.nn.Conv2d(3, 8, 4, 4), []
-
-    def forward(self, images):
-        features = self.conv(images)
-        self.types.append(features.dtype)
-        return features
-
-
 @pytest.mark.parametrize("around", [True, False])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(precision, around):
-    extractor = Seen()
+    extractor, types = torch.nn.Conv2d(3, 8, 4, 4), []
+    extractor.stride = 4
+    extractor.register_forward_hook(lambda module, images, features: types.append(features.dtype))
     protocol = PropagationProtocol.named("vfs").with_changes(backbone_precision=precision)
     tracker = LabelTracker(extractor, protocol)
     frames = [(torch.randint(256, (3, 32, 40), dtype=torch.uint8), None if t else halves(32, 40)) for t in range(3)]
     with torch.autocast("cpu", torch.bfloat16, enabled=around):
         labels = [frame.labels[0] for frame in tracker.track_masks(frames, {1: 0}, tracker.view((32, 40)))]
-    assert extractor.types == [getattr(torch, precision)] * 3
+    assert types == [getattr(torch, precision)] * 3
     assert {each.dtype for each in labels} == {torch.float32}
     image = frames[0][0][None].float() / 255
     found, exact = tracker.encoder([frames[0][0]])[0][0], extractor(image)[0]
@@ -122,19 +109,24 @@ def test_points_come_back_to_their_cell(name, short_side):
 def test_a_map_of_too_few_cells_is_refused(davis_root):
     """The last stage of a classifier at 64 px: 2 × 2 cells, which would score next to nothing, without a message."""
     extractor = build_feature_extractor("raw_colour", stride=32)
-    with pytest.raises(ValueError, match="its map of a frame of 64 x 64 px has 2 x 2 cells"):
-        DavisBenchmark(davis_root).evaluate(extractor)
+    message = "its map of a frame of 64 x 64 px has 2 x 2 cells"
+    refused(ValueError, message, DavisBenchmark(davis_root).evaluate, extractor)
+
+
+STRIDED = {"label_encoding": "strided", "label_rescaling": False, "feature_stride": 4, "input_padding": 4}
 
 
 @pytest.mark.parametrize("size", [(40, 61), (48, 64), (33, 49)])
-def test_what_was_padded_for_whole_patches_is_cut_again(tmp_path, size):
-    root = write_still_davis(tmp_path / "davis", size)
-    benchmark = DavisBenchmark(root, changes=NEAREST)
-    benchmark.evaluate(Patches(8), tmp_path / "out")
+@pytest.mark.parametrize(("side", "changes"), [(8, {}), (4, STRIDED)])
+def test_what_was_padded_is_cut_again(tmp_path, side, changes, size):
+    """For complete patches, or as Liir's protocol says, whose labels are every fourth pixel."""
+    extractor = build_feature_extractor("tests.helpers.encoders:Blocky") if changes else Patches(8)
+    benchmark = DavisBenchmark(write_still_davis(tmp_path / "davis", size), changes=NEAREST | changes)
+    benchmark.evaluate(extractor, tmp_path / "out")
     (sequence,) = benchmark.sequences
-    mask, whole = sequence.mask(0), tuple(-(-side // 8) * 8 for side in size)
+    mask, whole = sequence.mask(0), tuple(-(-length // side) * side for length in size)
     padded = F.pad(mask, (0, whole[1] - size[1], 0, whole[0] - size[0]))
-    labels = encode_masks(padded, sequence.objects, (whole[0] // 8, whole[1] // 8), benchmark.protocol)
+    labels = encode_masks(padded, sequence.objects, (whole[0] // side, whole[1] // side), benchmark.protocol)
     expected = decode_masks(labels, sequence.objects, benchmark.protocol, whole, size)
     first, *others = read_masks(tmp_path / "out/predictions/still")
     assert torch.equal(first, mask)
@@ -142,29 +134,13 @@ def test_what_was_padded_for_whole_patches_is_cut_again(tmp_path, size):
     assert all(torch.equal(other, expected) for other in others)
 
 
-def test_liirs_padding_keeps_its_strided_labels_in_place(tmp_path):
-    """Every fourth pixel, padding of background, bilinear up-sampling to the padded size and a cut, as the source."""
-    root = write_still_davis(tmp_path / "davis", (41, 62))
-    own = PropagationProtocol("own", 1, 1, 1.0, None, label_encoding="strided", label_rescaling=False, feature_stride=4)
-    benchmark = DavisBenchmark(root, protocol=own.with_changes(input_padding=4, name="own padded"))
-    benchmark.evaluate(build_feature_extractor("tests.helpers.encoders:Blocky"), tmp_path / "out")
-    mask = benchmark.sequences[0].mask(0)
-    one_hot = F.one_hot(F.pad(mask, (0, 2, 0, 3)).long(), 3).permute(2, 0, 1).float()
-    expected = F.interpolate(one_hot[None, :, ::4, ::4], size=(44, 64), mode="bilinear")[0].argmax(0)[:41, :62]
-    _, *others = read_masks(tmp_path / "out/predictions/still")
-    assert all(torch.equal(other, expected.to(torch.uint8)) for other in others)
-
-
 def test_dinos_protocol_runs_a_vit_at_its_own_size(tmp_path):
     root = write_still_davis(tmp_path / "davis", (45, 80), frames=3)
-    benchmark = DavisBenchmark(root, protocol="dino", changes={"context": 1, "topk": 1})
-    extractor = Patches(16)
+    extractor, changes = Patches(16), {"context": 1, "topk": 1}
     extractor.normalise = torch.nn.Identity()
-    with pytest.raises(ValueError, match=r"Patches does not normalise RGB; .* {rgb_mean: null, rgb_std: null}"):
-        benchmark.evaluate(extractor)
-    benchmark = DavisBenchmark(
-        root, protocol="dino", changes={"context": 1, "topk": 1, "rgb_mean": None, "rgb_std": None}
-    )
+    unchanged, message = DavisBenchmark(root, protocol="dino", changes=changes), r"{rgb_mean: null, rgb_std: null}"
+    refused(ValueError, f"Patches does not normalise RGB; .* {message}", unchanged.evaluate, extractor)
+    benchmark = DavisBenchmark(root, protocol="dino", changes=changes | {"rgb_mean": None, "rgb_std": None})
     benchmark.evaluate(extractor, tmp_path / "out")
     mask = benchmark.sequences[0].mask(0)
     small = torch.from_numpy(np.array(Image.fromarray(mask.numpy()).resize((52, 30), Image.Resampling.NEAREST)))

@@ -9,6 +9,7 @@ from callbacks import SiamFCTracker, TrackingProtocol
 from callbacks.tracking.siamfc_tracker import cosine_window
 from datamodules.reading.boxes import centred
 from lightning_modules.backbones import RawColour, build_encoder, build_feature_extractor
+from tests.helpers.refusal import refused
 from tests.helpers.tracking import GoldenHead, GoldenNet
 
 pytestmark = pytest.mark.usefixtures("_no_grad")
@@ -102,7 +103,7 @@ def test_a_target_may_leave_the_frame():
 
 
 def test_mistakes():
-    with pytest.raises(ValueError, match="name one stage"):
-        SiamFCTracker(build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"]))
-    with pytest.raises(ValueError, match=r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width"):
-        SiamFCTracker(RawColour()).start(np.zeros((9, 9, 3), np.uint8), np.array([3.0, 3, 0, 5]))
+    several = build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"])
+    refused(ValueError, "name one stage", SiamFCTracker, several)
+    start, frame = SiamFCTracker(RawColour()).start, np.zeros((9, 9, 3), np.uint8)
+    refused(ValueError, r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width", start, frame, np.array([3.0, 3, 0, 5]))

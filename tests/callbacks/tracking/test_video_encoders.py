@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch.nn.functional import conv2d, conv3d
 
 from callbacks import DavisBenchmark
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.synthetic import write_davis
+from datamodules.synthetic.writers import write_frames, write_masks
 from lightning_modules.backbones import Clips, Recurrent, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.benchmark_ranks import KINDS
@@ -70,12 +70,9 @@ def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
     assert off.max() < 0.1
     masks = np.stack([frame.decoded[0].numpy() for frame in tracked])
     assert (masks[1:] != numbers[f"{name}_masks"][1:]).mean() < 1e-4
-    for part, suffix, arrays in (("JPEGImages", "png", frames.permute(0, 2, 3, 1).numpy()),
-                                 ("Annotations", "png", truth)):  # fmt: skip
-        folder = tmp_path / part / "480p" / "toy"
-        folder.mkdir(parents=True)
-        for t, array in enumerate(arrays):
-            Image.fromarray(array).save(folder / f"{t:05d}.{suffix}")
+    images = frames.permute(0, 2, 3, 1).numpy()
+    write_frames(tmp_path / "JPEGImages/480p/toy", images, [f"{t:05d}.png" for t in range(len(images))])
+    write_masks(tmp_path / "Annotations/480p/toy", {f"{t:05d}": mask for t, mask in enumerate(truth)})
     scores = DavisBenchmark(tmp_path, split=None, protocol="rvm", changes=CHANGES).evaluate(encoder, tmp_path / "out")
     found = [scores["J&F-Mean"], scores["J-Mean"], scores["F-Mean"]]
     np.testing.assert_allclose(found, numbers[f"{name}_JF_J_F"], atol=5e-4)
