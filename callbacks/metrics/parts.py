@@ -224,7 +224,7 @@ class InstanceAP(RowMetric):
     def table(self) -> dict[str, Any]:
         """Return the frames of each video by name, sorted; see `RowMetric`."""
         videos: dict[str, list[Any]] = {}
-        for name, frame in sorted(self.stored(), key=lambda item: item[0]):
+        for name, frame in self.stored():
             videos.setdefault(name, []).append(frame)
         return videos
 

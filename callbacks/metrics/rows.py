@@ -2,8 +2,10 @@
 
 import json
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -60,9 +62,9 @@ class RowMetric(Metric):
         super().sync(*args, **kwargs)
 
     def stored(self) -> list[tuple[str, Any]]:
-        """Return name and row of each, in the order of the ranks; inside `sync_context()` those of all ranks."""
+        """Return name and row of each, sorted by name; inside `sync_context()` those of all ranks."""
         content = dim_zero_cat(self.lines).cpu().numpy().tobytes() if len(self.lines) else b""
-        return [(name, row) for name, row in map(json.loads, content.splitlines())]
+        return sorted(map(json.loads, content.splitlines()), key=itemgetter(0))
 
     def table(self) -> dict[str, Any]:
         """Return the rows by name, sorted.
@@ -71,14 +73,11 @@ class RowMetric(Metric):
             ValueError: if a name came twice, as it does when a sampler pads the ranks with repeated sequences.
         """
         stored = self.stored()
-        table = dict(sorted(stored, key=lambda item: item[0]))
-        if len(table) < len(stored):
-            names = [name for name, _ in stored]
-            twice = [name for name in table if names.count(name) > 1]
+        if twice := [name for name, count in Counter(name for name, _ in stored).items() if count > 1]:
             raise ValueError(
                 f"scored more than once: {', '.join(twice[:5])}; name= each sequence, reset() between runs"
             )
-        return table
+        return dict(stored)
 
     @abstractmethod
     def scores(self, table: dict[str, Any]) -> dict[str, float]:

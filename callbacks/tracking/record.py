@@ -143,7 +143,7 @@ class IndexedMasks(PredictionFile):
 
 
 class PredictionTable(PredictionFile):
-    """Rows of numbers as CSV, written atomically when it is closed, and never empty.
+    """Rows of numbers as CSV, written atomically when it is closed.
 
     Args:
         path: the file; its folder is made.
@@ -163,18 +163,16 @@ class PredictionTable(PredictionFile):
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._stems, self._rows = path, iter(stems), rows
-        self._lines: list[Sequence[str]] = []
-        self._columns, self._line_end = columns, line_end
+        self._lines: list[Sequence[str]] = [columns] if columns else []
+        self._line_end = line_end
 
     def add(self, found: Any) -> None:
         """Add the results of the next frame."""
         self._lines.extend(self._rows(next(self._stems), found))
 
     def close(self) -> None:
-        """Write the lines below the heading; without a line no file."""
-        if self._lines:
-            rows = [self._columns, *self._lines] if self._columns else self._lines
-            write_atomically(self._path, csv_text(rows, self._line_end))
+        """Write the lines below the heading."""
+        write_atomically(self._path, csv_text(self._lines, self._line_end))
 
 
 def fixed(values: Iterable[float], digits: int) -> list[str]:

@@ -16,7 +16,7 @@ from callbacks.metrics import region_similarity
 from callbacks.prediction import predict as predict_module
 from callbacks.prediction.request import Request, nearest_prompt, plan_passes
 from cli import main
-from datamodules import FrameStream, MaskPrompt, PointPrompt
+from datamodules import FrameStream, MaskPrompt
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, decode_rle
 from datamodules.reading.prompts import read_prompts
@@ -169,28 +169,18 @@ def test_queried_points_of_two_frames_take_the_nearest_track(folder, colour, tmp
     assert torch.equal(both[1], late[1])
 
 
-KINDS = {
-    "masks": lambda at, scene: [at(0), at(6, 4)],
-    "boxes": lambda at, scene: read_prompts(box=["4,5,20,22", f"b={','.join(map(str, bounds(scene[1][6])))}@6"]),
-    "points": lambda at, scene: [PointPrompt.of({"a": (40, 30)}), *read_prompts(points="grid:2@6")],
-}
-
-
 def files(out):
     found = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in sorted(found.items()) if name != "prediction.json"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_passes_that_are_interrupted_begin_again_and_say_so(
-    kind, at, scene, folder, colour, tmp_path, monkeypatch, capsys
-):
+def test_passes_that_are_interrupted_begin_again_and_say_so(at, folder, colour, tmp_path, monkeypatch, capsys):
     """Without being asked to overwrite; nothing of the first attempt is left."""
-    prompts, follower, done = KINDS[kind](at, scene), predict_module.follower, []
+    follower, done, options = predict_module.follower, [], {"overlay": "none", "exports": ["coco"]}
 
     def predict(out):
         with signals.deferred():
-            return predict_video(colour, folder / "clip.mp4", prompts, out, overlay="none", exports=["coco"])
+            return predict_video(colour, folder / "clip.mp4", [at(0), at(6, 4)], out, **options)
 
     predict(tmp_path / "all")
 
@@ -227,7 +217,6 @@ def test_by_the_command_line(folder, scene, tmp_path):
     assert (tmp_path / "out" / "coco.json").is_file()
     for more, message in (
         (["--data.box=1,2,3,4@9", "--data.end=5"], "frame 9 is not in the part of the video from frame 0 to frame 4"),
-        (["--data.box=1,2,3,4", "--data.start=1:30"], "start: expected a frame's number such as 120, or a time"),
         (["--data.box=1,2,3,4@77"], "frame 77 lies beyond the end of the video"),
         (["--data.box=a=1,2,3,4;a=5,6,7,8"], "two prompts of frame 0 for a"),
         (["--data.box=1,2,3,4", "--trainer.callbacks.exports=[yolo]"], "exports may hold coco and csv, got 'yolo'"),
