@@ -28,7 +28,7 @@ class Outline:
         shape: (H, W) of the image.
         top, left: pixel of the image at which the crops start.
         mask: (h, w) uint8 in {0, 1}, the crop: bounding box and one pixel around it, inside the image.
-        edge: (h, w) in {0, 1}: pixels of the mask that differ from the one to the right, below, or below right.
+        edge: (h, w) in {0, 1}: pixels of the crop that differ from the one to the right, below, or below right.
         area: pixels of the mask.
         length: pixels of the edge.
         radius: tolerance of F in pixels; a fraction is taken as MOSEv2's code does, see `_shifted_disk`.
@@ -45,15 +45,26 @@ class Outline:
 
     @cached_property
     def near(self) -> NDArray[np.uint8]:
-        """(h + 2r, w + 2r) in {0, 1}, r pixels more on each side: those within `radius` of the edge."""
+        """(h + 2r, w + 2r) in {0, 1}, r pixels more on each side: those within `radius` of the edge, x² + y² ≤ radius².
+
+        The image is one integer with a bit per pixel, which a shift moves as a whole: several times as fast as OpenCV.
+        """
         r, (h, w) = math.ceil(2 * self.radius + 1) // 2, self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
         framed[r : r + h, r : r + w] = self.edge
-        if self.radius == r:
-            return _dilated(framed, r)
-        import cv2
+        if self.radius != r:
+            import cv2
 
-        return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
+            return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
+        width, bits = w + 2 * r, int.from_bytes(np.packbits(framed).tobytes(), "big")
+        near, wide, reach = 0, bits, 0
+        for y in range(r, -1, -1):  # the rows of the disk, from the outermost, which is the shortest
+            while reach < math.isqrt(r * r - y * y):
+                reach += 1
+                wide |= bits << reach | bits >> reach
+            near |= wide << y * width | wide >> y * width
+        content = np.frombuffer(near.to_bytes((framed.size + 7) // 8, "big"), np.uint8)
+        return np.unpackbits(content, count=framed.size).reshape(framed.shape)
 
 
 def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND) -> dict[int, Outline]:
@@ -64,7 +75,7 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
         raise ValueError(
             f"bound must be a fraction of the diagonal below 1 or an integer number of pixels, got {bound}"
         )
-    ids = as_array(id_map)
+    ids = integer_ids(id_map, "id map", 2)
     height, width = ids.shape
     radius = int(bound) if bound >= 1 else math.ceil(bound * float(np.linalg.norm(ids.shape)))
     outlines = {}
@@ -146,23 +157,6 @@ def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
 def value_span(values: NDArray[Any]) -> str:
     """Return the type of an array and the values that it spans, for error messages."""
     return f"{values.dtype}" + (f" from {values.min()} to {values.max()}" if values.size else "")
-
-
-def _dilated(image: NDArray[np.uint8], radius: int) -> NDArray[np.uint8]:
-    """Dilate an image (H, W) in {0, 1} by the disk x² + y² ≤ radius²; its outer `radius` pixels must be 0.
-
-    The image is one integer with a bit per pixel, which a shift moves as a whole: several times as fast as OpenCV.
-    """
-    width = image.shape[1]
-    bits = int.from_bytes(np.packbits(image).tobytes(), "big")
-    near, wide, reach = 0, bits, 0
-    for y in range(radius, -1, -1):  # the rows of the disk, from the outermost, which is the shortest
-        while reach < math.isqrt(radius * radius - y * y):
-            reach += 1
-            wide |= bits << reach | bits >> reach
-        near |= wide << y * width | wide >> y * width
-    content = np.frombuffer(near.to_bytes((image.size + 7) // 8, "big"), np.uint8)
-    return np.unpackbits(content, count=image.size).reshape(image.shape)
 
 
 @lru_cache(maxsize=16)
