@@ -137,16 +137,16 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
 def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
     """Send each rank the videos that `deal (ranks, B)` assigns to it; each frame travels once."""
     videos = len(frames)
-    owner, wanted = deal // videos, deal[rank]
     if len(deal) == 1:
-        return frames[to_device(wanted, frames.device)]
-    sent = [deal[receiver][owner[receiver] == rank] - rank * videos for receiver in range(len(deal))]
+        return frames[to_device(deal[0], frames.device)]
+    owner = deal // videos
+    own = owner == rank  # what each rank gets of this one, row by row
     received = torch.empty_like(frames, memory_format=torch.contiguous_format)
     dist.all_to_all_single(
         received,
-        frames[to_device(torch.cat(sent), frames.device)],
+        frames[to_device(deal[own] - rank * videos, frames.device)],
         output_split_sizes=torch.bincount(owner[rank], minlength=len(deal)).tolist(),
-        input_split_sizes=[len(part) for part in sent],
+        input_split_sizes=own.sum(dim=1).tolist(),
     )
-    # received videos are sorted by their owner; bring them into the order of `wanted`
+    # received videos are sorted by their owner; bring them into the order of the deal
     return received[to_device(owner[rank].argsort(stable=True).argsort(), frames.device)]

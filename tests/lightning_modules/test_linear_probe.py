@@ -45,10 +45,9 @@ def test_it_learns_to_tell_colours(protocol, base_lr, epochs):
 
 def test_rates_of_the_protocols():
     def rates(protocol):
-        found = []
-        record = LambdaCallback(on_before_optimizer_step=lambda *args: found.append(args[2].param_groups[0]["lr"]))
-        probe = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol)
-        quiet_trainer(max_epochs=5, callbacks=[record]).fit(probe, images(12))  # 2 steps an epoch
+        probe, found = LinearProbe("raw_colour", 3, stage=None, stride=8, protocol=protocol), []
+        probe.on_before_zero_grad = lambda optimizer: found.append(optimizer.param_groups[0]["lr"])
+        quiet_trainer(max_epochs=5).fit(probe, images(12))  # 2 steps an epoch
         return found
 
     moco, simsiam = rates("moco"), rates("simsiam")

@@ -29,7 +29,7 @@ def test_stride_8_keeps_every_stage_at_8_or_finer(stage, stride):
 )
 def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
     extractor = extractor_of(build_network(name), "res5", dilated=dilated)
-    found = {"res3": [], "res4": [], "res5": []}
+    found = {}
     for key, block in extractor.blocks.items():
         kernels = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
         assert all(m.dilation == m.padding and m.stride == (1, 1) for m in kernels if not key.startswith("res3"))
