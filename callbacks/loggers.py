@@ -16,7 +16,7 @@ def run_folder(trainer: pl.Trainer) -> Path:
     It is that of the first logger: `log_dir` of TensorBoard's and CSV's, `save_dir/NAME/VERSION` of others (a W&B run's
     project and id), where Lightning puts checkpoints. Without a logger it is `default_root_dir`.
     """
-    logger = trainer.loggers[0] if trainer.loggers else None
+    logger = trainer.logger
     if logger is None or isinstance(logger, TensorBoardLogger | CSVLogger):
         return Path(trainer.log_dir or trainer.default_root_dir)
     version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"

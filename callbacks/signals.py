@@ -30,9 +30,15 @@ class Stopped(SIGTERMException):
 
 
 class _Requests:
-    """State of the process: the first signal that arrived, and whether a block is running that is finished first.
+    """State of the process; until something is set, the values are those of the class.
 
-    Until something is set, the values are those of the class.
+    Attributes:
+        received: number of the first signal that asked the newest block of `handled` to stop.
+        owner: the process whose signals are handled; workers are forks of it.
+        depth: blocks of `handled` that are running, one in the other.
+        deferring: those of them that let a signal wait.
+        interrupts: how often Ctrl-C was pressed; the second time aborts immediately.
+        forward: see `handled`.
     """
 
     received: int | None = None
@@ -53,25 +59,15 @@ class _Requests:
             print("\nfinishing the current step; press Ctrl-C again to stop at once", file=sys.stderr)
 
 
-_requests = _Requests()
-
-
-def received() -> int | None:
-    """Return the number of the signal that asked the newest block of `handled` to stop, or None."""
-    return _requests.received
+requests = _Requests()
 
 
 def cause_of(error: BaseException) -> int | None:
     """Return the signal that an error is a stop by, or follows from where it reached a worker or another rank too."""
-    number = _requests.received
+    number = requests.received
     if isinstance(error, SIGTERMException):
         return number or signal.SIGTERM  # which may have come to another rank
     return number if FOLLOWS.search(str(error)) else None
-
-
-def at_once() -> bool:
-    """Return whether Ctrl-C was pressed a second time, which aborts immediately."""
-    return _requests.interrupts > 1
 
 
 def check() -> None:
@@ -80,8 +76,8 @@ def check() -> None:
     Raises:
         Stopped: if SIGTERM or Ctrl-C arrived since `handled` or `deferred` began.
     """
-    if _requests.depth and _requests.received is not None:
-        raise Stopped(_requests.received)
+    if requests.depth and requests.received is not None:
+        raise Stopped(requests.received)
 
 
 @contextmanager
@@ -95,22 +91,22 @@ def handled(forward: Callable[[int], None] | None = None, defer: bool = False) -
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    if not _requests.depth or _requests.owner != os.getpid():  # else nested; a forked rank begins anew
-        vars(_requests).clear()
-        _requests.owner = os.getpid()
-    previous = {number: signal.signal(number, _requests.handle) for number in NAMES}
-    before = _requests.forward
-    _requests.forward = forward or before
-    _requests.depth += 1
-    _requests.deferring += defer
+    if not requests.depth or requests.owner != os.getpid():  # else nested; a forked rank begins anew
+        vars(requests).clear()
+        requests.owner = os.getpid()
+    previous = {number: signal.signal(number, requests.handle) for number in NAMES}
+    before = requests.forward
+    requests.forward = forward or before
+    requests.depth += 1
+    requests.deferring += defer
     try:
         yield
     finally:
-        _requests.depth -= 1
-        _requests.deferring -= defer
-        _requests.forward = before
+        requests.depth -= 1
+        requests.deferring -= defer
+        requests.forward = before
         for number, handler in previous.items():
-            if signal.getsignal(number) == _requests.handle:  # else others, as Lightning, have put back their own
+            if signal.getsignal(number) == requests.handle:  # else others, as Lightning, have put back their own
                 signal.signal(number, handler)
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from collections import Counter
@@ -23,17 +24,25 @@ def arguments(videos, root, run):
     ]
 
 
-def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_root, tmp_path):
-    main(arguments(video_folder, davis_root, tmp_path))
+def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_root, tmp_path, capsys):
+    main([*arguments(video_folder, davis_root, tmp_path), "--trainer.callbacks.before_training=true"])
+    *_, said, report, next_command = capsys.readouterr().out.splitlines()
     run = tmp_path / "lightning_logs" / "version_0"
-    (results,) = (run / "benchmarks" / "davis").glob("*/results.json")
+    before, results = sorted((run / "benchmarks" / "davis").glob("*/results.json"))
     assert (run / "config.yaml").is_file()
     assert list(run.glob("events.out.tfevents.*"))
     (checkpoint,) = (run / "checkpoints").glob("best-*.ckpt")
+    first, last = (100 * json.loads(path.read_text())["scores"]["J&F-Mean"] for path in (before, results))
+    assert re.fullmatch(rf"davis/J&F-Mean {first:.1f} % at step 0, {last:.1f} % at step \d+", said)
+    assert report == f"report: {results.with_name('report.html')}"
+    assert results.with_name("report.html").is_file()
+    command = f"vidcorr validate --ckpt_path {checkpoint} --config benchmarks/davis.yaml"
+    assert next_command == f"checkpoint: {checkpoint}; next: {command}"
     plain = torch.load(checkpoint, weights_only=True)
     assert plain["vidcorr"]["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
     words = ["validate", f"--ckpt_path={checkpoint}", *flags("trainer", accelerator="cpu", logger="false")]
     main([*words, *davis(davis_root, stage="res4", output_dir=tmp_path / "again")])
+    assert capsys.readouterr().out.count("J&F-Mean") == 1  # the checkpoint has the scores of its training too
     again = json.loads((tmp_path / "again" / "results.json").read_text())
     assert again["scores"] == json.loads(results.read_text())["scores"]
     assert again["protocol"] == json.loads(results.read_text())["protocol"]

@@ -251,7 +251,7 @@ def _write(
                 signals.check()
         except signals.Stopped:
             print(f"{folder}: interrupted; the same command begins again")
-            if record.written and not signals.at_once():
+            if record.written and signals.requests.interrupts < 2:
                 record.close()
             raise
         except ValueError as error:  # for example frames too small for the features

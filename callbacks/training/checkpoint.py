@@ -1,7 +1,6 @@
 """The checkpoints of a training: its last state, and the best one by a benchmark."""
 
 import logging
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -266,9 +265,7 @@ class BestCheckpoint(ModelCheckpoint):
         self.benchmark = benchmarks[name]
         keys = self.benchmark.score_keys  # empty: a user's benchmark that declares none
         if keys and self.monitor not in keys:
-            near = get_close_matches(self.monitor, keys, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it logs {', '.join(keys)}"
-            raise ValueError(f"{wrong}: {name} logs no such score; {hint}")
+            raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(keys)}")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best scores so far; those in the folder of another run do not count."""

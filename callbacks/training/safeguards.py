@@ -127,7 +127,7 @@ class Safeguards(pl.Callback):
     ) -> None:
         """Agree over all ranks whether to continue."""
         bad = self._bad_loss(trainer, wait=False)
-        worst = self._worst(NOT_FINITE if bad else STOP_REQUESTED if signals.received() else GOOD)
+        worst = self._worst(NOT_FINITE if bad else STOP_REQUESTED if signals.requests.received else GOOD)
         if worst == STOP_REQUESTED and not accumulates(trainer):  # not with half of the gradients
             trainer._signal_connector.received_sigterm = True  # Lightning leaves once the step is logged
         if worst == NOT_FINITE:
@@ -149,7 +149,7 @@ class Safeguards(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        if self._worst(STOP_REQUESTED if signals.received() else GOOD):
+        if self._worst(STOP_REQUESTED if signals.requests.received else GOOD):
             trainer._signal_connector.received_sigterm = True
 
     def on_save_checkpoint(

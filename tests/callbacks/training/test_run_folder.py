@@ -17,7 +17,7 @@ from callbacks.command_line.configs import CONFIGS
 from callbacks.training.run_folder import claim_version, closing_lines, continue_in_folder, last_checkpoints
 from cli import main
 from tests.helpers.spoiled import Training, fit
-from tests.helpers.words import RAW_COLOUR, TINY as TINY_WORDS, clips, davis, flags, refusal
+from tests.helpers.words import RAW_COLOUR, davis, refusal
 
 
 def write(root, version, step, **note):
@@ -98,23 +98,6 @@ def test_the_folder_is_that_of_the_last_one_and_another_checkpoint_begins_its_ow
         continue_in_folder([logger], path)
         claim_version([logger])
         assert logger.version > 7
-
-
-@pytest.mark.slow
-def test_a_fit_ends_with_score_report_checkpoint(video_folder, davis_root, tmp_path, capsys):
-    words = ["fit", *TINY_WORDS, *clips(video_folder), *flags("trainer", max_epochs=1, default_root_dir=tmp_path)]
-    main([*words, *davis(davis_root, stage="res4", before_training="true")])
-    score, report, checkpoint = capsys.readouterr().out.splitlines()[-3:]
-    assert score.startswith("davis/J&F-Mean ")
-    assert score.count(" % at step ") == 2
-    assert (tmp_path / report.removeprefix("report: ")).is_file()
-    path = checkpoint.removeprefix("checkpoint: ").partition(";")[0]
-    assert path.endswith("last.ckpt")
-    assert (tmp_path / path).is_file()
-    assert checkpoint.endswith(f"next: vidcorr validate --ckpt_path {path} --config benchmarks/davis.yaml")
-    again = flags("trainer", accelerator="cpu", default_root_dir=tmp_path)
-    main(["validate", f"--ckpt_path={path}", *again, *davis(davis_root, stage="res4")])
-    assert capsys.readouterr().out.count("J&F-Mean") == 1  # the checkpoint has the scores of its training too
 
 
 def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root, tmp_path, monkeypatch):

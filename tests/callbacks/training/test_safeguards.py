@@ -23,7 +23,6 @@ def test_a_signal_ends_validate_between_two_frames(number, status):
             self.events.append("the frame under way")
             return super().evaluate(extractor, *args, **options)
 
-    Stopped.__abstractmethods__ = frozenset()
     events = []
     before = [signal.getsignal(each) for each in signals.NAMES]
     trainer = quiet_trainer(callbacks=[Stopped(events), Safeguards()])
@@ -110,7 +109,7 @@ def test_at_once_and_deferred(number, status):
     assert [signal.getsignal(each) for each in signals.NAMES] == before
     signals.check()  # nothing is asked of what comes later
     with signals.handled():
-        assert signals.received() is None
+        assert signals.requests.received is None
 
 
 def test_a_second_interrupt_ends_at_once_and_a_second_sigterm_does_not(capsys):
