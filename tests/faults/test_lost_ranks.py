@@ -58,7 +58,7 @@ def test_a_rank_lost_in_a_benchmark_ends_the_run_in_one_line(command, kind, reas
     said = (tmp_path / "said.txt").read_text()
     assert "Traceback" not in said
     told = [line for line in said.splitlines() if line.startswith("vidcorr: ")]
-    if command == "fit" and not told:  # Lightning looks at its ranks every 5 s in a fit, and may be the first to see it
+    if kind == "KilledOnLast" and not told:  # Lightning looks at its ranks every 5 s, and may be the first to see it
         assert "[rank: 1] Child process with PID" in said
     else:
         assert len(told) == 1
