@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -56,10 +57,8 @@ def test_the_unfinished_place_has_a_permitted_name(tmp_path: Path, length: int) 
 
 
 def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")  # as of a write to an open file, without a name
-
-    monkeypatch.setattr(Path, "write_bytes", full)
+    full = OSError(28, "No space left on device")  # as of a write to an open file, without a name
+    monkeypatch.setattr(Path, "write_bytes", Mock(side_effect=full))
     with pytest.raises(OSError, match=r"No space left on device: .*results\.json"):
         write_atomically(tmp_path / "results.json", "{}")
     assert not list(tmp_path.iterdir())

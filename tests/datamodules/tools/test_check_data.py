@@ -31,9 +31,7 @@ def source(tmp_path):
     (tmp_path / "videos/cut.mkv").write_bytes(data[: len(data) // 2])
     (tmp_path / "videos/broken.mp4").write_bytes(b"no video")
     write_folder(tmp_path / "videos/one", 1)
-    names = "good 1.mp4 other.mkv frames short.mp4 copy.mp4 frames_again cut.mkv broken.mp4 one gone.mp4 other.mkv"
-    names = names.replace("good 1.mp4", "good_1.mp4").split()
-    lines = [f"videos/{name.replace('_', ' ')} {label}\n" for label, name in enumerate(names)]
+    lines = [f"videos/{name} {label}\n" for label, name in enumerate([*EXPECTED, "other.mkv"])]
     (tmp_path / "list.txt").write_text("".join(lines))
     return tmp_path / "list.txt"
 

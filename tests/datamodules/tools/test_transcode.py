@@ -20,12 +20,6 @@ from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 
 
-def run(source: Path, output: Path, **form) -> VideoFile:
-    """One video in this process."""
-    module._run(OutputFormat(**form), (source, output))
-    return open_video(output)
-
-
 def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     write_video(tmp_path / "in/a/1.mp4", 8)
     write_video(tmp_path / "in/b/1.avi", 8, video=1)
@@ -62,7 +56,8 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
 def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(shared_data, tmp_path):
     whole, cut = shared_data / "clips/sthsthv2_166766.mp4", tmp_path / "cut.mp4"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    refused(DataError, r"ends early: \d+ of 49 frames", run, cut, tmp_path / "out/cut.mp4")
+    job = cut, tmp_path / "out/cut.mp4"
+    refused(DataError, r"ends early: \d+ of 49 frames", module._run, OutputFormat(), job)
     assert not list((tmp_path / "out").iterdir())
 
 
