@@ -21,7 +21,7 @@ from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 from .. import signals
 from ..pictures import Picture, write_picture
 from ..report import Chart, write_report
-from ..results.stored import StoredReport, folder_of_epoch
+from ..results.stored import EPOCH_FOLDER, StoredReport
 from ..results.written import Results, require_writable
 from .evaluation import Evaluation, RunContext
 from .ranks import Ranks, distribute
@@ -347,7 +347,7 @@ class BenchmarkCallback(ABC, Callback):
         elif self.output_dir is not None:
             folder = Path(self.output_dir)
         else:
-            folder = run_folder(trainer) / "benchmarks" / self.name / folder_of_epoch(trainer.current_epoch, step)
+            folder = run_folder(trainer) / "benchmarks" / self.name / EPOCH_FOLDER.format(trainer.current_epoch, step)
         self._tried = step
         try:
             loaded = "" if fitting else str(trainer.ckpt_path or "")

@@ -1,9 +1,10 @@
 """The evaluation that a benchmark gives to `BenchmarkCallback`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..pictures import Picture, overlay_writer
@@ -54,7 +55,10 @@ class Evaluation(ABC):
 
     Attributes:
         stages: names of the stages that are scored separately; one empty name where there is one.
+        columns: name of a row → its columns besides the scores.
     """
+
+    columns: Mapping[str, Row] = MappingProxyType({})
 
     def __init__(
         self, context: RunContext, metrics: Sequence[Any], tracker: Any = None, predictions: bool = True
@@ -83,7 +87,8 @@ class Evaluation(ABC):
         for number, stage in enumerate(self.stages):
             of_stage, its_rows = self.scores_of_stage(number)
             scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_stage.items()}
-            rows += [{"Stage": stage, **row} if stage else row for row in its_rows]
+            stated = {"Stage": stage} if stage else {}
+            rows += [stated | row | self.columns.get(row["Sequence"], {}) for row in its_rows]
         return scores, rows
 
     def charts(self) -> Sequence[Chart]:

@@ -5,7 +5,6 @@ import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -28,7 +27,7 @@ from ..pictures.animation import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
 from .base import BenchmarkCallback
-from .evaluation import Evaluation, Row, RunContext
+from .evaluation import Evaluation, RunContext
 
 JPEG_QUALITY = 75
 """Pillow's default, at which the scripts of CatMAE and RSP save what they have resized."""
@@ -96,11 +95,9 @@ class MaskEvaluation(Evaluation):
 
     Attributes:
         archive: folder inside predictions.zip that holds the sequences ("" is its top); None: no archive.
-        columns: name of a row → its columns besides the scores.
     """
 
     archive: str | None = None
-    columns: Mapping[str, Row] = MappingProxyType({})
 
     def scorer(self, sequence: Any, pool: Executor) -> Any:
         """Return what scores a sequence, with `add` and `finish` as in `ObjectScorer`; None: it is not scored.
@@ -109,11 +106,6 @@ class MaskEvaluation(Evaluation):
         """
         followed = any(start < max(sequence.masks) for start in sequence.starts.values())
         return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth and followed else None
-
-    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[Row]]:
-        """Return scores and rows, these with their columns; see `Evaluation`."""
-        scores, rows = super().scores_of_stage(number)
-        return scores, [row | self.columns.get(row["Sequence"], {}) for row in rows]
 
     def follow(self, sequence: MaskSequence, kind: str = "") -> None:
         """Predict, score and write one sequence.

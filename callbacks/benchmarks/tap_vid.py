@@ -1,14 +1,14 @@
 """Point tracking on TAP-Vid by the features of an extractor."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from datamodules.datasets import Badja, PointSequence, TapVid
 from datamodules.reading.files import csv_text, write_atomically
@@ -144,7 +144,8 @@ class TapVidEvaluation(Evaluation):
         self._kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
         self._undefined: dict[str, Any] = {}
         self._tracks: dict[str, Any] = {}  # stage → rows of per_track.csv
-        self._over_time: list[NDArray[np.int64]] = []  # of each video, see `counts_over_time`
+        longest = max(sequence.num_frames for sequence in sequences)
+        self._over_time = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)  # see `counts_over_time`
 
     def follow(self, sequence: PointSequence) -> None:
         """Follow and score the points of one video; see `Evaluation`."""
@@ -152,35 +153,37 @@ class TapVidEvaluation(Evaluation):
         queries = sample_queries(
             sequence.occluded, sequence.points * protocol.scored_size, protocol.query_mode, protocol.query_stride
         )
-        both = protocol.query_mode == "strided"
         frames = sequence.num_frames
-
-        def video(first: int) -> Iterator[Tensor]:
-            return map(sequence.frame, range(first, frames))
-
-        found = self.tracker.track(video, frames, sequence.size, queries.points, both)
+        found = self.tracker.track(
+            lambda first: map(sequence.frame, range(first, frames)),
+            frames,
+            sequence.size,
+            queries.points,
+            both_directions=protocol.query_mode == "strided",
+        )
         where: dict[str, Any] = {"name": sequence.name, "position": self._positions[sequence.name]}
         own = np.array(sequence.size[::-1]) / protocol.scored_size
+        at_own_size = replace(queries, tracks=queries.tracks * own)
         for number, tracks in enumerate(found):
             points, occluded = tracks.points.numpy(), tracks.occluded.numpy()
             self.metrics[number].update(queries, occluded, points, **where)
             nearest = nearest_centres(queries.tracks, self.tracker.grids[number], protocol.scored_size)
             self._limits[number].update(queries, queries.occluded, nearest, **where)
             if self._by_area:
-                areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
-                at_own_size = replace(queries, tracks=queries.tracks * own)
+                areas = np.array([sequence.area(t) for t in range(frames)])
                 self._by_area[number].update(at_own_size, points * own, areas, name=sequence.name)
             if self.context.folder is not None and self.predictions:
                 write_prediction(self.context.folder / self.stages[number] / "predictions", sequence, queries, tracks)
         errors = np.linalg.norm(points - queries.tracks, axis=-1)  # of the last map, as the animations
-        since = np.arange(sequence.num_frames) - queries.points[:, :1].round()
-        scored = ~queries.occluded & ((since != 0) if both else (since > 0))
-        self._over_time.append(counts_over_time(np.abs(since[scored]).astype(int), errors[scored]))
+        scored = ~queries.occluded & queries.scored(protocol.query_mode)
+        since = np.abs(np.arange(frames) - queries.frames).astype(int)
+        self._over_time += counts_over_time(since[scored], errors[scored], self._over_time.shape[1])
         if self.context.folder is not None and len(queries):
-            self._draw(sequence, queries, points * own, occluded, errors, scored)
+            self._draw(self.context.folder, sequence, at_own_size, points * own, occluded, errors, scored)
 
     def _draw(
         self,
+        folder: Path,
         sequence: PointSequence,
         queries: PointQueries,
         points: NDArray[np.float64],
@@ -189,9 +192,7 @@ class TapVidEvaluation(Evaluation):
         scored: NDArray[np.bool_],
     ) -> None:
         """Animate the tracks, in pixels of the frame, and the worst ones together with their ground truth."""
-        folder, frames = self.context.folder, sequence.num_frames
-        assert folder is not None
-        targets = queries.tracks * np.array(sequence.size[::-1]) / self._protocol.scored_size
+        frames = sequence.num_frames
         chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
         mean = np.where(scored, np.minimum(errors, self._protocol.scored_size), 0).sum(1) / scored.sum(1).clip(1)
         worst = np.sort(np.argsort(-mean, kind="stable")[:WORST_SHOWN])
@@ -207,7 +208,8 @@ class TapVidEvaluation(Evaluation):
                 frames, draw, overlay=overlay, animation=SequenceAnimation(folder, sequence.name, frames, kind)
             )
 
-        with record("", chosen, None) as all_tracks, record("worst tracks", worst, targets[worst]) as worst_tracks:
+        truth_of_worst = queries.tracks[worst]
+        with record("", chosen, None) as all_tracks, record("worst tracks", worst, truth_of_worst) as worst_tracks:
             for t in range(frames):
                 frame = sequence.frame(t)
                 for each in (all_tracks, worst_tracks):
@@ -240,11 +242,7 @@ class TapVidEvaluation(Evaluation):
 
     def charts(self) -> list[Chart]:
         """Return the visible points within each threshold by the frames from their query; see `Evaluation`."""
-        counts = [count for of_rank in self.context.ranks.gather(self._over_time) for count in of_rank]
-        longest = max((count.shape[1] for count in counts), default=0)
-        total = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)
-        for count in counts:
-            total[:, : count.shape[1]] += count
+        total = np.sum(self.context.ranks.gather(self._over_time), axis=0)
         frames = np.flatnonzero(total[0])
         curves: dict[str, Curve] = {
             f"within {threshold} px": (frames.tolist(), (within[frames] / total[0, frames]).tolist())
@@ -283,11 +281,10 @@ def write_prediction(folder: Path, sequence: PointSequence, queries: PointQuerie
     )
 
 
-def counts_over_time(since: NDArray[np.int64], errors: NDArray[np.float64]) -> NDArray[np.int64]:
+def counts_over_time(since: NDArray[np.int64], errors: NDArray[np.float64], frames: int) -> NDArray[np.int64]:
     """Count the scored points by the frames from their query, then those within each threshold: (6, frames)."""
-    length = int(since.max(initial=0)) + 1
     near = [np.full(len(errors), True), *(errors < threshold for threshold in PIXEL_THRESHOLDS)]
-    return np.stack([np.bincount(since[each], minlength=length) for each in near])
+    return np.stack([np.bincount(since[each], minlength=frames) for each in near])
 
 
 def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> NDArray[np.float64]:

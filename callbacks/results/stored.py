@@ -83,6 +83,12 @@ TEST_SETS: dict[str, dict[str, Any]] = {
 test sets are scored by servers."""
 
 
+MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}
+"""Score → the columns of per_sequence.csv whose mean it is, where these are not the one of its name."""
+EPOCH_FOLDER = "epoch={:03d}-step={:06d}"
+"""Name of the folder of a benchmark's results after an epoch (from 0) and a number of steps."""
+
+
 @dataclass(frozen=True)
 class Run:
     """Files that a benchmark run left in its folder.
@@ -123,11 +129,11 @@ class Run:
         torch = self.results.get("versions", {}).get("torch")
         return f"{device}, torch {torch}" if device and torch else device
 
-    def main_scores(self, most: int = 3) -> list[str]:
-        """Return the keys of its most telling scores: the first, those that rank the sequences, then others."""
+    def main_scores(self) -> list[str]:
+        """Return the keys of its three most telling scores: the first, those that rank the sequences, then others."""
         scores = list(self.results["scores"])
         ranking = [key for key in scores if key.rpartition("/")[2] in self.report.ranked_by]
-        return list(dict.fromkeys([*scores[:1], *ranking, *scores]))[:most]
+        return list(dict.fromkeys([*scores[:1], *ranking, *scores]))[:3]
 
     def protocol_of(self, stage: str) -> Json:
         """Return the protocol that the scores of a stage were measured by.
@@ -173,7 +179,7 @@ class Run:
             Nothing where the rows have no such column.
         """
         stage, _, score = key.rpartition("/")
-        columns = columns_of(score)
+        columns = MEANS_OF.get(score, (score,))
         try:
             return {
                 video: [fmean(float(row[column]) for column in columns) for row in rows]
@@ -218,13 +224,8 @@ def runs_below(folder: Path) -> list[Path]:
     return found
 
 
-def folder_of_epoch(epoch: int, step: int) -> str:
-    """Return the name of the folder of a benchmark's results after an epoch (from 0) and a number of steps."""
-    return f"epoch={epoch:03d}-step={step:06d}"
-
-
 def epochs_and_step(folder: Path) -> tuple[int, int] | None:
-    """Return the epochs trained and the optimiser steps that `folder_of_epoch` named a folder by; None for others."""
+    """Return the epochs trained and the optimiser steps that `EPOCH_FOLDER` named a folder by; None for others."""
     match = re.fullmatch(r"epoch=(\d+)-step=(\d+)", folder.name)
     if match is None:
         return None
@@ -236,11 +237,6 @@ def first_mistake(error: ValidationError) -> str:
     """Return in one line the field and the message of the first mistake."""
     first = error.errors()[0]
     return ": ".join([*filter(None, [".".join(map(str, first["loc"]))]), first["msg"].removeprefix("Value error, ")])
-
-
-def columns_of(score: str) -> tuple[str, ...]:
-    """Return the columns of per_sequence.csv whose mean a score is; J&F is the mean of J and F."""
-    return ("J-Mean", "F-Mean") if score == "J&F-Mean" else (score,)
 
 
 def read_as(path: Path, kind: str, model: type[BaseModel]) -> Json:

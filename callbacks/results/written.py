@@ -97,12 +97,15 @@ def provenance() -> dict[str, Any]:
         compiled = kernel() is not None
         if torch.cuda.is_available():
             gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": {
             "system": platform.platform(),
             "python": platform.python_version(),
-            "processor": processor(),
+            "processor": next(filter(None, names), "") or platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
             "compiled_search": compiled,
             "gpus": gpus,
@@ -110,11 +113,3 @@ def provenance() -> dict[str, Any]:
         "command": sys.argv,
         "versions": {name: version(name) for name in ("vidcorr", "torch", "pytorch-lightning")},
     }
-
-
-def processor() -> str:
-    """Return the name of the processor; its architecture where the system does not tell the name."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(filter(None, names), "") or platform.processor() or platform.machine()

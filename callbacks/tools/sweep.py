@@ -24,7 +24,7 @@ from lightning_modules.functional import PropagationProtocol
 from ..command_line.configs import positive
 from ..folder_lock import FolderInUse, FolderLock
 from ..results.records import Record, read_scores
-from ..results.stored import columns_of
+from ..results.stored import MEANS_OF
 from ..results.written import require_writable
 from . import sweep_findings as findings
 from .compare import Network, benchmarks_of, common_flags
@@ -53,7 +53,7 @@ class Sweep:
     at_once: int = AT_ONCE
 
     def __post_init__(self) -> None:
-        by_sequence = set(columns_of(self.score)) <= set(self.benchmark.ranked_by)
+        by_sequence = set(MEANS_OF.get(self.score, (self.score,))) <= set(self.benchmark.ranked_by)
         if self.benchmark.score_names and self.score not in self.benchmark.score_names and not by_sequence:
             known = dict.fromkeys((*self.benchmark.ranked_by, *self.benchmark.score_names))
             raise ValueError(f"--score {self.score}: {type(self.benchmark).__name__} has {', '.join(known)}")
