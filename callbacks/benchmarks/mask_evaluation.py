@@ -172,11 +172,10 @@ class ObjectScorer:
     def __init__(self, sequence: MaskSequence, metrics: Sequence[ObjectScores], pool: Executor) -> None:
         self.sequence, self.metrics, self.pool = sequence, metrics, pool
         self.rules: Rules = metrics[0].rules
-        earlier, masks = sequence.earlier, [sequence.masks[t] for t in sorted(sequence.masks)]
         self.stems = {t: sequence.masks[t].stem for t in sorted(sequence.masks)}
-        files = {path.stem: path for path in (*earlier, *masks)}
-        positions = {t: len(earlier) + position for position, t in enumerate(self.stems)}
-        starts = {number: positions[t] for number, t in sequence.starts.items()}
+        files = {path.stem: path for path in (*sequence.earlier, *(sequence.masks[t] for t in self.stems))}
+        starts = {number: list(files).index(self.stems[t]) for number, t in sequence.starts.items()}
+        folder = sequence.masks[min(self.stems)].parent
 
         def annotation(stem: str) -> Ids:
             return sequence.read_ids(files[stem]).numpy()
@@ -185,15 +184,15 @@ class ObjectScorer:
         try:
             self.plan = self.rules.plan(Video(sequence.video, list(files), annotation, meta, starts=starts))
         except (ValueError, KeyError, TypeError) as error:
-            raise error if isinstance(error, DataError) else DataError(f"{masks[0].parent}: {error}") from error
+            raise error if isinstance(error, DataError) else DataError(f"{folder}: {error}") from error
         if not self.plan:
-            raise DataError(f"{masks[0].parent}: {len(files)} masks, none of which is left to score an object on")
+            raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on")
         self.scores = [VideoScore(self.rules, self.plan) for _ in metrics]
         if lacking := sorted(self.scores[0].objects.keys() - files.keys()):
-            raise DataError(f"{masks[0].parent}: the metadata counts frame {lacking[0]}, which has no mask")
+            raise DataError(f"{folder}: the metadata counts frame {lacking[0]}, which has no mask")
         self.pending: list[Future[None]] = []
         nothing = [torch.zeros(sequence.size, dtype=torch.uint8)] * len(metrics)
-        for path in earlier:  # nothing is predicted before the first object
+        for path in sequence.earlier:  # nothing is predicted before the first object
             self.pending.append(pool.submit(self._score, path.stem, annotation(path.stem), nothing))
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:

@@ -33,9 +33,9 @@ class Ranks(AbstractContextManager["Ranks"]):
     """
 
     def __init__(self) -> None:
-        self.active = dist.is_available() and dist.is_initialized()
-        self.rank = dist.get_rank() if self.active else 0
-        self.size = dist.get_world_size() if self.active else 1
+        active = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if active else 0
+        self.size = dist.get_world_size() if active else 1
         self.group: Any = dist.new_group(backend="gloo", timeout=EXCHANGE) if self.size > 1 else None
 
     def gather(self, value: Any) -> list[Any]:

@@ -222,11 +222,11 @@ class TapVidEvaluation(Evaluation):
         """Return scores and rows, and keep what `finish` and `metadata` need; see `Evaluation`."""
         metric, limit, stage = self.metrics[number], self._limits[number], self.stages[number]
         with metric.sync_context():
-            rows, undefined, tracks = metric.rows(), metric.undefined(), metric.per_track()
+            rows, undefined = metric.rows(), metric.undefined()
+            self._undefined[stage], self._tracks[stage] = undefined, metric.per_track()
             scores = metric.compute()
         with limit.sync_context():
             bound = limit.compute()["average_pts_within_thresh"]
-        self._undefined[stage], self._tracks[stage] = {key: list(names) for key, names in undefined.items()}, tracks
         if undefined and self.context.ranks.rank == 0:
             left_out = ", ".join(sorted({name for names in undefined.values() for name in names}))
             said = "%s: videos with nothing to score (0/0) are left out of those means: %s"

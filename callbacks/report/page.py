@@ -18,8 +18,7 @@ from datamodules.reading.mask_files import davis_palette
 
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
 from ..results.published import published_beside
-from ..results.records import Record, records_of
-from ..results.statistics import difference
+from ..results.statistics import difference, interval, is_mean
 from ..results.stored import Checked, Json, Run, read_as, read_run
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
@@ -74,7 +73,8 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
             benchmark's.
     """
     run = read_run(Path(folder))
-    compared = [(one, ends) for one in records_of(run, scores=run.main_scores()) if (ends := one.interval)]
+    means = {key: own for key in run.main_scores() if is_mean(own := run.values(key), run.results["scores"][key])}
+    intervals = {key: ends for key, own in means.items() if (ends := interval([own]))}
     digests = dict.fromkeys(protocol["digest"] for protocol in run.protocols) if run.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(run.results["benchmark"], digest)]
     content = {
@@ -83,9 +83,9 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
         "command": shlex.join(run.results.get("command", [])),
         "protocols": run.protocols,
         "main": run.main_scores(),
-        "intervals": {one.key: f"[{100 * low:.1f}, {100 * high:.1f}]" for one, (low, high) in compared},
+        "intervals": {key: f"[{100 * low:.1f}, {100 * high:.1f}]" for key, (low, high) in intervals.items()},
         "epochs": run.epochs(),
-        "others": [_beside(run, read_run(Path(other)), [one for one, _ in compared]) for other in beside],
+        "others": [_beside(run, read_run(Path(other)), list(intervals)) for other in beside],
         "published": [{"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)} for paper in papers],
         "animations": _animations(run),
         "rows": run.rows,
@@ -100,8 +100,8 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
     return path
 
 
-def _beside(run: Run, other: Run, compared: Sequence[Record]) -> Json:
-    """Return what the page shows of another run: its scores, epochs, charts, and the paired tests against this run.
+def _beside(run: Run, other: Run, compared: Sequence[str]) -> Json:
+    """Return what the page shows of another run: its scores, epochs, charts, and the paired tests of some scores.
 
     Raises:
         ValueError: if it is another benchmark's.
@@ -111,10 +111,10 @@ def _beside(run: Run, other: Run, compared: Sequence[Record]) -> Json:
         raise ValueError(f"{other.folder / 'results.json'}: is a result of {benchmarks}")
     same = [each["digest"] for each in other.protocols] == [each["digest"] for each in run.protocols]
     differences = {}
-    for one in compared if same else ():
-        theirs = other.values(one.key)
-        found = difference([one.videos], [theirs]) if theirs else None
-        differences[one.key] = "other sequences" if found is None else found.in_points
+    for key in compared if same else ():
+        theirs = other.values(key)
+        found = difference([run.values(key)], [theirs]) if theirs else None
+        differences[key] = "other sequences" if found is None else found.in_points
     return {
         "name": "/".join(other.folder.resolve().parts[-2:]),
         "scores": other.results["scores"],

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from .statistics import Difference, ScoresBySequence, difference, interval, mean_score
+from .statistics import Difference, ScoresBySequence, difference, interval, is_mean, mean_score
 from .stored import Json, Run, read_run
 
 SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
@@ -60,7 +60,6 @@ class Record:
     Attributes:
         name: the row that the user names, else the network without its seed; with the stage where there are several.
         named: whether the user named the row.
-        key: of the score, with its stage where there are several.
         column: that it belongs to.
         value: fraction.
         videos: values of single sequences and objects; empty where the run left none for this score.
@@ -72,7 +71,6 @@ class Record:
 
     name: str
     named: bool
-    key: str
     column: Column
     value: float
     videos: ScoresBySequence
@@ -83,8 +81,8 @@ class Record:
 
     @property
     def is_mean(self) -> bool:
-        """True if the score is the mean over objects; others, such as an IoU over pixels, have no interval."""
-        return bool(self.videos) and abs(mean_score(self.videos) - self.value) < 1e-6
+        """True if the score is the mean over objects, see `statistics.is_mean`."""
+        return is_mean(self.videos, self.value)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -198,7 +196,6 @@ def records_of(run: Run, row: str = "", scores: Sequence[str] = ()) -> list[Reco
             Record(
                 name=", ".join(filter(None, (row or SEED_IN_NAME.sub("", network), suffix))),
                 named=bool(row),
-                key=key,
                 column=_column(run, protocol, score),
                 value=float(value),
                 videos=run.values(key),

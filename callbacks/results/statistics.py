@@ -135,6 +135,11 @@ def _over_runs(runs: Sequence[ScoresBySequence], name: str) -> list[float]:
     return [fmean(values) for values in zip(*(run[name] for run in runs), strict=True)]
 
 
+def is_mean(videos: ScoresBySequence, score: float) -> bool:
+    """Return whether a score is the mean over objects; others, such as an IoU over pixels, have no interval."""
+    return bool(videos) and abs(mean_score(videos) - score) < 1e-6
+
+
 def mean_score(*runs: ScoresBySequence) -> float:
     """Return the mean over all objects of the mean over runs; NaN is left out."""
     known = [value for name in runs[0] for value in _over_runs(runs, name) if not isnan(value)]

@@ -32,8 +32,7 @@ def validate(benchmark, folder):
 
 
 def test_a_sequence_too_short_to_score_is_named_before_any_work(davis_root, tmp_path):
-    root = tmp_path / "davis"
-    shutil.copytree(davis_root, root)
+    root = shutil.copytree(davis_root, tmp_path / "davis")
     for kind in ("JPEGImages", "Annotations"):
         for path in sorted((root / kind / "480p/synthetic-001").iterdir())[2:]:
             path.unlink()
@@ -65,13 +64,12 @@ WITHOUT_LIGHTNING = """
 import sys
 for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
     sys.modules[name] = None
-from callbacks import (
-    BadjaBenchmark, DavisBenchmark, JhmdbBenchmark, OtbBenchmark, TapVidBenchmark, VipBenchmark, VosBenchmark,
-    YoutubeVosBenchmark,
-)
+import callbacks
+for name in ("Badja", "Jhmdb", "Otb", "TapVid", "Vip", "Vos", "YoutubeVos"):
+    getattr(callbacks, f"{name}Benchmark")
 from lightning_modules.backbones import build_feature_extractor
 root, folder = sys.argv[1:]
-benchmark = DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2})
+benchmark = callbacks.DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2})
 benchmark.evaluate(build_feature_extractor("torchvision:resnet18", "res3", 8), folder)
 """
 
@@ -99,13 +97,12 @@ SLOWLY = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("jhmdb", "vip"
 
 @pytest.mark.parametrize("kind", ["davis", *SLOWLY])
 def test_scores_do_not_depend_on_torchs_default_type(kind, tmp_path):
-    write, benchmark = KINDS[kind]
-    root, scores = write(tmp_path / "data", 1, frames=4, size=(48, 64)), []
+    write, make = KINDS[kind]
+    root = write(tmp_path / "data", 1, frames=4, size=(48, 64))
     network = build_encoder("tests.helpers.encoders:TinyResNet" if kind == "davis" else "raw_colour")
-    for dtype in (torch.float32, torch.bfloat16):
-        torch.set_default_dtype(dtype)
-        try:
-            scores.append(benchmark(root).evaluate(network))
-        finally:
-            torch.set_default_dtype(torch.float32)
-    assert scores[0] == scores[1]
+    scores = make(root).evaluate(network)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert make(root).evaluate(network) == scores
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -1,8 +1,7 @@
 """The DAVIS benchmark from the extractor to the files, with and without a Trainer."""
 
-import csv
-import json
 import logging
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,7 +14,8 @@ from datamodules.datasets import Davis
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.masks import read_masks
-from tests.helpers.training import TINY, loader as clips_in_memory, quiet_trainer
+from tests.helpers.runs import results_of, rows_of
+from tests.helpers.training import TINY, loader, quiet_trainer
 from tests.helpers.words import SMALL
 
 
@@ -29,14 +29,13 @@ def test_scores_are_those_of_the_predictions_on_disk_and_files_name_what_they_de
         metric.update(prediction, target, name=sequence.name)
     assert scores == metric.compute()
     assert 0 < scores["J&F-Mean"] < 1
-    results = json.loads((folder / "results.json").read_text())
+    results = results_of(folder)
     assert results["scores"] == scores
     assert results["protocol"]["name"] == "vfs+context=2+radius=3"
     assert results["protocol"]["digest"] == benchmark.protocol.digest()
     assert results["sequences"] == 3
     assert set(results["seconds_of_rank_0"]) >= {"decode", "backbone", "propagate", "decode masks", "score"}
-    rows = list(csv.DictReader((folder / "per_sequence.csv").open()))
-    assert np.mean([float(row["J-Mean"]) for row in rows]) == pytest.approx(scores["J-Mean"])
+    assert np.mean([float(row["J-Mean"]) for row in rows_of(folder)]) == pytest.approx(scores["J-Mean"])
     overlays = sorted(path.name for path in (folder / "overlays").iterdir())
     assert overlays == ["synthetic-000.png", "synthetic-001.png", "synthetic-002.png"]
 
@@ -52,46 +51,46 @@ def test_several_stages_are_declared_and_scored_apart_and_equal_each_alone(davis
     expected = alone.evaluate(module.feature_extractor("res4", 8))
     assert {f"res4/{key}": value for key, value in expected.items()}.items() <= scores.items()
     assert (tmp_path / "res3" / "predictions" / "synthetic-000" / "00003.png").is_file()
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = results_of(tmp_path)
     assert (results["sequences"], results["limit_sequences"]) == (1, 1)
 
 
-def loader():
-    return clips_in_memory(8, 4, frames=2, size=32)
+EMPTY = DataLoader([{}], batch_size=None)
 
 
-def trainer(folder, *callbacks, **arguments):
-    settings = {"max_epochs": 4, "num_sanity_val_steps": 0, "enable_checkpointing": True} | arguments
+def trainer(folder, *callbacks, max_epochs=1, **arguments):
+    settings = {"max_epochs": max_epochs, "num_sanity_val_steps": 0, "enable_checkpointing": True} | arguments
     return quiet_trainer(default_root_dir=folder, callbacks=list(callbacks), **settings)
+
+
+def fit(folder, *callbacks, ckpt_path=None, **arguments):
+    """Train two steps an epoch, with an empty batch of validation; return the trainer."""
+    module = VFSSimSiam(**TINY, base_lr=3)
+    run = trainer(folder, *callbacks, **arguments)
+    run.fit(module, loader(8, 4, frames=2, size=32), EMPTY, ckpt_path=ckpt_path)
+    return run
 
 
 @pytest.mark.slow
 def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_score(davis_root, tmp_path):
-    module = VFSSimSiam(**TINY, base_lr=3)
     benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=2, stage="res4", stride=8)
-    best = BestCheckpoint(save_top_k=-1, dirpath=tmp_path)
-    trainer(tmp_path, benchmark, best).fit(module, loader(), DataLoader([{}], batch_size=None))
+    fit(tmp_path, benchmark, BestCheckpoint(save_top_k=-1, dirpath=tmp_path), max_epochs=4)
     runs = sorted(path.parent for path in (tmp_path / "benchmarks" / "davis").glob("*/results.json"))
+    checkpoints = sorted(tmp_path.glob("*.ckpt"))
     assert [run.name for run in runs] == ["epoch=001-step=000004", "epoch=003-step=000008"]
-    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == [
-        "best-epoch=001-step=000004.ckpt",
-        "best-epoch=003-step=000008.ckpt",
-    ]
-    for run, checkpoint in zip(runs, sorted(tmp_path.glob("*.ckpt")), strict=True):
-        at_that_step = json.loads((run / "results.json").read_text())["scores"]
+    assert [path.name for path in checkpoints] == [f"best-{run.name}.ckpt" for run in runs]
+    for run, checkpoint in zip(runs, checkpoints, strict=True):
+        at_that_step = results_of(run)["scores"]
         again = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8, output_dir=tmp_path / "again")
-        (scores,) = trainer(tmp_path, again).validate(
-            VFSSimSiam(**TINY), DataLoader([{}], batch_size=None), ckpt_path=checkpoint, verbose=False
-        )
-        assert json.loads((tmp_path / "again" / "results.json").read_text())["scores"] == at_that_step
+        arguments = {"ckpt_path": checkpoint, "verbose": False}
+        (scores,) = trainer(tmp_path, again).validate(VFSSimSiam(**TINY), EMPTY, **arguments)
+        assert results_of(tmp_path / "again")["scores"] == at_that_step
         assert scores["davis/J&F-Mean"] == pytest.approx(at_that_step["J&F-Mean"])
 
 
 def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path, capsys):
     benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=5, before_training=True, limit_sequences=1)
-    trainer(tmp_path, benchmark, BestCheckpoint(dirpath=tmp_path), max_epochs=-1, max_steps=3).fit(
-        VFSSimSiam(**TINY), loader()
-    )
+    fit(tmp_path, benchmark, BestCheckpoint(dirpath=tmp_path), max_epochs=-1, max_steps=3)
     assert list(benchmark.history) == [0, 3]
     assert len(list(tmp_path.glob("best-*-step=000003.ckpt"))) == len(list(tmp_path.glob("*.ckpt"))) == 1
     assert capsys.readouterr().out.count("J&F-Mean") == 2  # a table for each run, and no more
@@ -99,26 +98,22 @@ def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path
 
 class Failing(DavisBenchmark):
     def start(self, extractor, context):
-        def fail(sequence):
-            raise ValueError(f"{sequence.name}: broken")
-
         evaluation = super().start(extractor, context)
-        evaluation.follow = fail
+        evaluation.follow = Mock(side_effect=ValueError("synthetic-000: broken"))
         return evaluation
 
 
 def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_path, caplog):
-    empty = DataLoader([{}], batch_size=None)
     with pytest.raises(ValueError, match="synthetic-000: broken"):
-        trainer(tmp_path, Failing(davis_root)).validate(VFSSimSiam(**TINY), empty, verbose=False)
+        trainer(tmp_path, Failing(davis_root)).validate(VFSSimSiam(**TINY), EMPTY, verbose=False)
     benchmark, best = Failing(davis_root, stage="res4"), BestCheckpoint(dirpath=tmp_path / "none")
     with caplog.at_level(logging.ERROR):
-        trainer(tmp_path, benchmark, best, max_epochs=1).fit(VFSSimSiam(**TINY), loader(), empty)
+        fit(tmp_path, benchmark, best)
     assert "davis failed; the training continues: synthetic-000: broken" in caplog.text
     assert not benchmark.history
     assert not (tmp_path / "none").exists()
     with pytest.raises(ValueError, match="broken"):
-        trainer(tmp_path, Failing(davis_root, fatal=True), max_epochs=1).fit(VFSSimSiam(**TINY), loader(), empty)
+        fit(tmp_path, Failing(davis_root, fatal=True))
 
 
 @pytest.mark.slow
@@ -126,30 +121,24 @@ def test_objects_that_enter_later_are_followed_without_a_score(shared_data, tmp_
     benchmark = DavisBenchmark(
         shared_data / "davis_multi_first", split=None, annotations="entering", size_tolerance=1, changes=SMALL
     )
-    scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=32), tmp_path)
-    assert scores == {}
-    _, judo = benchmark.sequences
+    assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=32), tmp_path) == {}
     masks = read_masks(tmp_path / "predictions" / "judo")
-    for number, start in judo.starts.items():
-        assert not (masks[:start] == number).any()
-        assert (masks[start] == number).any()
-    assert set(masks.unique().tolist()) == {0, *judo.objects}
+    for number, start in benchmark.sequences[1].starts.items():
+        assert [(mask == number).any() for mask in masks[: start + 1]] == [False] * start + [True]
     assert read_masks(tmp_path / "predictions" / "bike").shape == (4, 480, 854)
     assert (tmp_path / "predictions.zip").is_file()
 
 
 @pytest.mark.slow
 def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):
-    first = DavisBenchmark(davis_root, changes=SMALL, before_training=True, limit_sequences=1)
-    run = trainer(tmp_path, first, max_epochs=1, enable_checkpointing=True)
-    run.fit(VFSSimSiam(**TINY), loader())
-    run.save_checkpoint(tmp_path / "state.ckpt")
-    out = tmp_path / "second"
-    second = DavisBenchmark(davis_root, changes=SMALL, before_training=True, limit_sequences=1, output_dir=out)
-    trainer(tmp_path, second, max_epochs=2).fit(VFSSimSiam(**TINY), loader(), ckpt_path=tmp_path / "state.ckpt")
+    arguments = {"changes": SMALL, "before_training": True, "limit_sequences": 1}
+    first = DavisBenchmark(davis_root, **arguments)
+    second = DavisBenchmark(davis_root, **arguments, output_dir=tmp_path / "second")
+    fit(tmp_path, first).save_checkpoint(tmp_path / "state.ckpt")
+    fit(tmp_path, second, max_epochs=2, ckpt_path=tmp_path / "state.ckpt")
     assert list(first.history) == [0, 2]
     assert list(second.history) == [0, 2, 4]
     assert {step: second.history[step] for step in (0, 2)} == first.history
-    past = json.loads((out / "results.json").read_text())["history"]
+    past = results_of(tmp_path / "second")["history"]
     assert [(result["epoch"], result["step"]) for result in past] == [(0, 0), (1, 2)]
     assert past[1]["scores"]["J&F-Mean"] == first.history[2]["davis/J&F-Mean"]

@@ -1,7 +1,5 @@
 """JHMDB from files to scores, against a plain reimplementation of the complete chain, and on the two real clips."""
 
-import csv
-import json
 import math
 
 import cv2
@@ -17,6 +15,7 @@ from datamodules.datasets.jhmdb import JOINTS
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.plain_propagation import plain_propagation
+from tests.helpers.runs import results_of, rows_of
 from tests.helpers.synthetic_layouts import write_jhmdb
 
 SMALL = {"radius": 6, "context": 2}
@@ -28,8 +27,7 @@ def root(tmp_path_factory):
 
 
 def read_joints(folder, clip):
-    with (folder / "predictions" / f"{clip.name}.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(folder, f"predictions/{clip.name}.csv")
     assert [row["joint"] for row in rows] == list(JOINTS) * clip.num_frames
     return torch.tensor([[float(row["x"]), float(row["y"])] for row in rows]).view(clip.num_frames, 15, 2)
 
@@ -83,6 +81,6 @@ def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
     for clip in Jhmdb(root):
         metric.update(read_joints(tmp_path, clip), clip.points, name=clip.name, size=clip.size)
     assert scores == pytest.approx(metric.compute(), abs=1e-3)
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = results_of(tmp_path)
     assert results["protocol"]["keypoint_counting"] == counting
     assert (results["split"], results["subset"]) == (1, "test")

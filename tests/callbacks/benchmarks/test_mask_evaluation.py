@@ -35,8 +35,7 @@ def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):
 
 
 def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
-    root = tmp_path / "davis"
-    shutil.copytree(davis_root, root)
+    root = shutil.copytree(davis_root, tmp_path / "davis")
     mask = sorted((root / "Annotations/480p/synthetic-000").iterdir())[2]
     ids = read_mask(mask)
     ids[:3, :3] = 9

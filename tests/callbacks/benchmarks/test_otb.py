@@ -1,8 +1,5 @@
 """The OTB benchmark from the frames on disk to scores, files and plots, with and without a Trainer."""
 
-import csv
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -13,10 +10,12 @@ from callbacks import BestCheckpoint, OtbBenchmark
 from callbacks.metrics import TrackingSuccess
 from datamodules.datasets import Otb
 from datamodules.reading.boxes import read_boxes
+from datamodules.reading.decoding import VideoFile
 from datamodules.synthetic import write_otb
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
 from tests.helpers.refusal import refused
+from tests.helpers.runs import results_of, rows_of
 from tests.helpers.tracking import OracleBenchmark, steady, write_moving_target
 from tests.helpers.training import TINY, loader, quiet_trainer
 
@@ -42,33 +41,25 @@ def test_a_perfect_response_scores_20_of_21(tmp_path):
         assert np.abs(found - sequence.boxes).max() < 0.5
 
 
-def test_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
-    scores = OtbBenchmark(root, None).evaluate(colour(), tmp_path)
+def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
+    benchmark = OtbBenchmark(root, None, video=True, limit_sequences=3)
+    scores = benchmark.evaluate(colour(), tmp_path)
     metric = TrackingSuccess()
-    for sequence in Otb(root, None):
+    for sequence in benchmark.sequences:
         boxes = read_boxes(tmp_path / "predictions" / f"{sequence.name}.txt")
         assert np.array_equal(boxes[0], sequence.boxes[0])
         metric.update(boxes, sequence.boxes, name=sequence.name)
-    assert scores == metric.compute()
-
-
-@pytest.mark.slow
-def test_files(root, tmp_path):
-    benchmark = OtbBenchmark(root, None, changes={"scales": 1}, video=True, limit_sequences=3)
-    scores = benchmark.evaluate(colour(), tmp_path)
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["scores"] == scores
-    assert results["protocol"]["name"] == "vfs+dilated=false+scales=1"
+    results = results_of(tmp_path)
+    assert scores == metric.compute() == results["scores"]
+    assert results["protocol"]["name"] == "vfs+dilated=false"
     assert results["protocol"]["digest"] == benchmark.protocol.with_changes(dilated=False).digest()
     assert set(results["seconds_of_rank_0"]) == {"decode", "crop", "backbone", "respond", "draw"}
-    rows = list(csv.DictReader((tmp_path / "per_sequence.csv").open()))
+    rows = rows_of(tmp_path)
     assert [row["Sequence"] for row in rows] == ["Synthetic000", "Synthetic001", "Synthetic002-1"]
     assert np.mean([float(row["success"]) for row in rows]) == pytest.approx(scores["success"])
     names = {path.name for path in tmp_path.rglob("*.png")}
     assert names == {"success.png", "precision.png", *(f"{row['Sequence']}.png" for row in rows)}
     assert Image.open(tmp_path / "success.png").size[0] > 500
-    from datamodules.reading.decoding import VideoFile
-
     with VideoFile(tmp_path / "overlays" / "Synthetic000.mp4") as video:
         assert video.num_frames == 6
 
@@ -78,14 +69,16 @@ def trainer(folder, *callbacks, **arguments):
     return quiet_trainer(default_root_dir=folder, callbacks=list(callbacks), **settings)
 
 
-def clips():
-    return loader(4, 4, frames=2, size=32)
+def fit(folder, *callbacks, **arguments):
+    """Train one step."""
+    arguments = {"max_epochs": 1} | arguments
+    trainer(folder, *callbacks, **arguments).fit(VFSSimSiam(**TINY), loader(4, 4, frames=2, size=32))
 
 
 def test_missing_sequences_are_in_the_results(tmp_path):
     write_moving_target(tmp_path / "otb" / "Man", steady(3, (40, 50), (3, -1), (30, 24)))
     OtbBenchmark(tmp_path / "otb", "tb100", allow_missing=True).evaluate(colour(), tmp_path / "results")
-    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    results = results_of(tmp_path / "results")
     assert (results["sequences"], len(results["missing"])) == (1, 99)
 
 
@@ -95,11 +88,10 @@ def test_results_tell_the_features_that_were_tracked(root, tmp_path):
     benchmark = OtbBenchmark(root, None, limit_sequences=1)
     for number, extractor in enumerate([encoder.feature_extractor("res4", 8), benchmark.extractor(encoder)]):
         benchmark.evaluate(extractor, tmp_path / str(number))
-    found = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("0", "1")]
+    found = [results_of(tmp_path / name) for name in ("0", "1")]
     assert [(f["stage"], f["stride"], f["dilated"]) for f in found] == [("res4", 8, False), ("res5", 8, True)]
-    finer = OtbBenchmark(root, None, limit_sequences=1)
-    finer.evaluate(build_encoder("raw_colour").feature_extractor(None, 4), tmp_path / "fine")
-    assert json.loads((tmp_path / "fine/results.json").read_text())["protocol"]["stride"] == 4
+    benchmark.evaluate(build_encoder("raw_colour").feature_extractor(None, 4), tmp_path / "fine")
+    assert results_of(tmp_path / "fine")["protocol"]["stride"] == 4
 
 
 def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
@@ -114,16 +106,16 @@ def test_a_network_that_diverged_is_not_scored(root, tmp_path):
     module = VFSSimSiam(**TINY)
     module.backbone.layer4[0][0].weight.data.fill_(torch.nan)
     with pytest.raises(ValueError, match="is not finite; has the network diverged"):
-        trainer(tmp_path, OtbBenchmark(root, None)).validate(module, clips(), verbose=False)
+        trainer(tmp_path, OtbBenchmark(root, None)).validate(module, verbose=False)
 
 
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
     first, second = (OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3))
     with pytest.raises(ValueError, match="two benchmarks are called otb"):
-        trainer(tmp_path, first, second, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
+        fit(tmp_path, first, second)
     named = OtbBenchmark(root, None, limit_sequences=1, name="otb_3")
     best = BestCheckpoint("otb_3/success", dirpath=tmp_path / "best")
-    trainer(tmp_path, first, named, best, max_epochs=1).fit(VFSSimSiam(**TINY), clips())
+    fit(tmp_path, first, named, best)
     assert next(iter(named.history[1])).startswith("otb_3/")
     assert len(list(tmp_path.glob("**/benchmarks/otb*/*/results.json"))) == 2
 
@@ -132,7 +124,7 @@ def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
 def test_a_benchmark_used_in_a_second_fit_begins_anew(root, tmp_path):
     benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=10)
     for number in range(2):
-        trainer(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1).fit(VFSSimSiam(**TINY), clips())
+        fit(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1)
         assert list(benchmark.history) == [1]
     assert len(list(tmp_path.glob("*/**/results.json"))) == 2
 
@@ -141,6 +133,6 @@ def test_callbacks_that_would_score_otherwise_are_refused(root, tmp_path):
     averaging, stopping = EMAWeightAveraging(), EarlyStopping("otb/success", mode="max")
     benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=2)
     for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set its every_n_epochs to 1")):
-        refused(ValueError, message, trainer(tmp_path, other, benchmark, max_epochs=1).fit, VFSSimSiam(**TINY), clips())
+        refused(ValueError, message, fit, tmp_path, other, benchmark)
     with pytest.raises(ValueError, match="needs a pass of validation"):
-        trainer(tmp_path, benchmark, limit_val_batches=0).validate(VFSSimSiam(**TINY), clips(), verbose=False)
+        trainer(tmp_path, benchmark, limit_val_batches=0).validate(VFSSimSiam(**TINY), verbose=False)

@@ -11,15 +11,16 @@ import torch
 from callbacks.benchmarks.ranks import distribute
 from tests.helpers import benchmark_ranks
 from tests.helpers.ranks import on_ranks
+from tests.helpers.runs import results_of
 
 
 def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
     lengths = [50, 90, 40, 104, 90, 60, 50, 99]
     for size in (1, 2, 3, 8, 11):
         parts = distribute(lengths, size)
-        assert len(parts) == size
         assert sorted(number for share in parts for number in share) == list(range(8))
         frames = [sum(lengths[number] for number in share) for share in parts]
+        assert len(frames) == size
         assert max(frames) - min(frames) <= max(lengths)
     assert distribute([], 2) == [[], []]
 
@@ -32,12 +33,10 @@ def in_processes(size, root, folder, kind="davis"):
 
 def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root, tmp_path):
     """Four ranks have three sequences, so one has none."""
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     alone = benchmark_ranks.evaluate(str(davis_root))
-    torch.set_num_threads(threads)
     assert in_processes(4, davis_root, tmp_path / "run") == [alone] * 4
-    results = json.loads((tmp_path / "run" / "out" / "results.json").read_text())
+    results = results_of(tmp_path / "run/out")
     assert (results["ranks"], results["sequences"]) == (4, 3)
     assert len((tmp_path / "run" / "out" / "per_sequence.csv").read_text().splitlines()) > 3
     assert len(list((tmp_path / "run" / "out" / "predictions").iterdir())) == 3
@@ -48,10 +47,8 @@ def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root
 def test_every_benchmark_scores_the_same_over_two_ranks(tmp_path, kind):
     frames, (write, _) = 16 if kind == "youtube_vos" else 3, benchmark_ranks.KINDS[kind]
     root = write(tmp_path / "data", 3, frames=frames, size=(48, 64))
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     alone = benchmark_ranks.evaluate(str(root), kind, str(tmp_path / "alone"))
-    torch.set_num_threads(threads)
     assert in_processes(2, root, tmp_path / "run", kind) == [alone] * 2
     tables = [(tmp_path / folder / "per_sequence.csv").read_text() for folder in ("alone", "run/out")]
     assert tables[0] == tables[1]

@@ -1,6 +1,5 @@
 """TAP-Vid and BADJA from files to scores: digits of the official function, the grid's limit, files, stages, PCK."""
 
-import csv
 import json
 import pickle
 
@@ -13,6 +12,7 @@ from callbacks.metrics import PointQueries, area_counts, tapvid_metrics
 from datamodules.datasets import Badja, TapVid
 from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.runs import results_of, rows_of
 from tests.helpers.tap_vid import write_badja
 
 DELTA = "average_pts_within_thresh"
@@ -34,9 +34,8 @@ def run(root, tmp_path_factory):
 def test_written_predictions_have_the_digits_of_the_scores(root, run):
     """`tapvid_metrics` equals the official function on its own cases, see the test of the metric."""
     _, scores, folder = run
-    rows = list(csv.DictReader((folder / "per_sequence.csv").open()))
     videos = []
-    for sequence, row in zip(TapVid(root), rows, strict=True):
+    for sequence, row in zip(TapVid(root), rows_of(folder), strict=True):
         with np.load(folder / "predictions" / f"{sequence.name}.npz", allow_pickle=False) as found:
             assert found["tracks"].dtype == np.float64
             np.testing.assert_array_equal(found["target_points"], sequence.points[found["trackgroup"]] * 256)
@@ -52,13 +51,13 @@ def test_written_predictions_have_the_digits_of_the_scores(root, run):
 
 def test_every_file_of_a_run(run):
     benchmark, scores, folder = run
-    results = json.loads((folder / "results.json").read_text())
+    results = results_of(folder)
     assert results["scores"] == scores
     assert results["grid"] == "32 x 32 cells of 8 x 8 px"
     assert results["protocol"]["name"] == "vidcorr+query_mode=strided"
     assert results["undefined"] == {}
     assert set(scores) <= set(benchmark.score_names)
-    rows = list(csv.DictReader((folder / "per_track.csv").open()))
+    rows = rows_of(folder, "per_track.csv")
     assert [row["Sequence"] for row in rows] == sorted(row["Sequence"] for row in rows)
     first = [float(row[DELTA] or "nan") for row in rows if row["Sequence"] == rows[0]["Sequence"]]
     assert first[0] == min(first)
@@ -74,10 +73,9 @@ def test_every_file_of_a_run(run):
 
 def test_the_grids_limit_is_that_of_the_nearest_cell_centre(shared_points):
     expected = json.loads((shared_points / "expected_scores.json").read_text())["generated/exact.pkl"]
+    root = shared_points / "generated/exact.pkl"
     for stride, mode in ((8, "first"), (16, "strided")):
-        benchmark = TapVidBenchmark(
-            shared_points / "generated/exact.pkl", "fomo", changes={"query_mode": mode}, limit_sequences=2
-        )
+        benchmark = TapVidBenchmark(root, "fomo", changes={"query_mode": mode}, limit_sequences=2)
         limit = benchmark.evaluate(build_feature_extractor("raw_colour", stride=stride))["grid_limit"]
         of_video = expected[mode][f"nearest_cell_centre_stride{stride}"][DELTA]["per_video"]
         assert limit == sum(list(of_video.values())[:2]) / 2
@@ -96,13 +94,10 @@ def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
     content = pickle.loads((root / path.name).read_bytes())
     content["synthetic-001"]["occluded"][:] = True
     path.write_bytes(pickle.dumps(content))
-    scores = TapVidBenchmark(path, "vidcorr").evaluate(
-        build_feature_extractor("raw_colour", stride=16), tmp_path / "out"
-    )
-    alone = TapVidBenchmark(path, "vidcorr", limit_sequences=1)
-    assert scores == alone.evaluate(build_feature_extractor("raw_colour", stride=16))
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert results["undefined"][DELTA] == ["synthetic-001"]
+    extractor = build_feature_extractor("raw_colour", stride=16)
+    scores = TapVidBenchmark(path).evaluate(extractor, tmp_path / "out")
+    assert scores == TapVidBenchmark(path, limit_sequences=1).evaluate(extractor)
+    assert results_of(tmp_path / "out")["undefined"][DELTA] == ["synthetic-001"]
     assert "are left out of those means: synthetic-001" in caplog.text
 
 
@@ -116,17 +111,17 @@ def test_pck_is_that_of_the_written_predictions(clips, tmp_path, stage):
     spec = "torchvision:resnet18" if stage else "raw_colour"
     benchmark = BadjaBenchmark(clips, protocol="fomo", stage=stage)
     scores = benchmark.evaluate(build_feature_extractor(spec, stage=stage, stride=8), tmp_path)
-    rows = list(csv.DictReader((tmp_path / "per_sequence.csv").open()))
+    rows = rows_of(tmp_path)
     for of_stage in stage or [""]:
         videos = []
         for clip in Badja(clips):
+            own = np.array([60, 40]) / 256
+            areas = np.array([clip.area(t) for t in range(clip.num_frames)])
             with np.load(tmp_path / of_stage / "predictions" / f"{clip.name}.npz", allow_pickle=False) as found:
-                own = np.array([60, 40]) / 256
-                areas = np.array([clip.area(t) for t in range(clip.num_frames)])
                 truth = found["query_points"], found["target_points"] * own, found["target_occluded"]
                 queries = PointQueries(*truth, found["trackgroup"])
                 correct, counted = area_counts(queries, found["tracks"] * own, areas)
-                videos.append(correct / counted)
+            videos.append(correct / counted)
             row = next(r for r in rows if r["Sequence"] == clip.name and r.get("Stage", "") == of_stage)
             assert float(row["PCK@0.2"]) == videos[-1]
         key = "/".join(filter(None, [of_stage, "PCK@0.2"]))

@@ -1,8 +1,5 @@
 """VIP from files to scores: classes by mean IoU, instances by AP."""
 
-import csv
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -18,9 +15,14 @@ from datamodules.datasets import Vip
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
+from tests.helpers.runs import results_of, rows_of
 from tests.helpers.synthetic_layouts import write_vip
 
 SMALL = {"radius": 4, "context": 2}
+
+
+def colour():
+    return build_feature_extractor("raw_colour", stride=4)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    return VipBenchmark(root, changes=SMALL).evaluate(build_feature_extractor("raw_colour", stride=4), folder), folder
+    return VipBenchmark(root, changes=SMALL).evaluate(colour(), folder), folder
 
 
 def test_miou_is_that_of_the_predictions_on_disk(root, run):
@@ -46,9 +48,7 @@ def test_miou_is_that_of_the_predictions_on_disk(root, run):
 
 def test_ap_ranks_instances_by_their_mean_label(root, run):
     scores, folder = run
-    benchmark, extractor = VipBenchmark(root, changes=SMALL), build_feature_extractor("raw_colour", stride=4)
-    tracker = LabelTracker(extractor, benchmark.protocol)
-    metric = InstanceAP()
+    tracker, metric = LabelTracker(colour(), VipBenchmark(root, changes=SMALL).protocol), InstanceAP()
     for video in Vip(root, parts="instance"):
         with torch.inference_mode():
             tracked = tracker.track_masks(annotated_frames(video), video.starts, tracker.view(video.size))
@@ -67,19 +67,17 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
 
 def test_files_do_not_promise_equality_of_ap(run):
     scores, folder = run
-    results = json.loads((folder / "results.json").read_text())
+    results = results_of(folder)
     assert results["scores"] == scores
     assert results["AP-unofficial"].endswith("equality with other reports is not promised")
     assert results["sequences"] == 2
-    rows = list(csv.DictReader((folder / "per_sequence.csv").open()))
-    assert [row["Sequence"] for row in rows] == ["videos1", "videos2"]
+    assert [row["Sequence"] for row in rows_of(folder)] == ["videos1", "videos2"]
     assert (folder / "instance" / "overlays" / "videos1.png").is_file()
 
 
 def test_one_kind_of_parts_alone(root, run):
     alone = VipBenchmark(root, parts=["semantic"], changes=SMALL)
-    scores = alone.evaluate(build_feature_extractor("raw_colour", stride=4))
-    assert scores == {key: run[0][key] for key in ("mIoU", "mAcc", "aAcc")}
+    assert alone.evaluate(colour()) == {key: run[0][key] for key in ("mIoU", "mAcc", "aAcc")}
     refused(ValueError, r"parts is \['both'\]", VipBenchmark, root, parts=["both"])
 
 
@@ -88,11 +86,10 @@ def test_a_class_out_of_range_names_its_file(tmp_path):
     path = sorted((root / "VIP_Fine/Annotations/Category_ids/videos1").glob("*.png"))[-1]
     Image.fromarray(np.full((48, 64), 20, np.uint8)).save(path)
     with pytest.raises(ValueError, match=f"{path.name}: target must hold classes 0 to 19"):
-        VipBenchmark(root, parts=["semantic"], changes=SMALL).evaluate(build_feature_extractor("raw_colour"))
+        VipBenchmark(root, parts=["semantic"], changes=SMALL).evaluate(colour())
 
 
 def test_ap_may_count_one_detection_for_an_instance(root):
     benchmark = VipBenchmark(root, parts=["instance"], one_to_one=True)
-    evaluation = benchmark.start(build_feature_extractor("raw_colour", stride=4), RunContext(Ranks()))
-    assert evaluation.instance[0].one_to_one
+    assert benchmark.start(colour(), RunContext(Ranks())).instance[0].one_to_one
     assert "one detection at most" in benchmark.metadata()["AP-unofficial"]

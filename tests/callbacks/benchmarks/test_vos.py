@@ -12,6 +12,7 @@ from callbacks.tools.score_masks import score
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.runs import results_of
 from tests.helpers.synthetic_layouts import write_youtube_vos
 from tests.helpers.words import SMALL
 
@@ -54,7 +55,7 @@ def test_a_benchmark_and_the_command_score_masks_alike(sparse, davis_root, tmp_p
     assert benchmark.results.rows == by_command.rows
     assert benchmark.score_keys == tuple(f"vos/{name}" for name in scores)
     assert len(list((tmp_path / "predictions").rglob("*.png"))) == sum(each.num_frames for each in benchmark.sequences)
-    assert json.loads((tmp_path / "results.json").read_text())["rules"]["name"] == rules
+    assert results_of(tmp_path)["rules"]["name"] == rules
     assert 0 < scores[benchmark.score_names[0]] < 1
 
 
@@ -72,14 +73,10 @@ def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
     laid_out(davis_root, tmp_path / "JPEGImages", tmp_path / "Annotations", lambda t: f"{5 * t + 1:08d}")
     videos = {}
     for video in sorted((tmp_path / "Annotations").iterdir()):
-        seen = {path.stem: set(np.unique(read_mask(path)).tolist()) for path in sorted(video.iterdir())}
-        last = int(max(seen))
-        numbers = sorted(set().union(*seen.values()) - {0})
-        starts = {number: min(int(stem) for stem, ids in seen.items() if number in ids) for number in numbers}
-        ranges = {
-            i: {"start": start, "end": last, "frame_nums": (last - start) // 5 + 1} for i, start in starts.items()
-        }
-        videos[video.name] = {"objects": {str(i): {"frame_range": found} for i, found in ranges.items()}}
+        first, *_, last = sorted(video.iterdir())
+        objects = enumerate(np.unique(read_mask(first))[1:].tolist())
+        ranges = {str(i): {"start": 1 + 5 * n, "end": int(last.stem), "frame_nums": 6 - n} for n, i in objects}
+        videos[video.name] = {"objects": {i: {"frame_range": found} for i, found in ranges.items()}}
     (tmp_path / "meta.json").write_text(json.dumps({"videos": videos}))
     (tmp_path / "unseen.txt").write_text("synthetic-001\n")
     known = {"rules": "lvos", "meta": tmp_path / "meta.json"}
@@ -89,7 +86,7 @@ def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
     assert scores == pytest.approx(by_command.scores, abs=1e-12)
     assert benchmark.results.rows == by_command.rows
     assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
-    stated = json.loads((tmp_path / "out/results.json").read_text())["rules"]
+    stated = results_of(tmp_path / "out")["rules"]
     assert (stated["name"], stated["digest"]) == ("lvos", by_command.metadata["rules"]["digest"])
     (tmp_path / "Annotations/synthetic-000/00000011.png").unlink()
     with pytest.raises(DataError, match="synthetic-000: the metadata counts frame 00000011, which has no mask"):
@@ -119,8 +116,7 @@ def test_sa_v_follows_each_object_by_itself(davis_root, tmp_path):
     first, late = (tmp_path / "out/predictions/synthetic-000" / number for number in ("000", "001"))
     assert len(list(first.iterdir())) == len(list((frames / "synthetic-000").iterdir()))
     assert not read_mask(late / "00000.png").any()
-    both = read_mask(first / "00004.png") & read_mask(late / "00004.png")
-    assert both.any()  # a pixel may belong to two objects
+    assert (read_mask(first / "00004.png") & read_mask(late / "00004.png")).any()  # a pixel may belong to two objects
     assert 0 < scores["J&F"] < 1
 
 
@@ -140,15 +136,3 @@ def test_rules_that_need_metadata_are_refused(davis_root):
     for rules in ("lvos", "mose-v2", "coco"):
         with pytest.raises(ValueError, match=f"rules '{rules}': expected one of davis-2017, .*vos-benchmark"):
             VosBenchmark(davis_root, rules=rules)
-
-
-@pytest.mark.slow
-def test_masks_that_only_introduce_objects_are_predicted_and_packed(sparse, tmp_path):
-    (root := tmp_path / "data").mkdir()
-    shutil.copytree(sparse / "frames", root / "frames")
-    for video in sorted((sparse / "masks").iterdir()):
-        (root / "masks" / video.name).mkdir(parents=True)
-        shutil.copy(min(video.iterdir()), root / "masks" / video.name)
-    benchmark = VosBenchmark(root, None, "frames", "masks", changes=SMALL)
-    assert benchmark.evaluate(colour(), tmp_path / "out") == {}
-    assert (tmp_path / "out" / "predictions.zip").is_file()

@@ -5,15 +5,16 @@ import re
 import shutil
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from callbacks import DavisBenchmark
 from callbacks.benchmarks import base
-from callbacks.metrics import VideoScore
-from callbacks.metrics.rules import RULES
+from callbacks.metrics import boundary_accuracy, region_similarity
 from callbacks.pictures import overlay_masks
 from callbacks.pictures.animation import reduced
 from callbacks.report import Chart, write_report
@@ -23,7 +24,9 @@ from callbacks.tools.report import command
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.benchmark_ranks import KINDS
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
+from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
+from tests.helpers.runs import results_of
 from tests.helpers.words import SMALL
 
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
@@ -70,23 +73,19 @@ def test_animations_hold_predictions_truth_and_curves(davis_run):
     animation = json.loads((folder / "animations" / f"{sequence.name}.json").read_text())
     width, height = animation["size"]
     assert animation["frames"] == list(range(sequence.num_frames))
-    scored = list(range(1, sequence.num_frames - 1))
-    score = VideoScore(RULES["davis-2017"], {number: [str(t) for t in scored] for number in sequence.objects})
-    for suffix in ("webp", "truth.webp"):
+    predicted = read_masks(folder / "predictions" / sequence.name)
+    truth = [sequence.mask(t) for t in range(sequence.num_frames)]
+    for suffix, masks in (("webp", predicted), ("truth.webp", truth)):
         sheet = np.asarray(Image.open(folder / "animations" / f"{sequence.name}.{suffix}").convert("RGB")).astype(int)
         assert sheet.shape == (height, width * sequence.num_frames, 3)
-        for t, frame in enumerate(sequence.frames):
-            mask = np.array(Image.open(folder / "predictions" / sequence.name / f"{frame.stem}.png"))
-            shown = sequence.mask(t) if suffix != "webp" else sequence.mask(t).new_tensor(mask)
-            expected = overlay_masks(*reduced(sequence.frame(t), shown))
+        for t, mask in enumerate(masks):
+            expected = overlay_masks(*reduced(sequence.frame(t), mask))
             assert np.abs(sheet[:, t * width : (t + 1) * width] - expected).mean() < 12  # what the compression loses
-            if suffix == "webp" and t in scored:
-                score.add(str(t), mask, score.outlines(str(t), sequence.mask(t).numpy()))
-    for name in "JF":
+    for name, measure in (("J", region_similarity), ("F", boundary_accuracy)):
         places, values = animation["curves"][name]
-        assert places == scored
-        means = score.frame_means(name)
-        assert values == pytest.approx([means[str(t)] for t in scored], abs=1e-4)
+        assert places == list(range(1, sequence.num_frames - 1))
+        of_objects = [measure(predicted == i, torch.stack(truth) == i)[1:-1] for i in sequence.objects]
+        assert values == pytest.approx(torch.stack(of_objects).mean(0).tolist(), abs=1e-4)
 
 
 def test_sequences_and_objects_have_the_means_of_the_last_stage():
@@ -110,36 +109,27 @@ def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run,
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
 
 
-def test_named_runs_stand_beside_it(tmp_path):
-    own = write_results(tmp_path / "mine/davis", 0.5, protocol={"name": "vfs", "digest": "1"})
-    same = write_results(tmp_path / "a/davis", 0.6, protocol={"name": "vfs", "digest": "1"})
-    other = write_results(tmp_path / "b/davis", 0.7, protocol={"name": "crw", "digest": "2"})
-    beside = content_of(write_report(own, [same, other / "results.json"]))["others"]
-    expected = [("a/davis", 0.6, True), ("b/davis", 0.7, False)]
-    assert [(each["name"], each["scores"]["J&F-Mean"], each["same"]) for each in beside] == expected
-    otb = write_results(tmp_path / "c", 0.7, benchmark="otb")
-    refused(ValueError, "is a result of otb, the report is of davis", write_report, own, [otb])
-
-
 def test_earlier_results_of_the_training_stand_before_its_own(tmp_path):
     past = [{"epoch": epoch, "step": 4 * epoch, "scores": {"J&F-Mean": epoch / 10}} for epoch in (0, 3)]
     last = write_results(tmp_path / "davis" / "epoch=003-step=000016", float("nan"), history=past)
-    found = [
-        (each["epoch"], each["scores"]["J&F-Mean"], each["this"]) for each in content_of(write_report(last))["epochs"]
-    ]
+    epochs = content_of(write_report(last))["epochs"]
+    found = [(each["epoch"], each["scores"]["J&F-Mean"], each["this"]) for each in epochs]
     assert found == [(0, 0.0, False), (3, 0.3, False), (4, None, True)]  # a score that is not defined is null
 
 
-def test_intervals_and_tests_against_runs_beside(davis_run, tmp_path):
-    own, other = (shutil.copytree(davis_run[2], tmp_path / name) for name in ("own", "other"))
-    results = json.loads((other / "results.json").read_text())
-    (other / "results.json").write_text(json.dumps(results | {"protocol": {"name": "crw", "digest": "2"}}))
-    content = content_of(write_report(own, [davis_run[2], other]))
+def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path):
+    own = shutil.copytree(davis_run[2], tmp_path / "own")
+    other = write_results(tmp_path / "other/davis", 0.7, protocol={"name": "crw", "digest": "2"})
+    content = content_of(write_report(own, [davis_run[2], other / "results.json"]))
     assert all(re.fullmatch(r"\[-?\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
     same, other = content["others"]
+    assert (same["name"], same["scores"], same["same"]) == ("untrained/davis", content["results"]["scores"], True)
+    assert (other["name"], other["scores"]["J&F-Mean"], other["same"]) == ("other/davis", 0.7, False)
     assert set(same["differences"]) == set(content["intervals"])
     assert all(text.startswith("+0.0 [+0.0, +0.0]") for text in same["differences"].values())
     assert (other["protocols"], other["differences"]) == ("crw", {})
+    otb = write_results(tmp_path / "otb", 0.7, benchmark="otb")
+    refused(ValueError, "is a result of otb, the report is of davis", write_report, own, [otb])
 
 
 CHARTS = {"jhmdb": ["Each joint"], "otb": ["Success", "Precision"]}
@@ -162,14 +152,10 @@ def test_every_benchmark_writes_one(name, tmp_path):
 
 
 def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, monkeypatch, caplog):
-    def fail(folder):
-        raise RuntimeError("no template")
-
-    monkeypatch.setattr(base, "write_report", fail)
-    scores = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1).evaluate(
-        build_feature_extractor("raw_colour"), tmp_path
-    )
-    assert json.loads((tmp_path / "results.json").read_text())["scores"] == scores
+    monkeypatch.setattr(base, "write_report", Mock(side_effect=RuntimeError("no template")))
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
+    assert results_of(tmp_path)["scores"] == scores
     assert "davis: report.html could not be written: no template" in caplog.text
 
 
@@ -195,8 +181,8 @@ def spoiled(folder, texts):
         return value + texts if isinstance(value, str) and key != "kind" else value
 
     chart = Chart("chart", "frame", "J", {"J": ([0, 1], [0.0, 1.0]), "F": ([0, 1], [0.0, 1.0])})
-    sequences = [path.stem for path in sorted((folder / "animations").glob("*.json"))]
-    StoredReport(sequences=sequences, ranked_by=["J-Mean"], shows="masks", charts=[chart.plain()]).write(folder)
+    report = json.loads((folder / "report.json").read_text()) | {"charts": [chart.plain()]}
+    (folder / "report.json").write_text(json.dumps(report))
     for path in folder.rglob("*.json"):
         path.write_text(json.dumps(spoil(json.loads(path.read_text()))))
     heading, *rows = (folder / "per_sequence.csv").read_text().splitlines()
@@ -207,7 +193,7 @@ def spoiled(folder, texts):
 
 def test_texts_of_data_are_never_markup(davis_run, tmp_path):
     """No text ends the script element that holds it, and the page's script has no way to make markup of a text."""
-    clean, source = (davis_run[2] / "report.html").read_text(), ""
+    clean = (davis_run[2] / "report.html").read_text()
     source = spoiled(shutil.copytree(davis_run[2], tmp_path / "copy"), HOSTILE).read_text()
     assert source.count("window.hit") > 20
     for markup in ("<script", "</script", "<!--", "<img"):
@@ -234,12 +220,12 @@ def test_in_a_browser_hostile_texts_do_nothing_but_stand_there(davis_run, tmp_pa
 def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run, tmp_path):
     beside = shutil.copytree(davis_run[2], tmp_path / "beside")
     folder = shutil.copytree(davis_run[2], tmp_path / "own")
+    names = [sequence.name for sequence in davis_run[0].sequences]
+    chart = Chart("Success", "overlap", "rate", {"success": ([0, 1, 2], [1.0, float("nan"), 0.5])})
+    bars = Chart("Joints", "joint", "PCK", {"PCK": ([0, 1], [0.5, 1.0])}, ("neck", "<face>"), "bars")
+    report = StoredReport(sequences=names, ranked_by=("J-Mean", "F-Mean"), charts=[chart.plain(), bars.plain()])
     for each in (beside, folder):
-        chart = Chart("Success", "overlap", "rate", {"success": ([0, 1, 2], [1.0, float("nan"), 0.5])})
-        bars = Chart("Joints", "joint", "PCK", {"PCK": ([0, 1], [0.5, 1.0])}, ("neck", "<face>"), "bars")
-        names = [sequence.name for sequence in davis_run[0].sequences]
-        charts = [chart.plain(), bars.plain()]
-        StoredReport(sequences=names, ranked_by=("J-Mean", "F-Mean"), charts=charts).write(each)
+        report.write(each)
     with chromium(tmp_path) as browser:
         browser.get(write_report(folder, [beside]).as_uri())
 
@@ -286,10 +272,8 @@ def test_on_a_phone_and_in_the_dark(davis_run, tmp_path):
         in_dark_mode(browser)
         browser.get((davis_run[2] / "report.html").as_uri())
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
-        colours = browser.execute_script(
-            "const s = getComputedStyle(document.body); return s.backgroundColor + s.color"
-        )
-        ground, ink = np.array(re.findall(r"\d+", colours), int).reshape(2, -1)
+        script = "const s = getComputedStyle(document.body); return s.backgroundColor + s.color"
+        ground, ink = np.array(re.findall(r"\d+", browser.execute_script(script)), int).reshape(2, -1)
         assert ground.max() < 60 < 180 < ink.min()
 
 

@@ -111,5 +111,5 @@ def test_values_of_a_sequence_are_those_of_its_objects():
 
 def test_only_scores_that_are_means_of_their_rows_have_intervals():
     run = run_of(ROWS, [], **{"J-Mean": 0.5, "mIoU": 0.4, "F-Mean": 0.9})  # F is not the mean of its rows
-    found = {record.key: record.interval for record in records_of(run, scores=list(run.results["scores"]))}
+    found = {record.column.score: record.interval for record in records_of(run, scores=list(run.results["scores"]))}
     assert found == {"J-Mean": interval([{"a": [0.5], "b": [0.9, 0.1]}]), "mIoU": None, "F-Mean": None}

@@ -26,6 +26,7 @@ GOOD = {
 }
 ROWS = "Sequence,J-Mean,F-Mean\na_1,0.4,0.5\nb_1,0.5,0.6\n"
 DAMAGED = {
+    "a folder": None,
     "list": "[]",
     "deep": "[" * 5000 + "]" * 5000,
     "a score as text": GOOD | {"scores": {"J&F-Mean": "<b>"}},
@@ -64,31 +65,24 @@ def run(tmp_path):
 def every_reader(run):
     """Let every word read a folder that it has to refuse, and return what each says."""
     root = run.parents[5]
-    words = (
-        ["report", run],
-        ["report", root / "good", "--beside", run],
-        ["figure", run.parents[2], "--output", root / "figure.png"],
-        ["table", run, "--published"],
-    )
-    said = [refusal(*one) for one in words]
-    with pytest.raises(ValueError, match=r".") as told:
-        read_scores([run], "J&F-Mean")
-    return [*said, str(told.value)]
+    return [
+        refusal("report", run),
+        refusal("report", root / "good", "--beside", run),
+        refusal("figure", run.parents[2], "--output", root / "figure.png"),
+        refusal("table", run, "--published"),
+        refused(ValueError, ".", read_scores, [run], "J&F-Mean"),
+    ]
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
 def test_a_damaged_result_is_named_by_every_word(run, damage):
-    put(run / "results.json", DAMAGED[damage])
-    report, *others = every_reader(run)
-    assert "epoch=000-step=000004/results.json: is not a " in report
-    assert all("epoch=000-step=000004/results.json: is not a results.json of a benchmark" in line for line in others)
-
-
-def test_a_folder_in_place_of_a_result_is_named(run):
     (run / "results.json").unlink()
-    (run / "results.json").mkdir()
-    assert "epoch=000-step=000004/results.json" in refusal("table", run)
-    assert "epoch=000-step=000004/results.json" in refusal("report", run)
+    if DAMAGED[damage] is None:
+        (run / "results.json").mkdir()
+    else:
+        put(run / "results.json", DAMAGED[damage])
+    said = every_reader(run)
+    assert all("epoch=000-step=000004/results.json: is not a results.json of a benchmark" in line for line in said)
 
 
 @pytest.mark.parametrize("damage", DAMAGED_ROWS)
@@ -116,11 +110,9 @@ def test_each_stage_stands_under_its_own_protocol(tmp_path):
     scores = {"res3/J&F-Mean": 0.4, "res4/J&F-Mean": 0.5}
     several = GOOD | {"scores": scores, "stage": ["res3", "res4"], "protocol": protocols}
     put(tmp_path / "several/results.json", several)
-    put(tmp_path / "one/results.json", GOOD | {"protocol": protocols[1], "network": "other"})
-    table = gather_results([tmp_path])
+    rows = gather_results([tmp_path / "several"]).rows
     d4, d8 = (f"davis J&F-Mean ({name}, 2 sequences)" for name in ("vfs+feature_stride=4 d4", "vfs d8"))
-    assert {name: {head: cell.scores for head, cell in row.items()} for name, row in table.rows.items()} == {
-        "other": {d8: (0.5,)},
+    assert {name: {head: cell.scores for head, cell in row.items()} for name, row in rows.items()} == {
         "ResNet-18, res3": {d4: (0.4,)},
         "ResNet-18, res4": {d8: (0.5,)},
     }

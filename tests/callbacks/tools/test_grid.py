@@ -68,7 +68,7 @@ def record(name, values, score=None, **fields):
     protocol = {"name": name, "digest": VFS.digest() if name == "vfs" else name, **fields}
     videos = {f"v{number}": [value] for number, value in enumerate(values)}
     mean = sum(values) / len(values) if score is None else score
-    return Record("net", False, "J&F-Mean", COLUMN, mean, videos, None, "", RUN, protocol)
+    return Record("net", False, COLUMN, mean, videos, None, "", RUN, protocol)
 
 
 def test_the_choice_has_no_say_over_the_report():
