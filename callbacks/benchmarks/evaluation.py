@@ -88,7 +88,7 @@ class Evaluation(ABC):
             of_stage, its_rows = self.scores_of_stage(number)
             scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_stage.items()}
             stated = {"Stage": stage} if stage else {}
-            rows += [stated | row | self.columns.get(row.get("Sequence"), {}) for row in its_rows]
+            rows += [stated | row | self.columns.get(row.get("Sequence", ""), {}) for row in its_rows]
         return scores, rows
 
     def charts(self) -> Sequence[Chart]:
