@@ -73,7 +73,8 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
             benchmark's.
     """
     run = read_run(Path(folder))
-    means = {key: own for key in run.main_scores() if is_mean(own := run.values(key), run.results["scores"][key])}
+    main, scores = run.main_scores(), run.results["scores"]
+    means = {key: own for key in scores if key in main and is_mean(own := run.values(key), scores[key])}
     intervals = {key: ends for key, own in means.items() if (ends := interval([own]))}
     digests = dict.fromkeys(protocol["digest"] for protocol in run.protocols) if run.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(run.results["benchmark"], digest)]
@@ -82,7 +83,7 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
         "results": run.results,
         "command": shlex.join(run.results.get("command", [])),
         "protocols": run.protocols,
-        "main": run.main_scores(),
+        "main": main,
         "intervals": {key: f"[{100 * low:.1f}, {100 * high:.1f}]" for key, (low, high) in intervals.items()},
         "epochs": run.epochs(),
         "others": [_beside(run, read_run(Path(other)), list(intervals)) for other in beside],
