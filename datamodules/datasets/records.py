@@ -75,7 +75,9 @@ class FrameSequence:
 
         image = read_image(self.frames[t])
         require_size(self.frames[t], image.shape, self.size)
-        return torch.from_numpy(np.stack(cv2.split(image)))
+        planes = np.empty((3, *image.shape[:2]), np.uint8)
+        cv2.split(image, list(planes))  # in place
+        return torch.from_numpy(planes)
 
     def read(self, ahead: int = 4) -> Generator[Tensor]:
         """Iterate over all frames in time order, decoded by one thread, see `read_ahead`."""

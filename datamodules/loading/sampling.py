@@ -176,7 +176,7 @@ def _crops(
         crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)
         if flip:
             crop = cv2.flip(crop, 1)
-        np.stack(cv2.split(crop), out=out)
+        cv2.split(crop, list(out))  # in place
     return torch.from_numpy(clip)
 
 

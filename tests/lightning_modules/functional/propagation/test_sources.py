@@ -161,6 +161,19 @@ def test_every_source_is_cited():
         assert source.inferred.keys() <= source.values.keys(), name
 
 
+def test_ids_of_vip_are_not_blended_as_crw_blends_them(golden):
+    """CRW resizes label images linearly, so that ids appear that nobody annotated; here there are none."""
+    this = Case(golden, "crw", "vip0")
+    annotated = {0, 1, 4, 9}
+    assert not set(this["ids"].tolist()) <= annotated
+    protocol = this.protocol("crw", "vip")
+    labels = encode_masks(this.first_mask, [1, 4, 9], this.grid, protocol)
+    assert torch.allclose(labels.sum(0), torch.ones(this.grid))
+    mask = decode_masks(labels, [1, 4, 9], protocol, this["gt"].shape[1:], this["gt"].shape[1:])
+    assert set(mask.unique().tolist()) <= annotated
+    assert (mask == this.first_mask).float().mean() > 0.95
+
+
 def test_square_pictures_are_not_scrambled():
     """DINO's code sizes frames of 480 x 480 as 480 x 448 and their labels as 448 x 480; here both have one size."""
     dino = PropagationProtocol.named("dino")
