@@ -99,10 +99,7 @@ def propagate_points(
 
 
 def track_box(
-    extractor: nn.Module,
-    video: VideoSource,
-    box: Any,
-    protocol: TrackingProtocol | None = None,
+    extractor: nn.Module, video: VideoSource, box: Any, protocol: TrackingProtocol | None = None
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
     """Follow the target in a box by SiamFC's tracker.
 
