@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 import callbacks
 from callbacks.tracking import frame_encoder
@@ -56,38 +57,33 @@ def test_propagation_never_waits(name):
     assert not gpu.reads
 
 
+def liirs(position):
+    return Liir(position=position, position_size=32, bank_frames=0).feature_extractor(["res3", "affinity"])
+
+
 @pytest.mark.parametrize(
-    ("spec", "stage", "stride"),
+    ("make", "arguments"),
     [
-        (R18, "res4", 8),
-        ("torchvision:resnet50", ["res3", "res4"], 8),
-        pytest.param("timm:vit_tiny_patch16_224", "block2+block4", 8, marks=pytest.mark.slow),
-        ("tests.helpers.encoders:Blocky", None, None),
-        ("raw_colour", None, 8),
+        (build_feature_extractor, (R18, "res4", 8)),
+        (build_feature_extractor, ("torchvision:resnet50", ["res3", "res4"], 8)),
+        pytest.param(
+            build_feature_extractor, ("timm:vit_tiny_patch16_224", "block2+block4", 8), marks=pytest.mark.slow
+        ),
+        (build_feature_extractor, ("tests.helpers.encoders:Blocky",)),
+        (build_feature_extractor, ("raw_colour", None, 8)),
+        (SiamFC(R18).feature_extractor, ()),
+        (liirs, ("1dape",)),
+        (liirs, ("2dspe",)),
     ],
 )
-def test_extractors_stay_on_the_device(spec, stage, stride):
-    check_extractor(build_feature_extractor(spec, stage=stage, stride=stride))
-
-
-def test_a_siamfc_extractor_stays_on_the_device():
-    extractor = SiamFC(R18).feature_extractor()
-    check_extractor(extractor)
+def test_extractors_stay_on_the_device(make, arguments):
+    extractor = make(*arguments)
     with fake_gpu() as gpu:
-        assert moved(extractor, gpu.device).exemplar(torch.rand(1, 3, 127, 127, device=gpu.device)).is_cuda
-
-
-@pytest.mark.parametrize("position", ["1dape", "2dspe"])
-def test_liirs_extractor_stays_on_the_device(position):
-    extractor = Liir(position=position, position_size=32, bank_frames=0).feature_extractor(["res3", "affinity"])
-    for view in (extractor.folded(), extractor):
-        check_extractor(view)
-
-
-def check_extractor(extractor):
-    with fake_gpu() as gpu:
-        maps = moved(extractor, gpu.device)(torch.rand(1, 3, 96, 128, device=gpu.device))
-        assert {each.device.type for each in (maps if isinstance(maps, list) else [maps])} == {"cuda"}
+        images = torch.rand(1, 3, 128, 128, device=gpu.device)
+        for view in [extractor, extractor.folded()] if hasattr(extractor, "folded") else [extractor]:
+            twin = moved(view, gpu.device)
+            for encode in (twin, getattr(twin, "exemplar", twin)):
+                assert {maps.device.type for maps in tree_leaves(encode(images))} == {"cuda"}
 
 
 CLIP, VIDEOS = torch.rand(4, 4, 3, 64, 64), torch.arange(4)
@@ -217,6 +213,4 @@ def test_siamfc_waits_once_a_frame(tmp_path):
     """For the positions of the peaks, without which the next regions cannot be cut out."""
     benchmark = callbacks.OtbBenchmark(write_otb(tmp_path / "otb", 2, frames=4), version=None)
     extractor = benchmark.extractor(build_encoder("tests.helpers.encoders:TinyResNet"))
-    with fake_gpu() as gpu:
-        benchmark.evaluate(moved(extractor, gpu.device), tmp_path / "out")
-    assert gpu.reads == 2 * 3
+    assert reads_of(benchmark, extractor, tmp_path / "out") == 2 * 3

@@ -8,7 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import LambdaCallback
 
 from datamodules import VideoDataModule
 from datamodules.loading.sampling import ColourAugmentation, seeded_generator
@@ -181,13 +181,14 @@ def test_on_the_device_clips_are_floats_and_colour_is_drawn_by_step(videos):
 
 
 def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(videos, tmp_path):
-    class SaveWithinAnEpoch(Callback):
-        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-            if (trainer.current_epoch, batch_idx) == (1, 1):
-                trainer.save_checkpoint(tmp_path / "at.ckpt")
+    def save_within_an_epoch(trainer, module, outputs, batch, number):
+        if (trainer.current_epoch, number) == (1, 1):
+            trainer.save_checkpoint(tmp_path / "at.ckpt")
 
     whole, resumed = Toy(), Toy()
-    quiet_trainer(max_epochs=3, callbacks=[SaveWithinAnEpoch()]).fit(whole, datamodule=make(videos, colour=True))
+    quiet_trainer(max_epochs=3, callbacks=[LambdaCallback(on_train_batch_end=save_within_an_epoch)]).fit(
+        whole, datamodule=make(videos, colour=True)
+    )
     quiet_trainer(max_epochs=3).fit(
         resumed, datamodule=make(videos, colour=True, num_workers=2), ckpt_path=tmp_path / "at.ckpt", weights_only=False
     )

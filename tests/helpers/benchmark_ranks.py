@@ -28,49 +28,49 @@ from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtub
 SMALL = {"radius": 3, "context": 2}
 
 
-def on_last_rank(evaluation, act):
-    """Let an evaluation act before each sequence, on the last rank."""
-    follow = evaluation.follow
-
-    def follow_and_act(sequence):
-        if dist.get_rank() == dist.get_world_size() - 1:
-            act(sequence)
-        follow(sequence)
-
-    evaluation.follow = follow_and_act
-    return evaluation
-
-
 class FailsOnLast(DavisBenchmark):
     """A benchmark of which one rank cannot read one of its sequences."""
 
     def start(self, extractor, run):
-        def fail(sequence):
-            raise ValueError(f"{sequence.name}: broken")
+        evaluation = super().start(extractor, run)
+        follow = evaluation.follow
 
-        return on_last_rank(super().start(extractor, run), fail)
+        def act_and_follow(sequence):
+            if dist.get_rank() == dist.get_world_size() - 1:
+                self.act(sequence)
+            follow(sequence)
+
+        evaluation.follow = act_and_follow
+        return evaluation
+
+    def act(self, sequence):
+        """What the last rank does before each of its sequences."""
+        raise ValueError(f"{sequence.name}: broken")
 
 
-class KilledOnLast(DavisBenchmark):
+class KilledOnLast(FailsOnLast):
     """A benchmark of which one rank is killed while it follows a sequence."""
 
-    def start(self, extractor, run):
-        return on_last_rank(super().start(extractor, run), lambda sequence: os.kill(os.getpid(), signal.SIGKILL))
+    def act(self, sequence):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-class HangsOnLast(DavisBenchmark):
+class HangsOnLast(FailsOnLast):
     """A benchmark of which one rank stops for good while it follows a sequence; the others wait for seconds."""
 
     def start(self, extractor, run):
         ranks.SHORTEST_LIMIT, ranks.PATIENCE = timedelta(seconds=3), 0
-        return on_last_rank(super().start(extractor, run), lambda sequence: os.kill(os.getpid(), signal.SIGSTOP))
+        return super().start(extractor, run)
+
+    def act(self, sequence):
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
-class Late(DavisBenchmark):
+class Late(FailsOnLast):
     """A benchmark of which one rank takes longer than the process group waits."""
 
-    def start(self, extractor, run):
-        return on_last_rank(super().start(extractor, run), lambda sequence: time.sleep(4))
+    def act(self, sequence):
+        time.sleep(4)
 
 
 class OfClips(DavisBenchmark):

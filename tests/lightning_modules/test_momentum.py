@@ -73,12 +73,6 @@ def test_queue_equals_a_plain_loop():
     assert queue.keys.data_ptr() == storage
 
 
-def test_queue_marks_a_videos_own_keys():
-    queue = KeyQueue(10, 2)
-    queue.enqueue(torch.zeros(3, 2), torch.tensor([1, 2, 1]))
-    assert queue.of_same_video(torch.tensor([1, 3])).nonzero().tolist() == [[0, 0], [0, 2]]
-
-
 def test_queue_refuses():
     queue = KeyQueue(10, 2)
     queue.require_divisor(5)

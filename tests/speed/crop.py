@@ -11,7 +11,7 @@ import torch
 from torchvision.transforms import v2
 
 from datamodules.loading.sampling import ColourAugmentation, random_resized_crop, seeded_generator
-from tests.speed.timing import compare, flags
+from tests.speed.timing import DEVICE, compare, flags
 
 
 def colour_by_torchvision(frames: torch.Tensor) -> torch.Tensor:
@@ -39,10 +39,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     compare_crops(256, 340, repeats)
     compare_crops(720, 1280, repeats)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    batch, augment = torch.rand(64, 3, 224, 224, device=device), ColourAugmentation()
+    batch, augment = torch.rand(64, 3, 224, 224, device=DEVICE), ColourAugmentation()
     compare(
-        f"colour augmentation, 64 frames of 224 x 224 on {device}",
+        f"colour augmentation, 64 frames of 224 x 224 on {DEVICE}",
         {"torchvision": lambda: colour_by_torchvision(batch)},
         lambda: augment(batch, seeded_generator(0)),
         max(1, repeats // 8),

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 
 import av
@@ -40,16 +41,11 @@ def seek_each(path: str, indices: list[int]) -> list[np.ndarray]:
 
 def in_order(path: str, indices: list[int]) -> list[np.ndarray]:
     """Decoding from the start up to the last frame wanted; only wanted frames are converted."""
-    frames = []
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1
-        for number, frame in enumerate(container.decode(stream)):
-            if number in indices:
-                frames.append(frame.to_ndarray(format="rgb24"))
-            if number == indices[-1]:
-                break
-    return frames
+        frames = enumerate(islice(container.decode(stream), indices[-1] + 1))
+        return [frame.to_ndarray(format="rgb24") for number, frame in frames if number in indices]
 
 
 def encode(source: Path, destination: Path, interval: int, size: tuple[int, int], count: int = 0) -> None:
@@ -62,9 +58,7 @@ def encode(source: Path, destination: Path, interval: int, size: tuple[int, int]
         options = {"g": str(interval), "crf": "23", "sc_threshold": "0"}
         stream = new.add_stream("libx264", rate=30, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for number in range(count or len(frames)):
-            turn, place = divmod(number, len(frames))
-            frame = frames[-1 - place if turn % 2 else place]
+        for number, frame in enumerate(islice(cycle(frames + frames[::-1]), count or len(frames))):
             frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, 30), 0
             new.mux(stream.encode(frame))
         new.mux(stream.encode(None))

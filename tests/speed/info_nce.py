@@ -8,15 +8,14 @@ from torch.nn.functional import normalize
 
 from lightning_modules.functional import info_nce_loss
 from tests.helpers.plain_info_nce import plain_info_nce
-from tests.speed.timing import compare, flags
+from tests.speed.timing import DEVICE, compare, flags
 
 VIDEOS, KEYS = 256, 65536
 
 
 def compare_width(width: int, rounds: int) -> None:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    predicted, target = (normalize(torch.randn(VIDEOS, 1, width, device=device), dim=-1) for _ in range(2))
-    queue = normalize(torch.randn(KEYS, width, device=device), dim=-1)
+    predicted, target = (normalize(torch.randn(VIDEOS, 1, width, device=DEVICE), dim=-1) for _ in range(2))
+    queue = normalize(torch.randn(KEYS, width, device=DEVICE), dim=-1)
     predicted.requires_grad_()
     compare(
         f"InfoNCE, K {KEYS}, B {VIDEOS}, d {width}",

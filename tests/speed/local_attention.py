@@ -3,14 +3,12 @@
 python -m tests.speed.local_attention
 """
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_modules.functional.reconstruction import reconstruct_locally
-from tests.speed.timing import compare, flags
+from tests.speed.timing import DEVICE, compare, flags
 
 BATCH, CHANNELS, SIDE, REFERENCES, RADIUS = 2, 64, 64, 3, 6
 
@@ -32,20 +30,21 @@ def by_shifts(query: Tensor, references: Tensor, values: Tensor, radius: int) ->
 
 def main() -> None:
     repeats = flags(__doc__, 5).parse_args().repeats
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    query = torch.randn(BATCH, CHANNELS, SIDE, SIDE, device=device).div_(2).requires_grad_()
-    references = torch.randn(BATCH, REFERENCES, CHANNELS, SIDE, SIDE, device=device).div_(2).requires_grad_()
-    colours = torch.rand(BATCH, REFERENCES, 1, SIDE, SIDE, device=device)
-    upstream = torch.randn(BATCH, 1, SIDE, SIDE, device=device)
+    query = torch.randn(BATCH, CHANNELS, SIDE, SIDE, device=DEVICE).div_(2).requires_grad_()
+    references = torch.randn(BATCH, REFERENCES, CHANNELS, SIDE, SIDE, device=DEVICE).div_(2).requires_grad_()
+    colours = torch.rand(BATCH, REFERENCES, 1, SIDE, SIDE, device=DEVICE)
+    upstream = torch.randn(BATCH, 1, SIDE, SIDE, device=DEVICE)
 
     def gradients(form) -> tuple[Tensor, ...]:
         return torch.autograd.grad(form(query, references, colours, RADIUS), (query, references), upstream)
 
-    def tiles(*maps) -> Tensor:
-        return reconstruct_locally(*maps).values
-
-    plain, ours = {"shifts": partial(gradients, by_shifts)}, partial(gradients, tiles)
-    compare("reconstruction, forward and backward", plain, ours, repeats, memory=True)
+    compare(
+        "reconstruction, forward and backward",
+        {"shifts": lambda: gradients(by_shifts)},
+        lambda: gradients(lambda *maps: reconstruct_locally(*maps).values),
+        repeats,
+        memory=True,
+    )
 
 
 if __name__ == "__main__":

@@ -56,8 +56,7 @@ def time_step(
 
     extra = peak_of(lambda: copies.pop().step(features[-1]))
     times = interleave({"plain": dense, "vidcorr": lambda: copies.pop().step(features[-1])}, rounds)
-    share = places / (height * width)
-    times["plain"] = Times(*([spent / share for spent in each] for each in (times["plain"].clock, times["plain"].cpu)))
+    times["plain"] = Times([spent * height * width / places for spent in times["plain"].runs])
     labels = propagator.step(features[-1])
     same = ((labels.flatten(1)[:, :places] - dense()).abs().amax(0) <= 1e-5).float().mean()
     return times, f"within 1e-5: {same:.2%}, {extra / 1e6:.0f} MB extra", labels

@@ -5,14 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import times as process_times
 from pathlib import Path
-from statistics import median
 from time import perf_counter, process_time
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tests.helpers.memory import peak_of
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Ways = Mapping[str, Callable[[], object]]
 
 
@@ -20,28 +22,23 @@ Ways = Mapping[str, Callable[[], object]]
 class Times:
     """Seconds of each run: by the clock, and of the CPU with the children that have ended."""
 
-    clock: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-
-    def add(self, began: tuple[float, float], ended: tuple[float, float]) -> None:
-        self.clock.append(ended[0] - began[0])
-        self.cpu.append(ended[1] - began[1])
+    runs: list[NDArray[np.float64]] = field(default_factory=list)
 
     @property
     def least(self) -> float:
         """Least CPU time, which other jobs of the machine hardly move; with a GPU the least time by the clock."""
-        return min(self.clock if torch.cuda.is_available() else self.cpu)
+        return float(np.min(self.runs, axis=0)[0 if torch.cuda.is_available() else 1])
 
     def __str__(self) -> str:
-        kinds = (("clock", self.clock), ("CPU", self.cpu))
-        return ", ".join(f"{kind} {in_words(min(each))} (median {in_words(median(each))})" for kind, each in kinds)
+        kinds = zip(("clock", "CPU"), np.min(self.runs, axis=0), np.median(self.runs, axis=0), strict=True)
+        return ", ".join(f"{kind} {in_words(least)} (median {in_words(middle)})" for kind, least, middle in kinds)
 
 
-def now() -> tuple[float, float]:
+def now() -> NDArray[np.float64]:
     """Return the clock and the CPU time, when a GPU has done what it was given."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return perf_counter(), process_time() + sum(process_times()[2:4])
+    return np.array([perf_counter(), process_time() + sum(process_times()[2:4])])
 
 
 def interleave(ways: Ways, rounds: int) -> dict[str, Times]:
@@ -52,7 +49,7 @@ def interleave(ways: Ways, rounds: int) -> dict[str, Times]:
             began = now()
             way()
             if number:
-                found[name].add(began, now())
+                found[name].runs.append(now() - began)
     return found
 
 

