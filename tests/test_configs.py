@@ -134,12 +134,8 @@ def test_davis_2017_alone_chooses_the_checkpoint_and_every_benchmark_runs_as_oft
         assert benchmark["every_n_epochs"] == (5 if config.name == "davis_liir.yaml" else 10), config.name
 
 
-def test_a_config_whose_heading_has_gpus_asks_for_them():
+def test_every_config_says_what_it_is_and_asks_for_the_gpus_of_its_heading():
     for config in CONFIGS.rglob("*.yaml"):
         text = config.read_text()
+        assert text.startswith("# "), config
         assert "GPU" not in text or "trainer/gpus.yaml" in text or config.parent.name == "trainer", config
-
-
-def test_every_config_says_what_it_is():
-    for path in CONFIGS.rglob("*.yaml"):
-        assert path.read_text().startswith("# "), f"{path} opens without saying what it is"

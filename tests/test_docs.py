@@ -103,14 +103,12 @@ def documented_keys(heading):
     return set(re.findall(r"`([^`]+)`", " ".join(cells)))
 
 
-def test_files_of_a_benchmark_run_hold_what_the_documents_say(tmp_path):
+def test_files_of_a_benchmark_run_hold_what_the_documents_say(davis_root, tmp_path):
     from callbacks import DavisBenchmark
-    from datamodules.synthetic import write_davis
     from lightning_modules.backbones import build_feature_extractor
 
-    write_davis(tmp_path / "davis", 1, frames=4, size=(64, 64))
     run, extractor = tmp_path / "run", build_feature_extractor("raw_colour")
-    DavisBenchmark(tmp_path / "davis", changes={"radius": 3}).evaluate(extractor, run)
+    DavisBenchmark(davis_root, changes={"radius": 3}).evaluate(extractor, run)
     results = json.loads((run / "results.json").read_text())
     assert set(results) | {"history"} == documented_keys("`results.json`, of DAVIS")
     text = (ROOT / "docs/library.md").read_text()

@@ -1,8 +1,9 @@
 """docs/reference/davis.py, the evaluation in one plain file, and the engine give the same labels and scores."""
 
 import ast
-import importlib.util
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,19 +15,10 @@ from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol, propagate_labels
 
 FILE = Path(__file__).parents[1] / "docs" / "reference" / "davis.py"
+REFERENCE = SimpleNamespace(**runpy.run_path(str(FILE)))
 REAL = Path(__file__).parents[2] / "shared" / "data" / "davis"
 
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real sequences at {REAL}")
-
-
-@pytest.fixture(scope="module")
-def reference():
-    spec = importlib.util.spec_from_file_location("davis_reference", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -55,8 +47,8 @@ def test_it_imports_torch_numpy_and_pillow_only_and_has_at_most_200_lines():
 
 @pytest.mark.parametrize("davis", [(6, 160, 208)], indirect=True)
 @pytest.mark.parametrize("protocol", ["vfs", "dino"])
-def test_labels_are_those_of_the_engine(protocol, davis, reference):
-    rules = reference.PROTOCOLS[protocol] | {"short_side": None}
+def test_labels_are_those_of_the_engine(protocol, davis):
+    rules = REFERENCE.PROTOCOLS[protocol] | {"short_side": None}
     frames = sorted((davis / "JPEGImages" / "480p" / "dog").iterdir())
     mask = np.array(Image.open(davis / "Annotations" / "480p" / "dog" / "00000.png"))
     filters = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -64,8 +56,8 @@ def test_labels_are_those_of_the_engine(protocol, davis, reference):
     def encode(frame):
         return torch.nn.functional.conv2d(frame, filters, stride=8, padding=4)
 
-    labels = [labels for labels, _ in reference.segment(frames, mask, encode, rules)]
-    features = torch.cat([encode(reference.read_frame(frame, rules)) for frame in frames])
+    labels = [labels for labels, _ in REFERENCE.segment(frames, mask, encode, rules)]
+    features = torch.cat([encode(REFERENCE.read_frame(frame, rules)) for frame in frames])
     ours = propagate_labels(features, labels[0], PropagationProtocol.named(protocol, benchmark="davis"))
     torch.testing.assert_close(torch.stack(list(ours)), torch.stack(labels), rtol=0, atol=1e-5)
     assert labels[-1].std() > 0.1
@@ -80,10 +72,10 @@ def test_labels_are_those_of_the_engine(protocol, davis, reference):
     ],
     indirect=["davis"],
 )
-def test_scores_are_those_of_the_engine(davis, protocol, reference):
+def test_scores_are_those_of_the_engine(davis, protocol):
     """Both in float64, so that no pixel between two labels is decided by rounding."""
-    scores = reference.evaluate(
-        davis, lambda frame: reference.mean_colour(frame).double(), reference.PROTOCOLS[protocol]
+    scores = REFERENCE.evaluate(
+        davis, lambda frame: REFERENCE.mean_colour(frame).double(), REFERENCE.PROTOCOLS[protocol]
     )
     region, contour = np.mean([means for objects in scores.values() for means in objects.values()], axis=0)
     benchmark = DavisBenchmark(davis, protocol=protocol, changes={"precision": "float64"})

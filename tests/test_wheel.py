@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.words import clips
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
@@ -84,15 +86,8 @@ def test_trains_the_users_own_method_and_backbone(vidcorr, folder, video_folder)
         "from lightning_modules import VFSSimSiam\n\nclass Mine(VFSSimSiam):\n    pass\n"
     )
     words = ["--config=vfs_simsiam_r18.yaml", "--config=trainer/cpu.yaml", "--config=data/clips.yaml"]
-    words += ["--model=my_method.Mine", "--model.backbone=my_networks:TinyResNet", f"--data.source={video_folder}"]
-    words += [
-        "--data.frames=2",
-        "--data.size=32",
-        "--data.batch_size=2",
-        "--data.num_workers=0",
-        "--trainer.max_steps=2",
-    ]
-    run(vidcorr, "fit", *words, cwd=folder)
+    words += ["--model=my_method.Mine", "--model.backbone=my_networks:TinyResNet", "--trainer.max_steps=2"]
+    run(vidcorr, "fit", *words, *clips(video_folder), cwd=folder)
     assert list(folder.glob("runs/*/version_0/checkpoints/last.ckpt"))
 
 

@@ -108,12 +108,14 @@ def test_two_ranks_killed_at_random(video_folder, tmp_path):
     expect_the_same(folders[1], folders[0])
 
 
-def test_preemption_of_one_rank_ends_all(video_folder, tmp_path):
-    blow = strike("SIGTERM", 3, rank=1)
-    more = ["--trainer.strategy=ddp", "--trainer.devices=2"]
-    ended = run_script(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20))
+@pytest.mark.parametrize(("start", "group"), [("script", False), ("fork", False), ("fork", True)])
+def test_preemption_of_one_rank_ends_all(start, group, video_folder, tmp_path):
+    blow = strike("SIGTERM", 3, rank=1, group=group)
+    more = ["--trainer.devices=2", f"--trainer.strategy={'ddp_fork' if start == 'fork' else 'ddp'}"]
+    command = words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20)
+    ended = run(command, tmp_path) if start == "fork" else run_script(command)
     assert ended.status == 143, ended.said
-    assert "stopped by SIGTERM after step 4\n" in ended.said
+    assert re.findall("stopped by SIGTERM.*", ended.said) == ["stopped by SIGTERM after step 4"]
     assert last(tmp_path)["global_step"] == 4
 
 

@@ -1,5 +1,6 @@
 """Encoders for tests, as a user would write them."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -53,6 +54,19 @@ class Doubling(nn.Module):
     def forward(self, features: Tensor, images: Tensor) -> Tensor:
         fine = nn.functional.interpolate(features * self.scale, scale_factor=2.0)
         return torch.cat([fine, nn.functional.adaptive_avg_pool2d(images, fine.shape[2:])], dim=1)
+
+
+def clip_network(numbers: Mapping[str, Tensor], mixed: bool = True) -> Callable[[Tensor], Tensor]:
+    """Return a clip network of section 4 of the README beside the golden numbers of encoders of video."""
+
+    def network(clip: Tensor) -> Tensor:
+        z = nn.functional.conv3d(clip, numbers["weight"], numbers["bias"], stride=(2, 8, 8))
+        if not mixed:
+            return z
+        z = torch.tanh(z)
+        return z + torch.einsum("dc,nchw->ndhw", numbers["mix"], z.mean(2)).unsqueeze(2)
+
+    return network
 
 
 def clips_over(extractor: nn.Module) -> Clips:

@@ -134,7 +134,6 @@ def go(
     every: int = 2,
     more: Sequence[pl.Callback] = (),
     every_n_epochs: int = 1,
-    module: pl.LightningModule | None = None,
     **options: Any,
 ) -> tuple[list[Any], bool]:
     """Train, and return what happened and whether the run finished.
@@ -149,7 +148,6 @@ def go(
         every: of `LastCheckpoint`.
         more: callbacks.
         every_n_epochs: of the benchmark.
-        module: in place of the one that `method` names.
         options: of the Trainer.
     """
     events: list[Any] = []
@@ -170,7 +168,7 @@ def go(
     )
     held_out = loader(2, 2, 2, 16)
     try:
-        trainer.fit(module or make(method, accumulated), train, held_out, ckpt_path=start, weights_only=True)
+        trainer.fit(make(method, accumulated), train, held_out, ckpt_path=start, weights_only=True)
     except (TrainingStopped, SIGTERMException):
         return events, False
     return events, True

@@ -38,7 +38,6 @@ def test_a_config_is_found_and_a_users_own_wins(tmp_path, monkeypatch):
     (tmp_path / "benchmarks/davis.yaml").write_text("temperature: 1e-3")
     assert read_config("benchmarks/davis.yaml").content == {"temperature": 0.001}
     (tmp_path / "benchmarks/davis.yaml").write_text("a: [")
-    refused(UsageError, r"there is no file dvis\.yaml; did you mean", read_config, "dvis.yaml")
     refused(UsageError, "cannot", read_config, "benchmarks/davis.yaml")
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from callbacks.tracking import stopwatch
 from callbacks.tracking.frame_encoder import FrameEncoder, View, view_for
 from callbacks.tracking.stopwatch import Stopwatch
-from lightning_modules.backbones import build_encoder, build_feature_extractor, build_network, extractor_of
+from lightning_modules.backbones import build_encoder, build_network, extractor_of
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.refusal import refused
 from tests.helpers.regenerated import regenerated
@@ -48,22 +48,6 @@ def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     assert not any(isinstance(module, nn.BatchNorm2d) for module in view.modules())
     assert torch.allclose(view(image), extractor(same_to_the_network), atol=1e-5)
     assert torch.equal(extractor(image), before)
-
-
-@pytest.mark.parametrize("size", [(40, 64), (45, 61)])
-def test_frames_of_a_pass_are_encoded_as_alone(size):
-    """Several maps, padding and resizing included."""
-    extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", ["res3", "res4"], 8)
-    rules = PropagationProtocol.named("vfs").with_changes(input_size=48, input_padding=16)
-    encoder = FrameEncoder(extractor, rules, Stopwatch())
-    frames = torch.randint(256, (3, 3, *size), dtype=torch.uint8)
-    with torch.inference_mode():
-        together = encoder(list(frames))
-        for frame, maps in zip(frames, together, strict=True):
-            (alone,) = encoder([frame])
-            for one, other in zip(maps, alone, strict=True):
-                torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
-    assert [each.shape[1:] for each in together[0]] == [(6, 10)] * 2
 
 
 class Logged(FrameEncoder):

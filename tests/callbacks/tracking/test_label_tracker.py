@@ -43,20 +43,20 @@ def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(prec
     torch.testing.assert_close(found, exact, **({"atol": 2e-2, "rtol": 2e-2} if precision == "bfloat16" else {}))
 
 
-@pytest.mark.parametrize("at_once", [2, 10])
-def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, monkeypatch):
-    """Of two maps; an object enters with frame 2, in the middle of a chunk."""
+@pytest.mark.parametrize(("at_once", "size"), [(2, (45, 61)), (10, (48, 64))])
+def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, size, monkeypatch):
+    """Of two maps, padding and resizing included; an object enters with frame 2, in the middle of a chunk."""
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", ["res3", "res4"], 8)
-    protocol = PropagationProtocol.named("vfs").with_changes(context=2)
-    frames, second = torch.randint(256, (7, 3, 48, 64), dtype=torch.uint8), torch.zeros(48, 64, dtype=torch.uint8)
+    protocol = PropagationProtocol.named("vfs").with_changes(context=2, input_size=48, input_padding=16)
+    frames, second = torch.randint(256, (7, 3, *size), dtype=torch.uint8), torch.zeros(size, dtype=torch.uint8)
     second[30:45, 20:40] = 2
-    given = [halves(48, 64), None, second, None, None, None, None]
+    given = [halves(*size), None, second, None, None, None, None]
     runs = []
     for number in (1, at_once):
         monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, number=number: number)
         tracker = LabelTracker(extractor, protocol)
         annotated = zip(frames, given, strict=True)
-        runs.append(list(tracker.track_masks(annotated, {1: 0, 2: 2}, tracker.view((48, 64)))))
+        runs.append(list(tracker.track_masks(annotated, {1: 0, 2: 2}, tracker.view(size))))
     assert torch.equal(runs[0][0].decoded[0], given[0])
     assert torch.equal(runs[0][2].decoded[0] == 2, second == 2)
     for one, other in zip(*runs, strict=True):

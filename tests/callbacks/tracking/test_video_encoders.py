@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import conv2d, conv3d
+from torch.nn.functional import conv2d
 
 from callbacks import DavisBenchmark
 from callbacks.tracking.label_tracker import LabelTracker
@@ -12,20 +12,10 @@ from datamodules.synthetic.writers import write_frames, write_masks
 from lightning_modules.backbones import Clips, Recurrent, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.benchmark_ranks import KINDS
-from tests.helpers.encoders import clips_over
+from tests.helpers.encoders import clip_network, clips_over
 from tests.helpers.words import SMALL
 
 CHANGES = {"feature_stride": 8, "input_size": None}
-
-
-def clip_net(numbers):
-    """The mixing clip network of the golden file's README, section 4."""
-
-    def net(clip):
-        z = torch.tanh(conv3d(clip, numbers["weight"], numbers["bias"], stride=(2, 8, 8)))
-        return z + torch.einsum("dc,nchw->ndhw", numbers["mix"], z.mean(2)).unsqueeze(2)
-
-    return net
 
 
 def recurrent_step(numbers):
@@ -52,7 +42,7 @@ def case(request, golden):
     if kind == "recurrent":
         return request.param, Recurrent(recurrent_step(numbers))
     cubic = {"upsampling": "cubic", "mean": None} if "cubic" in request.param else {}
-    return request.param, Clips(clip_net(numbers), **cubic)
+    return request.param, Clips(clip_network(numbers), **cubic)
 
 
 def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
@@ -81,7 +71,7 @@ def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
 
 def test_another_stride_than_the_protocols_is_named(golden):
     numbers = {name: torch.from_numpy(value) for name, value in golden("video_encoders/clip").items()}
-    tracker = LabelTracker(Clips(clip_net(numbers)), PropagationProtocol.named("rvm", "davis"))
+    tracker = LabelTracker(Clips(clip_network(numbers)), PropagationProtocol.named("rvm", "davis"))
     mask = torch.zeros(64, 64, dtype=torch.uint8)
     mask[20:40, 20:40] = 1
     frames = [(torch.zeros(3, 64, 64, dtype=torch.uint8), mask if t == 0 else None) for t in range(3)]

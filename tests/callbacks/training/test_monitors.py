@@ -98,12 +98,12 @@ class Clock:
 
 
 class SlowClips(Clips):
-    def __init__(self, clock, seconds):
+    def __init__(self, clock):
         super().__init__(12)
-        self.clock, self.seconds = clock, seconds
+        self.clock = clock
 
     def __getitem__(self, key):
-        self.clock.now += self.seconds
+        self.clock.now += 1.5
         return super().__getitem__(key)
 
 
@@ -137,18 +137,18 @@ def clock(monkeypatch):
     return clock
 
 
-def fit(clock, seconds, callback=None, **options):
-    data, module = SlowClips(clock, seconds), Timed(clock)
+def fit(clock, **options):
+    data, module = SlowClips(clock), Timed(clock)
     loader = ResumableLoader(data, batch_size=2, sampler=ClipSampler(data, 2))
     options = {"max_epochs": 2, "log_every_n_steps": 1, "num_sanity_val_steps": 0} | options
-    trainer = quiet_trainer(callbacks=[callback or Throughput()], **options)
+    trainer = quiet_trainer(callbacks=[Throughput()], **options)
     trainer.fit(module, loader, DataLoader([0], batch_size=None))
     return module.logged
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_what_is_logged(clock, accumulate):
-    logged = fit(clock, 1.5, accumulate_grad_batches=accumulate, log_every_n_steps=2)
+    logged = fit(clock, accumulate_grad_batches=accumulate, log_every_n_steps=2)
     # a batch of two clips is waited for 3 seconds and trained on for 1
     expected = {"time/step": 4.0 * accumulate, "time/data": 0.75, "time/clips_per_second": 0.5}
     assert list(logged) == ([2, 4, 6, 8, 10, 12] if accumulate == 1 else [2, 4])
@@ -158,7 +158,7 @@ def test_what_is_logged(clock, accumulate):
 
 def test_one_hint_when_data_are_slow(clock):
     with pytest.warns(UserWarning, match=r"75% of the time goes into waiting .*num_workers \(now 0\)") as caught:
-        fit(clock, 1.5)
+        fit(clock)
     assert sum("waiting for data" in str(warning.message) for warning in caught) == 1
 
 

@@ -2,14 +2,12 @@
 
 import os
 import signal
-from functools import partial
 
 import pytest
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, LastCheckpoint, Safeguards, signals
-from tests.helpers.faults import last, run, strike, words
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted, Stop, go, joined, make
 from tests.helpers.training import Clips, loader, quiet_trainer
@@ -19,7 +17,7 @@ from tests.helpers.training import Clips, loader, quiet_trainer
 def test_a_signal_ends_validate_between_two_frames(number, status):
     class Stopped(Counted):
         def evaluate(self, extractor, *args, **options):
-            os.kill(os.getpid(), number)
+            send(number)
             self.events.append("the frame under way")
             return super().evaluate(extractor, *args, **options)
 
@@ -37,19 +35,6 @@ def test_what_saves_comes_after_all_others_and_what_ends_the_run_last(tmp_path):
     trainer = quiet_trainer(callbacks=callbacks, enable_checkpointing=True, max_steps=1, default_root_dir=tmp_path)
     trainer.fit(make("VFSSimSiam", 1), DataLoader(Clips(4, 2, 16), batch_size=4))
     assert [type(callback) for callback in trainer.callbacks[-2:]] == [LastCheckpoint, Safeguards]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("group", [False, True], ids=["one rank", "all, and the process that waits"])
-def test_preemption_of_forked_ranks(group, video_folder, tmp_path):
-    more = ["--trainer.strategy=ddp_fork", "--trainer.devices=2"]
-    blow = strike("SIGTERM", 3, rank=1, group=group)
-    command = partial(words, "VFSMoCo", video_folder, tmp_path, *more, samples_per_epoch=20)
-    ended = run(command(callbacks=(blow,)), tmp_path)
-    assert ended.status == 143, ended.said
-    assert ended.said.count("stopped by SIGTERM") == 1
-    assert "stopped by SIGTERM after step 4\n" in ended.said
-    assert last(tmp_path)["global_step"] == 4
 
 
 def test_an_average_of_the_queue_is_refused_before_any_work(tmp_path):
@@ -86,30 +71,10 @@ def send(number):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_at_once_and_deferred(number, status):
-    before = [signal.getsignal(each) for each in signals.NAMES]
+def test_without_deferral_a_signal_ends_at_once(number, status):
     with pytest.raises(signals.Stopped) as stopped, signals.handled():
         send(number)
     assert stopped.value.code == status
-    assert 128 + signals.cause_of(stopped.value) == status
-
-    done = []
-
-    def work():
-        with signals.handled(), signals.deferred():
-            signals.check()
-            send(number)
-            done.append("under way")
-            signals.check()
-            done.append("never")
-
-    with pytest.raises(signals.Stopped) as stopped:
-        work()
-    assert (done, stopped.value.code) == (["under way"], status)
-    assert [signal.getsignal(each) for each in signals.NAMES] == before
-    signals.check()  # nothing is asked of what comes later
-    with signals.handled():
-        assert signals.requests.received is None
 
 
 def test_a_second_interrupt_ends_at_once_and_a_second_sigterm_does_not(capsys):

@@ -27,10 +27,6 @@ def combinations(slow):
     return [pair if pair in slow else pytest.param(*pair, marks=EXHAUSTIVE) for pair in pairs]
 
 
-def found(events, kind):
-    return [event for event in events if event[0] == kind]
-
-
 def resumed(folder, method, accumulated, stops, **options):
     """Stop a run by SIGTERM at each of some positions in turn, let it end; return whether all is as if it had not."""
     whole, _ = go(method, folder / "whole", accumulated, **options)
@@ -76,7 +72,8 @@ def test_every_pair_of_stops(method, accumulated, tmp_path):
         assert ended
         assert joined(begun, rest, whole, repeats=accumulated) == whole, stop
         expect_equal(content(tmp_path / "end"), content(tmp_path / "whole"))
-    assert len(found(whole, "benchmark")) == len(found(whole, "validated")) + 1 == EPOCHS + 1
+    kinds = [event[0] for event in whole]
+    assert kinds.count("benchmark") == kinds.count("validated") + 1 == EPOCHS + 1
     for number, first in enumerate(positions()):
         for second in positions()[number + 1 :]:
             (begun, file), (events, expected) = before[first], before[second]

@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.functional import conv3d
 
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import CLIP_FAMILIES, Clips, Recurrent, build_feature_extractor
 from lightning_modules.backbones.video import upsampling_weights
+from tests.helpers.encoders import clip_network
 from tests.helpers.refusal import refused
 
 
@@ -26,23 +26,10 @@ def clips(golden):
     return {name: torch.from_numpy(value) for name, value in golden("video_encoders/clip").items()}
 
 
-def toy(numbers, mixed):
-    """The clip networks of the golden file's README, section 4."""
-
-    def net(clip):
-        z = conv3d(clip, numbers["weight"], numbers["bias"], stride=(2, 8, 8))
-        if not mixed:
-            return z
-        z = torch.tanh(z)
-        return z + torch.einsum("dc,nchw->ndhw", numbers["mix"], z.mean(2)).unsqueeze(2)
-
-    return net
-
-
 @pytest.mark.parametrize("encoder", ["conv", "mix"])
 @pytest.mark.parametrize("rule", ["trilinear", "cubic"])
 def test_clips_equal_the_notebook(encoder, rule, frames, clips):
-    made = Clips(toy(clips, encoder == "mix"), **CLIP_FAMILIES["4ds" if rule == "cubic" else "videomae"])
+    made = Clips(clip_network(clips, encoder == "mix"), **CLIP_FAMILIES["4ds" if rule == "cubic" else "videomae"])
     for length in clips["lengths"].tolist():
         expected = clips[f"{encoder}_{rule}_T{length}"]
         found = torch.stack(list(made.encode(iter(frames[:length])))).permute(0, 2, 3, 1)
@@ -51,7 +38,7 @@ def test_clips_equal_the_notebook(encoder, rule, frames, clips):
 
 
 def test_frames_may_come_before_channels(frames, clips):
-    net = toy(clips, True)
+    net = clip_network(clips)
     plain, other = Clips(net), Clips(lambda clip: net(clip.transpose(1, 2)).numpy(), layout="TCHW")
     for one, two in zip(plain.encode(iter(frames[:17])), other.encode(iter(frames[:17])), strict=True):
         assert torch.equal(one, two)
@@ -66,7 +53,7 @@ def test_a_window_is_held_and_no_more(clips):
             taken += 1
             yield torch.zeros(3, 16, 16)
 
-    maps = Clips(toy(clips, False)).encode(counted())
+    maps = Clips(clip_network(clips, mixed=False)).encode(counted())
     seen = [taken for _ in maps]
     assert seen == [16] * 16 + [32] * 16 + [40] * 8
 

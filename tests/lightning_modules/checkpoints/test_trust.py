@@ -94,22 +94,14 @@ def test_endless_values_are_refused_at_once():
     refused(ValueError, r"FrozenEncoder cannot take \[\[.* as stage$", pass_gate, FROZEN, arguments, "x.ckpt")
 
 
-def test_a_saved_model_is_a_parsers_default(tmp_path):
-    write_checkpoint(VFSSimSiam(projector_dim=8, predictor_dim=4, base_lr=0.5), tmp_path / "a.ckpt")
-    saved = saved_model(tmp_path / "a.ckpt")
-    assert saved.class_path == "lightning_modules.vfs_simsiam.VFSSimSiam"
-    assert saved.arguments["base_lr"] == 0.5
-    for word in ("last", "best", "hpc", "s3://bucket/a.ckpt"):
-        assert saved_model(word) is None
-    refused(FileNotFoundError, "--ckpt_path: there is no file nowhere", saved_model, "nowhere.ckpt")
-
-
 def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
     torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "vfs_r18.pth")
     line = r"vidcorr convert .*vfs_r18\.pth vfs_r18_converted\.ckpt; then"
     refused(ForeignCheckpoint, line, saved_model, tmp_path / "vfs_r18.pth")
     torch.save({"state_dict": {}, "pytorch-lightning_version": pl.__version__}, tmp_path / "users.ckpt")
-    assert saved_model(tmp_path / "users.ckpt") is None  # a module of the user's own, which --model names
+    # a module of the user's own, which --model names, and words of Lightning
+    for path in (tmp_path / "users.ckpt", "last", "best", "hpc", "s3://bucket/a.ckpt"):
+        assert saved_model(path) is None
 
 
 def test_the_encoder_of_a_checkpoint_is_that_of_the_named_backbone(tmp_path):
