@@ -104,26 +104,3 @@ def test_a_pipe_that_closes_early_ends_quietly(unbuffered):
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() == 141
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("package", ["callbacks", "datamodules", "lightning_modules"])
-def test_every_module_can_be_imported_first(package):
-    """A lazy package hides circles: each room imports by itself, in a process that has imported nothing of ours."""
-    rooms = sorted(path.stem for path in (ROOT / package).iterdir() if (path / "__init__.py").is_file())
-    files = [f"{package}.{path.parent.name}.{path.stem}" for path in sorted((ROOT / package).glob("*/*.py"))]
-    script = """
-import importlib, sys, torch, pytorch_lightning
-failed = []
-for name in sys.argv[1:]:
-    for loaded in [m for m in sys.modules if m.split(".")[0] in ("callbacks", "datamodules", "lightning_modules")]:
-        del sys.modules[loaded]
-    try:
-        importlib.import_module(name)
-    except ImportError as error:
-        failed.append(f"{name}: {error}")
-print("failed:", *failed)
-"""
-    names = [*(f"{package}.{room}" for room in rooms), *files]
-    done = subprocess.run([sys.executable, "-c", script, *names], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "failed:"

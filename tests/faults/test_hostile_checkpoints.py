@@ -92,7 +92,7 @@ def davis(davis_root):
 )
 def test_no_command_runs_what_a_file_names(command, davis, tmp_path):
     for name, changes in (ATTACKS | FAULTS).items():
-        path = checkpoint(tmp_path / "a.ckpt", **{key: dict(v) if type(v) is dict else v for key, v in changes.items()})
+        path = checkpoint(tmp_path / "a.ckpt", **changes)
         line = refusal(*COMMANDS[command](path, davis))
         # predict asks for its video, fit for what to train, before either loads weights and compares their digest
         if command not in ("convert", "compare") and (command, name) not in (
@@ -125,7 +125,7 @@ def test_what_the_command_line_names_too_is_used(davis, tmp_path):
 
 def test_lightnings_own_loading_takes_the_same_way(tmp_path):
     for changes in ATTACKS.values():
-        path = checkpoint(tmp_path / "a.ckpt", **{key: dict(value) for key, value in changes.items()})
+        path = checkpoint(tmp_path / "a.ckpt", **changes)
         refused(ValueError, r"a\.ckpt: ", FrozenEncoder.load_from_checkpoint, path)
     write_checkpoint(FrozenEncoder("raw_colour", stage="colour"), path)
     assert FrozenEncoder.load_from_checkpoint(path, map_location="cpu", stride=4).hparams["stride"] == 4

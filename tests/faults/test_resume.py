@@ -18,7 +18,7 @@ def whole(video_folder, tmp_path_factory):
     """The folder of an uninterrupted run, by method."""
     folders = {method: tmp_path_factory.mktemp(method) for method in METHODS}
     for method, folder in folders.items():
-        assert run(words(method, video_folder, folder), folder).status == 0
+        run(words(method, video_folder, folder), folder)
     return folders
 
 
@@ -36,10 +36,9 @@ def test_a_run_that_is_killed_twice(method, whole, video_folder, tmp_path):
     for number, step in enumerate((first, second)):
         more = ["--ckpt_path=last"] if number else []
         blow = strike("SIGKILL", step, place="end" if number else "step")
-        assert run(words(method, video_folder, tmp_path, *more, callbacks=(blow,)), tmp_path).status == -9
-    ended = run(words(method, video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
-    assert ended.status == 0, ended.said
-    assert f"resuming from {tmp_path}/lightning_logs/version_" in ended.said
+        run(words(method, video_folder, tmp_path, *more, callbacks=(blow,)), tmp_path, -9)
+    said = run(words(method, video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
+    assert f"resuming from {tmp_path}/lightning_logs/version_" in said
     expect_the_same(tmp_path, whole[method])
 
 
@@ -51,32 +50,28 @@ def test_a_run_that_is_killed_twice(method, whole, video_folder, tmp_path):
 def test_preemption_saves_the_step_and_says_so(step, place, workers, whole, video_folder, tmp_path):
     blow = strike("SIGTERM", step, place=place, group=True)
     command = words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,), num_workers=workers)
-    ended = run(command, tmp_path)
-    assert ended.status == 143, ended.said
+    said = run(command, tmp_path, 143)
     reached = step + (place == "step")
     kept = 9 if (step, place) == (10, "end") else reached  # the validation of its epoch is still to come
-    assert f"stopped by SIGTERM after step {reached}\n" in ended.said
-    assert f"last.ckpt holds step {kept}; " in ended.said
-    assert "Traceback" not in ended.said
+    assert f"stopped by SIGTERM after step {reached}\n" in said
+    assert f"last.ckpt holds step {kept}; " in said
+    assert "Traceback" not in said
     assert last(tmp_path)["global_step"] == kept
     assert max(curve(tmp_path)) == reached
-    ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
-    assert ended.status == 0, ended.said
+    run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
     expect_the_same(tmp_path, whole["VFSSimSiam"])
 
 
 def test_ctrl_c_within_a_step_finishes_and_saves_it(whole, video_folder, tmp_path):
     blow = strike("SIGINT", 7, group=True)
-    ended = run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,), num_workers=1), tmp_path)
-    assert ended.status == 130, ended.said
-    assert "stopped by Ctrl-C after step 8\n" in ended.said
-    assert "Traceback" not in ended.said
+    said = run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,), num_workers=1), tmp_path, 130)
+    assert "stopped by Ctrl-C after step 8\n" in said
+    assert "Traceback" not in said
     assert last(tmp_path)["global_step"] == 8
     unhurried = {"class_path": "Throughput", "init_args": {"warn_above": 1.0}}  # its hint depends on the machine's load
-    ended = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", callbacks=(unhurried,)), tmp_path)
-    assert ended.status == 0, ended.said
-    assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step 8, epoch 1\n" in ended.said
-    assert "UserWarning" not in ended.said
+    said = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", callbacks=(unhurried,)), tmp_path)
+    assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step 8, epoch 1\n" in said
+    assert "UserWarning" not in said
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
     assert "\nckpt_path: last\n" in (tmp_path / "lightning_logs/version_0/config.yaml").read_text()  # to be run again
     expect_the_same(tmp_path, whole["VFSSimSiam"])
@@ -85,11 +80,10 @@ def test_ctrl_c_within_a_step_finishes_and_saves_it(whole, video_folder, tmp_pat
 def test_where_rank_0_is_killed_the_other_ends_with_one_line(video_folder, tmp_path):
     more = ["--trainer.strategy=ddp", "--trainer.devices=2"]
     blow = strike("SIGKILL", 3)
-    ended = run_script(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20))
-    assert ended.status == -9
-    assert "Traceback" not in ended.said
-    (said,) = [line for line in ended.said.splitlines() if line.startswith("vidcorr: ") or "gloo" in line]
-    assert re.match(r"vidcorr: (another process of this run has ended|rank 1 of 2: connection closed by peer)", said)
+    said = run_script(words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20), -9)
+    assert "Traceback" not in said
+    (line,) = [line for line in said.splitlines() if line.startswith("vidcorr: ") or "gloo" in line]
+    assert re.match(r"vidcorr: (another process of this run has ended|rank 1 of 2: connection closed by peer)", line)
 
 
 def test_two_ranks_killed_at_random(video_folder, tmp_path):
@@ -98,13 +92,12 @@ def test_two_ranks_killed_at_random(video_folder, tmp_path):
     folders = [tmp_path / "whole", tmp_path / "parts"]
     for folder in folders:
         folder.mkdir()
-    assert run(command(folders[0], *more), folders[0]).status == 0
+    run(command(folders[0], *more), folders[0])
     first, second = sorted(random.Random(1).sample(range(3, 14), 2))
-    run(command(folders[1], *more, callbacks=(strike("SIGKILL", first, group=True),)), folders[1])
+    run(command(folders[1], *more, callbacks=(strike("SIGKILL", first, group=True),)), folders[1], -9)
     blow = strike("SIGKILL", second, place="end", group=True)
-    run(command(folders[1], *more, "--ckpt_path=last", callbacks=(blow,)), folders[1])
-    ended = run(command(folders[1], *more, "--ckpt_path=last"), folders[1])
-    assert ended.status == 0, ended.said
+    run(command(folders[1], *more, "--ckpt_path=last", callbacks=(blow,)), folders[1], -9)
+    run(command(folders[1], *more, "--ckpt_path=last"), folders[1])
     expect_the_same(folders[1], folders[0])
 
 
@@ -113,19 +106,18 @@ def test_preemption_of_one_rank_ends_all(start, group, video_folder, tmp_path):
     blow = strike("SIGTERM", 3, rank=1, group=group)
     more = ["--trainer.devices=2", f"--trainer.strategy={'ddp_fork' if start == 'fork' else 'ddp'}"]
     command = words("VFSMoCo", video_folder, tmp_path, *more, callbacks=(blow,), samples_per_epoch=20)
-    ended = run(command, tmp_path) if start == "fork" else run_script(command)
-    assert ended.status == 143, ended.said
-    assert re.findall("stopped by SIGTERM.*", ended.said) == ["stopped by SIGTERM after step 4"]
+    said = run(command, tmp_path, 143) if start == "fork" else run_script(command, 143)
+    assert re.findall("stopped by SIGTERM.*", said) == ["stopped by SIGTERM after step 4"]
     assert last(tmp_path)["global_step"] == 4
 
 
 def test_a_half_written_checkpoint_is_not_taken(whole, video_folder, tmp_path):
     blow = strike("SIGKILL", 7, place="save")
-    assert run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,)), tmp_path).status == -9
+    run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,)), tmp_path, -9)
     folder = tmp_path / "lightning_logs/version_0/checkpoints"
     assert (folder / ".last.ckpt.unfinished").stat().st_size > 1000
     assert last(tmp_path)["global_step"] == 5
-    assert run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path).status == 0
+    run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
     expect_the_same(tmp_path, whole["VFSSimSiam"])
 
 
@@ -133,6 +125,6 @@ def test_what_was_logged_up_to_a_checkpoint_survives(video_folder, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     blow = strike("SIGKILL", 8, place="step")
-    assert run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,)), tmp_path).status == -9
+    run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,)), tmp_path, -9)
     events = EventAccumulator(str(tmp_path / "lightning_logs/version_0")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == list(range(8))  # Lightning counts from 0

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import Clips
+from lightning_modules.checkpoints import write_checkpoint
 
 
 class Blocky(nn.Module):
@@ -78,7 +79,5 @@ def saved_resnet(path: Path, seed: int = 0) -> FrozenEncoder:
     """Write a checkpoint of an untrained ResNet-18, and return its module."""
     torch.manual_seed(seed)
     model = FrozenEncoder("torchvision:resnet18")
-    content = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
-    model.on_save_checkpoint(content)
-    torch.save(content | {"pytorch-lightning_version": "2.5.0"}, path)
+    write_checkpoint(model, path)
     return model

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -143,19 +143,13 @@ def strike(name: str, step: int, **options: Any) -> dict[str, Any]:
     return harm("Strike", name=name, step=step, **options)
 
 
-class Ended(NamedTuple):
-    """Outcome of a run: exit status (minus the signal that killed it), and its output."""
-
-    status: int
-    said: str
-
-
-def run(command: list[str], folder: Path) -> Ended:
-    """`vidcorr` in a separate process and process group.
+def run(command: list[str], folder: Path, status: int = 0) -> str:
+    """Run `vidcorr` in a separate process and process group, and return its output.
 
     Args:
         command: words after `vidcorr`.
-        folder: what it says is kept here.
+        folder: the output is kept here.
+        status: expected exit status (minus the signal that kills it).
     """
     context = multiprocessing.get_context("forkserver")
     # imports take longer than all the rest, and are wanted once; `cli` itself imports what a word needs
@@ -167,8 +161,8 @@ def run(command: list[str], folder: Path) -> Ended:
     if process.is_alive():
         process.kill()
         raise TimeoutError(f"still running after 300 s: {said.read_text()}")
-    assert process.exitcode is not None
-    return Ended(process.exitcode, said.read_text())
+    assert process.exitcode == status, said.read_text()
+    return said.read_text()
 
 
 def start_script(command: list[str], said: Any) -> subprocess.Popen[str]:
@@ -181,14 +175,15 @@ def start_script(command: list[str], said: Any) -> subprocess.Popen[str]:
     )
 
 
-def run_script(command: list[str]) -> Ended:
-    """Run `python cli.py` to its end."""
+def run_script(command: list[str], status: int) -> str:
+    """Run `python cli.py` to its end with an expected exit status, and return its output."""
     process = start_script(command, subprocess.PIPE)
     try:
         said, _ = process.communicate(timeout=500)
     finally:
         process.kill()
-    return Ended(process.returncode, said)
+    assert process.returncode == status, said
+    return said
 
 
 def _main(command: list[str], said: str) -> None:

@@ -155,16 +155,9 @@ def go(
     callbacks = [striker(stop, kill), benchmark, Events(events), *more]
     callbacks += [BestCheckpoint("counted/score", dirpath=folder / "best"), LastCheckpoint(every, folder), Safeguards()]
     train = resumable(BATCHES * BATCH_SIZE, BATCH_SIZE, 2, 16)
+    settings = {"max_epochs": EPOCHS, "accumulate_grad_batches": 1 if method == "Liir" else accumulated} | options
     trainer = quiet_trainer(
-        **{
-            "callbacks": callbacks,
-            "max_epochs": EPOCHS,
-            "default_root_dir": folder,
-            "enable_checkpointing": True,
-            "accumulate_grad_batches": 1 if method == "Liir" else accumulated,
-            "num_sanity_val_steps": 0,
-        }
-        | options
+        callbacks=callbacks, default_root_dir=folder, enable_checkpointing=True, num_sanity_val_steps=0, **settings
     )
     held_out = loader(2, 2, 2, 16)
     try:

@@ -13,7 +13,7 @@ from callbacks.command_line.endings import UsageError
 from callbacks.command_line.runs import with_last_checkpoint
 from cli import main
 from lightning_modules import VFSSimSiam
-from lightning_modules.checkpoints import trust
+from lightning_modules.checkpoints import trust, write_checkpoint
 from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
 
@@ -137,11 +137,8 @@ def test_a_flag_wins_over_a_file_and_a_file_over_a_checkpoint(tmp_path, capsys):
 
 def last_checkpoint(path, step, projector_dim):
     """Write a `last.ckpt` of a run."""
-    model = VFSSimSiam(TINY, projector_dim, 5)
-    content = {"state_dict": model.state_dict(), "hyper_parameters": dict(model.hparams)}
-    model.on_save_checkpoint(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(content | {"global_step": step, "epoch": 0, "resume": {"run": step}}, path)
+    write_checkpoint(VFSSimSiam(TINY, projector_dim, 5), path)
+    torch.save(torch.load(path, weights_only=True) | {"global_step": step, "resume": {"run": step}}, path)
     return str(path)
 
 

@@ -61,7 +61,7 @@ IMPOSSIBLE = {
         "protocol 'x': topk must be greater than or equal to 1 or None, got 0"
     ),
     "figure nowhere": "nowhere",
-    "validate --model=raw_colour@x/none": "raw_colour@x/none: the stride 'none' is not a number; write SPEC@STAGE/STRIDE",
+    "validate --model=raw_colour@x/none": "raw_colour@x/none: the stride 'none' is not a number; write SPEC@STAGE",
     f"{VALIDATE} --trainer.logger=false": "nothing to measure: add a benchmark",
     f"{MEASURE} --config=benchmarks/davis.yaml": "two BestCheckpoint have the same settings",
     f"{MEASURE} '--trainer.callbacks.changes={{radus: 3}}'": "a protocol has no field 'radus'; did you mean radius?",
@@ -116,6 +116,13 @@ def test_a_mistake_in_a_file_names_the_file(tmp_path, capsys):
     assert capsys.readouterr().err == f"vidcorr: {line}\n"
 
 
+class ProcessRaisedException(Exception):
+    """Stand-in for torch.multiprocessing's, which holds the traceback of a forked rank as text."""
+
+    def __init__(self, last):
+        super().__init__(f"-- Process 0 terminated\nTraceback (most recent call last):\n  File x\n{last}\n")
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -130,6 +137,9 @@ def test_a_mistake_in_a_file_names_the_file(tmp_path, capsys):
         (BrokenPipeError(32, "Broken pipe"), "vidcorr: [Errno 32] Broken pipe"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (AssertionError(), None),
+        (ProcessRaisedException("datamodules.reading.guards.DataError: no such folder"), "vidcorr: no such folder"),
+        (ProcessRaisedException("ValueError: stage must be one name"), "vidcorr: stage must be one name"),
+        (ProcessRaisedException("KeyError: 'clip'"), None),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -147,20 +157,3 @@ def test_an_error_of_a_loaders_worker_is_its_last_line():
     trace = 'Original Traceback (most recent call last):\n  File "a"\nDataError: no pair'
     text = f"Caught DataError in DataLoader worker process 0.\n{trace}"
     assert report(ValueError(text)) == "vidcorr: no pair (--debug shows where)"
-
-
-class ProcessRaisedException(Exception):
-    """Stand-in for torch.multiprocessing's, which holds the traceback of a forked rank as text."""
-
-
-@pytest.mark.parametrize(
-    ("last", "expected"),
-    [
-        ("datamodules.reading.guards.DataError: /data/x: no such folder", "vidcorr: /data/x: no such folder"),
-        ("ValueError: stage must be one name", "vidcorr: stage must be one name"),
-        ("KeyError: 'clip'", None),
-    ],
-)
-def test_a_mistake_in_a_forked_rank_is_its_last_line(last, expected):
-    error = ProcessRaisedException(f"-- Process 0 terminated\nTraceback (most recent call last):\n  File x\n{last}\n")
-    assert report(error) == expected

@@ -40,10 +40,10 @@ FRAME = torch.full((3, 120, 200), 60, dtype=torch.uint8)
 RED = (255, 0, 0)
 
 
-def drawn(places, occluded=None, t=None, **truth):
+def drawn(places, occluded=None):
     points = np.array([places], float) + 0.5
     hidden = np.zeros(points.shape[:2], bool) if occluded is None else np.array([occluded])
-    return overlay_tracks(FRAME, points, hidden, points.shape[1] - 1 if t is None else t, [RED], **truth)
+    return overlay_tracks(FRAME, points, hidden, points.shape[1] - 1, [RED])
 
 
 def changed(picture, x, y):

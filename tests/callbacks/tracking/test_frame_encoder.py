@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,32 +9,23 @@ from torch import nn
 from callbacks.tracking import stopwatch
 from callbacks.tracking.frame_encoder import FrameEncoder, View, view_for
 from callbacks.tracking.stopwatch import Stopwatch
-from lightning_modules.backbones import build_encoder, build_network, extractor_of
+from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.refusal import refused
-from tests.helpers.regenerated import regenerated
+
+VFS = PropagationProtocol.named("vfs")
 
 
-@pytest.mark.parametrize("stage", ["block2", "block1+block2"])
-def test_dinos_positions_reach_the_view_and_nothing_else(golden, stage):
-    """A transformer whose patches and blocks add nothing puts out its position embedding."""
-    content = golden("protocols/e2e_dino")
-    network = regenerated(build_network("timm:vit_tiny_patch16_224"), int(content["weight_seed"]))
-    network.blocks = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Identity())
-    network.norm = torch.nn.Identity()
-    with torch.no_grad():
-        network.patch_embed.proj.weight.zero_()
-    extractor, images = extractor_of(network, stage), torch.zeros(1, 3, 480, 832)
-    dino = PropagationProtocol.named("dino")
-    with torch.inference_mode():
-        before = extractor(images)
-        seen = view_for(extractor, dino)(images)[0, :192].flatten(1).T
-        own = view_for(extractor, dino.with_changes(position_embedding="network"))(images)
-    np.testing.assert_allclose(seen[39::40], content["pos_interp_s"][1:], atol=1e-6)  # row 0 is the class token
-    assert not torch.allclose(own[0, :192].flatten(1).T, seen, atol=1e-3)
-    with torch.inference_mode():
-        assert torch.equal(extractor(images), before)
-    assert extractor.positions == "network"
+@torch.no_grad()
+def test_dinos_positions_reach_the_view_and_nothing_else():
+    """How they are interpolated, a golden file says, see the test of transformers."""
+    extractor, images = build_feature_extractor("timm:vit_tiny_patch16_224", "block1"), torch.rand(1, 3, 64, 96)
+    before, dino = extractor(images), PropagationProtocol.named("dino")
+    seen, own = (view_for(extractor, rules) for rules in (dino, dino.with_changes(position_embedding="network")))
+    assert not torch.allclose(own(images), seen(images), atol=1e-3)
+    own.positions = "dino"
+    assert torch.equal(own(images), seen(images))
+    assert torch.equal(extractor(images), before)
 
 
 def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
@@ -50,46 +40,35 @@ def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
     assert torch.equal(extractor(image), before)
 
 
-class Logged(FrameEncoder):
-    """An encoder that notes what it does; a frame is its number."""
+@pytest.mark.parametrize(
+    ("at_once", "order"),
+    [
+        (1, ["encode [0]", "use 0", "encode [1]", "use 1", "encode [2]", "use 2"]),
+        (2, ["encode [0, 1]", "encode [2]", "use 0", "use 1", "use 2"]),
+    ],
+)
+def test_a_pass_of_several_frames_is_started_while_the_one_before_is_used(at_once, order):
+    done = []
 
-    def __init__(self):
-        super().__init__(torch.nn.Identity(), PropagationProtocol.named("vfs"), Stopwatch())
-        self.log = []
+    class Logged(FrameEncoder):
+        def __call__(self, frames):
+            done.append(f"encode {frames}")
+            return [[frame] for frame in frames]
 
-    def __call__(self, frames):
-        self.log.append(f"encode {frames}")
-        return [[frame] for frame in frames]
-
-    def used(self, count, at_once):
-        """Read, encode and use some frames; return what was done, in order."""
-        frames = (self.log.append(f"read {number}") or number for number in range(count))
-        for (number,) in self.encode(frames, at_once):
-            self.log.append(f"use {number}")
-        return self.log
-
-
-def test_a_pass_is_started_while_the_one_before_is_used():
-    done = [entry for entry in Logged().used(5, at_once=2) if not entry.startswith("read")]
-    assert done == [*("encode [0, 1]", "encode [2, 3]", "use 0", "use 1"), *("encode [4]", "use 2", "use 3", "use 4")]
-
-
-def test_one_by_one_nothing_is_read_ahead():
-    assert Logged().used(2, at_once=1) == ["read 0", "encode [0]", "use 0", "read 1", "encode [1]", "use 1"]
+    for (number,) in Logged(nn.Identity(), VFS, Stopwatch()).encode(iter(range(3)), at_once):
+        done.append(f"use {number}")
+    assert done == order
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_maps_of_the_second_stream_may_be_used_at_once():
     extractor = nn.Conv2d(3, 64, 15, padding=7).cuda()
-    encoder = FrameEncoder(extractor, PropagationProtocol.named("vfs"), Stopwatch())
+    encoder = FrameEncoder(extractor, VFS, Stopwatch())
     frames = torch.randint(256, (40, 3, 256, 256), dtype=torch.uint8)
     with torch.inference_mode():
         for frame, (found,) in zip(frames, encoder.encode(frames, 4), strict=True):  # memory goes to later passes
             torch.testing.assert_close(found, encoder([frame])[0][0], atol=1e-3, rtol=1e-3)
-
-
-VFS = PropagationProtocol.named("vfs")
 
 
 def test_large_frames_are_reduced_and_points_come_back_to_their_places():

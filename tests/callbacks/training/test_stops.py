@@ -114,6 +114,7 @@ def test_every_kill(method, accumulated, tmp_path):
         ({"limit_val_batches": 0}, Stop("step", 5)),
         ({"check_val_every_n_epoch": 2}, Stop("step", 5)),
         ({"check_val_every_n_epoch": 2}, Stop("step", 2)),
+        ({"more": [GradientAccumulationScheduler({0: 1, 1: 2})]}, Stop("step", 4)),
     ],
 )
 def test_limits_and_intervals_of_lightning(options, stop, tmp_path):
@@ -165,17 +166,6 @@ def test_a_file_from_within_a_window_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"0\.ckpt was written within an optimiser step"):
         go("VFSSimSiam", tmp_path, 2, start=tmp_path / "0.ckpt")
     assert go("VFSSimSiam", tmp_path, 2, start=tmp_path / "1.ckpt")[1]
-
-
-def test_accumulation_by_a_schedule_resumes_within_an_epoch(tmp_path):
-    def run(folder, **options):
-        schedule = GradientAccumulationScheduler({0: 1, 1: 2})
-        return go("VFSSimSiam", folder, more=[schedule], **options)
-
-    whole, _ = run(tmp_path / "whole")
-    begun, _ = run(tmp_path / "parts", stop=Stop("step", 4))
-    rest, _ = run(tmp_path / "parts", start=tmp_path / "parts" / LAST)
-    assert begun + rest == whole
 
 
 def test_steps_of_a_logger_are_those_of_the_uninterrupted_run(tmp_path):

@@ -35,11 +35,7 @@ def test_a_run_leaves_a_checkpoint_of_plain_types(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [
-        (FrozenEncoder, {}),
-        (LinearProbe, {"num_classes": 2}),
-        (SiamFC, {"dilated": False}),
-    ],
+    [(FrozenEncoder, {}), (LinearProbe, {"num_classes": 2}), (SiamFC, {"dilated": False})],
 )
 def test_a_probe_needs_nothing_but_its_own_checkpoint(kind, options, tmp_path):
     first, second = tmp_path / "first.ckpt", tmp_path / "second.ckpt"

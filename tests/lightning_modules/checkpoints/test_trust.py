@@ -7,8 +7,8 @@ import pytorch_lightning as pl
 import torch
 
 from lightning_modules import FrozenEncoder, LinearProbe, VFSSimSiam
-from lightning_modules.backbones import build_encoder, module_from_checkpoint
-from lightning_modules.checkpoints import ForeignCheckpoint, allow, reconcile, saved_model, trust, write_checkpoint
+from lightning_modules.backbones import build_encoder
+from lightning_modules.checkpoints import ForeignCheckpoint, reconcile, saved_model, trust, write_checkpoint
 from lightning_modules.checkpoints.trust import check_fit_of, pass_gate
 from tests.helpers.refusal import refused
 
@@ -64,17 +64,6 @@ def test_a_class_is_found_by_its_name_wherever_it_has_moved():
     recipe = pass_gate("lightning_modules.older_place.VFSSimSiam", {"projector_dim": 8}, "x.ckpt")
     assert recipe.kind is VFSSimSiam
     assert recipe.ours
-
-
-def test_what_the_user_names_may_be_made(tmp_path):
-    spec = "tests.helpers.encoders:TinyResNet"
-    write_checkpoint(FrozenEncoder(spec), tmp_path / "a.ckpt")
-    assert isinstance(module_from_checkpoint(tmp_path / "a.ckpt"), FrozenEncoder)  # this process named it by its call
-    trust._allowed.clear()
-    refused(ValueError, f"add --allow {spec} ", module_from_checkpoint, tmp_path / "a.ckpt")
-    allow(spec)
-    assert isinstance(module_from_checkpoint(tmp_path / "a.ckpt"), FrozenEncoder)
-    assert not pass_gate(FROZEN, {"spec": spec}, "x.ckpt").ours
 
 
 @pytest.mark.parametrize(
