@@ -18,7 +18,7 @@ VFS = PropagationProtocol.named("vfs")
 
 @torch.no_grad()
 def test_dinos_positions_reach_the_view_and_nothing_else():
-    """How they are interpolated, a golden file says, see the test of transformers."""
+    """Their interpolation is held to a golden file in the test of transformers."""
     extractor, images = build_feature_extractor("timm:vit_tiny_patch16_224", "block1"), torch.rand(1, 3, 64, 96)
     before, dino = extractor(images), PropagationProtocol.named("dino")
     seen, own = (view_for(extractor, rules) for rules in (dino, dino.with_changes(position_embedding="network")))
