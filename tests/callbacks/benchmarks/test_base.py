@@ -87,8 +87,8 @@ def test_a_full_disk_is_one_line_that_names_the_file(davis_root, tmp_path, monke
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     monkeypatch.setattr("callbacks.tracking.record.write_ids", full)
-    with pytest.raises(OSError, match=r"No space left on device: '.*predictions/synthetic-000/00000.png'"):
-        DavisBenchmark(davis_root, limit_sequences=1).evaluate(build_encoder("raw_colour"), tmp_path)
+    message, benchmark = r"No space left on device: '.*predictions/synthetic-000/00000.png'", DavisBenchmark(davis_root)
+    refused(OSError, message, benchmark.evaluate, build_encoder("raw_colour"), tmp_path)
     assert not (tmp_path / "results.json").exists()
 
 

@@ -1,37 +1,24 @@
 """Masks of one sequence: scored on the frames that count, and packed as a server wants them."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import pytest
-
 from callbacks import DavisBenchmark
-from callbacks.benchmarks.evaluation import RunContext
 from callbacks.benchmarks.mask_evaluation import annotated_frames
-from callbacks.benchmarks.ranks import Ranks
 from datamodules.datasets import Davis
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL
-
-
-def test_objects_without_a_later_mask_are_followed_without_a_score(davis_root):
-    sequence = Davis(davis_root)[0]
-    last = replace(sequence, masks={0: sequence.masks[0]})
-    with Ranks() as ranks, ThreadPoolExecutor(1) as pool:
-        evaluation = DavisBenchmark(davis_root).start(build_feature_extractor("raw_colour"), RunContext(ranks))
-        assert evaluation.scorer(last, pool) is None
-        assert evaluation.scorer(sequence, pool) is not None
 
 
 def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):
     sequence = Davis(davis_root)[0]
     entering = [mask is not None for _, mask in annotated_frames(sequence)]
     assert entering == [True] + [False] * (sequence.num_frames - 1)
-    with pytest.raises(DataError, match=r"00000\.png: does not hold object 9, which is to start in this frame"):
-        list(annotated_frames(replace(sequence, starts={9: 0})))
+    message = r"00000\.png: does not hold object 9, which is to start in this frame"
+    refused(DataError, message, list, annotated_frames(replace(sequence, starts={9: 0})))
 
 
 def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
@@ -41,7 +28,7 @@ def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
     ids[:3, :3] = 9
     write_ids(mask, ids, davis_palette())
     extractor = build_feature_extractor("raw_colour")
-    with pytest.raises(DataError, match=r"00002\.png: holds id 9, which no mask introduces"):
-        DavisBenchmark(root, changes=SMALL).evaluate(extractor)
+    message = r"00002\.png: holds id 9, which no mask introduces"
+    refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, extractor)
     merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate(extractor)
     assert 0 < merged["J-Mean"] < 1

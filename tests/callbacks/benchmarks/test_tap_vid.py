@@ -9,6 +9,7 @@ import pytest
 
 from callbacks import BadjaBenchmark, TapVidBenchmark
 from callbacks.metrics import PointQueries, area_counts, tapvid_metrics
+from callbacks.tools.score_tracks import score_tracks
 from datamodules.datasets import Badja, TapVid
 from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
@@ -107,7 +108,7 @@ def clips(tmp_path_factory):
 
 
 @pytest.mark.parametrize("stage", [None, ["res2", "res3"]])
-def test_pck_is_that_of_the_written_predictions(clips, tmp_path, stage):
+def test_pck_is_that_of_the_written_predictions_also_by_vidcorr_score(clips, tmp_path, stage):
     spec = "torchvision:resnet18" if stage else "raw_colour"
     benchmark = BadjaBenchmark(clips, protocol="fomo", stage=stage)
     scores = benchmark.evaluate(build_feature_extractor(spec, stage=stage, stride=8), tmp_path)
@@ -125,7 +126,9 @@ def test_pck_is_that_of_the_written_predictions(clips, tmp_path, stage):
             row = next(r for r in rows if r["Sequence"] == clip.name and r.get("Stage", "") == of_stage)
             assert float(row["PCK@0.2"]) == videos[-1]
         key = "/".join(filter(None, [of_stage, "PCK@0.2"]))
-        assert scores[key] == sum(videos) / 2
+        by_command = score_tracks(clips, tmp_path / of_stage / "predictions").scores
+        assert by_command["PCK@0.2"] == scores[key] == sum(videos) / 2
+        assert 0 < by_command["survival"] < 1
         assert 0 < scores[key] < 1
     assert {f"badja/{key}" for key in scores} <= set(benchmark.score_keys)
 

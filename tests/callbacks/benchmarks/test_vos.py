@@ -12,6 +12,7 @@ from callbacks.tools.score_masks import score
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.refusal import refused
 from tests.helpers.runs import results_of
 from tests.helpers.synthetic_layouts import write_youtube_vos
 from tests.helpers.words import SMALL
@@ -89,8 +90,8 @@ def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
     stated = results_of(tmp_path / "out")["rules"]
     assert (stated["name"], stated["digest"]) == ("lvos", by_command.metadata["rules"]["digest"])
     (tmp_path / "Annotations/synthetic-000/00000011.png").unlink()
-    with pytest.raises(DataError, match="synthetic-000: the metadata counts frame 00000011, which has no mask"):
-        VosBenchmark(tmp_path, **known, changes=SMALL).evaluate(colour())
+    message = "synthetic-000: the metadata counts frame 00000011, which has no mask"
+    refused(DataError, message, VosBenchmark(tmp_path, **known, changes=SMALL).evaluate, colour())
 
 
 def test_sa_v_follows_each_object_by_itself(davis_root, tmp_path):
@@ -134,5 +135,5 @@ def test_objects_that_enter_later_are_not_given_where_the_rules_know_none(davis_
 
 def test_rules_that_need_metadata_are_refused(davis_root):
     for rules in ("lvos", "mose-v2", "coco"):
-        with pytest.raises(ValueError, match=f"rules '{rules}': expected one of davis-2017, .*vos-benchmark"):
-            VosBenchmark(davis_root, rules=rules)
+        message = f"rules '{rules}': expected one of davis-2017, .*vos-benchmark"
+        refused(ValueError, message, VosBenchmark, davis_root, rules=rules)

@@ -94,9 +94,8 @@ def test_rows_have_intervals_and_are_tested_against_the_named_row_under_its_prot
     refused(ValueError, "--base 'other' is no row; the rows are raw_colour", compare, rows, [], tmp_path, "other")
     compare(rows, [benchmark], tmp_path, base="raw_colour")
     told = capsys.readouterr().out
-    assert [name for name, row in table_of(tmp_path).items() if row["p"]] == [
-        f"{TINY}@res4/8"
-    ]  # the other has another stride
+    tested = [name for name, row in table_of(tmp_path).items() if row["p"]]
+    assert tested == [f"{TINY}@res4/8"]  # the other has another stride
     note = "After “;”: difference from raw_colour, paired by sequence, each row tested by itself."
     assert note in " ".join(told.split())
     compare(rows[1:2], [benchmark], tmp_path / "alone")

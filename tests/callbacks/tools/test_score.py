@@ -72,10 +72,10 @@ def test_the_predictions_of_a_benchmark_score_as_it_scored_them(davis_root, davi
     assert json.loads((tmp_path / "results.json").read_text())["scores"] == scores
 
 
-def write_video(folder, truth, mine):
+def write_video(folder, truth, mine, name="a"):
     """Write truth and prediction of one video; return the arguments of `score`."""
-    write_masks(folder / "truth" / "a", *truth.split())
-    write_masks(folder / "mine" / "a", *mine.split())
+    write_masks(folder / "truth" / name, *truth.split())
+    write_masks(folder / "mine" / name, *mine.split())
     return str(folder / "truth"), str(folder / "mine")
 
 
@@ -118,8 +118,7 @@ def write_meta(path, videos):
 @pytest.fixture
 def categories(tmp_path):
     """Write masks of three objects of two categories, and the words that score them."""
-    for folder in ("truth", "mine"):
-        write_masks(tmp_path / folder / "b", "7700", "7700")
+    write_video(tmp_path, "7700 7700", "7700 7700", "b")
     words = [*write_video(tmp_path, "1122 1122 1122", "1122 1022 1020"), "--rules", "youtube-vos"]
     return [*words, "--meta", write_meta(tmp_path / "valid.json", META), "--output", str(tmp_path)]
 
@@ -178,25 +177,16 @@ def test_a_bad_prediction_is_named(davis_root, davis_run, tmp_path, file, spoil,
     assert "mine/synthetic-000" in said
 
 
-def several(folder):
-    """Write five sequences, of which longer ones come later in the alphabet, and predictions one pixel off."""
-    for number, name in enumerate("abcde"):
-        write_masks(folder / "truth" / name, *["11000", "11100", "01110", "00110"] * (number + 1))
-        write_masks(folder / "mine" / name, *["11000", "01100", "00110", "00110"] * (number + 1))
-    return folder / "truth", folder / "mine"
-
-
-def test_workers_change_no_digit(tmp_path):
-    metrics = [score(*several(tmp_path), workers=workers) for workers in (1, 2)]
+def test_workers_change_no_digit_and_name_the_longest_of_several_bad_sequences(tmp_path):
+    """Five sequences, of which longer ones come later in the alphabet, and predictions one pixel off."""
+    for times, name in enumerate("abcde", start=1):
+        folders = write_video(tmp_path, "11000 11100 01110 00110 " * times, "11000 01100 00110 00110 " * times, name)
+    metrics = [score(*folders, workers=workers) for workers in (1, 2)]
     assert metrics[0].flat == metrics[1].flat
-
-
-def test_the_longest_of_several_bad_sequences_is_named_by_any_number_of_workers(tmp_path):
-    truth, mine = several(tmp_path)
     for name in "bda":
-        (mine / name / "00001.png").write_bytes(b"no picture")
+        (tmp_path / "mine" / name / "00001.png").write_bytes(b"no picture")
     for workers in (1, 2):
-        refused(DataError, r"mine/d/00001\.png: ", score, truth, mine, workers=workers)
+        refused(DataError, r"mine/d/00001\.png: ", score, *folders, workers=workers)
 
 
 def test_an_id_without_a_first_appearance_is_named(tmp_path):

@@ -1,16 +1,14 @@
 """`vidcorr score --tracks` and `--boxes`: what other methods write, by the official rules."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from callbacks.metrics import PointQueries, area_counts, sample_queries, track_survival
+from callbacks.metrics import PointQueries, sample_queries, track_survival
 from callbacks.tools.score import command
 from callbacks.tools.score_tracks import score_boxes, score_tracks
-from datamodules.datasets import Badja, Otb, TapVid
+from datamodules.datasets import Otb, TapVid
 from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_otb
 from tests.helpers.refusal import refused
@@ -77,28 +75,3 @@ def test_survival_and_median_error_by_hand():
         assert survival[k] == min(lost, default=12 - start) / (12 - start)
         assert error[k] == pytest.approx(np.median(distance[seen]))
     assert 0 < survival.mean() < 1
-
-
-def test_clips_of_badja_are_also_scored_by_pck(shared_points, tmp_path):
-    file, masks = shared_points / "generated" / "exact.pkl", tmp_path / "masks"
-    for sequence in TapVid(file):
-        (masks / sequence.name).mkdir(parents=True)
-        inside = np.ones(sequence.size, np.uint8)
-        inside[: sequence.size[0] // 2] = 0
-        for t in range(sequence.num_frames):
-            Image.fromarray(inside).save(masks / sequence.name / f"{t:05d}.png")
-    clips = list(Badja(file, masks))
-    rng = np.random.default_rng(1)
-    expected = []
-    (tmp_path / "mine").mkdir()
-    for clip in clips:
-        queries = sample_queries(clip.occluded, clip.points * 256.0)
-        tracks = queries.tracks + rng.normal(0, 9, queries.tracks.shape)
-        np.savez(tmp_path / "mine" / f"{clip.name}.npz", tracks=tracks, occluded=queries.occluded)
-        own = np.array(clip.size[::-1]) / 256
-        area = [np.prod(clip.size) / 2] * clip.num_frames
-        correct, counted = area_counts(replace(queries, tracks=queries.tracks * own), tracks * own, np.array(area))
-        expected.append(correct / counted)
-    found = score_tracks(file, tmp_path / "mine", masks=masks)
-    assert found.scores["PCK@0.2"] == pytest.approx(np.mean(expected))
-    assert 0 < found.scores["survival"] < 1
