@@ -1,5 +1,6 @@
 """Tiny methods, clips in memory and silent trainings."""
 
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.loading.loader import ClipSampler, Key, ResumableLoader
-from lightning_modules import Liir, VFSMoCo
+from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "predictor_dim": 8}
 """Arguments of a small VFSSimSiam."""
@@ -73,3 +74,19 @@ def quiet_trainer(**options: Any) -> pl.Trainer:
         one_thread = LambdaCallback(setup=lambda *_, **__: torch.set_num_threads(1))
         options["callbacks"] = [*options.get("callbacks", []), one_thread]
     return pl.Trainer(**({"enable_checkpointing": False, "devices": 1} | silent | options))
+
+
+EMPTY = DataLoader([{}], batch_size=None)
+"""Data of a pass of validation that has nothing of its own to do."""
+
+
+def trainer_in(folder: Path, *callbacks: pl.Callback, **options: Any) -> pl.Trainer:
+    settings = {"max_epochs": 1, "num_sanity_val_steps": 0, "enable_checkpointing": True} | options
+    return quiet_trainer(default_root_dir=folder, callbacks=list(callbacks), **settings)
+
+
+def fit_in(folder: Path, *callbacks: pl.Callback, ckpt_path: Path | None = None, **options: Any) -> pl.Trainer:
+    """Train a VFSSimSiam two steps an epoch, with an empty batch of validation; return the trainer."""
+    trainer = trainer_in(folder, *callbacks, **options)
+    trainer.fit(VFSSimSiam(**TINY, base_lr=3), loader(8, 4, frames=2, size=32), EMPTY, ckpt_path=ckpt_path)
+    return trainer

@@ -17,7 +17,7 @@ from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
 from tests.helpers.benchmark_ranks import KINDS
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, loader, quiet_trainer
+from tests.helpers.training import TINY, loader, trainer_in
 
 MASKS = "Annotations/480p/synthetic-001"
 
@@ -28,7 +28,7 @@ class Untouched(DavisBenchmark):
 
 
 def validate(benchmark, folder):
-    quiet_trainer(default_root_dir=folder, callbacks=[benchmark]).validate(FrozenEncoder("raw_colour"), verbose=False)
+    trainer_in(folder, benchmark).validate(FrozenEncoder("raw_colour"), verbose=False)
 
 
 def test_a_sequence_too_short_to_score_is_named_before_any_work(davis_root, tmp_path):
@@ -46,7 +46,7 @@ def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
 
 
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):
-    trainer = quiet_trainer(default_root_dir=tmp_path, callbacks=[Untouched(davis_root, stage="res9")], max_epochs=1)
+    trainer = trainer_in(tmp_path, Untouched(davis_root, stage="res9"))
     refused(ValueError, "stage 'res9'", trainer.fit, VFSSimSiam(**TINY), loader(1, 1, frames=2, size=32))
     assert trainer.global_step == 0
 

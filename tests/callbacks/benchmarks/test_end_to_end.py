@@ -15,6 +15,7 @@ from lightning_modules.backbones import Normalise, extractor_of
 from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import fit_input
+from tests.helpers.masks import read_masks
 from tests.helpers.network_input import check_input
 from tests.helpers.regenerated import regenerated
 from tests.helpers.runs import results_of
@@ -49,8 +50,7 @@ def run(root, content, extractor, protocol, masks, out):
     """Run the benchmark, compare its masks with those of the original script (`masks` with a place for the name)."""
     DavisBenchmark(root, split=None, protocol=protocol).evaluate(extractor, out)
     for name in content["seqs"]:
-        files = sorted((out / "predictions" / str(name)).glob("*.png"))
-        found = np.stack([np.asarray(Image.open(file)) for file in files])
+        found = read_masks(out / "predictions" / str(name)).numpy()
         expected = content[masks.format(name)]
         assert found.shape == expected.shape
         assert (found != expected).mean() <= 2e-4, f"{name}: {(found != expected).sum()} pixels differ"

@@ -1,4 +1,4 @@
-"""Masks of one sequence: scored on the frames that count, and packed as a server wants them."""
+"""Masks in which objects start: an object that is not in its mask, and an id that no mask introduces."""
 
 import shutil
 from dataclasses import replace

@@ -7,7 +7,7 @@ from PIL import Image
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
 
 from callbacks import BestCheckpoint, OtbBenchmark
-from callbacks.metrics import TrackingSuccess
+from callbacks.tools.score_tracks import score_boxes
 from datamodules.datasets import Otb
 from datamodules.reading.boxes import read_boxes
 from datamodules.reading.decoding import VideoFile
@@ -17,7 +17,7 @@ from lightning_modules.backbones import build_encoder
 from tests.helpers.refusal import refused
 from tests.helpers.runs import results_of, rows_of
 from tests.helpers.tracking import OracleBenchmark, steady, write_moving_target
-from tests.helpers.training import TINY, loader, quiet_trainer
+from tests.helpers.training import TINY, fit_in, trainer_in
 
 
 @pytest.fixture(scope="module")
@@ -42,37 +42,21 @@ def test_a_perfect_response_scores_20_of_21(tmp_path):
 
 
 def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
-    benchmark = OtbBenchmark(root, None, video=True, limit_sequences=3)
+    benchmark = OtbBenchmark(root, None, video=True)
     scores = benchmark.evaluate(colour(), tmp_path)
-    metric = TrackingSuccess()
-    for sequence in benchmark.sequences:
-        boxes = read_boxes(tmp_path / "predictions" / f"{sequence.name}.txt")
-        assert np.array_equal(boxes[0], sequence.boxes[0])
-        metric.update(boxes, sequence.boxes, name=sequence.name)
     results = results_of(tmp_path)
-    assert scores == metric.compute() == results["scores"]
+    assert scores == score_boxes(root, tmp_path / "predictions").scores == results["scores"]
     assert results["protocol"]["name"] == "vfs+dilated=false"
     assert results["protocol"]["digest"] == benchmark.protocol.with_changes(dilated=False).digest()
     assert set(results["seconds_of_rank_0"]) == {"decode", "crop", "backbone", "respond", "draw"}
     rows = rows_of(tmp_path)
-    assert [row["Sequence"] for row in rows] == ["Synthetic000", "Synthetic001", "Synthetic002-1"]
+    assert [row["Sequence"] for row in rows] == ["Synthetic000", "Synthetic001", "Synthetic002-1", "Synthetic002-2"]
     assert np.mean([float(row["success"]) for row in rows]) == pytest.approx(scores["success"])
     names = {path.name for path in tmp_path.rglob("*.png")}
     assert names == {"success.png", "precision.png", *(f"{row['Sequence']}.png" for row in rows)}
     assert Image.open(tmp_path / "success.png").size[0] > 500
     with VideoFile(tmp_path / "overlays" / "Synthetic000.mp4") as video:
         assert video.num_frames == 6
-
-
-def trainer(folder, *callbacks, **arguments):
-    settings = {"num_sanity_val_steps": 0, "enable_checkpointing": True} | arguments
-    return quiet_trainer(default_root_dir=folder, callbacks=list(callbacks), **settings)
-
-
-def fit(folder, *callbacks, **arguments):
-    """Train one step."""
-    arguments = {"max_epochs": 1} | arguments
-    trainer(folder, *callbacks, **arguments).fit(VFSSimSiam(**TINY), loader(4, 4, frames=2, size=32))
 
 
 def test_missing_sequences_are_in_the_results(tmp_path):
@@ -105,18 +89,17 @@ def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
 def test_a_network_that_diverged_is_not_scored(root, tmp_path):
     module = VFSSimSiam(**TINY)
     module.backbone.layer4[0][0].weight.data.fill_(torch.nan)
-    with pytest.raises(ValueError, match="is not finite; has the network diverged"):
-        trainer(tmp_path, OtbBenchmark(root, None)).validate(module, verbose=False)
+    run = trainer_in(tmp_path, OtbBenchmark(root, None))
+    refused(ValueError, "is not finite; has the network diverged", run.validate, module, verbose=False)
 
 
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
     first, second = (OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3))
-    with pytest.raises(ValueError, match="two benchmarks are called otb"):
-        fit(tmp_path, first, second)
+    refused(ValueError, "two benchmarks are called otb", fit_in, tmp_path, first, second)
     named = OtbBenchmark(root, None, limit_sequences=1, name="otb_3")
     best = BestCheckpoint("otb_3/success", dirpath=tmp_path / "best")
-    fit(tmp_path, first, named, best)
-    assert next(iter(named.history[1])).startswith("otb_3/")
+    fit_in(tmp_path, first, named, best)
+    assert next(iter(named.history[2])).startswith("otb_3/")
     assert len(list(tmp_path.glob("**/benchmarks/otb*/*/results.json"))) == 2
 
 
@@ -124,7 +107,7 @@ def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
 def test_a_benchmark_used_in_a_second_fit_begins_anew(root, tmp_path):
     benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=10)
     for number in range(2):
-        fit(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1)
+        fit_in(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1)
         assert list(benchmark.history) == [1]
     assert len(list(tmp_path.glob("*/**/results.json"))) == 2
 
@@ -133,6 +116,6 @@ def test_callbacks_that_would_score_otherwise_are_refused(root, tmp_path):
     averaging, stopping = EMAWeightAveraging(), EarlyStopping("otb/success", mode="max")
     benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=2)
     for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set its every_n_epochs to 1")):
-        refused(ValueError, message, fit, tmp_path, other, benchmark)
-    with pytest.raises(ValueError, match="needs a pass of validation"):
-        trainer(tmp_path, benchmark, limit_val_batches=0).validate(VFSSimSiam(**TINY), verbose=False)
+        refused(ValueError, message, fit_in, tmp_path, other, benchmark)
+    run = trainer_in(tmp_path, benchmark, limit_val_batches=0)
+    refused(ValueError, "needs a pass of validation", run.validate, VFSSimSiam(**TINY), verbose=False)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from callbacks import BadjaBenchmark, TapVidBenchmark
-from callbacks.metrics import PointQueries, area_counts, tapvid_metrics
+from callbacks.metrics import PointQueries, area_counts
+from callbacks.metrics.point_tracking import METRICS
 from callbacks.tools.score_tracks import score_tracks
-from datamodules.datasets import Badja, TapVid
+from datamodules.datasets import Badja
 from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.runs import results_of, rows_of
@@ -33,19 +34,14 @@ def run(root, tmp_path_factory):
 
 
 def test_written_predictions_have_the_digits_of_the_scores(root, run):
-    """`tapvid_metrics` equals the official function on its own cases, see the test of the metric."""
+    """`vidcorr score` equals the official function on its own cases, see the test of the command."""
     _, scores, folder = run
-    videos = []
-    for sequence, row in zip(TapVid(root), rows_of(folder), strict=True):
-        with np.load(folder / "predictions" / f"{sequence.name}.npz", allow_pickle=False) as found:
-            assert found["tracks"].dtype == np.float64
-            np.testing.assert_array_equal(found["target_points"], sequence.points[found["trackgroup"]] * 256)
-            names = ("query_points", "target_occluded", "target_points", "occluded", "tracks")
-            videos.append(tapvid_metrics(*(found[name] for name in names), query_mode="strided"))
-        assert row["Sequence"] == sequence.name
-        assert {key: float(row[key]) for key in videos[-1]} == videos[-1]
-    for key in scores.keys() - {"grid_limit"}:
-        assert scores[key] == sum(video[key] for video in videos) / 2
+    by_command = score_tracks(root, folder / "predictions", "strided")
+    for row, expected in zip(rows_of(folder), by_command.rows, strict=True):
+        assert row["Sequence"] == expected["Sequence"]
+        assert {key: float(row[key]) for key in METRICS} == {key: expected[key] for key in METRICS}
+    of_benchmark = {key: value for key, value in scores.items() if key != "grid_limit"}
+    assert of_benchmark.items() <= by_command.scores.items()
     assert 0 < scores[DELTA] < 1
     assert 0 < scores["average_jaccard"] < 1
 

@@ -40,18 +40,15 @@ def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
     assert alone.evaluate(colour()) == merged.evaluate(colour())
 
 
-SLOWLY = [pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "davis-2017", "youtube-vos")]
+SLOWLY = [pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "youtube-vos")]
 
 
 @pytest.mark.parametrize("rules", ["vos-benchmark", *SLOWLY])
-def test_a_benchmark_and_the_command_score_masks_alike(sparse, davis_root, tmp_path, rules):
+def test_a_benchmark_and_the_command_score_masks_alike(sparse, tmp_path, rules):
     """Objects that enter later where the rules take them; the numbers are those of the written predictions."""
-    root, frames, masks = (sparse, "frames", "masks")
-    if rules == "davis-2017":
-        root, frames, masks = davis_root, "JPEGImages/480p", "Annotations/480p"
-    benchmark = VosBenchmark(root, None, frames, masks, rules=rules, changes=SMALL)
+    benchmark = VosBenchmark(sparse, None, "frames", "masks", rules=rules, changes=SMALL)
     scores = benchmark.evaluate(colour(), tmp_path)
-    by_command = score(root / masks, tmp_path / "predictions", rules)
+    by_command = score(sparse / "masks", tmp_path / "predictions", rules)
     assert scores == pytest.approx(by_command.scores, abs=1e-12)
     assert benchmark.results.rows == by_command.rows
     assert benchmark.score_keys == tuple(f"vos/{name}" for name in scores)

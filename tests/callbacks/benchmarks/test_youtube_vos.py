@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from collections import defaultdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,9 +17,10 @@ from datamodules.datasets import YoutubeVos
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.masks import read_masks
+from tests.helpers.refusal import refused
 from tests.helpers.runs import results_of, rows_of
 from tests.helpers.synthetic_layouts import write_youtube_vos
-from tests.helpers.training import TINY, quiet_trainer
+from tests.helpers.training import TINY, trainer_in
 from tests.helpers.words import SMALL
 
 HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
@@ -26,9 +28,8 @@ HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    return write_youtube_vos(
-        tmp_path_factory.mktemp("data") / "ytvos", 5, valid=2, frames=26, size=(64, 64), sprites=(3, 3)
-    )
+    folder = tmp_path_factory.mktemp("data") / "ytvos"
+    return write_youtube_vos(folder, 5, valid=2, frames=26, size=(64, 64), sprites=(3, 3))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def run(root, tmp_path_factory):
 
 def test_scores_are_those_of_the_predictions_on_disk_object_by_object(run):
     benchmark, scores, folder = run
-    rows = []
+    found = defaultdict(list)
     for sequence in benchmark.sequences:
         for number, start in sequence.starts.items():
             frames = [t for t in sequence.masks if t > start]
@@ -48,13 +49,10 @@ def test_scores_are_those_of_the_predictions_on_disk_object_by_object(run):
                 continue
             predicted = read_masks(folder / "predictions" / sequence.name)[frames] == number
             target = torch.stack([sequence.mask(t) for t in frames]) == number
-            measures = [measure(predicted, target).mean().item() for measure in (region_similarity, boundary_accuracy)]
-            rows.append((sequence.categories[number] in benchmark.unseen_names, *measures))
-    assert any(unseen for unseen, _, _ in rows)
-    expected = {}
-    for kind, wanted in (("Seen", False), ("Unseen", True)):
-        for column, measure in ((1, "J"), (2, "F")):
-            expected[f"{measure}-{kind}"] = np.mean([row[column] for row in rows if row[0] is wanted])
+            kind = "Unseen" if sequence.categories[number] in benchmark.unseen_names else "Seen"
+            found[f"J-{kind}"].append(region_similarity(predicted, target).mean().item())
+            found[f"F-{kind}"].append(boundary_accuracy(predicted, target).mean().item())
+    expected = {key: np.mean(values) for key, values in found.items()}
     assert list(scores) == ["Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen"]
     assert scores == pytest.approx({"Overall": np.mean(list(expected.values())), **expected}, abs=1e-12)
 
@@ -88,9 +86,8 @@ def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
     arguments = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "validation_fraction": 0}
     copies = shutil.copytree(root / "train/JPEGImages", tmp_path / "copies")
     data = VideoDataModule(copies, **arguments)
-    trainer = quiet_trainer(callbacks=[benchmark], max_steps=1, default_root_dir=tmp_path)
-    with pytest.raises(ValueError, match=named + r".*--data\.include_holdout true"):
-        trainer.fit(VFSSimSiam(**TINY), datamodule=data)
+    trainer, message = trainer_in(tmp_path, benchmark), named + r".*--data\.include_holdout true"
+    refused(ValueError, message, trainer.fit, VFSSimSiam(**TINY), datamodule=data)
     assert trainer.global_step == 0
     told = VideoDataModule(copies, include_holdout=True, **arguments)
     told.setup("fit")

@@ -26,7 +26,7 @@ from tests.helpers.benchmark_ranks import KINDS
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.runs import results_of
+from tests.helpers.runs import results_of, write_results
 from tests.helpers.words import SMALL
 
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
@@ -36,13 +36,6 @@ def content_of(page):
     """Return the JSON that a page draws."""
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.read_text())
     return json.loads(text)
-
-
-def write_results(folder, value, **about):
-    folder.mkdir(parents=True)
-    content = {"benchmark": "davis", "scores": {"J&F-Mean": value, "J-Mean": value / 2}, "network": "VFS", **about}
-    (folder / "results.json").write_text(json.dumps(content))
-    return folder
 
 
 # What is in the page
@@ -111,7 +104,7 @@ def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run,
 
 def test_earlier_results_of_the_training_stand_before_its_own(tmp_path):
     past = [{"epoch": epoch, "step": 4 * epoch, "scores": {"J&F-Mean": epoch / 10}} for epoch in (0, 3)]
-    last = write_results(tmp_path / "davis" / "epoch=003-step=000016", float("nan"), history=past)
+    last = write_results(tmp_path / "davis" / "epoch=003-step=000016", {"J&F-Mean": float("nan")}, history=past)
     epochs = content_of(write_report(last))["epochs"]
     found = [(each["epoch"], each["scores"]["J&F-Mean"], each["this"]) for each in epochs]
     assert found == [(0, 0.0, False), (3, 0.3, False), (4, None, True)]  # a score that is not defined is null
@@ -119,7 +112,7 @@ def test_earlier_results_of_the_training_stand_before_its_own(tmp_path):
 
 def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path):
     own = shutil.copytree(davis_run[2], tmp_path / "own")
-    other = write_results(tmp_path / "other/davis", 0.7, protocol={"name": "crw", "digest": "2"})
+    other = write_results(tmp_path / "other/davis", {"J&F-Mean": 0.7}, protocol={"name": "crw", "digest": "2"})
     content = content_of(write_report(own, [davis_run[2], other / "results.json"]))
     assert all(re.fullmatch(r"\[-?\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
     same, other = content["others"]
@@ -128,7 +121,7 @@ def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path
     assert set(same["differences"]) == set(content["intervals"])
     assert all(text.startswith("+0.0 [+0.0, +0.0]") for text in same["differences"].values())
     assert (other["protocols"], other["differences"]) == ("crw", {})
-    otb = write_results(tmp_path / "otb", 0.7, benchmark="otb")
+    otb = write_results(tmp_path / "otb", {"J&F-Mean": 0.7}, benchmark="otb")
     refused(ValueError, "is a result of otb, the report is of davis", write_report, own, [otb])
 
 
@@ -283,16 +276,16 @@ def test_on_a_phone_and_in_the_dark(davis_run, tmp_path):
 def test_the_command_makes_the_pages_again_and_names_what_it_cannot(davis_run, tmp_path, capsys):
     folder = shutil.copytree(davis_run[2], tmp_path / "runs" / "a")
     (folder / "report.html").unlink()
-    write_results(tmp_path / "runs" / "b", 0.7)
+    write_results(tmp_path / "runs" / "b", {"J&F-Mean": 0.7})
     command([str(tmp_path / "runs"), "--beside", str(davis_run[2] / "results.json")])
     assert capsys.readouterr().out.split() == [str(tmp_path / "runs" / name / "report.html") for name in "ab"]
     assert content_of(folder / "report.html")["others"][0]["same"]
     (tmp_path / "runs" / "b" / "results.json").write_text("{")
     (folder / "report.html").unlink()
-    with pytest.raises(ValueError, match=r"report: 1 of 2 pages could not be written: .*b/results\.json"):
-        command([str(tmp_path / "runs")])
+    message = r"report: 1 of 2 pages could not be written: .*b/results\.json"
+    refused(ValueError, message, command, [str(tmp_path / "runs")])
     assert (folder / "report.html").is_file()
     refused(ValueError, r"no results\.json", command, [str(tmp_path / "nowhere")])
-    otb = write_results(tmp_path / "c", 0.7, benchmark="otb")
-    with pytest.raises(ValueError, match="none of the runs of --beside is a result of davis"):
-        command([str(folder), "--beside", str(otb)])
+    otb = write_results(tmp_path / "c", {"J&F-Mean": 0.7}, benchmark="otb")
+    message = "none of the runs of --beside is a result of davis"
+    refused(ValueError, message, command, [str(folder), "--beside", str(otb)])

@@ -24,32 +24,28 @@ GOOD = {
     "sequences": 2,
     "protocol": {"name": "vfs", "digest": "d1", "radius": 12},
 }
-ROWS = "Sequence,J-Mean,F-Mean\na_1,0.4,0.5\nb_1,0.5,0.6\n"
+ROWS = b"Sequence,J-Mean,F-Mean\na_1,0.4,0.5\nb_1,0.5,0.6\n"
 DAMAGED = {
     "a folder": None,
-    "list": "[]",
-    "deep": "[" * 5000 + "]" * 5000,
+    "list": b"[]",
+    "deep": b"[" * 5000 + b"]" * 5000,
     "a score as text": GOOD | {"scores": {"J&F-Mean": "<b>"}},
     "protocol as a number": GOOD | {"protocol": 5},
     "a protocol without a digest": GOOD | {"protocol": [{"name": "vfs"}]},
 }
 DAMAGED_ROWS = {
-    "a short row": ROWS + "c_1\n",
-    "a long row": ROWS + "c_1,1,1,1\n",
-    "an open quote": ROWS + '"c_1,1,1\n',
-    "no names": "J-Mean,F-Mean\n1,1\n",
+    "a short row": ROWS + b"c_1\n",
+    "a long row": ROWS + b"c_1,1,1,1\n",
+    "an open quote": ROWS + b'"c_1,1,1\n',
+    "no names": b"J-Mean,F-Mean\n1,1\n",
     "not text": b"\xff\xfe\x00",
 }
-STUDY = "title: t\ntrain: fit\nseeds: [0]\nscore: J&F-Mean\nevaluate: {davis: x.yaml}\nrows: [{name: base}]\n"
+STUDY = b"title: t\ntrain: fit\nseeds: [0]\nscore: J&F-Mean\nevaluate: {davis: x.yaml}\nrows: [{name: base}]\n"
 
 
 def put(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
 
 
 @pytest.fixture
@@ -98,7 +94,7 @@ def test_a_study_names_damaged_files(run):
     put(root / "base/seed-0/version_0/benchmarks/base-davis/x/results.json", GOOD | {"protocol": 5})
     assert "results.json: is not a results.json" in refusal("study", root / "study.yaml", "--output", root, "--table")
     put(root / "base/seed-0/version_0/benchmarks/base-davis/x/results.json", GOOD)
-    for record in ("[]", '{"words": 5, "seconds": "x"}', "{"):
+    for record in ([], {"words": 5, "seconds": "x"}, b"{"):
         put(root / "base/seed-0/trained.json", record)
         line = refusal("study", root / "study.yaml", "--output", root)
         assert "trained.json: is not a record of a study" in line

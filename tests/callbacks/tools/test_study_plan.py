@@ -1,7 +1,6 @@
 """Studies as data: their commands, the table of their results, and one line for what is wrong with a file."""
 
 import csv
-import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from callbacks.tools.study import study_markdown, study_table
 from callbacks.tools.study_plan import read_study
 from datamodules.reading.files import csv_of_records
 from tests.helpers.refusal import refused
+from tests.helpers.runs import write_results
 
 CONTENT = {
     "title": "a trial",
@@ -105,13 +105,11 @@ def write_trial(folder, *rows, **changes):
 def leave_result(folder, benchmark, gain, digest="d1", **more):
     """Write what a benchmark leaves: four videos, one of them with two objects."""
     run = folder / "lightning_logs/version_0/benchmarks" / benchmark / "epoch=000-step=000010"
-    run.mkdir(parents=True, exist_ok=True)
     values = {"a_1": 0.5, "a_2": 0.6, "b_1": 0.7, "c_1": 0.4, "d_1": 0.3}
     rows = [{"Sequence": name, "J-Mean": j + gain, "F-Mean": j + gain + 0.1} for name, j in values.items()]
+    scores = {"J&F-Mean": sum(values.values()) / 5 + gain + 0.05}
+    write_results(run, scores, benchmark=benchmark, protocol={"name": "vfs", "digest": digest}, **more)
     (run / "per_sequence.csv").write_text(csv_of_records(rows))
-    content = {"benchmark": benchmark, "protocol": {"name": "vfs", "digest": digest}}
-    content["scores"] = {"J&F-Mean": sum(values.values()) / 5 + gain + 0.05}
-    (run / "results.json").write_text(json.dumps(content | more))
 
 
 @pytest.fixture

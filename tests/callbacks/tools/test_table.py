@@ -1,7 +1,6 @@
 """`vidcorr table`: numbers of one column share benchmark, data and protocol to the last value."""
 
 import csv
-import json
 
 import pytest
 
@@ -13,15 +12,13 @@ from callbacks.tools.table import gather_results
 from cli import main
 from datamodules.reading.files import csv_of_records
 from lightning_modules.functional import PropagationProtocol
+from tests.helpers.runs import write_results
 from tests.helpers.words import refusal
 
 
-def write(folder, network, scores, digest="d1", benchmark="davis", **more):
-    folder.mkdir(parents=True)
-    about = {"protocol": {"name": "vfs", "digest": digest}, "sequences": 8, **more}
-    content = {"benchmark": benchmark, "scores": scores, "network": network, **about}
-    (folder / "results.json").write_text(json.dumps(content))
-    return folder
+def write(folder, network, scores, digest="d1", **more):
+    about = {"network": network, "protocol": {"name": "vfs", "digest": digest}, "sequences": 8}
+    return write_results(folder, scores, **about | more)
 
 
 def write_rows(folder, j):

@@ -37,9 +37,9 @@ def source(tmp_path):
 
 
 EXPECTED = {
-    "good 1.mp4": None,
-    "other.mkv": None,
-    "frames": None,
+    "good 1.mp4": (None, ""),
+    "other.mkv": (None, ""),
+    "frames": (None, ""),
     "short.mp4": ("too short", "5 frame(s), fewer than 8"),
     "copy.mp4": ("duplicate", "the same as {folder}/good 1.mp4"),
     "frames again": ("duplicate", "the same as {folder}/frames"),
@@ -57,13 +57,10 @@ def test_a_source_is_read_and_a_second_run_reads_what_has_changed(source, tmp_pa
     assert report["complete"]
     *rows, twice = report["videos"]
     assert [Path(row["path"]).name for row in rows] == list(EXPECTED)
-    for row, (name, expected) in zip(rows, EXPECTED.items(), strict=True):
-        if expected is None:
-            assert row["kind"] is None, name
-        else:
-            assert row["kind"] == expected[0]
-            assert expected[1].format(folder=tmp_path / "videos") in row["reason"]
-            assert row["reason"] in printed
+    for row, (kind, reason) in zip(rows, EXPECTED.values(), strict=True):
+        assert row["kind"] == kind
+        assert reason.format(folder=tmp_path / "videos") in row["reason"]
+        assert row["reason"] in printed
     assert (twice["kind"], twice["reason"]) == ("duplicate", "listed twice")
     good = rows[0]
     assert (good["frames"], good["fps"], good["seconds"], good["codec"]) == (30, 25.0, 1.2, "h264")

@@ -27,8 +27,7 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     source, out = tmp_path / "in/list.txt", tmp_path / "out"
     source.write_text("b/1.avi 4\na/1.mp4 2\nb/2.mp4 3\ngone.mp4 1\na/1.mp4 2\n")
     words = [str(source), str(out), "--workers", "2"]
-    with pytest.raises(SystemExit, match=r"2 of 4 failed: .*failed\.txt"):
-        command(words)
+    refused(SystemExit, r"2 of 4 failed: .*failed\.txt", command, words)
     assert "2 written, 0 there already" in capsys.readouterr().out
     listed = [(entry.path.relative_to(out).as_posix(), entry.label) for entry in list_videos(out / "list.txt")]
     assert listed == [("b/1.mp4", 4), ("a/1.mp4", 2), ("a/1.mp4", 2)]
@@ -49,8 +48,8 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     with open_video(out / "a/1.mp4") as video:
         assert video.num_frames == 9
     assert not list(out.rglob(".*"))
-    with pytest.raises(DataError, match=r"out: was made with other flags .*transcode\.json"):
-        transcode(source, out, OutputFormat(crf=20))
+    message = r"out: was made with other flags .*transcode\.json"
+    refused(DataError, message, transcode, source, out, OutputFormat(crf=20))
 
 
 def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(shared_data, tmp_path):
@@ -62,24 +61,23 @@ def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(shared_data, tmp_pa
 
 
 def test_what_is_refused_before_any_work(tmp_path):
-    root = tmp_path / "in"
+    root, out = tmp_path / "in", tmp_path / "out"
     root.mkdir()
     twins = [VideoEntry(root / "a.mp4"), VideoEntry(root / "a.avi")]
-    with pytest.raises(DataError, match=r"a\.avi and .*a\.mp4 would both become .*a\.mp4; rename"):
-        plan(root, twins, tmp_path / "out", frames=False)
+    refused(DataError, r"a\.avi and .*a\.mp4 would both become .*a\.mp4; rename", plan, root, twins, out, frames=False)
     inside = [VideoEntry(root / "a.mp4"), VideoEntry(root / "a/b.mp4")]
-    assert plan(root, inside, tmp_path / "out", frames=False)
-    with pytest.raises(DataError, match=r"b\.mp4 would go into .*out/a, the folder of frames of .*a\.mp4"):
-        plan(root, inside, tmp_path / "out", frames=True)
+    assert plan(root, inside, out, frames=False)
+    message = r"b\.mp4 would go into .*out/a, the folder of frames of .*a\.mp4"
+    refused(DataError, message, plan, root, inside, out, frames=True)
     for destination in (root, root / "out"):
         refused(DataError, "lies in the source", plan, root, inside, destination, frames=False)
     write_video(root / "a.mp4", 2)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/precious.mp4").touch()
-    refused(DataError, "were not made by transcode", transcode, root, tmp_path / "out")
-    assert os.listdir(tmp_path / "out") == ["precious.mp4"]
-    (tmp_path / "out/transcode.json").write_text("{")
-    refused(DataError, "was made with other flags", transcode, root, tmp_path / "out")
+    out.mkdir()
+    (out / "precious.mp4").touch()
+    refused(DataError, "were not made by transcode", transcode, root, out)
+    assert os.listdir(out) == ["precious.mp4"]
+    (out / "transcode.json").write_text("{")
+    refused(DataError, "was made with other flags", transcode, root, out)
     refused(ValueError, "crf must be from 0 to 51, got 60", OutputFormat, crf=60)
 
 
@@ -87,8 +85,7 @@ def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):
     for number in range(3):
         write_video(tmp_path / f"in/{number}.mp4", 4)
     monkeypatch.setattr(module, "write_video", lambda video, _, form: encode(video, Path("/dev/full"), form))
-    with pytest.raises(OSError, match="No space left on device"):
-        transcode(tmp_path / "in", tmp_path / "out", workers=1)
+    refused(OSError, "No space left on device", transcode, tmp_path / "in", tmp_path / "out", workers=1)
     assert json.loads((tmp_path / "out/transcode.json").read_text())["short_side"] == 256
 
 
@@ -156,5 +153,5 @@ def test_folders_of_frames_in_and_out(tmp_path, folder):
         assert video.stems[11] == "00011"
     with encoded(source, tmp_path / "out.mp4") as video:
         assert [read_number(frame) for frame in video.frames()] == list(range(12))
-    with pytest.raises(DataError, match="needs at least 2"):
-        encoded(write_video(tmp_path / "one.mp4", 1), tmp_path / "one", frames=True)
+    one = write_video(tmp_path / "one.mp4", 1)
+    refused(DataError, "needs at least 2", encoded, one, tmp_path / "one", frames=True)
