@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 import yaml
 from pytorch_lightning.callbacks import LambdaCallback
+from pytorch_lightning.demos.boring_classes import BoringModel
 
 from datamodules import VideoDataModule
 from datamodules.loading.sampling import ColourAugmentation, seeded_generator
@@ -51,23 +51,19 @@ def same(one, two):
     )
 
 
-class Toy(pl.LightningModule):
+class Toy(BoringModel):
     """Remembers what it was trained on."""
 
     def __init__(self):
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(1))
         self.seen, self.validated = [], []
 
     def training_step(self, batch, batch_idx):
         self.seen.append((self.current_epoch, batch_idx, batch))
-        return (self.weight * batch["clip"].mean()).sum()
+        return (self.layer.weight * batch["clip"].mean()).sum()
 
     def validation_step(self, batch, batch_idx):
         self.validated.append(batch)
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 def test_the_batch(videos):
@@ -197,7 +193,7 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(videos, tmp_path):
     for (_, _, expected), (_, _, got) in zip(whole.seen[-4:], resumed.seen, strict=True):
         assert torch.equal(expected["clip"], got["clip"])
         assert torch.equal(expected["frame_index"], got["frame_index"])
-    assert torch.equal(whole.weight, resumed.weight)
+    assert torch.equal(whole.layer.weight, resumed.layer.weight)
 
 
 def test_overfit_batches_repeats_the_same_batches(videos):

@@ -44,7 +44,7 @@ class FailsOnLast(DavisBenchmark):
         return evaluation
 
     def act(self, sequence):
-        """What the last rank does before each of its sequences."""
+        """Act before a sequence, on the last rank."""
         raise ValueError(f"{sequence.name}: broken")
 
 
