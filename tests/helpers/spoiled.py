@@ -32,9 +32,7 @@ class Training(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.01)
 
 
-def fit(folder, module, callbacks, **options):
+def fit(folder, module, callbacks):
     batches = [{"clip": torch.rand(2, 2, 3, 8, 8), "video_index": torch.tensor([5, 9])} for _ in range(6)]
-    trainer = quiet_trainer(
-        callbacks=callbacks, max_epochs=2, default_root_dir=folder, enable_checkpointing=True, **options
-    )
+    trainer = quiet_trainer(callbacks=callbacks, max_epochs=2, default_root_dir=folder, enable_checkpointing=True)
     trainer.fit(module, torch.utils.data.DataLoader(batches, batch_size=None))

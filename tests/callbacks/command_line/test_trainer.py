@@ -43,7 +43,6 @@ def test_a_protocol_notes_what_auto_became(fastest):
 
 
 def test_gpus_before_ampere_have_float16(monkeypatch):
-    fastest_precision.cache_clear()
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     for capability, expected in (((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")):
         fastest_precision.cache_clear()

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -87,16 +88,6 @@ def test_a_module_without_embeddings_is_refused():
         quiet_trainer(max_steps=2, callbacks=[CollapseMonitor(1)]).fit(Publishes("other"), loader(8, 4))
 
 
-class Clock:
-    """Seconds that pass only where something is said to take them."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def perf_counter(self):
-        return self.now
-
-
 class SlowClips(Clips):
     def __init__(self, clock):
         super().__init__(12)
@@ -131,7 +122,8 @@ class Timed(pl.LightningModule):
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = Clock()
+    """Seconds that pass only where something is said to take them."""
+    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
     monkeypatch.setattr("callbacks.training.monitors.time", clock)
     monkeypatch.setattr("datamodules.loading.loader.time", clock)
     return clock
