@@ -12,7 +12,6 @@ from callbacks.tracking.point_tracker import PointTracker
 from datamodules.prompted_video import FrameStream
 from datamodules.reading.prompts import PointPrompt
 from datamodules.synthetic.writers import write_frames
-from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PointProtocol
 
 
@@ -26,30 +25,25 @@ def video(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def extractor():
-    return build_feature_extractor("raw_colour", stride=4)
-
-
 @pytest.mark.parametrize("name", PointProtocol.sources())
-def test_points_are_those_of_the_tracking_functions(video, extractor, name):
+def test_points_are_those_of_the_tracking_functions(video, colour, name):
     points = {"a": (30, 20), "b": (40.25, 33.5)}
-    found = list(follow_points(extractor, video, points, name))
+    found = list(follow_points(colour, video, points, name))
     assert [item.t for _, item in found] == list(range(5))
     stream = FrameStream(video)
     frames = list(stream)
     assert all((frame == own).all() for (frame, _), own in zip(found, frames, strict=True))
     queries = np.array([[0, 20.5 * 256 / 64, 30.5 * 256 / 96], [0, 34 * 256 / 64, 40.75 * 256 / 96]])
     rules = PointProtocol.named(name, "tap_vid")
-    tracks = PointTracker(extractor, rules).track(lambda t: iter(frames[t:]), 5, (64, 96), queries, False)[0]
+    tracks = PointTracker(colour, rules).track(lambda t: iter(frames[t:]), 5, (64, 96), queries, False)[0]
     expected = tracks.points * torch.tensor([96, 64]) / 256 - 0.5
     torch.testing.assert_close(found[0][1].points, expected, atol=1e-6, rtol=0)
     assert (found[0][1].occluded == tracks.occluded).all()
     torch.testing.assert_close(expected[:, 0], torch.tensor([[30.0, 20.0], [40.25, 33.5]], dtype=torch.float64))
 
 
-def test_a_grid_over_the_first_frame(video, extractor, tmp_path):
-    content = predict_video(extractor, video, PointPrompt.of("grid:3"), tmp_path / "out", "vidcorr", overlay="gif")
+def test_a_grid_over_the_first_frame(video, colour, tmp_path):
+    content = predict_video(colour, video, PointPrompt.of("grid:3"), tmp_path / "out", "vidcorr", overlay="gif")
     rows = list(csv.DictReader((tmp_path / "out" / "points.csv").open()))
     assert list(rows[0]) == ["frame", "name", "x", "y", "score", "occluded"]
     assert len(rows) == 5 * 9

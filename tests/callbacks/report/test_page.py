@@ -87,12 +87,11 @@ def test_sequences_and_objects_have_the_means_of_the_last_stage():
         {"Stage": "res4", "Sequence": "bike_1", "J-Mean": "0.2", "F-Mean": "0.4"},
         {"Stage": "res4", "Sequence": "bike_12", "J-Mean": "0.6", "F-Mean": ""},
         {"Stage": "res4", "Sequence": "bike_x", "J-Mean": "0.1", "F-Mean": "0.1"},
-        {"Stage": "res4", "Sequence": "up_1", "J-Mean": "0.1", "F-Mean": "0.1"},
     ]
-    report = StoredReport(ranked_by=["J-Mean", "F-Mean"], sequences=["bike", "up_1"])
+    report = StoredReport(ranked_by=["J-Mean", "F-Mean"], sequences=["bike"])
     scores, objects = scores_by_sequence(Run(Path(), {}, rows, report))
-    assert scores == {"bike": pytest.approx(1.4 / 5), "up_1": pytest.approx(0.1)}
-    assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}, "up_1": {}}
+    assert scores == {"bike": pytest.approx(1.4 / 5)}
+    assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}}
 
 
 def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run, tmp_path):
