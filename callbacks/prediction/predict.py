@@ -195,22 +195,7 @@ def predict_video(
     for name in OUTPUTS:
         remove(folder / name)
     folder.mkdir(parents=True, exist_ok=True)
-    prompts, rules = [each.metadata() for each in request.prompts], request.rules
-    content = {
-        "video": str(stream.path),
-        "prompt": prompts if len(prompts) > 1 else prompts[0],
-        **(metadata or {}),
-        "stage": getattr(extractor, "stage", None),
-        "stride": getattr(extractor, "stride", None),
-        "protocol": {"digest": rules.digest(), **rules.fields()},
-        "size": list(stream.size),
-        "frame_rate": stream.frame_rate,
-        "part": {"start": stream.part.start, "end": stream.end, "every": stream.part.step},
-        "complete": False,
-        **provenance(),
-    }
-    if not isinstance(rules, TrackingProtocol):
-        content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
+    content = _conditions(extractor, request, short_side, metadata or {})
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
     frames = _write(open_record(folder, request, overlay, exports), found, folder, stream, watch)
     seconds = time.perf_counter() - began
@@ -222,6 +207,30 @@ def predict_video(
         "seconds_of": watch.rounded(),
     }
     write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+    return content
+
+
+def _conditions(
+    extractor: nn.Module, request: Request, short_side: int | None, metadata: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the content of prediction.json before the first frame: what the prediction depends on."""
+    stream, rules = request.stream, request.rules
+    prompts = [each.metadata() for each in request.prompts]
+    content = {
+        "video": str(stream.path),
+        "prompt": prompts if len(prompts) > 1 else prompts[0],
+        **metadata,
+        "stage": getattr(extractor, "stage", None),
+        "stride": getattr(extractor, "stride", None),
+        "protocol": {"digest": rules.digest(), **rules.fields()},
+        "size": list(stream.size),
+        "frame_rate": stream.frame_rate,
+        "part": {"start": stream.part.start, "end": stream.end, "every": stream.part.step},
+        "complete": False,
+        **provenance(),
+    }
+    if not isinstance(rules, TrackingProtocol):
+        content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
     return content
 
 

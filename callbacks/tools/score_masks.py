@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,22 @@ MASKS_PER_PROCESS = 400
 """Masks that are worth a further process: it takes as long to start as these take to score."""
 ByObject = dict[tuple[str, Object], Values]
 """(video, object) → its values."""
-ScoredPart = tuple[str, str, Sequence[Path]]
-"""A video, or an object of a video with a folder for each: names of both, the second one may be empty, and masks."""
+
+
+class MaskFolder(NamedTuple):
+    """A folder of masks that is scored by itself: a video, or an object of a video with a folder for each.
+
+    Attributes:
+        video: name of the video.
+        object: name of the object's folder; empty where the masks hold all objects.
+        truth: its masks, at least one.
+        predictions: the folder of its predictions.
+    """
+
+    video: str
+    object: str
+    truth: Sequence[Path]
+    predictions: Path
 
 
 @dataclass
@@ -98,11 +112,7 @@ def score(
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give --meta FILE")
     entries = read_videos(Path(meta)) if meta is not None else {}
-    names = videos or sorted(entries if rules.needs_meta else _folders_in(truth))
-    for name in names:
-        require_folder(truth / name, "the truth lacks this video")
-        if rules.needs_meta and name not in entries:
-            raise DataError(f"{meta}: has no video {name}")
+    names = _videos(truth, rules, videos, entries, meta)
     missing = [name for name in names if not (predictions / name).is_dir()]
     if missing and (rules.missing_video == "refused" or not allow_missing):
         treatment = f"by the official code they are {rules.missing_video}"
@@ -112,16 +122,11 @@ def score(
     if rules.missing_video == "counted as 0":
         nothing = rules.summarise(np.zeros((0, len(rules.measures))))
         objects = {(name, int(number)): nothing for name in missing for number in entries[name]["objects"]}
-    parts: list[ScoredPart] = []
-    for video in (name for name in names if name not in missing):
-        for name in (rules.folder_per_object and _folders_in(truth / video)) or [""]:
-            parts.append((video, name, list_images(truth / video / name)))
-            if not parts[-1][2]:
-                raise DataError(f"{truth / video / name}: no masks")
+    folders = [each for name in names if name not in missing for each in _folders(truth, predictions, name, rules)]
     optional = allow_missing and rules.empty_video == "left out"
-    work = partial(_score_part, rules, entries, keep_ends, optional, predictions)
-    enough = 1 + sum(len(masks) for *_, masks in parts) // MASKS_PER_PROCESS
-    for found in _results(work, parts, workers or min(usable_cores(), enough)):
+    work = partial(_score_folder, rules, entries, keep_ends, optional)
+    enough = 1 + sum(len(each.truth) for each in folders) // MASKS_PER_PROCESS
+    for found in _results(work, folders, workers or min(usable_cores(), enough)):
         objects |= found
     if not objects:
         raise DataError(f"{predictions}: no video of {truth} to score")
@@ -143,40 +148,60 @@ def score(
     return Scored(rules.name, table, rows, metadata, [f"{video}/{number}" for video, number in ordered])
 
 
+def _videos(
+    truth: Path, rules: Rules, wanted: Sequence[str] | None, entries: Mapping[str, Any], meta: str | Path | None
+) -> Sequence[str]:
+    """Return the videos to score: those wanted, else all; each has a folder of masks, and an entry in `meta`."""
+    names = wanted or sorted(entries if rules.needs_meta else _folders_in(truth))
+    for name in names:
+        require_folder(truth / name, "the truth lacks this video")
+        if rules.needs_meta and name not in entries:
+            raise DataError(f"{meta}: has no video {name}")
+    return names
+
+
 def _folders_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
-def _results(work: Callable[[ScoredPart], ByObject], parts: Sequence[ScoredPart], workers: int) -> Iterator[ByObject]:
-    """Yield the values of each part; the longest are begun first. An error ends it, whichever process met it."""
-    parts = sorted(parts, key=lambda part: -len(part[2]))
-    if min(workers, len(parts)) <= 1:
-        yield from map(work, parts)
+def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterator[MaskFolder]:
+    """Yield a video, or each of its objects where it has a folder for each."""
+    for name in (rules.folder_per_object and _folders_in(truth / video)) or [""]:
+        masks = list_images(truth / video / name)
+        if not masks:
+            raise DataError(f"{truth / video / name}: no masks")
+        yield MaskFolder(video, name, masks, predictions / video / name)
+
+
+def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolder], workers: int) -> Iterator[ByObject]:
+    """Yield the values of each folder; the longest are begun first. An error ends it, whichever process met it."""
+    folders = sorted(folders, key=lambda each: -len(each.truth))
+    if min(workers, len(folders)) <= 1:
+        yield from map(work, folders)
         return
     # not forked: OpenCV's threads do not survive a fork, and the caller may have used them
-    with ProcessPoolExecutor(min(workers, len(parts)), mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(min(workers, len(folders)), mp_context=get_context("forkserver")) as pool:
         try:
-            yield from pool.map(work, parts)
+            yield from pool.map(work, folders)
         except BrokenProcessPool as error:
             raise DataError("a process that scored masks was killed; with --workers 1 less memory is needed") from error
 
 
-def _score_part(
-    rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, predictions: Path, part: ScoredPart
+def _score_folder(
+    rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, masks: MaskFolder
 ) -> ByObject:
-    """Score one part: the values of its objects; nothing for one without objects, if that is `optional`."""
-    name, own_folder, masks = part
-    files = {path.stem: path for path in masks}
-    found = {path.stem: path for path in list_images(predictions / name / own_folder)}
-    folder = masks[0].parent
+    """Score one folder: the values of its objects; nothing for one without objects, if that is `optional`."""
+    files = {path.stem: path for path in masks.truth}
+    found = {path.stem: path for path in list_images(masks.predictions)}
+    folder, one_object = masks.truth[0].parent, bool(masks.object)
 
     @lru_cache(maxsize=256)
     def annotation(stem: str) -> Ids:
         if stem not in files:
             raise DataError(f"{folder / stem}.png: the metadata names this frame, but it has no annotation")
-        return _read(files[stem], bool(own_folder))
+        return _read(files[stem], one_object)
 
-    video = Video(name, sorted(files), annotation, entries.get(name, {}), keep_ends)
+    video = Video(masks.video, sorted(files), annotation, entries.get(masks.video, {}), keep_ends)
     try:
         plan = rules.plan(video)
     except (ValueError, KeyError, TypeError) as error:
@@ -185,11 +210,10 @@ def _score_part(
         remedy = "; the official code leaves it out: --allow-missing" if rules.empty_video == "left out" else ""
         raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on{remedy}")
     if missing := [stem for stem in rules.required(video, plan) if stem not in found]:
-        file = predictions / name / own_folder / f"{missing[0]}.png"
-        raise DataError(f"{file}: {len(missing)} predicted masks are missing")
+        raise DataError(f"{masks.predictions / missing[0]}.png: {len(missing)} predicted masks are missing")
     scored = VideoScore(rules, plan)
     for stem in sorted(scored.objects):
-        target, predicted = annotation(stem), _read(found[stem], bool(own_folder))
+        target, predicted = annotation(stem), _read(found[stem], one_object)
         if predicted.shape != target.shape:
             sizes = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
             raise DataError("{}: is {} px, the annotation {}".format(found[stem], *sizes))
@@ -202,7 +226,7 @@ def _score_part(
                     "youtube-vos and vos-benchmark score objects that enter later"
                 )
         scored.add(stem, predicted, scored.outlines(stem, target))
-    return {(name, own_folder or number): values for number, values in scored.values().items()}
+    return {(masks.video, masks.object or number): values for number, values in scored.values().items()}
 
 
 def _read(path: Path, one_object: bool) -> Ids:
