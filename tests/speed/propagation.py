@@ -5,6 +5,8 @@ python -m tests.speed.propagation --part 0.05       # the dense method scaled fr
 python -m tests.speed.propagation --scale           # over map size, channels, references, radius
 """
 
+import copy
+
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
@@ -38,9 +40,9 @@ def time_step(
         The times, `plain` of the dense method; how well both agree and what ours allocates; labels `(L, h, w)`.
     """
     height, width = features.shape[2:]
-    propagators = [LabelPropagator(first_labels, protocol) for _ in range(rounds + 3)]  # a step changes what it finds
-    for propagator in propagators:
-        history = [propagator.step(frame) for frame in features[:-1]]
+    propagator = LabelPropagator(first_labels, protocol)
+    history = [propagator.step(frame) for frame in features[:-1]]
+    copies = [copy.deepcopy(propagator) for _ in range(rounds + 3)]  # a step changes what it finds
     # The plain method gets its matrices ready-made: only attention is timed.
     places = max(1, round(part * height * width))
     query = normalize(features[-1], dim=0).flatten(1)[:, :places]
@@ -53,7 +55,7 @@ def time_step(
         return dense_attention(query, keys, values, mask, protocol.topk, protocol.temperature)
 
     def step() -> Tensor:
-        return propagators.pop().step(features[-1])
+        return copies.pop().step(features[-1])
 
     extra = peak_of(step)
     times = interleave({"plain": dense, "vidcorr": step}, rounds)

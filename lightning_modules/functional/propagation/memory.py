@@ -52,8 +52,11 @@ def kernel(variant: str | None = None) -> Any:
     Returns:
         The function, or None where the installation compiled none, or `VIDCORR_NATIVE=0` turns it off.
     """
-    if os.environ.get(SWITCH) == "0":
-        return None
+    return None if os.environ.get(SWITCH) == "0" else _compiled(variant)
+
+
+@functools.cache
+def _compiled(variant: str | None = None) -> Any:
     own = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
     spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant or own}")
     if spec is None or spec.origin is None:
@@ -140,7 +143,6 @@ class SketchedMemory(KeyMemory):
         # columns of the neighbourhood to either side, 0, 1, … rows away
         sides = attention.neighbourhood.kept[reach:].sum(1) // 2 if reach is not None else [width] * height
         self._half_widths = torch.as_tensor(sides, dtype=torch.long)
-        self._kernel = kernel()
         self._chunks = FIRST_CHUNKS
         self._largest = 0.0  # norm of a key
         self._allocate(like)
@@ -178,7 +180,7 @@ class SketchedMemory(KeyMemory):
             4 * channels * 2.0**-24 * self._largest,
             *(tensor.data_ptr() for tensor in (values, indices)),
         )
-        search = functools.partial(self._kernel, ctypes.addressof(arguments))
+        search = functools.partial(_compiled(), ctypes.addressof(arguments))
         bands = -(-height // ROWS)
         threads = min(torch.get_num_threads(), bands)
         edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
