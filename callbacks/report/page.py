@@ -18,7 +18,7 @@ from datamodules.reading.mask_files import davis_palette
 
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
 from ..results.published import published_beside
-from ..results.statistics import difference, interval, is_mean
+from ..results.statistics import difference, interval_of
 from ..results.stored import Checked, Json, Run, read_as, read_run
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
@@ -74,8 +74,8 @@ def write_report(folder: str | Path, beside: Sequence[str | Path] = ()) -> Path:
     """
     run = read_run(Path(folder))
     main, scores = run.main_scores(), run.results["scores"]
-    means = {key: own for key in scores if key in main and is_mean(own := run.values(key), scores[key])}
-    intervals = {key: ends for key, own in means.items() if (ends := interval([own]))}
+    compared = (key for key in scores if key in main)
+    intervals = {key: ends for key in compared if (ends := interval_of(run.values(key), scores[key]))}
     digests = dict.fromkeys(protocol["digest"] for protocol in run.protocols) if run.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(run.results["benchmark"], digest)]
     content = {

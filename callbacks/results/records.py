@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from .statistics import Difference, ScoresBySequence, difference, interval, is_mean, mean_score
+from .statistics import Difference, ScoresBySequence, difference, interval, interval_of, is_mean, mean_score
 from .stored import Json, Run, read_run
 
 SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
@@ -87,7 +87,7 @@ class Record:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 % interval over sequences; None where the score is no mean over them."""
-        return interval([self.videos]) if self.is_mean else None
+        return interval_of(self.videos, self.value)
 
 
 @dataclass(frozen=True)

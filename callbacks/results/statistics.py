@@ -140,6 +140,11 @@ def is_mean(videos: ScoresBySequence, score: float) -> bool:
     return bool(videos) and abs(mean_score(videos) - score) < 1e-6
 
 
+def interval_of(videos: ScoresBySequence, score: float) -> tuple[float, float] | None:
+    """Return the 95 % interval of a score over sequences; None where the score is no mean over them."""
+    return interval([videos]) if is_mean(videos, score) else None
+
+
 def mean_score(*runs: ScoresBySequence) -> float:
     """Return the mean over all objects of the mean over runs; NaN is left out."""
     known = [value for name in runs[0] for value in _over_runs(runs, name) if not isnan(value)]
