@@ -282,12 +282,12 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
         """Decode frames by number; the last frame stands in for numbers beyond the end."""
-        frames = {}
+        last, frames = max(wanted), {}
         for number, frame in self._numbered(0):
             if number in wanted:
                 frames[number] = self.to_rgb(frame)
-            if number == max(wanted):
-                self._end_time = frame.time if number + 1 == self._count else self._end_time
+            if number == last:
+                self._end_time = frame.time if last + 1 == self._count else self._end_time
                 return frames
         frames[number] = self.to_rgb(frame)
         return frames
