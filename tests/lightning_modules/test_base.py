@@ -27,7 +27,7 @@ def test_bytes_of_a_loader_of_ones_own_are_refused():
     clips = [{"clip": torch.zeros(2, 3, 32, 32, dtype=torch.uint8), "video_index": i} for i in range(4)]
     for module in (VFSSimSiam(**TINY), tiny_liir()):  # Liir has a hook of its own
         message, data = r"clip is uint8: give float RGB in \[0, 1\]", DataLoader(clips, batch_size=4)
-        refused(ValueError, message, quiet_trainer(max_steps=1).fit, module, data)
+        assert refused(ValueError, message, quiet_trainer(max_steps=1).fit, module, data)
 
 
 def test_batches_count_by_their_samples_whatever_the_mode():

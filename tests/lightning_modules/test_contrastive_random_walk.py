@@ -81,7 +81,7 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only():
     ],
 )
 def test_mistakes_are_named(options, message):
-    refused(ValueError, message, ContrastiveRandomWalk, **(TINY | options))
+    assert refused(ValueError, message, ContrastiveRandomWalk, **(TINY | options))
 
 
 def test_clips_from_which_nothing_can_be_learned_are_refused():

@@ -75,7 +75,7 @@ def test_another_number_of_classes_is_refused():
     data = pl.LightningDataModule()
     data.classes, data.train_dataloader = ("a", "b"), lambda: images(12, classes=2)
     probe = LinearProbe("raw_colour", 3, stage=None, stride=8)
-    refused(ValueError, "num_classes is 3, the data have 2", quiet_trainer(max_steps=1).fit, probe, data)
+    assert refused(ValueError, "num_classes is 3, the data have 2", quiet_trainer(max_steps=1).fit, probe, data)
 
 
 def test_the_loss_of_ranks_with_unequal_numbers_is_that_of_all_images(tmp_path):

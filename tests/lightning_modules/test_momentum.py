@@ -76,5 +76,5 @@ def test_queue_equals_a_plain_loop():
 def test_queue_refuses():
     queue = KeyQueue(10, 2)
     queue.require_divisor(5)
-    refused(ValueError, r"queue_size 10: a step brings 4 keys.*nearest are 8 and 12", queue.require_divisor, 4)
-    refused(ValueError, r"nearest are 32$", queue.require_divisor, 32)
+    assert refused(ValueError, r"queue_size 10: a step brings 4 keys.*nearest are 8 and 12", queue.require_divisor, 4)
+    assert refused(ValueError, r"nearest are 32$", queue.require_divisor, 32)

@@ -90,7 +90,7 @@ def test_a_network_that_diverged_is_not_scored(root, tmp_path):
     module = VFSSimSiam(**TINY)
     module.backbone.layer4[0][0].weight.data.fill_(torch.nan)
     run = trainer_in(tmp_path, OtbBenchmark(root, None))
-    refused(ValueError, "is not finite; has the network diverged", run.validate, module, verbose=False)
+    assert refused(ValueError, "is not finite; has the network diverged", run.validate, module, verbose=False)
 
 
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
@@ -116,6 +116,6 @@ def test_callbacks_that_would_score_otherwise_are_refused(root, tmp_path):
     averaging, stopping = EMAWeightAveraging(), EarlyStopping("otb/success", mode="max")
     benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=2)
     for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set its every_n_epochs to 1")):
-        refused(ValueError, message, fit_in, tmp_path, other, benchmark)
+        assert refused(ValueError, message, fit_in, tmp_path, other, benchmark)
     run = trainer_in(tmp_path, benchmark, limit_val_batches=0)
-    refused(ValueError, "needs a pass of validation", run.validate, VFSSimSiam(**TINY), verbose=False)
+    assert refused(ValueError, "needs a pass of validation", run.validate, VFSSimSiam(**TINY), verbose=False)

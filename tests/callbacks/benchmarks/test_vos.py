@@ -133,4 +133,4 @@ def test_objects_that_enter_later_are_not_given_where_the_rules_know_none(davis_
 def test_rules_that_need_metadata_are_refused(davis_root):
     for rules in ("lvos", "mose-v2", "coco"):
         message = f"rules '{rules}': expected one of davis-2017, .*vos-benchmark"
-        refused(ValueError, message, VosBenchmark, davis_root, rules=rules)
+        assert refused(ValueError, message, VosBenchmark, davis_root, rules=rules)

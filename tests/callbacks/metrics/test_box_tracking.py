@@ -48,5 +48,5 @@ def test_random_boxes(golden):
 def test_mistakes():
     update, boxes = partial(TrackingSuccess().update, name="Crossing"), torch.zeros(3, 4)
     message = r"Crossing: boxes must be \(N, 4\), got prediction \(2, 4\) and target \(3, 4\)"
-    refused(ValueError, message, update, boxes[:2], boxes)
-    refused(ValueError, "Crossing: no frame", update, boxes[:0], boxes[:0])
+    assert refused(ValueError, message, update, boxes[:2], boxes)
+    assert refused(ValueError, "Crossing: no frame", update, boxes[:0], boxes[:0])

@@ -71,10 +71,10 @@ def test_a_box_without_extent_is_a_miss():
 def test_mistakes():
     points = torch.zeros(2, 15, 2)
     message = r"wave: joints must be \(T, K, 2\), got prediction \(2, 15, 2\)"
-    refused(ValueError, message, PCK().update, points, points[:1], name="wave")
-    refused(ValueError, "wave: expected 13 joints, got 15", PCK(joints=13).update, points, points, name="wave")
-    refused(ValueError, "must be one of prediction-visible, crw", keypoint_distances, points, points, "vfs")
-    refused(ValueError, "needs the image's size", keypoint_distances, points, points, "ground-truth")
+    assert refused(ValueError, message, PCK().update, points, points[:1], name="wave")
+    assert refused(ValueError, "wave: expected 13 joints, got 15", PCK(joints=13).update, points, points, name="wave")
+    assert refused(ValueError, "must be one of prediction-visible, crw", keypoint_distances, points, points, "vfs")
+    assert refused(ValueError, "needs the image's size", keypoint_distances, points, points, "ground-truth")
 
 
 def test_golden_distances(golden):

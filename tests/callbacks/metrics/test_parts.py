@@ -135,9 +135,11 @@ def test_equal_to_a_loop(one_to_one):
 
 def test_instances_that_do_not_fit():
     ids, update = strip((1, 4)), partial(InstanceAP().update, name="clip")
-    refused(ValueError, r"clip: instances without a score: \[1\]", update, ids, ids, classes={1: 2}, scores={})
+    assert refused(ValueError, r"clip: instances without a score: \[1\]", update, ids, ids, classes={1: 2}, scores={})
     options = {"classes": {1: 2}, "scores": {1: 1.0}}
-    refused(ValueError, r"clip: .* \(1, 40\), target is \(1, 41\)", update, ids, strip(width=41), **options)
-    refused(ValueError, "clip: instance ids must not be negative", update, -ids, ids, **options)
+    assert refused(ValueError, r"clip: .* \(1, 40\), target is \(1, 41\)", update, ids, strip(width=41), **options)
+    assert refused(ValueError, "clip: instance ids must not be negative", update, -ids, ids, **options)
     options["classes"] = {1: 20, 2: 0}
-    refused(ValueError, r"clip: classes of instances must be 1 to 19, got \[0, 20\]", update, ids, ids, **options)
+    assert refused(
+        ValueError, r"clip: classes of instances must be 1 to 19, got \[0, 20\]", update, ids, ids, **options
+    )

@@ -117,20 +117,20 @@ def test_void_pixels_of_id_maps():
 def test_mistakes():
     mask, wide = torch.ones(3, 4, 4, dtype=torch.bool), torch.ones(3, 4, 5, dtype=torch.bool)
     for score in (region_similarity, boundary_accuracy):
-        refused(ValueError, r"target \(3, 4, 5\)", score, mask, wide)
-        refused(ValueError, r"\(T, H, W\)", score, mask[0], mask[0])
+        assert refused(ValueError, r"target \(3, 4, 5\)", score, mask, wide)
+        assert refused(ValueError, r"\(T, H, W\)", score, mask[0], mask[0])
         message = r"must be bool, or integers 0 and 1, got float32 from 1\.0 to 1\.0"
-        refused(ValueError, message, score, mask.float(), mask.float())
+        assert refused(ValueError, message, score, mask.float(), mask.float())
     for bound in (0, -1, 2.5):
-        refused(ValueError, "bound must be", boundary_accuracy, mask, mask, bound)
+        assert refused(ValueError, "bound must be", boundary_accuracy, mask, mask, bound)
     near, wide = (object_outlines(torch.ones(side, 4, dtype=torch.uint8), [1], 1)[1] for side in (4, 5))
-    refused(ValueError, "radius: .* 1 px and .* 2 px", boundary_score, near, object_outlines(mask[0], [1], 2)[1])
-    refused(ValueError, "differ in size", boundary_score, near, wide)
+    assert refused(ValueError, "radius: .* 1 px and .* 2 px", boundary_score, near, object_outlines(mask[0], [1], 2)[1])
+    assert refused(ValueError, "differ in size", boundary_score, near, wide)
     ids = torch.ones(3, 4, 4, dtype=torch.uint8)
     update = partial(RegionBoundary().update, name="car")
-    refused(ValueError, r"car: prediction is \(3, 4, 4\), target is \(2, 4, 4\)", update, ids, ids[:2])
-    refused(ValueError, "car: no object", update, ids, ids * 0)
-    refused(ValueError, "car: no frame is scored", update, ids[:2], ids[:2])
+    assert refused(ValueError, r"car: prediction is \(3, 4, 4\), target is \(2, 4, 4\)", update, ids, ids[:2])
+    assert refused(ValueError, "car: no object", update, ids, ids * 0)
+    assert refused(ValueError, "car: no frame is scored", update, ids[:2], ids[:2])
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -117,7 +117,7 @@ def test_a_box_is_followed_by_the_stage_that_the_module_names():
 def test_more_than_one_device_is_refused():
     trainer = Trainer(accelerator="cpu", devices=2, logger=False, enable_checkpointing=False)
     message = r"on one device, not 2: set --trainer\.devices 1"
-    refused(ValueError, message, VideoPrediction().setup, trainer, None, "predict")
+    assert refused(ValueError, message, VideoPrediction().setup, trainer, None, "predict")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

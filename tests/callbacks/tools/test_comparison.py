@@ -83,8 +83,8 @@ def test_configs_that_are_none(tmp_path):
         "trainer: {callbacks: [{class_path: DavisBenchmark, init_args: {root: x, rot: y}}]}": "DavisBenchmark: .*'rot'",
     }.items():
         config.write_text(text)
-        refused((UsageError, ValueError), message, benchmarks_of, config)
-    refused(UsageError, r"there is no file .*nowhere\.yaml", benchmarks_of, tmp_path / "nowhere.yaml")
+        assert refused((UsageError, ValueError), message, benchmarks_of, config)
+    assert refused(UsageError, r"there is no file .*nowhere\.yaml", benchmarks_of, tmp_path / "nowhere.yaml")
 
 
 @pytest.mark.slow

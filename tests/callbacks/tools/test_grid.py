@@ -41,7 +41,7 @@ def test_values_are_read_as_yaml():
     ],
 )
 def test_a_mistake_is_one_line(varied, said):
-    refused(ValueError, said, read_grid, VFS, varied.split())
+    assert refused(ValueError, said, read_grid, VFS, varied.split())
 
 
 def test_a_batch_sees_frames_alike():

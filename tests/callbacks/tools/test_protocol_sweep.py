@@ -110,15 +110,17 @@ def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept, davis_root, 
     words = ["--root", str(davis_root), "--vary", *VARIED, "--output", str(swept)]
     for other in ("raw_colour", "torchvision:resnet18 --seed 1", "torchvision:resnet18 --limit 2"):
         said = "holds a sweep of another network or of other data; remove"
-        refused(ValueError, said, command, [*other.split(), *words])
+        assert refused(ValueError, said, command, [*other.split(), *words])
     with held(swept):
-        refused(FolderInUse, r"in use .* give this sweep its own --output", command, ["torchvision:resnet18", *words])
+        assert refused(
+            FolderInUse, r"in use .* give this sweep its own --output", command, ["torchvision:resnet18", *words]
+        )
     weights = tmp_path / "encoder.ckpt"
     alone = ["--root", str(davis_root), "--limit", "2", "--output", str(tmp_path / "out")]
     saved_resnet(weights)
     command([str(weights), *alone])
     saved_resnet(weights, seed=1)
-    refused(ValueError, "holds a sweep of another network", command, [str(weights), *alone])
+    assert refused(ValueError, "holds a sweep of another network", command, [str(weights), *alone])
 
 
 @pytest.mark.slow

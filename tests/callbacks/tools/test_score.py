@@ -146,8 +146,8 @@ def test_mistakes_with_categories_are_one_line(tmp_path, categories):
         (["--meta", partial, "--unseen", "emu"], "partial.json: gives no category for object 7 of b"),
         (["--trained-meta", str(tmp_path / "nowhere.json")], "nowhere.json"),
     ):
-        refused(ValueError, message, command, [*categories, *flags])
-    refused(ValueError, "need --meta", command, [*categories[:4], "--unseen", "emu"])
+        assert refused(ValueError, message, command, [*categories, *flags])
+    assert refused(ValueError, "need --meta", command, [*categories[:4], "--unseen", "emu"])
 
 
 def test_a_gap_in_the_ids_counts_as_the_official_tool_counts_it(tmp_path):

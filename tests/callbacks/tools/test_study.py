@@ -170,6 +170,7 @@ def test_every_command_of_a_shipped_study_is_understood(name, monkeypatch):
             before = ["", *words]  # one folder and one name, so that equal commands are tried once
             words = [named.get(flag, word) for flag, word in zip(before, words, strict=False)]
             commands.add((*words[:1], *model, *words[1:]))
+    assert commands
     for command in commands:
         Parsed(command)
 

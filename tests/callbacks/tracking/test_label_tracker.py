@@ -108,7 +108,7 @@ def test_a_map_of_too_few_cells_is_refused(davis_root):
     """The last stage of a classifier at 64 px: 2 × 2 cells, which would score next to nothing, without a message."""
     extractor = build_feature_extractor("raw_colour", stride=32)
     message = "its map of a frame of 64 x 64 px has 2 x 2 cells"
-    refused(ValueError, message, DavisBenchmark(davis_root).evaluate, extractor)
+    assert refused(ValueError, message, DavisBenchmark(davis_root).evaluate, extractor)
 
 
 STRIDED = {"label_encoding": "strided", "label_rescaling": False, "feature_stride": 4, "input_padding": 4}
@@ -136,7 +136,7 @@ def test_a_protocol_that_normalises_refuses_an_extractor_that_does_not(davis_roo
     extractor, benchmark = Patches(16), DavisBenchmark(davis_root, protocol="dino")
     extractor.normalise = torch.nn.Identity()
     message = "Patches does not normalise RGB; .* {rgb_mean: null, rgb_std: null}"
-    refused(ValueError, message, benchmark.evaluate, extractor)
+    assert refused(ValueError, message, benchmark.evaluate, extractor)
 
 
 def test_a_users_benchmark_under_a_new_name_works_with_defaults():

@@ -104,6 +104,6 @@ def test_a_target_may_leave_the_frame():
 
 def test_mistakes():
     several = build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"])
-    refused(ValueError, "name one stage", SiamFCTracker, several)
+    assert refused(ValueError, "name one stage", SiamFCTracker, several)
     start, frame = SiamFCTracker(RawColour()).start, np.zeros((9, 9, 3), np.uint8)
-    refused(ValueError, r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width", start, frame, np.array([3.0, 3, 0, 5]))
+    assert refused(ValueError, r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width", start, frame, np.array([3.0, 3, 0, 5]))

@@ -89,7 +89,7 @@ def test_a_jpeg_that_claims_a_huge_picture_is_refused_before_it_is_decoded(tmp_p
     at = picture.index(b"\xff\xc0") + 5
     huge = picture[:at] + b"\xff\xff\xff\xff" + picture[at + 4 :]
     path = written(tmp_path, {"goat": element() | {"video": [huge] * 5}})
-    refused(DataError, "frame 0: too large to decode", TapVid, path)
+    assert refused(DataError, "frame 0: too large to decode", TapVid, path)
 
 
 def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):

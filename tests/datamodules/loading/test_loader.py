@@ -109,7 +109,7 @@ def test_a_worker_that_hangs_is_not_called_dead():
         yield
 
     message = r"timed out after 20\.0 seconds: a video hangs .* raise data\.timeout"
-    refused(DataError, message, next, _with_advice(hanging()))
+    assert refused(DataError, message, next, _with_advice(hanging()))
 
 
 def _strike_the_group(worker):
@@ -149,7 +149,7 @@ def test_loaders_of_a_datamodule_leave_the_global_generator_alone(workers):
 def test_too_few_samples_for_a_batch_are_refused():
     module = SampledDataModule("source", 16, 0, 0)
     module.training = Echo(13)
-    refused(
+    assert refused(
         DataError, r"^source: 13 samples an epoch do not fill a batch of 16 on 1 rank\(s\)", module.train_dataloader
     )
 

@@ -129,7 +129,7 @@ def test_prompts_that_cannot_be_placed_are_refused(stream, tmp_path):
         "array: two prompts of frame 1 for 1": [MaskPrompt.of(np.eye(8, 9, dtype=np.uint8))] * 2,
     }
     for message, prompts in mistakes.items():
-        refused(DataError, message, placed_prompts, prompts, stream)
+        assert refused(DataError, message, placed_prompts, prompts, stream)
 
 
 def test_masks_come_back_from_plain_and_compressed_run_lengths():

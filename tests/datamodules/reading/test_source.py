@@ -94,11 +94,11 @@ def test_pictures_that_cannot_be_used(tmp_path):
     (folder / "2.png").write_bytes(b"")
     with open_video(folder) as video:
         for i in (1, 2):
-            refused(DecodingError, rf"{i}\.png: cannot be decoded as an image", video.read, [0, i])
+            assert refused(DecodingError, rf"{i}\.png: cannot be decoded as an image", video.read, [0, i])
     cv2.imwrite(str(folder / "1.png"), numbered_frame(1)[:16])
     with open_video(folder) as video:
-        refused(DecodingError, r"1\.png: is 160 × 16 px, other frames 160 × 32 px", video.read, [0, 1])
-    refused(DecodingError, r"gone\.png: cannot be read \(No such file", read_image, tmp_path / "gone.png")
+        assert refused(DecodingError, r"1\.png: is 160 × 16 px, other frames 160 × 32 px", video.read, [0, 1])
+    assert refused(DecodingError, r"gone\.png: cannot be read \(No such file", read_image, tmp_path / "gone.png")
 
 
 def test_links_are_followed_and_no_folder_is_listed_twice(tmp_path):

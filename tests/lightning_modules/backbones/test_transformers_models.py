@@ -57,4 +57,4 @@ def test_tokens_of_an_image_model_are_its_map(config, prefix, tmp_path):
 
 def test_a_model_that_is_not_there_is_one_line(tmp_path):
     message = r"backbone transformers:.*nowhere: cannot be loaded"
-    refused(ValueError, message, build_feature_extractor, f"transformers:{tmp_path / 'nowhere'}")
+    assert refused(ValueError, message, build_feature_extractor, f"transformers:{tmp_path / 'nowhere'}")

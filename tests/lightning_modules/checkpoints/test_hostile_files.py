@@ -160,7 +160,7 @@ def doubled(content=b""):
 )
 def test_endless_keys_and_functions_are_refused_at_once(pickled, tmp_path):
     path = archive_of(pickled, tmp_path / "a.ckpt")
-    refused(ValueError, "its values repeat each other endlessly", read_content, path)
+    assert refused(ValueError, "its values repeat each other endlessly", read_content, path)
 
 
 @pytest.mark.parametrize(

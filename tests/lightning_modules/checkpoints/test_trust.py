@@ -72,7 +72,7 @@ def test_a_class_is_found_by_its_name_wherever_it_has_moved():
 )
 def test_a_few_bytes_ask_for_no_memory(class_path, arguments):
     recipe = pass_gate(class_path, arguments, "x.ckpt")
-    refused(ValueError, "does not fit|cannot be made", check_fit_of, recipe, {"a": torch.zeros(1)}, "x.ckpt")
+    assert refused(ValueError, "does not fit|cannot be made", check_fit_of, recipe, {"a": torch.zeros(1)}, "x.ckpt")
 
 
 def test_endless_values_are_refused_at_once():
@@ -80,7 +80,7 @@ def test_endless_values_are_refused_at_once():
     for _ in range(60):
         shared = [shared, shared]  # 2**60 values, as a pickle of 200 bytes holds them
     arguments = {"spec": "raw_colour", "stage": shared}
-    refused(ValueError, r"FrozenEncoder cannot take \[\[.* as stage$", pass_gate, FROZEN, arguments, "x.ckpt")
+    assert refused(ValueError, r"FrozenEncoder cannot take \[\[.* as stage$", pass_gate, FROZEN, arguments, "x.ckpt")
 
 
 def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):

@@ -244,7 +244,7 @@ def test_a_bare_transformer_needs_its_name(converted):
     ],
 )
 def test_files_that_cannot_be_taken(content, message, converted):
-    refused(ValueError, message, converted, content)
+    assert refused(ValueError, message, converted, content)
 
 
 def test_damaged_missing_and_misnamed_files(tmp_path):

@@ -33,5 +33,5 @@ def test_any_leading_axes_and_gradient_at_black():
 
 def test_bad_inputs():
     black = torch.zeros(3, 4, 4)
-    refused(ValueError, r"expected float RGB .*got torch.uint8 \(3, 4, 4\)", rgb_to_lab, black.byte())
-    refused(ValueError, "dropped channel must be 1", drop_channel, black, 0)
+    assert refused(ValueError, r"expected float RGB .*got torch.uint8 \(3, 4, 4\)", rgb_to_lab, black.byte())
+    assert refused(ValueError, "dropped channel must be 1", drop_channel, black, 0)

@@ -34,8 +34,8 @@ def test_correlation_has_gradients_and_wide_types():
 
 
 def test_shapes_that_do_not_fit():
-    refused(ValueError, "do not fit", siamese_correlation, torch.zeros(2, 3, 4, 4), torch.zeros(3, 3, 8, 8))
-    refused(ValueError, "smaller", siamese_correlation, torch.zeros(1, 3, 9, 9), torch.zeros(1, 3, 8, 8))
+    assert refused(ValueError, "do not fit", siamese_correlation, torch.zeros(2, 3, 4, 4), torch.zeros(3, 3, 8, 8))
+    assert refused(ValueError, "smaller", siamese_correlation, torch.zeros(1, 3, 9, 9), torch.zeros(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize("size", [15, 17, 18])

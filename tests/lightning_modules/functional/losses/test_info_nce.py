@@ -58,10 +58,10 @@ def test_half_precision_is_summed_in_float32():
 
 def test_bad_input_raises():
     pair, queue = torch.zeros(2, 1, 4), torch.zeros(5, 4)
-    refused(ValueError, "expected predicted and target", info_nce_loss, pair, torch.zeros(2, 2, 4), queue)
-    refused(ValueError, "does not fit", info_nce_loss, pair, pair, queue[:, :3])
-    refused(ValueError, "above 0", info_nce_loss, pair, pair, queue, temperature=0.0)
-    refused(ValueError, "excluded must be bool", info_nce_loss, pair, pair, queue, excluded=torch.zeros(2, 5))
+    assert refused(ValueError, "expected predicted and target", info_nce_loss, pair, torch.zeros(2, 2, 4), queue)
+    assert refused(ValueError, "does not fit", info_nce_loss, pair, pair, queue[:, :3])
+    assert refused(ValueError, "above 0", info_nce_loss, pair, pair, queue, temperature=0.0)
+    assert refused(ValueError, "excluded must be bool", info_nce_loss, pair, pair, queue, excluded=torch.zeros(2, 5))
 
 
 def stored(query, keys, excluded):
