@@ -6,7 +6,7 @@ BIN := .venv/bin
 # after tests/test_fake_device.py a process can no longer fork ranks that train.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-slow test-exhaustive speed lint format type doctest docs clean constraints
+.PHONY: help setup demo test test-slow test-exhaustive speed lint format type doctest docs clean constraints gpu
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/:/' | column -t -s:
@@ -34,6 +34,9 @@ test-exhaustive: setup  ## every stop of every method's resume; 20 minutes
 
 speed: setup  ## each part against the method it replaces, in short form, one table; 3 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.speed.all
+
+gpu: setup  ## tests and times on a GPU, as a table in docs/speed.md
+	$(BIN)/python -m tests.speed.gpu
 
 lint: setup  ## style, format and the import rule
 	$(BIN)/ruff check .

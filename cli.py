@@ -5,6 +5,7 @@ Nothing heavy is imported before the command is known: each command imports what
 
 import ast
 import gc
+import os
 import signal
 import sys
 import threading
@@ -15,6 +16,8 @@ from io import TextIOWrapper
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
+DEBUG = "VIDCORR_DEBUG"
+"""Variable of the environment that does what `--debug` does."""
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
 RUNS = {
     "fit": "Train a model, with benchmarks along the way.",
@@ -36,9 +39,12 @@ def main(args: Sequence[str] | None = None) -> None:
             SIGTERM, 141 where the reader of our output has closed it.
     """
     argv = sys.argv if args is None else ["vidcorr", *args]
-    debug = "--debug" in argv
-    # in place, also in sys.argv: the ranks that Lightning starts run the same command line again
-    argv[:] = [arg for arg in argv if arg != "--debug"]
+    debug = "--debug" in argv or DEBUG in os.environ
+    argv = [arg for arg in argv if arg != "--debug"]
+    if args is None:
+        sys.argv[1:] = argv[1:]  # the ranks that Lightning starts run the same command line again
+    if debug:
+        os.environ[DEBUG] = "1"  # for them
     # a folder of the user's with the name of one of our packages may stand first on the path (PYTHONPATH, `python -m`)
     if sys.path[:1] != [str(HOME)]:
         sys.path.insert(0, str(HOME))
@@ -54,6 +60,9 @@ def main(args: Sequence[str] | None = None) -> None:
         if status is None:
             raise
         sys.exit(status)
+    finally:
+        if debug and args is not None:  # a call within a process says nothing about the next
+            os.environ.pop(DEBUG, None)
 
 
 def run_command(args: Sequence[str]) -> None:
@@ -68,7 +77,7 @@ def run_command(args: Sequence[str]) -> None:
         gc.disable()  # it would scan objects that are kept anyway: a sixth of the CPU time of Lightning's import
         run = import_module("callbacks.command_line.runs").run
         gc.enable()
-        run(args)
+        run(args, RUNS.get(first, ""))
     elif (tool := tools().get(first)) is not None:
         run_tool(f"{tool.parent.parent.name}.tools.{tool.stem}", args[1:])
     else:

@@ -1,4 +1,4 @@
-from .benchmarks.base import BenchmarkCallback as BenchmarkCallback
+from .benchmarks.callback import BenchmarkCallback as BenchmarkCallback
 from .benchmarks.davis import DavisBenchmark as DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
@@ -16,7 +16,8 @@ from .prediction import (
     track_box as track_box,
 )
 from .report import write_report as write_report
-from .tools.compare import compare as compare
+from .results.result import Result as Result
+from .tools.evaluate import evaluate as evaluate
 from .tools.figure import figure as figure
 from .tracking.label_tracker import LabelTracker as LabelTracker
 from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker, TrackingProtocol as TrackingProtocol

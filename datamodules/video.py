@@ -130,7 +130,6 @@ class VideoDataModule(SampledDataModule):
                 raise ValueError(expected)
         raise_limit(max_megapixels)
         self.timeout = timeout
-        self.worker_timeout = 20 * timeout  # ends even what hangs inside a decoder
         self.validation_fraction, self.include_holdout = validation_fraction, include_holdout
         self.samples_per_epoch, self.repeat, self.max_unusable = samples_per_epoch, repeat, max_unusable
         self.sampling: Sampling = (

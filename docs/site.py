@@ -1,7 +1,10 @@
 """Pages of the site in addition to docs/: README.md, configs/README.md, the command line, the reference."""
 
+import ast
+import base64
 import contextlib
 import io
+import json
 import os
 import re
 import sys
@@ -15,18 +18,20 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 REFERENCE = {
-    "lightning_modules": "lightning_modules",
-    "backbones": "lightning_modules.backbones",
-    "functional": "lightning_modules.functional",
     "callbacks": "callbacks",
     "metrics": "callbacks.metrics",
     "pictures": "callbacks.pictures",
+    "lightning_modules": "lightning_modules",
+    "backbones": "lightning_modules.backbones",
+    "functional": "lightning_modules.functional",
     "datamodules": "datamodules",
     "datasets": "datamodules.datasets",
 }
-"""Page → package whose public names it documents."""
+"""Page → package; the page documents the package's public names."""
 MOVED = {"configs/README.md": "configs.md", "README.md": "index.md"}
 """File of the checkout → page of the site."""
+LINKS = MOVED | {"docs/tour.ipynb": "tour.md"}
+THEME_SCRIPT = "https://unpkg.com/iframe-worker/shim"
 
 
 class Examples(Extension):
@@ -43,7 +48,8 @@ def on_files(files: Files, config: Any) -> Files:
     pages = {page: (ROOT / file).read_text("utf-8") for file, page in MOVED.items()}
     pages["command_line.md"] = command_line()
     pages |= {f"reference/{page}.md": reference(package) for page, package in REFERENCE.items()}
-    for path, content in pages.items():
+    pages["tour.md"], pictures = tour()
+    for path, content in (pages | pictures).items():
         files.append(File.generated(config, path, content=content))
     return files
 
@@ -57,7 +63,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         if "://" in target or not target:
             return link[0]
         path = (ROOT / source).parent.joinpath(target).resolve().relative_to(ROOT).as_posix()
-        return f"]({MOVED.get(path, path.removeprefix('docs/'))}{anchor})"
+        return f"]({LINKS.get(path, path.removeprefix('docs/'))}{anchor})"
 
     if page.file.src_path.startswith(("reference/", "command_line")):
         return markdown
@@ -65,11 +71,46 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     return re.sub(r"^```(\w+) +(?:run|file=\S+)$", r"```\1", linked, flags=re.MULTILINE)  # marks of tests/test_docs.py
 
 
+def on_post_page(output: str, page: Any, config: Any) -> str:
+    """Load our script for the search from a folder instead of the theme's script, which lies on a host."""
+    return output.replace(THEME_SCRIPT, page.url.count("/") * "../" + "folder-search.js")
+
+
+def on_post_template(output_content: str, template_name: str, config: Any) -> str:
+    """Load our script in the page for missing pages too."""
+    return output_content.replace(THEME_SCRIPT, "/folder-search.js")
+
+
 def reference(package: str) -> str:
-    """Return the page of a package: each public name by its docstring, in alphabetical order."""
-    names = sorted(import_module(package).__all__, key=str.casefold)
-    head = f"# {package}\n\n```python\nfrom {package} import NAME\n```\n"
-    return head + "".join(f"\n::: {package}.{name}\n" for name in names)
+    """Return the page of a package: the docstrings of its public names, by room, in the order of the stub file."""
+    page = f"# {package}\n\n```python\nfrom {package} import NAME\n```\n"
+    stub = ast.parse((ROOT / package.replace(".", "/") / "__init__.pyi").read_text("utf-8"))
+    rooms: dict[str, list[str]] = {}
+    for statement in stub.body:
+        assert isinstance(statement, ast.ImportFrom)
+        rooms.setdefault((statement.module or "").partition(".")[0], []).extend(name.name for name in statement.names)
+    for room, names in rooms.items():
+        page += f"\n## {room.replace('_', ' ').capitalize()}\n"
+        page += "".join(f"\n::: {package}.{name}\n    options: {{heading_level: 3}}\n" for name in names)
+    return page
+
+
+def tour() -> tuple[str, dict[str, bytes]]:
+    """Return the notebook as a page, and its pictures: file → content."""
+    parts: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for cell in json.loads((ROOT / "docs/tour.ipynb").read_text("utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/jpeg" in data:
+                file = f"tour-{len(pictures)}.jpg"
+                pictures[file] = base64.b64decode("".join(data["image/jpeg"]))
+                parts.append(f"![Output of the cell above]({file})")
+            elif "text/plain" in data:
+                parts.append(f"```text\n{''.join(data['text/plain'])}\n```")
+    return "\n\n".join(parts), pictures
 
 
 def command_line() -> str:

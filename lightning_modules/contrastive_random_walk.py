@@ -1,4 +1,4 @@
-"""The contrastive random walk (CRW): walks through a video's patches that should return to where they began."""
+"""The contrastive random walk (CRW): walks through a video's patches should return to their first patch."""
 
 from typing import Literal
 
@@ -17,37 +17,37 @@ from .functional.patches import crop_and_resize, grid_patches, random_patch_boxe
 from .schedules import scheduled
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-"""The public code's normalisation in training (CIFAR-10's); its evaluation, like our extractors, takes ImageNet's."""
+"""CIFAR-10's normalisation, which the public code trains with; it evaluates, as our extractors do, with ImageNet's."""
 
 
 class ContrastiveRandomWalk(CorrespondenceModule):
     """Space-time correspondence as a contrastive random walk.
 
-    Nodes are patches of each frame, or the cells of its feature map. A walker steps from frame to frame with the
-    softmax of the nodes' similarities, turns round and should arrive where it started; edges are dropped at random.
+    Nodes are patches of a frame, or the cells of its feature map. A walker steps from frame to frame with the softmax
+    of the nodes' similarities, turns round, and should return to its first node. Edges are dropped at random.
 
-    Paper: CRW (Jabri et al., NeurIPS 2020); defaults are those of the released command. Its frames are cropped by
-    `VideoDataModule` (area 0.8 to 0.95, no flip, 256 px, each frame separately); there the aspect ratio is 0.7 to 1.3,
-    here 3/4 to 4/3. The released code also passes one black image through the network before training, which moves
-    its BatchNorm statistics by one step.
+    Paper: CRW (Jabri et al., NeurIPS 2020); the defaults are the released command's. `VideoDataModule` crops the frames
+    (area 0.8 to 0.95, no flip, 256 px, every frame separately); its aspect ratio is 3/4 to 4/3, the released code's
+    0.7 to 1.3. The released code also passes a black image through the network before training, which moves its
+    BatchNorm statistics by one step.
 
     Args:
         backbone: a ResNet, `torchvision:NAME` or `package.module:callable`; or a checkpoint to start from. The default
             is the public code's: ResNet-18 without the strides of res4 and res5, padding by reflection.
         embedding_dim: width of the nodes.
-        nodes: "patches" of each frame, averaged over their map; or the "cells" of a frame's map.
+        nodes: "patches": patches of a frame, averaged over their feature map; "cells": cells of a frame's feature map.
         patch_size: side of a patch, pixels.
         patch_stride: pixels from one patch to the next.
         patch_area: least and largest fraction of a patch that its random resized crop takes in training.
         temperature: τ.
         edge_dropout: probability that an edge is dropped in training.
         lr: learning rate of Adam; × 0.3 after 20, 30 and 40 epochs. Not scaled with the batch.
-        seed: seed of the crops of patches and of the dropped edges.
+        seed: seed of patch crops and dropped edges.
         compile: compile the backbone with torch.compile when training starts.
 
     Raises:
-        ValueError: if the backbone is unknown or no ResNet, the kind of nodes is unknown, or a number is out of range;
-            in training, if clips have fewer than 3 frames, frames are smaller than a patch or have a single node.
+        ValueError: if the backbone is not a ResNet, the kind of nodes is unknown, or a number is out of range; in
+            training, if clips have fewer than 3 frames, frames are smaller than a patch or have a single node.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         return crop_and_resize(patches, random_patch_boxes(len(patches), size, self.hparams["patch_area"], generator))
 
     def embed(self, maps: Tensor, batch: int, frames: int) -> Tensor:
-        """Turn maps `(B · T · n, C, h, w)` into nodes `(B, D, T, N)`: one per map, or one per cell, row by row."""
+        """Turn maps `(B · T · n, C, h, w)` into nodes `(B, D, T, N)`: a node per map, or per cell, row by row."""
         cells = maps.flatten(2).mT  # cells before channels
         nodes = cells if self.hparams["nodes"] == "cells" else cells.mean(1, keepdim=True)
         nodes = normalize(self.head(nodes).float(), dim=-1)
@@ -113,14 +113,14 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         """Compute the mean cross-entropy of all walks; return also `embeddings`, `(B · T · N, D)`.
 
         Raises:
-            ValueError: for clips whose loss is 0 whatever the network: fewer than 3 frames, or one node per frame.
+            ValueError: for clips of fewer than 3 frames or with a single node per frame, whose loss is always 0.
         """
         nodes = self(batch["clip"])  # B x D x T x N
         frames, count = nodes.shape[2:]
         if frames < 3 or count < 2:
             raise ValueError(
-                f"clips of {frames} frame(s) with {count} node(s) each leave nothing to learn: CRW needs 3 frames and "
-                "2 nodes at least; raise data.frames, or data.size"
+                f"clips of {frames} frame(s) with {count} node(s) per frame leave nothing to learn: CRW needs at least "
+                "3 frames and 2 nodes; raise data.frames, or data.size"
             )
         generator = self.generator(world_size_and_rank()[1], 1)
         dropped = drop_edges(nodes, self.hparams["edge_dropout"], generator) if self.training else None
@@ -128,7 +128,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         return {"loss": loss, "embeddings": nodes.detach().permute(0, 2, 3, 1).flatten(0, 2)}
 
     def compiled_networks(self) -> list[nn.Module]:
-        """Return the backbone's layers: the maps are taken before its pooling, so its own forward is not called."""
+        """Return the backbone's layers: maps are taken before the pooling, so the backbone's forward is not called."""
         return [getattr(self.backbone, layer) for layer in LAYER_OF_STAGE.values()]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 def world_size_and_rank() -> tuple[int, int]:
-    """Return the number of processes that train together and the rank of this one."""
+    """Return the number of ranks and the rank of this process; 1 and 0 without torch.distributed."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_world_size(), dist.get_rank()
     return 1, 0
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """Concatenate the tensors of all ranks, which have one shape, in rank order: `(N, …)` → `(ranks · N, …)`."""
+    """Concatenate tensors of equal shape over all ranks, in rank order: `(N, …)` → `(ranks · N, …)`."""
     ranks, _ = world_size_and_rank()
     if ranks == 1:
         return tensor
@@ -23,10 +23,10 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def own_rows(gathered: Tensor, rows: int) -> Tensor:
-    """Return the rows of this rank, from a tensor in which each rank has equally many, such as the result of `gather`.
+    """Return this rank's rows of a gathered tensor.
 
     Args:
-        gathered: `(ranks · rows, …)`; or `(rows, …)`, which is returned as it is.
+        gathered: `(ranks · rows, …)`, a result of `gather`; or `(rows, …)`, which is returned unchanged.
         rows: number of rows per rank.
     """
     first = world_size_and_rank()[1] * rows if len(gathered) > rows else 0

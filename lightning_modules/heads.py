@@ -10,8 +10,8 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
     `mlp(D, hidden, D, norm=True)`. VFS with negatives (as MoCo v2): projector `mlp(C, C, 128)`.
 
     Args:
-        widths: width of the input and of each layer's output.
-        norm: put BatchNorm before each ReLU.
+        widths: width of the input, then the output width of every layer.
+        norm: put BatchNorm before every ReLU.
         norm_last: put BatchNorm after the last layer.
 
     Returns:

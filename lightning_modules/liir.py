@@ -8,19 +8,21 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from .backbones import LiirEncoder, LiirExtractor, shared_copy
-from .backbones.build import Stage
+from .backbones import LiirEncoder, LiirExtractor, module_from_checkpoint, shared_copy
+from .backbones.build import StageNames, path_to_network
 from .backbones.liir_encoder import Position
 from .base import Batch, millions
 from .distributed import gather, own_rows, world_size_and_rank
 from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import compactness_prior
-from .functional.device import to_device
 from .functional.local_reconstruction import Border, reconstruct_locally
 from .functional.position import displacement
 from .functional.reconstruction import positive_mass, reconstruction_loss
-from .momentum import KeyQueue, MomentumEncoder, MomentumMethod, average_row
+from .momentum import MomentumEncoder, MomentumMethod, average_row, without_statistics
+from .negative_bank import NegativeBank, Negatives
 from .schedules import SampleLR, liir_factor, scheduled
+
+EncodedBy = Literal["learned", "average"]
 
 
 class Liir(MomentumMethod):
@@ -40,14 +42,18 @@ class Liir(MomentumMethod):
         position_size: cells along each side of a learned map; half the frames' size.
         modulation: displacement of the map for the bank: "shift" by a random step, "shuffle" its cells, or "none".
         bank_frames: number of frames of other videos; 0 leaves inter-video reconstruction out.
-        points_per_frame: number of random cells of each of these frames.
-        key_encoder: what encodes the points of the bank, and from when they join also the references that they compete
-            with. Products are not normalised, so a key that is encoded otherwise than the references hardly counts
-            where its features are smaller. "average": both by the moving average of the encoder, as in MoCo, which the
-            paper cites (section 3.3); "last_convolution": both by the moving average of the last convolution over the
-            features of the encoder that learns, as in the public code (shasha521/LIIR_pytorch); "average_for_bank": the
-            points by the average, the references by the encoder that learns. The paper does not say which. Neither the
-            points nor references by an average take a gradient.
+        points_per_frame: number of random cells of each of these frames, for negatives "per_query" and "shared".
+        negatives: cells of the stored frames that a query competes with: "per_query", "same_place" or "shared", see
+            `NegativeBank`.
+        reference_encoder: encoder of the references in the second phase. "learned": the encoder that learns; the paper
+            updates the position map by query and references alike (section 3.2). "average": its moving average, without
+            gradient, as in the public code.
+        reference_gradient: False cuts the gradient through learned references in the second phase: a control.
+        key_encoder: encoder of the stored frames: "average" as in MoCo, which the paper cites (section 3.3), or
+            "learned". Keys never take a gradient. Products are not normalised: a key by an average that lags is smaller
+            than a learned reference, and takes little of the softmax.
+        averaged: part of the encoder that is averaged: "encoder", all of it; or "last_convolution", over the features
+            of the encoder that learns, as in the public code (shasha521/LIIR_pytorch).
         encoder_momentum: m of the moving average.
         mixture_components: K of the compactness prior in training; None leaves it out.
         mixture_threshold: only windows whose largest affinity is above it are compared with the prior.
@@ -65,9 +71,11 @@ class Liir(MomentumMethod):
         seed: seed of the dropped channels, displacements and sampled cells.
         compile: compile the encoder with torch.compile when training starts.
         stages: residual stages of the encoder, 3 or 4.
+        start: checkpoint of Liir to take the encoder's weights from, for example of a first phase that several second
+            phases share (with `warmup_epochs=0`). The average starts as their copy.
 
     Raises:
-        ValueError: for an unknown choice or a number out of range.
+        ValueError: for an unknown choice, a number out of range, or an encoder in `start` of other arguments.
     """
 
     logged = ("reconstruction", "compactness", "negative_mass")
@@ -81,7 +89,11 @@ class Liir(MomentumMethod):
         modulation: Literal["shift", "shuffle", "none"] = "shift",
         bank_frames: int = 1440,
         points_per_frame: int = 4,
-        key_encoder: Literal["average", "last_convolution", "average_for_bank"] = "average",
+        negatives: Negatives = "per_query",
+        reference_encoder: EncodedBy = "learned",
+        reference_gradient: bool = True,
+        key_encoder: EncodedBy = "average",
+        averaged: Literal["encoder", "last_convolution"] = "encoder",
         encoder_momentum: float = 0.999,
         mixture_components: int | None = 2,
         mixture_threshold: float = 0.5,
@@ -99,6 +111,7 @@ class Liir(MomentumMethod):
         seed: int = 0,
         compile: bool = False,
         stages: int = 4,
+        start: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -110,15 +123,19 @@ class Liir(MomentumMethod):
         if (mixture_components or 0) > (2 * radius + 1) ** 2:
             raise ValueError(f"mixture_components {mixture_components} do not fit a window of radius {radius}")
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, stages=stages)
-        width = self.backbone.affinity.out_channels
-        self.bank = KeyQueue(bank_frames * points_per_frame, width, seed) if bank_frames else None
-        self.target_encoder = MomentumEncoder(self.encoder) if bank_frames else None
+        if start is not None:
+            self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
+            self.hparams["start"] = None  # checkpoints of this run hold the weights
+        size = points_per_frame, self.backbone.affinity.out_channels, -(-position_size // 2)
+        self.bank = NegativeBank(bank_frames, *size, negatives, radius // 2, border) if bank_frames else None
+        averages = reference_encoder == "average" or (key_encoder == "average" and bank_frames > 0)
+        self.target_encoder = MomentumEncoder(self.encoder) if averages else None
         self.prior = compactness_prior(mixture_components, mixture_threshold, mixture_width, mixture_weights)
 
     @property
     def encoder(self) -> nn.Module:
         """The part of the backbone that the momentum encoder averages."""
-        return self.backbone.affinity if self.hparams["key_encoder"] == "last_convolution" else self.backbone
+        return self.backbone.affinity if self.hparams["averaged"] == "last_convolution" else self.backbone
 
     @property
     def warming_up(self) -> bool:
@@ -137,7 +154,7 @@ class Liir(MomentumMethod):
         """Compute L_rec + λ L_compact (Eqs. 3, 5 and 8) with one channel dropped.
 
         Also returned: both parts, `embeddings`, the fraction of the softmax that negatives take, and with a generator
-        new points for the bank.
+        new keys for the bank.
         """
         lab = normalised_lab(batch["clip"])
         seen, colours = drop_channel(lab, dropped), lab[:, :, dropped, None]
@@ -148,8 +165,8 @@ class Liir(MomentumMethod):
         outputs = {"compactness": local.compactness, "embeddings": means.flatten(0, 1)}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
-            unusable = self.bank.of_same_video(batch["video_index"]) | (self.bank.video_ids < 0)
-            positive = positive_mass(q, local.logsumexp, self.bank.keys, unusable)
+            negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())
+            positive = positive_mass(local.logsumexp, negatives)
             reconstructed = reconstructed * positive.unsqueeze(1)
             outputs["negative_mass"] = 1 - positive.mean()
             if generator is not None:
@@ -160,11 +177,12 @@ class Liir(MomentumMethod):
 
     def features(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Encode normalised Lab `(B, T, 3, H, W)`: the query `(B, 64, h, w)`, the references `(B, T − 1, 64, h, w)`."""
-        kind, average, shape = self.hparams["key_encoder"], self.target_encoder, seen.shape[:2]
-        if average is None or self.warming_up or kind == "average_for_bank":
+        settings, average, shape = self.hparams, self.target_encoder, seen.shape[:2]
+        if self.warming_up or settings["reference_encoder"] == "learned" or average is None:
             features = self.backbone(seen.flatten(0, 1)).unflatten(0, shape)
-            return features[:, -1], features[:, :-1]
-        if kind == "last_convolution":
+            query, references = features[:, -1], features[:, :-1]
+            return query, references if self.warming_up or settings["reference_gradient"] else references.detach()
+        if settings["averaged"] == "last_convolution":
             features = self.backbone(seen.flatten(0, 1), project=False).unflatten(0, shape)
             query, references = self.backbone.affinity(features[:, -1]), features[:, :-1]
         else:
@@ -175,17 +193,17 @@ class Liir(MomentumMethod):
 
     @torch.no_grad()
     def keys(self, frames: Tensor, generator: torch.Generator) -> Tensor:
-        """Return points for the bank: normalised Lab `(B, 3, H, W)` → `(B, points, 64)`, see `key_encoder`."""
-        assert self.target_encoder is not None
-        count, own = world_size_and_rank()[0] * len(frames), partial(own_rows, rows=len(frames))
-        displace = displacement(self.hparams["modulation"], count, generator, own)
-        if self.hparams["key_encoder"] == "last_convolution":
-            features = self.target_encoder(self.backbone(frames, displace, project=False))
+        """Encode normalised Lab `(B, 3, H, W)` with displaced positions for the bank, see `NegativeBank.keys_of`."""
+        assert self.bank is not None
+        videos, own = world_size_and_rank()[0] * len(frames), partial(own_rows, rows=len(frames))
+        displace = displacement(self.hparams["modulation"], videos, generator, own)
+        if self.hparams["key_encoder"] == "learned" or self.target_encoder is None:
+            features = without_statistics(self.backbone, frames, displace)
+        elif self.hparams["averaged"] == "last_convolution":
+            features = self.target_encoder(without_statistics(self.backbone, frames, displace, project=False))
         else:
-            features = self.target_encoder(frames, displace)
-        features = features.flatten(2).float()
-        cells = own(torch.randint(features.shape[2], (count, self.hparams["points_per_frame"]), generator=generator))
-        return features.take_along_dim(to_device(cells, features.device)[:, None], 2).mT.contiguous()
+            features = without_statistics(self.target_encoder, frames, displace)
+        return self.bank.keys_of(features, generator, own, videos)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam, its rate a function of the samples seen (section 3.3), see `liir_factor`."""
@@ -225,7 +243,6 @@ class Liir(MomentumMethod):
         if epochs and self.target_encoder is not None:
             steps = min(self.total_steps(), epochs * -(-batches // settings["warmup_accumulation"]))
             rows["momentum encoder"] = average_row(settings["encoder_momentum"], steps, joining=True)
-        bank = f"{len(self.bank)} points of {settings['bank_frames']} frames{later}" if self.bank is not None else ""
         limits = ((trainer.max_epochs, "epochs"), (trainer.max_steps, "steps"))
         return rows | {
             "backbone": f"ResNet-18, stride 4, position {settings['position']}, {millions(self.backbone)} M parameters",
@@ -233,10 +250,23 @@ class Liir(MomentumMethod):
             "learning rate": f"{settings['warmup_lr']:.6g}, then " * bool(epochs) + f"{settings['lr']:.6g}",
             "length": ", at most ".join(f"{limit} {unit}" for limit, unit in limits if limit != -1),
             "phases": f"{epochs} epochs within videos, then all; {batches} batches an epoch",
-            "negatives": bank or "none",
+            "negatives": f"{self.bank}{later}" if self.bank is not None else "none",
             "compactness": f"{self.prior}{later}" if self.prior else "none",
         }
 
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
+    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder for benchmarks, see `LiirExtractor`."""
         return LiirExtractor(shared_copy(self.backbone), stage or "affinity", stride, **options).to(self.device)
+
+
+def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
+    """Return the encoder of a checkpoint.
+
+    Raises:
+        ValueError: if it is no encoder of Liir, or of other arguments than the given one.
+    """
+    found = path_to_network(module_from_checkpoint(path))[-1]
+    arguments = found.arguments if isinstance(found, LiirEncoder) else type(found).__name__
+    if arguments != encoder.arguments:
+        raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.arguments}")
+    return found

@@ -20,18 +20,19 @@ LARC_TRUST = 0.001
 class LinearProbe(CorrespondenceModule):
     """Linear classification of pooled, frozen features; logs `val/top1` and `val/top5` (fractions).
 
-    The backbone stays in eval mode, its BatchNorm statistics as they are. Two protocols: MoCo's, SGD whose rate falls
-    tenfold at 60 % and 80 % of the epochs; SimSiam's, LARS with a cosine decay, for large batches.
+    The backbone stays in eval mode, so its BatchNorm statistics do not change. There are two protocols. MoCo's is SGD;
+    its learning rate falls tenfold at 60 % and 80 % of the epochs. SimSiam's is LARS with a cosine decay, for large
+    batches.
 
-    Papers: MoCo (He et al., CVPR 2020), section 4.1; SimSiam (Chen and He, CVPR 2021), appendix A; used in VFS,
-    section 4.3, Table 5. SimSiam's appendix has a LARS rate of 0.02 at 256; 0.1 is the later choice of its code.
+    Papers: MoCo (He et al., CVPR 2020), section 4.1; SimSiam (Chen and He, CVPR 2021), appendix A; VFS, section 4.3,
+    Table 5. SimSiam's appendix has a LARS rate of 0.02 for a batch of 256; its code later took 0.1.
 
     Args:
         backbone: a checkpoint, `torchvision:NAME`, `timm:NAME`, `package.module:callable` or `raw_colour`
             (see `build_feature_extractor`).
         num_classes: number of classes of the data.
-        stage: name of the stage whose map is pooled; None is the network's default.
-        stride: pixels per cell of that map; 32 leaves a ResNet as it was trained, None is the network's default.
+        stage: stage of the features, which are pooled; None is the network's default.
+        stride: pixels per feature cell; 32 leaves a ResNet as it was trained, None is the network's default.
         pretrained: load the library's own weights, for names of timm and torchvision.
         protocol: "moco" or "simsiam".
         base_lr: learning rate for a global batch of 256; None is 30 for "moco" and 0.1 for "simsiam" (the paper: 0.02).
@@ -40,8 +41,7 @@ class LinearProbe(CorrespondenceModule):
         encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
 
     Raises:
-        ValueError: if the backbone's name has another form; when training starts, if the data have another number of
-            classes.
+        ValueError: if the backbone is unknown; when training starts, if the data have another number of classes.
     """
 
     suited_benchmark = None
@@ -122,7 +122,7 @@ class LinearProbe(CorrespondenceModule):
         return scheduled(optimizer, MultiStepLR(optimizer, [round(0.6 * steps), round(0.8 * steps)]))
 
     def feature_extractor(self, *args: Any, **kwargs: Any) -> nn.Module:
-        """Refuse: a probe's features are those of its encoder.
+        """Refuse to give features: benchmarks evaluate the probe's encoder by its checkpoint.
 
         Raises:
             ValueError: always.
@@ -134,5 +134,5 @@ class LinearProbe(CorrespondenceModule):
 def _scale_gradient(parameter: nn.Parameter, weight_decay: float) -> None:
     gradient, length = cast(Tensor, parameter.grad), parameter.norm()
     ratio = LARC_TRUST * length / (gradient.norm() + weight_decay * length).clamp_min(torch.finfo(length.dtype).tiny)
-    # a parameter that is still 0 has no norm to scale by: its gradient stays as it is
+    # a parameter of norm 0 gives no scale: its gradient stays unscaled
     gradient.add_(parameter, alpha=weight_decay).mul_(torch.where(length > 0, ratio, 1.0))

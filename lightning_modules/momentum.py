@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import normalize
 
 from .base import Batch, CorrespondenceModule, keyed_generator
@@ -87,18 +88,18 @@ def _with_own_name(module: nn.Module, state: dict[str, Any], prefix: str, *_: An
 class KeyQueue(FullPrecision):
     """First-in-first-out queue of the newest K keys, each with the index of the video it comes from.
 
-    It starts with random unit vectors of no video (index −1), the same on every rank. Keys stay in float32 whatever the
-    precision of training.
+    It starts with random unit vectors, or zeros, of no video (index −1), the same on every rank. Keys stay in float32
+    whatever the precision of training.
 
     Paper: MoCo (He et al., CVPR 2020), section 3.2.
 
     Args:
         size: K.
-        dim: width of a key.
-        seed: seed of the random keys it starts with.
+        shape: shape of a key, an integer for a vector.
+        seed: seed of the random keys it starts with; None: zeros.
 
     Attributes:
-        keys: `(K, dim)` float32.
+        keys: `(K, *shape)` float32.
         video_ids: `(K,)` long.
         pointer: long scalar, the slot of the oldest key, which the next key replaces.
 
@@ -110,12 +111,14 @@ class KeyQueue(FullPrecision):
     video_ids: Tensor
     pointer: Tensor
 
-    def __init__(self, size: int, dim: int, seed: int = 0) -> None:
+    def __init__(self, size: int, shape: int | tuple[int, ...], seed: int | None = 0) -> None:
         super().__init__()
         if size < 1:
             raise ValueError(f"a queue must hold at least 1 key, got {size}")
-        first = torch.randn(size, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float32)
-        self.register_buffer("keys", normalize(first, dim=1))
+        first = torch.zeros(size, *((shape,) if isinstance(shape, int) else shape), dtype=torch.float32)
+        if seed is not None:
+            first = normalize(first.normal_(generator=torch.Generator().manual_seed(seed)), dim=1)
+        self.register_buffer("keys", first)
         self.register_buffer("video_ids", torch.full((size,), -1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
 
@@ -127,7 +130,7 @@ class KeyQueue(FullPrecision):
         """Replace the N oldest keys, in place.
 
         Args:
-            keys: `(N, dim)`, N ≤ K.
+            keys: `(N, *shape)`, N ≤ K.
             video_ids: `(N,)` long.
         """
         slots = (self.pointer + torch.arange(len(keys), device=self.pointer.device)) % len(self)
@@ -189,7 +192,9 @@ class MomentumMethod(CorrespondenceModule):
         rows = super().plan()
         for queue in self._queues().values():
             megabytes = sum(tensor.nbytes for tensor in queue.buffers()) / 1e6
-            rows["negatives"] = f"{len(queue)} keys of {queue.keys.shape[1]} numbers, {megabytes:.1f} MB on each device"
+            rows["negatives"] = (
+                f"{len(queue)} keys of {queue.keys[0].numel()} numbers, {megabytes:.1f} MB on each device"
+            )
         if isinstance(self.target_encoder, MomentumEncoder):
             rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], self.total_steps())
         return rows
@@ -235,6 +240,13 @@ class MomentumMethod(CorrespondenceModule):
         """Forget keys that an interrupted run left behind."""
         super().on_fit_start()
         self._pending.clear()
+
+
+def without_statistics(module: nn.Module, *args: Any, **options: Any) -> Tensor:
+    """Call a module and keep its buffers: BatchNorm normalises by the batch, its running statistics stay."""
+    copies = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    result: Tensor = functional_call(module, copies, args, options)
+    return result
 
 
 def average_row(momentum: float, steps: int, joining: bool = False) -> str:

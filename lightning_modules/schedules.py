@@ -9,13 +9,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 LIIR_WARMUP_STEPS = {0.4: 1 / 2, 0.6: 1 / 4, 0.8: 1 / 8, 1.0: 1 / 16}
-"""Liir's first phase: fraction of its decay samples → factor beyond it (1 M samples in the public code)."""
+"""Liir's first phase: fraction of its decay samples (1 M in the public code) → factor beyond this fraction."""
 LIIR_STEPS = {55 / 300: 0.9, 85 / 300: 0.75, 135 / 300: 1 / 2, 175 / 300: 1 / 4, 250 / 300: 1 / 8, 1.0: 1 / 16}
-"""The same for Liir's second phase (300,000 samples)."""
+"""Liir's second phase: fraction of its decay samples (300,000) → factor beyond this fraction."""
 
 
 def scaled_lr(base_lr: float, global_batch: int) -> float:
-    """Return the learning rate for a global batch, `base_lr` being the one for 256 (VFS, section 4.1)."""
+    """Scale `base_lr`, the learning rate for a batch of 256, linearly to a global batch (VFS, section 4.1)."""
     return base_lr * global_batch / 256
 
 
@@ -32,7 +32,7 @@ def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
 
     Args:
         fraction: fraction of the samples, 0 at the start.
-        steps: fraction → factor beyond it, ascending; before the first the factor is 1.
+        steps: fraction → factor beyond it, ascending; before the first fraction the factor is 1.
 
     Example:
         >>> step_factor(0.5, {0.4: 0.5, 0.6: 0.25})
@@ -42,21 +42,21 @@ def step_factor(fraction: float, steps: Mapping[float, float]) -> float:
 
 
 def scheduled(optimizer: Optimizer, schedule: LRScheduler, interval: str = "step") -> OptimizerLRSchedulerConfig:
-    """Return an optimiser and its schedule in the form that `configure_optimizers` returns; logged as `lr`."""
+    """Return an optimiser and its schedule as `configure_optimizers` must return them; the rate is logged as `lr`."""
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": interval, "name": "lr"}}
 
 
 class SampleLR(LambdaLR):
-    """Schedule over the number of samples seen, whatever number of them an optimiser step takes.
+    """Schedule over the number of samples seen, for optimiser steps of any number of samples.
 
-    `count` adds the samples of a batch; `step`, once per optimiser step, moves on by all that were counted since the
-    last one, and by 1 where none were.
+    `count` adds the samples of a batch. `step`, called once per optimiser step, advances by the samples counted since
+    the last step, or by 1 if none were counted.
     """
 
     _counted = 0
 
     def count(self, samples: int) -> None:
-        """Add samples of one batch, of all ranks together."""
+        """Add the samples of a batch, over all ranks."""
         self._counted += samples
 
     def step(self, epoch: int | None = None) -> None:
@@ -69,12 +69,12 @@ class SampleLR(LambdaLR):
 def liir_factor(settings: Mapping[str, Any], epoch_samples: int) -> Callable[[int], float]:
     """Return Liir's factor of the learning rate as a function of the samples seen.
 
-    Both phases start at their own rate and fall by steps to 1/16 of it, as in the public code.
+    In both phases the rate falls by steps to 1/16 of the phase's first rate, as in the public code.
 
     Args:
-        settings: `warmup_epochs`, `warmup_lr` and `lr`, the rates at the start of each phase, `warmup_decay_samples`
-            and `decay_samples`, after which each has fallen to 1/16.
-        epoch_samples: samples of an epoch, of all ranks.
+        settings: `warmup_epochs`, the length of phase 1; `warmup_lr` and `lr`, the first rates of phases 1 and 2;
+            `warmup_decay_samples` and `decay_samples`, the samples after which the rates have fallen to 1/16.
+        epoch_samples: samples of an epoch, over all ranks.
     """
     warmup_samples = settings["warmup_epochs"] * epoch_samples
     ratio = settings["lr"] / settings["warmup_lr"]

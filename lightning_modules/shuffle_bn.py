@@ -21,15 +21,15 @@ Encode = Callable[[Tensor], Tensor]
 def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
     """Normalise groups of a batch separately while the context lasts; all other layers see one batch.
 
-    The outputs are those of a pass of each group, one after the other, to rounding; gradients too. Each BatchNorm moves
-    its running statistics once for each group, in the order of the batch. Convolutions of a large batch are faster than
-    those of its parts, and weights are converted to half precision once.
+    Outputs and gradients equal a separate pass per group, to rounding. Each BatchNorm updates its running statistics
+    once per group, in the order of the batch. One pass is faster than several: convolutions see a large batch, and
+    weights are converted to half precision once.
 
-    Only torch's BatchNorm and classes derived from it (SyncBatchNorm, those of timm) are split: another layer that
+    Only torch's BatchNorm and its subclasses (SyncBatchNorm, timm's BatchNorms) are split: any other layer that
     depends on the batch would see all groups together.
 
     Args:
-        network: whose BatchNorms are affected.
+        network: network that contains the BatchNorms.
         groups: number of consecutive parts of equal length; it must divide the length of a batch.
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)] if groups > 1 else []
@@ -48,16 +48,16 @@ def _by_groups(norm: Any, batch: Tensor) -> Tensor:
 
 
 def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, encode: Encode) -> Tensor:
-    """Encode videos in other BatchNorm groups than their own, over all ranks, and return them in order.
+    """Encode videos in shuffled BatchNorm groups, over all ranks, and return the embeddings in the original order.
 
     If a query and its key were normalised with the same videos, batch statistics alone would distinguish the pair from
-    the keys of the queue. So each group of videos is distributed evenly over all groups of all ranks for this pass.
-    Videos move with all of their frames: single frames would spread every video over every group.
+    the keys of the queue. For this pass the videos of each group are therefore distributed evenly over all groups of
+    all ranks. A video moves with all its frames: single frames would spread every video over every group.
 
-    Each rank must call it with as many videos and a generator in the same state.
+    All ranks must pass equally many videos and generators in the same state.
 
-    Papers: MoCo (He et al., CVPR 2020), section 3.3; VFS, section 4.1. MoCo permutes the batch at random, which leaves
-    small groups together now and then; an even shuffle never does.
+    Papers: MoCo (He et al., CVPR 2020), section 3.3; VFS, section 4.1. MoCo permutes the batch at random, which
+    sometimes leaves a small group together; the even shuffle never does.
 
     Args:
         frames: `(B, m, 3, H, W)`, the videos of this rank.
@@ -69,7 +69,7 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
         `(ranks · B, m, D)`: the embeddings of all ranks, in the order of ranks and videos.
 
     Raises:
-        ValueError: if several groups hold one video each.
+        ValueError: if there are several groups of a single video.
     """
     ranks, rank = world_size_and_rank()
     deal = deal_videos(ranks * groups, len(frames) // groups, generator).view(ranks, -1)
@@ -94,8 +94,8 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
         v.
 
     Raises:
-        ValueError: if there are several groups of one video each: alone in its group, a video is normalised by itself
-            wherever it goes.
+        ValueError: if there are several groups of a single video: a video alone in its group is always normalised by
+            itself.
 
     Example:
         >>> deal = deal_videos(2, 4, torch.Generator().manual_seed(0))
@@ -118,8 +118,8 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
     """Return the number of BatchNorm groups of a rank's batch.
 
     Args:
-        wanted: the user's choice; None takes 1 where several ranks train, since the ranks are groups already, and on
-            a single one the largest of 4, 2 and 1 that leaves at least 2 videos a group.
+        wanted: the user's choice. None: with several ranks 1, since each rank is a group already; on a single rank the
+            largest of 4, 2 and 1 that leaves at least 2 videos per group.
         videos: number of videos in the batch.
 
     Raises:
@@ -140,13 +140,13 @@ def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
     if len(deal) == 1:
         return frames[to_device(deal[0], frames.device)]
     owner = deal // videos
-    own = owner == rank  # what each rank gets of this one, row by row
+    sent = owner == rank  # (ranks, B): the videos of this rank that each rank receives
     received = torch.empty_like(frames, memory_format=torch.contiguous_format)
     dist.all_to_all_single(
         received,
-        frames[to_device(deal[own] - rank * videos, frames.device)],
+        frames[to_device(deal[sent] - rank * videos, frames.device)],
         output_split_sizes=torch.bincount(owner[rank], minlength=len(deal)).tolist(),
-        input_split_sizes=own.sum(dim=1).tolist(),
+        input_split_sizes=sent.sum(dim=1).tolist(),
     )
     # received videos are sorted by their owner; bring them into the order of the deal
     return received[to_device(owner[rank].argsort(stable=True).argsort(), frames.device)]

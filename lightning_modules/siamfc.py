@@ -1,4 +1,4 @@
-"""SiamFC over a frozen encoder: one 1 × 1 convolution for exemplars and one for search regions learn to track."""
+"""SiamFC over a frozen encoder: two 1 × 1 convolutions, for exemplars and for search regions, learn to track."""
 
 from typing import Any, Literal, cast
 
@@ -9,7 +9,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from .backbones import build_encoder, encoder_hparams, shared_copy
-from .backbones.build import Stage
+from .backbones.build import StageNames
 from .backbones.extractor import UNDILATED, Dilated, refuse_options
 from .base import Batch, CorrespondenceModule
 from .functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
@@ -21,35 +21,35 @@ LOSSES = {"focal": focal_loss, "balanced": balanced_loss}
 class SiamFC(CorrespondenceModule):
     """The tracking fine-tune of VFS: only two 1 × 1 convolutions over the frozen features learn.
 
-    The backbone stays in eval mode, its BatchNorm statistics as they are. `OtbBenchmark` tracks with it as it does with
-    any module. Data: `Got10kDataModule`.
+    The backbone stays in eval mode, so its BatchNorm statistics do not change. `OtbBenchmark` tracks with the module.
+    Data: `Got10kDataModule`.
 
-    Papers: SiamFC (Bertinetto et al., ECCV workshops 2016); VFS, section 4.2, Table 8 and appendix. The paper speaks of
-    one additional linear layer; the released code, like this class, has one convolution for exemplars and one for
-    search regions. 68.9 / 52.2 (precision / success, ResNet-18) is of an encoder trained with colour augmentation and
-    8 frames.
+    Papers: SiamFC (Bertinetto et al., ECCV workshops 2016); VFS, section 4.2, Table 8 and appendix. The VFS paper
+    mentions a single additional linear layer; the released code, like this class, has a convolution for exemplars and
+    another for search regions. The paper's 68.9 / 52.2 (precision / success, ResNet-18) belongs to an encoder trained
+    with colour augmentation and 8 frames.
 
     Args:
         backbone: a checkpoint of any module, `torchvision:NAME`, `timm:NAME` or `package.module:callable` (see
             `build_feature_extractor`).
         stage: name of the stage whose features are correlated; None is the network's default.
-        stride: pixels per feature cell, where `dilated` is False.
+        stride: pixels per feature cell, if `dilated` is False.
         dilated: remove the strides of res4 and res5 and dilate their 3 × 3 convolutions instead, see
             `ResNetExtractor`; False for networks other than ResNets, Liir's among them.
         pretrained: load the library's own weights, for names of timm and torchvision.
         loss: "focal" (VFS) or "balanced" (SiamFC).
-        start: "random" (VFS), or "identity": both convolutions start as the identity, so that the first response is
-            that of the frozen features, for budgets far below the paper's 50 epochs of GOT-10k. A frozen response is
-            large: combine it with a `response_scale` of 1e-4 or less.
+        start: "random" (VFS), or "identity": both convolutions start as the identity, so the first response comes from
+            the frozen features. Take it for budgets far below the paper's 50 epochs of GOT-10k, with a
+            `response_scale` of 1e-4 or less, because the frozen response is large.
         response_scale: factor on the correlation, 1e-3 for ResNet-18 and 1e-5 for ResNet-50.
         positive_radius: radius of the label's positive cells, in pixels of the search crop.
         lr: learning rate of Adam in the first epoch.
-        last_lr: learning rate after the last epoch; the rate falls by a constant ratio, 0.912 an epoch over 50 epochs
+        last_lr: learning rate after the last epoch. The rate falls by a constant ratio per epoch: 0.912 over 50 epochs,
             as in the released configuration (the paper's appendix says 0.9, which ends at 5e-6).
         encoder: recipe for the encoder without its checkpoint; the module writes it into its own checkpoints.
 
     Raises:
-        ValueError: if the backbone's name has another form, it has no such stage, or the loss or start is unknown.
+        ValueError: if the backbone, its stage, the loss or the start is unknown.
     """
 
     suited_benchmark = "otb"
@@ -117,15 +117,15 @@ class SiamFC(CorrespondenceModule):
         return scheduled(optimizer, schedule, "epoch" if by_epoch else "step")
 
     def feature_extractor(
-        self, stage: Stage = None, stride: int | None = None, *, dilated: Dilated = False, **options: Any
+        self, stage: StageNames = None, stride: int | None = None, *, dilated: Dilated = False, **options: Any
     ) -> nn.Module:
         """Return the features that the tracker correlates.
 
         Args:
-            stage: None or the one that this module was made with.
-            stride: None or its own.
-            dilated: False or its own.
-            options: those of other modules, which are refused.
+            stage: None or this module's stage.
+            stride: None or this module's stride.
+            dilated: False or this module's dilation.
+            options: options of other modules, which are refused.
 
         Returns:
             A `SiameseExtractor` that shares the weights.
@@ -134,13 +134,13 @@ class SiamFC(CorrespondenceModule):
             ValueError: for another stage, stride or dilation.
         """
         refuse_options("SiamFC", options)
-        own: Any = self.backbone
-        made = own.stage, self.stride, getattr(own, "dilated", False)
+        view: Any = self.backbone
+        made = view.stage, self.stride, getattr(view, "dilated", False)
         if (stage or made[0], stride or made[1], dilated or made[2]) != made:
-            wanted = f"{stage or own.stage} at {stride or self.stride}" + ", dilated," * bool(dilated)
+            wanted = f"{stage or view.stage} at {stride or self.stride}{', dilated,' if dilated else ''}"
             raise ValueError(
-                f"SiamFC: it was made for {own.stage} at stride {self.stride}, {wanted} was asked for; {UNDILATED}; "
-                "benchmarks other than tracking evaluate the encoder itself; give them its checkpoint"
+                f"SiamFC: made for {view.stage} at stride {self.stride}, but {wanted} was asked for; {UNDILATED}; "
+                "benchmarks other than tracking evaluate the encoder itself: give them its checkpoint"
             )
         return shared_copy(SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)).eval()
 
@@ -163,11 +163,11 @@ class SiameseExtractor(nn.Module):
         return self.search_conv(self.backbone(images))
 
     def exemplar(self, crops: Tensor) -> Tensor:
-        """Return features of the crops that a target is known by: `(N, 3, a, a)` → `(N, C, h, w)`."""
+        """Return features of exemplar crops, float RGB in [0, 1]: `(N, 3, a, a)` → `(N, C, h, w)`."""
         return self.exemplar_conv(self.backbone(crops))
 
     def folded(self) -> "SiameseExtractor":
-        """Return a copy whose backbone has its BatchNorms folded into convolutions, if the backbone offers that."""
+        """Return a copy with the backbone's BatchNorms folded into its convolutions, if the backbone can fold them."""
         backbone: Any = self.backbone
         fast = backbone.folded() if hasattr(backbone, "folded") else backbone
         return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)

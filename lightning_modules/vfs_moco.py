@@ -20,23 +20,23 @@ from .shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
 class VFSMoCo(MomentumMethod):
     """Video frame-level similarity learning with negatives from a queue.
 
-    A clip's frames are split in time into two views. The encoder that learns maps the first to queries q, its moving
-    average the second to keys k, which then join the queue of negatives; a video's own keys are never its negatives.
-    Queries and keys are normalised in different BatchNorm groups (Shuffle BN).
+    A clip's frames are split in time into two views. The encoder maps the first view to queries q; the momentum
+    encoder, its moving average, maps the second view to keys k. The keys then join the queue of negatives. Keys of a
+    query's video are never its negatives. Queries and keys are normalised in different BatchNorm groups (Shuffle BN).
 
     Papers: VFS (Xu and Wang, ICCV 2021), sections 3.1, 3.2 and 4.1; MoCo (He et al., CVPR 2020).
 
     Args:
         backbone: a ResNet, `torchvision:NAME` or `timm:NAME`; `package.module:callable`; or a checkpoint to start from.
         projection_dim: width of the embeddings.
-        queue_size: K, number of negatives; the keys of an optimiser step must divide it.
+        queue_size: K, number of negatives; a multiple of the keys of an optimiser step.
         temperature: τ.
         encoder_momentum: m of the moving average.
         groups: BatchNorm groups of a device's batch, of at least 2 videos each; None: see `groups_on_this_rank`.
         base_lr: learning rate for a global batch of 256 videos, scaled linearly.
         momentum: momentum of SGD.
         weight_decay: weight decay of SGD.
-        seed: seed of the shuffle and of the queue's first keys.
+        seed: seed of the shuffle and of the queue's random first keys.
         compile: compile both backbones with torch.compile when training starts.
 
     Raises:
@@ -67,7 +67,7 @@ class VFSMoCo(MomentumMethod):
 
     @property
     def encoder(self) -> nn.Sequential:
-        """The network that learns: backbone and projector."""
+        """Backbone and projector, which learn by gradient."""
         return nn.Sequential(self.backbone, self.projector)
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -76,16 +76,16 @@ class VFSMoCo(MomentumMethod):
 
     @torch.no_grad()
     def keys(self, frames: Tensor) -> Tensor:
-        """Return keys of a view by the momentum encoder; in training those of all ranks, `(ranks · B, n/2, D)`."""
+        """Encode a view by the momentum encoder; in training, return keys of all ranks, `(ranks · B, n/2, D)`."""
         encode = partial(self._embed, self.target_encoder)
         if not self.training:
             return encode(frames)
         return encode_shuffled(frames, self._groups(frames), self.step_generator(), encode)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss (VFS, Eq. 4); return also `embeddings`, `keys`, and the similarities of pairs."""
+        """Compute the loss (VFS, Eq. 4); return also `embeddings`, `keys` and the similarities of pairs."""
         view1, view2 = split_views(batch["clip"])
-        q, keys = self(view1), self.keys(view2)  # B x n/2 x D; the keys of all ranks
+        q, keys = self(view1), self.keys(view2)  # B x n/2 x D; ranks·B x n/2 x D
         k, queue = own_rows(keys, len(q)), self.queue.keys  # B x n/2 x D; K x D
         loss = info_nce_loss(q, k, queue, self.hparams["temperature"], self.queue.of_same_video(batch["video_index"]))
         outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1), "keys": keys}
@@ -95,18 +95,14 @@ class VFSMoCo(MomentumMethod):
         """SGD with a cosine decay to 0 by step (VFS, section 4.1)."""
         return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"])
 
-    def on_fit_start(self) -> None:
-        """Refuse a BatchNorm that is synchronised over ranks: all videos would be one group.
+    def on_train_start(self) -> None:
+        """Refuse a BatchNorm that is synchronised over ranks, and warn where all videos are normalised together.
 
         Raises:
             ValueError: one line that names the flag.
         """
-        if self.trainer._accelerator_connector._layer_sync is not None:
+        if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):  # all videos would be one group
             raise ValueError("trainer.sync_batchnorm=true: it would undo Shuffle BN of VFSMoCo; leave it out")
-        super().on_fit_start()
-
-    def on_train_start(self) -> None:
-        """Warn where all videos are normalised together."""
         super().on_train_start()
         if groups_on_this_rank(self.hparams["groups"], self.samples_per_device()) * self.trainer.world_size == 1:
             rank_zero_warn(
@@ -122,7 +118,7 @@ class VFSMoCo(MomentumMethod):
         return super().plan() | {"BatchNorm": f"Shuffle BN: {over_all} group(s) of {videos // groups} videos"}
 
     def compiled_networks(self) -> list[nn.Module]:
-        """Return the backbone that learns and its moving average."""
+        """Return the backbone and its moving average."""
         return [self.backbone, self.target_encoder.average.get_submodule("0")]
 
     def _embed(self, encoder: nn.Module, frames: Tensor) -> Tensor:

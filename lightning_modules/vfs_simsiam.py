@@ -54,14 +54,14 @@ class VFSSimSiam(CorrespondenceModule):
         self.predictor = mlp(width, predictor_dim, width, norm=True)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Return predictions and projections of a view: `(B, n/2, 3, H, W)` in [0, 1] → p and z, `(B, n/2, D)` each."""
+        """Return predictions and projections of a view: `(B, n/2, 3, H, W)` in [0, 1] → p and z, both `(B, n/2, D)`."""
         batch = len(frames)
         z = self.projector(self.backbone(self.normalise(rearrange(frames, "b t c h w -> (b t) c h w"))))
         p = self.predictor(z)
         return rearrange(p, "(b t) d -> b t d", b=batch), rearrange(z, "(b t) d -> b t d", b=batch)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss (Eq. 5); each view has separate BatchNorm statistics, as in SimSiam."""
+        """Compute the loss (Eq. 5); BatchNorm statistics are separate for the two views, as in SimSiam."""
         views = torch.cat(split_views(batch["clip"]))
         with batch_norm_groups(self, 2 if self.training else 1):
             (p1, p2), (z1, z2) = (views_of.chunk(2) for views_of in self(views))

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: the golden numbers and the real videos in ../shared."""
+"""Fixtures that every test may use: reference numbers, real videos and small synthetic sets."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,41 +8,30 @@ import numpy as np
 import pytest
 import torch
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+from tests.helpers import references
 
 
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], dict[str, np.ndarray]]:
-    """Load ../shared/golden/NAME.npz as a dict; skips where the folder is missing."""
-
-    def load(name: str) -> dict[str, np.ndarray]:
-        path = SHARED / "golden" / f"{name}.npz"
-        if not path.is_file():
-            pytest.skip(f"golden numbers are not here: {path}")
-        with np.load(path) as archive:
-            return dict(archive)
-
-    return load
+    """`golden(NAME)`: the arrays of tests/golden/NAME.npz."""
+    return references.golden
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of real videos, ../shared/data; skips where it is missing."""
-    return _shared("data", "real videos")
+def real_data() -> Callable[[str], Path]:
+    """`real_data(NAME)`: a file or folder of the real videos; it skips the test where that is missing."""
+    return references.real_data
 
 
-@pytest.fixture(scope="session")
-def shared_points() -> Path:
-    """The folder of TAP-Vid material, ../shared/tapvid; skips where it is missing."""
-    return _shared("tapvid", "TAP-Vid material")
-
-
-def _shared(name: str, content: str) -> Path:
-    """Return a folder of ../shared; skip the test where it is missing."""
-    path = SHARED / name
-    if not path.is_dir():
-        pytest.skip(f"{content}: not here ({path})")
-    return path
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one closing line how many tests were skipped, and what they lacked."""
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ()) if report.longrepr]
+    videos = sum(references.NO_VIDEOS in reason for reason in reasons)
+    gpu = sum("CUDA" in reason for reason in reasons)
+    terminalreporter.write_line(
+        f"skipped: {videos} for want of real videos (docs/same-data.md, VIDCORR_DATA), {gpu} for want of a GPU, "
+        f"{len(reasons) - videos - gpu} for another reason (-rs shows it)"
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections import Counter
@@ -24,7 +25,7 @@ def arguments(videos, root, run):
     ]
 
 
-def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_root, tmp_path, capsys):
+def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_root, tmp_path, capsys, monkeypatch):
     main([*arguments(video_folder, davis_root, tmp_path), "--trainer.callbacks.before_training=true"])
     *_, said, report, next_command = capsys.readouterr().out.splitlines()
     run = tmp_path / "lightning_logs" / "version_0"
@@ -36,16 +37,21 @@ def test_fit_then_validate_gives_the_score_of_the_callback(video_folder, davis_r
     assert re.fullmatch(rf"davis/J&F-Mean {first:.1f} % at step 0, {last:.1f} % at step \d+", said)
     assert report == f"report: {results.with_name('report.html')}"
     assert results.with_name("report.html").is_file()
-    command = f"vidcorr validate --ckpt_path {checkpoint} --config benchmarks/davis.yaml"
-    assert next_command == f"checkpoint: {checkpoint}; next: {command}"
+    said, command = next_command.split("; next: vidcorr ")
+    assert said == f"checkpoint: {checkpoint}"
+    monkeypatch.chdir(tmp_path)
+    main([*shlex.split(command), *flags("trainer", accelerator="cpu"), "--trainer.callbacks.output_dir=pasted"])
+    assert not (tmp_path / "runs").exists()  # nothing is written but the output
+    capsys.readouterr()
     plain = torch.load(checkpoint, weights_only=True)
     assert plain["vidcorr"]["class_path"] == "lightning_modules.vfs_simsiam.VFSSimSiam"
     words = ["validate", f"--ckpt_path={checkpoint}", *flags("trainer", accelerator="cpu", logger="false")]
     main([*words, *davis(davis_root, stage="res4", output_dir=tmp_path / "again")])
     assert capsys.readouterr().out.count("J&F-Mean") == 1  # the checkpoint has the scores of its training too
     again = json.loads((tmp_path / "again" / "results.json").read_text())
+    assert json.loads((tmp_path / "pasted" / "results.json").read_text())["scores"] == again["scores"]
     assert again["scores"] == json.loads(results.read_text())["scores"]
-    assert again["protocol"] == json.loads(results.read_text())["protocol"]
+    assert again["stages"] == json.loads(results.read_text())["stages"]
 
 
 def test_a_mistake_that_shows_in_the_first_step_is_one_line(video_folder, davis_root, tmp_path):

@@ -18,7 +18,7 @@ FIT = {"LearningRateMonitor", "LastCheckpoint", "Throughput", "Safeguards"}
 
 def build(*configs, arguments=(), machine=ON_ANY_MACHINE):
     words = [word for config in configs for word in ("--config", str(CONFIGS / config))]
-    return VidcorrCLI([*words, *machine, *arguments], run=False)
+    return VidcorrCLI([*words, *machine, *arguments])
 
 
 @cache

@@ -2,18 +2,22 @@
 
 import re
 import shlex
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 
 from callbacks.command_line import runs
+from cli import run_command
 from lightning_modules.checkpoints.trust import pass_gate
 from tests.helpers.parsed import Parsed
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
-COMMAND = re.compile(r"^(?:python (?:\S*/)?cli\.py|vidcorr) ((?:fit|validate|predict)\b.*)$")
+COMMAND = re.compile(
+    r"^(?:(?:srun|torchrun)\b.*?cli\.py|python (?:\S*/)?cli\.py|vidcorr) ((?:fit|validate|predict)\b.*)$"
+)
 PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": ""}
 
 
@@ -60,3 +64,90 @@ def test_each_is_parsed():
         except (Exception, SystemExit) as error:
             faults.append(f"{path.relative_to(ROOT)}: {' '.join(words)}: {error}")
     assert not faults
+
+
+NOT_RUN = {
+    "cp": "of files that the reader has fetched",
+    "ln": "of folders that the reader has fetched",
+    "mkdir": "makes a folder",
+    "export": "sets a variable",
+    "pip": "installs packages, which needs a network",
+    "uv": "installs packages, which needs a network",
+    "git": "clones, which needs a network",
+    "cd": "enters the clone",
+    "source": "activates the environment",
+    "sbatch": "needs a SLURM cluster; the lines of the script itself are parsed",
+    "for": "a loop of the shell around a command that is parsed",
+    "done;": "the same loop",
+    "[": "asks a SLURM job's status",
+    "scontrol": "asks SLURM to run the job again",
+    "exit": "ends a SLURM script",
+}
+"""Program → why a document's command is neither run nor parsed here."""
+
+ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
+STARTED = re.compile(r"(^|/)(vidcorr|cli\.py|pytest)$")
+
+
+class Understood(Exception):
+    """Raised where a tool has understood its arguments and would begin."""
+
+
+def fenced_commands(document):
+    """Yield the words of each command in a document's blocks of shell code, without variables and redirections."""
+    for block in re.findall(r"^```(?:bash|sh)[^\n]*\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL):
+        for line in re.sub(r"\\\n\s*", " ", block).splitlines():
+            for words in split(shlex.split(line, comments=True)):
+                while words and (ASSIGNMENT.match(words[0]) or words[0] == "taskset"):
+                    words = [] if "$(" in words[0] else words[3 if words[0] == "taskset" else 1 :]
+                if words and words[0] in ("srun", "torchrun"):
+                    words = words[next(i for i, word in enumerate(words) if STARTED.search(word)) :]
+                if words:
+                    yield words
+
+
+def split(words):
+    """Split a line's words where the shell begins another command."""
+    found = [[]]
+    for word in words:
+        if word in ("&&", "||", ";", "|", "&"):
+            found.append([])
+        else:
+            found[-1].append(word)
+    return found
+
+
+FENCED = [(path, words) for path in DOCUMENTS for words in fenced_commands(path)]
+
+
+def files_of_documents():
+    """Return the names of the files that the documents tell the reader to save."""
+    return {name for path in DOCUMENTS for name in re.findall(r"^```\w+ +file=(\S+)", path.read_text(), re.MULTILINE)}
+
+
+@pytest.mark.parametrize(("path", "words"), FENCED, ids=lambda value: value.name if isinstance(value, Path) else None)
+def test_each_fenced_command_is_one_that_is_there(path, words, monkeypatch):
+    """Tools are parsed by their parsers, targets and files are looked up; fits are parsed by the test above."""
+    program = Path(words[0]).name
+    if program == "make":
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert set(words[1:]) <= {*targets, "-B"}
+    elif program in ("python", "python3") and not words[1].endswith("cli.py"):
+        if words[1] == "-m":
+            assert words[2] in ("pytest", "venv") or (ROOT / words[2].replace(".", "/")).with_suffix(".py").is_file()
+        else:
+            assert words[1] in {*files_of_documents(), "setup.py", "-c"}
+    elif program in ("vidcorr", "cli.py", "python", "python3"):
+        command, *arguments = words[2:] if program.startswith("python") else words[1:]
+        if command not in ("fit", "validate", "predict", "--version", "--help"):
+            parse = ArgumentParser.parse_args
+
+            def stop(self, args=None, namespace=None):
+                parse(self, args, namespace)
+                raise Understood
+
+            monkeypatch.setattr(ArgumentParser, "parse_args", stop)
+            with pytest.raises(Understood):
+                run_command([command, *arguments])
+    else:
+        assert program in NOT_RUN, " ".join(words)

@@ -57,6 +57,25 @@ def test_propagation_never_waits(name):
     assert not gpu.reads
 
 
+def steps_of(name, size=(60, 107)):
+    """Propagate two frames on the fake device: the first, and one whose references are all there; count the second."""
+    with fake_gpu() as gpu:
+        propagator = LabelPropagator(torch.rand(4, *size), PropagationProtocol.named(name, "davis"))
+        propagator.step(torch.randn(256, *size, device=gpu.device))
+        propagator.frame, before = 30, gpu.kernels
+        features = torch.randn(256, *size, device=gpu.device)
+        propagator.step(features)
+    return gpu.kernels - before - 1, gpu.reads
+
+
+@pytest.mark.parametrize("name", ["vfs", "dino"])
+def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name):
+    """720 kernels with the tiles of a CPU."""
+    kernels, reads = steps_of(name)
+    assert kernels <= 120
+    assert reads == (name in WAITING)
+
+
 def liirs(position):
     return Liir(position=position, position_size=32, bank_frames=0).feature_extractor(["res3", "affinity"])
 
@@ -187,14 +206,14 @@ def test_benchmarks_read_only_what_they_write(name, precision, tmp_path, monkeyp
     assert sequence.num_frames == 9
     monkeypatch.setattr(frame_encoder, "MOST_AT_ONCE", 3)
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
-    assert reads_of(benchmark, extractor, tmp_path / "out") == 9 * 2 + 1
+    assert reads_of(benchmark, extractor, tmp_path / "out") == 9 * 2 + 3
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "more"),
     [
         *(
-            pytest.param(name, {}, 2 if name == "fgvc" else 0, marks=[pytest.mark.slow] if name != "vidcorr" else [])
+            pytest.param(name, {}, 0, marks=[pytest.mark.slow] if name != "vidcorr" else [])
             for name in PointProtocol.sources()
         ),
         # which frames are anchors
@@ -202,15 +221,15 @@ def test_benchmarks_read_only_what_they_write(name, precision, tmp_path, monkeyp
     ],
 )
 def test_points_are_read_once_a_video(name, changes, more, tmp_path):
-    """Places, similarities, misses and doubts; and for heat-maps, once a pass, if all were finite."""
+    """Places, similarities, misses, doubts and the digest of weights; and for each of 7 frames if it is finite."""
     rules = PointProtocol.named(name, "tap_vid").with_changes(input_size=(64, 64), query_mode="strided", **changes)
     benchmark = callbacks.TapVidBenchmark(write_tap_vid(tmp_path / "tap_vid", 1, frames=7), protocol=rules)
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
-    assert reads_of(benchmark, extractor, tmp_path / "out") == 4 + more
+    assert reads_of(benchmark, extractor, tmp_path / "out") == 5 + 8 + more
 
 
 def test_siamfc_waits_once_a_frame(tmp_path):
     """For the positions of the peaks, without which the next regions cannot be cut out."""
     benchmark = callbacks.OtbBenchmark(write_otb(tmp_path / "otb", 2, frames=4), version=None)
     extractor = benchmark.extractor(build_encoder("tests.helpers.encoders:TinyResNet"))
-    assert reads_of(benchmark, extractor, tmp_path / "out") == 2 * 3
+    assert reads_of(benchmark, extractor, tmp_path / "out") == 2 * 3 + 1

@@ -84,7 +84,10 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
     assert list((tmp_path / "out").iterdir())
     results = json.loads((tmp_path / "scored/results.json").read_text())
     assert results["scores"]["J&F-Mean"] == 1
-    assert (results["machine"]["gpus"], results["machine"]["compiled_search"]) == ([], False)
+    assert (results["provenance"]["machine"]["gpus"], results["provenance"]["machine"]["compiled_search"]) == (
+        [],
+        False,
+    )
 
 
 def test_help_of_tools_waits_for_no_library_that_only_the_work_needs():

@@ -19,14 +19,14 @@ REFERENCE = SimpleNamespace(**runpy.run_path(str(FILE)))
 
 
 @pytest.fixture
-def davis(request, shared_data, tmp_path):
+def davis(request, real_data, tmp_path):
     """The first frames of two real sequences, cut to a part around the objects: (frames, height, width)."""
     count, height, width = request.param
     for name, (top, left) in {"car-shadow": (120, 240), "dog": (150, 300)}.items():
         for part in ("JPEGImages", "Annotations"):
             folder = tmp_path / part / "480p" / name
             folder.mkdir(parents=True)
-            for file in sorted((shared_data / "davis" / part / "480p" / name).iterdir())[:count]:
+            for file in sorted((real_data("davis") / part / "480p" / name).iterdir())[:count]:
                 Image.open(file).crop((left, top, left + width, top + height)).save(folder / file.name, quality=95)
     (tmp_path / "ImageSets" / "2017").mkdir(parents=True)
     (tmp_path / "ImageSets" / "2017" / "val.txt").write_text("car-shadow\ndog\n")

@@ -22,14 +22,14 @@ def commands():
 
 
 @pytest.fixture
-def videos(shared_data, tmp_path, monkeypatch):
+def videos(real_data, tmp_path, monkeypatch):
     """Two real videos in the folder of the document: five frames each, every other one annotated."""
     for name in ("dog", "camel"):
         for folder, ending, step in (("JPEGImages", "jpg", 1), ("Annotations", "png", 2)):
             place = tmp_path / "videos" / folder / name
             place.mkdir(parents=True)
             for t in range(0, FRAMES, step):
-                source = shared_data / "davis" / folder / "480p" / name / f"{t:05d}.{ending}"
+                source = real_data("davis") / folder / "480p" / name / f"{t:05d}.{ending}"
                 shutil.copy(source, place)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -45,13 +45,13 @@ def test_every_command_runs_as_it_stands(videos, capsys):
         said[words[0]] = capsys.readouterr().out
     assert list(said) == ["check-data", "validate", "table", "sweep", "score"]
     results = json.loads((videos / "mine/raw_colour/results.json").read_text())
-    assert (results["sequences"], results["protocol"]["name"]) == (2, "vfs")
+    assert (len(results["sequences"]), results["stages"][""]["protocol"]["name"]) == (2, "vfs")
     assert 0.7 < results["scores"]["J&F-Mean"] < 1
     scored = json.loads((videos / "mine/scored/results.json").read_text())
     assert scored["scores"]["J&F-Mean"] == pytest.approx(results["scores"]["J&F-Mean"], abs=1e-12)
     with (videos / "mine/raw_colour/per_sequence.csv").open() as file:
         assert [row["Sequence"] for row in csv.DictReader(file)] == ["camel_1", "dog_1"]
     assert (videos / "mine/raw_colour/report.html").is_file()
-    assert re.search(r"\| raw \| [\d.]+ \[[\d.]+, [\d.]+\] \|", said["table"])
-    assert re.search(r"\| resnet18 \| .*; [+−][\d.]+ \[", said["table"])
+    assert re.search(r"\| raw, stride 8 \| [\d.]+ \|", said["table"])
+    assert re.search(r"\| resnet18, stride \d+ \| .*; [+−][\d.]+ \(fewer than 4 sequences", said["table"])
     assert "Best 3 of 3 protocols" in said["sweep"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli import tools
+from tests.helpers.browser import chromium
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +31,9 @@ def site(tmp_path_factory):
 
 def test_every_guide_is_a_page_and_no_page_loads_from_elsewhere(site):
     guides = {path.with_suffix(".html").name for path in (ROOT / "docs").glob("*.md")}
-    assert guides | {"index.html", "configs.html", "command_line.html"} <= {path.name for path in site.glob("*.html")}
+    assert guides | {"index.html", "tour.html", "configs.html", "command_line.html"} <= {
+        path.name for path in site.glob("*.html")
+    }
     for page in site.rglob("*.html"):
         assert not re.search(r"<(?:script|img|link)[^>]* (?:src|href)=.?https?:", page.read_text("utf-8")), page
 
@@ -46,3 +49,17 @@ def test_the_reference_has_every_public_name(site, package):
 def test_the_command_line_has_every_tool(site):
     text = (site / "command_line.html").read_text("utf-8")
     assert [word for word in tools() if f"usage: vidcorr {word}" not in text] == []
+
+
+def test_the_search_works_in_pages_opened_from_the_folder(site, tmp_path):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    with chromium(tmp_path) as browser:
+        browser.get((site / "reference/callbacks.html").as_uri())
+        field = browser.find_element("css selector", "input.md-search__input")
+        browser.execute_script("arguments[0].focus()", field)
+        field.send_keys("propagate_masks")
+        found = WebDriverWait(browser, 60).until(
+            lambda page: page.find_elements("css selector", ".md-search-result__link")
+        )
+        assert any("#callbacks.propagate_masks" in link.get_attribute("href") for link in found)

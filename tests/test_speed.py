@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.speed.gpu import with_table
+
 
 def rows(*words):
     """Run a script of tests/speed; return the first cell of each row of its table."""
@@ -22,3 +24,15 @@ def test_each_fills_the_rows_of_a_table():
     steps = rows("tests.speed.training_step", "--scale", "tiny", "--repeats", "2")
     assert {row.split(",")[0] for row in steps} >= {f"step of {m}" for m in ("VFSSimSiam", "VFSMoCo", "Liir", "SiamFC")}
     assert len(rows("tests.speed.benchmarks", "--small")) >= 13
+
+
+def test_a_gpus_table_replaces_its_earlier_one_alone():
+    page = "# Speed\n\nWords.\n"
+    one = with_table(page, "A100", "torch 1:", ["| step | 2 s | 1 s | 2× |"])
+    both = with_table(one, "H100", "torch 1:", ["| step | 1 s | 0.5 s | 2× |"])
+    again = with_table(both, "A100", "torch 2:", ["| step | 3 s | 1 s | 3× |"])
+    assert again.startswith(page)
+    assert "torch 2:" in again
+    assert "| 3 s |" in again
+    assert "| 2 s |" not in again
+    assert "| 0.5 s |" in again

@@ -48,7 +48,7 @@ def build(files, *flags):
     """Build what the files and flags stand for, on a CPU."""
     words = [f"--config={file}.yaml" for file in ("trainer/gpus", *files.split())]
     machine = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto", "--trainer.logger=false"]
-    return VidcorrCLI([*words, *machine, *flags], run=False)
+    return VidcorrCLI([*words, *machine, *flags])
 
 
 def benchmark_of(built):

@@ -62,5 +62,5 @@ class DavisBenchmark(MaskBenchmark):
         """Open the data set; masks of one white object each are those of 2016."""
         sequences = Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
         if all(sequence.values for sequence in sequences):
-            self.year, self.rules = 2016, RULES["davis-2016"]
+            self.year, self.data_rules = 2016, RULES["davis-2016"]
         return self.scorable(sequences)

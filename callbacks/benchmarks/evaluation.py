@@ -1,19 +1,27 @@
 """The evaluation that a benchmark gives to `BenchmarkCallback`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
+from torch import nn
+
+from datamodules.reading.guards import DataError
+
+from ..metrics.rows import RowValues, SequenceRows
 from ..pictures import Picture, overlay_writer
 from ..pictures.animation import SequenceAnimation
 from ..report import Chart
-from ..results.written import Row
+from ..results.result import Protocol, Row, Stage
+from ..tracking.frame_encoder import normalises
 from ..tracking.record import Draw, PredictionFile, SequenceRecord
 from .ranks import Ranks
 
+RowsT = TypeVar("RowsT", bound=SequenceRows)
 MAX_OVERLAYS = 8
 """Sequences whose overlays go to the logger."""
 
@@ -32,15 +40,21 @@ class RunContext:
     folder: Path | None = None
     overlays: dict[str, Picture] = field(default_factory=dict)
 
-    @property
-    def gathering(self) -> dict[str, Any]:
-        """Arguments of a metric that gathers over the ranks."""
-        return {"process_group": self.ranks.group, "sync_on_compute": False}
-
     def keep(self, name: str, overlay: Picture | None) -> None:
         """Keep an overlay for the logger, of the first few sequences."""
         if overlay is not None and len(self.overlays) < MAX_OVERLAYS:
             self.overlays[name] = overlay
+
+
+@contextmanager
+def errors_named(sequence: str) -> Iterator[None]:
+    """Begin an error of the block with the name of the sequence, unless the error names it or is one of a file."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, DataError) or sequence in str(error):
+            raise
+        raise ValueError(f"{sequence}: {error}") from error
 
 
 class Evaluation(ABC):
@@ -48,17 +62,17 @@ class Evaluation(ABC):
 
     Args:
         context: ranks, and where files go.
-        metrics: one for each stage of the tracker, which gathers rows over the ranks, see `RowMetric`.
+        metrics: one for each stage of the tracker, see `SequenceRows`.
         tracker: propagates labels, points or boxes, by its `protocols`, and counts seconds in its `watch`; None where
             nothing is tracked.
         predictions: write what was predicted.
 
     Attributes:
         stages: names of the stages that are scored separately; one empty name where there is one.
-        columns: name of a row → its columns besides the scores.
+        columns: video and object → further columns of their row.
     """
 
-    columns: Mapping[str, Row] = MappingProxyType({})
+    columns: Mapping[tuple[str, str], RowValues] = MappingProxyType({})
 
     def __init__(
         self, context: RunContext, metrics: Sequence[Any], tracker: Any = None, predictions: bool = True
@@ -70,25 +84,34 @@ class Evaluation(ABC):
     def follow(self, sequence: Any) -> None:
         """Evaluate one sequence: write its files and update the metrics."""
 
-    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[Row]]:
-        """Return scores and rows of one stage over all ranks; no scores where there are no rows."""
-        metric = self.metrics[number]
-        with metric.sync_context():
-            rows = list(metric.rows())  # first, since `compute` leaves the metric with this rank's own rows
-            return (metric.compute() if rows else {}), rows
+    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
+        """Return the scores, and video, object and values of each row, of one stage over all ranks.
+
+        Without rows there are no scores.
+        """
+        metric = self.gathered(self.metrics[number])
+        values = list(metric.values())
+        return (metric.compute() if values else {}), values
+
+    def gathered(self, metric: RowsT) -> RowsT:
+        """Return a metric with the rows of all ranks; every rank calls it."""
+        metric.gather(self.context.ranks.gather)
+        return metric
 
     def compute(self) -> tuple[dict[str, float], list[Row]]:
         """Return the scores as fractions, and a row for each sequence (and object), over all ranks.
 
-        Every rank calls it. With several stages, their names lead the keys and the rows.
+        Every rank calls it. With several stages, their names lead the keys.
         """
         scores: dict[str, float] = {}
         rows: list[Row] = []
         for number, stage in enumerate(self.stages):
-            of_stage, its_rows = self.scores_of_stage(number)
+            of_stage, values = self.scores_of_stage(number)
             scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_stage.items()}
-            stated = {"Stage": stage} if stage else {}
-            rows += [stated | row | self.columns.get(row.get("Sequence", ""), {}) for row in its_rows]
+            rows += [
+                Row(video=video, object=part, stage=stage, values=own | self.columns.get((video, part), {}))
+                for video, part, own in values
+            ]
         return scores, rows
 
     def charts(self) -> Sequence[Chart]:
@@ -136,12 +159,34 @@ class Evaluation(ABC):
             video=overlay_writer(overlays / f"{sequence.name}.mp4") if video else None,
         )
 
-    def metadata(self) -> dict[str, Any]:
-        """Return what the scores depend on, for results.json: the protocol of each map, and seconds."""
-        if self.tracker is None:
-            return {}
-        protocols = [{"digest": protocol.digest(), **protocol.fields()} for protocol in self.tracker.protocols]
-        return {
-            "protocol": protocols[0] if len(protocols) == 1 else protocols,
-            "seconds_of_rank_0": self.tracker.watch.rounded(),
-        }
+    def stages_of(self, extractor: nn.Module) -> dict[str, Stage]:
+        """Return the features and the protocol of each stage, for the result."""
+        layers, strides = (_listed(getattr(extractor, name, None)) for name in ("stage", "stride"))
+        protocols = getattr(self.tracker, "protocols", [None] * len(self.stages))
+        found = {}
+        for number, (name, protocol) in enumerate(zip(self.stages, protocols, strict=True)):
+            place = number * len(layers) // len(self.stages)  # several protocols share a map
+            found[name] = Stage(
+                layer=layers[place] or "",
+                stride=strides[place] if len(strides) == len(layers) else strides[0],
+                normalised_by="" if self.tracker is None or normalises(extractor) else "itself",
+                protocol=Protocol() if protocol is None else Protocol.of(protocol),
+            )
+        return found
+
+    def data(self) -> dict[str, Any]:
+        """Return facts of the data that the scores depend on, for the result.
+
+        `constant_features` is there where a video's first frame had the same features in all cells.
+        """
+        is_constant = getattr(getattr(self.tracker, "encoder", None), "constant", False)
+        return {"constant_features": True} if is_constant else {}
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Kind of work → seconds of this rank."""
+        return {} if self.tracker is None else self.tracker.watch.rounded()
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

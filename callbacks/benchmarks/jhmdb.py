@@ -11,14 +11,13 @@ from datamodules.datasets import Jhmdb, KeypointSequence
 from datamodules.datasets.jhmdb import JOINTS
 from lightning_modules.functional import PropagationProtocol
 
-from ..metrics import PCK
-from ..metrics.keypoints import keypoint_distances
+from ..metrics.keypoints import KeypointRows, keypoint_distances
 from ..pictures import overlay_joints
 from ..pictures.animation import Curve
 from ..report import Chart
 from ..tracking.label_tracker import LabelTracker, PointCoding
 from ..tracking.record import PredictionTable, fixed
-from .base import BenchmarkCallback
+from .callback import BenchmarkCallback
 from .evaluation import Evaluation, RunContext
 
 CURVE_THRESHOLDS = (0.1, 0.2)
@@ -76,12 +75,12 @@ class JhmdbBenchmark(BenchmarkCallback):
     def start(self, extractor: nn.Module, context: RunContext) -> "JointEvaluation":
         """Begin a run; see `BenchmarkCallback`."""
         tracker = LabelTracker(extractor, self.protocol)
-        metrics = [PCK(counting=self.protocol.keypoint_counting, **context.gathering) for _ in tracker.stages]
+        metrics = [KeypointRows(counting=self.protocol.keypoint_counting) for _ in tracker.stages]
         return JointEvaluation(context, metrics, tracker, self.predictions)
 
 
 class JointEvaluation(Evaluation):
-    """Follow the joints of each clip by label propagation and score them by `PCK`."""
+    """Follow the joints of each clip by label propagation and score them by PCK."""
 
     def follow(self, sequence: KeypointSequence) -> None:
         """Follow and score one clip; see `Evaluation`."""
@@ -108,8 +107,7 @@ class JointEvaluation(Evaluation):
 
     def charts(self) -> list[Chart]:
         """Return the scores of each joint, of the last stage; see `Evaluation`."""
-        with self.metrics[-1].sync_context():
-            of_joints = self.metrics[-1].per_joint()
+        of_joints = self.metrics[-1].per_joint()
         measures = [f"PCK@{threshold:g}" for threshold in CURVE_THRESHOLDS]
         bars = {name: (range(len(JOINTS)), row.tolist()) for name, row in zip(measures, of_joints, strict=False)}
         return [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")]

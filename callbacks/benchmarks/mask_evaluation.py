@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,18 +20,20 @@ from datamodules.reading.mask_files import object_ids
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size, resize_ids, resize_images
 
-from ..metrics import ObjectScores
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, Rules, Video, VideoScore
+from ..metrics.segmentation import ObjectRows
 from ..pictures import Picture, overlay_masks
 from ..pictures.animation import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
-from .base import BenchmarkCallback
+from .callback import BenchmarkCallback
 from .evaluation import Evaluation, RunContext
 
 JPEG_QUALITY = 75
 """Pillow's default, at which the scripts of CatMAE and RSP save what they have resized."""
+MOST_PENDING = 16
+"""Frames that wait to be scored; where the network is faster it waits too, so memory does not grow with the video."""
 ANIMATIONS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
 
@@ -38,7 +41,7 @@ class MaskBenchmark(BenchmarkCallback):
     """Base of the benchmarks of object masks: a reader, a protocol, and the rules by which the masks are scored.
 
     Args:
-        rules: name in `RULES`.
+        rules: name in `RULES` of those of the data set, for protocols that bring none of their own.
         protocol: name of a protocol that its source defines for this kind of benchmark, or a protocol.
         kwargs: those of `BenchmarkCallback`.
 
@@ -54,10 +57,20 @@ class MaskBenchmark(BenchmarkCallback):
     def __init__(self, rules: str, protocol: str | PropagationProtocol, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like, self.changes)
-        self.rules = RULES[rules]
+        self.data_rules = RULES[rules]
         self.ranked_by = tuple(f"{measure}-Mean" for measure in self.rules.measures if measure in ("J", "F"))
         self.videos: Mapping[str, Mapping[str, Any]] = {}
         self.unseen_names: Collection[str] = ()
+
+    @property
+    def rules(self) -> Rules:
+        """Return the rules by which masks are scored: the data set's, unless the protocol brings its own.
+
+        Of several protocols the first says it: protocols of one pass score alike.
+        """
+        several = cast(PropagationProtocol | Sequence[PropagationProtocol], self.protocol)
+        first = several if isinstance(several, PropagationProtocol) else several[0]
+        return self.data_rules if first.scoring == "benchmark" else RULES[first.scoring]
 
     def scorable(self, videos: Sequence[MaskSequence]) -> Sequence[MaskSequence]:
         """Return the videos.
@@ -78,14 +91,16 @@ class MaskBenchmark(BenchmarkCallback):
         all_known = all(sequence.ground_truth for sequence in self.sequences)
         tracker = LabelTracker(extractor, self.protocol)
         rules = self.rules, self.videos, self.unseen_names  # complete now that the sequences have been read
-        metrics = [ObjectScores(*rules, **context.gathering) for _ in tracker.stages]
+        metrics = [ObjectRows(*rules) for _ in tracker.stages]
         evaluation = MaskEvaluation(context, metrics, tracker, self.predictions)
-        evaluation.archive = None if all_known else self.archive
+        if not all_known:
+            evaluation.archive = self.archive
+            evaluation.packed = [path for sequence in self.sequences for path in predicted_files(sequence)]
         return evaluation
 
-    def metadata(self) -> dict[str, Any]:
-        """Return the choices that the scores depend on, and the rules, for results.json."""
-        return super().metadata() | {"rules": self.rules.stated()}
+    def data(self) -> dict[str, Any]:
+        """Return the facts that the scores depend on, and the rules."""
+        return super().data() | {"rules": self.rules.stated()}
 
 
 class MaskEvaluation(Evaluation):
@@ -95,9 +110,11 @@ class MaskEvaluation(Evaluation):
 
     Attributes:
         archive: folder inside predictions.zip that holds the sequences ("" is its top); None: no archive.
+        packed: files of the archive, below the folder of the predictions; an earlier run may have left others.
     """
 
     archive: str | None = None
+    packed: Sequence[Path] = ()
 
     def scorer(self, sequence: Any, pool: Executor) -> Any:
         """Return what scores a sequence, with `add` and `finish` as in `ObjectScorer`; None: it is not scored.
@@ -119,10 +136,8 @@ class MaskEvaluation(Evaluation):
         frames = annotated_frames(sequence)
 
         def masks(folder: Path) -> IndexedMasks:
-            earlier = () if sequence.reported is not None else sequence.earlier
-            stems = [path.stem for path in (*earlier, *sequence.frames)]
-            file = IndexedMasks(folder / sequence.video / sequence.folder, stems, sequence.reported)
-            for _ in earlier:
+            file = IndexedMasks(folder / sequence.video / sequence.folder, stems_of(sequence), sequence.reported)
+            for _ in unpredicted(sequence):
                 file.add(torch.zeros(sequence.size, dtype=torch.uint8))
             return file
 
@@ -152,9 +167,26 @@ class MaskEvaluation(Evaluation):
             for stage in self.stages:
                 predictions = folder / stage / "predictions"
                 with zipfile.ZipFile(folder / stage / "predictions.zip", "w", zipfile.ZIP_STORED) as archive:
-                    for file in sorted(predictions.rglob("*.png")):
-                        archive.write(file, Path(self.archive) / file.relative_to(predictions))
+                    for file in sorted(self.packed):
+                        archive.write(predictions / file, Path(self.archive) / file)
         return {}
+
+
+def unpredicted(sequence: MaskSequence) -> Sequence[Path]:
+    """Return the masks before the first object, for whose frames empty masks are written where all are asked for."""
+    return () if sequence.reported is not None else sequence.earlier
+
+
+def stems_of(sequence: MaskSequence) -> list[str]:
+    """Return the stems of the frames of a sequence's predictions, `reported` or not."""
+    return [path.stem for path in (*unpredicted(sequence), *sequence.frames)]
+
+
+def predicted_files(sequence: MaskSequence) -> list[Path]:
+    """Return the files that `IndexedMasks` writes of a sequence, below the folder of the predictions."""
+    stems = stems_of(sequence)
+    chosen = range(len(stems)) if sequence.reported is None else sequence.reported
+    return [Path(sequence.video, sequence.folder, f"{stems[t]}.png") for t in chosen]
 
 
 class ObjectScorer:
@@ -169,7 +201,7 @@ class ObjectScorer:
         DataError: if the rules leave nothing to score, or count a frame that has no mask.
     """
 
-    def __init__(self, sequence: MaskSequence, metrics: Sequence[ObjectScores], pool: Executor) -> None:
+    def __init__(self, sequence: MaskSequence, metrics: Sequence[ObjectRows], pool: Executor) -> None:
         self.sequence, self.metrics, self.pool = sequence, metrics, pool
         self.rules: Rules = metrics[0].rules
         self.stems = {t: sequence.masks[t].stem for t in sorted(sequence.masks)}
@@ -183,14 +215,16 @@ class ObjectScorer:
         meta = metrics[0].videos.get(sequence.video, {})
         try:
             self.plan = self.rules.plan(Video(sequence.video, list(files), annotation, meta, starts=starts))
+        except DataError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
-            raise error if isinstance(error, DataError) else DataError(f"{folder}: {error}") from error
+            raise DataError(f"{folder}: {error}") from error
         if not self.plan:
             raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on")
         self.scores = [VideoScore(self.rules, self.plan) for _ in metrics]
         if lacking := sorted(self.scores[0].objects.keys() - files.keys()):
             raise DataError(f"{folder}: the metadata counts frame {lacking[0]}, which has no mask")
-        self.pending: list[Future[None]] = []
+        self.pending: deque[Future[None]] = deque()
         nothing = [torch.zeros(sequence.size, dtype=torch.uint8)] * len(metrics)
         for path in sequence.earlier:  # nothing is predicted before the first object
             self.pending.append(pool.submit(self._score, path.stem, annotation(path.stem), nothing))
@@ -208,6 +242,8 @@ class ObjectScorer:
                 f"{self.sequence.masks[t]}: holds id {min(unknown)}, which no mask introduces; take it out of the "
                 "mask, or score these videos by VosBenchmark and rules youtube-vos, where objects may enter later"
             )
+        while len(self.pending) >= MOST_PENDING:
+            self.pending.popleft().result()
         self.pending.append(self.pool.submit(self._score, self.stems[t], truth, tracked.decoded))
         return torch.from_numpy(truth)
 

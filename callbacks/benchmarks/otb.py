@@ -15,13 +15,12 @@ from lightning_modules.backbones.extractor import Dilated
 from lightning_modules.backbones.resnet import is_resnet
 from lightning_modules.functional import TrackingProtocol
 
-from ..metrics import TrackingSuccess
-from ..metrics.box_tracking import ERRORS, OVERLAPS, box_iou
+from ..metrics.box_tracking import ERRORS, OVERLAPS, BoxRows, box_iou
 from ..pictures import Picture, overlay_boxes, plot_curves
 from ..report import Chart
 from ..tracking.record import PredictionTable, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker
-from .base import BenchmarkCallback
+from .callback import BenchmarkCallback
 from .evaluation import Evaluation, RunContext
 
 
@@ -97,9 +96,9 @@ class OtbBenchmark(BenchmarkCallback):
         """Begin a run; see `BenchmarkCallback`."""
         return BoxEvaluation(context, SiamFCTracker(extractor, self.protocol), self)
 
-    def metadata(self) -> dict[str, Any]:
-        """Return version and missing sequences, for results.json."""
-        return super().metadata() | {"missing": list(self.missing)}
+    def data(self) -> dict[str, Any]:
+        """Return version and missing sequences."""
+        return super().data() | {"missing": list(self.missing)}
 
 
 class BoxEvaluation(Evaluation):
@@ -112,7 +111,7 @@ class BoxEvaluation(Evaluation):
     """
 
     def __init__(self, context: RunContext, tracker: SiamFCTracker, benchmark: OtbBenchmark) -> None:
-        super().__init__(context, [TrackingSuccess(**context.gathering)], tracker, benchmark.predictions)
+        super().__init__(context, [BoxRows()], tracker, benchmark.predictions)
         self.video, self.frames = benchmark.video, 0
 
     def follow(self, sequence: BoxSequence) -> None:
@@ -136,8 +135,7 @@ class BoxEvaluation(Evaluation):
 
     def charts(self) -> list[Chart]:
         """Return the curves over all sequences; see `Evaluation`."""
-        with self.metrics[0].sync_context():
-            self._curves = self.metrics[0].curves()
+        self._curves = self.metrics[0].curves()
         success, precision = (curve.tolist() for curve in self._curves)
         return [
             Chart("Success", "overlap threshold", "success rate", {"success": (OVERLAPS.tolist(), success)}),
@@ -148,9 +146,9 @@ class BoxEvaluation(Evaluation):
         """Draw the curves of `charts`; see `Evaluation`."""
         return plot_curves(self._curves, self.tracker.protocol.name)
 
-    def metadata(self) -> dict[str, Any]:
-        """Return the protocol, what the network was, frames and seconds; see `Evaluation`."""
-        return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames, **super().metadata()}
+    def data(self) -> dict[str, Any]:
+        """Return what the network was, and the frames; see `Evaluation`."""
+        return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames}
 
 
 def _rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from .. import signals
+from ..process import signals
 
 SHORTEST_LIMIT, PATIENCE = timedelta(hours=4), 4
 """A rank that has finished its part waits this long for the others, or this many times as long as its own part took."""

@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from datamodules.datasets import Badja, PointSequence, TapVid
-from datamodules.reading.files import csv_text, write_atomically
+from datamodules.writing.files import write_atomically
+from datamodules.writing.tables import csv_text
 from lightning_modules.functional import PointProtocol, PointTracks
 
-from ..metrics.point_measures import AREA_PCK, AreaPCK
-from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, TapVidMetrics, sample_queries
+from ..metrics.point_measures import AREA_PCK, AreaRows
+from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, PointRows, sample_queries
+from ..metrics.rows import RowValues
 from ..pictures import Picture
 from ..pictures.animation import Curve, SequenceAnimation
 from ..pictures.overlays import overlay_tracks, rainbow
 from ..report import Chart
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceRecord
-from .base import BenchmarkCallback
+from .callback import BenchmarkCallback
 from .evaluation import Evaluation, RunContext
 
 log = logging.getLogger(__name__)
@@ -135,11 +137,11 @@ class TapVidEvaluation(Evaluation):
         self, context: RunContext, tracker: PointTracker, sequences: Sequence[PointSequence], predictions: bool
     ) -> None:
         self._protocol = tracker.protocols[-1]
-        mode, gathering = self._protocol.query_mode, context.gathering
-        super().__init__(context, [TapVidMetrics(mode, **gathering) for _ in tracker.stages], tracker, predictions)
-        self._limits = [TapVidMetrics(mode, **gathering) for _ in tracker.stages]
+        mode = self._protocol.query_mode
+        super().__init__(context, [PointRows(mode) for _ in tracker.stages], tracker, predictions)
+        self._limits = [PointRows(mode) for _ in tracker.stages]
         with_areas = all(sequence.masks for sequence in sequences)
-        self._by_area = [AreaPCK(mode, **gathering) for _ in tracker.stages if with_areas]
+        self._by_area = [AreaRows(mode) for _ in tracker.stages if with_areas]
         self._positions = {sequence.name: position for position, sequence in enumerate(sequences)}
         self._kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
         self._undefined: dict[str, Any] = {}
@@ -218,27 +220,23 @@ class TapVidEvaluation(Evaluation):
                 each.close(over_frames(errors, scored))
         self.context.keep(sequence.name, all_tracks.sheet)
 
-    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """Return scores and rows, and keep what `finish` and `metadata` need; see `Evaluation`."""
-        metric, limit, stage = self.metrics[number], self._limits[number], self.stages[number]
-        with metric.sync_context():
-            rows, undefined = metric.rows(), metric.undefined()
-            self._undefined[stage], self._tracks[stage] = undefined, metric.per_track()
-            scores = metric.compute()
-        with limit.sync_context():
-            bound = limit.compute()["average_pts_within_thresh"]
+    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
+        """Return scores and rows, and keep what `finish` and `data` need; see `Evaluation`."""
+        metric, stage = self.gathered(self.metrics[number]), self.stages[number]
+        undefined, scores = metric.undefined(), metric.compute()
+        self._undefined[stage], self._tracks[stage] = undefined, metric.per_track()
+        bound = self.gathered(self._limits[number]).compute()["average_pts_within_thresh"]
         if undefined and self.context.ranks.rank == 0:
             left_out = ", ".join(sorted({name for names in undefined.values() for name in names}))
             said = "%s: videos with nothing to score (0/0) are left out of those means: %s"
             log.warning(said, ", ".join(undefined), left_out)
         found = {key: scores[key] for key in SCORES if key in self._kept} | {LIMIT: bound}
-        rows = [{key: row[key] for key in ("Sequence", "Queries", *self._kept)} for row in rows]
+        rows = {video: {key: own[key] for key in ("Queries", *self._kept)} for video, _, own in metric.values()}
         for by_area in self._by_area[number : number + 1]:
-            with by_area.sync_context():
-                of_video = {row["Sequence"]: row[AREA_PCK] for row in by_area.rows()}
-                found = by_area.compute() | found
-            rows = [row | {AREA_PCK: of_video[row["Sequence"]]} for row in rows]
-        return (found if rows else {}), rows
+            found = self.gathered(by_area).compute() | found
+            for video, _, own in by_area.values():
+                rows[video][AREA_PCK] = own[AREA_PCK]
+        return (found if rows else {}), [(video, "", own) for video, own in rows.items()]
 
     def charts(self) -> list[Chart]:
         """Return the visible points within each threshold by the frames from their query; see `Evaluation`."""
@@ -256,15 +254,15 @@ class TapVidEvaluation(Evaluation):
             write_tracks(folder / stage / "per_track.csv", tracks, self._kept)
         return {}
 
-    def metadata(self) -> dict[str, Any]:
-        """Return the protocol, the feature grid and the videos with 0/0; see `Evaluation`."""
+    def data(self) -> dict[str, Any]:
+        """Return the feature grid and the videos with 0/0; see `Evaluation`."""
         side = self._protocol.scored_size
         grids = [
             f"{rows} x {columns} cells of {side / rows:g} x {side / columns:g} px"
             for rows, columns in self.tracker.grids
         ]
         undefined = self._undefined if any(self.stages) else self._undefined.get("", {})
-        return {"grid": grids[0] if len(grids) == 1 else grids, "undefined": undefined, **super().metadata()}
+        return super().data() | {"grid": grids[0] if len(grids) == 1 else grids, "undefined": undefined}
 
 
 def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:

@@ -15,11 +15,12 @@ from datamodules.datasets.records import PartSequence
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size
 
-from ..metrics import InstanceAP, SemanticIoU, class_areas
+from ..metrics.parts import ClassRows, InstanceRows, class_areas
+from ..metrics.rows import RowValues
 from ..pictures.animation import Curve
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
-from .base import BenchmarkCallback
-from .evaluation import Row, RunContext
+from .callback import BenchmarkCallback
+from .evaluation import RunContext
 from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation
 
 Parts = Literal["semantic", "instance"]
@@ -110,20 +111,20 @@ class VipBenchmark(BenchmarkCallback):
         """Begin a run; see `BenchmarkCallback`."""
         return PartEvaluation(context, LabelTracker(extractor, self.protocol), self)
 
-    def metadata(self) -> dict[str, Any]:
-        """Return the split, and what AP means here, for results.json."""
+    def data(self) -> dict[str, Any]:
+        """Return the split, and what AP means here."""
         ranking = RANKING + ("; one detection at most is right for an instance" if self.one_to_one else "")
         instances = {AP: ranking, "one_to_one": self.one_to_one} if "instance" in self.parts else {}
-        return super().metadata() | instances
+        return super().data() | instances
 
 
 class PartEvaluation(MaskEvaluation):
     """Follow each video once for each kind of labels: IoU of the classes, AP of the instances, for each stage."""
 
     def __init__(self, context: RunContext, tracker: LabelTracker, benchmark: VipBenchmark) -> None:
-        semantic = [SemanticIoU(**context.gathering) for _ in tracker.stages]
+        semantic = [ClassRows() for _ in tracker.stages]
         super().__init__(context, semantic, tracker, benchmark.predictions)
-        self.instance = [InstanceAP(benchmark.one_to_one, **context.gathering) for _ in tracker.stages]
+        self.instance = [InstanceRows(benchmark.one_to_one) for _ in tracker.stages]
         self.parts = benchmark.parts
 
     def follow(self, video: PartVideo) -> None:  # type: ignore[override]
@@ -137,12 +138,11 @@ class PartEvaluation(MaskEvaluation):
             return _InstanceScorer(sequence, self.instance, self.tracker.view(sequence.size).covered)
         return _SemanticScorer(sequence, self.metrics)
 
-    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[Row]]:
+    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
         """Return scores and rows of the kinds of labels that are followed; see `Evaluation`."""
         scores, rows = super().scores_of_stage(number) if "semantic" in self.parts else ({}, [])
         if "instance" in self.parts:
-            with self.instance[number].sync_context():
-                found = self.instance[number].compute()
+            found = self.gathered(self.instance[number]).compute()
             scores |= {key.replace("AP", AP): value for key, value in found.items()}
         return scores, rows
 
@@ -150,7 +150,7 @@ class PartEvaluation(MaskEvaluation):
 class _SemanticScorer:
     """Areas of the classes, summed over the frames of a sequence."""
 
-    def __init__(self, sequence: PartSequence, metrics: Sequence[SemanticIoU]) -> None:
+    def __init__(self, sequence: PartSequence, metrics: Sequence[ClassRows]) -> None:
         self.sequence, self.metrics = sequence, metrics
         self.areas = [torch.zeros(4, metric.classes, dtype=torch.int64) for metric in metrics]
         self.over_frames: list[float] = []
@@ -175,7 +175,7 @@ class _SemanticScorer:
 class _InstanceScorer:
     """Instances of each frame after the first, matched as they come."""
 
-    def __init__(self, sequence: PartSequence, metrics: Sequence[InstanceAP], covered: Size) -> None:
+    def __init__(self, sequence: PartSequence, metrics: Sequence[InstanceRows], covered: Size) -> None:
         self.sequence, self.metrics, self.covered = sequence, metrics, covered
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:

@@ -92,7 +92,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         """Begin a run; a row also gives the object's category, and whether training has not seen it."""
         evaluation = super().start(extractor, context)
         evaluation.columns = {
-            f"{sequence.name}_{number}": {
+            (sequence.name, str(number)): {
                 "Category": sequence.categories.get(number, ""),
                 "Unseen": sequence.categories.get(number) in self.unseen_names,
             }
@@ -101,7 +101,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         }
         return evaluation
 
-    def metadata(self) -> dict[str, Any]:
-        """Return split and hold-out, for results.json."""
+    def data(self) -> dict[str, Any]:
+        """Return split and hold-out."""
         held_out = {"holdout": self.holdout, "unseen": self.unseen, "seed": self.seed}
-        return super().metadata() | (held_out if self.split == "holdout" else {})
+        return super().data() | (held_out if self.split == "holdout" else {})

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
@@ -13,14 +13,18 @@ from jsonargparse import get_loader
 from lightning_modules.backbones.short_names import SHORT_NAMES, read_spec
 from lightning_modules.checkpoints import allow_named
 
-from .configs import find_config
+from .configs import read_yaml
 from .endings import UsageError, near, reason_of_parser
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "pytorch_lightning.callbacks")
 """Packages whose public classes a command line may name without their path."""
 SECTIONS = ("model", "data", "trainer", "trainer.callbacks")
 """Options that a flag may give as a whole: the name of a class, or YAML."""
-EXAMPLES = {"model": "vfs_simsiam_r18.yaml", "data": "data/clips.yaml", "trainer.callbacks": "benchmarks/davis.yaml"}
+EXAMPLES = {
+    "model": "vfs_simsiam_r18.yaml",
+    "data": "data/synthetic.yaml",
+    "trainer.callbacks": "benchmarks/davis.yaml",
+}
 """Section → a config that names a class for it."""
 NO_MODEL = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
 """The line that a command line without a model ends with."""
@@ -87,14 +91,8 @@ def read_config(name: str) -> Given:
     Raises:
         UsageError: if there is no such file, or it is not YAML with the names of options.
     """
-    path = find_config(name)
-    try:
-        content = get_loader("yaml")(path.read_text())  # the parser's own, for which 1e-3 is a number
-    except Exception as error:
-        raise UsageError(f"--config: {path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict | None):
-        raise UsageError(f"--config: {path} holds no options, such as trainer: {{max_steps: 9}}")
-    return Given(content or {}, str(path))
+    path, content = read_yaml(name)
+    return Given(content, str(path))
 
 
 def _whole(section: str, value: str) -> Any:
@@ -209,12 +207,20 @@ def class_named(name: str) -> type | None:
 
 def parameters_of(kind: type | None) -> set[str]:
     """Return the names of a class's arguments, those that its `**kwargs` hand to its bases included."""
-    found: set[str] = set()
+    return set(defaults_of(kind))
+
+
+def defaults_of(kind: type | None) -> dict[str, Any]:
+    """Return the arguments of a class with their defaults; an argument that has none is `inspect.Parameter.empty`."""
+    found: dict[str, Any] = {}
     for base in kind.__mro__ if kind else ():
         if "__init__" not in vars(base):
             continue
         parameters = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
-        found |= {each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+        own = {
+            each.name: each.default for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+        }
+        found = own | found
         if not any(each.kind is each.VAR_KEYWORD for each in parameters):
             break
     return found
@@ -232,24 +238,41 @@ def explain(message: str, config: dict[str, Any], options: Sequence[str], given:
         options: that the parser knows, such as `--trainer.max_epochs`.
         given: files and flags that the configuration comes from.
     """
-    trainer = config.get("trainer")
-    callbacks = trainer.get("callbacks", []) if isinstance(trainer, dict) else []
-    named = [(section, config.get(section)) for section in ("model", "data")]
-    named += [("trainer.callbacks", entry) for entry in callbacks]
-    classes = [(section, entry) for section, entry in named if isinstance(entry, dict)]
-    for section, entry in classes:
-        if mistake := _mistake_in(section, entry):
-            name = mistake.partition("'")[2].partition("'")[0]
-            files = [each.file for each in given if name in str(each.content)][-1:]  # "" for a flag
-            return "".join(f"{file}: " for file in files if file) + mistake
-    if unknown := re.search(r"(?:does not accept option '|unrecognized arguments: --)([\w.]+)", message):
-        name = unknown[1]
-        kinds = {section: parameters_of(class_named(entry["class_path"])) for section, entry in classes}
+    for mistake in mistakes_in(config, given):
+        return mistake
+    if unknown := re.search(
+        r"(?:Group '([\w.]+)' does not accept option |\bOption )'([\w.]+)'|unrecognized arguments: --([\w.]+)", message
+    ):
+        name = ".".join(filter(None, unknown.groups()))
+        kinds = {section: parameters_of(class_named(entry["class_path"])) for section, entry in _classes(config)}
         inside = [f"--{section}.{name}" for section, parameters in kinds.items() if name in parameters]
         return f"there is no option --{name}" + (f"; did you mean {inside[0]}?" if inside else near(name, options))
     if "arguments are required: " in message and message.endswith("model"):
         return NO_MODEL
     return reason_of_parser(message)
+
+
+def mistakes_in(config: dict[str, Any], given: Sequence[Given]) -> Iterator[str]:
+    """Yield a line for each class or argument of a configuration that does not exist, with the file that names it.
+
+    Args:
+        config: result of `merge`.
+        given: files and flags that the configuration comes from.
+    """
+    for section, entry in _classes(config):
+        if mistake := _mistake_in(section, entry):
+            name = mistake.partition("'")[2].partition("'")[0]
+            files = [each.file for each in given if name in str(each.content)][-1:]  # "" for a flag
+            yield "".join(f"{file}: " for file in files if file) + mistake
+
+
+def _classes(config: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the section and the entry of each class of a configuration."""
+    trainer = config.get("trainer")
+    callbacks = trainer.get("callbacks", []) if isinstance(trainer, dict) else []
+    named = [(section, config.get(section)) for section in ("model", "data")]
+    named += [("trainer.callbacks", entry) for entry in callbacks]
+    return [(section, entry) for section, entry in named if isinstance(entry, dict)]
 
 
 def _mistake_in(section: str, entry: dict[str, Any]) -> str | None:

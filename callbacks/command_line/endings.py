@@ -13,6 +13,11 @@ from difflib import get_close_matches
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
 """Messages of torch.distributed when another rank has exited."""
 
+TRAINING_ADVICE = (
+    "; lower data.batch_size and raise trainer.accumulate_grad_batches as much, or set --trainer.precision bf16-mixed"
+)
+"""Advice for a device that is out of memory."""
+
 OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules")
 
 
@@ -27,7 +32,7 @@ class Terminated(KeyboardInterrupt):
 def report(error: BaseException) -> str | int | None:
     """Return the status, or the line (status 1), that an error ends the process with; None for an error of the code."""
     kind, message = type(error).__name__, str(error)
-    signals = sys.modules.get("callbacks.signals")
+    signals = sys.modules.get("callbacks.process.signals")
     if isinstance(error, KeyboardInterrupt):
         print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
@@ -39,21 +44,30 @@ def report(error: BaseException) -> str | int | None:
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
-    if kind == "ProcessExitedException":  # of a rank that Lightning forked; it has said why
-        status = getattr(error, "exit_code", 1)
-        return status if status in (130, 143) else "vidcorr: a process of this run has ended, see what it said"
+    if kind == "ProcessExitedException":  # of a rank that Lightning forked; it has said why, unless it was killed
+        status, rank, name = (getattr(error, key, None) for key in ("exit_code", "error_index", "signal_name"))
+        if name in ("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"):
+            cause = ", most often because the machine ran out of memory" if name == "SIGKILL" else ""
+            return f"vidcorr: rank {rank} was ended by {name}{cause}; resume with --ckpt_path last"
+        return status if status in (130, 143) else f"vidcorr: rank {rank} of this run has ended, see what it said"
     if kind == "ProcessRaisedException":
         said = _told_by_process(message)
     elif isinstance(error, (ValueError, OSError)) or kind == "MisconfigurationException" or _of_ours(type(error)):
         error = _cause_of(error)
         said = _one_line(error) + ("" if _is_ours(error) else " (--debug shows where)")
+    elif kind == "OutOfMemoryError":  # of a device; with advice where a benchmark or a prediction ran
+        said = message if error.__cause__ else message.partition(" GPU ")[0].rstrip(".") + TRAINING_ADVICE
     elif isinstance(error, RuntimeError) and LOST_RANK.search(message):
         said = "another process of this run has ended, see its message; resume with --ckpt_path last"
-    elif isinstance(error, RuntimeError) and "stateful callback" in message:
-        said = f"two {message.split('`')[1]} have the same settings; leave one out or give it another monitor"
     else:
         return None
-    return f"vidcorr: {said}" if said else None
+    return f"vidcorr: {_rank()}{said}" if said else None
+
+
+def _rank() -> str:
+    """Return "rank N of M: " in a rank that Lightning or a launcher has started; empty in the first, and alone."""
+    rank, size = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    return "" if rank == "0" or size == "1" else f"rank {rank} of {size}: "
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -103,14 +117,19 @@ def _one_line(error: BaseException) -> str:
         return said.partition(": ")[2] or said
     if "Does not validate" in message:
         return reason_of_parser(message)
-    return " ".join(message.split())
+    return printable(" ".join(message.split()))
+
+
+def printable(text: str) -> str:
+    """Return text whose control characters are escaped: names in a file could command the terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 def _cause_of(error: BaseException) -> BaseException:
     """Return the mistake itself, where the parser has written pages around its message."""
     message, cause = str(error), error.__cause__ or error.__context__
     said_inside = "\nOriginal Traceback" in message or "Does not validate" in message
-    return _cause_of(cause) if "\n" in message and not said_inside and cause is not None else error
+    return error if "\n" not in message or said_inside or cause in (None, error) else _cause_of(cause)
 
 
 def reason_of_parser(message: str) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shlex
+import time
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,33 +12,38 @@ from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
+import yaml  # type: ignore[import-untyped]
 from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from lightning_modules.checkpoints import reconcile, saved_model
+from lightning_modules.checkpoints import outside_code, reconcile, saved_model
 from lightning_modules.functional.device import bfloat16_cost, fastest_precision
 
-from .. import signals
-from ..benchmarks.base import BenchmarkCallback
-from ..loggers import run_folder
+from ..benchmarks.callback import BenchmarkCallback, join_lightning
+from ..process import signals
+from ..process.loggers import run_folder
 from ..training.checkpoint import LastCheckpoint
 from ..training.monitors import RunProgress, Throughput
-from ..training.run_folder import claim_version, closing_lines, continue_in_folder, last_checkpoints
+from ..training.run_folder import closing_lines, last_checkpoints, numbered_loggers
 from ..training.safeguards import Safeguards
-from .arguments import HOMES, Given, explain, merge, read_arguments, read_config, update
+from .arguments import HOMES, Given, class_named, defaults_of, explain, merge, read_arguments, read_config, update
 from .configs import CONFIGS
 from .endings import UsageError
 
+join_lightning()  # benchmarks that were imported before Lightning are callbacks for the parser too
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 """Data type → Lightning's name of the precision."""
 DEFAULT_ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
-USAGE = "vidcorr COMMAND [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
+COMMANDS = ("fit", "validate", "predict")
+USAGE = "vidcorr {} [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 EPILOG = """Also: --debug shows the traceback of an error; --allow NAME lets a checkpoint name code outside vidcorr
 (package.module.Class or package.module:callable). --seed_everything N also seeds data and model, unless they set a
 seed."""
@@ -128,27 +135,33 @@ class SaveConfig(SaveConfigCallback):
 
 
 class VidcorrCLI(LightningCLI):
-    """LightningCLI with our defaults; flags override files, and files the model that `--ckpt_path` holds."""
+    """LightningCLI with our defaults; flags override files, and files the model that `--ckpt_path` holds.
 
-    def __init__(self, args: Sequence[str], run: bool = True) -> None:
+    Args:
+        args: command and arguments; without a command those of `fit`.
+        about: what the command does, for its help.
+        completes: print the completion of all commands for a shell, and end.
+    """
+
+    def __init__(self, args: Sequence[str], about: str = "", completes: bool = False) -> None:
         given, rest = read_arguments(args)
         if any(word in ("-h", "--help") or ".help" in word for word in rest):
             for package in map(import_module, HOMES[:3]):
                 for name in package.__all__:
                     getattr(package, name)  # imports the class, which the help then lists
-        command = rest[0] if rest else ""
-        if command == "predict":
+        self.command = rest.pop(0) if rest[:1] and rest[0] in COMMANDS else "fit"
+        if self.command == "predict":
             given.insert(0, read_config(PREDICT))
         config = merge(given)
         self._asks_for_last = config.get("ckpt_path") == "last"
         if self._asks_for_last:
-            config = with_last_checkpoint(config, given, command)
+            config = with_last_checkpoint(config, given, self.command)
         if config.get("ckpt_path") not in (None, "null") and (saved := saved_model(config["ckpt_path"])):
             own: dict[str, Any] = {"model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}}
             update(own, config)
             config = own
             reconcile(saved, config["model"], config["ckpt_path"])
-        texts = {name: {"usage": USAGE, "epilog": EPILOG} for name in self.subcommands()}
+        usage = {"usage": USAGE.format(self.command), "epilog": EPILOG, "description": about}
         try:
             super().__init__(
                 LightningModule,
@@ -164,28 +177,25 @@ class VidcorrCLI(LightningCLI):
                 },
                 save_config_callback=SaveConfig,
                 parser_class=Parser,
-                parser_kwargs={"prog": "vidcorr", "description": __doc__} | texts,
-                args=[*rest[:1], f"--config={json.dumps(config, default=str)}", *rest[1:]],
-                run=run,
+                parser_kwargs={"prog": "vidcorr"} | usage,
+                args=rest if completes else [f"--config={json.dumps(config, default=str)}", *rest],
+                run=completes,
             )
         except UsageError as error:
-            parsers = getattr(self, "_subcommand_parsers", {}).values() or [self.parser]
-            options = [option for each in parsers for option in each._option_string_actions]
+            options = [f"--{name}" for name in self.parser.get_defaults(skip_validation=True).keys()]  # noqa: SIM118
             raise UsageError(explain(str(error), config, options, given)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Leave out `test`, since benchmarks run in `validate`, and options that do nothing here."""
+        """Leave out `test` in the completion, since benchmarks run in `validate`, and options that do nothing here."""
         idle = {"verbose", "weights_only", "return_predictions"}
-        return {command: names | idle for command, names in LightningCLI.subcommands().items() if command != "test"}
+        return {command: names | idle for command, names in LightningCLI.subcommands().items() if command in COMMANDS}
 
-    def validate(self, **kwargs: Any) -> None:
-        """Validate without Lightning's table: each benchmark prints its own."""
-        self.trainer.validate(verbose=False, **kwargs)
-
-    def predict(self, **kwargs: Any) -> None:
-        """Predict without keeping features: a callback writes what is wanted."""
-        self.trainer.predict(return_predictions=False, **kwargs)
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the checkpoint to start from."""
+        if self.parser_kwargs.get("usage"):
+            about = "checkpoint to resume, validate or predict from; last: the newest last.ckpt of default_root_dir"
+            parser.add_argument("--ckpt_path", type=str | None, default=None, help=about)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add the callbacks that every run, or every training, wants where no file names one of their kind.
@@ -193,12 +203,12 @@ class VidcorrCLI(LightningCLI):
         Raises:
             ValueError: if a `validate` would measure nothing.
         """
-        trainer = self._get(self.config_init, "trainer")
+        trainer = self.config_init["trainer"]
         named = list(trainer.callbacks or [])
-        fits = self.subcommand in (None, "fit")
+        fits = self.command == "fit"
         has_batches = fits or self.datamodule is not None  # a benchmark shows its own progress
-        measures = has_batches or any(isinstance(each, BenchmarkCallback) for each in named)
-        if self.subcommand == "validate" and not measures:
+        benchmarks = [each for each in named if isinstance(each, BenchmarkCallback)]
+        if self.command == "validate" and not has_batches and not benchmarks:
             raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
         wanted: dict[type[Callback], tuple[type[Callback], bool]] = {
             LearningRateMonitor: (LearningRateMonitor, fits and trainer.logger is not False),
@@ -210,37 +220,86 @@ class VidcorrCLI(LightningCLI):
             if is_wanted and not any(isinstance(callback, kind) for callback in named):
                 named.append(added())
         kwargs |= {"callbacks": named} | ({} if has_batches else {"enable_progress_bar": False})
+        needs_no_folder = self.command == "validate" and not has_batches and all(each.output_dir for each in benchmarks)
+        if needs_no_folder and trainer.logger is None:
+            kwargs["logger"] = False
         return super().instantiate_trainer(**kwargs)
 
-    def before_fit(self) -> None:
-        """Continue in the folder of the resumed run (`--ckpt_path last`: the newest one), or claim a new one."""
-        if self.datamodule is None and not is_overridden("train_dataloader", self.model, LightningModule):
-            raise ValueError("fit needs data: add a file such as --config data/clips.yaml, or --data CLASS")
-        if self.trainer.is_global_zero:
-            if path := self.config_init["fit"].get("ckpt_path"):
-                continue_in_folder(self.trainer.loggers, path)
-            claim_version(self.trainer.loggers)
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Run, and end with where things are."""
-        if self._asks_for_last and self.trainer.is_global_zero:
-            self.config[subcommand]["ckpt_path"] = "last"  # so that a run by its config.yaml resumes too
+    def run(self) -> None:
+        """Run the command, and end with where things are."""
+        has_data = self.datamodule is not None or is_overridden("train_dataloader", self.model, LightningModule)
+        if self.command == "fit" and not has_data:
+            raise ValueError("fit needs data: add a file such as --config data/synthetic.yaml, or --data CLASS")
+        trainer, began, path = self.trainer, time.time(), self.config.get("ckpt_path")
+        options: dict[str, Any] = {"ckpt_path": path}
+        if self.datamodule is not None:
+            options["datamodule"] = self.datamodule
+        if trainer.is_global_zero:
+            trainer.loggers = numbered_loggers(self._loggers(), path if self.command == "fit" else None)
+            if self._asks_for_last:
+                self.config["ckpt_path"] = "last"  # so that a run by its config.yaml resumes too
         try:
-            super()._run_subcommand(subcommand)
+            if self.command == "fit":
+                trainer.fit(self.model, **options)
+            elif self.command == "validate":  # without Lightning's table: each benchmark prints its own
+                trainer.validate(self.model, verbose=False, **options)
+            else:  # without keeping features: a callback writes what is wanted
+                trainer.predict(self.model, return_predictions=False, **options)
         except OSError as error:
             if error.filename is not None or error.errno is None:
                 raise
-            folder = next((logger.log_dir for logger in self.trainer.loggers), None) or self.trainer.default_root_dir
+            folder = next((logger.log_dir for logger in trainer.loggers), None) or trainer.default_root_dir
             raise OSError(error.errno, error.strerror, str(folder)) from error  # Python names no file that is full
-        lines = closing_lines(self.trainer, CONFIGS)  # on every rank: they ask the first for the folder
-        if self.trainer.is_global_zero:
+        lines = closing_lines(trainer, self.next_command, began)  # on every rank: they ask the first for the folder
+        if trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # A thread of gloo that releases a tensor of the last broadcast while Python ends aborts the process.
             torch.distributed.destroy_process_group()
 
-    def _parse_ckpt_path(self) -> None:
-        """Disable Lightning's merge, where the checkpoint overrides flags; its values are parser defaults already."""
+    def _loggers(self) -> list[tuple[Logger, dict[str, Any]]]:
+        """Return the loggers of the run, each with the arguments that it was made with."""
+        made, given = self.trainer.loggers, self.config["trainer"]["logger"]
+        if not made:
+            return []
+        if given in (None, True):
+            version = SLURMEnvironment.job_id() if self.command == "fit" else None
+            return [(logger, {"save_dir": self.trainer.default_root_dir, "version": version}) for logger in made]
+        entries = given if isinstance(given, list) else [given]
+        arguments = [vars(entry.get("init_args", {})) | dict(entry.get("dict_kwargs", {})) for entry in entries]
+        return list(zip(made, arguments, strict=True))
+
+    def next_command(self, checkpoint: str) -> str | None:
+        """Return the command that evaluates a checkpoint as the run's last benchmark did.
+
+        Without a benchmark in the run the one that suits the method is named. None after a user's own benchmark, and if
+        no benchmark suits.
+        """
+        plain: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        kinds = [(entry, class_named(entry["class_path"])) for entry in plain["trainer"]["callbacks"] or ()]
+        benchmarks = [
+            (entry["init_args"], kind) for entry, kind in kinds if kind and issubclass(kind, BenchmarkCallback)
+        ]
+        options, kind = benchmarks[-1] if benchmarks else ({}, None)
+        suited = getattr(self.model, "suited_benchmark", "davis")
+        names = [options.get("name"), kind.name] if kind else [suited]
+        config = next((name for each in names if (CONFIGS / (name := f"benchmarks/{each}.yaml")).is_file()), None)
+        if config is None:
+            return None
+        words = ["vidcorr", "validate", "--ckpt_path", checkpoint, "--config", config]
+        known: dict[str, Any] = yaml.safe_load((CONFIGS / config).read_text())["trainer"]["callbacks+"][-1]["init_args"]
+        for name, default in (defaults_of(kind) | known if kind else {}).items():
+            if name in options.keys() - WHEN and (value := options[name]) != default:
+                words += [f"--trainer.callbacks.{name}", value if isinstance(value, str) else json.dumps(value)]
+        if not kind:
+            words += ["--trainer.callbacks.root", "FOLDER"]
+        for name in outside_code(plain["model"]):
+            words += ["--allow", name]
+        return shlex.join(words)
+
+
+WHEN = {"every_n_epochs", "before_training", "output_dir", "fatal", "predictions", "name"}
+"""Arguments of a benchmark that change when it runs and what it writes, and no score."""
 
 
 def with_last_checkpoint(config: dict[str, Any], given: Sequence[Given], command: str) -> dict[str, Any]:
@@ -272,11 +331,12 @@ def with_last_checkpoint(config: dict[str, Any], given: Sequence[Given], command
     return config | {"ckpt_path": str(last.path)}
 
 
-def run(args: Sequence[str]) -> None:
+def run(args: Sequence[str], about: str = "") -> None:
     """Run `fit`, `validate` or `predict`.
 
     Args:
         args: command and arguments.
+        about: what the command does, for its help.
 
     Raises:
         UsageError: if the arguments cannot be understood; one line.
@@ -287,7 +347,7 @@ def run(args: Sequence[str]) -> None:
         logging.getLogger(name).addFilter(_is_of_interest)  # our own messages come through them too
     set_parsing_settings(add_print_completion_argument=True)
     with signals.handled():
-        VidcorrCLI(list(args))
+        VidcorrCLI(list(args), about, completes=args[0] not in COMMANDS).run()
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:

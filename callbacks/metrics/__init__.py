@@ -1,4 +1,4 @@
-"""Metrics of the benchmarks: torchmetrics classes over pure functions.
+"""Metrics of the benchmarks: pure functions, rows of sequences, and torchmetrics classes over them.
 
 `__init__.pyi` lists the public names. Each is imported on first use, so tools that need no torch start at once.
 """

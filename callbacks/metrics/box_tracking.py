@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .rows import RowMetric
+from .rows import SequenceRows
 
 Boxes = Tensor | NDArray[Any]
 
@@ -84,23 +84,13 @@ def got10k_overlaps(
     return np.nan_to_num(box_iou(*inside).numpy())
 
 
-class TrackingSuccess(RowMetric):
+class BoxRows(SequenceRows):
     """One-pass evaluation: curves of each sequence, averaged over the sequences.
 
     `success` is the plain mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px` is
     the precision curve at 20 px; `success@0.5` the success curve at IoU 0.5.  Before scoring, predictions are rounded
     to 3 decimals, as the toolkit stores them, and frame 0 is replaced by the annotation.
     Protocol: OTB (Wu et al., CVPR 2013), as in the GOT-10k toolkit.
-
-    Args:
-        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
-
-    Example:
-        >>> metric = TrackingSuccess()
-        >>> boxes = torch.tensor([[10.0, 10.0, 20.0, 30.0]] * 4)
-        >>> metric.update(boxes, boxes, name="Basketball")
-        >>> round(metric.compute()["success"] * 21, 9)
-        20.0
     """
 
     def update(self, prediction: Boxes, target: Boxes, *, name: str | None = None) -> None:

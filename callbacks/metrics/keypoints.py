@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .rows import RowMetric
+from .rows import SequenceRows
 
 Counting = Literal["prediction-visible", "crw", "ground-truth"]
 
@@ -87,7 +87,7 @@ def pck(distances: Tensor, thresholds: Sequence[float] = PCK_THRESHOLDS) -> Tens
     return _mean_over_joints(_counts(distances, thresholds))
 
 
-class PCK(RowMetric):
+class KeypointRows(SequenceRows):
     """Percentage of correct keypoints, as a fraction, at several thresholds.
 
     The state is one row of counts per video, so the score is the same however the videos are distributed over ranks.
@@ -96,14 +96,6 @@ class PCK(RowMetric):
         thresholds: fractions of the person's size.
         counting: which joints count, see `keypoint_distances`.
         joints: K; JHMDB has 15.
-        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
-
-    Example:
-        >>> metric = PCK(thresholds=(0.1,), joints=2)
-        >>> truth = torch.tensor([[[10.0, 10.0], [40.0, 50.0]]])
-        >>> metric.update(truth + torch.tensor([[4.0, 0.0], [0.0, 0.0]]), truth, name="wave")
-        >>> metric.compute()
-        {'PCK@0.1': 0.5}
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -110,6 +110,26 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
     precision = shared_pixels(prediction.edge, prediction, target.near, target) / prediction.length
     recall = shared_pixels(target.edge, target, prediction.near, prediction) / target.length
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def sobel_outline(outline: Outline) -> Outline:
+    """Return an outline whose edge is where the 3 × 3 Sobel gradient of the mask is not zero, on both sides of it.
+
+    The picture continues beyond its edge by reflection, without the edge pixel again (OpenCV's default), so that a mask
+    has no edge along it.
+    """
+    if not outline.area:
+        return outline
+    begins, (height, width) = (outline.top, outline.left), outline.mask.shape
+    inside = [(int(start > 0), int(start + extent < side))
+              for start, extent, side in zip(begins, (height, width), outline.shape, strict=True)]  # fmt: skip
+    framed = np.pad(outline.mask.astype(np.int8), inside)  # background around the crop, inside the picture
+    framed = np.pad(framed, [(1 - before, 1 - after) for before, after in inside], mode="reflect")
+    across, down = framed[:, 2:] - framed[:, :-2], framed[2:] - framed[:-2]
+    horizontal = across[:-2] + 2 * across[1:-1] + across[2:]
+    vertical = down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:]
+    edge = ((horizontal != 0) | (vertical != 0)).astype(np.uint8)
+    return replace(outline, edge=edge, length=int(np.count_nonzero(edge)))
 
 
 def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_b: Outline) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import Masks, as_array, integer_ids, value_span
-from .rows import RowMetric
+from .rows import SequenceRows
 
 IGNORED = 255
 AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -47,7 +47,7 @@ def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
     return torch.from_numpy(np.stack([shared, found + there - shared, found, there]))
 
 
-class SemanticIoU(RowMetric):
+class ClassRows(SequenceRows):
     """Mean intersection over union of classes, areas summed over the data set before they are divided.
 
     A class that is neither predicted nor annotated is left out of the mean; one that is only predicted scores 0.
@@ -56,13 +56,6 @@ class SemanticIoU(RowMetric):
 
     Args:
         classes: C, background included; VIP has 20.
-        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
-
-    Example:
-        >>> metric = SemanticIoU(classes=2)
-        >>> metric.update(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 1, 1]), name="clip")
-        >>> round(metric.compute()["mIoU"], 4)
-        0.5833
     """
 
     def __init__(self, classes: int = 20, **kwargs: Any) -> None:
@@ -163,7 +156,7 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     return float((np.diff(right, prepend=0) * precision).sum() / annotated)
 
 
-class InstanceAP(RowMetric):
+class InstanceRows(SequenceRows):
     """AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
 
     AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over thresholds as in "Holistic, Instance-level
@@ -178,7 +171,6 @@ class InstanceAP(RowMetric):
         one_to_one: one detection at most is right for an annotated instance.
         classes: C, background included.
         thresholds: thresholds of IoU.
-        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
     """
 
     def __init__(
@@ -222,7 +214,7 @@ class InstanceAP(RowMetric):
         self.add_row(name, [detections.tolist(), annotated.tolist()])
 
     def table(self) -> dict[str, Any]:
-        """Return the frames of each video by name, sorted; see `RowMetric`."""
+        """Return the frames of each video by name, sorted; see `SequenceRows`."""
         videos: dict[str, list[Any]] = {}
         for name, frame in self.stored():
             videos.setdefault(name, []).append(frame)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .outlines import as_array
 from .point_tracking import Array, PointQueries, QueryMode, mean_of_defined
-from .rows import RowMetric
+from .rows import SequenceRows
 
 DISTANCES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Thresholds of the distance for AJ_RD, pixels of the benchmark's raster (256 × 256 for TAP-Vid)."""
@@ -174,14 +174,13 @@ def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: 
     return int(correct.sum()), int(counted.sum())
 
 
-class AreaPCK(RowMetric):
+class AreaRows(SequenceRows):
     """Mean over videos of the fraction that `area_counts` gives, under the key `PCK@0.2`.
 
     A video in which no point counts is left out of the mean.
 
     Args:
         query_mode: "first" or "strided".
-        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
     """
 
     def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:

@@ -1,6 +1,6 @@
 """Point tracking by TAP-Vid's rules: query samplers, metrics per video and per track, and their mean over videos."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .outlines import as_array
-from .rows import RowMetric
+from .rows import SequenceRows
 
 QueryMode = Literal["first", "strided"]
 
@@ -207,7 +207,7 @@ def tapvid_counts(
     return np.stack([count.sum(axis=1) for count in counts], axis=1).astype(np.int64)
 
 
-class TapVidMetrics(RowMetric):
+class PointRows(SequenceRows):
     """Mean over videos of TAP-Vid's metrics.
 
     A row holds the counts of each query. A fraction that is 0/0 in a video (the original code then gives NaN for the
@@ -215,15 +215,6 @@ class TapVidMetrics(RowMetric):
 
     Args:
         query_mode: "first" or "strided".
-        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
-
-    Example:
-        >>> metric = TapVidMetrics()
-        >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
-        >>> seen = np.zeros((1, 3), bool)
-        >>> metric.update(sample_queries(seen, track), seen, track + [3.0, 0.0], name="dog")
-        >>> metric.compute()["pts_within_4"]
-        1.0
     """
 
     def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:
@@ -246,7 +237,7 @@ class TapVidMetrics(RowMetric):
         self.add_row(name, [position, counts.tolist()])
 
     def table(self) -> dict[str, Any]:
-        """Return the rows by name, sorted by position and then by name; see `RowMetric`."""
+        """Return the rows by name, sorted by position and then by name; see `SequenceRows`."""
         return dict(sorted(super().table().items(), key=lambda item: (item[1][0], item[0])))
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
@@ -254,16 +245,15 @@ class TapVidMetrics(RowMetric):
         videos = [fractions_of(_counts(row).sum(axis=0)) for row in table.values()]
         return {key: mean_of_defined(float(video[key]) for video in videos) for key in METRICS}
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the scores and the number of queries of each video; see `RowMetric`."""
-        return [
-            {"Sequence": name, "Queries": len(row[1]), **self.scores({name: row})} for name, row in self.table().items()
-        ]
+    def values(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield the scores and the number of queries of each video; see `SequenceRows`."""
+        for name, row in self.table().items():
+            yield name, "", {"Queries": len(row[1]), **self.scores({name: row})}
 
     def undefined(self) -> dict[str, tuple[str, ...]]:
         """Return the names of the videos in which a metric is 0/0, for each metric that has any."""
-        videos = self.rows()
-        found = {key: tuple(row["Sequence"] for row in videos if np.isnan(row[key])) for key in METRICS}
+        videos = list(self.values())
+        found = {key: tuple(name for name, _, values in videos if np.isnan(values[key])) for key in METRICS}
         return {key: names for key, names in found.items() if names}
 
     def per_track(self) -> dict[str, dict[str, NDArray[np.float64]]]:

@@ -1,39 +1,27 @@
-"""A torchmetrics base whose state is one row per sequence, gathered over ranks bit for bit."""
+"""Rows of sequences, from which a metric computes its scores."""
 
-import json
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
 
-import torch
-from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
+RowValues = dict[str, Any]
+"""Column → value."""
 
 
-class RowMetric(Metric):
+class SequenceRows(ABC):
     """Keep a row for each sequence and give them back sorted by name, whatever rank they came from.
 
     Scores therefore do not depend, to the last digit, on how the sequences were distributed. A subclass adds rows in
-    `update` and computes `scores` of them. Rows live on the CPU unless the metric is moved, so with NCCL as the default
-    backend pass a gloo group: `RegionBoundary(process_group=torch.distributed.new_group(backend="gloo"))`.
-
-    Args:
-        kwargs: those of torchmetrics.Metric, among them `process_group` and `sync_on_compute`.
+    `update` and computes `scores` of them.
     """
 
-    full_state_update = False
-    higher_is_better = True
-    lines: list[Tensor]
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._unnamed = 0  # sequences without a name; `forward` resets the states and the count of updates
-        # torchmetrics gathers tensors only: a row is a line of JSON, which keeps each digit of a float, as bytes
-        self.add_state("lines", default=[], dist_reduce_fx="cat")
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # of `RowMetric`, torchmetrics' options
+        self._unnamed = 0  # sequences without a name; `forward` of torchmetrics resets its states and counts
+        self._kept: list[tuple[str, Any]] = []
 
     @contextmanager
     def named(self, name: str | None) -> Iterator[str]:
@@ -51,20 +39,25 @@ class RowMetric(Metric):
             raise ValueError(f"{name}: {error}") from error
 
     def add_row(self, name: str, row: Any) -> None:
-        """Append the row of a sequence: numbers, or lists or dictionaries of them."""
-        line = json.dumps([name, row]) + "\n"
-        self.lines.append(torch.frombuffer(bytearray(line.encode()), dtype=torch.uint8).to(self.device))
+        """Append the row of a sequence."""
+        self._kept.append((name, row))
 
-    def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gather over ranks; for a rank without rows torchmetrics alone would send float32."""
-        if isinstance(self.lines, list):  # a tensor once it is gathered
-            self.lines.append(torch.zeros(0, dtype=torch.uint8, device=self.device))
-        super().sync(*args, **kwargs)
+    def gather(self, from_ranks: Callable[[list[Any]], list[list[Any]]]) -> None:
+        """Take the rows of all ranks in place of this rank's.
+
+        Args:
+            from_ranks: gives the argument of every rank to every rank, see `Ranks.gather`.
+        """
+        self._kept = [row for of_rank in from_ranks(self._kept) for row in of_rank]
 
     def stored(self) -> list[tuple[str, Any]]:
-        """Return name and row of each, sorted by name; inside `sync_context()` those of all ranks."""
-        content = dim_zero_cat(self.lines).cpu().numpy().tobytes() if len(self.lines) else b""
-        return sorted(map(json.loads, content.splitlines()), key=itemgetter(0))
+        """Return name and row of each, sorted by name."""
+        return self.by_name(self._kept)
+
+    @staticmethod
+    def by_name(rows: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        """Return rows in the order of their names."""
+        return sorted(rows, key=itemgetter(0))
 
     def table(self) -> dict[str, Any]:
         """Return the rows by name, sorted.
@@ -87,6 +80,11 @@ class RowMetric(Metric):
         """Return the scores of all sequences, as fractions; NaN where nothing was scored."""
         return self.scores(self.table())
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the scores of each sequence, for a CSV: of this rank, inside `sync_context()` of all ranks."""
-        return [{"Sequence": name, **self.scores({name: row})} for name, row in self.table().items()]
+    def values(self) -> Iterator[tuple[str, str, RowValues]]:
+        """Yield video, object (empty where a row is a video's) and the scores of each row."""
+        for name, row in self.table().items():
+            yield name, "", self.scores({name: row})
+
+    def rows(self) -> list[RowValues]:
+        """Return the scores of each sequence, for a CSV."""
+        return [{"Sequence": "_".join(filter(None, (video, part))), **values} for video, part, values in self.values()]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .outlines import BOUND, Outline, boundary_score, region_score, shared_pixels
+from .outlines import BOUND, Outline, boundary_score, region_score, shared_pixels, sobel_outline
 from .scoring import DavisRules, ObjectValues, Plan, Rules, Values, Video, mean, new_numbers
 
 STEP = 5
@@ -194,6 +194,32 @@ def _boundary(prediction: Outline, target: Outline, radius: float) -> float:
 
 
 @dataclass(frozen=True)
+class NafRules(Rules):
+    """DAVIS's measures by the scorer of NAF and RaysUp: another boundary, and the objects of the whole video.
+
+    J is DAVIS's. A boundary is where the mask's Sobel gradient is not zero: two pixels thick, and none along the edge
+    of the picture. Nothing to compare gives F = 0 instead of 1: both masks empty, both full, or one of them empty. The
+    objects are 1 to the largest id of all masks of the video, and 255 is an id like others. A prediction of a larger id
+    is refused here; the code leaves the video out without a word, as it does a video without predictions.
+    """
+
+    source: ClassVar[str] = "valeoai/NAF @ ad4e24d, evaluation/eval_video_seg.py; MAP-RaysUp/RaysUp @ a320000 alike"
+    refuses_unknown: ClassVar[bool] = True
+    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "left out"
+
+    def plan(self, video: Video) -> Plan:
+        """Return the numbers from 1 to the largest of the video, in all frames but the first and the last."""
+        largest, frames = max(int(video.truth(stem).max(initial=0)) for stem in video.stems), video.inner()
+        return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
+
+    def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
+        """Return J, and F of the boundaries by Sobel's gradient."""
+        prediction_edge, target_edge = sobel_outline(prediction), sobel_outline(target)
+        both = prediction_edge.length and target_edge.length
+        return region_score(prediction, target), boundary_score(prediction_edge, target_edge) if both else 0.0
+
+
+@dataclass(frozen=True)
 class VosBenchmarkRules(Rules):
     """J and F of every number that the truth holds in a scored frame, from where truth or prediction first has it.
 
@@ -275,6 +301,7 @@ RULES: dict[str, Rules] = {
         SaVRules("sa-v"),
         MoseV2Rules("mose-v2"),
         VosBenchmarkRules("vos-benchmark"),
+        NafRules("naf"),
     )
 }
 """Named rules."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_ids, object_outlines, region_score
-from .rows import RowMetric
+from .rows import SequenceRows
 from .scoring import DavisRules, Object, Rules, Values, Video, VideoScore
 
 
@@ -77,14 +77,13 @@ def _outlines(
         yield predicted, wanted
 
 
-class ObjectScores(RowMetric):
+class ObjectRows(SequenceRows):
     """The values of each object by the rules of a data set, and their means, gathered over ranks.
 
     Args:
         rules: those of the data set.
         videos: metadata of each video, where the rules need them.
         unseen: videos or categories that training has not seen, where the rules distinguish them.
-        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
     """
 
     def __init__(
@@ -100,39 +99,24 @@ class ObjectScores(RowMetric):
     def update(self, name: str, objects: Mapping[Object, Values]) -> None:
         """Add the objects of a sequence: number → the values that `Rules.summarise` gives; rows as "bike_1"."""
         for number, values in objects.items():
-            self.add_row(f"{name}_{number}", values)
+            self.add_row(f"{name}_{number}", [name, str(number), values])
 
-    def scores(self, table: dict[str, Values]) -> dict[str, float]:
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return the scores of the data set, of the values of its objects."""
-        objects: dict[tuple[str, Object], Values] = {}
-        for name, values in table.items():
-            video, _, number = name.rpartition("_")
-            objects[video, number] = values
+        objects: dict[tuple[str, Object], Values] = {(video, number): own for video, number, own in table.values()}
         scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
         return scores or dict.fromkeys(self.rules.score_names, math.nan)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the values of each object; see `RowMetric`."""
-        return [{"Sequence": name, **values} for name, values in self.table().items()]
+    def values(self) -> Iterator[tuple[str, str, Values]]:
+        """Yield video, object and values of each object; see `SequenceRows`."""
+        yield from self.table().values()
 
 
-class RegionBoundary(ObjectScores):
+class RegionRows(ObjectRows):
     """J, F and J&F over sequences: mean, recall and decay of each object, averaged over the objects.
 
     As in DAVIS's semi-supervised task, the first and the last frame of a sequence do not count, and its objects are 1
     to the largest id of the first target. The state is one row per object.
-
-    Args:
-        kwargs: those of torchmetrics.Metric, see `RowMetric` for `process_group`.
-
-    Example:
-        >>> metric = RegionBoundary()
-        >>> ids = torch.ones(5, 8, 8, dtype=torch.uint8)
-        >>> metric.update(ids, ids, name="square")
-        >>> metric.compute()["J&F-Mean"]
-        1.0
-        >>> [row["Sequence"] for row in metric.rows()]
-        ['square_1']
     """
 
     def __init__(self, **kwargs: Any) -> None:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from datamodules.reading.files import write_atomically
-from datamodules.tools.encoding import Mp4Writer
+from datamodules.writing.files import write_atomically
+from datamodules.writing.mp4 import Mp4Writer
 
 from .overlays import Picture, contact_sheet, evenly_spaced, resized
 

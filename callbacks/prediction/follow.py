@@ -166,7 +166,7 @@ def _propagate(
     return follow(chain([first], frames), labels_of([prompt]))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def follow_masks(
     tracker: LabelTracker, view: View, frames: Iterator[Tensor], ids: NDArray[np.uint8]
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -184,7 +184,7 @@ def follow_masks(
         yield tracked.frame, tracked.decoded[0]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def follow_points_by_heatmaps(
     tracker: LabelTracker, view: View, frames: Iterator[Tensor], points: NDArray[np.float64]
 ) -> Iterator[tuple[Tensor, Tensor]]:

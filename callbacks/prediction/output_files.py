@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.files import write_atomically
 from datamodules.reading.mask_files import davis_palette, encode_rle, require_pycocotools
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
+from datamodules.writing.files import remove, write_atomically
 from lightning_modules.functional import PointProtocol
 
 from ..pictures import Picture, overlay_writer
 from ..pictures.overlays import distinct_colours, draw_boxes, draw_points, overlay_masks, overlay_tracks, rainbow
+from ..process import signals
 from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
 from .follow import FollowedPoints
 from .request import Request
@@ -68,6 +70,45 @@ def check_folder(folder: Path, overlay: Overlay, overwrite: bool = False, export
     if complete and not overwrite:
         raise ValueError(f"{folder}: holds a prediction ({RECORD}); name another output_dir or set overwrite=true")
     return not complete
+
+
+@contextmanager
+def earlier_kept(folder: Path) -> Iterator[None]:
+    """Set an earlier prediction aside while a new one is written, and put it back if the new one fails.
+
+    A stop by a signal is no failure: the frames so far then replace the earlier prediction.
+
+    Args:
+        folder: folder of both; `.earlier` in it holds the earlier files.
+    """
+    earlier, failed = folder / ".earlier", True
+    if earlier.is_dir():  # of a killed process; the folder holds what that process wrote
+        _remove_outputs(folder)
+    else:
+        earlier.mkdir()
+        _move_outputs(folder, earlier)
+    try:
+        yield
+        failed = False
+    except signals.Stopped:
+        failed = False
+        raise
+    finally:
+        if failed:
+            _remove_outputs(folder)
+            _move_outputs(earlier, folder)
+        remove(earlier)
+
+
+def _remove_outputs(folder: Path) -> None:
+    for name in OUTPUTS:
+        remove(folder / name)
+
+
+def _move_outputs(source: Path, destination: Path) -> None:
+    for name in OUTPUTS:
+        if (source / name).exists():
+            (source / name).replace(destination / name)
 
 
 def open_record(folder: Path, request: Request, overlay: Overlay, exports: Sequence[str] = ()) -> SequenceRecord:

@@ -15,20 +15,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream
-from datamodules.reading.files import ProgressReport, remove, write_atomically
 from datamodules.reading.guards import DataError
 from datamodules.reading.images import pixels
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
+from datamodules.writing.files import write_atomically
+from datamodules.writing.progress import ProgressReport
 from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PointProtocol, TrackingProtocol
+from lightning_modules.functional.device import out_of_memory_advice
 
-from .. import signals
-from ..results.written import provenance
-from ..tracking.frame_encoder import View
+from ..process import signals
+from ..process.folder_lock import FolderLock
+from ..results.result import Provenance
+from ..tracking.frame_encoder import LOWER, View
 from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
 from .follow import SHORT_SIDE, Follow, follow_points, follower
-from .output_files import OUTPUTS, RECORD, Overlay, check_folder, open_record
+from .output_files import OUTPUTS, RECORD, Overlay, check_folder, earlier_kept, open_record
 from .request import Request, labels_of, nearest_prompt, plan_passes
 
 
@@ -179,9 +182,10 @@ def predict_video(
         DataError: if a prompt does not fit the video, or a frame cannot be read.
         ValueError: if the protocol, the overlay or an export does not exist, a field of the protocol does not, or the
             folder holds a prediction.
-        OSError: if the folder cannot be written.
+        OSError: if the folder cannot be written, or another process writes into it.
         Stopped: if a signal asks for it, after the current frame. Where one pass is enough the files then hold the
-            frames so far, and `complete` in prediction.json is false. The same call begins again.
+            frames so far, and `complete` in prediction.json is false. The same call begins again. After any other error
+            an earlier prediction is back in its place.
     """
     began, watch, folder = time.perf_counter(), Stopwatch(), Path(output_dir)
     interrupted = check_folder(folder, overlay, overwrite, exports)
@@ -192,21 +196,22 @@ def predict_video(
     found = _follow(extractor, request, short_side, watch)
     if interrupted:
         print(f"{folder}: holds a prediction that was interrupted; it begins again")
-    for name in OUTPUTS:
-        remove(folder / name)
-    folder.mkdir(parents=True, exist_ok=True)
-    content = _conditions(extractor, request, short_side, metadata or {})
-    write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
-    frames = _write(open_record(folder, request, overlay, exports), found, folder, stream, watch)
-    seconds = time.perf_counter() - began
-    content |= {
-        "frames": frames,
-        "complete": True,
-        "seconds": round(seconds, 2),
-        "seconds_per_frame": round(seconds / frames, 4),
-        "seconds_of": watch.rounded(),
-    }
-    write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+    with FolderLock(folder, "name another output_dir"):
+        check_folder(folder, overlay, overwrite, exports)  # a run that held the folder may have ended just now
+        with earlier_kept(folder):
+            content = _conditions(extractor, request, short_side, metadata or {})
+            write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+            with out_of_memory_advice(f"{stream.path}: lower short_side, or {LOWER}"):
+                frames = _write(open_record(folder, request, overlay, exports), found, folder, stream, watch)
+            seconds = time.perf_counter() - began
+            content |= {
+                "frames": frames,
+                "complete": True,
+                "seconds": round(seconds, 2),
+                "seconds_per_frame": round(seconds / frames, 4),
+                "seconds_of": watch.rounded(),
+            }
+            write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
     return content
 
 
@@ -227,7 +232,7 @@ def _conditions(
         "frame_rate": stream.frame_rate,
         "part": {"start": stream.part.start, "end": stream.end, "every": stream.part.step},
         "complete": False,
-        **provenance(),
+        **Provenance.now().model_dump(mode="json"),
     }
     if not isinstance(rules, TrackingProtocol):
         content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
@@ -264,7 +269,9 @@ def _write(
                 record.close()
             raise
         except ValueError as error:  # for example frames too small for the features
-            raise error if str(stream.path) in str(error) else ValueError(f"{stream.path}: {error}") from error
+            if str(stream.path) in str(error):
+                raise
+            raise ValueError(f"{stream.path}: {error}") from error
         record.close()
     return record.written
 

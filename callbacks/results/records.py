@@ -1,10 +1,10 @@
-"""Records, one for each score of a run, and the table of them: rows are networks over their seeds.
+"""Records, one for each score of a result, and the table of them: rows are networks over their seeds.
 
-Numbers are compared only where their columns agree: benchmark, protocol with all its values, data and sequences.
+Numbers are compared only where their columns agree: benchmark, protocol with all its values, data and sequences. The
+stride and the normalisation that a network brings are its own, and stand in its row.
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +12,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from .result import Result, Stage
 from .statistics import Difference, ScoresBySequence, difference, interval, interval_of, is_mean, mean_score
-from .stored import Json, Run, read_run
 
 SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
 """Switches of benchmarks that change a score, as they are named in the head of a column."""
-SEED_IN_NAME = re.compile(r", seed (\d+)$")
-SEED_FLAG = re.compile(r"\0--(?:seed_everything|seeds?|model\.seed|data\.seed)[=\0]([^\0]*)")
-PLACE_FLAG = re.compile(
-    r"\0--(?:output|trainer\.default_root_dir|trainer\.logger\.save_dir|trainer\.callbacks\.output_dir)[=\0][^\0]*"
-)
-"""The flags of seeds and places in a command whose arguments are joined by NUL."""
+SEEDS = ("seed_everything", "seed", "seeds", "model.seed", "data.seed")
+PLACES = ("output", "trainer.default_root_dir", "trainer.logger.save_dir", "trainer.callbacks.output_dir")
+OF_A_RUN = (*SEEDS, *PLACES)
+"""Flags of seeds and places: two commands that differ in them alone are seeds of one row."""
 
 
 class Column(NamedTuple):
@@ -30,11 +28,11 @@ class Column(NamedTuple):
 
     Attributes:
         benchmark: its name.
-        protocol: its name; empty where the benchmark has none.
-        digest: digest of the protocol.
+        protocol: its name, without what a network sets; empty where the benchmark has none.
+        digest: digest of the protocol, without what a network sets.
         data: split, subset and rules, in words.
-        sequences: their number; None where the file does not say.
-        names: digest of the names of the sequences and objects; empty where the run left no rows.
+        sequences: their number; None where the result does not say.
+        names: digest of the names of the sequences and objects; empty where there are no rows.
         score: key of the score, without the stage.
     """
 
@@ -55,18 +53,18 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """One score of one run.
+    """One score of one result.
 
     Attributes:
         name: the row that the user names, else the network without its seed; with the stage where there are several.
         named: whether the user named the row.
         column: that it belongs to.
         value: fraction.
-        videos: values of single sequences and objects; empty where the run left none for this score.
-        seed: None where neither the network's name nor the command says it.
-        command: that produced it, without its seed and output folder; arguments joined by NUL.
-        run: that left it.
-        protocol: name, digest and fields of the protocol; empty where there is none.
+        videos: values of single sequences and objects; empty where there are none for this score.
+        seed: of the training, or of random weights; None where it is not known.
+        result: that it is from.
+        stage: features and protocol that were scored.
+        place: folder of the result; empty for one in memory.
     """
 
     name: str
@@ -75,9 +73,9 @@ class Record:
     value: float
     videos: ScoresBySequence
     seed: int | None
-    command: str
-    run: Run
-    protocol: Json
+    result: Result
+    stage: Stage
+    place: Path = Path()
 
     @property
     def is_mean(self) -> bool:
@@ -86,8 +84,29 @@ class Record:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval over sequences; None where the score is no mean over them."""
-        return interval_of(self.videos, self.value)
+        """95 % interval over sequences; None where there is none, see `statistics.interval_of`."""
+        return interval_of(self.videos, self.value, self.column.score)
+
+    @property
+    def brought(self) -> str:
+        """Stride and normalisation that the network brought, in words."""
+        stride = "" if self.stage.stride is None else f"stride {self.stage.stride}"
+        normalised = self.stage.normalised_by and f"normalised by {self.stage.normalised_by}"
+        return ", ".join(filter(None, (stride, normalised)))
+
+    @property
+    def recipe(self) -> tuple[str, ...]:
+        """Arguments of the command without seeds and places."""
+        words: list[str] = []
+        left = list(reversed(self.result.provenance.command[1:]))
+        while left:
+            word = left.pop()
+            flag, equals, _ = word.partition("=")
+            if not flag.startswith("--") or flag[2:] not in OF_A_RUN:
+                words.append(word)
+            elif not equals and left:
+                left.pop()
+        return tuple(words)
 
 
 @dataclass(frozen=True)
@@ -124,7 +143,7 @@ class Cell:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 % interval, see `statistics.interval`; None where there is none."""
-        return interval(self.runs) if self.runs else None
+        return interval(self.runs, self.records[0].column.score) if self.runs else None
 
     def against(self, base: "Cell | None") -> "Cell":
         """Return the cell with its difference from the base row's, where all scores of both are comparable."""
@@ -153,12 +172,13 @@ class Table:
         """Return the table with the difference of every row from a base row.
 
         Args:
-            base: name of the row, or a part of it that no other row has.
+            base: name of the row, or its name without the stride, or a part of it that no other row has.
 
         Raises:
             ValueError: if there is no such row; one line.
         """
-        found = [name for name in self.rows if name == base] or [name for name in self.rows if base in name]
+        begun = [name for name in self.rows if name.partition(", stride ")[0] == base]
+        found = [name for name in self.rows if name == base] or begun or [name for name in self.rows if base in name]
         if len(found) != 1:
             raise ValueError(f"--base {base!r} names {len(found) or 'no'} rows; the rows are {'; '.join(self.rows)}")
         cells = self.rows[found[0]]
@@ -169,63 +189,58 @@ class Table:
         return Table(self.heads, rows, found[0])
 
 
-def records_of(run: Run, row: str = "", scores: Sequence[str] = ()) -> list[Record]:
-    """Return the scores of a run.
+def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place: Path = Path()) -> list[Record]:
+    """Return the scores of a result.
 
     Args:
-        run: see `read_run`.
+        result: of a benchmark.
         row: name that the user gives it.
         scores: keys, with or without their stage; none takes the first score of the benchmark. Of a score that the
             benchmark gives for single sequences only, the mean counts.
+        place: folder of the result.
     """
-    results = run.results
-    wanted = list(scores) or [key.rpartition("/")[2] for key in list(results["scores"])[:1]]
-    chosen = {key: value for key, value in results["scores"].items() if {key, key.rpartition("/")[2]} & set(wanted)}
+    wanted = list(scores) or [result.stage_of(key)[1] for key in list(result.scores)[:1]]
+    chosen = {key: value for key, value in result.scores.items() if {key, result.stage_of(key)[1]} & set(wanted)}
     if not chosen:
-        stages = dict.fromkeys(each.get("Stage", "") for each in run.rows)
+        stages = dict.fromkeys(each.stage for each in result.rows)
         keys = [f"{stage}/{score}".removeprefix("/") for stage in stages for score in wanted]
-        chosen = {key: mean_score(values) for key in keys if (values := run.values(key))}
-    network, command = str(results.get("network") or run.folder), "\0".join(results.get("command", [])[1:])
-    seeds = SEED_IN_NAME.findall(network) or SEED_FLAG.findall(f"\0{command}")
+        chosen = {key: mean_score(values) for key in keys if (values := result.values(key))}
+    several = len({stage.layer for stage in result.stages.values()}) > 1
     records = []
     for key, value in chosen.items():
-        stage, _, score = key.rpartition("/")
-        protocol = run.protocol_of(stage)
-        suffix = stage.removesuffix(protocol.get("name", "")).rstrip("/")
+        name, score = result.stage_of(key)
+        stage = result.stages.get(name, Stage())
         records.append(
             Record(
-                name=", ".join(filter(None, (row or SEED_IN_NAME.sub("", network), suffix))),
+                name=", ".join(filter(None, (row or result.network.row, stage.layer if several else ""))),
                 named=bool(row),
-                column=_column(run, protocol, score),
+                column=_column(result, stage, score),
                 value=float(value),
-                videos=run.values(key),
-                seed=int(seeds[0]) if seeds and seeds[0].isdecimal() else None,
-                command=PLACE_FLAG.sub("", SEED_FLAG.sub("", f"\0{command}")),
-                run=run,
-                protocol=protocol,
+                videos=result.values(key),
+                seed=result.network.seed,
+                result=result,
+                stage=stage,
+                place=place,
             )
         )
     return records
 
 
-def read_scores(folders: Iterable[Path], score: str) -> list[Record]:
-    """Read one score of runs: a record for each of them and its stages.
+def score_of(result: Result, score: str = "", place: Path = Path()) -> list[Record]:
+    """Return one score of a result, a record for each stage.
 
     Args:
-        folders: of the runs.
+        result: of a benchmark.
         score: see `records_of`; empty: the first of the benchmark.
+        place: folder of the result, for the message.
 
     Raises:
-        ValueError: if a run has no such score; one line.
+        ValueError: if it has no such score; one line.
     """
-    found: list[Record] = []
-    for run in map(read_run, folders):
-        records = records_of(run, scores=[score] if score else [])
-        if not records:
-            known = dict.fromkeys(key.rpartition("/")[2] for key in run.results["scores"])
-            raise ValueError(f"{run.folder}: has no score {score!r}; it has {', '.join(known)}")
-        found += records
-    return found
+    if found := records_of(result, scores=[score] if score else [], place=place):
+        return found
+    known = dict.fromkeys(result.stage_of(key)[1] for key in result.scores)
+    raise ValueError(f"{place}: has no score {score!r}; it has {', '.join(known)}")
 
 
 def by_row(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -235,14 +250,14 @@ def by_row(records: Iterable[Record]) -> dict[str, list[Record]]:
     """
     rows: dict[tuple[object, ...], list[Record]] = {}
     for one in records:
-        key: tuple[object, ...] = (one.name,) if one.named else (one.name, one.command)
+        key: tuple[object, ...] = (one.name,) if one.named else (one.name, one.recipe)
         others = [other.seed for other in rows.get(key, ()) if other.column == one.column and not one.named]
         if others and (one.seed is None or one.seed in others or None in others):
-            key = (*key, one.run.folder)
+            key = (*key, one.place)
         rows.setdefault(key, []).append(one)
     taken = Counter(members[0].name for members in rows.values())
     return {
-        first.name if taken[first.name] == 1 else f"{first.name} ({first.run.folder})": members
+        first.name if taken[first.name] == 1 else f"{first.name} ({first.place})": members
         for members in rows.values()
         for first in members[:1]
     }
@@ -253,23 +268,27 @@ def cell_of(records: Sequence[Record], trained: bool | None = None) -> Cell:
 
     Args:
         records: of the seeds.
-        trained: whether the row stands for a training; None takes it for one where there are several runs, or `fit`
-            made the only one.
+        trained: whether the row stands for a training; None takes it for one where there are several results, or the
+            only one has a history.
     """
     if trained is None:
-        trained = len(records) > 1 or records[0].command.startswith("\0fit")
+        trained = len(records) > 1 or bool(records[0].result.history)
     return Cell(tuple(one.value for one in records), tuple(records), trained)
 
 
 def tabulate(records: Iterable[Record], trained: bool | None = None, short_heads: bool = False) -> Table:
     """Line up scores, a row for each network and a column for each set of comparable numbers.
 
+    Where networks differ in the stride of their features, or in who normalised their frames, rows name it.
+
     Args:
-        records: of any runs.
+        records: of any results.
         trained: see `cell_of`.
         short_heads: a column for each score of a benchmark, also where its numbers are not comparable.
     """
     records = list(records)
+    if len({one.brought for one in records} - {""}) > 1:
+        records = [replace(one, name=", ".join(filter(None, (one.name, one.brought)))) for one in records]
     columns = [one.column for one in records]
     heads = {each: f"{each.benchmark} {each.score}" for each in columns} if short_heads else heads_of(columns)
     cells: dict[str, dict[str, list[Record]]] = {}
@@ -290,27 +309,27 @@ def heads_of(columns: Iterable[Column]) -> dict[Column, str]:
     }
 
 
-def _column(run: Run, protocol: Json, score: str) -> Column:
-    results = run.results
-    split, rules = results.get("split"), results.get("rules")
+def _column(result: Result, stage: Stage, score: str) -> Column:
+    data, protocol = result.data, stage.protocol
+    split, rules = data.get("split"), data.get("rules")
     if isinstance(rules, dict):
         rules = " ".join(str(value) for key, value in rules.items() if key not in ("source", "digest"))
-        if rules in (f"davis-{results.get('year')}", results["benchmark"].replace("_", "-")):
+        if rules in (f"davis-{data.get('year')}", result.benchmark.replace("_", "-")):
             rules = None  # said already
-    said = (results.get("year"), f"split {split}" if isinstance(split, int) else split, results.get("subset"), rules)
+    said = (data.get("year"), f"split {split}" if isinstance(split, int) else split, data.get("subset"), rules)
     parts = [str(value) for value in said if value is not None]
-    if results.get("resolution", "480p") != "480p":
-        parts.append(str(results["resolution"]))
-    if results.get("holdout") is not None:
-        parts.append(f"holdout {results['holdout']}, {results.get('unseen')} unseen, drawn by {results.get('seed')}")
-    parts += [words for key, words in SWITCHES.items() if results.get(key)]
-    names = " ".join(sorted({row["Sequence"] for row in run.rows}))
+    if data.get("resolution", "480p") != "480p":
+        parts.append(str(data["resolution"]))
+    if data.get("holdout") is not None:
+        parts.append(f"holdout {data['holdout']}, {data.get('unseen')} unseen, drawn by {data.get('seed')}")
+    parts += [words for key, words in SWITCHES.items() if data.get(key)]
+    names = " ".join(sorted({row.name for row in result.rows}))
     return Column(
-        benchmark=results["benchmark"],
-        protocol=str(protocol.get("name", "")),
-        digest=str(protocol.get("digest", "")),
+        benchmark=result.benchmark,
+        protocol=protocol.shared_name or protocol.name,
+        digest=protocol.shared or protocol.digest,
         data=", ".join(parts),
-        sequences=results.get("sequences"),
+        sequences=len(result.sequences) or None,
         names=hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:8] if names else "",
         score=score,
     )

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from math import isnan
 from typing import TYPE_CHECKING
 
-from datamodules.reading.files import csv_of_records
+from datamodules.writing.tables import csv_of_records
 
-from .statistics import FEWEST_SEEDS
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, HOW
 
 if TYPE_CHECKING:
     from .records import Cell, Table
+    from .result import Result
 
 FORMATS = ("md", "csv", "tex")
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
@@ -51,6 +52,23 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]).rstrip())
 
 
+def print_result(result: Result) -> None:
+    """Print the network, the feature grid if the benchmark reports it, and one line per stage with the scores."""
+    grid = result.data.get("grid")
+    grids = f"; {', '.join([grid] if isinstance(grid, str) else grid)}" if grid else ""
+    print(f"{result.benchmark}: {result.network}{grids}")
+    if not result.scores:
+        print("no ground truth, nothing to score")
+        return
+    lines: dict[str, dict[str, float]] = {}
+    for key, score in result.scores.items():
+        stage, name = result.stage_of(key)
+        lines.setdefault(f"{result.benchmark} {stage}".rstrip(), {})[name] = score
+    columns = list(dict.fromkeys(name for scores in lines.values() for name in scores))
+    rows = [[line, *(percent(scores.get(name)) for name in columns)] for line, scores in lines.items()]
+    print_table(["", *columns], rows)
+
+
 def render(table: Table, format: str = "md") -> str:
     """Write a table of scores as text.
 
@@ -84,14 +102,14 @@ def notes(table: Table) -> list[str]:
     if any(len(cell.scores) > 1 for cell in cells):
         found.append("Several seeds: mean (each seed; range = largest − smallest).")
     if any(cell.interval is not None for cell in cells):
-        found.append(f"[Low, high]: 95 % interval over sequences, and over seeds from {FEWEST_SEEDS} on.")
+        found.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
     if tested:
         found.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
         if any(one.p is not None for one in tested):
-            found.append("The p of rows with one run is about these weights, not about how they were trained.")
+            found.append(ABOUT_WEIGHTS)
     elif table.base and any(row for name, row in table.rows.items() if name != table.base):
         found.append(f"No row has the same sequences under the same protocol as {table.base}.")
-    machines = sorted({one.run.machine for cell in cells for one in cell.records} - {""})
+    machines = sorted({one.result.provenance.device for cell in cells for one in cell.records} - {""})
     if len(machines) > 1 and any(cell.trained for cell in cells):
         text = "A seed trains to another score on another machine."
         found.append(f"Run on different machines: {'; '.join(machines)}. {text}")
@@ -119,8 +137,8 @@ def _fields(cell: Cell) -> dict[str, object]:
         "mean": cell.mean,
         "low": low,
         "high": high,
-        **dict(zip(("difference", "difference low", "difference high", "p"), difference, strict=True)),
+        **dict(zip(("difference", "difference low", "difference high", "p"), difference, strict=False)),
         "seeds": " ".join("?" if one.seed is None else str(one.seed) for one in cell.records),
         "scores": " ".join(map(str, cell.scores)),
-        "machines": "; ".join(dict.fromkeys(one.run.machine for one in cell.records)),
+        "machines": "; ".join(dict.fromkeys(one.result.provenance.device for one in cell.records)),
     }

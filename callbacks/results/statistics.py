@@ -7,9 +7,11 @@ sample too: trained again with another seed it scores differently, so rows of tr
 Intervals are Student's, with the jackknife's variance over sequences and, for trainings, the variance between seeds
 (degrees of freedom by Welch and Satterthwaite). In simulations of scores like DAVIS's they cover 93 to 96 % (90 to 95 %
 where a few hard videos make the scores skewed) with 2 to 60 sequences; percentile bootstrap intervals cover 48 % with
-2 sequences, 75 % with 3 and 87 % with 8. Of two identical trainings with 3 seeds the test finds a difference at the
-level 5 % in at most 5 % of cases, a bootstrap over seeds and sequences in up to 19 %, and one over sequences in up to
-73 %. `tests/callbacks/results/test_statistics.py` repeats a small version.
+2 sequences, 75 % with 3 and 87 % with 8. With fewer than four sequences an interval is so wide that none is given; that
+of a measure between 0 and 1 is cut there. Of two identical trainings with 3 seeds, whose scores vary alike, the test
+finds a difference at the level 5 % in at most 5 % of cases, a bootstrap over seeds and sequences in up to 19 %, and one
+over sequences in up to 73 %. Where the scores vary differently it finds more: 8 % with 3 seeds of spread 1.5 points
+against 10 of spread 0.3. `tests/callbacks/results/test_statistics.py` repeats a small version.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +21,11 @@ from typing import NamedTuple
 
 ScoresBySequence = Mapping[str, Sequence[float]]
 """Sequence → scores of its objects, in [0, 1]; NaN where a score is not defined."""
-FEWEST_SEEDS = 3
-"""Seeds below which nothing is said about the training behind a score."""
+FEWEST_SEEDS, FEWEST_SEQUENCES = 3, 4
+"""Fewest seeds for a statement about the training behind a score, and fewest sequences for an interval."""
+HOW = "Student's, jackknife over sequences; the objects of a sequence stay together"
+"""The sentence under a table that says how its intervals are made."""
+ABOUT_WEIGHTS = "The p of rows with one run is about these weights, not about how they were trained."
 
 
 class Difference(NamedTuple):
@@ -28,40 +33,43 @@ class Difference(NamedTuple):
 
     Attributes:
         mean: mean of the first minus mean of the second.
-        low: lower end of the 95 % interval; None where there are too few seeds.
-        high: upper end; None where there are too few seeds.
-        p: two-sided p-value of a difference of zero; None where there are too few seeds.
+        low: lower end of the 95 % interval; None where there are too few seeds or sequences.
+        high: upper end; None where there are too few.
+        p: two-sided p-value of a difference of zero; None where there are too few.
+        lacks: of what there are too few.
     """
 
     mean: float
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    lacks: str = ""
 
     @property
     def in_points(self) -> str:
         """Difference and interval in points of per cent, and p."""
         mean = f"{100 * self.mean:+.1f}"
         if self.low is None or self.high is None:
-            return f"{mean} (fewer than {FEWEST_SEEDS} seeds: not tested)"
+            return f"{mean} ({self.lacks}: not tested)"
         return f"{mean} [{100 * self.low:+.1f}, {100 * self.high:+.1f}], p {self.p:.2g}"
 
 
-def interval(runs: Sequence[ScoresBySequence]) -> tuple[float, float] | None:
+def interval(runs: Sequence[ScoresBySequence], score: str = "") -> tuple[float, float] | None:
     """Compute the 95 % interval of a mean over objects.
 
     Args:
         runs: the scores of one network, or of each seed; from three seeds on the interval is over these too.
+        score: name of the score; all but a decay lie in [0, 1], and so does the interval.
 
     Returns:
-        Lower and upper end; None unless there are two sequences, and the same objects in every run.
+        Lower and upper end; None unless there are four sequences, and the same objects in every run.
     """
     variances = _over_sequences(runs)
-    if variances is None:
+    if variances is None or variances[1] + 1 < FEWEST_SEQUENCES:
         return None
     seeds = [_over_seeds(runs)] if len(runs) >= FEWEST_SEEDS else []
     _, low, high, _ = _students(mean_score(*runs), [variances, *seeds])
-    return low, high
+    return (low, high) if score.endswith("Decay") else (max(low, 0.0), min(high, 1.0))
 
 
 def difference(
@@ -76,7 +84,8 @@ def difference(
 
     Returns:
         Mean difference over all objects, its 95 % interval and p; the last two are None where a row of a training has
-        fewer than three seeds. None unless there are two sequences, and the same objects in every run.
+        fewer than three seeds, or there are fewer than four sequences. None unless there are two sequences, and the
+        same objects in every run.
     """
     variances = _over_sequences(first, second)
     if variances is None:
@@ -84,7 +93,9 @@ def difference(
     mean = mean_score(*first) - mean_score(*second)
     sides = [runs for runs, of_training in zip((first, second), trained, strict=True) if of_training]
     if any(len(runs) < FEWEST_SEEDS for runs in sides):
-        return Difference(mean)
+        return Difference(mean, lacks=f"fewer than {FEWEST_SEEDS} seeds")
+    if variances[1] + 1 < FEWEST_SEQUENCES:
+        return Difference(mean, lacks=f"fewer than {FEWEST_SEQUENCES} sequences")
     return Difference(*_students(mean, [variances, *map(_over_seeds, sides)]))
 
 
@@ -140,9 +151,14 @@ def is_mean(videos: ScoresBySequence, score: float) -> bool:
     return bool(videos) and abs(mean_score(videos) - score) < 1e-6
 
 
-def interval_of(videos: ScoresBySequence, score: float) -> tuple[float, float] | None:
-    """Return the 95 % interval of a score over sequences; None where the score is no mean over them."""
-    return interval([videos]) if is_mean(videos, score) else None
+def interval_of(videos: ScoresBySequence, value: float, score: str) -> tuple[float, float] | None:
+    """Return the 95 % interval of a score, see `interval`; None where it is no mean over sequences."""
+    return interval([videos], score) if is_mean(videos, value) else None
+
+
+def from_best(value: float) -> tuple[bool, float]:
+    """Return what scores are sorted by, the highest first and undefined ones last."""
+    return isnan(value), -value
 
 
 def mean_score(*runs: ScoresBySequence) -> float:

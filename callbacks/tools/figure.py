@@ -1,10 +1,15 @@
-"""Curves of a benchmark over training, drawn from the results.json files of one or many runs (VFS, Figures 4 and 5)."""
+"""Scores of a benchmark, drawn: over training (VFS, Figures 4 and 5), or of evaluations without a training as bars."""
+
+from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+if TYPE_CHECKING:  # pydantic would double the time of `--help`
+    from ..results.result import Result
 
 
 class Point(NamedTuple):
@@ -25,38 +30,54 @@ IN_A_COLUMN = 30
 """Most names in a column of that legend."""
 
 
-def read_curves(run: Path, benchmark: str = "davis", score: str = "J&F-Mean") -> dict[str, list[Point]]:
-    """Collect a score over a run, separately for each stage.
+def read_results(place: Path, benchmark: str = "davis") -> dict[str, Result]:
+    """Read the results of a benchmark below a folder.
 
     Args:
-        run: folder of a run, anywhere below which lies `benchmarks/<benchmark>/epoch=…-step=…/results.json`.
+        place: folder of a training or an evaluation, or any folder above one.
         benchmark: its name.
-        score: its key, without the stage.
 
     Returns:
-        Stage (empty where the benchmark evaluated only one) → points in order.
+        Name → result: of a training its last one, which holds its history; of evaluations each.
 
     Raises:
-        ValueError: if there are no such results, they are of several runs, or they have no such score.
+        ValueError: if there is none, or there are those of several trainings.
     """
-    from ..results.stored import epochs_and_step, read_run
+    from ..results.result import results_below
 
-    found = run.glob(f"**/benchmarks/{benchmark}/epoch=*-step=*/results.json")
-    folders = sorted((when, file.parent) for file in found if (when := epochs_and_step(file.parent)))
-    if not folders:
-        raise ValueError(f"{run}: no benchmarks/{benchmark}/epoch=…-step=…/results.json below it")
-    if len(runs := sorted({folder.parents[2] for _, folder in folders})) > 1:
-        raise ValueError(f"{run} holds {len(runs)} runs: name one or several ({runs[0]}, {runs[1]}, …)")
+    found = {folder: result for folder, result in results_below(place).items() if result.benchmark == benchmark}
+    if not found:
+        raise ValueError(f"{place}: no results.json of {benchmark} below it")
+    trained = {folder: result for folder, result in found.items() if result.history}
+    if len(runs := sorted({folder.parent for folder in trained})) > 1:
+        raise ValueError(f"{place} holds {len(runs)} runs: name one or several ({runs[0]}, {runs[1]}, …)")
+    if trained:
+        return {"": max(trained.values(), key=lambda result: result.history[-1].step)}
+    return {"" if len(found) == 1 else str(folder.relative_to(place)): result for folder, result in found.items()}
+
+
+def curves_of(result: Result, score: str = "J&F-Mean") -> dict[str, list[Point]]:
+    """Return a score over a training, or of a single evaluation: stage (empty where there is one) → points in order.
+
+    Args:
+        result: of a benchmark.
+        score: its key, without the stage.
+
+    Raises:
+        ValueError: if it has no such score.
+    """
     curves: dict[str, list[Point]] = {}
     known: set[str] = set()
-    for past in read_run(folders[-1][1]).epochs():
-        for key, value in past["scores"].items():
-            stage, _, name = key.rpartition("/")
+    for epoch, step, scores in [(past.epoch, past.step, past.scores) for past in result.history] or [
+        (0, 0, result.scores)
+    ]:
+        for key, value in scores.items():
+            stage, name = result.stage_of(key)
             known.add(name)
             if name == score:
-                curves.setdefault(stage, []).append(Point(past["epoch"], past["step"], value))
+                curves.setdefault(stage, []).append(Point(epoch, step, value))
     if not curves:
-        raise ValueError(f"{run}: {benchmark} has no score {score!r}; it has {', '.join(sorted(known))}")
+        raise ValueError(f"{result.benchmark} has no score {score!r}; it has {', '.join(sorted(known))}")
     return dict(sorted(curves.items()))
 
 
@@ -70,6 +91,8 @@ def figure(
 ) -> Path:
     """Draw a benchmark's score over training, a curve for each stage of each run.
 
+    Where none of the runs is a training, evaluations are bars, each with its 95 % interval.
+
     Args:
         runs: folders of runs.
         output: the figure, png, pdf or svg.
@@ -82,18 +105,28 @@ def figure(
         Path of the figure.
 
     Raises:
-        ValueError: if a run has no such results.
+        ValueError: if a run has no such results, or some are trainings and others are not.
     """
     if not runs:
         raise ValueError("figure: name at least one folder of a run")
     folders = [Path(run).resolve() for run in runs]
     above = Path(os.path.commonpath([folder.parent for folder in folders]))
-    curves = {str(folder.relative_to(above)): read_curves(folder, benchmark, score) for folder in folders}
+    results = {
+        " ".join(filter(None, (str(folder.relative_to(above)), name))): result
+        for folder in folders
+        for name, result in read_results(folder, benchmark).items()
+    }
+    path = Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not any(result.history for result in results.values()):
+        _draw_bars(results, path, score, f"{benchmark} {score} (%)", title)
+        return path
+    if single := [name for name, result in results.items() if not result.history]:
+        raise ValueError(f"figure: {single[0]} is of no training, others are; draw them apart")
+    curves = {name: curves_of(result, score) for name, result in results.items()}
     if unit is None:
         each = [points for of_run in curves.values() for points in of_run.values()]
         unit = "step" if any(len({point.epoch for point in points}) < len(points) for points in each) else "epoch"
-    path = Path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
     _draw(curves, path, unit, f"{benchmark} {score} (%)", title)
     return path
 
@@ -109,6 +142,32 @@ def command(args: Sequence[str]) -> None:
     default = "epoch, or step where a run was scored several times within an epoch"
     parser.add_argument("--unit", choices=get_args(Unit), help=f"unit of the x axis (default: {default})")
     print(figure(**vars(parser.parse_args(list(args)))))
+
+
+def _draw_bars(results: Mapping[str, Result], output: Path, score: str, label: str, title: str) -> None:
+    """Draw a bar for each stage of each result, with its 95 % interval over sequences where there is one."""
+    from matplotlib.figure import Figure
+
+    from ..results.records import score_of
+
+    bars = {
+        ", ".join(
+            filter(None, (name if len(results) > 1 else record.name, record.stage.layer if len(found) > 1 else ""))
+        ): record
+        for name, result in results.items()
+        for found in [score_of(result, score, Path(name))]
+        for record in found
+    }
+    figure = Figure(figsize=(7, 1.2 + 0.4 * len(bars)), layout="constrained")
+    axes = figure.add_subplot(xlabel=label, title=title)
+    for place, record in enumerate(bars.values()):
+        axes.barh(place, 100 * record.value, color="C0")
+        if ends := record.interval:
+            axes.plot([100 * end for end in ends], [place, place], color="black", linewidth=1)
+    axes.set_yticks(range(len(bars)), list(bars))
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(output, dpi=150)
 
 
 def _draw(

@@ -88,7 +88,7 @@ def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
     if inferred := source.inferred.get(benchmark):
         head.append(f"inferred: {inferred}")
     return head + [
-        f"  {field:24} {value!s:28} "
+        f"  {field:24} {_shown(protocol)[field]!s:28} "
         f"{'changed' if value != named[field] else 'source' if field in stated else 'default'}"
         for field, value in _values(protocol).items()
     ]
@@ -96,7 +96,7 @@ def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
 
 def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationProtocol, str]) -> list[str]:
     """Return a heading, and a line for each field in which two protocols differ."""
-    values, others = _values(first[0]), _values(second[0])
+    values, others = _shown(first[0]), _shown(second[0])
     lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
     different = [field for field in values if values[field] != others[field]]
     lines += [f"  {field:24}{values[field]!s:28} {others[field]}" for field in different]
@@ -105,3 +105,12 @@ def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationP
 
 def _values(protocol: EvaluationProtocol) -> dict[str, Any]:
     return {field: value for field, value in protocol.fields().items() if field != "name"}
+
+
+def _shown(protocol: EvaluationProtocol) -> dict[str, Any]:
+    """Return the fields as people read them: the radius also in pixels of the input."""
+    values = _values(protocol)
+    radius, stride = values.get("radius"), values.get("feature_stride")
+    if radius is not None and stride is not None:
+        values["radius"] = f"{radius:g} cells, {radius * stride:g} px"
+    return values

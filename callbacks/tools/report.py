@@ -15,19 +15,25 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
 
     from ..report import write_report
-    from ..results.stored import read_run, runs_below
+    from ..results.result import RESULTS_FILE, Result, results_below
 
-    found = runs_below(flags.folder)
-    others = [read_run(folder) for each in flags.beside for folder in runs_below(each)]
+    others = {folder: result for each in flags.beside for folder, result in results_below(each).items()}
+    files = [flags.folder] if flags.folder.name == RESULTS_FILE else sorted(flags.folder.rglob(RESULTS_FILE))
+    if not files:
+        raise ValueError(f"{flags.folder}: no {RESULTS_FILE} of a benchmark in or below it")
     failed = []
-    for folder in found:
+    for folder in (file.parent for file in files):
         try:
-            own = read_run(folder).results["benchmark"]
-            beside = [other.folder for other in others if other.results["benchmark"] == own and other.folder != folder]
+            result = Result.load(folder)
+            beside = {
+                "/".join(other.resolve().parts[-2:]): found
+                for other, found in others.items()
+                if found.benchmark == result.benchmark and other != folder
+            }
             if others and not beside:
-                raise ValueError(f"none of the runs of --beside is a result of {own}")
-            print(write_report(folder, beside))
+                raise ValueError(f"none of the results of --beside is of {result.benchmark}")
+            print(write_report(folder, beside, result))
         except (OSError, ValueError, LookupError, TypeError) as error:  # the last two: a file of another shape
             failed.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
     if failed:
-        raise ValueError(f"report: {len(failed)} of {len(found)} pages could not be written: {'; '.join(failed)}")
+        raise ValueError(f"report: {len(failed)} of {len(files)} pages could not be written: {'; '.join(failed)}")

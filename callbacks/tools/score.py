@@ -8,13 +8,24 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.reading.files import write_atomically
 from datamodules.reading.guards import read_names, read_videos
+from datamodules.writing.files import write_atomically
 
 from ..command_line.configs import positive
-from ..results.written import require_writable
+from ..results.rendering import print_result
 
-RULE_SETS = ("davis-2017", "davis-2016", "youtube-vos", "lvos", "lvos-2023", "vost", "sa-v", "mose-v2", "vos-benchmark")
+RULE_SETS = (
+    "davis-2017",
+    "davis-2016",
+    "youtube-vos",
+    "lvos",
+    "lvos-2023",
+    "vost",
+    "sa-v",
+    "mose-v2",
+    "vos-benchmark",
+    "naf",
+)
 """Names of `metrics.rules.RULES`, here too so that `--help` needs no numpy."""
 
 
@@ -66,6 +77,10 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="folder for results.json and per_sequence.csv")
     parser.add_argument("--workers", type=positive, help="number of processes (default: by the number of masks)")
     flags = parser.parse_args(list(args))
+
+    from ..results.result import require_writable
+    from .score_masks import flat_scores
+
     if flags.output is not None:
         require_writable(flags.output)
     if flags.boxes:
@@ -91,13 +106,13 @@ def command(args: Sequence[str]) -> None:
             allow_missing=flags.allow_missing,
             workers=flags.workers,
         )
-    found.print()
+    print_result(found)
     if flags.json is not None:
         flags.json.parent.mkdir(parents=True, exist_ok=True)
-        known = {name: None if math.isnan(value) else value for name, value in found.flat.items()}
+        known = {name: None if math.isnan(value) else value for name, value in flat_scores(found).items()}
         write_atomically(flags.json, json.dumps(known, indent=1) + "\n")
     if flags.output is not None:
-        found.write(flags.output)
-    if left_out := found.metadata.get("missing_videos"):
+        found.save(flags.output)
+    if left_out := found.data.get("missing_videos"):
         treatment, listed = RULES[flags.rules].missing_video, ", ".join(left_out[:10])
         print(f"{len(left_out)} videos without predictions or objects to score, {treatment}: {listed}")

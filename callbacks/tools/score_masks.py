@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,17 +13,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datamodules.reading.files import usable_cores
+from datamodules.parallel.processes import usable_cores
 from datamodules.reading.guards import DataError, read_videos, require_folder, require_one_of
+from datamodules.reading.images import image_header, opened_image
 from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_images
 
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, Object, Rules, Values, Video, VideoScore
-from ..results.written import Results
+from ..results.result import Network, Provenance, Result, Row
 
 MASKS_PER_PROCESS = 400
 """Masks that are worth a further process: it takes as long to start as these take to score."""
+KEPT_MASKS = 2**26
+"""Bytes of annotations that a process keeps: the rules and the scores both read them."""
+log = logging.getLogger(__name__)
 ByObject = dict[tuple[str, Object], Values]
 """(video, object) → its values."""
 
@@ -44,27 +48,16 @@ class MaskFolder(NamedTuple):
     predictions: Path
 
 
-@dataclass
-class Scored(Results):
-    """The scores of predictions on disk.
-
-    Args:
-        names: name of each row in `flat`, for example of an object, `bike/1`; empty: those of the sequences.
-    """
-
-    names: Sequence[str] = ()
-
-    @property
-    def flat(self) -> dict[str, float]:
-        """The scores of the data set and of each sequence or object (`J/bike/1`) in one dictionary."""
-        in_pixels = {key: value for key, value in self.metadata.items() if key == "median_error"}
-        of_rows = {
-            f"{key.removesuffix('-Mean')}/{name}": value
-            for name, row in zip(self.names or [row["Sequence"] for row in self.rows], self.rows, strict=True)
-            for key, value in row.items()
-            if key not in ("Sequence", "Queries")
-        }
-        return {**self.scores, **in_pixels, **of_rows}
+def flat_scores(result: Result) -> dict[str, float]:
+    """Return the scores of the data set and of each sequence or object (`J/bike/1`) in one dictionary."""
+    in_pixels = {key: value for key, value in result.data.items() if key == "median_error"}
+    of_rows = {
+        "/".join(filter(None, (key.removesuffix("-Mean"), row.video, row.object))): value
+        for row in result.rows
+        for key, value in row.values.items()
+        if key != "Queries" and not isinstance(value, str)
+    }
+    return {**result.scores, **in_pixels, **of_rows}
 
 
 def score(
@@ -78,7 +71,7 @@ def score(
     keep_ends: bool = False,
     allow_missing: bool = False,
     workers: int | None = None,
-) -> Scored:
+) -> Result:
     """Score masks on disk; no network is involved.
 
     Args:
@@ -126,6 +119,7 @@ def score(
     optional = allow_missing and rules.empty_video == "left out"
     work = partial(_score_folder, rules, entries, keep_ends, optional)
     enough = 1 + sum(len(each.truth) for each in folders) // MASKS_PER_PROCESS
+    _compare_palettes(folders)
     for found in _results(work, folders, workers or min(usable_cores(), enough)):
         objects |= found
     if not objects:
@@ -136,16 +130,29 @@ def score(
     except ValueError as error:
         raise DataError(f"{meta}: {error}") from error
     scored = {video for video, _ in ordered}
-    metadata = {
+    data = {
         "rules": rules.stated(),
         "keep_ends": keep_ends,
         "missing_videos": [name for name in names if name in missing or name not in scored],
-        "truth": str(truth),
-        "predictions": str(predictions),
-        "sequences": len(scored),
+        "truth": truth,
     }
-    rows = [{"Sequence": f"{video}_{number}", **values} for (video, number), values in ordered.items()]
-    return Scored(rules.name, table, rows, metadata, [f"{video}/{number}" for video, number in ordered])
+    rows = [Row(video=video, object=str(number), values=values) for (video, number), values in ordered.items()]
+    return result_of(rules.name, predictions, table, rows, data)
+
+
+def result_of(
+    benchmark: str, predictions: str | Path, scores: dict[str, float], rows: Sequence[Row], data: dict[str, Any]
+) -> Result:
+    """Return the result of predictions on disk; their folder stands for the network."""
+    return Result(
+        benchmark=benchmark,
+        network=Network(name=str(predictions)),
+        scores=scores,
+        rows=rows,
+        sequences=list(dict.fromkeys(row.video for row in rows)),
+        data=data,
+        provenance=Provenance.now(),
+    )
 
 
 def _videos(
@@ -187,6 +194,32 @@ def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolde
             raise DataError("a process that scored masks was killed; with --workers 1 less memory is needed") from error
 
 
+def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
+    """Warn of the first video whose predictions give an object the colour of another object of the annotation."""
+    for folder in folders:
+        truth = folder.truth[len(folder.truth) // 2]
+        if not (prediction := folder.predictions / truth.name).is_file():
+            continue
+        (of_truth, ids), (of_prediction, predicted) = map(_colours, (truth, prediction))
+        for number in predicted:
+            named = of_prediction.get(number)
+            others = [other for other in ids if other != number and of_truth.get(other) == named]
+            if others and of_truth.get(number) != named:
+                log.warning(
+                    "%s: object %d has the colour of object %d of the annotation; ids are scored, not colours, so save "
+                    "predictions with the annotation's palette",
+                    *(prediction, number, others[0]),
+                )
+                return
+
+
+def _colours(path: Path) -> tuple[dict[int, tuple[int, ...]], tuple[int, ...]]:
+    """Return id → RGB of a mask's palette, empty without one, and the ids that the mask holds."""
+    with opened_image(path) as image:
+        values = image.getpalette() or []
+    return dict(enumerate(zip(*[iter(values)] * 3, strict=False))), object_ids(read_mask(path))
+
+
 def _score_folder(
     rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, masks: MaskFolder
 ) -> ByObject:
@@ -195,7 +228,9 @@ def _score_folder(
     found = {path.stem: path for path in list_images(masks.predictions)}
     folder, one_object = masks.truth[0].parent, bool(masks.object)
 
-    @lru_cache(maxsize=256)
+    height, width = image_header(masks.truth[0])[0]
+
+    @lru_cache(max(1, KEPT_MASKS // (height * width)))
     def annotation(stem: str) -> Ids:
         if stem not in files:
             raise DataError(f"{folder / stem}.png: the metadata names this frame, but it has no annotation")
@@ -204,8 +239,10 @@ def _score_folder(
     video = Video(masks.video, sorted(files), annotation, entries.get(masks.video, {}), keep_ends)
     try:
         plan = rules.plan(video)
+    except DataError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
-        raise error if isinstance(error, DataError) else DataError(f"{folder}: {error}") from error
+        raise DataError(f"{folder}: {error}") from error
     if not plan and not optional:
         remedy = "; the official code leaves it out: --allow-missing" if rules.empty_video == "left out" else ""
         raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on{remedy}")

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from datamodules.datasets import Badja, Otb, PointSequence
 from datamodules.got10k import list_sequences, read_annotation
 from datamodules.reading.boxes import read_boxes
-from datamodules.reading.guards import DataError, read_text, require_folder
+from datamodules.reading.guards import DataError, read_text, require_folder, require_regular
 from datamodules.reading.images import image_header
 
 from .. import metrics
+from ..metrics.box_tracking import BoxRows
 from ..metrics.point_measures import AREA_PCK
 from ..metrics.point_tracking import METRICS, QueryMode, mean_of_defined
-from .score_masks import Scored
+from ..results.result import Result, Row
+from .score_masks import result_of
 
 RASTER = 256.0
 """Side of the square in whose pixels TAP-Vid measures distances."""
@@ -38,7 +40,7 @@ BOX_SOURCES: dict[BoxRules, str] = {
 
 def score_tracks(
     truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first", masks: str | Path | None = None
-) -> Scored:
+) -> Result:
     """Score point tracks on disk.
 
     Means over the videos of TAP-Vid's metrics; with queries "first" also of PointOdyssey's survival, with its median
@@ -57,7 +59,7 @@ def score_tracks(
         DataError: one line that names the file that is missing or does not fit.
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     redetected = []
     for sequence in Badja(truth, masks):
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
@@ -72,20 +74,19 @@ def score_tracks(
             at_own_size = replace(queries, tracks=queries.tracks * own)
             correct, counted = metrics.area_counts(at_own_size, tracks * own, areas, query_mode)
             row[AREA_PCK] = correct / counted if counted else np.nan
-        rows.append({"Sequence": sequence.name, "Queries": len(queries), **row})
+        rows.append(Row(video=sequence.name, values={"Queries": len(queries), **row}))
         redetected.append(metrics.redetection_events(queries.occluded, queries.tracks, occluded, tracks))
-    averaged = [key for key in (AREA_PCK, *METRICS, "survival", "median_error") if key in rows[0]]
-    scores = {key: mean_of_defined([row.get(key, np.nan) for row in rows]) for key in averaged}
+    averaged = [key for key in (AREA_PCK, *METRICS, "survival", "median_error") if key in rows[0].values]
+    scores = {key: mean_of_defined([float(row.values.get(key, np.nan)) for row in rows]) for key in averaged}
     events, values = map(np.concatenate, zip(*redetected, strict=True))
     redetection = metrics.redetection_scores(events[:, 2], values)
-    metadata = {"rules": TAP_VID | {"query_mode": query_mode}, "redetection": redetection}
+    data = {"rules": TAP_VID | {"query_mode": query_mode}, "redetection": redetection, "truth": truth}
     if "median_error" in scores:
-        metadata["median_error"] = scores.pop("median_error")  # pixels, while all scores are fractions
-    metadata |= {"truth": str(truth), "predictions": str(predictions)}
-    return Scored("tap_vid", scores | {"AJ_RD": redetection["AJ_RD"]}, rows, metadata)
+        data["median_error"] = scores.pop("median_error")  # pixels, while all scores are fractions
+    return result_of("tap_vid", predictions, scores | {"AJ_RD": redetection["AJ_RD"]}, rows, data)
 
 
-def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Scored:
+def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
     """Score boxes on disk.
 
     By OTB's one-pass evaluation: success and precision, means over the sequences. By GOT-10k's: the average overlap
@@ -104,19 +105,23 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each sequence")
     scores, rows = (_by_otb if rules == "otb" else _by_got10k)(Path(truth).expanduser(), folder)
     stated = {"name": rules, "source": BOX_SOURCES[rules]}
-    metadata = {"rules": stated, "truth": str(truth), "predictions": str(predictions), "sequences": len(rows)}
-    return Scored(rules.replace("-", ""), scores, rows, metadata)
+    return result_of(rules.replace("-", ""), predictions, scores, rows, {"rules": stated, "truth": truth})
 
 
-def _by_otb(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    metric = metrics.TrackingSuccess()
+def _by_otb(truth: Path, folder: Path) -> tuple[dict[str, float], list[Row]]:
+    metric = BoxRows()
     for sequence in Otb(truth, version=None):
         path = folder / f"{sequence.name}.txt"
-        metric.update(_predicted_boxes(path, sequence.boxes), sequence.boxes, name=sequence.name)
-    return metric.compute(), metric.rows()
+        boxes = _predicted_boxes(path, sequence.boxes)
+        # GOT-10k's rules score such a box, as overlapping nothing
+        if wrong := np.flatnonzero(~np.isfinite(boxes).all(1) | (boxes[:, 2:] < 0).any(1)).tolist():
+            box = boxes[wrong[0]].tolist()
+            raise DataError(f"{path}: box {wrong[0] + 1} is {box}; it has to be finite, with sides of 0 or more")
+        metric.update(boxes, sequence.boxes, name=sequence.name)
+    return metric.compute(), [Row(video=name, values=values) for name, _, values in metric.values()]
 
 
-def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
+def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[Row]]:
     overlaps: dict[str, NDArray[np.float64]] = {}
     for sequence in list_sequences(truth.parent, truth.name):
         name = sequence.name
@@ -127,7 +132,7 @@ def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[dict[s
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / f"{name}.txt"]
         found = [metrics.got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
         overlaps[name] = np.concatenate(found)
-    rows = [{"Sequence": name, **_average_overlap(values)} for name, values in overlaps.items()]
+    rows = [Row(video=name, values=_average_overlap(values)) for name, values in overlaps.items()]
     return _average_overlap(np.concatenate(list(overlaps.values()))), rows
 
 
@@ -152,11 +157,14 @@ def _predicted(
     archive = folder / f"{sequence.name}.npz"
     tables = [folder / f"{sequence.name}.csv", folder / sequence.name / "points.csv"]
     table = next((path for path in tables if path.is_file()), None)
-    if archive.is_file():
+    if archive.exists():
+        require_regular(archive)
         try:
             with np.load(archive, allow_pickle=False) as arrays:
                 tracks, occluded = arrays["tracks"], arrays["occluded"]
             queries.check(tracks, occluded)
+            if not np.isfinite(tracks).all():
+                raise ValueError("tracks hold numbers that are not finite")
         except (KeyError, ValueError, OSError) as error:
             raise DataError(f"{archive}: needs arrays tracks and occluded of {query_mode} queries: {error}") from error
         return tracks, occluded
@@ -186,7 +194,8 @@ def _from_csv(
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(f"{path}, line {row}: expected frame, name of a track, x, y, occluded: {error}") from error
     chosen = queries.track
-    if np.isnan(tracks[chosen]).any():
-        lacking = sequence.tracks[int(chosen[np.isnan(tracks[chosen]).any(axis=(1, 2)).argmax()])]
-        raise DataError(f"{path}: track {lacking} has no line in some frame")
+    known = np.isfinite(tracks[chosen]).all(axis=(1, 2))
+    if not known.all():
+        lacking = sequence.tracks[int(chosen[known.argmin()])]
+        raise DataError(f"{path}: track {lacking} has no line with finite numbers in some frame")
     return tracks[chosen], occluded[chosen]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datamodules.reading.files import write_atomically
+from datamodules.writing.files import write_atomically
 
 from ..command_line.configs import find_config
-from ..folder_lock import FolderInUse, FolderLock
+from ..process.folder_lock import FolderInUse, FolderLock
 from ..results.rendering import render
 from ..results.statistics import FEWEST_SEEDS
 
@@ -40,6 +40,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=None, help="seeds to run, instead of the study's")
     parser.add_argument("--print", action="store_true", help="print one shell line per training, and run nothing")
     parser.add_argument("--table", action="store_true", help="write the table from existing results, and run nothing")
+    parser.add_argument("--allow", action="append", default=[], metavar="NAME", help="code that checkpoints may name")
     words: dict[str, Any] = {"type": shlex.split, "default": [], "metavar": "FLAGS"}
     parser.add_argument("--train-flags", **words, help="flags added to every training, as one string")
     parser.add_argument("--evaluate-flags", **words, help="flags added to every evaluation, as one string")
@@ -57,33 +58,36 @@ def command(args: Sequence[str]) -> None:
         if not seeds:
             print(f"{row.name}: left out, it has the seeds {', '.join(map(str, row.seeds))} only", file=sys.stderr)
         chosen += [(row, seed) for seed in dict.fromkeys(seeds)]
-    study.seed_flags += tuple(flags.train_flags)
-    study.evaluations = {name: (*own, *flags.evaluate_flags) for name, own in study.evaluations.items()}
+    allowed = [word for name in flags.allow for word in ("--allow", name)]
+    study.seed_flags += (*flags.train_flags, *allowed)
+    study.evaluations = {name: (*own, *flags.evaluate_flags, *allowed) for name, own in study.evaluations.items()}
     if flags.print:
         # a line for each training, `fit`, its row's evaluations, then those of the rows that are `of` it: no line needs
         # another to have ended, so a scheduler may run them in any order or together
         lines: dict[Path, dict[str, None]] = {}
         for row, seed in sorted(chosen, key=lambda one: one[0].of is not None):
             for step in study.steps(row, seed, output):
-                lines.setdefault(step.folder, {})[step.line] = None
+                lines.setdefault(step.run, {})[step.line] = None
         print("\n".join(" && ".join(line) for line in lines.values()))
         return
-    failed = [] if flags.table else run_missing(study, chosen, output)
+    failed = {} if flags.table else run_missing(study, chosen, output)
     table = study_table(study, output)
     print(text := study_markdown(study, table))
     if output.is_dir():
         write_atomically(output / "table.md", text + "\n")
         write_atomically(output / "table.csv", render(table, "csv"))
-        print(f"{output / 'table.md'}, {output / 'table.csv'}")
+        print(f"{output / 'table.md'}, {output / 'table.csv'}, {_write_page(study, table, output)}")
     if failed:
-        raise ValueError(f"{len(failed)} of {len(chosen)} runs failed: {'; '.join(failed)}")
+        number = sum(map(len, failed.values()))
+        said = "; ".join(f"{', '.join(rows)}: {reason}" for reason, rows in failed.items())
+        raise ValueError(f"{number} of {len(chosen)} runs failed: {said}")
 
 
 # The commands
 
 
-def run_missing(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path) -> list[str]:
-    """Run each step that has left no result yet, one after another; continue with the next row where one fails.
+def run_missing(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path) -> dict[str, list[str]]:
+    """Run each step whose result is missing, one after another; continue with the next row where one fails.
 
     A training that failed is not tried again for the rows that evaluate its checkpoints; these fail too. A row and seed
     that another process is running is left to it.
@@ -94,38 +98,88 @@ def run_missing(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Pa
         output: folder of the runs.
 
     Returns:
-        A line for each row and seed that failed.
+        Why runs failed → rows and seeds, each reason once.
+
+    Raises:
+        ValueError: if something that the steps name is missing; before the first of them, one line.
     """
-    failures: dict[str, str] = {}  # command → why it failed
-    failed = []
-    for number, (row, seed) in enumerate(chosen, start=1):
-        heading = f"[{number}/{len(chosen)}] {row.name}, seed {seed}"
-        steps = study.steps(row, seed, output)
+    planned = {(row.name, seed): study.steps(row, seed, output) for row, seed in chosen}
+    if missing := list(dict.fromkeys(what for steps in planned.values() for what in missing_for(steps))):
+        raise ValueError("; ".join(missing))
+    failures: dict[str, StepFailed] = {}  # command → why it failed
+    failed: dict[str, list[str]] = {}
+    for number, ((name, seed), steps) in enumerate(planned.items(), start=1):
+        heading = f"[{number}/{len(planned)}] {name}, seed {seed}"
         try:
-            with FolderLock(steps[0].folder):
+            with FolderLock(steps[0].run):
                 for step in steps:
                     if step.line in failures:
-                        raise ValueError(failures[step.line])
-                    if not step.is_done():
+                        raise failures[step.line]
+                    if not step.is_done:
                         print(f"{heading}: {step.kind}", flush=True)
                         _run(step)
         except FolderInUse:
             print(f"{heading}: running elsewhere", flush=True)
-        except ValueError as error:
-            failures[step.line] = str(error)
-            failed.append(f"{row.name}, seed {seed}: {error}")
+        except StepFailed as error:
+            failures[step.line] = error
+            first = next((reason for reason in failed if reason.startswith(f"{error.reason} (")), str(error))
+            failed.setdefault(first, []).append(f"{name}, seed {seed}")
     return failed
+
+
+class StepFailed(ValueError):
+    """A step ended with an error.
+
+    Args:
+        reason: the last line that it printed.
+        log: all that it printed.
+    """
+
+    def __init__(self, reason: str, log: Path) -> None:
+        super().__init__(f"{reason} ({log})")
+        self.reason = reason
+
+
+def missing_for(steps: Sequence[Step]) -> Iterator[str]:
+    """Yield what steps that are not done name and what is not there: a config, a class, an argument, a folder of data.
+
+    A folder that a training generates (`Synthetic…`) may be missing.
+    """
+    from ..command_line.arguments import merge, mistakes_in, read_arguments
+    from ..command_line.endings import UsageError
+
+    made: list[Path] = []
+    for step in steps:
+        try:
+            given, _ = read_arguments(step.arguments[1:])
+            config = merge(given)
+        except UsageError as error:
+            yield str(error)
+            continue
+        if not step.is_done:
+            yield from mistakes_in(config, given)
+        trainer = config.get("trainer") or {}
+        for entry in (config.get("data"), *trainer.get("callbacks", [])):
+            kind = str(entry.get("class_path", "")).rpartition(".")[2] if isinstance(entry, dict) else ""
+            arguments = (entry.get("init_args") or {}) if kind else {}
+            for key in arguments.keys() & {"root", "source"}:
+                path = Path(str(arguments[key])).expanduser()
+                if kind.startswith("Synthetic"):
+                    made.append(path)
+                elif not step.is_done and not path.exists() and not any(map(path.is_relative_to, made)):
+                    yield f"{arguments[key]}: no such folder ({kind}, {key})"
 
 
 def _run(step: Step) -> None:
     """Run a step in a separate process.
 
     Raises:
-        ValueError: if it failed, with its log and the last line of that.
+        StepFailed: if it failed.
     """
+    from .study_plan import DONE
+
     step.folder.mkdir(parents=True, exist_ok=True)
-    _write_record(step, "started")
-    log = step.folder / f"{step.benchmark or 'train'}.log"
+    log = step.folder / f"{step.arguments[0]}.log"
     with log.open("a") as file:
         process = subprocess.Popen([sys.executable, str(CLI), *step.arguments], stdout=file, stderr=file)
         try:
@@ -139,14 +193,9 @@ def _run(step: Step) -> None:
         raise KeyboardInterrupt("a training or evaluation of the study was stopped; run the same command to resume")
     if status:
         last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
-        raise ValueError(f"{step.kind}, {log}: {last[0] if last else f'status {status}'}")
-    _write_record(step, "done")
-
-
-def _write_record(step: Step, state: str) -> None:
-    """Record the arguments of a training; the results of an evaluation hold its own."""
-    if step.benchmark is None:
-        write_atomically(step.record, json.dumps({"state": state, "words": step.arguments}) + "\n")
+        raise StepFailed(f"{step.kind}: {last[0] if last else f'status {status}'}", log)
+    if step.evaluation is None:
+        write_atomically(step.folder / DONE, step.line + "\n")
 
 
 # The table
@@ -160,18 +209,17 @@ def study_table(study: Study, output: Path) -> Table:
     Raises:
         ValueError: if a file is damaged, or has no score of the study's name; one line.
     """
-    from ..results.records import Cell, Table, cell_of, read_scores
+    from ..results.records import Cell, Table, cell_of, score_of
+    from ..results.result import Result
 
     rows: dict[str, dict[str, Cell]] = {}
     for row in study.rows:
         found: dict[str, list[Record]] = {}
-        names = [folder.name.removeprefix("seed-") for folder in study.folder_of(row, output).glob("seed-*")]
-        for seed in sorted(int(name) for name in names if name.isdecimal()):
-            for step in study.steps(row, seed, output):
-                if step.evaluation is not None and (folder := step.result()) is not None:
-                    record = read_scores([folder], study.score)[0]
-                    column = record.column._replace(benchmark=step.evaluation)  # each row has its own name, see `Step`
-                    found.setdefault(step.evaluation, []).append(replace(record, column=column, seed=seed))
+        for seed, steps in _steps_by_seed(study, row, output):
+            for step in steps:
+                if step.evaluation is not None:
+                    record = score_of(Result.load(step.folder), study.score, step.folder)[0]
+                    found.setdefault(step.evaluation, []).append(replace(record, seed=seed))
         # one seed of a model that is not trained is that network, all else a sample
         rows[row.name] = {name: cell_of(own, not row.model or len(own) > 1) for name, own in found.items()}
         paper = {f"{name}, paper": Cell((value / 100,)) for name, value in row.published.items()}
@@ -179,6 +227,34 @@ def study_table(study: Study, output: Path) -> Table:
     heads = [head for name in study.evaluations for head in (name, f"{name}, paper")]
     filled = tuple(head for head in heads if head in study.evaluations or any(head in row for row in rows.values()))
     return Table(filled, rows).with_differences(study.base)
+
+
+def _steps_by_seed(study: Study, row: StudyRow, output: Path) -> Iterator[tuple[int, list[Step]]]:
+    """Yield the seeds of a row that are on disk, with the steps that are done."""
+    names = {folder.name.split("-")[1] for folder in study.folder_of(row, output).glob("seed-*")}
+    for seed in sorted(int(name) for name in names if name.isdecimal()):
+        yield seed, [step for step in study.steps(row, seed, output) if step.is_done]
+
+
+def _write_page(study: Study, table: Table, output: Path) -> Path:
+    """Write study.html, with the curves of the trainings that were scored along the way."""
+    from ..experiments.study_page import write_study_page
+    from .figure import figure
+
+    done = [
+        (row, seed, step) for row in study.rows for seed, steps in _steps_by_seed(study, row, output) for step in steps
+    ]
+    reports: dict[tuple[str, str], dict[int, Path]] = {}
+    for row, seed, step in done:
+        if step.evaluation and (page := step.folder / "report.html").is_file():
+            reports.setdefault((row.name, step.evaluation), {})[seed] = page
+    curves = None
+    runs = list(dict.fromkeys(step.run for _, _, step in done if step.evaluation is None))
+    with contextlib.suppress(ValueError):  # none of the trainings was scored along the way
+        curves = figure([run for run in runs if any(run.glob("**/benchmarks/*/epoch=*"))], output / "curves.png")
+    return write_study_page(
+        output / "study.html", study.title, table, reports, [study.source] * bool(study.source), curves
+    )
 
 
 def study_markdown(study: Study, table: Table) -> str:

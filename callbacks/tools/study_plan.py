@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,17 +14,13 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from ..results.stored import Checked, first_mistake, read_as, read_run
+from ..experiments.names import slug
+from ..results.result import RESULTS_FILE, first_mistake
 
 FOLDER = "--trainer.default_root_dir"
 """Flag of the folder that a command writes to."""
-
-
-class StepRecord(Checked):
-    """The arguments of a training, and whether it has only "started" or is "done"."""
-
-    words: list[str]
-    state: str = "done"
+DONE = "trained"
+"""File that a training leaves in its folder when it has ended well."""
 
 
 def _arguments(value: Any) -> tuple[str, ...]:
@@ -70,19 +67,19 @@ class StudyRow(BaseModel, extra="forbid"):
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a row and seed.
+    """One command of a row and seed; the name of its folder ends with a key of its arguments.
 
     Args:
         arguments: after `vidcorr`.
-        folder: `trainer.default_root_dir` of the command.
+        run: folder of the training, and of its evaluations.
+        folder: where it leaves its result: results.json, or `DONE` and checkpoints.
         evaluation: name of the evaluation; None where the step trains.
-        benchmark: `name` that the benchmark of the evaluation is given, unique in `folder`.
     """
 
     arguments: tuple[str, ...]
+    run: Path
     folder: Path
     evaluation: str | None = None
-    benchmark: str | None = None
 
     @property
     def line(self) -> str:
@@ -95,34 +92,9 @@ class Step:
         return " ".join(filter(None, (self.arguments[0], self.evaluation)))
 
     @property
-    def record(self) -> Path:
-        """File of a training, see `StepRecord`."""
-        return self.folder / "trained.json"
-
-    def result(self) -> Path | None:
-        """Return the newest folder of results of an evaluation, None where there is none."""
-        files = self.folder.glob(f"**/benchmarks/{self.benchmark}/**/results.json")
-        newest = max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
-        return newest.parent if newest else None
-
     def is_done(self) -> bool:
-        """Return whether it has ended well before; a training without a record of it has not.
-
-        Raises:
-            ValueError: if it has a checkpoint or a result by other arguments, or a damaged file; one line.
-        """
-        place, before, done = self.folder, [], False
-        if self.benchmark is not None and (result := self.result()):
-            place, before, done = result, read_run(result).results.get("command", [])[1:], True
-        elif self.benchmark is None and self.record.is_file():
-            record = read_as(self.record, "record of a study", StepRecord)
-            before, done = record["words"], record.get("state", "done") == "done"
-        both = (before or self.arguments, self.arguments)
-        before, now = ([w for flag, w in zip(("", *words), words, strict=False) if flag != FOLDER] for words in both)
-        if before != now and (done or any(self.folder.rglob("*.ckpt"))):
-            different = ", ".join(sorted({*before} ^ {*now})) or "in another order"
-            raise ValueError(f"{place} is of other arguments ({different}): remove it, or give another --output")
-        return done
+        """True if its result is there."""
+        return (self.folder / (RESULTS_FILE if self.evaluation else DONE)).is_file()
 
 
 class Study(BaseModel, extra="forbid"):
@@ -173,9 +145,9 @@ class Study(BaseModel, extra="forbid"):
             if row.of and self.trained(row).train is None:
                 raise ValueError(f"row {row.name!r} is of {row.of!r}, which trains nothing itself")
             row.seeds = row.seeds or self.trained(row).seeds
-        steps = [step for row in self.rows for step in self.steps(row, 0, Path()) if step.benchmark]
-        taken = Counter((step.folder, step.benchmark) for step in steps)
-        if twice := [benchmark for (_, benchmark), count in taken.items() if count > 1]:
+        names = ((row, slug(name)) for row in self.rows for name in self.evaluations)
+        taken = Counter((self.folder_of(row, Path()), slug(row.name), name) for row, name in names)
+        if twice := [f"{row}-{evaluation}" for (_, row, evaluation), count in taken.items() if count > 1]:
             raise ValueError(f"two evaluations would have the same results, {twice[0]}; rename a row or an evaluation")
         return self
 
@@ -213,18 +185,25 @@ class Study(BaseModel, extra="forbid"):
             output: folder of the runs.
         """
         trained, folder = self.trained(row), self.folder_of(row, output) / f"seed-{seed}"
-        root = (FOLDER, str(folder))
         steps = []
         if trained.train is not None:
-            arguments = (*trained.train, *trained.flags, *self.seed_flags)
-            seeded = (argument.replace("{seed}", str(seed)) for argument in arguments)
-            steps.append(Step(("fit", *seeded, *root, "--ckpt_path", "last"), folder))
+            given = (*trained.train, *trained.flags, *self.seed_flags)
+            seeded = ["fit", *(argument.replace("{seed}", str(seed)) for argument in given)]
+            folder = folder.with_name(f"{folder.name}-{key_of(seeded)}")
+            steps.append(Step((*seeded, FOLDER, str(folder), "--ckpt_path", "last"), folder, folder))
         model = (*row.model, "--seed_everything", str(seed)) if row.model else ("--ckpt_path", "last")
         for name, arguments in self.evaluations.items():
-            benchmark = f"{slug(row.name)}-{slug(name)}"
-            chosen = (*model, *arguments, *row.evaluate.get(name, ()), "--trainer.callbacks.name", benchmark)
-            steps.append(Step(("validate", *chosen, *root), folder, name, benchmark))
+            words = ("validate", *model, *arguments, *row.evaluate.get(name, ()))
+            place = folder / "-".join((slug(row.name), slug(name), key_of(words)))
+            steps.append(
+                Step((*words, "--trainer.callbacks.output_dir", str(place), FOLDER, str(folder)), folder, place, name)
+            )
         return steps
+
+
+def key_of(arguments: Sequence[str]) -> str:
+    """Return the key of a command: a digest of its arguments."""
+    return hashlib.sha256("\0".join(arguments).encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def read_study(path: Path, *, small: bool = False) -> Study:
@@ -250,11 +229,6 @@ def read_study(path: Path, *, small: bool = False) -> Study:
         raise ValueError(f"{path}: {first_mistake(error)}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def slug(name: str) -> str:
-    """Return a name as a folder's name: letters, digits, dots and dashes."""
-    return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"
 
 
 def _at_small_scale(content: dict[str, Any]) -> dict[str, Any]:

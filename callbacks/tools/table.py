@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datamodules.reading.files import write_atomically
+from datamodules.writing.files import write_atomically
 
 from ..results.rendering import FORMATS, render
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.records import Record, Table
-    from ..results.stored import Run
+    from ..results.result import Result
 
 
 def gather_results(
@@ -37,23 +37,23 @@ def gather_results(
             base row, or a named folder holds two results of one column; one line.
     """
     from ..results.records import records_of, tabulate
-    from ..results.stored import read_run, runs_below
+    from ..results.result import results_below
 
-    runs: dict[tuple[str, Path], Run] = {}
+    results: dict[tuple[str, Path], Result] = {}
     records: list[Record] = []
     for each in folders:
         name, folder = _named(str(each))
-        below = {(name, path): read_run(path) for path in runs_below(folder)}
-        own = [one for run in below.values() for one in records_of(run, name, scores)]
+        below = {(name, place): result for place, result in results_below(folder).items()}
+        own = [one for (_, place), result in below.items() for one in records_of(result, name, scores, place)]
         taken: dict[tuple[object, ...], Path] = {}
         for one in own if name else ():
-            if (other := taken.setdefault((one.name, one.column), one.run.folder)) != one.run.folder:
-                twice = f"two results of {one.column.benchmark} by one protocol, {other} and {one.run.folder}"
+            if (other := taken.setdefault((one.name, one.stage.stride, one.column), one.place)) != one.place:
+                twice = f"two results of {one.column.benchmark} by one protocol, {other} and {one.place}"
                 raise ValueError(f"table: {name}={folder} holds {twice}; name the one that is meant")
-        records += [one for one in own if (name, one.run.folder) not in runs]
-        runs |= below
+        records += [one for one in own if (name, one.place) not in results]
+        results |= below
     if not records:
-        known = ", ".join(sorted({key.rpartition("/")[2] for run in runs.values() for key in run.results["scores"]}))
+        known = ", ".join(sorted({found.stage_of(key)[1] for found in results.values() for key in found.scores}))
         raise ValueError(f"table: no result has {' or '.join(scores) or 'a score'}; there are {known or 'none'}")
     table = tabulate(records)
     table = table.with_differences(base) if base else table
@@ -97,9 +97,10 @@ def _with_published(table: Table, records: Sequence[Record]) -> Table:
     from ..results.records import Cell, Table, heads_of
 
     rows = {name: dict(row) for name, row in table.rows.items()}
-    of_test_sets = {one.column for one in records if one.run.on_test_set}
-    for column, head in heads_of(one.column for one in records).items():
-        for published in published_beside(column.benchmark, column.digest) if column in of_test_sets else ():
+    heads = heads_of(one.column for one in records)
+    exact = {(one.column, one.stage.protocol.digest): heads[one.column] for one in records if one.result.on_test_set}
+    for (column, digest), head in exact.items():
+        for published in published_beside(column.benchmark, digest):
             if column.score in published.scores:
                 row = rows.setdefault(f"{published.name} [{published.source}]", {})
                 row[head] = Cell((published.scores[column.score],))

@@ -1,5 +1,6 @@
 """The encoding of a video by a network under a protocol: its maps, the sizes that it sees, and its pass over frames."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from lightning_modules.backbones.extractor import Normalise
-from lightning_modules.backbones.networks import shared_copy
+from lightning_modules.backbones.normalise import Normalise
+from lightning_modules.backbones.placement import device_of
+from lightning_modules.backbones.sharing import shared_copy
 from lightning_modules.backbones.video import VideoEncoder
 from lightning_modules.functional import PointProtocol, PropagationProtocol
-from lightning_modules.functional.device import to_device
+from lightning_modules.functional.device import PendingCopy, to_device
 from lightning_modules.functional.propagation.sizing import (
     NetworkInput,
     Size,
@@ -32,6 +34,9 @@ Maps = list[Tensor]
 PIXELS_AT_ONCE = 8 * 480 * 854
 """Pixels of the frames of one pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
+
+LOWER = "set changes to a smaller input_size or to {backbone_precision: bfloat16}, or take a larger stride"
+"""Advice for a device that is out of memory while it tracks."""
 
 P = TypeVar("P", PropagationProtocol, PointProtocol)
 
@@ -70,6 +75,28 @@ def stride_of(extractor: nn.Module) -> int | None:
 def at_stride(protocol: P, stride: int | None) -> P:
     """Return the protocol for features of a stride; where that differs from its own stride, its name shows it."""
     return protocol if stride in (None, protocol.feature_stride) else protocol.with_changes(feature_stride=stride)
+
+
+def for_network(protocol: P, extractor: nn.Module, stride: int | None) -> P:
+    """Return the protocol with what the network brings, which the protocol's name then shows.
+
+    That is the stride of its features; and its normalisation, where the network has no `Normalise` of ours: it takes
+    RGB in [0, 1], so the mean and deviation of the protocol cannot be set.
+    """
+    protocol = at_stride(protocol, stride)
+    if normalises(extractor):
+        return protocol
+    return protocol.with_changes(**{field: None for field in ("rgb_mean", "rgb_std") if hasattr(protocol, field)})
+
+
+def normalises(extractor: nn.Module) -> bool:
+    """Return whether an extractor declares its normalisation of RGB; an encoder of video does so by its arguments."""
+    return isinstance(extractor, VideoEncoder) or bool(normalisations(extractor))
+
+
+def normalisations(extractor: nn.Module) -> list[Normalise]:
+    """Return the modules of an extractor that normalise RGB, whose constants a protocol may set."""
+    return [module for module in extractor.modules() if isinstance(module, Normalise)]
 
 
 @dataclass(frozen=True)
@@ -152,10 +179,8 @@ class FrameEncoder:
     Attributes:
         device: that of the extractor.
         multiple: sides of the network's input are padded to a multiple of it.
+        constant: True once the first frame of a video had the same features in all cells.
         in_order: True where the frames of a video must be encoded in their order, from the first one on.
-
-    Raises:
-        ValueError: if the extractor lacks the normalisation that the protocol changes.
     """
 
     def __init__(self, extractor: nn.Module, rules: NetworkInput, stopwatch: Stopwatch) -> None:
@@ -163,7 +188,7 @@ class FrameEncoder:
         self.multiple: int = getattr(extractor, "multiple", 1)
         self.in_order = isinstance(extractor, VideoEncoder)
         self._view: Any = extractor if self.in_order else view_for(extractor, rules)
-        self._rules, self._watch = rules, stopwatch
+        self._rules, self._watch, self.constant = rules, stopwatch, False
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     def __call__(self, frames: Sequence[Tensor]) -> list[Maps]:
@@ -183,7 +208,7 @@ class FrameEncoder:
 
         On a CPU a second frame in a pass only costs cache, and results are then there frame by frame.
         """
-        height, width = resized_size(size, self._rules)
+        height, width = resized_size(size, self._rules, self.multiple)
         wanted = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
         return wanted if self.device.type == "cuda" else 1
 
@@ -194,7 +219,17 @@ class FrameEncoder:
             frames: uint8 RGB `(3, H, W)`, of one size; read one by one.
             at_once: frames in one pass of the network. With several, the next pass is started before the maps of the
                 current one are used, so that a GPU never waits; frames are read that far ahead.
+
+        Warns:
+            Once, if the first frame of a video has the same features in all cells.
         """
+        for t, maps in enumerate(self._encoded(frames, at_once)):
+            if t == 0 and not self.constant and any(map(is_constant, maps)):
+                self.constant = True
+                warnings.warn("the first frame has the same features in all cells: scores are chance", stacklevel=2)
+            yield maps
+
+    def _encoded(self, frames: Iterable[Tensor], at_once: int) -> Iterator[Maps]:
         if self.in_order:
             yield from self._encode_video(frames)
             return
@@ -226,7 +261,8 @@ class FrameEncoder:
                     f"{type(encoder).__name__}: its maps have {stride} px per cell, protocol {self._rules.name!r} "
                     f"{own}; set changes to {{feature_stride: {stride}}}"
                 )
-            yield [each.float().to(self.device) for each in ([output] if isinstance(output, Tensor) else output)]
+            maps = [output] if isinstance(output, Tensor) else output
+            yield [to_device(each.float(), self.device) for each in maps]
 
     def _begin(self, frames: Sequence[Tensor]) -> Callable[[], list[Maps]]:
         """Start a pass, on a GPU in parallel with what the current stream does; return what waits for its maps."""
@@ -249,6 +285,12 @@ class FrameEncoder:
         return hand_over
 
 
+def is_constant(features: Tensor) -> bool:
+    """Return whether all cells of a map `(C, h, w)`, at least two, have the same features."""
+    cells = features.flatten(1)
+    return cells.shape[1] > 1 and bool(PendingCopy((cells == cells[:, :1]).all()).wait())
+
+
 @torch.no_grad()
 def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput) -> tuple[Tensor, Size]:
     """Return the features of frames as a tracker under the protocol takes them, and what their map covers of a frame.
@@ -260,25 +302,11 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput)
 
     Returns:
         Float32 `(T, C, h, w)` on the extractor's device, and `covered_size` of a frame.
-
-    Raises:
-        ValueError: if the extractor lacks the normalisation that the protocol changes.
     """
     encoder = FrameEncoder(extractor, protocol, Stopwatch())
     maps = [of_frame[-1] for of_frame in encoder.encode(frames)]
     height, width = frames.shape[-2:]
     return torch.stack(maps), covered_size((height, width), protocol, getattr(extractor, "multiple", 1))
-
-
-def device_of(extractor: Any) -> torch.device:
-    """Return the device of an extractor's parameters or buffers; the CPU where it has none.
-
-    Of an encoder of video it is that of the network inside, `net` or `step`.
-    """
-    if not isinstance(extractor, nn.Module):
-        held = getattr(extractor, "net", getattr(extractor, "step", None))
-        return device_of(held) if isinstance(held, nn.Module) else torch.device("cpu")
-    return next(extractor.parameters(), next(extractor.buffers(), torch.zeros(()))).device
 
 
 def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
@@ -288,11 +316,8 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
 
     Args:
         extractor: see `build_feature_extractor`.
-        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor, and a transformer's
-            position embedding is interpolated by its rule.
-
-    Raises:
-        ValueError: if the protocol asks for a mean or deviation and the extractor has no `Normalise`.
+        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor; an extractor without
+            any gets RGB in [0, 1]. The position embedding of a transformer is interpolated by the protocol's rule.
     """
     view: Any = extractor
     if protocol.position_embedding == "dino" and hasattr(extractor, "positions"):  # of a transformer
@@ -301,14 +326,7 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
     constants = {"mean": protocol.rgb_mean, "std": protocol.rgb_std}
     if wanted := {name: constant for name, constant in constants.items() if constant is not None}:
         view = shared_copy(view)
-        normalisations = [module for module in view.modules() if isinstance(module, Normalise)]
-        if not normalisations:
-            raise ValueError(
-                f"protocol {protocol.name!r} normalises RGB by {' and '.join(f'rgb_{name}' for name in wanted)}, but "
-                f"{type(extractor).__name__} does not normalise RGB; set changes to "
-                f"{{{', '.join(f'rgb_{name}: null' for name in wanted)}}}"
-            )
-        for module in normalisations:
+        for module in normalisations(view):
             for name, constant in wanted.items():
                 setattr(module, name, getattr(module, name).new_tensor(constant).view(-1, 1, 1))
     folded: nn.Module = view.folded() if hasattr(view, "folded") else view

@@ -23,8 +23,8 @@ from lightning_modules.functional.device import PendingCopy, to_device
 from lightning_modules.functional.propagation.references import shared_finders
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size
 
-from .. import signals
-from .frame_encoder import FrameEncoder, View, at_stride, maps_of
+from ..process import signals
+from .frame_encoder import FrameEncoder, View, for_network, maps_of
 from .stopwatch import Stopwatch
 
 
@@ -134,8 +134,7 @@ class LabelTracker:
         device: that of the extractor.
 
     Raises:
-        ValueError: if the extractor does not name its stride, or lacks the normalisation that the protocol changes; if
-            several protocols see frames differently.
+        ValueError: if the extractor does not name its stride, or several protocols see frames differently.
     """
 
     def __init__(
@@ -147,8 +146,10 @@ class LabelTracker:
         self._maps = maps_of(extractor)
         chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
         if len({seen_by(each) for each in chosen}) > 1:
-            raise ValueError("protocols that see frames differently cannot share one pass of the network")
-        self._of_map = [[at_stride(each, stride) for each in chosen] for _, stride in self._maps]
+            raise ValueError(
+                "protocols that see frames, or score masks, differently cannot share one pass of the network"
+            )
+        self._of_map = [[for_network(each, extractor, stride) for each in chosen] for _, stride in self._maps]
         self.protocols = [rules for of_map in self._of_map for rules in of_map]
         stages = [stage for stage, _ in self._maps for _ in chosen]
         names = [rules.name if len(chosen) > 1 else "" for rules in self.protocols]
@@ -194,7 +195,7 @@ class LabelTracker:
         """
         return self.track(zip(frames, chain([points], repeat(None)), strict=False), PointCoding(view), view)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def track(
         self,
         frames: Iterable[tuple[Tensor, Tensor | None]],
@@ -262,6 +263,6 @@ class LabelTracker:
 
 
 def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:
-    """Return the fields that say what the network sees; protocols that agree in them can share its features."""
+    """Return the fields that say what the network sees and how masks are scored; protocols share a pass by them."""
     names = [field.name for field in dataclasses.fields(NetworkInput) if field.name != "name"]
-    return tuple(getattr(protocol, name) for name in (*names, "resized_data"))
+    return tuple(getattr(protocol, name) for name in (*names, "resized_data", "scoring"))

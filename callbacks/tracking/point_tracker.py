@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from lightning_modules.functional import PointProtocol, PointTracks, track_points
 from lightning_modules.functional.propagation.sizing import Size, padded_size, resized_size
 
-from .. import signals
-from .frame_encoder import FrameEncoder, Maps, at_stride, maps_of
+from ..process import signals
+from .frame_encoder import FrameEncoder, Maps, for_network, maps_of
 from .stopwatch import Stopwatch
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
@@ -40,7 +40,7 @@ class PointTracker:
         grids: (height, width) in cells of each map, of the last video.
 
     Raises:
-        ValueError: if the extractor does not name its stride, or lacks the normalisation that the protocol changes.
+        ValueError: if the extractor does not name its stride.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class PointTracker:
     ) -> None:
         maps = maps_of(extractor)
         self.stages = [stage for stage, _ in maps]
-        self.protocols = [at_stride(protocol, stride) for _, stride in maps]
+        self.protocols = [for_network(protocol, extractor, stride) for _, stride in maps]
         self.watch, self.kept = stopwatch or Stopwatch(), kept
         self.encoder = FrameEncoder(extractor, protocol, self.watch)
         self.device = self.encoder.device
         self.grids: list[tuple[int, int]] = []
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def track(
         self,
         video: FramesFrom,
@@ -81,7 +81,7 @@ class PointTracker:
         """
         features = _Features(self, video, size)
         self.grids = [(maps.shape[1], maps.shape[2]) for maps in features.maps(0)]
-        seen = resized_size(size, self.protocols[0])
+        seen = resized_size(size, self.protocols[0], self.encoder.multiple)
         padded = padded_size(seen, self.protocols[0], self.encoder.multiple)
         tracks = []
         for number, protocol in enumerate(self.protocols):

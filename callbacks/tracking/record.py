@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.reading.files import csv_text, write_atomically
-from datamodules.reading.mask_files import davis_palette, write_ids
-from datamodules.tools.encoding import Mp4Writer
+from datamodules.reading.mask_files import davis_palette
+from datamodules.writing.files import write_atomically
+from datamodules.writing.masks import write_ids
+from datamodules.writing.mp4 import Mp4Writer
+from datamodules.writing.tables import csv_text
 
 from ..pictures.animation import Curve, OverlayAnimation, SequenceAnimation
 from ..pictures.overlays import Picture, contact_sheet, evenly_spaced, write_picture

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from datamodules.reading.boxes import centred, context_side, one_based, square_crop
+from lightning_modules.backbones.placement import device_of
 from lightning_modules.backbones.video import VideoEncoder
 from lightning_modules.functional import TrackingProtocol as TrackingProtocol  # also in callbacks
 from lightning_modules.functional.device import PendingCopy, to_device
 from lightning_modules.functional.siamese import siamese_correlation
 
-from .. import signals
-from .frame_encoder import device_of, stride_of
+from ..process import signals
+from .frame_encoder import stride_of
 from .stopwatch import Stopwatch
 
 Image = NDArray[np.uint8]
@@ -72,7 +73,7 @@ class SiamFCTracker:
         self.watch = stopwatch or Stopwatch()
         self.device = device_of(extractor)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def track(
         self, frames: Iterable[Tensor], boxes: NDArray[np.float64]
     ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:

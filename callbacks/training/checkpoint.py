@@ -1,20 +1,19 @@
 """The checkpoints of a training: its last state, and the best one by a benchmark."""
 
 import logging
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import Tensor
 
-from ..benchmarks.base import BenchmarkCallback
-from .checkpoint_files import ResumeNote, read_state
+from ..benchmarks.callback import BenchmarkCallback
+from .checkpoint_files import KeptCheckpoints, ResumeNote, read_state
 from .run_folder import LAST, checkpoint_folder, last_checkpoints
-from .safeguards import Safeguards, TrainingStopped, accumulates, waits_for_ranks
+from .safeguards import Safeguards, TrainingStopped, accumulates, is_stopping, waits_for_ranks
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +120,7 @@ class LastCheckpoint(Checkpoint):
         if self._loader_states is None:
             trainer.fit_loop.epoch_loop.restarting = False
             return
-        # Lightning forgets the loader's state where something, as a schedule, has asked for the loader before; our
-        # methods restore it by themselves, with any callback that saves, and this does for any other module
+        # Lightning forgets the loader's state where something, as a schedule, has asked for the loader before
         loader: Any = trainer.train_dataloader
         if len(self._loader_states) == 1 and hasattr(loader, "load_state_dict"):
             loader.load_state_dict(self._loader_states[0])
@@ -138,8 +136,11 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Write out what was logged with the checkpoint; its own step is logged only after it."""
+        """Flush the loggers one batch after a checkpoint: a step is logged after it is saved."""
         self._resumable = False
+        if trainer.fit_loop.restarting and trainer.max_steps == -1:
+            # else Lightning leaves out a schedule that follows a score at the end of this epoch
+            trainer.fit_loop.restarting = False
         if self._flush_due:
             _flush(trainer)
             self._flush_due = False
@@ -147,7 +148,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save every few steps, and before a step that ends an epoch or is followed by a validation."""
+        """Save every few steps, before a step that ends an epoch or is followed by a validation, and before a stop."""
         if accumulates(trainer):
             return
         done, steps_done = batch_idx + 1, trainer.global_step == trainer.max_steps
@@ -157,7 +158,8 @@ class LastCheckpoint(Checkpoint):
             self._counters = trainer.fit_loop.state_dict()
         window = range(done + 1, done + trainer.accumulate_grad_batches + 1)
         closing = trainer.global_step + 1 == trainer.max_steps or any(_closes(trainer, number) for number in window)
-        if self._resumable and (closing or trainer.global_step - self._saved_step >= self.every_n_steps):
+        due = closing or trainer.global_step - self._saved_step >= self.every_n_steps
+        if self._resumable and (is_stopping(trainer) or due):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -219,73 +221,109 @@ def _flush(trainer: pl.Trainer) -> None:
         logger.save()
 
 
-class BestCheckpoint(ModelCheckpoint):
+class BestCheckpoint(Checkpoint):
     """Keep the checkpoints with the best scores of a benchmark, and compare only when that benchmark has just run.
 
-    Lightning's `ModelCheckpoint` itself takes the score that was logged last, however old, and needs one from the first
-    epoch on.
+    Lightning's `ModelCheckpoint` takes the score that was logged last, however old, and needs one from the first epoch
+    on.
 
     Args:
         monitor: a logged score, `<benchmark>/<key>`.
         mode: `max` or `min`.
-        save_top_k: how many to keep; −1: all.
+        save_top_k: number of checkpoints to keep; −1: all.
         filename: filename of the checkpoint, without `.ckpt`; it may hold `{epoch}` and `{step}`.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
-    Raises:
-        MisconfigurationException: for a bad mode or number.
-        ValueError: at the start of `fit`, if no callback is the benchmark that `monitor` names, or that benchmark does
-            not log this score.
-    """
+    Attributes:
+        best_model_path: path of the best checkpoint; empty until a checkpoint is kept.
 
-    monitor: str
+    Raises:
+        ValueError: for a bad mode or number; at the start of `fit`, if no callback is the benchmark that `monitor`
+            names, that benchmark does not log this score, or another `BestCheckpoint` has the same monitor and folder.
+    """
 
     def __init__(
         self,
         monitor: str = "davis/J&F-Mean",
         mode: Literal["max", "min"] = "max",
         save_top_k: int = 1,
-        filename: str = "best-{epoch:03d}-{step:06d}",
+        filename: str = "best-epoch={epoch:03d}-step={step:06d}",
         dirpath: str | Path | None = None,
     ) -> None:
-        super().__init__(dirpath, filename, monitor, save_top_k=save_top_k, mode=mode, save_on_train_epoch_end=False)
-        self.benchmark: BenchmarkCallback | None = None
+        if mode not in ("max", "min") or save_top_k < -1:
+            raise ValueError(f"BestCheckpoint: mode must be max or min and save_top_k ≥ −1, got {mode}, {save_top_k}")
+        self.monitor, self.mode, self.save_top_k = monitor, mode, save_top_k
+        self.filename, self.dirpath = filename, dirpath
+        self.best_model_path = ""
+        self._benchmark: BenchmarkCallback | None = None
+        self._scores: dict[str, float] = {}  # file name of each kept checkpoint → its score
+        self._seen = -1  # optimiser step of the last score
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder and the benchmark."""
         if stage != "fit":
             return
         self.dirpath = checkpoint_folder(trainer, self.dirpath)
+        self._scores, self._seen, self.best_model_path = {}, -1, ""
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
         name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"
         if name not in benchmarks:
             there = ", ".join(benchmarks) or "there is none"
             raise ValueError(f"{wrong}: no benchmark {name!r} among the callbacks ({there})")
-        self.benchmark = benchmarks[name]
-        keys = self.benchmark.score_keys  # empty: a user's benchmark that declares none
+        keys = benchmarks[name].score_keys  # empty: a user's benchmark that declares none
         if keys and self.monitor not in keys:
             raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(keys)}")
+        twins = [other for other in callbacks if isinstance(other, BestCheckpoint) and other.monitor == self.monitor]
+        if len(twins) > 1:
+            raise ValueError(f"two {wrong}: leave one out, or give it another monitor")
+        self._benchmark = benchmarks[name]
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best scores so far; those in the folder of another run do not count."""
-        if state_dict["dirpath"] == self.dirpath:
-            super().load_state_dict(state_dict)
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Record which checkpoints are kept."""
+        kept = KeptCheckpoints(folder=str(self.dirpath), scores=self._scores)
+        checkpoint.setdefault("best", {})[self.monitor] = kept.model_dump()
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take the scores of the files that are still there; files in the folder of another run do not count."""
+        kept = read_state(checkpoint, trainer.ckpt_path).best.get(self.monitor)
+        if kept is not None and kept.folder == str(self.dirpath):
+            self._scores = {name: score for name, score in kept.scores.items() if Path(kept.folder, name).is_file()}
+            self._choose()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark has just run, succeeded, and gave one of the best scores.
 
         Raises:
-            MisconfigurationException: if it did not give the score that `monitor` names.
+            ValueError: if it did not give the score that `monitor` names.
         """
-        if self.benchmark is not None and trainer.global_step in self.benchmark.history:
-            super().on_validation_end(trainer, pl_module)
+        step = trainer.global_step
+        if self._benchmark is None or step == self._seen or step not in self._benchmark.history:
+            return
+        scores, self._seen = self._benchmark.history[step], step
+        if self.monitor not in scores:
+            raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): the scores are {', '.join(scores)}")
+        name = f"{self.filename.format(epoch=trainer.current_epoch, step=step)}.ckpt"
+        before = list(self._scores)
+        ranked = sorted((self._scores | {name: scores[self.monitor]}).items(), key=self._rank)
+        self._scores = dict(ranked[: None if self.save_top_k < 0 else self.save_top_k])
+        if name in self._scores:
+            self._choose()
+            trainer.save_checkpoint(f"{self.dirpath}/{name}", weights_only=False)
+            for worse in before:
+                if worse not in self._scores:
+                    trainer.strategy.remove_checkpoint(f"{self.dirpath}/{worse}")
 
     on_train_end = on_validation_end  # where the benchmark ran after the last step
 
-    def _monitor_candidates(self, trainer: pl.Trainer) -> dict[str, Tensor]:
-        """Return the scores of the benchmark's newest run; Lightning keeps none of what runs after the last step."""
-        assert self.benchmark is not None
-        scores = self.benchmark.history[trainer.global_step]
-        numbers = {"epoch": torch.tensor(trainer.current_epoch), "step": torch.tensor(trainer.global_step)}
-        return numbers | {name: torch.tensor(score, dtype=torch.float64) for name, score in scores.items()}
+    def _rank(self, item: tuple[str, float]) -> tuple[bool, float]:
+        """Return the key that sorts the best score first and NaN last."""
+        return math.isnan(item[1]), -item[1] if self.mode == "max" else item[1]
+
+    def _choose(self) -> None:
+        best = min(self._scores.items(), key=self._rank, default=None)
+        self.best_model_path = f"{self.dirpath}/{best[0]}" if best else ""

@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, Field, ValidationError
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from datamodules.reading.files import unfinished
+from datamodules.writing.files import unfinished
 from lightning_modules.checkpoints import read_content
 
 log = logging.getLogger(__name__)
@@ -134,6 +134,18 @@ class _OptimizerState(BaseModel, arbitrary_types_allowed=True):
     param_groups: Annotated[list[_ParameterGroup], Field(min_length=1)]
 
 
+class KeptCheckpoints(BaseModel):
+    """The record of a `BestCheckpoint` in a checkpoint.
+
+    Attributes:
+        folder: folder of the checkpoints.
+        scores: file name of each kept checkpoint → its score.
+    """
+
+    folder: str
+    scores: dict[Annotated[str, Field(pattern=r"^[^/]+\.ckpt$")], Number]
+
+
 class CheckpointState(BaseModel):
     """A checkpoint of a training, without its weights."""
 
@@ -141,7 +153,7 @@ class CheckpointState(BaseModel):
     epoch: Whole
     resume: ResumeNote = ResumeNote()
     benchmarks: dict[str, _BenchmarkHistory] = {}
-    callbacks: dict[str, dict[str, Any]] = {}
+    best: dict[str, KeptCheckpoints] = {}
     loops: dict[str, Any] = {}
     optimizer_states: list[_OptimizerState] | None = None
     lr_schedulers: list[dict[str, Any]] | None = None
@@ -162,9 +174,10 @@ def read_state(content: Any, path: object) -> CheckpointState:
 
 
 def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> None:
-    """Check all that Lightning and our callbacks will restore from a checkpoint.
+    """Check the counters, the weights' optimisers and our own records of a checkpoint before they are restored.
 
-    The state of schedules and optimisers is compared with those of the run once these exist, by `check_optimizers`.
+    `check_optimizers` compares schedules and optimisers once those of the run exist. The states of other callbacks are
+    theirs to check.
 
     Args:
         trainer: before it restores anything.
@@ -192,14 +205,12 @@ def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> N
             raise ValueError(f"{damaged}: the place in the data is no list of states; resume from another checkpoint")
     else:
         content.pop("loops", None)  # of no use to an evaluation
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        saved, made = state.callbacks.get(callback.state_key), callback.state_dict()
-        if saved is not None and made:
-            _check_like(saved, made, f"{damaged}: {type(callback).__name__}")
 
 
 def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """Check that a checkpoint's schedules and optimisers are those of the run; Lightning would set any attribute.
+
+    A schedule may be of the user's: its state needs the right names and types, its numbers may be any.
 
     Args:
         trainer: with its optimisers, before it restores them.
@@ -210,7 +221,8 @@ def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
             number, or a tensor has another shape than its parameter.
     """
     schedules, where = checkpoint["lr_schedulers"], f"{trainer.ckpt_path}: the schedule of the learning rate"
-    _check_like(schedules, [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs], where)
+    made = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
+    _check_like(schedules, made, where, any_number=True)
     states, where = checkpoint["optimizer_states"] or [], f"{trainer.ckpt_path}: the optimiser"
     if len(states) != len(trainer.optimizers):
         raise ValueError(f"{where} does not fit: the file holds {len(states)}, this run has {len(trainer.optimizers)}")
@@ -231,23 +243,30 @@ def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
                 raise ValueError(f"{where}'s state does not fit the weights; resume from another checkpoint")
 
 
-def _check_like(state: Any, model: Any, where: str) -> None:
-    """Raise unless a state has the form of another: the same names, and finite numbers where that has numbers."""
+def _check_like(state: Any, model: Any, where: str, any_number: bool = False) -> None:
+    """Raise unless a state has the form of another: the same names, and numbers in the places of numbers.
+
+    Args:
+        state: the state that was read.
+        model: the state of the new run.
+        where: place of the state, for the message.
+        any_number: accept negative and infinite numbers, floats in the place of integers, and None.
+    """
     if isinstance(model, dict) and isinstance(state, dict):
         # a Counter, as the milestones of a schedule, and what is empty at first have names of their own
         if type(model) is dict and model and (other := state.keys() ^ model.keys() - {"combined_loader"}):
             raise ValueError(f"{where}: {sorted(map(str, other))[0]!r} is missing or unknown")
         for name in state.keys() & model.keys():
-            _check_like(state[name], model[name], f"{where}.{name}")
+            _check_like(state[name], model[name], f"{where}.{name}", any_number)
     elif isinstance(model, list | tuple) and isinstance(state, list | tuple):
         if len(state) != len(model):
             raise ValueError(f"{where}: {len(state)} values, expected {len(model)}")
         for number, (value, like) in enumerate(zip(state, model, strict=True)):
-            _check_like(value, like, f"{where}.{number}")
+            _check_like(value, like, f"{where}.{number}", any_number)
+    elif any_number and type(model) in (int, float) and (state is None or type(state) in (int, float)):
+        return
     elif isinstance(model, float) and type(state) in (int, float):
         if not math.isfinite(state):
             raise ValueError(f"{where}: {state} is not finite")
-    elif isinstance(model, torch.Tensor) and state is None:  # a best score, before there is one
-        return
     elif model is not None and not (type(state) is type(model) and not (type(state) is int and state < 0)):
         raise ValueError(f"{where}: {str(state)[:40]!r} where a {type(model).__name__} belongs")

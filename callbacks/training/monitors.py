@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from datamodules.reading.files import ProgressReport
+from datamodules.writing.progress import ProgressReport
 
 from .safeguards import accumulates
 

@@ -4,7 +4,7 @@ import csv
 import itertools
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,8 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from lightning_modules.checkpoints import read_content
 
-from ..benchmarks.base import BenchmarkCallback
-from ..loggers import run_folder
+from ..benchmarks.callback import BenchmarkCallback
+from ..process.loggers import run_folder
 from .checkpoint_files import read_state
 
 LAST = "last.ckpt"
@@ -28,27 +28,74 @@ def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
     return str(dirpath) if "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
 
 
-def claim_version(loggers: Iterable[Logger]) -> None:
-    """Claim the next `version_N` folder that is free for all loggers of a run, before anything asks them for it.
+def numbered_loggers(
+    loggers: Sequence[tuple[Logger, Mapping[str, Any]]], path: str | Path | None = None
+) -> list[Logger]:
+    """Make the loggers of a run again, with the number of its `version_N` folder.
 
-    Lightning takes the next number and makes the folder later: two runs that start together would share one.
+    The number is the next one that is free for all of them. The folders are made here: Lightning makes them later, and
+    two runs that start together would share one. A run that resumes from a `last.ckpt` in a folder of these loggers
+    continues there: what was logged after the checkpoint will be logged again, so it is dropped.
+
+    Args:
+        loggers: loggers with the arguments that they were made with; others than TensorBoard's and CSV's, those with a
+            version of their own, and those that write to an address are returned as they are.
+        path: checkpoint to resume from.
     """
-    own = [logger for logger in _numbered(loggers) if logger._version is None]
-    for number in itertools.count(max(logger.version for logger in own)) if own else ():
-        for logger in own:
-            logger._version = number
+    numbered = [
+        isinstance(logger, CSVLogger | TensorBoardLogger) and "://" not in str(logger.save_dir) for logger, _ in loggers
+    ]
+    local = [(type(logger), dict(arguments)) for (logger, arguments), own in zip(loggers, numbered, strict=True) if own]
+    if not local:
+        return [logger for logger, _ in loggers]
+    last = last_run_in(path, next(logger for (logger, _), own in zip(loggers, numbered, strict=True) if own))
+    if last is None:
+        new = _claimed(local)
+    else:
+        version, step = last
+        for kind, arguments in local:
+            arguments["version"] = version if arguments.get("version") is None else arguments["version"]
+            if issubclass(kind, TensorBoardLogger):
+                arguments["purge_step"] = step
+        new = [kind(**arguments) for kind, arguments in local]
+        for logger in new:
+            if isinstance(logger, CSVLogger):
+                _keep_rows(logger, step)
+    made = iter(new)
+    return [next(made) if own else logger for (logger, _), own in zip(loggers, numbered, strict=True)]
+
+
+def _claimed(loggers: list[tuple[type[Any], dict[str, Any]]]) -> list[Any]:
+    """Make loggers, those without a version in the next folder that is free for all of them."""
+    free = [number for number, (_, arguments) in enumerate(loggers) if arguments.get("version") is None]
+    made = [kind(**arguments) for kind, arguments in loggers]
+    for version in itertools.count(max(made[number].version for number in free)) if free else ():
+        for number in free:
+            kind, arguments = loggers[number]
+            made[number] = kind(**arguments | {"version": version})
         try:
-            for folder in {str(logger.log_dir) for logger in own}:
+            for folder in {str(made[number].log_dir) for number in free}:
                 os.makedirs(folder)
-            return
+            break
         except FileExistsError:
             continue
+    return made
 
 
-def _numbered(loggers: Iterable[Logger]) -> list[Any]:
-    """Return the loggers that write to folders `version_N` of this machine."""
-    own = [logger for logger in loggers if isinstance(logger, CSVLogger | TensorBoardLogger)]
-    return [logger for logger in own if "://" not in str(logger.save_dir)]
+def last_run_in(path: str | Path | None, logger: Any) -> tuple[int | str, int] | None:
+    """Return version and last step of the run of a `last.ckpt`; None unless it lies in a folder of a logger."""
+    if path is None:
+        return None
+    checkpoint = Path(path).resolve()
+    run = checkpoint.parent.parent
+    if checkpoint.name != LAST or checkpoint.parent.name != "checkpoints":
+        return None
+    if Path(logger.root_dir).resolve() != run.parent:
+        return None
+    number = run.name.removeprefix("version_")
+    state = read_state(read_content(checkpoint, checksums=False), checkpoint)
+    # the last scores of a run are logged at its last step
+    return int(number) if number.isdecimal() else run.name, state.global_step + state.resume.run_ended
 
 
 class LastCheckpointFile(NamedTuple):
@@ -98,31 +145,6 @@ def last_checkpoints(
     return sorted(found)
 
 
-def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
-    """Make loggers continue in the folder of the run that is resumed, which is where its `last.ckpt` lies.
-
-    What was logged after the checkpoint will be logged again; it is dropped. A logger that does not write below the
-    folder of that run, or a checkpoint other than a `last.ckpt`, gets a new folder.
-    """
-    path, own = Path(path).resolve(), _numbered(loggers)
-    if path.name != LAST or path.parent.name != "checkpoints" or not own:
-        return
-    run = path.parent.parent
-    if Path(own[0].root_dir).resolve() != run.parent:
-        return
-    number = run.name.removeprefix("version_")
-    state = read_state(read_content(path, checksums=False), path)
-    # the last scores of a run are logged at its last step
-    step = state.global_step + state.resume.run_ended
-    for logger in own:
-        if logger._version is None:
-            logger._version = int(number) if number.isdecimal() else run.name
-        if isinstance(logger, TensorBoardLogger):
-            logger._kwargs["purge_step"] = step
-        else:
-            _keep_rows(logger, step)
-
-
 def _keep_rows(logger: CSVLogger, step: int) -> None:
     """Begin a CSV logger with the complete rows of its file up to a step; Lightning deletes the file."""
     path = Path(logger.log_dir, ExperimentWriter.NAME_METRICS_FILE)
@@ -137,15 +159,15 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
     experiment.save()
 
 
-def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
+def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], began: float = 0) -> list[str]:
     """Return at most three lines: scores, the path of the report, the checkpoint and the next command.
 
     Scores of benchmarks are in per cent; without a benchmark they are whatever the method has logged as `val/…`.
 
     Args:
         trainer: after its run.
-        configs: folder of the project's configs; the next command names one of its benchmarks: that of the run, else
-            the one that suits the method. It is left out after a user's own benchmark, and where no benchmark suits.
+        next_command: from the path of a checkpoint to the command that evaluates it, or None.
+        began: time at which the run began, seconds since 1970; reports from before are not of this run.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
@@ -154,8 +176,10 @@ def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
         lines = []
         for history in [benchmark.history for benchmark in benchmarks if fitted and len(benchmark.history) > 1]:
             first, last = min(history), max(history)
-            key, score = next(iter(history[last].items()))
-            lines.append(f"{key} {100 * history[first][key]:.1f} % at step {first}, {100 * score:.1f} % at step {last}")
+            # a run that resumed may have other stages, so other keys
+            if key := next((key for key in history[last] if key in history[first]), None):
+                was, is_now = (f"{100 * history[step][key]:.1f} % at step {step}" for step in (first, last))
+                lines.append(f"{key} {was}, {is_now}")
     else:
         logged = [
             f"{key} {float(value):.4f}" for key, value in trainer.callback_metrics.items() if key.startswith("val/")
@@ -163,15 +187,13 @@ def closing_lines(trainer: Trainer, configs: Path) -> list[str]:
         lines = [", ".join(logged)] if logged else []
     pages = [*run.glob("benchmarks/*/*/report.html")]
     pages += [Path(each.output_dir, "report.html") for each in benchmarks if each.output_dir is not None]
-    if written := [page for page in pages if benchmarks and page.is_file()]:
-        lines.append(f"report: {max(written, key=lambda page: page.stat().st_mtime_ns)}")
+    times = {page: page.stat().st_mtime for page in pages if benchmarks and page.is_file()}
+    if written := [page for page, changed in times.items() if changed >= began]:
+        lines.append(f"report: {max(written, key=lambda page: times[page])}")
     # one with a monitor, which keeps the best, comes before those that keep the last
     kept = sorted(trainer.checkpoint_callbacks, key=lambda callback: not getattr(callback, "monitor", None))
     paths = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
     if fitted and (checkpoint := next(filter(None, paths), None)):
-        suited = getattr(trainer.lightning_module, "suited_benchmark", "davis")
-        names = [benchmarks[-1].name, type(benchmarks[-1]).name] if benchmarks else [suited]
-        config = next((name for each in names if (configs / (name := f"benchmarks/{each}.yaml")).is_file()), None)
-        command = f"; next: vidcorr validate --ckpt_path {checkpoint} --config {config}" if config else ""
-        lines.append(f"checkpoint: {checkpoint}{command}")
+        command = next_command(checkpoint)
+        lines.append(f"checkpoint: {checkpoint}" + (f"; next: {command}" if command else ""))
     return lines

@@ -2,30 +2,49 @@
 
 import math
 import signal
-from collections import deque
 from contextlib import ExitStack
+from enum import IntEnum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
-from pytorch_lightning.trainer.call import _interrupt
+from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from lightning_modules.functional.device import PendingCopy
 
-from .. import signals
 from ..benchmarks.ranks import LostRank, Ranks
-from ..folder_lock import FolderLock
+from ..process import signals
+from ..process.folder_lock import FolderLock
 from .checkpoint_files import AtomicCheckpointIO, check_optimizers
 
 MOST_VIDEOS = 32
-GOOD, STOP_REQUESTED, NOT_FINITE = range(3)
-"""Outcomes of a step, from good to bad; the worst over the ranks counts."""
+
+
+class Outcome(IntEnum):
+    """Outcome of a step on a rank; the worst over the ranks counts."""
+
+    GOOD = 0
+    STOP_REQUESTED = 1
+    NOT_FINITE = 2
+
+
+class StepLoss(NamedTuple):
+    """Loss of a batch that is not checked yet.
+
+    Attributes:
+        value: copy of the loss, on its way to the CPU.
+        place: step, epoch and batch, for a message.
+        videos: numbers of the videos of the batch; None if the batch does not say.
+    """
+
+    value: PendingCopy
+    place: str
+    videos: Tensor | None
 
 
 class TrainingStopped(RuntimeError):
@@ -58,8 +77,10 @@ class Safeguards(pl.Callback):
 
     def __init__(self) -> None:
         self._ranks: Ranks | None = None
-        self._losses: deque[tuple[PendingCopy, str, Tensor | None]] = deque()  # each with its place and its videos
+        self._losses: list[StepLoss] = []
         self._videos: Tensor | None = None
+        self._agreed_at = -1  # the batch, counted over all epochs, on which the ranks agreed last
+        self.stopping = False  # all ranks have agreed to stop as soon as the step is logged
         self._checkpoint: dict[str, Any] | None = None
         self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
 
@@ -77,7 +98,7 @@ class Safeguards(pl.Callback):
                     f"{type(callback).__name__}: it would average {memory[0]} of {type(pl_module).__name__}, whose "
                     "entries are replaced and not learned; set use_buffers: false"
                 )
-        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        if forks_ranks(trainer):
             call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO(trainer)
@@ -95,6 +116,7 @@ class Safeguards(pl.Callback):
             self._checkpoint = None
         self._ranks = Ranks()
         self._losses.clear()
+        self._agreed_at, self.stopping = -1, False
         with self._ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
@@ -111,34 +133,51 @@ class Safeguards(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Record the videos of the batch."""
+        """Stop if the ranks have agreed to; record the videos of the batch."""
+        self._leave_if_stopping()
         self._videos = batch.get("video_index") if isinstance(batch, dict) else None
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
         """Check the loss, or start its copy to the CPU."""
         value, batch = PendingCopy(loss.detach()), trainer.fit_loop.batch_idx
         place = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {batch})"
-        self._losses.append((value, place, self._videos))
+        self._losses.append(StepLoss(value, place, self._videos))
         if trainer.world_size == 1 and not value.of_gpu and (bad := self._bad_loss(trainer)):
             raise TrainingStopped(bad)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Agree over all ranks whether to continue."""
-        bad = self._bad_loss(trainer, wait=False)
-        worst = self._worst(NOT_FINITE if bad else STOP_REQUESTED if signals.requests.received else GOOD)
-        if worst == STOP_REQUESTED and not accumulates(trainer):  # not with half of the gradients
-            trainer._signal_connector.received_sigterm = True  # Lightning leaves once the step is logged
-        if worst == NOT_FINITE:
+        """Agree over all ranks whether to continue; the step is logged before a stop."""
+        self.agree(trainer)
+
+    def agree(self, trainer: pl.Trainer) -> None:
+        """Agree over all ranks, once after each batch, whether the run has to stop; sets `stopping`.
+
+        Raises:
+            TrainingStopped: on all ranks, if the loss of one of them is not finite.
+        """
+        batch = trainer.fit_loop.total_batch_idx
+        if batch == self._agreed_at:
+            return
+        self._agreed_at, bad = batch, self._bad_loss(trainer, wait=False)
+        requested = Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD
+        worst = self._worst(Outcome.NOT_FINITE if bad else requested)
+        if worst == Outcome.NOT_FINITE:
             self._stop(bad)
+        self.stopping = worst == Outcome.STOP_REQUESTED and not accumulates(trainer)  # not with half of the gradients
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop if the ranks have agreed to."""
+        self._leave_if_stopping()
+
+    on_train_end = on_train_epoch_start
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Skip validation in a run that has to stop."""
         if trainer.state.fn != "fit":
             self.on_train_start(trainer, pl_module)
-        elif trainer.received_sigterm:
-            raise SIGTERMException
+        self._leave_if_stopping()
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
@@ -149,8 +188,8 @@ class Safeguards(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        if self._worst(STOP_REQUESTED if signals.requests.received else GOOD):
-            trainer._signal_connector.received_sigterm = True
+        if self._worst(Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD):
+            self.stopping = True
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -162,7 +201,7 @@ class Safeguards(pl.Callback):
         if broken and bad is None:
             counted = f"{len(broken)} of {len(weights)} weights hold NaN or infinity ({broken[0]}, …)"
             bad = f"step {trainer.global_step}: {counted}; nothing was saved"
-        if self._worst(NOT_FINITE if bad else GOOD):
+        if self._worst(Outcome.NOT_FINITE if bad else Outcome.GOOD):
             self._stop(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -173,9 +212,7 @@ class Safeguards(pl.Callback):
         if waits_for_ranks(trainer):
             if isinstance(exception, SIGTERMException) and launcher is not None:
                 launcher.kill(signal.SIGTERM)  # multiprocessing waits for them when this process ends
-        elif number := signals.cause_of(exception):
-            if isinstance(exception, SIGTERMException):
-                exception.code = exception.code or 128 + number  # 0 of a forked rank would read as success
+        elif number := None if isinstance(exception, LostRank) else signals.cause_of(exception):
             after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
             rank_zero_info(f"stopped by {signals.NAMES[number]}{after}")
         self._held.close()
@@ -190,14 +227,18 @@ class Safeguards(pl.Callback):
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
         """Describe the first non-finite loss, if any; without `wait` the newest may still be on its way."""
         while self._losses:
-            value, place, videos = self._losses[0]
-            if value.of_gpu and not wait and len(self._losses) == 1:
+            first = self._losses[0]
+            if first.value.of_gpu and not wait and len(self._losses) == 1:
                 return None
-            loss = float(value.wait())
+            loss = float(first.value.wait())
             if not math.isfinite(loss):
-                return f"{place}: the loss is {loss}; videos of the batch: {_names(trainer, videos)}"
-            self._losses.popleft()
+                return f"{first.place}: the loss is {loss}; videos of the batch: {_names(trainer, first.videos)}"
+            del self._losses[0]
         return None
+
+    def _leave_if_stopping(self) -> None:
+        if self.stopping:
+            raise signals.Stopped(signals.requests.received or signal.SIGTERM)  # which may have come to another rank
 
     def _worst(self, outcome: int) -> int:
         return outcome if self._ranks is None else self._ranks.largest(outcome)
@@ -217,28 +258,46 @@ def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:
     return ", ".join(names[:MOST_VIDEOS]) + more
 
 
+def is_stopping(trainer: pl.Trainer) -> bool:
+    """Return whether the ranks have agreed, after the newest batch, that the run stops."""
+    guards = [each for each in trainer.callbacks if isinstance(each, Safeguards)]  # type: ignore[attr-defined]
+    for guard in guards:
+        guard.agree(trainer)
+    return any(guard.stopping for guard in guards)
+
+
+def forks_ranks(trainer: pl.Trainer) -> bool:
+    """Return whether Lightning forks or spawns the ranks (`ddp_fork`, `ddp_spawn`); it then fetches their results."""
+    return hasattr(trainer.strategy.launcher, "get_extra_results")
+
+
 def waits_for_ranks(trainer: pl.Trainer) -> bool:
     """Return whether this process trains nothing itself, but has forked or spawned the ranks that do."""
-    launcher = trainer.strategy.launcher
-    return isinstance(launcher, _MultiProcessingLauncher) and bool(launcher.procs)
+    return forks_ranks(trainer) and bool(getattr(trainer.strategy.launcher, "procs", ()))
 
 
 def call_on_exception(trainer: pl.Trainer) -> None:
-    """Let an exception in a rank that Lightning forked or spawned (`ddp_fork`, `ddp_spawn`) reach its callbacks.
+    """Let an exception in a rank that Lightning forked or spawned reach its callbacks.
 
     Lightning 2.6 handles exceptions in the process that has forked, whose callbacks know nothing of the training: in
-    the rank itself none is notified, nothing is saved, and a rank that a signal stops would end with status 0, after
-    which the waiting process waits for a result for ever.
+    the rank itself none is notified, and nothing is saved.
     """
-    run_stage = trainer._run_stage
+    other_loops: dict[str, Any] = {"validate": trainer.validate_loop, "predict": trainer.predict_loop}
+    loop: Any = other_loops.get(str(trainer.state.fn and trainer.state.fn.value), trainer.fit_loop)
+    run = type(loop).run
 
     def handled() -> Any:
         try:
-            return run_stage()
+            return run(loop)
         except BaseException as exception:
-            _interrupt(trainer, exception)
+            trainer.state.status = TrainerStatus.INTERRUPTED
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                callback.on_exception(trainer, trainer.lightning_module, exception)
+            trainer.strategy.on_exception(exception)
+            for logger in trainer.loggers:
+                logger.finalize("failed")
             if isinstance(exception, (SIGTERMException, TrainingStopped)):  # which all ranks raise at the same step
                 trainer.strategy.barrier("stopped")  # the first rank that ends takes the others with it
             raise
 
-    trainer._run_stage = handled  # type: ignore[method-assign]
+    loop.run = handled

@@ -13,8 +13,8 @@ from torch import Tensor
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 
-from ..loggers import log_picture, run_folder
 from ..pictures import Picture, clip_sheet, feature_sheet, gap_histogram, match_sheet, rasterise, write_picture
+from ..process.loggers import log_picture, run_folder
 from ..tracking.frame_encoder import frame_features, view_for
 
 

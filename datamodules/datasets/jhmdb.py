@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import struct
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ from ..reading.guards import (
 )
 from ..reading.images import image_header
 from ..reading.mask_files import list_frames
+from ..reading.mat_files import read_mat
 from .records import KeypointSequence, Reader
 
 if TYPE_CHECKING:
@@ -102,8 +104,6 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     Raises:
         DataError: if the file is missing, cannot be read, or holds no `pos_img` of 2 × 15 × T finite numbers.
     """
-    from scipy.io import loadmat
-
     if not path.exists():
         raise DataError(f"{path}: no joints of this clip; unpack JHMDB's joint_positions.zip")
     packed = read_bytes(path)
@@ -112,12 +112,10 @@ def read_joints(path: Path) -> NDArray[np.float64]:
             f"{path}: has {len(packed)} bytes, {LARGEST} at most are read; unpack joint_positions.zip again"
         )
     try:
-        joints = loadmat(io.BytesIO(packed), variable_names=["pos_img"]).get("pos_img")  # type: ignore[arg-type]
-    except Exception as error:  # scipy raises many kinds for a damaged file
+        joints = read_mat(packed, "pos_img")
+    except (ValueError, KeyError, IndexError, struct.error, zlib.error) as error:
         raise DataError(f"{path}: not a readable .mat file ({error}); unpack joint_positions.zip again") from error
-    if not isinstance(joints, np.ndarray) or joints.dtype.kind not in "iuf" or joints.ndim > 3:
-        raise DataError(f"{path}: has no pos_img of numbers, the joints' positions; unpack joint_positions.zip again")
-    if joints.shape[:2] != (2, len(JOINTS)) or not np.isfinite(joints).all():
+    if joints.shape[:2] != (2, len(JOINTS)) or joints.ndim > 3 or not np.isfinite(joints).all():
         raise DataError(f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers")
     joints = joints.reshape(2, len(JOINTS), -1)  # MATLAB drops a last axis of 1
     return np.ascontiguousarray(joints.transpose(2, 1, 0), dtype=np.float64) - 1

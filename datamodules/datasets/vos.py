@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..reading.guards import (
+    PAGES,
     DataError,
     find_list,
     plain_name,
@@ -78,7 +79,7 @@ class Vos(Reader[MaskSequence]):
         annotations: Annotations | None = None,
     ) -> None:
         require_one_of((None, *get_args(Annotations)), annotations=annotations)
-        self.root = require_folder(Path(root).expanduser(), "give the folder that holds frames and masks")
+        self.root = require_folder(Path(root).expanduser(), f"give the folder that holds frames and masks; {PAGES}")
         self.split, self.one_object, self.size_tolerance = split, one_object, size_tolerance
         self.annotations = annotations
         remedy = "name the folders of frames and masks as they are called here"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from abc import abstractmethod
 from collections import Counter
@@ -14,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from ..reading.guards import DataError
 from ..reading.source import OpenedVideo, VideoEntry, open_video
@@ -125,6 +126,15 @@ class ClipDataset(ReplacingDataset):
             return super().choose(index, attempt, generator)
         frame = int(torch.randint(int(self._bounds[-1]), (), generator=generator))
         return int(np.searchsorted(self._bounds, frame, side="right"))
+
+    def __getitem__(self, key: Key | int) -> Sample:
+        if get_worker_info() is None:
+            return super().__getitem__(key)
+        signal.setitimer(signal.ITIMER_REAL, 2 * ATTEMPTS * self._timeout)  # ends even a worker that hangs in a decoder
+        try:
+            return super().__getitem__(key)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def read(self, item: int, generator: torch.Generator) -> Sample:
         """Decode and crop a clip of a video."""

@@ -6,6 +6,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sized
+from functools import cached_property
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -15,12 +17,20 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from ..reading.files import usable_cores
+from ..parallel.processes import usable_cores
 from ..reading.guards import DataError, require_at_least
 from .clips import Key, SkippedVideos, collate
 from .sampling import seeded_generator
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
+DIED = (
+    "a worker of the data loader died ({}), most often because the machine ran out of memory: lower data.num_workers, "
+    "and resume with --ckpt_path last"
+)
+HANGS = (
+    "a worker of the data loader was killed, because a sample took too long: a video hangs its decoder, or the disk is "
+    "stalled; run `vidcorr check-data SOURCE`, or raise data.timeout, and resume with --ckpt_path last"
+)
 BatchT = TypeVar("BatchT")
 
 
@@ -83,19 +93,35 @@ class SteadyLoader(DataLoader[BatchT]):
     """A loader whose workers start undisturbed by the signals that end a run, which come to the whole process group.
 
     They wait until the workers are in groups of their own, see `start_worker`; then this process acts on them.
-    A worker that dies is noticed where its batch is asked for: by default torch raises the error in whatever runs at
-    that moment, which would leave an optimiser step half done.
+    A worker that dies is noticed within 5 seconds, but only while a batch is waited for: torch's own handler raises the
+    error in whatever runs at that moment, which would leave an optimiser step half done.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        try:
+            yield from self._batches()
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            hangs = any(worker.exitcode == -signal.SIGALRM for worker in self._workers)
+            raise DataError(HANGS if hangs else DIED.format(str(error).partition(". ")[0])) from error
+
+    def _batches(self) -> Iterator[Any]:
         in_main = threading.current_thread() is threading.main_thread()
         before, on_child = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING), signal.getsignal(signal.SIGCHLD)
+        others = set(active_children())
         try:
-            return super().__iter__()
+            batches = super().__iter__()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             if in_main:
                 signal.signal(signal.SIGCHLD, on_child)
+        self._workers += [process for process in active_children() if process not in others]
+        return batches
+
+    @cached_property
+    def _workers(self) -> list[Any]:
+        return []
 
 
 def start_worker(worker: int) -> None:
@@ -112,6 +138,7 @@ def start_worker(worker: int) -> None:
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)  # forgets one that waits
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends a worker that hangs, see `ClipDataset`
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
@@ -136,14 +163,14 @@ class ResumableLoader(SteadyLoader[BatchT]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # a generator: it starts at the first next(), after Lightning has set the epoch
         if not isinstance(self.sampler, ClipSampler):  # Lightning puts another there for overfit_batches
-            yield from _with_advice(super().__iter__())
+            yield from super().__iter__()
             return
         epoch = self.sampler.epoch
         taken = self._resume[1] if self._resume and self._resume[0] == epoch else 0
         self._batch_position, self._resume = (epoch, taken), None
         self.sampler.first_batch = taken
         began = time.perf_counter()
-        for batch in _with_advice(super().__iter__()):
+        for batch in super().__iter__():
             self.waited += time.perf_counter() - began
             taken += 1
             self._batch_position = (epoch, taken)
@@ -181,24 +208,6 @@ class ResumableLoader(SteadyLoader[BatchT]):
         return {"samples": self.sampler.num_samples, "seed": self.sampler.seed}
 
 
-def _with_advice(batches: Iterator[BatchT]) -> Iterator[BatchT]:
-    """Raise an error that says what to do in place of torch's own for a worker that died or hangs."""
-    try:
-        yield from batches
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader"):
-            raise
-        if "timed out" in str(error):
-            raise DataError(
-                f"{str(error).rstrip('.')}: a video hangs its decoder, or the disk is stalled; run `vidcorr check-data "
-                "SOURCE`, or raise data.timeout, and resume with --ckpt_path last"
-            ) from error
-        raise DataError(
-            f"a worker of the data loader died ({str(error).partition('. ')[0]}), most often because the machine ran "
-            "out of memory: lower data.num_workers, and resume with --ckpt_path last"
-        ) from error
-
-
 class SampledDataModule(pl.LightningDataModule):
     """Loaders over two data sets that take (epoch, index) keys; a subclass makes both in `setup`.
 
@@ -211,7 +220,6 @@ class SampledDataModule(pl.LightningDataModule):
     Attributes:
         training: training samples.
         held_out: validation samples; None where there are none.
-        worker_timeout: seconds after which a worker that gives nothing ends the run; 0 is never.
         max_unusable: see `SkippedVideos`.
         skipped: see `SkippedVideos`.
 
@@ -221,7 +229,6 @@ class SampledDataModule(pl.LightningDataModule):
 
     training: Dataset[Any]
     held_out: Dataset[Any] | None = None
-    worker_timeout: float = 0
     max_unusable: float = 1.0
 
     def __init__(self, source: Path, batch_size: int, num_workers: int | None, seed: int) -> None:
@@ -279,7 +286,6 @@ class SampledDataModule(pl.LightningDataModule):
         return {
             "batch_size": self.batch_size,
             "num_workers": self.num_workers,
-            "timeout": self.worker_timeout if self.num_workers else 0,
             "collate_fn": collate,
             "pin_memory": torch.cuda.is_available(),
             "persistent_workers": self.num_workers > 0,

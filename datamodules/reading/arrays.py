@@ -65,6 +65,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         DataError: one line, for a file that is damaged, compressed, or holds arrays of objects.
     """
+    require_regular(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             if any(entry.compress_type for entry in archive.zip.infolist()):

@@ -183,6 +183,10 @@ def read_json(path: str | os.PathLike[str], remedy: str = "get the file again") 
         raise DataError(f"{path}: is not JSON ({error}); {remedy}") from error
 
 
+PAGES = "docs/datasets.md names the official page of each data set"
+"""Ends the message about a missing data set."""
+
+
 def require_folder(path: Path, remedy: str) -> Path:
     """Return `path` if it is a folder.
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .files import unfinished
-from .guards import DataError, check_pixels, read_json
-from .images import image_header, opened_image, pixels, require_size
+from .guards import DataError, check_pixels, read_bytes, read_json
+from .images import check_png, image_header, opened_image, pixels, require_size
 from .source import list_images
 
 if TYPE_CHECKING:
@@ -38,22 +37,6 @@ def davis_palette() -> NDArray[np.uint8]:
     return np.asarray(sum(bits), dtype=np.uint8)
 
 
-def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
-    """Write ids `(H, W)` as an indexed PNG, atomically.
-
-    Args:
-        path: the file; its folder exists.
-        ids: index of each pixel.
-        palette: `(256, 3)` RGB of each index.
-    """
-    from PIL import Image
-
-    image = Image.fromarray(ids)
-    image.putpalette(palette.ravel().tolist())
-    with unfinished(path) as temporary:
-        image.save(temporary, "PNG", compress_level=1)
-
-
 def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Decode an indexed or 8-bit grey PNG: (H, W) uint8 of palette indices or grey values.
 
@@ -63,12 +46,14 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
             asked to tolerate them.
 
     Raises:
-        DecodingError: if the file cannot be decoded or exceeds the limits of `guards`.
+        DecodingError: if the file is damaged, cannot be decoded or exceeds the limits of `guards`.
         DataError: if it holds colours or 16-bit values.
     """
     from PIL import Image
 
-    with opened_image(path) as image:
+    content = read_bytes(path)
+    check_png(path, content)
+    with opened_image(path, content) as image:
         check_mask_mode(path, image)
         at_size = image if size is None else image.resize(size[::-1], Image.Resampling.NEAREST)
         return np.array(at_size, dtype=np.uint8)
@@ -199,6 +184,7 @@ def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], re
 
 def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read the ids (H, W) and the palette (256, 3) of an image; see `MaskPrompt.of`."""
+    check_png(path, read_bytes(path))
     with opened_image(path) as image:
         check_mask_mode(path, image, ("P", "L", "1", "LA", "RGB", "RGBA"))
         image.load()

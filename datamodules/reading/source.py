@@ -16,7 +16,7 @@ import numpy as np
 
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
-from .guards import DataError, DecodingError, read_bytes
+from .guards import PAGES, DataError, DecodingError, read_bytes
 from .images import read_image, require_size
 
 Moment = int | str
@@ -147,7 +147,7 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     if root.is_dir():
         return tuple(_list_folder(root, strict))
     if not root.exists():
-        raise DataError(f"{root}: no such folder or list file")
+        raise DataError(f"{root}: no such folder or list file; {PAGES}")
     if root.suffix.lower() in {".txt", ".csv"}:
         return tuple(_list_file(root, strict))
     raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")

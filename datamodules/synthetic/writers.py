@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ..reading.files import unfinished
 from ..reading.guards import DataError
-from ..reading.mask_files import davis_palette, write_ids
-from ..tools.encoding import Mp4Writer
+from ..reading.mask_files import davis_palette
+from ..writing.files import remove, unfinished
+from ..writing.masks import write_ids
+from ..writing.mp4 import Mp4Writer
 from .scene import render_video, video_tracks
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Scenes:
         size: (height, width), pixels; mp4 files lose an odd last row or column.
         sprites: fewest and most per video.
         camouflage: see `render_video`; below 1 the sprites are easier to distinguish from the background.
+        alike: see `render_video`; True: several instances of one look.
     """
 
     seed: int = 0
@@ -53,11 +55,12 @@ class Scenes:
     size: tuple[int, int] = (256, 256)
     sprites: tuple[int, int] = (2, 4)
     camouflage: float = 1.0
+    alike: bool = False
 
     def render(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Render video `number` of the set: frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8."""
         return render_video(
-            self.seed, self.first + number, self.frames, self.size, self.sprites, camouflage=self.camouflage
+            self.seed, self.first + number, self.frames, self.size, self.sprites, self.camouflage, self.alike
         )
 
 
@@ -265,6 +268,8 @@ def generate(
                 list(pool.map(lambda i: one(folder, i), range(count)))
             finish(folder)
             (folder / MARKER).write_text(marker)
+            if (root / MARKER).is_file() and (root / MARKER).read_text() != marker:
+                remove(root)  # its marker says that it was generated
     except OSError:  # another process was faster
         if not (root / MARKER).is_file() or (root / MARKER).read_text() != marker:
             raise

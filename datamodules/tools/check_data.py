@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from ..parallel.processes import in_processes, usable_cores
 from ..reading.decoding import VideoFile
-from ..reading.files import usable_cores, write_atomically
 from ..reading.guards import DataError, raise_limit
 from ..reading.source import list_images, list_line, list_videos, open_video, stamp
-from .parallel import in_processes
+from ..writing.files import write_atomically
 
 Kind = Literal["unreadable", "too short", "duplicate"]
 
@@ -234,12 +234,22 @@ def _print(reports: Sequence[VideoReport], output: Path) -> None:
     if seconds := [report.seconds for report in readable if report.seconds]:
         print(f"     seconds  {_spread(seconds)}, {sum(seconds) / 3600:.3g} hours in all")
     detail = f": {kinds}" if kinds else ""
+    print(f"      digest  {content_digest(readable)} of names, frames and sizes")
     print(f"    unusable  {len(unusable)} of {len(reports)} ({len(unusable) / len(reports):.1%}){detail}")
     for report in unusable[:_SHOWN]:
         print(f"  {report.path}: {report.reason}")
     if len(unusable) > _SHOWN:
         print(f"  … and {len(unusable) - _SHOWN} more in {output / 'report.json'}")
     print(f"     written  {output / 'report.json'}; {output / 'clean.txt'}: {len(reports) - len(unusable)} videos")
+
+
+def content_digest(reports: Iterable[VideoReport]) -> str:
+    """Return a digest of the videos' names without folder and ending, their numbers of frames and their sizes.
+
+    It stays the same when videos are moved, listed in another order or encoded anew.
+    """
+    lines = sorted(f"{Path(report.path).stem} {report.frames} {report.width} {report.height}" for report in reports)
+    return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..datasets.vos import first_appearances, labelled_names, object_values
-from ..reading.files import write_atomically
 from ..reading.guards import DataError, require_folder
 from ..reading.images import image_header, opened_image, read_image, require_size
 from ..reading.mask_files import VOID, check_masks, list_frames
 from ..reading.source import list_images
+from ..writing.files import write_atomically
 
 
 @dataclass(frozen=True)

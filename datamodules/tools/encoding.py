@@ -1,4 +1,4 @@
-"""Encoding of videos: an mp4 file frame by frame, or a whole video at a small size as H.264 or a folder of JPEGs."""
+"""Whole videos encoded at a small size, as H.264 or as a folder of JPEGs."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -7,79 +7,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..reading.decoding import VideoFile
 from ..reading.guards import DataError
 from ..reading.images import reformatter, require_size
 from ..reading.source import FRAME_RATE, OpenedVideo
+from ..writing.mp4 import Mp4Writer
 
 if TYPE_CHECKING:
     import av
-    from numpy.typing import NDArray
 
-REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
-"""Parameters under which x264 gives the same bytes for the same images: with several threads its decisions depend on
-the machine, and its macroblock tree reads memory that it has not written."""
 _RGB = 0  # AVCOL_SPC_RGB, which no encoder takes for yuv420p
-
-
-class Mp4Writer:
-    """An H.264 file (yuv420p) that frames are appended to; `close` finishes it.
-
-    The same images give the same bytes: it holds neither time nor version, and is encoded in one thread.
-
-    Args:
-        path: the file; its folder is made.
-        rate: frames per second.
-        key_interval: most frames from one key frame to the next; None is the encoder's own.
-        parameters: x264's own.
-        options: of the encoder, such as `crf`.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        rate: float | Fraction,
-        key_interval: int | None = None,
-        parameters: str = REPEATABLE_X264,
-        **options: str,
-    ) -> None:
-        import av
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(f"file:{path}", "w", format="mp4", options={"fflags": "+bitexact"})
-        self._reformat = reformatter()  # PyAV's own conversion takes a thread for each core of the machine
-        self._rate, self._key_interval = Fraction(rate).limit_denominator(1001), key_interval
-        self._options = options | {"x264-params": parameters}
-        self._stream: Any = None
-
-    def add(self, image: "NDArray[np.uint8]") -> None:
-        """Append a frame, uint8 RGB `(H, W, 3)`; H.264 has even sizes, so an odd last row or column is left out."""
-        import av
-
-        height, width = (length - length % 2 for length in image.shape[:2])
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
-        self.encode(self._reformat(frame, format="yuv420p"))
-
-    def encode(self, frame: "av.VideoFrame") -> None:
-        """Append a frame in yuv420p; the first one decides on the size and the colour space."""
-        if self._stream is None:
-            self._stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
-            context = self._stream.codec_context
-            context.width, context.height, context.pix_fmt = frame.width, frame.height, "yuv420p"
-            context.colorspace, context.color_range = frame.colorspace, frame.color_range
-            context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
-            context.thread_count = 1
-            if self._key_interval is not None:
-                context.gop_size = self._key_interval
-        self._container.mux(self._stream.encode(frame))
-
-    def close(self) -> None:
-        """Finish the file."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
 
 
 @dataclass(frozen=True)

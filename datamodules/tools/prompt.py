@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..reading.files import write_atomically
 from ..reading.guards import DataError
 from ..reading.mask_files import davis_palette
 from ..reading.source import Moment, OpenedVideo, frame_number, open_video
+from ..writing.files import write_atomically
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95

@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ..reading.files import partial_path, remove, unfinished, usable_cores, write_atomically
+from ..parallel.processes import in_processes, usable_cores
 from ..reading.guards import DataError, DecodingError, raise_limit
 from ..reading.source import VideoEntry, list_images, list_line, list_videos, open_video, stamp
+from ..writing.files import partial_path, remove, unfinished, write_atomically
 from .encoding import OutputFormat, write_images, write_video
-from .parallel import in_processes
 
 _SAME_TIME = 2 * 10**9  # ns; file systems round
 _TIMEOUT = 60.0  # seconds for one frame
@@ -184,6 +184,8 @@ def _run(form: OutputFormat, job: tuple[Path, Path]) -> Made:
             after = stamp(temporary)[0]
             for path in [*temporary.iterdir(), temporary] if form.frames else [temporary]:
                 os.utime(path, ns=(changed, changed))
+            for image in list_images(output):  # of an earlier state of the source
+                image.unlink()
     except (DataError, OSError):
         raise
     except Exception as error:  # of the encoder: it concerns this video alone

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.tap_vid import PointSequence, TapVid
-from ..reading.files import partial_path, unfinished
 from ..reading.guards import DataError
+from ..writing.files import partial_path, unfinished
 
 
 def unpickle(source: str | Path, destination: str | Path) -> list[Path]:

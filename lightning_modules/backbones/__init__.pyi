@@ -1,4 +1,5 @@
 from .build import (
+    NetworkDescription as NetworkDescription,
     build_encoder as build_encoder,
     build_feature_extractor as build_feature_extractor,
     describe_network as describe_network,
@@ -6,13 +7,11 @@ from .build import (
     extractor_of as extractor_of,
     module_from_checkpoint as module_from_checkpoint,
     trainable_network as trainable_network,
+    weights_digest as weights_digest,
 )
 from .extractor import (
     FeatureExtractor as FeatureExtractor,
-    HeadExtractor as HeadExtractor,
-    Normalise as Normalise,
     RawColour as RawColour,
-    build_head as build_head,
 )
 from .liir_encoder import (
     LiirEncoder as LiirEncoder,
@@ -22,11 +21,20 @@ from .liir_encoder import (
 from .networks import (
     build_network as build_network,
     pooled_width as pooled_width,
-    shared_copy as shared_copy,
+)
+from .normalise import Normalise as Normalise
+from .placement import (
+    on_device as on_device,
 )
 from .resnet import (
     crw_resnet18 as crw_resnet18,
     crw_training_resnet18 as crw_training_resnet18,
+)
+from .sharing import shared_copy as shared_copy
+from .upsampling import (
+    UpsampledExtractor as UpsampledExtractor,
+    build_upsampler as build_upsampler,
+    upsampled_view as upsampled_view,
 )
 from .video import (
     CLIP_FAMILIES as CLIP_FAMILIES,

@@ -1,30 +1,34 @@
 """Feature extractors from whatever a user has: a module, a checkpoint or a name."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from ..checkpoints import SUFFIXES, module_from_checkpoint
 from ..checkpoints.trust import import_path, make, pass_gate
+from ..functional.device import PendingCopy
 from .extractor import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     FeatureExtractor,
     MapExtractor,
-    Normalise,
     RawColour,
     refuse_options,
 )
 from .liir_encoder import LiirEncoder
-from .networks import build_network, shared_copy
+from .networks import RANDOM_WEIGHTS, build_network
+from .normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise
+from .placement import device_of, held_networks
 from .resnet import ResNetExtractor, is_resnet
+from .sharing import shared_copy
+from .upsampling import UpsampledEncoder, build_upsampler
 from .video import VideoEncoder, VideoNetwork
 from .vit import ViTExtractor, is_vit
 
-Stage = str | list[str] | None
+StageNames = str | list[str] | None
 
 
 class Encoder(nn.Module):
@@ -41,7 +45,7 @@ class Encoder(nn.Module):
         self.network = network
         self.mean, self.std = tuple(mean), tuple(std)
 
-    def feature_extractor(self, stage: Stage = None, stride: int | None = None, **options: Any) -> nn.Module:
+    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the network, see `extractor_of`."""
         return extractor_of(self.network, stage, stride, self.mean, self.std, **options)
 
@@ -50,6 +54,7 @@ def build_encoder(
     spec: str | Path | nn.Module,
     pretrained: bool = False,
     recipe: dict | None = None,  # a bare `dict`: jsonargparse would parse a typed one
+    upsample: str | None = None,
 ) -> Any:
     """Turn a module, a checkpoint or a name into something that gives feature extractors.
 
@@ -57,6 +62,7 @@ def build_encoder(
         spec: one that `build_feature_extractor` takes.
         pretrained: the library's own weights, for names of timm and torchvision.
         recipe: class and arguments to make the encoder by instead, without its weights; of `encoder_hparams`.
+        upsample: upsampler of its features, see `build_upsampler`.
 
     Returns:
         An `nn.Module` with a method `feature_extractor(stage, stride)`.
@@ -64,6 +70,8 @@ def build_encoder(
     Raises:
         ValueError: if the spec is of no known form.
     """
+    if upsample is not None:
+        return UpsampledEncoder(build_encoder(spec, pretrained, recipe), build_upsampler(upsample), upsample)
     if recipe is not None:
         return make(pass_gate(recipe.get("class_path"), recipe.get("init_args", {}), "encoder"), "encoder")
     if hasattr(spec, "feature_extractor"):
@@ -100,17 +108,23 @@ def encoder_hparams(encoder: nn.Module) -> dict[str, Any]:
 
 
 def build_feature_extractor(
-    spec: str | Path | nn.Module, stage: Stage = None, stride: int | None = None, pretrained: bool = False
+    spec: str | Path | nn.Module,
+    stage: StageNames = None,
+    stride: int | None = None,
+    pretrained: bool = False,
+    upsample: str | None = None,
 ) -> nn.Module:
     """Turn a module, a checkpoint or a name into a feature extractor.
 
     Args:
         spec: a LightningModule with `feature_extractor`; the path of a checkpoint of one; `timm:NAME`;
             `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline that learns nothing. What has
-            `encode` (see `VideoEncoder`), or a callable that returns it, is an encoder of video, returned as it is.
+            `encode` (see `VideoEncoder`), or a callable that returns it, is an encoder of video, returned with its
+            networks in eval mode.
         stage: a name or a list of names, see `FeatureExtractor`; None takes res4 of a ResNet, the last block of a ViT.
-        stride: pixels per cell; None takes 8 for a ResNet and the patch of a ViT.
+        stride: pixels per cell, before the upsampling; None takes 8 for a ResNet and the patch of a ViT.
         pretrained: the library's own weights, for names of timm and torchvision.
+        upsample: `bilinear:2`, `nearest:2` or `package.module:callable`, see `build_upsampler`.
 
     Returns:
         A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
@@ -124,13 +138,13 @@ def build_feature_extractor(
         >>> extractor(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 256, 8, 12])
     """
-    extractor: nn.Module = build_encoder(spec, pretrained).feature_extractor(stage, stride)
+    extractor: nn.Module = build_encoder(spec, pretrained, upsample=upsample).feature_extractor(stage, stride)
     return extractor
 
 
 def extractor_of(
     network: nn.Module,
-    stage: Stage = None,
+    stage: StageNames = None,
     stride: int | None = None,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
@@ -154,7 +168,7 @@ def extractor_of(
         ValueError: if the network has no such stage, stride or option.
     """
     if isinstance(network, RawColour):
-        return RawColour(stage or "colour", stride).eval()
+        return RawColour(stage or "colour", stride).to(device_of(network)).eval()
     normalise = Normalise(mean, std)
     view = shared_copy(network)
     normalise.to(next(network.parameters(), normalise.mean))  # its device, and bfloat16 under Lightning's bf16-true
@@ -175,34 +189,69 @@ def path_to_network(module: nn.Module) -> list[nn.Module]:
     """
     path = [module]
     while getattr(path[-1], "architecture", None) is None:
-        parts = (getattr(path[-1], name, None) for name in ("backbone", "encoder", "network"))
+        parts = (getattr(path[-1], name, None) for name in ("backbone", "encoder", "network", "inner"))
         if (inner := next((part for part in parts if isinstance(part, nn.Module)), None)) is None:
             break
         path.append(inner)
     return path
 
 
-def describe_network(module: nn.Module) -> str:
+class NetworkDescription(NamedTuple):
+    """The network that a module holds, and the origin of its weights.
+
+    Attributes:
+        name: its architecture, such as "ResNet-18".
+        weights: such as "random weights", "weights of timm" or "300 steps of training"; empty where nothing is known.
+        spec: what `build_network` makes it from; empty where it has no name.
+        seed: of random weights, and of what a user's callable drew; None otherwise.
+        loaded: False if the weights are known to be random.
+    """
+
+    name: str
+    weights: str
+    spec: str
+    seed: int | None
+    loaded: bool
+
+
+def describe_network(module: nn.Module) -> NetworkDescription:
     """Return which network a module holds and where its weights are from.
 
     Args:
-        module: a method, a `FrozenEncoder`, or what `build_encoder` returns.
-
-    Returns:
-        For example "ResNet-50, random weights, seed 0", "vit_small_patch16_224, weights of timm" or "ResNet-18, weights
-        of vfs_r18.ckpt".
+        module: a method, a `FrozenEncoder`, what `build_encoder` returns, or a view of it.
 
     Example:
-        >>> describe_network(build_encoder("raw_colour"))
+        >>> describe_network(build_encoder("raw_colour")).name
         'raw colour'
     """
     path = path_to_network(module)
-    name = (getattr(path[-1], "architecture", None) or type(path[-1]).__name__).rpartition(":")[2]
+    spec = getattr(path[-1], "architecture", None) or ""
+    name = (spec or type(path[-1]).__name__).rpartition(":")[2]
     name = "raw colour" if name == "RawColour" else re.sub(r"^resnet(\d+)$", r"ResNet-\1", name)
+    if isinstance(upsampling := getattr(module, "upsampling", None), str):
+        name += f" upsampled by {upsampling}"
     *loaded, own = (getattr(part, "weights_origin", None) for part in path)
     steps = getattr(getattr(module, "_trainer", None), "global_step", 0)
     trained = f"{steps} steps of training" if steps else None
-    return ", ".join([name, *[text for text in (*loaded, trained, own) if isinstance(text, str)][:1]])
+    weights = next((text for text in (*loaded, trained, own) if isinstance(text, str)), "")
+    seed = getattr(path[-1], "weights_seed", None) if weights == own else None
+    return NetworkDescription(name, weights, spec, seed, weights != RANDOM_WEIGHTS)
+
+
+def weights_digest(module: Any) -> str:
+    """Return the first 12 hexadecimal digits of a digest of all weights of a module, with their types and shapes.
+
+    Of an encoder of video that is no module, the weights are those of the networks that it holds.
+    The names of the weights do not matter, their order does.
+    """
+    networks = [module] if isinstance(module, nn.Module) else held_networks(module).values()
+    states = [network.state_dict().values() for network in networks]
+    weights = [tensor.detach() for state in states for tensor in state if isinstance(tensor, torch.Tensor)]
+    digest = hashlib.blake2b("; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights).encode())
+    if weights:  # their bytes leave the device in a single copy
+        contents = torch.cat([tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights])
+        digest.update(PendingCopy(contents).wait().numpy().data)
+    return digest.hexdigest()[:12]
 
 
 def trainable_network(spec: str) -> nn.Module:
@@ -223,5 +272,5 @@ def trainable_network(spec: str) -> nn.Module:
     network = path_to_network(module)[-1]
     if isinstance(network, FeatureExtractor | LiirEncoder) or not hasattr(network, "architecture"):
         raise ValueError(f"{spec}: {type(module).__name__} has no full network to train")
-    network.weights_origin = f"weights of {Path(spec).name}"  # type: ignore[assignment]
+    network.weights_origin, network.weights_seed = f"weights of {Path(spec).name}", None  # type: ignore[assignment]
     return network.requires_grad_(True).train()

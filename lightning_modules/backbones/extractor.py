@@ -10,11 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.trust import LIBRARIES, reason
-from .networks import describe_output, imported, shared_copy
+from ..checkpoints.trust import reason
+from .normalise import Normalise
+from .placement import device_of
+from .sharing import describe_output
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as DINO's code does it."""
 MIN_CELLS = 4
@@ -58,28 +58,6 @@ def check_map(features: Tensor, frame: Sequence[int], name: str) -> None:
             f"{name}: its map of a frame of {frame[0]} x {frame[1]} px has {height} x {width} cells, too few to "
             f"distinguish positions ({MIN_CELLS} x {MIN_CELLS} at least): take an earlier stage or a smaller stride"
         )
-
-
-class Normalise(nn.Module):
-    """Subtract a mean and divide by a deviation, channel by channel; the constants stay out of checkpoints.
-
-    Args:
-        mean: mean of the channels of RGB in [0, 1].
-        std: standard deviation of the channels of RGB in [0, 1].
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalise `(N, C, H, W)` in [0, 1], to the constants' type, channels last in memory."""
-        normalised = (images - self.mean) / self.std
-        return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
 
 class FeatureExtractor(nn.Module, ABC):
@@ -273,14 +251,23 @@ class MapExtractor(FeatureExtractor):
     def _probe(self) -> dict[str, Tensor]:
         try:
             with torch.inference_mode():
-                return self.maps(_blank(self))
+                return self.maps(blank(self, PROBE))
         except (AssertionError, IndexError, RuntimeError) as error:
-            if self.normalise is None:
+            if self.normalise is None or not self._takes_its_own_size():
                 raise
             raise ValueError(
                 f"{type(self.network).__name__}: takes images of one size only; videos need a network of any size "
                 f"({reason(error)})"
             ) from error
+
+    def _takes_its_own_size(self) -> bool:
+        """Return whether the network takes an image of the size that timm states; if not, the size is not at fault."""
+        try:
+            with torch.inference_mode():
+                self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
+        except Exception:  # whatever it raises, for example when the device is out of memory
+            return False
+        return True
 
 
 def _staged(network: Any) -> int:
@@ -289,54 +276,6 @@ def _staged(network: Any) -> int:
     return len(getattr(info, "info", info) or ())
 
 
-def _blank(network: nn.Module) -> Tensor:
-    return torch.zeros(1, 3, *PROBE, device=next(network.parameters(), torch.zeros(())).device)
-
-
-def build_head(spec: str) -> nn.Module:
-    """Build a head over features.
-
-    Args:
-        spec: `package.module:callable`, called without arguments. It gives a module that maps features `(N, C, h, w)`
-            and the images they are of, float RGB `(N, 3, H, W)` in [0, 1], to features `(N, C', h', w')`.
-
-    Raises:
-        ValueError: if it cannot be imported or gives no module.
-    """
-    module, separator, name = spec.partition(":")
-    if not separator or module in LIBRARIES:  # files may name networks of these, so not run anything in them
-        raise ValueError(f"head {spec!r}: write package.module:callable")
-    return imported(module, name)
-
-
-class HeadExtractor(FeatureExtractor):
-    """A view of an encoder with a head over each of its maps; it shares the weights of both.
-
-    Args:
-        inner: the view of the encoder.
-        head: result of `build_head`.
-
-    Raises:
-        ValueError: if the head's output is not a map of at least 4 × 4 cells with one stride in both directions.
-    """
-
-    def __init__(self, inner: FeatureExtractor, head: nn.Module) -> None:
-        super().__init__(inner.stage, inner.parts, "the encoder")
-        self.inner, self.multiple = inner, inner.multiple
-        self.head = shared_copy(head)
-        self.eval()
-        with torch.inference_mode():
-            outputs = self(_blank(self))
-        outputs = [outputs] if isinstance(self.stage, str) else outputs
-        each = [measured_stride(output, f"head {type(head).__name__}") for output in outputs]
-        self.stride = each[0] if isinstance(self.stage, str) else each
-
-    def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the encoder's maps, under the position rule of this view."""
-        self.inner.positions = self.positions
-        return self.inner.maps(images)
-
-    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """Return the head's map of each stage, in the form of `stage`."""
-        maps = super().forward(images)
-        return self.head(maps, images) if isinstance(maps, Tensor) else [self.head(one, images) for one in maps]
+def blank(network: nn.Module, size: Sequence[int]) -> Tensor:
+    """Return a blank image `(1, 3, H, W)` on the device of a network."""
+    return torch.zeros(1, 3, *size, device=device_of(network))

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .extractor import Dilated, FeatureExtractor
-from .networks import M, build_network
+from .networks import build_network
+from .sharing import M
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
@@ -89,6 +90,7 @@ class ResNetExtractor(FeatureExtractor):
         self.normalise = normalise
         self.architecture: str | None = getattr(network, "architecture", None)
         self.weights_origin: str | None = getattr(network, "weights_origin", None)
+        self.weights_seed: int | None = getattr(network, "weights_seed", None)
         self.stem = nn.Sequential(*_stem(network))
         keys = [name.replace(".", "_") for name in blocks]  # a module's name holds no dot
         self._key_of = {part: last.get(part, part).replace(".", "_") for part in self.parts}

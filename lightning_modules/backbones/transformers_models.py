@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints.trust import reason
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, Normalise
+from .normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from .video import CLIP_FAMILIES, Clips
 
 
@@ -58,28 +58,29 @@ class VJepa2(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model, self.stride = model, int(model.config.patch_size)
-        self.map_size = (0, 0)
-        for layer in model.encoder.layer:
-            attention = layer.attention
-            attention.get_position_ids = types.MethodType(self._positions, attention)
+        for layer in model.encoder.layer:  # a method of each part, so that a copy of the network has its own
+            layer.attention.get_position_ids = types.MethodType(_positions, layer.attention)
 
     def forward(self, clip: Tensor) -> Tensor:
         """Return the map of each tubelet."""
-        self.map_size = clip.shape[3] // self.stride, clip.shape[4] // self.stride
+        size = clip.shape[3] // self.stride, clip.shape[4] // self.stride
+        for layer in self.model.encoder.layer:
+            layer.attention.map_size = size
         tokens = self.model(pixel_values_videos=clip, skip_predictor=True).last_hidden_state
-        return tokens.unflatten(1, (-1, *self.map_size)).permute(0, 4, 1, 2, 3)
+        return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
 
-    def _positions(self, attention: Any, tokens: Tensor, masks: Any = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return time, row and column of each token, in the place of the library's method."""
-        height, width = self.map_size
-        tubelets = tokens.shape[1] // (height * width)
-        rows, columns = (_places_on_grid(attention.grid_size, cells, tokens.device) for cells in (height, width))
-        time = torch.arange(tubelets, device=tokens.device, dtype=rows.dtype)
-        return (
-            time.repeat_interleave(height * width),
-            rows.repeat_interleave(width).repeat(tubelets),
-            columns.repeat(height * tubelets),
-        )
+
+def _positions(attention: Any, tokens: Tensor, masks: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return time, row and column of each token, in the place of the method of V-JEPA 2's attention."""
+    height, width = attention.map_size
+    tubelets = tokens.shape[1] // (height * width)
+    rows, columns = (_places_on_grid(attention.grid_size, cells, tokens.device) for cells in (height, width))
+    time = torch.arange(tubelets, device=tokens.device, dtype=rows.dtype)
+    return (
+        time.repeat_interleave(height * width),
+        rows.repeat_interleave(width).repeat(tubelets),
+        columns.repeat(height * tubelets),
+    )
 
 
 class VideoMae(nn.Module):

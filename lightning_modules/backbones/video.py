@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .extractor import IMAGENET_MEAN, IMAGENET_STD
-from .networks import describe_output
+from ..functional.device import to_device
+from .normalise import IMAGENET_MEAN, IMAGENET_STD
+from .placement import device_of, held_networks, on_device
+from .sharing import describe_output
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]
@@ -120,7 +122,7 @@ class Clips:
         """Return the maps `(T, C, h, w)` of the frames `(T, 3, H, W)` of one window."""
         frames, height = len(clip), clip.shape[2]
         if self.mean is not None:
-            mean, std = (torch.tensor(values, device=clip.device).view(3, 1, 1) for values in (self.mean, self.std))
+            mean, std = to_device([self.mean, self.std], clip.device).view(2, 3, 1, 1)
             clip = (clip - mean) / std
         if frames < self.window:
             clip = torch.cat([clip, clip.new_zeros(self.window - frames, *clip.shape[1:])])
@@ -131,7 +133,7 @@ class Clips:
                 f"Clips: expected features (1, C, {tubelets}, h, w) of {self.window} frames, got {tuple(maps.shape)}"
             )
         self.stride = self.stride or round(height / maps.shape[3])
-        weights = self._weights[:frames].to(maps.device, maps.dtype)
+        weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)
         return torch.einsum("ts,cshw->tchw", weights, maps[0])
 
 
@@ -183,18 +185,18 @@ class VideoNetwork(nn.Module):
     def __init__(self, encoder: VideoEncoder) -> None:
         super().__init__()
         self.encoder_of_video = encoder
-        held = getattr(encoder, "net", getattr(encoder, "step", None))
-        self.network = held if isinstance(held, nn.Module) else None
+        networks = list(dict.fromkeys(held_networks(encoder).values()))
+        self.network = nn.ModuleList(networks) if len(networks) > 1 else next(iter(networks), None)
 
     def feature_extractor(self, stage: Any = None, stride: int | None = None, **options: Any) -> Any:
-        """Return the encoder itself.
+        """Return the encoder with its networks in eval mode, see `on_device`.
 
         Raises:
             ValueError: if a stage, a stride or an option is asked for.
         """
         if stage is not None or stride is not None or any(options.values()):
             raise ValueError("an encoder of video has its own stage and stride; leave them out")
-        return self.encoder_of_video
+        return on_device(self.encoder_of_video, device_of(self.encoder_of_video))
 
 
 def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:

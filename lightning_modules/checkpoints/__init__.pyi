@@ -10,4 +10,9 @@ from .saving import (
     write_checkpoint as write_checkpoint,
     written_completely as written_completely,
 )
-from .trust import allow as allow, allow_named as allow_named, reconcile as reconcile
+from .trust import (
+    allow as allow,
+    allow_named as allow_named,
+    outside_code as outside_code,
+    reconcile as reconcile,
+)

@@ -2,6 +2,7 @@
 
 import pickletools
 import re
+import shlex
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -206,9 +207,10 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
 
 def convert_line(source: str | Path) -> str:
     """Return the advice for weights of another project, with the commands."""
-    output = f"{Path(source).stem}_converted.ckpt"
+    output = shlex.quote(f"{Path(source).stem}_converted.ckpt")
     return (
-        f"if these are weights of another project, convert them first: vidcorr convert {source} {output}; then give "
+        f"if these are weights of another project, convert them first: vidcorr convert {shlex.quote(str(source))} "
+        f"{output}, with --architecture timm:NAME or torchvision:NAME if their names do not tell it; then give "
         f"{output}"
     )
 

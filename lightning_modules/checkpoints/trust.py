@@ -31,8 +31,10 @@ LIBRARY_NAME = re.compile(r"(timm|torchvision):\w+(\.\w+)?", re.ASCII)
 """A name of one of them; timm also takes addresses (`timm:hf-hub:USER/MODEL`, `timm:local-dir:PATH`)."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
-HEAD = "head"
-"""The argument that names a module over the features."""
+UPSAMPLE = "upsample"
+"""The argument that names an upsampler of the features."""
+INTERPOLATION = re.compile(r"(bilinear|nearest):([1-9]\d?)", re.ASCII)
+"""An upsampler of this project: rule and factor."""
 RECIPE = "encoder"
 """The argument that holds a nested class and its arguments."""
 MAX_NESTING = 4
@@ -84,6 +86,20 @@ def allow_named(given: object) -> None:
     allow(*re.findall(r"[\w.]+(?::[\w.]+)?", str(given)))
 
 
+def outside_code(model: Mapping[str, Any]) -> list[str]:
+    """Return the code outside this project that a model names, each as `--allow` takes it.
+
+    Args:
+        model: `class_path` and `init_args`.
+    """
+    arguments = model.get("init_args") or {}
+    networks = [str(arguments.get(name)) for name in (*NETWORK_ARGUMENTS, UPSAMPLE)]
+    libraries = (LIBRARY_NAME, INTERPOLATION)
+    foreign = [name for name in networks if ":" in name and not any(known.fullmatch(name) for known in libraries)]
+    classes = [] if str(model["class_path"]).startswith(f"{OURS}.") else [str(model["class_path"])]
+    return classes + [name for name in foreign if name not in OWN_NETWORKS]
+
+
 def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 0) -> Recipe:
     """Check the class and arguments that a file names, without importing anything that is not allowed.
 
@@ -120,8 +136,10 @@ def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 
             passed[name] = value
         else:
             raise ValueError(f"{source}: {kind.__name__} cannot take {quoted(value)} as {name}")
-    for name in (*NETWORK_ARGUMENTS, HEAD):
-        made_by_name = name == HEAD or passed.get(RECIPE) is None
+    for name in (*NETWORK_ARGUMENTS, UPSAMPLE):
+        made_by_name = name == UPSAMPLE or passed.get(RECIPE) is None
+        if name == UPSAMPLE and INTERPOLATION.fullmatch(str(passed.get(name))):
+            continue
         if isinstance(spec := passed.get(name), str) and made_by_name:
             ours = check_network(spec, source) and ours
     if passed.get("pretrained"):

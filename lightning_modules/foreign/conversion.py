@@ -1,4 +1,4 @@
-"""The weights of another project as a checkpoint of this one; nothing that a file holds is run."""
+"""Convert checkpoints of other projects to ours, without running code from the file."""
 
 import argparse
 import codecs
@@ -31,15 +31,15 @@ HARMLESS: dict[str, Any] = {
         for kind in {type(np.dtype(name)) for name in ("bool", "int32", "int64", "float16", "float32", "float64", "U")}
     },
 }
-"""Name in a pickle → what it makes, for the types beside weights in official files; none runs code."""
+"""Name in a pickle → type, for types that official files hold beside the weights; none of them runs code."""
 
 
 class ForeignFile(NamedTuple):
     """Weights of another project.
 
     Attributes:
-        state: under their own names, without DataParallel's `module.`.
-        beside: names of what else the file held.
+        state: original name → tensor, without DataParallel's `module.`.
+        beside: names of the file's other entries.
         about: metadata of a safetensors file; `vidcorr export` writes `architecture`, `mean` and `std`.
     """
 
@@ -49,13 +49,13 @@ class ForeignFile(NamedTuple):
 
 
 def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
-    """Read a `.safetensors` file or whatever `torch.save` wrote.
+    """Read a `.safetensors` file or a file of `torch.save`.
 
-    Plain types are read, and what official files hold in addition: `argparse.Namespace` and numpy's scalars.
+    Plain types are read, and the types in official files: `argparse.Namespace` and numpy's scalars.
 
     Args:
         path: the file.
-        trust: unpickle anything, which runs whatever code the file names.
+        trust: unpickle any type, which runs the code that the file names.
 
     Raises:
         ValueError: if the file is missing or damaged, holds other types, or no weights.
@@ -107,23 +107,23 @@ def convert(
 ) -> dict[str, Any]:
     """Convert a foreign checkpoint to one of ours.
 
-    Every tensor of the file is mapped, or a rule states why it is not needed; every tensor of our module is
-    found in the file.
+    Every tensor of the file is mapped, or a rule states why it is not needed. Every tensor of our module is found in
+    the file.
 
     Args:
-        foreign: `.safetensors`, or what `torch.save` wrote.
+        foreign: `.safetensors`, or a file of `torch.save`.
         output: the checkpoint to write, `.ckpt`.
-        kind: a family of `FAMILIES`, or "auto" to go by the keys.
-        architecture: `torchvision:NAME` or `timm:NAME`, where the keys do not determine it.
-        trust: unpickle whatever the file holds, which may run code.
+        kind: a family of `FAMILIES`, or "auto" to choose by the keys.
+        architecture: `torchvision:NAME` or `timm:NAME`, if the keys do not determine it.
+        trust: unpickle any type, which may run code.
 
     Returns:
         `family`; `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `beside`:
-        what the file held with the weights; `note`; and `measure`, the command that comes closest to the source's own
+        the file's entries beside the weights; `note`; and `measure`, the command that comes closest to the source's
         evaluation.
 
     Raises:
-        ValueError: if the family is not known, a key is not covered, or a weight is missing or of another shape.
+        ValueError: if the family is unknown, no rule covers a key, or a weight is missing or has another shape.
     """
     output = Path(output)
     if output.suffix not in SUFFIXES:
@@ -135,7 +135,7 @@ def convert(
     if "vidcorr" in file.beside:
         raise ValueError(f"{foreign}: already a checkpoint of vidcorr, no conversion is needed")
     if spec == LiirEncoder.architecture:
-        raise ValueError(f"{foreign}: Liir's encoder without what it was made with; use the checkpoint it came from")
+        raise ValueError(f"{foreign}: Liir's encoder without its arguments; use the checkpoint that it came from")
     if architecture is not None:
         allow(architecture)
     if spec is not None:
@@ -152,7 +152,7 @@ def convert(
     recipe = pass_gate(converted.class_path, converted.init_args | normalisation, foreign)
     state = converted.state
     norms = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
-    # torch before 0.4.1 did not save each BatchNorm's number of batches, which nothing uses
+    # torch before 0.4.1 did not save the BatchNorms' numbers of batches, which are not used
     state = {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms} | state
     module: Any = load_into(recipe, state, f"{foreign}, taken for {family} ({spec or converted.init_args})")
     write_checkpoint(module, output)
@@ -172,6 +172,7 @@ def account(report: Mapping[str, Any]) -> str:
     arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
     rows = [("family", report["family"]), ("made", f"{report['class_path'].rpartition('.')[2]}({arguments})")]
     rows += [("not used", f"{why}: {count} tensors") for why, count in Counter(report["unused"].values()).items()]
-    rows.append(("not used", f"stored with the weights: {', '.join(report['beside'])}" if report["beside"] else ""))
+    beside = [name if name.isprintable() else ascii(name) for name in map(str, report["beside"])]
+    rows.append(("not used", f"stored with the weights: {', '.join(beside)}" if beside else ""))
     rows += [(name, report[name]) for name in ("note", "measure")]
     return "\n".join(f"  {name:<10}  {text}" for name, text in rows if text)

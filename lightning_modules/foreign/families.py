@@ -1,4 +1,4 @@
-"""The families of foreign checkpoints: how their keys are recognised, and what becomes of each key.
+"""Families of foreign checkpoints: rules that recognise their keys and rename them.
 
 families.yaml is the table. Sources: the code that each project published.
 """
@@ -29,7 +29,7 @@ class Converted(NamedTuple):
         class_path: import path of its class.
         init_args: arguments of its constructor.
         state: the weights under its names.
-        benchmark: config and flags of the evaluation that comes closest to the source's own.
+        benchmark: config and flags of the evaluation that comes closest to the source's.
         unused: key → reason to leave it out.
     """
 
@@ -42,10 +42,10 @@ class Converted(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of foreign checkpoint: an entry of families.yaml, which explains its fields.
+    """A kind of foreign checkpoint: an entry of families.yaml, which explains the fields.
 
     Attributes:
-        make: weights under their new names, and the network's name where the user or the file gives it → the module.
+        make: weights under their new names, and the network's name if the user or the file gives it → the module.
     """
 
     make: Callable[[State, str | None], Converted]
@@ -74,13 +74,13 @@ class Family:
             else:
                 renamed[name] = tensor
         if unknown:
-            raise ValueError(f"no rule says what these are: {listed(unknown)}")
+            raise ValueError(f"no rule covers these tensors: {listed(unknown)}")
         made = self.make(renamed, spec)
         return made._replace(unused=unused | dict(made.unused))
 
 
 def _expanded(rules: Mapping[str, str], key: str) -> str | None:
-    """Return what the first rule that matches a key makes of it."""
+    """Rename a key by the first rule that matches it."""
     matches = ((re.fullmatch(pattern, key), target) for pattern, target in rules.items())
     return next((match.expand(target) for match, target in matches if match), None)
 
@@ -100,8 +100,8 @@ def resnet_of(state: State) -> str:
 
     def differences(name: str) -> int:
         with torch.device("meta"):
-            own = build_network(f"torchvision:{name}").state_dict()
-        return len({(name, tensor.shape) for name, tensor in own.items()} ^ theirs)
+            ours = build_network(f"torchvision:{name}").state_dict()
+        return len({(name, tensor.shape) for name, tensor in ours.items()} ^ theirs)
 
     return f"torchvision:{min(RESNETS, key=differences)}"
 
@@ -138,13 +138,13 @@ def _mast(state: State, spec: str | None) -> Converted:
 
 
 OWN_CHOICE = "davis.yaml --trainer.callbacks.protocol vidcorr"
-"""Evaluation of networks whose authors published none that is ours."""
+"""Evaluation of networks without a published protocol of ours."""
 DINO_SIZES = {384: "small", 768: "base"}
 DINOV2_SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
 
 
 def _transformer_size(state: State, sizes: Mapping[int, str], family: str) -> tuple[str, int]:
-    """Return timm's word for the size of a vision transformer, and the side of its patches."""
+    """Return timm's word for a vision transformer's size, and the side of its patches in pixels."""
     width, _, patch, _ = state["patch_embed.proj.weight"].shape
     if width not in sizes:
         raise ValueError(f"no transformer of {family} has width {width}; name it by --architecture timm:NAME")
@@ -162,12 +162,12 @@ def _dino(state: State, spec: str | None) -> Converted:
 
 
 def _dinov2(state: State, spec: str | None) -> Converted:
-    """Convert DINOv2 and DINOv3 by timm's own functions; what those leave out is listed here."""
+    """Convert DINOv2 and DINOv3 by timm's functions; tensors that timm leaves out are listed here."""
     from timm.models import eva, vision_transformer
 
     third = "storage_tokens" in state
     biases = [name for name in state if name.endswith("attn.qkv.bias")]
-    # the bias of the keys, the middle third, is always zero; some models have none at all
+    # the bias of the keys, the middle third, is always zero; some models have no bias
     biased = any(bool((part != 0).any()) for name in biases for part in state[name].tensor_split(3)[::2])
     if spec is None:
         size, patch = _transformer_size(state, DINOV2_SIZES, "DINOv2")
@@ -180,7 +180,7 @@ def _dinov2(state: State, spec: str | None) -> Converted:
         network: Any = build_network(spec)
     library: Any = eva if third else vision_transformer
     used = {name: tensor for name, tensor in state.items() if name not in unused}
-    # a mask token is what timm knows these files by
+    # timm recognises these files by their mask token
     weights = library.checkpoint_filter_fn(used | {"mask_token": torch.empty(0)}, network)
     return frozen(spec, weights, OWN_CHOICE, unused)
 
@@ -194,10 +194,10 @@ def _of_library(state: State, spec: str | None) -> Converted:
         )
     spec = spec or resnet_of(state)
     with torch.device("meta"):
-        own = build_network(spec).state_dict()
+        ours = build_network(spec).state_dict()
     classifier = re.compile(r"(fc|head|heads|classifier)\..+")
-    unused = {name: "classifier" for name in state if name not in own and classifier.fullmatch(name)}
-    if "mask_token" in state.keys() - own.keys():
+    unused = {name: "classifier" for name in state if name not in ours and classifier.fullmatch(name)}
+    if "mask_token" in state.keys() - ours.keys():
         unused["mask_token"] = "stands for masked patches in training"
     used = {name: tensor for name, tensor in state.items() if name not in unused}
     return frozen(spec, used, OWN_CHOICE if "patch_embed.proj.weight" in state else "davis.yaml", unused)
@@ -211,19 +211,19 @@ def _crw(state: State, spec: str | None) -> Converted:
 MAKERS = {"vfs": _vfs, "crw": _crw, "liir": _liir, "mast": _mast, "dino": _dino, "dinov2": _dinov2}
 TABLE = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text("utf-8"))
 FAMILIES = {name: Family(MAKERS.get(name, _of_library), **entry) for name, entry in TABLE.items()}
-"""Name → family, in the order in which they are tried."""
+"""Name → family, in the order of trial."""
 
 
 def family_of(state: State, spec: str | None, source: str | Path) -> str:
-    """Return the name of the family that weights are of, by their keys.
+    """Return the name of the weights' family, by their keys.
 
     Args:
         state: foreign weights.
-        spec: name of the network where the user or the file gives it; its library decides where the keys do not.
+        spec: name of the network if the user or the file gives it; its library decides if the keys do not.
         source: the file, for messages.
 
     Raises:
-        ValueError: if neither decides.
+        ValueError: if neither keys nor name decide.
     """
     for name, family in FAMILIES.items():
         if family.signs and all(any(re.fullmatch(sign, key) for key in state) for sign in family.signs):
@@ -236,4 +236,4 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
             "or --kind timm --architecture timm:NAME"
         )
     held = ", ".join(list(state)[:4])
-    raise ValueError(f"{source}: of no known family ({', '.join(FAMILIES)}); it has {held}, …")
+    raise ValueError(f"{source}: not of a known family ({', '.join(FAMILIES)}); it has {held}, …")

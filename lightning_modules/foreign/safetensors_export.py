@@ -10,7 +10,7 @@ from torch import nn
 
 from ..backbones import FeatureExtractor, LiirEncoder, build_network, module_from_checkpoint
 from ..backbones.build import Encoder, path_to_network
-from ..backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from ..backbones.normalise import IMAGENET_MEAN, IMAGENET_STD
 from ..checkpoints import written_completely
 from ..checkpoints.weights import check_fit
 
@@ -26,15 +26,15 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
     Args:
         checkpoint: a checkpoint of ours.
         output: the file to write, `.safetensors`.
-        format: whose names; None is the library that the network is from. Networks of neither (Liir's, CRW's, your
-            own) have only "own".
+        format: library that gives the names; None is the network's library. Other networks (Liir's, CRW's, yours)
+            have only "own".
 
     Returns:
         The Python that loads the file.
 
     Raises:
-        ValueError: if the module has no such backbone (a probe or SiamFC holds a view of one), or the library has no
-            network of these weights.
+        ValueError: if the module has no backbone with a name (a probe or SiamFC holds a view), or the library has no
+            network with these weights.
     """
     output = Path(output)
     if output.suffix != ".safetensors":
@@ -61,7 +61,7 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
 
 
 def _target(network: Any, format: ExportFormat | None, output: Path) -> tuple[str, str]:
-    """Return the architecture that the file is for and the Python that loads it; refuse a library that lacks it."""
+    """Return the file's architecture and the Python that loads it; refuse a library without the architecture."""
     library, _, name = network.architecture.partition(":")
     known = library in ("torchvision", "timm")
     format = format or (library if known else "own")

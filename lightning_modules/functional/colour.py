@@ -47,7 +47,7 @@ def normalised_lab(rgb: Tensor) -> Tensor:
 
 
 def drop_channel(lab: Tensor, channel: int) -> Tensor:
-    """Set one channel to zero and scale the others by 3/2 (the information bottleneck).
+    """Set a channel to zero and scale the others by 3/2 (the information bottleneck).
 
     Paper: MAST (Lai et al., CVPR 2020), section 3.1; Liir, section 3.3.
 

@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from timeit import repeat
 from typing import Any
@@ -21,6 +22,21 @@ def to_device(values: Any, device: torch.device) -> Tensor:
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=device.type == "cuda")  # to the CPU it would return before the copy is there
+
+
+def gpu_or_cpu() -> torch.device:
+    """Return the current GPU of this process, or the CPU where torch can use no GPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+@contextmanager
+def out_of_memory_advice(advice: str) -> Iterator[None]:
+    """Add what to lower to the message of a device that is out of memory; the error stays `torch.OutOfMemoryError`."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        needed = str(error).partition(" GPU ")[0].rstrip(".")  # without the allocator's statistics
+        raise torch.OutOfMemoryError(f"{needed}; {advice}") from error
 
 
 class PendingCopy:
@@ -80,7 +96,7 @@ def fastest_precision(device: str) -> tuple[str, str]:
 
 def bfloat16_cost() -> float:
     """Return how many times as long as in float32 a convolution takes in bfloat16 on this CPU, the best of three."""
-    image, weight = torch.randn(4, 64, 28, 28), torch.randn(64, 64, 3, 3)
+    image, weight = torch.ones(4, 64, 28, 28), torch.ones(64, 64, 3, 3)  # random numbers would move a run's draws
     float32, bfloat16 = (
         min(repeat(partial(F.conv2d, image.to(dtype), weight.to(dtype), padding=1), number=1, repeat=3))
         for dtype in (torch.float32, torch.bfloat16)

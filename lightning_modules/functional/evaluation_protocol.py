@@ -69,6 +69,8 @@ class EvaluationProtocol:
     """Section of protocols.yaml."""
     default_benchmark: ClassVar[str] = "davis"
     """The benchmark whose values `named` returns where none is given."""
+    of_network: ClassVar[tuple[str, ...]] = ("feature_stride", "rgb_mean", "rgb_std")
+    """Fields that a network may set: the stride of its features and its normalisation."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -176,6 +178,16 @@ class EvaluationProtocol:
         said = {"code": source.code, "note": source.note, "inferred": source.inferred.get(known, "")}
         return {key: text for key, text in said.items() if text}
 
+    def shared(self) -> Self:
+        """Return the protocol without what a network sets (`of_network`), as two networks must share it to be compared.
+
+        Stride and normalisation are the source's again: `vfs+feature_stride=16` becomes `vfs`.
+        """
+        base, changes = self._split(self.name)
+        name = "+".join([base, *(f"{field}={text}" for field, text in changes.items() if field not in self.of_network)])
+        values = self._source_values()
+        return dataclasses.replace(self, name=name, **{key: values[key] for key in self.of_network if key in values})
+
     def digest(self) -> str:
         """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if every field is, 1 and 1.0 alike.
 
@@ -203,22 +215,31 @@ class EvaluationProtocol:
     def _name_of_values(self) -> str:
         """Return the name, with the changes that lead from a source, or from a name of one's own, to these values.
 
-        A source has values for several benchmarks: these are taken to come from the one that needs no changes beyond
-        those in the name, and most of them.
-
         Raises:
             ValueError: for a change of a field that there is not.
         """
         base, changes = self._split(self.name)
-        changed, values = set(changes), vars(self)
-        if source := self.sources().get(base):
-            defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name != "name"}
-            candidates = [
-                {field for field, value in (defaults | own).items() if values[field] != _as_plain_type(value)}
-                for own in source.values.values()
-            ]
-            changed = min(candidates, key=lambda fields: (len(fields - changes.keys()), len(changes.keys() - fields)))
-        return "+".join([base, *(f"{field}={_as_text(values[field])}" for field in sorted(changed))])
+        changed = self._differing(self._source_values()) if base in self.sources() else set(changes)
+        return "+".join([base, *(f"{field}={_as_text(getattr(self, field))}" for field in sorted(changed))])
+
+    def _source_values(self) -> dict[str, Any]:
+        """Return the values of the source, for the benchmark that needs the fewest changes beyond those in the name.
+
+        Of a protocol that is no source's, return the defaults.
+        """
+        base, changes = self._split(self.name)
+        defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name != "name"}
+        source = self.sources().get(base)
+        candidates = [defaults | own for own in (source.values.values() if source else ({},))]
+
+        def misfit(values: dict[str, Any]) -> tuple[int, int]:
+            differing = self._differing(values)
+            return len(differing - changes.keys()), len(changes.keys() - differing)
+
+        return min(candidates, key=misfit)
+
+    def _differing(self, values: Mapping[str, Any]) -> set[str]:
+        return {field for field, value in values.items() if getattr(self, field) != _as_plain_type(value)}
 
     @classmethod
     def _split(cls, name: str) -> tuple[str, dict[str, str]]:

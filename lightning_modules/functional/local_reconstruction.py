@@ -136,25 +136,46 @@ class _LocalReconstruction(Function):
         d_keys = keys.new_zeros(len(keys), *tiles.padded, keys.shape[-1])
         d_values = values.new_zeros(len(values), *tiles.padded, values.shape[-1]) if values.requires_grad else None
         for number, (part, weights, q, k, v) in enumerate(work):
-            weights.sub_(logsumexp[part].flatten(0, 2)).clamp_(min=NOTHING).exp_()
+            weights.sub_(logsumexp[part].flatten(0, 2)).clamp_(min=NOTHING).exp_()  # the affinity again
             up = upstream[part].flatten(0, 2)
             if d_values is not None:
                 tiles.add_windows(d_values, work.as_windows(weights.mT @ up[..., :-1], part), part)
+            pull = None
             if prior is not None:
-                rows = ctx.rows[number]
-                difference, addresses = work.sharpened(weights, None, rows, prior)
-                extra = difference.clamp_(-1, 1).mul_(weights.view(-1)[addresses])
-                extra *= of_compactness * (SHARPNESS / ctx.entries)
-                up = up.clone()
-                up.view(-1, up.shape[-1])[:, -1].index_add_(0, rows, extra.sum((1, 2)), alpha=-1)
-            products = spare[: weights.numel()].view(weights.shape)
-            weights.mul_(torch.bmm(up, F.pad(v, (0, 1), value=1.0).mT, out=products))
-            if prior is not None:
-                weights.view(-1).index_add_(0, addresses.view(-1), extra.view(-1))
+                pull = work.pull(weights, ctx.rows[number], prior, of_compactness * (SHARPNESS / ctx.entries))
+            _to_logit_gradients(weights, up, v, spare, pull)
             d_query[part] = torch.bmm(weights, k).view_as(d_query[part])
             tiles.add_windows(d_keys, work.as_windows(torch.bmm(weights.mT, q), part), part)
         d_values = None if d_values is None else tiles.crop(d_values)
         return tiles.from_queries(d_query), tiles.crop(d_keys), d_values, None, None, None
+
+
+class _Pull(NamedTuple):
+    """Gradient of the compactness loss into weights, times the weights: of which rows, where, and `(M, R, P²)`."""
+
+    rows: Tensor
+    addresses: Tensor
+    weighted: Tensor
+
+
+def _to_logit_gradients(weights: Tensor, upstream: Tensor, values: Tensor, spare: Tensor, pull: _Pull | None) -> None:
+    """Turn weights w `(n, TILE², K)` into the gradient of the logits, w · (g − Σ w g), in place.
+
+    Args:
+        weights: softmax over the last axis.
+        upstream: gradient into the colours, and as last column the constant −Σ w g, `(n, TILE², V + 1)`.
+        values: `(n, K, V)`, so that g is the product of both.
+        spare: buffer of as many numbers as the weights or more.
+        pull: part of g that does not come through the colours.
+    """
+    if pull is not None:
+        upstream = upstream.clone()
+        constants = upstream.view(-1, upstream.shape[-1])[:, -1]
+        constants.index_add_(0, pull.rows, pull.weighted.sum((1, 2)), alpha=-1)
+    products = spare[: weights.numel()].view(weights.shape)
+    weights.mul_(torch.bmm(upstream, F.pad(values, (0, 1), value=1.0).mT, out=products))
+    if pull is not None:
+        weights.view(-1).index_add_(0, pull.addresses.view(-1), pull.weighted.view(-1))
 
 
 class _BatchParts:
@@ -202,6 +223,11 @@ class _BatchParts:
         inside = self._inside[:, part[1]].expand(part[0].stop - part[0].start, -1, -1, -1, -1)
         wanted = ((total * threshold < 1) & inside.flatten(0, 2)).flatten()
         return to_device(PendingCopy(wanted).wait().nonzero().squeeze(1), wanted.device)  # the one wait of a part
+
+    def pull(self, weights: Tensor, rows: Tensor, prior: CompactnessPrior, scale: Tensor) -> _Pull:
+        """Return the gradient of smooth-L1 towards the mixtures, times `scale`, for confident rows."""
+        difference, addresses = self.sharpened(weights, None, rows, prior)
+        return _Pull(rows, addresses, difference.clamp_(-1, 1).mul_(weights.view(-1)[addresses]).mul_(scale))
 
     def sharpened(
         self, weights: Tensor, total: Tensor | None, rows: Tensor, prior: CompactnessPrior

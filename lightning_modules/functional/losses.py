@@ -7,13 +7,13 @@ from torch.nn.functional import cross_entropy, normalize, softplus
 from .device import dot_logsumexp, to_device
 
 DROPPED = -1e20
-"""Cosine of a dropped edge, as in the public code: a row without any edge left becomes uniform, not NaN."""
+"""Cosine of a dropped edge, as in the public code: a row that has lost all edges becomes uniform, not NaN."""
 EPSILON = 1e-20
 """Added to probabilities before the logarithm, as in the public code."""
 
 
 def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
-    """Compute the distance of two groups of frames of one video, without negatives.
+    """Compute the distance between two groups of a video's frames, without negatives.
 
     The loss is the mean over all pairs (i, j) of `2 − 2 p_i·z_j` between l2-normalised vectors, averaged over both
     directions. The targets `z` receive no gradient. The objective is linear in the affinity, so its mean over
@@ -41,7 +41,7 @@ def simsiam_loss(p1: Tensor, z1: Tensor, p2: Tensor, z2: Tensor) -> Tensor:
     """
     if not (p1.shape == z1.shape == p2.shape == z2.shape) or p1.ndim != 3:
         raise ValueError(
-            "simsiam_loss: expected four tensors of one shape (B, n/2, D), "
+            "simsiam_loss: expected four tensors of equal shape (B, n/2, D), "
             f"got {[tuple(tensor.shape) for tensor in (p1, z1, p2, z2)]}"
         )
     return 2 - _mean_similarity(p1, z2) - _mean_similarity(p2, z1)
@@ -58,11 +58,11 @@ def _mean_similarity(prediction: Tensor, target: Tensor) -> Tensor:
 def info_nce_loss(
     predicted: Tensor, target: Tensor, queue: Tensor, temperature: float = 0.2, excluded: Tensor | None = None
 ) -> Tensor:
-    """Compute InfoNCE between two groups of frames of one video, against negatives from a queue.
+    """Compute InfoNCE between two groups of a video's frames, against negatives from a queue.
 
-    For each pair (i, j) of a video the term is `−log(e^{p_i·z_j/τ} / (e^{p_i·z_j/τ} + Σ_k e^{p_i·u_k/τ}))`: one
-    positive and the queue's negatives. It equals `softplus(n_i − p_i·z_j/τ)` with `n_i = log Σ_k e^{p_i·u_k/τ}`, so one
-    pass over the queue serves all pairs of a frame. Neither targets nor queue receive a gradient.
+    The term of a pair (i, j) is `−log(e^{p_i·z_j/τ} / (e^{p_i·z_j/τ} + Σ_k e^{p_i·u_k/τ}))`: a positive against the
+    queue's negatives. It equals `softplus(n_i − p_i·z_j/τ)` with `n_i = log Σ_k e^{p_i·u_k/τ}`, so a single pass over
+    the queue serves all pairs of a frame. Targets and queue receive no gradient.
 
     Paper: VFS, section 3.2, Eq. 4.
 
@@ -71,7 +71,7 @@ def info_nce_loss(
         target: `(B, n/2, D)` of unit length.
         queue: `(K, D)` of unit length.
         temperature: τ.
-        excluded: `(B, K)` bool, keys that do not count as negatives of a video, such as its own; None excludes none.
+        excluded: `(B, K)` bool, keys that are not negatives of a video, for example its earlier keys; None: no key.
 
     Returns:
         Scalar, the mean over pairs and videos, in float32 or finer.
@@ -129,20 +129,19 @@ def contrastive_random_walk_loss(
 ) -> Tensor:
     """Compute the cycle consistency of random walks from frame 0 to a later frame and back.
 
-    A step from one frame to the next takes the softmax of cosines / temperature; steps back have a softmax of their
-    own. For k = 2 … T − 1 the walk goes k frames forward and k back; the term is the cross-entropy of its
-    transition matrix against the identity, and the loss the mean of the T − 2 terms. The shortest palindrome (k = 1) is
-    left out. Equal to the released code; Algorithm 1 of the paper has one walk of full length, and drops edges of the
-    ways out and back independently.
+    A step to the next frame has the softmax of cosines / temperature over that frame's nodes; a step back has the
+    softmax over the earlier frame's nodes. For k = 2 … T − 1 a walk goes k frames forward and k back. Its term is the
+    cross-entropy of its transition matrix against the identity; the loss is the mean of the T − 2 terms. The shortest
+    palindrome (k = 1) is left out. Equal to the released code. Algorithm 1 of the paper has a single walk of full
+    length, and drops edges forward and back independently.
 
     Paper: Jabri et al., Space-Time Correspondence as a Contrastive Random Walk (CRW), NeurIPS 2020.
 
     Args:
         nodes: `(B, C, T, N)` of unit length along C.
         temperature: τ.
-        dropped: None, or two bool masks `(B, T − 1, N, N)` of dropped edges: of the steps from frame t (rows) to t + 1,
-            and of those from frame t + 1 (rows) to t. An edge that is dropped on the way out is dropped on the way back
-            too.
+        dropped: None, or two bool masks `(B, T − 1, N, N)` of dropped edges: of steps from frame t (rows) to t + 1, and
+            of steps from frame t + 1 (rows) to t. An edge dropped forward is dropped on the way back too.
 
     Returns:
         Scalar in float32 or finer; 0 for T = 2.
@@ -177,17 +176,17 @@ def contrastive_random_walk_loss(
             out, back = dropped
             forward, backward = forward.masked_fill(out, DROPPED), backward.masked_fill(back | out.mT, DROPPED)
         forward, backward = (forward / temperature).softmax(-1), (backward / temperature).softmax(-1)
-        forward_walk, return_walk = forward[:, 0], backward[:, 0]  # B x N x N, of one step each
-        own = torch.arange(count, device=nodes.device).repeat(len(nodes))
+        forward_walk, return_walk = forward[:, 0], backward[:, 0]  # B x N x N, the first step
+        first_nodes = torch.arange(count, device=nodes.device).repeat(len(nodes))
         terms = []
         for step in range(1, forward.shape[1]):
             forward_walk, return_walk = forward_walk @ forward[:, step], backward[:, step] @ return_walk
-            terms.append(cross_entropy((forward_walk @ return_walk + EPSILON).log().flatten(0, 1), own))
+            terms.append(cross_entropy((forward_walk @ return_walk + EPSILON).log().flatten(0, 1), first_nodes))
     return torch.stack(terms).mean() if terms else nodes.sum() * 0
 
 
 def drop_edges(nodes: Tensor, rate: float, generator: torch.Generator) -> tuple[Tensor, Tensor] | None:
-    """Draw the masks of `contrastive_random_walk_loss`, independently for each edge and direction.
+    """Draw the masks of `contrastive_random_walk_loss`, independently per edge and direction.
 
     Args:
         nodes: `(B, C, T, N)`.

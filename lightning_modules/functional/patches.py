@@ -1,4 +1,4 @@
-"""Patches of an image on a grid, and a random resized crop of each, on whatever device they are."""
+"""Patches of an image on a grid, and their random resized crops, on any device."""
 
 import math
 
@@ -34,8 +34,8 @@ def random_patch_boxes(
 ) -> Tensor:
     """Draw boxes in a square image as torchvision's RandomResizedCrop does.
 
-    The fraction of the area is uniform, the logarithm of the aspect ratio too; of ten attempts the first that fits
-    counts, and where none does the box is the image.
+    The fraction of the area is uniform, and so is the logarithm of the aspect ratio. The first attempt that fits into
+    the image counts; if none fits, the box is the whole image.
 
     Args:
         count: number of boxes.
@@ -65,9 +65,9 @@ def random_patch_boxes(
 
 
 def crop_and_resize(images: Tensor, boxes: Tensor) -> Tensor:
-    """Cut a box out of each image and enlarge it to the image's size, bilinearly.
+    """Cut a box out of every image and enlarge it to the image's size, bilinearly.
 
-    The border of a box is repeated, so nothing outside it is seen, as when the crop is resized by itself (Pillow).
+    The box's border is repeated, so no pixel outside the box counts, as when Pillow resizes a crop.
 
     Args:
         images: `(N, C, H, W)`.

@@ -38,7 +38,8 @@ class NetworkInput(EvaluationProtocol):
         input_size: (height, width) in pixels; one number: length of the side `input_side`, aspect kept; None: the
             frame's own size.
         input_side: the side whose length `input_size` gives.
-        input_multiple: the other side is brought to a multiple of this, pixels.
+        input_multiple: the other side is brought to a multiple of this, pixels; without `input_size`, both are.
+            "network": the multiple that the network's sides need, such as the patch of a transformer.
         input_rounding: to which multiple: the nearest, the next below ("floor") or above ("ceil").
         input_padding: after resizing, pad at the right and below with grey to a multiple of this.
         input_filter: "bilinear": torch's, of floats, without smoothing; "bilinear-antialias": torch's, of floats,
@@ -56,7 +57,7 @@ class NetworkInput(EvaluationProtocol):
 
     input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
     input_side: Literal["short", "long"] = "short"
-    input_multiple: PositiveInt = 1
+    input_multiple: PositiveInt | Literal["network"] = 1
     input_rounding: Literal["nearest", "floor", "ceil"] = "nearest"
     input_padding: PositiveInt = 1
     input_filter: Literal[
@@ -130,6 +131,7 @@ class PropagationProtocol(NetworkInput):
             "bilinear-aligned" (align_corners True) or "nearest".
         decoding_nearest: whose nearest pixel the argmax at the input size is resized by, see `Nearest`.
         first_frame: the mask of frame 0 that comes out: the one "given", or the "decoded" labels.
+        scoring: the rules that masks are scored by: those of the "benchmark", or "naf", see `NafRules`.
         keypoint_sigma: standard deviation of a joint's Gaussian.
         keypoint_unit: unit of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
         keypoint_topk: number of best positions whose weighted mean is the joint.
@@ -172,6 +174,7 @@ class PropagationProtocol(NetworkInput):
     decoding_filter: Filter = "bilinear"
     decoding_nearest: Nearest = "pillow"
     first_frame: Literal["given", "decoded"] = "given"
+    scoring: Literal["benchmark", "naf"] = "benchmark"
     keypoint_sigma: PositiveFloat = 4.0
     keypoint_unit: Literal["pixel", "cell"] = "pixel"
     keypoint_topk: PositiveInt = 5
@@ -343,6 +346,7 @@ class TrackingProtocol(EvaluationProtocol):
 
     kind: ClassVar[str] = "boxes"
     default_benchmark: ClassVar[str] = "otb"
+    of_network: ClassVar[tuple[str, ...]] = ("stride", "response_size", "dilated")
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         return {

@@ -2,7 +2,7 @@
 
 `local_affinity` and `reconstruct` follow the equations and store the affinity; `reconstruct_locally` gives the same
 without storing it. Negatives only scale a reconstruction: Eq. 4 is
-`A′ = A · sigmoid(log Σ_W exp(q·r) − log Σ_n exp(q·v))`, so `dot_logsumexp` of the negatives is all that is needed.
+`A′ = A · sigmoid(log Σ_W exp(q·r) − log Σ_n exp(q·v))`, so the log-sum-exp of the negatives (`negatives.py`) is enough.
 """
 
 import torch
@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .compactness import SHARPNESS
-from .device import dot_logsumexp
 from .local_reconstruction import Border, WindowTiles, channels_last, check_features, reconstruct_locally
+from .negatives import shared_logsumexp
 
 
 def local_affinity(query: Tensor, references: Tensor, radius: int, border: Border = "exclude") -> Tensor:
@@ -108,36 +108,20 @@ def reconstruct_with_negatives(
         ValueError: if the shapes do not fit, or the border is unknown.
     """
     local = reconstruct_locally(query, references, values, radius, border)
-    return local.values * positive_mass(query, local.logsumexp, negatives, excluded).unsqueeze(1)
+    return local.values * positive_mass(local.logsumexp, shared_logsumexp(query, negatives, excluded)).unsqueeze(1)
 
 
-def positive_mass(query: Tensor, logsumexp: Tensor, negatives: Tensor, excluded: Tensor | None = None) -> Tensor:
+def positive_mass(logsumexp: Tensor, of_negatives: Tensor) -> Tensor:
     """Return the fraction of the softmax that negatives leave to the window (Liir, Eq. 4).
 
     Args:
-        query: `(B, C, h, w)`.
         logsumexp: `(B, h, w)`, of the window's dot products, from `reconstruct_locally`.
-        negatives: `(N, C)`.
-        excluded: `(B, N)` bool, negatives left out for a sample; None excludes none.
+        of_negatives: `(B, h, w)`, of the dot products with negatives; −∞ where there are none.
 
     Returns:
         `(B, h, w)` in [0, 1].
-
-    Raises:
-        ValueError: if the shapes do not fit.
     """
-    if negatives.ndim != 2 or negatives.shape[1] != query.shape[1] or not negatives.is_floating_point():
-        raise ValueError(
-            f"negatives must be float (N, {query.shape[1]}), as wide as the query's features, "
-            f"got {negatives.dtype} {tuple(negatives.shape)}"
-        )
-    wanted = (len(query), len(negatives))
-    if excluded is not None and (excluded.shape != wanted or excluded.dtype != torch.bool):
-        raise ValueError(f"excluded must be bool {wanted}, got {excluded.dtype} {tuple(excluded.shape)}")
-    if not len(negatives):
-        return torch.ones_like(logsumexp)
-    queries = query.flatten(2).mT.to(logsumexp.dtype)
-    return torch.sigmoid(logsumexp - dot_logsumexp(queries, negatives, excluded).view_as(logsumexp))
+    return torch.sigmoid(logsumexp - of_negatives)
 
 
 def reconstruction_loss(reconstructed: Tensor, target: Tensor) -> Tensor:

@@ -6,15 +6,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, logsig
 
 
 def siamese_correlation(exemplar: Tensor, search: Tensor) -> Tensor:
-    """Correlate each exemplar with its search map: dot products over channels and cells at every offset.
+    """Correlate exemplars with their search maps: dot products over channels and cells at every offset.
 
-    On a CPU without gradients it convolves with the exemplar's rows, in an eighth of the time of a plain convolution;
-    with gradients, and on a GPU, it takes fast Fourier transforms.
+    On a CPU without gradients it convolves with the exemplar's rows, in an eighth of the time of a plain convolution.
+    With gradients, and on a GPU, it multiplies spectra (FFT).
     Paper: Bertinetto et al., Fully-Convolutional Siamese Networks for Object Tracking (SiamFC), Eq. 2.
 
     Args:
         exemplar: `(N, C, a, a)`.
-        search: `(K · N, C, b, b)`, b >= a: K runs of N maps, whose n-th belongs to exemplar n; in training K = 1.
+        search: `(K · N, C, b, b)`, b >= a: K runs of N maps; map n of a run belongs to exemplar n; in training K = 1.
 
     Returns:
         `(K · N, 1, b − a + 1, b − a + 1)`, float32 or finer.
@@ -48,7 +48,7 @@ def _by_rows(exemplar: Tensor, search: Tensor) -> Tensor:
     kernels = exemplar.transpose(1, 2).unsqueeze(3)
     with torch.autocast(search.device.type, enabled=False):
         of_rows = torch.stack([conv2d(search[n::count], kernels[n]) for n in range(count)], dim=1).flatten(0, 1)
-    # the response of row y stands y lower than that of row 0
+    # the response of the exemplar's row y lies y cells below the response of its row 0
     maps, channels, row, column = of_rows.stride()
     diagonals = of_rows.as_strided((len(search), height, rows, columns), (maps, channels + row, row, column))
     return diagonals.sum(1, keepdim=True)
@@ -61,7 +61,7 @@ def _by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
     # transforms of channels-last tensors take twice the time
     spectrum = torch.fft.rfft2(search.contiguous()).unflatten(0, (-1, count))
     pattern = torch.fft.rfft2(exemplar.contiguous(), s=(rows, columns))
-    # products of spectra wrap around at the border; the part that is kept lies where no exemplar crosses it
+    # products of spectra wrap around at the border; offsets at which the exemplar would cross it are cut off
     response = torch.fft.irfft2((spectrum * pattern.conj()).sum(2), s=(rows, columns))
     return response[..., : rows - height + 1, : columns - width + 1].flatten(0, 1)[:, None]
 
@@ -86,13 +86,13 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
 
 
 def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute cross-entropy in which the positive and the negative cells of the batch weigh the same in all.
+    """Compute cross-entropy in which all positive cells of the batch weigh as much as all negative cells.
 
     Paper: SiamFC, Eq. 4 and section 3.1.
 
     Args:
         logits: `(N, 1, h, w)`.
-        labels: 0 or 1, of a shape that broadcasts.
+        labels: 0 or 1, in a shape that broadcasts to the logits.
 
     Returns:
         Scalar.
@@ -104,14 +104,14 @@ def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
-    """Compute cross-entropy weighted by the error at each cell, divided by the mean weight.
+    """Compute cross-entropy weighted by the error per cell, divided by the mean weight.
 
     The gradient flows through the weights and their mean, as in the code of VFS.
     Paper: Lin et al., Focal Loss for Dense Object Detection (ICCV 2017), Eq. 4.
 
     Args:
         logits: `(N, 1, h, w)`.
-        labels: in [0, 1], of a shape that broadcasts.
+        labels: in [0, 1], in a shape that broadcasts to the logits.
         gamma: exponent of the error in the weights.
 
     Returns:
@@ -120,5 +120,5 @@ def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
     probability = logits.sigmoid()
     positive, negative = labels * (1 - probability) ** gamma, (1 - labels) * probability**gamma
     loss = -(positive * logsigmoid(logits) + negative * logsigmoid(-logits)).mean()
-    # all weights are 0 where every cell is right with full confidence
+    # all weights are 0 if every cell is right with full confidence
     return loss / (positive + negative).mean().clamp_min(torch.finfo(logits.dtype).tiny)

@@ -1,1 +1,1 @@
-"""Commands that bring weights in and out."""
+"""Commands that import and export weights."""

@@ -6,14 +6,17 @@ A benchmark that takes longer than the process group waits: tests/callbacks/benc
 import os
 import re
 import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import pytorch_lightning as pl
 import torch
 
 from callbacks import LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.folder_lock import FolderLock
-from callbacks.training.run_folder import claim_version, last_checkpoints
+from callbacks.process.folder_lock import FolderInUse, FolderLock
+from callbacks.training.run_folder import last_checkpoints, numbered_loggers
 from tests.helpers.faults import harm, last, run, words
 from tests.helpers.spoiled import Training, fit, the_line
 
@@ -71,16 +74,32 @@ def test_no_readable_video_is_one_line(tmp_path):
 
 
 def test_versions_are_claimed_not_guessed(tmp_path):
-    loggers = [pl.loggers.TensorBoardLogger(tmp_path), pl.loggers.CSVLogger(tmp_path, name="table")]
+    tensorboard = (pl.loggers.TensorBoardLogger(tmp_path), {"save_dir": tmp_path})
+    table = (pl.loggers.CSVLogger(tmp_path, name="table"), {"save_dir": tmp_path, "name": "table"})
     (tmp_path / "table/version_2").mkdir(parents=True)
-    claim_version(loggers)
+    loggers = numbered_loggers([tensorboard, table])
     assert [logger.version for logger in loggers] == [3, 3]  # so that the folder of one tells that of the other
-    late = pl.loggers.TensorBoardLogger(tmp_path)
-    assert late.version == 4
-    (tmp_path / "lightning_logs/version_4").mkdir()  # another run looked at the same time and was faster
-    late._version = None
-    claim_version([late, pl.loggers.TensorBoardLogger(tmp_path, version="mine")])
-    assert late.version == 5
+    assert {path.name for path in (tmp_path / "lightning_logs").iterdir()} == {"version_3"}
+    arguments = {"save_dir": tmp_path, "version": "mine"}
+    pair = [tensorboard, (pl.loggers.TensorBoardLogger(**arguments), arguments)]
+    with ThreadPoolExecutor(8) as pool:  # runs that start together
+        found = list(pool.map(numbered_loggers, [pair] * 8))
+    assert sorted(first.version for first, _ in found) == list(range(4, 12))
+    assert {second.version for _, second in found} == {"mine"}
+
+
+def test_a_folder_is_locked_against_this_process_too(tmp_path):
+    first = FolderLock(tmp_path)
+    with pytest.raises(FolderInUse, match=r"by another run \(of this process\), "):
+        FolderLock(tmp_path / "../" / tmp_path.name)
+    held = "from callbacks.process.folder_lock import FolderLock, Path; FolderLock(Path({!r}))"
+    other = [sys.executable, "-c", held.format(str(tmp_path))]
+    refusal = subprocess.run(other, capture_output=True, check=False)
+    assert b"FolderInUse" in refusal.stderr  # the second lock's end freed nothing
+    first.release()
+    first.release()
+    FolderLock(tmp_path).release()
+    assert subprocess.run(other, check=False).returncode == 0
 
 
 @slow

@@ -11,18 +11,18 @@ import pytest
 from PIL import Image
 
 import cli
-from callbacks.folder_lock import LOCK
+from callbacks.process.folder_lock import LOCK
 from callbacks.tools import study as study_module
-from datamodules.reading.files import ProgressReport
+from datamodules.writing.progress import ProgressReport
 
-SWEEP = "sweep raw_colour --root {davis} --vary radius=2,3 --at-once 1 --limit 2 --output {out}"
-COMPARE = "compare raw_colour --config benchmarks/davis.yaml --root {davis} --no-baselines --limit 2 --output {out}"
+SWEEP = "sweep raw_colour --on davis={davis} --vary radius=2,3 --at-once 1 --limit 2 --output {out}"
+EVALUATE = "evaluate raw_colour --on davis={davis} --limit 2 --output {out}"
 # words of the command line; items done when the signal comes, and left for the second call; file of a finished run
 CASES = {
     "transcode": ("transcode {videos} {out} --workers 1 --short-side 32", 2, 6, "00005.mp4"),
     "check-data": ("check-data {videos} --output {out} --workers 1", 2, 6, "clean.txt"),
     "sweep": (SWEEP, 3, 2, "sweep.md"),  # the second of two passes begins anew
-    "compare": (COMPARE, 1, 2, "compare.csv"),  # begins anew
+    "evaluate": (EVALUATE, 1, 2, "table.csv"),  # begins anew
 }
 
 
@@ -88,7 +88,7 @@ title: a trial
 train: --config demo.yaml
 seeds: [0]
 score: J&F-Mean
-evaluate: {davis: --config benchmarks/davis.yaml}
+evaluate: {davis: --config demo.yaml}
 rows: [{name: base}]
 """
 TRAINING = """

@@ -23,16 +23,17 @@ import numpy as np
 import torch
 
 import callbacks
-from callbacks.report import write_report
+from callbacks import Result, write_report
+from callbacks.results.result import Provenance
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from datamodules.synthetic import write_davis, write_otb, write_tap_vid
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from tests.helpers.faults import differences
+from tests.helpers.references import real_data
 from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 from tests.helpers.tap_vid import write_badja
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-CHANGING = {"date", "machine", "command", "versions", "seconds", "seconds_of_rank_0", "seconds_per_frame", "seconds_of"}
+CHANGING = {"provenance", "date", "machine", "command", "versions", "seconds", "seconds_per_frame", "seconds_of"}
 """Entries of a JSON file that differ from run to run."""
 
 
@@ -51,10 +52,10 @@ def make_data(root: Path) -> None:
     folders = [f"davis/{part}/480p/{name}" for part, name in videos] + ["otb/Crossing/img", "otb/Man/img"]
     for folder in folders:
         (root / f"real_{folder}").mkdir(parents=True)
-        for file in sorted((SHARED / folder).iterdir())[: 8 if "otb" in folder else 4]:
+        for file in sorted(real_data(folder).iterdir())[: 8 if "otb" in folder else 4]:
             shutil.copy(file, root / f"real_{folder}")
     for name in ("Crossing", "Man"):
-        lines = (SHARED / "otb" / name / "groundtruth_rect.txt").read_text().splitlines(keepends=True)
+        lines = real_data(f"otb/{name}/groundtruth_rect.txt").read_text().splitlines(keepends=True)
         (root / "real_otb" / name / "groundtruth_rect.txt").write_text("".join(lines[:8]))
     (root / "complete").touch()
 
@@ -81,8 +82,8 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
         "tap_vid_chained": partial(callbacks.TapVidBenchmark, tap_vid, "gmrw-chained"),
         "badja": partial(callbacks.BadjaBenchmark, root / "badja", protocol="fomo"),
         "real_davis": partial(callbacks.DavisBenchmark, root / "real_davis", split=None),
-        "real_davis_multi": partial(callbacks.DavisBenchmark, SHARED / "davis_multi_first", **entering),
-        "real_jhmdb": partial(callbacks.JhmdbBenchmark, SHARED / "jhmdb", limit_sequences=1),
+        "real_davis_multi": partial(callbacks.DavisBenchmark, real_data("davis_multi_first"), **entering),
+        "real_jhmdb": partial(callbacks.JhmdbBenchmark, real_data("jhmdb"), limit_sequences=1),
         "otb": partial(callbacks.OtbBenchmark, root / "otb", version=None, video=True),
         "real_otb": partial(callbacks.OtbBenchmark, root / "real_otb", version=None, video=False),
     }
@@ -134,9 +135,8 @@ def record(data: Path, only: str = "") -> dict[str, Any]:
 def _redraw(folder: Path) -> None:
     """Take out of a run's results what changes, and draw its page again."""
     if (folder / "report.html").is_file():
-        results = folder / "results.json"
-        results.write_text(json.dumps(_lasting(json.loads(results.read_text()))))
-        write_report(folder)
+        result = Result.load(folder).model_copy(update={"provenance": Provenance(), "seconds": 0.0, "seconds_of": {}})
+        write_report(folder, result=result)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

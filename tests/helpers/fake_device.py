@@ -27,6 +27,7 @@ from lightning_modules.functional.device import PendingCopy
 
 aten = torch.ops.aten
 COPIES = {aten._to_copy.default, aten.copy_.default}
+NO_KERNELS = {aten.empty, aten.empty_like, aten.new_empty, aten._unsafe_view, torch.ops.prim.device}
 INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
 
 
@@ -35,7 +36,15 @@ class Waits(AssertionError):
 
 
 class NoWaits(TorchDispatchMode):
-    """Operations on the CPU as they are; those on the device without values, and none that waits."""
+    """Operations on the CPU as they are; those on the device without values, and none that waits.
+
+    Args:
+        gpu: counts the operations for which a kernel or a copy starts, in `kernels`.
+    """
+
+    def __init__(self, gpu: SimpleNamespace) -> None:
+        super().__init__()
+        self.gpu = gpu
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -45,6 +54,7 @@ class NoWaits(TorchDispatchMode):
             with unset_fake_temporarily():
                 return function(*args, **kwargs)
         self._refuse(function, args, kwargs, leaves)
+        self.gpu.kernels += not function.is_view and function.overloadpacket not in NO_KERNELS
         try:
             return function(*args, **kwargs)
         except (DataDependentOutputException, DynamicOutputShapeException) as error:
@@ -64,6 +74,9 @@ class NoWaits(TorchDispatchMode):
                 raise Waits(f"{function} of a tensor of the {args[0].device.type} by numbers of another device")
 
 
+MEMORY = 24 * 2**30
+"""Bytes of memory that the device says it has."""
+
 nothing = Mock(return_value=Mock(**{"elapsed_time.return_value": 0.0}))
 """Makes events and streams of a device that has none: all that they are asked to do is done, in 0 ms."""
 
@@ -73,10 +86,10 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
     """Compute on a GPU that need not exist; inference mode, which knows no such tensors, is `no_grad` there.
 
     Yields:
-        `device`, CUDA's, and `reads`, the number of tensors that were waited for by `PendingCopy`, the one way to
-        values: each is 1.
+        `device`, CUDA's; `reads`, the number of tensors that were waited for by `PendingCopy`, the one way to values:
+        each is 1; and `kernels`, the number of operations that start a kernel or a copy.
     """
-    gpu = SimpleNamespace(device=torch.device("cuda"), reads=0)
+    gpu = SimpleNamespace(device=torch.device("cuda"), reads=0, kernels=0)
 
     def wait(arriving: Any) -> Tensor:
         if isinstance(found := arriving._tensor, FakeTensor):
@@ -95,13 +108,14 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
             "torch.Tensor.record_stream": lambda tensor, stream: None,
             "torch.Tensor.pin_memory": lambda tensor: tensor,
             "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,  # else autocast is off
+            "torch.cuda.get_device_properties": lambda device: SimpleNamespace(total_memory=MEMORY),
             "torch.cuda.is_bf16_supported": lambda *options: True,
             "torch.nn.Module._apply": _apply,
         }.items():
             stack.enter_context(patch(name, stand_in))
         stack.enter_context(patch.object(PendingCopy, "wait", wait))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        stack.enter_context(NoWaits())
+        stack.enter_context(NoWaits(gpu))
         yield gpu
 
 

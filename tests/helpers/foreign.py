@@ -2,21 +2,19 @@
 
 import json
 from collections import OrderedDict
-from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 from torchvision.models.resnet import ResNet
 
-KEYS = Path(__file__).resolve().parents[3] / "shared" / "golden" / "checkpoint_keys.json"
+from tests.helpers.references import GOLDEN
+
+KEYS = GOLDEN / "checkpoint_keys.json"
 
 
 def random_state(kind: str) -> dict[str, Tensor]:
-    """Random values under the real keys of a public checkpoint, variances positive; skips where the list is missing."""
-    if not KEYS.is_file():
-        pytest.skip(f"key lists are not here: {KEYS}")
+    """Random values under the real keys of a public checkpoint, variances positive."""
     return {name: _random(name, shape) for name, shape in json.loads(KEYS.read_text())[kind]["keys"].items()}
 
 

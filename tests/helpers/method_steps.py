@@ -23,8 +23,7 @@ from tests.helpers.training import Clips, quiet_trainer
 
 BACKBONE = "tests.helpers.encoders:TinyResNet"
 MOCO = {"backbone": BACKBONE, "projection_dim": 8, "queue_size": 48, "base_lr": 5.0, "encoder_momentum": 0.9}
-LIIR = {"position_size": 8, "bank_frames": 6, "points_per_frame": 2, "radius": 2, "mixture_threshold": 0.02}
-LIIR |= {"key_encoder": "average_for_bank"}
+LIIR = {"position_size": 16, "bank_frames": 6, "points_per_frame": 2, "radius": 2, "mixture_threshold": 0.02}
 RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, Any]]] = {
     "simsiam": (VFSSimSiam, {"backbone": BACKBONE, "projector_dim": 16, "predictor_dim": 8, "base_lr": 5.0}, {}),
     "moco": (VFSMoCo, MOCO, {}),

@@ -8,6 +8,3 @@ class Parsed(VidcorrCLI):
 
     def instantiate_classes(self):
         """Make nothing."""
-
-    def _run_subcommand(self, subcommand):
-        """Run nothing."""

@@ -9,7 +9,7 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def regenerated(network: N, seed: int) -> N:
-    """Fill a network by the rule of ../shared/golden/protocols/README.md, section C, and return it."""
+    """Fill a network by the rule of tests/golden/protocols/README.md, section C, and return it."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in sorted(network.named_parameters()):

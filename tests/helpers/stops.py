@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,8 @@ import torch
 from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped, signals
+from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
+from callbacks.process import signals
 from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
 from tests.helpers.training import loader, quiet_trainer, resumable, tiny_liir, tiny_moco
@@ -152,7 +154,7 @@ def go(
     """
     events: list[Any] = []
     benchmark = Counted(events, before_training=True, every_n_epochs=every_n_epochs)
-    callbacks = [striker(stop, kill), benchmark, Events(events), *more]
+    callbacks = [striker(stop, kill), benchmark, Events(events), *deepcopy(more)]
     callbacks += [BestCheckpoint("counted/score", dirpath=folder / "best"), LastCheckpoint(every, folder), Safeguards()]
     train = resumable(BATCHES * BATCH_SIZE, BATCH_SIZE, 2, 16)
     settings = {"max_epochs": EPOCHS, "accumulate_grad_batches": 1 if method == "Liir" else accumulated} | options

@@ -1,11 +1,14 @@
 """Base of the methods: clips that are refused, held-out data, draws, the golden cosine schedule."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from lightning_modules import VFSSimSiam
-from lightning_modules.base import SampleMean, keyed_generator
+from lightning_modules.base import SampleMean, _few_of_kinetics, keyed_generator
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir
@@ -57,3 +60,13 @@ def test_golden_cosine(golden):
         expected = numbers[f"{case}_lr"]
         found = [numbers[f"{case}_params"][0] * cosine_factor(step, len(expected)) for step in range(len(expected))]
         assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("source", "videos", "warned"),
+    [("/data/kinetics400/train", 30_000, True), ("/data/Kinetics/train", 239_000, False), ("/data/clips", 30, False)],
+)
+def test_the_plan_says_where_a_set_named_kinetics_is_small(source, videos, warned):
+    few = _few_of_kinetics(SimpleNamespace(source=Path(source), videos=range(videos)))
+    assert few.startswith(f"{videos} videos; Kinetics-400 has 240,000") if warned else not few
+    assert not _few_of_kinetics(None)

@@ -88,8 +88,8 @@ def test_clips_from_which_nothing_can_be_learned_are_refused():
     """The loss of two frames, or of one node per frame, is 0 for any network."""
     patches, cells = ContrastiveRandomWalk(**TINY), ContrastiveRandomWalk(**TINY, nodes="cells")
     for module, frames, side, message in [
-        (patches, 1, 32, r"clips of 1 frame\(s\) with 9 node\(s\) each leave nothing"),
-        (patches, 2, 32, r"clips of 2 frame\(s\) with 9 node\(s\) each leave nothing"),
+        (patches, 1, 32, r"clips of 1 frame\(s\) with 9 node\(s\) per frame leave nothing"),
+        (patches, 2, 32, r"clips of 2 frame\(s\) with 9 node\(s\) per frame leave nothing"),
         (patches, 3, 16, r"clips of 3 frame\(s\) with 1 node\(s\).*raise data\.frames, or data\.size"),
         (cells, 3, 16, r"clips of 3 frame\(s\) with 1 node\(s\)"),
         (patches, 4, 12, "patch_size 16 is larger than the frames, 12 x 12"),

@@ -9,11 +9,13 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import Liir
 from lightning_modules.functional import compact_affinity, local_affinity, reconstruct, rgb_to_lab
+from lightning_modules.functional.negatives import drawn_cells
 from lightning_modules.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, step_factor
 from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
 
 OFF = {"position": "none", "bank_frames": 0, "mixture_components": None}
+AVERAGE = OFF | {"reference_encoder": "average"}
 
 
 def clips(videos, frames=2):
@@ -23,10 +25,26 @@ def clips(videos, frames=2):
 
 
 def filled(module, videos):
-    """Points of these videos in the bank, near the features of the encoder."""
-    points = 0.5 * torch.randn(len(module.bank), module.bank.keys.shape[1])
-    module.bank.enqueue(points, torch.tensor(videos).repeat(len(points))[: len(points)])
+    """Keys of these videos in the bank, near the features of the encoder."""
+    keys = 0.5 * torch.randn_like(module.bank.keys)
+    module.bank.enqueue(keys, torch.tensor(videos).repeat(len(keys))[: len(keys)])
     return module
+
+
+def negatives_of(module, query, seed):
+    """Each cell's negatives: features `(cells of the query, N, C)`, number of the key `(N,)`, and what counts, bool."""
+    bank, (height, width) = module.bank, query.shape[2:]
+    places = height * width
+    if bank.kind == "shared":
+        return bank.keys.expand(places, -1, -1), torch.arange(len(bank)), torch.tensor(True)
+    maps = bank.keys.flatten(0, 2)
+    if bank.kind == "per_query":
+        drawn = drawn_cells(seed, slice(0, len(bank)), bank.points, places, places)
+        return maps[drawn], torch.arange(len(bank)).repeat_interleave(bank.points), torch.tensor(True)
+    y, x = torch.arange(places) // width, torch.arange(places) % width
+    near = (y[:, None] - y).abs().maximum((x[:, None] - x).abs()) <= bank.radius
+    inside = near.repeat(1, len(bank))[..., None]
+    return maps.expand(places, -1, -1), torch.arange(len(bank)).repeat_interleave(places), inside
 
 
 def by_equations(module, batch, dropped):
@@ -37,9 +55,11 @@ def by_equations(module, batch, dropped):
     seen[:, :, dropped] = 0
     features = module.backbone(seen.flatten(0, 1)).unflatten(0, lab.shape[:2])
     query, references, radius = features[:, -1], features[:, :-1], module.hparams["radius"]
-    if module.bank is not None and module.hparams["key_encoder"] != "average_for_bank":
+    if not module.hparams["reference_gradient"]:
+        references = references.detach()
+    if module.hparams["reference_encoder"] == "average":
         frames = seen[:, :-1].flatten(0, 1)
-        if module.hparams["key_encoder"] == "last_convolution":
+        if module.hparams["averaged"] == "last_convolution":
             frames = module.backbone(frames, project=False)
         references = module.target_encoder.average(frames).detach().unflatten(0, references.shape[:2])
     affinity = local_affinity(query, references, radius)
@@ -53,10 +73,12 @@ def by_equations(module, batch, dropped):
         products = cells.view(*references.shape[:3], side**2, *query.shape[2:]).mul(query[:, None, :, None]).sum(2)
         inside = F.unfold(torch.ones_like(query[:, :1]), side, padding=radius).view(products[:, :1].shape)
         local = (products.exp() * inside).sum((1, 2))
-        keys = module.bank.keys
+        seed = int(torch.randint(1 << 32, (), generator=module.generator()))
+        keys, number, counts = negatives_of(module, query, seed)
         usable = (module.bank.video_ids >= 0) & (module.bank.video_ids != batch["video_index"][:, None])
-        others = torch.einsum("bchw,nc->bnhw", query, keys).exp() * usable[:, :, None, None]
-        affinity = affinity * (local / (local + others.sum(1)))[:, None]
+        others = torch.einsum("bcp,pnc->bpn", query.flatten(2), keys).exp() * usable[:, None, number]
+        others = (others * counts.squeeze(-1) if counts.ndim else others).sum(2).view_as(local)
+        affinity = affinity * (local / (local + others))[:, None]
     colours = lab[:, :, dropped, None]
     found = reconstruct(affinity, colours[:, :-1, :, ::4, ::4], radius)
     found = F.interpolate(found, scale_factor=4, mode="bilinear")
@@ -68,9 +90,14 @@ def by_equations(module, batch, dropped):
     [
         OFF,
         OFF | {"position": "1dape"},
+        OFF | {"reference_gradient": False},
+        AVERAGE,
+        AVERAGE | {"averaged": "last_convolution"},
         OFF | {"bank_frames": 6},
-        OFF | {"bank_frames": 6, "key_encoder": "last_convolution"},
-        OFF | {"bank_frames": 6, "key_encoder": "average_for_bank"},
+        OFF | {"bank_frames": 6, "negatives": "same_place"},
+        OFF | {"bank_frames": 6, "negatives": "shared"},
+        AVERAGE | {"bank_frames": 6, "averaged": "last_convolution", "negatives": "shared"},
+        AVERAGE | {"bank_frames": 6},
         OFF | {"mixture_components": 2},
         {},
     ],
@@ -79,6 +106,7 @@ def test_step_is_that_of_the_equations(options):
     module, batch = tiny_liir(**options).eval(), clips(3, frames=3)
     if module.bank is not None:
         filled(module, [0, 7, 1, 9])
+    if module.target_encoder is not None:
         with torch.no_grad():
             for parameter in module.target_encoder.parameters():
                 parameter.mul_(0.9)  # a lagging average
@@ -96,30 +124,108 @@ def test_step_is_that_of_the_equations(options):
         assert (found - wanted).norm() <= 1e-3 * wanted.norm() + 1e-6
 
 
+@pytest.mark.parametrize("negatives", ["per_query", "shared"])
 @pytest.mark.parametrize(
-    ("modulation", "kind"),
-    [("shift", "average"), ("shuffle", "last_convolution"), ("none", "last_convolution"), ("none", "average_for_bank")],
+    ("modulation", "keys", "averaged"),
+    [
+        ("shift", "average", "encoder"),
+        ("shuffle", "average", "last_convolution"),
+        ("none", "average", "last_convolution"),
+        ("none", "average", "encoder"),
+        ("none", "learned", "encoder"),
+    ],
 )
-def test_points_of_the_bank(modulation, kind):
-    """Each point is the key encoder's feature at a place of the query, its map moved; nothing learns from it."""
-    module, batch = tiny_liir(modulation=modulation, key_encoder=kind), clips(2)
-    average, last = module.target_encoder.average, kind == "last_convolution"
-    assert len(list(average.parameters())) == (2 if last else len(list(module.backbone.parameters())))
+def test_keys_of_the_bank(modulation, keys, averaged, negatives):
+    """A key is a feature of the query by the key encoder, its position map displaced; nothing learns from it."""
+    module = tiny_liir(modulation=modulation, key_encoder=keys, averaged=averaged, negatives=negatives)
+    batch, last = clips(2), averaged == "last_convolution"
+    if keys == "learned":
+        assert module.target_encoder is None
+        encoder = module.backbone
+    else:
+        encoder = module.target_encoder.average
+        assert len(list(encoder.parameters())) == (2 if last else len(list(module.backbone.parameters())))
     with torch.no_grad():
-        (module.backbone if last else average).position.places.normal_()
+        (module.backbone if last else encoder).position.places.normal_()
     module.eval()
     published = module.objective(batch, 2, torch.Generator().manual_seed(3))
-    assert published["keys"].shape == (2, 2, 64)
+    assert published["keys"].shape == ((2, 2, 64) if negatives == "shared" else (2, 1, 4, 4, 64))
     seen = rgb_to_lab(batch["clip"][:, -1]).div(torch.tensor([50.0, 127, 127]).view(3, 1, 1)) * 1.5
     seen[:, 0] -= 1.5
     seen[:, 2] = 0
     with torch.no_grad():
-        still = average(module.backbone(seen, project=False) if last else seen).flatten(2)
-    distance = torch.cdist(published["keys"], still.mT).amin(2)
-    assert (distance < 1e-4).all() == (modulation == "none")
+        still = encoder(module.backbone(seen, project=False) if last else seen).flatten(2)
+    distance = torch.cdist(published["keys"].flatten(1, -2), still.mT)
+    assert (distance.amin(2) < 1e-4).all() == (modulation == "none")
+    if modulation == "none" and negatives == "per_query":
+        assert (distance.diagonal(dim1=1, dim2=2) < 1e-4).all()  # cells keep their places
     published["loss"].backward()
-    assert all(parameter.grad is None for parameter in module.target_encoder.parameters())
+    assert all(parameter.grad is None for parameter in module.parameters() if not parameter.requires_grad)
     assert not published["keys"].requires_grad
+
+
+@pytest.mark.parametrize("references", ["learned", "average"])
+@pytest.mark.parametrize("keys", ["learned", "average"])
+@pytest.mark.parametrize("averaged", ["encoder", "last_convolution"])
+def test_statistics_move_once_a_step_and_not_by_displaced_positions(references, keys, averaged):
+    options = {"reference_encoder": references, "key_encoder": keys, "averaged": averaged}
+    module, plain = tiny_liir(**options), tiny_liir(**options, modulation="none")
+    batch = clips(4)
+    for one in (module, plain):
+        torch.nn.init.normal_(one.backbone.position.places, generator=torch.Generator().manual_seed(1))
+        one.step(batch)
+    norms = [one for one in module.modules() if isinstance(one, nn.BatchNorm2d)]
+    assert max(int(norm.num_batches_tracked) for norm in norms) == 1
+    assert module.backbone.bn1.num_batches_tracked == 1
+    for (name, buffer), other in zip(module.named_buffers(), plain.buffers(), strict=True):
+        assert torch.equal(buffer, other), name
+
+
+def test_references_without_gradient_change_it_alone():
+    batch, gradients, losses = clips(3), [], []
+    for cut in (True, False):
+        module = tiny_liir(**OFF, reference_gradient=not cut)
+        losses.append(module.objective(batch, 1)["loss"])
+        gradients.append(torch.autograd.grad(losses[-1], module.backbone.affinity.weight)[0])
+    assert losses[0] == losses[1]
+    assert (gradients[0] - gradients[1]).norm() > 0.1 * gradients[1].norm()
+    module = tiny_liir(**OFF, reference_gradient=False, warmup_epochs=1)
+    module.trainer = quiet_trainer(max_epochs=1)
+    first = torch.autograd.grad(module.objective(batch, 1)["loss"], module.backbone.affinity.weight)[0]
+    assert torch.equal(first, gradients[1])  # the first phase keeps the gradient
+
+
+def test_an_average_of_references_moves_without_a_bank():
+    module = tiny_liir(**AVERAGE, encoder_momentum=0.5)
+    before = module.target_encoder.average.conv1.weight.clone()
+    quiet_trainer(max_steps=2).fit(module, DataLoader(Clips(8, 2, 16), batch_size=4))
+    after, learned = module.target_encoder.average.conv1.weight, module.backbone.conv1.weight
+    assert not torch.equal(after, before)
+    assert not torch.equal(after, learned)
+
+
+def test_second_phases_start_from_one_first_phase(tmp_path):
+    first = tiny_liir(**OFF | {"position": "1dape"}, warmup_epochs=1)
+    trainer = quiet_trainer(max_epochs=1)
+    trainer.fit(first, DataLoader(Clips(8, 2, 16), batch_size=4))
+    trainer.save_checkpoint(path := tmp_path / "first.ckpt")
+    for options in ({"bank_frames": 0}, {}, {"reference_encoder": "average", "averaged": "last_convolution"}):
+        module = Liir(position_size=8, radius=2, start=str(path), **{"bank_frames": 6} | options)
+        for name, tensor in first.backbone.state_dict().items():
+            assert torch.equal(module.backbone.state_dict()[name], tensor), name
+        assert module.backbone.training
+        assert module.hparams["start"] is None
+        if module.target_encoder is not None:
+            encoder = module.encoder.state_dict()
+            assert all(torch.equal(encoder[name], t) for name, t in module.target_encoder.average.state_dict().items())
+    assert refused(ValueError, "first.ckpt: its encoder is .*'position': '1dape'.* this run's is .*'none'", Liir,
+                   position="none", position_size=8, start=str(path))  # fmt: skip
+
+
+def test_frames_that_do_not_fit_the_bank_are_refused():
+    module = tiny_liir(position_size=12)
+    assert refused(ValueError, "holds maps of 6 × 6 cells, the frames give 4 × 4: set model.position_size",
+                   module.step, clips(2))  # fmt: skip
 
 
 def test_validation_averages_both_dropped_channels_whatever_the_seed():
@@ -167,7 +273,7 @@ def test_both_phases_in_one_run():
     assert [one["compactness"] > 0 for one in published] == [False] * 4 + [True] * 4
     assert ["negative_mass" in one for one in published] == [False] * 4 + [True] * 4
     assert published[-1]["negative_mass"] > 0
-    assert sorted(module.bank.video_ids.tolist()) == [video for video in range(2, 8) for _ in range(2)]
+    assert sorted(module.bank.video_ids.tolist()) == list(range(2, 8))
 
 
 @pytest.mark.slow
@@ -215,7 +321,8 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
     ("options", "message"),
     [
         ({"border": "wrap"}, "border must be .exclude. or .zero., got .wrap."),
-        ({"key_encoder": "bank"}, "key_encoder must be .average. or .last_convolution. or .average_for_bank., got"),
+        ({"key_encoder": "bank"}, "key_encoder must be .learned. or .average., got .bank."),
+        ({"negatives": "none"}, "negatives must be .per_query. or .same_place. or .shared., got .none."),
         ({"mixture_components": 10, "radius": 1}, "mixture_components 10 do not fit a window of radius 1"),
     ],
 )

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
+from torch import nn
 from torch.nn.functional import normalize
 
 from tests.helpers.plain_info_nce import plain_info_nce
@@ -61,7 +62,8 @@ def test_groups_that_do_not_fit_are_refused_and_one_group_is_warned_of():
     trainer, data = quiet_trainer(max_steps=1), loader(videos=8, batch_size=4)
     for groups, message in ((4, "4 groups of 1 video cannot be mixed"), (3, "3 .* do not divide a batch of 4")):
         refused(ValueError, message, trainer.fit, tiny_moco(groups=groups), data)
-    refused(ValueError, "sync_batchnorm", quiet_trainer(max_steps=1, sync_batchnorm=True).fit, tiny_moco(), data)
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(tiny_moco())  # as Lightning does on several devices
+    refused(ValueError, "sync_batchnorm", quiet_trainer(max_steps=1).fit, synchronised, data)
     with pytest.warns(UserWarning, match=r"set model\.groups"):
         quiet_trainer(max_steps=1).fit(tiny_moco(groups=1), data)
 

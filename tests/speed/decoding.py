@@ -2,7 +2,7 @@
 
     python -m tests.speed.decoding
 
-A video of 340 x 256 pixels and 10 s from ../shared/data, encoded anew with a key frame in 12, 30 and 250.
+A video of 340 x 256 pixels and 10 s from VIDCORR_DATA, encoded anew with a key frame in 12, 30 and 250.
 """
 
 import tempfile

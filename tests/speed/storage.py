@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m tests.speed.storage
 
-The 640 x 480 clip of ../shared/data, encoded anew with one key frame in 250, looped to 10 s. Both are
+The 640 x 480 clip of VIDCORR_DATA, encoded anew with one key frame in 250, looped to 10 s. Both are
 read by our own `open_video`, and the original is what the table calls plain.
 """
 

@@ -4,7 +4,7 @@ OMP_NUM_THREADS=1 python -m tests.speed.sweep
 """
 
 from callbacks import DavisBenchmark
-from callbacks.tools.grid import read_grid
+from callbacks.experiments.grid import read_grid
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.speed.timing import DATA, flags, now, row

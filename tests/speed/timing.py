@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from tests.helpers.memory import peak_of
+from tests.helpers.references import real_videos
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = real_videos() or Path("VIDCORR_DATA names no folder")
+"""The real videos; a path that says what is missing where there are none."""
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Ways = Mapping[str, Callable[[], object]]
 

@@ -55,6 +55,7 @@ def methods(scale: str) -> dict[str, Method]:
     queue = {"queue_size": {"tiny": 64, "cpu": 8192, "paper": 65536}[scale]}
     walk = {"patch_size": 32, "patch_stride": 32} | backbone if tiny else {"backbone": CRW}
     liir = {"position_size": wide // 2, "bank_frames": 4 if tiny else 1440}
+    second = liir | {"warmup_epochs": 0}
 
     def images(*shape: int, side: int = side) -> Tensor:
         return torch.randint(256, (*shape, 3, side, side), dtype=torch.uint8)
@@ -67,7 +68,10 @@ def methods(scale: str) -> dict[str, Method]:
         "VFSSimSiam": Method(VFSSimSiam, backbone, clips(videos, many)),
         "VFSMoCo": Method(VFSMoCo, backbone | queue, clips(videos, few)),
         "Liir-warmup": Method(Liir, liir, clips(6, 2, wide)),
-        "Liir": Method(Liir, liir | {"warmup_epochs": 0}, clips(6, 2, wide)),
+        "Liir": Method(Liir, second, clips(6, 2, wide)),
+        "Liir-shared": Method(Liir, second | {"negatives": "shared"}, clips(6, 2, wide)),
+        "Liir-same-place": Method(Liir, second | {"negatives": "same_place"}, clips(6, 2, wide)),
+        "Liir-average": Method(Liir, second | {"reference_encoder": "average"}, clips(6, 2, wide)),
         "ContrastiveRandomWalk": Method(ContrastiveRandomWalk, walk, clips(2 if tiny else 10, 4, wide)),
         "SiamFC": Method(SiamFC, backbone, {"exemplar": images(8, side=120), "search": images(8, side=239)}),
         "LinearProbe": Method(LinearProbe, backbone | {"num_classes": 1000}, pictures),
@@ -115,8 +119,10 @@ class BarePasses:
         learned, averaged = clip, clip[:, :0]
         if isinstance(module, Liir):
             normalise = normalised_lab
-            if not module.warming_up:  # the average encodes the references, and the query for the bank
-                learned, averaged = clip[:, -1:], clip
+            if not module.warming_up:
+                averaged = clip[:, -1:]  # the query, for the bank
+                if module.hparams["reference_encoder"] == "average":
+                    learned, averaged = clip[:, -1:], clip
         elif hasattr(module, "target_encoder"):
             learned, averaged = clip.chunk(2, dim=1)
         frames = learned.flatten(0, 1)

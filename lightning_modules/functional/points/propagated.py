@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import PendingCopy, to_device
+from ..device import to_device
 from ..propagation.attention import LocalAttention
 from ..propagation.memory import FrameMemory, KeyMemory
 from ..propagation.propagate import full_precision
@@ -71,7 +71,6 @@ class _Pass:
         self._rules = job.protocol.propagation()
         self._nearby = LocalAttention(Neighbourhood(self._rules.radius, self._rules.neighbourhood))
         self._groups: list[_Group] = []
-        self._finite: list[tuple[int, Tensor]] = []  # of frames that are not checked yet
 
     def run(self, queries: Tensor, order: range) -> None:
         """Propagate queries along the frames of `order`; each joins at its own."""
@@ -89,7 +88,6 @@ class _Pass:
             if len(begins):
                 self._groups.append(self._begin(begins, step, features, cells))
             window.write(step, cells)
-        self._check_finite()
 
     def _begin(self, queries: Tensor, step: int, features: Tensor, cells: Tensor) -> _Group:
         drawn = _draw(self._job, queries, features).permute(1, 2, 0)
@@ -120,26 +118,12 @@ class _Pass:
     def _note(self, group: _Group, t: int, before: int, features: Tensor, heatmaps: Tensor) -> None:
         """Decode the positions of a group's points in frame `t`, and compare the features there with the queries."""
         job, queries = self._job, group.queries
-        self._finite.append((t, heatmaps.isfinite().all()))
-        if heatmaps.device.type == "cpu":
-            self._check_finite()
         rows = job.rows(queries)
         job.positions[rows, t] = _read(job, heatmaps, job.positions[rows, before])
         found = job.sample(features, job.positions[rows, t])
         job.compare(queries, t, group.descriptors, found)
         if job.wants_cycle:
             job.track_back(queries, t, found, group.features)
-
-    def _check_finite(self) -> None:
-        """Refuse heat-maps that are not finite; a GPU is asked once, at the end of the pass."""
-        if not self._finite:
-            return
-        frames, flags = zip(*self._finite, strict=True)
-        self._finite.clear()
-        good = PendingCopy(torch.stack(flags)).wait().tolist()
-        if not all(good):
-            frame = frames[good.index(False)]
-            raise ValueError(f"the heat-maps of frame {frame} are not finite: look for NaN in the features")
 
 
 def _draw(job: TrackingJob, queries: Tensor, features: Tensor) -> Tensor:

@@ -55,7 +55,8 @@ def track_points(
         The tracks; in its own frame a query is where it was given, and visible.
 
     Raises:
-        ValueError: for queries of another shape, that are not finite or lie outside the frames.
+        ValueError: for queries of another shape, that are not finite or lie outside the frames, or features that are
+            not finite.
     """
     if queries.ndim != 2 or queries.shape[1] != 3 or not queries.isfinite().all():
         raise ValueError(f"queries must be finite t, y, x (N, 3), got {tuple(queries.shape)}")
@@ -63,7 +64,7 @@ def track_points(
         raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
     side = protocol.scored_size
     around = covered or (side, side)
-    job = TrackingJob(features, frames, queries.cpu(), around, protocol, both_directions, workspace)
+    job = TrackingJob(finite(features), frames, queries.cpu(), around, protocol, both_directions, workspace)
     if len(queries):
         TRACKINGS[protocol.tracking](job)
         if "anchors" in protocol.occlusion:
@@ -72,6 +73,24 @@ def track_points(
     occluded = _hidden(job, size or (side, side))
     occluded |= ~job.tracked(torch.arange(len(queries)))
     return PointTracks(job.positions, occluded, job.similarity)
+
+
+def finite(features: Features) -> Features:
+    """Return the features, which are checked when a frame is first asked for.
+
+    Raises:
+        ValueError: naming the first frame whose features, or their dot products, are not finite.
+    """
+    checked: set[int] = set()
+
+    def of_frame(t: int) -> Tensor:
+        found = features(t)
+        if t not in checked and not PendingCopy(found.square().sum(0).isfinite().all()).wait():
+            raise ValueError(f"the features of frame {t} are not finite: has the network diverged?")
+        checked.add(t)
+        return found
+
+    return of_frame
 
 
 def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:

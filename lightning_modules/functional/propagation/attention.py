@@ -9,16 +9,18 @@ offsets.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import dot_products, onednn_pays, onednn_serves, to_device
-from .tiles import Neighbourhood, Tile, tiles
+from .tiles import Neighbourhood, Strips, Tile, tiles
 
-WORKSPACE = 64 * 2**20  # bytes of a tile's products
+WORKSPACE = 64 * 2**20  # bytes of a tile's products: those of a CPU stay in its cache
+LARGEST_WORKSPACE = 2**30
+SHARE_OF_MEMORY = 32  # a GPU of 32 GiB or more gives the largest workspace
 
 FoundMatches = tuple[Tensor, Tensor]
 """Dot products (h, w, k) and cells, as `LocalAttention.best_matches` returns them."""
@@ -29,18 +31,43 @@ PlannedTile = tuple[Tile, Tensor | None]
 bias of the logits); None where all keys are in them."""
 
 
+class WantedKeys(NamedTuple):
+    """Slots of the references whose keys are searched, and the number of matches to find.
+
+    Attributes:
+        used: the different slots, in order.
+        listed: the slots as they were listed; one may be listed twice.
+        copies: the position in `used` of each listed slot.
+        topk: number of matches.
+    """
+
+    used: Tensor
+    listed: Tensor
+    copies: Tensor
+    topk: int
+
+    @classmethod
+    def of(cls, references: Sequence[int], topk: int, device: torch.device) -> "WantedKeys":
+        """Return the slots on a device."""
+        used = sorted(set(references))
+        copies = [used.index(slot) for slot in references]
+        return cls(to_device(used, device), to_device(references, device), to_device(copies, device), topk)
+
+
 class LocalAttention:
     """Attention to the neighbourhood of each cell of maps of one size, for which its tiles are planned once.
 
     Args:
         neighbourhood: neighbourhood of each query cell.
-        workspace: bytes for intermediate products, which no result depends on.
+        workspace: bytes for intermediate products, which no result depends on; None is that of the device, see
+            `workspace_of`.
     """
 
-    def __init__(self, neighbourhood: Neighbourhood, workspace: int = WORKSPACE) -> None:
+    def __init__(self, neighbourhood: Neighbourhood, workspace: int | None = None) -> None:
         self.neighbourhood = neighbourhood
         self._workspace = workspace
         self._plans: dict[tuple[object, ...], list[PlannedTile]] = {}
+        self._of_strips: Tensor | None = None  # addresses in the frame of a strip; all strips are alike
 
     def best_matches(self, query: Tensor, keys: Tensor, references: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of each query over its neighbourhood in all references, exactly.
@@ -59,40 +86,69 @@ class LocalAttention:
             indices, long (h, w, k): (y · w + x) · S + s.
         """
         height, width, slots, _ = keys.shape
-        different = sorted(set(references))
-        used, listed = to_device(different, keys.device), to_device(references, keys.device)
-        copies = to_device([different.index(number) for number in references], keys.device)
-        budget = self._workspace // keys.element_size()
-        plan = self._plan(keys, len(different), budget, lambda tile: self._addresses(tile, topk, keys.device), topk)
-        buffer = keys.new_empty(max((tile.products for tile, _ in plan if tile.slides), default=0) * len(different))
+        wanted = WantedKeys.of(references, topk, keys.device)
+        workspace = self._workspace or workspace_of(keys.device)
+        used, budget = len(wanted.used), workspace // keys.element_size()
+        candidates = topk * len(references)
+        strips = Strips.of(self.neighbourhood, (height, width), used, candidates, budget) if few_kernels(keys) else None
+        if strips is not None:
+            return self._best_matches_of_strips(strips, query, keys, wanted)
+        plan = self._plan(keys, used, budget, lambda tile: self._addresses(tile, topk, keys.device), topk)
+        buffer = keys.new_empty(max((tile.products for tile, _ in plan if tile.slides), default=0) * used)
         neighbours = plan[0][1]
         cells = height * width if neighbours is None else neighbours.shape[1]
         values = query.new_empty(height, width, min(topk, min(topk, cells) * len(references)))
-        indices = listed.new_empty(values.shape)
+        indices = wanted.listed.new_empty(values.shape)
         for tile, addresses in plan:
-            part, frame = _part(tile, keys, used), tile.frame_size
+            frame = tile.frame_size
             # the last number is for the addresses that are padding
             best = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)
-            block = _products(tile, query, part, buffer, best[:-1].view(*frame, tile.queries)[tile.inner])
-            if addresses is None:
-                top, cell = _largest(best[:-1].view(-1, tile.queries).T.contiguous(), topk)
-                last = torch.arange(tile.queries, device=cell.device)[:, None].expand_as(cell)
-            else:
-                top, choice = _largest(best.index_select(0, addresses.view(-1)).view(addresses.shape), topk)
-                address = addresses.gather(1, choice)
-                cell, last = address // tile.queries, address % tile.queries
-            (rows, columns), (key_rows, key_columns) = tile.frame, tile.keys
-            y, x = cell // len(columns) + rows.start, cell % len(columns) + columns.start
-            start = (y - key_rows.start) * len(key_columns) + x - key_columns.start
+            of_frame = best[:-1].view(*frame, tile.queries)[tile.inner]
+            block = _products(tile, query, _part(tile, keys, wanted.used), buffer, of_frame)
+            top, cell, last = _best_cells(best, addresses, tile.queries, topk)
             outside = top == -torch.inf
-            first = (start * len(different) * tile.queries + last).masked_fill_(outside, 0)
-            candidates = first[:, :, None] + copies * tile.queries
-            products = block.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
-            top, choice = _largest(products.masked_fill_(outside[:, :, None], -torch.inf).flatten(1), topk)
-            at, reference = choice // len(copies), listed[choice % len(copies)]
-            index = ((y.gather(1, at) * width + x.gather(1, at)) * slots + reference).masked_fill_(top == -torch.inf, 0)
+            y, x, first = _places(tile, cell, last, used)
+            top, at, slot = _best_products(block, first.masked_fill_(outside, 0), outside, tile.queries, wanted)
+            index = ((y.gather(1, at) * width + x.gather(1, at)) * slots + slot).masked_fill_(top == -torch.inf, 0)
             values[tile.query_slices] = top.view(*tile.size, -1)
             indices[tile.query_slices] = index.view(*tile.size, -1)
+        return values, indices
+
+    def _best_matches_of_strips(
+        self, strips: "Strips", query: Tensor, keys: Tensor, wanted: "WantedKeys"
+    ) -> FoundMatches:
+        """Find the same as `best_matches` with as few kernels as memory allows: strips of full height, in groups.
+
+        A kernel multiplies the keys of a strip. All other kernels take the strips of a group at once.
+        """
+        height, width, slots, _ = keys.shape
+        tile, used = strips.tile, len(wanted.used)
+        if self._of_strips is None:
+            self._of_strips = tile.addresses(self.neighbourhood, keys.device)
+        met = strips.met_queries(query)
+        found = []
+        for group in strips.groups:
+            block = keys.new_empty(len(group), height, len(tile.keys[1]), used, tile.queries)
+            for products, number in zip(block, group, strict=True):
+                of_map, on_map = strips.columns(number)
+                part = _used(keys[:, of_map], wanted.used)
+                torch.bmm(part.flatten(1, 2), met[number].mT, out=products[:, on_map].flatten(1, 2))
+            best = keys.new_full((len(group), *tile.frame_size, tile.queries), -torch.inf)
+            torch.amax(block, 3, out=best[:, tile.inner[0]])
+            best.masked_fill_(strips.beyond(group, keys.device), -torch.inf)
+            top, cell, last = _best_cells(best.flatten(1), self._of_strips, tile.queries, wanted.topk)
+            outside = top == -torch.inf
+            y, x, first = _places(tile, cell, last, used)
+            place = torch.arange(len(group), device=keys.device).view(-1, 1, 1)
+            first = first.masked_fill_(outside, 0) + place * block[0].numel()
+            x += (place + group.start) * tile.size[1]
+            top, at, slot = _best_products(block, first, outside, tile.queries, wanted)
+            index = ((y.gather(2, at) * width + x.gather(2, at)) * slots + slot).masked_fill_(top == -torch.inf, 0)
+            found.append((top, index))
+        values, indices = (
+            torch.cat(parts).unflatten(1, tile.size).transpose(0, 1).flatten(1, 2)[:, :width]
+            for parts in zip(*found, strict=True)
+        )
         return values, indices
 
     def average(
@@ -126,7 +182,8 @@ class LocalAttention:
         used = to_device(different, keys.device)
         counts = to_device([references.count(number) for number in different], keys.device)
         result = values.new_empty(height, width, values.shape[-1])
-        budget = self._workspace // (4 * keys.element_size())  # for products, logits, weights and windows
+        workspace = self._workspace or workspace_of(keys.device)
+        budget = workspace // (4 * keys.element_size())  # for products, logits, weights and windows
         for tile, bias in self._plan(keys, len(different), budget, lambda tile: self._window_bias(tile, values)):
             logits = _products(tile, query, _part(tile, keys, used)).to(values.dtype).div_(temperature)
             logits += counts.to(values.dtype).log()[:, None]
@@ -185,6 +242,77 @@ class LocalAttention:
         return bias
 
 
+def workspace_of(device: torch.device) -> int:
+    """Return the bytes of intermediate products on a device: 64 MiB on a CPU, 1/32 of a GPU's memory up to 1 GiB."""
+    if device.type != "cuda":
+        return WORKSPACE
+    memory: int = torch.cuda.get_device_properties(device).total_memory
+    return max(WORKSPACE, min(LARGEST_WORKSPACE, memory // SHARE_OF_MEMORY))
+
+
+def few_kernels(keys: Tensor) -> bool:
+    """Return whether the number of kernels matters more than a cache: on any device but a CPU."""
+    return keys.device.type != "cpu"
+
+
+def _best_cells(best: Tensor, addresses: Tensor | None, queries: int, topk: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the top-k cells of each query by the maximum over the references.
+
+    Args:
+        best: maxima, flat (frame rows · frame columns · queries), or several such frames.
+        addresses: (queries of the tile, n), see `PlannedTile`.
+        queries: number of queries that a row of keys meets.
+        topk: cells to keep.
+
+    Returns:
+        (…, queries of the tile, k) each: maxima, cells of the frame, and the query's place on the block's last axis.
+    """
+    if addresses is None:
+        top, cell = _largest(best[:-1].view(-1, queries).T.contiguous(), topk)
+        return top, cell, torch.arange(queries, device=cell.device)[:, None].expand_as(cell)
+    scores = best.index_select(-1, addresses.view(-1)).view(*best.shape[:-1], *addresses.shape)
+    top, choice = _largest(scores, topk)
+    address = addresses.expand(scores.shape).gather(-1, choice)
+    return top, address // queries, address % queries
+
+
+def _places(tile: Tile, cell: Tensor, last: Tensor, references: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return row and column on the map of cells of a tile's frame, and the address of their first product in the block.
+
+    Args:
+        tile: of the cells.
+        cell: indices of frame cells.
+        last: places on the block's last axis.
+        references: number of different references.
+    """
+    (rows, columns), (key_rows, key_columns) = tile.frame, tile.keys
+    y, x = cell // len(columns) + rows.start, cell % len(columns) + columns.start
+    key = (y - key_rows.start) * len(key_columns) + x - key_columns.start
+    return y, x, key * references * tile.queries + last
+
+
+def _best_products(
+    block: Tensor, first: Tensor, outside: Tensor, queries: int, wanted: WantedKeys
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the top-k products of each query over all references at its best cells.
+
+    Args:
+        block: products, see `_products`.
+        first: (…, queries, cells), address of the product with the first reference at each best cell.
+        outside: like `first`, True where there is no such cell.
+        queries: number of queries that a row of keys meets.
+        wanted: the references.
+
+    Returns:
+        (…, queries, k) each: products, indices of the cells among the best, and slots of the references.
+    """
+    candidates = first[..., None] + wanted.copies * queries
+    products = block.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
+    top, choice = _largest(products.masked_fill_(outside[..., None], -torch.inf).flatten(-2), wanted.topk)
+    copies = len(wanted.copies)
+    return top, choice // copies, wanted.listed[choice % copies]
+
+
 def _products(
     tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor | None = None, best: Tensor | None = None
 ) -> Tensor:
@@ -234,13 +362,17 @@ def _dot(keys: Tensor, queries: Tensor) -> Tensor:
 def _part(tile: Tile, maps: Tensor, used: Tensor) -> Tensor:
     """Cut a tile's keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
     rows, columns = tile.keys
-    part = maps[rows.start : rows.stop, columns.start : columns.stop]
-    return part if len(used) == maps.shape[2] else part.index_select(2, used)
+    return _used(maps[rows.start : rows.stop, columns.start : columns.stop], used)
+
+
+def _used(maps: Tensor, used: Tensor) -> Tensor:
+    """Return the used references of (rows, columns, S, ·), a view if all are used."""
+    return maps if len(used) == maps.shape[2] else maps.index_select(2, used)
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
-    """Return values and indices of the top-k of (Q, n), (Q, min(k, n)) each, in no order."""
-    top, index = scores.topk(min(topk, scores.shape[1]), dim=1, sorted=False)
+    """Return values and indices of the top-k of (…, n), (…, min(k, n)) each, in no order."""
+    top, index = scores.topk(min(topk, scores.shape[-1]), sorted=False)
     return top, index
 
 

@@ -173,12 +173,25 @@ class SketchedMemory(KeyMemory):
         used_slots, counts = torch.tensor(used), torch.tensor([references.count(slot) for slot in used])
         values, indices = query.new_empty(height, width, topk), torch.empty(height, width, topk, dtype=torch.long)
         arguments = _Search(
-            *(height, width, slots, channels, self._chunks, self._sketches.shape[3]),
-            *(len(self._half_widths) - 1, topk, len(used)),
-            *(tensor.data_ptr() for tensor in (query, self.maps, sketches, self._sketches)),
-            *(tensor.data_ptr() for tensor in (self._half_widths, used_slots, counts)),
-            4 * channels * 2.0**-24 * self._largest,
-            *(tensor.data_ptr() for tensor in (values, indices)),
+            height=height,
+            width=width,
+            slots=slots,
+            channels=channels,
+            chunks=self._chunks,
+            pitch=self._sketches.shape[3],
+            reach=len(self._half_widths) - 1,
+            topk=topk,
+            used=len(used),
+            query=query.data_ptr(),
+            keys=self.maps.data_ptr(),
+            query_sketches=sketches.data_ptr(),
+            key_sketches=self._sketches.data_ptr(),
+            half_widths=self._half_widths.data_ptr(),
+            used_slots=used_slots.data_ptr(),
+            counts=counts.data_ptr(),
+            margin=4 * channels * 2.0**-24 * self._largest,
+            values=values.data_ptr(),
+            indices=indices.data_ptr(),
         )
         search = functools.partial(_compiled(), ctypes.addressof(arguments))
         bands = -(-height // ROWS)

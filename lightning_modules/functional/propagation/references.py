@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..device import PendingCopy
 from ..protocols import PropagationProtocol
-from .attention import WORKSPACE, FoundMatches, LocalAttention
+from .attention import FoundMatches, LocalAttention
 from .memory import KeyMemory
 from .tiles import Neighbourhood
 
@@ -49,13 +50,13 @@ class MatchFinder:
 
     Args:
         protocols: the group; they match alike.
-        workspace: bytes for intermediate products, which no result depends on.
+        workspace: bytes for intermediate products, see `LocalAttention`.
 
     Attributes:
         keys: `NEARBY`, or the start frame that is searched everywhere → features.
     """
 
-    def __init__(self, protocols: Sequence[PropagationProtocol], workspace: int = WORKSPACE) -> None:
+    def __init__(self, protocols: Sequence[PropagationProtocol], workspace: int | None = None) -> None:
         self.keys: dict[int, KeyMemory] = {}
         self._protocol = protocols[0]
         self._topk = max(protocol.topk or 0 for protocol in protocols)
@@ -107,7 +108,9 @@ class MatchFinder:
             products = torch.cat([values for values, _ in found.values()], dim=2)
             top = products.topk(min(topk, products.shape[2]), dim=2).values
             last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-            if not any(v.shape[2] == count and (v.amin(2, keepdim=True) >= last).any() for v, _ in found.values()):
+            full = [values for values, _ in found.values() if values.shape[2] == count]
+            none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
+            if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
                 tied = {at: (v.masked_fill(v < last, -torch.inf), cells) for at, (v, cells) in found.items()}
                 return tied, count
             count *= 2  # all that were found are tied with the last of the top-k: there may be more

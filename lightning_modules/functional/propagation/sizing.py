@@ -26,25 +26,30 @@ def backbone_autocast(rules: NetworkInput, device: torch.device) -> torch.autoca
     return torch.autocast(device.type, torch.bfloat16, enabled=rules.backbone_precision == "bfloat16")
 
 
-def resized_size(size: Size, rules: NetworkInput) -> Size:
+def resized_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
     """Return the height and width of an image as the network sees it, padding left out.
 
     Args:
         size: (H, W) of the image.
         rules: see `NetworkInput`.
+        multiple: the network's own, for rules with the `input_multiple` "network".
 
     Example:
         >>> dino = NetworkInput(name="dino's", input_size=480, input_multiple=64, input_rounding="floor")
         >>> resized_size((480, 854), dino), resized_size((854, 480), dino)
         ((480, 832), (832, 480))
     """
-    if rules.input_size is None:
-        return size
     if isinstance(rules.input_size, tuple):
         return rules.input_size
+    step = multiple if rules.input_multiple == "network" else rules.input_multiple
+
+    def rounded(side: Fraction) -> int:
+        return max(ROUNDINGS[rules.input_rounding](side / step), 1) * step
+
+    if rules.input_size is None:
+        return rounded(Fraction(size[0])), rounded(Fraction(size[1]))
     given, other = sorted(size, reverse=rules.input_side == "long")
-    multiples = ROUNDINGS[rules.input_rounding](Fraction(rules.input_size * other, given * rules.input_multiple))
-    short, long = sorted((rules.input_size, max(multiples, 1) * rules.input_multiple))
+    short, long = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, given))))
     return (short, long) if size[0] <= size[1] else (long, short)
 
 
@@ -54,14 +59,14 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
     Args:
         images: RGB `(N, 3, H, W)`, uint8 or float in [0, 1].
         rules: see `NetworkInput`.
-        multiple: pad to a multiple of this too, for a network that needs complete patches.
+        multiple: pad to a multiple of this too, for a network that needs complete patches; see `resized_size`.
         device: device of the result; None: that of `images`.
 
     Returns:
         Float RGB `(N, 3, H', W')` in [0, 1].
     """
     device = device or images.device
-    size = resized_size((images.shape[-2], images.shape[-1]), rules)
+    size = resized_size((images.shape[-2], images.shape[-1]), rules, multiple)
     if size == tuple(images.shape[-2:]):
         images = _as_float(to_device(images, device))
     elif rules.input_filter.startswith("bilinear"):
@@ -94,7 +99,7 @@ def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
         >>> covered_size((480, 854), own), covered_size((480, 854), liir), covered_size((480, 854), own, multiple=16)
         ((480, 854), (480, 856), (480, 864))
     """
-    seen = resized_size(size, rules)
+    seen = resized_size(size, rules, multiple)
     padded = padded_size(seen, rules, multiple)
     return round(size[0] * padded[0] / seen[0]), round(size[1] * padded[1] / seen[1])
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -125,6 +126,80 @@ class Tile:
         if not self.slides:
             return (start + y * columns + x).reshape(-1, 1) + offsets
         return (start + 2 * (self.reach or 0) * columns + x).reshape(-1, 1) + offsets - dy * columns
+
+
+@dataclasses.dataclass(frozen=True)
+class Strips:
+    """A map as strips of equal size, in groups whose products a device computes together.
+
+    A strip has all rows and `STRIP` columns; the last may end beyond the map.
+
+    Attributes:
+        tile: a strip, in coordinates in which its first query is at row 0 and column 0. All columns of its frame count
+            as keys, those beyond the map too.
+        width: columns of the map.
+        at_once: strips of a group.
+    """
+
+    tile: Tile
+    width: int
+    at_once: int
+
+    @classmethod
+    def of(
+        cls, neighbourhood: Neighbourhood, size: tuple[int, int], used: int, candidates: int, budget: int
+    ) -> "Strips | None":
+        """Return the strips of a map; None where a row of keys meets all rows, or the budget holds no strip.
+
+        Args:
+            neighbourhood: of each query cell.
+            size: rows and columns of the map.
+            used: number of different references.
+            candidates: products of a query among which its best matches are chosen.
+            budget: numbers that a group may hold: products, their maxima, the neighbourhoods of all queries, and the
+                candidates with their addresses.
+        """
+        reach, (height, width) = neighbourhood.reach, size
+        if reach is None or height <= 2 * reach + 1:
+            return None
+        frame = range(-reach, height + reach), range(-reach, STRIP + reach)
+        met = (2 * reach + 1) * STRIP
+        tile = Tile((range(height), range(STRIP)), frame, (range(height), frame[1]), reach, True, met)
+        of_query = int(neighbourhood.kept.sum()) + 6 * candidates
+        numbers = tile.products * used + math.prod(tile.frame_size) * met + math.prod(tile.size) * of_query
+        return cls(tile, width, budget // numbers) if numbers <= budget else None
+
+    @property
+    def groups(self) -> list[range]:
+        """Numbers of the strips of each group."""
+        count = math.ceil(self.width / STRIP)
+        return [range(start, min(start + self.at_once, count)) for start in range(0, count, self.at_once)]
+
+    def columns(self, number: int) -> tuple[slice, slice]:
+        """Return the columns of the map that lie in a strip's frame, and the columns of the frame that they are."""
+        first = number * STRIP + self.tile.frame[1].start
+        start, stop = max(first, 0), min(first + len(self.tile.frame[1]), self.width)
+        return slice(start, stop), slice(start - first, stop - first)
+
+    def beyond(self, group: range, device: torch.device) -> Tensor:
+        """Return which columns of the frames lie beyond the map: bool (strips, 1, frame columns, 1)."""
+        columns = STRIP * np.array(group)[:, None] + np.array(self.tile.frame[1])
+        return to_device((columns < 0) | (columns >= self.width), device)[:, None, :, None]
+
+    def met_queries(self, query: Tensor) -> Tensor:
+        """Return the queries that the rows of keys meet in each strip, zero beyond the map.
+
+        Args:
+            query: (h, w, C).
+
+        Returns:
+            (strips, h, queries of a key row, C), a view in which rows overlap.
+        """
+        reach, channels = self.tile.reach or 0, query.shape[2]
+        padded = F.pad(query, (0, 0, 0, -self.width % STRIP, reach, reach))
+        strips = padded.unflatten(1, (-1, STRIP)).transpose(0, 1).contiguous()
+        shape = len(strips), len(query), self.tile.queries, channels
+        return strips.as_strided(shape, (strips.stride(0), strips.stride(1), channels, 1))
 
 
 def tiles(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> Iterator[Tile]:

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 
 from callbacks import DavisBenchmark
+from callbacks.command_line.endings import report
 from datamodules.reading.guards import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
@@ -45,6 +46,29 @@ def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
     assert refused(OSError, "file", validate, Untouched(davis_root, output_dir=tmp_path / "file" / "results"), tmp_path)
 
 
+HOLD = """
+import sys
+from pathlib import Path
+from callbacks.process.folder_lock import FolderLock
+with FolderLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_runs_in_one_output_dir_are_refused_and_an_error_frees_it(davis_root, tmp_path):
+    words = [sys.executable, "-c", HOLD, str(tmp_path / "out")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        benchmark = Untouched(davis_root, output_dir=tmp_path / "out")
+        refused(OSError, "give each run its own output_dir", validate, benchmark, tmp_path)
+        other.stdin.close()
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="work has begun"):
+            validate(benchmark, tmp_path)
+    assert benchmark._lock is None
+
+
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):
     trainer = trainer_in(tmp_path, Untouched(davis_root, stage="res9"))
     refused(ValueError, "stage 'res9'", trainer.fit, VFSSimSiam(**TINY), loader(1, 1, frames=2, size=32))
@@ -55,29 +79,47 @@ def test_fast_dev_run_scores_a_sequence_per_batch_and_writes_nothing(davis_root,
     benchmark = DavisBenchmark(davis_root)
     trainer = pl.Trainer(default_root_dir=tmp_path, callbacks=[benchmark], fast_dev_run=True, accelerator="cpu")
     trainer.fit(VFSSimSiam(**TINY), loader(4, 2, frames=2, size=32))
-    assert {row["Sequence"].rpartition("_")[0] for row in benchmark.results.rows} == {"synthetic-000"}
+    assert {row.video for row in benchmark.result.rows} == {"synthetic-000"}
     assert list(tmp_path.iterdir()) == []
     assert len(benchmark.sequences) == 3
 
 
 WITHOUT_LIGHTNING = """
 import sys
-for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
-    sys.modules[name] = None
+root, folder, is_absent = sys.argv[1:]
+LIGHTNING = ("pytorch_lightning", "lightning_fabric", "lightning", "torchmetrics")
+if is_absent == "absent":
+    import importlib.metadata
+    for name in LIGHTNING:
+        sys.modules[name] = None
+    def version(package, known=importlib.metadata.version):
+        if package == "pytorch-lightning":
+            raise importlib.metadata.PackageNotFoundError(package)
+        return known(package)
+    importlib.metadata.version = version
 import callbacks
 for name in ("Badja", "Jhmdb", "Otb", "TapVid", "Vip", "Vos", "YoutubeVos"):
     getattr(callbacks, f"{name}Benchmark")
-from lightning_modules.backbones import build_feature_extractor
-root, folder = sys.argv[1:]
+from lightning_modules.backbones import build_encoder
 benchmark = callbacks.DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2})
-benchmark.evaluate(build_feature_extractor("torchvision:resnet18", "res3", 8), folder)
+benchmark.evaluate(build_encoder("torchvision:resnet18"), folder)
+assert callbacks.Result.load(folder) == benchmark.result
+assert not [name for name in LIGHTNING if sys.modules.get(name)]
+if is_absent != "absent":
+    import pytorch_lightning as pl
+    trainer = pl.Trainer(callbacks=[benchmark], logger=False, enable_checkpointing=False, accelerator="cpu")
+    assert trainer.callbacks.index(benchmark) >= 0
+    assert benchmark.state_key == "DavisBenchmark"
+    assert isinstance(benchmark, pl.Callback) and issubclass(callbacks.JhmdbBenchmark, pl.Callback)
 """
 
 
 @pytest.mark.slow
-def test_the_evaluation_runs_without_lightning(davis_root, tmp_path):
-    words = [sys.executable, "-c", WITHOUT_LIGHTNING, str(davis_root), str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+@pytest.mark.parametrize("lightning", ["absent", "imported later"])
+def test_the_evaluation_needs_and_imports_no_lightning(davis_root, tmp_path, lightning):
+    """A benchmark that was made before Lightning was imported is a callback from then on."""
+    words = [sys.executable, "-c", WITHOUT_LIGHTNING, str(davis_root), str(tmp_path), lightning]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert {"results.json", "per_sequence.csv", "predictions", "report.html"} <= {p.name for p in tmp_path.iterdir()}
 
@@ -90,6 +132,26 @@ def test_a_full_disk_is_one_line_that_names_the_file(davis_root, tmp_path, monke
     message, benchmark = r"No space left on device: '.*predictions/synthetic-000/00000.png'", DavisBenchmark(davis_root)
     refused(OSError, message, benchmark.evaluate, build_encoder("raw_colour"), tmp_path)
     assert not (tmp_path / "results.json").exists()
+
+
+def test_a_device_out_of_memory_says_what_to_lower(davis_root, tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total of 8\nand more")
+
+    benchmark, network = DavisBenchmark(davis_root), build_encoder("raw_colour")
+    monkeypatch.setattr("callbacks.tracking.frame_encoder.FrameEncoder.__call__", fail)
+    with pytest.raises(torch.OutOfMemoryError) as error:
+        benchmark.evaluate(network, tmp_path)
+    advised = (
+        "CUDA out of memory. Tried to allocate 2.00 GiB; davis, synthetic-000: set changes to a smaller input_size or "
+        "to {backbone_precision: bfloat16}, or take a larger stride"
+    )
+    assert str(error.value) == advised
+    assert report(error.value) == f"vidcorr: {advised}"
+    assert report(error.value.__cause__) == (
+        "vidcorr: CUDA out of memory. Tried to allocate 2.00 GiB; lower data.batch_size and raise "
+        "trainer.accumulate_grad_batches as much, or set --trainer.precision bf16-mixed"
+    )
 
 
 SLOWLY = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("jhmdb", "vip", "tap_vid", "otb")]

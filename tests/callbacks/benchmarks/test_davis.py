@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from callbacks import BestCheckpoint, DavisBenchmark
+from callbacks.tools.score_masks import score
 from lightning_modules import FrozenEncoder, VFSSimSiam
-from lightning_modules.backbones import build_feature_extractor
+from lightning_modules.backbones import RawColour, build_feature_extractor
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import results_of, rows_of
@@ -20,14 +21,26 @@ def test_files_name_what_the_scores_depend_on(davis_run):
     benchmark, scores, folder = davis_run
     assert 0 < scores["J&F-Mean"] < 1
     results = results_of(folder)
-    assert results["scores"] == scores
-    assert results["protocol"]["name"] == "vfs+context=2+radius=3"
-    assert results["protocol"]["digest"] == benchmark.protocol.digest()
-    assert results["sequences"] == 3
-    assert set(results["seconds_of_rank_0"]) >= {"decode", "backbone", "propagate", "decode masks", "score"}
+    assert results.scores == scores
+    assert results.protocols[0].name == "vfs+context=2+radius=3"
+    assert results.protocols[0].digest == benchmark.protocol.digest()
+    assert len(results.sequences) == 3
+    assert set(results.seconds_of) >= {"decode", "backbone", "propagate", "decode masks", "score"}
     assert np.mean([float(row["J-Mean"]) for row in rows_of(folder)]) == pytest.approx(scores["J-Mean"])
     overlays = sorted(path.name for path in (folder / "overlays").iterdir())
     assert overlays == ["synthetic-000.png", "synthetic-001.png", "synthetic-002.png"]
+
+
+def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
+    """The masks of a run under `naf` have the scores that `vidcorr score --rules naf` gives them."""
+    changes = {name: value for name, value in SMALL.items() if name != "input_size"}
+    benchmark = DavisBenchmark(davis_root, protocol="naf", changes=changes, predictions=True, limit_sequences=1)
+    scores = benchmark.evaluate(RawColour(stride=4), tmp_path)
+    (name,) = (path.name for path in (tmp_path / "predictions").iterdir())
+    again = score(davis_root / "Annotations" / "480p", tmp_path / "predictions", "naf", videos=[name])
+    assert scores == again.scores
+    assert scores != score(davis_root / "Annotations" / "480p", tmp_path / "predictions", videos=[name]).scores
+    assert results_of(tmp_path).data["rules"]["name"] == "naf"
 
 
 def test_several_stages_are_declared_and_scored_apart_and_equal_each_alone(davis_root, tmp_path):
@@ -42,7 +55,7 @@ def test_several_stages_are_declared_and_scored_apart_and_equal_each_alone(davis
     assert {f"res4/{key}": value for key, value in expected.items()}.items() <= scores.items()
     assert (tmp_path / "res3" / "predictions" / "synthetic-000" / "00003.png").is_file()
     results = results_of(tmp_path)
-    assert (results["sequences"], results["limit_sequences"]) == (1, 1)
+    assert (len(results.sequences), results.limit_sequences) == (1, 1)
 
 
 @pytest.mark.slow
@@ -54,11 +67,11 @@ def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_scor
     assert [run.name for run in runs] == ["epoch=001-step=000004", "epoch=003-step=000008"]
     assert [path.name for path in checkpoints] == [f"best-{run.name}.ckpt" for run in runs]
     for run, checkpoint in zip(runs, checkpoints, strict=True):
-        at_that_step = results_of(run)["scores"]
+        at_that_step = results_of(run).scores
         again = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8, output_dir=tmp_path / "again")
         arguments = {"ckpt_path": checkpoint, "verbose": False}
         (scores,) = trainer_in(tmp_path, again).validate(VFSSimSiam(**TINY), EMPTY, **arguments)
-        assert results_of(tmp_path / "again")["scores"] == at_that_step
+        assert results_of(tmp_path / "again").scores == at_that_step
         assert scores["davis/J&F-Mean"] == pytest.approx(at_that_step["J&F-Mean"])
 
 
@@ -84,15 +97,19 @@ def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_
     with caplog.at_level(logging.ERROR):
         fit_in(tmp_path, benchmark, best)
     assert "davis failed; the training continues: synthetic-000: broken" in caplog.text
+    assert "Traceback" in caplog.text
+    assert (
+        caplog.messages[-1] == "davis failed after step 2: ValueError: synthetic-000: broken"
+    )  # said again at the end
     assert not benchmark.history
     assert not (tmp_path / "none").exists()
     refused(ValueError, "broken", fit_in, tmp_path, Failing(davis_root, fatal=True))
 
 
 @pytest.mark.slow
-def test_objects_that_enter_later_are_followed_without_a_score(shared_data, tmp_path):
+def test_objects_that_enter_later_are_followed_without_a_score(real_data, tmp_path):
     entering = {"split": None, "annotations": "entering", "size_tolerance": 1}
-    benchmark = DavisBenchmark(shared_data / "davis_multi_first", changes=SMALL, **entering)
+    benchmark = DavisBenchmark(real_data("davis_multi_first"), changes=SMALL, **entering)
     assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=32), tmp_path) == {}
     masks = read_masks(tmp_path / "predictions" / "judo")
     for number, start in benchmark.sequences[1].starts.items():
@@ -111,6 +128,6 @@ def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):
     assert list(first.history) == [0, 2]
     assert list(second.history) == [0, 2, 4]
     assert {step: second.history[step] for step in (0, 2)} == first.history
-    past = results_of(tmp_path / "second")["history"]
-    assert [(result["epoch"], result["step"]) for result in past] == [(0, 0), (1, 2)]
-    assert past[1]["scores"]["J&F-Mean"] == first.history[2]["davis/J&F-Mean"]
+    past = results_of(tmp_path / "second").history
+    assert [(result.epoch, result.step) for result in past] == [(0, 0), (1, 2), (2, 4)]
+    assert past[1].scores["J&F-Mean"] == first.history[2]["davis/J&F-Mean"]

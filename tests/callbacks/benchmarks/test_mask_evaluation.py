@@ -1,15 +1,28 @@
 """Masks in which objects start: an object that is not in its mask, and an id that no mask introduces."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
-from callbacks import DavisBenchmark
-from callbacks.benchmarks.mask_evaluation import annotated_frames
+import pytest
+import torch
+from torch import nn
+
+from callbacks import DavisBenchmark, TapVidBenchmark
+from callbacks.benchmarks.mask_evaluation import ObjectScorer, annotated_frames
+from callbacks.metrics import ObjectScores
+from callbacks.metrics.rules import RULES
+from callbacks.tracking.label_tracker import TrackedFrame
 from datamodules.datasets import Davis
 from datamodules.reading.guards import DataError
-from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
+from datamodules.reading.mask_files import davis_palette, read_mask
+from datamodules.synthetic import write_tap_vid
+from datamodules.writing.masks import write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.refusal import refused
+from tests.helpers.runs import results_of
 from tests.helpers.words import SMALL
 
 
@@ -32,3 +45,62 @@ def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
     refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, extractor)
     merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate(extractor)
     assert 0 < merged["J-Mean"] < 1
+
+
+class Spoilt(nn.Module):
+    """Features that are constant, or not finite."""
+
+    stride = 8
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, frames):
+        return torch.full((len(frames), 4, frames.shape[2] // 8, frames.shape[3] // 8), self.value)
+
+
+def test_features_that_are_not_finite_name_the_sequence(davis_root):
+    message = r"synthetic-00\d: the labels of frame 1 are not finite"
+    assert refused(ValueError, message, DavisBenchmark(davis_root, changes=SMALL).evaluate, Spoilt(float("nan")))
+
+
+@pytest.mark.parametrize("kind", [DavisBenchmark, TapVidBenchmark])
+def test_constant_features_are_told(davis_root, tmp_path, kind):
+    root = davis_root
+    if kind is TapVidBenchmark:
+        root = write_tap_vid(tmp_path / "set", 1, frames=3, tracks=3, size=(48, 64))
+    benchmark = kind(root, changes=SMALL if kind is DavisBenchmark else {})
+    with pytest.warns(UserWarning, match="the same features in all cells: scores are chance"):
+        benchmark.evaluate(Spoilt(1.0), tmp_path / "results")
+    assert results_of(tmp_path / "results").data["constant_features"] is True
+    benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "varied")
+    assert "constant_features" not in results_of(tmp_path / "varied").data
+
+
+def test_scoring_never_waits_with_more_than_a_few_frames(davis_root, monkeypatch):
+    """A network that is faster than the scores does not fill the memory."""
+    waiting = []
+    submit = ThreadPoolExecutor.submit
+
+    def slow(pool, work, *args):
+        def scored(*values):
+            time.sleep(0.01)
+            return work(*values)
+
+        future = submit(pool, scored, *args)
+        waiting.append(pool._work_queue.qsize())
+        return future
+
+    monkeypatch.setattr("callbacks.benchmarks.mask_evaluation.MOST_PENDING", 2)
+    sequence = Davis(davis_root)[0]
+    metric = ObjectScores(RULES["davis-2017"])
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(pool, "submit", partial(slow, pool))
+        scorer = ObjectScorer(sequence, [metric], pool)
+        for t in range(sequence.num_frames):
+            scorer.add(t, TrackedFrame(sequence.frame(t), [], [sequence.mask(t)]))
+        scorer.finish()
+    assert len(waiting) == sequence.num_frames
+    assert max(waiting) <= 2
+    assert metric.compute()["J-Mean"] == 1

@@ -45,10 +45,10 @@ def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
     benchmark = OtbBenchmark(root, None, video=True)
     scores = benchmark.evaluate(colour(), tmp_path)
     results = results_of(tmp_path)
-    assert scores == score_boxes(root, tmp_path / "predictions").scores == results["scores"]
-    assert results["protocol"]["name"] == "vfs+dilated=false"
-    assert results["protocol"]["digest"] == benchmark.protocol.with_changes(dilated=False).digest()
-    assert set(results["seconds_of_rank_0"]) == {"decode", "crop", "backbone", "respond", "draw"}
+    assert scores == score_boxes(root, tmp_path / "predictions").scores == results.scores
+    assert results.protocols[0].name == "vfs+dilated=false"
+    assert results.protocols[0].digest == benchmark.protocol.with_changes(dilated=False).digest()
+    assert set(results.seconds_of) == {"decode", "crop", "backbone", "respond", "draw"}
     rows = rows_of(tmp_path)
     assert [row["Sequence"] for row in rows] == ["Synthetic000", "Synthetic001", "Synthetic002-1", "Synthetic002-2"]
     assert np.mean([float(row["success"]) for row in rows]) == pytest.approx(scores["success"])
@@ -63,7 +63,7 @@ def test_missing_sequences_are_in_the_results(tmp_path):
     write_moving_target(tmp_path / "otb" / "Man", steady(3, (40, 50), (3, -1), (30, 24)))
     OtbBenchmark(tmp_path / "otb", "tb100", allow_missing=True).evaluate(colour(), tmp_path / "results")
     results = results_of(tmp_path / "results")
-    assert (results["sequences"], len(results["missing"])) == (1, 99)
+    assert (len(results.sequences), len(results.data["missing"])) == (1, 99)
 
 
 @pytest.mark.slow
@@ -73,13 +73,16 @@ def test_results_tell_the_features_that_were_tracked(root, tmp_path):
     for number, extractor in enumerate([encoder.feature_extractor("res4", 8), benchmark.extractor(encoder)]):
         benchmark.evaluate(extractor, tmp_path / str(number))
     found = [results_of(tmp_path / name) for name in ("0", "1")]
-    assert [(f["stage"], f["stride"], f["dilated"]) for f in found] == [("res4", 8, False), ("res5", 8, True)]
+    assert [(f.stages[""].layer, f.stages[""].stride, f.data["dilated"]) for f in found] == [
+        ("res4", 8, False),
+        ("res5", 8, True),
+    ]
     benchmark.evaluate(build_encoder("raw_colour").feature_extractor(None, 4), tmp_path / "fine")
-    assert results_of(tmp_path / "fine")["protocol"]["stride"] == 4
+    assert results_of(tmp_path / "fine").protocols[0].fields["stride"] == 4
 
 
 def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
-    """The baseline of `vidcorr compare` has no res5, which the benchmark takes of a ResNet where none is named."""
+    """The baseline of `vidcorr evaluate` has no res5, which the benchmark takes of a ResNet where none is named."""
     benchmark = OtbBenchmark(root, None, limit_sequences=1)
     assert benchmark.evaluate(FrozenEncoder("raw_colour")) == benchmark.evaluate(colour())
     with pytest.raises(ValueError, match="stage 'res5': raw colour has colour"):

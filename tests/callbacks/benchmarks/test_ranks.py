@@ -37,7 +37,7 @@ def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root
     alone = benchmark_ranks.evaluate(str(davis_root))
     assert in_processes(4, davis_root, tmp_path / "run") == [alone] * 4
     results = results_of(tmp_path / "run/out")
-    assert (results["ranks"], results["sequences"]) == (4, 3)
+    assert (results.ranks, len(results.sequences)) == (4, 3)
     assert len((tmp_path / "run" / "out" / "per_sequence.csv").read_text().splitlines()) > 3
     assert len(list((tmp_path / "run" / "out" / "predictions").iterdir())) == 3
 

@@ -15,7 +15,7 @@ from datamodules.datasets import Badja
 from datamodules.synthetic import write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.runs import results_of, rows_of
-from tests.helpers.tap_vid import write_badja
+from tests.helpers.tap_vid import official_scores, write_badja, write_golden_tracks
 
 DELTA = "average_pts_within_thresh"
 
@@ -38,8 +38,8 @@ def test_written_predictions_have_the_digits_of_the_scores(root, run):
     _, scores, folder = run
     by_command = score_tracks(root, folder / "predictions", "strided")
     for row, expected in zip(rows_of(folder), by_command.rows, strict=True):
-        assert row["Sequence"] == expected["Sequence"]
-        assert {key: float(row[key]) for key in METRICS} == {key: expected[key] for key in METRICS}
+        assert row["Sequence"] == expected.name
+        assert {key: float(row[key]) for key in METRICS} == {key: expected.values[key] for key in METRICS}
     of_benchmark = {key: value for key, value in scores.items() if key != "grid_limit"}
     assert of_benchmark.items() <= by_command.scores.items()
     assert 0 < scores[DELTA] < 1
@@ -49,10 +49,10 @@ def test_written_predictions_have_the_digits_of_the_scores(root, run):
 def test_every_file_of_a_run(run):
     benchmark, scores, folder = run
     results = results_of(folder)
-    assert results["scores"] == scores
-    assert results["grid"] == "32 x 32 cells of 8 x 8 px"
-    assert results["protocol"]["name"] == "vidcorr+query_mode=strided"
-    assert results["undefined"] == {}
+    assert results.scores == scores
+    assert results.data["grid"] == "32 x 32 cells of 8 x 8 px"
+    assert results.protocols[0].name == "vidcorr+query_mode=strided"
+    assert results.data["undefined"] == {}
     assert set(scores) <= set(benchmark.score_names)
     rows = rows_of(folder, "per_track.csv")
     assert [row["Sequence"] for row in rows] == sorted(row["Sequence"] for row in rows)
@@ -68,9 +68,8 @@ def test_every_file_of_a_run(run):
     assert "Error over time" in page
 
 
-def test_the_grids_limit_is_that_of_the_nearest_cell_centre(shared_points):
-    expected = json.loads((shared_points / "expected_scores.json").read_text())["generated/exact.pkl"]
-    root = shared_points / "generated/exact.pkl"
+def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
+    expected, root = official_scores()["exact.pkl"], write_golden_tracks(tmp_path, "exact.pkl")
     for stride, mode in ((8, "first"), (16, "strided")):
         benchmark = TapVidBenchmark(root, "fomo", changes={"query_mode": mode}, limit_sequences=2)
         limit = benchmark.evaluate(build_feature_extractor("raw_colour", stride=stride))["grid_limit"]
@@ -83,7 +82,7 @@ def test_without_an_occlusion_rule_only_delta_is_reported(root, protocol):
     benchmark = TapVidBenchmark(root, protocol, limit_sequences=1)
     scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
     assert set(scores) == {DELTA, "grid_limit", *(f"pts_within_{d}" for d in (1, 2, 4, 8, 16))}
-    assert benchmark.results.metadata["protocol"]["name"] == f"{protocol}+feature_stride=16"
+    assert benchmark.result.protocols[0].name == f"{protocol}+feature_stride=16"
 
 
 def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
@@ -94,7 +93,7 @@ def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
     extractor = build_feature_extractor("raw_colour", stride=16)
     scores = TapVidBenchmark(path).evaluate(extractor, tmp_path / "out")
     assert scores == TapVidBenchmark(path, limit_sequences=1).evaluate(extractor)
-    assert results_of(tmp_path / "out")["undefined"][DELTA] == ["synthetic-001"]
+    assert results_of(tmp_path / "out").data["undefined"][DELTA] == ["synthetic-001"]
     assert "are left out of those means: synthetic-001" in caplog.text
 
 

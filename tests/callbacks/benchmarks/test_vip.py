@@ -68,9 +68,9 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
 def test_files_do_not_promise_equality_of_ap(run):
     scores, folder = run
     results = results_of(folder)
-    assert results["scores"] == scores
-    assert results["AP-unofficial"].endswith("equality with other reports is not promised")
-    assert results["sequences"] == 2
+    assert results.scores == scores
+    assert results.data["AP-unofficial"].endswith("equality with other reports is not promised")
+    assert len(results.sequences) == 2
     assert [row["Sequence"] for row in rows_of(folder)] == ["videos1", "videos2"]
     assert (folder / "instance" / "overlays" / "videos1.png").is_file()
 
@@ -92,4 +92,4 @@ def test_a_class_out_of_range_names_its_file(tmp_path):
 def test_ap_may_count_one_detection_for_an_instance(root):
     benchmark = VipBenchmark(root, parts=["instance"], one_to_one=True)
     assert benchmark.start(colour(), RunContext(Ranks())).instance[0].one_to_one
-    assert "one detection at most" in benchmark.metadata()["AP-unofficial"]
+    assert "one detection at most" in benchmark.data()["AP-unofficial"]

@@ -10,7 +10,8 @@ from PIL import Image
 from callbacks import DavisBenchmark, VosBenchmark
 from callbacks.tools.score_masks import score
 from datamodules.reading.guards import DataError
-from datamodules.reading.mask_files import davis_palette, read_mask, write_ids
+from datamodules.reading.mask_files import davis_palette, read_mask
+from datamodules.writing.masks import write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.refusal import refused
 from tests.helpers.runs import results_of
@@ -50,10 +51,10 @@ def test_a_benchmark_and_the_command_score_masks_alike(sparse, tmp_path, rules):
     scores = benchmark.evaluate(colour(), tmp_path)
     by_command = score(sparse / "masks", tmp_path / "predictions", rules)
     assert scores == pytest.approx(by_command.scores, abs=1e-12)
-    assert benchmark.results.rows == by_command.rows
+    assert benchmark.result.rows == by_command.rows
     assert benchmark.score_keys == tuple(f"vos/{name}" for name in scores)
     assert len(list((tmp_path / "predictions").rglob("*.png"))) == sum(each.num_frames for each in benchmark.sequences)
-    assert results_of(tmp_path)["rules"]["name"] == rules
+    assert results_of(tmp_path).data["rules"]["name"] == rules
     assert 0 < scores[benchmark.score_names[0]] < 1
 
 
@@ -82,10 +83,10 @@ def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
     scores = benchmark.evaluate(colour(), tmp_path / "out")
     by_command = score(tmp_path / "Annotations", tmp_path / "out/predictions", **known, unseen={"synthetic-001"})
     assert scores == pytest.approx(by_command.scores, abs=1e-12)
-    assert benchmark.results.rows == by_command.rows
+    assert benchmark.result.rows == by_command.rows
     assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
-    stated = results_of(tmp_path / "out")["rules"]
-    assert (stated["name"], stated["digest"]) == ("lvos", by_command.metadata["rules"]["digest"])
+    stated = results_of(tmp_path / "out").data["rules"]
+    assert (stated["name"], stated["digest"]) == ("lvos", by_command.data["rules"]["digest"])
     (tmp_path / "Annotations/synthetic-000/00000011.png").unlink()
     message = "synthetic-000: the metadata counts frame 00000011, which has no mask"
     refused(DataError, message, VosBenchmark(tmp_path, **known, changes=SMALL).evaluate, colour())
@@ -109,8 +110,8 @@ def test_sa_v_follows_each_object_by_itself(davis_root, tmp_path):
     scores = benchmark.evaluate(colour(), tmp_path / "out")
     by_command = score(masks, tmp_path / "out/predictions", "sa-v")
     assert scores == pytest.approx(by_command.scores, abs=1e-12)
-    assert benchmark.results.rows == by_command.rows
-    assert [row["Sequence"] for row in benchmark.results.rows][:2] == ["synthetic-000_000", "synthetic-000_001"]
+    assert benchmark.result.rows == by_command.rows
+    assert [row.name for row in benchmark.result.rows][:2] == ["synthetic-000_000", "synthetic-000_001"]
     first, late = (tmp_path / "out/predictions/synthetic-000" / number for number in ("000", "001"))
     assert len(list(first.iterdir())) == len(list((frames / "synthetic-000").iterdir()))
     assert not read_mask(late / "00000.png").any()

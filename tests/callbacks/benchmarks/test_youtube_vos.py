@@ -70,6 +70,9 @@ def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):
 @pytest.mark.parametrize("all_frames", [False, True])
 def test_the_archive_holds_what_the_server_asks_for(root, tmp_path, all_frames):
     benchmark = YoutubeVosBenchmark(root, all_frames=all_frames, changes=SMALL, stride=16)
+    stale = tmp_path / "predictions" / "of an earlier run" / "00000.png"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"")
     assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=16), tmp_path) == {}
     with zipfile.ZipFile(tmp_path / "predictions.zip") as archive:
         names = sorted(archive.namelist())
@@ -99,9 +102,14 @@ def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
 def test_files_say_what_was_held_out(run):
     benchmark, scores, folder = run
     results = results_of(folder)
-    assert results["scores"] == scores
-    assert results["protocol"]["name"] == "vidcorr+context=2+radius=3"
-    assert (results["split"], results["holdout"], results["unseen"], results["seed"]) == ("holdout", 0.5, 1, 0)
+    assert results.scores == scores
+    assert results.protocols[0].name == "vidcorr+context=2+radius=3"
+    assert (results.data["split"], results.data["holdout"], results.data["unseen"], results.data["seed"]) == (
+        "holdout",
+        0.5,
+        1,
+        0,
+    )
     unseen = {row["Category"] for row in rows_of(folder) if row["Unseen"] == "True"}
     assert unseen == set(YoutubeVos(benchmark.root, **HOLDOUT).unseen_categories)
     assert not (folder / "predictions.zip").exists()

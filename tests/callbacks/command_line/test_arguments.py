@@ -67,7 +67,7 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkey
 )
 def test_a_model_is_what_compare_takes_and_a_flag_behind_it_wins(words, expected):
     config = Parsed(["validate", "--model", *words.split(), "--config=benchmarks/davis_dino.yaml"]).config
-    model = config["validate"].model
+    model = config.model
     given = model.init_args
     assert model.class_path.endswith("FrozenEncoder")
     assert (given.spec, given.pretrained, given.stage, given.stride) == expected
@@ -111,13 +111,13 @@ def test_a_flag_for_an_entry_of_a_dictionary_keeps_the_others(tmp_path):
     entry = "{class_path: DavisBenchmark, init_args: {root: x, changes: {context: 2, radius: 9}}}"
     file = config_file(tmp_path / "a.yaml", f"{{model: FrozenEncoder, trainer: {{callbacks+: [{entry}]}}}}")
     words = [file, "--model.spec=raw_colour", "--trainer.callbacks.changes.radius=3"]
-    parsed = Parsed(["validate", *words]).config["validate"]
+    parsed = Parsed(["validate", *words]).config
     assert parsed.trainer.callbacks[0].init_args.changes == {"context": 2, "radius": 3}
 
 
 def test_one_seed_for_all_unless_one_is_set_by_hand():
     given = ["fit", "--config=vfs_moco_r18.yaml", "--config=data/clips.yaml", "--data.seed=1", "--seed_everything=7"]
-    parsed = Parsed(given).config["fit"]
+    parsed = Parsed(given).config
     assert (parsed.seed_everything, parsed.model.init_args.seed, parsed.data.init_args.seed) == (7, 7, 1)
     for without in (["--model=VFSMoCo"], ["--model=VFSSimSiam", "--seed_everything=7"]):
         assert "init_args" not in merged(*without)["model"]

@@ -1,12 +1,16 @@
 """The overview, the version, exit statuses, and one line for each kind of mistake on the command line."""
 
+import os
 import re
 import shlex
 
 import pytest
 
-from callbacks.command_line.endings import Terminated, report
+from callbacks.command_line.arguments import read_config
+from callbacks.command_line.endings import Terminated, UsageError, report
 from cli import RUNS, main, tools
+from lightning_modules.foreign.conversion import account
+from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
 
 FIT = "fit --model=VFSSimSiam"
@@ -35,7 +39,7 @@ MISUNDERSTOOD = {
     "fit --model nowhere.Model": "model: there is no class 'nowhere.Model'",
     f"{FIT} --model.projektor_dim=3": "model: VFSSimSiam has no argument 'projektor_dim'; did you mean projector_dim?",
     f"{FIT} --data.source=x": (
-        "--data.source: nothing names the class; add --data CLASS or a file such as data/clips.yaml"
+        "--data.source: nothing names the class; add --data CLASS or a file such as data/synthetic.yaml"
     ),
     f"{FIT} --data.frames=4 --data=VideoDataModule": "data: the following arguments are required: source",
     f"{FIT} --data=VideoDataModule --data.source=x --data.spatial=hole": (
@@ -63,12 +67,11 @@ IMPOSSIBLE = {
     "figure nowhere": "nowhere",
     "validate --model=raw_colour@x/none": "raw_colour@x/none: the stride 'none' is not a number; write SPEC@STAGE",
     f"{VALIDATE} --trainer.logger=false": "nothing to measure: add a benchmark",
-    f"{MEASURE} --config=benchmarks/davis.yaml": "two BestCheckpoint have the same settings",
     f"{MEASURE} '--trainer.callbacks.changes={{radus: 3}}'": "a protocol has no field 'radus'; did you mean radius?",
     f"{MEASURE} --trainer.accelerator=cpu --trainer.devices=q": (
         "trainer.devices: expected auto or a number of processes, got"
     ),
-    f"{FIT} --trainer.logger=false": "fit needs data: add a file such as --config data/clips.yaml",
+    f"{FIT} --trainer.logger=false": "fit needs data: add a file such as --config data/synthetic.yaml",
 }
 
 
@@ -116,6 +119,22 @@ def test_a_mistake_in_a_file_names_the_file(tmp_path, capsys):
     assert capsys.readouterr().err == f"vidcorr: {line}\n"
 
 
+def test_a_config_that_never_ends_is_refused(tmp_path):
+    pipe, bomb = tmp_path / "pipe.yaml", tmp_path / "bomb.yaml"
+    os.mkfifo(pipe)
+    assert refused(UsageError, "not a regular file", read_config, str(pipe))
+    lines = ["a0: &a0 [1, 2]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30))]
+    for text in ("\n".join(lines), "a: &a [*a]"):
+        bomb.write_text(text)
+        assert refused(UsageError, "repeat each other endlessly", read_config, str(bomb))
+
+
+def test_an_error_that_is_its_own_cause_ends():
+    error = ValueError("two\nlines")
+    error.__cause__ = error
+    assert report(error) == "vidcorr: two lines (--debug shows where)"
+
+
 class ProcessRaisedException(Exception):
     """Stand-in for torch.multiprocessing's, which holds the traceback of a forked rank as text."""
 
@@ -157,3 +176,9 @@ def test_an_error_of_a_loaders_worker_is_its_last_line():
     trace = 'Original Traceback (most recent call last):\n  File "a"\nDataError: no pair'
     text = f"Caught DataError in DataLoader worker process 0.\n{trace}"
     assert report(ValueError(text)) == "vidcorr: no pair (--debug shows where)"
+
+
+def test_names_in_a_file_do_not_command_the_terminal():
+    assert report(ValueError("x.pth: lacks \x1b[31mred\x07 名")).startswith(r"vidcorr: x.pth: lacks \x1b[31mred\x07 名")
+    told = {"family": "vfs", "class_path": "a.B", "init_args": {}, "unused": {}, "note": "", "measure": ""}
+    assert "\x1b" not in account(told | {"beside": ["epoch", "\x1b[31m"]})

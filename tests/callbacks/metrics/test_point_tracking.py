@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,15 +17,15 @@ from callbacks.metrics import (
     tapvid_metrics,
 )
 from callbacks.metrics.point_tracking import METRICS, fractions_of, mean_of_defined, tapvid_counts
+from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 
 INPUTS = ("query_points", "gt_occluded", "gt_tracks", "pred_occluded", "pred_tracks")
 
 
 @pytest.fixture(scope="module")
-def official(shared_points):
-    with np.load(shared_points / "tapvid_metrics.npz", allow_pickle=False) as archive:
-        return dict(archive)
+def official(golden):
+    return golden("tap_vid/metrics")
 
 
 def test_every_case_of_the_official_code_to_the_last_digit(official):
@@ -135,15 +134,13 @@ def test_a_mean_has_the_same_digits_on_every_python():
     assert np.isnan(mean_of_defined([float("nan")]))
 
 
-FOLDER = Path(__file__).parents[4] / "shared" / "golden" / "score_rules"
 CASES = ("short", "mixed", "long", "from_start", "longer_only", "on_threshold", "own_thresholds", "none")
 
 
-@pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no golden numbers at {FOLDER}")
 @pytest.mark.parametrize("case", [*CASES, "never_visible"])
-def test_the_official_numbers(case):
-    arrays = np.load(FOLDER / "aj_rd.npz")
-    official = json.loads((FOLDER / "aj_rd.json").read_text())
+def test_the_official_numbers(golden, case):
+    arrays = golden("score_rules/aj_rd")
+    official = json.loads((GOLDEN / "score_rules/aj_rd.json").read_text())
     names = ("gt_visible", "gt_tracks", "pred_visible", "pred_tracks")
     by_point = [arrays[f"{case}_{name}"].swapaxes(1, 2) for name in names]  # (B, N, T, …)
     distances, durations = arrays[f"{case}_dist"].tolist(), arrays[f"{case}_dmin"].astype(int).tolist()

@@ -9,8 +9,16 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from callbacks.metrics import PCK, InstanceAP, PointQueries, RegionBoundary, SemanticIoU, TapVidMetrics, TrackingSuccess
-from callbacks.metrics.rows import RowMetric
+from callbacks.metrics import (
+    PCK,
+    InstanceAP,
+    PointQueries,
+    RegionBoundary,
+    RowMetric,
+    SemanticIoU,
+    TapVidMetrics,
+    TrackingSuccess,
+)
 from tests.helpers.ranks import on_ranks
 from tests.helpers.refusal import refused
 

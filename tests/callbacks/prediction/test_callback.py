@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from pytorch_lightning import Trainer
 
-from callbacks import DavisBenchmark, VideoPrediction, predict_video, signals
+from callbacks import DavisBenchmark, VideoPrediction, predict_video
 from callbacks.prediction.follow import FollowedPoints
 from callbacks.prediction.output_files import CocoFile, _annotate_masks, _annotate_points
 from callbacks.prediction.predict import extractor_for
+from callbacks.process import signals
 from callbacks.tracking.record import SequenceRecord
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 from lightning_modules import FrozenEncoder
@@ -81,7 +82,13 @@ def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_p
     asked = colour, folder / "clip.mp4", prompt, tmp_path
     refused(ValueError, r"holds a prediction \(prediction\.json\)", predict_video, *asked)
     predict_video(*asked, overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks", "mine.txt", "overlay.mp4", "prediction.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".in-use",
+        "masks",
+        "mine.txt",
+        "overlay.mp4",
+        "prediction.json",
+    ]
     assert not (tmp_path / "masks" / "000.png").exists()
     (tmp_path / "prediction.json").unlink()
     refused(ValueError, r"holds masks without a prediction\.json", predict_video, *asked, overwrite=True)

@@ -1,20 +1,29 @@
 """Prompts of any frame, several of them, parts of a video: each found as a plain run from that prompt finds it."""
 
 import csv
+import errno
+import itertools
 import json
+import math
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from callbacks import follow_points, predict_video, propagate_masks, propagate_points, signals, track_box
+from callbacks import follow_points, predict_video, propagate_masks, propagate_points, track_box
 from callbacks.metrics import region_similarity
 from callbacks.prediction import predict as predict_module
 from callbacks.prediction.request import Request, nearest_prompt, plan_passes
+from callbacks.process import signals
+from callbacks.process.folder_lock import FolderLock
 from cli import main
 from datamodules import FrameStream, MaskPrompt
 from datamodules.reading.guards import DataError
@@ -282,3 +291,49 @@ def test_objects_keep_the_colour_of_the_mask_that_brings_them(folder, colour):
 @pytest.mark.parametrize("text", ["grid:0", "grid:", "grid:999", "grid:2x2"])
 def test_a_grid_of_no_points_or_too_many_is_refused(text):
     assert refused(DataError, f"points {text}: expected grid:N", read_prompts, points=text)
+
+
+@pytest.mark.parametrize("broken", ["features", "disk"])
+def test_an_earlier_prediction_outlives_a_new_one_that_fails(folder, colour, tmp_path, at, monkeypatch, broken):
+    predict_video(colour, folder / "frames", at(0), tmp_path, overlay="gif")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    if broken == "features":
+        spoilt = nn.Sequential(colour, nn.Threshold(2.0, math.nan))
+        spoilt.stride = colour.stride
+    else:
+        spoilt = colour
+        full = OSError(errno.ENOSPC, "No space left on device", "00003.png")
+        monkeypatch.setattr("callbacks.tracking.record.write_ids", Mock(side_effect=[None, None, None, full]))
+    with pytest.raises((ValueError, OSError), match=r"finite|No space"):
+        predict_video(spoilt, folder / "clip.mp4", at(0), tmp_path, overwrite=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
+
+
+def test_two_predictions_never_share_a_folder(folder, colour, tmp_path, at):
+    with FolderLock(tmp_path):
+        found = subprocess.run(
+            [sys.executable, "-c", SECOND, str(folder), str(tmp_path)], capture_output=True, text=True
+        )
+    assert "is in use by another run" in found.stderr
+    assert "name another output_dir" in found.stderr
+    assert not (tmp_path / "masks").exists()
+
+
+SECOND = """
+import sys
+from callbacks import predict_video
+from datamodules import MaskPrompt
+from lightning_modules.backbones import build_feature_extractor
+root, output = sys.argv[1:]
+predict_video(build_feature_extractor("raw_colour"), f"{root}/frames", MaskPrompt.of(f"{root}/masks/first.png"), output)
+"""
+
+
+def test_results_of_a_generator_can_be_changed_in_place(scene, colour):
+    video, masks = scene
+    frames = tensors(video)
+    for frame, ids in itertools.islice(propagate_masks(colour, frames, masks[0]), 3):
+        ids[ids == 1] = 2
+        frame.add_(1)
+    for _, points in itertools.islice(propagate_points(colour, frames, [(60, 40)]), 3):
+        points[:, :2] += 1

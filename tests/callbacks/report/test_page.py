@@ -19,7 +19,7 @@ from callbacks.pictures import overlay_masks
 from callbacks.pictures.animation import reduced
 from callbacks.report import Chart, write_report
 from callbacks.report.page import scores_by_sequence
-from callbacks.results.stored import Run, StoredReport
+from callbacks.results.result import Evaluated, Network, Result, Row, Shown
 from callbacks.tools.report import command
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.benchmark_ranks import KINDS
@@ -46,10 +46,11 @@ def test_the_page_needs_nothing_else_and_holds_the_run(davis_run):
     source, content = (folder / "report.html").read_text(), content_of(folder / "report.html")
     assert not re.search(r"(?:src|href)=|@import|url\((?!data:)", source)
     assert "default-src 'none'" in source  # the browser itself refuses whatever is not in the file
-    assert content["results"]["scores"] == pytest.approx(scores)
-    assert content["protocols"][0]["digest"] == benchmark.protocol.digest()
-    assert content["results"]["protocol_source"]["code"].startswith("xvjiarui/VFS @ 8e055cc")
-    assert list(content["intervals"]) == content["main"] == ["J&F-Mean", "J-Mean", "F-Mean"]
+    assert content["result"]["scores"] == pytest.approx(scores)
+    assert content["result"]["stages"][""]["protocol"]["digest"] == benchmark.protocol.digest()
+    assert content["result"]["protocol_source"]["code"].startswith("xvjiarui/VFS @ 8e055cc")
+    assert content["main"] == ["J&F-Mean", "J-Mean", "F-Mean"]
+    assert content["intervals"] == {}  # of three sequences
     assert [len(animation["images"]) for animation in content["animations"]] == [2, 2, 2]
     ranks = [animation["score"] for animation in content["animations"]]
     assert ranks == sorted(ranks)
@@ -83,45 +84,61 @@ def test_animations_hold_predictions_truth_and_curves(davis_run):
 
 def test_sequences_and_objects_have_the_means_of_the_last_stage():
     rows = [
-        {"Stage": "res3", "Sequence": "bike_1", "J-Mean": "0.9", "F-Mean": "0.9"},
-        {"Stage": "res4", "Sequence": "bike_1", "J-Mean": "0.2", "F-Mean": "0.4"},
-        {"Stage": "res4", "Sequence": "bike_12", "J-Mean": "0.6", "F-Mean": ""},
-        {"Stage": "res4", "Sequence": "bike_x", "J-Mean": "0.1", "F-Mean": "0.1"},
+        Row(video="bike", object=number, stage=stage, values={"J-Mean": j, "F-Mean": f})
+        for stage, number, j, f in (
+            ("res3", "1", 0.9, 0.9),
+            ("res4", "1", 0.2, 0.4),
+            ("res4", "12", 0.6, float("nan")),
+            ("res4", "x", 0.1, 0.1),
+        )
     ]
-    report = StoredReport(ranked_by=["J-Mean", "F-Mean"], sequences=["bike"])
-    scores, objects = scores_by_sequence(Run(Path(), {}, rows, report))
+    result = Result(
+        benchmark="davis",
+        network=Network(name="A"),
+        scores={},
+        rows=rows,
+        sequences=["bike"],
+        shown=Shown(ranked_by=["J-Mean", "F-Mean"]),
+    )
+    scores, objects = scores_by_sequence(result)
     assert scores == {"bike": pytest.approx(1.4 / 5)}
     assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}}
 
 
 def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run, tmp_path):
     again = shutil.copytree(davis_run[2], tmp_path / "again")
-    material = json.loads((again / "report.json").read_text())
-    (again / "report.json").write_text(json.dumps(material | {"sequences": ["synthetic-001"]}))
+    Result.load(again).model_copy(update={"sequences": ("synthetic-001",)}).save(again)
     assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
 
 
 def test_earlier_results_of_the_training_stand_before_its_own(tmp_path):
-    past = [{"epoch": epoch, "step": 4 * epoch, "scores": {"J&F-Mean": epoch / 10}} for epoch in (0, 3)]
-    last = write_results(tmp_path / "davis" / "epoch=003-step=000016", {"J&F-Mean": float("nan")}, history=past)
-    epochs = content_of(write_report(last))["epochs"]
-    found = [(each["epoch"], each["scores"]["J&F-Mean"], each["this"]) for each in epochs]
-    assert found == [(0, 0.0, False), (3, 0.3, False), (4, None, True)]  # a score that is not defined is null
+    values = {0: 0.0, 3: 0.3, 4: float("nan")}
+    past = [Evaluated(epoch=epoch, step=4 * epoch, scores={"J&F-Mean": value}) for epoch, value in values.items()]
+    last = write_results(tmp_path / "davis" / "last", {"J&F-Mean": float("nan")}, history=past)
+    epochs = content_of(write_report(last))["result"]["history"]
+    found = [(each["epoch"], each["scores"]["J&F-Mean"]) for each in epochs]
+    assert found == [(0, 0.0), (3, 0.3), (4, None)]  # a score that is not defined is null
 
 
 def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path):
     own = shutil.copytree(davis_run[2], tmp_path / "own")
-    other = write_results(tmp_path / "other/davis", {"J&F-Mean": 0.7}, protocol={"name": "crw", "digest": "2"})
-    content = content_of(write_report(own, [davis_run[2], other / "results.json"]))
-    assert all(re.fullmatch(r"\[-?\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
+    result = Result.load(own)
+    more = [row.model_copy(update={"video": f"again-{row.video}"}) for row in result.rows]
+    result = result.model_copy(update={"rows": (*result.rows, *more)})  # six sequences
+    other = Result.load(write_results(tmp_path / "other/davis", {"J&F-Mean": 0.7}, digest="2"))
+    content = content_of(write_report(own, {"same": result, "other": other}, result))
+    assert list(content["intervals"]) == content["main"]
+    assert all(re.fullmatch(r"\[\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
+    assert "Student's, jackknife over sequences" in content["how"]
+    assert "about these weights, not about how they were trained" in content["how"]
     same, other = content["others"]
-    assert (same["name"], same["scores"], same["same"]) == ("untrained/davis", content["results"]["scores"], True)
-    assert (other["name"], other["scores"]["J&F-Mean"], other["same"]) == ("other/davis", 0.7, False)
+    assert (same["name"], same["scores"], same["same"]) == ("same", content["result"]["scores"], True)
+    assert (other["name"], other["scores"]["J&F-Mean"], other["same"]) == ("other", 0.7, False)
     assert set(same["differences"]) == set(content["intervals"])
     assert all(text.startswith("+0.0 [+0.0, +0.0]") for text in same["differences"].values())
-    assert (other["protocols"], other["differences"]) == ("crw", {})
-    otb = write_results(tmp_path / "otb", {"J&F-Mean": 0.7}, benchmark="otb")
-    refused(ValueError, "is a result of otb, the report is of davis", write_report, own, [otb])
+    assert (other["protocols"], other["differences"]) == ("vfs", {})
+    otb = Result.load(write_results(tmp_path / "otb", {"J&F-Mean": 0.7}, benchmark="otb"))
+    refused(ValueError, "b: is a result of otb, the report is of davis", write_report, own, {"b": otb})
 
 
 CHARTS = {"jhmdb": ["Each joint"], "otb": ["Success", "Precision"]}
@@ -135,9 +152,10 @@ def test_every_benchmark_writes_one(name, tmp_path):
     benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "run")
     content = content_of(tmp_path / "run" / "report.html")
     assert len(content["animations"]) == len(benchmark.sequences) * (2 if name == "vip" else 1)
-    assert content["sequences"] == [sequence.name for sequence in benchmark.sequences]
-    assert [chart["title"] for chart in content["charts"]] == CHARTS.get(name, [])
-    assert content["shows"] == benchmark.animations_show
+    result = content["result"]
+    assert result["sequences"] == [sequence.name for sequence in benchmark.sequences]
+    assert [chart["title"] for chart in result["shown"]["charts"]] == CHARTS.get(name, [])
+    assert result["shown"]["animations"] == benchmark.animations_show
 
 
 # Mistakes and malice
@@ -146,12 +164,14 @@ def test_every_benchmark_writes_one(name, tmp_path):
 def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(base, "write_report", Mock(side_effect=RuntimeError("no template")))
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+    (tmp_path / "report.html").write_text("of an earlier run")
     scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
-    assert results_of(tmp_path)["scores"] == scores
+    assert results_of(tmp_path).scores == scores
+    assert not (tmp_path / "report.html").exists()
     assert "davis: report.html could not be written: no template" in caplog.text
 
 
-@pytest.mark.parametrize("file", ["report.json", "animations/synthetic-000.json", "results.json"])
+@pytest.mark.parametrize("file", ["animations/synthetic-000.json", "results.json"])
 def test_a_damaged_file_is_named(davis_run, tmp_path, file):
     folder = shutil.copytree(davis_run[2], tmp_path / "copy")
     for text in ("{", "[]"):
@@ -160,26 +180,37 @@ def test_a_damaged_file_is_named(davis_run, tmp_path, file):
 
 
 def spoiled(folder, texts):
-    """Return the page of a run whose files hold a text wherever the page shows one, keys included."""
-    shown = {"sequence", "frames", "columns", "size", "kind", "curves", "sequences", "ranked_by", "benchmark", "scores"}
-    shown |= {"title", "x", "y", "labels", "span", "charts", "shows", "protocol", "name", "digest", "text_columns"}
-    shown |= {"versions", "command", "network", "date", "history", "protocol_source", "limit_sequences"}
+    """Return the page of a result that holds a text wherever the page shows one, keys of its facts included."""
 
-    def spoil(value, key=""):
+    def spoil(value):
         if isinstance(value, dict):
-            return {name if name in shown else name + texts: spoil(item, name) for name, item in value.items()}
-        if isinstance(value, list):
-            return [spoil(item, key) for item in value]
-        return value + texts if isinstance(value, str) and key != "kind" else value
+            return {key + texts: spoil(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [spoil(item) for item in value]
+        return value + texts if isinstance(value, str) else value
+
+    def kept(value, *fields):
+        """Spoil the texts of a dictionary of fields, whose own keys stay; `fields` are left as they are."""
+        return {key: item if key in fields else spoil(item) for key, item in value.items()}
 
     chart = Chart("chart", "frame", "J", {"J": ([0, 1], [0.0, 1.0]), "F": ([0, 1], [0.0, 1.0])})
-    report = json.loads((folder / "report.json").read_text()) | {"charts": [chart.plain()]}
-    (folder / "report.json").write_text(json.dumps(report))
-    for path in folder.rglob("*.json"):
-        path.write_text(json.dumps(spoil(json.loads(path.read_text()))))
-    heading, *rows = (folder / "per_sequence.csv").read_text().splitlines()
-    table = [f"{heading},{texts}", *(row.replace("_", f"{texts}_", 1) + f",{texts}" for row in rows)]
-    (folder / "per_sequence.csv").write_text("\n".join(table))
+    result = Result.load(folder).model_dump()
+    charts = [kept(chart.plain(), "kind")]
+    known = {"rows", "stages", "network", "shown", "provenance", "history"}
+    content = kept(result, *known) | {
+        "stages": {"": result["stages"][""] | {"protocol": kept(result["stages"][""]["protocol"])}},
+        "network": kept(result["network"]),
+        "shown": kept(result["shown"]) | {"charts": charts},
+        "provenance": kept(result["provenance"]),
+        "rows": [
+            row | {"video": row["video"] + texts, "values": row["values"] | {texts: texts}} for row in result["rows"]
+        ],
+        "scores": result["scores"] | {texts: 0.5},
+    }
+    Result(**content).save(folder)
+    for path in (folder / "animations").glob("*.json"):
+        found = json.loads(path.read_text())
+        path.write_text(json.dumps(found | {"sequence": found["sequence"] + texts, "curves": spoil(found["curves"])}))
     return write_report(folder)
 
 
@@ -210,16 +241,13 @@ def test_in_a_browser_hostile_texts_do_nothing_but_stand_there(davis_run, tmp_pa
 
 @pytest.mark.slow
 def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run, tmp_path):
-    beside = shutil.copytree(davis_run[2], tmp_path / "beside")
     folder = shutil.copytree(davis_run[2], tmp_path / "own")
-    names = [sequence.name for sequence in davis_run[0].sequences]
     chart = Chart("Success", "overlap", "rate", {"success": ([0, 1, 2], [1.0, float("nan"), 0.5])})
     bars = Chart("Joints", "joint", "PCK", {"PCK": ([0, 1], [0.5, 1.0])}, ("neck", "<face>"), "bars")
-    report = StoredReport(sequences=names, ranked_by=("J-Mean", "F-Mean"), charts=[chart.plain(), bars.plain()])
-    for each in (beside, folder):
-        report.write(each)
+    charts = Shown(ranked_by=("J-Mean", "F-Mean"), charts=[chart.plain(), bars.plain()])
+    result = Result.load(folder).model_copy(update={"shown": charts})
     with chromium(tmp_path) as browser:
-        browser.get(write_report(folder, [beside]).as_uri())
+        browser.get(write_report(folder, {"beside": result}, result).as_uri())
 
         def texts(selector):
             return [each.text for each in browser.find_elements("css selector", selector)]
@@ -286,5 +314,5 @@ def test_the_command_makes_the_pages_again_and_names_what_it_cannot(davis_run, t
     assert (folder / "report.html").is_file()
     refused(ValueError, r"no results\.json", command, [str(tmp_path / "nowhere")])
     otb = write_results(tmp_path / "c", {"J&F-Mean": 0.7}, benchmark="otb")
-    message = "none of the runs of --beside is a result of davis"
+    message = "none of the results of --beside is of davis"
     refused(ValueError, message, command, [str(folder), "--beside", str(otb)])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks.results.written import Results
-from callbacks.tools.figure import command, figure, read_curves
+from callbacks.results.result import Evaluated, Network, Result, Row
+from callbacks.tools.figure import command, curves_of, figure, read_results
 from tests.helpers.refusal import refused
 
 
@@ -13,8 +13,8 @@ def write_run(folder, scores):
     history = []
     for (epoch, step), values in sorted(scores.items()):
         place = folder / "version_0" / "benchmarks" / "davis" / f"epoch={epoch:03d}-step={step:06d}"
-        Results("davis", values, [], {"history": list(history)}).write(place)
-        history.append({"epoch": epoch + 1 if step else 0, "step": step, "scores": values})
+        history.append(Evaluated(epoch=epoch + 1 if step else 0, step=step, scores=values))
+        Result(benchmark="davis", network=Network(name="A"), scores=values, history=history).save(place)
     return folder
 
 
@@ -24,7 +24,8 @@ def blocks(value):
 
 def test_curves_of_each_stage(tmp_path):
     run = write_run(tmp_path, {(9, 40): blocks(0.6), (0, 0): blocks(0.2), (0, 4): blocks(0.4)})
-    assert read_curves(run) == {
+    (result,) = read_results(run).values()
+    assert curves_of(result) == {
         "res4.b1": [(0, 0, 0.2), (1, 4, 0.4), (10, 40, 0.6)],
         "res5": [(0, 0, 0.1), (1, 4, 0.2), (10, 40, 0.3)],
     }
@@ -72,11 +73,27 @@ def test_many_curves_have_colours_of_their_own_and_a_legend_beside_them(tmp_path
 
 
 def test_what_is_missing_is_named(tmp_path):
-    refused(ValueError, r"no benchmarks/davis/epoch", read_curves, tmp_path)
+    refused(ValueError, r"no results.json", read_results, tmp_path)
     run = write_run(tmp_path, {(0, 4): blocks(0.4)})
-    refused(ValueError, r"no score 'PCK'; it has J&F-Mean, J-Mean", read_curves, run, score="PCK")
+    refused(ValueError, r"no results.json of vip", read_results, run, "vip")
+    refused(ValueError, r"no score 'PCK'; it has J&F-Mean, J-Mean", figure, [run], score="PCK")
     next(run.glob("**/results.json")).write_text("[]")
-    refused(ValueError, r"results\.json: is not a results\.json", read_curves, run)
-    write_run(tmp_path / "other", {(0, 4): blocks(0.4)})
-    refused(ValueError, r"holds 2 runs: name one or several \(.*/version_0, .*/version_0, …\)", read_curves, tmp_path)
+    refused(ValueError, r"results\.json: is not a results\.json", read_results, run)
+    for other in ("run", "other"):
+        write_run(tmp_path / "several" / other, {(0, 4): blocks(0.4)})
+    refused(ValueError, r"holds 2 runs: name one or several \(.*/other/", read_results, tmp_path / "several")
     assert refused(ValueError, "at least one", figure, [])
+
+
+def test_evaluations_without_a_training_are_bars_with_intervals(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    for name, score in (("a", 0.4), ("b", 0.6)):
+        rows = [Row(video=str(k), values={"J-Mean": score + k / 10}) for k in (-1, 0, 0, 1)]
+        rows = [row.model_copy(update={"video": str(k)}) for k, row in enumerate(rows)]
+        Result(benchmark="davis", network=Network(name=name), scores={"J-Mean": score}, rows=rows).save(tmp_path / name)
+    path = figure([tmp_path], tmp_path / "bars.png", score="J-Mean")
+    assert colours_in(path, 5000) == {(31, 119, 180)}
+    picture = np.asarray(Image.open(path).convert("L"))
+    assert (picture < 30).any(axis=0).sum() > 100  # black lines: the intervals
+    trained = write_run(tmp_path / "run", {(0, 4): {"J-Mean": 0.4}})
+    refused(ValueError, "is of no training, others are", figure, [tmp_path / "a", trained], score="J-Mean")

@@ -1,22 +1,20 @@
 """A sweep: the scores of each protocol alone, from far fewer passes; a choice that is reported elsewhere."""
 
-import json
-
 import pytest
 import torch
 
 from callbacks import DavisBenchmark, YoutubeVosBenchmark
-from callbacks.folder_lock import FolderInUse
-from callbacks.results.records import read_scores
+from callbacks.experiments.grid import protocol_path, read_grid
+from callbacks.experiments.job import NetworkSpec
+from callbacks.experiments.runner import Runner
+from callbacks.experiments.store import Store
+from callbacks.results.records import score_of
+from callbacks.results.result import results_below
 from callbacks.results.statistics import mean_score
-from callbacks.tools.compare import Network
-from callbacks.tools.grid import protocol_path, read_grid
 from callbacks.tools.sweep import Sweep, command, sweep
-from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_davis
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
-from tests.helpers.encoders import saved_resnet
 from tests.helpers.folders import held
 from tests.helpers.nodes import run_on_nodes
 from tests.helpers.refusal import refused
@@ -26,14 +24,14 @@ VARIED = ["radius=3,6", "topk=2,10", "temperature=0.05,0.2"]
 
 
 def scores_below(output):
-    return read_scores([path.parent for path in output.glob("*/results.json")], "J&F-Mean")
+    return [record for result in results_below(output).values() for record in score_of(result, "J&F-Mean")]
 
 
 @pytest.fixture(scope="module")
 def swept(davis_root, tmp_path_factory):
     """A sweep of eight protocols over three generated sequences, untrained ResNet-18."""
     output = tmp_path_factory.mktemp("sweep")
-    command(["torchvision:resnet18", "--root", str(davis_root), "--vary", *VARIED, "--output", str(output)])
+    command(["torchvision:resnet18", "--on", f"davis={davis_root}", "--vary", *VARIED, "--output", str(output)])
     return output
 
 
@@ -43,15 +41,13 @@ def test_scores_are_those_of_each_protocol_alone(swept, davis_root):
     torch.manual_seed(0)
     extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
     for one in scored[::3]:
-        changes = {field: one.protocol[field] for field in ("radius", "topk", "temperature")}
+        changes = {field: one.stage.protocol.fields[field] for field in ("radius", "topk", "temperature")}
         benchmark = DavisBenchmark(davis_root, changes=changes)
         assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
         assert benchmark.protocol.digest() == one.column.digest
 
 
-def test_one_pass_of_the_network_serves_all(swept):
-    (results,) = swept.glob("*/results.json")
-    assert len(json.loads(results.read_text())["protocol"]) == 8
+def test_what_a_sweep_writes(swept):
     text = (swept / "sweep.md").read_text()
     assert all(f"## {field}" in text for field in ("radius", "topk", "temperature"))
     assert "Chosen on some sequences" in text
@@ -59,68 +55,62 @@ def test_one_pass_of_the_network_serves_all(swept):
 
 
 def test_what_is_no_fraction_is_a_folder_to_select_on(davis_root, tmp_path):
-    words = ["raw_colour", "--root", str(davis_root), "--output", str(tmp_path), "--select-on"]
-    assert refused(DataError, "1.5: no such folder", command, [*words, "1.5"])
+    words = ["raw_colour", "--on", f"davis={davis_root}", "--output", str(tmp_path), "--select-on"]
+    assert refused(ValueError, "--select-on 1.5: 1.5: no such folder", command, [*words, "1.5"])
 
 
-def test_what_is_done_is_not_run_again(swept, davis_root, monkeypatch, capsys):
-    def refuse(*_, **__):
-        raise AssertionError("ran again")
+def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, davis_root, monkeypatch, capsys):
+    """Also where another network, protocol or data set has been swept in the folder."""
+    passes = []
+    evaluate = DavisBenchmark.evaluate
 
-    monkeypatch.setattr(DavisBenchmark, "evaluate", refuse)
-    command(["torchvision:resnet18", "--root", str(davis_root), "--vary", *VARIED, "--output", str(swept)])
+    def counting(self, *args, **options):
+        passes.append(len(self.protocol))
+        return evaluate(self, *args, **options)
+
+    monkeypatch.setattr(DavisBenchmark, "evaluate", counting)
+    words = ["torchvision:resnet18", "--on", f"davis={davis_root}", "--output", str(swept), "--vary"]
+    command([*words, *VARIED])
     assert "Best 8 of 8 protocols" in capsys.readouterr().out
+    assert not passes
+    command([*words, *VARIED[:2], "temperature=0.05,0.1"])
+    assert "8 jobs, 4 are done; 1 passes over the videos" in capsys.readouterr().out
+    assert passes == [4]
 
 
 @pytest.mark.slow
 def test_processes_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path, capsys):
     """A batch left to another process, and two ranks by torchrun, against one process."""
-    words = ["raw_colour", "--root", str(davis_root), "--vary", "topk=2,10", "--at-once", "1", "--output"]
+    words = ["raw_colour", "--on", f"davis={davis_root}", "--vary", "topk=2,10", "--at-once", "1", "--output"]
     command([*words, str(tmp_path / "one")])
     first = next(path.parent.name for path in sorted((tmp_path / "one").glob("*/results.json")))
     with held(tmp_path / "several" / first):
         command([*words, str(tmp_path / "several")])
-    assert f"{first}: running elsewhere\n1 of 2 batches are done" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "running elsewhere\n" in said
+    assert "1 of 2 jobs are done; the table comes when all are" in said
     command([*words, str(tmp_path / "several")])
     first_rank, other = run_on_nodes(2, ["sweep", *words, str(tmp_path / "ranks")])
     assert "Best 2 of 2 protocols" in first_rank
     assert "protocols" not in other
     one = (tmp_path / "one" / "sweep.md").read_text()
     assert (tmp_path / "several" / "sweep.md").read_text() == one == (tmp_path / "ranks" / "sweep.md").read_text()
-    assert json.loads(next((tmp_path / "ranks").glob("*/results.json")).read_text())["ranks"] == 2
+    assert {result.ranks for result in results_below(tmp_path / "ranks").values()} == {2}
 
 
 @pytest.mark.slow
 def test_named_protocols_are_swept_as_they_are_also_at_another_stride_than_their_own(davis_root, tmp_path, capsys):
-    words = ["raw_colour", "--root", str(davis_root), "--protocols", "vfs", "crw", "--strides", "16", "--output"]
+    words = ["raw_colour", "--on", f"davis={davis_root}", "--protocols", "vfs", "crw", "--strides", "16", "--output"]
     command([*words, str(tmp_path)])
     said = capsys.readouterr().out
-    assert "2 protocols, 1 passes" in said
+    assert "2 jobs; 1 passes" in said
     assert "sweep.png" not in said
     assert said.count("## ") == 2
     scored = scores_below(tmp_path)
     extractor = build_feature_extractor("raw_colour", stride=16)
     alone = [DavisBenchmark(davis_root, protocol=name).evaluate(extractor)["J&F-Mean"] for name in ("crw", "vfs")]
-    assert [one.column.protocol for one in scored] == ["crw+feature_stride=16", "vfs+feature_stride=16"]
-    assert [one.value for one in scored] == pytest.approx(alone, abs=1e-9)
-
-
-@pytest.mark.slow
-def test_a_sweep_of_something_else_in_the_folder_is_one_line(swept, davis_root, tmp_path):
-    words = ["--root", str(davis_root), "--vary", *VARIED, "--output", str(swept)]
-    for other in ("raw_colour", "torchvision:resnet18 --seed 1", "torchvision:resnet18 --limit 2"):
-        said = "holds a sweep of another network or of other data; remove"
-        assert refused(ValueError, said, command, [*other.split(), *words])
-    with held(swept):
-        assert refused(
-            FolderInUse, r"in use .* give this sweep its own --output", command, ["torchvision:resnet18", *words]
-        )
-    weights = tmp_path / "encoder.ckpt"
-    alone = ["--root", str(davis_root), "--limit", "2", "--output", str(tmp_path / "out")]
-    saved_resnet(weights)
-    command([str(weights), *alone])
-    saved_resnet(weights, seed=1)
-    assert refused(ValueError, "holds a sweep of another network", command, [str(weights), *alone])
+    found = {one.stage.protocol.name: one.value for one in scored}
+    assert found == pytest.approx(dict(zip(("crw+feature_stride=16", "vfs+feature_stride=16"), alone, strict=True)))
 
 
 @pytest.mark.slow
@@ -129,14 +119,15 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path):
     root = write_youtube_vos(tmp_path / "data", 3, valid=1, frames=16, size=(64, 64), sprites=(2, 2))
     benchmark = YoutubeVosBenchmark(root, split="train", predictions=False)
     grid = read_grid(benchmark.protocol, ["topk=2,10"])
-    views, output = [Network.read("raw_colour")], tmp_path / "out"
-    sweep(Sweep(views, benchmark, output), grid)
+    views, output = [NetworkSpec.read("raw_colour")], tmp_path / "out"
+    runner = Runner(Store(output), pages=False)
+    sweep(Sweep(views, benchmark, runner), grid)
     for one in scores_below(output):
         assert one.value == pytest.approx(mean_score(one.videos))
         assert one.is_mean
     known = "--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"
-    refused(ValueError, known, Sweep, views, benchmark, output, "PCK")
-    sweep(Sweep(views, benchmark, output, "Overall"), grid)
+    refused(ValueError, known, Sweep, views, benchmark, runner, "PCK")
+    sweep(Sweep(views, benchmark, runner, "Overall"), grid)
     assert "## Chosen" not in (output / "sweep.md").read_text()  # its rows do not give it
 
 
@@ -144,7 +135,7 @@ def test_a_way_between_protocols_in_both_orders(davis_root, tmp_path):
     """Each step is the score of its protocol alone, and the steps add up to the difference of both ends."""
     first, second = map(PropagationProtocol.named, ("vfs+radius=3+topk=2", "vfs+radius=6+topk=10"))
     words = ["--limit", "2", "--explain", first.name, second.name, "--output", str(tmp_path)]
-    command(["raw_colour", "--root", str(davis_root), *words])
+    command(["raw_colour", "--on", f"davis={davis_root}", *words])
     scored = scores_below(tmp_path)
     assert len(scored) == 4  # both ends, and one protocol between them in each order
     benchmark = DavisBenchmark(davis_root, protocol=second, limit_sequences=2)
@@ -169,12 +160,13 @@ def test_values_that_need_each_other_change_together():
 @pytest.mark.slow
 def test_a_choice_on_other_data_is_applied_here(davis_root, tmp_path):
     write_davis(tmp_path / "train", 2, frames=6, size=(64, 64))
-    words = ["raw_colour", "--root", str(davis_root), "--vary", "topk=2,10", "radius=3,12", "--output"]
+    words = ["raw_colour", "--on", f"davis={davis_root}", "--vary", "topk=2,10", "radius=3,12", "--output"]
     command([*words, str(tmp_path / "out"), "--select-on", f"{tmp_path / 'train'}@val"])
     text = (tmp_path / "out/sweep.md").read_text()
-    there = scores_below(tmp_path / "out/selection")
+    scored = scores_below(tmp_path / "out")
+    there = [one for one in scored if len(one.result.sequences) == 2]
     best = max(there, key=lambda one: one.value)
-    here = scores_below(tmp_path / "out")
-    assert {one.protocol["name"] for one in here} == {best.protocol["name"], "vfs"}
-    value = next(one.value for one in here if one.protocol == best.protocol)
-    assert f"{100 * best.value:.1f} where it was chosen, {100 * value:.1f} (" in text
+    here = {one.column.protocol: one.value for one in scored if one not in there}
+    assert here.keys() == {best.column.protocol, "vfs"}
+    value = here[best.column.protocol]
+    assert f"{100 * best.value:.1f} where it was chosen, {100 * value:.1f}" in text

@@ -29,7 +29,10 @@ def test_one_shows_each_field_with_where_its_value_comes_from(capsys):
 
 def test_two_show_what_differs(capsys):
     lines = shown(capsys, "vfs", "vfs-r50")
-    assert [line.split() for line in lines] == [["vfs,", "davis", "vfs-r50,", "davis"], ["radius", "12", "18"]]
+    assert [line.split() for line in lines] == [
+        ["vfs,", "davis", "vfs-r50,", "davis"],
+        ["radius", "12", "cells,", "96", "px", "18", "cells,", "144", "px"],
+    ]
     assert shown(capsys, "crw", "crw")[-1] == "crw and crw are the same"
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from callbacks import DavisBenchmark
-from callbacks.results.published import PUBLISHED
-from callbacks.tools.reproduce import spec_of
+from callbacks.results.published import PUBLISHED, published_row
+from callbacks.tools.reproduce import protocol_of, spec_of
 from callbacks.tools.study_plan import read_study
 from cli import main
 from lightning_modules.functional import PropagationProtocol
@@ -22,21 +22,24 @@ def test_the_shipped_rows_have_the_printed_numbers_under_their_protocols():
         assert row.download
         assert spec_of(row)
         for benchmark, value in row.published.items():
-            (protocol,) = (word for word in row.evaluate[benchmark] if not word.startswith("--"))
-            wanted = PropagationProtocol.named(protocol, benchmark, ("davis",))
-            rows = [each for each in PUBLISHED if each.benchmark == benchmark]
-            found = [each for each in rows if next(iter(each.scores.values())) == pytest.approx(value / 100)]
-            protocols = [each.evaluated_by().with_changes(feature_stride=wanted.feature_stride) for each in found]
-            assert wanted in protocols, f"{row.name}, {benchmark}"
+            assert published_row(benchmark, protocol_of(row, benchmark), value), f"{row.name}, {benchmark}"
 
 
-def test_without_data_the_rows_and_their_weights_are_listed(capsys):
+def test_without_data_the_rows_and_their_weights_are_listed(capsys, tmp_path):
     main(["reproduce", "dino-s8", "crw-r18"])
     dino, crw = capsys.readouterr().out.splitlines()
-    assert dino.startswith("dino-s8: 69.9 printed; weights: huggingface.co/timm/")
-    assert crw.startswith("crw-r18: 67.606 printed; weights/crw-r18.ckpt is missing: weights: github.com/")
-    message = "--benchmark otb: no row has a printed score; there are davis, jhmdb, vip"
-    assert message in refusal("reproduce", "--benchmark", "otb")
+    assert dino.startswith(
+        "dino-s8: davis 69.9 printed; protocol dino, short side 480 px; weights: huggingface.co/timm/"
+    )
+    assert crw.startswith("crw-r18: davis 67.606 printed; protocol crw, native size; weights/crw-r18.ckpt is missing: ")
+    main(["reproduce"])
+    shown = capsys.readouterr().out
+    for row in PUBLISHED:
+        score = f"{100 * next(iter(row.scores.values())):.6g}"
+        lines = [line for line in shown.splitlines() if score in line and row.protocol.partition("+")[0] in line]
+        assert any(row.doubt in line for line in lines), row
+    message = "--on otb: no row has a printed score; there are davis, jhmdb, vip"
+    assert message in refusal("reproduce", "--on", f"otb={tmp_path}")
 
 
 @pytest.mark.slow
@@ -49,7 +52,7 @@ def test_equal_or_by_how_much_not_and_what_moves_it(davis_root, tmp_path, capsys
     (tmp_path / "study.yaml").write_text(f"""
 title: two rows
 seeds: [0]
-evaluate: {{davis: --config benchmarks/davis.yaml --trainer.accelerator cpu}}
+evaluate: {{davis: --config benchmarks/davis.yaml}}
 rows:
   - name: equal
     model: --model {tmp_path / "tiny.ckpt"}
@@ -64,13 +67,17 @@ rows:
     published: {{davis: 50.0}}
     download: a page
 """)
-    monkeypatch.setattr("callbacks.tools.grid.named_grid", lambda *_: protocols)
-    words = ["reproduce", "--study", str(tmp_path / "study.yaml"), "--root", str(davis_root), "--output", str(tmp_path)]
+    monkeypatch.setattr("callbacks.experiments.grid.named_grid", lambda *_: protocols)
+    words = ["reproduce", "--study", str(tmp_path / "study.yaml"), "--output", str(tmp_path)]
+    words += ["--on", f"davis={davis_root}"]
     main(words)
     said = capsys.readouterr().out
-    assert f"missing: 50.0 printed; {tmp_path / 'missing.ckpt'} is missing: weights: a page" in said
-    assert f"\nequal: {here:.1f}, as printed; not the whole test set" in said
-    assert f"\nother: {here:.2f}, {here - round(other, 2):+.2f} of {other:.2f} printed; not the whole test set" in said
+    assert f"missing: davis 50.0 printed; {tmp_path / 'missing.ckpt'} is missing: weights: a page" in said
+    assert f"\nequal on davis: {here:.1f}, as printed; not the whole test set" in said
+    assert (
+        f"\nother on davis: {here:.2f}, {here - round(other, 2):+.2f} of {other:.2f} printed; not the whole test set"
+        in said
+    )
     assert f"  {protocols[1].name}: {other - here:+.1f}\n" in said
     assert f"  nearest to the printed score: {protocols[1].name}, {other:.1f}" in said
-    assert "missing: its weights are missing" in refusal(*words, "missing")
+    assert "missing: its weights are missing" in refusal("reproduce", "missing", *words[1:])

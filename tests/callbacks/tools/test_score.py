@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from callbacks.tools.score import command
-from callbacks.tools.score_masks import score
+from callbacks.tools.score_masks import flat_scores, score
 from datamodules.reading.guards import DataError
-from datamodules.reading.mask_files import davis_palette, write_ids
+from datamodules.reading.mask_files import davis_palette
+from datamodules.writing.masks import write_ids
 from tests.helpers.plain_masks import plain_score
 from tests.helpers.refusal import refused
 
@@ -39,13 +40,13 @@ def test_the_official_numbers_to_the_last_bit(golden, tmp_path, missing, key):
     metric = score(tmp_path / "truth", tmp_path / "mine")
     np.testing.assert_array_equal(list(metric.scores.values()), davis[f"{key}_table"])
     for measure in "JF":
-        found = [[row[f"{measure}-{name}"] for name in ("Mean", "Recall", "Decay")] for row in metric.rows]
+        found = [[row.values[f"{measure}-{name}"] for name in ("Mean", "Recall", "Decay")] for row in metric.rows]
         np.testing.assert_array_equal(found, davis[f"{key}_{measure}_MRD"])
 
 
-def test_real_masks_score_as_a_plain_scorer_scores_them(shared_data, tmp_path):
+def test_real_masks_score_as_a_plain_scorer_scores_them(real_data, tmp_path):
     """Two real sequences, a prediction that lags behind, every set of rules."""
-    truth = shared_data / "davis" / "Annotations" / "480p"
+    truth = real_data("davis") / "Annotations" / "480p"
     for name in ("dog", "horsejump-high"):
         files = sorted((truth / name).glob("*.png"))[:7]
         for folder, chosen in (("truth", files), ("mine", [files[0], *files[:-1]])):
@@ -59,8 +60,8 @@ def test_real_masks_score_as_a_plain_scorer_scores_them(shared_data, tmp_path):
     }.items():
         metric = score(tmp_path / "truth", tmp_path / "mine", rules)
         plain = plain_score(tmp_path / "truth", tmp_path / "mine", **said)
-        assert [row["Sequence"] for row in metric.rows] == list(plain)
-        found = [(row["J-Mean"], row["F-Mean"]) for row in metric.rows]
+        assert [row.name for row in metric.rows] == list(plain)
+        found = [(row.values["J-Mean"], row.values["F-Mean"]) for row in metric.rows]
         np.testing.assert_allclose(found, list(plain.values()), rtol=1e-12)
         assert 0.2 < metric.scores["J&F-Mean"] < 0.95
 
@@ -86,20 +87,20 @@ def test_first_and_last_frame_in_and_out_by_hand(tmp_path):
         command([*folders, flag, "--output", str(tmp_path)])
         results = json.loads((tmp_path / "results.json").read_text())
         assert results["scores"]["J-Mean"] == pytest.approx(expected)
-        assert results["sequences"] == 1
-    assert results["rules"]["name"] == "youtube-vos"
+        assert len(results["sequences"]) == 1
+    assert results["data"]["rules"]["name"] == "youtube-vos"
 
 
 def test_an_object_that_enters_later_counts_from_the_frame_that_the_rules_say(tmp_path):
     """Object 2 enters in frame 1; vos-benchmark counts that frame and not the last, YouTube-VOS the opposite."""
     folders = write_video(tmp_path, "1100 1120 1120 1120", "1100 1120 1100 1120")
     for rules in ("youtube-vos", "vos-benchmark"):
-        assert [row["J-Mean"] for row in score(*folders, rules).rows] == pytest.approx([1.0, 0.5])
+        assert [row.values["J-Mean"] for row in score(*folders, rules).rows] == pytest.approx([1.0, 0.5])
 
 
 def test_an_object_that_enters_with_the_last_mask_does_not_count(tmp_path):
     rows = score(*write_video(tmp_path, "1100 1100 1120", "1100 1000 1100"), "youtube-vos").rows
-    assert [(row["Sequence"], row["J-Mean"]) for row in rows] == [("a_1", 0.75)]
+    assert [(row.name, row.values["J-Mean"]) for row in rows] == [("a_1", 0.75)]
 
 
 META = {"a": {"1": "dog", "2": "emu"}, "b": {"7": "dog"}}
@@ -152,7 +153,7 @@ def test_mistakes_with_categories_are_one_line(tmp_path, categories):
 
 def test_a_gap_in_the_ids_counts_as_the_official_tool_counts_it(tmp_path):
     rows = score(*write_video(tmp_path, "1300 1300 1300", "1300 1000 1300")).rows
-    assert [(row["Sequence"], row["J-Mean"]) for row in rows] == [("a_1", 1.0), ("a_2", 1.0), ("a_3", 0.0)]
+    assert [(row.name, row.values["J-Mean"]) for row in rows] == [("a_1", 1.0), ("a_2", 1.0), ("a_3", 0.0)]
 
 
 def blank(size, value=0):
@@ -181,7 +182,7 @@ def test_workers_change_no_digit_and_name_the_longest_of_several_bad_sequences(t
     for times, name in enumerate("abcde", start=1):
         folders = write_video(tmp_path, "11000 11100 01110 00110 " * times, "11000 01100 00110 00110 " * times, name)
     metrics = [score(*folders, workers=workers) for workers in (1, 2)]
-    assert metrics[0].flat == metrics[1].flat
+    assert flat_scores(metrics[0]) == flat_scores(metrics[1])
     for name in "bda":
         (tmp_path / "mine" / name / "00001.png").write_bytes(b"no picture")
     for workers in (1, 2):
@@ -198,3 +199,29 @@ def test_a_wrong_folder_and_unknown_rules_are_named(davis_root, tmp_path):
     assert refused(DataError, "nowhere: no such folder", score, davis_root / "nowhere", tmp_path)
     assert refused(DataError, "no video of .* to score", score, tmp_path, tmp_path)
     assert refused(ValueError, "rules must be one of 'davis-2017'", score, davis_root, tmp_path, "davis")
+
+
+def test_ids_with_the_colours_of_other_ids_are_told(tmp_path, caplog):
+    """Perfect masks whose palette was reordered by another program: the ids are scored, as by the official code."""
+    rows = ["0112", "0122", "1122", "1022"]
+    write_masks(tmp_path / "truth" / "bike", *rows)
+    write_masks(tmp_path / "mine" / "bike", *rows)
+    assert score(tmp_path / "truth", tmp_path / "mine").scores["J&F-Mean"] == 1
+    assert not caplog.text
+    swapped = davis_palette()
+    swapped[[1, 2]] = swapped[[2, 1]]
+    for t, row in enumerate(rows):
+        ids = np.tile(np.array([0, 2, 1])[np.array(list(row), int)].astype(np.uint8), (4, 1))
+        write_ids(tmp_path / "mine" / "bike" / f"{t:05d}.png", ids, swapped)
+    assert score(tmp_path / "truth", tmp_path / "mine").scores["J&F-Mean"] < 1
+    assert "object 1 has the colour of object 2 of the annotation; ids are scored, not colours" in caplog.text
+
+
+def test_a_folder_named_for_the_scores_stays(tmp_path):
+    for folder in ("truth", "mine"):
+        write_masks(tmp_path / folder / "bike", "0112", "0122", "1122")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "mine.txt").write_text("kept")
+    flags = [str(tmp_path / "truth"), str(tmp_path / "mine"), "--json", str(tmp_path / "results")]
+    assert refused(OSError, "directory.*results", command, flags)
+    assert (tmp_path / "results" / "mine.txt").read_text() == "kept"

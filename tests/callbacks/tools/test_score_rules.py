@@ -2,36 +2,34 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from callbacks.metrics.outlines import object_outlines
 from callbacks.metrics.rules import RULES as KNOWN
 from callbacks.tools.score import RULE_SETS, command
-from callbacks.tools.score_masks import score
+from callbacks.tools.score_masks import flat_scores, score
 from callbacks.tools.score_tracks import score_boxes
 from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_got10k
+from tests.helpers.references import GOLDEN, golden
 from tests.helpers.refusal import refused
 
-FOLDER = Path(__file__).parents[4] / "shared" / "golden" / "score_rules"
 RULES = {"lvos": "lvos", "lvos-2023": "lvos", "vost": "vost", "sa-v": "sav", "mose-v2": "mose"}
 """Rules → file of their golden numbers."""
 SHIFTED = {("mose-v2", "missing_file"), ("mose-v2", "missing_first")}
 """Cases in which the official code takes the following frames for the missing one; here they are refused."""
 
-official_trees = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no golden numbers at {FOLDER}")
-
 
 def official(rules):
     """Return the official numbers of each case of the rules."""
     block = "cases_2023" if rules == "lvos-2023" else "cases"
-    return json.loads((FOLDER / f"{RULES[rules]}.json").read_text())[block]
+    return json.loads((GOLDEN / f"score_rules/{RULES[rules]}.json").read_text())[block]
 
 
-CASES = [(rules, case) for rules in RULES if FOLDER.is_dir() for case in official(rules)]
+CASES = [(rules, case) for rules in RULES for case in official(rules)]
 
 
 def write(mask, file):
@@ -40,14 +38,14 @@ def write(mask, file):
 
 
 def write_tree(arrays, tree, root):
-    for key in (key for key in arrays.files if key.startswith(f"tree_{tree}__")):
+    for key in (key for key in arrays if key.startswith(f"tree_{tree}__")):
         for name, mask in zip(arrays[key.replace("tree_", "names_", 1)], arrays[key], strict=True):
             write(mask, root / key.removeprefix(f"tree_{tree}__") / f"{name}.png")
 
 
 def lay_out(rules, case, root):
     """Write truth, predictions and metadata of a case; return the arguments of `score`."""
-    arrays = np.load(FOLDER / f"{RULES[rules]}.npz")
+    arrays = golden(f"score_rules/{RULES[rules]}")
     wanted = json.loads(str(arrays[f"case_{case}"]))
     write_tree(arrays, wanted["gt"], root / "truth")
     write_tree(arrays, wanted["pred"], root / "mine")
@@ -58,7 +56,7 @@ def lay_out(rules, case, root):
         write(arrays[key], root / "mine" / path)
     arguments = {"truth": root / "truth", "predictions": root / "mine", "rules": rules, "workers": 1}
     meta = "meta" if rules == "mose-v2" else f"meta_{wanted.get('meta')}"
-    if meta in arrays.files:
+    if meta in arrays:
         (root / "meta.json").write_text(str(arrays[meta]))
         arguments["meta"] = root / "meta.json"
     if "unseen" in wanted:
@@ -66,7 +64,6 @@ def lay_out(rules, case, root):
     return arguments | {"keep_ends": not wanted.get("skip", True)}
 
 
-@official_trees
 @pytest.mark.parametrize(("rules", "case"), CASES)
 def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_path):
     expected = official(rules)[case]
@@ -76,7 +73,7 @@ def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_pa
         return
     if case == "missing_video":
         refused(DataError, "--allow-missing", score, **arguments)
-    found = score(**arguments, allow_missing=True).flat
+    found = flat_scores(score(**arguments, allow_missing=True))
     scale = 0.01 if rules == "sa-v" else 1.0
     compared = {key: value for key, value in expected.items() if "frames/" not in key and "rounded" not in key}
     assert compared
@@ -89,17 +86,51 @@ def test_the_command_names_all_rules():
     assert tuple(KNOWN) == RULE_SETS
 
 
-@official_trees
+@pytest.mark.parametrize(("name", "case"), [("naf", "c0"), ("naf", "c1"), ("naf", "c2"), ("raysup", "c0"),
+                                            ("raysup", "c1"), ("raysup", "c2")])  # fmt: skip
+def test_naf_scores_as_the_scorers_of_feature_upsamplers(golden, tmp_path, capsys, name, case):
+    """Objects that enter later count, and one that is away in truth and prediction has J = 1 and F = 0."""
+    arrays = golden(f"protocols/protocol_{name}_davis")
+    for folder, key in (("truth", "gt"), ("mine", "masks")):
+        for t, mask in enumerate(arrays[f"{case}_{key}"]):
+            write(mask, tmp_path / folder / "video" / f"{t:05d}.png")
+    command(
+        [str(tmp_path / "truth"), str(tmp_path / "mine"), "--rules", "naf", "--json", str(tmp_path / "scores.json")]
+    )
+    found = json.loads((tmp_path / "scores.json").read_text())
+    keys = ("J&F-Mean", *(f"{measure}-{value}" for measure in "JF" for value in ("Mean", "Recall", "Decay")))
+    np.testing.assert_allclose([found[key] for key in keys], arrays[f"{case}_table"], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", ["pairs0", "pairs1"])
+def test_naf_measures_pairs_as_the_original(golden, case):
+    """Shifted, empty and full masks, dots, holes, lines, noise, and masks along the picture's edge."""
+    arrays = golden("protocols/protocol_raysup_davis")
+    pairs = zip(arrays[f"{case}_pred"], arrays[f"{case}_gt"], strict=True)
+    found = [KNOWN["naf"].measure(*(object_outlines(mask, [1])[1] for mask in pair)) for pair in pairs]
+    np.testing.assert_allclose(np.array(found).T, arrays[f"{case}_JF_frames"][0], rtol=0, atol=1e-9)
+
+
+def test_naf_takes_void_for_an_object(tmp_path):
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:20, 10:30], mask[30:, 40:] = 1, 255
+    for t in range(4):
+        write(mask, tmp_path / "truth" / "video" / f"{t:05d}.png")
+        write(mask, tmp_path / "mine" / "video" / f"{t:05d}.png")
+    found = score(tmp_path / "truth", tmp_path / "mine", "naf")
+    assert found.scores["J-Mean"] == 1.0
+    assert found.scores["F-Mean"] == pytest.approx(2 / 255)
+
+
 def test_without_predictions_of_any_video_all_count_as_0(tmp_path):
     arguments = lay_out("mose-v2", "missing_video", tmp_path)
     shutil.rmtree(tmp_path / "mine")
     (tmp_path / "mine").mkdir()
     found = score(**arguments, allow_missing=True)
     assert found.scores["J"] == 0
-    assert len(found.metadata["missing_videos"]) == found.metadata["sequences"]
+    assert len(found.data["missing_videos"]) == len(found.sequences)
 
 
-@official_trees
 def test_the_command_writes_one_flat_object(tmp_path, capsys):
     arguments = lay_out("lvos", "all_seen", tmp_path)
     (tmp_path / "unseen.txt").write_text("nobody\n")
@@ -179,7 +210,7 @@ def write_boxes(root, seed):
 @pytest.mark.parametrize("keep_ends", [False, True])
 def test_masks_score_as_vos_benchmark_printed(keep_ends, tmp_path):
     write_masks(tmp_path, seed=0)
-    found = score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=keep_ends).flat
+    found = flat_scores(score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=keep_ends))
     assert found == pytest.approx({key: values[keep_ends] for key, values in VOS_BENCHMARK.items()}, abs=1e-12)
 
 
@@ -190,7 +221,7 @@ def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_
     words = (tmp_path / "truth", tmp_path / "mine", "vos-benchmark")
     refused(DataError, r"video1: 6 masks, none of which .* leaves it out: --allow-missing", score, *words)
     found = score(*words, allow_missing=True)
-    assert found.metadata["missing_videos"] == ["video1"]
+    assert found.data["missing_videos"] == ["video1"]
     of_videos = [values[0] for key, values in VOS_BENCHMARK.items() if key[:8] in ("J/video0", "J/video2")]
     assert found.scores["J"] == pytest.approx(np.mean(of_videos))
 

@@ -12,29 +12,29 @@ from datamodules.datasets import Otb, TapVid
 from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_otb
 from tests.helpers.refusal import refused
+from tests.helpers.tap_vid import official_scores, write_golden_tracks
 
 
 @pytest.mark.parametrize("mode", ["first", "strided"])
-def test_npz_files_score_as_the_official_code_scores_them(shared_points, tmp_path, mode):
+def test_npz_files_score_as_the_official_code_scores_them(tmp_path, mode):
     """Points that stay where their query is, always visible: `static_visible` of the expected scores."""
-    file = shared_points / "generated" / "exact.pkl"
+    file = write_golden_tracks(tmp_path / "truth", "exact.pkl")
     for sequence in TapVid(file):
         queries = sample_queries(sequence.occluded, sequence.points * 256.0, mode)
         static = np.broadcast_to(queries.points[:, None, :0:-1], queries.tracks.shape)
         np.savez(tmp_path / f"{sequence.name}.npz", tracks=static, occluded=np.zeros(queries.occluded.shape, bool))
     found = score_tracks(file, tmp_path, mode)
-    expected = json.loads((shared_points / "expected_scores.json").read_text())
-    official = expected["generated/exact.pkl"][mode]["static_visible"]
+    official = official_scores()["exact.pkl"][mode]["static_visible"]
     for key, value in official.items():
         assert found.scores[key] == pytest.approx(value["mean"], abs=1e-9), key
-        of_videos = {row["Sequence"]: row[key] for row in found.rows}
+        of_videos = {row.name: row.values[key] for row in found.rows}
         assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
     assert "AJ_RD" in found.scores
 
 
-def test_a_csv_of_predict_is_read_by_names(shared_points, tmp_path):
+def test_a_csv_of_predict_is_read_by_names(tmp_path):
     """The truth itself, as `predict` would write it: every visible point is found."""
-    file = shared_points / "generated" / "exact.pkl"
+    file = write_golden_tracks(tmp_path / "truth", "exact.pkl")
     for sequence in TapVid(file):
         lines = ["frame,name,x,y,score,occluded"]
         pixels = np.nan_to_num(sequence.points * sequence.size[::-1] - 0.5)
@@ -75,3 +75,23 @@ def test_survival_and_median_error_by_hand():
         assert survival[k] == min(lost, default=12 - start) / (12 - start)
         assert error[k] == pytest.approx(np.median(distance[seen]))
     assert 0 < survival.mean() < 1
+
+
+@pytest.mark.parametrize("spoiled", [np.nan, np.inf, -3.0])
+def test_boxes_that_are_no_boxes_are_refused(tmp_path, spoiled):
+    root = write_otb(tmp_path / "otb", 1, frames=8, size=(64, 64))
+    (sequence,) = Otb(root, version=None)
+    boxes = sequence.boxes.copy()
+    boxes[4, 3] = spoiled
+    np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
+    assert refused(DataError, rf"{sequence.name}\.txt: box 5 is .* has to be finite", score_boxes, root, tmp_path)
+
+
+def test_tracks_that_are_not_finite_are_refused(tmp_path):
+    file = write_golden_tracks(tmp_path / "truth", "exact.pkl")
+    for sequence in TapVid(file):
+        queries = sample_queries(sequence.occluded, sequence.points * 256.0, "first")
+        tracks = queries.tracks.copy()
+        tracks[0, 1] = np.inf
+        np.savez(tmp_path / f"{sequence.name}.npz", tracks=tracks, occluded=np.zeros(queries.occluded.shape, bool))
+    assert refused(DataError, r"\.npz: .* not finite", score_tracks, file, tmp_path, "first")

@@ -1,7 +1,7 @@
 """`vidcorr study`: it runs what is missing, continues after failures and interruptions, and prints plain commands."""
 
 import json
-import shutil
+import re
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ title: a trial
 train: --config demo.yaml
 seeds: [0, 1]
 score: J&F-Mean
-evaluate: {davis: --config benchmarks/davis.yaml}
+evaluate: {davis: --config benchmarks/davis.yaml --trainer.callbacks.root DAVIS}
 rows: [{name: base}, {name: other, flags: --data.frames 2}]
 """
 COMMAND_LINE = """
@@ -27,16 +27,17 @@ import json, pathlib, sys
 words = sys.argv[1:]
 folder = pathlib.Path(words[words.index("--trainer.default_root_dir") + 1])
 with open(folder.parents[1] / "calls.txt", "a") as file:
-    print(words[0], folder.parent.name, folder.name, file=file)
+    print(words[0], folder.parent.name, folder.name[: len("seed-0")], file=file)
 if words[0] == "fit":
     (folder / "last.ckpt").touch()
 if (folder.parents[1] / f"fail-{folder.parent.name}").exists():
     sys.exit("vidcorr: no such data")
 if words[0] == "validate":
-    run = folder / "lightning_logs/version_0/benchmarks" / words[words.index("--trainer.callbacks.name") + 1] / "last"
-    run.mkdir(parents=True)
-    results = {"benchmark": "davis", "scores": {"J&F-Mean": 0.5}, "command": sys.argv}
+    run = pathlib.Path(words[words.index("--trainer.callbacks.output_dir") + 1])
+    run.mkdir(parents=True, exist_ok=True)
+    results = {"benchmark": "davis", "network": {"name": "net"}, "scores": {"J&F-Mean": 0.5}, "stages": {"": {}}}
     run.joinpath("results.json").write_text(json.dumps(results))
+    run.joinpath("report.html").write_text("a page")
 """
 
 
@@ -46,7 +47,9 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "cli.py").write_text(COMMAND_LINE)
     (tmp_path / "out").mkdir()
+    (tmp_path / "DAVIS").mkdir()
     monkeypatch.setattr(tool, "CLI", tmp_path / "cli.py")
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -62,9 +65,16 @@ def calls(row, *seeds):
     return [f"{command} {row} seed-{seed}" for seed in seeds or (0, 1) for command in ("fit", "validate")]
 
 
+def seed_folder(folder, row="base", seed=0):
+    """Return the folder of a training; its name ends with the key of its arguments."""
+    (found,) = (folder / "out" / row).glob(f"seed-{seed}*")
+    return found
+
+
 def test_only_what_is_missing_runs(folder):
     assert run(folder, "--only", "base") == calls("base")
-    shutil.rmtree(folder / "out/base/seed-1/lightning_logs")
+    (results,) = seed_folder(folder, seed=1).glob("base-davis-*/results.json")
+    results.unlink()
     assert run(folder) == ["validate base seed-1", *calls("other")]
     assert run(folder, "--table") == []
     assert "| other | 50.0 (50.0 / 50.0; range 0.0) |" in (folder / "out/table.md").read_text()
@@ -72,19 +82,20 @@ def test_only_what_is_missing_runs(folder):
 
 def test_a_row_that_fails_is_named_and_the_others_run(folder):
     (folder / "out/fail-base").touch()
-    refused(ValueError, r"2 of 4 runs failed: base, seed 0: fit, .*train\.log: vidcorr: no such data", run, folder)
+    said = r"2 of 4 runs failed: base, seed 0, base, seed 1: fit: vidcorr: no such data \(.*seed-0-\w+/fit\.log\)$"
+    refused(ValueError, said, run, folder)  # one cause is said once
     (folder / "out/fail-base").unlink()
     assert run(folder) == calls("base")
 
 
-SOFT = STUDY.replace("rows: [", "rows: [{name: soft, of: base, evaluate: {davis: --soft}}, ")
+SOFT = STUDY.replace("rows: [", "rows: [{name: soft, of: base, evaluate: {davis: --trainer.callbacks.stride 8}}, ")
 
 
 @pytest.mark.parametrize("only", [[], ["--only", "soft"]], ids=["all", "only"])
 def test_a_row_of_another_waits_for_its_training(folder, only):
     (folder / "study.yaml").write_text(SOFT)
     (folder / "out/fail-base").touch()
-    refused(ValueError, r"soft, seed 0: fit, .*no such data", run, folder, "--seeds", "0", *only)
+    refused(ValueError, r"soft, seed 0.*: fit: .*no such data", run, folder, "--seeds", "0", *only)
     called = (folder / "out/calls.txt").read_text().splitlines()
     assert [call for call in called if "base" in call] == ["fit base seed-0"]  # once for both rows
     (folder / "out/fail-base").unlink()
@@ -92,25 +103,44 @@ def test_a_row_of_another_waits_for_its_training(folder, only):
     assert run(folder, "--seeds", "0", *only) == ["fit base seed-0", *validations]
 
 
-def test_a_training_that_broke_off_is_not_resumed_with_other_arguments(folder):
+def test_other_arguments_are_another_run_beside_the_first(folder):
+    """A training that broke off is continued by the same arguments alone; a result counts for its own alone."""
     (folder / "out/fail-base").touch()
-    refused(ValueError, "no such data", run, folder, "--only", "base", "--seeds", "0")
+    words = ["--only", "base", "--seeds", "0"]
+    refused(ValueError, "no such data", run, folder, *words)
     (folder / "out/fail-base").unlink()
-    other = ["--only", "base", "--seeds", "0", "--train-flags", "--data.frames 4"]
-    refused(ValueError, r"base/seed-0 is of other arguments \(--data.frames, 4\): remove it", run, folder, *other)
-    (folder / "out/base/seed-0/last.ckpt").unlink()  # it failed before its first checkpoint: nothing to mix
-    assert run(folder, *other) == calls("base", 0)
+    assert run(folder, *words, "--train-flags", "--data.frames 4") == calls("base", 0)
+    assert len(list((folder / "out/base").glob("seed-0-*"))) == 2
+    assert run(folder, *words) == calls("base", 0)
+    assert run(folder, *words) == []
+    assert run(folder, *words, "--evaluate-flags", "--trainer.callbacks.stride 4") == ["validate base seed-0"]
+    assert run(folder, *words, "--evaluate-flags", "--trainer.callbacks.stride 4") == []
 
 
-def test_a_result_of_other_arguments_is_refused(folder):
-    run(folder, "--only", "base", "--seeds", "0")
-    other = ["--only", "base", "--seeds", "0", "--evaluate-flags", "--trainer.callbacks.root elsewhere"]
-    line = r"benchmarks/base-davis/last is of other arguments \(.*elsewhere\): remove it"
-    refused(ValueError, line, run, folder, *other)
-    assert run(folder, "--table") == []
-    shutil.rmtree(folder / "out/base/seed-0/lightning_logs")
-    assert run(folder, *other) == ["validate base seed-0"]
-    assert run(folder, *other) == []
+def test_what_rows_need_is_looked_for_before_the_first_training(folder):
+    rows = "rows: [{name: raw, model: --model raw_colour, evaluate: {davis: --trainer.callbacks.strid 4}}, "
+    (folder / "study.yaml").write_text(STUDY.replace("rows: [", rows))
+    (folder / "DAVIS").rmdir()
+    said = refused(ValueError, "DAVIS: no such folder", run, folder)
+    assert said.count("no such folder") == 1  # for five evaluations
+    assert "DavisBenchmark has no argument 'strid'; did you mean stride?" in said
+    assert not (folder / "out/calls.txt").exists()
+
+
+def test_the_page_has_the_table_and_a_link_to_each_report(folder):
+    run(folder)
+    page = (folder / "out/study.html").read_text()
+    assert "<h1>a trial</h1>" in page
+    links = re.findall(r'<a href="([^"]+)">(\d)</a>', page)
+    assert [seed for _, seed in links] == ["0", "1", "0", "1"]
+    assert all((folder / "out" / link).read_text() == "a page" for link, _ in links)
+    assert "50.0 (50.0 / 50.0; range 0.0)" in page
+
+
+def test_code_of_the_users_is_allowed_in_every_command(folder, capsys):
+    tool.command([str(folder / "study.yaml"), "--print", "--allow", "my.Method", "--only", "base"])
+    for line in capsys.readouterr().out.splitlines():
+        assert line.count("--allow my.Method") == len(line.split(" && ")) == 2
 
 
 def test_a_row_with_its_own_seeds_has_no_others(folder, capsys):
@@ -123,7 +153,8 @@ def test_a_row_with_its_own_seeds_has_no_others(folder, capsys):
 
 @pytest.mark.slow
 def test_a_row_that_another_process_runs_is_left_to_it(folder, capsys):
-    with held(folder / "out/base/seed-0"):
+    first = read_study(folder / "study.yaml").steps(read_study(folder / "study.yaml").rows[0], 0, folder / "out")[0]
+    with held(first.run):
         assert run(folder, "--only", "base") == calls("base", 1)
         assert "[1/2] base, seed 0: running elsewhere" in capsys.readouterr().out
     assert run(folder, "--only", "base") == calls("base", 0)
@@ -139,7 +170,7 @@ def test_a_plain_command_holds_all_that_needs_its_training(folder, capsys):
 
     base, again, raw, *others = printed()
     assert [step.split()[1] for step in base] == ["fit", "validate", "validate"]
-    assert ["--soft" in step for step in base] == [False, False, True]
+    assert ["--trainer.callbacks.stride" in step for step in base] == [False, False, True]
     assert "seed-1" in again[0]
     assert [step.split()[1] for step in raw] == ["validate"]
     assert len(others) == 2
@@ -153,7 +184,7 @@ def test_the_small_scale_has_a_folder_of_its_own(folder, capsys):
     tool.command([str(folder / "study.yaml"), "--only", "base", "--small", "--print"])
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("vidcorr fit --config small.yaml --seed_everything 2 ")
-    assert " --trainer.default_root_dir studies/study-small/base/seed-2 " in line
+    assert re.search(r" --trainer.default_root_dir studies/study-small/base/seed-2-\w{8} ", line)
 
 
 @pytest.mark.slow
@@ -161,13 +192,13 @@ def test_the_small_scale_has_a_folder_of_its_own(folder, capsys):
 def test_every_command_of_a_shipped_study_is_understood(name, monkeypatch):
     file = tool.CLI.parent / "configs/studies" / f"{name}.yaml"
     monkeypatch.chdir(tool.CLI.parent)
-    named = {"--trainer.default_root_dir": "out", "--trainer.callbacks.name": "davis"}
+    named = {"--trainer.default_root_dir": "out", "--trainer.callbacks.output_dir": "out"}
     commands = set()
     for study in [read_study(file), *([read_study(file, small=True)] if read_study(file).small else [])]:
         for step in (step for row in study.rows for step in study.steps(row, 0, Path("out"))):
             words = [word for word in step.arguments if word not in ("--ckpt_path", "last")]
             model = [] if "--model" in words or step.evaluation is None else RAW_COLOUR
-            before = ["", *words]  # one folder and one name, so that equal commands are tried once
+            before = ["", *words]  # one folder, so that equal commands are tried once
             words = [named.get(flag, word) for flag, word in zip(before, words, strict=False)]
             commands.add((*words[:1], *model, *words[1:]))
     assert commands
@@ -199,7 +230,6 @@ def test_a_real_study_of_two_rows(davis_root, video_folder, tmp_path, capsys):
     text = capsys.readouterr().out
     assert sum(line.startswith(("| two frames", "| four frames")) for line in text.splitlines()) == 3
     assert "vfs+radius=4" in text
-    trained = json.loads((tmp_path / "out/two-frames/seed-0/trained.json").read_text())
-    assert (trained["words"][0], trained["state"]) == ("fit", "done")
+    assert next((tmp_path / "out/two-frames").glob("seed-0-*/trained")).read_text().startswith("vidcorr fit ")
     main(words)
     assert "seed 0: " not in capsys.readouterr().out

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from callbacks.results.rendering import render
+from callbacks.results.result import Provenance
 from callbacks.tools.study import study_markdown, study_table
 from callbacks.tools.study_plan import read_study
-from datamodules.reading.files import csv_of_records
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 
@@ -38,14 +38,16 @@ def written(tmp_path, **changes):
 def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path):
     study = read_study(written(tmp_path))
     train, davis, small = study.steps(study.row("four frames"), 3, Path("out"))
-    folder = "out/four-frames/seed-3"
+    assert train.run.parent == Path("out/four-frames")
     assert train.line == (
         "vidcorr fit --config demo.yaml --data.frames 4 --seed_everything 3 "
-        f"--trainer.default_root_dir {folder} --ckpt_path last"
+        f"--trainer.default_root_dir {train.run} --ckpt_path last"
     )
     assert davis.arguments[:3] == ("validate", "--ckpt_path", "last")
-    assert (davis.benchmark, small.benchmark) == ("four-frames-davis", "four-frames-240p")
-    assert {str(step.folder) for step in (train, davis, small)} == {folder}
+    assert [step.folder.name.rpartition("-")[0] for step in (train, davis, small)] == [
+        "seed-3", "four-frames-davis", "four-frames-240p"
+    ]  # fmt: skip
+    assert {step.run for step in (train, davis, small)} == {train.folder} == {davis.folder.parent}
 
 
 MISTAKES = """
@@ -102,22 +104,24 @@ def write_trial(folder, *rows, **changes):
     written(folder, source="a paper, Table 1", seeds=[0, 1, 2], evaluate=evaluate, rows=rows, **changes)
 
 
-def leave_result(folder, benchmark, gain, digest="d1", **more):
-    """Write what a benchmark leaves: four videos, one of them with two objects."""
-    run = folder / "lightning_logs/version_0/benchmarks" / benchmark / "epoch=000-step=000010"
-    values = {"a_1": 0.5, "a_2": 0.6, "b_1": 0.7, "c_1": 0.4, "d_1": 0.3}
-    rows = [{"Sequence": name, "J-Mean": j + gain, "F-Mean": j + gain + 0.1} for name, j in values.items()]
-    scores = {"J&F-Mean": sum(values.values()) / 5 + gain + 0.05}
-    write_results(run, scores, benchmark=benchmark, protocol={"name": "vfs", "digest": digest}, **more)
-    (run / "per_sequence.csv").write_text(csv_of_records(rows))
+def leave_result(folder, row, seed, gain, digest="d1", **more):
+    """Write what the evaluation of a row leaves: four videos, one of them with two objects."""
+    study = read_study(folder / "study.yaml")
+    (place,) = (step.folder for step in study.steps(study.row(row), seed, folder) if step.evaluation)
+    values = {"a": [0.5, 0.6], "b": [0.7], "c": [0.4], "d": [0.3]}
+    columns = {
+        measure: {video: [value + gain + shift for value in found] for video, found in values.items()}
+        for measure, shift in (("J-Mean", 0), ("F-Mean", 0.1))
+    }
+    write_results(place, {"J&F-Mean": 0.55 + gain}, digest=digest, videos=columns, **more)
 
 
 @pytest.fixture
 def output(tmp_path):
     write_trial(tmp_path)
     for seed in (0, 1, 2):
-        leave_result(tmp_path / "base" / f"seed-{seed}", "base-davis", 0.02 * seed)
-        leave_result(tmp_path / "better" / f"seed-{seed}", "better-davis", 0.1 + 0.02 * seed)
+        leave_result(tmp_path, "base", seed, 0.02 * seed)
+        leave_result(tmp_path, "better", seed, 0.1 + 0.02 * seed)
     return tmp_path
 
 
@@ -128,7 +132,7 @@ def table_of(output):
 
 
 def test_each_row_has_its_seeds_their_range_and_its_difference(output):
-    leave_result(output / "missing/seed-1", "missing-davis", 0.05)
+    leave_result(output, "missing", 1, 0.05)
     table, text = table_of(output)
     base, better = table.rows["base"]["davis"], table.rows["better"]["davis"]
     assert base.scores == pytest.approx((0.55, 0.57, 0.59))
@@ -148,7 +152,7 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
 def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
     row = {"name": "raw colour", "model": "--model FrozenEncoder", "seeds": [0]}
     write_trial(output, row, base="raw colour")
-    leave_result(output / "raw-colour/seed-0", "raw-colour-davis", 0.0)
+    leave_result(output, "raw colour", 0, 0.0)
     difference = table_of(output)[0].rows["base"]["davis"].difference
     assert difference.mean == pytest.approx(0.02)
     assert difference.p > 0
@@ -156,7 +160,7 @@ def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
 
 def test_rows_of_different_protocols_or_data_are_not_compared(output):
     for more in ({"digest": "d2"}, {"resolution": "1080p"}, {"sequences": 3}):
-        leave_result(output / "missing/seed-0", "missing-davis", 0.3, **more)
+        leave_result(output, "missing", 0, 0.3, **more)
         table, text = table_of(output)
         assert table.rows["missing"]["davis"].difference is None
         assert "Rows scored by different protocols or on different data are not compared" in text
@@ -164,18 +168,18 @@ def test_rows_of_different_protocols_or_data_are_not_compared(output):
 
 def test_seeds_that_are_on_disk_are_gathered(output):
     write_trial(output, {"name": "of it", "of": "base"})
-    leave_result(output / "base/seed-12", "base-davis", 0.3)
-    leave_result(output / "base/seed-12", "of-it-davis", 0.2)
+    leave_result(output, "base", 12, 0.3)
+    leave_result(output, "of it", 12, 0.2)
     rows = table_of(output)[0].rows
     seeds = [[one.seed for one in row["davis"].records] for row in rows.values() if "davis" in row]
     assert seeds == [[0, 1, 2, 12], [0, 1, 2], [12]]
 
 
 def test_rows_of_several_machines_are_pointed_out(output):
-    here = {"machine": {"processor": "EPYC", "gpus": []}, "versions": {"torch": "2.11"}}
-    leave_result(output / "missing/seed-0", "missing-davis", 0.3, **here)
+    here = Provenance(machine={"processor": "EPYC", "gpus": []}, versions={"torch": "2.11"})
+    leave_result(output, "missing", 0, 0.3, provenance=here)
     assert "different machines" not in table_of(output)[1]
-    leave_result(output / "missing/seed-1", "missing-davis", 0.3, machine={"gpus": ["H200", "H200"]})
+    leave_result(output, "missing", 1, 0.3, provenance=Provenance(machine={"gpus": ["H200", "H200"]}))
     table, text = table_of(output)
     assert "Run on different machines: EPYC, torch 2.11; H200." in text
     assert "EPYC, torch 2.11; H200" in render(table, "csv")

@@ -6,26 +6,20 @@ import pytest
 
 from callbacks.results.published import PUBLISHED, published_beside
 from callbacks.results.rendering import render
+from callbacks.results.result import TEST_SETS, Protocol, Stage
 from callbacks.results.statistics import difference, interval
-from callbacks.results.stored import TEST_SETS
 from callbacks.tools.table import gather_results
+from callbacks.tracking.frame_encoder import at_stride
 from cli import main
-from datamodules.reading.files import csv_of_records
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.runs import write_results
 from tests.helpers.words import refusal
 
 
-def write(folder, network, scores, digest="d1", **more):
-    about = {"network": network, "protocol": {"name": "vfs", "digest": digest}, "sequences": 8}
-    return write_results(folder, scores, **about | more)
-
-
-def write_rows(folder, j):
-    """Write per_sequence.csv: sequence → J of its objects."""
-    rows = [{"Sequence": f"{name}_{k}", "J-Mean": value} for name in j for k, value in enumerate(j[name], start=1)]
-    (folder / "per_sequence.csv").write_text(csv_of_records(rows))
-    return folder
+def write(folder, network, scores, j=None, **more):
+    """Write a result; `j`: sequence → J of its objects."""
+    videos = {} if j is None else {"videos": {"J-Mean": j}}
+    return write_results(folder, scores, **{"network": network, "digest": "d1", "sequences": 8} | videos | more)
 
 
 def test_digests_and_data_are_never_mixed(tmp_path):
@@ -54,7 +48,7 @@ def test_rows_of_one_name_are_told_apart_and_stages_are_rows(tmp_path):
     ]  # fmt: skip
 
 
-SCORES = {"a": [0.5, 0.7], "b": [0.4], "c": [0.9]}
+SCORES = {"a": [0.5, 0.7], "b": [0.4], "c": [0.9], "d": [0.625]}
 """Sequence → J of its objects; their mean is 0.625."""
 
 
@@ -65,8 +59,8 @@ def shifted(by):
 def test_seeds_of_one_command_are_one_row_with_their_spread(tmp_path):
     for seed in (0, 1, 2):
         command = ["cli.py", "fit", "--config", "a.yaml", f"--seed_everything={seed}", "--data.seed", str(seed)]
-        folder = write(tmp_path / f"s{seed}", "A", {"J-Mean": 0.625 + seed / 10}, command=command)
-        write_rows(folder, shifted(seed / 10))
+        about = {"command": command, "network_seed": seed}
+        write(tmp_path / f"s{seed}", "A", {"J-Mean": 0.625 + seed / 10}, shifted(seed / 10), **about)
     other = write(tmp_path / "x", "A", {"J-Mean": 0.2}, command=["cli.py", "fit", "--config", "b.yaml", "--seed", "3"])
     table = gather_results([tmp_path])
     name, apart = table.rows
@@ -81,8 +75,8 @@ def test_seeds_of_one_command_are_one_row_with_their_spread(tmp_path):
 def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_path):
     runs = [shifted(0.1 + k / 50) for k in range(3)]
     for k, run in enumerate(runs):
-        write_rows(write(tmp_path / f"ours{k}", f"x{k}", {"J-Mean": 0.725 + k / 50}), run)
-    base = write_rows(write(tmp_path / "base", "B", {"J-Mean": 0.625}), SCORES)
+        write(tmp_path / f"ours{k}", f"x{k}", {"J-Mean": 0.725 + k / 50}, run)
+    base = write(tmp_path / "base", "B", {"J-Mean": 0.625}, SCORES)
     another = write(tmp_path / "another", "C", {"J-Mean": 0.4}, digest="d2")
     words = [*(f"ours={tmp_path}/ours{k}" for k in range(3)), str(base), str(another)]
     table = gather_results(words, base="B")
@@ -103,15 +97,27 @@ def test_as_many_sequences_of_other_names_are_another_column(tmp_path):
     """`vidcorr score` of two data sets with three videos each: only the names tell them apart."""
     others = {f"other_{name}": values for name, values in SCORES.items()}
     for folder, videos in (("a", SCORES), ("b", others)):
-        write_rows(write(tmp_path / folder, folder, {"J-Mean": 0.625}, rules="mose", sequences=3), videos)
+        write(tmp_path / folder, folder, {"J-Mean": 0.625}, videos, rules="mose", sequences=4)
     table = gather_results([tmp_path], base="a")
     assert len(set(table.heads)) == 2
     assert all(len(row) == 1 for row in table.rows.values())
 
 
+def test_networks_of_two_strides_share_a_column_and_their_rows_name_the_strides(tmp_path):
+    vfs = PropagationProtocol.named("vfs", "davis")
+    for name, stride, gain in (("resnet", 8, 0.0), ("vit", 16, 0.1)):
+        protocol = Protocol.of(at_stride(vfs, stride))
+        stages = {"": Stage(layer="last", stride=stride, protocol=protocol)}
+        write(tmp_path / name, name, {"J-Mean": 0.625 + gain}, shifted(gain), stages=stages)
+    table = gather_results([tmp_path], base="resnet")
+    (head,) = table.heads
+    assert head == f"davis J-Mean (vfs {vfs.digest()}, 8 sequences)"
+    assert list(table.rows) == ["resnet, stride 8", "vit, stride 16"]
+    assert table.rows["vit, stride 16"][head].difference.mean == pytest.approx(0.1)
+
+
 def test_protocols_of_a_sweep_are_columns(tmp_path):
-    protocols = [{"name": name, "digest": f"d{name}"} for name in ("vfs", "crw")]
-    write(tmp_path / "a", "A", {"vfs/J-Mean": 0.1, "crw/J-Mean": 0.2}, protocol=protocols)
+    write(tmp_path / "a", "A", {"vfs/J-Mean": 0.1, "crw/J-Mean": 0.2}, digest=["dvfs", "dcrw"])
     table = gather_results([tmp_path])
     assert [head.split("(")[1].split()[0] for head in table.heads] == ["vfs", "crw"]
     assert list(table.rows) == ["A"]
@@ -134,19 +140,17 @@ def test_the_three_formats(tmp_path, capsys):
     assert r"davis J\&F-Mean (vfs d1, 8 sequences)" in out[2].read_text()
 
 
-def named(protocol, **changes):
-    found = PropagationProtocol.named(protocol, "davis").with_changes(**changes)
-    return {"name": found.name, "digest": found.digest()}
+def digest(**changes):
+    return PropagationProtocol.named("vfs", "davis").with_changes(**changes).digest()
 
 
 def test_published_rows_stand_beside_their_own_protocol_only(tmp_path):
-    ours = write(tmp_path / "a", "A", {"J&F-Mean": 0.5}, sequences=30, protocol=named("vfs"))
+    ours = write(tmp_path / "a", "A", {"J&F-Mean": 0.5}, sequences=30, digest=digest())
     rows = gather_results([ours], published=True).rows
     assert {cell.scores for name, row in rows.items() if name != "A" for cell in row.values()} == {(0.667,), (0.679,)}
     assert "Table 7" in render(gather_results([ours], published=True), "md")
-    older = {"name": "vfs", "digest": "of another version"}
-    for sequences, protocol in ((30, named("vfs", radius=6)), (30, older), (8, named("vfs"))):
-        other = write(tmp_path / protocol["digest"], "B", {"J&F-Mean": 0.5}, sequences=sequences, protocol=protocol)
+    for sequences, other in ((30, digest(radius=6)), (30, "of another version"), (8, digest())):
+        other = write(tmp_path / other, "B", {"J&F-Mean": 0.5}, sequences=sequences, digest=other)
         assert list(gather_results([other], published=True).rows) == ["B"]
 
 

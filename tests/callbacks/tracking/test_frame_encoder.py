@@ -55,7 +55,9 @@ def test_a_pass_of_several_frames_is_started_while_the_one_before_is_used(at_onc
             done.append(f"encode {frames}")
             return [[frame] for frame in frames]
 
-    for (number,) in Logged(nn.Identity(), VFS, Stopwatch()).encode(iter(range(3)), at_once):
+    encoder = Logged(nn.Identity(), VFS, Stopwatch())
+    encoder.constant = True  # nothing to look at: the maps are numbers here
+    for (number,) in encoder.encode(iter(range(3)), at_once):
         done.append(f"use {number}")
     assert done == order
 

@@ -132,11 +132,22 @@ def test_what_was_padded_is_cut_again(tmp_path, side, changes, size):
     assert all(torch.equal(other, expected) for other in others)
 
 
-def test_a_protocol_that_normalises_refuses_an_extractor_that_does_not(davis_root):
-    extractor, benchmark = Patches(16), DavisBenchmark(davis_root, protocol="dino")
-    extractor.normalise = torch.nn.Identity()
-    message = "Patches does not normalise RGB; .* {rgb_mean: null, rgb_std: null}"
-    assert refused(ValueError, message, benchmark.evaluate, extractor)
+def test_an_extractor_that_normalises_nothing_gets_rgb_in_0_to_1_and_the_protocol_says_so(davis_root):
+    seen = []
+
+    class Own(torch.nn.Module):
+        stride, stage = 16, "features"
+
+        def forward(self, images):
+            seen.append((float(images.min()), float(images.max())))
+            return F.avg_pool2d(images, 16)
+
+    tracker = LabelTracker(Own(), PropagationProtocol.named("dino"))
+    (protocol,) = tracker.protocols
+    assert protocol.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
+    assert protocol.shared() == PropagationProtocol.named("dino")
+    DavisBenchmark(davis_root, protocol="dino", limit_sequences=1).evaluate(Own())
+    assert all(0 <= low < high <= 1 for low, high in seen)
 
 
 def test_a_users_benchmark_under_a_new_name_works_with_defaults():

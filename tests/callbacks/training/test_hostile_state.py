@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from callbacks import BestCheckpoint, Safeguards
+from callbacks import Safeguards
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Stop, go, make
 from tests.helpers.training import loader, quiet_trainer
@@ -17,7 +17,7 @@ from tests.helpers.training import loader, quiet_trainer
 FIT = ("loops", "fit_loop")
 EPOCH = (*FIT, "epoch_progress", "current")
 STATES = ("optimizer_states", 0)
-BEST = ("callbacks", "BestCheckpoint")
+BEST = ("best", "counted/score")
 GONE = object()
 
 DAMAGES = {
@@ -34,8 +34,9 @@ DAMAGES = {
     "scores as text": (("benchmarks", "counted", "history"), {0: {"a": "b"}}),
     "sizes as text": (("resume", "accumulated"), "one"),
     "steps as text": (("global_step",), "seven"),
-    "best scores as text": ((*BEST, "best_k_models"), "all"),
-    "a callback's state without a part": ((*BEST, "best_k_models"), GONE),
+    "best scores as text": ((*BEST, "scores"), "all"),
+    "a kept checkpoint in another folder": ((*BEST, "scores"), {"../other/notes.ckpt": 0.5}),
+    "a callback's state without a part": ((*BEST, "scores"), GONE),
 }
 
 
@@ -66,6 +67,19 @@ def test_each_damaged_state_ends_in_one_line(damage, stopped, tmp_path):
     path = tmp_path / "last.ckpt"
     torch.save(content, path)
     assert refused(ValueError, r"last\.ckpt|place in the data is damaged", go, "VFSSimSiam", tmp_path, start=path)
+
+
+def test_the_best_checkpoint_replaces_files_only(stopped, tmp_path):
+    best, other = tmp_path / "best", tmp_path / "other.ckpt"
+    (best / "folder.ckpt").mkdir(parents=True)
+    other.write_text("a user's")
+    (best / "linked.ckpt").symlink_to(other)
+    content = torch.load(stopped / "last.ckpt", weights_only=True)
+    for name in ("folder.ckpt", "linked.ckpt"):
+        content["best"]["counted/score"] = {"folder": str(best), "scores": {name: -1e9}}
+        torch.save(content, tmp_path / "changed.ckpt")
+        assert go("VFSSimSiam", tmp_path, start=tmp_path / "changed.ckpt")[1]
+        assert {"folder.ckpt", "linked.ckpt"} < {path.name for path in best.iterdir()}
 
 
 class Restored(Exception):
@@ -129,10 +143,9 @@ def outcome_of(method, whole, place, value, path):
     return "restored" if place == (*EPOCH, "processed") else f"{place}: {value!r}: not resumed"
 
 
-@pytest.mark.parametrize("kind", [ModelCheckpoint, BestCheckpoint])
-def test_no_path_of_a_checkpoint_is_followed(kind, stopped, tmp_path):
+def test_no_path_of_a_checkpoint_is_followed(stopped, tmp_path):
     kept, other = tmp_path / "kept", tmp_path / "other"
-    own = kind(monitor="counted/score", mode="min", dirpath=kept, filename="own-{step}")
+    own = ModelCheckpoint(monitor="counted/score", mode="min", dirpath=kept, filename="own-{step}")
     content = torch.load(stopped / "last.ckpt", weights_only=True)
     for folder in (kept, other):
         (folder / "folder.ckpt").mkdir(parents=True)
@@ -148,7 +161,7 @@ def test_no_path_of_a_checkpoint_is_followed(kind, stopped, tmp_path):
         state = {"best_k_models": {path: torch.tensor(1e9)}, "dirpath": str(kept), **same}
         content["callbacks"][own.state_key] = own.state_dict() | state
         torch.save(content, tmp_path / "last.ckpt")
-        again = kind(monitor="counted/score", mode="min", dirpath=kept, filename="own-{step}")
+        again = ModelCheckpoint(monitor="counted/score", mode="min", dirpath=kept, filename="own-{step}")
         assert go("VFSSimSiam", tmp_path / "run", start=tmp_path / "last.ckpt", more=[again])[1]
         gone = before - {*tmp_path.rglob("*")}
         assert gone == ({kept / "real.ckpt"} if path.endswith("real.ckpt") else set())

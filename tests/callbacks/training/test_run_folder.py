@@ -3,6 +3,8 @@
 import csv
 import errno
 import os
+import shlex
+import shutil
 
 import pytest
 import pytorch_lightning as pl
@@ -12,12 +14,12 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks import AtomicCheckpointIO, BestCheckpoint, DavisBenchmark, LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.command_line.configs import CONFIGS
-from callbacks.training.run_folder import claim_version, closing_lines, continue_in_folder, last_checkpoints
+from callbacks import AtomicCheckpointIO, DavisBenchmark, LastCheckpoint, Safeguards, TrainingStopped
+from callbacks.command_line.runs import VidcorrCLI
+from callbacks.training.run_folder import closing_lines, last_checkpoints, numbered_loggers
 from cli import main
 from tests.helpers.spoiled import Training, fit
-from tests.helpers.words import RAW_COLOUR, davis, refusal
+from tests.helpers.words import NETWORK, RAW_COLOUR, SMALL, TINY, davis, refusal
 
 
 def write(root, version, step, **note):
@@ -45,20 +47,22 @@ def test_a_damaged_file_is_named_and_does_not_hinder_a_new_run(tmp_path):
     assert last_checkpoints(tmp_path / "empty") == []
 
 
+def make(kind, folder, path=None, **arguments):
+    (logger,) = numbered_loggers([(kind(folder, **arguments), {"save_dir": folder, **arguments})], path)
+    return logger
+
+
 def test_tensorboard_continues_in_its_folder(tmp_path):
     def scalars():
         events = EventAccumulator(str(tmp_path / "lightning_logs/version_0")).Reload()
         return {event.step: event.value for event in events.Scalars("loss")}
 
-    first = TensorBoardLogger(tmp_path)
-    claim_version([first])
+    first = make(TensorBoardLogger, tmp_path)
     for step in range(5):
         first.log_metrics({"loss": float(step)}, step)
     first.finalize("success")
     path = write(tmp_path, 0, 3)
-    second = TensorBoardLogger(tmp_path)
-    continue_in_folder([second], path)
-    claim_version([second])
+    second = make(TensorBoardLogger, tmp_path, path)
     assert second.version == 0
     second.log_metrics({"loss": 30.0}, 3)
     second.finalize("success")
@@ -66,8 +70,7 @@ def test_tensorboard_continues_in_its_folder(tmp_path):
 
 
 def test_a_csv_continues_in_its_file(tmp_path, recwarn):
-    first = CSVLogger(tmp_path)
-    claim_version([first])
+    first = make(CSVLogger, tmp_path)
     for step in range(5):
         first.log_metrics({"loss": float(step)}, step)
     first.log_metrics({"score": 0.5}, 2)
@@ -75,8 +78,7 @@ def test_a_csv_continues_in_its_file(tmp_path, recwarn):
     with (tmp_path / "lightning_logs/version_0/metrics.csv").open("a") as file:
         file.write("9.0")  # the process was killed in the middle of a line
     path = write(tmp_path, 0, 3)
-    second = CSVLogger(tmp_path)
-    continue_in_folder([second], path)
+    second = make(CSVLogger, tmp_path, path)
     second.log_metrics({"loss": 30.0, "more": 1.0}, 3)
     second.finalize("success")
     with (tmp_path / "lightning_logs/version_0/metrics.csv").open() as file:
@@ -87,17 +89,16 @@ def test_a_csv_continues_in_its_file(tmp_path, recwarn):
 
 
 def test_the_folder_is_that_of_the_last_one_and_another_checkpoint_begins_its_own(tmp_path):
-    loggers, last = [TensorBoardLogger(tmp_path), CSVLogger(tmp_path)], write(tmp_path, 7, 3)
-    continue_in_folder(loggers, last)
+    last = write(tmp_path, 7, 3)
+    loggers = numbered_loggers(
+        [(kind(tmp_path), {"save_dir": tmp_path}) for kind in (TensorBoardLogger, CSVLogger)], last
+    )
     assert {logger.log_dir for logger in loggers} == {str(tmp_path / "lightning_logs/version_7")}
     best = last.with_name("best.ckpt")
     best.write_bytes(last.read_bytes())
     elsewhere = write(tmp_path / "elsewhere", 0, 3)
     for path in (best, elsewhere):
-        logger = TensorBoardLogger(tmp_path)
-        continue_in_folder([logger], path)
-        claim_version([logger])
-        assert logger.version > 7
+        assert make(TensorBoardLogger, tmp_path, path).version > 7
 
 
 def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root, tmp_path, monkeypatch):
@@ -110,28 +111,39 @@ def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root
     assert (tmp_path / "out/results.json").is_file()
 
 
+def test_the_scores_of_a_run_that_resumed_with_other_stages(davis_root, tmp_path):
+    benchmark = DavisBenchmark(davis_root)
+    benchmark.history = {2: {"davis/res4/J&F-Mean": 0.5}, 4: {"davis/J&F-Mean": 0.6}}
+    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[benchmark], default_root_dir=tmp_path)
+    trainer.state.fn = TrainerFn.FITTING
+    assert closing_lines(trainer, lambda checkpoint: None) == []
+    benchmark.history[4]["davis/res4/J&F-Mean"] = 0.75
+    assert closing_lines(trainer, str) == ["davis/res4/J&F-Mean 50.0 % at step 2, 75.0 % at step 4"]
+
+
 class TimeOrder(DavisBenchmark):
     """A user's own benchmark."""
 
     name = "time_order"
 
 
-def test_the_next_command_names_a_config_that_is_there(davis_root, tmp_path):
-    best = BestCheckpoint("davis/J&F-Mean")
-    best.best_model_path = "best.ckpt"
-    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[best], default_root_dir=tmp_path)
-    trainer.state.fn = TrainerFn.FITTING
-    said = {}
-    named = [DavisBenchmark(davis_root, name=name) for name in ("davis_2", "davis_2016")]
-    for benchmark in (*named, TimeOrder(davis_root)):
-        trainer.callbacks = [best, benchmark]
-        said[benchmark.name] = closing_lines(trainer, CONFIGS)
-    command = "vidcorr validate --ckpt_path best.ckpt --config benchmarks"
-    assert said == {
-        "davis_2": [f"checkpoint: best.ckpt; next: {command}/davis.yaml"],
-        "davis_2016": [f"checkpoint: best.ckpt; next: {command}/davis_2016.yaml"],
-        "time_order": ["checkpoint: best.ckpt"],
-    }
+def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
+    root = shutil.copytree(davis_root, tmp_path / "my data")
+
+    def command(*words):
+        return VidcorrCLI(["fit", *words, f"--trainer.default_root_dir={tmp_path}"]).next_command("a b/best.ckpt")
+
+    other = command(*TINY, *davis(root, "DavisBenchmark", stage="res4", every_n_epochs=3))
+    begins = "vidcorr validate --ckpt_path 'a b/best.ckpt' --config benchmarks"
+    assert other.startswith(f"{begins}/davis.yaml --trainer.callbacks.")
+    assert f" --trainer.callbacks.root '{root}' " in other
+    assert other.endswith(f" --allow {NETWORK}")
+    assert "every_n_epochs" not in other
+    parsed = VidcorrCLI(["fit", *TINY, *shlex.split(other)[4:-2]]).trainer.callbacks
+    (benchmark,) = [callback for callback in parsed if isinstance(callback, DavisBenchmark)]
+    assert (benchmark.root, benchmark.stage, benchmark.protocol.radius) == (str(root), "res4", SMALL["radius"])
+    assert command(*RAW_COLOUR) == f"{begins}/davis.yaml --trainer.callbacks.root FOLDER"
+    assert command(*RAW_COLOUR, *davis(root, f"{__name__}.TimeOrder")) is None
 
 
 class FullDisk(pl.Callback):

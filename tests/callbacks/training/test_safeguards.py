@@ -7,7 +7,8 @@ import pytest
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from callbacks import CollapseMonitor, LastCheckpoint, Safeguards, signals
+from callbacks import CollapseMonitor, LastCheckpoint, Safeguards
+from callbacks.process import signals
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted, Stop, go, joined, make
 from tests.helpers.training import Clips, loader, quiet_trainer

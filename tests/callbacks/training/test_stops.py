@@ -9,10 +9,12 @@ import csv
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import GradientAccumulationScheduler
+from pytorch_lightning.callbacks import EarlyStopping, GradientAccumulationScheduler
 from pytorch_lightning.loggers import CSVLogger
+from torch.optim import lr_scheduler
 
 from callbacks import BestCheckpoint
+from lightning_modules import VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.stops import BATCHES, EPOCHS, Counted, Stop, content, expect_equal, go, joined, positions
 
@@ -128,6 +130,44 @@ def test_a_run_that_came_to_its_end_is_not_repeated_and_can_be_made_longer(tmp_p
     rest, _ = go("VFSSimSiam", tmp_path, start=tmp_path / LAST, max_steps=9, max_epochs=-1)
     steps = [event[:3] for event in begun + rest if isinstance(event[0], int)]
     assert steps == [(step // BATCHES, step % BATCHES, step + 1) for step in range(9)]
+
+
+class Patience(pl.Callback):
+    """A user's callback with a state whose numbers change their sign and type."""
+
+    best: float = -1
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, *args):
+        self.best = max(self.best, float(outputs["loss"]))
+
+    def state_dict(self):
+        return {"best": self.best, "worst": float("inf")}
+
+    def load_state_dict(self, state_dict):
+        self.best = state_dict["best"]
+
+
+def warm_up(optimizer):
+    parts = [lr_scheduler.LinearLR(optimizer, 0.1, total_iters=4), lr_scheduler.ExponentialLR(optimizer, 0.9)]
+    return {"scheduler": lr_scheduler.SequentialLR(optimizer, parts, milestones=[4]), "interval": "step"}
+
+
+def plateau(optimizer):
+    return {"scheduler": lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1.0), "monitor": "val/loss"}
+
+
+@pytest.mark.parametrize("schedule", [warm_up, plateau])
+@pytest.mark.parametrize("stop", [Stop("step", 1), Stop("step", 4)])
+def test_a_users_schedule_and_callbacks_resume(schedule, stop, tmp_path, monkeypatch):
+    def optimizer(module):
+        optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9)
+        return {"optimizer": optimizer, "lr_scheduler": schedule(optimizer)}
+
+    monkeypatch.setattr(VFSSimSiam, "configure_optimizers", optimizer)
+    callbacks = [Patience(), EarlyStopping("val/loss", patience=9)]
+    assert resumed(tmp_path, "VFSSimSiam", 1, [stop], more=callbacks)
+    rates = torch.load(tmp_path / "parts" / LAST, weights_only=True)["optimizer_states"][0]["param_groups"][0]
+    assert rates["lr"] != rates["initial_lr"] if schedule is warm_up else rates["lr"] < 0.1
 
 
 def test_another_batch_size_is_refused(tmp_path):

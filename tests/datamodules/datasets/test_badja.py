@@ -1,14 +1,12 @@
 """BADJA in its released layout, and as a set of TAP-Vid with masks beside it; hostile and broken files."""
 
 import json
-import pickle
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from datamodules.datasets import Badja
-from datamodules.datasets.badja import BADJA_JOINTS
 from datamodules.reading.guards import DataError
 from datamodules.synthetic import write_tap_vid
 from tests.helpers.refusal import refused
@@ -74,18 +72,3 @@ def test_what_does_not_fit_is_refused_in_one_line(root, change, message):
     change(content)
     file.write_text(json.dumps(content))
     assert refused(DataError, message, Badja, root)
-
-
-def test_the_real_clips(shared_points, shared_data):
-    clips = Badja(shared_points / "real" / "badja.pkl", shared_data / "davis" / "Annotations" / "480p")
-    with (shared_points / "real" / "badja.pkl").open("rb") as file:
-        content = pickle.load(file)
-    assert [clip.name for clip in clips] == list(content)
-    assert len(BADJA_JOINTS) == 20
-    for clip in clips:
-        mask = np.array(Image.open(clip.masks[1])) > 0
-        assert clip.area(1) == mask.sum()
-        height, width = mask.shape
-        x, y = (clip.points[~clip.occluded[:, 1], 1] * [width, height]).astype(int).T
-        near = [mask[max(b - 15, 0) : b + 15, max(a - 15, 0) : a + 15].any() for a, b in zip(x, y, strict=True)]
-        assert np.mean(near) > 0.9  # the masks are those of the frames: joints lie on the animal

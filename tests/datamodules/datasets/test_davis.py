@@ -1,5 +1,6 @@
 """The DAVIS reader on real sequences, on a generated layout, and on every mistake there."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -39,8 +40,8 @@ def test_reads_what_was_written(root: Path) -> None:
         assert np.array_equal(sequence.mask(t).numpy(), masks[t])
 
 
-def test_real_sequences(shared_data: Path) -> None:
-    davis = Davis(shared_data / "davis")
+def test_real_sequences(real_data: Callable[[str], Path]) -> None:
+    davis = Davis(real_data("davis"))
     assert {s.name: s.num_frames for s in davis} == {
         "blackswan": 50, "camel": 90, "car-shadow": 40, "cows": 104,
         "dance-twirl": 90, "dog": 60, "horsejump-high": 50, "soapbox": 99,
@@ -53,8 +54,8 @@ def test_real_sequences(shared_data: Path) -> None:
         assert np.array_equal(dog.mask(7).numpy(), np.asarray(image))
 
 
-def test_real_objects_that_enter_later(shared_data: Path) -> None:
-    root = shared_data / "davis_multi_first"
+def test_real_objects_that_enter_later(real_data: Callable[[str], Path]) -> None:
+    root = real_data("davis_multi_first")
     assert "853 × 480" in refusal(root, split=None, annotations="entering")
     bike, judo = Davis(root, split=None, annotations="entering", size_tolerance=1)
     assert (bike.objects, dict(bike.starts)) == ((1, 2), {1: 0, 2: 0})

@@ -1,6 +1,7 @@
 """OTB as distributed, with its odd sequences."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -27,8 +28,8 @@ def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: 
     return path
 
 
-def test_real_sequences(shared_data: Path) -> None:
-    crossing, freeman, man = Otb(shared_data / "otb", version=None)
+def test_real_sequences(real_data: Callable[[str], Path]) -> None:
+    crossing, freeman, man = Otb(real_data("otb"), version=None)
     lengths = {"Crossing": 120, "Freeman1": 326, "Man": 134}
     assert {s.name: s.num_frames for s in (crossing, freeman, man)} == lengths
     assert crossing.boxes[0].tolist() == [205, 151, 17, 50]

@@ -3,21 +3,23 @@
 import multiprocessing
 import os
 import signal
+import time
 
 import pytest
 import torch
 from torch._utils import ExceptionWrapper
 
-from datamodules.loading.clips import ReplacingDataset
+from datamodules.loading.clips import ClipDataset, ReplacingDataset
 from datamodules.loading.loader import (
     ClipSampler,
     FixedSampler,
     ResumableLoader,
     SampledDataModule,
-    _with_advice,
+    SteadyLoader,
     start_worker,
 )
 from datamodules.reading.guards import DataError, DecodingError
+from datamodules.reading.source import list_videos
 from tests.helpers.refusal import refused
 
 
@@ -103,13 +105,41 @@ def test_a_place_in_another_order_is_refused(length, seed, line):
     assert refused(DataError, rf"within an epoch of other data \({line}\)", other.load_state_dict, state)
 
 
-def test_a_worker_that_hangs_is_not_called_dead():
-    def hanging():
-        raise RuntimeError("DataLoader timed out after 20.0 seconds")
-        yield
+class Deadly(Echo):
+    """Kills its worker at one sample of an epoch."""
 
-    message = r"timed out after 20\.0 seconds: a video hangs .* raise data\.timeout"
-    assert refused(DataError, message, next, _with_advice(hanging()))
+    def __getitem__(self, key):
+        if key == (1, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize("kind", ["training", "held out"])
+def test_a_dead_worker_is_noticed_within_seconds(kind):
+    data = Deadly(4)
+    sampler = ClipSampler(data, 2) if kind == "training" else FixedSampler(data)
+    loader = (ResumableLoader if kind == "training" else SteadyLoader)(
+        data, 2, sampler=sampler, num_workers=1, persistent_workers=True, worker_init_fn=start_worker
+    )
+    assert len(list(loader)) == 2
+    if kind == "training":
+        sampler.set_epoch(1)
+    else:  # the pass asks the workers of the one before to begin again
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    began = time.monotonic()
+    message = r"a worker of the data loader died \(.*\), .*: lower data\.num_workers, and resume with --ckpt_path last"
+    refused(DataError, message, list, loader)
+    assert time.monotonic() - began < 15
+
+
+def _hang(num_frames, generator):
+    time.sleep(60)
+
+
+def test_a_worker_that_hangs_is_killed_and_not_called_dead(video_folder):
+    data = ClipDataset(list_videos(video_folder), [0], _hang, None, length=1, timeout=0.2)
+    loader = SteadyLoader(data, 1, num_workers=1, worker_init_fn=start_worker)
+    assert refused(DataError, r"a sample took too long: a video hangs .* raise data\.timeout", list, loader)
 
 
 def _strike_the_group(worker):

@@ -10,12 +10,12 @@ import pytest
 
 from datamodules.datasets import TapVid
 from datamodules.reading import arrays
-from datamodules.reading.arrays import PickledArray, read_pickle
-from datamodules.reading.files import partial_path
+from datamodules.reading.arrays import PickledArray, read_npz, read_pickle
 from datamodules.reading.guards import DataError
 from datamodules.tools.unpickle import unpickle
+from datamodules.writing.files import partial_path
 from tests.helpers.refusal import refused
-from tests.helpers.tap_vid import element, written
+from tests.helpers.tap_vid import Call, element, written
 
 CONTENT = {
     "video": np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3),
@@ -56,16 +56,6 @@ def test_the_same_content_as_pickle_reads(tmp_path, protocol):
             assert found[key].dtype == value.dtype
         else:
             assert found[key] == value
-
-
-class Call:
-    """Pickles to a call."""
-
-    def __init__(self, function, *arguments):
-        self.how = function, arguments
-
-    def __reduce__(self):
-        return self.how
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -195,3 +185,9 @@ def test_unpickled_sets_are_the_same(tmp_path, jpeg):
     with np.load(files[0], allow_pickle=False) as archive:
         assert archive["video"].dtype.kind == ("S" if jpeg else "u")
     refused(DataError, r"holds 000\.npz already", unpickle, source, tmp_path / "npz")
+
+
+def test_a_named_pipe_is_no_npz(tmp_path):
+    """To open it would wait for ever."""
+    os.mkfifo(tmp_path / "video.npz")
+    assert refused(DataError, r"video\.npz: is a folder, a named pipe", read_npz, tmp_path / "video.npz")

@@ -1,6 +1,7 @@
 """Frames by number equal those of decoding from the start; broken files give one line; headers in any encoding."""
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -9,14 +10,17 @@ import pytest
 from datamodules.reading.container import FrameTable, open_container, read_header
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.guards import DecodingError
+from tests.helpers import references
 from tests.helpers.numbered_videos import read_number, write_video
 from tests.helpers.refusal import refused
 
-SHARED_DATA = Path(__file__).resolve().parents[4] / "shared/data"
 
-CLIPS = sorted((SHARED_DATA / "clips").glob("*"), key=lambda path: path.stat().st_size)
+def files(folder: str, *marks: pytest.MarkDecorator) -> list[Any]:
+    """The files of a folder of real videos as parameters, the large ones with marks; without it one that is skipped."""
+    found = sorted((references.real_videos() or Path("absent")).joinpath(folder).glob("*"))
+    params = [pytest.param(path, id=path.name, marks=marks if path.stat().st_size > 120_000 else ()) for path in found]
+    return params or [pytest.param(None, marks=pytest.mark.skip(reason=references.NO_VIDEOS))]
 
-ODD = sorted((SHARED_DATA / "clips_odd").glob("*"))
 
 BROKEN = {
     "moviepy_zero_byte.webm": "Invalid data",
@@ -78,7 +82,7 @@ def test_uneven_times(tmp_path):
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, id=path.name, marks=[pytest.mark.slow] * (path.stat().st_size > 120_000)) for path in CLIPS],
+    files("clips", pytest.mark.slow),
 )
 def test_real_videos_decode_as_in_order(path):
     expected = in_order(path)
@@ -93,7 +97,7 @@ def test_real_videos_decode_as_in_order(path):
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("path", ODD, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", files("clips_odd"))
 def test_odd_files_give_frames_or_one_line(path):
     if path.name in BROKEN:
         assert refused(DecodingError, BROKEN[path.name], read, path, [0]).startswith(f"{path}: ")
@@ -106,10 +110,10 @@ def test_odd_files_give_frames_or_one_line(path):
         np.testing.assert_array_equal(frames[2], read(path, [10**6])[0])
 
 
-def test_numbers_beyond_the_end_give_the_last_frame(tmp_path, shared_data):
+def test_numbers_beyond_the_end_give_the_last_frame(tmp_path, real_data):
     path = write_video(tmp_path / "v.mp4", 20)
     assert [read_number(frame) for frame in read(path, [25, 3, 19])] == [19, 3, 19]
-    with VideoFile(shared_data / "clips/hmdb51_golf.avi") as video:  # the header counts a frame too many
+    with VideoFile(real_data("clips/hmdb51_golf.avi")) as video:  # the header counts a frame too many
         assert video.num_frames == 90
         np.testing.assert_array_equal(*video.read([88, 89]))
 

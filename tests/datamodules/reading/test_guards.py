@@ -86,7 +86,7 @@ def test_a_mat_file_that_could_grow_is_refused_by_its_size(tmp_path: Path) -> No
     savemat(path, {"pos_img": np.zeros((3, 15, 4))})
     refused(DataError, r"pos_img is \(3, 15, 4\); expected 2 × 15", read_joints, path)
     savemat(path, {"pos_img": np.array([[1, "a"]], dtype=object)})
-    refused(DataError, "has no pos_img of numbers", read_joints, path)
+    refused(DataError, "pos_img does not hold real numbers", read_joints, path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes on this system")

@@ -53,7 +53,12 @@ def test_a_list_with_labels_and_spaces(tmp_path, separator):
 
 
 def test_what_is_wrong_with_a_source(tmp_path):
-    assert refused(DataError, r"nowhere: no such folder or list file", list_videos, tmp_path / "nowhere")
+    assert refused(
+        DataError,
+        r"nowhere: no such folder or list file; docs/datasets.md names the official page",
+        list_videos,
+        tmp_path / "nowhere",
+    )
     assert refused(DataError, rf"{tmp_path}: no videos here", list_videos, tmp_path)
     for name in ("a.mp4", "b.mp4", "a.pdf"):
         (tmp_path / name).touch()

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.parallel.processes import in_processes
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.guards import LIMIT_VARIABLE, DataError
 from datamodules.reading.source import list_videos
 from datamodules.tools import check_data as module
-from datamodules.tools.check_data import check_data, command
-from datamodules.tools.parallel import in_processes
+from datamodules.tools.check_data import VideoReport, check_data, command, content_digest
 from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
 
@@ -132,16 +132,23 @@ def test_odd_names_are_read_back_from_the_list(tmp_path):
 @pytest.mark.parametrize(
     "name", ["jhmdb_wave.avi", "hmdb51_golf.avi", "mmaction2_part0.mp4", "intel_asl_milk.mkv", "sthsthv2_166766.mp4"]
 )
-def test_cut_files_are_told_from_whole_ones_with_dropped_frames(shared_data, tmp_path, name):
-    whole = shared_data / "clips" / name
+def test_cut_files_are_told_from_whole_ones_with_dropped_frames(real_data, tmp_path, name):
+    whole = real_data("clips") / name
     assert module._inspect(20, (str(whole), None)).frames > 8
     cut = tmp_path / name
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 7 // 10])
     refused(DataError, r"ends early: \d+ of \d+|Invalid data", module._inspect, 20, (str(cut), None))
 
 
-def test_a_matroska_file_without_its_index_is_read_from_its_start(shared_data, tmp_path):
-    whole, cut = shared_data / "clips/intel_asl_milk.mkv", tmp_path / "cut.mkv"
+def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():
+    rows = [VideoReport("a/dog.avi", 10, frames=30, width=8, height=6), VideoReport("a/cat.avi", 20, frames=31)]
+    moved = [VideoReport("b/cat.mp4", 5, frames=31), VideoReport("b/dog.mp4", 9, frames=30, width=8, height=6)]
+    assert content_digest(rows) == content_digest(moved)
+    assert content_digest(rows) != content_digest([rows[0], VideoReport("a/cat.avi", 20, frames=30)])
+
+
+def test_a_matroska_file_without_its_index_is_read_from_its_start(real_data, tmp_path):
+    whole, cut = real_data("clips/intel_asl_milk.mkv"), tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 97 // 100])
     with VideoFile(cut) as video, VideoFile(whole) as expected:
         assert (video.read([30])[0] == expected.read([30])[0]).all()

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from datamodules.reading.decoding import VideoFile
-from datamodules.reading.files import partial_path
 from datamodules.reading.guards import DataError
 from datamodules.reading.source import VideoEntry, list_videos, open_video
 from datamodules.tools import transcode as module
 from datamodules.tools.encoding import write_images, write_video as encode
 from datamodules.tools.transcode import OutputFormat, command, plan, transcode
+from datamodules.writing.files import partial_path
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 
@@ -52,8 +52,8 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     refused(DataError, message, transcode, source, out, OutputFormat(crf=20))
 
 
-def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(shared_data, tmp_path):
-    whole, cut = shared_data / "clips/sthsthv2_166766.mp4", tmp_path / "cut.mp4"
+def test_a_video_that_lacks_its_end_fails_and_leaves_nothing(real_data, tmp_path):
+    whole, cut = real_data("clips/sthsthv2_166766.mp4"), tmp_path / "cut.mp4"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     job = cut, tmp_path / "out/cut.mp4"
     refused(DataError, r"ends early: \d+ of 49 frames", module._run, OutputFormat(), job)
@@ -135,8 +135,8 @@ def test_frames_and_key_frames(tmp_path, name, options):
         ("clips_odd/moviepy_-video-with-dash-.mp4", (2, 2), 2),  # 1 × 1
     ],
 )
-def test_real_videos_keep_their_colours(shared_data, tmp_path, name, size, tolerance):
-    with open_video(shared_data / name) as before, encoded(shared_data / name, tmp_path / "out.mp4", crf=18) as after:
+def test_real_videos_keep_their_colours(real_data, tmp_path, name, size, tolerance):
+    with open_video(real_data(name)) as before, encoded(real_data(name), tmp_path / "out.mp4", crf=18) as after:
         for expected, got in zip(before.frames(), after.frames(), strict=True):
             assert got.shape == (*size, 3)
             scaled = cv2.resize(expected, size[::-1], interpolation=cv2.INTER_AREA).astype(int)

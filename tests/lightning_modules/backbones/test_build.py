@@ -11,10 +11,10 @@ from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from lightning_modules.backbones import (
     build_encoder,
     build_feature_extractor,
-    build_head,
     build_network,
     describe_network,
     module_from_checkpoint,
+    weights_digest,
 )
 from lightning_modules.backbones.short_names import SHORT_NAMES
 from lightning_modules.checkpoints import write_checkpoint
@@ -71,25 +71,6 @@ def test_frozen_encoder_gives_its_defaults_and_what_is_asked_for():
     assert module.feature_extractor("res5", 32)(images).shape == (1, 512, 2, 2)
 
 
-def test_a_users_upsampler_works_over_any_encoder(tmp_path):
-    module = FrozenEncoder("timm:vit_tiny_patch16_224", head="tests.helpers.encoders:Doubling")
-    images = torch.rand(1, 3, 96, 128)
-    extractor = module.feature_extractor("block3")
-    assert (extractor.stride, extractor.stage) == (8, "block3")
-    plain, found = module.encoder.feature_extractor("block3")(images), extractor(images)
-    assert found.shape == (1, 195, 12, 16)
-    assert torch.equal(found[:, :192, ::2, ::2], plain)
-    module.head.scale.fill_(2.0)
-    write_checkpoint(module, tmp_path / "a.ckpt")
-    assert module_from_checkpoint(tmp_path / "a.ckpt").head.scale == 2
-    assert torch.equal(module.feature_extractor("block3")(images)[:, :192, ::2, ::2], 2 * plain)
-
-
-@pytest.mark.parametrize("spec", ["Doubling", "timm:list_models", "nowhere:head", "os:getcwd"])
-def test_anything_but_a_head_is_refused(spec):
-    assert refused(ValueError, r"head|cannot import it|expected a torch\.nn\.Module", build_head, spec)
-
-
 @pytest.mark.parametrize(
     ("spec", "widths", "strides"),
     [
@@ -136,24 +117,43 @@ def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
 def test_random_weights_are_named_with_their_seed():
     torch.manual_seed(7)
     for module, expected in [
-        (FrozenEncoder("torchvision:resnet50"), "ResNet-50, random weights, seed 7"),
-        (LinearProbe("torchvision:resnet18", 2), "ResNet-18, random weights, seed 7"),
-        (build_encoder("timm:vit_tiny_patch16_224"), "vit_tiny_patch16_224, random weights, seed 7"),
-        (build_encoder("raw_colour"), "raw colour"),
-        (Liir(position_size=8, bank_frames=0), "LiirEncoder"),
-        (build_network("tests.helpers.encoders:Blocky"), "Blocky, random weights, seed 7"),
-        (torch.nn.Identity(), "Identity"),
+        (FrozenEncoder("torchvision:resnet50"), ("ResNet-50", "random weights", 7, False)),
+        (LinearProbe("torchvision:resnet18", 2), ("ResNet-18", "random weights", 7, False)),
+        (build_encoder("timm:vit_tiny_patch16_224"), ("vit_tiny_patch16_224", "random weights", 7, False)),
+        (build_encoder("raw_colour"), ("raw colour", "", None, True)),
+        (Liir(position_size=8, bank_frames=0), ("LiirEncoder", "", None, True)),
+        (torch.nn.Identity(), ("Identity", "", None, True)),
     ]:
-        assert describe_network(module) == expected
+        found = describe_network(module)
+        assert (found.name, found.weights, found.seed, found.loaded) == expected
+
+
+def test_weights_of_a_users_callable_are_never_called_random():
+    """They may be trained ones that it loads; the seed is named where it has drawn random numbers."""
+    torch.manual_seed(7)
+    for name, seed in (("TinyResNet", 7), ("Blocky", None)):
+        spec = f"tests.helpers.encoders:{name}"
+        found = describe_network(build_network(spec))
+        assert found == (name, f"weights of {spec}", spec, seed, True)
+
+
+def test_the_digest_of_weights_follows_the_weights():
+    digests = set()
+    for seed in (0, 1, 1):
+        torch.manual_seed(seed)
+        network = build_encoder("torchvision:resnet18")
+        digests.add(weights_digest(network.feature_extractor("res4", 8)))
+        assert weights_digest(network.feature_extractor("res4", 16)) in digests
+    assert len(digests) == 2
 
 
 @pytest.mark.slow
 def test_weights_of_a_file_are_named(tmp_path):
     write_checkpoint(VFSSimSiam(projector_dim=8, predictor_dim=4), tmp_path / "vfs_r18.ckpt")
-    expected = "ResNet-18, weights of vfs_r18.ckpt"
+    expected = ("ResNet-18", "weights of vfs_r18.ckpt", "torchvision:resnet18", None, True)
     assert describe_network(module_from_checkpoint(tmp_path / "vfs_r18.ckpt")) == expected
     assert describe_network(FrozenEncoder(str(tmp_path / "vfs_r18.ckpt"))) == expected
     started = VFSSimSiam(str(tmp_path / "vfs_r18.ckpt"), projector_dim=8, predictor_dim=4)
     assert describe_network(started) == expected
     started._trainer = SimpleNamespace(global_step=3)
-    assert describe_network(started) == "ResNet-18, 3 steps of training"  # no longer those of the file
+    assert describe_network(started).weights == "3 steps of training"  # no longer those of the file

@@ -1,16 +1,13 @@
 """Models of `transformers` against the public notebook's numbers, by tiny models with random weights."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
-
-FOLDER = Path(__file__).parents[4] / "shared" / "golden" / "video_encoders"
 
 transformers = pytest.importorskip("transformers", reason="the extra transformers is not installed")
 
@@ -23,7 +20,7 @@ def frames(golden):
 @pytest.mark.parametrize("family", ["vjepa2", "videomae"])
 def test_other_sizes_than_the_trained_one_equal_the_notebook(family, frames, golden):
     numbers = golden(f"video_encoders/{family}")
-    encoder = build_feature_extractor(f"transformers:{FOLDER / f'{family}_tiny'}")
+    encoder = build_feature_extractor(f"transformers:{GOLDEN}/video_encoders/{family}_tiny")
     wide = {f"wide_T{length}": frames[:length, :, :40] for length in (5, 16, 17, 31)}
     for name, video in (wide | {"square_T17": frames[:17, :, :, :48]}).items():
         found = torch.stack(list(encoder.encode(iter(video)))).permute(0, 2, 3, 1).numpy()

@@ -36,8 +36,8 @@ def popen(tmp_path):
         (["a"], {}, "must be an import path"),
         (FROZEN, {"spec": f"{CANARY}:sing"}, rf"names the network '{CANARY}:sing', .* add --allow {CANARY}:sing"),
         (FROZEN, {"spec": "/other/file.ckpt"}, "its encoder is '/other/file.ckpt', another file"),
-        (FROZEN, {"spec": "raw_colour", "head": "os:abort"}, "names the network 'os:abort'"),
-        (FROZEN, {"spec": "x", "head": "os:abort", "encoder": RAW}, "names the network 'os:abort'"),
+        (FROZEN, {"spec": "raw_colour", "upsample": "os:abort"}, "names the network 'os:abort'"),
+        (FROZEN, {"spec": "x", "upsample": "os:abort", "encoder": RAW}, "names the network 'os:abort'"),
         (FROZEN, {"spec": "timm:hf-hub:timm/resnet18.a1_in1k"}, "not the name of a network of that library"),
         (FROZEN, {"spec": "raw_colour", "shell": "true"}, "FrozenEncoder has no argument 'shell'"),
         (FROZEN, {"spec": "raw_colour", "stage": ["res4"]}, r"cannot take \['res4'\] as stage"),
@@ -85,7 +85,7 @@ def test_endless_values_are_refused_at_once():
 
 def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
     torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "vfs_r18.pth")
-    line = r"vidcorr convert .*vfs_r18\.pth vfs_r18_converted\.ckpt; then"
+    line = r"vidcorr convert .*vfs_r18\.pth vfs_r18_converted\.ckpt, with --architecture .*; then give"
     refused(ForeignCheckpoint, line, saved_model, tmp_path / "vfs_r18.pth")
     torch.save({"state_dict": {}, "pytorch-lightning_version": pl.__version__}, tmp_path / "users.ckpt")
     # a module of the user's own, which --model names, and words of Lightning

@@ -83,7 +83,7 @@ def test_unknown_missing_and_misshapen_weights_are_named(converted, tmp_path):
     state = random_state("crw_r18")
     lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
     for spoiled, message in [
-        (state | {"teleporter.weight": torch.zeros(1)}, r"taken for crw: no rule says .*: teleporter\.weight"),
+        (state | {"teleporter.weight": torch.zeros(1)}, r"taken for crw: no rule covers .*: teleporter\.weight"),
         (lacking, r"missing: encoder\.network\.layer2\.1\.bn2\.bias$"),
         (state | {"encoder.model.conv1.weight": torch.zeros(64, 1, 7, 7)}, r"conv1\.weight \(64, 1, 7, 7\) instead"),
     ]:
@@ -239,7 +239,7 @@ def test_a_bare_transformer_needs_its_name(converted):
     [
         ({"weights": {"a": torch.zeros(1)}}, r"no weights under .*, model or at the top; it holds weights"),
         ({"state_dict": {"a": torch.zeros(1)}, "vidcorr": {"class_path": "x"}}, "already a checkpoint of vidcorr"),
-        ({"stem.weight": torch.zeros(1)}, r"of no known family \(vfs, crw, .*\); it has stem\.weight"),
+        ({"stem.weight": torch.zeros(1)}, r"not of a known family \(vfs, crw, .*\); it has stem\.weight"),
         ({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, r"holds fractions\.Fraction, .* add --trust"),
     ],
 )

@@ -46,7 +46,7 @@ def test_liir_goes_out_under_its_own_names(tmp_path):
     torch.testing.assert_close(network.float().state_dict(), module.backbone.state_dict(), rtol=0, atol=0)
     source, output = tmp_path / "liir.ckpt", tmp_path / "liir.safetensors"
     refused(ValueError, "not a network of timm; its format is own", export, source, output, "timm")
-    refused(ValueError, "use the checkpoint it came from", convert, output, tmp_path / "again.ckpt")
+    refused(ValueError, "use the checkpoint that it came from", convert, output, tmp_path / "again.ckpt")
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_a_normalisation_unlike_the_librarys_comes_back(tmp_path):
     other = FrozenEncoder("timm:vit_tiny_patch16_224", std=(1, 1, 1)).feature_extractor()
     assert other.normalise.std.unique().tolist() == [1.0]
     assert other.normalise.mean.unique().tolist() == [0.5]
-    refused(ValueError, "normalises RGB in its own way", FrozenEncoder, str(tmp_path / "vit.ckpt"), mean=(0, 0, 0))
+    refused(ValueError, "normalises RGB itself", FrozenEncoder, str(tmp_path / "vit.ckpt"), mean=(0, 0, 0))
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 import pytest
 
-from lightning_modules.functional import PointProtocol, PropagationProtocol
+from lightning_modules.functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol, PositiveInt, Range, Source
 from tests.helpers.refusal import refused
 
@@ -100,6 +100,18 @@ def test_a_value_with_a_plus_is_one_value():
     assert more.name == "fomo+feature_stride=4+occlusion=similarity+cycle"
     assert PointProtocol.named(more.name) == more
     assert both.origin("tap_vid") == PointProtocol.named("fomo").origin("tap_vid")
+
+
+def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():
+    vfs, dino = (PropagationProtocol.named(name) for name in ("vfs", "dino"))
+    assert vfs.with_changes(feature_stride=16, radius=6).shared() == vfs.with_changes(radius=6)
+    assert dino.with_changes(feature_stride=16, rgb_mean=None, rgb_std=None).shared().digest() == dino.digest()
+    liir = PropagationProtocol.named("liir", "vip")
+    assert (liir.feature_stride, liir.with_changes(feature_stride=16).shared()) == (4, liir)
+    own = PropagationProtocol("own", 1, 5, 0.1, 3)
+    assert own.with_changes(feature_stride=4).shared() == own.shared() == own
+    boxes = TrackingProtocol.named("vfs")
+    assert boxes.at_features(16).shared() == boxes.at_features(8, dilated="released").shared() == boxes
 
 
 def test_a_mistake_in_a_name_is_one_line():

@@ -18,6 +18,7 @@ DIGESTS = {
     "rvm jhmdb": "2f67bf4e8711", "catmae-16 davis": "dbcd9061e749", "catmae-8 davis": "1b83d359880b",
     "rsp davis": "268407dc5c92", "dift-sd davis": "c6286a1aca81", "dift-adm davis": "74ad83e46608",
     "dinov3 davis": "190a568460d0", "dinov3 youtube_vos": "6eefaa4e731a", "dinov3 mose": "6eefaa4e731a",
+    "loftup davis": "e714391de1ab", "naf davis": "2985930457a5", "raysup davis": "7ded197ddf52",
     "hvc davis": "c22a80fea754", "spa-then-temp davis": "3d1e14ea6231", "spa-then-temp jhmdb": "5151acb48f93",
     "spa-then-temp vip": "0d270f2c4dff", "vidcorr davis": "777525fc7890", "vidcorr youtube_vos": "777525fc7890",
     "vidcorr vip": "80ce7afbf942", "vidcorr jhmdb": "b58d0dfb64bf", "fomo tap_vid": "af8a94e18eaa",

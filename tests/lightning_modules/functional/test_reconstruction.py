@@ -16,7 +16,7 @@ from lightning_modules.functional import (
     reconstruct_locally,
     reconstruct_with_negatives,
 )
-from lightning_modules.functional.reconstruction import positive_mass, reconstruction_loss
+from lightning_modules.functional.reconstruction import reconstruction_loss
 from tests.helpers.refusal import refused
 
 BORDERS = ("exclude", "zero")
@@ -57,7 +57,7 @@ def by_loops(query, references, values, radius, border, negatives=None):
 @pytest.mark.parametrize("name", ["rec1", "rec3"])
 def test_equals_mast(case, name):
     query, references = case[f"{name}_q"], case[f"{name}_k"].transpose(0, 1)
-    colours = case[f"{name}_color_full"].transpose(0, 1)[..., ::4, ::4]
+    colours = case[f"{name}_colours"].transpose(0, 1)
     stored = reconstruct(local_affinity(query, references, 6, "zero"), colours, 6)
     torch.testing.assert_close(stored, case[f"{name}_out"], atol=1e-4, rtol=0)
     tiled = reconstruct_locally(query, references, colours, 6, "zero").values
@@ -65,8 +65,8 @@ def test_equals_mast(case, name):
 
 
 def test_losses_equal_liir(case):
-    query, references, colours = case["inter_q"], case["inter_k"][:, None], case["inter_color_full"][:, None]
-    found = reconstruct_locally(query, references, colours[..., ::4, ::4], 6, "zero", CompactnessPrior())
+    query, references, colours = case["inter_q"], case["inter_k"][:, None], case["inter_colours"][:, None]
+    found = reconstruct_locally(query, references, colours, 6, "zero", CompactnessPrior())
     torch.testing.assert_close(found.values, case["inter_out"], atol=1e-4, rtol=0)
     pixel, _, compact = case["inter_loss_parts"].tolist()
     assert reconstruction_loss(found.values, case["inter_target_full"]).item() == pytest.approx(pixel, abs=1e-4)
@@ -141,8 +141,9 @@ def test_bad_inputs():
         "exclude or zero, got 'wrap'": lambda: local_affinity(query, references, 1, "wrap"),
         r"values must be .*got \(1, 1, 2, 4, 5\)": lambda: reconstruct_locally(query, references, values[:, :1], 1),
         r"need an affinity \(1, 18, 4, 5\)": lambda: reconstruct(local_affinity(query, references, 2), values, 1),
-        r"negatives must be float \(N, 3\)": lambda: positive_mass(query, query[:, 0], negatives[:, :2]),
-        r"excluded must be bool \(1, 6\)": lambda: positive_mass(query, query[:, 0], negatives, torch.zeros(1, 6)),
+        r"negatives must be float \(N, 3\)": lambda: reconstruct_with_negatives(
+            query, references, values, negatives[:, :2], 1
+        ),
     }
     for words, call in mistakes.items():
         assert refused(ValueError, words, call)

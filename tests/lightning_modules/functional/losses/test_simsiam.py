@@ -40,4 +40,6 @@ def test_equals_a_loop_over_pairs():
 
 def test_shapes_are_checked():
     good = torch.zeros(2, 1, 4)
-    assert refused(ValueError, r"one shape \(B, n/2, D\).*\(2, 4\)", simsiam_loss, good, good, good, torch.zeros(2, 4))
+    assert refused(
+        ValueError, r"equal shape \(B, n/2, D\).*\(2, 4\)", simsiam_loss, good, good, good, torch.zeros(2, 4)
+    )

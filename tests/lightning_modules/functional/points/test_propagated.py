@@ -51,9 +51,10 @@ def test_equal_to_a_propagation_for_each_query(features, changes, monkeypatch):
     assert (expected - queries[:, None, [2, 1]]).norm(dim=-1).max() > 8
 
 
-def test_features_that_are_not_finite_are_named(features):
+@pytest.mark.parametrize("name", ["fgvc", "vidcorr", "fomo", "tapir-matching", "gmrw-chained"])
+def test_features_that_are_not_finite_are_named(features, name):
     broken = features.clone()
     broken[3] = torch.nan
-    rules = PointProtocol.named("fgvc", "tap_vid").with_changes(scored_size=CELLS * CELL)
-    with pytest.raises(ValueError, match="heat-maps of frame 3 are not finite"):
+    rules = PointProtocol.named(name, "tap_vid").with_changes(scored_size=CELLS * CELL)
+    with pytest.raises(ValueError, match="the features of frame 3 are not finite"):
         track_points(broken.__getitem__, FRAMES, torch.tensor([[1.0, 40.0, 50.0]]), rules)

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections import deque
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from lightning_modules.functional import (
     encode_masks,
     propagate_labels,
 )
-from lightning_modules.functional.propagation.attention import WORKSPACE
+from lightning_modules.functional.propagation import attention
+from lightning_modules.functional.propagation.attention import WORKSPACE, LocalAttention
 from lightning_modules.functional.propagation.memory import SWITCH
 from lightning_modules.functional.propagation.references import MatchFinder, matches_of_cells, shared_finders
+from lightning_modules.functional.propagation.tiles import Neighbourhood
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
@@ -84,12 +87,33 @@ def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
     of = protocol(first_frame_masked=masked, repeat_first=repeat_first, **fields)
     features, labels = video(), one_hot(4)
     expected = plain_propagation(features, labels, of, getattr(torch, of.precision))
-    for compiled, workspace, with_onednn in (("1", WORKSPACE, True), ("0", WORKSPACE, False), ("0", 2_000, True)):
+    cases = [("1", WORKSPACE, True), ("0", WORKSPACE, False), ("0", 2_000, True)]
+    cases += [("0", WORKSPACE, "gpu"), ("0", 100_000, "gpu")]  # strips, in one group and in several
+    for compiled, workspace, with_onednn in cases:
         monkeypatch.setenv(SWITCH, compiled)
+        monkeypatch.setattr(attention, "few_kernels", lambda keys, kind=with_onednn: kind == "gpu")
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda with_onednn=with_onednn: with_onednn)
         propagator = LabelPropagator(labels, of, MatchFinder([of], workspace))
         found = torch.stack([propagator.step(frame) for frame in features])
         torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("shape", "references", "most"), [("circle", 21, 1.8), ("square", 8, 1.5)])
+def test_the_strips_of_a_gpu_compute_few_products_within_their_memory(shape, references, most, monkeypatch):
+    """A frame of DAVIS at stride 8: products against those of the exact neighbourhoods, and bytes."""
+    of, (height, width), workspace = Neighbourhood(12, shape), (60, 107), 2**29
+    monkeypatch.setattr(attention, "few_kernels", lambda keys: True)
+    computed = []
+    multiply = torch.bmm
+    monkeypatch.setattr(torch, "bmm", lambda a, b, out: computed.append(out.numel()) or multiply(a, b, out=out))
+    keys, query = torch.randn(height, width, references, 2), torch.randn(height, width, 2)
+    search = LocalAttention(of, workspace)
+    extra = peak_of(lambda: search.best_matches(query, keys, range(references), 10))
+    axis = range(-of.reach, of.reach + 1)
+    exact = sum((height - abs(y)) * (width - abs(x)) for y, x in product(axis, axis) if of.contains(y, x))
+    assert sum(computed) <= most * references * exact
+    assert len(computed) == 14
+    assert extra <= workspace
 
 
 @pytest.mark.gpu

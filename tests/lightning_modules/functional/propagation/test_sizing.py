@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from lightning_modules.backbones.normalise import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.colour import normalised_lab
 from lightning_modules.functional.propagation.sizing import (
@@ -64,18 +64,18 @@ def test_sizes_are_those_of_the_original_codes(golden):
         assert list(found) == expected[f"size_{family}_{size}"].tolist(), (family, size)
 
 
-def first_frame(shared_data, expected):
+def first_frame(real_data, expected):
     """The picture that the golden inputs were made of, uint8 (3, H, W)."""
-    path = shared_data / "davis" / str(expected["frame_file"])
+    path = real_data("davis") / str(expected["frame_file"])
     if not path.is_file():
         pytest.skip(f"the frame is not here: {path}")
     return torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy()).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize(("family", "name", "benchmark"), FAMILIES)
-def test_the_network_sees_what_it_sees_in_the_original_code(golden, shared_data, family, name, benchmark):
+def test_the_network_sees_what_it_sees_in_the_original_code(golden, real_data, family, name, benchmark):
     expected = golden("protocols/inputs")
-    frame = first_frame(shared_data, expected)
+    frame = first_frame(real_data, expected)
     protocol = PropagationProtocol.named(name, benchmark)
     if family == "cropmae_jhmdb_of_pil_bilinear_320x240":
         image = Image.fromarray(frame.permute(1, 2, 0).numpy()).resize((320, 240), Image.Resampling.BILINEAR)
@@ -87,11 +87,11 @@ def test_the_network_sees_what_it_sees_in_the_original_code(golden, shared_data,
 
 
 @pytest.mark.parametrize("benchmark", ["davis", "jhmdb"])
-def test_what_spa_then_temp_sees_is_lab(golden, shared_data, benchmark):
+def test_what_spa_then_temp_sees_is_lab(golden, real_data, benchmark):
     """OpenCV's Lab of rgb / 255, minus (50, 0, 0), divided by (50, 127, 127); ours is the exact formula."""
     expected = golden("protocols/inputs")
     protocol = PropagationProtocol.named("spa-then-temp", benchmark)
-    seen = fit_input(first_frame(shared_data, expected)[None], protocol)
+    seen = fit_input(first_frame(real_data, expected)[None], protocol)
     lab = torch.from_numpy(cv2.cvtColor(seen[0].permute(1, 2, 0).numpy(), cv2.COLOR_RGB2Lab)).permute(2, 0, 1)
     offset, scale = (torch.tensor(c).view(3, 1, 1) for c in ((50.0, 0.0, 0.0), (50.0, 127.0, 127.0)))
     check_input((lab - offset) / scale, expected, f"spa_then_temp_{benchmark}")

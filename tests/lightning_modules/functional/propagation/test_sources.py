@@ -1,10 +1,14 @@
 """Every named protocol against the numbers of the original code: labels, propagation, masks and joints."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from callbacks.tools import protocols
+from lightning_modules.backbones import Normalise
 from lightning_modules.functional import (
     PropagationProtocol,
     decode_keypoints,
@@ -94,6 +98,34 @@ def test_masks_of_the_original_codes(golden, file, case, name, benchmark):
     masks = "masks_net" if file == "catmae_davis" else "masks"  # at the size of its data
     # In c1 object 3 vanishes when labels are made small: DINO's family loses its channel, here it stays and is empty.
     check_masks(this, this.protocol(name, benchmark, **fields), masks, labels_lost=of_family and case == "c1")
+
+
+UPSAMPLERS = [(name, case) for name in ("loftup", "naf", "raysup") for case in ("c0", "c1", "c2", "tie")]
+
+
+@pytest.mark.parametrize(("name", "case"), UPSAMPLERS)
+@pytest.mark.usefixtures("each_search")
+def test_masks_of_feature_upsamplers(golden, name, case):
+    """Features of another size than the map's are resized to it; what the network saw is the original code's."""
+    this = Case(golden, f"{name}_davis", case)
+    patch, last = int(this.params[4]), int(this.params[5])
+    protocol = this.protocol(name, "davis", feature_stride=2 if name == "loftup" else patch // last)
+    if name == "loftup":  # the last parameter is the input's side; the stub's input fits no patch
+        protocol, patch = protocol.with_changes(input_size=(last, last)), 1
+    if "frame0" in this.arrays:
+        seen = fit_input(this.tensor("frame0").permute(2, 0, 1)[None], protocol, patch)
+        assert seen.shape[2:] == tuple(this["input_shape"])
+        torch.testing.assert_close(Normalise()(seen)[0, :, ::4, ::4], this.tensor("input_s"), atol=1e-5, rtol=0)
+    this.arrays["feats"] = F.interpolate(this.tensor("feats"), this["labels0"].shape[1:], mode="bilinear").numpy()
+    check_masks(this, protocol, labels_lost=(name, case) == ("raysup", "c2") or case == "c1")
+
+
+def test_a_reader_sees_what_differs_from_dino(capsys):
+    protocols.command(["naf", "dino"])
+    shown = capsys.readouterr().out
+    for words in (r"scoring +naf +benchmark", r"input_multiple +network +64", r"input_size +None +480",
+                  r"feature_stride +16 +8", r"radius +12 cells, 192 px +12 cells, 96 px"):  # fmt: skip
+        assert re.search(words, shown), words
 
 
 @pytest.mark.usefixtures("each_search")

@@ -17,8 +17,6 @@ MOST = 500
 """Largest number of protocols in a sweep, over all stages and strides; more are taken for a mistake."""
 SET_BY_NETWORK = {"name", "feature_stride"}
 """Fields of a protocol that are no choice of it."""
-AT_ONCE = 40
-"""Largest number of protocols in a batch: each keeps its own labels, a few megabytes at 480p."""
 
 
 def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST) -> list[PropagationProtocol]:
@@ -123,19 +121,3 @@ def protocol_path(
     if changes:
         raise ValueError(f"{', '.join(changes)} of {second.name} cannot be taken over by {first.name}")
     return path
-
-
-def batches(protocols: Sequence[PropagationProtocol], at_once: int = AT_ONCE) -> list[list[PropagationProtocol]]:
-    """Group protocols into batches that prepare frames in the same way.
-
-    Args:
-        protocols: of a grid.
-        at_once: most protocols of a batch; fewer take less memory and encode frames more often.
-    """
-    from ..tracking.label_tracker import seen_by
-
-    views: dict[tuple[object, ...], list[PropagationProtocol]] = {}
-    # neighbours share their matches: those that differ in top-k and temperature alone stand together
-    for protocol in sorted(protocols, key=lambda p: (str(p.radius), str(p.context), p.neighbourhood, p.name)):
-        views.setdefault(seen_by(protocol), []).append(protocol)
-    return [alike[n : n + at_once] for alike in views.values() for n in range(0, len(alike), at_once)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -14,11 +15,14 @@ from lightning_modules.functional import PropagationProtocol
 from ..results.records import Record
 from ..results.rendering import markdown_table, percent
 from ..results.statistics import Difference, ScoresBySequence, difference, interval, mean_score
+from .job import Job
 
 ORDERS = ("in this order", "in the opposite order")
 """Of the fields on the way from one protocol to another."""
 TOP = 20
 """Protocols in the table."""
+Scored = Mapping[Job, Record]
+"""The jobs of a sweep with their scores, the highest first."""
 Effects = dict[str, dict[str, list[float]]]
 """Field → value → scores of the protocols with it."""
 
@@ -47,22 +51,18 @@ class WaterfallStep(NamedTuple):
     change: Difference | None
 
 
-def record_of(scored: Iterable[Record], protocol: PropagationProtocol) -> Record | None:
-    """Return the first record of a protocol, at whatever stride its features have; None where there is none."""
-    from ..tracking.frame_encoder import at_stride
-
-    return next(
-        (one for one in scored if one.protocol["digest"] == at_stride(protocol, _features(one)["stride"]).digest()),
-        None,
-    )
+def record_of(scored: Scored, protocol: PropagationProtocol) -> Record | None:
+    """Return the first record of a protocol; None where there is none."""
+    return next((record for job, record in scored.items() if job.protocol == protocol), None)
 
 
-def _features(record: Record) -> dict[str, Any]:
-    return {key: record.run.results.get(key) for key in ("stage", "stride")}
+def features_of(record: Record) -> dict[str, Any]:
+    """Return the stage and the stride of the features behind a score."""
+    return {"stage": record.stage.layer or None, "stride": record.stage.stride}
 
 
-def choose(scored: Sequence[Record], base: PropagationProtocol, selection: float = 0.5) -> Selection | None:
-    """Choose the protocol that is best on every second sequence or so, and report it on the others.
+def choose(scored: Scored, base: PropagationProtocol, selection: float = 0.5) -> Selection | None:
+    """Choose the protocol that is best on a part of the sequences, and report it on the others.
 
     Args:
         scored: all over the same sequences.
@@ -72,7 +72,7 @@ def choose(scored: Sequence[Record], base: PropagationProtocol, selection: float
     Returns:
         None where there are fewer than two sequences with scores, so that nothing is left to report on.
     """
-    names = sorted(set.intersection(*(set(one.videos) for one in scored)))
+    names = sorted(set.intersection(*(set(one.videos) for one in scored.values())))
     chosen_on = [name for k, name in enumerate(names) if int((k + 1) * selection) > int(k * selection)]
     others = [name for name in names if name not in chosen_on]
     if not chosen_on or not others:
@@ -81,24 +81,24 @@ def choose(scored: Sequence[Record], base: PropagationProtocol, selection: float
     def some(record: Record, names: Iterable[str]) -> ScoresBySequence:
         return {name: record.videos[name] for name in names}
 
-    selected, best = max(((mean_score(some(one, chosen_on)), one) for one in scored), key=lambda pair: pair[0])
-    same = record_of([one for one in scored if _features(one) == _features(best)], base)
+    selected, best = max(((mean_score(some(one, chosen_on)), one) for one in scored.values()), key=itemgetter(0))
+    same = record_of({job: one for job, one in scored.items() if features_of(one) == features_of(best)}, base)
     return Selection(best, selected, some(best, others), some(same, others) if same else {})
 
 
-def effects(scored: Sequence[Record], fields: Collection[str]) -> Effects:
+def effects(scored: Scored, fields: Collection[str]) -> Effects:
     """Return field → value → scores of the protocols with it, of each field that takes several values.
 
     The field whose values differ most, in their means, comes first.
 
     Args:
-        scored: records of a sweep.
+        scored: of a sweep.
         fields: to analyse, also `stage` and `stride`. Those of named protocols differ together, so that no effect is
             theirs.
     """
     found: Effects = {}
     for field in fields:
-        values = [((one.protocol | _features(one))[field], one.value) for one in scored]
+        values = [((job.protocol.fields() | features_of(one))[field], one.value) for job, one in scored.items()]
         # in their own order: sizes after numbers, and none last
         for value, score in sorted(values, key=lambda each: (each[0] is None, isinstance(each[0], list), each[0])):
             found.setdefault(field, {}).setdefault(json.dumps(value).strip('"'), []).append(score)
@@ -110,18 +110,18 @@ def effects(scored: Sequence[Record], fields: Collection[str]) -> Effects:
     return {field: found[field] for field in sorted(found, key=size, reverse=True) if len(found[field]) > 1}
 
 
-def grid_markdown(scored: Sequence[Record], score: str, found: Effects) -> str:
+def grid_markdown(scored: Scored, score: str, found: Effects) -> str:
     """Return the best protocols and the effects as Markdown, scores in per cent.
 
     Args:
-        scored: records of a sweep, the highest score first.
+        scored: of a sweep.
         score: its key.
         found: see `effects`.
     """
     rows = []
-    for one in scored[:TOP]:
-        features = [str(value or "") for value in _features(one).values()]
-        rows.append([one.protocol["name"], one.protocol["digest"], *features, percent(one.value), _ends(one.interval)])
+    for job, one in list(scored.items())[:TOP]:
+        features = [str(value or "") for value in features_of(one).values()]
+        rows.append([job.protocol.name, job.protocol.digest(), *features, percent(one.value), _ends(one.interval)])
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
     parts = [f"## Best {len(rows)} of {len(scored)} protocols, {score}\n\n{markdown_table(head, rows, first_right=4)}"]
     for field, values in found.items():
@@ -132,11 +132,11 @@ def grid_markdown(scored: Sequence[Record], score: str, found: Effects) -> str:
 
 def choice_markdown(choice: Selection) -> str:
     """Return a selection in words."""
-    features, ends = _features(choice.best), _ends(interval([choice.videos]))
+    features, ends = features_of(choice.best), _ends(interval([choice.videos]))
     gain = difference([choice.videos], [choice.base]) if choice.base else None
     text = (
         "## Chosen on some sequences, reported on others\n\n"
-        f"{choice.best.protocol['name']}, stage {features['stage']}, stride {features['stride']}:\n"
+        f"{choice.best.column.protocol}, stage {features['stage']}, stride {features['stride']}:\n"
         f"{percent(choice.selected)} where it was chosen, {percent(mean_score(choice.videos))}"
         f"{f' ({ends})' if ends else ''} on the others"
     )
@@ -151,12 +151,12 @@ def _ends(ends: tuple[float, float] | None) -> str:
 
 
 def waterfall(
-    scored: Sequence[Record], first: PropagationProtocol, path: Sequence[tuple[str, PropagationProtocol]]
+    scored: Scored, first: PropagationProtocol, path: Sequence[tuple[str, PropagationProtocol]]
 ) -> list[WaterfallStep]:
     """Return the steps of a way through protocols, the first protocol included.
 
     Args:
-        scored: records of all its protocols.
+        scored: of all its protocols.
         first: where it begins.
         path: see `protocol_path`.
     """

@@ -6,7 +6,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from datamodules.reading.files import csv_of_records, csv_text, partial_path, remove, unfinished, write_atomically
+from datamodules.writing.files import partial_path, remove, unfinished, write_atomically
+from datamodules.writing.tables import csv_of_records, csv_text
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
@@ -24,22 +25,35 @@ def test_csv_has_the_columns_of_all_records():
 
 
 def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
+    def make(error: OSError | None = None) -> None:
+        with unfinished(tmp_path / "made") as folder:
+            folder.mkdir()
+            (folder / "new").write_text("new")
+            if error:
+                raise error
+
+    with pytest.raises(OSError, match="disk full"):
+        make(OSError("disk full"))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "made").mkdir()
+    make()
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["made", "made/new"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_folder_that_holds_something_is_never_replaced(tmp_path: Path, folder: bool) -> None:
+    """`score --json results/` once deleted the folder with all that was in it."""
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "old").write_text("old")
 
-    def fail() -> None:
-        with unfinished(tmp_path / "made") as folder:
-            folder.mkdir()
-            (folder / "half").write_text("half")
-            raise OSError("disk full")
+    def make() -> None:
+        with unfinished(tmp_path / "made") as new:
+            new.mkdir() if folder else new.write_text("file")
 
-    with pytest.raises(OSError, match="disk full"):
-        fail()
+    with pytest.raises(OSError, match=r"(?i)directory.*made") as refusal:
+        make()
+    assert refusal.value.filename == str(tmp_path / "made")
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["made", "made/old"]
-    with unfinished(tmp_path / "made") as folder:
-        folder.mkdir()
-        (folder / "new").write_text("new")
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["made", "made/new"]
 
 
 @pytest.mark.parametrize("length", [1, 240, 254, 255])

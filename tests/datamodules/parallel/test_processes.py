@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.parallel.processes import in_processes
 from datamodules.reading.guards import DataError, DecodingError
-from datamodules.tools.parallel import in_processes
 from tests.helpers.refusal import refused
 
 
@@ -78,8 +78,8 @@ def test_a_run_that_is_left_kills_what_hangs():
 
 ORPHANS = """
 import os, sys
-from datamodules.tools.parallel import in_processes
-from tests.datamodules.tools.test_parallel import act
+from datamodules.parallel.processes import in_processes
+from tests.datamodules.parallel.test_processes import act
 for _, pid in in_processes(act, [("pid", 0), ("hang", 0), ("hang", 1)], 2, timeout=100):
     print(pid, flush=True)
 """

@@ -10,19 +10,27 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-try:
-    from pytorch_lightning.utilities.exceptions import SIGTERMException
-except ModuleNotFoundError:  # the evaluation runs without Lightning
-    SIGTERMException = SystemExit  # type: ignore[misc, assignment]
-
 FOLLOWS = re.compile(r"[Ww]orker .*(died|exited|killed)|gloo/transport|[Cc]onnection (closed|reset) by peer")
 """Messages for a dead worker of a loader, and of torch.distributed when another rank has exited."""
 NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 """The signals that are handled, as messages call them."""
 
 
-class Stopped(SIGTERMException):
-    """Exception raised when a signal asks this process to end; the exit status is 128 plus the signal's number."""
+def _of_lightning() -> type[BaseException] | None:
+    """Return Lightning's own exception for a stop; None where Lightning is not imported."""
+    return getattr(sys.modules.get("pytorch_lightning.utilities.exceptions"), "SIGTERMException", None)
+
+
+class Stopped(SystemExit):
+    """Exception raised when a signal asks this process to end; the exit status is 128 plus the signal's number.
+
+    Where Lightning is imported it is also Lightning's own exception, at which a trainer ends in order.
+    """
+
+    def __new__(cls, number: int) -> "Stopped":
+        """Make one, of Lightning's kind where Lightning is imported."""
+        kind = _of_lightning()
+        return super().__new__(cls if kind is None else type(cls.__name__, (cls, kind), {}), number)
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -65,7 +73,7 @@ requests = _Requests()
 def cause_of(error: BaseException) -> int | None:
     """Return the signal that an error is a stop by, or follows from where it reached a worker or another rank too."""
     number = requests.received
-    if isinstance(error, SIGTERMException):
+    if isinstance(error, (Stopped, _of_lightning() or Stopped)):
         return number or signal.SIGTERM  # which may have come to another rank
     return number if FOLLOWS.search(str(error)) else None
 

@@ -11,14 +11,19 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any, TypeVar
 
-from ..reading.files import ProgressReport
 from ..reading.guards import DataError
+from ..writing.progress import ProgressReport
 
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
 
 STOPS = {signal.SIGINT, signal.SIGTERM}
 """Signals that end a run."""
+
+
+def usable_cores() -> int:
+    """Return the number of processor cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_processes(

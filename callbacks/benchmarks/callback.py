@@ -1,0 +1,237 @@
+"""Hooks of Lightning for all benchmarks: the runs in `fit` and `validate`, their logging and their history.
+
+Lightning is imported by those who train. A benchmark that only evaluates runs without it, so `BenchmarkCallback`
+becomes a subclass of Lightning's `Callback` as soon as Lightning is there.
+"""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning_modules.backbones import describe_network
+
+from ..process.folder_lock import FolderLock
+from ..results.result import Evaluated, Network, require_writable
+from .base import Benchmark
+from .ranks import Ranks
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+log = logging.getLogger(__name__)
+
+EPOCH_FOLDER = "epoch={:03d}-step={:06d}"
+"""Name of the folder of a benchmark's results after an epoch (from 0) and a number of steps."""
+
+
+class BenchmarkCallback(Benchmark):
+    """A benchmark that runs in validation, every few epochs of `fit` and in `validate`; or by `evaluate` alone.
+
+    An error ends `validate` with its message; `fit` logs it, continues, and names it again at its end. In Lightning's
+    `fast_dev_run` it takes as many sequences as batches and writes nothing.
+
+    Args:
+        every_n_epochs: epochs of `fit` between runs; it also runs after the last step.
+        before_training: also run before the first step of `fit`.
+        output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
+        fatal: let an error end `fit` too.
+        kwargs: those of `Benchmark`: limit_sequences, predictions, changes, name, stage, stride.
+
+    Attributes:
+        history: optimiser step → logged scores, of each run in `fit` or `validate` that succeeded.
+
+    Raises:
+        ValueError: for a number out of range; at the start of a run that could not give the right scores.
+    """
+
+    def __init__(
+        self,
+        every_n_epochs: int = 1,
+        before_training: bool = False,
+        output_dir: str | Path | None = None,
+        fatal: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        join_lightning()
+        super().__init__(**kwargs)
+        if every_n_epochs < 1:
+            raise ValueError(f"{type(self).__name__}: every_n_epochs is {every_n_epochs}, it must be at least 1")
+        self.every_n_epochs, self.before_training = every_n_epochs, before_training
+        self.output_dir, self.fatal = output_dir, fatal
+        self.history: dict[int, dict[str, float]] = {}
+        self._epochs: dict[int, int] = {}  # optimiser step → epochs trained, of the runs in `history`
+        self._tried: int | None = None  # optimiser step of the last run
+        self._failures: list[str] = []
+        self._lock: FolderLock | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Let a benchmark that is older than the import of Lightning be a callback too."""
+        if join_lightning() and hasattr(type(self), name):
+            return getattr(self, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        """Open the data set and hold the folder before any training, so that a mistake in them is reported at once."""
+        if stage == "fit":
+            self.history, self._epochs, self._tried = {}, {}, None  # those of another fit, in a notebook
+            self._failures = []
+        if stage in ("fit", "validate"):
+            self._check_neighbours(trainer, stage)
+            self._most = int(trainer.fast_dev_run) or None  # type: ignore[attr-defined]
+            with Ranks() as ranks, ranks.together():
+                _ = self.sequences
+                if self.output_dir is not None and ranks.rank == 0:
+                    require_writable(Path(self.output_dir))
+                    self._lock = FolderLock(Path(self.output_dir), "give each run its own output_dir")
+
+    def teardown(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
+        """Give `evaluate` all sequences again after a `fast_dev_run`, and name the runs that failed."""
+        self._most = None
+        self._release()
+        for failure in self._failures:
+            log.error("%s", failure)
+        self._failures = []
+
+    def on_exception(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", exception: BaseException) -> None:
+        """Release the folder: after an error Lightning calls no `teardown`."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _check_neighbours(self, trainer: "pl.Trainer", stage: str) -> None:
+        """Raise if other callbacks or the Trainer would make scores wrong or skip them."""
+        from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+
+        others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others if other != self):
+            raise ValueError(
+                f"two benchmarks are called {self.name}: their scores would be logged as one. Give one of them "
+                f"another name in a file, under init_args: name: {self.name}_2"
+            )
+        if stage == "fit" and any(isinstance(o, WeightAveraging) for o in others[: others.index(self)]):
+            raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")
+        for other in others if stage == "fit" and self.every_n_epochs > 1 else ():
+            # BestCheckpoint has a benchmark, and looks only when that has run
+            looks = isinstance(other, EarlyStopping | ModelCheckpoint) and not hasattr(other, "benchmark")
+            if looks and str(other.monitor).startswith(f"{self.name}/"):
+                kind, or_else = type(other).__name__, ", or use BestCheckpoint" * isinstance(other, ModelCheckpoint)
+                raise ValueError(f"{kind} checks {self.name} every epoch: set its every_n_epochs to 1{or_else}")
+        if stage == "validate" and trainer.limit_val_batches == 0:
+            raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
+
+    def on_save_checkpoint(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
+    ) -> None:
+        """Record the scores so far, so that a resumed run has those from before."""
+        # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
+        state = {
+            "history": {step: dict(scores) for step, scores in self.history.items()},
+            "epochs": dict(self._epochs),
+            "tried": self._tried,
+        }
+        checkpoint.setdefault("benchmarks", {})[self.name] = state
+
+    def on_load_checkpoint(
+        self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
+    ) -> None:
+        """Restore the scores of the resumed run."""
+        state = checkpoint.get("benchmarks", {}).get(self.name, {})
+        history = state.get("history", {})
+        self.history = {int(step): {str(k): float(v) for k, v in scores.items()} for step, scores in history.items()}
+        self._epochs = {int(step): int(epoch) for step, epoch in state.get("epochs", {}).items()}
+        self._tried = state.get("tried")
+
+    def on_fit_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        """Refuse a stage or stride that the module does not have, before any training."""
+        _ = self.extractor(pl_module)
+
+    def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        """Run before training, where that is asked for; not when a run is resumed."""
+        if self.before_training and trainer.global_step == 0:
+            self._evaluate_and_log(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        """Run if this epoch is one of every_n_epochs."""
+        epoch = trainer.current_epoch + 1
+        due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+        if not trainer.sanity_checking and (trainer.state.fn != "fit" or due):
+            pl_module.log_dict(self._evaluate_in(trainer, pl_module), rank_zero_only=False, sync_dist=False)
+
+    def on_train_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        """Run after the last step, where the run ends within an epoch."""
+        if self._tried != trainer.global_step:
+            self._evaluate_and_log(trainer, pl_module)
+
+    def _evaluate_and_log(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
+        """Run outside validation, where Lightning logs nothing by itself."""
+        from ..process.loggers import log_scores
+
+        log_scores(trainer, self._evaluate_in(trainer, pl_module))
+
+    def _evaluate_in(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> dict[str, float]:
+        from ..process.loggers import log_picture, run_folder
+
+        fitting, step = trainer.state.fn == "fit", trainer.global_step
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            folder = None
+        elif self.output_dir is not None:
+            folder = Path(self.output_dir)
+        else:
+            folder = run_folder(trainer) / "benchmarks" / self.name / EPOCH_FOLDER.format(trainer.current_epoch, step)
+        self._tried = step
+        epoch = trainer.current_epoch + 1 if step else 0
+        try:
+            strip = len(self.name) + 1
+            past = [  # of this training and the run that it resumed
+                Evaluated(epoch=then, step=at, scores={key[strip:]: value for key, value in self.history[at].items()})
+                for at, then in sorted(self._epochs.items())
+                if fitting and at < step and at in self.history
+            ]
+            network, at = _network(trainer, pl_module), (epoch, step) if fitting else None
+            scores = self.evaluate(self.extractor(pl_module), folder, network, past, at)
+        except Exception as error:
+            if self.fatal or not fitting:
+                raise
+            log.exception("%s failed; the training continues: %s", self.name, error)
+            self._failures.append(f"{self.name} failed after step {step}: {type(error).__name__}: {error}")
+            return {}
+        if trainer.is_global_zero:
+            for name, picture in (self.plots | self.overlays).items():
+                log_picture(trainer, f"{self.name}/{name}", picture)
+        self._epochs[step] = epoch
+        self.history[step] = {f"{self.name}/{key}": value for key, value in scores.items()}
+        return self.history[step]
+
+
+def _network(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Network:
+    """Return the network of a module in training or validation; a training has the seed of Lightning."""
+    known, loaded = describe_network(pl_module), ""
+    seed = known.seed
+    if trainer.state.fn == "fit":
+        seed = int(os.environ["PL_GLOBAL_SEED"]) if "PL_GLOBAL_SEED" in os.environ else None
+    elif trainer.ckpt_path:
+        loaded = str(trainer.ckpt_path)
+    return Network(
+        name=f"{type(pl_module).__name__}, {known.name}",
+        weights=", ".join(filter(None, (known.weights, loaded))),
+        spec=known.spec,
+        seed=seed,
+        loaded=known.loaded or bool(loaded),
+    )
+
+
+def join_lightning() -> bool:
+    """Make the benchmarks callbacks of Lightning, if that is imported; return whether they have just become so."""
+    callback = getattr(sys.modules.get("pytorch_lightning"), "Callback", None)
+    if callback is None or issubclass(BenchmarkCallback, callback):
+        return False
+    BenchmarkCallback.__bases__ = (Benchmark, callback)
+    return True
+
+
+join_lightning()

@@ -1,0 +1,180 @@
+"""A job: a frozen network, a benchmark and a protocol, with a key that tells its result from all others."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lightning_modules.backbones import build_encoder, weights_digest
+from lightning_modules.backbones.short_names import read_spec
+from lightning_modules.checkpoints import SUFFIXES
+from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
+
+from ..benchmarks.base import Benchmark
+from ..tracking.label_tracker import seen_by
+from .names import slug
+
+UNTRAINED = "untrained"
+"""Name of the baseline that has learned nothing: a ResNet-18 with random weights."""
+BASELINES = ("raw_colour", UNTRAINED)
+OPTIONS = ("annotations", "dilated", "masks", "size_tolerance")
+"""Arguments of benchmarks that results.json does not state, and that may change a score."""
+LONGEST = 60
+"""Characters of a network's name in the name of a folder."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A frozen network to evaluate, and the features that are taken from it.
+
+    Attributes:
+        name: in tables.
+        spec: see `build_feature_extractor`.
+        stage: None is the benchmark's choice: res4 of a ResNet and the last block of a ViT for label propagation,
+            SiamFC's dilated res5 for tracking.
+        stride: pixels per feature cell; None is the benchmark's choice.
+        pretrained: load the library's own weights.
+        seed: seed of random weights.
+        upsample: upsampler of the features, see `build_upsampler`; None: none.
+    """
+
+    name: str
+    spec: str
+    stage: str | None = None
+    stride: int | None = None
+    pretrained: bool = False
+    seed: int = 0
+    upsample: str | None = None
+
+    @classmethod
+    def read(cls, text: str, pretrained: bool = False, seed: int = 0) -> NetworkSpec:
+        """Read `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, see `read_spec`; or `untrained`, a baseline.
+
+        Args:
+            text: as above.
+            pretrained: load the library's own weights, for names of timm and torchvision.
+            seed: see the class.
+
+        Raises:
+            ValueError: if the stride is not a number.
+        """
+        if text == UNTRAINED:
+            return cls("untrained ResNet-18", "torchvision:resnet18", seed=seed)
+        view = read_spec(text)
+        of_library = pretrained and view["spec"].startswith(("timm:", "torchvision:"))
+        return cls(text, view["spec"], view["stage"], view["stride"], bool(view["pretrained"] or of_library), seed)
+
+    @property
+    def is_random(self) -> bool:
+        """True if the weights are known to be random, so that another seed is another network."""
+        return self.spec.startswith(("timm:", "torchvision:")) and not self.pretrained
+
+    @property
+    def weights(self) -> tuple[object, ...]:
+        """Everything that `build` depends on; views of equal weights share an encoder."""
+        return self.spec, self.pretrained, self.seed, self.upsample
+
+    def build(self) -> Any:
+        """Return its encoder."""
+        torch.manual_seed(self.seed)
+        return build_encoder(self.spec, self.pretrained, upsample=self.upsample)
+
+    def extractor(self, encoder: Any, benchmark: Benchmark) -> Any:
+        """Return the features that a benchmark evaluates; it chooses them where no stage and stride are given."""
+        chosen = self.stage is not None or self.stride is not None
+        return encoder.feature_extractor(self.stage, self.stride) if chosen else benchmark.extractor(encoder)
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """Identity of the weights: the digest of a checkpoint or of a user's network, or the names."""
+        if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():
+            return {"sha256": hashlib.sha256(Path(self.spec).read_bytes()).hexdigest()}
+        found: dict[str, Any] = {"spec": self.spec, "pretrained": self.pretrained}
+        if self.is_random:
+            found["seed"] = self.seed
+        elif ":" in self.spec and not self.pretrained and not self.spec.startswith("transformers:"):
+            encoder = self.build()  # a callable of the user's own, whose weights and code may change under one name
+            found["weights"] = weights_digest(encoder)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One network, one benchmark, one protocol.
+
+    Attributes:
+        network: see `NetworkSpec`.
+        benchmark: with its data; its own protocol is not used.
+        protocol: by which the benchmark scores the network.
+    """
+
+    network: NetworkSpec
+    benchmark: Benchmark
+    protocol: EvaluationProtocol
+
+    @property
+    def title(self) -> str:
+        """Network, benchmark and protocol in words."""
+        features = [self.network.stage, self.network.stride and f"stride {self.network.stride}"]
+        shown = [text for text in features if text and str(text) not in self.network.name]
+        return f"{', '.join([self.network.name, *shown])} on {self.benchmark.name} by {self.protocol.name}"
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Digest of everything that the result depends on: network, features, benchmark, data and protocol.
+
+        The data count by their folder, and by the names and lengths of the sequences.
+        """
+        benchmark, network = self.benchmark, self.network
+        content = {
+            "network": network.identity,
+            "features": [network.stage, network.stride, network.upsample, benchmark.stage, benchmark.stride],
+            "benchmark": [type(benchmark).__name__, benchmark.name, benchmark.data()],
+            "options": {name: getattr(benchmark, name, None) for name in OPTIONS},
+            "root": str(Path(getattr(benchmark, "root", "")).resolve()),
+            "sequences": [[sequence.name, sequence.num_frames] for sequence in benchmark.sequences],
+            "protocol": self.protocol.digest(),
+        }
+        text = json.dumps(content, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its result in a store: the network and the benchmark for people, and the key."""
+        return f"{slug(self.network.name)[-LONGEST:]}-{self.benchmark.name}-{self.key}"
+
+    @property
+    def sight(self) -> tuple[object, ...]:
+        """Jobs with equal values see the frames alike, and can share one pass of the network."""
+        features = (self.network.stage, self.network.stride)
+        frames = seen_by(self.protocol) if isinstance(self.protocol, PropagationProtocol) else (self.key,)
+        return (*self.network.weights, features, id(self.benchmark), *frames)
+
+
+def networks_of(
+    specs: Iterable[str], pretrained: bool = False, seeds: Iterable[int] = (0,), baselines: bool = False
+) -> list[NetworkSpec]:
+    """Read the networks that a command line names.
+
+    Args:
+        specs: see `NetworkSpec.read`; a name given twice counts once.
+        pretrained: see `NetworkSpec.read`.
+        seeds: of random weights: such a network is evaluated once for each.
+        baselines: add those of `BASELINES`.
+
+    Raises:
+        ValueError: if a stride is not a number.
+    """
+    found = []
+    for text in dict.fromkeys([*specs, *(BASELINES if baselines else ())]):
+        network = NetworkSpec.read(text, pretrained)
+        found += [replace(network, seed=seed) for seed in seeds] if network.is_random else [network]
+    return found

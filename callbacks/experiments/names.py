@@ -1,0 +1,8 @@
+"""Names of folders."""
+
+import re
+
+
+def slug(name: str) -> str:
+    """Return a name as a folder's name: letters, digits, dots and dashes."""
+    return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"

@@ -1,0 +1,189 @@
+"""The runner: it runs the jobs whose results a store lacks, several in one pass of the network."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
+from io import StringIO
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from lightning_modules.backbones import on_device
+
+from ..benchmarks.ranks import LostRank, Ranks
+from ..results.result import Result
+from .job import Job, NetworkSpec
+from .store import Store
+
+AT_ONCE = 40
+"""Most jobs of a pass: each keeps its own labels, a few megabytes at 480p."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a disk that takes nothing more: the jobs that follow would fail too."""
+
+
+class Runner:
+    """Runs jobs, and reads their results from a store.
+
+    A job that fails is reported, and the others run. All processes of torchrun divide the sequences of each job among
+    themselves; other processes may work on the same store.
+
+    Args:
+        store: holds the results.
+        at_once: most jobs of a pass.
+        pages: a job that has a pass to itself leaves predictions, pictures and a page too.
+
+    Attributes:
+        failures: job → its error in one line.
+    """
+
+    def __init__(self, store: Store, at_once: int = AT_ONCE, pages: bool = True) -> None:
+        self.store, self.at_once, self.pages = store, at_once, pages
+        self.failures: dict[Job, str] = {}
+        self._encoder: Any = None
+        self._built: tuple[object, ...] = ()
+
+    def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
+        """Run what the store lacks, and return the results that are there then: all but failed and running jobs.
+
+        Args:
+            jobs: those of equal keys are run once.
+
+        Raises:
+            DataError: if the data are not as they should be; before any work.
+            OSError: if the disk is full.
+            ValueError: if a network cannot be built or has no such features; before any work.
+        """
+        with Ranks() as ranks:
+            with ranks.together():
+                different = list({job.key: job for job in jobs}.values())
+            missing: set[str] = ranks.gather({job.key for job in different if not self.store.holds(job)})[0]
+            lacking = [job for job in different if job.key in missing]
+            with ranks.together():
+                self._check(lacking)
+            passes = passes_of(lacking, self.at_once)
+            done = f", {len(different) - len(lacking)} are done" if len(lacking) < len(different) else ""
+            if len(different) > 1:
+                print(f"{len(different)} jobs{done}; {len(passes)} passes over the videos", flush=True)
+            for number, jobs_of_pass in enumerate(passes, start=1):
+                self._run_pass(ranks, jobs_of_pass, f"[{number}/{len(passes)}]")
+        return {job: self.store.result(job) for job in jobs if self.store.holds(job)}
+
+    def raise_failures(self, jobs: int) -> None:
+        """Raise a one-line ValueError that names each job that failed, if one did.
+
+        Args:
+            jobs: their number.
+        """
+        if self.failures:
+            lines = "; ".join(f"{job.title}: {error}" for job, error in self.failures.items())
+            raise ValueError(f"{len(self.failures)} of {jobs} jobs failed: {lines}")
+
+    def _check(self, jobs: Sequence[Job]) -> None:
+        """Build each network and its features once, so that a mistake in a late one is reported before any work.
+
+        Raises:
+            ValueError: naming the network.
+        """
+        views = {(*job.network.weights, job.network.stage, job.network.stride, job.benchmark.name): job for job in jobs}
+        for job in views.values():
+            try:
+                job.network.extractor(self._encoder_of(job.network), job.benchmark)
+            except Exception as error:  # whatever a library raises for a network of its own
+                raise ValueError(f"{job.network.name} on {job.benchmark.name}: {_line(error)}") from error
+
+    def _encoder_of(self, network: NetworkSpec) -> Any:
+        """Return the encoder of a network; the last one is kept."""
+        if self._built != network.weights:
+            self._encoder = None  # frees its memory first
+            self._encoder, self._built = network.build(), network.weights
+        return self._encoder
+
+    def _run_pass(self, ranks: Ranks, jobs: list[Job], heading: str) -> None:
+        """Run the jobs of one pass that no other process has taken."""
+        with ExitStack() as locks:
+            taken = []
+            for job in jobs if ranks.rank == 0 else ():
+                if (lock := self.store.claim(job)) is not None:
+                    locks.enter_context(lock)
+                    taken.append(job.key)
+            keys = ranks.gather(taken)[0]
+            jobs = [job for job in jobs if job.key in keys]
+            if not jobs:
+                return
+            more = f" and {len(jobs) - 1} more protocols" if len(jobs) > 1 else ""
+            began = time.perf_counter()
+            print(f"{heading} {jobs[0].title}{more}", flush=True)
+            try:
+                with ranks.together():
+                    self._evaluate(jobs, writes=ranks.rank == 0)
+            except Exception as error:  # whatever a library raises for one network, the other jobs are still wanted
+                if isinstance(error, LostRank) or getattr(error, "errno", None) in DISK:
+                    raise
+                self.failures |= {job: _line(error) for job in jobs}
+                print(f"{jobs[0].title}{more} failed: {_line(error)}", flush=True)
+            else:
+                print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
+
+    def _evaluate(self, jobs: Sequence[Job], writes: bool) -> None:
+        """Score the jobs in one pass of their network, and save a result for each."""
+        first = jobs[0]
+        benchmark: Any = copy.copy(first.benchmark)
+        benchmark.protocol = first.protocol if len(jobs) == 1 else [job.protocol for job in jobs]
+        extractor = on_device(first.network.extractor(self._encoder_of(first.network), benchmark))
+        folder = self.store.folder_of(first) if self.pages and len(jobs) == 1 else None
+        benchmark.evaluate(extractor, folder, first.network.name)
+        if folder is None and writes:
+            for job, result in zip(jobs, benchmark.result.parts(), strict=True):
+                result.save(self.store.folder_of(job))
+
+
+def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:
+    """Group jobs that see frames alike into passes of the network, those of one network after another.
+
+    Args:
+        jobs: the jobs.
+        at_once: most jobs of a pass; fewer take less memory and encode frames more often.
+    """
+    networks = list(dict.fromkeys(job.network.weights for job in jobs))
+    alike: dict[tuple[object, ...], list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: (networks.index(job.network.weights), *_matches(job))):
+        alike.setdefault(job.sight, []).append(job)
+    return [found[n : n + at_once] for found in alike.values() for n in range(0, len(found), at_once)]
+
+
+def _matches(job: Job) -> tuple[str, ...]:
+    """Return what protocols that share their matches have in common, so that they stand together."""
+    protocol: Any = job.protocol
+    return *(str(getattr(protocol, field, "")) for field in ("radius", "context", "neighbourhood")), protocol.name
+
+
+def _line(error: BaseException) -> str:
+    """Return an error in one line; the type leads where it is not one that our own code raises."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
+
+
+@contextmanager
+def process_group() -> Iterator[int]:
+    """Join the processes that torchrun has started, where it has; yield the number of this one.
+
+    All but the first print nothing.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    dist.init_process_group("gloo")
+    try:
+        rank = dist.get_rank()
+        with redirect_stdout(StringIO()) if rank else nullcontext():
+            yield rank
+    finally:
+        dist.destroy_process_group()

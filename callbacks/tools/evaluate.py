@@ -1,0 +1,147 @@
+"""Score frozen networks on benchmarks, and print one table; with differences from a base where one is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datamodules.writing.files import write_atomically
+
+from ..experiments.configured import common_flags, protocols_of, read_changes, read_on
+
+if TYPE_CHECKING:  # with torch, which a mistake need not wait for
+    from ..benchmarks.base import Benchmark
+    from ..experiments.job import Job, NetworkSpec
+    from ..experiments.store import Store
+    from ..results.records import Table
+    from ..results.result import Result
+
+
+def evaluate(
+    networks: Sequence[NetworkSpec | str],
+    benchmarks: Sequence[Benchmark],
+    output: str | Path = "evaluation",
+    base: str = "",
+) -> Table:
+    """Score networks on benchmarks, each by its own protocol; what the folder has already is not run again.
+
+    Args:
+        networks: names as `vidcorr evaluate` takes them, or networks.
+        benchmarks: the same for all networks.
+        output: folder of the results; table.md and table.csv are the printed table.
+        base: network that the others are compared with; empty: none.
+
+    Returns:
+        The table; with a row for each network.
+
+    Raises:
+        DataError: if the data are not as they should be; before any work.
+        ValueError: if a network cannot be built, before any work; or if a job failed, when the others are done.
+        OSError: if the folder cannot be written.
+    """
+    from ..experiments.job import Job, NetworkSpec
+
+    specs = [NetworkSpec.read(one) if isinstance(one, str) else one for one in networks]
+    jobs = [Job(spec, benchmark, benchmark.protocol) for spec in specs for benchmark in benchmarks]  # type: ignore[attr-defined]
+    return run_jobs(jobs, output, base)
+
+
+def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
+    """Run jobs, and print and write the table of their results; see `evaluate`."""
+    from ..experiments.runner import Runner, process_group
+    from ..experiments.store import Store
+
+    with process_group() as rank:
+        runner = Runner(Store(output))
+        results = runner.run(jobs)
+        table, conditions = _table(results, base)
+        if rank == 0 and results:
+            _show(table, conditions, Path(output))
+            _write_pages(results, runner.store)
+    runner.raise_failures(len(jobs))
+    return table
+
+
+def _table(results: Mapping[Job, Result], base: str) -> tuple[Table, list[str]]:
+    """Return the table of results; and the conditions of its columns, where their heads leave them out."""
+    from ..results.records import records_of, tabulate
+
+    found = [(job.network.name, result) for job, result in results.items()]
+    records = [record for name, result in found for record in records_of(result, name, result.main_scores())]
+    columns = dict.fromkeys(record.column for record in records)
+    short = len({(column.benchmark, column.score) for column in columns}) == len(columns)
+    table = tabulate(records, trained=False, short_heads=short)
+    for name, row in table.rows.items():
+        if base in (record.result.network.name for cell in row.values() for record in cell.records):
+            table = table.with_differences(name)
+            break
+    said = dict.fromkeys(f"{column.benchmark}: {column.conditions}" for column in columns)
+    return table, list(said) if short else []
+
+
+def _show(table: Table, conditions: Sequence[str], output: Path) -> None:
+    from ..results.rendering import notes, print_table, render, text_rows
+
+    write_atomically(output / "table.md", "\n".join([render(table), *(f"{text}\n" for text in conditions)]))
+    write_atomically(output / "table.csv", render(table, "csv"))
+    print_table(["", *table.heads], text_rows(table))
+    print(*notes(table), *conditions, output / "table.md", sep="\n")
+
+
+def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
+    """Write the page of each result again, with a line for every other result of its benchmark."""
+    from ..report import write_report
+
+    for job, result in results.items():
+        others = {
+            f"{other.network.name}, {other.protocol.name}": found
+            for other, found in results.items()
+            if other != job and found.benchmark == result.benchmark
+        }
+        if others and (store.folder_of(job) / "report.html").is_file():
+            write_report(store.folder_of(job), others, result)
+
+
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr evaluate` with its arguments; a user's mistake raises a one-line error."""
+    parser = common_flags("vidcorr evaluate", __doc__)
+    named = "checkpoint, my_module:my_network, short name such as dino-b8, timm:NAME, raw_colour, untrained, …"
+    parser.add_argument("networks", nargs="*", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
+    parser.add_argument("--protocol", nargs="+", default=[], metavar="NAME", help="named protocols, not the config's")
+    parser.add_argument("--change", nargs="+", default=[], metavar="FIELD=VALUE", help="fields of the protocols")
+    parser.add_argument("--base", default="", metavar="NETWORK", help="network that the others are compared with")
+    parser.add_argument("--baselines", action="store_true", help="add raw colour and an untrained ResNet-18")
+    upsampler = "upsampler of the features: bilinear:2, nearest:2 or my_module:my_upsampler"
+    parser.add_argument("--upsample", metavar="SPEC", help=upsampler)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of random weights (default: 0)")
+    parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder of results")
+    flags = parser.parse_args(list(args))
+    names = [*flags.networks, *([flags.base] if flags.base else [])]
+    if not names and not flags.baselines:
+        raise ValueError("evaluate: name a network; or --baselines alone")
+    if not flags.on:
+        raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
+    configured, changes = read_on(flags.on), read_changes(flags.change)
+
+    from lightning_modules.checkpoints import allow_named
+
+    from ..experiments.job import Job, networks_of
+
+    allow_named(args)
+    benchmarks = [each.build(limit_sequences=flags.limit) for each in configured]
+    protocols = protocols_of(benchmarks, flags.protocol, changes)
+    networks = networks_of(names, flags.pretrained, flags.seeds, flags.baselines)
+    networks = [replace(network, upsample=flags.upsample) for network in networks]
+    base = next((one.name for one in networks_of([flags.base])), "") if flags.base else ""
+    run_jobs(
+        [
+            Job(network, benchmark, protocol)
+            for network in networks
+            for benchmark, of_benchmark in zip(benchmarks, protocols, strict=True)
+            for protocol in of_benchmark
+        ],
+        flags.output,
+        base,
+    )

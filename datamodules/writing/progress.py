@@ -1,0 +1,74 @@
+"""Progress of long work on stderr: a line that is redrawn on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
+
+_REFRESH = 0.5  # seconds from one drawing of the line to the next
+_CELLS = 20  # of the bar
+_CLEAR = "\r\x1b[K"
+
+
+class ProgressReport(AbstractContextManager["ProgressReport"]):
+    """Report the progress of long work, its rate and the remaining time; a context manager.
+
+    Rate and remaining time are over the work since it began, pauses such as a benchmark within a training included.
+
+    Args:
+        name: name of the work.
+        total: number of items; None where it is not known.
+        unit: unit of the items, plural.
+        done: items that an earlier run has done.
+        every: seconds from one line to the next where there is no terminal.
+        silent: report nothing, as on ranks other than the first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        total: int | None,
+        unit: str = "items",
+        done: int = 0,
+        every: float = 30.0,
+        silent: bool = False,
+    ) -> None:
+        self.name, self.total, self.unit = name, total, unit
+        self.done = self._first = done
+        self._began = self._printed = time.monotonic()
+        self._redraws = sys.stderr.isatty() and not silent
+        self._every = math.inf if silent else _REFRESH if self._redraws else every
+
+    def clear(self, *_: object) -> None:
+        """Take the line off the terminal, before something else is printed; the next `advance` draws it again."""
+        if self._redraws:
+            print(_CLEAR, end="", file=sys.stderr, flush=True)
+
+    __exit__ = clear
+
+    def advance(self, note: Callable[[], str] = str, to: int | None = None) -> None:
+        """Count one more item, or set the number of items done.
+
+        Args:
+            note: makes what is shown behind, for example the loss or the item's name; called only when it is shown.
+            to: items done so far.
+        """
+        self.done = self.done + 1 if to is None else to
+        now = time.monotonic()
+        if now - self._printed < self._every:
+            return
+        self._printed = now
+        rate = (self.done - self._first) / max(now - self._began, 1e-9)
+        parts = [f"{self.name}: {self.done}{f'/{self.total}' if self.total else ''} {self.unit}"]
+        if rate:
+            parts.append(f"{rate:.2f} {self.unit}/s" if rate >= 0.1 else f"{1 / rate:.0f} s each")
+        if rate and self.total:
+            parts.append(f"{timedelta(seconds=round((self.total - self.done) / rate))} left")
+        line = ", ".join(filter(None, [*parts, note()]))
+        full = round(_CELLS * self.done / self.total) if self.total else 0
+        bar = f"{_CLEAR}{'━' * full}{'·' * (_CELLS - full)} " if self.total else _CLEAR
+        print(f"{bar}{line}" if self._redraws else line, file=sys.stderr, flush=True, end="" if self._redraws else "\n")

@@ -1,0 +1,226 @@
+"""Log-sum-exp of the dot products of a frame's cells with cells of other videos (the new term of Liir's Eq. 4).
+
+A query can compete with points that all queries share (`shared_logsumexp`), with cells drawn for it alone
+(`per_query_logsumexp`), or with the cells around its own place (`same_place_logsumexp`). Stored cells take no gradient.
+The gradient into the queries is the mean of the keys weighted by the softmax; the forward pass
+accumulates it, so the backward pass needs no products and memory does not grow with the number of stored frames.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from .device import NOTHING, dot_logsumexp
+from .local_reconstruction import TILE, Border, WindowTiles
+
+NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
+"""Number of gathered or multiplied numbers held at a time: what fits a CPU's cache, or keeps a GPU busy."""
+
+Chunk = tuple[slice, Tensor, Tensor]
+"""Groups of queries, their logits `(g, n, K)` with a part of the keys, and these keys `(g, K, C)`."""
+
+
+def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = None) -> Tensor:
+    """Return `log Σ exp(q·v)` over points that all queries share.
+
+    Args:
+        query: `(B, C, h, w)`.
+        points: `(N, C)`.
+        excluded: `(B, N)` bool, points left out for a sample; None excludes none.
+
+    Returns:
+        `(B, h, w)`; −∞ where no point is left.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    if points.ndim != 2 or points.shape[1] != query.shape[1] or not points.is_floating_point():
+        raise ValueError(
+            f"negatives must be float (N, {query.shape[1]}), as wide as the query's features, "
+            f"got {points.dtype} {tuple(points.shape)}"
+        )
+    _check_excluded(excluded, len(query), len(points))
+    exact = torch.promote_types(query.dtype, torch.float32)
+    sums = dot_logsumexp(query.flatten(2).mT.to(exact), points, excluded)
+    return sums.view(len(query), *query.shape[2:])
+
+
+def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, excluded: Tensor | None = None) -> Tensor:
+    """Return `log Σ exp(q·v)` where each cell of the query draws its own cells of each stored frame.
+
+    The draws are those of `drawn_cells`. Queries of several samples at the same cell share them, so that a gathered
+    feature serves the whole batch.
+    Paper: Liir, section 3.3 ("for each query pixel, we sample 4 feature points from each stored frame").
+
+    Args:
+        query: `(B, C, h, w)`.
+        maps: `(N, C, h', w')`, stored feature maps; fastest in memory order `(N, h', w', C)`.
+        points: number of cells that a query draws of each map, with replacement.
+        seed: seed of the draws, in [0, 2³²).
+        excluded: `(B, N)` bool, maps left out for a sample; None excludes none.
+
+    Returns:
+        `(B, h, w)`; −∞ where no map is left.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    _check_maps(query, maps, excluded)
+    cells, places = maps[0, 0].numel(), query[0, 0].numel()
+    features = maps.movedim(1, -1).flatten(0, 2)
+    together = max(1, _budget(query) // (places * points * query.shape[1]))
+
+    def chunks(queries: Tensor) -> Iterator[Chunk]:
+        for first in range(0, len(maps), together):
+            frames = slice(first, min(first + together, len(maps)))
+            drawn = drawn_cells(seed, frames, points, places, cells, query.device)
+            keys = features.index_select(0, drawn.flatten()).view(places, -1, features.shape[1]).to(queries.dtype)
+            logits = torch.bmm(queries, keys.mT)
+            if excluded is not None:
+                logits.masked_fill_(excluded[:, frames].repeat_interleave(points, 1), -torch.inf)
+            yield slice(None), logits, keys
+
+    groups = query.flatten(2).permute(2, 0, 1)  # (places, B, C)
+    return _logsumexp(groups, chunks).T.reshape(len(query), *query.shape[2:])
+
+
+def drawn_cells(
+    seed: int, frames: slice, points: int, places: int, cells: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Draw cells of stored frames uniformly for each place of a query's map.
+
+    Every draw is a hash of (seed, frame, point, place), the finaliser of MurmurHash3, so that it depends neither on the
+    device nor on the frames drawn with it, and nothing has to be stored or copied.
+
+    Args:
+        seed: in [0, 2³²).
+        frames: numbers of the stored frames.
+        points: draws of each frame for each place.
+        places: number of places.
+        cells: number of cells of a frame.
+        device: device of the result.
+
+    Returns:
+        Long `(places, frames · points)`, indices into the cells of all stored frames, `frame · cells + cell`.
+
+    Example:
+        >>> drawn_cells(0, slice(2, 4), points=1, places=2, cells=10)
+        tensor([[22, 38],
+                [22, 34]])
+    """
+    low = (1 << 32) - 1
+    frame = torch.arange(frames.start, frames.stop, device=device)[:, None]
+    draw = (frame * points + torch.arange(points, device=device)).flatten()
+    x = draw * places + torch.arange(places, device=device)[:, None]
+    x = (x * 0x9E3779B9 & low) ^ seed
+    x = ((x ^ (x >> 16)) * 0x85EBCA6B) & low
+    x = ((x ^ (x >> 13)) * 0xC2B2AE35) & low
+    x ^= x >> 16
+    return ((x * cells) >> 32) + (frame * cells).repeat_interleave(points)
+
+
+def same_place_logsumexp(
+    query: Tensor, maps: Tensor, radius: int, border: Border = "exclude", excluded: Tensor | None = None
+) -> Tensor:
+    """Return `log Σ exp(q·v)` over the cells of each stored frame in a square window around the query's place.
+
+    The geometry of the public code (shasha521/LIIR_pytorch), which has it at stride 8 with a radius of 3 cells.
+
+    Args:
+        query: `(B, C, h, w)`.
+        maps: `(N, C, h, w)`, stored feature maps.
+        radius: radius of the window, in cells.
+        border: "exclude" leaves cells outside the map out; "zero" gives them dot product 0, as in the public code.
+        excluded: `(B, N)` bool, maps left out for a sample; None excludes none.
+
+    Returns:
+        `(B, h, w)`; −∞ where no map is left.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    _check_maps(query, maps, excluded)
+    if maps.shape[2:] != query.shape[2:]:
+        raise ValueError(f"maps {tuple(maps.shape)} must have the query's height and width, {tuple(query.shape[2:])}")
+    samples, channels = query.shape[:2]
+    tiles = WindowTiles(query.shape[2], query.shape[3], radius)
+    row = tiles.columns * samples * TILE**2 * tiles.side**2  # products of a row of tiles with one map
+    together = max(1, _budget(query) // (row * tiles.rows))
+    rows = tiles.rows if together > 1 else max(1, min(tiles.rows, _budget(query) // row))
+
+    def chunks(queries: Tensor) -> Iterator[Chunk]:
+        for first in range(0, len(maps), together):
+            some = maps[first : first + together].movedim(1, -1).to(queries.dtype)
+            windows = tiles.windows(tiles.pad(some)).permute(1, 2, 0, 3, 4, 5)
+            for top in range(0, tiles.rows, rows):
+                part = slice(top, min(top + rows, tiles.rows))
+                keys = windows[part].reshape(-1, len(some) * tiles.side**2, channels)
+                groups = slice(part.start * tiles.columns, part.stop * tiles.columns)
+                logits = torch.bmm(queries[groups], keys.mT)
+                bias = tiles.bias(part, 1, border, queries)
+                by_map = logits.view(part.stop - top, tiles.columns, samples, TILE**2, len(some), -1)
+                by_map += bias[:, :, None, :, None]
+                if excluded is not None:
+                    left_out = excluded[:, first : first + together]
+                    by_map.masked_fill_(left_out[:, None, :, None], -torch.inf)
+                yield groups, logits, keys
+
+    queries = tiles.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4)  # (rows, columns, B, TILE², C)
+    sums = _logsumexp(queries.flatten(2, 3).flatten(0, 1), chunks).view(*queries.shape[:4], 1)
+    return tiles.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
+
+
+def _budget(query: Tensor) -> int:
+    return NUMBERS_AT_ONCE.get(query.device.type, NUMBERS_AT_ONCE["cpu"])
+
+
+def _check_maps(query: Tensor, maps: Tensor, excluded: Tensor | None) -> None:
+    if query.ndim != 4 or maps.ndim != 4 or maps.shape[1] != query.shape[1] or not maps.is_floating_point():
+        raise ValueError(
+            f"expected a query (B, C, h, w) and float maps (N, C, h, w) of as many channels, got {tuple(query.shape)} "
+            f"and {maps.dtype} {tuple(maps.shape)}"
+        )
+    _check_excluded(excluded, len(query), len(maps))
+
+
+def _check_excluded(excluded: Tensor | None, samples: int, count: int) -> None:
+    if excluded is not None and (excluded.shape != (samples, count) or excluded.dtype != torch.bool):
+        raise ValueError(f"excluded must be bool {(samples, count)}, got {excluded.dtype} {tuple(excluded.shape)}")
+
+
+def _logsumexp(queries: Tensor, chunks: Callable[[Tensor], Iterator[Chunk]]) -> Tensor:
+    """Return the log-sum-exp `(G, n)` of queries `(G, n, C)` over all keys that `chunks` yields for them."""
+    with torch.autocast(queries.device.type, enabled=False):
+        return _LogSumExp.apply(queries.to(torch.promote_types(queries.dtype, torch.float32)), chunks)
+
+
+class _LogSumExp(Function):
+    """Online softmax (Milakov and Gimelshein, 2018) over chunks of keys; chunks may overwrite their logits."""
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, chunks: Callable[[Tensor], Iterator[Chunk]]) -> Tensor:
+        lowest = torch.finfo(queries.dtype).min
+        largest = queries.new_full((*queries.shape[:2], 1), lowest)
+        total, mean = torch.zeros_like(largest), torch.zeros_like(queries)
+        for groups, logits, keys in chunks(queries.detach()):
+            before = largest[groups]
+            after = torch.maximum(before, logits.amax(2, keepdim=True))
+            shrink = (before - after).exp_()
+            weights = logits.sub_(after).clamp_(min=NOTHING).exp_()
+            largest[groups] = after
+            total[groups] = total[groups] * shrink + weights.sum(2, keepdim=True)
+            if ctx.needs_input_grad[0]:
+                mean[groups] = torch.baddbmm(mean[groups] * shrink, weights, keys)
+        nothing_left = largest == lowest
+        ctx.save_for_backward(mean.div_(total).masked_fill_(nothing_left, 0))
+        return total.log_().add_(largest).masked_fill_(nothing_left, -torch.inf).squeeze(2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (mean,) = ctx.saved_tensors
+        return gradient.unsqueeze(2) * mean, None

@@ -1,0 +1,103 @@
+"""The bank of cells of other videos that Liir's second phase takes as negatives."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .functional.device import to_device
+from .functional.local_reconstruction import Border
+from .functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
+from .momentum import KeyQueue
+
+Negatives = Literal["per_query", "same_place", "shared"]
+
+
+class NegativeBank(KeyQueue):
+    """Queue of stored frames; it starts empty, and a frame is never a negative of its own video.
+
+    Paper: Liir, section 3.3.
+
+    Args:
+        frames: number of frames that it holds.
+        points: cells that count of a frame, for "per_query" and "shared".
+        width: channels of a feature map.
+        side: height and width of the feature maps of training, in cells.
+        kind: "per_query": keep feature maps; each cell of a query draws its own cells of each frame at every step, as
+            the paper's text says. "same_place": keep feature maps; a query takes the cells of a window around its own
+            place in each frame, the geometry of the public code. "shared": draw the cells of a frame once, when it is
+            stored; all queries share them, and memory is `side² / points` times smaller.
+        radius: radius of the window of "same_place", in cells.
+        border: see `same_place_logsumexp`.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        points: int,
+        width: int,
+        side: int,
+        kind: Negatives,
+        radius: int = 3,
+        border: Border = "exclude",
+    ) -> None:
+        shared = kind == "shared"
+        super().__init__(frames * (points if shared else 1), width if shared else (side, side, width), seed=None)
+        self.points, self.kind, self.radius, self.border = points, kind, radius, border
+
+    def __str__(self) -> str:
+        count, megabytes = len(self), self.keys.nbytes / 1e6
+        found = {
+            "per_query": f"each query draws {self.points} cells of each of {count} frames",
+            "same_place": f"{(2 * self.radius + 1) ** 2} cells around each query's place in {count} frames",
+            "shared": f"{count} points of {count // self.points} frames, shared by all queries",
+        }
+        return f"{found[self.kind]}, {megabytes:.1f} MB on each device"
+
+    def keys_of(
+        self, features: Tensor, generator: torch.Generator, own: Callable[[Tensor], Tensor], videos: int
+    ) -> Tensor:
+        """Return what the bank keeps of frames.
+
+        Args:
+            features: feature maps of this rank's videos, `(B, C, h, w)`.
+            generator: on the CPU, in the same state on all ranks.
+            own: selects the rows of this rank's videos from `(videos, …)`.
+            videos: number of videos of all ranks.
+
+        Returns:
+            `(B, points, C)` for "shared", otherwise `(B, 1, h, w, C)`.
+
+        Raises:
+            ValueError: if the maps are of another size than those of the bank.
+        """
+        features = features.float()
+        if self.kind == "shared":
+            cells = own(torch.randint(features[0, 0].numel(), (videos, self.points), generator=generator))
+            return features.flatten(2).take_along_dim(to_device(cells, features.device)[:, None], 2).mT.contiguous()
+        if features.shape[2:] != self.keys.shape[1:3]:
+            height, width = features.shape[2:]
+            raise ValueError(
+                f"the bank holds maps of {self.keys.shape[1]} × {self.keys.shape[2]} cells, the frames give {height} × "
+                f"{width}: set model.position_size to half the side of the frames, which must be square; or "
+                "model.negatives to shared"
+            )
+        return features.movedim(1, -1).unsqueeze(1).contiguous()
+
+    def logsumexp(self, query: Tensor, video_index: Tensor, generator: torch.Generator) -> Tensor:
+        """Return `log Σ exp(q·v)` over the negatives of each cell of `(B, C, h, w)`: `(B, h, w)`.
+
+        Args:
+            query: features of the query.
+            video_index: `(B,)` long, videos of the samples.
+            generator: on the CPU, in the same state on all ranks; "per_query" draws from it.
+        """
+        unusable = self.of_same_video(video_index) | (self.video_ids < 0)
+        if self.kind == "shared":
+            return shared_logsumexp(query, self.keys, unusable)
+        maps = self.keys.movedim(-1, 1)
+        if self.kind == "same_place":
+            return same_place_logsumexp(query, maps, self.radius, self.border, unusable)
+        seed = int(torch.randint(1 << 32, (), generator=generator))
+        return per_query_logsumexp(query, maps, self.points, seed, unusable)

@@ -1,0 +1,178 @@
+"""`vidcorr evaluate`: networks × benchmarks in one table, each result once in a store, whatever stops or fails."""
+
+import csv
+
+import pytest
+import torch
+
+from callbacks import DavisBenchmark, Result, evaluate
+from callbacks.experiments.job import Job, NetworkSpec
+from callbacks.experiments.runner import Runner
+from callbacks.experiments.store import Store
+from callbacks.results.result import results_below
+from cli import main
+from datamodules.reading.guards import DataError
+from datamodules.synthetic import write_tap_vid
+from lightning_modules.backbones import build_feature_extractor
+from tests.helpers.folders import held
+from tests.helpers.refusal import refused
+from tests.helpers.words import SMALL, refusal
+
+BLOCKY = "tests.helpers.encoders:Blocky"
+TINY = "tests.helpers.encoders:TinyResNet"
+CHANGES = [f"{field}={value}" for field, value in SMALL.items()]
+
+
+def table_of(folder):
+    return {row["row"]: row for row in csv.DictReader((folder / "table.csv").open()) if "J&F" in row["column"]}
+
+
+@pytest.fixture
+def davis(davis_root):
+    return DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """The protocols of each pass over DAVIS from now on."""
+    passes = []
+    evaluate = DavisBenchmark.evaluate
+
+    def counting(self, *args, **options):
+        several = isinstance(self.protocol, list)
+        passes.append([each.name for each in self.protocol] if several else [self.protocol.name])
+        return evaluate(self, *args, **options)
+
+    monkeypatch.setattr(DavisBenchmark, "evaluate", counting)
+    return passes
+
+
+def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp_path, evaluated, capsys):
+    table = evaluate([BLOCKY, TINY], [davis], tmp_path)
+    torch.manual_seed(0)
+    alone = davis.evaluate(build_feature_extractor(TINY))
+    (head,) = (head for head in table.heads if "J&F" in head)
+    assert table.rows[f"{TINY}, stride 8"][head].mean == alone["J&F-Mean"]
+    assert float(table_of(tmp_path)[f"{TINY}, stride 8"]["mean"]) == alone["J&F-Mean"]
+    results = results_below(tmp_path)
+    assert {result.network.name for result in results.values()} == {BLOCKY, TINY}
+    assert all((folder / "report.html").is_file() for folder in results)
+    assert "[2/2]" in capsys.readouterr().out
+    del evaluated[:]
+    assert evaluate([TINY, BLOCKY, "raw_colour"], [davis], tmp_path).heads == table.heads
+    assert len(evaluated) == 1  # raw colour alone
+    main(["table", str(tmp_path)])
+    assert f"| {BLOCKY}, stride 4, normalised by itself |" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_networks_of_other_strides_share_a_column_and_are_tested(davis_root, tmp_path):
+    """A stride of 4, one of 8, and one that normalises by itself, under a protocol with constants of its own."""
+    benchmark = DavisBenchmark(davis_root, protocol="dino", changes=SMALL, limit_sequences=2)
+    table = evaluate(["raw_colour", BLOCKY, "raw_colour@colour/16"], [benchmark], tmp_path, base="raw_colour")
+    assert table.heads == ("davis J&F-Mean", "davis J-Mean", "davis F-Mean")
+    assert "\ndavis: dino+context=2+radius=3 " in (tmp_path / "table.md").read_text()
+    own, coarse = f"{BLOCKY}, stride 4, normalised by itself", "raw_colour@colour/16, stride 16"
+    assert list(table.rows) == ["raw_colour, stride 8", own, coarse]
+    tested = {name: row["difference"] != "" for name, row in table_of(tmp_path).items()}
+    assert list(tested.values()) == [False, True, True]
+    results = results_below(tmp_path).values()
+    digests = {result.stages[""].protocol.digest for result in results}
+    assert len(digests) == 3  # each result says by which values it was scored
+
+
+def test_a_job_that_fails_is_named_and_the_others_are_done(davis, tmp_path, monkeypatch, capsys):
+    second = DavisBenchmark(davis.root, changes=SMALL, limit_sequences=2, name="second")
+
+    def fail(self, *args):
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr(second, "start", fail)
+    message = r"2 of 4 jobs failed: raw_colour on second by vfs.*: RuntimeError: out of memory; .*Blocky on second"
+    refused(ValueError, message, evaluate, ["raw_colour", BLOCKY], [second, davis], tmp_path)
+    assert list(table_of(tmp_path)) == ["raw_colour, stride 8", f"{BLOCKY}, stride 4, normalised by itself"]
+
+
+@pytest.mark.parametrize("network", [f"{TINY}@res9", "torchvision:resnet19", "nowhere.ckpt", "weights.pth"])
+def test_a_network_that_cannot_be_built_is_told_before_any_work(network, davis, tmp_path, evaluated):
+    (tmp_path / "weights.pth").write_bytes(b"")
+    network = str(tmp_path / network) if network.endswith("pth") else network
+    assert refused(ValueError, network.rpartition(":")[2], evaluate, ["raw_colour", network], [davis], tmp_path / "out")
+    assert not evaluated
+
+
+def test_a_full_disk_names_the_file_and_ends_the_command(davis, tmp_path, monkeypatch, evaluated):
+    def full(self, folder):
+        raise OSError(28, "No space left on device", str(folder / "results.json"))
+
+    monkeypatch.setattr(Result, "save", full)
+    said = refused(OSError, "No space left", evaluate, ["raw_colour", BLOCKY], [davis], tmp_path)
+    assert "results.json" in said
+    assert len(evaluated) == 1
+
+
+def test_a_job_that_another_process_runs_is_left_to_it(davis, tmp_path, capsys):
+    protocol = davis.protocol
+    job = Job(NetworkSpec.read("raw_colour"), davis, protocol)
+    with held(Store(tmp_path).folder_of(job)):
+        table = evaluate(["raw_colour", BLOCKY], [davis], tmp_path)
+    assert f"{job.title}: running elsewhere" in capsys.readouterr().out
+    assert len(table.rows) == 1
+    assert len(evaluate(["raw_colour", BLOCKY], [davis], tmp_path).rows) == 2
+
+
+def test_a_result_without_its_rows_is_not_done(davis, tmp_path, evaluated):
+    evaluate(["raw_colour"], [davis], tmp_path)
+    (folder,) = results_below(tmp_path)
+    (folder / "results.json").unlink()  # what a stop leaves: results.json, with the rows inside, is written last
+    assert (folder / "per_sequence.csv").is_file()
+    evaluate(["raw_colour"], [davis], tmp_path)
+    assert len(evaluated) == 2
+
+
+@pytest.mark.slow
+def test_protocols_that_see_frames_alike_share_a_pass_and_leave_the_results_of_single_ones(davis, tmp_path, evaluated):
+    protocols = [davis.protocol.with_changes(topk=value) for value in (2, 5)]
+    jobs = [Job(NetworkSpec.read("raw_colour"), davis, protocol) for protocol in protocols]
+    shared = Runner(Store(tmp_path / "shared")).run(jobs)
+    assert evaluated == [[protocol.name for protocol in protocols]]
+    single = Runner(Store(tmp_path / "single"), at_once=1).run(jobs)
+    for job in jobs:
+        one, other = shared[job], single[job]
+        assert (one.scores, one.rows, one.stages) == (other.scores, other.rows, other.stages)
+        assert one.stages[""].protocol.digest == job.protocol.digest()
+    more = [*jobs, Job(jobs[0].network, davis, davis.protocol.with_changes(topk=7))]
+    assert len(Runner(Store(tmp_path / "shared")).run(more)) == 3
+    assert evaluated[-1] == [more[-1].protocol.name]  # a grid that grows runs what is new
+
+
+@pytest.mark.slow
+def test_by_the_command_line(davis_root, tmp_path, capsys):
+    points = write_tap_vid(tmp_path / "points", 1, frames=6, size=(64, 64))
+    words = [BLOCKY, "--on", f"davis={davis_root}", f"tap_vid={points}", "--limit", "1", "--change", *CHANGES]
+    main(["evaluate", *words, "--baselines", "--seeds", "3", "--protocol", "crw", "--output", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    assert "tap_vid keeps its protocol, vidcorr: crw has no values for it" in said
+    rows = table_of(tmp_path / "out")
+    assert [name.partition(",")[0] for name in rows] == [BLOCKY, "raw_colour", "untrained ResNet-18"]
+    assert rows["untrained ResNet-18, stride 8"]["seeds"] == "3"
+    assert next(iter(rows.values()))["conditions"].startswith("crw+context=2+radius=3 ")
+    results = list(results_below(tmp_path / "out").values())
+    assert sorted(result.benchmark for result in results) == ["davis"] * 3 + ["tap_vid"] * 3
+
+
+def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
+    words = ("--on", f"davis={davis_root}", "--output", tmp_path / "out")
+    assert "name a network" in refusal("evaluate", *words)
+    assert "--on davis=/data/DAVIS" in refusal("evaluate", "raw_colour")
+    refused(DataError, "no such folder", evaluate, [BLOCKY], [DavisBenchmark(tmp_path / "nowhere")], tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    refused(OSError, "file", evaluate, [BLOCKY], [DavisBenchmark(davis_root)], tmp_path / "file" / "out")
+    assert not list((tmp_path / "out").glob("*/results.json"))
+
+
+def test_the_base_is_a_row_of_its_own_where_no_network_is_it(davis_root, tmp_path):
+    words = [BLOCKY, "--base", "raw_colour", "--on", f"davis={davis_root}", "--change", *CHANGES]
+    main(["evaluate", *words, "--output", str(tmp_path)])
+    rows = table_of(tmp_path)
+    assert [row["difference"] != "" for row in rows.values()] == [True, False]

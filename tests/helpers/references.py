@@ -1,0 +1,48 @@
+"""Reference numbers in tests/golden, and real videos in the folder that VIDCORR_DATA names."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+"""The reference numbers; README.md in it says how they were made."""
+
+NO_VIDEOS = "no real videos"
+"""First words of the reason for which a test without real videos is skipped."""
+
+
+def golden(name: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of `tests/golden/NAME.npz`.
+
+    Float16 arrays come as float32: they were float32, and every value was one of float16 too.
+    """
+    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as archive:
+        arrays = dict(archive)
+    return {key: array.astype(np.float32) if array.dtype == np.float16 else array for key, array in arrays.items()}
+
+
+def real_videos() -> Path | None:
+    """Return the folder that VIDCORR_DATA names; None without the variable.
+
+    Raises:
+        NotADirectoryError: if the folder does not exist.
+    """
+    if not (name := os.environ.get("VIDCORR_DATA")):
+        return None
+    if not (folder := Path(name).resolve()).is_dir():
+        raise NotADirectoryError(f"VIDCORR_DATA={name}: there is no such folder; docs/same-data.md says what it holds")
+    return folder
+
+
+def real_data(name: str) -> Path:
+    """Return `NAME`, a file or folder, of the real videos; skip the test where it is missing."""
+    root = real_videos()
+    if root is None:
+        pytest.skip(f"{NO_VIDEOS}: VIDCORR_DATA names no folder")
+    if not (root / name).exists():
+        pytest.skip(f"{NO_VIDEOS}: {name} is not in the folder that VIDCORR_DATA names")
+    return root / name
