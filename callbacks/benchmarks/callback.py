@@ -15,7 +15,7 @@ from lightning_modules.backbones import describe_network
 from ..process.folder_lock import FolderLock
 from ..results.result import Evaluated, Network, require_writable
 from .base import Benchmark
-from .ranks import Ranks
+from .ranks import BenchmarkError, Ranks
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -197,7 +197,8 @@ class BenchmarkCallback(Benchmark):
         except Exception as error:
             if self.fatal or not fitting:
                 raise
-            log.exception("%s failed; the training continues: %s", self.name, error)
+            unforeseen = not isinstance(error, BenchmarkError)
+            log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
             self._failures.append(f"{self.name} failed after step {step}: {type(error).__name__}: {error}")
             return {}
         if trainer.is_global_zero:

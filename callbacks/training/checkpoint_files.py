@@ -237,9 +237,12 @@ def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
         _check_like(saved["param_groups"], groups, where)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         numbers = [number for group in saved["param_groups"] for number in group["params"]]
+        names: dict[int, set[str]] = {}  # of the state of parameters with as many dimensions
         for parameter, number in zip(parameters, numbers, strict=False):  # torch compares how many there are
-            tensors = [value for value in saved["state"].get(number, {}).values() if isinstance(value, torch.Tensor)]
-            if any(tensor.ndim and tensor.shape != parameter.shape for tensor in tensors):
+            state = saved["state"].get(number, {})
+            other_names = bool(state) and names.setdefault(parameter.ndim, set(state)) != set(state)
+            tensors = [value for value in state.values() if isinstance(value, torch.Tensor)]
+            if other_names or any(tensor.ndim and tensor.shape != parameter.shape for tensor in tensors):
                 raise ValueError(f"{where}'s state does not fit the weights; resume from another checkpoint")
 
 

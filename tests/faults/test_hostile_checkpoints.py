@@ -74,7 +74,7 @@ COMMANDS = {
     "fit": lambda path, davis: ["fit", f"--ckpt_path={path}", "--data=SyntheticVideoDataModule"],
     "backbone": lambda path, davis: ["validate", "--model=VFSSimSiam", f"--model.backbone={path}", *davis],
     "spec": lambda path, davis: ["validate", "--model=FrozenEncoder", f"--model.spec={path}", *davis],
-    "compare": lambda path, davis: ["compare", str(path), "--root", davis[-1].partition("=")[2], "--no-baselines"],
+    "evaluate": lambda path, davis: ["evaluate", str(path), "--on", f"davis={davis[-1].partition('=')[2]}"],
     "export": lambda path, davis: ["export", str(path), "out.safetensors"],
     "convert": lambda path, davis: ["convert", str(path), "out.ckpt"],
 }
@@ -95,7 +95,7 @@ def test_no_command_runs_what_a_file_names(command, davis, tmp_path):
         path = checkpoint(tmp_path / "a.ckpt", **changes)
         line = refusal(*COMMANDS[command](path, davis))
         # predict asks for its video, fit for what to train, before either loads weights and compares their digest
-        if command not in ("convert", "compare") and (command, name) not in (
+        if command not in ("convert", "evaluate") and (command, name) not in (
             ("predict", "edited weights"),
             ("fit", "edited weights"),
         ):

@@ -13,7 +13,7 @@ def trained(method, **options):
     kind, arguments, _ = RUNS[method]
     torch.manual_seed(0)
     module = kind(**(arguments | {"base_lr": 1.0} if method == "moco" else arguments), **options)
-    quiet_trainer(max_epochs=1).fit(module, loader(videos=8, batch_size=4, frames=2, size=16))
+    quiet_trainer(max_epochs=1).fit(module, loader(videos=8, batch_size=4, frames=2, size=32))
     return module
 
 
