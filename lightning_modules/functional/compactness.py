@@ -20,7 +20,7 @@ Weights = Literal["softmax", "mass"]
 
 @dataclasses.dataclass(frozen=True)
 class CompactnessPrior:
-    """Shape that affinities are drawn towards in training; the fields are the arguments of `compact_affinity`.
+    """Target shape of affinities in training; the fields are the arguments of `compact_affinity`.
 
     Raises:
         ValueError: for fewer components than 1, or an unknown width or kind of weights.
@@ -43,7 +43,7 @@ class CompactnessPrior:
 def compactness_prior(
     components: int | None, threshold: float, width: Width, weights: Weights = "softmax"
 ) -> CompactnessPrior | None:
-    """Return a prior of these fields, None where `components` is None."""
+    """Return a prior of these fields, or None if `components` is None."""
     return None if components is None else CompactnessPrior(components, threshold, width, weights)
 
 
@@ -62,20 +62,20 @@ def compact_affinity(
     Args:
         affinity: `(B, R · P · P, h, w)` in [0, 1], P = 2 · radius + 1, after the softmax over all references.
         radius: radius of the window, in cells.
-        components: K, number of Gaussians in each window.
-        threshold: only windows whose largest affinity is above it are replaced.
-        width: "fixed": full width at half maximum of 1 cell; "moments": the second moment of the affinity around each
-            peak over the cells nearest to it, and not below the fixed one.
-        weights: of the mixture: "softmax" of the peaks' affinities, as in the public code, which gives the larger of
-            two peaks 0.73 at most; "mass": in proportion to the affinity of the cells nearest to each peak, as the
-            paper estimates them from the affinity.
+        components: K, number of Gaussians per window.
+        threshold: only windows with a largest affinity above it are replaced.
+        width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity around a peak
+            over the cells nearest to it, but at least the fixed width.
+        weights: weights of the mixture: "softmax" of the peaks' affinities, as in the public code (the larger of two
+            peaks gets at most 0.73); "mass": in proportion to the affinity of the cells nearest to a peak, estimated
+            from the affinity as in the paper.
 
     Returns:
         The same shape, without gradient.
 
     Raises:
-        ValueError: if the affinity does not consist of windows of this radius, or for components, width or weights
-            that are not valid.
+        ValueError: if the affinity does not consist of windows of this radius, or for invalid components, width or
+            weights.
     """
     side = 2 * radius + 1
     if affinity.ndim != 4 or affinity.shape[1] % side**2:
@@ -92,7 +92,7 @@ def compact_affinity(
 def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> Tensor:
     """Compute the distance of an affinity from its mixture of Gaussians, smooth-L1 of 20 times both.
 
-    No gradient reaches the mixture. Windows whose peak is not above the prior's threshold count as distance 0; the mean
+    No gradient reaches the mixture. Windows with a peak at or below the prior's threshold count as distance 0; the mean
     is over all entries.
     Paper: Liir, Eq. 8, in the form of the public code.
 
@@ -131,7 +131,7 @@ def compact_windows(windows: Tensor, prior: CompactnessPrior) -> Tensor:
 
 
 def _mass_and_moment(windows: Tensor, dy: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sum of the affinity over the cells nearest to each peak, and that of it times distance²: `(…, K)`."""
+    """Return Σ affinity and Σ affinity · distance² over the cells nearest to the peaks, both `(…, K)`."""
     distance = (dy[..., :, None] + dx[..., None, :]).flatten(-2)  # (…, K, P · P)
     nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
     mass = nearest * windows[..., None, :]

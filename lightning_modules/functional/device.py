@@ -1,4 +1,4 @@
-"""Copies between devices that do not wait, the fastest data type of a device, and dot products of rows."""
+"""Copies between devices without waiting, the fastest data type of a device, and dot products of rows."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ from torch.nn.grad import conv2d_weight
 
 
 def to_device(values: Any, device: torch.device) -> Tensor:
-    """Return a tensor or numbers on a device; to a GPU by way of pinned memory, and without waiting for it."""
+    """Return a tensor or numbers on a device, copied to a GPU through pinned memory without waiting."""
     tensor = torch.as_tensor(values)
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
@@ -25,13 +25,13 @@ def to_device(values: Any, device: torch.device) -> Tensor:
 
 
 def gpu_or_cpu() -> torch.device:
-    """Return the current GPU of this process, or the CPU where torch can use no GPU."""
+    """Return the current GPU of this process, or the CPU if torch can use no GPU."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 @contextmanager
 def out_of_memory_advice(advice: str) -> Iterator[None]:
-    """Add what to lower to the message of a device that is out of memory; the error stays `torch.OutOfMemoryError`."""
+    """Add advice to the message of a device that is out of memory; the error stays `torch.OutOfMemoryError`."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -40,10 +40,10 @@ def out_of_memory_advice(advice: str) -> Iterator[None]:
 
 
 class PendingCopy:
-    """A tensor on its way to the CPU: a GPU copies it when it has computed it, and works on meanwhile.
+    """A tensor on its way to the CPU: a GPU copies it after computing it, while it works on.
 
     Args:
-        tensor: on any device; one of the CPU is there already.
+        tensor: on any device; a CPU tensor is not copied.
     """
 
     def __init__(self, tensor: Tensor) -> None:
@@ -55,23 +55,23 @@ class PendingCopy:
 
     @property
     def of_gpu(self) -> bool:
-        """True if a GPU copies it, so that `wait` may block."""
+        """True if a GPU copies the tensor, so `wait` may block."""
         return self._copied is not None
 
     def wait(self) -> Tensor:
-        """Return the tensor, on the CPU, once it is there."""
+        """Wait for the copy and return the tensor on the CPU."""
         if self._copied is not None:
             self._copied.synchronize()
         return self._tensor
 
 
 WITH_BFLOAT16 = ("DEFAULT", "ALL", "BF16", "FP16", "AMX", "AVX10")
-"""Parts of the values of oneDNN's limit on instruction sets that leave bfloat16 to it."""
+"""Parts of the values of `ONEDNN_MAX_CPU_ISA` that allow bfloat16."""
 
 
 @cache
 def fastest_precision(device: str) -> tuple[str, str]:
-    """Return the data type in which a network is fastest, and why.
+    """Return the fastest data type for a network, and the reason.
 
     Args:
         device: type of the device: "cpu", "cuda", or another.
@@ -95,7 +95,7 @@ def fastest_precision(device: str) -> tuple[str, str]:
 
 
 def bfloat16_cost() -> float:
-    """Return how many times as long as in float32 a convolution takes in bfloat16 on this CPU, the best of three."""
+    """Return the time of a convolution in bfloat16 divided by its time in float32, on this CPU, the best of three."""
     image, weight = torch.ones(4, 64, 28, 28), torch.ones(64, 64, 3, 3)  # random numbers would move a run's draws
     float32, bfloat16 = (
         min(repeat(partial(F.conv2d, image.to(dtype), weight.to(dtype), padding=1), number=1, repeat=3))
@@ -122,7 +122,7 @@ def dot_products(queries: Tensor, keys: Tensor) -> Tensor:
     """Return `queries @ keys.T` by a convolution: `(n, D)`, `(K, D)` → `(n, K)`, a transposed view.
 
     The keys are the pixels of an image and the queries the filters of a 1 × 1 convolution. On a single thread torch
-    hands it to oneDNN only if it is dilated, and dilation has no effect on a 1 × 1 filter.
+    uses oneDNN only for dilated convolutions; dilation has no effect on a 1 × 1 filter.
     """
     return F.conv2d(_as_image(keys), queries[:, :, None, None], dilation=2)[0, :, :, 0]
 
@@ -148,15 +148,15 @@ PRODUCTS_AT_ONCE = 1 << 21
 QUERIES_AT_ONCE = 512
 """Number of queries that pass over the keys together."""
 NOTHING = -80
-"""Exponent below which weights are clamped: exp of less is ten times slower on a CPU, and below 1e-34."""
+"""Lower limit of exponents: exp of a smaller number is below 1e-34, and ten times slower on a CPU."""
 
 
 def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """Return `log Σ_k exp(q·u_k)` of each query over the keys that are not excluded; −∞ where none is left.
+    """Return `log Σ_k exp(q·u_k)` of all queries over the keys that are not excluded; −∞ without keys.
 
-    Rows of queries pass over chunks of keys by the online softmax (Milakov and Gimelshein, 2018). The gradient into the
-    queries, the mean of the keys weighted by the softmax, is accumulated in the same pass; one into the keys takes a
-    second pass.
+    Blocks of queries pass over chunks of keys by the online softmax (Milakov and Gimelshein, 2018). The same pass
+    accumulates the gradient into the queries, the mean of the keys weighted by the softmax. The gradient into the keys
+    takes a second pass.
 
     Args:
         query: `(B, n, D)`.
@@ -215,7 +215,7 @@ class _DotLogSumExp(Function):
 def _products(
     rows: Tensor, block: slice, keys: Tensor, excluded: Tensor | None, rows_per_sample: int
 ) -> Iterator[tuple[Tensor, slice, Tensor]]:
-    """Yield products of a block of rows with each chunk of keys, which may be overwritten; its slice; the chunk."""
+    """Yield, chunk by chunk of the keys: products with a block of rows (to overwrite), slice of the keys, keys."""
     queries = rows[block]
     of_rows = None
     if excluded is not None:

@@ -25,7 +25,7 @@ class Source:
     Attributes:
         code: repository @ commit, and the files that define the values.
         values: benchmark → fields of the protocol; fields that are not named keep their defaults.
-        note: differences from the original code, and what it leaves open.
+        note: differences from the original code, and values that the code leaves open.
         inferred: benchmark → the part of its values that the source does not state.
     """
 
@@ -36,7 +36,7 @@ class Source:
 
 
 class Range(Interval):
-    """Range of a number; a class of ours, so that only protocols check it, and not the parser of the command line."""
+    """Range of a number. A subclass, because the command line's parser would check a plain `Interval` too."""
 
 
 PositiveInt = Annotated[int, Range(ge=1)]
@@ -51,16 +51,15 @@ Cosine = Annotated[float, Range(ge=-1, le=1)]
 class EvaluationProtocol:
     """Base of all protocols: a frozen dataclass of plain types with a name, a digest and checked values.
 
-    A subclass adds its fields, and says which section of protocols.yaml has its sources. The type of a field says what
-    it may hold, the range of its numbers included; `_conditions()` has the rules that tie fields to each other.
-    The name of a source belongs to the values of that source: with other values it is completed by what differs, so
-    that `dataclasses.replace(vfs, topk=5)` is `vfs+topk=5`, as `with_changes` names it.
+    A subclass adds its fields and names the section of protocols.yaml that lists its sources. A field's type includes
+    the range of its numbers; `_conditions()` has the rules between fields. The name of a source stands for the
+    source's values: differences are appended, so `dataclasses.replace(vfs, topk=5)` is named `vfs+topk=5`.
 
     Attributes:
-        name: of a source or any other; after it, `+field=value` for each field that was changed.
+        name: of a source or any other name, followed by `+field=value` for every changed field.
 
     Raises:
-        ValueError: for a value of another type or out of range, or a name that changes a field that there is not.
+        ValueError: for a value of another type or out of range, or a name that changes an unknown field.
     """
 
     name: str
@@ -68,7 +67,7 @@ class EvaluationProtocol:
     kind: ClassVar[str] = ""
     """Section of protocols.yaml."""
     default_benchmark: ClassVar[str] = "davis"
-    """The benchmark whose values `named` returns where none is given."""
+    """Benchmark of `named`, unless another is given."""
     of_network: ClassVar[tuple[str, ...]] = ("feature_stride", "rgb_mean", "rgb_std")
     """Fields that a network may set: the stride of its features and its normalisation."""
 
@@ -105,17 +104,17 @@ class EvaluationProtocol:
         """Return the protocol that a source defines for a benchmark.
 
         Args:
-            name: a key of `sources()`; or one with changes, as results and tables show it: `vfs+radius=6+topk=5`; or a
-                protocol, which is taken as it is.
+            name: a key of `sources()`, also with changes as in results and tables: `vfs+radius=6+topk=5`; or a
+                protocol, returned with `changes`.
             benchmark: name of the benchmark; None is `default_benchmark`.
-            like: benchmarks whose values stand in, in this order, where the source has none for `benchmark`; a
-                benchmark declares them, so that one under a new name works with the protocols of its kind.
+            like: fallback benchmarks, in order, for a source without values for `benchmark`. A benchmark under a new
+                name declares them to use the protocols of its kind.
             changes: fields to change, see `with_changes`.
 
         Raises:
             TypeError: for a field of `changes` that does not exist.
-            ValueError: for an unknown name or a field in it, a value that does not fit its field, and where the source
-                defines no values for the benchmark.
+            ValueError: for an unknown name or field in it, a value that does not fit its field, or a source without
+                values for the benchmark.
         """
         if not isinstance(name, str):
             return name.with_changes(**changes or {})
@@ -132,7 +131,7 @@ class EvaluationProtocol:
         advice = f"use one of {', '.join(others)}"
         raise ValueError(
             f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {', '.join(values)}); "
-            + (advice if others else "a benchmark of your own names one of these that it is like")
+            + (advice if others else "a new benchmark names one of these as a fallback")
         )
 
     def with_changes(self, *, name: str | None = None, **fields: Any) -> Self:
@@ -141,7 +140,7 @@ class EvaluationProtocol:
         A change back to the source's value leaves the name again.
 
         Args:
-            name: a name of your own.
+            name: replaces the name.
             **fields: values to change.
 
         Raises:
@@ -161,15 +160,15 @@ class EvaluationProtocol:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def origin(self, benchmark: str, like: Sequence[str] = ()) -> dict[str, str]:
-        """Return the source of this protocol and what it states, for results and reports.
+        """Return the source of this protocol, for results and reports.
 
         Args:
             benchmark: name of the benchmark.
-            like: benchmarks whose values may stand in, see `named`.
+            like: fallback benchmarks, see `named`.
 
         Returns:
-            `code`, and where there is one `note` (differences from the code) and `inferred` (values for this benchmark
-            that the source does not state); empty for a protocol that is no source's.
+            `code`, and if not empty `note` (differences from the code) and `inferred` (values for this benchmark that
+            the source does not state); no entries for a protocol without a source.
         """
         source = self.sources().get(self._split(self.name)[0])
         if source is None:
@@ -179,9 +178,9 @@ class EvaluationProtocol:
         return {key: text for key, text in said.items() if text}
 
     def shared(self) -> Self:
-        """Return the protocol without what a network sets (`of_network`), as two networks must share it to be compared.
+        """Return the part that two networks must share to be compared, with the source's values for `of_network`.
 
-        Stride and normalisation are the source's again: `vfs+feature_stride=16` becomes `vfs`.
+        `vfs+feature_stride=16` becomes `vfs`.
         """
         base, changes = self._split(self.name)
         name = "+".join([base, *(f"{field}={text}" for field, text in changes.items() if field not in self.of_network)])
@@ -189,10 +188,9 @@ class EvaluationProtocol:
         return dataclasses.replace(self, name=name, **{key: values[key] for key in self.of_network if key in values})
 
     def digest(self) -> str:
-        """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if every field is, 1 and 1.0 alike.
+        """Return the first 12 hexadecimal digits of a SHA-256: equal if and only if all fields are equal (1 == 1.0).
 
-        Fields at their default are left out, so that a later version with one more rule keeps the digests of all
-        protocols that do not use it.
+        Fields at their default are left out, so that a new field keeps the digests of protocols that do not use it.
         """
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         changed = {key: value for key, value in vars(self).items() if key == "name" or value != defaults[key]}
@@ -201,7 +199,7 @@ class EvaluationProtocol:
 
     @classmethod
     def misnamed(cls, field: str) -> str:
-        """Return what is wrong with the name of a field to change, with the nearest field; empty if there is one."""
+        """Return an error text that suggests the nearest field; empty if the field exists."""
         known = [known.name for known in dataclasses.fields(cls) if known.name != "name"]
         if field in known:
             return ""
@@ -209,23 +207,23 @@ class EvaluationProtocol:
         return f"a protocol has no field {field!r}" + (f"; did you mean {near[0]}?" if near else "")
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
-        """Return field → whether its value fits those of other fields, and what would fit, in words."""
+        """Return field → (whether its value fits the other fields, the condition in words)."""
         return {}
 
     def _name_of_values(self) -> str:
-        """Return the name, with the changes that lead from a source, or from a name of one's own, to these values.
+        """Return the name, completed by the changes that lead from the source to these values.
 
         Raises:
-            ValueError: for a change of a field that there is not.
+            ValueError: for a change of an unknown field.
         """
         base, changes = self._split(self.name)
         changed = self._differing(self._source_values()) if base in self.sources() else set(changes)
         return "+".join([base, *(f"{field}={_as_text(getattr(self, field))}" for field in sorted(changed))])
 
     def _source_values(self) -> dict[str, Any]:
-        """Return the values of the source, for the benchmark that needs the fewest changes beyond those in the name.
+        """Return the source's values for the benchmark that needs the fewest changes beyond the name's changes.
 
-        Of a protocol that is no source's, return the defaults.
+        A protocol without a source returns the defaults.
         """
         base, changes = self._split(self.name)
         defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name != "name"}
@@ -243,10 +241,10 @@ class EvaluationProtocol:
 
     @classmethod
     def _split(cls, name: str) -> tuple[str, dict[str, str]]:
-        """`vfs+topk=5` → (`vfs`, {`topk`: `5`}); a plus that no `field=` follows belongs to what stands before it.
+        """`vfs+topk=5` → (`vfs`, {`topk`: `5`}); a plus without a following `field=` belongs to the text before it.
 
         Raises:
-            ValueError: for a change of a field that there is not.
+            ValueError: for a change of an unknown field.
         """
         base, *pieces = re.split(r"\+(?=[^\W\d]\w*=)", name)
         changes = dict(piece.split("=", 1) for piece in pieces)
@@ -263,7 +261,7 @@ def _as_text(value: Any) -> str:
 
 
 def _as_value(text: str) -> Any:
-    """Read a plain value as `_as_text` writes it, or JSON does: `none`, `true`, `6`, `0.07`; other text stays text."""
+    """Read a plain value as written by `_as_text` or JSON: `none`, `true`, `6`, `0.07`; other text stays text."""
     try:
         return json.loads("null" if text == "none" else text)
     except ValueError:
@@ -271,7 +269,7 @@ def _as_value(text: str) -> Any:
 
 
 def _read(text: str, kind: Any) -> Any:
-    """Return the value that a text in a name stands for, of an annotation's type if it can be of it."""
+    """Return the value of a text in a name, of the annotation's type if possible."""
     readings = (_as_value(text), text, tuple(map(_as_value, text.split(",") if text else ())))
     return next((value for value in readings if not _misfit(value, kind)), readings[0])
 
@@ -287,7 +285,7 @@ _adapter = functools.cache(functools.partial(TypeAdapter, config=ConfigDict(stri
 
 
 def _misfit(value: Any, kind: Any) -> str:
-    """Return what a value of an annotation's type must be, if this is none; values are not converted."""
+    """Return the expected type or range in words if a value does not fit an annotation; values are not converted."""
     try:
         _adapter(kind).validate_python(value)
     except ValidationError as error:

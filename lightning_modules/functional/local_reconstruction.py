@@ -1,9 +1,9 @@
 """Reconstruction of a frame from windows of its references, tile by tile, without storing the affinity.
 
-Maps are channels last, `(B, h, w, D)`. A tile's queries all attend to one window of `TILE + 2 · radius` cells a side,
-so that attention to a neighbourhood is one matrix product per tile, from which each query keeps its own square.
-Propagation has tiles of its own (`propagation.tiles`): it takes one map at a time, without gradient, and selects the
-top-k. These here take batches, all tiles of which have one shape and pass through one `bmm`, and the backward pass.
+Maps are channels last, `(B, h, w, D)`. All queries of a tile attend to a window of `TILE + 2 · radius` cells a side,
+so that attention to a neighbourhood is a matrix product per tile, from which every query keeps its square. Unlike the
+tiles of propagation (`propagation.tiles`: a single map, no gradient, top-k), all tiles of a batch have equal shapes and
+pass through a `bmm`, in the backward pass too.
 """
 
 import dataclasses
@@ -26,9 +26,9 @@ Border = Literal["exclude", "zero"]
 Part = tuple[slice, slice]
 """Samples, and rows of tiles."""
 CLAMPED = 2 * math.exp(NOTHING)
-"""Weight that only clamped exponents are below."""
+"""Weights below this come from clamped exponents."""
 PRODUCTS_BUDGET = {"cpu": 1 << 20, "cuda": 1 << 26}
-"""Number of products held at a time: what fits a CPU's cache, or keeps a GPU busy."""
+"""Number of products held at a time: it fits a CPU's cache, or keeps a GPU busy."""
 
 
 class LocalReconstruction(NamedTuple):
@@ -55,7 +55,7 @@ def reconstruct_locally(
 ) -> LocalReconstruction:
     """Compute `reconstruct` of `local_affinity`, and `compactness_loss`, without storing the affinity.
 
-    Memory is that of the arguments, their gradients and a workspace. Autocast is off inside: half precision is too
+    Memory holds the arguments, their gradients and a workspace. Autocast is off inside, because half precision is too
     coarse for dot products of features that are not normalised.
     Paper: Liir, Eqs. 1, 2, 7 and 8.
 
@@ -65,7 +65,7 @@ def reconstruct_locally(
         values: `(B, R, V, h, w)`, colours of the references.
         radius: radius of the window, in cells.
         border: see `local_affinity`.
-        prior: shape that the affinity is compared with; None leaves `compactness` at 0.
+        prior: prior of the affinity's shape; None leaves `compactness` at 0.
 
     Returns:
         A `LocalReconstruction`, float32 or finer.
@@ -88,7 +88,7 @@ def reconstruct_locally(
 class _LocalReconstruction(Function):
     """Function of channels-last maps: query `(B, h, w, C)`, keys `(B, h, w, R · C)`, values `(B, h, w, R · V)`.
 
-    Only the logarithm of each query's denominator is saved; the backward pass computes the weights again.
+    Only the logarithm of the queries' denominators is saved; the backward pass computes the weights again.
     """
 
     @staticmethod
@@ -129,44 +129,51 @@ class _LocalReconstruction(Function):
         of_colours, of_logsumexp, of_compactness = gradients
         work = _BatchParts(query, keys, values, ctx.radius, ctx.border)
         tiles, prior = work.tiles, ctx.prior
-        constant = of_logsumexp - (of_colours * colours).sum(-1)  # the softmax subtracts it from all weights
-        upstream = tiles.queries(torch.cat([of_colours, constant.unsqueeze(-1)], dim=-1))
+        # the gradient of a logit is w · (g − Σ w g), with g the gradient of its weight w
+        minus_mean = of_logsumexp - (of_colours * colours).sum(-1)
+        upstream = tiles.queries(torch.cat([of_colours, minus_mean.unsqueeze(-1)], dim=-1))
         logsumexp = tiles.queries(logsumexp.unsqueeze(-1))
         spare, d_query = torch.empty_like(work.buffer), torch.empty_like(work.queries)
         d_keys = keys.new_zeros(len(keys), *tiles.padded, keys.shape[-1])
         d_values = values.new_zeros(len(values), *tiles.padded, values.shape[-1]) if values.requires_grad else None
-        for number, (part, weights, q, k, v) in enumerate(work):
-            weights.sub_(logsumexp[part].flatten(0, 2)).clamp_(min=NOTHING).exp_()  # the affinity again
-            up = upstream[part].flatten(0, 2)
+        for number, (part, logits, q, k, v) in enumerate(work):
+            weights = logits.sub_(logsumexp[part].flatten(0, 2)).clamp_(min=NOTHING).exp_()
+            of_part = upstream[part].flatten(0, 2)
             if d_values is not None:
-                tiles.add_windows(d_values, work.as_windows(weights.mT @ up[..., :-1], part), part)
+                tiles.add_windows(d_values, work.as_windows(weights.mT @ of_part[..., :-1], part), part)
             pull = None
             if prior is not None:
                 pull = work.pull(weights, ctx.rows[number], prior, of_compactness * (SHARPNESS / ctx.entries))
-            _to_logit_gradients(weights, up, v, spare, pull)
-            d_query[part] = torch.bmm(weights, k).view_as(d_query[part])
-            tiles.add_windows(d_keys, work.as_windows(torch.bmm(weights.mT, q), part), part)
+            d_logits = _to_logit_gradients(weights, of_part, v, spare, pull)
+            d_query[part] = torch.bmm(d_logits, k).view_as(d_query[part])
+            tiles.add_windows(d_keys, work.as_windows(torch.bmm(d_logits.mT, q), part), part)
         d_values = None if d_values is None else tiles.crop(d_values)
         return tiles.from_queries(d_query), tiles.crop(d_keys), d_values, None, None, None
 
 
 class _Pull(NamedTuple):
-    """Gradient of the compactness loss into weights, times the weights: of which rows, where, and `(M, R, P²)`."""
+    """Gradient of the compactness loss into the weights, times the weights.
+
+    Attributes:
+        rows: `(M,)`, indices of the confident queries into `(n, TILE²)`.
+        addresses: `(M, R, P²)`, indices of their windows into the flat weights.
+        weighted: `(M, R, P²)`.
+    """
 
     rows: Tensor
     addresses: Tensor
     weighted: Tensor
 
 
-def _to_logit_gradients(weights: Tensor, upstream: Tensor, values: Tensor, spare: Tensor, pull: _Pull | None) -> None:
-    """Turn weights w `(n, TILE², K)` into the gradient of the logits, w · (g − Σ w g), in place.
+def _to_logit_gradients(weights: Tensor, upstream: Tensor, values: Tensor, spare: Tensor, pull: _Pull | None) -> Tensor:
+    """Turn weights w `(n, TILE², K)` into the gradient of the logits, w · (g − Σ w g), in place; return it.
 
     Args:
         weights: softmax over the last axis.
-        upstream: gradient into the colours, and as last column the constant −Σ w g, `(n, TILE², V + 1)`.
-        values: `(n, K, V)`, so that g is the product of both.
-        spare: buffer of as many numbers as the weights or more.
-        pull: part of g that does not come through the colours.
+        upstream: gradient into the colours, with the constant −Σ w g as last column, `(n, TILE², V + 1)`.
+        values: `(n, K, V)`; g is the product of upstream and values.
+        spare: buffer, at least as large as the weights.
+        pull: part of g from the compactness loss.
     """
     if pull is not None:
         upstream = upstream.clone()
@@ -176,12 +183,13 @@ def _to_logit_gradients(weights: Tensor, upstream: Tensor, values: Tensor, spare
     weights.mul_(torch.bmm(upstream, F.pad(values, (0, 1), value=1.0).mT, out=products))
     if pull is not None:
         weights.view(-1).index_add_(0, pull.addresses.view(-1), pull.weighted.view(-1))
+    return weights
 
 
 class _BatchParts:
     """Iterator over the parts of a batch: queries, windows of keys and values, and their products.
 
-    Each item is a part, its logits `(n, TILE², side² · R)` in a buffer that the next part overwrites, its queries
+    An item is a part, its logits `(n, TILE², side² · R)` in a buffer that the next part overwrites, its queries
     `(n, TILE², C)`, keys `(n, side² · R, C)` and values `(n, side² · R, V)`.
     """
 
@@ -219,7 +227,7 @@ class _BatchParts:
         return gradients.view(*shape, -1)
 
     def confident(self, part: Part, total: Tensor, threshold: float) -> Tensor:
-        """Return indices into `(n, TILE²)` of queries whose largest weight, 1 / total, is above a threshold."""
+        """Return indices into `(n, TILE²)` of queries with a largest weight, 1 / total, above a threshold."""
         inside = self._inside[:, part[1]].expand(part[0].stop - part[0].start, -1, -1, -1, -1)
         wanted = ((total * threshold < 1) & inside.flatten(0, 2)).flatten()
         return to_device(PendingCopy(wanted).wait().nonzero().squeeze(1), wanted.device)  # the one wait of a part
@@ -236,7 +244,7 @@ class _BatchParts:
         squares = self._addresses.unflatten(1, (self.references, -1))[rows % TILE**2]
         addresses = squares + (rows * weights.shape[-1])[:, None, None]
         windows = weights.view(-1)[addresses]
-        windows.masked_fill_(windows < CLAMPED, 0)  # or cells outside the map would count in the second moment
+        windows.masked_fill_(windows < CLAMPED, 0)  # otherwise cells outside the map count in the second moment
         if total is not None:
             windows /= total.view(-1, 1, 1)[rows]
         compact = compact_windows(windows, prior)
@@ -245,13 +253,13 @@ class _BatchParts:
 
 @dataclasses.dataclass(frozen=True)
 class WindowTiles:
-    """Tiles over a (height, width) map, each with the window of `radius` cells around it.
+    """Tiles over a (height, width) map, with windows of `radius` cells around them.
 
     Attributes:
         rows: number of tiles down.
         columns: number of tiles across.
         side: cells along a window.
-        padded: height and width of a map with all of its windows, in complete tiles.
+        padded: height and width of a map with all windows, in complete tiles.
     """
 
     height: int
@@ -276,7 +284,7 @@ class WindowTiles:
         return (self.rows + beyond) * TILE, (self.columns + beyond) * TILE
 
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
-        """Yield parts of a batch with at most `numbers` products each, and at least one row of tiles of one sample."""
+        """Yield parts of a batch with at most `numbers` products, but at least a row of tiles of a sample."""
         row = self.columns * TILE**2 * self.side**2 * references
         rows = min(max(numbers // row, 1), self.rows)
         together = max(numbers // (row * self.rows), 1)
@@ -314,8 +322,8 @@ class WindowTiles:
     def add_windows(self, padded: Tensor, windows: Tensor, part: Part) -> None:
         """Add windows `(b, r, columns, side, side, D)` of a part to a padded map, in place; overlaps are summed.
 
-        Windows are cut at the tiles' edges. Pieces from the same place of their windows do not overlap, so they are
-        added together, always in the same order.
+        Windows are cut at the tiles' edges. Pieces at equal positions in their windows do not overlap, so one addition
+        adds them all, always in the same order.
         """
         blocks = padded.unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE))
         samples, rows = part
@@ -327,7 +335,7 @@ class WindowTiles:
                 target[:, :, : piece.shape[2], column : column + self.columns, : piece.shape[4]] += piece
 
     def addresses(self, references: int, device: torch.device) -> Tensor:
-        """Return each query's cells in its window `(side, side, references)`, long `(TILE², references · P²)`."""
+        """Return the queries' cells in their window `(side, side, references)`, long `(TILE², references · P²)`."""
         axis, offset = torch.arange(TILE, device=device), torch.arange(2 * self.radius + 1, device=device)
         y = (axis[:, None, None, None, None] + offset[:, None]) * self.side
         x = axis[:, None, None, None] + offset
@@ -335,10 +343,10 @@ class WindowTiles:
         return ((y + x) * references + reference).flatten(0, 1).flatten(1)
 
     def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
-        """Return `(r or 1, columns or 1, TILE², side² · references)`: 0 in a query's square, a huge negative elsewhere.
+        """Return `(r or 1, columns or 1, TILE², side² · references)`: 0 in a query's square, hugely negative outside.
 
-        The value is finite so that queries beyond the map, which may see no cell, do not become NaN. With border
-        "exclude" cells outside the map count as outside the square.
+        The value is finite so that queries beyond the map, without any cell, do not become NaN. With border "exclude"
+        cells outside the map count as outside the square.
         """
         axis = torch.arange(self.side, device=like.device)
         offset = axis - torch.arange(TILE, device=like.device)[:, None]
@@ -362,7 +370,7 @@ def check_features(query: Tensor, references: Tensor, radius: int, border: str) 
     """Check that features fit each other and that radius and border are valid.
 
     Raises:
-        ValueError: if not.
+        ValueError: if they do not.
     """
     wanted = (len(query), references.shape[1], *query.shape[1:]) if query.ndim == 4 and references.ndim == 5 else None
     if references.shape != wanted or not query.is_floating_point():

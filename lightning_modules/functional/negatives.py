@@ -1,9 +1,9 @@
 """Log-sum-exp of the dot products of a frame's cells with cells of other videos (the new term of Liir's Eq. 4).
 
-A query can compete with points that all queries share (`shared_logsumexp`), with cells drawn for it alone
-(`per_query_logsumexp`), or with the cells around its own place (`same_place_logsumexp`). Stored cells take no gradient.
-The gradient into the queries is the mean of the keys weighted by the softmax; the forward pass
-accumulates it, so the backward pass needs no products and memory does not grow with the number of stored frames.
+A query competes with points that all queries share (`shared_logsumexp`), with cells drawn for this query
+(`per_query_logsumexp`), or with the cells around the query's position (`same_place_logsumexp`). Stored cells take no
+gradient. The gradient into the queries is the mean of the keys weighted by the softmax. The forward pass accumulates
+it, so the backward pass needs no products and memory does not grow with the number of stored frames.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from .device import NOTHING, dot_logsumexp
 from .local_reconstruction import TILE, Border, WindowTiles
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
-"""Number of gathered or multiplied numbers held at a time: what fits a CPU's cache, or keeps a GPU busy."""
+"""Number of gathered or multiplied numbers held at a time: it fits a CPU's cache, or keeps a GPU busy."""
 
 Chunk = tuple[slice, Tensor, Tensor]
 """Groups of queries, their logits `(g, n, K)` with a part of the keys, and these keys `(g, K, C)`."""
@@ -33,7 +33,7 @@ def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = No
         excluded: `(B, N)` bool, points left out for a sample; None excludes none.
 
     Returns:
-        `(B, h, w)`; −∞ where no point is left.
+        `(B, h, w)`; −∞ for a sample without points.
 
     Raises:
         ValueError: if the shapes do not fit.
@@ -50,21 +50,21 @@ def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = No
 
 
 def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, excluded: Tensor | None = None) -> Tensor:
-    """Return `log Σ exp(q·v)` where each cell of the query draws its own cells of each stored frame.
+    """Return `log Σ exp(q·v)` over cells of all stored frames, drawn separately for every cell of the query.
 
-    The draws are those of `drawn_cells`. Queries of several samples at the same cell share them, so that a gathered
-    feature serves the whole batch.
+    `drawn_cells` makes the draws. The samples of a batch share the draws of a cell, so that a gathered feature serves
+    the whole batch.
     Paper: Liir, section 3.3 ("for each query pixel, we sample 4 feature points from each stored frame").
 
     Args:
         query: `(B, C, h, w)`.
         maps: `(N, C, h', w')`, stored feature maps; fastest in memory order `(N, h', w', C)`.
-        points: number of cells that a query draws of each map, with replacement.
+        points: number of cells that a query draws per map, with replacement.
         seed: seed of the draws, in [0, 2³²).
         excluded: `(B, N)` bool, maps left out for a sample; None excludes none.
 
     Returns:
-        `(B, h, w)`; −∞ where no map is left.
+        `(B, h, w)`; −∞ for a sample without maps.
 
     Raises:
         ValueError: if the shapes do not fit.
@@ -91,15 +91,15 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
 def drawn_cells(
     seed: int, frames: slice, points: int, places: int, cells: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Draw cells of stored frames uniformly for each place of a query's map.
+    """Draw cells of stored frames uniformly for all places of a query's map.
 
-    Every draw is a hash of (seed, frame, point, place), the finaliser of MurmurHash3, so that it depends neither on the
-    device nor on the frames drawn with it, and nothing has to be stored or copied.
+    A draw is a hash of (seed, frame, point, place), by the finaliser of MurmurHash3. It does not depend on the device
+    or on other draws, and needs no storage.
 
     Args:
         seed: in [0, 2³²).
         frames: numbers of the stored frames.
-        points: draws of each frame for each place.
+        points: draws per frame and place.
         places: number of places.
         cells: number of cells of a frame.
         device: device of the result.
@@ -126,9 +126,9 @@ def drawn_cells(
 def same_place_logsumexp(
     query: Tensor, maps: Tensor, radius: int, border: Border = "exclude", excluded: Tensor | None = None
 ) -> Tensor:
-    """Return `log Σ exp(q·v)` over the cells of each stored frame in a square window around the query's place.
+    """Return `log Σ exp(q·v)` over the stored frames' cells in a square window around the query's place.
 
-    The geometry of the public code (shasha521/LIIR_pytorch), which has it at stride 8 with a radius of 3 cells.
+    Geometry of the public code (shasha521/LIIR_pytorch), which uses stride 8 and a radius of 3 cells.
 
     Args:
         query: `(B, C, h, w)`.
@@ -138,7 +138,7 @@ def same_place_logsumexp(
         excluded: `(B, N)` bool, maps left out for a sample; None excludes none.
 
     Returns:
-        `(B, h, w)`; −∞ where no map is left.
+        `(B, h, w)`; −∞ for a sample without maps.
 
     Raises:
         ValueError: if the shapes do not fit.
@@ -193,7 +193,7 @@ def _check_excluded(excluded: Tensor | None, samples: int, count: int) -> None:
 
 
 def _logsumexp(queries: Tensor, chunks: Callable[[Tensor], Iterator[Chunk]]) -> Tensor:
-    """Return the log-sum-exp `(G, n)` of queries `(G, n, C)` over all keys that `chunks` yields for them."""
+    """Return the log-sum-exp `(G, n)` of queries `(G, n, C)` over all keys that `chunks` yields."""
     with torch.autocast(queries.device.type, enabled=False):
         return _LogSumExp.apply(queries.to(torch.promote_types(queries.dtype, torch.float32)), chunks)
 

@@ -41,7 +41,7 @@ def resized_position(position: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def shifted_position(position: Tensor, shifts: Tensor) -> Tensor:
-    """Shift the position map cyclically, by a separate step for each frame.
+    """Shift the position map cyclically, by a separate step per frame.
 
     Neighbouring cells stay neighbours, but a cell's embedding no longer reveals its position.
     Paper: Liir, section 3.2, Figure 4.
@@ -61,7 +61,7 @@ def shifted_position(position: Tensor, shifts: Tensor) -> Tensor:
 
 
 def shuffled_position(position: Tensor, order: Tensor) -> Tensor:
-    """Permute the cells of the position map, in a separate order for each frame.
+    """Permute the cells of the position map, in a separate order per frame.
 
     Paper: Liir, Table 5c, the alternative to shifting.
 
@@ -78,7 +78,7 @@ def shuffled_position(position: Tensor, order: Tensor) -> Tensor:
 def displacement(
     name: str, count: int, generator: torch.Generator, own: Callable[[Tensor], Tensor]
 ) -> Callable[[Tensor], Tensor] | None:
-    """Return the function that displaces a position map for each frame, None for the name "none".
+    """Return the function that displaces a position map frame by frame; None for the name "none".
 
     Args:
         name: "shift", "shuffle" or "none".

@@ -26,33 +26,33 @@ Filter = Literal["bilinear", "bilinear-aligned", "nearest"]
 
 Nearest = Literal["pillow", "opencv", "opencv-exact", "torch-exact"]
 """Rules for the nearest pixel: Pillow's NEAREST, OpenCV's INTER_NEAREST (the pixel at or before the corner) and
-INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under the centre, and differ where the centre
-lies between two."""
+INTER_NEAREST_EXACT, torch's "nearest-exact". The last two take the pixel under the centre; they differ if the centre
+lies between two pixels."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkInput(EvaluationProtocol):
-    """The fields of a protocol that say what the network sees of a frame.
+    """Fields that turn a frame into the network's input.
 
     Attributes:
-        input_size: (height, width) in pixels; one number: length of the side `input_side`, aspect kept; None: the
-            frame's own size.
-        input_side: the side whose length `input_size` gives.
-        input_multiple: the other side is brought to a multiple of this, pixels; without `input_size`, both are.
-            "network": the multiple that the network's sides need, such as the patch of a transformer.
-        input_rounding: to which multiple: the nearest, the next below ("floor") or above ("ceil").
+        input_size: (height, width) in pixels; a single number: length of the side `input_side`, aspect kept; None: the
+            size of the frame.
+        input_side: the side of length `input_size`.
+        input_multiple: round the other side to a multiple of this number of pixels; without `input_size`, both sides.
+            "network": the multiple that the network needs, for example a transformer's patch.
+        input_rounding: round to the nearest multiple, down ("floor") or up ("ceil").
         input_padding: after resizing, pad at the right and below with grey to a multiple of this.
-        input_filter: "bilinear": torch's, of floats, without smoothing; "bilinear-antialias": torch's, of floats,
+        input_filter: "bilinear": torch, on floats, without smoothing; "bilinear-antialias": torch, on floats,
             smoothed before shrinking; "opencv-linear": OpenCV's INTER_LINEAR on 8 bits, without smoothing;
             "opencv-linear-float": on floats (2.5e-5 from "bilinear");
-            "pillow-bicubic", "pillow-lanczos": Pillow's on 8 bits, smoothed before shrinking.
-        position_embedding: how a transformer's absolute position embedding is brought to the input's grid: as the
-            "network" does (timm: bicubic, smoothed before shrinking), or as "dino" does, see `ViTExtractor`.
-        rgb_mean: mean of the RGB normalisation where the source departs from the module's own.
-        rgb_std: standard deviation of the RGB normalisation where the source departs from the module's own.
+            "pillow-bicubic", "pillow-lanczos": Pillow on 8 bits, smoothed before shrinking.
+        position_embedding: resize a transformer's absolute position embedding as the "network" does (timm: bicubic,
+            smoothed before shrinking), or as "dino" does, see `ViTExtractor`.
+        rgb_mean: mean of the RGB normalisation; None: the module's.
+        rgb_std: standard deviation of the RGB normalisation; None: the module's.
         backbone_precision: data type of the network's products. "bfloat16" (by autocast) is twice as fast on a CPU
-            that has it; it moves features by a few thousandths, and scores a little. "auto" becomes the faster of the
-            two on this machine, and stands in the name and the digest as that.
+            that supports it; it moves features by a few thousandths, and scores a little. "auto" is replaced by the
+            faster type on this machine, also in the name and the digest.
     """
 
     input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
@@ -83,14 +83,13 @@ class NetworkInput(EvaluationProtocol):
 class PropagationProtocol(NetworkInput):
     """Every number and rule that affects a label-propagation score.
 
-    Named protocols (`vfs`, `crw`, `dino`, …) are data: see protocols.yaml. Where a source defines no values for a
-    benchmark, `named` raises; `vidcorr` holds this project's own choices, for every benchmark.
+    Named protocols (`vfs`, `crw`, `dino`, …) are data: see protocols.yaml. If a source defines no values for a
+    benchmark, `named` raises; `vidcorr` holds this project's choices, for every benchmark.
 
     Attributes:
-        resized_data: (height, width) to which frames and annotations are brought first, by Pillow's nearest pixel, the
-            frames then saved as JPEG (quality 75) and read again; masks are decoded and scored at this size. None: the
-            data are taken as they are.
-        context: number of preceding frames that are references in addition to the first one; 0 or more.
+        resized_data: (height, width): resize frames and annotations first, by Pillow's nearest pixel; save the frames
+            as JPEG (quality 75) and read them again; decode and score masks at this size. None: the original data.
+        context: number of preceding frames that are references in addition to the first frame; 0 or more.
         topk: matches kept per query over all reference frames together; the softmax is over these. None: all.
         temperature: divides the dot products before the softmax; above 0.
         radius: radius of the neighbourhood, in feature cells; None: everywhere.
@@ -99,44 +98,44 @@ class PropagationProtocol(NetworkInput):
         first_frame_masked: the neighbourhood also restricts the lasting copy of frame 0.
         repeat_first: "in_window": frame 0 counts once more while it is among the preceding frames (VFS); "padding":
             also once more for every preceding frame before the start of the video (CRW); "never": once (DINO).
-        references: frame numbers that replace first + context: >= 0 absolute, < 0 relative to the current frame; those
-            before frame 0 or not yet seen are left out, and each frame counts once.
+        references: frame numbers that replace first + context: >= 0 absolute, < 0 relative to the current frame.
+            Frames before frame 0 or not yet seen are left out; a frame counts once.
         mixture_components: number of Gaussians that replace each reference's window (Liir, Eq. 7); None: off.
-        mixture_threshold: only windows whose largest weight is above it are replaced.
+        mixture_threshold: only windows with a largest weight above it are replaced.
         mixture_width: "fixed": full width at half maximum of 1 cell; "moments": second moment of the affinity.
-        mixture_weights: "softmax" of the peaks, or the "mass" around each, see `compact_affinity`.
-        topk_ties: "cut": exactly topk matches, of equal ones any; "kept": all that equal the last of them too (DINO).
-        normalise_labels: divide propagated labels at each cell by what `normalise_by` names.
-        normalise_by: "labels": their sum over the channels (masks, whose labels sum to 1); "weights": the sum of the
-            references' weights (joints, whose labels sum to anything), which is 1 with a topk.
+        mixture_weights: "softmax" of the peaks, or the "mass" around them, see `compact_affinity`.
+        topk_ties: "cut": exactly topk matches, chosen arbitrarily among equals; "kept": also all matches equal to the
+            last of them (DINO).
+        normalise_labels: divide the propagated labels of a cell by the sum that `normalise_by` names.
+        normalise_by: "labels": their sum over the channels (masks: labels sum to 1); "weights": the sum of the
+            references' weights (joints: labels sum to anything), which is 1 with a topk.
         foreground_gain: factor on the propagated channels 1…; 1 is off.
         border: treatment of the window outside the map: "exclude" leaves it out, "zero" gives it logit 0 and no label.
         feature_normalisation: "l2" over the channels (eps 1e-12) or "raw".
         feature_stride: input pixels per feature cell.
         precision: data type of features and labels while they propagate.
-        entering: labels of objects that start later "overwrite" what was propagated; or, with "own-context", each start
-            frame has its own references, from itself on, and their labels are added up (HVC).
+        entering: labels of objects that start later "overwrite" propagated labels; "own-context": references of an
+            object begin at its start frame, and the labels of all start frames are added up (HVC).
         label_encoding: annotation to feature grid: "nearest" (Pillow's pixel), "nearest-exact" (under the cell's
             centre), "bilinear" and "bilinear-aligned" (of the one-hot map, between pixel centres or corners), or
             "strided" (every feature_stride-th pixel from the corner).
-        label_size: the annotation is coded at its own size ("annotation"), or first brought to the "input" size by
+        label_size: encode the annotation at the size of the "annotation", or resize it to the "input" size first, by
             OpenCV's nearest pixel.
         label_feedback: "soft" labels, or "hard": the argmax at input size, sampled as by "strided".
-        label_rescaling: min-max of each up-sampled channel over the image before the argmax.
-        label_rescaling_floor: only channels with a maximum above this are rescaled, so that the trace that an object
-            leaves behind is not; 0 rescales all that are not empty. See `decode_masks`.
-        decoding_size: the argmax is taken at the "annotation" size, or at the "input" size (feature map times stride),
-            whose result is then resized by nearest pixel.
-        decoding_filter: how soft labels are up-sampled to that size: "bilinear" (align_corners False),
+        label_rescaling: min-max of the up-sampled channels over the image before the argmax.
+        label_rescaling_floor: rescale only channels with a maximum above this, so that the trace of an object that
+            has left is not amplified; 0 rescales all channels that are not empty. See `decode_masks`.
+        decoding_size: take the argmax at the "annotation" size, or at the "input" size (feature map times stride),
+            then resize it by nearest pixel.
+        decoding_filter: up-sampling of soft labels to that size: "bilinear" (align_corners False),
             "bilinear-aligned" (align_corners True) or "nearest".
-        decoding_nearest: whose nearest pixel the argmax at the input size is resized by, see `Nearest`.
-        first_frame: the mask of frame 0 that comes out: the one "given", or the "decoded" labels.
-        scoring: the rules that masks are scored by: those of the "benchmark", or "naf", see `NafRules`.
+        decoding_nearest: rule that resizes the argmax from the input size, see `Nearest`.
+        first_frame: predicted mask of frame 0: the mask "given", or the "decoded" labels.
+        scoring: scoring rules of the "benchmark", or of "naf", see `NafRules`.
         keypoint_sigma: standard deviation of a joint's Gaussian.
         keypoint_unit: unit of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
-        keypoint_topk: number of best positions whose weighted mean is the joint.
-        keypoint_grid: where these positions are searched: the "input" size (up-sampled bilinearly) or the "feature"
-            map.
+        keypoint_topk: the joint is the weighted mean of this number of best positions.
+        keypoint_grid: search these positions at the "input" size (up-sampled bilinearly) or in the "feature" map.
         keypoint_counting: which joints count: "prediction-visible" (VFS: predicted x > 0, frame 0 included), "crw"
             (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the image, frame 0 excluded).
 
@@ -217,38 +216,38 @@ class PropagationProtocol(NetworkInput):
 
 @dataclasses.dataclass(frozen=True)
 class PointProtocol(NetworkInput):
-    """Every number and rule that moves a point-tracking score.
+    """Every number and rule that affects a point-tracking score.
 
-    Named ones (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data: see protocols.yaml. Coordinates
-    are raster coordinates throughout: the centre of the first pixel is at 0.5, that of the first cell at half a cell,
-    and sizes are converted by multiplication alone.
+    Named protocols (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) are data: see protocols.yaml. All
+    coordinates are raster coordinates: the first pixel's centre is at 0.5, the first cell's centre at half a cell, and
+    sizes are converted by multiplication alone.
 
     Attributes:
-        tracking: "direct": each frame is matched with the query's frame; "chained": from frame to frame, forward and
-            backward from the query; "propagation": a heat-map is propagated by label propagation.
-        decoding: of a similarity map to a position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
+        tracking: "direct": match every frame with the query's frame; "chained": match from frame to frame, forward and
+            backward from the query; "propagation": propagate a heat-map by label propagation.
+        decoding: similarity map to position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
             around it, weighted by the softmax; "expectation": the same over all cells; "topk": over the best `topk`.
             For "propagation", "topk" is the mean of the best pixels of the up-sampled heat-map.
         temperature: divides the similarities before the softmax; None: the square root of the number of channels.
         feature_normalisation: "l2": similarities are cosines; "raw": dot products.
         decoding_radius: radius of "soft_argmax", cells; the distance is strictly below it.
         topk: cells of "topk", or pixels for "propagation".
-        occlusion: "none": every point is predicted to be visible, so AJ and OA mean little; "similarity": hidden where
-            the cosine with the query is below `similarity_threshold`; "cycle": hidden where tracking back misses by
-            `cycle_threshold` or more; "anchors": hidden where tracking again to the frames that resemble the query
-            misses by more than from those frames (DINO-Tracker, see `compare_with_anchors`); with "+": where either
+        occlusion: "none": all points are predicted visible, so AJ and OA mean little; "similarity": hidden if the
+            cosine with the query is below `similarity_threshold`; "cycle": hidden if tracking back misses by
+            `cycle_threshold` or more; "anchors": hidden if tracking to the frames that resemble the query misses by
+            more than tracking from these frames (DINO-Tracker, see `compare_with_anchors`); with "+": hidden if either
             rule holds. Except for "none", a point outside the image is hidden.
         similarity_threshold: cosine.
-        cycle_threshold: pixels of the scored size. "chained": the error of the step to a frame and of the step from
-            it; otherwise the distance between the query and the match in its frame of the position that was found.
-        anchor_similarity: cosine with the query from which on a frame is an anchor, for "anchors".
+        cycle_threshold: pixels of the scored size. "chained": the error of the steps to and from a frame; otherwise
+            the distance between the query and the match of the found position in the query's frame.
+        anchor_similarity: least cosine with the query that makes a frame an anchor, for "anchors".
         query_mode: "first" or "strided", see `sample_queries`.
         query_stride: frames from one set of queries to the next, for "strided".
-        scored_size: height and width in which distances are measured, pixels.
+        scored_size: height and width of the frame in which distances are measured, pixels.
         feature_stride: pixels per feature cell.
         context: preceding frames in addition to the query's, for "propagation".
-        matches: matches kept of a cell over all reference frames, for "propagation".
-        radius: radius of the neighbourhood in which matches are sought, cells, for "propagation"; None: everywhere.
+        matches: matches kept per cell over all reference frames, for "propagation".
+        radius: radius of the searched neighbourhood, cells, for "propagation"; None: everywhere.
         sigma: standard deviation of a point's heat-map, pixels of the scored size, for "propagation".
 
     Raises:
@@ -298,12 +297,12 @@ class PointProtocol(NetworkInput):
 
 @dataclasses.dataclass(frozen=True)
 class TrackingProtocol(EvaluationProtocol):
-    """Every number that moves a tracking score; the defaults are those of VFS.
+    """Every number that affects a tracking score; the defaults are VFS's.
 
     Paper: SiamFC, section 3.2 and 4.1; VFS, section 4.2, and its code.
 
     Attributes:
-        name: `vfs` and what differs from it: `vfs+stride=4`.
+        name: `vfs` and the differences from it: `vfs+stride=4`.
         exemplar_size: side of the exemplar crop, pixels.
         instance_size: side of the search crop, pixels.
         context: margin around the target, as a fraction of height + width.
@@ -311,17 +310,17 @@ class TrackingProtocol(EvaluationProtocol):
         scale_step: factor from one scale to the next.
         scale_rate: weight of the found scale in the target's new size.
         scale_penalty: factor on the responses of all scales but the middle one.
-        penalty_lowers: whether a response below 0 is multiplied by 2 - scale_penalty instead, so that a change of scale
-            always costs. The default, False, is what VFS's released code does (golden file siamfc_tracking.npz): it
-            multiplies the responses of the changed scales by scale_penalty whatever their sign. Where all of them are
-            negative a change then pays, and a box can shrink frame by frame until it vanishes.
+        penalty_lowers: multiply a response below 0 by 2 - scale_penalty instead, so that a change of scale always
+            costs. The default, False, is VFS's released code (golden file siamfc_tracking.npz): it multiplies the
+            responses of the changed scales by scale_penalty whatever their sign. If all responses are negative, a
+            change then pays, and a box can shrink frame by frame until it vanishes.
         window_influence: weight of the cosine window in the response.
-        stride: pixels of the search crop from one cell of the response to the next.
-        dilated: whether the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": as
-            VFS's released code dilates, see `ResNetExtractor`. A tracker takes stride and dilation from its extractor.
-        upsampling: cells of the up-sampled response for one cell of the response.
-        response_size: cells along a side that are up-sampled to response_size · upsampling. VFS's 17 is SiamFC's; its
-            response has 18 in fact, so that its displacements are 17/18 of what they should be. None: the true number.
+        stride: pixels of the search crop per cell of the response.
+        dilated: the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": the
+            dilations of VFS's released code, see `ResNetExtractor`. A tracker takes both fields from its extractor.
+        upsampling: cells of the up-sampled response per cell of the response.
+        response_size: side in cells that is up-sampled to response_size · upsampling. VFS uses SiamFC's 17 although
+            its response has 18 cells, so its displacements are 17/18 of the true ones. None: the true number.
         precision: data type of the backbone's arithmetic.
 
     Raises:
@@ -360,7 +359,7 @@ class TrackingProtocol(EvaluationProtocol):
         return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
 
     def at_features(self, stride: int, dilated: bool | Literal["released"] = False) -> "TrackingProtocol":
-        """Return this protocol for the features of an extractor; a difference from its own shows in its name."""
+        """Return this protocol for the features of an extractor; the name shows a different stride or dilation."""
         changes: dict[str, Any] = {"dilated": dilated}
         if stride != self.stride:
             changes |= {"stride": stride, "response_size": None}

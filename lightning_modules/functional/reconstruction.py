@@ -1,4 +1,4 @@
-"""Affinity of each cell of a frame to windows of its reference frames, and the reconstruction by it.
+"""Affinity of a frame's cells to windows of the reference frames, and the reconstruction by this affinity.
 
 `local_affinity` and `reconstruct` follow the equations and store the affinity; `reconstruct_locally` gives the same
 without storing it. Negatives only scale a reconstruction: Eq. 4 is
@@ -15,7 +15,7 @@ from .negatives import shared_logsumexp
 
 
 def local_affinity(query: Tensor, references: Tensor, radius: int, border: Border = "exclude") -> Tensor:
-    """Return the softmax of dot products of each cell with a square window, over all reference frames together.
+    """Return the softmax of dot products of cells with their square windows, over all reference frames together.
 
     Features are taken without normalisation or temperature.
     Paper: Liir, Eq. 1.
@@ -28,7 +28,7 @@ def local_affinity(query: Tensor, references: Tensor, radius: int, border: Borde
             softmax, as in the public code.
 
     Returns:
-        `(B, R · P · P, h, w)`, P = 2 · radius + 1, rows before columns; it sums to 1 over axis 1, cells outside the map
+        `(B, R · P · P, h, w)`, P = 2 · radius + 1, rows before columns; the sum over axis 1 is 1, cells outside the map
         included.
 
     Raises:
@@ -87,7 +87,7 @@ def reconstruct_with_negatives(
     border: Border = "exclude",
     excluded: Tensor | None = None,
 ) -> Tensor:
-    """Reconstruct values where points of other videos take a part of the softmax and give no value.
+    """Reconstruct values while points of other videos take a part of the softmax and give no value.
 
     Neither the affinity nor the products with the negatives are stored.
     Paper: Liir, Eqs. 4 and 5.
@@ -116,7 +116,7 @@ def positive_mass(logsumexp: Tensor, of_negatives: Tensor) -> Tensor:
 
     Args:
         logsumexp: `(B, h, w)`, of the window's dot products, from `reconstruct_locally`.
-        of_negatives: `(B, h, w)`, of the dot products with negatives; −∞ where there are none.
+        of_negatives: `(B, h, w)`, of the dot products with negatives; −∞ without negatives.
 
     Returns:
         `(B, h, w)` in [0, 1].

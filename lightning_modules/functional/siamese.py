@@ -61,7 +61,7 @@ def _by_spectra(exemplar: Tensor, search: Tensor) -> Tensor:
     # transforms of channels-last tensors take twice the time
     spectrum = torch.fft.rfft2(search.contiguous()).unflatten(0, (-1, count))
     pattern = torch.fft.rfft2(exemplar.contiguous(), s=(rows, columns))
-    # products of spectra wrap around at the border; offsets at which the exemplar would cross it are cut off
+    # products of spectra wrap around at the border: cut off the offsets at which the exemplar crosses it
     response = torch.fft.irfft2((spectrum * pattern.conj()).sum(2), s=(rows, columns))
     return response[..., : rows - height + 1, : columns - width + 1].flatten(0, 1)[:, None]
 

@@ -1,4 +1,4 @@
-"""State of one video's queries: positions in cells, and the evidence that a point is hidden."""
+"""State of the queries of a video while they are tracked."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from ..protocols import PointProtocol
 from .matching import POINTS_WORKSPACE, decode_positions, sample_features, similarity_maps
 
 KEPT_MAPS = 256 * 2**20
-"""Bytes of query frames' features that are kept for tracking back; more take several passes over the video."""
+"""Bytes of query frames' features kept for tracking back; more features take several passes over the video."""
 
 Features = Callable[[int], Tensor]
 """Frame number → features `(C, h, w)`; called for any frame, more than once."""
@@ -21,23 +21,23 @@ Features = Callable[[int], Tensor]
 
 @dataclass(eq=False)
 class TrackingJob:
-    """Queries of a video while they are tracked.
+    """Queries of a video while they are tracked: positions, and the evidence that a point is hidden.
 
     Args:
-        features: features of each frame.
+        features: frame number → features.
         frames: number of frames.
         queries: `(N, 3)` t, y, x in pixels of the scored size.
         covered: (height, width) that a feature map covers, pixels of the scored size.
         protocol: the rules.
         both_directions: also track from a query back to frame 0.
-        workspace: bytes for similarities, which no result depends on.
+        workspace: bytes for similarities, without effect on results.
 
     Attributes:
-        device: device of the features, where the others are gathered until `collect`.
-        starts: long `(N,)`, the frame of each query, on the CPU.
-        origins: x, y `(N, 2)` float64 of each query.
+        device: device of the features, and of the results until `collect`.
+        starts: long `(N,)`, the queries' frames, on the CPU.
+        origins: x, y `(N, 2)` float64 of the queries.
         positions: x, y `(N, T, 2)` float64 in pixels of the scored size.
-        similarity: `(N, T)` cosine of what is found with the query.
+        similarity: `(N, T)` cosine of the feature found with the query.
         misses: `(N, T)` error in pixels of tracking back, as the tracking defines it.
         doubtful: `(N, T)` bool, hidden according to the anchors.
     """
@@ -76,15 +76,15 @@ class TrackingJob:
         return "cycle" in self.protocol.occlusion
 
     def tracked(self, queries: Tensor) -> Tensor:
-        """Return which frames queries are tracked through, their own included, bool `(n, T)`."""
+        """Return a mask of the frames in which queries are tracked, including the query's frame, bool `(n, T)`."""
         return torch.arange(self.frames) >= (self.starts[queries, None] * (not self.both_directions))
 
     def no_descriptors(self) -> Tensor:
-        """Return zeros `(N, C)` to fill in with the features at the queries."""
+        """Return zeros `(N, C)` for the features at the queries."""
         return self.misses.new_zeros(len(self.queries), len(self.features(int(self.starts[0]))))
 
     def frames_at_once(self) -> int:
-        """Return how many query frames' features are kept at a time."""
+        """Return the number of query frames whose features fit into `KEPT_MAPS`."""
         features = self.features(int(self.starts[0]))
         return max(1, KEPT_MAPS // (features.numel() * features.element_size()))
 
@@ -97,7 +97,7 @@ class TrackingJob:
         return positions.double() * to_device(self._cell(features), positions.device)
 
     def match(self, descriptors: Tensor, features: Tensor) -> Tensor:
-        """Return where descriptors `(N, C)` are found in a frame: x, y `(N, 2)` in cells."""
+        """Return the positions of descriptors `(N, C)` in a frame's features: x, y `(N, 2)` in cells."""
         protocol = self.protocol
         temperature = protocol.temperature or math.sqrt(len(features))
         found = [
@@ -113,11 +113,11 @@ class TrackingJob:
         return torch.cat(found)
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
-        """Record the cosine between features found in frame `t` and those searched for, both `(n, C)`."""
+        """Record the cosine between descriptors and the features found in frame `t`, both `(n, C)`."""
         self.similarity[self.rows(queries), t] = F.cosine_similarity(descriptors, found, dim=1).to(self.similarity)
 
     def track_back(self, queries: Tensor, t: int, found: Tensor, first: Tensor) -> None:
-        """Match what queries of one frame found in frame `t`, `(n, C)`, with the features of their own frame."""
+        """Match features found in frame `t`, `(n, C)`, with the features of the queries' frame, and record the miss."""
         back = self.to_pixels(self.match(found, first), first)
         rows = self.rows(queries)
         self.misses[rows, t] = (back - self.origins[rows]).norm(dim=1).float()

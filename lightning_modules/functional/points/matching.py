@@ -13,10 +13,10 @@ from torch import Tensor
 from ..device import to_device
 
 POINTS_WORKSPACE = 64 * 2**20
-"""Bytes of the similarities that exist at a time; no result depends on it."""
+"""Bytes of similarities held at a time, without effect on results."""
 
 QUADS = 24
-"""Squares between four cell centres whose pixels are evaluated first."""
+"""Number of squares between four cell centres that are evaluated first."""
 
 Decoding = Literal["argmax", "soft_argmax", "expectation", "topk"]
 
@@ -29,7 +29,7 @@ def cell_centres(height: int, width: int, device: torch.device | None = None) ->
 
 
 def sample_features(features: Tensor, positions: Tensor) -> Tensor:
-    """Return the features at positions between cells, bilinearly; beyond the outermost centres those of the border.
+    """Return the features at positions between cells, bilinearly; beyond the outermost centres the border's features.
 
     Args:
         features: `(C, h, w)`.
@@ -45,7 +45,7 @@ def sample_features(features: Tensor, positions: Tensor) -> Tensor:
 
 
 def similarity_maps(descriptors: Tensor, features: Tensor, normalise: bool = True) -> Tensor:
-    """Return the similarity of each descriptor with each cell.
+    """Return the similarity of all descriptors with all cells.
 
     Args:
         descriptors: `(N, C)`.
@@ -68,12 +68,12 @@ def decode_positions(
     radius: float = 5.0,
     topk: int = 5,
 ) -> Tensor:
-    """Decode a position from each similarity map.
+    """Decode similarity maps to positions.
 
     Args:
         similarities: `(N, h, w)`.
-        decoding: "argmax": centre of the best cell, the first of equal ones. "soft_argmax": mean of the cells whose
-            distance from it is strictly below `radius`, weighted by the softmax (TAPIR, utils/model_utils.py).
+        decoding: "argmax": centre of the best cell, the first among equals. "soft_argmax": mean of the cells at a
+            distance from it strictly below `radius`, weighted by the softmax (TAPIR, utils/model_utils.py).
             "expectation": the same over all cells (GMRW). "topk": over the `topk` best cells.
         temperature: divides the similarities before the softmax.
         radius: cells.
@@ -108,27 +108,27 @@ def best_pixels(
 ) -> tuple[Tensor, Tensor]:
     """Return the largest values of heat-maps enlarged bilinearly, and the centres of their pixels.
 
-    A bilinear value is at most the largest of the four cells around it. So the squares between cell centres are taken
-    in the order of that bound, and where the last value found lies above the bound of all others, none is missed.
-    A map for which that does not hold is enlarged, as is one whose cells are not an even number of pixels wide.
+    A bilinear value is at most the largest of the four cells around it. The squares between cell centres with the
+    largest bounds are evaluated first; if the last value found exceeds all other bounds, the result is complete.
+    Otherwise, or if a cell is not an even number of pixels wide, the whole map is enlarged.
 
     Args:
         heatmaps: `(N, h, w)`.
         height: height of the enlarged maps, pixels.
         width: width of the enlarged maps, pixels.
-        topk: pixels to return of each map; all there are if they are fewer.
-        workspace: bytes for enlarged maps, which no result depends on.
+        topk: pixels per map, at most all.
+        workspace: bytes for enlarged maps, without effect on results.
 
     Returns:
-        Values `(N, k)`, largest first, and x, y `(N, k, 2)` in pixels, where the centre of the first is at 0.5.
+        Values `(N, k)`, largest first, and x, y `(N, k, 2)` in pixels; the first pixel's centre is at 0.5.
     """
     rows, columns = heatmaps.shape[1:]
     topk, side = min(topk, height * width), height // rows
-    # whether squares are left to look at would be a question to a GPU, which enlarges maps in no time
+    # a GPU enlarges maps faster than it can answer whether the result is complete
     fits = side % 2 == 0 and (height, width) == (side * rows, side * columns)
     if heatmaps.device.type != "cpu" or not fits or (rows + 1) * (columns + 1) <= 2 * QUADS:
         return _of_enlarged(heatmaps, height, width, topk, workspace)
-    # QUADS squares give as many pixels even at a corner of the map, where a quarter of a square lies inside
+    # a quarter of a square lies inside the map at a corner: even QUADS of these have more than topk pixels
     parts = [_of_quads(part, side, topk) for part in heatmaps.split(max(1, workspace // (32 * QUADS * side**2)))]
     values, centres, sure = (torch.cat(items) for items in zip(*parts, strict=True))
     if not sure.all():
@@ -147,7 +147,7 @@ def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace
 
 
 def _of_quads(heatmaps: Tensor, side: int, topk: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the best pixels of the best squares, and for each map whether they are the best of the map, `(N,)`."""
+    """Return the best pixels of the best squares, and a mask `(N,)` of maps for which they are surely complete."""
     (rows, columns), device = heatmaps.shape[1:], heatmaps.device
     padded = F.pad(heatmaps[:, None], (1, 1, 1, 1), mode="replicate")
     rowwise = torch.maximum(padded[:, 0, :-1], padded[:, 0, 1:])

@@ -1,4 +1,4 @@
-"""Tracking by label propagation: each query is a heat-map that is propagated from frame to frame."""
+"""Tracking by label propagation: a query becomes a heat-map that is propagated from frame to frame."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from .matching import best_pixels, cell_centres
 
 
 def track_by_propagation(job: TrackingJob) -> None:
-    """Propagate a heat-map for each query, forward and backward from its frame, and fill in the job.
+    """Propagate the queries' heat-maps forward and backward from their frames, and fill in the job.
 
-    Equal to a `LabelPropagator` for the queries of each frame: references are that frame and the preceding ones since
-    then. Matches with the preceding frames are searched once for all queries, those with a query frame once for its
-    queries. No heat-map depends on another. A point whose heat-map has vanished stays where it was. Memory holds the
+    Equal to a `LabelPropagator` per query frame: references are the query frame and the preceding frames since then.
+    Matches with preceding frames are searched once for all queries, matches with a query frame once for its queries.
+    Heat-maps are independent of each other. A point with a vanished heat-map keeps its last position. Memory holds the
     protocol's window of frames, and the query frames and heat-maps of as many queries as fit.
-    Source: FGVC (Li et al., AAAI 2023), over the code of VFS.
+    Source: FGVC (Li et al., AAAI 2023), with the code of VFS.
     """
     for queries in _blocks(job):
         starts = job.starts[queries]
@@ -34,7 +34,7 @@ def track_by_propagation(job: TrackingJob) -> None:
 
 
 def _blocks(job: TrackingJob) -> Iterator[Tensor]:
-    """Yield the queries in order of their frames, as many at a time as fit."""
+    """Yield blocks of queries in order of their frames, as large as memory allows."""
     cells = job.features(int(job.starts.min()))[0].numel()
     kept = job.protocol.context + 4  # heat-maps of the window and of the query frame, and two of a step
     for queries in job.starts.argsort(stable=True).split(max(1, job.workspace // (4 * cells * kept))):
@@ -47,12 +47,12 @@ class _Group:
     """Queries of one frame.
 
     Attributes:
-        queries: their numbers.
-        begun: number of the step that saw their frame.
-        features: features of their frame, `(C, h, w)`.
+        queries: numbers of the queries.
+        begun: step of the query frame.
+        features: features of the query frame, `(C, h, w)`.
         descriptors: features at the queries, `(n, C)`.
-        keys: features of their frame, for the search.
-        heatmaps: those of the frames in the window, and of their own frame.
+        keys: features of the query frame, for the search.
+        heatmaps: heat-maps in the frames of the window, and in the query frame.
     """
 
     queries: Tensor
@@ -64,7 +64,7 @@ class _Group:
 
 
 class _Pass:
-    """One way through the video."""
+    """A pass through the video in one direction."""
 
     def __init__(self, job: TrackingJob) -> None:
         self._job = job
@@ -73,7 +73,7 @@ class _Pass:
         self._groups: list[_Group] = []
 
     def run(self, queries: Tensor, order: range) -> None:
-        """Propagate queries along the frames of `order`; each joins at its own."""
+        """Propagate queries along the frames of `order`, starting from their frames."""
         job, window = self._job, None
         for step, t in enumerate(order):
             features = job.features(t)
@@ -100,7 +100,7 @@ class _Pass:
         return _Group(queries, step, features, descriptors, keys, heatmaps)
 
     def _propagate(self, window: KeyMemory, step: int, cells: Tensor) -> Iterator[Tensor]:
-        """Yield each group's heat-maps `(n, h, w)` of the frame of a step."""
+        """Yield the heat-maps `(n, h, w)` of all groups in the frame of a step."""
         topk = self._rules.topk or 0
         frames = list(range(max(step - self._rules.context, 0), step))
         common = None
@@ -127,7 +127,7 @@ class _Pass:
 
 
 def _draw(job: TrackingJob, queries: Tensor, features: Tensor) -> Tensor:
-    """Return a Gaussian around each query, at the centres of the cells, `(n, h, w)`."""
+    """Return Gaussians around the queries, at the centres of the cells, `(n, h, w)`."""
     height, width = features.shape[1:]
     centres = job.to_pixels(cell_centres(height, width), features)
     squared = (centres - job.queries[queries][:, None, [2, 1]].double()).square().sum(-1)
@@ -136,8 +136,8 @@ def _draw(job: TrackingJob, queries: Tensor, features: Tensor) -> Tensor:
 
 
 def _read(job: TrackingJob, heatmaps: Tensor, last: Tensor) -> Tensor:
-    """Return the weighted mean of the best pixels of each heat-map, pixels of the scored size `(n, 2)`."""
-    height, width = round(job.covered[0]), round(job.covered[1])  # pixels of the scored size, in round numbers
+    """Return the weighted mean of the heat-maps' best pixels, in pixels of the scored size, `(n, 2)`."""
+    height, width = round(job.covered[0]), round(job.covered[1])
     values, centres = best_pixels(heatmaps, height, width, job.protocol.topk, job.workspace)
     weights = values.clamp_min(0).double()
     total = weights.sum(1, keepdim=True)

@@ -19,7 +19,7 @@ class PointTracks:
     Attributes:
         points: x, y `(N, T, 2)` float64, pixels of the protocol's scored size.
         occluded: `(N, T)` bool.
-        similarity: `(N, T)` cosine of the feature at each point with that at the query.
+        similarity: `(N, T)` cosine of the features at the point and at the query.
     """
 
     points: Tensor
@@ -38,25 +38,25 @@ def track_points(
     both_directions: bool = True,
     workspace: int = POINTS_WORKSPACE,
 ) -> PointTracks:
-    """Follow points from any frame of a video, forward and backward in time, each independently of the others.
+    """Follow points from any frame of a video, forward and backward in time, independently of each other.
 
     Args:
-        features: frame number → `(C, h, w)`; it is called frame by frame, and several times for a frame.
+        features: frame number → `(C, h, w)`; called several times per frame.
         frames: number of frames T.
         queries: `(N, 3)` t, y, x: frame number (rounded half to even), and raster pixels of the scored size.
         protocol: the rules.
         covered: (height, width) that a feature map covers, in pixels of the scored size; None: the scored size.
         size: (height, width) of the image, outside which a point is hidden; None: the scored size.
-        both_directions: also track from a query back to frame 0; otherwise the frames before a query hold its
-            position and are hidden.
-        workspace: bytes for similarities, which no result depends on.
+        both_directions: also track from a query back to frame 0; otherwise the point keeps its position before the
+            query's frame, hidden.
+        workspace: bytes for similarities, without effect on results.
 
     Returns:
-        The tracks; in its own frame a query is where it was given, and visible.
+        The tracks; in the query's frame a point has the given position and is visible.
 
     Raises:
-        ValueError: for queries of another shape, that are not finite or lie outside the frames, or features that are
-            not finite.
+        ValueError: for queries of another shape, queries or features that are not finite, or queries outside the
+            frames.
     """
     if queries.ndim != 2 or queries.shape[1] != 3 or not queries.isfinite().all():
         raise ValueError(f"queries must be finite t, y, x (N, 3), got {tuple(queries.shape)}")
@@ -76,10 +76,10 @@ def track_points(
 
 
 def finite(features: Features) -> Features:
-    """Return the features, which are checked when a frame is first asked for.
+    """Return `features` with a check at the first call per frame.
 
     Raises:
-        ValueError: naming the first frame whose features, or their dot products, are not finite.
+        ValueError: if features of a frame, or their dot products, are not finite.
     """
     checked: set[int] = set()
 
@@ -109,10 +109,10 @@ def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
 
 
 def track_directly(job: TrackingJob) -> None:
-    """Find each query in every frame by its feature alone, and fill in the job.
+    """Find the queries in every frame by their features alone, and fill in the job.
 
-    Memory holds the features of one frame, of the queries, and for tracking back those of some query frames: the video
-    is passed over once for as many query frames as fit.
+    Memory holds the features of a frame and of the queries, and for tracking back the features of some query frames:
+    if not all of these fit, the video is processed several times.
     """
     descriptors = job.no_descriptors()
     at_once = job.frames_at_once() if job.wants_cycle else job.frames
@@ -141,11 +141,11 @@ def track_directly(job: TrackingJob) -> None:
 
 
 def track_by_chaining(job: TrackingJob) -> None:
-    """Propagate each query from frame to frame by the flow between neighbouring frames, and fill in the job.
+    """Propagate the queries from frame to frame by the flow between neighbouring frames, and fill in the job.
 
-    The flow of a cell is where it is matched in the next frame less its own centre; a point takes the flow of the four
-    cells around it, bilinearly. A frame's miss is the larger error of the cycles on the step that leads to it and the
-    step that leaves it. Memory holds two frames.
+    The flow of a cell is the position of its match in the next frame minus its centre; a point takes the flow of the
+    four cells around it, bilinearly. The miss in a frame is the larger of two cycle errors: of the step to the frame
+    and of the step from it. Memory holds two frames.
     Source: GMRW (Shrivastava and Owens, ECCV 2024); ayshrv/gmrw, utils/tracking_utils.py.
     """
     errors = job.misses.new_zeros(len(job.queries), max(job.frames - 1, 0))
@@ -158,7 +158,7 @@ def track_by_chaining(job: TrackingJob) -> None:
 
 
 def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) -> None:
-    """Propagate the queries along the frames of `order`; each joins at its own."""
+    """Propagate the queries along the frames of `order`, starting from their frames."""
     features = None
     for t in order:
         before, features = features, job.features(t)
@@ -180,14 +180,14 @@ def _chain(job: TrackingJob, order: range, errors: Tensor, descriptors: Tensor) 
 
 
 def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Tensor:
-    """Return the displacement at positions x, y `(N, 2)` from one frame's features to another's, in cells.
+    """Return the displacement at positions x, y `(N, 2)` between two frames, in cells.
 
-    It is computed only for the cells around the positions.
+    The flow is computed only for the cells around the positions.
     """
     height, width = here.shape[1:]
     corners, weights = bilinear_corners(positions, height, width)
     cells, where = corners.flatten(), torch.arange(corners.numel(), device=corners.device).view(corners.shape)
-    if cells.device.type == "cpu":  # how many differ would be a question to a GPU, which matches each as often as asked
+    if cells.device.type == "cpu":  # on a GPU the number of different cells would cost a wait
         cells, where = corners.unique(return_inverse=True)
     found = job.match(here.flatten(1)[:, cells].T, there)
     displacement = found - cell_centres(height, width, here.device)[cells]
@@ -195,7 +195,7 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
 
 
 def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the four cells around each position, numbers in rows `(N, 4)`, and their bilinear weights `(N, 4)`."""
+    """Return the numbers of the four cells around positions, `(N, 4)`, and their bilinear weights, `(N, 4)`."""
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
     inner = (positions - 0.5).clamp(min=0).minimum(limits)
     low = inner.floor().minimum((limits - 1).clamp(min=0))
@@ -212,16 +212,16 @@ TRACKINGS = {"direct": track_directly, "chained": track_by_chaining, "propagatio
 
 
 def compare_with_anchors(job: TrackingJob) -> None:
-    """Track every position of a track again to the track's anchors, and record which frames miss them most.
+    """Match all positions of a track with the track's anchors, and record frames with large errors as doubtful.
 
-    Anchors of a track are its frames whose cosine with the query is at least the protocol's `anchor_similarity`; the
-    query's own frame is one. The error of a frame is the median over the anchors of the distance between the track
-    there and the match in the anchor of the track's position in the frame, in cells. A frame is doubtful if its error
-    is above the largest error of an anchor. Memory holds two frames, and features and distances of as many tracks as
-    fit.
+    Anchors of a track are the query's frame and all frames with a cosine of at least `anchor_similarity` with the
+    query. For a frame and an anchor, the feature at the frame's position is matched in the anchor, and compared with
+    the track's position in the anchor. The error of a frame is the median of this distance over the anchors, in cells.
+    A frame is doubtful if its error is above the errors of all anchors. Memory holds two frames, and features and
+    distances of as many tracks as fit.
 
-    Source: DINO-Tracker (Tumanyan et al., ECCV 2024); AssafSinger94/dino-tracker, models/model_inference.py. There
-    distances are in pixels of 854 x 476, where cells are square too, and the query's frame is tracked like any other.
+    Source: DINO-Tracker (Tumanyan et al., ECCV 2024); AssafSinger94/dino-tracker, models/model_inference.py. The source
+    measures pixels of 854 x 476, also with square cells, and tracks the query's frame like any other.
     """
     channels = len(job.features(0))
     at_once = max(1, job.workspace // (4 * job.frames * (channels + job.frames)))
@@ -234,10 +234,10 @@ def compare_with_anchors(job: TrackingJob) -> None:
 
 
 def beyond_anchors(distances: Tensor, anchors: Tensor) -> Tensor:
-    """Return which frames have a larger error than every anchor, bool `(N, T)`.
+    """Return a mask of the frames with larger errors than every anchor, bool `(N, T)`.
 
     Args:
-        distances: `(N, T, T)` of each frame (last axis) in each anchor; NaN where a frame is no anchor.
+        distances: `(N, T, T)`, anchors by frames; NaN in rows of frames that are no anchor.
         anchors: bool `(N, T)`.
     """
     medians = distances.nanmedian(dim=1).values  # of an even number the lower of the two middle values
@@ -245,13 +245,13 @@ def beyond_anchors(distances: Tensor, anchors: Tensor) -> Tensor:
 
 
 def _anchor_distances(job: TrackingJob, queries: Tensor, anchors: Tensor) -> Tensor:
-    """Return the distance in each anchor of the match of each frame's position, `(n, T, T)` cells."""
+    """Return the distances of `compare_with_anchors`, `(n, T, T)` cells, anchors by frames."""
     rows = job.rows(queries)
     descriptors = torch.stack([job.sample(job.features(t), job.positions[rows, t]) for t in range(job.frames)], dim=1)
     distances = job.misses.new_full((len(queries), job.frames, job.frames), torch.nan)
     for t in anchors.any(0).nonzero()[:, 0].tolist():
         features, here = job.features(t), job.rows(anchors[:, t].nonzero()[:, 0])
         found = job.match(descriptors[here].flatten(0, 1), features)
-        own = job.to_cells(job.positions[rows[here], t], features)
-        distances[here, t] = (found.unflatten(0, (-1, job.frames)) - own[:, None]).norm(dim=-1).to(distances)
+        in_anchor = job.to_cells(job.positions[rows[here], t], features)
+        distances[here, t] = (found.unflatten(0, (-1, job.frames)) - in_anchor[:, None]).norm(dim=-1).to(distances)
     return distances

@@ -1,7 +1,7 @@
-"""Label propagation, in the order in which it reads.
+"""Label propagation; files in reading order.
 
-`sizing` and `label_coding`: what the network sees, and annotations to labels and back. `propagate`: the labels of a
-frame from those of its references. `references`: which frames these are, and the best matches in them. `memory`: where
-they are kept, and the search by a native kernel. `attention` and `tiles`: the search by torch. Every number of it is a
-field of `PropagationProtocol`, in `functional.protocols`.
+`sizing`: the network's input. `label_coding`: annotations to labels and back. `propagate`: labels of a frame from the
+labels of its references. `references`: choice of the reference frames, and the best matches in them. `memory`: maps of
+the references, and the search by a native kernel. `attention`, `tiles`: the search by torch. All numbers are fields of
+`PropagationProtocol`, in `functional.protocols`.
 """

@@ -1,10 +1,9 @@
-"""Attention of each cell of a map to a neighbourhood in several reference maps, without the dense matrix.
+"""Attention of a map's cells to a neighbourhood in several reference maps, without the dense matrix.
 
-Queries are taken in tiles: a strip of columns, and as many rows as the workspace holds. Each row of keys within reach
-of the strip is multiplied with just those query rows whose neighbourhood contains it: one matrix product over all
-references, since keys are stored as (h, w, S, C). The products of a tile form one block (key rows, key columns,
-references, queries of a key row), in which the neighbourhood of a query is its own address plus a fixed list of
-offsets.
+Queries are processed in tiles: a strip of columns, and as many rows as the workspace holds. A row of keys is multiplied
+only with the query rows within reach, in one matrix product over all references (keys are stored as (h, w, S, C)). The
+products of a tile form a block (key rows, key columns, references, queries of a key row). The neighbourhood of a query
+is the query's address in the block plus a fixed list of offsets.
 """
 
 import math
@@ -18,7 +17,7 @@ from torch import Tensor
 from ..device import dot_products, onednn_pays, onednn_serves, to_device
 from .tiles import Neighbourhood, Strips, Tile, tiles
 
-WORKSPACE = 64 * 2**20  # bytes of a tile's products: those of a CPU stay in its cache
+WORKSPACE = 64 * 2**20  # bytes of a tile's products, which stay in a CPU's cache
 LARGEST_WORKSPACE = 2**30
 SHARE_OF_MEMORY = 32  # a GPU of 32 GiB or more gives the largest workspace
 
@@ -27,17 +26,17 @@ FoundMatches = tuple[Tensor, Tensor]
 
 
 PlannedTile = tuple[Tile, Tensor | None]
-"""A tile, and where the neighbourhoods of its queries lie (for `best_matches`, each query's addresses; for `average`, a
-bias of the logits); None where all keys are in them."""
+"""A tile, and the neighbourhoods of its queries: addresses for `best_matches`, a bias of the logits for `average`, None
+if they contain all keys."""
 
 
 class WantedKeys(NamedTuple):
-    """Slots of the references whose keys are searched, and the number of matches to find.
+    """Slots of the searched references, and the number of matches to find.
 
     Attributes:
         used: the different slots, in order.
-        listed: the slots as they were listed; one may be listed twice.
-        copies: the position in `used` of each listed slot.
+        listed: the slots as listed, repetitions included.
+        copies: position in `used` of every listed slot.
         topk: number of matches.
     """
 
@@ -55,12 +54,11 @@ class WantedKeys(NamedTuple):
 
 
 class LocalAttention:
-    """Attention to the neighbourhood of each cell of maps of one size, for which its tiles are planned once.
+    """Attention to the neighbourhood of all cells, for maps of equal size: tiles are planned once.
 
     Args:
-        neighbourhood: neighbourhood of each query cell.
-        workspace: bytes for intermediate products, which no result depends on; None is that of the device, see
-            `workspace_of`.
+        neighbourhood: neighbourhood of a query cell.
+        workspace: bytes for intermediate products, without effect on results; None: see `workspace_of`.
     """
 
     def __init__(self, neighbourhood: Neighbourhood, workspace: int | None = None) -> None:
@@ -70,22 +68,22 @@ class LocalAttention:
         self._of_strips: Tensor | None = None  # addresses in the frame of a strip; all strips are alike
 
     def best_matches(self, query: Tensor, keys: Tensor, references: Sequence[int], topk: int) -> FoundMatches:
-        """Return the largest dot products of each query over its neighbourhood in all references, exactly.
+        """Return the largest dot products of all queries over their neighbourhoods in all references, exactly.
 
-        Two levels find them: the maximum over the references at each cell, its top-k cells, and the top-k of the
-        products at those cells. A product that belongs to the top-k lies at one of these cells, so none is lost.
+        Three steps: the maximum over the references at every cell; the top-k cells by this maximum; the top-k products
+        at these cells. Every product of the top-k lies at one of these cells, so the search misses none.
 
         Args:
             query: (h, w, C).
             keys: (h, w, S, C), contiguous.
-            references: indices into S; one that is listed twice counts twice.
-            topk: matches to keep; fewer where there are fewer cells and references.
+            references: indices into S; a repeated index counts twice.
+            topk: matches to keep; fewer if cells and references are fewer.
 
         Returns:
-            (h, w, k) products in no order, −inf where the neighbourhood has no more cells on the map; and their
-            indices, long (h, w, k): (y · w + x) · S + s.
+            (h, w, k) products in no order, −inf beyond the neighbourhood's cells on the map; and their indices, long
+            (h, w, k): (y · w + x) · S + s.
         """
-        height, width, slots, _ = keys.shape
+        height, width = keys.shape[:2]
         wanted = WantedKeys.of(references, topk, keys.device)
         workspace = self._workspace or workspace_of(keys.device)
         used, budget = len(wanted.used), workspace // keys.element_size()
@@ -101,15 +99,11 @@ class LocalAttention:
         indices = wanted.listed.new_empty(values.shape)
         for tile, addresses in plan:
             frame = tile.frame_size
-            # the last number is for the addresses that are padding
-            best = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)
-            of_frame = best[:-1].view(*frame, tile.queries)[tile.inner]
-            block = _products(tile, query, _part(tile, keys, wanted.used), buffer, of_frame)
-            top, cell, last = _best_cells(best, addresses, tile.queries, topk)
-            outside = top == -torch.inf
-            y, x, first = _places(tile, cell, last, used)
-            top, at, slot = _best_products(block, first.masked_fill_(outside, 0), outside, tile.queries, wanted)
-            index = ((y.gather(1, at) * width + x.gather(1, at)) * slots + slot).masked_fill_(top == -torch.inf, 0)
+            # padding addresses point at the last number
+            maxima = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)
+            maxima_on_map = maxima[:-1].view(*frame, tile.queries)[tile.inner]
+            block = _products(tile, query, _part(tile, keys, wanted.used), buffer, maxima_on_map)
+            top, index = _best_of_block(tile, block, maxima, addresses, wanted, keys)
             values[tile.query_slices] = top.view(*tile.size, -1)
             indices[tile.query_slices] = index.view(*tile.size, -1)
         return values, indices
@@ -117,11 +111,11 @@ class LocalAttention:
     def _best_matches_of_strips(
         self, strips: "Strips", query: Tensor, keys: Tensor, wanted: "WantedKeys"
     ) -> FoundMatches:
-        """Find the same as `best_matches` with as few kernels as memory allows: strips of full height, in groups.
+        """Find the matches of `best_matches` with as few kernels as memory allows: strips of full height, in groups.
 
-        A kernel multiplies the keys of a strip. All other kernels take the strips of a group at once.
+        The products take one kernel per strip; all other kernels process a whole group.
         """
-        height, width, slots, _ = keys.shape
+        height, width = keys.shape[:2]
         tile, used = strips.tile, len(wanted.used)
         if self._of_strips is None:
             self._of_strips = tile.addresses(self.neighbourhood, keys.device)
@@ -133,18 +127,10 @@ class LocalAttention:
                 of_map, on_map = strips.columns(number)
                 part = _used(keys[:, of_map], wanted.used)
                 torch.bmm(part.flatten(1, 2), met[number].mT, out=products[:, on_map].flatten(1, 2))
-            best = keys.new_full((len(group), *tile.frame_size, tile.queries), -torch.inf)
-            torch.amax(block, 3, out=best[:, tile.inner[0]])
-            best.masked_fill_(strips.beyond(group, keys.device), -torch.inf)
-            top, cell, last = _best_cells(best.flatten(1), self._of_strips, tile.queries, wanted.topk)
-            outside = top == -torch.inf
-            y, x, first = _places(tile, cell, last, used)
-            place = torch.arange(len(group), device=keys.device).view(-1, 1, 1)
-            first = first.masked_fill_(outside, 0) + place * block[0].numel()
-            x += (place + group.start) * tile.size[1]
-            top, at, slot = _best_products(block, first, outside, tile.queries, wanted)
-            index = ((y.gather(2, at) * width + x.gather(2, at)) * slots + slot).masked_fill_(top == -torch.inf, 0)
-            found.append((top, index))
+            maxima = keys.new_full((len(group), *tile.frame_size, tile.queries), -torch.inf)
+            torch.amax(block, 3, out=maxima[:, tile.inner[0]])
+            maxima.masked_fill_(strips.beyond(group, keys.device), -torch.inf)
+            found.append(_best_of_block(tile, block, maxima.flatten(1), self._of_strips, wanted, keys, group))
         values, indices = (
             torch.cat(parts).unflatten(1, tile.size).transpose(0, 1).flatten(1, 2)[:, :width]
             for parts in zip(*found, strict=True)
@@ -168,7 +154,7 @@ class LocalAttention:
             query: (h, w, C).
             keys: (h, w, S, C), contiguous.
             values: (h, w, S, L).
-            references: indices into S; one that is listed twice counts twice.
+            references: indices into S; a repeated index counts twice.
             temperature: divides the products.
             border: "zero": cells outside the map take softmax mass with product 0 and give no value (squares only).
             adjust: replaces the weights of all windows: (queries, references, D · D) to the same shape (squares only).
@@ -208,14 +194,14 @@ class LocalAttention:
     def _plan(
         self, keys: Tensor, references: int, budget: int, neighbours: Callable[[Tile], Tensor], topk: int | None = None
     ) -> list[PlannedTile]:
-        """Return the tiles of a map, of at most `budget` products, with what `neighbours` gives for each shape of tile.
+        """Return the tiles of a map, of at most `budget` products; `neighbours` is called once per shape of tile.
 
         Args:
             keys: (h, w, S, C).
             references: number of different references.
             budget: number of products.
-            neighbours: see `PlannedTile`.
-            topk: matches to find, for whose search tiles may slide; None: all keys count.
+            neighbours: tile → neighbourhoods of its queries, see `PlannedTile`.
+            topk: matches to find, by tiles that may slide; None: all keys count.
         """
         plan, reach = self._plans.setdefault((references, topk), []), self.neighbourhood.reach
         if not plan:
@@ -227,7 +213,7 @@ class LocalAttention:
         return plan
 
     def _addresses(self, tile: Tile, topk: int, device: torch.device) -> Tensor:
-        """Return each query's addresses in `best`, (queries, n), padded with the address of its last value."""
+        """Return the addresses of all queries in the maxima, (queries, n), padded with the last address."""
         addresses = tile.addresses(self.neighbourhood, device)
         count = addresses.shape[1]
         if device.type != "cpu" or not topk < count < 64 * topk:
@@ -236,7 +222,7 @@ class LocalAttention:
         return F.pad(addresses, (0, 64 * topk - count), value=math.prod(tile.frame_size) * tile.queries)
 
     def _window_bias(self, tile: Tile, like: Tensor) -> Tensor:
-        """Return a bias (frame rows, frame columns, 1, queries): 0 in a query's neighbourhood, −inf elsewhere."""
+        """Return a bias (frame rows, frame columns, 1, queries): 0 in a query's neighbourhood, otherwise −inf."""
         bias = like.new_full((*tile.frame_size, 1, tile.queries), -torch.inf)
         _windows(tile, bias).masked_fill_(to_device(self.neighbourhood.kept, like.device), 0.0)
         return bias
@@ -255,79 +241,97 @@ def few_kernels(keys: Tensor) -> bool:
     return keys.device.type != "cpu"
 
 
-def _best_cells(best: Tensor, addresses: Tensor | None, queries: int, topk: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the top-k cells of each query by the maximum over the references.
+def _best_of_block(
+    tile: Tile,
+    block: Tensor,
+    maxima: Tensor,
+    addresses: Tensor | None,
+    wanted: WantedKeys,
+    keys: Tensor,
+    strips: range | None = None,
+) -> FoundMatches:
+    """Return the top-k products of a tile's queries, and the indices of their keys on the map.
 
     Args:
-        best: maxima, flat (frame rows · frame columns · queries), or several such frames.
+        tile: a tile, or the strip that stands for a group.
+        block: products, see `_products`, or those of a group of strips.
+        maxima: largest products over the references, see `_best_cells`.
+        addresses: see `PlannedTile`.
+        wanted: the references.
+        keys: (h, w, S, C).
+        strips: numbers of the strips in the block.
+
+    Returns:
+        (…, queries of the tile, k), see `LocalAttention.best_matches`.
+    """
+    top, cell, lane = _best_cells(maxima, addresses, tile.queries, wanted.topk)
+    outside = top == -torch.inf
+    y, x, first = _places(tile, cell, lane, len(wanted.used))
+    first.masked_fill_(outside, 0)
+    if strips is not None:
+        number = torch.arange(len(strips), device=keys.device).view(-1, 1, 1)
+        first += number * block[0].numel()
+        x += (number + strips.start) * tile.size[1]
+    candidates = first[..., None] + wanted.copies * tile.queries  # (…, queries, cells, references)
+    products = block.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
+    top, choice = _largest(products.masked_fill_(outside[..., None], -torch.inf).flatten(-2), wanted.topk)
+    best, slot = choice // len(wanted.copies), wanted.listed[choice % len(wanted.copies)]
+    y, x = y.gather(-1, best), x.gather(-1, best)
+    width, slots = keys.shape[1:3]
+    return top, ((y * width + x) * slots + slot).masked_fill_(top == -torch.inf, 0)
+
+
+def _best_cells(maxima: Tensor, addresses: Tensor | None, queries: int, topk: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the top-k cells of all queries by the maximum over the references.
+
+    Args:
+        maxima: flat (frame rows · frame columns · queries), or several frames of this shape.
         addresses: (queries of the tile, n), see `PlannedTile`.
         queries: number of queries that a row of keys meets.
         topk: cells to keep.
 
     Returns:
-        (…, queries of the tile, k) each: maxima, cells of the frame, and the query's place on the block's last axis.
+        Three tensors (…, queries of the tile, k): maxima, cells of the frame, and the query's index ("lane") on the
+        block's last axis.
     """
     if addresses is None:
-        top, cell = _largest(best[:-1].view(-1, queries).T.contiguous(), topk)
+        top, cell = _largest(maxima[:-1].view(-1, queries).T.contiguous(), topk)
         return top, cell, torch.arange(queries, device=cell.device)[:, None].expand_as(cell)
-    scores = best.index_select(-1, addresses.view(-1)).view(*best.shape[:-1], *addresses.shape)
+    scores = maxima.index_select(-1, addresses.view(-1)).view(*maxima.shape[:-1], *addresses.shape)
     top, choice = _largest(scores, topk)
     address = addresses.expand(scores.shape).gather(-1, choice)
     return top, address // queries, address % queries
 
 
-def _places(tile: Tile, cell: Tensor, last: Tensor, references: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return row and column on the map of cells of a tile's frame, and the address of their first product in the block.
+def _places(tile: Tile, cell: Tensor, lane: Tensor, references: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return row and column of frame cells on the map, and the address of their first product in the block.
 
     Args:
-        tile: of the cells.
+        tile: the tile of the cells.
         cell: indices of frame cells.
-        last: places on the block's last axis.
+        lane: indices on the block's last axis.
         references: number of different references.
     """
     (rows, columns), (key_rows, key_columns) = tile.frame, tile.keys
     y, x = cell // len(columns) + rows.start, cell % len(columns) + columns.start
     key = (y - key_rows.start) * len(key_columns) + x - key_columns.start
-    return y, x, key * references * tile.queries + last
-
-
-def _best_products(
-    block: Tensor, first: Tensor, outside: Tensor, queries: int, wanted: WantedKeys
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the top-k products of each query over all references at its best cells.
-
-    Args:
-        block: products, see `_products`.
-        first: (…, queries, cells), address of the product with the first reference at each best cell.
-        outside: like `first`, True where there is no such cell.
-        queries: number of queries that a row of keys meets.
-        wanted: the references.
-
-    Returns:
-        (…, queries, k) each: products, indices of the cells among the best, and slots of the references.
-    """
-    candidates = first[..., None] + wanted.copies * queries
-    products = block.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
-    top, choice = _largest(products.masked_fill_(outside[..., None], -torch.inf).flatten(-2), wanted.topk)
-    copies = len(wanted.copies)
-    return top, choice // copies, wanted.listed[choice % copies]
+    return y, x, key * references * tile.queries + lane
 
 
 def _products(
     tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor | None = None, best: Tensor | None = None
 ) -> Tensor:
-    """Return the dot products of each key with the queries that its row meets.
+    """Return the dot products of all keys with the queries that their row meets.
 
     Args:
-        tile: where queries and keys lie.
-        query: (h, w, C): of the whole map.
-        keys: (key rows, key columns, R, C): of the tile; dense from the third axis on, and along a row.
-        buffer: flat, where the products of a tile that slides go.
-        best: (key rows, key columns, queries): receives the maxima over the references where a row of keys meets
-            queries.
+        tile: position of queries and keys.
+        query: (h, w, C), of the whole map.
+        keys: (key rows, key columns, R, C), of the tile; dense from the third axis on, and along a row.
+        buffer: flat buffer for the products of a sliding tile.
+        best: (key rows, key columns, queries), receives the maxima over the references for the queries met.
 
     Returns:
-        (key rows, key columns, R, queries of a key row), undefined where a row of keys meets no query.
+        (key rows, key columns, R, queries of a key row), undefined for queries beyond a row's reach.
     """
     rows, columns, references, channels = keys.shape
     shape = (rows, columns, references, tile.queries)
@@ -339,7 +343,7 @@ def _products(
         return block
     block = buffer[: math.prod(shape)].view(shape)
     if not onednn_serves(keys):
-        # (key rows, queries of a key row, C), without a copy for each key row; zero beyond the tile
+        # (key rows, queries of a key row, C) as a view: key rows share memory; zero beyond the tile
         reach = tile.reach or 0
         padded = F.pad(queries, (0, 0, 0, 0, 2 * reach, 2 * reach))[tile.keys[0].start - tile.at[0].start + reach :]
         met = padded.as_strided((rows, tile.queries, channels), (queries.stride(0), channels, 1))
@@ -371,7 +375,7 @@ def _used(maps: Tensor, used: Tensor) -> Tensor:
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
-    """Return values and indices of the top-k of (…, n), (…, min(k, n)) each, in no order."""
+    """Return values and indices of the top-k of (…, n), both (…, min(k, n)), in no order."""
     top, index = scores.topk(min(topk, scores.shape[-1]), sorted=False)
     return top, index
 

@@ -14,21 +14,21 @@ from .sizing import Filter, Size, resize_ids, resize_maps
 def encode_masks(
     mask: Tensor | np.ndarray, objects: Sequence[int], grid: Size, protocol: PropagationProtocol
 ) -> Tensor:
-    """Return one channel per object, and the background first, on the feature grid.
+    """Return a mask as labels on the feature grid: the background, then a channel per object.
 
     Args:
         mask: (H, W) integer object ids, at the size that the feature map covers (see `covered_size`). Ids not in
-            `objects`, 0 among them, are background.
-        objects: the id of each channel from 1 on.
+            `objects`, also 0, are background.
+        objects: ids of the channels from 1 on.
         grid: (h, w) of the feature map.
-        protocol: says how masks are sampled: `label_encoding`, `label_size`.
+        protocol: sampling of masks: `label_encoding`, `label_size`.
 
     Returns:
-        (1 + len(objects), h, w) float32 in [0, 1], which sums to 1 over the channels.
+        (1 + len(objects), h, w) float32 in [0, 1], with sum 1 over the channels.
 
     Raises:
         ValueError: for a mask that is not (H, W) integer, more than 254 objects, ids that repeat or are 0, or a grid
-            that striding cannot give.
+            that no stride gives.
     """
     mask = torch.as_tensor(mask)
     if mask.ndim != 2 or mask.is_floating_point() or mask.is_complex():
@@ -59,14 +59,14 @@ def encode_masks(
 def decode_masks(
     labels: Tensor, objects: Sequence[int], protocol: PropagationProtocol, covered: Size, size: Size | None = None
 ) -> Tensor:
-    """Return the object with the largest label at each pixel, after up-sampling.
+    """Return the mask of up-sampled labels: the object with the largest label at every pixel.
 
     Args:
         labels: soft labels (1 + len(objects), h, w), background first.
-        objects: the id of each channel from 1 on, at most 254.
-        protocol: says how masks are decoded: `label_rescaling`, `label_rescaling_floor`, `decoding_*`.
-        covered: (H, W) of what the labels cover, see `covered_size`.
-        size: (H', W') of the mask, the upper left part of that; None: all of it.
+        objects: ids of the channels from 1 on, at most 254.
+        protocol: decoding of masks: `label_rescaling`, `label_rescaling_floor`, `decoding_*`.
+        covered: (H, W) that the labels cover, see `covered_size`.
+        size: (H', W') of the mask, the upper left part of the covered area; None: all of it.
 
     Returns:
         (H', W') uint8 ids. Of equal labels the first wins, as in `argmax`.
@@ -93,17 +93,17 @@ def decode_masks(
 def encode_keypoints(
     points: Tensor | np.ndarray, frame_size: Size, grid: Size, protocol: PropagationProtocol
 ) -> Tensor:
-    """Return a Gaussian with peak 1 for each joint, on the feature grid.
+    """Return a Gaussian with peak 1 per joint, on the feature grid.
 
-    The window spans the integers trunc(p − 3σ) … trunc(p + 3σ) and the Gaussian sits on its middle, so that the
-    fraction of a position is lost, as in the original codes. A joint whose window misses the image gives zeros.
+    The window spans the integers trunc(p − 3σ) … trunc(p + 3σ) and the Gaussian sits on its middle, which loses the
+    fraction of a position, as in the original codes. A joint with its window outside the image gives zeros.
 
     Args:
         points: (K, 2) x, y in pixels of the frame, from 0.
         frame_size: (H, W) of the frame.
         grid: (h, w) of the feature map.
-        protocol: has σ, `keypoint_sigma`. By `keypoint_unit` the Gaussian is drawn at the frame's size, then sampled
-            bilinearly ("pixel": VFS), or on the grid ("cell": CRW).
+        protocol: `keypoint_sigma` is σ. By `keypoint_unit` the Gaussian is drawn at the frame's size, then sampled
+            bilinearly ("pixel": VFS), or drawn on the grid ("cell": CRW).
 
     Returns:
         (K, h, w) float32 in [0, 1].
@@ -121,16 +121,16 @@ def encode_keypoints(
 
 
 def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: PropagationProtocol) -> Tensor:
-    """Return joint positions: the mean of the best positions of each heat-map, weighted by their values.
+    """Return joint positions: the mean of a heat-map's best positions, weighted by their values.
 
     Args:
         heatmaps: (K, h, w) float, 0 or more.
         frame_size: (H, W) of the frame.
-        protocol: says how many positions, `keypoint_topk`. By `keypoint_grid` they are pixels of the heat-map
+        protocol: `keypoint_topk` is the number of positions. By `keypoint_grid` they are pixels of the heat-map
             up-sampled to the frame ("input": VFS), or cells, scaled by H / h and W / w ("feature": CRW).
 
     Returns:
-        (K, 2) x, y in pixels of the frame; (−1, −1) where a heat-map is zero everywhere.
+        (K, 2) x, y in pixels of the frame; (−1, −1) for a heat-map that is zero everywhere.
     """
     maps = resize_maps(heatmaps.float(), frame_size) if protocol.keypoint_grid == "input" else heatmaps.float()
     _, height, width = maps.shape
@@ -145,15 +145,15 @@ def decode_keypoints(heatmaps: Tensor, frame_size: Size, protocol: PropagationPr
 def upsampled_argmax(labels: Tensor, size: Size, floor: float | None = None, method: Filter = "bilinear") -> Tensor:
     """Return the argmax (H, W) uint8 of up-sampled labels (L, h, w).
 
-    With a floor, first bring each up-sampled channel from its [min, max] to [0, 1] (VFS, DINO), but only channels whose
-    maximum is above the floor, and, unless the floor is 0, the background only if an object is: a trace that an object
-    has left behind then stays one. A running maximum is faster than an argmax over a strided axis.
+    With a floor, first rescale up-sampled channels from [min, max] to [0, 1] (VFS, DINO), but only channels with a
+    maximum above the floor. Unless the floor is 0, the background is rescaled only if an object is, so that the trace
+    of an object that has left does not win. A running maximum is faster than an argmax over a strided axis.
     """
     best, scaled = labels.new_full(size, -torch.inf), labels.new_empty(size)
     winner = torch.zeros(size, dtype=torch.uint8, device=labels.device)
     rescaled = labels.flatten(1).amax(1) > (floor or 0.0)
     if floor:
-        rescaled[0] &= rescaled[1:].any()  # else its least value would be 0, and a trace of an object would win there
+        rescaled[0] &= rescaled[1:].any()  # otherwise its least value becomes 0, and a trace of an object wins
     better = torch.empty(size, dtype=torch.bool, device=labels.device)
     for channel, label in enumerate(labels):
         value = resize_maps(label[None], size, method)[0]
@@ -169,7 +169,7 @@ def upsampled_argmax(labels: Tensor, size: Size, floor: float | None = None, met
 
 
 def _gaussians(points: Tensor, size: Size, sigma: float) -> Tensor:
-    """Draw a Gaussian (K, H, W) at each x, y of (K, 2); separable, so that one vector per joint and axis is enough."""
+    """Draw Gaussians (K, H, W) at x, y (K, 2); separable, so a vector per joint and axis is enough."""
     axes = []
     for coordinate, extent in zip(points.T, reversed(size), strict=True):
         start, stop = (coordinate - 3 * sigma).trunc(), (coordinate + 3 * sigma + 1).trunc()

@@ -1,9 +1,9 @@
 """Maps of reference frames, cell by cell, and the search for the best matches in them: by torch, or a native kernel.
 
 The kernel, for float32 on a CPU, computes few of the dot products. A sketch of a vector holds its coordinates along the
-principal components of the features, and last the norm of what is left of the vector. By the Cauchy–Schwarz inequality
-the product of two sketches is an upper bound of the dot product of their vectors. Where the bound is below the k-th
-largest dot product, the dot product need not be computed.
+principal components of the features, followed by the norm of the residual. By the Cauchy–Schwarz inequality the product
+of two sketches is an upper bound of the dot product of their vectors. The kernel skips a dot product if the bound is
+below the k-th largest product so far.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ from .attention import FoundMatches, LocalAttention
 SWITCH = "VIDCORR_NATIVE"
 """Environment variable that turns the native kernel off if it is 0."""
 CHUNK = 32  # numbers of a sketch that lie side by side in memory; the C++ file has it too
-FIRST_CHUNKS = 2  # of a sketch: one is less to multiply, but rules out fewer keys
+FIRST_CHUNKS = 2  # of a sketch: a single chunk is faster to multiply, but rules out fewer keys
 MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
 MANY = 1000  # dot products a query, above which sketches twice as long are worth their time
 TOO_MANY = 3000  # the same while there are fewer references than matches, and so little to rule keys out by
@@ -31,7 +31,7 @@ ROWS = 8  # of queries that the kernel takes together
 
 
 class _Search(ctypes.Structure):
-    """Arguments of the kernel: sizes, then addresses."""
+    """Arguments of the kernel, in the order of `Search` in screened_search.cpp."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("height", "width", "slots", "channels", "chunks", "pitch")),
@@ -47,10 +47,10 @@ def kernel(variant: str | None = None) -> Any:
     """Return the kernel that setup.py compiled: address of a `_Search`, first and last row → number of dot products.
 
     Args:
-        variant: "avx512", "avx2" or "other"; None is what this processor has.
+        variant: "avx512", "avx2" or "other"; None is this processor's.
 
     Returns:
-        The function, or None where the installation compiled none, or `VIDCORR_NATIVE=0` turns it off.
+        The function, or None if the installation compiled none or `VIDCORR_NATIVE=0` turns it off.
     """
     return None if os.environ.get(SWITCH) == "0" else _compiled(variant)
 
@@ -67,11 +67,11 @@ def _compiled(variant: str | None = None) -> Any:
 
 
 class FrameMemory:
-    """Maps of lasting frames and of the latest `recent` others, cell by cell.
+    """Maps of lasting frames and of the latest `recent` other frames, cell by cell.
 
     Args:
         lasting: numbers of the lasting frames.
-        recent: number of others.
+        recent: number of other frames.
         like: the map (h, w, D) of a frame, for its shape and type.
 
     Attributes:
@@ -89,10 +89,10 @@ class FrameMemory:
             self.maps[:, :, self.slot(frame)] = item
 
     def slot(self, frame: int) -> int:
-        """Return where a frame is on the third axis."""
+        """Return the index of a frame on the third axis."""
         if frame in self.lasting:
             return self.lasting.index(frame)
-        # count from the first frame that does not last, so that the slots fill up in order
+        # count from the first frame that is not lasting, so that slots fill up in order
         first = 1 if self.lasting == [0] else 0
         return len(self.lasting) + (frame - first) % self.recent
 
@@ -113,7 +113,7 @@ class KeyMemory(FrameMemory):
 
     @staticmethod
     def fastest(lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> "KeyMemory":
-        """Return a memory that is searched by the native kernel where that runs, else by torch."""
+        """Return a memory searched by the native kernel if it runs here, otherwise by torch."""
         plain = type(like) is Tensor and like.device.type == "cpu" and like.dtype == torch.float32
         kind = SketchedMemory if plain and kernel() else KeyMemory
         return kind(lasting, recent, like, attention)
@@ -124,15 +124,15 @@ class KeyMemory(FrameMemory):
 
 
 class SketchedMemory(KeyMemory):
-    """Features of reference frames with a sketch of each, and the search that they shorten.
+    """Features of reference frames, and sketches that shorten the search.
 
-    Results do not depend on the sketches, only the time does: sketches that let too many keys through are made again,
-    twice as long, up to all channels.
+    The sketches affect the time, not the results. Sketches that rule out too few keys are computed again, twice as
+    long, up to all channels.
 
     Args:
         lasting: see `FrameMemory`.
         recent: see `FrameMemory`.
-        like: see `FrameMemory`; float32 on a CPU. Its principal components are taken for the sketches.
+        like: see `FrameMemory`; float32 on a CPU. The sketches use its principal components.
         attention: see `KeyMemory`.
     """
 
@@ -160,8 +160,8 @@ class SketchedMemory(KeyMemory):
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells.
 
-        The kernel runs on as many threads as torch has. Where a neighbourhood has fewer than `topk` keys, they are
-        padded with −inf at index 0.
+        The kernel runs on as many threads as torch. In a neighbourhood of fewer than `topk` keys the result is padded
+        with −inf at index 0.
         """
         if topk > MOST_MATCHES:
             return super().best_matches(query, frames, topk)
@@ -214,7 +214,7 @@ class SketchedMemory(KeyMemory):
 
     def _allocate(self, features: Tensor) -> None:
         height, width, slots, channels = self.maps.shape
-        # A query, which is often written next, and its sketches.
+        # the query, which is often written next, and its sketches
         self._latest = features.new_empty(0), features.new_empty(0)
         self._basis = None
         if self._chunks * CHUNK < channels:  # the first principal components, the mean left in

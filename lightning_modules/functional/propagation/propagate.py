@@ -1,4 +1,4 @@
-"""Label propagation: the labels of a video's first frame, propagated through it by the similarity of features."""
+"""Label propagation: the labels of a video's first frame are propagated by the similarity of features."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,7 +16,7 @@ from .memory import FrameMemory
 from .references import NEARBY, MatchFinder, average_of_matches, reference_frames
 
 CHECKED_TOGETHER = 32
-"""Frames whose labels are checked together on a GPU, where each check waits for the device."""
+"""Number of frames checked together on a GPU, because a check waits for the device."""
 
 
 def propagate_labels(
@@ -28,20 +28,19 @@ def propagate_labels(
     """Propagate the labels of frame 0 through a video, one frame at a time.
 
     The labels of a frame are an average of the labels of its reference frames, weighted by the softmax of the feature
-    similarities in a neighbourhood (VFS, appendix A). Exact, within memory that the length of the video does not move:
-    features and labels of the reference frames, and the workspace of a `MatchFinder`.
+    similarities in a neighbourhood (VFS, appendix A). The result is exact. Memory does not grow with the length of the
+    video: features and labels of the reference frames, and the workspace of a `MatchFinder`.
 
     Args:
         features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time.
         first_labels: (L, h, w) float, L <= 255: soft labels or heat-maps on the feature grid.
-        protocol: defines which frames are references, which cells are searched, and how matches are weighted.
-        entering: frame number → (L, h, w): labels of objects that start at that frame. The channels that hold a value
-            above 0 are theirs. The given labels replace what was propagated in these channels; the other channels are
-            multiplied by 1 − s, where s in [0, 1] is the sum of the given labels at the cell, so that they are zero
-            where the object is.
+        protocol: defines the reference frames, the searched cells, and the weights of matches.
+        entering: frame number → (L, h, w): labels of objects that start at that frame, in channels with a value above
+            0. They replace the propagated labels of these channels. The other channels are multiplied by 1 − s, with s
+            in [0, 1] the sum of the given labels at the cell.
 
     Returns:
-        Iterator of (L, h, w) float32 on the features' device, one per frame; the first is `first_labels`.
+        Iterator over the frames: (L, h, w) float32 on the features' device; the first item is `first_labels`.
 
     Raises:
         ValueError: for shapes that do not fit, features that are not finite, or an entering frame that the video does
@@ -63,14 +62,14 @@ def _frames(propagator: "LabelPropagator", features: Iterable[Tensor], entering:
 
 
 class LabelPropagator:
-    """One propagation, step by step, so that several can run side by side over the frames of a video.
+    """A propagation step by step; several can run side by side over the frames of a video.
 
-    Keeps a ring buffer of the features and labels of the reference frames, and nothing else of the video.
+    It keeps features and labels of the reference frames in ring buffers, and nothing else of the video.
 
     Args:
         first_labels: (L, h, w) float, the labels of frame 0.
         protocol: every number that affects the result.
-        finder: where several propagators of the same features share their matches, see `MatchFinder`; None: its own.
+        finder: a finder that propagators of the same features share, see `MatchFinder`; None makes a new finder.
 
     Attributes:
         frame: number of the frame that the next step takes.
@@ -91,7 +90,7 @@ class LabelPropagator:
         self._first_labels = first_labels
         self._finder = finder or MatchFinder([protocol])
         self._labels: dict[int, FrameMemory] = {}  # beside the finder's keys
-        self._starting: dict[int, Tensor] = {}  # start frame → which channels start there, with "own-context"
+        self._starting: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []  # of the frames that are not checked yet
         self._checked = 0
 
@@ -100,11 +99,11 @@ class LabelPropagator:
         """Take the features of the next frame and return its labels.
 
         Args:
-            features: (C, h, w), h and w those of the labels.
+            features: (C, h, w), with h and w of the labels.
             entering: (L, h, w): labels of objects that start at this frame.
 
         Returns:
-            (L, h, w) float32 (float64 if that is the protocol's precision).
+            (L, h, w) float32 (float64 if the protocol's precision is float64).
 
         Raises:
             ValueError: for shapes that do not fit those of frame 0, or labels that are not finite.
@@ -139,12 +138,12 @@ class LabelPropagator:
         return labels
 
     def check_finite(self) -> None:
-        """Check the labels of the frames since the last check.
+        """Check the labels of the frames since the last check; call it after the last frame.
 
-        On a GPU every check waits for the device, so that `step` checks 32 frames at a time; call this after the last.
+        On a GPU a check waits for the device, so `step` checks 32 frames at a time.
 
         Raises:
-            ValueError: naming the first frame whose labels are not finite.
+            ValueError: if labels are not finite; names the first such frame.
         """
         if not self._finite:
             return
@@ -166,7 +165,7 @@ class LabelPropagator:
                 tables = [self._labels[at].maps for at in found]
                 averages.append(average_of_matches(tables, list(found.values()), topk, protocol.temperature))
             if self._starting:
-                averages = [own * channels for own, channels in zip(averages, self._starting.values(), strict=True)]
+                averages = [item * channels for item, channels in zip(averages, self._starting.values(), strict=True)]
             average = torch.stack(averages).sum(0) if self._starting else averages[0]
         labels = average.permute(2, 0, 1).contiguous()
         if protocol.normalise_labels and protocol.normalise_by == "labels":
@@ -194,7 +193,7 @@ class LabelPropagator:
         )
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
-        """Return labels (L, h, w) with those of objects that start at this frame in them."""
+        """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
         total = entering.sum(0)
         if self.protocol.entering == "own-context":  # HVC weights them by their own sum: soft edges are squared
             return labels * (1 - total) + entering * total
@@ -232,9 +231,9 @@ def _check_entering(entering: Mapping[int, Tensor], frames: int) -> None:
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Turn off autocast and TF32 or bfloat16 products, whatever the training around it has set.
+    """Turn off autocast and TF32 or bfloat16 products, whatever the surrounding code has set.
 
-    The setting is changed and restored by the API that it was made with: torch refuses a mix.
+    The setting is changed and restored by the API that set it, because torch refuses to mix both APIs.
     """
     with ExitStack() as stack:
         try:

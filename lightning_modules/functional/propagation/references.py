@@ -15,16 +15,16 @@ from .memory import KeyMemory
 from .tiles import Neighbourhood
 
 NEARBY = -1
-"""Number of the memory that holds the frames whose cells are searched in the neighbourhood."""
+"""Number of the memory of frames that are searched in the neighbourhood."""
 
 
 def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) -> list[int]:
-    """Return the numbers of the frames that `frame` refers to; one that is listed twice counts twice.
+    """Return the numbers of the reference frames of `frame`; a repeated number counts twice.
 
     Args:
-        protocol: whose rule it is.
+        protocol: the rules.
         frame: number of the frame.
-        start: the first frame of the context, whose lasting copy comes first: 0, or that in which an object starts.
+        start: first frame of the context, and the first number returned: 0, or the start frame of an object.
     """
     if protocol.references is not None:
         chosen = {r if r >= 0 else frame + r for r in protocol.references}
@@ -42,14 +42,14 @@ def looks_everywhere(protocol: PropagationProtocol) -> bool:
 
 
 class MatchFinder:
-    """Finds the best matches of each frame of a video in its reference frames.
+    """Finds the best matches of a video's frames in their reference frames.
 
-    Propagators of one group, see `shared_finders`, can have one in common: the first that takes a frame searches, with
-    the largest top-k of the group, and the others choose theirs among these matches. Their labels stay their own. All
-    must take a frame before any takes the next.
+    Propagators of one group, see `shared_finders`, can share a finder: the first propagator of a frame searches, with
+    the largest top-k of the group, and the others choose among these matches. All propagators must take a frame before
+    any takes the next frame.
 
     Args:
-        protocols: the group; they match alike.
+        protocols: the group, protocols that match alike.
         workspace: bytes for intermediate products, see `LocalAttention`.
 
     Attributes:
@@ -84,10 +84,10 @@ class MatchFinder:
         self.keys[NEARBY].write(frame, features)
 
     def find(self, query: Tensor, frame: int, start: int, topk: int) -> tuple[dict[int, FoundMatches], int]:
-        """Return the best matches of the queries (h, w, C) of a frame in each of the `keys`, and how many count.
+        """Return the best matches of a frame's queries (h, w, C) in each of the `keys`, and the number that counts.
 
-        These are `topk` over all keys together; where ties are kept, all that equal the last of them count too, and
-        what is less is −inf. `start`: the frame whose context is searched, see `reference_frames`.
+        The number is `topk` over all keys together. If ties are kept, matches equal to the last of the top-k count too,
+        and smaller products are −inf. `start`: first frame of the searched context, see `reference_frames`.
         """
         if frame != self._searched:
             self._searched, self._found = frame, {}
@@ -113,7 +113,7 @@ class MatchFinder:
             if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
                 tied = {at: (v.masked_fill(v < last, -torch.inf), cells) for at, (v, cells) in found.items()}
                 return tied, count
-            count *= 2  # all that were found are tied with the last of the top-k: there may be more
+            count *= 2  # all matches found are tied with the last of the top-k: there may be more
 
 
 def average_of_matches(
@@ -149,10 +149,9 @@ ALSO_AFTER = frozenset(
 
 
 def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[MatchFinder]:
-    """Return a finder for each protocol: one for all that search for matches in the same cells of the same features.
+    """Return a finder per protocol; protocols that differ only in top-k, temperature or coding of labels share it.
 
-    Among these only top-k, temperature and the coding of labels differ. Protocols without a top-k, and those that keep
-    ties, have their own: they need every match.
+    A protocol without a top-k, or that keeps ties, needs all matches and never shares.
     """
     names = [field.name for field in dataclasses.fields(PropagationProtocol)]
     matched = [name for name in names if name not in ALSO_AFTER and not name.startswith(AFTER_MATCHING)]
@@ -184,17 +183,16 @@ class Matches(NamedTuple):
 def matches_of_cells(
     features: Tensor, points: Tensor, protocol: PropagationProtocol, frame: int | None = None, count: int | None = None
 ) -> Matches:
-    """Return the cells whose labels `propagate_labels` averages, and their weights.
+    """Return the cells and weights with which `propagate_labels` averages labels.
 
-    References, window, top-k, temperature and normalisation are the protocol's. A frame that counts twice is found
-    twice. Liir's mixture (Eq. 7) is left out: these are the weights that it starts from.
+    A frame that counts twice is found twice. Liir's mixture (Eq. 7) is left out: the weights are its input.
 
     Args:
         features: (T, C, h, w) of the frames of a video.
         points: long (N, 2), y and x in feature cells, in the query frame.
-        protocol: defines which frames are references, which cells are searched, and how matches are weighted.
-        frame: number of the query frame; None is the last.
-        count: largest number of cells returned for a point; None is the protocol's top-k, or 10 where it has none.
+        protocol: references, window, top-k, temperature and normalisation.
+        frame: number of the query frame; None is the last frame.
+        count: largest number of cells returned for a point; None is the protocol's top-k, or 10 without a top-k.
 
     Raises:
         ValueError: for shapes that do not fit, a point outside the map or a frame without references.
@@ -205,6 +203,22 @@ def matches_of_cells(
         >>> matches_of_cells(features, torch.tensor([[1, 0]]), protocol).cells
         tensor([[[1, 0]]])
     """
+    frame = _checked_frame(features, points, frame)
+    points, (height, width) = points.to(features.device), features.shape[2:]
+    references = torch.tensor(reference_frames(protocol, frame), device=features.device)
+    products = _products_with_references(features, points, protocol, frame, references)
+    searched = _searched_cells(points, protocol, len(references), height, width)
+    logits = products.masked_fill(~searched, -torch.inf).flatten(1) / protocol.temperature
+    top, choice = logits.topk(min(protocol.topk or logits.shape[1], logits.shape[1]), dim=1)
+    weights = _softmax(top, protocol, len(references))
+    kept = min(count or protocol.topk or 10, top.shape[1])
+    choice, weights = choice[:, :kept], weights[:, :kept]
+    cell = choice % (height * width)
+    return Matches(references[choice // (height * width)], torch.stack([cell // width, cell % width], dim=2), weights)
+
+
+def _checked_frame(features: Tensor, points: Tensor, frame: int | None) -> int:
+    """Return the number of the query frame, after a check of the arguments of `matches_of_cells`."""
     if features.ndim != 4 or not features.is_floating_point():
         raise ValueError(f"features must be float (T, C, h, w), got {features.dtype} {tuple(features.shape)}")
     last, _, height, width = len(features) - 1, *features.shape[1:]
@@ -214,30 +228,33 @@ def matches_of_cells(
     size = points.new_tensor([height, width])
     if points.ndim != 2 or points.shape[1] != 2 or ((points < 0) | (points >= size)).any():
         raise ValueError(f"points must be (N, 2), y and x inside the map of {height} x {width}, got {points.tolist()}")
-    references = torch.tensor(reference_frames(protocol, frame), device=features.device)
-    points = points.to(features.device)
+    return frame
+
+
+def _products_with_references(
+    features: Tensor, points: Tensor, protocol: PropagationProtocol, frame: int, references: Tensor
+) -> Tensor:
+    """Return the dot products of points of a frame with all cells of the references, (N, R, h, w)."""
     maps = features.float()
     if protocol.feature_normalisation == "l2":
         maps = maps / maps.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
     query = maps[frame][:, points[:, 0], points[:, 1]]
-    found = torch.einsum("rchw,cn->nrhw", maps[references], query)
-    y, x = (torch.arange(side, device=features.device) for side in (height, width))
+    return torch.einsum("rchw,cn->nrhw", maps[references], query)
+
+
+def _searched_cells(points: Tensor, protocol: PropagationProtocol, references: int, height: int, width: int) -> Tensor:
+    """Return a mask of the cells that the protocol searches for each point, bool (N, R, h, w)."""
+    y, x = (torch.arange(side, device=points.device) for side in (height, width))
     neighbourhood = Neighbourhood(protocol.radius, protocol.neighbourhood)
-    inside = neighbourhood.contains(y[:, None] - points[:, 0, None, None], x - points[:, 1, None, None])
-    inside = inside[:, None].repeat(1, len(references), 1, 1)
+    near = neighbourhood.contains(y[:, None] - points[:, 0, None, None], x - points[:, 1, None, None])
+    searched = near[:, None].repeat(1, references, 1, 1)
     if looks_everywhere(protocol):
-        inside[:, 0] = True
-    products = found.masked_fill(~inside, -torch.inf).flatten(1) / protocol.temperature
-    top, choice = products.topk(min(protocol.topk or products.shape[1], products.shape[1]), dim=1)
-    weights = _softmax(top, protocol, len(references))
-    kept = min(count or protocol.topk or 10, top.shape[1])
-    choice, weights = choice[:, :kept], weights[:, :kept]
-    cell = choice % (height * width)
-    return Matches(references[choice // (height * width)], torch.stack([cell // width, cell % width], dim=2), weights)
+        searched[:, 0] = True
+    return searched
 
 
 def _softmax(logits: Tensor, protocol: PropagationProtocol, references: int) -> Tensor:
-    """Return weights of the sorted products; with border "zero", cells outside the map take part in the softmax."""
+    """Return weights of the sorted logits; with border "zero", cells outside the map take part in the softmax."""
     if protocol.border != "zero" or protocol.radius is None:
         return logits.softmax(1)
     window = references * (2 * int(protocol.radius) + 1) ** 2

@@ -1,4 +1,4 @@
-"""Sizes: at which a network sees an image, what its feature map then covers, and how the original codes resample."""
+"""Size of the network's input, area that its feature map covers, and the resampling of the original codes."""
 
 import functools
 import math
@@ -22,17 +22,17 @@ GREY = 0.466327
 
 
 def backbone_autocast(rules: NetworkInput, device: torch.device) -> torch.autocast:
-    """Return the context in which the network runs, in the protocol's precision whatever surrounds it."""
+    """Return the context that runs the network in the protocol's precision, whatever the surrounding autocast."""
     return torch.autocast(device.type, torch.bfloat16, enabled=rules.backbone_precision == "bfloat16")
 
 
 def resized_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
-    """Return the height and width of an image as the network sees it, padding left out.
+    """Return the height and width of an image as the network sees it, without padding.
 
     Args:
         size: (H, W) of the image.
         rules: see `NetworkInput`.
-        multiple: the network's own, for rules with the `input_multiple` "network".
+        multiple: the network's multiple, for rules with the `input_multiple` "network".
 
     Example:
         >>> dino = NetworkInput(name="dino's", input_size=480, input_multiple=64, input_rounding="floor")
@@ -54,13 +54,13 @@ def resized_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
 
 
 def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: torch.device | None = None) -> Tensor:
-    """Bring images to the size that a protocol asks for, then pad them at the right and below with grey.
+    """Resize images by a protocol's rules, then pad them at the right and below with grey.
 
     Args:
         images: RGB `(N, 3, H, W)`, uint8 or float in [0, 1].
         rules: see `NetworkInput`.
         multiple: pad to a multiple of this too, for a network that needs complete patches; see `resized_size`.
-        device: device of the result; None: that of `images`.
+        device: device of the result; None: the device of `images`.
 
     Returns:
         Float RGB `(N, 3, H', W')` in [0, 1].
@@ -84,7 +84,7 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
 def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
     """Return the extent of the network's input in pixels of the image: the image and its padding.
 
-    Labels are coded at this size: an annotation is padded with background to it, and what is decoded at it is cut.
+    Labels are coded at this size: annotations are padded to it with background, and decoded masks are cut.
 
     Args:
         size: (H, W) of the image.
@@ -105,7 +105,7 @@ def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
 
 
 def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
-    """Resize images by OpenCV or Pillow, which round what is uint8 to 8 bits again.
+    """Resize images by OpenCV or Pillow, which round uint8 images to 8 bits again.
 
     Args:
         images: `(N, 3, H, W)` uint8, or float for "opencv-linear-float", on any device.
@@ -137,14 +137,14 @@ def _as_bytes(images: Tensor) -> Tensor:
 
 
 def padded_size(size: Size, rules: NetworkInput, multiple: int) -> Size:
-    """Return the height and width of the network's input, of an image that `resized_size` gives those of."""
+    """Return the height and width of the network's input, from the result of `resized_size`."""
     multiple = math.lcm(multiple, rules.input_padding)
     return size[0] + -size[0] % multiple, size[1] + -size[1] % multiple
 
 
 @functools.lru_cache(maxsize=256)
 def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
-    """Return the source index of each target index along one axis.
+    """Return the source index of all target indices along an axis.
 
     Args:
         source: source length.

@@ -58,9 +58,9 @@ class Neighbourhood:
 class Tile:
     """A rectangle of queries of a map and the keys around it.
 
-    Keys are numbered in a frame of reach cells around the queries, part of which may lie outside the map; without a
-    reach that frame is the map. If the rectangle `slides`, a row of keys meets the 2 · reach + 1 query rows around it;
-    otherwise it meets them all.
+    Keys are numbered in a frame, the rectangle enlarged by `reach` cells, which may extend beyond the map; without a
+    reach the frame is the map. If the rectangle `slides`, a row of keys meets the 2 · reach + 1 query rows around it;
+    otherwise it meets all query rows.
 
     Attributes:
         at: rows and columns of the queries.
@@ -68,7 +68,7 @@ class Tile:
         keys: the part of the frame that lies on the map.
         reach: largest offset from a query to a key along an axis, or None.
         slides: see above.
-        queries: number of queries that a row of keys meets, those beyond the rectangle included.
+        queries: number of queries that a row of keys meets, queries beyond the rectangle included.
     """
 
     at: Area
@@ -112,7 +112,7 @@ class Tile:
             yield slice(start - rows.start, stop - rows.start), (start - key_row + reach) * len(columns)
 
     def addresses(self, neighbourhood: Neighbourhood, device: torch.device) -> Tensor:
-        """Return each query's addresses within reach, in a flat block (frame rows, frame columns, queries).
+        """Return the addresses within reach of the queries, in a flat block (frame rows, frame columns, queries).
 
         Returns:
             Long (queries of the tile, cells of the neighbourhood).
@@ -135,10 +135,10 @@ class Strips:
     A strip has all rows and `STRIP` columns; the last may end beyond the map.
 
     Attributes:
-        tile: a strip, in coordinates in which its first query is at row 0 and column 0. All columns of its frame count
-            as keys, those beyond the map too.
+        tile: a strip with its first query at row 0 and column 0. All columns of its frame count as keys, columns beyond
+            the map too.
         width: columns of the map.
-        at_once: strips of a group.
+        at_once: strips per group.
     """
 
     tile: Tile
@@ -149,13 +149,13 @@ class Strips:
     def of(
         cls, neighbourhood: Neighbourhood, size: tuple[int, int], used: int, candidates: int, budget: int
     ) -> "Strips | None":
-        """Return the strips of a map; None where a row of keys meets all rows, or the budget holds no strip.
+        """Return the strips of a map; None if a row of keys meets all rows, or the budget holds no strip.
 
         Args:
-            neighbourhood: of each query cell.
+            neighbourhood: neighbourhood of a query cell.
             size: rows and columns of the map.
             used: number of different references.
-            candidates: products of a query among which its best matches are chosen.
+            candidates: number of products from which the best matches of a query are chosen.
             budget: numbers that a group may hold: products, their maxima, the neighbourhoods of all queries, and the
                 candidates with their addresses.
         """
@@ -171,23 +171,23 @@ class Strips:
 
     @property
     def groups(self) -> list[range]:
-        """Numbers of the strips of each group."""
+        """Numbers of the strips, group by group."""
         count = math.ceil(self.width / STRIP)
         return [range(start, min(start + self.at_once, count)) for start in range(0, count, self.at_once)]
 
     def columns(self, number: int) -> tuple[slice, slice]:
-        """Return the columns of the map that lie in a strip's frame, and the columns of the frame that they are."""
+        """Return the columns of a strip's frame that lie on the map: as slice of the map, as slice of the frame."""
         first = number * STRIP + self.tile.frame[1].start
         start, stop = max(first, 0), min(first + len(self.tile.frame[1]), self.width)
         return slice(start, stop), slice(start - first, stop - first)
 
     def beyond(self, group: range, device: torch.device) -> Tensor:
-        """Return which columns of the frames lie beyond the map: bool (strips, 1, frame columns, 1)."""
+        """Return a mask of frame columns beyond the map: bool (strips, 1, frame columns, 1)."""
         columns = STRIP * np.array(group)[:, None] + np.array(self.tile.frame[1])
         return to_device((columns < 0) | (columns >= self.width), device)[:, None, :, None]
 
     def met_queries(self, query: Tensor) -> Tensor:
-        """Return the queries that the rows of keys meet in each strip, zero beyond the map.
+        """Return the queries of all strips that the rows of keys meet, zero beyond the map.
 
         Args:
             query: (h, w, C).
@@ -203,7 +203,7 @@ class Strips:
 
 
 def tiles(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> Iterator[Tile]:
-    """Yield tiles that cover a (height, width) map, strip after strip, each with at most `budget` products.
+    """Yield tiles of at most `budget` products that cover a (height, width) map, strip after strip.
 
     A single query that exceeds the budget is a separate tile. With `slide`, a tile is as high as the budget allows;
     otherwise it is at most as high as a strip is wide.
