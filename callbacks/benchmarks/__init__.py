@@ -1,1 +1,1 @@
-"""Benchmarks as Lightning callbacks, one per file."""
+"""Benchmarks as Lightning callbacks, a file for each benchmark."""

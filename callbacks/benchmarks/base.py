@@ -1,4 +1,4 @@
-"""Base of all benchmarks: their definition and the run over a data set, without Lightning and torchmetrics."""
+"""Base of all benchmarks: their interface and the run over a data set, without Lightning and torchmetrics."""
 
 import logging
 import time
@@ -29,22 +29,21 @@ log = logging.getLogger(__name__)
 
 
 class Benchmark(ABC):
-    """A data set, what tracks and scores its sequences, and the run over them.
+    """A data set with its evaluation, and the run over its sequences.
 
-    A benchmark defines `name`, `read` and `start`, and declares `score_names`. Its sequences are distributed over the
-    ranks by length; an error on one rank ends the benchmark on all. The network is left unchanged, and torch's random
-    state is restored.
+    A subclass defines `name`, `read` and `start`, and declares `score_names`. The sequences are distributed over the
+    ranks by length; an error on any rank ends the benchmark on all ranks. The run leaves the network unchanged and
+    restores torch's random state.
 
     Args:
         limit_sequences: only the first N, for a quick check; the result records it.
-        predictions: write the predictions, where the benchmark has files for them.
+        predictions: write the predictions, if the benchmark has files for them.
         changes: fields of the protocol to change; the protocol's name then shows them.
-        name: prefix of keys and name of folders, needed where two benchmarks of a kind run together; None is the
-            kind's.
-        stage: stage of the encoder, or several, whose scores are then logged separately; None is the encoder's own
-            choice.
-        stride: pixels per feature cell; None takes the backbone's own choice, 8 for a ResNet and the patch of a ViT.
-            Where it differs from the protocol's, the protocol's name shows it.
+        name: prefix of keys and name of folders, needed if two benchmarks of a class run together; None is the name of
+            the class.
+        stage: stage of the encoder, or a list of stages with separate scores; None is the encoder's default.
+        stride: pixels per feature cell; None is the backbone's default, 8 for a ResNet and the patch of a ViT. The
+            protocol's name shows a stride that differs from the protocol's.
 
     Attributes:
         result: the result of the last run; None before the first.
@@ -59,15 +58,15 @@ class Benchmark(ABC):
     score_names: tuple[str, ...] = ()
     """Every score that the benchmark may give, without its name and stage; empty: not declared."""
     protocols_like: tuple[str, ...] = ("davis",)
-    """Benchmarks whose named protocols this one takes where a source has none for its own name."""
+    """Fallback benchmarks, for protocols without values for this benchmark."""
     ranked_by: tuple[str, ...] = ()
-    """Columns of the rows whose mean ranks the sequences in the report."""
+    """Columns of the rows; their mean ranks the sequences in the report."""
     text_columns: tuple[str, ...] = ()
     """Text columns of the rows, in addition to Stage and Sequence."""
     recorded: tuple[str, ...] = ()
-    """Attributes of the benchmark that results.json states."""
+    """Attributes that results.json states."""
     animations_show: str = ""
-    """Caption of the animations: what is drawn over the frames."""
+    """Caption of the animations: the drawings over the frames."""
 
     def __init__(
         self,
@@ -92,22 +91,22 @@ class Benchmark(ABC):
         self._sequences: Sequence[Any] | None = None
         self._most: int | None = None  # sequences of a `fast_dev_run`
 
-    # What a benchmark defines
+    # For subclasses
 
     @abstractmethod
     def read(self) -> Sequence[Any]:
         """Open the data set.
 
         Raises:
-            DataError: for whatever can be known to be wrong before any work.
+            DataError: for every fault of the data that can be found without decoding them.
         """
 
     @abstractmethod
     def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
-        """Begin a run: return what tracks and scores its sequences, with metrics that gather over its ranks."""
+        """Begin a run: return the evaluation that tracks and scores its sequences."""
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
-        """Return the view of an encoder that is evaluated; of a LightningModule or of what `build_encoder` gives."""
+        """Return the feature extractor of an encoder, at the benchmark's stage and stride."""
         return build_feature_extractor(encoder, self.stage, self.stride)
 
     def data(self) -> dict[str, Any]:
@@ -115,7 +114,7 @@ class Benchmark(ABC):
         return {name: getattr(self, name) for name in self.recorded}
 
     def protocol_source(self) -> dict[str, str]:
-        """Return the publication of the protocol and what it leaves open; empty without a named protocol."""
+        """Return the publication of the protocol and the values it leaves open; empty without a named protocol."""
         protocol = getattr(self, "protocol", None)
         if not isinstance(protocol, EvaluationProtocol):
             return {}
@@ -125,13 +124,13 @@ class Benchmark(ABC):
 
     @property
     def score_keys(self) -> tuple[str, ...]:
-        """Keys under which scores may be logged, known before any work; empty where the class declares none."""
+        """Keys of all scores that may be logged, known before any work; empty if the class declares none."""
         stages = self.stage if isinstance(self.stage, list) else [""]
         return tuple("/".join(filter(None, (self.name, s, key))) for s in stages for key in self.score_names)
 
     @property
     def sequences(self) -> Sequence[Any]:
-        """The sequences of a run, read once; in a `fast_dev_run` as many as batches."""
+        """The sequences of a run, read once; in a `fast_dev_run` as many as it has batches."""
         if self._sequences is None:
             self._sequences = self.read()[: self.limit_sequences]
         return self._sequences[: self._most]
@@ -147,11 +146,11 @@ class Benchmark(ABC):
         """Run the benchmark, with or without a Trainer.
 
         Args:
-            extractor: result of `feature_extractor(stage, stride)` or `build_feature_extractor`; or a module, whose
-                features are taken at the stage and stride of the benchmark.
-            folder: where results, predictions and pictures go; None writes nothing.
-            network: name of what is evaluated, for console and results, or its whole description; None is the
-                extractor's own description of its network and weights.
+            extractor: result of `feature_extractor(stage, stride)` or `build_feature_extractor`; or a module with
+                such a method, evaluated at the stage and stride of the benchmark.
+            folder: folder of results, predictions and pictures; None writes nothing.
+            network: name of the network for console and results, or its whole description; None takes the description
+                from the network.
             past: earlier evaluations of the same training, for the result.
             at: epochs and optimiser steps of the training so far; None outside a training.
 
@@ -160,7 +159,7 @@ class Benchmark(ABC):
 
         Raises:
             BenchmarkError: if it failed on another rank.
-            DataError: if the data are not as they should be.
+            DataError: for faulty data.
         """
         module = extractor
         if hasattr(extractor, "feature_extractor"):
@@ -214,14 +213,14 @@ class Benchmark(ABC):
 
     @staticmethod
     def _network(given: str | Network | None, module: nn.Module, extractor: nn.Module) -> Network:
-        """Return the description of a network, by the name that the caller gives it, with the digest of its weights."""
+        """Return the description of a network, under the caller's name, with the digest of its weights."""
         if not isinstance(given, Network):
             known = describe_network(module)._asdict()
             given = Network(**known if given is None else known | {"name": given, "weights": ""})
         return given.model_copy(update={"digest": weights_digest(extractor)})
 
     def _sequences_of(self, ranks: Ranks) -> Iterator[Any]:
-        """Yield the sequences of this rank; the first rank shows the progress, in frames since videos differ."""
+        """Yield the sequences of this rank; the first rank shows the progress in frames."""
         frames = [sequence.num_frames for sequence in self.sequences]
         numbers = distribute(frames, ranks.size)[ranks.rank]
         total, done = sum(frames[number] for number in numbers), 0

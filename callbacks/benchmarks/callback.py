@@ -1,7 +1,9 @@
-"""Hooks of Lightning for all benchmarks: the runs in `fit` and `validate`, their logging and their history.
+"""Lightning's hooks of all benchmarks: the runs in `fit` and `validate`, their logging and their history.
 
-Lightning is imported by those who train. A benchmark that only evaluates runs without it, so `BenchmarkCallback`
-becomes a subclass of Lightning's `Callback` as soon as Lightning is there.
+To import Lightning takes three times as long as to import torch, and neither `vidcorr evaluate` nor a notebook that
+scores a frozen network needs it. So `BenchmarkCallback` takes Lightning's `Callback` as its second base as soon as
+Lightning is imported, before or after this module. Two classes for every benchmark, a plain class and a callback, would
+need no such step; but they would share a name, and a notebook would have to know which to import.
 """
 
 import logging
@@ -35,12 +37,12 @@ class BenchmarkCallback(Benchmark):
     Args:
         every_n_epochs: epochs of `fit` between runs; it also runs after the last step.
         before_training: also run before the first step of `fit`.
-        output_dir: where files go; None is `benchmarks/<name>/` in the folder of the run.
+        output_dir: folder of its files; None is `benchmarks/<name>/` in the folder of the run.
         fatal: let an error end `fit` too.
-        kwargs: those of `Benchmark`: limit_sequences, predictions, changes, name, stage, stride.
+        kwargs: arguments of `Benchmark`: limit_sequences, predictions, changes, name, stage, stride.
 
     Attributes:
-        history: optimiser step → logged scores, of each run in `fit` or `validate` that succeeded.
+        history: optimiser step → logged scores, of the successful runs in `fit` or `validate`.
 
     Raises:
         ValueError: for a number out of range; at the start of a run that could not give the right scores.
@@ -67,15 +69,15 @@ class BenchmarkCallback(Benchmark):
         self._lock: FolderLock | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """Let a benchmark that is older than the import of Lightning be a callback too."""
+        """Join Lightning if it was imported after this benchmark was made."""
         if join_lightning() and hasattr(type(self), name):
             return getattr(self, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def setup(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
-        """Open the data set and hold the folder before any training, so that a mistake in them is reported at once."""
+        """Open the data set and lock the folder before any training, so that a mistake is reported at once."""
         if stage == "fit":
-            self.history, self._epochs, self._tried = {}, {}, None  # those of another fit, in a notebook
+            self.history, self._epochs, self._tried = {}, {}, None  # an earlier fit of a notebook filled them
             self._failures = []
         if stage in ("fit", "validate"):
             self._check_neighbours(trainer, stage)
@@ -87,7 +89,7 @@ class BenchmarkCallback(Benchmark):
                     self._lock = FolderLock(Path(self.output_dir), "give each run its own output_dir")
 
     def teardown(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
-        """Give `evaluate` all sequences again after a `fast_dev_run`, and name the runs that failed."""
+        """End a `fast_dev_run`, release the folder, and repeat the errors of failed runs."""
         self._most = None
         self._release()
         for failure in self._failures:
@@ -116,7 +118,7 @@ class BenchmarkCallback(Benchmark):
         if stage == "fit" and any(isinstance(o, WeightAveraging) for o in others[: others.index(self)]):
             raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")
         for other in others if stage == "fit" and self.every_n_epochs > 1 else ():
-            # BestCheckpoint has a benchmark, and looks only when that has run
+            # BestCheckpoint has a benchmark, and looks only after its run
             looks = isinstance(other, EarlyStopping | ModelCheckpoint) and not hasattr(other, "benchmark")
             if looks and str(other.monitor).startswith(f"{self.name}/"):
                 kind, or_else = type(other).__name__, ", or use BestCheckpoint" * isinstance(other, ModelCheckpoint)
@@ -127,7 +129,7 @@ class BenchmarkCallback(Benchmark):
     def on_save_checkpoint(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
     ) -> None:
-        """Record the scores so far, so that a resumed run has those from before."""
+        """Record the scores so far, for a resumed run."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
         state = {
             "history": {step: dict(scores) for step, scores in self.history.items()},
@@ -151,24 +153,24 @@ class BenchmarkCallback(Benchmark):
         _ = self.extractor(pl_module)
 
     def on_train_start(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        """Run before training, where that is asked for; not when a run is resumed."""
+        """Run before training if `before_training` is set; not when a run is resumed."""
         if self.before_training and trainer.global_step == 0:
             self._evaluate_and_log(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        """Run if this epoch is one of every_n_epochs."""
+        """Run every `every_n_epochs` epochs, and after the last epoch."""
         epoch = trainer.current_epoch + 1
         due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
         if not trainer.sanity_checking and (trainer.state.fn != "fit" or due):
             pl_module.log_dict(self._evaluate_in(trainer, pl_module), rank_zero_only=False, sync_dist=False)
 
     def on_train_end(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        """Run after the last step, where the run ends within an epoch."""
+        """Run after the last step if the training ends within an epoch."""
         if self._tried != trainer.global_step:
             self._evaluate_and_log(trainer, pl_module)
 
     def _evaluate_and_log(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> None:
-        """Run outside validation, where Lightning logs nothing by itself."""
+        """Run outside validation, and log the scores: Lightning logs only within its loops."""
         from ..process.loggers import log_scores
 
         log_scores(trainer, self._evaluate_in(trainer, pl_module))
@@ -210,7 +212,7 @@ class BenchmarkCallback(Benchmark):
 
 
 def _network(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Network:
-    """Return the network of a module in training or validation; a training has the seed of Lightning."""
+    """Return the description of a module in training or validation; a training has the seed of Lightning."""
     known, loaded = describe_network(pl_module), ""
     seed = known.seed
     if trainer.state.fn == "fit":
@@ -227,7 +229,7 @@ def _network(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Network:
 
 
 def join_lightning() -> bool:
-    """Make the benchmarks callbacks of Lightning, if that is imported; return whether they have just become so."""
+    """Make benchmarks Lightning callbacks if Lightning is imported; return whether this call did so."""
     callback = getattr(sys.modules.get("pytorch_lightning"), "Callback", None)
     if callback is None or issubclass(BenchmarkCallback, callback):
         return False

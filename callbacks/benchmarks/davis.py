@@ -18,24 +18,25 @@ class DavisBenchmark(MaskBenchmark):
     predictions as indexed PNGs that the official toolkit reads, overlays. Sequences without ground truth (test-dev) are
     predicted and packed into predictions.zip.
 
-    The scores are those of the official toolkit to the last bit. As there, every id up to the largest of the first
-    frame counts, and a missing one as found perfectly (J = F = 1); DAVIS itself has no gap, and `VosBenchmark` counts
-    the objects that there are.
+    The scores equal the official toolkit's to the last bit. Like the toolkit, it counts every id up to the largest id
+    of the first frame, and a missing id as found perfectly (J = F = 1). DAVIS has no missing id; `VosBenchmark` counts
+    existing objects only.
 
     Papers: Pont-Tuset et al., The 2017 DAVIS Challenge; VFS, section 4.2.
 
     Args:
         root: folder with JPEGImages, Annotations, ImageSets.
-        year: 2017, or 2016 for one object per sequence; results.json states 2016 also where the masks are of that kind.
+        year: 2017, or 2016 for a single object per sequence; masks of DAVIS-2016 are recognised, and results.json then
+            states 2016.
         split: list under ImageSets/<year>, or the path of a list; None is every sequence.
-        resolution: folder of that name under JPEGImages and Annotations.
+        resolution: folder under JPEGImages and Annotations.
         annotations: see `Davis`.
         size_tolerance: see `Davis`.
-        protocol: name of a protocol that its source defines for DAVIS (`vfs`, `crw`, `dino`, …), or a protocol.
-        kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
+        protocol: a protocol, or the name of a protocol with values for DAVIS (`vfs`, `crw`, `dino`, …).
+        kwargs: arguments of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
-        DataError: when the data are first read, one line that names the file.
+        DataError: when the data are first read, with the name of the file.
         ValueError: if the protocol defines no values for this benchmark.
     """
 
@@ -59,7 +60,7 @@ class DavisBenchmark(MaskBenchmark):
         self.annotations, self.size_tolerance = annotations, size_tolerance
 
     def read(self) -> Sequence[MaskSequence]:
-        """Open the data set; masks of one white object each are those of 2016."""
+        """Open the data set; masks of a single white object make it DAVIS-2016."""
         sequences = Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
         if all(sequence.values for sequence in sequences):
             self.year, self.data_rules = 2016, RULES["davis-2016"]

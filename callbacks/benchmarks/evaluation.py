@@ -1,4 +1,4 @@
-"""The evaluation that a benchmark gives to `BenchmarkCallback`."""
+"""The evaluation of a benchmark's sequences in a run."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,16 +23,16 @@ from .ranks import Ranks
 
 RowsT = TypeVar("RowsT", bound=SequenceRows)
 MAX_OVERLAYS = 8
-"""Sequences whose overlays go to the logger."""
+"""Number of sequences with overlays in the logger."""
 
 
 @dataclass
 class RunContext:
-    """One run of a benchmark, on one rank.
+    """A run of a benchmark, as a rank sees it.
 
     Attributes:
-        ranks: among which the sequences are distributed.
-        folder: where files go; None: nothing is written.
+        ranks: the ranks that share the sequences.
+        folder: folder of the files; None writes nothing.
         overlays: name → overlay of the first few sequences, for the logger.
     """
 
@@ -48,7 +48,7 @@ class RunContext:
 
 @contextmanager
 def errors_named(sequence: str) -> Iterator[None]:
-    """Begin an error of the block with the name of the sequence, unless the error names it or is one of a file."""
+    """Prefix errors with the name of the sequence, unless they name it or a file."""
     try:
         yield
     except ValueError as error:
@@ -58,17 +58,17 @@ def errors_named(sequence: str) -> Iterator[None]:
 
 
 class Evaluation(ABC):
-    """Track and score the sequences of one run on one rank.
+    """Track and score a rank's sequences in a run.
 
     Args:
-        context: ranks, and where files go.
-        metrics: one for each stage of the tracker, see `SequenceRows`.
-        tracker: propagates labels, points or boxes, by its `protocols`, and counts seconds in its `watch`; None where
-            nothing is tracked.
-        predictions: write what was predicted.
+        context: ranks and folder of the run.
+        metrics: a metric for every stage of the tracker, see `SequenceRows`.
+        tracker: propagates labels, points or boxes by its `protocols`, and counts seconds in its `watch`; None if the
+            benchmark tracks nothing.
+        predictions: write the predictions.
 
     Attributes:
-        stages: names of the stages that are scored separately; one empty name where there is one.
+        stages: names of the stages that are scored separately; a single stage has an empty name.
         columns: video and object → further columns of their row.
     """
 
@@ -82,26 +82,23 @@ class Evaluation(ABC):
 
     @abstractmethod
     def follow(self, sequence: Any) -> None:
-        """Evaluate one sequence: write its files and update the metrics."""
+        """Evaluate a sequence: write its files and update the metrics."""
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
-        """Return the scores, and video, object and values of each row, of one stage over all ranks.
-
-        Without rows there are no scores.
-        """
+        """Return scores and rows (video, object, values) of a stage over all ranks; without rows no scores."""
         metric = self.gathered(self.metrics[number])
         values = list(metric.values())
         return (metric.compute() if values else {}), values
 
     def gathered(self, metric: RowsT) -> RowsT:
-        """Return a metric with the rows of all ranks; every rank calls it."""
+        """Gather the rows of all ranks into a metric and return it; every rank calls it."""
         metric.gather(self.context.ranks.gather)
         return metric
 
     def compute(self) -> tuple[dict[str, float], list[Row]]:
-        """Return the scores as fractions, and a row for each sequence (and object), over all ranks.
+        """Return the scores as fractions, and the rows of sequences or objects, over all ranks; every rank calls it.
 
-        Every rank calls it. With several stages, their names lead the keys.
+        With several stages, the keys begin with the stage's name.
         """
         scores: dict[str, float] = {}
         rows: list[Row] = []
@@ -109,19 +106,19 @@ class Evaluation(ABC):
             of_stage, values = self.scores_of_stage(number)
             scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_stage.items()}
             rows += [
-                Row(video=video, object=part, stage=stage, values=own | self.columns.get((video, part), {}))
-                for video, part, own in values
+                Row(video=video, object=part, stage=stage, values=measured | self.columns.get((video, part), {}))
+                for video, part, measured in values
             ]
         return scores, rows
 
     def charts(self) -> Sequence[Chart]:
-        """Return charts over all sequences and ranks, for the report; every rank calls it, after `compute`."""
+        """Return charts of all sequences and ranks for the report; every rank calls it after `compute`."""
         return ()
 
     def finish(self, folder: Path) -> dict[str, Picture]:
-        """Write files that need those of all ranks, and return name → picture, for the folder and the logger.
+        """Write files that cover all ranks, and return name → picture, for the folder and the logger.
 
-        Called on the first rank when all are done.
+        The first rank calls it after all ranks are done.
         """
         return {}
 
@@ -137,10 +134,10 @@ class Evaluation(ABC):
         """Open the output files of a sequence; none if the run has no folder.
 
         Args:
-            sequence: only its name and number of frames are used.
+            sequence: a sequence; its name and number of frames are used.
             draw: see `SequenceRecord`.
-            prediction: folder of a map's predictions → its file, where predictions are written.
-            kind: folder of the sequence's files, where a benchmark follows it in several ways.
+            prediction: folder of a stage's predictions → the file of this sequence.
+            kind: folder of the files, if a benchmark follows the sequence in several ways.
             draw_animation: see `SequenceRecord`.
             video: also write an overlay of every frame.
         """
@@ -152,7 +149,7 @@ class Evaluation(ABC):
         return SequenceRecord(
             sequence.num_frames,
             draw,
-            predictions=[prediction(each / "predictions") for each in folders if self.predictions],
+            predictions=[prediction(at / "predictions") for at in folders if self.predictions],
             overlay=overlays / f"{sequence.name}.png",
             animation=SequenceAnimation(folder, sequence.name, sequence.num_frames, kind),
             draw_animation=draw_animation,
@@ -160,7 +157,7 @@ class Evaluation(ABC):
         )
 
     def stages_of(self, extractor: nn.Module) -> dict[str, Stage]:
-        """Return the features and the protocol of each stage, for the result."""
+        """Return stage → its features and protocol, for the result."""
         layers, strides = (_listed(getattr(extractor, name, None)) for name in ("stage", "stride"))
         protocols = getattr(self.tracker, "protocols", [None] * len(self.stages))
         found = {}
@@ -175,9 +172,9 @@ class Evaluation(ABC):
         return found
 
     def data(self) -> dict[str, Any]:
-        """Return facts of the data that the scores depend on, for the result.
+        """Return the facts of the data that the scores depend on, for the result.
 
-        `constant_features` is there where a video's first frame had the same features in all cells.
+        `constant_features` is True if the first frame of a video had equal features in all cells.
         """
         is_constant = getattr(getattr(self.tracker, "encoder", None), "constant", False)
         return {"constant_features": True} if is_constant else {}

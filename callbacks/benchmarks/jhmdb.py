@@ -21,18 +21,18 @@ from .callback import BenchmarkCallback
 from .evaluation import Evaluation, RunContext
 
 CURVE_THRESHOLDS = (0.1, 0.2)
-"""Thresholds in the report, the first ones of the metric."""
+"""Thresholds in the report, the first thresholds of the metric."""
 
 
 class JhmdbBenchmark(BenchmarkCallback):
     """Score propagated joints on JHMDB by the percentage of correct keypoints.
 
-    The protocol says how heat-maps are drawn and read, and which joints count: `vfs` counts those that it predicts, the
-    given first frame included; `vidcorr` all that are annotated inside the picture, the first frame left out. CRW's
-    counting is a change of either (`keypoint_counting: crw`): its source names no other values for JHMDB.
+    The protocol says how heat-maps are drawn and read, and which joints count. `vfs` counts joints that it predicts,
+    and includes the given first frame; `vidcorr` counts joints annotated inside the picture, without the first frame.
+    CRW's counting is a change of either protocol (`keypoint_counting: crw`): CRW names no other values for JHMDB.
 
-    Logs `jhmdb/PCK@0.1` … `jhmdb/PCK@0.5`. Files: results.json, per_sequence.csv, the predicted joints of each clip as
-    CSV, overlays.
+    Logs `jhmdb/PCK@0.1` … `jhmdb/PCK@0.5`. Files: results.json, per_sequence.csv, predicted joints as a CSV file per
+    clip, overlays.
 
     Papers: Jhuang et al., Towards Understanding Action Recognition (ICCV 2013); VFS, section 4.2.
 
@@ -41,10 +41,10 @@ class JhmdbBenchmark(BenchmarkCallback):
         split: 1, 2 or 3; results are reported on 1.
         subset: "test" or "train".
         protocol: name of a protocol for JHMDB, or a protocol.
-        kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
+        kwargs: arguments of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
-        DataError: when the data are first read, one line that names the file.
+        DataError: when the data are first read, with the name of the file.
     """
 
     name = "jhmdb"
@@ -80,10 +80,10 @@ class JhmdbBenchmark(BenchmarkCallback):
 
 
 class JointEvaluation(Evaluation):
-    """Follow the joints of each clip by label propagation and score them by PCK."""
+    """Follow the joints of the clips by label propagation and score them by PCK."""
 
     def follow(self, sequence: KeypointSequence) -> None:
-        """Follow and score one clip; see `Evaluation`."""
+        """Follow and score a clip; see `Evaluation`."""
         view, annotated = self.tracker.view(sequence.size), torch.from_numpy(sequence.points)
         stems = [frame.stem for frame in sequence.frames]
 
@@ -94,7 +94,7 @@ class JointEvaluation(Evaluation):
         with self.record(sequence, overlay_joints, table) as record:
             for t, tracked in enumerate(self.tracker.track_points(sequence.read(), annotated[0], view)):
                 joints = tracked.decoded
-                if t == 0:  # read from the annotation's own heat-map, as VFS does
+                if t == 0:  # VFS reads the joints back from the annotation's heat-map
                     pairs = zip(tracked.labels, self.tracker.protocols, strict=True)
                     joints = [PointCoding(view).reread(annotated[0], labels, protocol) for labels, protocol in pairs]
                 found.append(joints)
@@ -106,14 +106,14 @@ class JointEvaluation(Evaluation):
             metric.update(prediction, annotated, name=sequence.name, size=sequence.size)
 
     def charts(self) -> list[Chart]:
-        """Return the scores of each joint, of the last stage; see `Evaluation`."""
+        """Return a chart of PCK by joint, of the last stage; see `Evaluation`."""
         of_joints = self.metrics[-1].per_joint()
         measures = [f"PCK@{threshold:g}" for threshold in CURVE_THRESHOLDS]
         bars = {name: (range(len(JOINTS)), row.tolist()) for name, row in zip(measures, of_joints, strict=False)}
         return [Chart("Each joint", "joint", ", ".join(bars), bars, JOINTS, "bars")]
 
     def _curves(self, prediction: Tensor, sequence: KeypointSequence) -> dict[str, Curve]:
-        """Return the fraction of a frame's joints within each threshold."""
+        """Return the fraction of joints within the thresholds, by frame."""
         distances = keypoint_distances(prediction, sequence.points, self.metrics[-1].counting, sequence.size)
         curves: dict[str, Curve] = {}
         for threshold in CURVE_THRESHOLDS:

@@ -31,24 +31,24 @@ from .callback import BenchmarkCallback
 from .evaluation import Evaluation, RunContext
 
 JPEG_QUALITY = 75
-"""Pillow's default, at which the scripts of CatMAE and RSP save what they have resized."""
+"""Pillow's default, with which the scripts of CatMAE and RSP save resized frames."""
 MOST_PENDING = 16
-"""Frames that wait to be scored; where the network is faster it waits too, so memory does not grow with the video."""
+"""Frames that may wait for their scores; then the network waits, so memory does not grow with the video."""
 ANIMATIONS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
 
 class MaskBenchmark(BenchmarkCallback):
-    """Base of the benchmarks of object masks: a reader, a protocol, and the rules by which the masks are scored.
+    """Base of the benchmarks of object masks: a reader, a protocol, and scoring rules.
 
     Args:
-        rules: name in `RULES` of those of the data set, for protocols that bring none of their own.
-        protocol: name of a protocol that its source defines for this kind of benchmark, or a protocol.
-        kwargs: those of `BenchmarkCallback`.
+        rules: name in `RULES` of the data set's scoring rules, for protocols without scoring rules.
+        protocol: a protocol, or the name of a protocol with values for this benchmark.
+        kwargs: arguments of `BenchmarkCallback`.
 
     Attributes:
-        videos: metadata of each video, where the rules need them.
-        unseen_names: videos or categories that training has not seen, where the rules distinguish them.
-        archive: folder inside predictions.zip that holds the sequences; "" is its top (DAVIS).
+        videos: video → its metadata, if the rules need them.
+        unseen_names: videos or categories that training has not seen, if the rules distinguish them.
+        archive: folder of the sequences inside predictions.zip; "" is its top (DAVIS).
     """
 
     animations_show = ANIMATIONS_SHOW
@@ -64,9 +64,9 @@ class MaskBenchmark(BenchmarkCallback):
 
     @property
     def rules(self) -> Rules:
-        """Return the rules by which masks are scored: the data set's, unless the protocol brings its own.
+        """Return the scoring rules: the protocol's if it has any, else the data set's.
 
-        Of several protocols the first says it: protocols of one pass score alike.
+        Protocols that share a pass have the same rules.
         """
         several = cast(PropagationProtocol | Sequence[PropagationProtocol], self.protocol)
         first = several if isinstance(several, PropagationProtocol) else several[0]
@@ -76,7 +76,7 @@ class MaskBenchmark(BenchmarkCallback):
         """Return the videos.
 
         Raises:
-            DataError: naming one whose masks leave nothing to score by the rules.
+            DataError: if the rules leave nothing to score in a video; names the video.
         """
         for video in videos if self.rules.inner_only else ():
             if video.ground_truth and len(video.masks) < 3:
@@ -90,7 +90,7 @@ class MaskBenchmark(BenchmarkCallback):
         """Begin a run; without ground truth, the predictions are packed for a server."""
         all_known = all(sequence.ground_truth for sequence in self.sequences)
         tracker = LabelTracker(extractor, self.protocol)
-        rules = self.rules, self.videos, self.unseen_names  # complete now that the sequences have been read
+        rules = self.rules, self.videos, self.unseen_names  # complete after `read`
         metrics = [ObjectRows(*rules) for _ in tracker.stages]
         evaluation = MaskEvaluation(context, metrics, tracker, self.predictions)
         if not all_known:
@@ -99,37 +99,37 @@ class MaskBenchmark(BenchmarkCallback):
         return evaluation
 
     def data(self) -> dict[str, Any]:
-        """Return the facts that the scores depend on, and the rules."""
+        """Return the facts of the data that the scores depend on, and the scoring rules."""
         return super().data() | {"rules": self.rules.stated()}
 
 
 class MaskEvaluation(Evaluation):
-    """Follow the objects of each sequence by label propagation, and score each by the rules of its metrics.
+    """Follow objects by label propagation, and score them by the rules of the metrics.
 
-    Frames are scored while the next ones are propagated.
+    A thread scores frames while the network propagates later frames.
 
     Attributes:
-        archive: folder inside predictions.zip that holds the sequences ("" is its top); None: no archive.
-        packed: files of the archive, below the folder of the predictions; an earlier run may have left others.
+        archive: folder of the sequences inside predictions.zip ("" is its top); None: no archive.
+        packed: files of the archive, relative to the predictions; an earlier run may have left other files.
     """
 
     archive: str | None = None
     packed: Sequence[Path] = ()
 
     def scorer(self, sequence: Any, pool: Executor) -> Any:
-        """Return what scores a sequence, with `add` and `finish` as in `ObjectScorer`; None: it is not scored.
+        """Return the scorer of a sequence, with `add` and `finish` as in `ObjectScorer`; None does not score it.
 
-        Masks that only introduce objects are not.
+        A sequence is scored if an object has masks after its first.
         """
         followed = any(start < max(sequence.masks) for start in sequence.starts.values())
         return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth and followed else None
 
     def follow(self, sequence: MaskSequence, kind: str = "") -> None:
-        """Predict, score and write one sequence.
+        """Predict, score and write a sequence.
 
         Args:
-            sequence: what to follow.
-            kind: folder for its files, where a benchmark follows a sequence in several ways.
+            sequence: the sequence.
+            kind: folder of its files, if a benchmark follows it in several ways.
         """
         sequence = at_size_of_data(sequence, self.tracker.protocols[0])
         watch, view = self.tracker.watch, self.tracker.view(sequence.size)
@@ -162,7 +162,7 @@ class MaskEvaluation(Evaluation):
         self.context.keep(f"{kind}/{sequence.name}" if kind else sequence.name, record.sheet)
 
     def finish(self, folder: Path) -> dict[str, Picture]:
-        """Write predictions.zip, where one is wanted; see `Evaluation`."""
+        """Write predictions.zip for data without ground truth; see `Evaluation`."""
         if self.predictions and self.archive is not None:
             for stage in self.stages:
                 predictions = folder / stage / "predictions"
@@ -173,32 +173,32 @@ class MaskEvaluation(Evaluation):
 
 
 def unpredicted(sequence: MaskSequence) -> Sequence[Path]:
-    """Return the masks before the first object, for whose frames empty masks are written where all are asked for."""
+    """Return the masks before the first object; they get empty predictions if all frames are reported."""
     return () if sequence.reported is not None else sequence.earlier
 
 
 def stems_of(sequence: MaskSequence) -> list[str]:
-    """Return the stems of the frames of a sequence's predictions, `reported` or not."""
+    """Return the stems of all predicted frames, `reported` or not."""
     return [path.stem for path in (*unpredicted(sequence), *sequence.frames)]
 
 
 def predicted_files(sequence: MaskSequence) -> list[Path]:
-    """Return the files that `IndexedMasks` writes of a sequence, below the folder of the predictions."""
+    """Return the files that `IndexedMasks` writes for a sequence, relative to the predictions."""
     stems = stems_of(sequence)
     chosen = range(len(stems)) if sequence.reported is None else sequence.reported
     return [Path(sequence.video, sequence.folder, f"{stems[t]}.png") for t in chosen]
 
 
 class ObjectScorer:
-    """The scores of one sequence, for all stages.
+    """The scores of a sequence, for all stages.
 
     Args:
-        sequence: with ground truth.
-        metrics: one for each stage; their rules say which frames and objects count.
-        pool: where the frames are scored.
+        sequence: a sequence with ground truth.
+        metrics: a metric per stage; their rules say which frames and objects count.
+        pool: scores the frames.
 
     Raises:
-        DataError: if the rules leave nothing to score, or count a frame that has no mask.
+        DataError: if the rules leave nothing to score, or count a frame without a mask.
     """
 
     def __init__(self, sequence: MaskSequence, metrics: Sequence[ObjectRows], pool: Executor) -> None:
@@ -230,10 +230,10 @@ class ObjectScorer:
             self.pending.append(pool.submit(self._score, path.stem, annotation(path.stem), nothing))
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:
-        """Score frame `t`, which has an annotation, and return that: ids `(H, W)`, for the animations.
+        """Score the annotated frame `t`, and return its annotation: ids `(H, W)`, for the animations.
 
         Raises:
-            DataError: if the annotation holds an id that is no object, and the rules refuse that.
+            DataError: if the annotation holds an unknown id, and the rules refuse it.
         """
         truth = self.sequence.mask(t).numpy()
         unknown = set(object_ids(self.rules.ids(truth))) - set(self.plan) if self.rules.refuses_unknown else ()
@@ -255,7 +255,7 @@ class ObjectScorer:
             score.add(stem, mask.numpy(), outlines)
 
     def finish(self) -> dict[str, Curve]:
-        """Put the sequence into the metrics; return J and F of each frame, means over objects, of the last stage."""
+        """Update the metrics; return J and F by frame, means over objects, of the last stage."""
         for frame in self.pending:
             frame.result()
         for metric, score in zip(self.metrics, self.scores, strict=True):
@@ -271,11 +271,11 @@ class ObjectScorer:
 
 
 def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield each frame of a sequence, with its mask where that introduces objects.
+    """Yield the frames of a sequence; a frame in which objects start has its mask, any other None.
 
     Raises:
-        DataError: if that mask does not hold an object that it is to introduce; the metric counts two empty masks as a
-            perfect match.
+        DataError: if a mask lacks an object that starts in it: the metric would count two empty masks as a perfect
+            match.
     """
     for t, frame in enumerate(sequence.read()):
         entering = sequence.entering(t)
@@ -286,14 +286,14 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
 
 
 def at_size_of_data(sequence: MaskSequence, protocol: PropagationProtocol) -> MaskSequence:
-    """Return a sequence as a protocol's `resized_data` wants it; the sequence itself where it has that size already."""
+    """Return a sequence at the size of a protocol's `resized_data`; itself if its size is right already."""
     if protocol.resized_data is None or protocol.resized_data == sequence.size:
         return sequence
     return cast(MaskSequence, _ResizedSequence(sequence, protocol.resized_data))
 
 
 class _ResizedSequence:
-    """Frames and masks of another sequence at one size; all else is the other sequence's."""
+    """A sequence with resized frames and masks; all other attributes are the original's."""
 
     def __init__(self, sequence: MaskSequence, size: Size) -> None:
         self._sequence, self.size = sequence, size
@@ -302,7 +302,7 @@ class _ResizedSequence:
         return getattr(self._sequence, name)
 
     def frame(self, t: int) -> Tensor:
-        """Return frame `t` as the resized copy on disk would have it: nearest pixel, saved as JPEG, read again."""
+        """Return frame `t`, resized by the nearest pixel, saved as JPEG and read again, like a resized data set."""
         resized = resize_images(self._sequence.frame(t)[None], self.size, "pillow-nearest")[0]
         file = io.BytesIO()
         Image.fromarray(resized.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=JPEG_QUALITY)

@@ -25,10 +25,10 @@ from .evaluation import Evaluation, RunContext
 
 
 class OtbBenchmark(BenchmarkCallback):
-    """Score SiamFC tracking on OTB by success and precision, one pass over each sequence from its first box.
+    """Score SiamFC tracking on OTB by success and precision, in a single pass from the first box.
 
-    The features are those of res5 without the strides of res4 and res5, whose 3 × 3 convolutions are dilated instead
-    (2 and 4); of a fine-tuned `SiamFC` its own. The module that trains is left as it was.
+    Features are from res5; res4 and res5 have no stride, and their 3 × 3 convolutions are dilated by 2 and 4. A
+    fine-tuned `SiamFC` brings its features. The trained module stays unchanged.
 
     Logs `otb/success` (mean of the success curve), `otb/precision@20px` and `otb/success@0.5`. Files: results.json,
     per_sequence.csv, predictions in the text form of the GOT-10k toolkit, success.png and precision.png, overlays.
@@ -37,18 +37,18 @@ class OtbBenchmark(BenchmarkCallback):
 
     Args:
         root: folder with the sequences' folders.
-        version: see `Otb`; None is every sequence that is here.
-        allow_missing: see `Otb`; results.json names what was missing.
-        stage: stage of the encoder, one name; None is res5 of a ResNet, and of other networks their own choice.
-        stride: pixels per feature cell, where `dilated` is False; None is the encoder's own choice.
+        version: see `Otb`; None is every sequence in root.
+        allow_missing: see `Otb`; results.json names missing sequences.
+        stage: stage of the encoder; None is res5 of a ResNet, and the default of other networks.
+        stride: pixels per feature cell if `dilated` is False; None is the encoder's default.
         dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks.
-        video: write an overlay video of each sequence.
-        kwargs: those of `BenchmarkCallback`: changes (fields of `TrackingProtocol` that differ from VFS's; `stride` and
-            `dilated` are the extractor's), predictions, every_n_epochs, output_dir, …
+        video: write overlay videos.
+        kwargs: arguments of `BenchmarkCallback`: changes (fields of `TrackingProtocol` that differ from VFS's, without
+            `stride` and `dilated`), predictions, every_n_epochs, output_dir, …
 
     Raises:
         ValueError: for a bad argument.
-        DataError: when the data are first read, one line that names the file.
+        DataError: when the data are first read, with the name of the file.
     """
 
     name = "otb"
@@ -86,7 +86,7 @@ class OtbBenchmark(BenchmarkCallback):
         return reader
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
-        """Return the view of an encoder that is evaluated: its own, or with SiamFC's dilations."""
+        """Return the feature extractor of an encoder, with SiamFC's dilations if `dilated` is set."""
         built: Any = build_encoder(encoder)
         stage = self.stage or ("res5" if any(map(is_resnet, built.modules())) else None)
         view: nn.Module = built.feature_extractor(stage, self.stride, dilated=self.dilated)
@@ -102,20 +102,14 @@ class OtbBenchmark(BenchmarkCallback):
 
 
 class BoxEvaluation(Evaluation):
-    """Track the target of each sequence and score its boxes.
-
-    Args:
-        context: says where files go.
-        tracker: finds the targets.
-        benchmark: says which files are written.
-    """
+    """Track the targets of the sequences and score their boxes."""
 
     def __init__(self, context: RunContext, tracker: SiamFCTracker, benchmark: OtbBenchmark) -> None:
         super().__init__(context, [BoxRows()], tracker, benchmark.predictions)
         self.video, self.frames = benchmark.video, 0
 
     def follow(self, sequence: BoxSequence) -> None:
-        """Track and score one sequence; see `Evaluation`."""
+        """Track and score a sequence; see `Evaluation`."""
 
         def table(folder: Path) -> PredictionTable:
             stems = (frame.stem for frame in sequence.frames)
@@ -147,10 +141,10 @@ class BoxEvaluation(Evaluation):
         return plot_curves(self._curves, self.tracker.protocol.name)
 
     def data(self) -> dict[str, Any]:
-        """Return what the network was, and the frames; see `Evaluation`."""
+        """Return the dilations of the network and the number of frames; see `Evaluation`."""
         return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames}
 
 
 def _rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:
-    """Return the line of a frame in the text form of the GOT-10k toolkit."""
+    """Return a frame's line in the format of the GOT-10k toolkit."""
     return [fixed(box, 3)]

@@ -1,4 +1,4 @@
-"""Distribution of sequences over ranks, and a common end of a benchmark when one rank fails."""
+"""Distribution of sequences over ranks, and a common end of a benchmark if a rank fails."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -12,24 +12,24 @@ import torch.distributed as dist
 from ..process import signals
 
 SHORTEST_LIMIT, PATIENCE = timedelta(hours=4), 4
-"""A rank that has finished its part waits this long for the others, or this many times as long as its own part took."""
+"""A finished rank waits for the others at least the limit, or PATIENCE times as long as its sequences took."""
 EXCHANGE = timedelta(minutes=30)
-"""Limit for what follows once all have finished: every rank is there, and messages are small."""
+"""Limit of messages between ranks after all have finished; the messages are small."""
 
 
 class BenchmarkError(RuntimeError):
-    """Error for a benchmark that failed on one of the ranks; every rank raises it, with that rank's message."""
+    """Error for a benchmark that failed on a rank; all ranks raise it, with the message of the failed rank."""
 
 
 class LostRank(BenchmarkError):
-    """Error on the ranks that remain when the process of another one has ended or hangs."""
+    """Error on the remaining ranks if the process of another rank has ended or hangs."""
 
 
 class Ranks(AbstractContextManager["Ranks"]):
-    """The ranks of this run as a benchmark sees them; a run without process group is one rank.
+    """The ranks of this run; without a process group a single rank.
 
-    Results travel over a gloo group of our own, which needs no GPU. Only `together` waits long, for the parts of other
-    ranks, which the training's group would not do. Use it as a context, or call `close`.
+    Results travel over a separate gloo group, which needs no GPU and has longer limits than the group of the training.
+    Use it as a context, or call `close`.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Ranks(AbstractContextManager["Ranks"]):
         self.group: Any = dist.new_group(backend="gloo", timeout=EXCHANGE) if self.size > 1 else None
 
     def gather(self, value: Any) -> list[Any]:
-        """Return one picklable value of each rank, in the order of the ranks, on every rank.
+        """Return the picklable values of all ranks, in the order of the ranks, on every rank.
 
         Raises:
             LostRank: if the process of another rank has ended.
@@ -65,7 +65,7 @@ class Ranks(AbstractContextManager["Ranks"]):
             ) from error
 
     def largest(self, value: int) -> int:
-        """Return the largest number of all ranks, on every rank."""
+        """Return the largest value over all ranks, on every rank."""
         if self.size == 1:
             return value
         largest = torch.tensor(value)
@@ -75,12 +75,12 @@ class Ranks(AbstractContextManager["Ranks"]):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Run a block on all ranks; if it fails on one, all raise that rank's error.
+        """Run a block on all ranks; if it fails on a rank, all ranks raise its error.
 
         Raises:
-            BenchmarkError: on every rank, where several ranks run; a single rank raises what was raised.
+            BenchmarkError: on every rank; a run of a single rank raises the original error.
             LostRank: if the process of another rank has ended or hangs.
-            Stopped: on every rank, if a signal has stopped one of them.
+            Stopped: on every rank, if a signal has stopped any of them.
         """
         if self.size == 1:
             yield
@@ -116,11 +116,11 @@ def distribute(lengths: Sequence[int], size: int) -> list[list[int]]:
     """Distribute sequences so that ranks have about equally many frames: the longest first, to the least loaded rank.
 
     Args:
-        lengths: frames of each sequence.
+        lengths: numbers of frames of the sequences.
         size: number of ranks.
 
     Returns:
-        For each rank the numbers of its sequences, each number once over all ranks.
+        Indices of the sequences, a list per rank.
 
     Example:
         >>> distribute([10, 90, 50, 45], 2)

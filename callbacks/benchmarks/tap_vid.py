@@ -30,29 +30,29 @@ from .evaluation import Evaluation, RunContext
 log = logging.getLogger(__name__)
 
 DRAWN = 40
-"""Tracks in a picture, evenly taken from all."""
+"""Number of tracks in a picture, evenly spaced among all."""
 
 WORST_SHOWN = 5
-"""Tracks in the animation of the worst."""
+"""Number of tracks in the animation of the worst tracks."""
 
 WITHOUT_OCCLUSION = tuple(key for key in METRICS if key.startswith(("pts_within", "average_pts")))
 """Measures for a protocol without an occlusion rule; the others would only reflect how often points are visible."""
 
 SCORES = tuple(key for key in METRICS if not key.startswith("jaccard"))
-"""Measures that are logged; Jaccard at each threshold is in the files."""
+"""Logged measures; the files also have the Jaccard index at every threshold."""
 
 LIMIT = "grid_limit"
-"""Score of the true tracks moved to the nearest cell centre, `average_pts_within_thresh`: the limit of an argmax."""
+"""`average_pts_within_thresh` of the true tracks, moved to the nearest cell centres: the limit of an argmax."""
 
 
 class TapVidBenchmark(BenchmarkCallback):
-    """Score points that are tracked without training on TAP-Vid: DAVIS, RGB-Stacking, Kinetics, RoboTAP, own videos.
+    """Score points tracked without training on TAP-Vid: DAVIS, RGB-Stacking, Kinetics, RoboTAP, a user's videos.
 
-    Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, and where the
-    protocol has an occlusion rule `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); in addition
+    Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, with an occlusion
+    rule in the protocol also `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); and
     `tap_vid/grid_limit`, the δ_avg that the feature grid allows an argmax.
-    A measure that is 0/0 in a video is left out of its mean; results.json names the video. Files: results.json,
-    per_sequence.csv, per_track.csv, `predictions/<video>.npz` (what the official function takes), overlays,
+    The mean of a measure leaves out videos in which it is 0/0; results.json names them. Files: results.json,
+    per_sequence.csv, per_track.csv, `predictions/<video>.npz` (arguments of the official function), overlays,
     animations.
 
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022).
@@ -60,11 +60,11 @@ class TapVidBenchmark(BenchmarkCallback):
     Args:
         root: see `TapVid`.
         protocol: name of a protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a protocol.
-        kwargs: those of `BenchmarkCallback`: changes (`{query_mode: strided}`), predictions, stage, stride,
+        kwargs: arguments of `BenchmarkCallback`: changes (`{query_mode: strided}`), predictions, stage, stride,
             every_n_epochs, output_dir, …
 
     Raises:
-        DataError: when the data are first read, one line that names the file.
+        DataError: when the data are first read, with the name of the file.
         ValueError: for an unknown protocol, or changes out of range.
     """
 
@@ -95,19 +95,19 @@ class TapVidBenchmark(BenchmarkCallback):
 class BadjaBenchmark(TapVidBenchmark):
     """Track the joints of BADJA's animals without training, and score them by PCK and TAP-Vid's metrics.
 
-    Logs, as fractions, `badja/PCK@0.2` where the masks are at hand: joints within 0.2 times the square root of the
-    animal's area (see `area_counts`); and what `TapVidBenchmark` logs: `badja/average_pts_within_thresh`, … Each
-    joint is followed from the first frame in which it is visible. Files as for `TapVidBenchmark`.
+    Logs, as fractions, the scores of `TapVidBenchmark`: `badja/average_pts_within_thresh`, …; and with masks
+    `badja/PCK@0.2`: joints within 0.2 times the square root of the animal's area (see `area_counts`). A joint is
+    followed from the first frame in which it is visible. Files as for `TapVidBenchmark`.
 
     Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
 
     Args:
         root: BADJA's folder, or BADJA in a layout of TAP-Vid, see `Badja`.
-        masks: folder of the animals' masks where the root does not name them, see `Badja`; None: δ alone.
-        kwargs: those of `TapVidBenchmark`: protocol, changes, predictions; and of `BenchmarkCallback`.
+        masks: folder of the animals' masks if root does not name them, see `Badja`; None: δ alone.
+        kwargs: arguments of `TapVidBenchmark`: protocol, changes, predictions; and of `BenchmarkCallback`.
 
     Raises:
-        DataError: when the data are first read, one line that names the file.
+        DataError: when the data are first read, with the name of the file.
         ValueError: for an unknown protocol, or changes out of range.
     """
 
@@ -124,12 +124,12 @@ class BadjaBenchmark(TapVidBenchmark):
 
 
 class TapVidEvaluation(Evaluation):
-    """Track the queries of each video and score them, for each map of the extractor.
+    """Track and score the queries of the videos, separately for every map of the extractor.
 
     Args:
-        context: where files go.
-        tracker: with the protocols.
-        sequences: all videos of the data set; where each knows its object's area, that is scored too.
+        context: ranks and folder of the run.
+        tracker: tracks points by its protocols.
+        sequences: all videos of the data set; if all have masks, scores relative to the object's area are added.
         predictions: write the predicted tracks.
     """
 
@@ -150,7 +150,7 @@ class TapVidEvaluation(Evaluation):
         self._over_time = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)  # see `counts_over_time`
 
     def follow(self, sequence: PointSequence) -> None:
-        """Follow and score the points of one video; see `Evaluation`."""
+        """Follow and score the points of a video; see `Evaluation`."""
         protocol = self._protocol
         queries = sample_queries(
             sequence.occluded, sequence.points * protocol.scored_size, protocol.query_mode, protocol.query_stride
@@ -193,7 +193,7 @@ class TapVidEvaluation(Evaluation):
         errors: NDArray[np.float64],
         scored: NDArray[np.bool_],
     ) -> None:
-        """Animate the tracks, in pixels of the frame, and the worst ones together with their ground truth."""
+        """Animate the tracks, in pixels of the frame; and the worst tracks with their ground truth."""
         frames = sequence.num_frames
         chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
         mean = np.where(scored, np.minimum(errors, self._protocol.scored_size), 0).sum(1) / scored.sum(1).clip(1)
@@ -221,7 +221,7 @@ class TapVidEvaluation(Evaluation):
         self.context.keep(sequence.name, all_tracks.sheet)
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
-        """Return scores and rows, and keep what `finish` and `data` need; see `Evaluation`."""
+        """Return scores and rows, and keep tracks and undefined measures for `finish` and `data`; see `Evaluation`."""
         metric, stage = self.gathered(self.metrics[number]), self.stages[number]
         undefined, scores = metric.undefined(), metric.compute()
         self._undefined[stage], self._tracks[stage] = undefined, metric.per_track()
@@ -239,7 +239,7 @@ class TapVidEvaluation(Evaluation):
         return (found if rows else {}), [(video, "", own) for video, own in rows.items()]
 
     def charts(self) -> list[Chart]:
-        """Return the visible points within each threshold by the frames from their query; see `Evaluation`."""
+        """Return a chart of visible points within the thresholds by frames from their query; see `Evaluation`."""
         total = np.sum(self.context.ranks.gather(self._over_time), axis=0)
         frames = np.flatnonzero(total[0])
         curves: dict[str, Curve] = {
@@ -266,7 +266,7 @@ class TapVidEvaluation(Evaluation):
 
 
 def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
-    """Write the tracks of a video as .npz, in the form that TAP-Vid's official function takes."""
+    """Write the tracks of a video as .npz, with the arguments of TAP-Vid's official function."""
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(
         folder / f"{sequence.name}.npz",
@@ -280,7 +280,7 @@ def write_prediction(folder: Path, sequence: PointSequence, queries: PointQuerie
 
 
 def counts_over_time(since: NDArray[np.int64], errors: NDArray[np.float64], frames: int) -> NDArray[np.int64]:
-    """Count the scored points by the frames from their query, then those within each threshold: (6, frames)."""
+    """Count scored points by frames from their query, and the points within the five thresholds: (6, frames)."""
     near = [np.full(len(errors), True), *(errors < threshold for threshold in PIXEL_THRESHOLDS)]
     return np.stack([np.bincount(since[each], minlength=frames) for each in near])
 
@@ -293,7 +293,7 @@ def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> N
 
 
 def over_frames(errors: NDArray[np.float64], scored: NDArray[np.bool_]) -> dict[str, Curve]:
-    """Return the fraction of scored points within 4 and 16 px in each frame; NaN where none is scored."""
+    """Return the fractions of scored points within 4 and 16 px by frame; NaN for a frame without scored points."""
     total = scored.sum(0)
     curves: dict[str, Curve] = {}
     for threshold in (4, 16):
@@ -303,7 +303,7 @@ def over_frames(errors: NDArray[np.float64], scored: NDArray[np.bool_]) -> dict[
 
 
 def write_tracks(path: Path, tracks: dict[str, dict[str, NDArray[np.float64]]], keys: Sequence[str]) -> None:
-    """Write the scores of each query as CSV, videos in order and the worst queries of each first; 0/0 is empty."""
+    """Write the scores of all queries as CSV, by video and with the worst queries first; 0/0 is empty."""
     rows: list[list[Any]] = [["Sequence", "Query", *keys]]
     for name, scores in tracks.items():
         for query in np.argsort(scores["average_pts_within_thresh"], kind="stable"):

@@ -30,7 +30,7 @@ SCORES_OF_PARTS: dict[Parts, tuple[str, ...]] = {
     "semantic": ("mIoU", "mAcc", "aAcc"),
     "instance": (AP, *(f"{AP}@0.{tenth}" for tenth in range(1, 10))),
 }
-"""Kind of labels → keys of its scores."""
+"""Kind of labels → names of its scores."""
 RANKING = (
     "AP of part instances by ATEN's definition, ranked by the mean propagated label inside an instance, the first "
     "frame left out; no script for propagated labels is public, so equality with other reports is not promised"
@@ -39,7 +39,7 @@ RANKING = (
 
 @dataclass(frozen=True)
 class PartVideo:
-    """A video with one sequence for each kind of labels that are followed in it."""
+    """A video with a sequence per kind of labels."""
 
     sequences: dict[Parts, PartSequence]
 
@@ -55,8 +55,8 @@ class PartVideo:
 class VipBenchmark(BenchmarkCallback):
     """Score propagated human parts on VIP: `vip/mIoU` of classes, `vip/AP-unofficial` of parts of single persons.
 
-    The two follow different labels, so each video is propagated twice unless `parts` names one. mIoU counts the first
-    frame, as VFS does; AP, whose ranking score is the mean propagated label inside an instance, does not.
+    Both follow different labels, so a video is propagated twice unless `parts` names a single kind. mIoU counts the
+    first frame, like VFS; AP does not, and ranks an instance by the mean propagated label inside it.
     Files: results.json, per_sequence.csv, predictions (class numbers; instance numbers) and overlays.
 
     Papers: Zhou et al., Adaptive Temporal Encoding Network for Video Instance-level Human Parsing (ACM MM 2018); VFS,
@@ -65,15 +65,15 @@ class VipBenchmark(BenchmarkCallback):
     Args:
         root: VIP_Fine, or the folder that holds it.
         split: "val", "train", or the path of a list.
-        parts: what to follow.
-        one_to_one: AP counts one detection at most as right for an annotated instance, as SDS defines it; by default
-            any number, as the published script of ATEN does.
-        protocol: name of a protocol for VIP, or a protocol.
-        kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
+        parts: kinds of labels to follow.
+        one_to_one: AP counts at most a single detection as right for an annotated instance, as SDS defines it; by
+            default any number, like the published script of ATEN.
+        protocol: a protocol, or the name of a protocol for VIP.
+        kwargs: arguments of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
-        DataError: when the data are first read, one line that names the file.
-        ValueError: if `parts` names nothing, or something else.
+        DataError: when the data are first read, with the name of the file.
+        ValueError: if `parts` is empty or has an unknown kind.
     """
 
     name = "vip"
@@ -103,7 +103,7 @@ class VipBenchmark(BenchmarkCallback):
         )
 
     def read(self) -> Sequence[PartVideo]:
-        """Open the data set, once for each kind of labels."""
+        """Open the data set, once per kind of labels."""
         readers = [Vip(self.root, self.split, parts) for parts in self.parts]
         return [PartVideo(dict(zip(self.parts, video, strict=True))) for video in zip(*readers, strict=True)]
 
@@ -112,14 +112,14 @@ class VipBenchmark(BenchmarkCallback):
         return PartEvaluation(context, LabelTracker(extractor, self.protocol), self)
 
     def data(self) -> dict[str, Any]:
-        """Return the split, and what AP means here."""
+        """Return the split and the definition of AP."""
         ranking = RANKING + ("; one detection at most is right for an instance" if self.one_to_one else "")
         instances = {AP: ranking, "one_to_one": self.one_to_one} if "instance" in self.parts else {}
         return super().data() | instances
 
 
 class PartEvaluation(MaskEvaluation):
-    """Follow each video once for each kind of labels: IoU of the classes, AP of the instances, for each stage."""
+    """Follow a video once per kind of labels: IoU of the classes, AP of the instances, by stage."""
 
     def __init__(self, context: RunContext, tracker: LabelTracker, benchmark: VipBenchmark) -> None:
         semantic = [ClassRows() for _ in tracker.stages]
@@ -128,18 +128,18 @@ class PartEvaluation(MaskEvaluation):
         self.parts = benchmark.parts
 
     def follow(self, video: PartVideo) -> None:  # type: ignore[override]
-        """Evaluate one video; see `Evaluation`."""
+        """Evaluate a video; see `Evaluation`."""
         for parts, sequence in video.sequences.items():
             super().follow(sequence, parts)
 
     def scorer(self, sequence: PartSequence, pool: Executor) -> "_InstanceScorer | _SemanticScorer":
-        """Return what scores a sequence; see `MaskEvaluation`."""
+        """Return the scorer of a sequence; see `MaskEvaluation`."""
         if sequence.humans:
             return _InstanceScorer(sequence, self.instance, self.tracker.view(sequence.size).covered)
         return _SemanticScorer(sequence, self.metrics)
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
-        """Return scores and rows of the kinds of labels that are followed; see `Evaluation`."""
+        """Return scores and rows of the followed kinds of labels; see `Evaluation`."""
         scores, rows = super().scores_of_stage(number) if "semantic" in self.parts else ({}, [])
         if "instance" in self.parts:
             found = self.gathered(self.instance[number]).compute()
@@ -173,7 +173,7 @@ class _SemanticScorer:
 
 
 class _InstanceScorer:
-    """Instances of each frame after the first, matched as they come."""
+    """Matches of instances, in all frames after the first."""
 
     def __init__(self, sequence: PartSequence, metrics: Sequence[InstanceRows], covered: Size) -> None:
         self.sequence, self.metrics, self.covered = sequence, metrics, covered
@@ -199,16 +199,16 @@ class _InstanceScorer:
 def instance_scores(
     labels: Tensor, mask: Tensor, objects: Sequence[int], covered: Size | None = None
 ) -> dict[int, float]:
-    """Return the mean of each object's up-sampled label over the pixels that it was given.
+    """Return the means of the objects' up-sampled labels over their predicted pixels.
 
     Args:
         labels: `(1 + objects, h, w)`, background first.
         mask: `(H, W)` ids.
         objects: ids of the channels from 1 on.
-        covered: what the labels cover, see `covered_size`; None is the mask.
+        covered: size that the labels cover, see `covered_size`; None is the mask's.
 
     Returns:
-        Score of each object that has a pixel.
+        Object → score, for objects with a pixel.
     """
     scores = {}
     for number, label in zip(objects, labels[1:], strict=True):

@@ -1,4 +1,4 @@
-"""Video object segmentation on any labelled videos: MOSE, LVOS, VOST, SA-V, a user's own."""
+"""Video object segmentation on any labelled videos: MOSE, LVOS, VOST, SA-V, a user's videos."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,32 +16,31 @@ from .mask_evaluation import MaskBenchmark
 class VosBenchmark(MaskBenchmark):
     """Score propagated masks on a folder of frames and a folder of indexed masks: J and F per object.
 
-    Masks may be dense or sparse, with one object or many, and an object may enter with any mask, where the rules know
-    objects that enter; it is scored on the annotated frames after that, unless other rules are named. Objects with a
-    folder of masks each may overlap (SA-V): each is followed and scored as a sequence of its own, so the network sees
-    the frames of a video once for each object, and predictions lie in `predictions/<video>/<object>`. Videos whose
-    masks only introduce objects are predicted and packed into predictions.zip.
+    Masks may be dense or sparse. By the default rules an object may enter with any mask, and is scored on the annotated
+    frames after it. Objects with separate folders of masks may overlap (SA-V): each object is a separate sequence, so
+    the network sees the frames once per object, and predictions lie in `predictions/<video>/<object>`. Videos with no
+    mask after their objects' first are predicted and packed into predictions.zip.
 
-    Logs `vos/J&F-Mean`, `vos/J-Mean`, `vos/F-Mean`, recall and decay; by other rules what these give, as
-    `vidcorr score` names it. Files: results.json, per_sequence.csv, predictions as indexed PNGs, overlays.
+    Logs `vos/J&F-Mean`, `vos/J-Mean`, `vos/F-Mean`, recall and decay; other rules log the scores that `vidcorr score`
+    names. Files: results.json, per_sequence.csv, predictions as indexed PNGs, overlays.
 
     Args:
         root: folder that holds the two folders.
         split: name or path of a list of videos, see `Vos`; None is every video.
-        frames: folder of the frames in root, one folder for each video.
+        frames: folder of the frames in root, with a folder per video.
         masks: folder of the masks.
-        one_object: all ids are one object, as in DAVIS-2016.
+        one_object: merge all ids into a single object, as in DAVIS-2016.
         size_tolerance: pixels by which a mask may differ from its frame, see `Vos`.
-        rules: the data set's rules by which masks are scored, as in `vidcorr score`: "youtube-vos", "davis-2017",
-            "davis-2016", "lvos", "vost", "sa-v", "mose-v2" or "vos-benchmark" (MOSE).
-        meta: the data set's metadata file, which the rules of LVOS and MOSEv2 need.
-        unseen: file of the names of the videos (LVOS) or categories that training has not seen.
-        protocol: name of a protocol that its source defines for DAVIS (`vfs`, `crw`, `dino`, …), or a protocol.
-        kwargs: those of `BenchmarkCallback`: changes, predictions, name, stage, stride, every_n_epochs, output_dir, …
+        rules: the data set's scoring rules, as in `vidcorr score`: "youtube-vos", "davis-2017", "davis-2016", "lvos",
+            "vost", "sa-v", "mose-v2" or "vos-benchmark" (MOSE).
+        meta: the data set's metadata file, for the rules of LVOS and MOSEv2.
+        unseen: file with the names of the videos (LVOS) or categories that training has not seen.
+        protocol: a protocol, or the name of a protocol with values for DAVIS (`vfs`, `crw`, `dino`, …).
+        kwargs: arguments of `BenchmarkCallback`: changes, predictions, name, stage, stride, every_n_epochs, …
 
     Raises:
-        DataError: when the data are first read, one line that names the file.
-        ValueError: if the protocol defines no values for this kind of benchmark, or the rules need metadata.
+        DataError: when the data are first read, with the name of the file.
+        ValueError: if the protocol defines no values for this benchmark, or the rules need metadata.
     """
 
     name = "vos"
@@ -87,5 +86,5 @@ class VosBenchmark(MaskBenchmark):
 
 
 def _of_first_mask(video: MaskSequence) -> MaskSequence:
-    """Return a video with the objects of its first mask alone."""
+    """Return a video with only the objects of its first mask."""
     return replace(video, starts={number: 0 for number, start in video.starts.items() if start == 0})

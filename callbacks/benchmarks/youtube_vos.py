@@ -16,12 +16,12 @@ from .mask_evaluation import MaskBenchmark, MaskEvaluation
 class YoutubeVosBenchmark(MaskBenchmark):
     """Score propagated masks on YouTube-VOS: J and F, separately for categories seen and not seen in training.
 
-    An object enters with its first annotation, at any frame, and is scored on the annotated frames after that one.
-    J and F are means over the frames of an object, then over the objects; `Overall` is the mean of the four. Where
-    there are objects of one kind only, its two scores are logged alone and `Overall` is their mean.
+    An object enters with its first annotation, at any frame, and is scored on the annotated frames after it. J and F
+    are means over the frames of an object, then over the objects; `Overall` is the mean of the four scores. If all
+    objects are seen, or all unseen, only two scores are logged and `Overall` is their mean.
 
-    Logs `youtube_vos/Overall`, `youtube_vos/J-Seen`, `F-Seen`, `J-Unseen`, `F-Unseen`. The masks of "valid" and "test"
-    are with the server: the predictions of its frames are packed into predictions.zip as it wants them,
+    Logs `youtube_vos/Overall`, `youtube_vos/J-Seen`, `F-Seen`, `J-Unseen`, `F-Unseen`. Only the server has the masks of
+    "valid" and "test": predictions of its frames are packed into predictions.zip in its layout,
     `Annotations/<video>/<frame>.png`. How the server treats an object's first frame is not published.
 
     Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
@@ -29,16 +29,16 @@ class YoutubeVosBenchmark(MaskBenchmark):
     Args:
         root: folder that holds train and valid.
         split: "holdout", "train", "valid" or "test", see `YoutubeVos`.
-        all_frames: follow the objects through every frame; those asked for stay every fifth.
+        all_frames: follow the objects through every frame; predictions are still reported for every fifth frame.
         holdout: see `YoutubeVos`.
         unseen: see `YoutubeVos`.
         seed: see `YoutubeVos`.
-        protocol: name of a protocol for YouTube-VOS, or a protocol; VFS defines no values for it, so the default
-            is this project's own choice.
-        kwargs: those of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
+        protocol: a protocol, or the name of a protocol for YouTube-VOS. VFS defines no values for it, so this project
+            chose the values of the default.
+        kwargs: arguments of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
-        DataError: when the data are first read, one line that names the file.
+        DataError: when the data are first read, with the name of the file.
         ValueError: at the start of `fit`, if the run would train on videos that the hold-out split scores.
     """
 
@@ -75,7 +75,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
         return data
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Refuse to train on held-out videos that are scored, unless the data module sets `include_holdout`."""
+        """Refuse to train on scored hold-out videos, unless the data module sets `include_holdout`."""
         super().on_fit_start(trainer, pl_module)
         data: Any = getattr(trainer, "datamodule", None)
         if self.split != "holdout" or getattr(data, "include_holdout", True):
@@ -89,7 +89,7 @@ class YoutubeVosBenchmark(MaskBenchmark):
             )
 
     def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
-        """Begin a run; a row also gives the object's category, and whether training has not seen it."""
+        """Begin a run; rows also give an object's category, and whether training has not seen it."""
         evaluation = super().start(extractor, context)
         evaluation.columns = {
             (sequence.name, str(number)): {
