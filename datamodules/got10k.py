@@ -1,4 +1,4 @@
-"""Pairs of crops around a target for the tracking fine-tune, from GOT-10k's layout."""
+"""Pairs of target crops for fine-tuning a tracker, from GOT-10k's layout."""
 
 import os
 from collections.abc import Sequence
@@ -17,37 +17,37 @@ from .reading.images import image_header, read_image
 from .reading.source import list_images
 
 EXEMPLAR, INSTANCE = 120, 255
-"""Sides of the crops of SiamFC's tracker in VFS, pixels."""
+"""Crop sides of SiamFC's tracker in VFS, pixels."""
 SEARCH = INSTANCE - 16
-"""Side of the search crops in training: what an instance crop has left when it is shifted by up to 4 px."""
+"""Side of the search crops in training, pixels: an instance crop less the room for shifts of up to 4 px."""
 SHIFT, STRETCH = 4.0, 0.05
 
 
 class Got10kDataModule(SampledDataModule):
-    """Pairs of frames of one sequence, less than 100 frames apart, cropped around the target.
+    """Pairs of nearby frames of a sequence, cropped around the target.
 
     A batch is a dictionary:
 
-    - `exemplar`: (B, 3, 120, 120) uint8 as the loader gives it; float RGB in [0, 1] on the device;
+    - `exemplar`: (B, 3, 120, 120) uint8 from the loader; float RGB in [0, 1] on the device;
     - `search`: (B, 3, 239, 239), in the same types;
     - `video_index`: (B,) long, number of the sequence in the list;
-    - `failures`: one line for each sequence that was replaced by another, since it could not be read or has no two
-      usable frames near each other.
+    - `failures`: a line per sequence that was replaced, because it could not be read or has no two usable frames less
+      than `max_gap` apart.
 
-    Each crop is shifted by up to 4 px, stretched by up to 5 % and resized by a random method. Without a `val` list
-    the validation loader gives one empty batch. What is drawn is a function of (seed, epoch, sample).
+    Crops are shifted by up to 4 px, stretched by up to 5 % and resized by a random method. Without a `val` list the
+    validation loader gives an empty batch. All draws are a function of (seed, epoch, sample).
 
-    Reads `<root>/<subset>/list.txt` and per sequence `%08d.jpg`, `groundtruth.txt`, `cover.label` (where it is there).
-    Paper: Huang, Zhao and Huang, GOT-10k (TPAMI 2019); VFS, appendix; draws as in the SiamFC code of VFS, whose three
-    resamplings of a crop are one here.
+    Reads `<root>/<subset>/list.txt` and per sequence `%08d.jpg`, `groundtruth.txt` and, if present, `cover.label`.
+    Paper: Huang, Zhao and Huang, GOT-10k (TPAMI 2019); VFS, appendix. Draws as in the SiamFC code of VFS, which
+    resamples a crop three times; here it is resampled once.
 
     Args:
-        root: folder with `train`, and `val` where there is one.
+        root: folder that holds `train` and optionally `val`.
         subset: folder to train on.
-        repeat: pairs from each sequence in an epoch.
-        max_gap: frames between the two must be fewer.
+        repeat: pairs per sequence in an epoch.
+        max_gap: the frames of a pair are less than `max_gap` apart.
         batch_size: pairs per rank.
-        num_workers: processes that decode, per rank; by default the usable cores, at most 8.
+        num_workers: decoding processes per rank; by default the usable cores, at most 8.
         seed: seed of every draw.
         max_megapixels: largest image that is decoded (89 by default).
 
@@ -82,12 +82,12 @@ class Got10kDataModule(SampledDataModule):
 
 
 class TargetPairs(ReplacingDataset):
-    """Pairs of crops of one sequence.
+    """Pairs of crops of a sequence.
 
     Args:
         folders: folders of the sequences.
-        length: pairs in an epoch; pair i is of sequence i modulo their number.
-        max_gap: frames between the two of a pair are fewer.
+        length: pairs in an epoch; pair i comes from sequence i modulo the number of sequences.
+        max_gap: the frames of a pair are less than `max_gap` apart.
         seed: seed of all draws.
     """
 
@@ -111,10 +111,10 @@ class TargetPairs(ReplacingDataset):
 
 
 def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.float64] | None]:
-    """List a sequence's frames, its boxes (T, 4), and the visible parts (T,) of the target, 0 to 8; None without any.
+    """List a sequence's frames, its boxes (T, 4), and the visible parts (T,) of the target, 0 to 8, or None.
 
     Raises:
-        DataError: if there is not one of each for each frame, or one of its files cannot be read.
+        DataError: if the numbers of frames, boxes and visible parts differ, or a file cannot be read.
     """
     frames, boxes = list_images(folder), read_boxes(folder / "groundtruth.txt")
     if not frames or len(frames) != len(boxes):
@@ -129,11 +129,11 @@ def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64]
 def usable_boxes(
     boxes: NDArray[np.float64], size: tuple[int, int], cover: NDArray[np.float64] | None = None
 ) -> NDArray[np.bool_]:
-    """Return which boxes are usable for training: finite, in the image, of sensible size and shape, not hidden.
+    """Return a mask of the boxes that are usable for training: finite, in the image, of sensible size, not hidden.
 
-    Part of the box must lie in the image; sides are 20 to 500 px and 1 to 50 % of the frame's, width / height is
-    between 1/4 and 4, and where GOT-10k gives the visible part (0 to 8), it is more than 1 and more than 0.3 of the
-    sequence's best. Source: SiamFC code of VFS, which does not check the position of the box.
+    Part of the box must lie in the image. Sides are 20 to 500 px and 1 to 50 % of the frame's sides; width / height is
+    between 1/4 and 4. The visible part (0 to 8), if known, is above 1 and above 0.3 of the sequence's maximum.
+    Source: SiamFC code of VFS, which does not check the position of the box.
 
     Args:
         boxes: (T, 4) x, y, width, height.
@@ -164,7 +164,7 @@ def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generato
         generator: source of the draw.
 
     Returns:
-        The pair; None where there is none.
+        The pair, or None if no frames are close enough.
     """
     partners = np.searchsorted(frames, frames + max_gap) - np.arange(len(frames)) - 1
     ends = np.cumsum(partners)
@@ -183,7 +183,7 @@ def training_crop(
     Args:
         image: (H, W, 3) uint8.
         box: one-based x, y, width, height.
-        size: side of the crop, pixels; the target is as large in it as in an exemplar of 120 px.
+        size: side of the crop, pixels; the target has the same scale as in an exemplar of 120 px.
         generator: source of the draws.
 
     Returns:
@@ -201,11 +201,10 @@ def training_crop(
 
 
 def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
-    """List the folders of the sequences of a subset, as its list.txt names them.
+    """List the folders of the sequences in a subset's list.txt.
 
     Raises:
-        DataError: if there is no such list, or a folder that it names is missing; from the first sequence also whatever
-            is wrong with its boxes.
+        DataError: if the list or a listed folder is missing, or the boxes of the first sequence cannot be read.
     """
     require_folder(root, "give the folder that holds GOT-10k's train")
     folder = require_folder(root / subset, "unpack GOT-10k here")

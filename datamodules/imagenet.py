@@ -1,4 +1,4 @@
-"""Labelled images for the linear probe: folders of images, one per class, and single frames of folders of videos."""
+"""Labelled images for the linear probe, from a folder of images per class or from frames of videos."""
 
 import os
 from collections import defaultdict
@@ -19,20 +19,20 @@ from .reading.images import opened_image
 from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
 
 Read = Callable[[Path, torch.Generator | None], np.ndarray]
-"""From a path, and a generator in training, to an image (H, W, 3) uint8."""
+"""(path, generator in training or None) → image (H, W, 3) uint8."""
 
 
 class LabelledImages(ReplacingDataset):
-    """Images with a class; what is drawn is a function of (seed, epoch, index).
+    """Images with a class; draws are a function of (seed, epoch, index).
 
-    An image that cannot be used is replaced by another one in training; in evaluation it ends the run.
+    In training another image replaces an unusable image; in evaluation an unusable image ends the run.
 
     Args:
-        samples: path and class of each image.
-        reader: reads one.
-        transform: from ([image], generator) to a (1, 3, size, size) uint8 tensor.
+        samples: (path, class) pairs.
+        reader: reads an image.
+        transform: ([image], generator) → (1, 3, size, size) uint8.
         seed: seed of all draws.
-        training: whether images are drawn and replaced.
+        training: draw frames and replace unusable images.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class LabelledImages(ReplacingDataset):
         self.samples, self.reader, self.transform = samples, reader, transform
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
-        """Return the generator of an attempt; that of the first is of (seed, epoch, index) alone."""
+        """Return the generator of an attempt; the first attempt depends on (seed, epoch, index) only."""
         return super().draws(key, attempt) if attempt else seeded_generator(self.seed, *key)
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
-        """Read an image, and cut out what the network sees."""
+        """Read and transform an image."""
         path, label = self.samples[item]
         image = self.reader(path, generator if self.replaces else None)
         return {"image": self.transform([image], generator)[0], "label": label}
@@ -62,18 +62,16 @@ def resized_centre(images: Sequence[np.ndarray], generator: torch.Generator, res
 
 
 def read_photo(path: Path, generator: torch.Generator | None) -> np.ndarray:
-    """Read an image of any kind that Pillow reads."""
+    """Read an image of any format that Pillow knows."""
     with opened_image(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def read_frame(path: Path, generator: torch.Generator | None) -> np.ndarray:
-    """Read one frame of a video: a random one with a generator, else the middle one."""
+    """Read a random frame of a video, or the middle frame without a generator."""
 
-    def sample(num_frames: int, draws: torch.Generator) -> Tensor:
-        if generator is None:
-            return torch.tensor([num_frames // 2])
-        return torch.randint(num_frames, (1,), generator=draws)
+    def sample(num_frames: int, **draws: Any) -> Tensor:
+        return torch.tensor([num_frames // 2]) if generator is None else torch.randint(num_frames, (1,), **draws)
 
     with open_video(path) as video:
         _, (frame,), _ = draw_frames(video, sample, generator or torch.Generator())
@@ -81,18 +79,18 @@ def read_frame(path: Path, generator: torch.Generator | None) -> np.ndarray:
 
 
 class LabelledDataModule(SampledDataModule):
-    """Images with labels, of which a subclass lists those to train on and those to evaluate on.
+    """Images with labels; a subclass lists the training and evaluation images.
 
-    A batch is a dictionary: `image` float RGB `(B, 3, size, size)` in [0, 1] and `label` long `(B,)`; `failures` has a
-    line for each image that had to be replaced in training.
+    A batch is a dictionary: `image` float RGB `(B, 3, size, size)` in [0, 1], `label` long `(B,)` and `failures`, a
+    line per image that was replaced in training.
 
     Args:
         source: folder or list.
         size: side of the images, pixels.
-        resize: short side before the centre crop of evaluation.
-        area: fraction of an image that a random crop takes, least and largest.
+        resize: short side before the centre crop of evaluation, pixels.
+        area: smallest and largest fraction of an image's area that a random crop takes.
         batch_size: images per rank.
-        num_workers: processes that decode, per rank; by default the usable cores, at most 8.
+        num_workers: decoding processes per rank; by default the usable cores, at most 8.
         seed: seed of every draw, and of the split of videos.
     """
 
@@ -111,7 +109,7 @@ class LabelledDataModule(SampledDataModule):
         super().__init__(Path(source).expanduser(), batch_size, num_workers, seed)
         require_at_least(1, size=size)
         if size > resize:
-            raise ValueError(f"size {size} is cut from images whose short side is resize {resize}: it cannot be more")
+            raise ValueError(f"size {size} is more than resize {resize}, the short side from which it is cut")
         self.size, self.resize, self.area = size, resize, area
 
     def _use(self, training: Sequence[tuple[Path, int]], held_out: Sequence[tuple[Path, int]], reader: Read) -> None:
@@ -122,14 +120,14 @@ class LabelledDataModule(SampledDataModule):
 
 
 class ImageFolderDataModule(LabelledDataModule):
-    """ImageNet, or any folders of images: `<root>/train/<class>/…` and `<root>/val/<class>/…`.
+    """ImageNet, or any folder of images in its layout: `<root>/train/<class>/…` and `<root>/val/<class>/…`.
 
     Args:
-        root: folder with `train` and `val`.
-        kwargs: as of `LabelledDataModule`, without `source`.
+        root: folder that holds `train` and `val`.
+        kwargs: arguments of `LabelledDataModule`, without `source`.
 
     Raises:
-        DataError: from `setup`, if there are no such folders, a class has no images, or both have other classes.
+        DataError: from `setup`, if a folder is missing, a class has no images, or the classes of both differ.
     """
 
     def __init__(self, root: str | os.PathLike[str], **kwargs: Any) -> None:
@@ -142,31 +140,29 @@ class ImageFolderDataModule(LabelledDataModule):
         try:
             training, held_out = ImageFolder(self.source / "train"), ImageFolder(self.source / "val")
         except OSError as error:
-            raise DataError(
-                f"{error}; expected train and val in {self.source}, with a folder for each class"
-            ) from error
+            raise DataError(f"{error}; expected train and val in {self.source}, with a folder per class") from error
         self.classes = training.classes
         if only := sorted(set(training.classes) ^ set(held_out.classes))[:3]:
             raise DataError(
-                f"{self.source}: train and val have other classes: {', '.join(only)} is in one of them only"
+                f"{self.source}: the classes of train and val differ: {', '.join(only)} is in only one of them"
             )
         self._use(training.samples, held_out.samples, read_photo)
 
 
 class VideoFrameDataModule(LabelledDataModule):
-    """Single frames of videos with a folder for each class, `<source>/<class>/…/<video>`, or of a list with labels.
+    """Frames of labelled videos, from a folder per class, `<source>/<class>/…/<video>`, or a list with labels.
 
-    Training takes a random frame of each video, evaluation the middle one. Of each class a fraction of the videos is
-    held out, by hashes of their paths; clips cut from one video may still fall on both sides.
+    Training takes a random frame per video, evaluation the middle frame. Hashes of the paths decide which videos of a
+    class are held out; clips cut from the same video may fall on both sides.
 
     Args:
-        source: folder of a folder for each class, or a .txt or .csv list with labels; both as of `list_videos`.
-        validation_fraction: fraction of each class's videos that is kept for validation, at least one.
-        repeat: frames of each video in an epoch.
-        kwargs: as of `LabelledDataModule`, without `source`.
+        source: folder with a folder per class, or a .txt or .csv list with labels, see `list_videos`.
+        validation_fraction: fraction of a class's videos kept for validation, at least one.
+        repeat: frames per video in an epoch.
+        kwargs: arguments of `LabelledDataModule`, without `source`.
 
     Raises:
-        DataError: from `setup`, if the source has no classes or only one, or a class fewer than two videos.
+        DataError: from `setup`, if the source has fewer than two classes, or a class fewer than two videos.
     """
 
     def __init__(
@@ -179,13 +175,13 @@ class VideoFrameDataModule(LabelledDataModule):
         self.validation_fraction, self.repeat = validation_fraction, repeat
 
     def setup(self, stage: str) -> None:
-        """List the videos and keep some of each class for validation."""
+        """List the videos and hold out a part of every class."""
         videos: dict[Any, list[Path]] = defaultdict(list)
         for entry in dict.fromkeys(list_videos(self.source)):
             videos[self._class_of(entry)].append(entry.path)
         self.classes = [str(name) for name in sorted(videos)]
         if len(videos) < 2:
-            raise DataError(f"{self.source}: only one class, {self.classes[0]}; expected a folder for each class")
+            raise DataError(f"{self.source}: only one class, {self.classes[0]}; expected a folder per class")
         root = self.source.parent if self.source.is_file() else self.source
         training: list[tuple[Path, int]] = []
         held_out: list[tuple[Path, int]] = []
@@ -201,10 +197,10 @@ class VideoFrameDataModule(LabelledDataModule):
         self._use(training * self.repeat, held_out, read_frame)
 
     def _class_of(self, entry: VideoEntry) -> int | str:
-        """Return the label of an entry of a list, else the folder of the source that holds the entry."""
+        """Return the label of a listed video, or the name of its top folder below the source."""
         if self.source.is_file():
             if entry.label is None:
-                raise DataError(f"{self.source}: needs a folder per class, or a list with labels, not one without")
+                raise DataError(f"{self.source}: the list has no labels; add a class number to each line")
             return entry.label
         parts = entry.path.relative_to(self.source).parts
         if len(parts) < 2:

@@ -1,4 +1,4 @@
-"""One video, or a part of it, and what to follow in it, for `predict`."""
+"""A video, or a part of it, with prompts of the objects to follow, for `predict`."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ from .reading.prompts import BoxPrompt, Prompt, read_prompts
 from .reading.source import FRAME_RATE, Moment, OpenedVideo, frame_number, open_video
 
 HELD = 2**28
-"""Bytes of frames that are held at a time where a video is read backwards."""
+"""Bytes of frames in memory while a video is read backwards."""
 
 
 class FrameStream:
-    """A video, or a part of it, that is read in order, however long it is; each pass opens it afresh.
+    """A video, or a part of it, that is read in order and never held in memory; every pass reopens the file.
 
-    Its t-th frame is frame `part[t]` of the video. A file that is much shorter than its header claims is read as
-    far as it goes, with a warning.
+    Frame t of the stream is frame `part[t]` of the video. A file that is much shorter than its header claims is read
+    to its last frame, with a warning.
 
     Args:
         path: video file, or folder that directly holds the frames as images.
-        frame_rate: frames per second of the video; None is the file's own, 24 for a folder.
-        start: frame at which the part begins, by its number or its time, see `Moment`; None: the first.
-        end: frame before which it ends; None: the end of the video.
+        frame_rate: frames per second; None: as the file says, 24 for a folder.
+        start: first frame of the part, by number or time, see `Moment`; None: the first of the video.
+        end: frame after the part; None: the end of the video.
         every: take every N-th frame.
 
     Attributes:
         size: (height, width) of the frames, pixels.
-        part: numbers of the frames that are read; where it goes to the end of the video, of all that there could be.
-        end: frame before which it ends; None: the end of the video.
-        num_frames: number of frames of the part, by the file's header an estimate; exact for a folder.
+        part: frame numbers of the part; an unbounded range without `end`.
+        end: number of the frame after the part; None: the end of the video.
+        num_frames: number of frames of the part: exact for a folder, estimated from the header of a file.
         frame_rate: frames of the part per second.
 
     Raises:
-        DataError: if there is no such video or part, its first frame cannot be decoded, or the frame rate is not above
-            0.
+        DataError: if the video or the part does not exist, its first frame cannot be decoded, or the frame rate is not
+            above 0.
     """
 
     def __init__(
@@ -85,20 +85,20 @@ class FrameStream:
 
     @property
     def name(self) -> str:
-        """Name of the file without its suffix, or of the folder."""
+        """Name of the file without its suffix, or name of the folder."""
         path = self.path.resolve()
         return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
     def stem(self, t: int) -> str:
-        """Return the stem of files for the t-th frame: its image's, or its number in the video."""
+        """Return the stem of output files for frame t: the stem of its image, or its number in the video."""
         number = self.part[t]
         return self._stems[number] if self._stems is not None else f"{number:05d}"
 
     def number_of(self, moment: Moment) -> int:
-        """Return the number, in the video, of a frame that is named by its number, its time or its image.
+        """Return the number in the video of the frame with a given number, time or image name.
 
         Raises:
-            DataError: if it names no frame.
+            DataError: if no frame fits.
         """
         with self._open(table=True) as video:
             return self._number(video, moment, "frame")
@@ -113,10 +113,10 @@ class FrameStream:
         return self.forwards()
 
     def forwards(self, t: int = 0) -> Iterator[Tensor]:
-        """Iterate over frame t and those after it, uint8 RGB (3, H, W), decoded by a thread a few frames ahead.
+        """Iterate over the frames from t on, uint8 RGB (3, H, W); a thread decodes a few frames ahead.
 
         Raises:
-            DecodingError: where a frame cannot be decoded or has another size than the first.
+            DecodingError: if a frame cannot be decoded, or its size differs from the first frame's.
         """
         rest = self.part[t:]
         with (
@@ -130,10 +130,10 @@ class FrameStream:
                 rank_zero_warn(f"{self.path}: {video.truncation}")
 
     def backwards(self, t: int) -> Iterator[Tensor]:
-        """Iterate over frame t and those before it, the last one first; memory holds a bounded number of them.
+        """Iterate over the frames from t down to the first, holding at most `HELD` bytes of frames in memory.
 
         Raises:
-            DecodingError: see `forwards`; also where the video ends before frame t.
+            DecodingError: as `forwards`, and if the video ends before frame t.
         """
         room = max(1, HELD // (3 * self.size[0] * self.size[1]))
         with self._open(table=True) as video:
@@ -147,7 +147,7 @@ class FrameStream:
                     t -= 1
 
     def _checked(self, image: Any, t: int) -> Tensor:
-        """Return an image `(H, W, 3)` as a frame `(3, H, W)`, if it has the size of the first."""
+        """Return an image `(H, W, 3)` as a frame `(3, H, W)`, if its size equals the first frame's."""
         require_size(self.path, image.shape, self.size, self.part[t])
         return torch.from_numpy(image).permute(2, 0, 1)
 
@@ -155,21 +155,20 @@ class FrameStream:
         return open_video(self.path, table=table, frame_rate=self._rate)
 
     def _number(self, video: OpenedVideo, moment: Moment, name: str) -> int:
-        """Return the number of a frame; text that is the name of a folder's image, without suffix, is that one."""
+        """Return the number of a frame; text that equals the stem of a folder's image means that image."""
         if self._stems is not None and moment in self._stems:
             return self._stems.index(str(moment))
         return frame_number(moment, name, video.number_at)
 
 
 def placed_prompts(prompts: Prompt | Iterable[Prompt], video: FrameStream) -> tuple[Prompt, ...]:
-    """Return prompts in the order of their frames, each with the number of its frame in the video, if they fit it.
+    """Return prompts in time order with the numbers of their frames, once all are checked against the video.
 
-    Points of a grid are placed. Of several boxes, those without a name are numbered from 1, by numbers that are not
-    names of others.
+    Points of a grid are placed. Among several boxes, boxes without a name get the free numbers from 1 on.
 
     Raises:
-        DataError: if there is none, they are of several kinds, one names a frame that is not read or does not fit it,
-            or two of one frame are of the same object.
+        DataError: if there are no prompts or prompts of several kinds, a prompt does not fit its frame, the frame is
+            not read, or two prompts of a frame mark the same object.
     """
     given = [prompts] if isinstance(prompts, Prompt) else list(prompts)
     if len({prompt.kind for prompt in given}) != 1:
@@ -201,11 +200,11 @@ def placed_prompts(prompts: Prompt | Iterable[Prompt], video: FrameStream) -> tu
 
 
 class PromptedVideo:
-    """A video, and the prompts for its frames.
+    """A video and the prompts for its frames.
 
     Attributes:
         frames: the video.
-        prompts: all of one kind, in the order of their frames; see `placed_prompts`.
+        prompts: prompts of one kind in time order, see `placed_prompts`.
 
     Raises:
         DataError: if a prompt does not fit its frame.
@@ -216,24 +215,25 @@ class PromptedVideo:
 
 
 class PromptedVideoDataModule(pl.LightningDataModule):
-    """One video and what to follow in it; the loader gives one batch, `{"video": PromptedVideo}`.
+    """A video with prompts of the objects to follow; the loader gives a single batch, `{"video": PromptedVideo}`.
 
-    Several masks, boxes or files of points are separated by `;` or given as a list; `@` and a frame's number or time
-    behind one says which frame it belongs to (`first.png;corrected.png@120`), else it is the first that is read.
+    Several masks, boxes or files of points are separated by `;` or given as a list. `@` and a number or time after a
+    prompt name its frame (`first.png;corrected.png@120`); the default is the first frame that is read.
 
     Args:
         video: file, or folder of frames.
-        mask: indexed, grey or RGB image of a frame's objects, see `MaskPrompt`; a folder of such images that are
-            named after their frames; or JSON in COCO's format.
-        box: `x,y,width,height` in pixels, or a file that holds boxes, see `BoxPrompt`.
+        mask: indexed, grey or RGB image of a frame's objects, see `MaskPrompt`; a folder of masks named after their
+            frames; or JSON in COCO's format.
+        box: `x,y,width,height` in pixels, or a file of boxes, see `BoxPrompt`.
         points: CSV of `name,x,y`, JSON, or `grid:16`, see `PointPrompt`.
-        frame_rate: frames per second of the overlay; None is the video's own, 24 for a folder.
-        start: frame at which to begin, by its number (`120`) or its time (`4.5s`); None: the first.
-        end: frame before which to end; None: the end of the video.
+        frame_rate: frames per second of the overlay; None: as the video, 24 for a folder.
+        start: first frame, by number (`120`) or time (`4.5s`); None: the first of the video.
+        end: frame after the last; None: the end of the video.
         every: take every N-th frame.
 
     Raises:
-        DataError: from `setup`, unless there is a readable video, and prompts of exactly one kind that fit its frames.
+        DataError: from `setup`, if the video cannot be read, or the prompts are not of exactly one kind or do not fit
+            their frames.
     """
 
     def __init__(
@@ -260,5 +260,5 @@ class PromptedVideoDataModule(pl.LightningDataModule):
         self.prompted = PromptedVideo(FrameStream(self.video, **self.reading), prompts)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of the one batch."""
+        """Return a loader of the single batch."""
         return DataLoader([{"video": self.prompted}], batch_size=None)  # type: ignore[arg-type]

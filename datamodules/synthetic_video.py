@@ -1,4 +1,4 @@
-"""Synthetic videos as DataModules: generated once, then read as any other folder of videos."""
+"""Synthetic videos as DataModules, generated once and then read like any folder of videos."""
 
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from .video import VideoDataModule
 
 
 class GeneratedVideos(LightningDataModule):
-    """The arguments of generated videos, in front of a DataModule that reads them.
+    """Arguments of generated videos, for a DataModule that reads the videos.
 
     Args:
-        frames_per_video: frames in each.
+        frames_per_video: length of a video, frames.
         video_size: height and width of the frames, pixels, an even number.
-        camouflage: 1: sprites have the background's colours; 0: each has its own plain colour.
-        generator_seed: another seed gives other videos.
+        camouflage: 1: sprites have the background's colours; 0: every sprite has a different plain colour.
+        generator_seed: seed of the videos.
         kwargs: arguments of the DataModule.
     """
 
@@ -39,18 +39,18 @@ class GeneratedVideos(LightningDataModule):
 
 
 class SyntheticVideoDataModule(GeneratedVideos, VideoDataModule):
-    """`VideoDataModule` over generated videos, with a DAVIS-layout benchmark of unseen ones.
+    """`VideoDataModule` over generated videos, with unseen videos in the layouts of DAVIS and TAP-Vid.
 
-    `prepare_data` makes `root/videos/*.mp4`, `root/davis` and, where asked for, `root/tap_vid`, unless they are there
-    with the same parameters, so that `DavisBenchmark(root="<root>/davis")` and `TapVidBenchmark(root="<root>/tap_vid")`
-    run in the same fit.
+    `prepare_data` makes `root/videos/*.mp4`, `root/davis` and, with `point_videos`, `root/tap_vid`, so that
+    `DavisBenchmark(root="<root>/davis")` and `TapVidBenchmark(root="<root>/tap_vid")` run in the same fit. It keeps
+    folders that were made with the same parameters.
 
     Args:
-        root: folder for what is generated.
+        root: folder of the generated videos.
         videos: number of training videos.
         benchmark_videos: number of sequences in `root/davis`.
         point_videos: number of videos with exact point tracks in `root/tap_vid`.
-        kwargs: those of `GeneratedVideos`, and as of `VideoDataModule`, without `source`.
+        kwargs: arguments of `GeneratedVideos` and `VideoDataModule`, without `source`.
     """
 
     def __init__(
@@ -75,17 +75,17 @@ class SyntheticVideoDataModule(GeneratedVideos, VideoDataModule):
 
 
 class SyntheticTrackingDataModule(GeneratedVideos, Got10kDataModule):
-    """`Got10kDataModule` over generated videos, with an OTB-layout benchmark of unseen ones.
+    """`Got10kDataModule` over generated videos, with unseen videos in OTB's layout.
 
-    `prepare_data` makes `root/got10k` and `root/otb`, unless they are there with the same parameters, so that
-    `OtbBenchmark(root="<root>/otb", version=None)` runs in the same fit.
+    `prepare_data` makes `root/got10k` and `root/otb`, so that `OtbBenchmark(root="<root>/otb", version=None)` runs in
+    the same fit. It keeps folders that were made with the same parameters.
 
     Args:
-        root: folder for what is generated.
+        root: folder of the generated videos.
         videos: number of training videos.
         held_out_videos: number of validation videos.
         benchmark_videos: number of videos in `root/otb`.
-        kwargs: those of `GeneratedVideos`, and as of `Got10kDataModule`, without `root`.
+        kwargs: arguments of `GeneratedVideos` and `Got10kDataModule`, without its `root`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Clips of unlabelled videos for training: any folder or list of video files or of folders of frames."""
+"""Training clips from a folder or list of video files and folders of frames."""
 
 import os
 import warnings
@@ -35,47 +35,45 @@ class VideoDataModule(SampledDataModule):
 
     A batch is a dictionary:
 
-    - `clip`: (B, T, 3, size, size) uint8 as the loader gives it; float RGB in [0, 1] on the device;
+    - `clip`: (B, T, 3, size, size) uint8 from the loader; float RGB in [0, 1] on the device;
     - `video_index`: (B,) long, number of the video in the source;
     - `frame_index`: (B, T) long, zero-based;
-    - `label`: (B,) long, where a list file gives labels;
-    - `failures`: one line for each video that could not be decoded while this batch was made and had to be replaced;
-    - `redrawn`: one line for each clip that was resampled, as its video is shorter than its
-      header claims.
+    - `label`: (B,) long, if a list file gives labels;
+    - `failures`: a line per video that could not be decoded and was replaced;
+    - `redrawn`: a line per clip that was resampled because the video is shorter than its header claims.
 
-    Without validation videos the validation loader gives one empty dictionary, so that validation hooks run. What a
-    worker draws is a function of (seed, epoch, sample), what the device draws of (seed, epoch, batch, rank).
+    Without validation videos the validation loader gives an empty dictionary, so that validation hooks run. Draws in
+    workers are a function of (seed, epoch, sample), draws on the device of (seed, epoch, batch, rank).
 
     Args:
-        source: folder, searched through for video files and folders of frames, or a .txt or .csv list of them with
-            optional labels, as `datamodules.reading.source.list_videos` reads it.
+        source: folder that is searched for video files and folders of frames, or a .txt or .csv list with optional
+            labels, see `datamodules.reading.source.list_videos`.
         frames: T, frames in a clip.
-        sampling: "distant", one frame from each of T equal segments, or "continuous", every `interval` frames
+        sampling: "distant", a frame from every of T equal segments, or "continuous", every `interval` frames
             (VFS, Table 1).
-        interval: frames from one to the next in continuous sampling; of several, one is drawn per clip. 0 repeats one
-            frame.
-        interval_weights: probabilities of several intervals; equal where not given.
+        interval: distance of consecutive frames in continuous sampling. From a list, an interval is drawn per clip.
+            0 repeats a frame.
+        interval_weights: probabilities of the intervals; equal by default.
         size: side of the frames, pixels.
-        spatial: True for a random resized crop and flip of each frame, False for a centre crop, "whole" for the
-            complete frame squeezed into the square (Liir).
+        spatial: True for a random resized crop and flip per frame, False for a centre crop, "whole" for the complete
+            frame squeezed into the square (Liir).
         area: smallest and largest fraction of the frame's area that a random crop takes.
         flip: probability of a horizontal flip.
-        colour: jitter, grey and blur each frame (training only, on the device).
-        blur_sigma: smallest and largest standard deviation of that blur, in pixels. The default is VFS's released
-            value, which is hardly a blur; its paper cites MoCo v2, which has (0.1, 2.0).
+        colour: apply colour jitter, greyscale and blur per frame (training only, on the device).
+        blur_sigma: smallest and largest standard deviation of the blur, pixels. The default is VFS's released value,
+            which hardly blurs; its paper cites MoCo v2, which has (0.1, 2.0).
         batch_size: clips per rank.
-        num_workers: processes that decode, per rank; by default the usable cores, at most 8.
-        validation_fraction: fraction of the videos that is kept for validation, at least one video unless 0.
-        include_holdout: also train on the videos of YouTube-VOS that `YoutubeVos(split="holdout")` scores. By default a
-            folder of YouTube-VOS is read without them, and a list that names one is refused.
-        samples_per_epoch: clips in an epoch, drawn with replacement from all frames of all videos; without it an
-            epoch takes one clip from each video.
-        repeat: number of times that an epoch goes through the videos.
+        num_workers: decoding processes per rank; by default the usable cores, at most 8.
+        validation_fraction: fraction of the videos kept for validation, at least one video unless 0.
+        include_holdout: also train on the videos of YouTube-VOS that `YoutubeVos(split="holdout")` scores. By default
+            these videos are left out of a folder and refused in a list.
+        samples_per_epoch: clips in an epoch, drawn with replacement from all frames of all videos; by default an epoch
+            takes a clip per video.
+        repeat: passes over the videos in an epoch.
         seed: seed of every draw.
-        timeout: seconds after which the decoding of a video is given up.
-        max_megapixels: largest frame that is decoded (89 by default); a video with larger ones is unusable.
-        max_unusable: fraction of the clips that may have to be replaced by those of other videos before a warning says
-            how to find the bad ones.
+        timeout: seconds allowed for decoding a video.
+        max_megapixels: largest frame that is decoded (89 by default); a video with larger frames is unusable.
+        max_unusable: fraction of replaced clips above which a warning says how to find the bad videos.
 
     Raises:
         DataError: from `setup`, if the source is not as described.
@@ -133,7 +131,9 @@ class VideoDataModule(SampledDataModule):
         self.validation_fraction, self.include_holdout = validation_fraction, include_holdout
         self.samples_per_epoch, self.repeat, self.max_unusable = samples_per_epoch, repeat, max_unusable
         self.sampling: Sampling = (
-            partial(_distant, frames) if sampling == "distant" else partial(_continuous, frames, intervals, weights)
+            partial(distant_indices, n=frames)
+            if sampling == "distant"
+            else partial(_continuous, n=frames, intervals=intervals, weights=weights)
         )
         self.evaluation_transform: Transform = partial(whole_frame if spatial == "whole" else centre_crop, size=size)
         random_crop = partial(random_resized_crop, size=size, area=area, flip=flip)
@@ -156,7 +156,7 @@ class VideoDataModule(SampledDataModule):
             self.held_out = clips(validation, transform=transform, length=len(validation), seed=~self.seed)
 
     def _without_holdout(self, videos: tuple[VideoEntry, ...]) -> tuple[VideoEntry, ...]:
-        """Leave out what YouTube-VOS's hold-out split scores, or refuse a list that names it."""
+        """Leave out the videos of YouTube-VOS's hold-out split, or refuse a list that names them."""
         held_out = frozenset() if self.include_holdout else held_out_among(entry.path for entry in videos)
         if held_out and self.source.is_file():
             raise DataError(
@@ -181,7 +181,7 @@ class VideoDataModule(SampledDataModule):
         return batch
 
     def _split(self) -> tuple[list[int], list[int]]:
-        """Return the numbers of the videos to train on, and of those for validation, whose hashed names come first."""
+        """Return the numbers of the training and validation videos; validation has the first hashed names."""
         if not self.validation_fraction:
             return list(range(len(self.videos))), []
         count = max(1, round(self.validation_fraction * len(self.videos)))
@@ -195,7 +195,7 @@ class VideoDataModule(SampledDataModule):
         return sorted(ranked[count:]), sorted(ranked[:count])
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:
-        """Count the frames of videos; 0 where one cannot be opened."""
+        """Count the frames of videos; 0 for a video that cannot be opened."""
 
         def count(number: int) -> int:
             try:
@@ -215,12 +215,8 @@ class VideoDataModule(SampledDataModule):
         return counts
 
 
-def _distant(frames: int, num_frames: int, generator: torch.Generator) -> Tensor:
-    return distant_indices(num_frames, frames, generator)
-
-
 def _continuous(
-    frames: int, intervals: list[int], weights: list[float], num_frames: int, generator: torch.Generator
+    num_frames: int, n: int, generator: torch.Generator, intervals: list[int], weights: list[float]
 ) -> Tensor:
     interval = intervals[int(torch.multinomial(torch.tensor(weights), 1, generator=generator))]
-    return continuous_indices(num_frames, frames, interval, generator)
+    return continuous_indices(num_frames, n, interval, generator)

@@ -75,7 +75,7 @@ def test_linear_protocols_have_their_learning_rate(name, lr):
 @pytest.mark.parametrize("interval", [0, 2, 4, 8, 16, 32])
 def test_vfs_table_3(interval):
     flags = ("--data.sampling=continuous", f"--data.interval={interval}", "--data.frames=2", "--data.spatial=false")
-    first, second = build("vfs_simsiam_r18 data/kinetics", *flags).datamodule.sampling(300, None)
+    first, second = build("vfs_simsiam_r18 data/kinetics", *flags).datamodule.sampling(300, generator=None)
     assert second - first == interval
 
 

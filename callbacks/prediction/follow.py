@@ -262,7 +262,7 @@ def follow_points(
     """
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     first = points[0] if isinstance(points, list | tuple) and points else points
-    prompts = placed_prompts(points if isinstance(first, PointPrompt) else PointPrompt.each(points), stream)
+    prompts = placed_prompts(points if isinstance(first, PointPrompt) else PointPrompt.all_of(points), stream)
     rules = PointProtocol.named(protocol)
     stride_of(extractor)  # of one map
     tracker = PointTracker(extractor, rules, stopwatch)

@@ -1,6 +1,6 @@
 """Readers of the benchmarks' layouts on disk.
 
-`__init__.pyi` lists the public names. Each is imported on first use, so tools that need no torch start at once.
+`__init__.pyi` lists the public names. Names are imported on first use, so tools that need no torch start at once.
 """
 
 import lazy_loader

@@ -21,27 +21,27 @@ BADJA_JOINTS = {
     22: "lower_left_1", 23: "lower_left_2", 24: "lower_left_3", 25: "tail_0", 28: "tail_3", 31: "tail_6", 32: "jaw",
     33: "nose", 35: "right_ear", 36: "left_ear",
 }  # fmt: skip
-"""Joints that are annotated: their numbers in the files, and names."""
+"""Annotated joints: number in the files → name."""
 
 WITHOUT_FRAMES = ("cat_jump", "tiger")
-"""Clips whose frames were never released."""
+"""Clips without released frames."""
 
 
 class Badja(Reader[PointSequence]):
     """The clips of BADJA as videos with points, and the masks of the animals for PCK.
 
-    Reads the released layout: `joint_annotations/<clip>.json`, each a list of `image_path`, `segmentation_path`,
-    `joints` (row, column) and `visibility` of an annotated frame, and the files that they name: DAVIS-2017 at full
-    resolution in `DAVIS/`, two more clips in `extra_videos/`. Frames that are not annotated are left out. A joint that
-    is never visible is left out; a clip with missing frames is refused, except cat_jump and tiger,
-    whose frames were never released. Or reads BADJA in a layout of `TapVid`, with the masks in a folder next to it.
+    Reads the released layout: `joint_annotations/<clip>.json`, lists of `image_path`, `segmentation_path`, `joints`
+    (row, column) and `visibility` per annotated frame, and the files that they name: DAVIS-2017 at full resolution in
+    `DAVIS/`, two more clips in `extra_videos/`. Frames without annotation and joints that are never visible are left
+    out. The clips cat_jump and tiger are skipped, as their frames were never released.
+    Or reads BADJA in a layout of `TapVid`, with the masks in a separate folder.
     Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
 
     Args:
-        root: the folder that holds joint_annotations; or what `TapVid` reads.
-        masks: for what `TapVid` reads, `<masks>/<clip>/*.png`, animal above 0: as many as the clip has frames; or more,
-            named by frame numbers (DAVIS's `Annotations/480p`), where a JSON next to it with the name of the root's
-            file lists those of the clip, `{"<clip>": {"frames": [0, 5, …]}}`.
+        root: the folder that holds joint_annotations; or a set for `TapVid`.
+        masks: for a set of `TapVid`: `<masks>/<clip>/*.png`, animal above 0, a mask per frame. Or more masks, named by
+            frame numbers (DAVIS's `Annotations/480p`), with the annotated numbers in a JSON next to the root's file
+            with its stem, `{"<clip>": {"frames": [0, 5, …]}}`.
 
     Raises:
         DataError: one line naming the file: a missing folder or file, a JSON of another kind, masks that do not fit.
@@ -52,7 +52,7 @@ class Badja(Reader[PointSequence]):
         annotations = self.root / "joint_annotations"
         if annotations.is_dir():
             if masks is not None:
-                raise DataError(f"{self.root}: names its own masks; leave `masks` out")
+                raise DataError(f"{self.root}: already names the masks; leave `masks` out")
             files = sorted(path for path in annotations.glob("*.json") if path.stem not in WITHOUT_FRAMES)
             if not files:
                 raise DataError(f"{annotations}: no <clip>.json; clone BADJA's repository")
@@ -60,11 +60,11 @@ class Badja(Reader[PointSequence]):
         else:
             self._sequences = tuple(TapVid(self.root))
             if masks is not None:
-                folder = require_folder(Path(masks).expanduser(), "give the folder that holds a folder for each clip")
+                folder = require_folder(Path(masks).expanduser(), "give the folder that holds a folder per clip")
                 file = self.root.with_suffix(".json")
                 content = read_json(file) if file.is_file() else {}
                 numbers = content if isinstance(content, dict) else {}
-                self._sequences = tuple(_with_masks(one, folder, numbers) for one in self._sequences)
+                self._sequences = tuple(_with_masks(sequence, folder, numbers) for sequence in self._sequences)
 
 
 def _clip(root: Path, file: Path) -> PointSequence:
@@ -104,7 +104,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
 
 
 def _inside(root: Path, file: Path, named: str) -> Path:
-    """Return a path that an annotation names, which must lie below the root."""
+    """Return the path from an annotation; it must lie below the root."""
     path = PurePosixPath(named)
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"{file}: names {named!r:.80}, which lies outside {root}")
@@ -112,9 +112,9 @@ def _inside(root: Path, file: Path, named: str) -> Path:
 
 
 def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any]) -> PointSequence:
-    """Return a clip with its masks, one for each frame."""
+    """Return a clip with a mask per frame."""
     own, count = folder / sequence.name, sequence.num_frames
-    files = list_images(require_folder(own, "put the masks of each clip into a folder of its name"))
+    files = list_images(require_folder(own, "put the masks of a clip into a folder of its name"))
     told = numbers.get(sequence.name)
     if isinstance(told, dict) and isinstance(frames := told.get("frames"), list) and len(frames) == count:
         by_number = {int(file.stem): file for file in files if file.stem.isdecimal()}
@@ -124,7 +124,7 @@ def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any
         files = tuple(by_number[number] for number in frames)
     if len(files) != count:
         raise DataError(
-            f"{own}: {len(files)} masks for {count} frames; give one for each, or the numbers of the annotated frames "
+            f"{own}: {len(files)} masks for {count} frames; give a mask per frame, or the annotated frames' numbers "
             f'in a JSON next to the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
         )
     return dataclasses.replace(sequence, masks=tuple(files))

@@ -1,4 +1,4 @@
-"""JHMDB in its layout as distributed: clips of one acting person with 15 joints."""
+"""JHMDB as distributed: clips of an acting person with 15 joints."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ JOINTS = (
 )  # fmt: skip
 SUBSETS = {"train": "1", "test": "2"}
 LARGEST = 2**18
-"""Bytes of a file of joints: the released ones have some 20,000; what is packed unpacks to at most a thousand times as
-many, below what an image may have."""
+"""Limit on the bytes of a file of joints; released files have some 20,000. Unpacking multiplies them by at most 1,000,
+which stays below the limit of an image."""
 
 
 class Jhmdb(Reader[KeypointSequence]):
     """The clips of a JHMDB split, with their joints.
 
     Reads `Rename_Images/<action>/<clip>/*.png`, `joint_positions/<action>/<clip>/joint_positions.mat` (`pos_img`,
-    2 × 15 × T, one-based) and `splits/<action>_test_split<n>.txt` (`clip.avi 2`, where 2 is test and 1 train). Where a
-    clip has more frames than annotated ones, those at its end are left out.
+    2 × 15 × T, one-based) and `splits/<action>_test_split<n>.txt` (`clip.avi 2`; 2 is test, 1 train). Frames after the
+    last annotated frame are left out.
     Paper: Jhuang et al., Towards Understanding Action Recognition (ICCV 2013).
 
     Args:
@@ -51,8 +51,8 @@ class Jhmdb(Reader[KeypointSequence]):
 
     Raises:
         ValueError: for another split or subset.
-        DataError: one line naming the file: a missing folder, list or clip, a clip of one frame, a .mat that cannot be
-            read, has no joints, or joints of more frames than there are.
+        DataError: one line naming the file: a missing folder, list or clip, a clip of a single frame, a .mat that
+            cannot be read or holds no joints or more joints than the clip has frames.
     """
 
     def __init__(

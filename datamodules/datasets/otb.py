@@ -1,4 +1,4 @@
-"""OTB in its layout as distributed: one target's box in every frame."""
+"""OTB as distributed: the box of a target in every frame."""
 
 from __future__ import annotations
 
@@ -38,36 +38,35 @@ OTHERS_OF_TB100 = (
     "Trans Twinnings Vase"
 )
 VERSIONS = {"otb2013": OTB2013.split(), "tb50": TB50.split(), "tb100": sorted(f"{TB50} {OTHERS_OF_TB100}".split())}
-"""Sequences of each version; `Name-2` is the second target of the folder Name."""
+"""Version → sequences; `Name-2` is the second target of the folder Name."""
 
 FRAMES = {"David": (300, 770), "Football1": (1, 74), "Freeman3": (1, 460), "Freeman4": (1, 283), "Diving": (1, 215)}
-"""First and last frame (one-based) of sequences whose folder holds more images than are annotated."""
+"""First and last annotated frame (one-based) of sequences with more images."""
 
 FILE = re.compile(r"groundtruth_rect(?:\.([0-9]+))?\.txt")
-"""Name of a file of boxes, with the number of its target where a folder has several."""
+"""Name of a file of boxes, with the number of its target among several."""
 
 
 class Otb(Reader[BoxSequence]):
     """The sequences of OTB, with their boxes.
 
-    Reads `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` where a
-    video has two targets (`Jogging-1`, `Jogging-2`; an empty file is none, so Human4 has `Human4-2` only); other
-    files are left alone. Numbers may be separated by commas, tabs or spaces. Of David, Football1, Freeman3, Freeman4
-    and Diving the annotated part is taken.
+    Reads `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` of a
+    video with two targets (`Jogging-1`, `Jogging-2`; empty files are skipped, so Human4 has `Human4-2` only). Commas,
+    tabs or spaces separate the numbers. David, Football1, Freeman3, Freeman4 and Diving are cut to the annotated part.
     Paper: Wu, Lim and Yang, Object Tracking Benchmark (TPAMI 2015).
 
     Args:
         root: the folder that holds the sequences' folders.
-        version: "tb100" (OTB-100, also called OTB-2015), "tb50", "otb2013", or None for every sequence that is here.
-        allow_missing: continue without the sequences of the version that are missing; a warning names them.
+        version: "tb100" (OTB-100, also called OTB-2015), "tb50", "otb2013", or None for all sequences in root.
+        allow_missing: continue without missing sequences of the version; a warning names them.
 
     Attributes:
-        missing: sequences of the version that are not here.
+        missing: missing sequences of the version.
 
     Raises:
         ValueError: for another version.
-        DataError: one line naming what is wrong: a missing folder, sequences that are missing, boxes that are no boxes
-            or not in UTF-8, another number of boxes than of frames.
+        DataError: one line naming the file: a missing folder or sequence, boxes that cannot be read, different numbers
+            of boxes and frames.
     """
 
     def __init__(self, root: str | Path, version: Version | None = "tb100", allow_missing: bool = False) -> None:
@@ -81,20 +80,20 @@ class Otb(Reader[BoxSequence]):
         if len(self.missing) == len(names):
             raise DataError(
                 f"{self.root}: no sequence of {version or 'any version'} among the {len(found)} here; expected "
-                "<Sequence>/img and <Sequence>/groundtruth_rect.txt, of any name where version is null"
+                "<Sequence>/img and <Sequence>/groundtruth_rect.txt, of any name if version is null"
             )
         if self.missing:
             few, rest = self.missing[:3], len(self.missing[3:])
             named = ", ".join(few) + (f" and {rest} more" if rest else "")
             text = f"{self.root}: {len(self.missing)} of {len(names)} sequences are missing: {named}"
             if not allow_missing:
-                raise DataError(f"{text}; unpack them, set allow_missing, or set version to null for those here")
+                raise DataError(f"{text}; unpack them, set allow_missing, or set version to null for all that exist")
             log.warning("%s", text)
         self._sequences = tuple(_sequence(name, found[name]) for name in names if name in found)
 
 
 def _targets(root: Path) -> dict[str, Path]:
-    """Map the name of each target to the file of its boxes."""
+    """Return name of target → file of its boxes."""
     found = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         files = {path: match[1] for path in folder.iterdir() if (match := FILE.fullmatch(path.name))}

@@ -1,4 +1,4 @@
-"""Records of single videos for the benchmarks: frames, decoded on demand, and ground truth."""
+"""Videos of the benchmarks: frames, decoded on demand, and ground truth."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ S = TypeVar("S", bound="FrameSequence")
 
 
 class Reader(Sequence[S]):
-    """The sequences of a benchmark's split, in the order of its list; everything that headers show has been checked."""
+    """Sequences of a benchmark's split in the order of its list, checked by the headers of their files."""
 
     _sequences: tuple[S, ...]
 
@@ -47,7 +47,7 @@ class FrameSequence:
     """A video as a list of images.
 
     Args:
-        name: as the benchmark calls it; also the name of what is written for it.
+        name: name in the benchmark, and of the output files.
         frames: image files in time order.
         size: (height, width) of the frames, pixels.
     """
@@ -57,7 +57,7 @@ class FrameSequence:
     size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        """Refuse a name that could lead out of the folder that predictions are written to."""
+        """Refuse a name that could lead out of the folder of predictions."""
         plain_name(self.name, self.frames[0].parent if self.frames else "sequence")
 
     @property
@@ -69,7 +69,7 @@ class FrameSequence:
         """Read frame number `t` (zero-based): uint8 RGB (3, H, W); grey images become RGB.
 
         Raises:
-            DecodingError: if the file is missing, truncated or no image, or has another size than `size`.
+            DecodingError: if the file is missing, truncated or no image, or its size is not `size`.
         """
         import cv2
 
@@ -80,24 +80,24 @@ class FrameSequence:
         return torch.from_numpy(planes)
 
     def read(self, ahead: int = 4) -> Generator[Tensor]:
-        """Iterate over all frames in time order, decoded by one thread, see `read_ahead`."""
+        """Iterate over all frames in time order, decoded by a thread, see `read_ahead`."""
         return read_ahead(map(self.frame, range(self.num_frames)), ahead)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MaskSequence(FrameSequence):
-    """A video whose objects are given as indexed masks.
+    """A video with objects in indexed masks.
 
     Args:
-        masks: frame number → indexed (or 8-bit grey) PNG of that frame.
-        starts: object id → number of the frame whose mask introduces it; 0 for all in DAVIS.
-        ground_truth: the masks are what to score against; False where they only introduce objects.
-        categories: object id → category, where the benchmark has categories.
-        reported: numbers of the frames whose prediction the benchmark asks for; None: all.
-        values: pixel value → object id, where a file does not hold the ids themselves (DAVIS-2016: {255: 1}).
-        folder: folder of the object's own masks inside the video's, where objects may overlap and each is a sequence
-            of its own, called `<video>_<folder>` (SA-V).
-        earlier: masks before the first object, whose frames are left out of `frames`.
+        masks: frame number → indexed (or 8-bit grey) PNG.
+        starts: object id → number of the frame that introduces it; 0 for all objects of DAVIS.
+        ground_truth: the masks are ground truth; False: they only introduce objects.
+        categories: object id → category; empty without categories.
+        reported: numbers of the frames with predictions in the benchmark; None: all.
+        values: pixel value → object id, if files do not hold the ids (DAVIS-2016: {255: 1}).
+        folder: folder with the masks of a single object, inside the video's folder of masks (SA-V). Its sequence is
+            called `<video>_<folder>`; objects may overlap.
+        earlier: masks before the first object; `frames` leaves out their frames.
     """
 
     masks: Mapping[int, Path]
@@ -111,16 +111,16 @@ class MaskSequence(FrameSequence):
 
     @property
     def video(self) -> str:
-        """Name of the video, of which the sequence is one object or all of it."""
+        """Name of the video, without the object's folder."""
         return self.name.removesuffix(f"_{self.folder}") if self.folder else self.name
 
     @property
     def objects(self) -> tuple[int, ...]:
-        """Ids to follow, ascending."""
+        """Object ids, ascending."""
         return tuple(sorted(self.starts))
 
     def mask(self, t: int) -> Tensor:
-        """Read the mask of frame number `t`: uint8 ids (H, W), 0 = background; 255 (void) is kept as it is.
+        """Read the mask of frame number `t`: uint8 ids (H, W), 0 = background, 255 = void.
 
         Raises:
             DecodingError: if the file is missing, truncated or no image.
@@ -129,7 +129,7 @@ class MaskSequence(FrameSequence):
         return self.read_ids(self.masks[t])
 
     def read_ids(self, path: Path) -> Tensor:
-        """Read a mask of the video as `mask` does."""
+        """Read a mask of the video, as `mask`."""
         ids = read_mask(path, self.size)
         if self.values:
             table = np.arange(256, dtype=np.uint8)
@@ -138,20 +138,20 @@ class MaskSequence(FrameSequence):
         return torch.from_numpy(ids)
 
     def entering(self, t: int) -> tuple[int, ...]:
-        """Return the ids of the objects that the mask of frame `t` introduces."""
+        """Return the ids of the objects that enter in frame `t`."""
         return tuple(i for i in self.objects if self.starts[i] == t)
 
     @classmethod
     def from_first_object(
         cls, frames: Sequence[Path], masks: Mapping[int, Path], starts: Mapping[int, int], **fields: Any
     ) -> Self:
-        """Return the part of a video from its first object on: there is nothing to follow before.
+        """Return the part of a video from its first object on.
 
         Args:
             frames: all frames of the video.
             masks: frame number → mask.
-            starts: object id → number of the frame whose mask introduces it.
-            fields: the other fields, but the size; frame numbers among them count from the first object on.
+            starts: object id → number of the frame that introduces it.
+            fields: the other fields without the size; their frame numbers count from the first object on.
 
         Raises:
             DataError: if fewer than two frames are left.
@@ -173,15 +173,15 @@ class MaskSequence(FrameSequence):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PartSequence(MaskSequence):
-    """A video of people whose parts are annotated in each frame.
+    """A video of people with annotated parts in every frame.
 
-    With `humans`, an object is one class of one person of the first frame; `mask` numbers them from 1 in the order of
-    `pairs`, and `instances` gives all that are annotated, later ones included. Without, `mask` gives the classes.
+    With `humans`, an object is a class of a person in the first frame; `mask` numbers the objects from 1 in the order
+    of `pairs`, and `instances` gives all annotated instances, including later ones. Without, `mask` gives the classes.
 
     Args:
-        humans: frame number → PNG of the persons' ids; they need not be the same from frame to frame.
+        humans: frame number → PNG of the persons' ids, which may change from frame to frame.
         classes: object id → class number.
-        pairs: (person, class) of each object in the first frame.
+        pairs: (person, class) of the objects in the first frame.
     """
 
     humans: Mapping[int, Path] = field(default_factory=dict)
@@ -189,16 +189,16 @@ class PartSequence(MaskSequence):
     pairs: tuple[tuple[int, int], ...] = ()
 
     def mask(self, t: int) -> Tensor:
-        """Read the mask as `MaskSequence.mask` does; 0 where a pair is not one of the first frame."""
+        """Read the mask as `MaskSequence.mask`; pairs that the first frame lacks become 0."""
         return self.followed(self.instances(t)[0]) if self.humans else super().mask(t)
 
     def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
-        """Return all annotated instances of frame `t`: int32 ids (H, W), and the class of each id but 0."""
+        """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class."""
         instances = part_instances(read_mask(self.masks[t], self.size), read_mask(self.humans[t], self.size))
         return torch.from_numpy(instances), {int(i): int(i) % NUM_PARTS for i in np.unique(instances) if i}
 
     def followed(self, instances: Tensor) -> Tensor:
-        """Return the ids that `mask` gives where `instances` gives these: uint8 (H, W)."""
+        """Convert the ids of `instances` to the ids of `mask`: uint8 (H, W)."""
         ids = instances.numpy()
         table = np.zeros(int(ids.max(initial=0)) + 1, dtype=np.uint8)
         for i, (person, part) in enumerate(self.pairs, start=1):
@@ -209,11 +209,11 @@ class PartSequence(MaskSequence):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KeypointSequence(FrameSequence):
-    """A video of one person with joints in every frame.
+    """A video of a person with joints in every frame.
 
     Args:
         points: (T, 15, 2) float64 x, y in pixels, zero-based; they may lie outside the frame.
-        action: what the person does.
+        action: action of the person.
     """
 
     points: NDArray[np.float64]
@@ -222,20 +222,20 @@ class KeypointSequence(FrameSequence):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoxSequence(FrameSequence):
-    """A video with the box of one target in every frame.
+    """A video with the box of a target in every frame.
 
     Args:
-        boxes: (T, 4) float64 x, y, width, height in pixels, one-based as OTB gives them; they may leave the frame.
+        boxes: (T, 4) float64 x, y, width, height in pixels, one-based as in OTB; they may leave the frame.
     """
 
     boxes: NDArray[np.float64]
 
     def frame(self, t: int) -> Tensor:
-        """Read a frame as `FrameSequence.frame` does, contiguous in `(H, W, 3)` order, as cropping needs it."""
+        """Read a frame as `FrameSequence.frame`, but contiguous in `(H, W, 3)` order for cropping."""
         return torch.from_numpy(read_image(self.frames[t])).permute(2, 0, 1)
 
 
 def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Return one id for each class of each person: person · 20 + class; 0 where either is background or void."""
+    """Return ids of (person, class): person · 20 + class; 0 if either is background or void."""
     known = (parts > 0) & (parts < NUM_PARTS) & (humans > 0) & (humans < VOID)
     return np.where(known, humans.astype(np.int32) * NUM_PARTS + parts, 0).astype(np.int32)

@@ -1,4 +1,4 @@
-"""TAP-Vid in its released layouts, rewritten without pickle, or as a user's own videos with CSV files."""
+"""TAP-Vid in its released layouts, rewritten without pickle, or as a user's videos with CSV files."""
 
 from __future__ import annotations
 
@@ -31,24 +31,23 @@ COLUMNS = ("track", "frame", "x", "y", "occluded")
 
 EXPECTED = (
     "expected a file of TAP-Vid (tapvid_davis.pkl, tapvid_rgb_stacking.pkl) or a folder of shards (0000_of_0010.pkl, "
-    "robotap_split0.pkl), of .npz files (vidcorr unpickle), or of videos each with a .csv of its name"
+    "robotap_split0.pkl), of .npz files (vidcorr unpickle), or of videos beside .csv files of their names"
 )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PointSequence(FrameSequence):
-    """A video with points that are followed through it.
+    """A video with tracks of points.
 
     Args:
-        frames: image files in time order; empty where `images` gives the frames.
+        frames: image files in time order; empty if `images` gives the frames.
         points: (N, T, 2) x, y as fractions of the image: 0 is the left or upper edge of the first pixel, 1 the right
             or lower edge of the last. Hidden points may lie anywhere, NaN included.
-        occluded: (N, T) bool, True where a point is hidden.
-        images: number of a frame → the frame, (H, W, 3) uint8 RGB; None: `frames` are read.
-        jpegs: gives the JPEG of each frame, where the frames are stored so.
-        tracks: names of the points; numbers where the data set has no names.
-        masks: masks of the object that the points lie on, one for each frame, above 0 where it is; none where not
-            known.
+        occluded: (N, T) bool, True for hidden points.
+        images: frame number → frame (H, W, 3) uint8 RGB; None: read `frames`.
+        jpegs: returns the JPEGs of all frames, if they are stored as JPEGs.
+        tracks: names of the points; numbers if the data set has no names.
+        masks: masks of the object under the points, a file per frame, above 0 on the object; empty if unknown.
     """
 
     frames: tuple[Path, ...] = ()
@@ -61,14 +60,14 @@ class PointSequence(FrameSequence):
 
     @property
     def num_frames(self) -> int:
-        """Number of frames that are annotated, which are all that are read."""
+        """Number of annotated frames; other frames are not read."""
         return int(self.occluded.shape[1])
 
     def frame(self, t: int) -> Tensor:
         """Return frame number `t` (zero-based): uint8 RGB (3, H, W).
 
         Raises:
-            DecodingError: if the frame is truncated or no image, or has another size than the others.
+            DecodingError: if the frame is truncated or no image, or its size differs from the others.
         """
         if self.images is None:
             return super().frame(t)
@@ -86,7 +85,7 @@ class PointSequence(FrameSequence):
         return float(covered.sum()) * self.size[0] * self.size[1] / covered.size
 
     def stored_frames(self) -> NDArray[Any]:
-        """Return all frames as they are stored: uint8 (T, H, W, 3), or JPEG bytes (T,) padded to the longest."""
+        """Return all frames as stored: uint8 (T, H, W, 3), or JPEG bytes (T,) padded to the longest."""
         if self.jpegs is not None:
             return np.array([bytes(jpeg) for jpeg in self.jpegs()])
         return np.stack([self.frame(t).permute(1, 2, 0).numpy() for t in range(self.num_frames)])
@@ -95,22 +94,22 @@ class PointSequence(FrameSequence):
 class TapVid(Reader[PointSequence]):
     """The videos of a TAP-Vid set, with their tracks.
 
-    Reads the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without running anything that they
-    hold, see `read_pickle`; what `vidcorr unpickle` made of them; or a folder of videos (files, or folders of frames)
-    each with a CSV of the same name next to it. Frames stay on disk until they are asked for, one at a time.
+    Reads the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without executing them, see
+    `read_pickle`; the output of `vidcorr unpickle`; or a folder of videos (files, or folders of frames) beside CSVs of
+    the same names. A frame is read when it is used.
 
-    A video of a released set that is not named there is called by its number, `007`, and by its shard,
-    `0003_of_0010-007`. A CSV has the columns `track,frame,x,y,occluded`: x and y in raster pixels of the video's own
-    size (0.5 is the centre of the first pixel; both may be empty where occluded is 1), frames counted from 0. Frames
-    without any line are left out of the sequence; in the others every track must have one.
+    Videos without a name in a released set are called by their number, `007`, and in a shard by shard and number,
+    `0003_of_0010-007`. A CSV has the columns `track,frame,x,y,occluded`: x and y in raster pixels of the video (0.5 is
+    the centre of the first pixel; both may be empty if occluded is 1), frames counted from 0. Frames without a line are
+    left out of the sequence; a frame with lines needs a line of every track.
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022); Vecerik et al., RoboTAP (ICRA 2024).
 
     Args:
         root: the file, or the folder.
 
     Raises:
-        DataError: one line naming the file and the video: nothing of these layouts, a damaged or hostile file, a
-            missing key, arrays of another type or shape than TAP-Vid's, points in pixels, a truncated JPEG.
+        DataError: one line naming the file and the video: an unknown layout, a damaged or hostile file, a missing key,
+            arrays of the wrong type or shape, points in pixels, a truncated JPEG.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -131,7 +130,7 @@ def _files(root: Path) -> list[Path]:
     if not kinds:
         raise DataError(f"{root}: nothing of TAP-Vid here; {EXPECTED}")
     if len(kinds) > 1:  # two sets would be scored as one
-        raise DataError(f"{root}: holds {' and '.join(kinds)} files; put those of one kind into a separate folder")
+        raise DataError(f"{root}: holds {' and '.join(kinds)} files; put the files of one kind into a separate folder")
     return sorted(files, key=lambda path: natural_order(path.name))
 
 
@@ -154,14 +153,14 @@ def _sequences(file: Path, root: Path) -> Iterator[PointSequence]:
 
 @lru_cache(maxsize=1)
 def _latest_npz(file: Path) -> dict[str, NDArray[Any]]:
-    """Keep one file of a set in memory: all of them may not fit."""
+    """Read a file of a set and keep the last one in memory, since all may not fit."""
     return read_npz(file)
 
 
 def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] | None = None) -> PointSequence:
-    """Check the three arrays of one video; `file` and `name` go into messages.
+    """Check the three arrays of a video; `file` and `name` go into messages.
 
-    With `again`, the video is not kept but given by it whenever a frame is asked for.
+    `again` returns the frames when they are used, so that they need not stay in memory.
     """
     where = f"{file}, {plain_name(name, file)}"
     if not isinstance(element, dict) or not set(ENTRY_KEYS) <= set(element):
@@ -207,7 +206,7 @@ def _check_positions(where: str, positions: NDArray[Any], hidden: NDArray[np.boo
 
 
 def _frames(where: str, video: Any, kept: Callable[[], Any]) -> tuple[dict[str, Any], int, tuple[int, int]]:
-    """Return the fields of a sequence that give the frames of a video, their number and their size."""
+    """Return the fields of a sequence with the frames of a video, the number of frames and their size."""
     if _is_array(video, "u", 4) and video.dtype == np.uint8:
         length, height, width, channels = video.shape
         if channels == 3 and height and width:
@@ -232,9 +231,9 @@ def _frames(where: str, video: Any, kept: Callable[[], Any]) -> tuple[dict[str, 
 
 
 class _VideoFrames:
-    """Frames of a video file or folder by number; frames that are asked for in order are decoded once.
+    """Frames of a video file or folder by number; reading in order decodes every frame once.
 
-    The file is closed at the last one, so that a set of many videos holds one open at a time.
+    The file is closed at its last frame, so that a set of many videos holds a single file open.
     """
 
     def __init__(self, path: Path, numbers: Sequence[int]) -> None:
@@ -263,7 +262,7 @@ class _VideoFrames:
 
 
 def _from_csv(file: Path) -> PointSequence:
-    """A user's video and the CSV next to it."""
+    """Read a user's video with the CSV next to it."""
     beside = [path for path in file.parent.iterdir() if file.stem in (path.name, path.stem)]
     videos = [path for path in beside if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
     if len(videos) != 1:
@@ -277,8 +276,8 @@ def _from_csv(file: Path) -> PointSequence:
     lacking = next(((track, frame) for track in names for frame in frames if (track, frame) not in rows), None)
     if lacking:
         raise DataError(
-            f"{file}: track {lacking[0]} has no line for frame {lacking[1]}, others have; write it, with occluded 1 "
-            "where the point is hidden"
+            f"{file}: track {lacking[0]} has no line for frame {lacking[1]}, but other tracks have; write it, with "
+            "occluded 1 if the point is hidden"
         )
     images = _VideoFrames(videos[0], frames)
     values = np.array([[rows[track, frame] for frame in frames] for track in names])
@@ -297,9 +296,7 @@ def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
     except csv.Error as error:
         raise DataError(f"{file}: is not a CSV file ({error})") from error
     if sorted(columns) != sorted(COLUMNS) or not lines:
-        raise DataError(
-            f"{file}: the first line must name the columns {','.join(COLUMNS)}, each of the others one point of a frame"
-        )
+        raise DataError(f"{file}: expected a first line {','.join(COLUMNS)}, then a line per point and frame")
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}
     for number, row in enumerate(lines, start=2):
         try:

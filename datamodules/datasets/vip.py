@@ -1,4 +1,4 @@
-"""VIP (Video Instance-level Parsing) in its layout as distributed: people and their parts, every 25th frame."""
+"""VIP (Video Instance-level Parsing) as distributed: people and their parts, every 25th frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARTS = (
     "background", "hat", "hair", "sun-glasses", "upper-clothes", "dress", "coat", "socks", "pants", "gloves", "scarf",
     "skirt", "torso-skin", "face", "right-arm", "left-arm", "right-leg", "left-leg", "right-shoe", "left-shoe",
 )  # fmt: skip
-"""The classes of Category_ids as TimeCycle's and UVC's evaluation name them."""
+"""Classes of Category_ids, with the names of TimeCycle's and UVC's evaluation."""
 
 _PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"  # lines of a list: paths, or names
 
@@ -25,21 +25,20 @@ class Vip(Reader[PartSequence]):
     """The videos of a VIP split.
 
     Reads `VIP_Fine`: `Images/<video>/*.jpg`, `Annotations/Category_ids/<video>/*.png` (20 classes),
-    `Annotations/Human_ids/<video>/*.png` and `lists/<split>_videos.txt`, whose lines are names of videos or
-    paths such as `Images/videos1/`. The distributed Instance_ids are not read: an instance is one part of one person,
-    which the two others give.
+    `Annotations/Human_ids/<video>/*.png` and `lists/<split>_videos.txt`, a video's name or path (`Images/videos1/`) per
+    line. Instances are pairs of person and part; the distributed Instance_ids are not read.
     Paper: Zhou et al., Adaptive Temporal Encoding Network for Video Instance-level Human Parsing (ACM MM 2018).
 
     Args:
         root: VIP_Fine, or the folder that holds it.
         split: "val" or "train", name of a list under `lists`, or path of a list file.
-        parts: "semantic": objects are the classes of the first frame, for mIoU; "instance": each is one class of
-            one person, for AP.
+        parts: "semantic": objects are the classes of the first frame, for mIoU; "instance": objects are pairs of
+            person and class, for AP.
 
     Raises:
         ValueError: for other parts.
-        DataError: one line naming the file: a missing folder, list or video, a video of one frame, masks whose
-            count, names or size differ from the frames', a first frame without parts, RGB or 16-bit masks.
+        DataError: one line naming the file: a missing folder, list or video, a video of a single frame, masks that
+            differ from the frames in count, names or size, a first frame without parts, RGB or 16-bit masks.
     """
 
     def __init__(

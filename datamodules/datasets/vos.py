@@ -1,4 +1,4 @@
-"""Any labelled video: a folder of frames and one of indexed masks (DAVIS, MOSE, LVOS, VOST, SA-V, a user's)."""
+"""Labelled videos: a folder of frames and a folder of indexed masks (DAVIS, MOSE, LVOS, VOST, SA-V, a user's)."""
 
 from __future__ import annotations
 
@@ -28,36 +28,34 @@ PATHS = r"/?JPEGImages/[^/]+/([^/]+)/[^/]+(?:\s+/?Annotations/[^/]+/\1/[^/]+)?"
 
 
 class Vos(Reader[MaskSequence]):
-    """Videos with masks of one or many objects, on any of their frames, from one layout that needs no list.
+    """Videos with masks of one or many objects, on some or all of their frames.
 
-    Reads `<root>/<frames>/<video>/*.jpg` (or .png) and `<root>/<masks>/<video>/*.png`. A mask is called as its frame.
-    Masks are indexed or 8-bit grey PNGs: 0 is background, 255 together with other ids is void (scored as background, as
-    by DAVIS's official code), ids need not be consecutive. Where a video's masks hold no other values than 0 and 255,
-    its one object is number 1. An object starts with the first mask that holds it; frames before a video's first object
-    are left out, as there is nothing to follow.
-
-    Where `<masks>/<video>` holds folders, each is an object with its own binary masks, which may overlap those of the
-    others (SA-V). Each is then a sequence of its own, followed independently of the others as object 1.
-
-    A video is scored where it has a mask that could be scored: one that shows an object introduced by an earlier mask,
-    or that comes after all are introduced. Where masks only introduce objects, as in the validation splits whose
-    masks are with a server, `ground_truth` is False.
-
-    That is the layout of MOSE (`Vos("MOSE/train")`), LVOS, VOST, SA-V (`Vos("sav_val", "sav_val.txt",
+    Reads `<root>/<frames>/<video>/*.jpg` (or .png) and `<root>/<masks>/<video>/*.png`, with equal stems of frame and
+    mask. This is the layout of MOSE (`Vos("MOSE/train")`), LVOS, VOST, SA-V (`Vos("sav_val", "sav_val.txt",
     "JPEGImages_24fps", "Annotations_6fps")`) and, in other folders, of DAVIS.
 
+    Masks are indexed or 8-bit grey PNGs: 0 is background, 255 beside other ids is void (scored as background, as by
+    DAVIS's official code). Ids may have gaps. If all masks of a video hold only 0 and 255, its object is number 1. An
+    object starts with the first mask that shows it; frames before a video's first object are left out.
+
+    If `<masks>/<video>` holds folders, every folder holds the binary masks of an object and becomes a sequence with
+    object 1; objects may overlap (SA-V).
+
+    `ground_truth` is True if a mask can be scored: a mask that shows an object from an earlier mask, or comes after all
+    objects have entered. It is False for masks that only introduce objects, as in validation splits with a server.
+
     Args:
-        root: the folder that holds both.
-        split: path of a list with a name on each line, relative to root or absolute; its name without `.txt` where it
-            is in root or `root/ImageSets`; None: every folder of masks.
+        root: the folder that holds frames and masks.
+        split: path of a list with a name per line, relative to root or absolute, or the name without `.txt` of a list
+            in root or `root/ImageSets`; None: every folder of masks.
         frames: folder of the videos' folders of frames, relative to root or absolute.
         masks: folder of the videos' folders of masks.
         one_object: merge all objects of a video into number 1.
-        size_tolerance: pixels by which a mask may differ from its frame in height and width; such a mask is brought
-            to the frame's size by nearest pixel.
-        annotations: "dense": each frame has its ground truth, and the objects are those of the first frame; "first":
-            the first frame's mask only, nothing to score; "entering": masks on some frames, each introducing the
-            objects not seen before, nothing to score; None: as the masks show.
+        size_tolerance: largest difference of a mask and its frame in height and width, pixels; the mask is resized to
+            the frame by nearest pixel.
+        annotations: "dense": every frame has ground truth, for the objects of the first frame; "first": only the first
+            frame has a mask, nothing is scored; "entering": masks on some frames introduce new objects, nothing is
+            scored; None: decide by the masks.
 
     Raises:
         ValueError: for other annotations.
@@ -66,7 +64,7 @@ class Vos(Reader[MaskSequence]):
     """
 
     lists: tuple[str, ...] = ("{}.txt", "ImageSets/{}.txt")
-    """Places, below the root, of the list of a name."""
+    """Paths of named lists, relative to the root."""
 
     def __init__(
         self,
@@ -112,7 +110,7 @@ class Vos(Reader[MaskSequence]):
         values = {t: object_values(masks[t]) for t in sorted(introducing)}
         is_white = set[int]().union(*values.values()) == {VOID}
         if folder and any(len(seen) > 1 for seen in values.values()):
-            raise DataError(f"{path}: holds more than one object; with a folder per object each mask holds one")
+            raise DataError(f"{path}: holds more than one object; in a folder per object, a mask holds a single object")
         if folder or is_white:
             values = {t: {1} if seen else set() for t, seen in values.items()}
         starts = first_appearances(values)
@@ -139,17 +137,16 @@ class Vos(Reader[MaskSequence]):
 
 
 class Davis(Vos):
-    """The sequences of a DAVIS split, checked by their headers before any work.
+    """The sequences of a DAVIS split.
 
     Reads `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
     `ImageSets/<year>/<split>.txt` (for 2016 also the original `ImageSets/480p/<split>.txt` with two paths a line).
-    A first mask with no other values than 0 and 255 is of the 2016 kind: its object is number 1. Objects are the ids
-    that occur in the first mask.
+    Objects are the ids of the first mask; in a first mask of only 0 and 255, as in 2016, the object is number 1.
     Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
 
     Args:
         root: the folder that holds JPEGImages and Annotations.
-        year: 2017, or 2016 for one object per sequence (all ids are merged into object 1).
+        year: 2017, or 2016 for a single object per sequence (all ids become object 1).
         split: name of a list under ImageSets, path of a list file, or None for every folder of masks.
         resolution: folder under JPEGImages and Annotations.
         annotations: see `Vos`; None: "first" for the test splits, else "dense".
@@ -157,8 +154,9 @@ class Davis(Vos):
 
     Raises:
         ValueError: for other years or annotations.
-        DataError: one line naming the file: a missing folder, list or sequence, a sequence of one frame, masks whose
-            count, names or size differ from the frames', a first frame without mask or object, RGB or 16-bit masks.
+        DataError: one line naming the file: a missing folder, list or sequence, a sequence of a single frame, masks
+            that differ from the frames in count, names or size, a first frame without mask or object, RGB or 16-bit
+            masks.
     """
 
     def __init__(
@@ -179,31 +177,31 @@ class Davis(Vos):
 
 
 def _folders(path: Path) -> list[str]:
-    """Return the names of the objects' folders of a video, in natural order; none where a mask holds all objects."""
-    found = [each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")]
+    """Return the names of the folders in a folder, in natural order, without hidden ones."""
+    found = [entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     return sorted(found, key=natural_order)
 
 
 def labelled_names(masks: Path) -> tuple[str, ...]:
-    """Return the names of the folders of masks, in natural order, hidden ones left out.
+    """Return the names of the folders of masks, in natural order, without hidden ones.
 
     Raises:
-        DataError: if there is none, or a name is not a plain one.
+        DataError: if there are no folders, or a name is not plain.
     """
     found = _folders(masks)
     if not found:
-        raise DataError(f"{masks}: no folders of masks; expected one for each video, {masks}/<video>/<frame>.png")
+        raise DataError(f"{masks}: no folders of masks; expected a folder per video, {masks}/<video>/<frame>.png")
     return tuple(plain_name(name, masks) for name in found)
 
 
 def object_values(mask: Path) -> set[int]:
-    """Return the ids of a mask, and 255 where it is there, without background."""
+    """Return the ids of a mask, including 255, without background."""
     ids = read_mask(mask)
     return set(object_ids(ids)) | ({VOID} if (ids == VOID).any() else set())
 
 
 def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:
-    """Return object id → number of the first frame whose mask holds it.
+    """Return object id → number of the first frame with the object.
 
     Example:
         >>> first_appearances({0: {1, 255}, 5: {1, 3}})
@@ -218,6 +216,6 @@ def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:
 
 
 def is_scored(t: int, values: Mapping[int, Iterable[int]], starts: Mapping[int, int]) -> bool:
-    """Return whether the mask of frame t can be scored: it shows an object that entered earlier, or introduces none."""
+    """Return True if the mask of frame t can be scored: it shows an earlier object, or no object enters."""
     is_later = t > min(starts.values())
     return is_later and (t not in starts.values() or any(starts.get(value, t) < t for value in values[t]))

@@ -1,4 +1,4 @@
-"""YouTube-VOS in its layout as distributed: objects that enter at any frame, annotations on some frames."""
+"""YouTube-VOS as distributed: objects enter at any frame, some frames are annotated."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from ..reading.source import hashed_rank, list_images
 from .records import MaskSequence, Reader
 
 Objects = Mapping[int, tuple[str, int]]
-"""Object id → its category ("" where the split hides it) and the number of its first frame."""
+"""Object id → its category ("" if the split hides it) and the number of its first frame."""
 
 HOLDOUT, UNSEEN, SEED = 0.05, 5, 0
-"""The hold-out split by default: fraction of the videos without unseen categories, unseen categories, seed."""
+"""Defaults of the hold-out split: fraction of the videos without unseen categories, unseen categories, seed."""
 
 
 class YoutubeVos(Reader[MaskSequence]):
     """The videos of a YouTube-VOS split.
 
     Reads `<split>/meta.json` (`videos → <video> → objects → <id> → category, frames`), `<split>/JPEGImages/<video>`
-    and `<split>/Annotations/<video>`. Frames are every fifth of the video and keep its numbers (00000, 00005, …). The
-    masks of "valid" and "test" only introduce objects, and their scores come from the server; "holdout" is a part of
-    "train", scored here. Frames before a video's first object are left out: there is nothing to follow.
+    and `<split>/Annotations/<video>`. The set has every fifth frame of a video, named by its number (00000, 00005, …).
+    The masks of "valid" and "test" only introduce objects, and a server scores them; "holdout" is a part of "train",
+    scored here. Frames before a video's first object are left out.
     Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
 
-    The hold-out split takes `unseen` categories, with every video that shows one of them, and the fraction `holdout` of
-    the other videos; which ones is a function of (seed, name) alone. A model trained on the rest has not seen the
-    `unseen_categories`; `VideoDataModule` leaves the held-out videos out by default.
+    The hold-out split takes `unseen` categories, with all videos that show them, and the fraction `holdout` of the
+    other videos; (seed, name) alone decides. A model trained on the rest has not seen the `unseen_categories`;
+    `VideoDataModule` leaves the held-out videos out by default.
 
     Args:
         root: the folder that holds train and valid.
         split: "valid", "train", "test" or "holdout".
         all_frames: follow objects through every frame of the video (`<split>_all_frames/JPEGImages`, also searched for
-            under `all_frames`); what is asked for stays every fifth.
+            under `all_frames`); predictions are still reported on every fifth frame.
         holdout: fraction of the training videos without unseen categories that is held out.
         unseen: number of held-out categories.
-        seed: another one holds out other videos and categories.
+        seed: seed of the hold-out split.
 
     Raises:
-        DataError: one line naming the file: a missing folder, meta.json or video, a video of one frame, an object
-            whose first frame has no mask, an annotation without its frame, masks of another size, RGB or 16-bit masks.
+        DataError: one line naming the file: a missing folder, meta.json or video, a video of a single frame, an object
+            without a mask in its first frame, an annotation without its frame, masks of another size, RGB or 16-bit
+            masks.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class YoutubeVos(Reader[MaskSequence]):
 
     def _all_frames(self, folder: str) -> Path:
         folders = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
-        found = next((each for each in folders if each.is_dir()), folders[0])
+        found = next(filter(Path.is_dir, folders), folders[0])
         return require_folder(found / "JPEGImages", "unpack it, or set all_frames to False")
 
     def _sequence(self, name: str, root: Path) -> MaskSequence:
@@ -108,10 +109,10 @@ class YoutubeVos(Reader[MaskSequence]):
 
 
 def number_in_name(image: Path) -> int:
-    """Return the number that is the name of a frame or mask.
+    """Return the number in the name of a frame or mask.
 
     Raises:
-        DataError: if it has another name.
+        DataError: if the name is not a number.
     """
     if not re.fullmatch("[0-9]+", image.stem):
         raise DataError(f"{image}: name is not a frame number; remove it")
@@ -125,7 +126,7 @@ def read_meta(path: Path) -> dict[str, Objects]:
         Video → object id → its category and the number of its first frame.
 
     Raises:
-        DataError: if it is missing or not one; one line.
+        DataError: if the file is missing or has another form.
     """
     try:
         content: dict[str, Any] = read_json(path)["videos"]
@@ -144,11 +145,11 @@ def read_meta(path: Path) -> dict[str, Objects]:
 
 
 def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
-    """Return the frame folders that belong to the hold-out split (with its default arguments) of a YouTube-VOS.
+    """Return the frame folders that belong to the default hold-out split of a YouTube-VOS.
 
-    A folder belongs to YouTube-VOS where it is `<root>/train/JPEGImages/<video>` or
-    `<root>/train_all_frames/JPEGImages/<video>` (also under `<root>/all_frames`) and `<root>/train/meta.json` is there.
-    Sets too small to hold anything out have no hold-out split.
+    A folder belongs to YouTube-VOS if it is `<root>/train/JPEGImages/<video>` or
+    `<root>/train_all_frames/JPEGImages/<video>` (also under `<root>/all_frames`) and `<root>/train/meta.json` exists.
+    Sets that are too small have no hold-out split.
 
     Raises:
         DataError: if a meta.json cannot be read.
@@ -171,7 +172,7 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
 def _hold_out(
     videos: Mapping[str, Objects], fraction: float, unseen: int, seed: int
 ) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Return the held-out videos and the categories that only they show; () and none where that is not possible."""
+    """Return the held-out videos and the unseen categories; both empty if there are too few categories."""
 
     rank = partial(hashed_rank, seed)
     categories = {name: {category for category, _ in objects.values()} for name, objects in videos.items()}

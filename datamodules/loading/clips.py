@@ -1,4 +1,4 @@
-"""Clips of a list of videos, by (epoch, index), and what is told of videos that had to be replaced."""
+"""Clips of a list of videos by (epoch, index), and the record of replaced videos."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ from .sampling import seeded_generator
 
 Key = tuple[int, int]  # epoch, number of the sample in it
 Sample = dict[str, Any]
-Sampling = Callable[[int, torch.Generator], Tensor]
+Sampling = Callable[..., Tensor]  # (number of frames, generator=)
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
 ATTEMPTS = 10
 _FEWEST = 5  # replacements before a warning: a single bad video may come first
 
 
 class ReplacingDataset(Dataset[Sample]):
-    """Data set that replaces an unusable item by another one.
+    """Data set that replaces an unusable item by a random item.
 
-    The replacement, and every draw, is a function of (seed, epoch, index, attempt). A sample's `failures` has one
-    line for each item that was replaced.
+    All draws are a function of (seed, epoch, index, attempt). A sample's `failures` has a line per replaced item.
 
     Args:
         items: number of items.
-        length: samples in an epoch; sample i is of item i modulo `items`.
-        seed: seed of all draws; data sets whose draws should differ need different seeds.
+        length: samples in an epoch; sample i comes from item i modulo `items`.
+        seed: seed of all draws; data sets with different draws need different seeds.
         replaces: False: an unusable item is an error.
 
     Raises:
@@ -83,20 +82,20 @@ class ReplacingDataset(Dataset[Sample]):
 
 
 class ClipDataset(ReplacingDataset):
-    """Decode, sample and crop one clip.
+    """Clips of videos: draw frames, decode and crop them.
 
-    Where a drawn frame does not exist, since the video is shorter than its header claims,
-    the clip is resampled from the frames that are there; the sample's `redrawn` names it.
+    If the video is shorter than its header claims and a drawn frame does not exist, the clip is resampled from the
+    existing frames; the sample's `redrawn` names the video.
 
     Args:
         entries: all videos of the source.
-        numbers: which of them are used; given out as `video_index`.
-        sampling: from (number of frames, generator) to the frame numbers of a clip.
-        transform: from (frames, generator) to a (T, 3, H, W) uint8 tensor.
-        length: samples in an epoch; sample i is of video i modulo their number.
-        weights: where given, the video of each sample is drawn with these weights instead.
+        numbers: indices of the videos in use, returned as `video_index`.
+        sampling: (number of frames, generator=) → frame numbers of a clip.
+        transform: (frames, generator) → (T, 3, H, W) uint8.
+        length: samples in an epoch; sample i comes from video i modulo the number of videos.
+        weights: draw the video of a sample with these weights instead.
         seed: seed of all draws.
-        timeout: seconds for the decoding of one clip.
+        timeout: seconds allowed for decoding a clip.
     """
 
     def __init__(
@@ -152,49 +151,49 @@ class ClipDataset(ReplacingDataset):
 def draw_frames(
     video: OpenedVideo, sampling: Sampling, generator: torch.Generator
 ) -> tuple[Tensor, list[np.ndarray], str | None]:
-    """Draw and decode frames of a video; where one of them does not exist, draw again from those that do.
+    """Draw and decode frames of a video; if a drawn frame does not exist, draw again from the existing frames.
 
-    The second draw starts from the generator's state before the first one, so that the outcome is a function of that
-    state and of the file, whatever was read before.
+    The second draw starts from the same generator state as the first, so that the outcome is a function of the state
+    and the file only.
 
     Args:
-        video: open.
-        sampling: from (number of frames, generator) to frame numbers.
+        video: open video.
+        sampling: (number of frames, generator=) → frame numbers.
         generator: source of the draws.
 
     Returns:
-        Frame numbers (n,) long; the frames, each (H, W, 3) uint8; a line for the record if it was resampled.
+        Frame numbers (n,) long; the n frames (H, W, 3) uint8; a line for the record if the clip was resampled.
 
     Raises:
         DecodingError: if a frame cannot be decoded.
     """
     state, claimed = generator.get_state(), video.num_frames
-    indices = sampling(claimed, generator)
+    indices = sampling(claimed, generator=generator)
     frames = video.read(indices.tolist())
     if int(indices.max()) < video.num_frames:
         return indices, frames, None
     generator.set_state(state)
-    indices = sampling(video.num_frames, generator)
+    indices = sampling(video.num_frames, generator=generator)
     frames = video.read(indices.tolist())
     return indices, frames, f"{video.path}: {claimed} frames expected, {video.num_frames} can be decoded"
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Stack samples by torch's own rules; `failures` and `redrawn` are the lines of all samples."""
+    """Stack samples by torch's rules; `failures` and `redrawn` are the lines of all samples."""
     told = ("failures", "redrawn")
     batch: dict[str, Any] = default_collate([{k: v for k, v in s.items() if k not in told} for s in samples])
     return batch | {name: [line for sample in samples for line in sample.get(name, ())] for name in told}
 
 
 class SkippedVideos(pl.Callback):
-    """Count and name the videos that had to be replaced or resampled, and warn once when they are too many.
+    """Count and name replaced and resampled videos, and warn once when they are too many.
 
-    A batch names them in `failures` and `redrawn`, one line each, `PATH: reason`.
+    A batch names them in `failures` and `redrawn`, lines of `PATH: reason`.
 
     Args:
-        counts: path → number of times that it was replaced; None begins an own count.
-        max_unusable: fraction of the clips, replaced ones among them, above which a warning says what to do.
-        source: the videos, for that warning.
+        counts: path → number of replacements, updated in place; None: a new counter.
+        max_unusable: fraction of replaced clips above which a warning says what to do.
+        source: the videos, for the warning.
     """
 
     def __init__(self, counts: Counter[str] | None = None, max_unusable: float = 1.0, source: str = "") -> None:
@@ -207,12 +206,12 @@ class SkippedVideos(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Record the replacements that the batch reports."""
+        """Record the replacements in a batch."""
         if not isinstance(batch, dict):
             return
         failures = batch.get("failures", ())
         _enter(failures, self._counts, "replaced by another video")
-        _enter(batch.get("redrawn", ()), self._redrawn, "resampled from the frames that are there")
+        _enter(batch.get("redrawn", ()), self._redrawn, "resampled from the existing frames")
         self._replaced += len(failures)
         self._clips += len(failures) + len(batch.get("video_index", ()))
         if self._replaced >= _FEWEST and self._replaced > self._max_unusable * self._clips and not self._warned:
@@ -227,7 +226,7 @@ class SkippedVideos(pl.Callback):
 
 
 def too_many(amount: str, source: str) -> str:
-    """Return the warning that too many videos cannot be used, with what to do about it."""
+    """Return the warning about too many unusable videos, with the remedy."""
     return (
         f"TOO MANY UNUSABLE VIDEOS: {amount} had to be replaced or left out, more than max_unusable allows. Run "
         f"`vidcorr check-data {source}`, read its report, and train on the clean.txt that it writes."
@@ -235,7 +234,7 @@ def too_many(amount: str, source: str) -> str:
 
 
 def _enter(lines: Iterable[str], counts: Counter[str], event: str) -> None:
-    """Count each line by its path, and warn the first time that a path comes up."""
+    """Count lines by path, and warn about the first line of a path."""
     for line in lines:
         path = line.partition(": ")[0]
         if path not in counts:

@@ -1,4 +1,4 @@
-"""Order of the samples, the loader's position in it, both of which survive a restart, and the DataModules' base."""
+"""Order of the samples, resumable loaders, and the base of the DataModules."""
 
 import os
 import signal
@@ -35,15 +35,14 @@ BatchT = TypeVar("BatchT")
 
 
 class ClipSampler(DistributedSampler[Key]):
-    """Yields (epoch, index) pairs: of each epoch a permutation that is a function of (seed, epoch).
+    """Sampler of (epoch, index) in an order that is a function of (seed, epoch).
 
-    The global batch k holds the same samples for any number of ranks with the same global batch size. Samples
-    that do not fill a global batch are left out. Lightning leaves a `DistributedSampler` in its place and calls its
-    `set_epoch`.
+    Global batch k holds the same samples for any number of ranks with the same global batch size. Samples that do not
+    fill a global batch are left out. Lightning keeps a `DistributedSampler` and calls its `set_epoch`.
 
     Args:
         dataset: anything with a length.
-        batch_size: batch size of one rank.
+        batch_size: batch size of a rank.
         ranks: number of processes.
         rank: rank of this process.
         seed: seed of the permutation.
@@ -57,8 +56,8 @@ class ClipSampler(DistributedSampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         order = torch.randperm(self.num_samples, generator=seeded_generator(self.seed, self.epoch))
-        own = order[self.rank :: self.num_replicas]
-        for index in own[self.first_batch * self.batch_size : len(self)].tolist():
+        share = order[self.rank :: self.num_replicas]
+        for index in share[self.first_batch * self.batch_size : len(self)].tolist():
             yield self.epoch, index
 
     def __len__(self) -> int:
@@ -66,11 +65,11 @@ class ClipSampler(DistributedSampler[Key]):
 
 
 class FixedSampler(DistributedSampler[Key]):
-    """Sampler of (0, index) of each sample once over all ranks, in order, the same in every epoch.
+    """Sampler of (0, index) that shares out the samples over the ranks, in the same order in every epoch.
 
-    torch's own sampler repeats samples until all ranks have as many; they would count twice in a mean. Here ranks may
-    have one sample more than others. Only a rank that would have none repeats sample 0, because Lightning runs no
-    validation without a batch.
+    torch's sampler repeats samples until all ranks have as many; repeated samples would count twice in a mean. Here
+    the ranks' shares differ by at most a sample. Only a rank with an empty share repeats sample 0, because Lightning
+    runs no validation without a batch.
 
     Args:
         dataset: anything with a length.
@@ -90,11 +89,11 @@ class FixedSampler(DistributedSampler[Key]):
 
 
 class SteadyLoader(DataLoader[BatchT]):
-    """A loader whose workers start undisturbed by the signals that end a run, which come to the whole process group.
+    """A loader that survives signals and dead workers without breaking an optimiser step.
 
-    They wait until the workers are in groups of their own, see `start_worker`; then this process acts on them.
-    A worker that dies is noticed within 5 seconds, but only while a batch is waited for: torch's own handler raises the
-    error in whatever runs at that moment, which would leave an optimiser step half done.
+    SIGTERM and SIGINT come to the whole process group; they wait until the workers have left the group, see
+    `start_worker`. A worker's death is noticed within 5 seconds, and only while the loader waits for a batch: torch's
+    SIGCHLD handler would raise the error at any point of an optimiser step.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
@@ -125,33 +124,32 @@ class SteadyLoader(DataLoader[BatchT]):
 
 
 def start_worker(worker: int) -> None:
-    """Keep OpenCV to the worker's own thread, and the worker out of the signals that end the run.
+    """Keep OpenCV to a single thread, and put the worker into a new process group.
 
-    Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would take the step along that is
-    to be finished and saved. So it gets a group of its own, and forgets signals that came to the group before. Workers
-    end with the process that started them.
+    Ctrl-C, SLURM and torchrun signal a whole process group; a worker that died first would break the step that is to be
+    finished and saved. Earlier signals to the group are discarded. Workers end with the process that started them.
     """
     import cv2
 
     cv2.setNumThreads(0)
     os.setpgrp()
     for number in ENDING:
-        signal.signal(number, signal.SIG_IGN)  # forgets one that waits
+        signal.signal(number, signal.SIG_IGN)  # discards a pending signal
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends a worker that hangs, see `ClipDataset`
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 class ResumableLoader(SteadyLoader[BatchT]):
-    """A loader over a `ClipSampler` whose state is the number of batches that were taken from it in the epoch.
+    """A loader over a `ClipSampler`; its state is the number of batches taken in the epoch.
 
-    Batches that workers have made ahead do not count, so a run that resumes from the state starts at the next batch,
-    whatever its number of workers. Lightning keeps the state in its checkpoints.
+    Prefetched batches do not count, so a run that resumes from the state starts at the next batch, for any number of
+    workers. Lightning keeps the state in its checkpoints.
 
     Attributes:
-        waited: seconds that were spent waiting for batches so far.
-        processed: where set, gives the number of batches that were trained on; a batch that was taken but not yet
-            trained on, when an exception stops the run, then does not count.
+        waited: seconds spent waiting for batches.
+        processed: returns the number of batches trained on, so that a batch taken just before an exception does not
+            count; None: all taken batches count.
     """
 
     sampler: ClipSampler
@@ -162,7 +160,7 @@ class ResumableLoader(SteadyLoader[BatchT]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # a generator: it starts at the first next(), after Lightning has set the epoch
-        if not isinstance(self.sampler, ClipSampler):  # Lightning puts another there for overfit_batches
+        if not isinstance(self.sampler, ClipSampler):  # Lightning replaces the sampler for overfit_batches
             yield from super().__iter__()
             return
         epoch = self.sampler.epoch
@@ -178,17 +176,17 @@ class ResumableLoader(SteadyLoader[BatchT]):
             began = time.perf_counter()
 
     def state_dict(self) -> dict[str, int]:
-        """Return epoch, number of batches taken in it, and what the order of samples depends on."""
+        """Return the epoch, the number of batches taken in it, and the number and seed of the samples."""
         epoch, taken = self._batch_position
         if self.processed is not None:
             taken = min(taken, self.processed())
         return {"epoch": epoch, "batches": taken} | self._order()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Set where the next pass starts; it holds if that pass is in the same epoch.
+        """Set the start of the next pass, for a pass in the same epoch.
 
         Raises:
-            DataError: if the samples or their order are not those of the state, so that its position means nothing.
+            DataError: if the state is damaged, or comes from other samples or another order of them.
         """
         if any(type(state.get(name)) is not int or state[name] < 0 for name in ("epoch", "batches")):
             raise DataError("the checkpoint's place in the data is damaged: resume from another checkpoint")
@@ -209,17 +207,17 @@ class ResumableLoader(SteadyLoader[BatchT]):
 
 
 class SampledDataModule(pl.LightningDataModule):
-    """Loaders over two data sets that take (epoch, index) keys; a subclass makes both in `setup`.
+    """Loaders over training and validation data sets with (epoch, index) keys; a subclass makes both in `setup`.
 
     Args:
         source: the data.
         batch_size: samples per rank.
-        num_workers: processes that decode, per rank; None: the usable cores, at most 8.
+        num_workers: decoding processes per rank; None: the usable cores, at most 8.
         seed: seed of the order of training samples.
 
     Attributes:
         training: training samples.
-        held_out: validation samples; None where there are none.
+        held_out: validation samples, or None.
         max_unusable: see `SkippedVideos`.
         skipped: see `SkippedVideos`.
 
@@ -242,10 +240,10 @@ class SampledDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
 
-        Its state follows what the Trainer has trained on.
+        Its state counts the batches that the Trainer has trained on.
 
         Raises:
-            DataError: if the samples do not fill a batch on each rank.
+            DataError: if the samples do not fill a batch on every rank.
         """
         ranks, rank = self._world_size_and_rank()
         sampler = ClipSampler(cast(Sized, self.training), self.batch_size, ranks, rank, self.seed)
@@ -264,10 +262,9 @@ class SampledDataModule(pl.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of the held-out samples, the same in every epoch; of one empty batch if there are none.
+        """Return a loader of the held-out samples, see `FixedSampler`.
 
-        Each sample comes once, unless there are fewer than ranks: a rank that would have none gets the first one.
-        Without a batch Lightning runs no validation hooks.
+        Without held-out samples it gives an empty batch, since Lightning runs no validation hooks without a batch.
         """
         if self.held_out is None:
             return DataLoader([{}], batch_size=None)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Random draws for a clip: its frames and their crops in the workers, the colours of a whole batch on the device."""
+"""Random draws for a clip: frames and crops in the workers, colours of a whole batch on the device."""
 
 import hashlib
 import math
@@ -18,9 +18,9 @@ _GREY = (0.2989, 0.587, 0.114)  # torchvision's weights of red, green and blue
 
 
 def seeded_generator(*key: int) -> torch.Generator:
-    """Return a CPU generator whose stream is a function of the key alone.
+    """Return a CPU generator with a stream that is a function of the key alone.
 
-    The key is hashed, so that neighbouring keys such as (seed, epoch, 3) and (seed, epoch, 4) give unrelated streams.
+    The key is hashed, so that neighbouring keys, (seed, epoch, 3) and (seed, epoch, 4), give unrelated streams.
 
     Args:
         key: integers, for example (seed, epoch, sample index, attempt).
@@ -30,11 +30,11 @@ def seeded_generator(*key: int) -> torch.Generator:
 
 
 def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tensor:
-    """Draw one frame from each of n equal segments of the video.
+    """Draw a frame from every of n equal segments of the video.
 
-    Segment i is [i L/n, (i + 1) L/n); the draw is uniform over the integers in it. Where the video is shorter than
-    the clip some segments hold none: they give floor(i L/n), so frames repeat. Source: VFS, section 3.2 and Table 1.
-    The original code cuts segments of floor((L + 1)/n) frames, which leave out the end of the video or wrap to frame 0.
+    Segment i is [i L/n, (i + 1) L/n); the draw is uniform over its integers. A segment without an integer, in a video
+    shorter than the clip, gives floor(i L/n), so frames repeat. Source: VFS, section 3.2 and Table 1. The original code
+    cuts segments of floor((L + 1)/n) frames, which leave out the end of the video or wrap to frame 0.
 
     Args:
         num_frames: L, length of the video, at least 1.
@@ -57,13 +57,13 @@ def distant_indices(num_frames: int, n: int, generator: torch.Generator) -> Tens
 def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.Generator) -> Tensor:
     """Draw n frames at a fixed interval from a random start.
 
-    Where the video is shorter than (n - 1) · interval + 1 frames the start is 0 and what lies beyond the end is the
-    last frame. Interval 0 repeats one frame (VFS, Table 2 "same frame", Table 3 δ = 0).
+    In a video shorter than (n - 1) · interval + 1 frames the start is 0, and indices beyond the end become the last
+    frame. Interval 0 repeats a frame (VFS, Table 2 "same frame", Table 3 δ = 0).
 
     Args:
         num_frames: length of the video, at least 1.
         n: frames wanted, at least 1.
-        interval: δ, frames from one pick to the next, at least 0.
+        interval: δ, distance of consecutive indices, at least 0.
         generator: source of the draw.
 
     Returns:
@@ -85,7 +85,7 @@ def random_crops(
     area: tuple[float, float],
     generator: torch.Generator,
 ) -> list[tuple[int, int, int, int]]:
-    """Draw the boxes of random resized crops, each on its own.
+    """Draw the boxes of random resized crops independently.
 
     As in torchvision: fraction of the area uniform, log of the aspect ratio uniform, up to ten attempts to fit the box
     into the frame, then the largest centred box with a permitted ratio.
@@ -95,10 +95,10 @@ def random_crops(
         width: width of the frame, pixels.
         count: number of boxes.
         area: least and largest fraction of the frame's area, in (0, 1].
-        generator: source of the draws, as many for every size of frame.
+        generator: source of the draws; their number does not depend on the size of the frame.
 
     Returns:
-        (top, left, height, width) of each box, pixels.
+        `count` boxes (top, left, height, width), pixels.
     """
     draws = torch.rand(count, _ATTEMPTS, 4, dtype=torch.float64, generator=generator).tolist()
     return [_random_box(height, width, area, attempts) for attempts in draws]
@@ -126,14 +126,14 @@ def random_resized_crop(
     area: tuple[float, float] = (0.2, 1.0),
     flip: float = 0.5,
 ) -> Tensor:
-    """Crop, resize and flip the frames of one clip, each on its own draw.
+    """Crop, resize and flip the frames of a clip, with independent draws per frame.
 
     Source: the public code of VFS (area 0.2 to 1, 224 pixels, flip 0.5).
 
     Args:
         frames: T arrays (H, W, 3) uint8.
         generator: source of the draws.
-        size: side of the crops that come out, pixels.
+        size: side of the resized crops, pixels.
         area: least and largest fraction of the frame's area.
         flip: probability of a horizontal flip.
 
@@ -147,7 +147,7 @@ def random_resized_crop(
 
 
 def centre_crop(frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-    """Resize the largest centred square of every frame, as `random_resized_crop` does, without a draw."""
+    """Resize the largest centred square of every frame, as `random_resized_crop` without draws."""
     height, width = frames[0].shape[:2]
     side = min(height, width)
     box = ((height - side) // 2, (width - side) // 2, side, side)
@@ -155,7 +155,7 @@ def centre_crop(frames: Sequence[np.ndarray], generator: torch.Generator, size: 
 
 
 def whole_frame(frames: Sequence[np.ndarray], generator: torch.Generator, size: int) -> Tensor:
-    """Resize complete frames without regard to their proportions (Liir, section 3.3: 256 x 256), without a draw."""
+    """Resize complete frames to squares (Liir, section 3.3: 256 x 256), without draws."""
     height, width = frames[0].shape[:2]
     return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), size)
 
@@ -170,7 +170,7 @@ def _crops(
 
     clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)
     for out, frame, (top, left, height, width), flip in zip(clip, frames, boxes, flips, strict=True):
-        # bilinear as in the original code; where that would skip pixels, their mean
+        # bilinear as in the original code, or the mean of the pixels if that would skip some
         shrinks = min(height, width) >= 2 * size
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         crop = cv2.resize(frame[top : top + height, left : left + width], (size, size), interpolation=method)
@@ -182,15 +182,15 @@ def _crops(
 
 @dataclass(frozen=True)
 class ColourDraws:
-    """Parameters drawn for each of N frames.
+    """Parameters of the colour augmentation of N frames.
 
     Attributes:
         factors: (N, 4) brightness, contrast, saturation, hue.
-        order: (N, 4) long, the order in which the four are applied.
-        jitter: (N,) bool, whether they are.
-        grey: (N,) bool.
-        blur: (N,) bool.
-        sigma: (N,) of the blur, pixels.
+        order: (N, 4) long, order in which the factors are applied.
+        jitter: (N,) bool, True to apply the factors.
+        grey: (N,) bool, True for greyscale.
+        blur: (N,) bool, True to blur.
+        sigma: (N,) standard deviation of the blur, pixels.
     """
 
     factors: Tensor
@@ -202,7 +202,7 @@ class ColourDraws:
 
 
 class ColourAugmentation:
-    """Colour jitter, greyscale and Gaussian blur, each frame on its own draw.
+    """Colour jitter, greyscale and Gaussian blur, with independent draws per frame.
 
     Equals torchvision's `ColorJitter`, `rgb_to_grayscale` and `gaussian_blur` frame by frame. 80 % of the frames get a
     factor of 1 ± 0.4 on brightness, contrast and saturation and a shift of ± 0.1 turns of the hue, in random order;
@@ -210,7 +210,7 @@ class ColourAugmentation:
     Source: the public code of VFS, after MoCo v2.
 
     Args:
-        sigma: least and largest standard deviation of the blur, pixels; it is cut off at three times the largest.
+        sigma: least and largest standard deviation of the blur, pixels; the kernel ends at three times the largest.
     """
 
     def __init__(self, sigma: tuple[float, float] = (0.1, 2.0)) -> None:
@@ -236,7 +236,7 @@ class ColourAugmentation:
         """Draw parameters and apply them.
 
         Args:
-            frames: (N, 3, H, W) float RGB in [0, 1]; left as it is.
+            frames: (N, 3, H, W) float RGB in [0, 1]; not changed.
             generator: CPU generator.
 
         Returns:
@@ -273,7 +273,7 @@ def adjust_brightness(frames: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_contrast(frames: Tensor, factor: Tensor) -> Tensor:
-    """Blend frames (N, 3, H, W) with the mean grey of each by factor (N, 1, 1, 1)."""
+    """Blend frames (N, 3, H, W) with their mean grey by factor (N, 1, 1, 1)."""
     return torch.lerp(grey(frames).mean(dim=(1, 2, 3), keepdim=True), frames, factor).clamp_(0, 1)
 
 
@@ -283,10 +283,10 @@ def adjust_saturation(frames: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of frames (N, 3, H, W) by shift (N, 1, 1, 1) of the colour circle.
+    """Shift the hue of frames (N, 3, H, W) by shift (N, 1, 1, 1), as a fraction of the colour circle.
 
     With smallest value m, chroma C and hue h in [0, 6), the colour is m + C · (|h - 3| - 1, 2 - |h - 2|, 2 - |h - 4|),
-    the factors of C clamped to [0, 1]; saturation is never needed.
+    the factors of C clamped to [0, 1].
     """
     red, green, blue = frames.split(1, dim=1)
     largest = torch.maximum(torch.maximum(red, green), blue)
@@ -303,7 +303,7 @@ def adjust_hue(frames: Tensor, shift: Tensor) -> Tensor:
 
 
 def gaussian_blur(frames: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Blur each of frames (N, 3, H, W) by its sigma (N, 1, 1, 1) with a kernel of 2 · radius + 1, mirrored borders."""
+    """Blur frames (N, 3, H, W) with sigma (N, 1, 1, 1) per frame: kernel of 2 · radius + 1, mirrored borders."""
     count, _, height, width = frames.shape
     offsets = torch.arange(-radius, radius + 1, dtype=frames.dtype, device=frames.device)
     kernel = torch.softmax(-(offsets**2) / (2 * sigma.view(count, 1) ** 2), dim=1)

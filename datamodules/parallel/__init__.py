@@ -1,1 +1,1 @@
-"""Work beside the caller: processes that may crash, and a thread that reads ahead."""
+"""Parallel work: processes that may crash, and a thread that reads ahead."""

@@ -1,4 +1,4 @@
-"""Items that a thread makes before they are asked for."""
+"""Prefetch items in a thread."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ItemT = TypeVar("ItemT")
 
 
 def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
-    """Iterate over items that one thread makes, up to `ahead` before they are asked for.
+    """Iterate over items that a thread prefetches, up to `ahead` of them.
 
-    An error in the thread is raised where its item would have come. Closing waits until the thread has left `items`.
+    An error in the thread is raised in place of its item. Closing waits until the thread has left `items`.
     """
     source, end = iter(items), object()
     with ThreadPoolExecutor(max_workers=1) as pool:

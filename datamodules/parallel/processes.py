@@ -1,4 +1,4 @@
-"""Parallel calls over many items, in processes that may hang or crash without ending the run."""
+"""Parallel calls in processes that may hang or crash without ending the run."""
 
 import os
 import signal
@@ -22,31 +22,31 @@ STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
 def usable_cores() -> int:
-    """Return the number of processor cores that this process may run on."""
+    """Return the number of processor cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_processes(
     function: Callable[[WorkT], ResultT], items: Sequence[WorkT], workers: int, timeout: float, title: str = "items"
 ) -> Generator[tuple[WorkT, ResultT | DataError]]:
-    """Call a function with each item in a few processes; results are yielded as they are ready.
+    """Call a function with every item in a few processes; yield results as they are ready.
 
-    An item whose process dies, or is still at it after the time limit, fails; a new process takes its place. When the
-    caller stops iterating (also by Ctrl-C) the processes are killed, whatever they are at. The pools of
-    the standard library cannot tell which item a process died of, and wait for one that hangs.
+    An item fails if its process dies or exceeds the time limit; a new process replaces the old. The processes are
+    killed when the caller stops iterating (also by Ctrl-C). The pools of the standard library cannot tell the item that
+    killed a process, and wait for a process that hangs.
 
     Args:
-        function: at the top level of a module, or a partial of one; may raise DataError, which fails the item.
-        items: what it takes.
+        function: function at the top level of a module, or a partial of it; a DataError fails the item.
+        items: arguments of the function.
         workers: number of processes.
-        timeout: seconds for one item.
-        title: of the progress on stderr.
+        timeout: seconds per item.
+        title: title of the progress on stderr.
 
     Yields:
-        (item, what the function returned, or an error that says why it did not).
+        (item, result of the function or the error of the item).
 
     Raises:
-        OSError: from the function, which is taken for the end of the run (a full disk, say).
+        OSError: from the function; it ends the run (for example, a full disk).
         RuntimeError: any other error in the function, with its traceback.
     """
     waiting = iter(items)
@@ -80,7 +80,7 @@ def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, 
     pipe, end = Pipe()
     process = Process(target=_serve, args=(function, timeout, end, pipe), daemon=True)
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:  # Python swallows what a handler raises amid a fork
+    try:  # Python swallows a handler's error during a fork
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
@@ -89,7 +89,7 @@ def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, 
 
 
 def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
-    """Return what the function returned, or why it did not; raise what ends the run."""
+    """Return the function's result or the item's error; raise an error that ends the run."""
     try:
         outcome = pipe.recv()
     except EOFError:
@@ -122,8 +122,8 @@ def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, oth
             try:
                 outcome = function(item)
             except DataError as error:
-                outcome = DataError(str(error))  # without the traceback, which would keep what it saw
-            except OSError as error:  # errors of libraries cannot always travel: a plain one can
+                outcome = DataError(str(error))  # without the traceback, which keeps frames in memory
+            except OSError as error:  # a plain error, as libraries' errors may not pickle
                 outcome = OSError(error.errno, error.strerror or str(error), error.filename)
             except Exception:
                 outcome = RuntimeError(traceback.format_exc())

@@ -1,7 +1,6 @@
-"""Arrays of TAP-Vid's files, pickles and .npz, read without running anything.
+"""Read the arrays of TAP-Vid's pickles and .npz files without running code from the file.
 
-Those of a pickle are views of the mapped file: only the pages that are looked at come into memory, so a file of several
-GB costs no more than its list of contents.
+Arrays of a pickle are views of the mapped file: only pages that are used come into memory.
 """
 
 import mmap
@@ -17,16 +16,16 @@ from numpy.typing import NDArray
 from .guards import DataError, require_regular
 
 MOST_STEPS = 1_000_000
-"""Reads of one pickle; a shard of TAP-Vid-Kinetics with frames as lists needs some 200,000."""
+"""Limit on the reads of a pickle; a shard of TAP-Vid-Kinetics with frames as lists needs some 200,000."""
 
 _KEPT = 256  # bytes; a longer string stays in the file
 _DTYPE = re.compile(r"[fiubS]\d{1,9}")  # numbers, bool and byte strings
 
 
 def read_pickle(path: Path) -> Any:
-    """Read what a pickle holds: dictionaries, lists, tuples, text, numbers, bytes and numpy arrays.
+    """Read the dictionaries, lists, tuples, text, numbers, bytes and numpy arrays of a pickle without executing it.
 
-    Nothing is executed, whatever the file holds. Protocols 2 to 5 are known, of numpy 1 and 2.
+    Protocols 2 to 5 of numpy 1 and 2 are known.
 
     Args:
         path: the file.
@@ -35,8 +34,8 @@ def read_pickle(path: Path) -> Any:
         The content; a long byte string is a memoryview of the file, an array a `PickledArray`.
 
     Raises:
-        DataError: one line, for a file that is cut off or damaged, asks for any other name, or holds arrays of objects
-            or of claimed sizes that its bytes do not have.
+        DataError: if the file is cut off or damaged, asks for other names, or holds arrays of objects or arrays larger
+            than their bytes.
     """
     require_regular(path)
     try:
@@ -50,20 +49,20 @@ def read_pickle(path: Path) -> Any:
     except EOFError as error:
         raise DataError(f"{path}: the pickle ends too early; copy or download it again") from error
     except Exception as error:  # a damaged file makes the instructions fail in every way
-        raise DataError(f"{path}: not a pickle of plain data, or a damaged one ({type(error).__name__})") from error
+        raise DataError(f"{path}: not a pickle of plain data, or damaged ({type(error).__name__})") from error
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an uncompressed .npz, whose size bounds theirs.
+    """Read the arrays of an uncompressed .npz, so that the file's size bounds the arrays'.
 
     Args:
-        path: what `numpy.savez` wrote.
+        path: file from `numpy.savez`.
 
     Returns:
         Name → array.
 
     Raises:
-        DataError: one line, for a file that is damaged, compressed, or holds arrays of objects.
+        DataError: if the file is damaged, compressed, or holds arrays of objects.
     """
     require_regular(path)
     try:
@@ -72,11 +71,11 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError("it is compressed")
             return dict(archive)
     except Exception as error:  # as above
-        raise DataError(f"{path}: not an .npz file that numpy.savez wrote, or a damaged one ({error})") from error
+        raise DataError(f"{path}: not an .npz file of numpy.savez, or damaged ({error})") from error
 
 
 class _Reader:
-    """A mapped file as the unpickler reads it; long strings are views."""
+    """A mapped file for the unpickler; long strings are views."""
 
     def __init__(self, content: memoryview) -> None:
         self.content, self.position, self.steps = content, 0, 0
@@ -97,7 +96,7 @@ class _Reader:
 
 
 class PickledArray:
-    """A numpy array between the instruction that makes it and the one that gives its content.
+    """A numpy array under construction: an instruction creates it, a later instruction gives the content.
 
     Attributes:
         array: the array.
@@ -112,7 +111,7 @@ class PickledArray:
 
 
 class _Dtype:
-    """A dtype between the instruction that makes it and the one that states its byte order."""
+    """A dtype under construction: an instruction creates it, a later instruction states the byte order."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not _DTYPE.fullmatch(code):
@@ -140,11 +139,11 @@ for _numpy in ("numpy.core", "numpy._core"):  # numpy 1 and 2
     _NAMES[f"{_numpy}.numeric", "_frombuffer"] = _filled
 
 
-_Unpickler: Any = pickle._Unpickler  # in Python: the one in C cannot read views
+_Unpickler: Any = pickle._Unpickler  # Python's version, as the C version cannot read views
 
 
 class _PlainUnpickler(_Unpickler):
-    """Python's unpickler with the instructions of plain data alone."""
+    """Python's unpickler, restricted to the instructions of plain data."""
 
     dispatch: ClassVar[dict[int, Any]] = {
         code: _Unpickler.dispatch[code]

@@ -1,4 +1,4 @@
-"""Boxes and points: their files, the two conventions of boxes, and the square crops that SiamFC sees."""
+"""Boxes and points: files, the two conventions of boxes, and SiamFC's square crops."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SMALLEST_SIDE = 2.0
-"""Pixels of the frame that a crop holds at least."""
+"""Smallest side of a crop in the frame, pixels."""
 
 
 def read_boxes(path: Path) -> NDArray[np.float64]:
-    """Read one box per line: (T, 4) float64 as in the file: x, y, width, height, one-based in OTB and GOT-10k.
+    """Read a box per line: (T, 4) float64 x, y, width, height as in the file, one-based in OTB and GOT-10k.
 
     Raises:
         DataError: as `read_numbers`.
@@ -30,18 +30,17 @@ def read_boxes(path: Path) -> NDArray[np.float64]:
 
 
 def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Read a table of numbers: UTF-8, one row per line, separated by commas, tabs or spaces; empty lines are skipped.
+    """Read a table of numbers: UTF-8, a row per line, separated by commas, tabs or spaces; empty lines are skipped.
 
     Args:
         path: the file.
-        columns: what the numbers of a line are.
+        columns: names of the columns.
 
     Returns:
         (rows, columns) float64.
 
     Raises:
-        DataError: naming the file that cannot be read or is not in UTF-8, and the line that does not hold a number for
-            each column.
+        DataError: naming the file that cannot be read or is not in UTF-8, or the line without a number per column.
     """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
@@ -58,12 +57,12 @@ def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:
 
 
 class PromptRow(NamedTuple):
-    """A box or a point of a file.
+    """A box or a point from a file.
 
     Attributes:
-        values: its numbers as they stand in the file, not checked.
-        frame: that it names.
-        name: of the object; empty if the file gives none.
+        values: the numbers as in the file, not checked.
+        frame: its frame, if the file names it.
+        name: name of the object; may be empty.
     """
 
     values: Any
@@ -74,17 +73,17 @@ class PromptRow(NamedTuple):
 def read_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
     """Read the boxes or points of a text, CSV or JSON file.
 
-    A table whose heading has x and y holds one in each line, with `frame` and `name` where it has these columns.
-    Without such a heading each line is a name, x and y; or the first line alone is a box, as in OTB's files, which go
-    on with the following frames. JSON holds one list of numbers or one object with these keys, a list of such, or an
-    object that gives each by its name.
+    A table with x and y in its heading holds a box or point per line, with optional columns `frame` and `name`.
+    Without this heading, lines of points are name, x and y; of boxes only the first line is read, since OTB's files go
+    on with the following frames. JSON holds a list of numbers, an object with these keys, a list of either, or an
+    object of name → either.
 
     Args:
         path: the file.
         columns: x and y of points; x, y, width and height of boxes.
 
     Raises:
-        DataError: naming the file that cannot be read, and the line that does not fit its heading.
+        DataError: naming the file that cannot be read, and the line that does not fit the heading.
     """
     if path.suffix.lower() == ".json":
         return [_row(item, columns, name) for name, item in _named_items(read_json(path, "correct it"))]
@@ -106,7 +105,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
 
 
 def _named_items(content: Any) -> list[tuple[str, Any]]:
-    """Return the boxes or points of a JSON file, each with its name, or an empty one."""
+    """Return (name or "", box or point) pairs of a JSON file."""
     if isinstance(content, Mapping) and "x" not in content:
         return list(content.items())
     is_list = isinstance(content, list) and content and all(isinstance(item, Mapping | list) for item in content)
@@ -139,9 +138,9 @@ def one_based(targets: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def context_side(height: float, width: float, context: float = 0.5) -> float:
-    """Return the side of the square that shows a target with its surroundings, pixels (SiamFC, Eq. 15).
+    """Return the side of the square around a target with its surroundings, pixels (SiamFC, Eq. 15).
 
-    Its area is (h + c)(w + c), where the margin c is `context` · (h + w).
+    The square's area is (h + c)(w + c), with the margin c = `context` · (h + w).
 
     Example:
         >>> context_side(1.0, 1.0)
@@ -154,15 +153,15 @@ def context_side(height: float, width: float, context: float = 0.5) -> float:
 def square_crop(
     image: NDArray[np.uint8], centre: tuple[float, float], side: float, size: int, interpolation: int = 1
 ) -> NDArray[np.uint8]:
-    """Cut a square out of a frame and resize it; what lies outside the frame gets the frame's mean colour.
+    """Cut a square out of a frame and resize it; the part outside the frame gets the frame's mean colour.
 
-    As in the tracker of VFS: the corners centre ± side / 2 are rounded, the visible part alone is resized, and the rest
-    is padded. Where nothing is visible the crop is all mean colour (black in that code).
+    As in the tracker of VFS: the corners centre ± side / 2 are rounded, only the visible part is resized, and the rest
+    is padded. A crop outside the frame is all mean colour (black in VFS).
 
     Args:
         image: (H, W, 3) uint8.
-        centre: (y, x), pixels, zero-based; it may lie outside.
-        side: side of the square in the frame, pixels; below 2 it is 2.
+        centre: (y, x), pixels, zero-based; may lie outside.
+        side: side of the square in the frame, pixels; at least 2.
         size: side of the crop, pixels.
         interpolation: OpenCV's; 1 is bilinear.
 
@@ -186,7 +185,7 @@ def square_crop(
 
 
 def _visible(middle: float, side: float, length: int, size: int) -> tuple[int, int, int, int]:
-    """Return along one axis where the visible part begins and ends in the frame, begins in the crop, and its length."""
+    """Return the visible part along an axis: its start and end in the frame, its start and length in the crop."""
     low, high = round(middle - side / 2), round(middle + side / 2)
     first, last = min(max(low, 0), length), min(max(high, 0), length)
     pixels = max(1, round(size * (last - first) / (high - low)))

@@ -27,10 +27,10 @@ VIDEO_SUFFIXES = frozenset({
 # fmt: on
 
 _DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4v,mjpeg,ivf,obu,av1,yuv4mpegpipe"
-"""Formats of these files; FFmpeg's others include texts that make it open further files (ffconcat, HLS)."""
+"""FFmpeg's formats of these files; some of its other formats make it open further files (ffconcat, HLS)."""
 
-# Containers whose time stamps can be trusted (AVI has none for B-frames), and codecs with one packet per frame
-# (VP8 has packets that show nothing).
+# Containers with reliable time stamps (AVI has none for B-frames), and codecs with a packet per frame (some packets of
+# VP8 show nothing).
 _CONTAINERS = ("mov", "matroska")
 _CODECS = frozenset({"h264", "mpeg4", "hevc", "vp9", "av1", "libdav1d"})
 _KEY, _DISCARD = 1, 2  # flags of an index entry
@@ -38,16 +38,16 @@ _KEY, _DISCARD = 1, 2  # flags of an index entry
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Properties of a video that its file's header states.
+    """Properties of a video from the file's header.
 
     Attributes:
-        num_frames: count in the header, else duration times frame rate; an estimate, at least 1, and often wrong: see
-            `VideoFile.num_frames` for what can be decoded.
+        num_frames: count in the header, else duration times frame rate; at least 1 and often wrong, see
+            `VideoFile.num_frames`.
         fps: average frame rate.
         width: pixels as stored, before rotation.
         height: pixels as stored, before rotation.
         codec: name of the codec.
-        duration: seconds, 0 where the header is silent.
+        duration: seconds, 0 if unknown.
     """
 
     num_frames: int
@@ -63,15 +63,15 @@ def open_container(path: Path, timeout: float) -> InputContainer:
 
     Args:
         path: video file.
-        timeout: seconds after which opening or reading is given up.
+        timeout: seconds allowed for opening or reading.
 
     Returns:
-        PyAV's container; its first video stream is the one to decode.
+        PyAV's container, with a video stream.
 
     Raises:
-        DecodingError: if it is of another format than `VIDEO_SUFFIXES` say, has no video stream or an unknown codec, is
-            not a regular file, or has more pixels than `guards` permits.
-        av.FFmpegError, OSError: if it cannot be opened.
+        DecodingError: if the format does not belong to `VIDEO_SUFFIXES`, the file has no video stream or an unknown
+            codec, is not regular, or has more pixels than `guards` permits.
+        av.FFmpegError, OSError: if the file cannot be opened.
     """
     import av
 
@@ -98,7 +98,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
 
 
 def read_header(container: InputContainer) -> VideoInfo:
-    """Return what the header of an open file states of its first video stream."""
+    """Return the header's properties of the first video stream."""
     stream = container.streams.video[0]
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     if stream.duration and stream.time_base:
@@ -111,7 +111,7 @@ def read_header(container: InputContainer) -> VideoInfo:
 
 
 def can_seek(container: Any, stream: Any) -> bool:
-    """Return whether a time stamp leads to its frame in this kind of file."""
+    """Return True if a seek to a time stamp finds its frame in this kind of file."""
     codec = stream.codec_context
     if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
         return False
@@ -121,11 +121,11 @@ def can_seek(container: Any, stream: Any) -> bool:
 
 @dataclass(frozen=True)
 class FrameTable:
-    """Time and key frame of each frame of a file.
+    """Times of all frames of a file, and its key frames.
 
     Attributes:
-        times: time stamps, ascending; frame k is the one with the k-th.
-        keys: numbers of key frames, ascending; what is shown from one of them on can be decoded from it.
+        times: time stamps, ascending; frame k has the k-th time stamp.
+        keys: numbers of key frames, ascending; frames shown from a key frame on can be decoded from it.
     """
 
     times: Sequence[int]
@@ -140,15 +140,15 @@ class FrameTable:
         return isinstance(self.times, range)
 
     def key(self, number: int) -> int:
-        """Number of the key frame from which a frame is decoded."""
+        """Return the number of the key frame that starts the decoding of a frame."""
         return self.keys[bisect_right(self.keys, number) - 1]
 
     @classmethod
     def from_index(cls, stream: Any) -> Self | None:
-        """Make the table from the index in the header; None unless that gives the frames equal distances in time.
+        """Make the table from the index in the header; None unless its time stamps are equally spaced.
 
-        The index has the packets' order and not the frames': it holds for key frames that end all references to what
-        was before them, which the first packet after a seek must confirm.
+        The index is in the order of packets, not of frames. Its key frames are right if they end all references to
+        earlier frames, which the first packet after a seek must confirm.
         """
         entries = getattr(stream, "index_entries", ())  # av 14 has none
         if not entries or len(entries) != stream.frames or stream.start_time is None:
@@ -166,11 +166,11 @@ class FrameTable:
 def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     """Read all packets of a file just opened, without decoding them.
 
-    Counts in headers cannot be trusted: those of JHMDB's AVIs are a sixth too high.
+    Counts in headers are unreliable: in JHMDB's AVIs they are a sixth too high.
 
     Returns:
-        The table, None where the packets do not give the frames' times; and the number of packets that hold a frame, of
-        a truncated file of those that can be read.
+        The table, or None if the packets do not give the frames' times; and the number of readable packets with a
+        frame.
     """
     import av
 
@@ -196,16 +196,16 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
 
 
 def starts_afresh(packet: Any) -> bool:
-    """Return whether nothing that is shown after this packet's frame refers to what was before it.
+    """Return True if no frame shown after this packet's frame refers to earlier frames.
 
-    That is true of a key frame, except in H.264, where a key frame may be a mere recovery point.
+    True for key frames, except recovery points of H.264.
     """
     codec = packet.stream.codec_context
     return packet.is_keyframe and (codec.name != "h264" or _is_idr(bytes(packet), (codec.extradata[4] & 3) + 1))
 
 
 def _is_idr(packet: bytes, length_size: int) -> bool:
-    """Return whether an H.264 packet cuts all references to what was before it; a mere recovery point need not."""
+    """Return True if an H.264 packet holds an IDR picture, not a recovery point."""
     offset = 0
     while offset + length_size < len(packet):
         kind = packet[offset + length_size] & 31
@@ -216,17 +216,17 @@ def _is_idr(packet: bytes, length_size: int) -> bool:
 
 
 def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """Turn and mirror a decoded image as its frame's display matrix says; of odd angles the nearest quarter turn.
+    """Turn and mirror a decoded image by its frame's display matrix, rounded to the nearest quarter turn.
 
-    The matrix [a b u, c d v, x y w] takes a stored pixel (p, q) to (a p + c q + x, b p + d q + y); its translation only
-    brings the image back into view and needs no reading.
+    The matrix [a b u, c d v, x y w] takes a stored pixel (p, q) to (a p + c q + x, b p + d q + y); the translation is
+    ignored, as it only brings the image back into view.
 
     Args:
         image: (H, W, …), the frame's pixels as stored.
-        frame: what it was decoded from.
+        frame: decoded frame of the image.
 
     Returns:
-        (H, W, …) or (W, H, …), contiguous; `image` itself where the frame has no matrix.
+        (H, W, …) or (W, H, …), contiguous; `image` itself if the frame has no matrix.
     """
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:

@@ -1,9 +1,8 @@
-"""Frames of video files by number: the same frames that decoding from the start gives, but without doing so.
+"""Frames of video files by number: the same frames as by decoding from the start, found by seeking.
 
-The times of the frames and the key frames are known from the file's index, or else from reading its packets without
-decoding them. Then one seek for each group of pictures that holds a wanted frame; frames that no other frame refers to
-are skipped unless wanted, and the decoder is drained at the last wanted one. The decoded frames have to agree with the
-table; a file that does not is decoded from its start.
+The file's index, or else a scan of its packets, gives the times of all frames and the key frames. A read then seeks
+once per group of pictures that holds a wanted frame, skips unwanted frames without references, and drains the decoder
+at the last wanted frame. If decoded frames disagree with the table, the file is decoded from its start.
 """
 
 import time
@@ -43,12 +42,12 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     Args:
         path: video file.
-        timeout: seconds after which opening or reading is given up.
-        table: learn the exact times of the frames; False for the header alone.
+        timeout: seconds allowed for opening or reading.
+        table: learn the exact times of the frames; False: read the header only.
 
     Attributes:
-        info: what the header states.
-        frame_rate: frames per second on average; 0 where the header is silent.
+        info: properties from the header.
+        frame_rate: average frames per second; 0 if unknown.
 
     Raises:
         DecodingError: if it is not a readable video, not a regular file, or has more pixels than `guards` permits.
@@ -79,17 +78,17 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def num_frames(self) -> int:
         """Number of frames that can be decoded, at least 1.
 
-        Exact where the file has trustworthy time stamps or its end has been read; else the number of its packets, which
-        differs by a few frames in some files. The header's count where the file was opened without a table.
+        Exact if the file has reliable time stamps or its end has been read; else the number of its packets, which
+        differs by a few frames in some files. Without a table, the header's count.
         """
         return self._end or (len(self._table) if self._table else self._count or self.info.num_frames)
 
     @property
     def truncation(self) -> str:
-        """Sentence on how much of a truncated file is there; empty if the file has its end.
+        """Sentence on the missing end of a truncated file; empty for a complete file.
 
-        It is judged by the packets read so far, so read the last frame first. Frames and time have to be less than the
-        header says by a tenth: headers count frames that were dropped.
+        The estimate uses the packets read so far, so read the last frame first. A file is truncated if it lacks a tenth
+        of the header's frames and of its time: headers also count dropped frames.
         """
         info, few = self.info, max(2, self.info.num_frames // 10)
         if info.num_frames - self.num_frames <= few:
@@ -105,13 +104,13 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decode frames by number.
 
-        A number beyond the end gives the last frame; `num_frames` then is exact and not above that number.
+        A number beyond the end gives the last frame; `num_frames` is exact afterwards and at most that number.
 
         Args:
             indices: zero-based, in any order, repeats allowed.
 
         Returns:
-            One (H, W, 3) uint8 RGB array per index; repeated indices give the same array.
+            An (H, W, 3) uint8 RGB array per index; repeated indices give the same array.
 
         Raises:
             DecodingError: if a frame cannot be decoded.
@@ -129,22 +128,22 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return [frames[min(i, last)] for i in indices]
 
     def frames(self, start: int = 0, every: int = 1) -> Iterator[np.ndarray]:
-        """Iterate over the frames in time order, each decoded when it is asked for; the timeout holds for each frame.
+        """Decode the frames in time order, lazily; the timeout holds per frame.
 
         Args:
             start: number of the first frame.
-            every: frames `start`, `start + every`, … alone are converted to RGB.
+            every: convert frames `start`, `start + every`, … only.
 
         Yields:
-            (H, W, 3) uint8 RGB; nothing where the video ends before `start`.
+            (H, W, 3) uint8 RGB; nothing if the video ends before `start`.
 
         Raises:
-            DecodingError: where a frame cannot be decoded, or the video has none.
+            DecodingError: if a frame cannot be decoded, or the video has no frame.
         """
         return map(self.to_rgb, islice(self.decode(start), 0, None, every))
 
     def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
-        """Iterate over the frames from number `start` on as the decoder returns them: neither rotated nor converted."""
+        """Decode the frames from number `start` on, neither rotated nor converted."""
         with self._in_time():
             for number, frame in self._numbered(start):
                 if number >= start:
@@ -152,14 +151,13 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 self._deadline = time.monotonic() + self._timeout
 
     def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
-        """Convert a decoded frame to (H, W, 3) uint8 RGB, turned and mirrored as the file says."""
+        """Convert a decoded frame to (H, W, 3) uint8 RGB, turned by its display matrix."""
         return upright(self._reformat(frame, format="rgb24").to_ndarray(), frame)
 
     def number_at(self, seconds: float) -> int:
         """Return the number of the first frame shown `seconds` or later after the first one.
 
-        It is computed from the frames' time stamps where the file has them, else from the frame rate; after the last
-        frame it is the number of frames.
+        Time stamps decide if the file has them, else the frame rate. After the last frame: the number of frames.
         """
         table, base = self._table, self._stream.time_base
         if table is None or not base:
@@ -168,7 +166,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
-        """Begin the time limit anew, and name the file in any error."""
+        """Restart the time limit, and name the file in any error."""
         self._deadline = time.monotonic() + self._timeout
         try:
             yield
@@ -186,13 +184,13 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._is_fresh = True
 
     def _reopen(self) -> None:
-        """Go back to the first packet; a seek would skip those without a time, as Matroska's may be before time 0."""
+        """Go back to the first packet; a seek would skip packets without a time, such as Matroska's before time 0."""
         if not self._is_fresh:
             self._container.close()
             self._open()
 
     def _packets(self) -> Iterator["av.Packet"]:
-        """Iterate over the packets from here on; raise `TimeoutError` when the time is up."""
+        """Iterate over the following packets; raise `TimeoutError` after the time limit."""
         self._is_fresh = False
         for packet in self._container.demux(self._stream):
             if time.monotonic() > self._deadline:
@@ -205,7 +203,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._table, self._count = _scanned(self.path, self._timeout, status.st_size, status.st_mtime_ns)
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
-        """Decode frames by number; None where the file does not agree with its table."""
+        """Decode frames by number; None if the file disagrees with its table."""
         import av
 
         table = self._table
@@ -225,7 +223,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return frames if len(frames) == sum(map(len, groups.values())) else None
 
     def _packets_from(self, key: int) -> Iterator["av.Packet"]:
-        """Return the packets from the key frame at this time on; raise `LookupError` where a seek does not find it."""
+        """Return the packets from the key frame at this time on; raise `LookupError` if a seek does not find it."""
         self._is_fresh = False
         self._container.seek(key, stream=self._stream)
         packets = self._packets()
@@ -237,7 +235,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return chain([first], packets)
 
     def _decoder_at(self, start: int) -> tuple[Iterator["av.VideoFrame"], int]:
-        """Return a decoder and the number of its first frame: `start` where a seek leads there, else 0."""
+        """Return a decoder and the number of its first frame: `start` if a seek finds it, else 0."""
         import av
 
         if start and self._table is not None and start < len(self._table):
@@ -255,11 +253,11 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return _decoded(self._packets()), 0
 
     def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
-        """Decode from the key frame at this time until the frames of all wanted times are out."""
+        """Decode from the key frame at this time until all wanted times are decoded."""
         codec, last, missing, beyond = self._stream.codec_context, max(wanted), len(wanted), 0
         for packet in self._packets_from(key):
             beyond += packet.is_keyframe and packet.pts is not None and packet.pts > last
-            if packet.pts is None or beyond > 1:  # what is shown just before one key frame may follow it
+            if packet.pts is None or beyond > 1:  # frames shown just before a key frame may follow it
                 raise LookupError("a frame has another time")
             is_wanted = packet.pts in wanted
             if codec.name in _SKIPS:
@@ -271,7 +269,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         yield from codec.decode(None)
 
     def _numbered(self, start: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
-        """Iterate over the frames and their numbers, from `start` or an earlier one to the end, which is known then."""
+        """Iterate over (number, frame) from `start` or earlier to the end, and note the end."""
         frame = None
         decoded, first = self._decoder_at(start)
         for number, frame in enumerate(decoded, first):
@@ -281,7 +279,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._end, self._end_time = number + 1, frame.time
 
     def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
-        """Decode frames by number; the last frame stands in for numbers beyond the end."""
+        """Decode frames by number; numbers beyond the end give the last frame."""
         last, frames = max(wanted), {}
         for number, frame in self._numbered(0):
             if number in wanted:
@@ -299,6 +297,6 @@ def _decoded(packets: Iterable["av.Packet"]) -> Iterator["av.VideoFrame"]:
 
 @lru_cache(64)
 def _scanned(path: Path, timeout: float, size: int, changed: int) -> tuple[FrameTable | None, int]:
-    """Scan a file's packets, once in a process for each state of the file."""
+    """Scan a file's packets, once per process and state of the file."""
     with open_container(path, timeout) as container:
         return scan_packets(container)

@@ -1,4 +1,4 @@
-"""Errors of a user's data and arguments; checks of names, folders, lists and sizes, before anything is decoded."""
+"""Errors of a user's data and arguments; checks of names, folders, lists and sizes before decoding."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 LIMIT_VARIABLE = "VIDCORR_MAX_MEGAPIXELS"
-"""Environment variable that holds the limit on pixels, so that worker processes know it too."""
+"""Environment variable with the limit on pixels, which worker processes inherit."""
 DEFAULT_MEGAPIXELS = 89.0
-"""Default limit on pixels: more than twice an 8K frame (33 megapixels), just below the size at which Pillow warns."""
+"""Default limit on pixels: more than twice an 8K frame (33 megapixels), just below Pillow's warning."""
 BYTES_PER_PIXEL = 4
-"""Bytes per permitted pixel, as in RGBA, that an image, mask or annotation file may have."""
+"""Limit on an image, mask or annotation file: bytes per permitted pixel, as in RGBA."""
 
 
 class DataError(ValueError):
-    """Error for invalid user data; its message is one line: path, what is wrong, what to do."""
+    """Error for invalid user data; the message is a single line with path, problem and remedy."""
 
 
 class DecodingError(DataError):
@@ -27,8 +27,8 @@ class DecodingError(DataError):
 
     Args:
         path: the file.
-        reason: what the decoder found, without the path. Empty where `path` is the whole message: a DataLoader raises
-            an error of its worker again with a single text.
+        reason: problem, without the path; empty if `path` is the whole message, since a DataLoader raises a worker's
+            error again with a single text.
     """
 
     def __init__(self, path: object, reason: str = "") -> None:
@@ -36,10 +36,10 @@ class DecodingError(DataError):
 
 
 def require_one_of(choices: Collection[Any], **arguments: Any) -> None:
-    """Check arguments against the values that they may have.
+    """Check arguments against their permitted values.
 
     Raises:
-        ValueError: naming the first that has another.
+        ValueError: naming the first wrong argument.
     """
     for name, value in arguments.items():
         if value not in choices:
@@ -50,7 +50,7 @@ def require_at_least(least: int, **numbers: int) -> None:
     """Check integer arguments against their smallest value.
 
     Raises:
-        ValueError: naming the first that is less.
+        ValueError: naming the first smaller argument.
     """
     for name, number in numbers.items():
         if number < least:
@@ -58,13 +58,13 @@ def require_at_least(least: int, **numbers: int) -> None:
 
 
 def plain_name(name: str, listed_in: object) -> str:
-    """Return a name that a data set's file gives, if it can only be an entry of one folder.
+    """Return a name from a data set if it is a plain file name, which cannot lead out of a folder.
 
-    Names become parts of paths, also of the files that a benchmark writes, so a list must not lead out of its folder.
+    Names become parts of paths, also of the files that a benchmark writes.
 
     Args:
         name: name of a sequence, video, clip or action.
-        listed_in: the file (or folder) that gives it, for the message.
+        listed_in: file or folder with the name, for the message.
 
     Raises:
         DataError: if the name is empty, is `.` or `..`, holds a separator, a control character or a drive, or is
@@ -81,7 +81,7 @@ def plain_name(name: str, listed_in: object) -> str:
 
 
 def raise_limit(megapixels: float | None) -> None:
-    """Set the largest image that is decoded, in this process and in those it starts; None leaves it as it is.
+    """Set the largest image that is decoded, in this process and its children; None changes nothing.
 
     Raises:
         ValueError: if the number is not above 0.
@@ -94,10 +94,10 @@ def raise_limit(megapixels: float | None) -> None:
 
 
 def max_pixels() -> int:
-    """Return the number of pixels that an image or frame may have.
+    """Return the limit on the pixels of an image or frame.
 
     Raises:
-        DataError: if the environment variable does not hold a number.
+        DataError: if the environment variable is not a number.
     """
     text = os.environ.get(LIMIT_VARIABLE, DEFAULT_MEGAPIXELS)
     try:
@@ -107,7 +107,7 @@ def max_pixels() -> int:
 
 
 def check_pixels(path: object, width: int, height: int) -> None:
-    """Refuse an image or video whose header claims more pixels than are decoded.
+    """Refuse an image or video with more pixels in its header than the limit.
 
     Raises:
         DecodingError: naming the file, its claim and how to raise the limit.
@@ -121,10 +121,10 @@ def check_pixels(path: object, width: int, height: int) -> None:
 
 
 def require_regular(path: str | os.PathLike[str]) -> os.stat_result:
-    """Return the state of a regular file (links are followed).
+    """Return the `stat` of a regular file, following links.
 
     Raises:
-        DecodingError: if there is none, or it is a named pipe, a device or a socket, which may never end.
+        DecodingError: if the file is missing, or is a named pipe, a device or a socket, which may never end.
     """
     try:
         status = os.stat(path)
@@ -171,7 +171,7 @@ def read_json(path: str | os.PathLike[str], remedy: str = "get the file again") 
 
     Args:
         path: the file.
-        remedy: what to do where it is not JSON.
+        remedy: remedy in the message about other content.
 
     Raises:
         DataError: if it cannot be read or is not JSON.
@@ -184,14 +184,14 @@ def read_json(path: str | os.PathLike[str], remedy: str = "get the file again") 
 
 
 PAGES = "docs/datasets.md names the official page of each data set"
-"""Ends the message about a missing data set."""
+"""End of the message about a missing data set."""
 
 
 def require_folder(path: Path, remedy: str) -> Path:
     """Return `path` if it is a folder.
 
     Raises:
-        DataError: with the remedy, if it is not.
+        DataError: with the remedy, if it is not a folder.
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; {remedy}")
@@ -202,7 +202,7 @@ def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> No
     """Check that every sequence of a list has a folder.
 
     Raises:
-        DataError: naming the first one without a folder under `root`, and how many more there are.
+        DataError: naming the first sequence without a folder under `root`, and the number of others.
     """
     missing = [name for name in names if not (root / name).is_dir()]
     if missing:
@@ -218,10 +218,10 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
     Args:
         root: folder of the data set.
         split: a `Path`, text that ends in .txt, or a name.
-        forms: paths relative to root that a name may stand for, `{}` in its place, such as `ImageSets/{}.txt`.
+        forms: paths of named lists relative to root, with `{}` for the name: `ImageSets/{}.txt`.
 
     Returns:
-        The first that exists; if none does, the first, for the message of `read_names`.
+        The first existing path; else the first path, for the message of `read_names`.
     """
     is_path = isinstance(split, Path) or split.endswith(".txt")
     paths = [root / split, Path(split)] if is_path else [root / form.format(split) for form in forms]
@@ -229,15 +229,15 @@ def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
 
 
 def read_names(path: Path, remedy: str, line_form: str = "(.*)") -> tuple[str, ...]:
-    """Return the names of a list file, one on each line, each once; they must be plain, as entries of one folder are.
+    """Return the names of a list file, a name per line, without repeats, checked by `plain_name`.
 
     Args:
         path: the file.
-        remedy: what to do where it is missing.
-        line_form: regular expression whose first group is the name in a line that it fits; other lines are names.
+        remedy: remedy in the message about a missing file.
+        line_form: regular expression of lines with more than a name; its first group is the name.
 
     Raises:
-        DataError: if the file is missing, is not in UTF-8 or has no lines, or as `plain_name`.
+        DataError: if the file is missing, empty or not in UTF-8, or a name is not plain.
     """
     if not path.exists() or path.is_dir():
         raise DataError(f"{path}: no such list; {remedy}")
@@ -252,7 +252,7 @@ def read_videos(path: Path) -> dict[str, Any]:
     """Return the videos of a metadata file, `{"videos": {<video>: {"objects": …}}}`.
 
     Raises:
-        DataError: if it is not such a file.
+        DataError: if the content has another form.
     """
     content = read_json(path)
     videos = content.get("videos") if isinstance(content, dict) else None

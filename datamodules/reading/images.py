@@ -28,12 +28,12 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG.
 
-    Grey becomes RGB; orientation tags are ignored, as masks and boxes have none. OpenCV 4 fills what a truncated JPEG
-    lacks with grey and continues, so the end marker is checked.
+    Grey becomes RGB; orientation tags are ignored, as masks and boxes have no tags. A JPEG's end marker is checked,
+    since OpenCV 4 fills the missing part of a truncated JPEG with grey.
 
     Args:
         path: the file.
-        content: bytes that are decoded instead; `path` then names them in errors.
+        content: decode these bytes instead; `path` names them in errors.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -59,9 +59,7 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> ND
 
 
 def check_png(path: str | os.PathLike[str], content: bytes) -> None:
-    """Compare the checksums of a PNG with its content; the decoders do not, and a flipped bit changes pixels unseen.
-
-    Files of other formats are accepted as they are.
+    """Compare the checksums of a PNG with its content, since the decoders ignore them; other formats pass.
 
     Raises:
         DecodingError: if a checksum differs, or the file ends within a chunk.
@@ -77,14 +75,14 @@ def check_png(path: str | os.PathLike[str], content: bytes) -> None:
 
 @contextmanager
 def opened_image(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
-    """Open an image with Pillow, once its file and its header are within the limits of `guards`.
+    """Open an image with Pillow after checking its file and header against the limits of `guards`.
 
     Args:
-        path: the file, of any kind.
-        content: bytes of a JPEG or PNG that are read instead; `path` then names them in errors.
+        path: the file, of any format.
+        content: read these bytes of a JPEG or PNG instead; `path` names them in errors.
 
     Yields:
-        The image, not decoded yet; decoding happens inside the context.
+        The image, not decoded yet; decode it inside the context.
 
     Raises:
         DecodingError: if it is not an image, cannot be decoded in the context, or exceeds the limits.
@@ -120,10 +118,10 @@ def pixels(shape: Sequence[int]) -> str:
 
 
 def require_size(where: object, shape: Sequence[int], others: Sequence[int], number: int | None = None) -> None:
-    """Refuse a frame of another size than other frames of its video, both (height, width, …).
+    """Refuse a frame that differs in size from the other frames of its video, both (height, width, …).
 
     Raises:
-        DecodingError: naming `where`, the frame; or the video, and the frame's number.
+        DecodingError: naming `where`, the file of the frame or of the video, and the frame's number.
     """
     if tuple(shape[:2]) != tuple(others[:2]):
         named = "" if number is None else f"frame {number} "
@@ -135,17 +133,17 @@ def image_header(path: str | os.PathLike[str], content: bytes | None = None) -> 
 
     Args:
         path: the file.
-        content: bytes that are read instead, as of `opened_image`.
+        content: bytes to read instead, see `opened_image`.
 
     Raises:
-        DecodingError: if it is not an image, or its header claims more pixels than are decoded.
+        DecodingError: if it is not an image, or its header exceeds the limit on pixels.
     """
     with opened_image(path, content) as image:
         return (image.height, image.width), image.mode
 
 
 def reformatter() -> Callable[..., av.VideoFrame]:
-    """Return PyAV's `reformat` of frames, to be kept from frame to frame; it works in one thread."""
+    """Return PyAV's single-threaded `reformat` of frames, for reuse over many frames."""
     import av
     from av.video.reformatter import VideoReformatter
 

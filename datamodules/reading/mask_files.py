@@ -1,4 +1,4 @@
-"""Masks of object ids: indexed PNGs, painted images and COCO's run lengths, and the checks of all layouts."""
+"""Masks of object ids: indexed PNGs, painted images, COCO's run lengths, and the checks for all layouts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 VOID = 255
-"""Pixel value that is no object; scored as background, as DAVIS's official code does in the semi-supervised task."""
+"""Pixel value of void; scored as background, as by DAVIS's official code in the semi-supervised task."""
 MOST_COLOURS = 32
-"""Largest number of colours of a painted mask without the background; more mean that its edges are smoothed."""
+"""Largest number of colours of a painted mask without the background; more colours mean smoothed edges."""
 
 
 def davis_palette() -> NDArray[np.uint8]:
@@ -42,8 +42,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
 
     Args:
         path: the PNG.
-        size: (height, width) to bring it to by nearest pixel where it differs; readers refuse such masks unless
-            asked to tolerate them.
+        size: (height, width) of the result, resized by nearest pixel; readers refuse masks of other sizes by default.
 
     Raises:
         DecodingError: if the file is damaged, cannot be decoded or exceeds the limits of `guards`.
@@ -60,15 +59,15 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
 
 
 def check_mask_mode(path: Path, image: Image.Image, modes: Collection[str] = ("P", "L", "1")) -> None:
-    """Refuse an image that cannot hold a mask, and a JPEG, whose compression changes the values.
+    """Refuse an image that cannot hold a mask, or a JPEG, since compression changes the values.
 
     Args:
         path: the file.
-        image: opened.
-        modes: Pillow modes that are read; by default those of object ids: palette, 8-bit grey and 1 bit.
+        image: the opened file.
+        modes: permitted Pillow modes; by default palette, 8-bit grey and 1 bit, which hold object ids.
 
     Raises:
-        DataError: naming the mode or format and what to do.
+        DataError: with the mode or format, and the remedy.
     """
     if image.format == "JPEG":
         raise DataError(f"{path}: a JPEG does not keep the values of a mask; save it as a PNG")
@@ -96,12 +95,12 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
 
 
 def match_masks(folder: Path, frames: Sequence[Path], complete: str | None = None) -> dict[int, Path]:
-    """Return frame number → mask, of the masks of a folder that are named after their frames.
+    """Return frame number → mask for a folder of masks named after their frames.
 
     Args:
         folder: folder of the masks.
         frames: all frames of the video in time order.
-        complete: what to do where a frame has no mask; None: not every frame needs one.
+        complete: remedy in the message about a frame without a mask; None: frames may lack a mask.
 
     Raises:
         DataError: if a mask has no frame, or with `complete` a frame has no mask.
@@ -124,13 +123,13 @@ def check_masks(
     tolerance: int = 0,
     remedy: str = "take frames and masks from the same resolution",
 ) -> None:
-    """Check by their headers that masks can hold ids and are as large as their frames, and these of one size.
+    """Check by headers that masks can hold ids and have the size of their frames, which must be equal for all.
 
     Args:
         masks: frame number → mask.
         frames: all frames in time order.
         tolerance: largest difference of height and of width, pixels.
-        remedy: what to do about another size.
+        remedy: remedy in the message about a mask's size.
 
     Raises:
         DataError: naming the first mask that fails the check, or the frame.
@@ -160,17 +159,17 @@ def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:
 
 
 def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], remedy: str) -> None:
-    """Check that every object is in the mask that introduces it.
+    """Check that the mask that introduces an object shows it.
 
-    An object without a pixel there has nothing to follow, and would score 1.0 wherever it stays absent.
+    An object without a pixel cannot be followed, and would score 1.0 while it stays absent.
 
     Args:
         masks: frame number → mask.
-        starts: object id → number of the frame whose mask introduces it.
-        remedy: what to do about an object that is not there.
+        starts: object id → number of the first frame of the object.
+        remedy: remedy in the message about a missing object.
 
     Raises:
-        DataError: naming the mask, and the ids that it lacks.
+        DataError: naming the mask and the missing ids.
     """
     for t in sorted(set(starts.values())):
         starting = {i for i, start in starts.items() if start == t}
@@ -224,7 +223,7 @@ def _ids_of_colours(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.ui
 
 
 def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return a mask `(H, W)` as COCO's `segmentation`: its size and the compressed run lengths.
+    """Return a mask `(H, W)` as COCO's `segmentation`: size and compressed run lengths.
 
     Raises:
         DataError: without pycocotools.
@@ -234,10 +233,10 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def decode_rle(segmentation: Any) -> NDArray[np.bool_]:
-    """Return the mask `(H, W)` of a `segmentation` with run lengths, plain or compressed.
+    """Return the mask `(H, W)` of a `segmentation` with plain or compressed run lengths.
 
     Raises:
-        DataError: if it is something else, such as a polygon, or without pycocotools.
+        DataError: for other content, for example a polygon, or without pycocotools.
     """
     tools = require_pycocotools()
     try:
@@ -248,7 +247,7 @@ def decode_rle(segmentation: Any) -> NDArray[np.bool_]:
     if min(height, width) < 1:
         raise DataError(f"segmentation: expected a size of 1 × 1 or more, got {height} × {width}")
     check_pixels("segmentation", width, height)
-    wrong = f"run lengths: expected those of {height} × {width} px in COCO's form, got {counts!r:.60}"
+    wrong = f"run lengths: expected {height} × {width} px in COCO's form, got {counts!r:.60}"
     try:
         if isinstance(counts, list) and sum(counts) == height * width:
             return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
@@ -261,7 +260,7 @@ def decode_rle(segmentation: Any) -> NDArray[np.bool_]:
 
 
 def require_pycocotools() -> Any:
-    """Return pycocotools' module of masks; raise DataError, one line that says how to get it, where it is missing."""
+    """Return pycocotools' module of masks; raise DataError with the install command if it is missing."""
     try:
         from pycocotools import mask
     except ImportError as error:
@@ -273,10 +272,10 @@ def read_coco_masks(path: Path) -> dict[int, NDArray[np.uint8]]:
     """Return the ids `(H, W)` of each frame of a file in COCO's format.
 
     An image's frame is its field `frame`, else its `id`. An annotation's object is its `track_id`, else its
-    `category_id`; where two of one frame overlap the later is on top.
+    `category_id`. Later annotations of a frame cover earlier ones.
 
     Raises:
-        DataError: naming the file, if it is not such a file or a mask cannot be read.
+        DataError: naming the file, if it has another form or a mask cannot be read.
     """
     content = read_json(path, "correct it")
     masks: dict[int, NDArray[np.uint8]] = {}

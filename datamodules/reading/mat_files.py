@@ -1,4 +1,4 @@
-"""Real arrays of MATLAB files of version 5, read without scipy, whose reader a damaged file can crash."""
+"""Read real arrays of MATLAB files of version 5 without scipy, since a damaged file can crash scipy's reader."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-"""Number of a data type in the file → numpy's name of it."""
+"""Number of a data type in the file → numpy's dtype."""
 MATRIX, COMPRESSED = 14, 15
 """Data types of an array and of a compressed element."""
 HEADER = 128
 """Bytes before the first element."""
 MOST_UNPACKED = 2**26
-"""Bytes of a compressed element, unpacked."""
+"""Limit on the bytes of an unpacked element."""
 
 
 def read_mat(content: bytes, name: str) -> NDArray[Any]:
@@ -33,8 +33,8 @@ def read_mat(content: bytes, name: str) -> NDArray[Any]:
 
     Raises:
         KeyError: if no array has the name.
-        ValueError, struct.error, zlib.error: if the file is not of version 5, is damaged, or the array holds anything
-            but real numbers.
+        ValueError, struct.error, zlib.error: if the file is not of version 5 or is damaged, or the array does not hold
+            real numbers.
     """
     order = {b"IM": "<", b"MI": ">"}.get(content[HEADER - 2 : HEADER])
     if order is None:
@@ -62,10 +62,10 @@ def read_mat(content: bytes, name: str) -> NDArray[Any]:
 
 
 def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """Yield the data type and the bytes of each element.
+    """Yield (data type, bytes) per element.
 
     Raises:
-        ValueError: if an element claims more bytes than there are.
+        ValueError: if an element claims more bytes than the file has.
     """
     start = 0
     while start + 8 <= len(content):

@@ -1,4 +1,4 @@
-"""Prompts for frames of a video: masks, boxes or points; from files or from arrays."""
+"""Prompts for frames of a video: masks, boxes or points, from files or arrays."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Prompt(ABC):
     """Prompt for one frame of a video: a mask, a box or points.
 
     Attributes:
-        source: where it comes from.
-        frame: that it belongs to; None: the first that is read.
+        source: file or description, for messages and the record.
+        frame: frame of the prompt; None: the first frame that is read.
     """
 
     kind: ClassVar[str]
@@ -41,19 +41,19 @@ class Prompt(ABC):
 
     @classmethod
     @abstractmethod
-    def each(cls, given: Any) -> Iterator[Self]:
-        """Build the prompts that a file holds, or one from anything else that the class takes."""
+    def all_of(cls, given: Any) -> Iterator[Self]:
+        """Build the prompts of a file, or a single prompt from another value that the class takes."""
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """Build one prompt from a file or a value, see the class.
+        """Build a single prompt from a file or a value, see the class.
 
         Raises:
-            DataError: if it is no such prompt, or the file holds several.
+            DataError: if the value is not a prompt of this class, or the file holds several.
         """
         if isinstance(given, cls):
             return given
-        first, *others = cls.each(given)
+        first, *others = cls.all_of(given)
         if others:
             raise DataError(f"{first.source}: holds {cls.kind} prompts for {len(others) + 1} places; give one")
         return first
@@ -61,14 +61,14 @@ class Prompt(ABC):
     @property
     @abstractmethod
     def objects(self) -> tuple[int | str, ...]:
-        """The objects: ids of a mask, the name of a box, names of points."""
+        """Objects of the prompt: ids of a mask, the name of a box, names of points."""
 
     @abstractmethod
     def check(self, size: tuple[int, int]) -> None:
-        """Raise `DataError` unless it fits the frame, (height, width) pixels."""
+        """Raise `DataError` unless the prompt fits the frame, (height, width) pixels."""
 
     def placed(self, size: tuple[int, int]) -> Self:
-        """Return the prompt with what depends on the frame's size, (height, width) pixels."""
+        """Return the prompt completed for a frame of (height, width) pixels."""
         return self
 
     def metadata(self) -> dict[str, Any]:
@@ -78,19 +78,19 @@ class Prompt(ABC):
 
 @dataclass(frozen=True, eq=False)
 class MaskPrompt(Prompt):
-    """Objects to follow, as ids of pixels: from an image, or from an array or tensor of integer ids (H, W).
+    """Objects to follow as ids of pixels, from an image, or from an array or tensor of integer ids (H, W).
 
-    An indexed PNG holds ids and a palette; 255 together with other ids is void, as in DAVIS, and becomes background. In
-    a grey or RGB image, or an indexed one whose black is another id than 0 (as quantising leaves it), black (or
-    transparent) is background and each other colour an object, numbered from dark to light. A folder of such images
-    that are named after their frames, and JSON in COCO's format, hold several.
+    An indexed PNG holds ids and a palette; 255 beside other ids is void, as in DAVIS, and becomes background. In a grey
+    or RGB image, black (or transparent) is background and every other colour an object, numbered from dark to light.
+    So is an indexed image with black at another index than 0, as quantising leaves it. A folder of images named after
+    their frames, and JSON in COCO's format, hold several prompts.
 
     Attributes:
         ids: (H, W) uint8, 0 is background.
-        palette: (256, 3) uint8 RGB of each id.
+        palette: (256, 3) uint8, RGB by id.
 
     Raises:
-        DataError: if there is no object.
+        DataError: if the mask has no object.
     """
 
     kind = "mask"
@@ -102,8 +102,8 @@ class MaskPrompt(Prompt):
             raise DataError(f"{self.source}: the mask is empty; mark at least one object with an id other than 0")
 
     @classmethod
-    def each(cls, given: Any) -> Iterator[Self]:
-        """Build the prompts of a folder or of a JSON file, or one from an image or an array."""
+    def all_of(cls, given: Any) -> Iterator[Self]:
+        """Build the prompts of a folder or JSON file, or a single prompt from an image or array."""
         if not isinstance(given, str | Path):
             yield cls._of_array(given)
             return
@@ -116,7 +116,7 @@ class MaskPrompt(Prompt):
         else:
             found = [cls(*read_mask_image(path), source=str(path))]
         if not found:
-            raise DataError(f"{path}: holds no mask; name those of a folder after their frames, such as 00120.png")
+            raise DataError(f"{path}: holds no mask; name the masks of a folder after their frames, 00120.png")
         yield from found
 
     @classmethod
@@ -132,11 +132,11 @@ class MaskPrompt(Prompt):
         return tuple(int(i) for i in np.unique(self.ids) if i)
 
     def check(self, size: tuple[int, int]) -> None:
-        """Raise `DataError` unless the frame, (height, width) pixels, has the size of the mask."""
+        """Raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
         if self.ids.shape != size:
             raise DataError(
                 f"{self.source}: the mask is {pixels(self.ids.shape)}, frame {self.frame or 0} {pixels(size)}; draw it "
-                "on that frame at its own size"
+                "on that frame at full size"
             )
 
     def metadata(self) -> dict[str, Any]:
@@ -151,11 +151,11 @@ class BoxPrompt(Prompt):
     A file is text or CSV, with or without a heading, or JSON: four numbers, or an object with x, y, width, height.
 
     Attributes:
-        x: left edge in pixels, where 0 is that of the first pixel.
-        y: upper edge.
+        x: left edge, pixels; 0 is the left edge of the first pixel.
+        y: upper edge, pixels.
         width: above 0.
         height: above 0.
-        name: name of the target; boxes of one name are one target, seen in several frames.
+        name: name of the target; boxes with the same name mark the same target in several frames.
 
     Raises:
         DataError: if the box has no area.
@@ -174,8 +174,8 @@ class BoxPrompt(Prompt):
             raise DataError(f"{self.source}: a box needs a width and a height above 0, got {box}")
 
     @classmethod
-    def each(cls, given: Any) -> Iterator[Self]:
-        """Build the prompts of a file, see `read_rows`, or one from text or four numbers."""
+    def all_of(cls, given: Any) -> Iterator[Self]:
+        """Build the prompts of a file, see `read_rows`, or a single prompt from text or four numbers."""
         columns = ("x", "y", "width", "height")
         source, rows = "box", [PromptRow(given)]
         if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv", ".json"}:
@@ -191,7 +191,7 @@ class BoxPrompt(Prompt):
 
     @property
     def objects(self) -> tuple[str]:
-        """The name of the target."""
+        """Name of the target."""
         return (self.name,)
 
     def check(self, size: tuple[int, int]) -> None:
@@ -210,18 +210,18 @@ class BoxPrompt(Prompt):
 
 @dataclass(frozen=True, eq=False)
 class PointPrompt(Prompt):
-    """Points of one frame to follow: a dictionary of x, y by name, or an array (K, 2).
+    """Points of a frame to follow, from a dictionary of name → (x, y), or an array (K, 2).
 
     A file is CSV of `name,x,y`, or JSON: `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are numbered
     from 1. `grid:16` is a grid of 16 × 16 points over the frame, see `placed`.
 
     Attributes:
-        names: one for each.
-        points: (K, 2) float64 x, y in pixels, where (0, 0) is the centre of the first pixel.
-        grid: rows and columns of a grid over the frame, whose points `placed` gives; 0: no grid.
+        names: K names.
+        points: (K, 2) float64 x, y in pixels; (0, 0) is the centre of the first pixel.
+        grid: rows and columns of a grid that `placed` fills; 0: no grid.
 
     Raises:
-        DataError: if there is no point, or two have one name.
+        DataError: if there are no points, or two have the same name.
     """
 
     kind = "points"
@@ -236,8 +236,8 @@ class PointPrompt(Prompt):
             raise DataError(f"{self.source}: two points have the same name")
 
     @classmethod
-    def each(cls, given: Any) -> Iterator[Self]:
-        """Build a prompt for each frame of a file, see `read_rows`, or one from anything else."""
+    def all_of(cls, given: Any) -> Iterator[Self]:
+        """Build a prompt per frame of a file, see `read_rows`, or a single prompt from another value."""
         if isinstance(given, str) and given.startswith("grid:"):
             count = given.removeprefix("grid:")
             if not count.isdecimal() or not 1 <= int(count) <= MOST_IN_GRID:
@@ -259,11 +259,11 @@ class PointPrompt(Prompt):
 
     @property
     def objects(self) -> tuple[str, ...]:
-        """The names of the points."""
+        """Names of the points."""
         return self.names
 
     def placed(self, size: tuple[int, int]) -> Self:
-        """Return the prompt with the points of its grid, named `row-column` from 1 on; itself if it has no grid.
+        """Return the prompt with the points of its grid, named `row-column` from 1 on.
 
         The points lie at the centres of equal rectangles that fill the frame, (height, width) pixels.
         """
@@ -290,7 +290,7 @@ class PointPrompt(Prompt):
 
 
 def _numbers(values: Any, columns: Sequence[str], source: str) -> list[float]:
-    """Return the numbers of a box or a point, if they are as many as the columns and finite."""
+    """Return the finite numbers of a box or a point, a number per column."""
     words = values.strip("[]() ").replace(",", " ").split() if isinstance(values, str) else values
     try:
         numbers = [float(word) for word in words]
@@ -302,38 +302,37 @@ def _numbers(values: Any, columns: Sequence[str], source: str) -> list[float]:
 
 
 def read_prompts(mask: Any = None, box: Any = None, points: Any = None) -> list[Prompt]:
-    """Return the prompts that are given, all of one kind, in any form that its class takes.
+    """Return prompts of exactly one kind, from any form that its class takes.
 
     Args:
-        mask: one, or several with their frames, see `separated`; a file, a folder of images that are named after their
-            frames, JSON in COCO's format, or an array.
-        box: one or several, see `BoxPrompt`.
+        mask: files, folders or arrays, see `MaskPrompt`; several with their frames, see `separated`.
+        box: boxes, see `BoxPrompt`.
         points: points of one or several frames, see `PointPrompt`.
 
     Raises:
-        DataError: if none or several kinds are given, or one is not as it should be.
+        DataError: if no kind or several kinds are given, or a prompt is invalid.
     """
     kinds: list[tuple[type[Prompt], Any]] = [(MaskPrompt, mask), (BoxPrompt, box), (PointPrompt, points)]
     given = [(kind, value) for kind, value in kinds if value is not None]
     if len(given) != 1:
-        what = " and ".join(kind.kind for kind, _ in given) or "none"
+        kinds_given = " and ".join(kind.kind for kind, _ in given) or "none"
         raise DataError(
-            f"say what to follow by exactly one of mask, box and points (--data.mask first.png); got {what}"
+            f"say what to follow by exactly one of mask, box and points (--data.mask first.png); got {kinds_given}"
         )
     ((kind, value),) = given
     prompts: list[Prompt] = []
     for item, frame in separated(value):
-        for prompt in kind.each(item):
+        for prompt in kind.all_of(item):
             if frame is not None and prompt.frame is not None:
-                raise DataError(f"{prompt.source}: names its own frame ({prompt.frame}); leave @{frame} out")
+                raise DataError(f"{prompt.source}: already names frame {prompt.frame}; leave @{frame} out")
             prompts.append(prompt if frame is None else replace(prompt, frame=frame))
     return prompts
 
 
 def separated(given: Any) -> list[tuple[Any, Moment | None]]:
-    """Return the values of a flag with the frame that each names: `a.png;b.png@120`, or a list of such.
+    """Return (value, frame) pairs of a flag: `a.png;b.png@120`, or a list of such texts.
 
-    An existing file whose own name holds `;` or `@` is one value.
+    The name of an existing file may hold `;` or `@`.
 
     Example:
         >>> separated("a.png; b.png@120"), separated(["1,2,3,4@2.5s"]), separated([1, 2, 3, 4])

@@ -22,16 +22,16 @@ from .images import read_image, require_size
 Moment = int | str
 """A frame's number, counted from 0 (`120`), or a time in seconds after the first frame (`4.5s`)."""
 FRAME_RATE = 24.0
-"""Frames per second of a folder of images, which has no times, and of a video file that states no rate."""
+"""Frames per second of a folder of images, and of a video file without a rate."""
 IMAGE_NAME = re.compile(r"[^.].*\.(jpe?g|png)", re.IGNORECASE | re.DOTALL)
-"""Name of a frame or mask; hidden files are none."""
+"""Name of a frame or mask; hidden files do not match."""
 UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})
-"""Endings of videos that are not read: they lack a size, need closed decoders, or are mostly images."""
+"""Suffixes of videos that cannot be read: they lack a size, need closed decoders, or are mostly images."""
 
 
 @dataclass(frozen=True)
 class VideoEntry:
-    """One video of a source.
+    """A video of a source.
 
     Attributes:
         path: video file, or folder that directly holds the frames.
@@ -43,9 +43,7 @@ class VideoEntry:
 
 
 class FrameFolder(AbstractContextManager["FrameFolder"]):
-    """A video kept as a folder of images, in natural order (2.jpg before 10.jpg).
-
-    It has the interface of `VideoFile`.
+    """A folder of images as a video, in natural order (2.jpg before 10.jpg), with the interface of `VideoFile`.
 
     Args:
         path: folder that directly holds jpg or png files.
@@ -55,7 +53,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         stems: file names of the images without their suffix, in order.
 
     Raises:
-        DataError: if the folder does not hold at least two images, all of one kind and of different stems.
+        DataError: if the folder holds fewer than two images, images of several kinds, or two images of the same stem.
     """
 
     truncation = ""
@@ -92,7 +90,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         """Read images by number, as `VideoFile.read` does.
 
         Raises:
-            DecodingError: naming the image that cannot be read or has another size than the first one read.
+            DecodingError: naming the image that cannot be read, or differs in size from the first image read.
         """
         files = {i: self._files[min(i, len(self._files) - 1)] for i in sorted(set(indices))}
         frames = {i: read_image(file) for i, file in files.items()}
@@ -111,12 +109,12 @@ def open_video(
 
     Args:
         path: video file, or folder that directly holds the frames.
-        timeout: seconds after which opening or reading a file is given up.
-        table: as of `VideoFile`; False leaves out what only `read` needs.
+        timeout: seconds allowed for opening or reading a file.
+        table: see `VideoFile`; `frames` needs no table.
         frame_rate: frames per second of a folder.
 
     Raises:
-        DataError: if it is neither.
+        DataError: if the path is neither.
     """
     return FrameFolder(path, frame_rate) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
@@ -125,20 +123,20 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     """List the videos of a source without opening them.
 
     Args:
-        source: a folder, searched through for video files and for folders that directly hold images (each such
-            folder is one video, unless it also holds video files; links are followed, no folder is entered
-            twice), or a list file (.txt, .csv): one path per line, absolute or relative to the list, with an optional
-            class number after a space, a tab or a comma. Empty lines and lines that start with # are left out.
-        strict: check that listed files exist and that folders of frames hold at least two images of one kind.
+        source: folder or list file. A folder is searched for video files and for folders that directly hold images; a
+            folder of images without video files is a video. Links are followed; no folder is entered twice. A list
+            (.txt, .csv) has a path per line, absolute or relative to the list, with an optional class number after a
+            space, a tab or a comma. Empty lines and lines that start with # are left out.
+        strict: check that listed files exist and that folders of frames hold at least two images of the same kind.
 
     Returns:
-        The videos: of a folder in natural order of their paths, of a list in its own order.
+        The videos: of a folder in natural order of their paths, of a list in its order.
 
     Raises:
-        DataError: if there is no video, or a line names what is missing or no video; the first three are quoted.
+        DataError: if there is no video, or a line names a missing file or no video; the message quotes three lines.
 
     Warns:
-        Of folders that cannot be listed, and of files that are called like videos of a kind that is not read.
+        About folders that cannot be listed, and about files with the suffix of an unreadable kind of video.
 
     Example:
         A line `clips/my dog.mp4 3` is the file `my dog.mp4` with class 3.
@@ -154,11 +152,10 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
 
 
 def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Return a folder's JPEG and PNG files in natural order, without hidden ones; () where there is no such folder.
+    """Return a folder's JPEG and PNG files in natural order, without hidden files; () if the folder does not exist.
 
     Raises:
-        DataError: naming two files of one stem, such as `00000.jpg` and `00000.png`: which of them is the frame (or its
-            mask) cannot be known.
+        DataError: naming two files of the same stem, for example `00000.jpg` and `00000.png`.
     """
     if not os.path.isdir(folder):
         return ()
@@ -172,10 +169,10 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 
 def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return the bytes and the time of the last change (ns) of a video file or of a folder with its images.
+    """Return the bytes and the time of the last change (ns) of a video file, or of a folder with its images.
 
     Raises:
-        DecodingError: if it is not there.
+        DecodingError: if it does not exist.
     """
     try:
         own, *images = [file.stat() for file in (Path(path), *list_images(path))]
@@ -196,7 +193,7 @@ def natural_order(name: str) -> list[Any]:
 
 
 def hashed_rank(seed: int, name: str) -> bytes:
-    """Return a key that sorts names in an order that is a function of the seed and of each name alone."""
+    """Return a key to sort names by, which depends on the seed and the name only."""
     return hashlib.blake2b(f"{seed} {name}".encode(errors="surrogateescape")).digest()
 
 
@@ -222,7 +219,7 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
 
 
 def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Visit each folder once, with the names of its files: real ones first, then what links lead to; none hidden."""
+    """Visit every folder that is not hidden once, with its file names: first the folders, then the links."""
 
     def warn(error: OSError) -> None:
         warnings.warn(f"{error.filename}: left out, cannot be listed ({error.strerror})", stacklevel=5)
@@ -259,20 +256,17 @@ def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
         raise DataError(f"{path}: the list is empty; write one video path per line")
     labelled = sum(entry.label is not None for entry in entries)
     if labelled not in (0, len(entries)):
-        raise DataError(f"{path}: {labelled} of {len(entries)} lines have a label; give all of them one, or none")
+        raise DataError(f"{path}: {labelled} of {len(entries)} lines have a label; give all lines a label, or none")
     return entries
 
 
 def list_line(path: str, label: int | None) -> str:
-    """Return a line of a list file as `list_videos` reads it.
-
-    A relative path has to begin with `./`, since a line that begins with `#` is a comment.
-    """
+    """Return a line of a list file for `list_videos`; start relative paths with `./`, as `#` starts a comment."""
     return path if label is None else f"{path} {label}"
 
 
 def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
-    """Read a line as a path where there is such a file, else as a path and a label."""
+    """Read a line as a path if the file exists, else as a path and a label."""
     whole = folder / line
     if os.path.exists(whole):
         path, label = whole, None
@@ -299,15 +293,15 @@ _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*s(?:ec(?:onds?)?)?")
 
 
 def frame_number(moment: Moment, name: str, at: Callable[[float], int]) -> int:
-    """Return the number of a frame that is named by its number or its time.
+    """Return the number of the frame at a moment.
 
     Args:
         moment: see `Moment`.
         name: name of the value in an error.
-        at: seconds → number of the first frame that is shown then or later.
+        at: seconds → number of the first frame shown at that time or later.
 
     Raises:
-        DataError: if it is neither.
+        DataError: if the moment is neither a number nor a time.
 
     Example:
         >>> frame_number("12", "start", at=None), frame_number("1.5s", "start", at=lambda seconds: round(seconds * 24))

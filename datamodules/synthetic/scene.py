@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scene:
-    """A background, a camera and a light, common to all that is drawn over the background."""
+    """A background, a camera and a light, common to all sprites of a video."""
 
     size: tuple[int, int]
     background: NDArray[np.float32]
@@ -91,11 +91,10 @@ def render_video(
     camouflage: float = 1.0,
     alike: bool = False,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Render one video and its masks; the same arguments give the same arrays, and fewer frames give a prefix.
+    """Render a video and its masks; the same arguments give the same arrays, and fewer frames give a prefix.
 
-    All textures of a video have the same three colours in equal parts, so its sprites and its background agree in mean
-    colour; they differ in structure, which stays the same while everything moves, turns, bends, changes its size and
-    light, and covers one another.
+    All textures of a video have the same three colours in equal parts, so sprites and background have the same mean
+    colour and differ in structure only. Sprites move, turn, bend, grow and occlude each other; the light changes.
 
     Args:
         seed: seed of the set.
@@ -103,8 +102,8 @@ def render_video(
         frames: number of frames T.
         size: (height, width), pixels.
         sprites: fewest and most sprites, at most 7.
-        camouflage: fraction of the texture in a sprite's look; at 0 it has one plain colour, unlike the background's.
-        alike: all sprites have the shape and the texture of the first, so that only their places tell them apart.
+        camouflage: fraction of texture in a sprite's look; at 0 sprites have plain colours unlike the background's.
+        alike: all sprites have the shape and texture of the first, so that only their places differ.
 
     Returns:
         frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
@@ -128,7 +127,7 @@ def draw_video(
     camouflage: float = 1.0,
     alike: bool = False,
 ) -> tuple[Scene, list[Sprite]]:
-    """Return the scene and the sprites of `render_video`, which has the same arguments."""
+    """Return the scene and the sprites of `render_video` for the same arguments."""
     rng = np.random.default_rng([seed, index])
     colours = palette(rng)
     families = [str(family) for family in rng.permutation(sorted(TEXTURE_FAMILIES))]
@@ -142,7 +141,7 @@ def draw_video(
 
 
 def _unlike(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return seven plain colours (7, 3), those first that are farthest from all of the given ones (n, 3)."""
+    """Return seven plain colours (7, 3), the farthest from the given colours (n, 3) first."""
     plain = 255 * np.array([[n >> 2 & 1, n >> 1 & 1, n & 1] for n in range(7)], np.float32)
     nearest = np.linalg.norm(plain[:, None] - colours[None], axis=-1).min(1)
     return plain[np.argsort(-nearest, kind="stable")]
@@ -151,7 +150,7 @@ def _unlike(colours: NDArray[np.float32]) -> NDArray[np.float32]:
 def video_tracks(
     seed: int, index: int, masks: NDArray[np.uint8], sprites: tuple[int, int], count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return exact tracks through the video that `render_video` draws with these arguments.
+    """Return exact tracks through the video of `render_video`.
 
     Args:
         seed: seed of the set.
@@ -161,8 +160,8 @@ def video_tracks(
         count: number of tracks.
 
     Returns:
-        (N, T, 2) float32 x, y as fractions of the image, in raster coordinates, and (N, T) bool: hidden. Fewer tracks
-        than asked for only where a sprite is never seen.
+        (N, T, 2) float32 x, y as fractions of the image, in raster coordinates, and (N, T) bool: hidden. N is `count`
+        less the tracks of sprites that are never visible.
     """
     length, height, width = masks.shape
     scene, cast = draw_video(seed, index, (height, width), sprites)
@@ -183,17 +182,17 @@ def video_tracks(
 
 
 def _track(scene: Scene, sprite: Sprite | None, position: Position, start: int, length: int) -> NDArray[np.float64]:
-    """Return where the point at `position` of frame `start` is in each frame, (T, 2); pixels, centres at integers."""
+    """Return the track (T, 2) of the point at `position` in frame `start`; pixels, centres at integers."""
     if sprite is None:
         material = scene.to_background(start) @ [*position, 1]
         maps = [scene.to_background(t) for t in range(length)]
-        return np.array([np.linalg.solve(there[:, :2], material - there[:, 2]) for there in maps])
+        return np.array([np.linalg.solve(matrix[:, :2], material - matrix[:, 2]) for matrix in maps])
     material = _material_of(scene, sprite, position, start)
     return np.array([_position_of(scene, sprite, material, t) for t in range(length)])
 
 
 def _material_of(scene: Scene, sprite: Sprite, position: Position, t: int) -> Position:
-    """Return the point of a sprite that is drawn at a position in frame t, as offset from its centre before bending."""
+    """Return the sprite's point that is drawn at a position in frame t, as offset from its centre before bending."""
     matrix = sprite.matrix(t)
     u, v = np.linalg.solve(matrix[:, :2], position - matrix[:, 2] - scene.shift(t))
     bend_u, bend_v, side_x, side_y = sprite.bend(t)
@@ -201,7 +200,7 @@ def _material_of(scene: Scene, sprite: Sprite, position: Position, t: int) -> Po
 
 
 def _position_of(scene: Scene, sprite: Sprite, material: Position, t: int) -> Position:
-    """Invert `_material_of`: by iteration, since the bend has no closed inverse; it gains a digit in two rounds."""
+    """Invert `_material_of` by fixed-point iteration; two rounds gain a digit."""
     bend_u, bend_v, side_x, side_y = sprite.bend(t)
     u, v = material
     for _ in range(60):

@@ -87,7 +87,7 @@ class Sprite:
         return self.bends[0](t) * side_x, self.bends[1](t) * side_y, side_x, side_y
 
     def mixed(self, colour: NDArray[np.float32], fraction: float) -> Sprite:
-        """Return this sprite with a fraction of its texture, the rest a plain colour (3,) RGB."""
+        """Return this sprite with its texture blended into a plain colour (3,) RGB; 1 keeps the texture."""
         patch = self.patch.copy()
         patch[..., :3] = fraction * patch[..., :3] + (1 - fraction) * colour
         return replace(self, patch=patch)
@@ -100,7 +100,7 @@ class Sprite:
         Args:
             image: (H, W, 3) float32, changed in place.
             ids: (H, W) uint8, changed in place.
-            number: what to write into ids.
+            number: id of the sprite.
             t: number of the frame.
             shift: (2,) pixels by which the frame is moved.
         """
@@ -130,7 +130,7 @@ class Sprite:
 def draw_sprites(
     rng: Generator, families: list[str], size: tuple[int, int], colours: NDArray[np.float32]
 ) -> list[Sprite]:
-    """Draw one sprite of each texture family, not overlapping in frame 0 as far as the frame has room."""
+    """Draw a sprite per texture family; in frame 0 they do not overlap, if 64 draws find room."""
     height, width = size
     count, unit = len(families), min(size) / 256
     diameters = rng.uniform(42, 96, count) * unit
@@ -166,7 +166,7 @@ def draw_sprites(
 
 
 def draw_shape(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """Draw the opacity of one outline: (side, side) uint8, 255 inside, with an anti-aliased edge.
+    """Draw the opacity of a random shape: (side, side) uint8, 255 inside, with an anti-aliased edge.
 
     The outline fits a disk of diameter `side / MARGIN` around the centre.
     """
@@ -195,7 +195,7 @@ def draw_shape(rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
 
 
 def palette(rng: Generator) -> Field:
-    """Draw three colours of one scene, dark to light: (3, 3) float32 in 0..255, RGB."""
+    """Draw three colours of a scene, dark to light: (3, 3) float32 in 0..255, RGB."""
     hue = rng.uniform(0, 1) + np.array([0, rng.uniform(0.15, 0.45), rng.uniform(0.5, 0.8)])
     saturation = rng.uniform(0.35, 0.85, 3)
     value = np.array([rng.uniform(0.2, 0.35), rng.uniform(0.45, 0.65), rng.uniform(0.8, 0.95)])
@@ -204,10 +204,10 @@ def palette(rng: Generator) -> Field:
 
 
 def draw_texture(rng: Generator, family: str, side: int, period: float, colours: Field) -> Field:
-    """Draw a square of one texture.
+    """Draw a square of a texture.
 
-    The field of a family is cut into three levels of equal area, one colour each, so that all textures of one palette
-    have the same mean colour and differ only in structure.
+    The field of the family is cut into three levels of equal area, coloured by the palette, so that all textures of a
+    palette have the same mean colour and differ only in structure.
 
     Args:
         rng: the source of every draw.

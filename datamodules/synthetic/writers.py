@@ -1,4 +1,4 @@
-"""Synthetic videos on disk: mp4 files to train on, benchmark layouts to evaluate on."""
+"""Synthetic videos on disk: mp4 files for training, benchmark layouts for evaluation."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 
 MARKER = "synthetic.json"
 GENERATION = 2
-"""Part of every marker: raise it when the same arguments give other images."""
+"""Part of every marker; raise it when the same arguments give other images."""
 
 
 SEPARATORS = (",", "\t", " ")
 UNSEEN = 1_000_000
-"""Index of the first benchmark video: far beyond those of any training set."""
+"""Index of the first benchmark video, far beyond any training video."""
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """Arguments common to all writers of sprites: which videos are rendered, and how.
+    """Arguments of all writers: which videos are rendered, and how.
 
     Args:
         seed: seed of the set.
-        first: index of the first video; another range of indices has other scenes.
-        frames: per video.
+        first: index of the first video; disjoint ranges of indices have different scenes.
+        frames: frames per video.
         size: (height, width), pixels; mp4 files lose an odd last row or column.
-        sprites: fewest and most per video.
+        sprites: fewest and most sprites per video.
         camouflage: see `render_video`; below 1 the sprites are easier to distinguish from the background.
-        alike: see `render_video`; True: several instances of one look.
+        alike: see `render_video`; True: all sprites look alike.
     """
 
     seed: int = 0
@@ -65,39 +65,37 @@ class Scenes:
 
 
 def write_videos(root: str | Path, count: int, key_frame_every: int = 12, **scenes: Any) -> Path:
-    """Write `count` H.264 videos `root/00000.mp4`, …; a finished folder of the same arguments is taken as it is.
-
-    The same arguments give the same bytes, with one version of the encoder.
+    """Write `count` H.264 videos `root/00000.mp4`, …; the same arguments and encoder version give the same bytes.
 
     Args:
-        root: folder to make. One made here with other arguments is replaced; any other non-empty one is refused.
+        root: folder to make. A generated folder with the same arguments is kept, with other arguments replaced.
         count: number of videos.
         key_frame_every: frames between key frames.
-        scenes: as of `Scenes`.
+        scenes: arguments of `Scenes`.
 
     Returns:
         root.
 
     Raises:
-        DataError: if root holds something that was not made here.
+        DataError: if root holds files that were not generated.
     """
     of = Scenes(**scenes)
 
-    def one(folder: Path, i: int) -> None:
+    def write(folder: Path, i: int) -> None:
         write_mp4(folder / f"{i:05d}.mp4", of.render(i)[0], key_frame_every=key_frame_every)
 
-    return generate(root, "videos", {"count": count, "key_frame_every": key_frame_every, **asdict(of)}, count, one)
+    return generate(root, "videos", {"count": count, "key_frame_every": key_frame_every, **asdict(of)}, count, write)
 
 
 def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
     """Write `count` sequences in DAVIS-2017's layout: JPEG frames, indexed PNG masks, ImageSets/2017/val.txt.
 
-    The folders are called 480p, as in DAVIS, whatever the size. Arguments and errors as in `write_videos`.
+    The folders are called 480p for every size. Arguments and errors as in `write_videos`.
     """
     of = Scenes(**scenes)
     names = [f"synthetic-{i:03d}" for i in range(count)]
 
-    def one(folder: Path, i: int) -> None:
+    def write(folder: Path, i: int) -> None:
         video, masks = of.render(i)
         write_frames(folder / "JPEGImages" / "480p" / names[i], video)
         write_masks(folder / "Annotations" / "480p" / names[i], dict(enumerate(masks)))
@@ -105,20 +103,19 @@ def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
     def finish(folder: Path) -> None:
         write_text(folder / "ImageSets" / "2017" / "val.txt", names)
 
-    return generate(root, "davis", {"count": count, **asdict(of)}, count, one, finish)
+    return generate(root, "davis", {"count": count, **asdict(of)}, count, write, finish)
 
 
 def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
-    """Write `count` videos in OTB's layout; the target is the sprite in front of all others.
+    """Write `count` videos in OTB's layout, for `Otb(root, version=None)`; the target is the frontmost sprite.
 
-    As in OTB the numbers in groundtruth_rect.txt are separated by commas in one video, by tabs or spaces in others.
-    Every third video has two targets. `Otb(root, version=None)` reads it. Arguments and errors as in `write_videos`;
-    there are at least two sprites.
+    As in OTB, commas, tabs or spaces separate the numbers in groundtruth_rect.txt. Every third video has two targets.
+    Arguments and errors as in `write_videos`; videos have at least two sprites.
     """
     of = Scenes(**scenes)
     shown = replace(of, sprites=(max(of.sprites[0], 2), max(of.sprites[1], 2)))
 
-    def one(folder: Path, i: int) -> None:
+    def write(folder: Path, i: int) -> None:
         video, masks = shown.render(i)
         sequence_folder = folder / f"Synthetic{i:03d}"
         write_frames(sequence_folder / "img", video, (f"{t + 1:04d}.jpg" for t in range(of.frames)))
@@ -128,11 +125,11 @@ def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
             lines = [SEPARATORS[i % 3].join(str(int(x)) for x in box) for box in boxes_of(masks, number)]
             write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", lines)
 
-    return generate(root, "otb", {"count": count, **asdict(of)}, count, one)
+    return generate(root, "otb", {"count": count, **asdict(of)}, count, write)
 
 
 def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) -> Path:
-    """Write `count` training and `valid` validation videos in GOT-10k's layout; the target is the sprite in front.
+    """Write `count` training and `valid` validation videos in GOT-10k's layout; the target is the frontmost sprite.
 
     Other arguments and errors as in `write_videos`.
     """
@@ -140,7 +137,7 @@ def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) ->
     names = [f"GOT-10k_Train_{i + 1:06d}" for i in range(count)]
     names += [f"GOT-10k_Val_{i + 1:06d}" for i in range(valid)]
 
-    def one(folder: Path, i: int) -> None:
+    def write(folder: Path, i: int) -> None:
         video, masks = of.render(i)
         sequence_folder = folder / ("train" if i < count else "val") / names[i]
         write_frames(sequence_folder, video, (f"{t + 1:08d}.jpg" for t in range(of.frames)))
@@ -154,25 +151,25 @@ def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) ->
         if valid:
             write_text(folder / "val" / "list.txt", names[count:])
 
-    return generate(root, "got10k", {"count": count, "valid": valid, **asdict(of)}, count + valid, one, finish)
+    return generate(root, "got10k", {"count": count, "valid": valid, **asdict(of)}, count + valid, write, finish)
 
 
 def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 24, **scenes: Any) -> Path:
     """Write `count` videos with exact tracks as `root/tapvid_davis.pkl`, in the layout of TAP-Vid-DAVIS.
 
-    A pixel of a random frame is the start of a track, as many on the background as on each sprite; it is followed
-    through motion, turning, bending and change of size. A point is hidden where a sprite in front covers its pixel, or
-    outside the image, where it may lie anywhere.
+    A track starts at a pixel of a random frame, in turn on the background and on the sprites, and follows the surface
+    through motion, rotation, bending and change of size. A point is hidden while another sprite covers its pixel, and
+    outside the image.
 
     Args:
-        tracks: tracks of each video.
+        tracks: tracks per video.
 
     Other arguments and errors as in `write_videos`.
     """
     of = Scenes(frames=frames, **scenes)
     content: dict[str, dict[str, NDArray[np.generic]]] = {f"synthetic-{i:03d}": {} for i in range(count)}
 
-    def one(folder: Path, i: int) -> None:
+    def write(folder: Path, i: int) -> None:
         video, masks = of.render(i)
         points, occluded = video_tracks(of.seed, of.first + i, masks, of.sprites, tracks)
         content[f"synthetic-{i:03d}"].update(video=video, points=points, occluded=occluded)
@@ -180,13 +177,13 @@ def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 
     def finish(folder: Path) -> None:
         (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
 
-    return generate(root, "tap_vid", {"count": count, "tracks": tracks, **asdict(of)}, count, one, finish)
+    return generate(root, "tap_vid", {"count": count, "tracks": tracks, **asdict(of)}, count, write, finish)
 
 
 def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
     """Return the tightest box around an id in every frame: (T, 4) x, y, width, height, one-based.
 
-    Where it is hidden its last box stays; it must be there in frame 0.
+    While the id is hidden its last box stays; frame 0 must show it.
     """
     boxes = np.zeros((len(masks), 4))
     for t, mask in enumerate(masks):
@@ -196,7 +193,7 @@ def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
 
 
 def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24, key_frame_every: int = 12) -> None:
-    """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20), the same bytes each time."""
+    """Encode (T, H, W, 3) uint8 RGB as H.264 (yuv420p, crf 20); the same images give the same bytes."""
     with closing(Mp4Writer(path, rate, key_frame_every, crf="20", preset="veryfast")) as writer:
         for image in video:
             writer.add(image)
@@ -231,27 +228,27 @@ def generate(
     kind: str,
     parameters: Mapping[str, Any],
     count: int,
-    one: Callable[[Path, int], None],
+    write: Callable[[Path, int], None],
     finish: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
-    """Make a set of videos in a new folder and move it to `root` when it is complete, unless it is there already.
+    """Make a set of videos in a temporary folder and move it to `root` when it is complete.
 
-    A marker file holds the parameters. A folder with the same marker is taken as it is, one with another marker is
-    replaced, and one without a marker is not ours and refused.
+    A marker file holds the parameters. A folder with the same marker is kept, with another marker replaced, and without
+    a marker refused.
 
     Args:
         root: folder of the set.
         kind: kind of the set.
-        parameters: all that the set depends on.
+        parameters: all parameters of the set.
         count: number of videos.
-        one: writes a video, given the folder and its number; called by several threads.
-        finish: writes what is not of one video, given the folder.
+        write: (folder, number of the video) writes a video; called by several threads.
+        finish: (folder) writes the files common to all videos.
 
     Returns:
         root, with `~` expanded.
 
     Raises:
-        DataError: if root is not empty and was not made here.
+        DataError: if root is not empty and was not generated.
     """
     root = Path(root).expanduser()
     marker = json.dumps({"kind": kind, "generation": GENERATION, **parameters}, sort_keys=True, indent=1)
@@ -265,7 +262,7 @@ def generate(
         with unfinished(root) as folder:
             folder.mkdir()
             with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-                list(pool.map(lambda i: one(folder, i), range(count)))
+                list(pool.map(lambda i: write(folder, i), range(count)))
             finish(folder)
             (folder / MARKER).write_text(marker)
             if (root / MARKER).is_file() and (root / MARKER).read_text() != marker:

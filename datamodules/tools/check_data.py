@@ -1,4 +1,4 @@
-"""Check a source of videos: each is opened and some of its frames are decoded, before training has to."""
+"""Check a source of videos before training: open every video and decode some of its frames."""
 
 import argparse
 import hashlib
@@ -27,21 +27,21 @@ _ENDS = 2**16  # bytes of a file's head and of its tail that its digest covers
 
 @dataclass(frozen=True)
 class VideoReport:
-    """Findings on one video.
+    """Findings on a video.
 
     Attributes:
-        path: absolute.
+        path: absolute path.
         bytes: size on disk.
-        modified: time of the last change, ns; with path and bytes it decides whether a video has to be read again.
-        digest: digest of its size, its first and its last 64 KiB; of a folder, of the sizes of all images, the first
-            64 KiB of the first and the last of the last. Videos with the same digest are taken for duplicates.
-        frames: number.
-        seconds: duration, 0 where unknown.
-        fps: average frame rate, 0 where unknown.
+        modified: time of the last change, ns; a video with the same path, bytes and time is not read again.
+        digest: digest of the size, the first and the last 64 KiB; for a folder, of the sizes of all images, the first
+            64 KiB of the first image and the last 64 KiB of the last. Videos with equal digests count as duplicates.
+        frames: number of frames.
+        seconds: duration, 0 if unknown.
+        fps: average frame rate, 0 if unknown.
         width: pixels as stored.
         height: pixels as stored.
-        codec: its name, "frames" for a folder of images.
-        kind: kind of problem for which it is left out of clean.txt; None if it is usable.
+        codec: name of the codec, "frames" for a folder of images.
+        kind: kind of problem that keeps it out of clean.txt; None if it is usable.
         reason: the problem in words.
     """
 
@@ -66,23 +66,23 @@ def check_data(
     min_frames: int = 8,
     timeout: float = 60.0,
 ) -> list[VideoReport]:
-    """Check the videos of a source in parallel; files: report.json (all videos) and clean.txt (a list of the usable).
+    """Check the videos of a source in parallel; write report.json (all videos) and clean.txt (a list of usable videos).
 
-    The rows of an earlier report.json in `output` are reused for readable videos that have not changed since.
-    An interrupted run leaves what it has found in report.json.
+    Rows of an earlier report.json in `output` are reused for readable, unchanged videos. An interrupted run keeps its
+    findings in report.json.
 
     Args:
-        source: as of `list_videos`; here a list may name files that are missing.
-        output: folder.
-        workers: processes; by default one per usable core.
-        min_frames: a video with fewer is too short.
-        timeout: seconds for each video.
+        source: see `list_videos`; a list may name missing files.
+        output: folder of the report.
+        workers: processes; by default the usable cores.
+        min_frames: smallest usable number of frames.
+        timeout: seconds per video.
 
     Returns:
         Reports on the videos of the source, in its order.
 
     Raises:
-        DataError: if the source is not as described, or none of its videos can be used (the report is written then).
+        DataError: if the source cannot be listed, or has no usable video (the report is written).
         OSError: if `output` cannot be written.
     """
     output = Path(output).expanduser()
@@ -150,7 +150,7 @@ def command(args: Sequence[str]) -> None:
 
 
 def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoReport:
-    """Read a video, unless the earlier report on it still holds; runs in a separate process."""
+    """Read a video, unless its earlier report is still valid; runs in a separate process."""
     path, earlier = item
     size, modified = stamp(path)
     if earlier is not None and earlier.kind != "unreadable" and (earlier.bytes, earlier.modified) == (size, modified):
@@ -172,7 +172,7 @@ def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoRepor
 
 
 def _riff_size(path: str) -> int:
-    """Return the bytes that an AVI file should have, 0 for other files; its frame count fits what is there."""
+    """Return the size in an AVI file's header, 0 for other files; a truncated AVI has a plausible frame count."""
     with open(path, "rb") as file:
         head = file.read(8)
     return 8 + int.from_bytes(head[4:], "little") if head[:4] == b"RIFF" else 0
@@ -190,10 +190,10 @@ def _digest(path: str) -> str:
 
 
 def _earlier(file: Path) -> dict[str, VideoReport]:
-    """Map each path to what an earlier run found; empty where there is no report of this form."""
+    """Return path → report of an earlier run; empty without a valid report."""
     names = VideoReport.__dataclass_fields__
     try:
-        rows = json.loads(file.read_text(encoding="utf-8"))["videos"]  # our own: of any size
+        rows = json.loads(file.read_text(encoding="utf-8"))["videos"]  # no size limit for our file
         reports = [VideoReport(**{name: row[name] for name in names}) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
@@ -201,7 +201,7 @@ def _earlier(file: Path) -> dict[str, VideoReport]:
 
 
 def _judged(reports: Sequence[VideoReport], min_frames: int) -> Iterator[VideoReport]:
-    """Yield each report with its problem or with none, in order; of duplicates the first is kept."""
+    """Yield the reports with their problems, in order; the first of several duplicates is usable."""
     first: dict[str, str] = {}
     for report in reports:
         path = report.path
@@ -244,9 +244,9 @@ def _print(reports: Sequence[VideoReport], output: Path) -> None:
 
 
 def content_digest(reports: Iterable[VideoReport]) -> str:
-    """Return a digest of the videos' names without folder and ending, their numbers of frames and their sizes.
+    """Return a digest of the videos' stems, numbers of frames and frame sizes.
 
-    It stays the same when videos are moved, listed in another order or encoded anew.
+    It does not change when videos are moved, reordered or encoded again.
     """
     lines = sorted(f"{Path(report.path).stem} {report.frames} {report.width} {report.height}" for report in reports)
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()

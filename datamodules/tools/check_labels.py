@@ -1,4 +1,4 @@
-"""Check folders of frames and masks before a benchmark has to: missing masks, sizes, ids, palettes."""
+"""Check folders of frames and masks before a benchmark: missing masks, sizes, ids, palettes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..writing.files import write_atomically
 
 @dataclass(frozen=True)
 class LabelReport:
-    """Findings on one labelled video.
+    """Findings on a labelled video.
 
     Attributes:
         name: name of the video.
         frames: number of frames.
         masks: number of masks.
         objects: ids, ascending.
-        starts: object id → stem of the first frame whose mask holds it.
-        problems: what a reader refuses, or would score wrongly; one line each.
-        remarks: what is odd and may be right; one line each.
+        starts: object id → stem of the first frame with the object.
+        problems: lines on errors that a reader refuses or would score wrongly.
+        remarks: lines on unusual content that may be right.
     """
 
     name: str
@@ -45,16 +45,16 @@ def check_labels(
     masks: str | Path = "Annotations",
     output: str | Path | None = None,
 ) -> list[LabelReport]:
-    """Check every labelled video of a folder, all of its frames and masks, and report all that is found.
+    """Check all frames and masks of every labelled video in a folder.
 
     Args:
-        root: folder that holds both.
+        root: folder that holds frames and masks.
         frames: folder of the videos' folders of frames, relative to root or absolute.
         masks: folder of the videos' folders of masks.
-        output: folder for `labels.json`, made where it is missing.
+        output: folder for `labels.json`, made if missing.
 
     Returns:
-        One report per video, in natural order of the names.
+        A report per video, in natural order of the names.
 
     Raises:
         DataError: if a folder is missing, or holds no videos.
@@ -110,7 +110,7 @@ def _check_video(name: str, frame_folder: Path, mask_folder: Path) -> LabelRepor
 
 
 def _palette(mask: Path, highest: int) -> bytes:
-    """Return the colours of the ids up to the highest."""
+    """Return the palette up to the highest id."""
     with opened_image(mask) as image:
         return bytes(image.getpalette() or ())[: 3 * (highest + 1)]
 
@@ -135,7 +135,7 @@ def _remarks(
 
 
 def print_labels(reports: Sequence[LabelReport]) -> bool:
-    """Print a line for each finding and a summary; return True if there is no problem."""
+    """Print a line per finding and a summary; return True if no video has problems."""
     for report in reports:
         for line in (*report.problems, *(f"note: {remark}" for remark in report.remarks)):
             print(f"{report.name}: {line}")

@@ -51,7 +51,7 @@ def write_video(video: OpenedVideo, path: Path, form: OutputFormat) -> None:
     with closing(Mp4Writer(path, rate, form.key_interval, "b-pyramid=none", **options)) as writer:
         for count, frame in enumerate(_resized(video, form.short_side, 2, "yuv420p")):
             frame.pts, frame.time_base = count, 1 / rate
-            frame.pict_type = 0  # the encoder's choice, not what the frame was in the source
+            frame.pict_type = 0  # the encoder chooses, not the source
             writer.encode(frame)
 
 
@@ -69,12 +69,12 @@ def write_images(video: OpenedVideo, folder: Path, form: OutputFormat) -> None:
 
 
 def _resized(video: OpenedVideo, short_side: int, multiple: int, pixels: str) -> Iterator["av.VideoFrame"]:
-    """Iterate over all frames, turned as their file says, scaled to a short side, never up, and converted.
+    """Iterate over all frames, upright, scaled down to a short side and converted; the first frame sets the size.
 
     Args:
-        video: open.
-        short_side: pixels.
-        multiple: of which width and height have to be; the first frame decides on them.
+        video: open video.
+        short_side: pixels; smaller frames keep their size.
+        multiple: divisor of width and height.
         pixels: name of the pixel format.
     """
     from av.video.reformatter import ColorRange, Colorspace, Interpolation
@@ -92,7 +92,7 @@ def _resized(video: OpenedVideo, short_side: int, multiple: int, pixels: str) ->
 
 
 def _upright(video: OpenedVideo) -> Iterator["av.VideoFrame"]:
-    """Iterate over all frames, turned and mirrored as their file says."""
+    """Iterate over all frames, turned and mirrored by their display matrices."""
     import av
 
     if isinstance(video, VideoFile):

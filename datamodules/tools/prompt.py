@@ -1,4 +1,4 @@
-"""Write a page in which a person marks objects, boxes or points in frames of a video, as `predict` reads them."""
+"""Write a page for drawing prompts: objects, boxes or points in frames of a video, in the formats of `predict`."""
 
 import argparse
 import base64
@@ -44,27 +44,27 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
     output = flags.output or Path(f"{flags.video.resolve().stem}_prompt.html")
     write_page(flags.video, output, flags.frames, flags.every)
-    print(f"{output}: open it in a browser, draw, save; the page then shows the command that follows what was drawn")
+    print(f"{output}: open it in a browser, draw, save; the page then shows the command that follows the objects")
 
 
 def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every: int | None = None) -> Path:
-    """Write the page of a video: one file, complete in itself, that needs neither a server nor a network.
+    """Write the page of a video: a single file that needs neither a server nor a network.
 
-    A mask of frame 0 is saved as an indexed PNG at the frame's own size; masks of other frames as COCO's JSON, boxes as
-    JSON with (0, 0) at the corner of the first pixel, points as CSV with (0, 0) at its centre, all with the numbers of
-    their frames: the forms that `--data.mask`, `--data.box` and `--data.points` take.
+    The page saves files for `--data.mask`, `--data.box` and `--data.points`, with the numbers of their frames: a mask
+    of frame 0 as an indexed PNG at the frame's size, masks of other frames as COCO's JSON, boxes as JSON with (0, 0) at
+    the corner of the first pixel, points as CSV with (0, 0) at its centre.
 
     Args:
         video: file or folder of frames.
-        output: the page.
-        frames: those in it, by their numbers or times.
-        every: every N-th frame instead.
+        output: path of the page.
+        frames: frames in the page, by numbers or times.
+        every: show every N-th frame instead.
 
     Returns:
         `output`.
 
     Raises:
-        DataError: if there is no such video or frame, a frame cannot be decoded, or there are more than 120.
+        DataError: if the video or a frame does not exist, cannot be decoded, or there are more than 120 frames.
         OSError: if the page cannot be written.
     """
     with open_video(video, timeout=600.0) as opened:
@@ -90,7 +90,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
 
 
 def _chosen(video: OpenedVideo, moments: Sequence[Moment], every: int | None) -> dict[int, NDArray[np.uint8]]:
-    """Return the frames that are wanted by their numbers, ascending."""
+    """Return number → frame for the wanted frames, ascending."""
     if every is not None and every < 1:
         raise DataError(f"--every: expected 1 or more frames, got {every}")
     named = {frame_number(moment, "--frames", video.number_at) for moment in moments}
@@ -111,5 +111,5 @@ def _data_uri(image: NDArray[np.uint8]) -> str:
 
 
 def _script(value: object) -> str:
-    """Return a value as JavaScript that cannot end its script element."""
+    """Return a value as JavaScript that cannot close its script element."""
     return json.dumps(value).replace("<", "\\u003c")

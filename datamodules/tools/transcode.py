@@ -1,4 +1,4 @@
-"""Make a source of videos small and quick to read at random: short side 256, close key frames, or folders of JPEGs."""
+"""Make videos small and fast to read at random: short side 256, close key frames, or folders of JPEGs."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ class Made(NamedTuple):
     """Outcome of a job.
 
     Attributes:
-        is_new: False where it had been done before.
+        is_new: False if an earlier run made the output.
         before: bytes of the source.
         after: bytes of the output.
     """
@@ -44,26 +44,25 @@ def transcode(
 ) -> tuple[list[Made], dict[Path, str]]:
     """Re-encode the videos of a source in parallel, with the same folders and names.
 
-    An output is written atomically and has its source's modification time: one that has it already is left as it
-    is, so that a stopped run resumes. Rotation is applied, sound left out, the frame rate made constant. Where the
-    source is a list, one with the new paths and the same labels is written next to the outputs. `failed.txt` names
-    what could not be read.
+    An output is written atomically with its source's modification time. An output with this time is kept, so that a
+    stopped run resumes. Rotation is applied, sound left out, the frame rate made constant. For a list, a list with the
+    new paths and the same labels is written next to the outputs. `failed.txt` names the unreadable videos.
 
-    H.264 is written for quick decoding (x264's `fastdecode`: one and a half times as many clips/s for a tenth more
-    bytes), and no frame refers to a B-frame, so that `VideoFile` can skip these.
+    H.264 is tuned for fast decoding (x264's `fastdecode`: one and a half times as many clips/s for a tenth more bytes),
+    and no frame refers to a B-frame, so that `VideoFile` can skip B-frames.
 
     Args:
-        source: as of `list_videos`; a list may name files that are missing, which then fail.
-        destination: folder, new or made here with the same format.
-        form: what comes out.
-        workers: processes; by default one per usable core.
-        timeout: seconds for each video.
+        source: see `list_videos`; missing files of a list fail.
+        destination: folder, new or from an earlier run with the same format.
+        form: format of the outputs.
+        workers: processes; by default the usable cores.
+        timeout: seconds per video.
 
     Returns:
-        What was made, and path → reason of what failed.
+        Outcomes of the successful jobs, and path → reason of the failed ones.
 
     Raises:
-        DataError: before any work, if two videos would get the same name, or the destination is of another make.
+        DataError: before any work, if two videos would get the same name, or the destination has another format.
         OSError: if the destination cannot be written.
     """
     form = form or OutputFormat()
@@ -100,10 +99,10 @@ def transcode(
 
 
 def plan(source: Path, entries: Sequence[VideoEntry], destination: Path, frames: bool) -> dict[Path, Path]:
-    """Return where each video goes: its absolute path → its output.
+    """Return absolute path of a video → its output.
 
     Raises:
-        DataError: if two videos would get the same name, one output lie in another, or an output replace a source.
+        DataError: if two videos would get the same name, an output would lie in another or replace a source.
     """
     paths = dict.fromkeys(_absolute(entry.path) for entry in entries)
     root = _absolute(source if source.is_dir() else source.parent)
@@ -156,9 +155,9 @@ def command(args: Sequence[str]) -> None:
     except KeyboardInterrupt as stopped:
         stopped.args = ("run the same command again to resume",)
         raise
-    before, after = sum(each.before for each in made), sum(each.after for each in made)
-    new = sum(each.is_new for each in made)
-    print(f"{new} written, {len(made) - new} there already: {before / 1e6:.1f} MB became {after / 1e6:.1f} MB")
+    before, after = sum(outcome.before for outcome in made), sum(outcome.after for outcome in made)
+    new = sum(outcome.is_new for outcome in made)
+    print(f"{new} written, {len(made) - new} up to date: {before / 1e6:.1f} MB became {after / 1e6:.1f} MB")
     if failed:
         sys.exit(
             f"vidcorr: {len(failed)} of {len(failed) + len(made)} failed: {Path(flags.destination) / 'failed.txt'}"
@@ -166,7 +165,7 @@ def command(args: Sequence[str]) -> None:
 
 
 def _run(form: OutputFormat, job: tuple[Path, Path]) -> Made:
-    """Do one job, unless it is done; runs in a separate process."""
+    """Encode a video, unless its output is up to date; runs in a separate process."""
     source, output = job
     size, changed = stamp(source)
     if len(os.fsencode(output.name)) > 255:
@@ -194,10 +193,10 @@ def _run(form: OutputFormat, job: tuple[Path, Path]) -> Made:
 
 
 def _claim(destination: Path, form: OutputFormat) -> None:
-    """Claim the folder, or check that it is ours and of the same format.
+    """Mark the folder with the format, or check its mark.
 
     Raises:
-        DataError: if it is not.
+        DataError: if the folder holds other files or has another format.
     """
     marker, wanted = destination / "transcode.json", json.dumps(asdict(form), indent=1) + "\n"
     destination.mkdir(parents=True, exist_ok=True)

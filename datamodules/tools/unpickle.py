@@ -1,4 +1,4 @@
-"""Rewrite a TAP-Vid set without pickle: one .npz per video, read without running anything."""
+"""Rewrite a TAP-Vid set without pickle, as an .npz per video, without executing the pickle."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from ..writing.files import partial_path, unfinished
 
 
 def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
-    """Write each video of a TAP-Vid set as an uncompressed .npz of `video`, `points` and `occluded`.
+    """Write every video of a TAP-Vid set as an uncompressed .npz of `video`, `points` and `occluded`.
 
-    JPEG frames stay JPEG, byte for byte, padded with zeros to the longest of a video. One video is in memory at a time.
+    JPEG frames keep their bytes, padded with zeros to the longest of a video. Memory holds one video at a time.
 
     Args:
-        source: what `TapVid` reads.
-        destination: folder; it must not hold .npz files yet.
+        source: see `TapVid`.
+        destination: folder without .npz files.
 
     Returns:
-        The files, each written atomically.
+        The files, written atomically.
 
     Raises:
-        DataError: if the source is not as described, or the destination holds .npz files.
+        DataError: if the source cannot be read, or the destination holds .npz files.
         OSError: if the destination cannot be written.
     """
     videos, folder = TapVid(source), Path(destination)

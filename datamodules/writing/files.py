@@ -12,20 +12,20 @@ from pathlib import Path
 
 @contextmanager
 def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
-    """Give a temporary path, and move what is written there to `path` if the context ends without error.
+    """Give a temporary path, and move it to `path` if the context ends without error.
 
     An earlier file at `path` stays until then, and after an error. A folder at `path` is replaced only by a folder, and
-    only while it is empty: nothing in it is ever removed. A killed process leaves the hidden file.
+    only if it is empty. A killed process leaves the hidden temporary file.
 
     Args:
-        path: file or folder to make; its folder exists.
-        temporary: where to write; by default one of this process's own, `partial_path(path, os.getpid())`.
+        path: file or folder to make; its parent exists.
+        temporary: temporary path; default: `partial_path(path, os.getpid())`.
 
     Yields:
         A path that does not exist yet, on the same file system.
 
     Raises:
-        OSError: if it cannot be written or moved; it names the file, also where the disk is full or `path` is a folder.
+        OSError: if the path cannot be written or moved; it names `path`, also if the disk is full.
     """
     temporary = temporary or partial_path(path, os.getpid())
     remove(temporary)
@@ -46,9 +46,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name in the same folder, and rename it when it is complete.
 
     Args:
-        path: the file; its folder exists. What was there before stays until then.
-        content: bytes, or text that becomes UTF-8 with its line ends as they are; file names that are not UTF-8 keep
-            their bytes.
+        path: the file; its folder exists. An earlier file stays until the end.
+        content: bytes, or text, encoded as UTF-8 with its line ends; surrogates of file names become their bytes.
 
     Raises:
         OSError: if it cannot be written.
@@ -59,9 +58,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:
-    """Return where an unfinished `path` is written: `.NAME.partial`, with the process where several may write it.
+    """Return the temporary path of `path`: `.NAME.partial`, with the process if several may write.
 
-    A name that would not fit into the 255 bytes that file systems take is replaced by its digest.
+    A digest replaces a name that would exceed 255 bytes, the limit of file systems.
     """
     ending = ".partial" if process is None else f".partial-{process}"
     name = path.name
@@ -71,7 +70,7 @@ def partial_path(path: Path, process: int | None = None) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all that is in it; harmless where there is none."""
+    """Remove a file or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -17,8 +17,8 @@ def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) ->
 
     Args:
         path: the file; its folder exists.
-        ids: index of each pixel.
-        palette: `(256, 3)` RGB of each index.
+        ids: palette index per pixel.
+        palette: `(256, 3)` RGB.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Encoding of an mp4 file frame by frame."""
+"""Encode an mp4 file frame by frame."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -13,21 +13,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
-"""Parameters under which x264 gives the same bytes for the same images: with several threads its decisions depend on
-the machine, and its macroblock tree reads memory that it has not written."""
+"""Parameters that make x264's output repeatable: several threads decide differently on different machines, and the
+macroblock tree reads uninitialised memory."""
 
 
 class Mp4Writer:
-    """An H.264 file (yuv420p) that frames are appended to; `close` finishes it.
-
-    The same images give the same bytes: it holds neither time nor version, and is encoded in one thread.
+    """Writer of an H.264 file (yuv420p); `close` finishes it. The same images give the same bytes.
 
     Args:
         path: the file; its folder is made.
         rate: frames per second.
-        key_interval: most frames from one key frame to the next; None is the encoder's own.
-        parameters: x264's own.
-        options: of the encoder, such as `crf`.
+        key_interval: most frames between key frames; None: the encoder's default.
+        parameters: x264's parameters.
+        options: options of the encoder, for example `crf`.
     """
 
     def __init__(
@@ -48,7 +46,7 @@ class Mp4Writer:
         self._stream: Any = None
 
     def add(self, image: "NDArray[np.uint8]") -> None:
-        """Append a frame, uint8 RGB `(H, W, 3)`; H.264 has even sizes, so an odd last row or column is left out."""
+        """Append a frame, uint8 RGB `(H, W, 3)`, without an odd last row or column, as H.264 needs even sizes."""
         import av
 
         height, width = (length - length % 2 for length in image.shape[:2])
@@ -56,7 +54,7 @@ class Mp4Writer:
         self.encode(self._reformat(frame, format="yuv420p"))
 
     def encode(self, frame: "av.VideoFrame") -> None:
-        """Append a frame in yuv420p; the first one decides on the size and the colour space."""
+        """Append a frame in yuv420p; the first frame sets the size and the colour space."""
         if self._stream is None:
             self._stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
             context = self._stream.codec_context

@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a line that is redrawn on a terminal, a line now and then elsewhere."""
+"""Progress of long work on stderr: a redrawn line on a terminal, a line every 30 seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
-_REFRESH = 0.5  # seconds from one drawing of the line to the next
+_REFRESH = 0.5  # seconds between drawings of the line
 _CELLS = 20  # of the bar
 _CLEAR = "\r\x1b[K"
 
@@ -17,14 +17,14 @@ _CLEAR = "\r\x1b[K"
 class ProgressReport(AbstractContextManager["ProgressReport"]):
     """Report the progress of long work, its rate and the remaining time; a context manager.
 
-    Rate and remaining time are over the work since it began, pauses such as a benchmark within a training included.
+    The rate is the average since the start, including pauses, for example a benchmark within a training.
 
     Args:
         name: name of the work.
-        total: number of items; None where it is not known.
+        total: number of items; None if unknown.
         unit: unit of the items, plural.
         done: items that an earlier run has done.
-        every: seconds from one line to the next where there is no terminal.
+        every: seconds between lines without a terminal.
         silent: report nothing, as on ranks other than the first.
     """
 
@@ -44,17 +44,17 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         self._every = math.inf if silent else _REFRESH if self._redraws else every
 
     def clear(self, *_: object) -> None:
-        """Take the line off the terminal, before something else is printed; the next `advance` draws it again."""
+        """Clear the line on the terminal before other output; the next `advance` draws it again."""
         if self._redraws:
             print(_CLEAR, end="", file=sys.stderr, flush=True)
 
     __exit__ = clear
 
     def advance(self, note: Callable[[], str] = str, to: int | None = None) -> None:
-        """Count one more item, or set the number of items done.
+        """Count an item, or set the number of items done.
 
         Args:
-            note: makes what is shown behind, for example the loss or the item's name; called only when it is shown.
+            note: returns text for the end of the line, for example the loss; called only when the line is drawn.
             to: items done so far.
         """
         self.done = self.done + 1 if to is None else to
@@ -65,7 +65,7 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         rate = (self.done - self._first) / max(now - self._began, 1e-9)
         parts = [f"{self.name}: {self.done}{f'/{self.total}' if self.total else ''} {self.unit}"]
         if rate:
-            parts.append(f"{rate:.2f} {self.unit}/s" if rate >= 0.1 else f"{1 / rate:.0f} s each")
+            parts.append(f"{rate:.2f} {self.unit}/s" if rate >= 0.1 else f"{1 / rate:.0f} s per item")
         if rate and self.total:
             parts.append(f"{timedelta(seconds=round((self.total - self.done) / rate))} left")
         line = ", ".join(filter(None, [*parts, note()]))

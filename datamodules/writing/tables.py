@@ -1,4 +1,4 @@
-"""Tables as CSV that no spreadsheet runs as formulas."""
+"""CSV tables without formulas, which a spreadsheet would run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from io import StringIO
 from typing import Any
 
 _FORMULA = re.compile(r"(?![+-]([\d.]+(e[+-]?\d+)?|inf|nan)$)[=+@'-]", re.IGNORECASE)
-"""Start of what a spreadsheet takes for a formula, numbers apart, and of text that `csv_text` has marked."""
+"""Start of a spreadsheet's formula, but not of a number, and of text that `csv_text` has marked."""
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
     """Return rows as the text of a CSV file, for `write_atomically`; None is empty.
 
-    Text that a spreadsheet would run as a formula has an apostrophe in front, and so has text that begins with one:
-    who reads the file removes the first.
+    An apostrophe is put before text that a spreadsheet would run as a formula, and before text that begins with an
+    apostrophe; a reader of the file removes the first apostrophe.
     """
     text = StringIO(newline="")
     csv.writer(text, lineterminator=line_end).writerows(
@@ -26,7 +26,7 @@ def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
 
 
 def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return records as CSV, below the names of all their columns, in the order in which they first appear.
+    """Return records as CSV, with a heading of all columns in the order of their first appearance.
 
     Args:
         records: column → value; a column that a record lacks is empty.

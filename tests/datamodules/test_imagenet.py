@@ -98,7 +98,12 @@ def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos:
     assert sorted((path.parent.name, label) for path, label in pairs) == [("sit", 1)] * 5 + [("walk", 0)] * 5
     (videos / "plain.csv").write_text("\n".join(lines))
     plain = VideoFrameDataModule(videos / "plain.csv")
-    refused(DataError, "needs a folder per class, or a list with labels, not one without", plain.setup, "fit")
+    refused(
+        DataError,
+        "the list has no labels; add a class number to each line",
+        plain.setup,
+        "fit",
+    )
 
 
 def test_a_damaged_picture_is_replaced_in_training_and_ends_an_evaluation(folders: Path) -> None:

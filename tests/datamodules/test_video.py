@@ -212,7 +212,7 @@ def test_intervals_are_drawn_with_the_released_statistics_over_pairs():
     assert (arguments["interval"], arguments["interval_weights"]) == ([2, 5, 8], [0.66, 0.25, 0.08])
     kept = {name: arguments[name] for name in ("frames", "sampling", "interval", "interval_weights")}
     sampling = VideoDataModule("nowhere", batch_size=1, num_workers=0, **kept).sampling
-    gaps = [int(sampling(100, seeded_generator(0, i)).diff()) for i in range(4000)]
+    gaps = [int(sampling(100, generator=seeded_generator(0, i)).diff()) for i in range(4000)]
     drawn = np.array([gaps.count(interval) for interval in (2, 5, 8)]) / len(gaps)
     assert sum(drawn) == 1
     assert np.abs(drawn - [0.66, 0.25, 0.08]).max() < 0.03

@@ -49,7 +49,7 @@ def test_masks_beside_a_set_of_tap_vid(tmp_path, kind):
         numbers = {name: {"frames": wanted} for name in ("synthetic-000", "synthetic-001")}
         path.with_suffix(".json").write_text(json.dumps(numbers))
     if kind == "file":
-        refused(DataError, "synthetic-000: 6 masks for 3 frames; give one for each", Badja, path, tmp_path / "masks")
+        refused(DataError, "synthetic-000: 6 masks for 3 frames; give a mask per", Badja, path, tmp_path / "masks")
         return
     film, _ = Badja(path, tmp_path / "masks")
     assert [film.area(t) for t in range(3)] == [10.0 * (t + 1) for t in wanted]

@@ -73,7 +73,7 @@ def test_redrawn_clips_are_told_and_each_event_counted() -> None:
     counts: Counter[str] = Counter()
     books = SkippedVideos(counts)
     enter(books, failures=3 * ["a.mp4: broken"], video_index=torch.zeros(3))
-    with pytest.warns(UserWarning, match="resampled from the frames that are there: b.avi: 9 frames expected"):
+    with pytest.warns(UserWarning, match="resampled from the existing frames: b.avi: 9 frames expected"):
         enter(books, failures=[], redrawn=["b.avi: 9 frames expected, 7 can be decoded"], video_index=torch.zeros(2))
     module = Mock(device="cpu")
     books.on_train_epoch_end(Mock(), module)

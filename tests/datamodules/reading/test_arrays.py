@@ -107,7 +107,7 @@ def test_an_array_that_claims_more_than_its_bytes_is_refused_before_it_is_made(t
     assert claimed != content
     path = tmp_path / "x.pkl"
     path.write_bytes(claimed)
-    refused(DataError, "a damaged one", read_pickle, path)
+    refused(DataError, "or damaged", read_pickle, path)
 
 
 def test_every_cut_and_many_changed_bytes_end_in_one_line_or_in_plain_data(tmp_path):
@@ -155,7 +155,7 @@ def test_an_npz_with_objects_or_compressed_is_refused(tmp_path):
     np.savez(path, **video)
     claimed = path.read_bytes().replace(b"(5, 12, 16, 3)", b"(5, 12, 96, 3)")
     path.write_bytes(claimed)
-    assert refused(DataError, "a damaged one", TapVid, path)
+    assert refused(DataError, "or damaged", TapVid, path)
     path.write_bytes(b"PK\x03\x04 nothing")
     assert refused(DataError, r"not an \.npz file", TapVid, path)
 

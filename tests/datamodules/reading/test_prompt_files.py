@@ -44,7 +44,7 @@ def test_several_values_each_with_its_frame(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_boxes_of_a_file(name, text, expected, tmp_path):
     (tmp_path / name).write_text(text)
-    found = BoxPrompt.each(tmp_path / name)
+    found = BoxPrompt.all_of(tmp_path / name)
     assert [([box.x, box.y, box.width, box.height], box.frame, box.name) for box in found] == expected
 
 
@@ -63,7 +63,7 @@ def test_boxes_of_a_file(name, text, expected, tmp_path):
 )  # fmt: skip
 def test_points_of_a_file(name, text, expected, tmp_path):
     (tmp_path / name).write_text(text)
-    found = PointPrompt.each(tmp_path / name)
+    found = PointPrompt.all_of(tmp_path / name)
     assert [(prompt.names, prompt.points.tolist(), prompt.frame) for prompt in found] == expected
 
 
@@ -104,9 +104,9 @@ def test_masks_of_a_folder_belong_to_the_frames_of_their_names(stream, tmp_path)
         Image.fromarray(np.eye(8, 9, dtype=np.uint8) * np.uint8(value)).save(tmp_path / f"masks/{name}.png")
     placed = placed_prompts(read_prompts(mask=str(tmp_path / "masks")), stream)
     assert [prompt.frame for prompt in placed] == [2, 4]
-    refused(DataError, r"names its own frame \(002\); leave @3 out", read_prompts, mask=f"{tmp_path / 'masks'}@3")
+    refused(DataError, r"already names frame 002; leave @3 out", read_prompts, mask=f"{tmp_path / 'masks'}@3")
     (tmp_path / "none").mkdir()
-    refused(DataError, "none: holds no mask; name those of a folder", read_prompts, mask=str(tmp_path / "none"))
+    refused(DataError, "none: holds no mask; name the masks of a folder", read_prompts, mask=str(tmp_path / "none"))
 
 
 def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):

@@ -28,7 +28,7 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     source.write_text("b/1.avi 4\na/1.mp4 2\nb/2.mp4 3\ngone.mp4 1\na/1.mp4 2\n")
     words = [str(source), str(out), "--workers", "2"]
     refused(SystemExit, r"2 of 4 failed: .*failed\.txt", command, words)
-    assert "2 written, 0 there already" in capsys.readouterr().out
+    assert "2 written, 0 up to date" in capsys.readouterr().out
     listed = [(entry.path.relative_to(out).as_posix(), entry.label) for entry in list_videos(out / "list.txt")]
     assert listed == [("b/1.mp4", 4), ("a/1.mp4", 2), ("a/1.mp4", 2)]
     failed = (out / "failed.txt").read_text().splitlines()
@@ -42,7 +42,7 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     source.write_text("b/1.avi 4\na/1.mp4 2\nb/2.mp4 3\n")
     partial_path(out / "a/1.mp4").write_bytes(b"of a run that was killed")
     command(words)
-    assert "2 written, 1 there already" in capsys.readouterr().out
+    assert "2 written, 1 up to date" in capsys.readouterr().out
     assert (out / "b/1.mp4").stat().st_ino == first.st_ino
     assert not (out / "failed.txt").exists()
     with open_video(out / "a/1.mp4") as video:
