@@ -1,1 +1,1 @@
-"""The command line behind `cli.py`: Lightning's runs, configs by name, and one line for each mistake."""
+"""The command line behind `cli.py`: Lightning's commands, configs by name, and messages for mistakes."""

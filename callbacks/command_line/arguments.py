@@ -1,4 +1,4 @@
-"""The one configuration that files and flags come to, which the parser completes; one line for what it refuses."""
+"""Merge config files and flags into a configuration for the parser, and explain refused arguments."""
 
 import inspect
 import re
@@ -17,28 +17,28 @@ from .configs import read_yaml
 from .endings import UsageError, near, reason_of_parser
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "pytorch_lightning.callbacks")
-"""Packages whose public classes a command line may name without their path."""
+"""Packages with public classes that a command line may name without a path."""
 SECTIONS = ("model", "data", "trainer", "trainer.callbacks")
-"""Options that a flag may give as a whole: the name of a class, or YAML."""
+"""Options that take the name of a class, or YAML."""
 EXAMPLES = {
     "model": "vfs_simsiam_r18.yaml",
     "data": "data/synthetic.yaml",
     "trainer.callbacks": "benchmarks/davis.yaml",
 }
-"""Section → a config that names a class for it."""
+"""Section → config with a class for the section."""
 NO_MODEL = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
-"""The line that a command line without a model ends with."""
+"""Message for a command line without a model."""
 Callbacks = list[tuple[int, dict[str, Any]]]
-"""Entries of callbacks, each with the position of the argument that names it."""
+"""Entries of callbacks with the positions of their arguments."""
 
 
 class Given(NamedTuple):
-    """The options that one argument gives.
+    """The options of an argument of the command line.
 
     Attributes:
         content: part of a configuration, nested as in a file; values of flags are text.
-        file: the config; empty for a flag.
-        is_option: whether it is a flag of one option, such as `--data.frames`, and not of a class or a section.
+        file: path of the config; empty for a flag.
+        is_option: True for a flag of a single option, for example `--data.frames`; False for a class or section.
     """
 
     content: dict[str, Any]
@@ -47,17 +47,17 @@ class Given(NamedTuple):
 
 
 def read_arguments(args: Sequence[str]) -> tuple[list[Given], list[str]]:
-    """Read a command line; an argument behind a flag is its value unless it begins with two dashes.
+    """Split a command line into options and other words; a word after a flag is its value unless it begins with `--`.
 
-    What `compare` takes as a backbone (`dino-b8`, `torchvision:resnet18`, a checkpoint, each with `@STAGE/STRIDE`)
-    stands for `FrozenEncoder` and its arguments. Checkpoints may name the code that the command line, one of its
-    configs or `--allow NAME` names.
+    Networks as `vidcorr evaluate` takes them (`dino-b8`, `torchvision:resnet18`, a checkpoint, with or without
+    `@STAGE/STRIDE`) become `FrozenEncoder` with arguments. Checkpoints may name code that the command line, a config or
+    `--allow NAME` names.
 
     Returns:
-        What belongs to the configuration, and the other words: the command, `--help`, `--print_config`, mistakes.
+        The options, and the other words: the command, `--help`, `--print_config`, mistakes.
 
     Raises:
-        UsageError: for a config that does not exist or cannot be read, or if `--allow` has no name.
+        UsageError: for a missing or unreadable config, or `--allow` without a name.
     """
     found: list[Given] = []
     rest: list[str] = []
@@ -81,58 +81,58 @@ def read_arguments(args: Sequence[str]) -> tuple[list[Given], list[str]]:
             for key in reversed(name.split(".")):
                 content = {key: content}
             found.append(Given(content, is_option=section not in SECTIONS))
-    allow_named([*rest, *(each.content for each in found)])
+    allow_named([*rest, *(argument.content for argument in found)])
     return found, rest
 
 
 def read_config(name: str) -> Given:
-    """Read a config: a file of the user's or one of the project's own.
+    """Read a config of the user or of the project, see `find_config`.
 
     Raises:
-        UsageError: if there is no such file, or it is not YAML with the names of options.
+        UsageError: if the file is missing, or is not YAML with names of options.
     """
     path, content = read_yaml(name)
     return Given(content, str(path))
 
 
 def _whole(section: str, value: str) -> Any:
-    """Return what a flag gives as a whole: the entry of a class, a list, or the name of a class."""
+    """Return the value of a section's flag: parsed YAML, the entry of a `FrozenEncoder`, or the name of a class."""
     if value.startswith(("{", "[")):
         return get_loader("yaml")(value)
     spec = value.partition("@")[0]
     is_file = spec.endswith((".ckpt", ".safetensors")) or ("." in spec and Path(spec).is_file())
     if section == "model" and (spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec or is_file):
-        arguments = {key: each for key, each in read_spec(value).items() if each is not None}
+        arguments = {key: argument for key, argument in read_spec(value).items() if argument is not None}
         return {"class_path": "FrozenEncoder", "init_args": arguments}
     return value
 
 
 def merge(given: Sequence[Given]) -> dict[str, Any]:
-    """Merge files and flags: later ones win, flags win over files, and callbacks add up.
+    """Merge files and flags: later values win, flags win over files, and `callbacks+` lists add up.
 
-    A flag `--trainer.callbacks.NAME` goes to the last callback before it that takes this argument, else to the first
-    one after it. `seed_everything` seeds the data and the model too, unless they set a seed.
+    A flag `--trainer.callbacks.NAME` belongs to the last callback before it with this argument, else to the first
+    after it. `seed_everything` also seeds data and model unless they set a seed.
 
     Returns:
-        The configuration as one file would hold it, with classes by their full paths.
+        The configuration as a single file would hold it, with full paths of classes.
 
     Raises:
-        UsageError: for an argument of a callback where none is named.
+        UsageError: for an argument of a callback if no callback is named.
     """
     config: dict[str, Any] = {}
     callbacks: Callbacks = []
-    for position, each in sorted(enumerate(given), key=lambda item: item[1].is_option):
-        content = deepcopy(each.content)
+    for position, argument in sorted(enumerate(given), key=lambda item: item[1].is_option):
+        content = deepcopy(argument.content)
         trainer = content.get("trainer")
         for key in ("callbacks", "callbacks+"):
             value = trainer.pop(key, None) if isinstance(trainer, dict) else None
-            if value is not None and each.is_option:
+            if value is not None and argument.is_option:
                 update(_callback_for(callbacks, position, value), as_class(value), is_option=True)
             elif value is not None:
                 before = callbacks if key == "callbacks+" else []
                 entries = value if isinstance(value, list) else [value]
                 callbacks = [*before, *((position, as_class(entry)) for entry in entries)]
-        update(config, content, each.is_option)
+        update(config, content, argument.is_option)
     if callbacks:
         config.setdefault("trainer", {})["callbacks"] = [entry for _, entry in callbacks]
     seed = str(config.get("seed_everything"))
@@ -143,16 +143,16 @@ def merge(given: Sequence[Given]) -> dict[str, Any]:
 
 
 def update(config: dict[str, Any], content: dict[str, Any], is_option: bool = False) -> None:
-    """Set what a content gives, in place; where another class is named, the arguments of the one before go.
+    """Set values in place; naming another class drops the previous class's arguments.
 
     Args:
-        config: is changed.
-        content: of a file or a flag.
-        is_option: whether it is a flag of one option: then what lies beside this option stays.
+        config: configuration to change.
+        content: values of a file or flag.
+        is_option: True for a flag of a single option, which keeps all other options.
     """
     for key, value in content.items():
         old = config.get(key)
-        if is_option and isinstance(old, str) and isinstance(value, dict):  # a class that was named alone
+        if is_option and isinstance(old, str) and isinstance(value, dict):  # a class without arguments
             old = as_class(old)
         is_class = (key in ("model", "data") and value is not None) or (isinstance(old, dict) and "class_path" in old)
         if is_class and (isinstance(value, dict) or key in ("model", "data")):
@@ -167,7 +167,7 @@ def update(config: dict[str, Any], content: dict[str, Any], is_option: bool = Fa
 
 
 def as_class(entry: Any) -> dict[str, Any]:
-    """Return a class, its full path if it is known, or its arguments as an entry of a configuration."""
+    """Return the configuration's entry for the name of a class, for arguments, or for an entry; with full paths."""
     if not isinstance(entry, dict):
         entry = {"class_path": str(entry)}
     elif not entry.keys() & {"class_path", "init_args"}:
@@ -178,22 +178,22 @@ def as_class(entry: Any) -> dict[str, Any]:
 
 
 def _callback_for(callbacks: Callbacks, position: int, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the callback that a flag at a position of the command line is for."""
+    """Return the callback of a flag at a position of the command line."""
     option = next(iter(options.get("init_args", options)))
     if not callbacks:
         raise UsageError(f"--trainer.callbacks.{option}: {no_class('trainer.callbacks')}")
-    takers = [each for each in callbacks if option in parameters_of(class_named(each[1].get("class_path", "")))]
+    takers = [item for item in callbacks if option in parameters_of(class_named(item[1].get("class_path", "")))]
     before = [entry for at, entry in takers if at < position]
     return before[-1] if before else (takers or callbacks[-1:])[0][1]
 
 
 def no_class(section: str) -> str:
-    """Return what is wrong with flags for a section in which no class is named."""
+    """Return the message for flags of a section without a class."""
     return f"nothing names the class; add --{section} CLASS or a file such as {EXAMPLES[section]}"
 
 
 def class_named(name: str) -> type | None:
-    """Return the class of a path or, for one of `HOMES`, of its bare name; None if there is none."""
+    """Return a class by its path or, in `HOMES`, by its name; None if unknown."""
     path, _, last = name.rpartition(".")
     for home in [path] if path else HOMES:
         try:
@@ -206,37 +206,37 @@ def class_named(name: str) -> type | None:
 
 
 def parameters_of(kind: type | None) -> set[str]:
-    """Return the names of a class's arguments, those that its `**kwargs` hand to its bases included."""
+    """Return the names of a class's arguments, including arguments that `**kwargs` pass to base classes."""
     return set(defaults_of(kind))
 
 
 def defaults_of(kind: type | None) -> dict[str, Any]:
-    """Return the arguments of a class with their defaults; an argument that has none is `inspect.Parameter.empty`."""
+    """Return the arguments of a class with their defaults; required arguments have `inspect.Parameter.empty`."""
     found: dict[str, Any] = {}
     for base in kind.__mro__ if kind else ():
         if "__init__" not in vars(base):
             continue
         parameters = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
-        own = {
-            each.name: each.default for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+        variadic = {parameter.kind for parameter in parameters} & {
+            inspect.Parameter.VAR_POSITIONAL,
+            inspect.Parameter.VAR_KEYWORD,
         }
-        found = own | found
-        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        found = {item.name: item.default for item in parameters if item.kind not in variadic} | found
+        if inspect.Parameter.VAR_KEYWORD not in variadic:
             break
     return found
 
 
 def explain(message: str, config: dict[str, Any], options: Sequence[str], given: Sequence[Given]) -> str:
-    """Return one line that says why a command line was refused.
+    """Explain a refused command line in a single line.
 
-    The first class or argument that does not exist is named, with the one that may have been meant. All else stays as
-    the parser said it.
+    The line names the first unknown class or argument and suggests a similar name; otherwise it is the parser's reason.
 
     Args:
         message: message of the parser.
-        config: configuration that was refused.
-        options: that the parser knows, such as `--trainer.max_epochs`.
-        given: files and flags that the configuration comes from.
+        config: refused configuration.
+        options: known options, for example `--trainer.max_epochs`.
+        given: files and flags of the configuration.
     """
     for mistake in mistakes_in(config, given):
         return mistake
@@ -246,28 +246,28 @@ def explain(message: str, config: dict[str, Any], options: Sequence[str], given:
         name = ".".join(filter(None, unknown.groups()))
         kinds = {section: parameters_of(class_named(entry["class_path"])) for section, entry in _classes(config)}
         inside = [f"--{section}.{name}" for section, parameters in kinds.items() if name in parameters]
-        return f"there is no option --{name}" + (f"; did you mean {inside[0]}?" if inside else near(name, options))
+        return f"unknown option --{name}" + (f"; did you mean {inside[0]}?" if inside else near(name, options))
     if "arguments are required: " in message and message.endswith("model"):
         return NO_MODEL
     return reason_of_parser(message)
 
 
 def mistakes_in(config: dict[str, Any], given: Sequence[Given]) -> Iterator[str]:
-    """Yield a line for each class or argument of a configuration that does not exist, with the file that names it.
+    """Yield a line per unknown class or argument of a configuration, with the file that names it.
 
     Args:
         config: result of `merge`.
-        given: files and flags that the configuration comes from.
+        given: files and flags of the configuration.
     """
     for section, entry in _classes(config):
         if mistake := _mistake_in(section, entry):
             name = mistake.partition("'")[2].partition("'")[0]
-            files = [each.file for each in given if name in str(each.content)][-1:]  # "" for a flag
+            files = [argument.file for argument in given if name in str(argument.content)][-1:]  # "" for a flag
             yield "".join(f"{file}: " for file in files if file) + mistake
 
 
 def _classes(config: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the section and the entry of each class of a configuration."""
+    """Return the classes of a configuration as (section, entry)."""
     trainer = config.get("trainer")
     callbacks = trainer.get("callbacks", []) if isinstance(trainer, dict) else []
     named = [(section, config.get(section)) for section in ("model", "data")]
@@ -282,9 +282,9 @@ def _mistake_in(section: str, entry: dict[str, Any]) -> str | None:
     name = str(entry["class_path"])
     kind = class_named(name)
     if kind is None:
-        known = [each for home in HOMES for each in import_module(home).__all__]
+        known = [public for home in HOMES for public in import_module(home).__all__]
         known += SHORT_NAMES if section == "model" else ()
-        return f"{section}: there is no class {name!r}{near(name, known)}"
+        return f"{section}: unknown class {name!r}{near(name, known)}"
     parameters = parameters_of(kind)
-    unknown = next((each for each in entry.get("init_args") or {} if each not in parameters), None)
+    unknown = next((argument for argument in entry.get("init_args") or {} if argument not in parameters), None)
     return unknown and f"{section}: {kind.__name__} has no argument {unknown!r}{near(unknown, parameters)}"

@@ -1,4 +1,4 @@
-"""Configs by name, and a type of flags, for all tools; imports nothing heavy."""
+"""Configs by name, and a type for flags; imports nothing heavy."""
 
 import argparse
 import math
@@ -11,25 +11,25 @@ from .endings import UsageError, near
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
-"""The project's configs: in the package of a wheel, else next to `cli.py` in a checkout."""
+"""The project's configs: inside the package in a wheel, beside `cli.py` in a checkout."""
 MOST_VALUES = 100_000
 """Largest number of values in a config."""
 
 
 def find_config(name: str) -> Path:
-    """Find a config: a file of the user's from the working directory, else one of the project's own.
+    """Find a config: a file in the working directory, else a config of the project.
 
     Args:
-        name: a path, or a name such as `benchmarks/davis.yaml` (`configs/benchmarks/davis.yaml` means the same).
+        name: a path, or a name as `benchmarks/davis.yaml` (`configs/benchmarks/davis.yaml` means the same).
 
     Raises:
-        UsageError: if there is neither; the line names the nearest config that exists.
+        UsageError: if neither exists; the message suggests a config with a similar name.
     """
     if Path(name).exists():
         return Path(name)
-    own = CONFIGS / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
-    if own.is_relative_to(CONFIGS) and own.is_file():
-        return own
+    path = CONFIGS / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
+    if path.is_relative_to(CONFIGS) and path.is_file():
+        return path
     known = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
     named_so = [config for config in known if Path(config).name == Path(name).name]
     hint = near(name.removeprefix("configs/"), known) or "".join(f"; did you mean {config}?" for config in named_so[:1])
@@ -40,7 +40,7 @@ def read_yaml(name: str) -> tuple[Path, dict[str, Any]]:
     """Return the path and the content of a config, see `find_config`.
 
     Raises:
-        UsageError: if there is no such file, or it is not YAML with the names of options.
+        UsageError: if the file is missing, or is not YAML with names of options.
     """
     from jsonargparse import get_loader
 
@@ -57,7 +57,7 @@ def read_yaml(name: str) -> tuple[Path, dict[str, Any]]:
 
 
 def _size(content: Any, known: dict[int, float]) -> float:
-    """Return the number of values in a nested content, infinite where it holds itself; shared parts are read once."""
+    """Return the number of values in a nested content; infinite if it contains itself. Shared parts are read once."""
     if not isinstance(content, dict | list):
         return 1
     if id(content) not in known:
@@ -68,7 +68,7 @@ def _size(content: Any, known: dict[int, float]) -> float:
 
 
 def positive(text: str) -> int:
-    """Return the positive integer that a flag gives.
+    """Return the positive integer of a flag.
 
     Raises:
         argparse.ArgumentTypeError: if the text is not an integer of at least 1.

@@ -1,4 +1,4 @@
-"""One line for a mistake, and the exit status of a command; imports nothing heavy."""
+"""Error messages and the exit status of a command; imports nothing heavy."""
 
 import builtins
 import io
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
-"""Messages of torch.distributed when another rank has exited."""
+"""Messages of torch.distributed after another rank has exited."""
 
 TRAINING_ADVICE = (
     "; lower data.batch_size and raise trainer.accumulate_grad_batches as much, or set --trainer.precision bf16-mixed"
 )
-"""Advice for a device that is out of memory."""
+"""Advice after a device has run out of memory."""
 
 OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules")
 
@@ -26,17 +26,17 @@ class UsageError(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM in a tool, which ends it as Ctrl-C does."""
+    """SIGTERM in a tool; it ends the tool as Ctrl-C does."""
 
 
 def report(error: BaseException) -> str | int | None:
-    """Return the status, or the line (status 1), that an error ends the process with; None for an error of the code."""
+    """Return the exit status for an error, or a message (status 1); None for a bug, which gets a traceback."""
     kind, message = type(error).__name__, str(error)
     signals = sys.modules.get("callbacks.process.signals")
     if isinstance(error, KeyboardInterrupt):
         print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
-    if isinstance(error, BrokenPipeError) and _stdout_is_closed():  # by `vidcorr … | head`, which has read enough
+    if isinstance(error, BrokenPipeError) and _stdout_is_closed():  # as by `vidcorr … | head`
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
         return 141
     if signals is not None and (number := signals.cause_of(error)):
@@ -44,12 +44,12 @@ def report(error: BaseException) -> str | int | None:
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
-    if kind == "ProcessExitedException":  # of a rank that Lightning forked; it has said why, unless it was killed
+    if kind == "ProcessExitedException":  # a rank that Lightning forked; unless killed, it printed the reason
         status, rank, name = (getattr(error, key, None) for key in ("exit_code", "error_index", "signal_name"))
         if name in ("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"):
             cause = ", most often because the machine ran out of memory" if name == "SIGKILL" else ""
             return f"vidcorr: rank {rank} was ended by {name}{cause}; resume with --ckpt_path last"
-        return status if status in (130, 143) else f"vidcorr: rank {rank} of this run has ended, see what it said"
+        return status if status in (130, 143) else f"vidcorr: rank {rank} of this run has ended, see its message"
     if kind == "ProcessRaisedException":
         said = _told_by_process(message)
     elif isinstance(error, (ValueError, OSError)) or kind == "MisconfigurationException" or _of_ours(type(error)):
@@ -65,13 +65,13 @@ def report(error: BaseException) -> str | int | None:
 
 
 def _rank() -> str:
-    """Return "rank N of M: " in a rank that Lightning or a launcher has started; empty in the first, and alone."""
+    """Return "rank N of M: " in ranks from 1 on; empty in rank 0 and in a single process."""
     rank, size = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0"), os.environ.get("WORLD_SIZE", "1")
     return "" if rank == "0" or size == "1" else f"rank {rank} of {size}: "
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean …?" with the known name that is most like an unknown one; empty where none is."""
+    """Return "; did you mean …?" with the most similar known name; empty if no name is similar."""
     found = get_close_matches(name, list(known), 1)
     return f"; did you mean {found[0]}?" if found else ""
 
@@ -81,7 +81,7 @@ def _of_ours(kind: type) -> bool:
 
 
 def _told_by_process(message: str) -> str:
-    """Return a mistake's message from the traceback of a rank that Lightning forked; "" for an error of the code."""
+    """Return a mistake's message from the traceback of a rank that Lightning forked; empty for a bug."""
     kind, _, said = message.strip().splitlines()[-1].partition(": ")
     builtin = getattr(builtins, kind, None)
     is_mistake = isinstance(builtin, type) and issubclass(builtin, (ValueError, OSError))
@@ -89,27 +89,27 @@ def _told_by_process(message: str) -> str:
 
 
 def _stdout_is_closed() -> bool:
-    """Return whether the reader of our output has closed it; another pipe may be what broke."""
+    """Return whether the reader of stdout has closed it; otherwise another pipe broke."""
     try:
-        sys.stdout.flush()  # may have nothing left to write, as under PYTHONUNBUFFERED
+        sys.stdout.flush()  # the buffer may be empty, as under PYTHONUNBUFFERED
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are always reported
     except io.UnsupportedOperation:  # not a file, as in a notebook
         return False
-    except (BrokenPipeError, ValueError):  # a ValueError once it is closed on our side too
+    except (BrokenPipeError, ValueError):  # a ValueError if our side is closed too
         return True
     return bool(poll.poll(0))
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Return whether the message was written for a user: it is the system's about a file, or raised by our code."""
+    """Return whether the message is for a user: an OSError, or an error that our code raised."""
     raised_in = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
     ours = any(name.partition(".")[0] in OUR_PACKAGES for name in raised_in)
     return isinstance(error, OSError) or ours or _of_ours(type(error)) or "Does not validate" in str(error)
 
 
 def _one_line(error: BaseException) -> str:
-    """Return the message of a mistake; those of a loader's worker and of the parser have pages around it."""
+    """Return the message of a mistake without worker tracebacks and parser listings."""
     message = str(error)
     if "\nOriginal Traceback" in message:  # raised in a worker: after the last indented line it is named
         lines = message.strip().splitlines()
@@ -121,19 +121,19 @@ def _one_line(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text whose control characters are escaped: names in a file could command the terminal."""
-    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+    """Escape the control characters of a text: names in a file could send commands to the terminal."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
 def _cause_of(error: BaseException) -> BaseException:
-    """Return the mistake itself, where the parser has written pages around its message."""
+    """Return the original mistake behind an error of the parser."""
     message, cause = str(error), error.__cause__ or error.__context__
     said_inside = "\nOriginal Traceback" in message or "Does not validate" in message
     return error if "\n" not in message or said_inside or cause in (None, error) else _cause_of(cause)
 
 
 def reason_of_parser(message: str) -> str:
-    """Return the innermost reason in a message of the parser, which lists for each type why a value does not fit.
+    """Return the innermost reason in a message of the parser, which lists the reasons of all accepted types.
 
     Example:
         >>> reason_of_parser("Parser key 'x':\\n  Errors:\\n    - Expected a <class 'int'>\\n  Given value: many")
@@ -145,16 +145,16 @@ def reason_of_parser(message: str) -> str:
         return f"{'.'.join(outer[1::2])}: expected {kind}, got {said[2]!r}"
     inner, _, given = inner.partition("Given value: ")
     reasons = [
-        re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", each) for each in re.findall(r"^ *- (.+)$", inner, re.MULTILINE)
+        re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", line) for line in re.findall(r"^ *- (.+)$", inner, re.MULTILINE)
     ]
-    expected = [re.sub(r"Expected (an? )?(typing\.)?", "", each) for each in reasons if each.startswith("Expected ")]
+    expected = [re.sub(r"Expected (an? )?(typing\.)?", "", line) for line in reasons if line.startswith("Expected ")]
     other = [
-        each for each in reasons if not each.startswith(("Expected ", "Not a valid subclass ", "Does not validate"))
+        line for line in reasons if not line.startswith(("Expected ", "Not a valid subclass ", "Does not validate"))
     ]
     if other:
         reason = other[0]
     elif expected:
-        kinds = " or ".join(each for each in expected if each != "NoneType")
+        kinds = " or ".join(name for name in expected if name != "NoneType")
         reason = f"expected {kinds}, got {given.splitlines()[0]!r}"
     else:
         reason = " ".join(inner.split())

@@ -1,10 +1,11 @@
-"""`fit`, `validate` and `predict` by LightningCLI, with this project's defaults."""
+"""`fit`, `validate` and `predict`: LightningCLI with this project's defaults."""
 
 import json
 import logging
 import shlex
 import time
 import warnings
+from argparse import Action
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 import torch
 import yaml  # type: ignore[import-untyped]
-from jsonargparse import set_parsing_settings
+from jsonargparse import DefaultHelpFormatter, set_parsing_settings
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
@@ -35,13 +36,15 @@ from ..training.run_folder import closing_lines, last_checkpoints, numbered_logg
 from ..training.safeguards import Safeguards
 from .arguments import HOMES, Given, class_named, defaults_of, explain, merge, read_arguments, read_config, update
 from .configs import CONFIGS
-from .endings import UsageError
+from .endings import OUR_PACKAGES, UsageError
 
 join_lightning()  # benchmarks that were imported before Lightning are callbacks for the parser too
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
-"""Data type → Lightning's name of the precision."""
+"""Data type → Lightning's precision."""
 DEFAULT_ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
+SECTION_TITLES = {"trainer": "Lightning's Trainer", "model": "Model", "data": "Training data, or a video to predict on"}
+"""Section → its title in the help."""
 COMMANDS = ("fit", "validate", "predict")
 USAGE = "vidcorr {} [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 EPILOG = """Also: --debug shows the traceback of an error; --allow NAME lets a checkpoint name code outside vidcorr
@@ -58,37 +61,58 @@ WARNINGS = (
     "module.s. in eval mode at the start of training",
     "callbacks used to create the checkpoint need to be provided",
 )
-"""Warnings of Lightning that say nothing to a user of the command line."""
+"""Warnings of Lightning without use on the command line."""
 CHATTY = (
     "pytorch_lightning.utilities.rank_zero",
     "pytorch_lightning.trainer.connectors.checkpoint_connector",
     "lightning_fabric.utilities.rank_zero",
     "lightning_fabric.utilities.seed",
 )
-"""Loggers by which Lightning tells of absent devices, other products and the seed."""
+"""Loggers of Lightning for absent devices, other products and the seed."""
+
+
+class ClassHelp(DefaultHelpFormatter):
+    """Help that lists only public classes, without the base classes of Lightning and of this project."""
+
+    def _expand_help(self, action: Action) -> str:
+        text, label, listed = super()._expand_help(action).partition("known subclasses: ")
+        public = [name for name in listed.removesuffix(")").split(", ") if _is_public(name.rpartition(".")[0])]
+        return f"{text}{label}{', '.join(public)})" if label else text
+
+
+def _is_public(module: str) -> bool:
+    """Return whether the help lists classes of a module: of `HOMES`, or of other packages below their root."""
+    return module in HOMES or ("." in module and module.partition(".")[0] not in OUR_PACKAGES)
 
 
 class Parser(LightningArgumentParser):
-    """Parser that raises instead of printing its usage and leaving the process."""
+    """Parser that raises an error instead of ending the process."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise `UsageError` with the parser's own message."""
+        """Raise `UsageError` with the parser's message."""
         raise UsageError(message) from ex
 
 
 class Trainer(pl.Trainer):
-    """Lightning's Trainer, which may choose the precision itself.
+    """Lightning's Trainer, with precision "auto".
 
     Args:
-        accelerator: see Lightning's Trainer.
-        precision: one of Lightning's, or "auto": bfloat16 where the processor computes it faster, else float32 on a CPU
-            and float16 on a GPU. What was chosen, and why, stands in the plan that is printed before training.
-        **kwargs: all other arguments of Lightning's Trainer but the limits on test and prediction batches, which do
-            nothing here: benchmarks run in `validate`, and a video is one batch.
+        accelerator: "cpu", "gpu", "auto", or another accelerator of Lightning.
+        precision: a precision of Lightning, or "auto": bfloat16 if the processor computes it faster, else float32 on a
+            CPU and float16 on a GPU. The plan before training prints the choice and its reason.
+        default_root_dir: folder of the runs, with logs, checkpoints and results.
+        enable_model_summary: print Lightning's table of the layers before training.
+        **kwargs: other arguments of Lightning's Trainer, except the limits on test and prediction batches.
     """
 
     def __init__(
-        self, *, accelerator: str | Accelerator = "auto", precision: str | int | None = None, **kwargs: Any
+        self,
+        *,
+        accelerator: str | Accelerator = "auto",
+        precision: str | int | None = None,
+        default_root_dir: str | Path | None = DEFAULT_ROOT,
+        enable_model_summary: bool | None = False,
+        **kwargs: Any,
     ) -> None:
         cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
         device = "cpu" if cpu else "cuda" if accelerator in ("auto", "gpu", "cuda") else str(accelerator)
@@ -105,11 +129,13 @@ class Trainer(pl.Trainer):
             super().__init__(
                 accelerator=accelerator,
                 precision=precision,  # type: ignore[arg-type]  # Lightning checks it
+                default_root_dir=default_root_dir,
+                enable_model_summary=enable_model_summary,
                 limit_test_batches=None,
                 limit_predict_batches=None,
                 **kwargs,
             )
-        except (TypeError, ValueError) as error:  # Lightning's own do not name the flag or the value
+        except (TypeError, ValueError) as error:  # Lightning names neither the flag nor the value
             if "`devices`" not in str(error) and "invalid literal for int" not in str(error):
                 raise
             expected = "auto or a number of processes" if cpu else "auto, -1, a number of GPUs or their list, as 0,1"
@@ -117,10 +143,7 @@ class Trainer(pl.Trainer):
 
 
 class SaveConfig(SaveConfigCallback):
-    """Write `config.yaml` into the folder of the run, which not every logger gives Lightning.
-
-    Without a logger only a fit has such a folder.
-    """
+    """Write `config.yaml` into the folder of the run, with any logger. Without a logger, only a fit has the folder."""
 
     def setup(self, trainer: pl.Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file, once; all ranks call it."""
@@ -135,12 +158,12 @@ class SaveConfig(SaveConfigCallback):
 
 
 class VidcorrCLI(LightningCLI):
-    """LightningCLI with our defaults; flags override files, and files the model that `--ckpt_path` holds.
+    """LightningCLI with our defaults; flags override files, and files override the model in `--ckpt_path`.
 
     Args:
-        args: command and arguments; without a command those of `fit`.
-        about: what the command does, for its help.
-        completes: print the completion of all commands for a shell, and end.
+        args: command and arguments; the default command is `fit`.
+        about: description of the command, for its help.
+        completes: print a shell's completion of all commands, and end.
     """
 
     def __init__(self, args: Sequence[str], about: str = "", completes: bool = False) -> None:
@@ -148,7 +171,7 @@ class VidcorrCLI(LightningCLI):
         if any(word in ("-h", "--help") or ".help" in word for word in rest):
             for package in map(import_module, HOMES[:3]):
                 for name in package.__all__:
-                    getattr(package, name)  # imports the class, which the help then lists
+                    getattr(package, name)  # imports the class, so that the help lists it
         self.command = rest.pop(0) if rest[:1] and rest[0] in COMMANDS else "fit"
         if self.command == "predict":
             given.insert(0, read_config(PREDICT))
@@ -157,9 +180,11 @@ class VidcorrCLI(LightningCLI):
         if self._asks_for_last:
             config = with_last_checkpoint(config, given, self.command)
         if config.get("ckpt_path") not in (None, "null") and (saved := saved_model(config["ckpt_path"])):
-            own: dict[str, Any] = {"model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}}
-            update(own, config)
-            config = own
+            of_checkpoint: dict[str, Any] = {
+                "model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}
+            }
+            update(of_checkpoint, config)
+            config = of_checkpoint
             reconcile(saved, config["model"], config["ckpt_path"])
         usage = {"usage": USAGE.format(self.command), "epilog": EPILOG, "description": about}
         try:
@@ -170,14 +195,10 @@ class VidcorrCLI(LightningCLI):
                 trainer_class=Trainer,
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
-                trainer_defaults={
-                    "default_root_dir": DEFAULT_ROOT,
-                    "callbacks": Safeguards(),
-                    "enable_model_summary": False,  # the plan that is printed before training says more
-                },
+                trainer_defaults={"callbacks": Safeguards()},
                 save_config_callback=SaveConfig,
                 parser_class=Parser,
-                parser_kwargs={"prog": "vidcorr"} | usage,
+                parser_kwargs={"prog": "vidcorr", "formatter_class": ClassHelp} | usage,
                 args=rest if completes else [f"--config={json.dumps(config, default=str)}", *rest],
                 run=completes,
             )
@@ -187,27 +208,29 @@ class VidcorrCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Leave out `test` in the completion, since benchmarks run in `validate`, and options that do nothing here."""
+        """Leave out `test`, since benchmarks run in `validate`, and options without effect from the completion."""
         idle = {"verbose", "weights_only", "return_predictions"}
         return {command: names | idle for command, names in LightningCLI.subcommands().items() if command in COMMANDS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the checkpoint to start from."""
+        """Add `--ckpt_path`, and name the sections of the help."""
+        for section, title in SECTION_TITLES.items():
+            parser.groups[section].title = title
         if self.parser_kwargs.get("usage"):
-            about = "checkpoint to resume, validate or predict from; last: the newest last.ckpt of default_root_dir"
+            about = "checkpoint to resume, validate or predict from; last: the newest last.ckpt in default_root_dir"
             parser.add_argument("--ckpt_path", type=str | None, default=None, help=about)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Add the callbacks that every run, or every training, wants where no file names one of their kind.
+        """Add default callbacks unless the configuration names a callback of the same kind.
 
         Raises:
-            ValueError: if a `validate` would measure nothing.
+            ValueError: for a `validate` without data or benchmark.
         """
         trainer = self.config_init["trainer"]
         named = list(trainer.callbacks or [])
         fits = self.command == "fit"
-        has_batches = fits or self.datamodule is not None  # a benchmark shows its own progress
-        benchmarks = [each for each in named if isinstance(each, BenchmarkCallback)]
+        has_batches = fits or self.datamodule is not None  # benchmarks show their progress themselves
+        benchmarks = [callback for callback in named if isinstance(callback, BenchmarkCallback)]
         if self.command == "validate" and not has_batches and not benchmarks:
             raise ValueError("nothing to measure: add a benchmark, for example --config benchmarks/davis.yaml")
         wanted: dict[type[Callback], tuple[type[Callback], bool]] = {
@@ -220,13 +243,13 @@ class VidcorrCLI(LightningCLI):
             if is_wanted and not any(isinstance(callback, kind) for callback in named):
                 named.append(added())
         kwargs |= {"callbacks": named} | ({} if has_batches else {"enable_progress_bar": False})
-        needs_no_folder = self.command == "validate" and not has_batches and all(each.output_dir for each in benchmarks)
-        if needs_no_folder and trainer.logger is None:
+        have_folders = all(benchmark.output_dir for benchmark in benchmarks)
+        if self.command == "validate" and not has_batches and have_folders and trainer.logger is None:
             kwargs["logger"] = False
         return super().instantiate_trainer(**kwargs)
 
     def run(self) -> None:
-        """Run the command, and end with where things are."""
+        """Run the command, and print the places of its results."""
         has_data = self.datamodule is not None or is_overridden("train_dataloader", self.model, LightningModule)
         if self.command == "fit" and not has_data:
             raise ValueError("fit needs data: add a file such as --config data/synthetic.yaml, or --data CLASS")
@@ -237,20 +260,22 @@ class VidcorrCLI(LightningCLI):
         if trainer.is_global_zero:
             trainer.loggers = numbered_loggers(self._loggers(), path if self.command == "fit" else None)
             if self._asks_for_last:
-                self.config["ckpt_path"] = "last"  # so that a run by its config.yaml resumes too
+                self.config["ckpt_path"] = "last"  # so that a run with its config.yaml resumes too
         try:
             if self.command == "fit":
                 trainer.fit(self.model, **options)
-            elif self.command == "validate":  # without Lightning's table: each benchmark prints its own
+            elif self.command == "validate":  # without Lightning's table: benchmarks print their scores
                 trainer.validate(self.model, verbose=False, **options)
-            else:  # without keeping features: a callback writes what is wanted
+            else:  # without keeping features: a callback writes the predictions
                 trainer.predict(self.model, return_predictions=False, **options)
         except OSError as error:
             if error.filename is not None or error.errno is None:
                 raise
             folder = next((logger.log_dir for logger in trainer.loggers), None) or trainer.default_root_dir
-            raise OSError(error.errno, error.strerror, str(folder)) from error  # Python names no file that is full
-        lines = closing_lines(trainer, self.next_command, began)  # on every rank: they ask the first for the folder
+            raise OSError(error.errno, error.strerror, str(folder)) from error  # on a full disk Python names no file
+        lines = closing_lines(
+            trainer, self.next_command, began
+        )  # on every rank: the ranks ask the first for the folder
         if trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -258,7 +283,7 @@ class VidcorrCLI(LightningCLI):
             torch.distributed.destroy_process_group()
 
     def _loggers(self) -> list[tuple[Logger, dict[str, Any]]]:
-        """Return the loggers of the run, each with the arguments that it was made with."""
+        """Return the loggers of the run with the arguments of their constructors."""
         made, given = self.trainer.loggers, self.config["trainer"]["logger"]
         if not made:
             return []
@@ -270,10 +295,10 @@ class VidcorrCLI(LightningCLI):
         return list(zip(made, arguments, strict=True))
 
     def next_command(self, checkpoint: str) -> str | None:
-        """Return the command that evaluates a checkpoint as the run's last benchmark did.
+        """Return the command that repeats the run's last benchmark with a checkpoint.
 
-        Without a benchmark in the run the one that suits the method is named. None after a user's own benchmark, and if
-        no benchmark suits.
+        A run without a benchmark gets the benchmark that suits the method. None after a user's benchmark, or if no
+        benchmark suits.
         """
         plain: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         kinds = [(entry, class_named(entry["class_path"])) for entry in plain["trainer"]["callbacks"] or ()]
@@ -283,7 +308,8 @@ class VidcorrCLI(LightningCLI):
         options, kind = benchmarks[-1] if benchmarks else ({}, None)
         suited = getattr(self.model, "suited_benchmark", "davis")
         names = [options.get("name"), kind.name] if kind else [suited]
-        config = next((name for each in names if (CONFIGS / (name := f"benchmarks/{each}.yaml")).is_file()), None)
+        configs = (f"benchmarks/{name}.yaml" for name in names)
+        config = next((name for name in configs if (CONFIGS / name).is_file()), None)
         if config is None:
             return None
         words = ["vidcorr", "validate", "--ckpt_path", checkpoint, "--config", config]
@@ -299,18 +325,18 @@ class VidcorrCLI(LightningCLI):
 
 
 WHEN = {"every_n_epochs", "before_training", "output_dir", "fatal", "predictions", "name"}
-"""Arguments of a benchmark that change when it runs and what it writes, and no score."""
+"""Arguments of a benchmark that change its time and its files, but no score."""
 
 
 def with_last_checkpoint(config: dict[str, Any], given: Sequence[Given], command: str) -> dict[str, Any]:
-    """Return a configuration with the path of the newest checkpoint in place of `last`.
+    """Replace `last` in a configuration by the path of the newest checkpoint.
 
-    It is searched for below `trainer.default_root_dir` and in each `dirpath` of the callbacks. A `fit` that names
-    neither model nor data is the run of that checkpoint again: the `config.yaml` of its folder comes before all other
-    arguments, and the run stays where it is. A `fit` that finds none begins a new run.
+    The search covers `trainer.default_root_dir` and every `dirpath` of the callbacks. A `fit` without model and data
+    repeats the checkpoint's run: it takes the `config.yaml` of the run before all other arguments, and keeps the
+    folder. A `fit` without a checkpoint begins a new run.
 
     Raises:
-        ValueError: if there is none to validate or predict with, or one of them cannot be read.
+        ValueError: if `validate` or `predict` find no checkpoint, or a checkpoint cannot be read.
     """
     trainer = config.setdefault("trainer", {})
     root = Path(trainer.get("default_root_dir") or DEFAULT_ROOT).expanduser()
@@ -322,9 +348,9 @@ def with_last_checkpoint(config: dict[str, Any], given: Sequence[Given], command
         rank_zero_info(f"no last.ckpt in {root}: starting a new run")
         return config | {"ckpt_path": None}
     last = found[-1]
-    own, by = last.path.parent.parent / "config.yaml", ""
-    if command == "fit" and not config.keys() & {"model", "data"} and own.is_file():
-        config, by = merge([read_config(str(own)), *given]), f", by {own}"
+    of_run, by = last.path.parent.parent / "config.yaml", ""
+    if command == "fit" and not config.keys() & {"model", "data"} and of_run.is_file():
+        config, by = merge([read_config(str(of_run)), *given]), f", by {of_run}"
         config["trainer"]["default_root_dir"] = str(root)
     newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
     rank_zero_info(f"resuming from {last.path}: step {last.step}, epoch {last.epoch}{newest}{by}")
@@ -336,15 +362,15 @@ def run(args: Sequence[str], about: str = "") -> None:
 
     Args:
         args: command and arguments.
-        about: what the command does, for its help.
+        about: description of the command, for its help.
 
     Raises:
-        UsageError: if the arguments cannot be understood; one line.
+        UsageError: if the arguments cannot be understood.
     """
     for message in WARNINGS:
         warnings.filterwarnings("ignore", message=f".*{message}.*")
     for name in CHATTY:
-        logging.getLogger(name).addFilter(_is_of_interest)  # our own messages come through them too
+        logging.getLogger(name).addFilter(_is_of_interest)  # they also carry our messages
     set_parsing_settings(add_print_completion_argument=True)
     with signals.handled():
         VidcorrCLI(list(args), about, completes=args[0] not in COMMANDS).run()

@@ -1,1 +1,1 @@
-"""Experiments: jobs, the store of their results, and the runner that runs the jobs whose results the store lacks."""
+"""Jobs, the store of their results, and the runner of missing jobs."""

@@ -1,4 +1,4 @@
-"""Benchmarks by the names of their configs, with the folder of their data: `davis=/data/DAVIS`."""
+"""Benchmarks named by config and data folder: `davis=/data/DAVIS`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ConfigArguments = dict[str, Any]
 
 @dataclass(frozen=True)
 class Configured:
-    """A benchmark of a config, not built yet.
+    """A benchmark of a config, before it is built.
 
     Attributes:
-        text: what the user wrote.
-        class_path: its class.
-        arguments: of its constructor, without stage and stride, which are the network's.
+        text: the user's `NAME=FOLDER`.
+        class_path: path of the class.
+        arguments: arguments of the constructor, without stage and stride, which belong to the network.
     """
 
     text: str
@@ -38,17 +38,17 @@ class Configured:
         """Return the benchmark.
 
         Args:
-            **changes: replace arguments, None none.
+            **changes: new values of arguments; None keeps the config's.
 
         Raises:
-            ValueError: for a wrong argument or a class that is no benchmark; one line.
+            ValueError: for a wrong argument, or a class that is not a benchmark.
         """
         from ..benchmarks.base import Benchmark
         from ..command_line.arguments import class_named
 
         kind = class_named(self.class_path)
         if kind is None or not issubclass(kind, Benchmark):
-            raise ValueError(f"--on {self.text}: {self.class_path} is no benchmark")
+            raise ValueError(f"--on {self.text}: {self.class_path} is not a benchmark")
         changes = {key: value for key, value in changes.items() if value is not None}
         try:
             return kind(**self.arguments | changes)
@@ -57,15 +57,15 @@ class Configured:
 
 
 def read_on(texts: Iterable[str]) -> list[Configured]:
-    """Read which benchmarks run on which folders, without torch.
+    """Read benchmarks and their data folders, without importing torch.
 
     Args:
-        texts: `NAME=FOLDER`; NAME is a config of `configs/benchmarks/` or a file, and the config's own folder is taken
-            where none is given. Other files of the data that the config names are looked for beside the new folder.
+        texts: `NAME=FOLDER` or `NAME`. NAME is a config in `configs/benchmarks/` or a file. FOLDER replaces the
+            config's folder; other data paths of the config keep their position relative to it.
 
     Raises:
-        UsageError: for an unknown name, or a config that cannot be read; one line.
-        ValueError: for a config without a benchmark, or a folder that does not exist; one line.
+        UsageError: for an unknown name, or a config that cannot be read.
+        ValueError: for a config without a benchmark, or a missing folder.
     """
     found = []
     for text in texts:
@@ -92,13 +92,13 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
 
 
 def _may_be_benchmark(entry: Any) -> bool:
-    """Return whether a callback may be a benchmark: a class of ours that is called so, or a class of the user's."""
+    """Return whether a callback may be a benchmark: a class of ours named `…Benchmark`, or a class of the user."""
     package, _, name = str(entry.get("class_path", "") if isinstance(entry, dict) else "").rpartition(".")
     return name.endswith("Benchmark") or package.partition(".")[0] not in ("", "callbacks", "pytorch_lightning")
 
 
 def _without_view(arguments: ConfigArguments, path: Path) -> ConfigArguments:
-    """Return arguments without stage and stride, with a message where they are set."""
+    """Return arguments without stage and stride, and print the dropped values."""
     view = {key: arguments[key] for key in ("stage", "stride") if arguments.get(key) is not None}
     if view:
         options = " and ".join(f"{key} {value}" for key, value in view.items())
@@ -107,7 +107,7 @@ def _without_view(arguments: ConfigArguments, path: Path) -> ConfigArguments:
 
 
 def _moved(arguments: ConfigArguments, root: str) -> ConfigArguments:
-    """Return arguments with another root; other paths below the config's data keep their place beside it."""
+    """Return arguments with another root; other paths in the config's data folder move with it."""
     old = str(arguments.get("root", ""))
     data = Path(old).parts[:2]
     moved = {
@@ -119,10 +119,10 @@ def _moved(arguments: ConfigArguments, root: str) -> ConfigArguments:
 
 
 def read_changes(texts: Iterable[str]) -> ConfigArguments:
-    """Read `FIELD=VALUE`, values as in YAML.
+    """Read texts `FIELD=VALUE` with values in YAML.
 
     Raises:
-        UsageError: for a text of another form.
+        UsageError: for any other text.
     """
     import yaml  # type: ignore[import-untyped]
 
@@ -141,16 +141,16 @@ def read_changes(texts: Iterable[str]) -> ConfigArguments:
 def protocols_of(
     benchmarks: Sequence[Benchmark], names: Sequence[str] = (), changes: Mapping[str, Any] | None = None
 ) -> list[list[EvaluationProtocol]]:
-    """Return the protocols by which each benchmark scores.
+    """Return the protocols of every benchmark.
 
     Args:
-        benchmarks: with protocols of their own.
-        names: named protocols. Each goes to the benchmarks for which its source defines values; a benchmark that takes
-            none of them keeps its own protocol, which a printed line states.
-        changes: fields to change; each goes to the benchmarks whose protocol has the field.
+        benchmarks: benchmarks with a default protocol.
+        names: named protocols. A benchmark takes the protocols with values for it; if no name fits, it keeps its
+            default and prints a line.
+        changes: new values of fields; a benchmark takes the fields that its protocol has.
 
     Raises:
-        ValueError: for a name or a field that no benchmark takes; one line.
+        ValueError: for a name or a field that fits no benchmark.
     """
     found: list[list[EvaluationProtocol]] = []
     used: set[str] = set()
@@ -180,11 +180,11 @@ def protocols_of(
 
 
 def common_flags(prog: str, description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the flags that the tools for frozen networks share."""
+    """Return a parser with the common flags of the tools for frozen networks."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
-    benchmark = "benchmark and folder of its data, such as davis=/data/DAVIS; a config of benchmarks/, or a file"
+    benchmark = "config of benchmarks/ or YAML file, with the folder of its data: davis=/data/DAVIS"
     parser.add_argument("--on", nargs="+", default=[], metavar="NAME=FOLDER", help=benchmark)
-    parser.add_argument("--pretrained", action="store_true", help="load the pretrained weights of timm and torchvision")
+    parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
     parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
-    parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
+    parser.add_argument("--allow", action="append", metavar="NAME", help="your class that checkpoints may name")
     return parser

@@ -1,4 +1,4 @@
-"""Findings of a sweep: the protocol chosen here and reported there, the effect of each field, and waterfalls."""
+"""Findings of a sweep: a protocol selected on some sequences, effects of fields, and waterfalls."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ..results.statistics import Difference, ScoresBySequence, difference, inter
 from .job import Job
 
 ORDERS = ("in this order", "in the opposite order")
-"""Of the fields on the way from one protocol to another."""
+"""Orders in which fields change from a protocol to another."""
 TOP = 20
-"""Protocols in the table."""
+"""Number of protocols in the table."""
 Scored = Mapping[Job, Record]
-"""The jobs of a sweep with their scores, the highest first."""
+"""Jobs of a sweep with their scores, highest first."""
 Effects = dict[str, dict[str, list[float]]]
-"""Field → value → scores of the protocols with it."""
+"""Field → value → scores of the protocols with this value."""
 
 
 class Selection(NamedTuple):
-    """A protocol that was chosen on some sequences, and its scores on others, which had no say.
+    """A protocol selected on some sequences, and its scores on the other sequences.
 
     Attributes:
-        best: the protocol.
-        selected: its score where it was chosen.
-        videos: its scores on the others.
-        base: scores of the base protocol on the others; empty where it was not swept.
+        best: record of the selected protocol.
+        selected: its score on the selection sequences.
+        videos: its scores on the other sequences.
+        base: scores of the base protocol on the other sequences; empty if it was not scored.
     """
 
     best: Record
@@ -44,7 +44,7 @@ class Selection(NamedTuple):
 
 
 class WaterfallStep(NamedTuple):
-    """A step of a waterfall: the fields that change, the score after it, and its difference from the one before."""
+    """A step of a waterfall: the changed fields, the score after the step, and the difference from the step before."""
 
     label: str
     record: Record
@@ -52,27 +52,27 @@ class WaterfallStep(NamedTuple):
 
 
 def record_of(scored: Scored, protocol: PropagationProtocol) -> Record | None:
-    """Return the first record of a protocol; None where there is none."""
+    """Return the first record of a protocol, or None."""
     return next((record for job, record in scored.items() if job.protocol == protocol), None)
 
 
 def features_of(record: Record) -> dict[str, Any]:
-    """Return the stage and the stride of the features behind a score."""
+    """Return stage and stride of the features of a record."""
     return {"stage": record.stage.layer or None, "stride": record.stage.stride}
 
 
 def choose(scored: Scored, base: PropagationProtocol, selection: float = 0.5) -> Selection | None:
-    """Choose the protocol that is best on a part of the sequences, and report it on the others.
+    """Select the best protocol on some of the sequences, and score it on the others.
 
     Args:
-        scored: all over the same sequences.
-        base: protocol that the sweep began from.
-        selection: fraction of the sequences to choose on, in (0, 1).
+        scored: scores over the same sequences.
+        base: base protocol of the sweep.
+        selection: fraction of the sequences for the selection, in (0, 1).
 
     Returns:
-        None where there are fewer than two sequences with scores, so that nothing is left to report on.
+        The selection; None if either part has no sequences.
     """
-    names = sorted(set.intersection(*(set(one.videos) for one in scored.values())))
+    names = sorted(set.intersection(*(set(record.videos) for record in scored.values())))
     chosen_on = [name for k, name in enumerate(names) if int((k + 1) * selection) > int(k * selection)]
     others = [name for name in names if name not in chosen_on]
     if not chosen_on or not others:
@@ -81,26 +81,27 @@ def choose(scored: Scored, base: PropagationProtocol, selection: float = 0.5) ->
     def some(record: Record, names: Iterable[str]) -> ScoresBySequence:
         return {name: record.videos[name] for name in names}
 
-    selected, best = max(((mean_score(some(one, chosen_on)), one) for one in scored.values()), key=itemgetter(0))
-    same = record_of({job: one for job, one in scored.items() if features_of(one) == features_of(best)}, base)
+    means = ((mean_score(some(record, chosen_on)), record) for record in scored.values())
+    selected, best = max(means, key=itemgetter(0))
+    same_features = {job: record for job, record in scored.items() if features_of(record) == features_of(best)}
+    same = record_of(same_features, base)
     return Selection(best, selected, some(best, others), some(same, others) if same else {})
 
 
 def effects(scored: Scored, fields: Collection[str]) -> Effects:
-    """Return field → value → scores of the protocols with it, of each field that takes several values.
+    """Return the effects of fields with several values, the largest effect first.
 
-    The field whose values differ most, in their means, comes first.
+    The effect of a field is the largest minus the smallest mean score over its values.
 
     Args:
-        scored: of a sweep.
-        fields: to analyse, also `stage` and `stride`. Those of named protocols differ together, so that no effect is
-            theirs.
+        scored: scores of a grid. Between named protocols several fields differ at a time, so they show no effects.
+        fields: fields to analyse, `stage` and `stride` included.
     """
     found: Effects = {}
     for field in fields:
         values = [((job.protocol.fields() | features_of(one))[field], one.value) for job, one in scored.items()]
-        # in their own order: sizes after numbers, and none last
-        for value, score in sorted(values, key=lambda each: (each[0] is None, isinstance(each[0], list), each[0])):
+        # numbers, then sizes, then None
+        for value, score in sorted(values, key=lambda pair: (pair[0] is None, isinstance(pair[0], list), pair[0])):
             found.setdefault(field, {}).setdefault(json.dumps(value).strip('"'), []).append(score)
 
     def size(field: str) -> float:
@@ -111,11 +112,11 @@ def effects(scored: Scored, fields: Collection[str]) -> Effects:
 
 
 def grid_markdown(scored: Scored, score: str, found: Effects) -> str:
-    """Return the best protocols and the effects as Markdown, scores in per cent.
+    """Return the best protocols and the effects as Markdown, with scores in per cent.
 
     Args:
-        scored: of a sweep.
-        score: its key.
+        scored: scores of a sweep.
+        score: key of the score.
         found: see `effects`.
     """
     rows = []
@@ -131,7 +132,7 @@ def grid_markdown(scored: Scored, score: str, found: Effects) -> str:
 
 
 def choice_markdown(choice: Selection) -> str:
-    """Return a selection in words."""
+    """Return a selection as a Markdown section."""
     features, ends = features_of(choice.best), _ends(interval([choice.videos]))
     gain = difference([choice.videos], [choice.base]) if choice.base else None
     text = (
@@ -153,21 +154,21 @@ def _ends(ends: tuple[float, float] | None) -> str:
 def waterfall(
     scored: Scored, first: PropagationProtocol, path: Sequence[tuple[str, PropagationProtocol]]
 ) -> list[WaterfallStep]:
-    """Return the steps of a way through protocols, the first protocol included.
+    """Return the steps of a path through protocols, the first protocol included.
 
     Args:
-        scored: of all its protocols.
-        first: where it begins.
+        scored: scores of all protocols of the path.
+        first: first protocol.
         path: see `protocol_path`.
     """
     labels, protocols = zip(("", first), *path, strict=True)
     records = [found for protocol in protocols if (found := record_of(scored, protocol))]
     changes = [difference([after.videos], [before.videos]) for before, after in pairwise(records)]
-    return [WaterfallStep(*each) for each in zip(labels, records, [None, *changes], strict=True)]
+    return [WaterfallStep(*parts) for parts in zip(labels, records, [None, *changes], strict=True)]
 
 
 def path_markdown(waterfalls: Sequence[Sequence[WaterfallStep]], ends: tuple[str, str], score: str) -> str:
-    """Return the steps of waterfalls as Markdown, a table for each order of the fields."""
+    """Return the steps of waterfalls as Markdown, with a table per order of the fields."""
     parts = []
     for order, steps in zip(ORDERS, waterfalls, strict=True):
         first, last = ([end, *_score(step)] for end, step in zip(ends, (steps[0], steps[-1]), strict=True))
@@ -184,10 +185,10 @@ def _score(step: WaterfallStep) -> list[str]:
 def draw_waterfalls(
     waterfalls: Sequence[Sequence[WaterfallStep]], ends: tuple[str, str], score: str, file: Path
 ) -> None:
-    """Draw waterfalls side by side: a bar for the score at each end, and one from score to score for each step.
+    """Draw waterfalls side by side: bars of the scores at both ends, and a bar of the change at every step.
 
-    Error bars are the 95 % intervals of the paired differences over sequences. The axis is cut to the steps, so the
-    intervals at the ends, which are far wider, stand in their labels.
+    Error bars are 95 % intervals of the paired differences over sequences. The axis is cut to the steps. The wider
+    intervals of the two ends are part of their labels.
     """
     from matplotlib.figure import Figure
 
@@ -217,14 +218,14 @@ def draw_waterfalls(
 
 
 def draw_effects(found: Effects, score: str, file: Path) -> None:
-    """Draw each field's effect, see `effects`: every protocol as a dot, the mean of each value as a line."""
+    """Draw the effects of fields, see `effects`: protocols as dots, means over a value as a line."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.2 * len(found), 3.4), layout="constrained")
     panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for panel, (field, values) in zip(panels, found.items(), strict=True):
         for place, scores in enumerate(values.values()):
-            panel.plot([place] * len(scores), [100 * one for one in scores], ".", color="C0", alpha=0.4)
+            panel.plot([place] * len(scores), [100 * score for score in scores], ".", color="C0", alpha=0.4)
         panel.plot([100 * fmean(scores) for scores in values.values()], "o-", color="C1")
         panel.set_xticks(range(len(values)), list(values), rotation=45 if max(map(len, values)) > 6 else 0)
         panel.set_title(field)

@@ -1,4 +1,4 @@
-"""Sets of protocols (grids, named ones, ways between two), and the batches that share one pass of the network."""
+"""Sets of protocols: grids, named protocols, single changes, and paths between two protocols."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ import yaml  # type: ignore[import-untyped]
 from lightning_modules.functional import PropagationProtocol
 
 MOST = 500
-"""Largest number of protocols in a sweep, over all stages and strides; more are taken for a mistake."""
+"""Default for the largest number of protocols in a grid; a larger grid is probably a mistake."""
 SET_BY_NETWORK = {"name", "feature_stride"}
-"""Fields of a protocol that are no choice of it."""
+"""Fields of a protocol that the network sets."""
 
 
 def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST) -> list[PropagationProtocol]:
-    """Combine the values of fields into protocols, named by what differs from the base; say which cannot be.
+    """Combine values of fields into protocols, named by their differences from a base.
+
+    Invalid combinations are left out and counted on stderr.
 
     Args:
-        base: what is not varied keeps its values.
-        varied: `field=value,value,…` each, values as in YAML (`topk=5,10,null`).
-        most: number of combinations that is still meant.
+        base: protocol with the values of all other fields.
+        varied: texts `field=value,value,…` with values in YAML (`topk=5,10,null`).
+        most: largest allowed number of combinations.
 
     Raises:
-        ValueError: for an unknown field, a field named twice or without values, no valid combination, or more
-            combinations than `most`; one line.
+        ValueError: for an unknown field, a repeated field, a field without values, no valid combination, or more
+            combinations than `most`.
     """
     values: dict[str, list[Any]] = {}
     for text in varied:
@@ -39,7 +41,7 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST
         if field == "feature_stride":
             raise ValueError(f"--vary {text}: features have the strides of --strides")
         if field in values or not listed.strip():
-            raise ValueError(f"--vary {text}: write each field once, as {field}=value,value,…")
+            raise ValueError(f"--vary {text}: write every field once, as {field}=value,value,…")
         try:
             values[field] = yaml.safe_load(f"[{listed}]")
         except yaml.YAMLError as error:
@@ -61,15 +63,15 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST
 
 
 def named_grid(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -> list[PropagationProtocol]:
-    """Return named protocols as they are.
+    """Return named protocols.
 
     Args:
-        names: names of sources; `all` is every source that defines values for the benchmark.
+        names: names of sources; `all` stands for every source with values for the benchmark.
         benchmark: name of the benchmark.
-        like: benchmarks whose values may stand in, see `PropagationProtocol.named`.
+        like: benchmarks with substitute values, see `PropagationProtocol.named`.
 
     Raises:
-        ValueError: for an unknown name, or a source without values for the benchmark; one line.
+        ValueError: for an unknown name, or a source without values for the benchmark.
     """
     if list(names) == ["all"]:
         known = PropagationProtocol.sources().items()
@@ -78,10 +80,10 @@ def named_grid(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -
 
 
 def single_changes(base: PropagationProtocol, benchmark: str, like: Sequence[str] = ()) -> list[PropagationProtocol]:
-    """Return each protocol that differs from a base in one field, by a value that a named protocol has.
+    """Return all protocols that differ from a base in a single field, with values of named protocols.
 
     Args:
-        base: the protocol.
+        base: the base protocol.
         benchmark: see `named_grid`.
         like: see `named_grid`.
     """
@@ -96,25 +98,27 @@ def single_changes(base: PropagationProtocol, benchmark: str, like: Sequence[str
 def protocol_path(
     first: PropagationProtocol, second: PropagationProtocol, backwards: bool = False
 ) -> list[tuple[str, PropagationProtocol]]:
-    """Return the protocols on the way from one to another, a field at a time, each with the names of its new fields.
+    """Return a path from a protocol to another that changes a field at a time, as (changed fields, protocol).
+
+    Fields that depend on each other change together.
 
     Args:
-        first: where the way begins; it is left out.
-        second: its fields are taken over, but for its stride, which is that of the network.
-        backwards: take the fields in the opposite order.
+        first: start of the path; not returned.
+        second: end of the path, except that the feature stride stays.
+        backwards: change the fields in the opposite order.
 
     Raises:
-        ValueError: if the two do not differ.
+        ValueError: if the two protocols have equal fields.
     """
-    own = first.fields()
-    values = {k: v for k, v in second.fields().items() if k not in SET_BY_NETWORK and v != own[k]}
+    before = first.fields()
+    values = {k: v for k, v in second.fields().items() if k not in SET_BY_NETWORK and v != before[k]}
     if not values:
         raise ValueError(f"{first.name} and {second.name} have the same fields")
     path: list[tuple[str, PropagationProtocol]] = []
     current, changes = first, dict[str, Any]()
     for field in reversed(values) if backwards else values:
         changes[field] = values[field]
-        with contextlib.suppress(ValueError):  # a value that needs that of a later field waits for it
+        with contextlib.suppress(ValueError):  # a value may be valid only with a later field
             current = current.with_changes(**changes)
             path.append((", ".join(changes), current))
             changes = {}

@@ -1,4 +1,4 @@
-"""A job: a frozen network, a benchmark and a protocol, with a key that tells its result from all others."""
+"""A job: a frozen network, a benchmark and a protocol, with a key for its result."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from ..tracking.label_tracker import seen_by
 from .names import slug
 
 UNTRAINED = "untrained"
-"""Name of the baseline that has learned nothing: a ResNet-18 with random weights."""
+"""Name of a baseline: a ResNet-18 with random weights."""
 BASELINES = ("raw_colour", UNTRAINED)
 OPTIONS = ("annotations", "dilated", "masks", "size_tolerance")
-"""Arguments of benchmarks that results.json does not state, and that may change a score."""
+"""Arguments of benchmarks that may change a score and are missing in results.json."""
 LONGEST = 60
-"""Characters of a network's name in the name of a folder."""
+"""Most characters of a network's name in a folder's name."""
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A frozen network to evaluate, and the features that are taken from it.
+    """A frozen network and the choice of its features.
 
     Attributes:
-        name: in tables.
+        name: name in tables.
         spec: see `build_feature_extractor`.
-        stage: None is the benchmark's choice: res4 of a ResNet and the last block of a ViT for label propagation,
-            SiamFC's dilated res5 for tracking.
+        stage: name of the features. None is the benchmark's choice: res4 of a ResNet and the last block of a ViT for
+            label propagation, SiamFC's dilated res5 for tracking.
         stride: pixels per feature cell; None is the benchmark's choice.
-        pretrained: load the library's own weights.
+        pretrained: load the weights of timm or torchvision.
         seed: seed of random weights.
         upsample: upsampler of the features, see `build_upsampler`; None: none.
     """
@@ -56,11 +56,11 @@ class NetworkSpec:
 
     @classmethod
     def read(cls, text: str, pretrained: bool = False, seed: int = 0) -> NetworkSpec:
-        """Read `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, see `read_spec`; or `untrained`, a baseline.
+        """Read `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, see `read_spec`, or the baseline `untrained`.
 
         Args:
-            text: as above.
-            pretrained: load the library's own weights, for names of timm and torchvision.
+            text: the text.
+            pretrained: load the library's weights, for names of timm and torchvision.
             seed: see the class.
 
         Raises:
@@ -74,46 +74,46 @@ class NetworkSpec:
 
     @property
     def is_random(self) -> bool:
-        """True if the weights are known to be random, so that another seed is another network."""
+        """True if the weights are random, so that seeds make different networks."""
         return self.spec.startswith(("timm:", "torchvision:")) and not self.pretrained
 
     @property
     def weights(self) -> tuple[object, ...]:
-        """Everything that `build` depends on; views of equal weights share an encoder."""
+        """Arguments of `build`; specs with equal values share an encoder."""
         return self.spec, self.pretrained, self.seed, self.upsample
 
     def build(self) -> Any:
-        """Return its encoder."""
+        """Return the encoder."""
         torch.manual_seed(self.seed)
         return build_encoder(self.spec, self.pretrained, upsample=self.upsample)
 
     def extractor(self, encoder: Any, benchmark: Benchmark) -> Any:
-        """Return the features that a benchmark evaluates; it chooses them where no stage and stride are given."""
+        """Return the features of an encoder: by stage and stride, or the benchmark's choice if both are None."""
         chosen = self.stage is not None or self.stride is not None
         return encoder.feature_extractor(self.stage, self.stride) if chosen else benchmark.extractor(encoder)
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """Identity of the weights: the digest of a checkpoint or of a user's network, or the names."""
+        """Identity of the weights: digest of a checkpoint or of the user's network, else spec, source and seed."""
         if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():
             return {"sha256": hashlib.sha256(Path(self.spec).read_bytes()).hexdigest()}
         found: dict[str, Any] = {"spec": self.spec, "pretrained": self.pretrained}
         if self.is_random:
             found["seed"] = self.seed
         elif ":" in self.spec and not self.pretrained and not self.spec.startswith("transformers:"):
-            encoder = self.build()  # a callable of the user's own, whose weights and code may change under one name
+            encoder = self.build()  # the user's callable: its weights and code may change, its name stays
             found["weights"] = weights_digest(encoder)
         return found
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One network, one benchmark, one protocol.
+    """A network, a benchmark and a protocol.
 
     Attributes:
         network: see `NetworkSpec`.
-        benchmark: with its data; its own protocol is not used.
-        protocol: by which the benchmark scores the network.
+        benchmark: the benchmark with its data; its `protocol` is not used.
+        protocol: protocol of the evaluation.
     """
 
     network: NetworkSpec
@@ -129,9 +129,9 @@ class Job:
 
     @functools.cached_property
     def key(self) -> str:
-        """Digest of everything that the result depends on: network, features, benchmark, data and protocol.
+        """Digest of network, features, benchmark, data and protocol.
 
-        The data count by their folder, and by the names and lengths of the sequences.
+        Of the data, the folder and the names and lengths of the sequences enter the digest.
         """
         benchmark, network = self.benchmark, self.network
         content = {
@@ -148,12 +148,12 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """Name of the folder of its result in a store: the network and the benchmark for people, and the key."""
+        """Name of the result's folder in a store: network, benchmark and key."""
         return f"{slug(self.network.name)[-LONGEST:]}-{self.benchmark.name}-{self.key}"
 
     @property
     def sight(self) -> tuple[object, ...]:
-        """Jobs with equal values see the frames alike, and can share one pass of the network."""
+        """Jobs with equal values see the same frames and can share a pass of the network."""
         features = (self.network.stage, self.network.stride)
         frames = seen_by(self.protocol) if isinstance(self.protocol, PropagationProtocol) else (self.key,)
         return (*self.network.weights, features, id(self.benchmark), *frames)
@@ -162,13 +162,13 @@ class Job:
 def networks_of(
     specs: Iterable[str], pretrained: bool = False, seeds: Iterable[int] = (0,), baselines: bool = False
 ) -> list[NetworkSpec]:
-    """Read the networks that a command line names.
+    """Read the networks of a command line.
 
     Args:
-        specs: see `NetworkSpec.read`; a name given twice counts once.
+        specs: see `NetworkSpec.read`; repeated names count once.
         pretrained: see `NetworkSpec.read`.
-        seeds: of random weights: such a network is evaluated once for each.
-        baselines: add those of `BASELINES`.
+        seeds: seeds of random weights; a random network is returned once per seed.
+        baselines: add the networks of `BASELINES`.
 
     Raises:
         ValueError: if a stride is not a number.

@@ -4,5 +4,5 @@ import re
 
 
 def slug(name: str) -> str:
-    """Return a name as a folder's name: letters, digits, dots and dashes."""
+    """Return the folder name for a name: letters, digits, dots and dashes."""
     return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"

@@ -1,4 +1,4 @@
-"""The runner: it runs the jobs whose results a store lacks, several in one pass of the network."""
+"""The runner of missing jobs, with several jobs per pass of the network."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from .job import Job, NetworkSpec
 from .store import Store
 
 AT_ONCE = 40
-"""Most jobs of a pass: each keeps its own labels, a few megabytes at 480p."""
+"""Most jobs per pass; the labels of a job take a few megabytes at 480p."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Errors of a disk that takes nothing more: the jobs that follow would fail too."""
+"""Errors of a full or read-only disk, at which all later jobs would fail too."""
 
 
 class Runner:
-    """Runs jobs, and reads their results from a store.
+    """Runs jobs whose results a store lacks.
 
-    A job that fails is reported, and the others run. All processes of torchrun divide the sequences of each job among
-    themselves; other processes may work on the same store.
+    A failed job is reported and the other jobs run. Ranks of torchrun share the sequences of a job. Other processes may
+    use the same store.
 
     Args:
-        store: holds the results.
-        at_once: most jobs of a pass.
-        pages: a job that has a pass to itself leaves predictions, pictures and a page too.
+        store: store of the results.
+        at_once: most jobs per pass.
+        pages: write predictions, pictures and a page too, for a pass with a single job.
 
     Attributes:
-        failures: job → its error in one line.
+        failures: job → error message without line breaks.
     """
 
     def __init__(self, store: Store, at_once: int = AT_ONCE, pages: bool = True) -> None:
@@ -49,15 +49,15 @@ class Runner:
         self._built: tuple[object, ...] = ()
 
     def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
-        """Run what the store lacks, and return the results that are there then: all but failed and running jobs.
+        """Run the jobs that the store lacks; return the results of all jobs but failed ones and jobs run elsewhere.
 
         Args:
-            jobs: those of equal keys are run once.
+            jobs: jobs with equal keys run once.
 
         Raises:
-            DataError: if the data are not as they should be; before any work.
+            DataError: for wrong data; before any work.
             OSError: if the disk is full.
-            ValueError: if a network cannot be built or has no such features; before any work.
+            ValueError: if a network cannot be built or lacks the features; before any work.
         """
         with Ranks() as ranks:
             with ranks.together():
@@ -75,17 +75,20 @@ class Runner:
         return {job: self.store.result(job) for job in jobs if self.store.holds(job)}
 
     def raise_failures(self, jobs: int) -> None:
-        """Raise a one-line ValueError that names each job that failed, if one did.
+        """Raise an error if a job failed.
 
         Args:
-            jobs: their number.
+            jobs: total number of jobs, for the message.
+
+        Raises:
+            ValueError: naming the failed jobs.
         """
         if self.failures:
             lines = "; ".join(f"{job.title}: {error}" for job, error in self.failures.items())
             raise ValueError(f"{len(self.failures)} of {jobs} jobs failed: {lines}")
 
     def _check(self, jobs: Sequence[Job]) -> None:
-        """Build each network and its features once, so that a mistake in a late one is reported before any work.
+        """Build all networks and features once, to report mistakes before any work.
 
         Raises:
             ValueError: naming the network.
@@ -94,18 +97,18 @@ class Runner:
         for job in views.values():
             try:
                 job.network.extractor(self._encoder_of(job.network), job.benchmark)
-            except Exception as error:  # whatever a library raises for a network of its own
+            except Exception as error:  # libraries raise any type
                 raise ValueError(f"{job.network.name} on {job.benchmark.name}: {_line(error)}") from error
 
     def _encoder_of(self, network: NetworkSpec) -> Any:
-        """Return the encoder of a network; the last one is kept."""
+        """Return the encoder of a network; the last encoder is cached."""
         if self._built != network.weights:
             self._encoder = None  # frees its memory first
             self._encoder, self._built = network.build(), network.weights
         return self._encoder
 
     def _run_pass(self, ranks: Ranks, jobs: list[Job], heading: str) -> None:
-        """Run the jobs of one pass that no other process has taken."""
+        """Run the jobs of a pass, without jobs that another process has locked."""
         with ExitStack() as locks:
             taken = []
             for job in jobs if ranks.rank == 0 else ():
@@ -122,7 +125,7 @@ class Runner:
             try:
                 with ranks.together():
                     self._evaluate(jobs, writes=ranks.rank == 0)
-            except Exception as error:  # whatever a library raises for one network, the other jobs are still wanted
+            except Exception as error:  # of any type: the other jobs still run
                 if isinstance(error, LostRank) or getattr(error, "errno", None) in DISK:
                     raise
                 self.failures |= {job: _line(error) for job in jobs}
@@ -131,7 +134,7 @@ class Runner:
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
     def _evaluate(self, jobs: Sequence[Job], writes: bool) -> None:
-        """Score the jobs in one pass of their network, and save a result for each."""
+        """Score jobs in a single pass of their network, and save their results."""
         first = jobs[0]
         benchmark: Any = copy.copy(first.benchmark)
         benchmark.protocol = first.protocol if len(jobs) == 1 else [job.protocol for job in jobs]
@@ -144,11 +147,11 @@ class Runner:
 
 
 def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:
-    """Group jobs that see frames alike into passes of the network, those of one network after another.
+    """Group jobs that see the same frames into passes, ordered by network.
 
     Args:
         jobs: the jobs.
-        at_once: most jobs of a pass; fewer take less memory and encode frames more often.
+        at_once: most jobs per pass; a smaller number takes less memory and encodes frames more often.
     """
     networks = list(dict.fromkeys(job.network.weights for job in jobs))
     alike: dict[tuple[object, ...], list[Job]] = {}
@@ -158,23 +161,20 @@ def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:
 
 
 def _matches(job: Job) -> tuple[str, ...]:
-    """Return what protocols that share their matches have in common, so that they stand together."""
+    """Return a sort key by which protocols with shared matches are neighbours."""
     protocol: Any = job.protocol
     return *(str(getattr(protocol, field, "")) for field in ("radius", "context", "neighbourhood")), protocol.name
 
 
 def _line(error: BaseException) -> str:
-    """Return an error in one line; the type leads where it is not one that our own code raises."""
+    """Return an error's message without line breaks; errors of other libraries begin with their type."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
 
 
 @contextmanager
 def process_group() -> Iterator[int]:
-    """Join the processes that torchrun has started, where it has; yield the number of this one.
-
-    All but the first print nothing.
-    """
+    """Join the process group of torchrun, if any; yield the rank. Ranks other than 0 print nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield 0
         return

@@ -1,4 +1,4 @@
-"""A store: a folder of results by the keys of their jobs."""
+"""A store: a folder of results by job."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .job import Job
 
 
 class Store:
-    """A folder with a separate folder for the result of each job, see `Job.folder`.
+    """A folder with a folder per job, see `Job.folder`.
 
-    A result is there when its results.json is, which is written last. Several processes may share a store.
+    A job is done when its results.json exists. Several processes may share a store.
 
     Args:
-        folder: is made where it is missing.
+        folder: the folder; made if missing.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the folder cannot be written.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -30,19 +30,19 @@ class Store:
         return self.folder / job.folder
 
     def holds(self, job: Job) -> bool:
-        """Return whether the result of a job is there."""
+        """Return whether the store has the result of a job."""
         return (self.folder_of(job) / RESULTS_FILE).is_file()
 
     def result(self, job: Job) -> Result:
         """Read the result of a job.
 
         Raises:
-            ValueError: if it is not there, or damaged; the message names the file.
+            ValueError: if the result is missing or damaged; the message names the file.
         """
         return Result.load(self.folder_of(job))
 
     def claim(self, job: Job) -> FolderLock | None:
-        """Lock the folder of a job; None where its result is there, or another process runs the job."""
+        """Lock the folder of a job; return None if the job is done or another process runs it."""
         try:
             lock = FolderLock(self.folder_of(job))
         except FolderInUse:

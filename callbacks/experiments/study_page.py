@@ -1,4 +1,4 @@
-"""study.html: the page of a study, complete in itself: its table, the curves of its trainings, links to each report."""
+"""study.html: a self-contained page of a study with table, curves of the trainings, and links to the reports."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def write_study_page(
 
     Args:
         file: path of the page.
-        title: of the study.
-        table: its scores.
+        title: title of the study.
+        table: scores of the study.
         reports: row and evaluation → seed → page of the evaluation.
         said: paragraphs about source, protocols and data.
-        curves: picture of the scores over training; None where there are none.
+        curves: picture of the scores over training, or None.
 
     Returns:
         The page.

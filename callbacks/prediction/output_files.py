@@ -68,7 +68,8 @@ def check_folder(folder: Path, overlay: Overlay, overwrite: bool = False, export
     except (ValueError, KeyError, TypeError, RecursionError):  # somebody else's file, or an edited one
         complete = True
     if complete and not overwrite:
-        raise ValueError(f"{folder}: holds a prediction ({RECORD}); name another output_dir or set overwrite=true")
+        remedy = "name another output_dir, or add --trainer.callbacks.overwrite true"
+        raise ValueError(f"{folder}: holds a prediction ({RECORD}); {remedy}")
     return not complete
 
 

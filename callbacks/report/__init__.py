@@ -1,4 +1,4 @@
-"""The page that shows what a benchmark run found, readable in a browser without a network."""
+"""The page of a benchmark result, readable in a browser without a network."""
 
 from .page import Chart, write_report
 

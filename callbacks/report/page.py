@@ -1,6 +1,6 @@
-"""report.html: one page, complete in itself, that shows a result and the animations in its folder.
+"""report.html: a self-contained page of a result and the animations in its folder.
 
-This module gathers the numbers and the animations into one JSON; the script in page.html draws it.
+This module collects scores and animations in a JSON; the script in page.html draws it.
 """
 
 import json
@@ -21,15 +21,16 @@ from datamodules.reading.mask_files import davis_palette
 from datamodules.writing.files import write_atomically
 
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
+from ..results.checked import Checked, Facts, Json, plain, read_as
 from ..results.published import published_beside
-from ..results.result import Checked, Facts, Json, Result, plain, read_as
+from ..results.result import Result
 from ..results.statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference, interval_of
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 AT_EACH_END = 3
-"""Worst and best sequences whose animations are in the page."""
+"""Number of worst, and of best, sequences with animations in the page."""
 MOST_BYTES = 8_000_000
-"""Of all animations in the page."""
+"""Most bytes of animations in the page."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class Chart:
     """Curves or bars over one axis.
 
     Attributes:
-        title: above it.
-        x: what runs along; for bars, what they are.
-        y: the measure, a fraction that is shown in per cent.
-        curves: name → curve; for bars x is the index of the label.
+        title: title of the chart.
+        x: name of the x axis, or of the bars.
+        y: name of the measure, a fraction shown in per cent.
+        curves: name → curve; the x of a bar is the index of its label.
         labels: labels of the bars.
         kind: "lines" or "bars".
-        span: least and largest value of the axis; None fits it to the values.
+        span: range of the y axis; None fits the range to the values.
     """
 
     title: str
@@ -55,12 +56,12 @@ class Chart:
     span: tuple[float, float] | None = (0.0, 1.0)
 
     def plain(self) -> Json:
-        """Return the chart as a result holds it."""
+        """Return the chart as JSON, for `Shown.charts`."""
         return asdict(self) | {"curves": plain_curves(self.curves)}
 
 
 class Animation(Checked):
-    """The file beside the images of an animation, see `SequenceAnimation`."""
+    """JSON file beside the images of an animation, see `SequenceAnimation`."""
 
     sequence: str
     kind: str = ""
@@ -75,20 +76,20 @@ def write_report(
 ) -> Path:
     """Write report.html into the folder of a result.
 
-    The table of scores also holds the earlier epochs of the same training, and what papers print where the whole test
-    set was evaluated.
+    The table of scores includes earlier epochs of the training, and published scores if the result covers the whole
+    test set.
 
     Args:
-        folder: with animations/ where the benchmark has them.
-        beside: name → other results of the benchmark, for the tables and the charts.
-        result: what the page shows; None reads the one in the folder.
+        folder: folder of the result, with animations/ if the benchmark draws them.
+        beside: name → other result of the benchmark, for tables and charts.
+        result: the result; by default the folder's.
 
     Returns:
-        The page.
+        Path of the page.
 
     Raises:
-        ValueError: if the folder holds no result, a file in it is damaged, or a result beside it is another
-            benchmark's.
+        ValueError: if the folder holds no result or a damaged file, or if a result of `beside` belongs to another
+            benchmark.
     """
     folder = Path(folder)
     result = result or Result.load(folder)
@@ -112,7 +113,7 @@ def write_report(
         "animations": _animations(folder, result),
         "rows": result.records(),
     }
-    # within JSON these occur in texts only; escaped, no text can end the script element or open another
+    # in JSON these characters occur in texts only; escaped texts cannot end the script element or open another
     text = json.dumps(plain(content), allow_nan=False)
     text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     path = folder / "report.html"
@@ -121,20 +122,20 @@ def write_report(
 
 
 def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -> Json:
-    """Return what the page shows of another result: scores, epochs, charts, and the paired tests of some scores.
+    """Return the page's content for another result: scores, epochs, charts, and paired tests of `compared` scores.
 
     Raises:
-        ValueError: if it is another benchmark's.
+        ValueError: if the results belong to different benchmarks.
     """
     if other.benchmark != result.benchmark:
         raise ValueError(f"{name}: is a result of {other.benchmark}, the report is of {result.benchmark}")
-    own, theirs = ([protocol.shared or protocol.digest for protocol in each.protocols] for each in (result, other))
-    same = own == theirs
+    ours, theirs = ([protocol.shared or protocol.digest for protocol in side.protocols] for side in (result, other))
+    same = ours == theirs
     differences = {}
     for key in compared if same else ():
         found = difference([result.values(key)], [other.values(key)])
         differences[key] = "other sequences" if found is None else found.in_points
-    strides = {stage.stride for each in (result, other) for stage in each.stages.values()} - {None}
+    strides = {stage.stride for side in (result, other) for stage in side.stages.values()} - {None}
     stride = ", ".join(dict.fromkeys(f"stride {stage.stride}" for stage in other.stages.values() if stage.stride))
     return {
         "name": f"{name}, {stride}" if len(strides) > 1 and stride else name,
@@ -142,15 +143,15 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
         "protocols": ", ".join(protocol.name for protocol in other.protocols) or "none",
         "same": same,
         "differences": differences,
-        "history": [each.model_dump() for each in other.history],
+        "history": [past.model_dump() for past in other.history],
         "charts": other.shown.charts,
     }
 
 
 def _animations(folder: Path, result: Result) -> list[Json]:
-    """Return the animations of a result, the sequence with the lowest score first; the worst and the best have images.
+    """Return the animations of a result, lowest score first, sequences without a score last.
 
-    Sequences without a score come last.
+    Only the worst and best sequences have images.
     """
     scores, objects = scores_by_sequence(result)
     palette = davis_palette().tolist()
@@ -181,9 +182,9 @@ def _animations(folder: Path, result: Result) -> list[Json]:
 
 
 def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
-    """Return a score for each sequence, and one for each of its objects where rows are of numbered objects.
+    """Return sequence → score, and sequence → object → score for rows of numbered objects.
 
-    A score is the mean of the columns that rank the sequences, over the rows of the last stage.
+    A score is the mean over the columns of `Shown.ranked_by`, in the rows of the last stage.
     """
     values: dict[str, list[float]] = {}
     objects: dict[str, dict[int, float]] = {}

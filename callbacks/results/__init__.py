@@ -1,1 +1,1 @@
-"""Results as data: files read and checked, scores of papers, a frame of records, its statistics and its tables."""
+"""Results as data: files, published scores, records, statistics and tables."""

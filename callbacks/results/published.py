@@ -1,4 +1,4 @@
-"""Published scores as data: shown next to a result only on the same test set and under the same protocol."""
+"""Published scores as data. Tables show them beside results on the same test set and protocol only."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One row of a publication's table.
+    """A row of a publication's table.
 
     Attributes:
         name: method and network.
-        benchmark: that it was scored on.
-        protocol: our name of the protocol that it was scored by, with the fields that differ, such as the stride of the
-            network's own patches.
+        benchmark: name of the benchmark.
+        protocol: our name of the protocol, with changed fields, for example the stride of the network's patches.
         source: paper and table, or repository and commit.
-        weights: the weights that the scores belong to: where they lie, or that they were not released.
-        stated: what the source states of the protocol and of the size that the network sees.
-        doubt: why the protocol is not certain, as neither code nor text states it; such a row stands next to no result.
+        weights: location of the weights behind the scores, or a note that they were not released.
+        stated: the source's statements about protocol and input size.
+        doubt: reason why the protocol is uncertain, if neither code nor text states it. A row with a doubt is never
+            shown beside a result.
         scores: key → fraction.
     """
 
@@ -41,7 +41,7 @@ class Published:
         """Return the protocol of the row.
 
         Raises:
-            ValueError: if its source defines no values for the benchmark.
+            ValueError: if the source of the protocol defines no values for the benchmark.
         """
         from lightning_modules.functional import PropagationProtocol, TrackingProtocol  # late: `table --help` is fast
 
@@ -51,23 +51,23 @@ class Published:
 
 
 def published_beside(benchmark: str, digest: str) -> list[Published]:
-    """Return the rows that compare with a result on the test set: certainly the same protocol.
+    """Return the rows without a doubt that have the protocol of a result.
 
     Args:
         benchmark: benchmark of the result.
-        digest: digest of the protocol that the result was scored by.
+        digest: digest of the result's protocol.
     """
     rows = (row for row in PUBLISHED if not row.doubt and row.benchmark == benchmark)
     return [row for row in rows if row.evaluated_by().digest() == digest]
 
 
 def published_row(benchmark: str, protocol: str, percent: float) -> Published | None:
-    """Return the row with a main score under a protocol, whatever the stride of the network; None if there is none.
+    """Return the row with a main score under a protocol, with any feature stride, or None.
 
     Args:
         benchmark: benchmark of the row.
         protocol: name of the protocol, see `EvaluationProtocol.named`.
-        percent: the first of the row's scores.
+        percent: first score of the row, in per cent.
     """
     from lightning_modules.functional import PropagationProtocol
 
@@ -82,7 +82,7 @@ def published_row(benchmark: str, protocol: str, percent: float) -> Published | 
 
 
 def seen_size(protocol: EvaluationProtocol) -> str:
-    """Return the size at which a network sees the frames, in words: "224 x 224 px", "short side 480 px", …"""
+    """Return the network's input size in words: "224 x 224 px", "short side 480 px", …"""
     size = getattr(protocol, "input_size", None)
     if isinstance(size, tuple):
         return f"{size[0]} x {size[1]} px"
@@ -90,7 +90,7 @@ def seen_size(protocol: EvaluationProtocol) -> str:
 
 
 def line_of(row: Published) -> str:
-    """Return a row in one line, with its protocol, the size that the network sees, its weights and its doubt."""
+    """Return a row as a line of text, with protocol, input size, weights and doubt."""
     key, score = next(iter(row.scores.items()))
     protocol = row.evaluated_by()
     doubt = f"; doubt: {row.doubt}" if row.doubt else ""
@@ -108,6 +108,6 @@ def _read(row: dict[str, str]) -> Published:
 PUBLISHED = tuple(map(_read, csv.DictReader((files(__package__) / "published.csv").read_text("utf-8").splitlines())))
 """The rows of published.csv, by method.
 
-RSP, RVM and DIFT have named protocols but no row: their repositories print no scores. VFS's Table 8 fine-tunes for OTB;
-its frozen rows are those of the ablation of frames, Table 4 (n = 8).
+RSP, RVM and DIFT have named protocols but no row, because their repositories print no scores. Table 8 of VFS fine-tunes
+for OTB; the frozen rows are from the ablation of frames, Table 4 (n = 8).
 """

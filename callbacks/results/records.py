@@ -1,7 +1,7 @@
-"""Records, one for each score of a result, and the table of them: rows are networks over their seeds.
+"""Tables of scores: a row is a network over its seeds, a column holds comparable scores.
 
-Numbers are compared only where their columns agree: benchmark, protocol with all its values, data and sequences. The
-stride and the normalisation that a network brings are its own, and stand in its row.
+Scores are comparable if benchmark, protocol, data and sequences agree. The feature stride and the normalisation belong
+to the network and are part of the row's name.
 """
 
 import hashlib
@@ -16,23 +16,23 @@ from .result import Result, Stage
 from .statistics import Difference, ScoresBySequence, difference, interval, interval_of, is_mean, mean_score
 
 SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
-"""Switches of benchmarks that change a score, as they are named in the head of a column."""
+"""Switch of a benchmark that changes scores → its name in the head of a column."""
 SEEDS = ("seed_everything", "seed", "seeds", "model.seed", "data.seed")
 PLACES = ("output", "trainer.default_root_dir", "trainer.logger.save_dir", "trainer.callbacks.output_dir")
 OF_A_RUN = (*SEEDS, *PLACES)
-"""Flags of seeds and places: two commands that differ in them alone are seeds of one row."""
+"""Flags of seeds and folders. Commands that differ only in these flags are seeds of the same row."""
 
 
 class Column(NamedTuple):
-    """Everything that two numbers must agree in to be comparable.
+    """Properties that comparable scores share.
 
     Attributes:
-        benchmark: its name.
-        protocol: its name, without what a network sets; empty where the benchmark has none.
-        digest: digest of the protocol, without what a network sets.
+        benchmark: name of the benchmark.
+        protocol: name of the protocol, without fields that the network sets; empty if the benchmark has no protocol.
+        digest: digest of the protocol, without fields that the network sets.
         data: split, subset and rules, in words.
-        sequences: their number; None where the result does not say.
-        names: digest of the names of the sequences and objects; empty where there are no rows.
+        sequences: number of sequences; None if unknown.
+        names: digest of the names of sequences and objects; empty if the result has no rows.
         score: key of the score, without the stage.
     """
 
@@ -53,18 +53,18 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """One score of one result.
+    """A score of a result.
 
     Attributes:
-        name: the row that the user names, else the network without its seed; with the stage where there are several.
+        name: name of the row: the user's, else the network without its seed; with the stage if the result has several.
         named: whether the user named the row.
-        column: that it belongs to.
-        value: fraction.
-        videos: values of single sequences and objects; empty where there are none for this score.
-        seed: of the training, or of random weights; None where it is not known.
-        result: that it is from.
-        stage: features and protocol that were scored.
-        place: folder of the result; empty for one in memory.
+        column: column of the score.
+        value: the score, a fraction.
+        videos: values of single sequences and objects; empty if the result has none for this score.
+        seed: seed of the training, or of random weights; None if unknown.
+        result: result that contains the score.
+        stage: scored features and their protocol.
+        place: folder of the result; empty for a result in memory.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Record:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval over sequences; None where there is none, see `statistics.interval_of`."""
+        """95 % interval over sequences, or None, see `statistics.interval_of`."""
         return interval_of(self.videos, self.value, self.column.score)
 
     @property
@@ -96,7 +96,7 @@ class Record:
 
     @property
     def recipe(self) -> tuple[str, ...]:
-        """Arguments of the command without seeds and places."""
+        """Arguments of the command without the flags in `OF_A_RUN`."""
         words: list[str] = []
         left = list(reversed(self.result.provenance.command[1:]))
         while left:
@@ -111,13 +111,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Cell:
-    """A score of a row.
+    """The score of a row in a column.
 
     Attributes:
-        scores: one for each seed, fractions.
-        records: behind the scores; empty for a published number.
-        trained: whether the row stands for a training, of which the seeds are a sample, not for one network.
-        difference: from the base row, paired by sequence; None for the base itself and where they do not pair.
+        scores: scores of the seeds, fractions.
+        records: records of the seeds; empty for a published score.
+        trained: True if the row stands for a training, sampled by its seeds; False if it stands for a fixed network.
+        difference: difference from the base row, paired by sequence; None in the base row, or if rows do not pair.
     """
 
     scores: tuple[float, ...]
@@ -132,36 +132,36 @@ class Cell:
 
     @property
     def spread(self) -> float:
-        """Largest minus smallest score of a seed."""
+        """Largest minus smallest score over the seeds."""
         return max(self.scores) - min(self.scores)
 
     @property
     def runs(self) -> list[ScoresBySequence]:
-        """Values of single sequences and objects for each seed; empty where the score is no mean over them."""
-        return [one.videos for one in self.records] if all(one.is_mean for one in self.records) else []
+        """Values of sequences and objects, per seed; empty if the score is not a mean of these values."""
+        return [record.videos for record in self.records] if all(record.is_mean for record in self.records) else []
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval, see `statistics.interval`; None where there is none."""
+        """95 % interval, or None, see `statistics.interval`."""
         return interval(self.runs, self.records[0].column.score) if self.runs else None
 
     def against(self, base: "Cell | None") -> "Cell":
-        """Return the cell with its difference from the base row's, where all scores of both are comparable."""
+        """Return the cell with its difference from the base row's cell if all scores of both are comparable."""
         if base is None or not self.runs or not base.runs:
             return self
-        if len({one.column for one in (*self.records, *base.records)}) > 1:
+        if len({record.column for record in (*self.records, *base.records)}) > 1:
             return self
         return replace(self, difference=difference(self.runs, base.runs, (self.trained, base.trained)))
 
 
 @dataclass(frozen=True)
 class Table:
-    """Scores by row and head of a column.
+    """Scores by row and column.
 
     Attributes:
-        heads: of the columns.
-        rows: name → head → cell; where a cell is missing there is no score.
-        base: row that differences are from; empty: none.
+        heads: heads of the columns.
+        rows: name → head → cell; rows without a score in a column have no cell.
+        base: name of the base row for differences, or empty.
     """
 
     heads: tuple[str, ...]
@@ -169,13 +169,13 @@ class Table:
     base: str = ""
 
     def with_differences(self, base: str) -> "Table":
-        """Return the table with the difference of every row from a base row.
+        """Return the table with the differences of all rows from a base row.
 
         Args:
-            base: name of the row, or its name without the stride, or a part of it that no other row has.
+            base: name of the base row, with or without its stride, or a unique part of its name.
 
         Raises:
-            ValueError: if there is no such row; one line.
+            ValueError: if the name does not match exactly one row.
         """
         begun = [name for name in self.rows if name.partition(", stride ")[0] == base]
         found = [name for name in self.rows if name == base] or begun or [name for name in self.rows if base in name]
@@ -190,19 +190,19 @@ class Table:
 
 
 def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place: Path = Path()) -> list[Record]:
-    """Return the scores of a result.
+    """Return records of a result's scores.
 
     Args:
-        result: of a benchmark.
-        row: name that the user gives it.
-        scores: keys, with or without their stage; none takes the first score of the benchmark. Of a score that the
-            benchmark gives for single sequences only, the mean counts.
+        result: the result.
+        row: the user's name for the row, or empty.
+        scores: keys with or without a stage; by default the first score of the benchmark. A score that exists per
+            sequence only is averaged.
         place: folder of the result.
     """
     wanted = list(scores) or [result.stage_of(key)[1] for key in list(result.scores)[:1]]
     chosen = {key: value for key, value in result.scores.items() if {key, result.stage_of(key)[1]} & set(wanted)}
     if not chosen:
-        stages = dict.fromkeys(each.stage for each in result.rows)
+        stages = dict.fromkeys(entry.stage for entry in result.rows)
         keys = [f"{stage}/{score}".removeprefix("/") for stage in stages for score in wanted]
         chosen = {key: mean_score(values) for key in keys if (values := result.values(key))}
     several = len({stage.layer for stage in result.stages.values()}) > 1
@@ -227,15 +227,15 @@ def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place:
 
 
 def score_of(result: Result, score: str = "", place: Path = Path()) -> list[Record]:
-    """Return one score of a result, a record for each stage.
+    """Return a single score of a result, with a record per stage.
 
     Args:
-        result: of a benchmark.
-        score: see `records_of`; empty: the first of the benchmark.
+        result: the result.
+        score: see `records_of`; by default the first score of the benchmark.
         place: folder of the result, for the message.
 
     Raises:
-        ValueError: if it has no such score; one line.
+        ValueError: if the result lacks the score.
     """
     if found := records_of(result, scores=[score] if score else [], place=place):
         return found
@@ -244,17 +244,17 @@ def score_of(result: Result, score: str = "", place: Path = Path()) -> list[Reco
 
 
 def by_row(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Return row → its records: those of one name that the user gave, or seeds of one network and command.
+    """Group records into rows: records with the same name from the user, or seeds of the same network and command.
 
-    Two results that are not seeds of one row never meet: each has its own row, whose name includes its folder.
+    Results that are not seeds of the same row get separate rows, and the folder becomes part of the row's name.
     """
     rows: dict[tuple[object, ...], list[Record]] = {}
-    for one in records:
-        key: tuple[object, ...] = (one.name,) if one.named else (one.name, one.recipe)
-        others = [other.seed for other in rows.get(key, ()) if other.column == one.column and not one.named]
-        if others and (one.seed is None or one.seed in others or None in others):
-            key = (*key, one.place)
-        rows.setdefault(key, []).append(one)
+    for record in records:
+        key: tuple[object, ...] = (record.name,) if record.named else (record.name, record.recipe)
+        others = [other.seed for other in rows.get(key, ()) if other.column == record.column and not record.named]
+        if others and (record.seed is None or record.seed in others or None in others):
+            key = (*key, record.place)
+        rows.setdefault(key, []).append(record)
     taken = Counter(members[0].name for members in rows.values())
     return {
         first.name if taken[first.name] == 1 else f"{first.name} ({first.place})": members
@@ -264,43 +264,43 @@ def by_row(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def cell_of(records: Sequence[Record], trained: bool | None = None) -> Cell:
-    """Summarise the scores of the seeds of one row, at least one.
+    """Summarise the scores of a row's seeds.
 
     Args:
-        records: of the seeds.
-        trained: whether the row stands for a training; None takes it for one where there are several results, or the
-            only one has a history.
+        records: records of the seeds, at least one.
+        trained: whether the row stands for a training; by default True for several records, or for a record with a
+            history.
     """
     if trained is None:
         trained = len(records) > 1 or bool(records[0].result.history)
-    return Cell(tuple(one.value for one in records), tuple(records), trained)
+    return Cell(tuple(record.value for record in records), tuple(records), trained)
 
 
 def tabulate(records: Iterable[Record], trained: bool | None = None, short_heads: bool = False) -> Table:
-    """Line up scores, a row for each network and a column for each set of comparable numbers.
+    """Make a table: a row per network, a column per set of comparable scores.
 
-    Where networks differ in the stride of their features, or in who normalised their frames, rows name it.
+    Row names include stride and normalisation if the networks differ in either.
 
     Args:
-        records: of any results.
+        records: records of any results.
         trained: see `cell_of`.
-        short_heads: a column for each score of a benchmark, also where its numbers are not comparable.
+        short_heads: make a column per score of a benchmark, even if its numbers are not comparable.
     """
     records = list(records)
-    if len({one.brought for one in records} - {""}) > 1:
-        records = [replace(one, name=", ".join(filter(None, (one.name, one.brought)))) for one in records]
-    columns = [one.column for one in records]
-    heads = {each: f"{each.benchmark} {each.score}" for each in columns} if short_heads else heads_of(columns)
+    if len({record.brought for record in records} - {""}) > 1:
+        records = [replace(record, name=", ".join(filter(None, (record.name, record.brought)))) for record in records]
+    columns = [record.column for record in records]
+    heads = {column: f"{column.benchmark} {column.score}" for column in columns} if short_heads else heads_of(columns)
     cells: dict[str, dict[str, list[Record]]] = {}
     for name, members in by_row(records).items():
-        for one in members:
-            cells.setdefault(name, {}).setdefault(heads[one.column], []).append(one)
+        for record in members:
+            cells.setdefault(name, {}).setdefault(heads[record.column], []).append(record)
     rows = {name: {head: cell_of(found, trained) for head, found in row.items()} for name, row in cells.items()}
     return Table(tuple(dict.fromkeys(heads.values())), rows)
 
 
 def heads_of(columns: Iterable[Column]) -> dict[Column, str]:
-    """Return the head of each column; the digest of its sequences stands in those that are alike otherwise."""
+    """Return column → head; heads that would be equal include the digest of the sequences."""
     heads = {column: f"{column.benchmark} {column.score} ({column.conditions})" for column in columns}
     taken = Counter(heads.values())
     return {

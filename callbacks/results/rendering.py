@@ -1,4 +1,4 @@
-"""Tables as text: of plain cells as Markdown, LaTeX or for the console, and of scores with their uncertainty."""
+"""Tables as Markdown, LaTeX, CSV or console text, and tables of scores with their uncertainty."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 
 
 def percent(value: float | None) -> str:
-    """Return a fraction in per cent with one digit; a dash for one that is not defined, nothing for None."""
+    """Return a fraction in per cent with a single decimal; a dash for NaN, an empty text for None."""
     return "" if value is None else "–" if isnan(value) else f"{100 * value:.1f}"
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], first_right: int | None = None) -> str:
-    """Return a table as Markdown, its cells escaped; columns from `first_right` on are aligned right."""
+    """Return a table as Markdown with escaped cells; columns from index `first_right` are right-aligned."""
     rule = ["---:" if first_right is not None and index >= first_right else "---" for index in range(len(head))]
     lines = ([" ".join(cell.split()).replace("|", r"\|") for cell in line] for line in (head, rule, *rows))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as LaTeX with booktabs, its cells escaped; all columns but the first are aligned right."""
+    """Return a table as LaTeX with booktabs and escaped cells; all columns but the first are right-aligned."""
     escaped = str.maketrans(LATEX)
     lines = [" & ".join(" ".join(cell.split()).translate(escaped) for cell in line) + r" \\" for line in (head, *rows)]
     begin = rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
@@ -45,7 +45,7 @@ def _latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, all columns but the first aligned right."""
+    """Print a table; all columns but the first are right-aligned."""
     lines = [[" ".join(cell.split()) for cell in line] for line in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for name, *cells in lines:
@@ -53,7 +53,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_result(result: Result) -> None:
-    """Print the network, the feature grid if the benchmark reports it, and one line per stage with the scores."""
+    """Print the network, the feature grid if known, and a line of scores per stage."""
     grid = result.data.get("grid")
     grids = f"; {', '.join([grid] if isinstance(grid, str) else grid)}" if grid else ""
     print(f"{result.benchmark}: {result.network}{grids}")
@@ -70,11 +70,10 @@ def print_result(result: Result) -> None:
 
 
 def render(table: Table, format: str = "md") -> str:
-    """Write a table of scores as text.
+    """Return a table of scores as text.
 
-    Markdown and LaTeX give per cent with one digit: the mean over the seeds, each seed and the range where there are
-    several, the 95 % interval over sequences, and the difference from the base row. CSV has a line for each score of a
-    row, with fractions, all digits and a column for each of these.
+    Markdown and LaTeX print per cent: mean over the seeds, scores of several seeds and their range, 95 % interval
+    over sequences, and difference from the base row. CSV has a line per cell, with the same quantities as fractions.
 
     Args:
         table: the scores.
@@ -90,12 +89,12 @@ def render(table: Table, format: str = "md") -> str:
 
 
 def text_rows(table: Table) -> list[list[str]]:
-    """Return the cells of a table as text, row by row, after the name of each row; `notes` explains them."""
+    """Return the rows of a table as texts, with the row's name first; `notes` explains the cells."""
     return [[name, *(_text(row.get(head)) for head in table.heads)] for name, row in table.rows.items()]
 
 
 def notes(table: Table) -> list[str]:
-    """Return what explains the cells of a table: a paragraph, or nothing where they hold plain scores."""
+    """Return a paragraph that explains the cells of a table; nothing if all cells are plain scores."""
     cells = [cell for row in table.rows.values() for cell in row.values()]
     tested = [cell.difference for cell in cells if cell.difference is not None]
     found = ["Per cent."]
@@ -105,11 +104,11 @@ def notes(table: Table) -> list[str]:
         found.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
     if tested:
         found.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
-        if any(one.p is not None for one in tested):
+        if any(change.p is not None for change in tested):
             found.append(ABOUT_WEIGHTS)
     elif table.base and any(row for name, row in table.rows.items() if name != table.base):
         found.append(f"No row has the same sequences under the same protocol as {table.base}.")
-    machines = sorted({one.result.provenance.device for cell in cells for one in cell.records} - {""})
+    machines = sorted({record.result.provenance.device for cell in cells for record in cell.records} - {""})
     if len(machines) > 1 and any(cell.trained for cell in cells):
         text = "A seed trains to another score on another machine."
         found.append(f"Run on different machines: {'; '.join(machines)}. {text}")
@@ -133,12 +132,12 @@ def _fields(cell: Cell) -> dict[str, object]:
     low, high = cell.interval or (None, None)
     difference = cell.difference or (None, None, None, None)
     return {
-        "conditions": "; ".join(dict.fromkeys(one.column.conditions for one in cell.records)),
+        "conditions": "; ".join(dict.fromkeys(record.column.conditions for record in cell.records)),
         "mean": cell.mean,
         "low": low,
         "high": high,
         **dict(zip(("difference", "difference low", "difference high", "p"), difference, strict=False)),
-        "seeds": " ".join("?" if one.seed is None else str(one.seed) for one in cell.records),
+        "seeds": " ".join("?" if record.seed is None else str(record.seed) for record in cell.records),
         "scores": " ".join(map(str, cell.scores)),
-        "machines": "; ".join(dict.fromkeys(one.result.provenance.device for one in cell.records)),
+        "machines": "; ".join(dict.fromkeys(record.result.provenance.device for record in cell.records)),
     }

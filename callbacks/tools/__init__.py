@@ -1,1 +1,1 @@
-"""Commands that compare, draw and report what benchmarks measured."""
+"""Commands that score, compare, draw and report."""

@@ -1,4 +1,4 @@
-"""Score frozen networks on benchmarks, and print one table; with differences from a base where one is named."""
+"""Score frozen networks on benchmarks and print a table, with differences from a base network if --base names it."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def evaluate(
     output: str | Path = "evaluation",
     base: str = "",
 ) -> Table:
-    """Score networks on benchmarks, each by its own protocol; what the folder has already is not run again.
+    """Score networks on benchmarks; results in the output folder are reused.
 
     Args:
-        networks: names as `vidcorr evaluate` takes them, or networks.
-        benchmarks: the same for all networks.
+        networks: arguments of `vidcorr evaluate`, or networks.
+        benchmarks: benchmarks for all networks, with their protocols.
         output: folder of the results; table.md and table.csv are the printed table.
-        base: network that the others are compared with; empty: none.
+        base: network to compare the others with, or empty.
 
     Returns:
-        The table; with a row for each network.
+        The table, with a row per network.
 
     Raises:
-        DataError: if the data are not as they should be; before any work.
-        ValueError: if a network cannot be built, before any work; or if a job failed, when the others are done.
+        DataError: for wrong data; before any work.
+        ValueError: if a network cannot be built, before any work; or after all other jobs, if a job failed.
         OSError: if the folder cannot be written.
     """
     from ..experiments.job import Job, NetworkSpec
 
-    specs = [NetworkSpec.read(one) if isinstance(one, str) else one for one in networks]
+    specs = [NetworkSpec.read(network) if isinstance(network, str) else network for network in networks]
     jobs = [Job(spec, benchmark, benchmark.protocol) for spec in specs for benchmark in benchmarks]  # type: ignore[attr-defined]
     return run_jobs(jobs, output, base)
 
@@ -65,7 +65,7 @@ def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
 
 
 def _table(results: Mapping[Job, Result], base: str) -> tuple[Table, list[str]]:
-    """Return the table of results; and the conditions of its columns, where their heads leave them out."""
+    """Return the table of results, and the conditions of its columns unless the heads contain them."""
     from ..results.records import records_of, tabulate
 
     found = [(job.network.name, result) for job, result in results.items()]
@@ -91,7 +91,7 @@ def _show(table: Table, conditions: Sequence[str], output: Path) -> None:
 
 
 def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
-    """Write the page of each result again, with a line for every other result of its benchmark."""
+    """Write the pages again, with comparisons to all other results of the same benchmark."""
     from ..report import write_report
 
     for job, result in results.items():
@@ -105,18 +105,18 @@ def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr evaluate` with its arguments; a user's mistake raises a one-line error."""
+    """Run `vidcorr evaluate`; a user's mistake raises UsageError, ValueError or OSError."""
     parser = common_flags("vidcorr evaluate", __doc__)
-    named = "checkpoint, my_module:my_network, short name such as dino-b8, timm:NAME, raw_colour, untrained, …"
+    named = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
     parser.add_argument("networks", nargs="*", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
-    parser.add_argument("--protocol", nargs="+", default=[], metavar="NAME", help="named protocols, not the config's")
-    parser.add_argument("--change", nargs="+", default=[], metavar="FIELD=VALUE", help="fields of the protocols")
-    parser.add_argument("--base", default="", metavar="NETWORK", help="network that the others are compared with")
+    parser.add_argument("--protocol", nargs="+", default=[], metavar="NAME", help="protocols (default: the config's)")
+    parser.add_argument("--change", nargs="+", default=[], metavar="FIELD=VALUE", help="protocol fields to change")
+    parser.add_argument("--base", default="", metavar="NETWORK", help="network to compare the others with")
     parser.add_argument("--baselines", action="store_true", help="add raw colour and an untrained ResNet-18")
     upsampler = "upsampler of the features: bilinear:2, nearest:2 or my_module:my_upsampler"
     parser.add_argument("--upsample", metavar="SPEC", help=upsampler)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of random weights (default: 0)")
-    parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder of results")
+    parser.add_argument("--output", type=Path, default="evaluation", help="folder of results (default: evaluation)")
     flags = parser.parse_args(list(args))
     names = [*flags.networks, *([flags.base] if flags.base else [])]
     if not names and not flags.baselines:
@@ -130,11 +130,11 @@ def command(args: Sequence[str]) -> None:
     from ..experiments.job import Job, networks_of
 
     allow_named(args)
-    benchmarks = [each.build(limit_sequences=flags.limit) for each in configured]
+    benchmarks = [benchmark.build(limit_sequences=flags.limit) for benchmark in configured]
     protocols = protocols_of(benchmarks, flags.protocol, changes)
     networks = networks_of(names, flags.pretrained, flags.seeds, flags.baselines)
     networks = [replace(network, upsample=flags.upsample) for network in networks]
-    base = next((one.name for one in networks_of([flags.base])), "") if flags.base else ""
+    base = networks_of([flags.base])[0].name if flags.base else ""
     run_jobs(
         [
             Job(network, benchmark, protocol)

@@ -1,4 +1,4 @@
-"""Scores of a benchmark, drawn: over training (VFS, Figures 4 and 5), or of evaluations without a training as bars."""
+"""Draw scores of a benchmark: curves over training, or bars of single evaluations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # pydantic would double the time of `--help`
 
 
 class Point(NamedTuple):
-    """A score on a curve: epochs and optimiser steps trained before it, and a fraction."""
+    """A score, as a fraction, after a number of epochs and optimiser steps."""
 
     epoch: int
     step: int
@@ -21,27 +21,27 @@ class Point(NamedTuple):
 
 
 Unit = Literal["epoch", "step"]
-"""Epochs or optimiser steps."""
+"""Unit of the x axis: epochs or optimiser steps."""
 MARKERS = "os^DvPX*<>"
 STYLES = ("-", "--", ":", "-.")
 INSIDE = 8
-"""Most curves whose legend stands within the axes; that of more stands on their right."""
+"""Most curves with a legend inside the axes; with more curves the legend is on the right."""
 IN_A_COLUMN = 30
-"""Most names in a column of that legend."""
+"""Most names in a column of the legend on the right."""
 
 
 def read_results(place: Path, benchmark: str = "davis") -> dict[str, Result]:
     """Read the results of a benchmark below a folder.
 
     Args:
-        place: folder of a training or an evaluation, or any folder above one.
-        benchmark: its name.
+        place: folder of a training or of evaluations, or a folder above.
+        benchmark: name of the benchmark.
 
     Returns:
-        Name → result: of a training its last one, which holds its history; of evaluations each.
+        Name → result. For a training, only the last result, which holds the history; for evaluations, all results.
 
     Raises:
-        ValueError: if there is none, or there are those of several trainings.
+        ValueError: if the folder has no results, or results of several trainings.
     """
     from ..results.result import results_below
 
@@ -57,14 +57,17 @@ def read_results(place: Path, benchmark: str = "davis") -> dict[str, Result]:
 
 
 def curves_of(result: Result, score: str = "J&F-Mean") -> dict[str, list[Point]]:
-    """Return a score over a training, or of a single evaluation: stage (empty where there is one) → points in order.
+    """Return a score over a training, or a single point for an evaluation.
 
     Args:
-        result: of a benchmark.
-        score: its key, without the stage.
+        result: the result.
+        score: key of the score, without the stage.
+
+    Returns:
+        Stage → points in time order; a single stage has the empty name.
 
     Raises:
-        ValueError: if it has no such score.
+        ValueError: if the result lacks the score.
     """
     curves: dict[str, list[Point]] = {}
     known: set[str] = set()
@@ -89,23 +92,23 @@ def figure(
     title: str = "",
     unit: Unit | None = None,
 ) -> Path:
-    """Draw a benchmark's score over training, a curve for each stage of each run.
+    """Draw a benchmark's score over training, with a curve per stage and run; see VFS, Figures 4 and 5.
 
-    Where none of the runs is a training, evaluations are bars, each with its 95 % interval.
+    If no run is a training, draw evaluations as bars with 95 % intervals.
 
     Args:
         runs: folders of runs.
-        output: the figure, png, pdf or svg.
-        benchmark: its name.
-        score: its key, without the stage.
-        title: above the curves.
-        unit: of the x axis; None takes epochs, or steps where a run was evaluated several times within an epoch.
+        output: file of the figure: png, pdf or svg.
+        benchmark: name of the benchmark.
+        score: key of the score, without the stage.
+        title: title of the figure.
+        unit: unit of the x axis; by default epochs, or steps if a run has several evaluations within an epoch.
 
     Returns:
         Path of the figure.
 
     Raises:
-        ValueError: if a run has no such results, or some are trainings and others are not.
+        ValueError: if a run lacks the results, or only some of the runs are trainings.
     """
     if not runs:
         raise ValueError("figure: name at least one folder of a run")
@@ -122,30 +125,30 @@ def figure(
         _draw_bars(results, path, score, f"{benchmark} {score} (%)", title)
         return path
     if single := [name for name, result in results.items() if not result.history]:
-        raise ValueError(f"figure: {single[0]} is of no training, others are; draw them apart")
+        raise ValueError(f"figure: {single[0]} is not a training, other runs are; draw them in separate figures")
     curves = {name: curves_of(result, score) for name, result in results.items()}
     if unit is None:
-        each = [points for of_run in curves.values() for points in of_run.values()]
-        unit = "step" if any(len({point.epoch for point in points}) < len(points) for points in each) else "epoch"
+        drawn = [points for of_run in curves.values() for points in of_run.values()]
+        unit = "step" if any(len({point.epoch for point in points}) < len(points) for points in drawn) else "epoch"
     _draw(curves, path, unit, f"{benchmark} {score} (%)", title)
     return path
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr figure` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
+    """Run `vidcorr figure`; a user's mistake raises ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr figure", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
-    parser.add_argument("--output", type=Path, default=Path("figure.png"), help="figure to write: png, pdf or svg")
+    parser.add_argument("--output", default="figure.png", help="png, pdf or svg to write (default: figure.png)")
     parser.add_argument("--benchmark", default="davis", help="name of the benchmark (default: davis)")
     parser.add_argument("--score", default="J&F-Mean", help="score on the y axis (default: J&F-Mean)")
     parser.add_argument("--title", default="", help="title above the axes")
-    default = "epoch, or step where a run was scored several times within an epoch"
+    default = "epoch, or step if a run has several scores within an epoch"
     parser.add_argument("--unit", choices=get_args(Unit), help=f"unit of the x axis (default: {default})")
     print(figure(**vars(parser.parse_args(list(args)))))
 
 
 def _draw_bars(results: Mapping[str, Result], output: Path, score: str, label: str, title: str) -> None:
-    """Draw a bar for each stage of each result, with its 95 % interval over sequences where there is one."""
+    """Draw a bar per stage and result, with its 95 % interval over sequences if known."""
     from matplotlib.figure import Figure
 
     from ..results.records import score_of

@@ -1,4 +1,4 @@
-"""List the named protocols, show the fields of one with their source, or the differences of two."""
+"""List the named protocols, show the fields of a protocol with their sources, or compare two protocols."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr protocols` with its arguments.
 
     Raises:
-        ValueError: for an unknown name, or a benchmark for which the source defines no values; one line.
+        ValueError: for an unknown name, or a benchmark without values in the source.
     """
     parser = argparse.ArgumentParser(prog="vidcorr protocols", description=__doc__)
-    parser.add_argument("name", nargs="?", help="a protocol, also with changes: vfs+radius=6")
-    parser.add_argument("other", nargs="?", help="a protocol to compare it with")
+    parser.add_argument("name", nargs="?", help="protocol, with or without changed fields: vfs+radius=6")
+    parser.add_argument("other", nargs="?", help="second protocol, to compare")
     parser.add_argument("--benchmark", help="benchmark of the values (default: the first that the source has)")
     flags = parser.parse_args(list(args))
     if flags.name is None:
@@ -42,21 +42,21 @@ def command(args: Sequence[str]) -> None:
 
 
 def kinds() -> dict[str, type[EvaluationProtocol]]:
-    """Return what is tracked → the class of its protocols."""
+    """Return kind of labels → class of protocols."""
     from lightning_modules.functional import PointProtocol, PropagationProtocol, TrackingProtocol
 
     return {"masks and joints": PropagationProtocol, "points": PointProtocol, "boxes": TrackingProtocol}
 
 
 def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[EvaluationProtocol, str]]:
-    """Return kind → the protocol of a name and its benchmark.
+    """Return kind of labels → (protocol, benchmark) for a name.
 
     Args:
         name: see `EvaluationProtocol.named`.
-        benchmark: None: the default one of the kind where the source has it, else the first one of the source.
+        benchmark: name of the benchmark; by default the kind's default, or the source's first benchmark.
 
     Raises:
-        ValueError: for an unknown name, or a benchmark for which the source defines no values.
+        ValueError: for an unknown name, or a benchmark without values in the source.
     """
     base, refusal = name.partition("+")[0], ""
     found: dict[str, tuple[EvaluationProtocol, str]] = {}
@@ -67,7 +67,7 @@ def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[Evaluati
         chosen = benchmark or (default if default in source.values else next(iter(source.values)))
         try:
             found[kind] = protocols.named(name, chosen), chosen
-        except ValueError as error:  # the name may be of one kind only, as that of a field in it
+        except ValueError as error:  # another kind may have the name and its changed fields
             refusal = refusal or str(error)
     if not found:
         near = get_close_matches(base, [known for protocols in kinds().values() for known in protocols.sources()], 1)
@@ -77,7 +77,7 @@ def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[Evaluati
 
 
 def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
-    """Return the lines that show a protocol: its source, and each field with where its value comes from."""
+    """Return lines that show a protocol: its source, and all fields with the origin of their values."""
     source = protocol.sources()[protocol.name.partition("+")[0]]
     stated, named = source.values[benchmark], _values(type(protocol).named(protocol.name.partition("+")[0], benchmark))
     head = [f"{protocol.name}, {benchmark} (digest {protocol.digest()})", f"source: {source.code}"]
@@ -95,7 +95,7 @@ def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
 
 
 def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationProtocol, str]) -> list[str]:
-    """Return a heading, and a line for each field in which two protocols differ."""
+    """Return a heading, and a line per field in which two protocols differ."""
     values, others = _shown(first[0]), _shown(second[0])
     lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
     different = [field for field in values if values[field] != others[field]]
@@ -108,7 +108,7 @@ def _values(protocol: EvaluationProtocol) -> dict[str, Any]:
 
 
 def _shown(protocol: EvaluationProtocol) -> dict[str, Any]:
-    """Return the fields as people read them: the radius also in pixels of the input."""
+    """Return the fields for people, with the radius in cells and in pixels of the input."""
     values = _values(protocol)
     radius, stride = values.get("radius"), values.get("feature_stride")
     if radius is not None and stride is not None:

@@ -1,4 +1,4 @@
-"""Write the page of every benchmark run in a folder again, with other runs for comparison if wanted."""
+"""Write report.html again for all benchmark results in a folder, with comparisons to other results."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,18 +6,18 @@ from pathlib import Path
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr report` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
+    """Run `vidcorr report`; a user's mistake raises ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr report", description=__doc__)
-    parser.add_argument("folder", type=Path, help="folder of a benchmark run, or any folder above it")
+    parser.add_argument("folder", type=Path, help="folder of a benchmark result, or a folder above")
     parser.add_argument(
-        "--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help="runs to compare, or folders above them"
+        "--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help="results to compare, or folders above"
     )
     flags = parser.parse_args(list(args))
 
     from ..report import write_report
     from ..results.result import RESULTS_FILE, Result, results_below
 
-    others = {folder: result for each in flags.beside for folder, result in results_below(each).items()}
+    others = {folder: result for place in flags.beside for folder, result in results_below(place).items()}
     files = [flags.folder] if flags.folder.name == RESULTS_FILE else sorted(flags.folder.rglob(RESULTS_FILE))
     if not files:
         raise ValueError(f"{flags.folder}: no {RESULTS_FILE} of a benchmark in or below it")

@@ -1,4 +1,4 @@
-"""Repeat published scores whose weights are public, and see which field of the protocol moves those that differ."""
+"""Repeat published scores with public weights, and find the protocol fields that explain a difference."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from .study_plan import Study, StudyRow
 
 MOST_CHANGES = 5
-"""Changes of single fields that are shown."""
+"""Number of printed changes of single fields."""
 
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr reproduce` with its arguments.
 
     Raises:
-        ValueError: for a user's mistake, or if a row failed; one line.
+        ValueError: for a user's mistake, or if a row failed.
     """
     parser = common_flags("vidcorr reproduce", __doc__)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to repeat (default: all whose weights are there)")
-    parser.add_argument("--study", default="studies/published.yaml", help="YAML file of the rows")
-    parser.add_argument("--no-fields", action="store_true", help="do not look for the field that moves a score")
-    parser.add_argument("--output", type=Path, default=Path("reproduced"), help="folder of results")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to repeat (default: all rows with weights)")
+    parser.add_argument("--study", default="studies/published.yaml", help="YAML file (default: %(default)s)")
+    parser.add_argument("--no-fields", action="store_true", help="do not search for fields that explain a difference")
+    parser.add_argument("--output", type=Path, default="reproduced", help="folder of results (default: reproduced)")
     flags = parser.parse_args(list(args))
     configured = read_on(flags.on)
 
@@ -38,10 +38,10 @@ def command(args: Sequence[str]) -> None:
 
     study = read_study(find_config(flags.study))
     rows = [study.row(name) for name in flags.rows] or list(study.rows)
-    wanted = [each.text.partition("=")[0] for each in configured] or list(study.evaluations)
+    wanted = [benchmark.text.partition("=")[0] for benchmark in configured] or list(study.evaluations)
     if not any(name in row.published for row in rows for name in wanted):
         raise ValueError(
-            f"--on {' '.join(wanted)}: no row has a printed score; there are {', '.join(study.evaluations)}"
+            f"--on {' '.join(wanted)}: no row has a printed score; rows have {', '.join(study.evaluations)}"
         )
     missing = [row for row in rows if spec_of(row).endswith(".ckpt") and not Path(spec_of(row)).is_file()]
     for row in missing if configured else rows:
@@ -58,7 +58,7 @@ def command(args: Sequence[str]) -> None:
 
 
 def _repeat(rows: Sequence[StudyRow], configured: Sequence[Configured], flags: Any) -> None:
-    """Score rows on benchmarks, and say of each whether it is as printed."""
+    """Score rows on benchmarks, and compare the scores with the printed scores."""
     from lightning_modules.checkpoints import allow_named
 
     from ..experiments.runner import Runner, process_group
@@ -66,7 +66,7 @@ def _repeat(rows: Sequence[StudyRow], configured: Sequence[Configured], flags: A
     from ..results.records import score_of
 
     allow_named(vars(flags))
-    benchmarks = {each.text.partition("=")[0]: each.build(limit_sequences=flags.limit) for each in configured}
+    benchmarks = {entry.text.partition("=")[0]: entry.build(limit_sequences=flags.limit) for entry in configured}
     jobs = {
         job_of(row, name, benchmark): (row, row.published[name])
         for name, benchmark in benchmarks.items()
@@ -88,15 +88,15 @@ def _repeat(rows: Sequence[StudyRow], configured: Sequence[Configured], flags: A
 
 
 def spec_of(row: StudyRow) -> str:
-    """Return the network of a row, as its `--model` names it."""
+    """Return the value of a row's `--model`."""
     return row.model[row.model.index("--model") + 1]
 
 
 def protocol_of(row: StudyRow, evaluation: str) -> str:
-    """Return the name of the protocol that a row is evaluated by; empty: that of the config.
+    """Return the name of a row's protocol; empty for the config's protocol.
 
     Raises:
-        ValueError: if the row has other arguments; one line.
+        ValueError: if the row's evaluation has other arguments.
     """
     arguments = row.evaluate.get(evaluation, ())
     if arguments and (arguments[0], len(arguments)) != ("--trainer.callbacks.protocol", 2):
@@ -105,7 +105,7 @@ def protocol_of(row: StudyRow, evaluation: str) -> str:
 
 
 def conditions(row: StudyRow, evaluation: str) -> str:
-    """Return the protocol of a row, the size that its network sees, and what is in doubt, in words."""
+    """Return protocol, input size and doubt of a row, in words."""
     from lightning_modules.functional import PropagationProtocol
 
     from ..results.published import published_row, seen_size
@@ -118,7 +118,7 @@ def conditions(row: StudyRow, evaluation: str) -> str:
 
 
 def not_repeated(study: Study) -> list[str]:
-    """Return the published rows that a study does not evaluate, one line each."""
+    """Return a line per published row that the study does not evaluate."""
     from ..results.published import PUBLISHED, line_of, published_row
 
     pairs = [(row, name) for row in study.rows for name in row.published if name in study.evaluations]
@@ -127,7 +127,7 @@ def not_repeated(study: Study) -> list[str]:
 
 
 def job_of(row: StudyRow, evaluation: str, benchmark: Any) -> Job:
-    """Return the job of a row: its frozen network on a benchmark, by the protocol that its arguments name."""
+    """Return the job of a row: its frozen network, a benchmark, and the row's protocol."""
     from ..experiments.configured import protocols_of
     from ..experiments.job import Job, NetworkSpec
 
@@ -137,7 +137,16 @@ def job_of(row: StudyRow, evaluation: str, benchmark: Any) -> Job:
 
 
 def verdict(name: str, record: Record, printed: float) -> tuple[str, bool]:
-    """Return in one line whether a score is the printed one, in per cent with its digits; and whether it misses it."""
+    """Compare a score with a printed score, to the printed digits.
+
+    Args:
+        name: row and benchmark.
+        record: the score.
+        printed: printed score in per cent.
+
+    Returns:
+        A line of text, and True if the score differs.
+    """
     digits, missed = len(str(printed).partition(".")[2]), 100 * record.value - printed
     is_missed = abs(missed) > 0.5 * 10**-digits + 1e-9
     said = f"{missed:+.{digits}f} of {printed} printed" if is_missed else "as printed"
@@ -146,13 +155,16 @@ def verdict(name: str, record: Record, printed: float) -> tuple[str, bool]:
 
 
 def moving_fields(job: Job, record: Record, runner: Runner, printed: float) -> list[str]:
-    """Score each change of one field of a job's protocol; return the largest changes, and what comes nearest.
+    """Score all changes of a single field of a job's protocol.
 
     Args:
-        job: whose score is not the printed one.
-        record: its score.
-        runner: runs the changes.
-        printed: score in per cent.
+        job: job with a score that differs from the printed score.
+        record: score of the job.
+        runner: runner of the changes.
+        printed: printed score in per cent.
+
+    Returns:
+        Lines with the largest changes, and with the change that comes nearest to the printed score.
     """
     from ..experiments.grid import single_changes
     from ..experiments.job import Job
@@ -161,10 +173,11 @@ def moving_fields(job: Job, record: Record, runner: Runner, printed: float) -> l
 
     kind: Any = type(job.benchmark)
     base: Any = job.protocol
-    others = [Job(job.network, job.benchmark, each) for each in single_changes(base, kind.name, kind.protocols_like)]
-    found = runner.run(others)
+    protocols = single_changes(base, kind.name, kind.protocols_like)
+    found = runner.run([Job(job.network, job.benchmark, protocol) for protocol in protocols])
     changes = [
-        (score_of(result, record.column.score)[0].value - record.value, one.protocol) for one, result in found.items()
+        (score_of(result, record.column.score)[0].value - record.value, changed.protocol)
+        for changed, result in found.items()
     ]
     changes.sort(key=lambda pair: -abs(pair[0]))
     lines = [f"{protocol.name}: {100 * change:+.1f}" for change, protocol in changes[:MOST_CHANGES]]

@@ -1,4 +1,4 @@
-"""Score masks on disk by the rules of DAVIS and its descendants."""
+"""Score masks on disk by the rules of DAVIS and related data sets."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ from datamodules.reading.source import list_images
 
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, Object, Rules, Values, Video, VideoScore
-from ..results.result import Network, Provenance, Result, Row
+from ..results.provenance import Provenance
+from ..results.result import Network, Result, Row
 
 MASKS_PER_PROCESS = 400
-"""Masks that are worth a further process: it takes as long to start as these take to score."""
+"""Masks per process: scoring them takes as long as starting a process."""
 KEPT_MASKS = 2**26
-"""Bytes of annotations that a process keeps: the rules and the scores both read them."""
+"""Bytes of annotations that a process caches, since rules and scores both read them."""
 log = logging.getLogger(__name__)
 ByObject = dict[tuple[str, Object], Values]
 """(video, object) → its values."""
 
 
 class MaskFolder(NamedTuple):
-    """A folder of masks that is scored by itself: a video, or an object of a video with a folder for each.
+    """A unit of scoring: a video, or an object of a video if objects have separate folders.
 
     Attributes:
         video: name of the video.
-        object: name of the object's folder; empty where the masks hold all objects.
-        truth: its masks, at least one.
-        predictions: the folder of its predictions.
+        object: name of the object's folder; empty if the masks hold all objects.
+        truth: annotated masks, at least one.
+        predictions: folder of the predicted masks.
     """
 
     video: str
@@ -49,7 +50,7 @@ class MaskFolder(NamedTuple):
 
 
 def flat_scores(result: Result) -> dict[str, float]:
-    """Return the scores of the data set and of each sequence or object (`J/bike/1`) in one dictionary."""
+    """Return the scores of the data set, and of sequences or objects (`J/bike/1`), as a flat dictionary."""
     in_pixels = {key: value for key, value in result.data.items() if key == "median_error"}
     of_rows = {
         "/".join(filter(None, (key.removesuffix("-Mean"), row.video, row.object))): value
@@ -72,25 +73,26 @@ def score(
     allow_missing: bool = False,
     workers: int | None = None,
 ) -> Result:
-    """Score masks on disk; no network is involved.
+    """Score masks on disk.
 
     Args:
-        truth: folder with a folder of indexed PNGs for each video; the root of a data set that holds it as
-            `Annotations` is taken too.
-        predictions: the same for the predictions; every scored frame needs one, of the same name.
-        rules: name in `RULES`, or rules of your own.
-        videos: their names; None is all that the metadata lists, or every folder of `truth`.
-        meta: the data set's metadata file, where the rules need one.
+        truth: folder with a folder of indexed PNGs per video, or the root of a data set with this folder as
+            `Annotations`.
+        predictions: folder of predictions with the same layout and file names, for all scored frames.
+        rules: name in `RULES`, or your rules.
+        videos: names of videos; by default all videos of the metadata, or all folders of `truth`.
+        meta: metadata file of the data set, if the rules need it.
         unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
         keep_ends: count the first and the last frame too.
-        allow_missing: where the official code leaves a video without predictions or without objects to score out, or
-            counts it as 0, do so.
-        workers: processes; None is one per core, or fewer for few masks. The scores are the same to the last digit.
+        allow_missing: treat videos without predictions or without objects as the official code does: leave them out,
+            or count them as 0.
+        workers: number of processes; by default a process per core, or fewer for few masks. The scores do not depend on
+            it.
 
     Raises:
-        DataError: one line that names the file, for a missing or damaged mask, one of another size, or a video with
-            nothing to score.
-        ValueError: if there are no such rules, or they lack something.
+        DataError: for a missing or damaged mask, a mask of another size, or a video without an object to score; the
+            message names the file.
+        ValueError: for unknown rules, or rules without their metadata.
 
     Example:
         >>> score("DAVIS/Annotations/480p", "prediction", "davis-2017").scores  # doctest: +SKIP
@@ -115,10 +117,10 @@ def score(
     if rules.missing_video == "counted as 0":
         nothing = rules.summarise(np.zeros((0, len(rules.measures))))
         objects = {(name, int(number)): nothing for name in missing for number in entries[name]["objects"]}
-    folders = [each for name in names if name not in missing for each in _folders(truth, predictions, name, rules)]
+    folders = [masks for name in names if name not in missing for masks in _folders(truth, predictions, name, rules)]
     optional = allow_missing and rules.empty_video == "left out"
     work = partial(_score_folder, rules, entries, keep_ends, optional)
-    enough = 1 + sum(len(each.truth) for each in folders) // MASKS_PER_PROCESS
+    enough = 1 + sum(len(masks.truth) for masks in folders) // MASKS_PER_PROCESS
     _compare_palettes(folders)
     for found in _results(work, folders, workers or min(usable_cores(), enough)):
         objects |= found
@@ -143,7 +145,7 @@ def score(
 def result_of(
     benchmark: str, predictions: str | Path, scores: dict[str, float], rows: Sequence[Row], data: dict[str, Any]
 ) -> Result:
-    """Return the result of predictions on disk; their folder stands for the network."""
+    """Return the result of predictions on disk, with their folder as the name of the network."""
     return Result(
         benchmark=benchmark,
         network=Network(name=str(predictions)),
@@ -158,7 +160,7 @@ def result_of(
 def _videos(
     truth: Path, rules: Rules, wanted: Sequence[str] | None, entries: Mapping[str, Any], meta: str | Path | None
 ) -> Sequence[str]:
-    """Return the videos to score: those wanted, else all; each has a folder of masks, and an entry in `meta`."""
+    """Return the videos to score, after checking their folders and their entries in `meta`."""
     names = wanted or sorted(entries if rules.needs_meta else _folders_in(truth))
     for name in names:
         require_folder(truth / name, "the truth lacks this video")
@@ -172,7 +174,7 @@ def _folders_in(folder: Path) -> list[str]:
 
 
 def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterator[MaskFolder]:
-    """Yield a video, or each of its objects where it has a folder for each."""
+    """Yield the folders of a video: a single folder, or a folder per object."""
     for name in (rules.folder_per_object and _folders_in(truth / video)) or [""]:
         masks = list_images(truth / video / name)
         if not masks:
@@ -181,8 +183,8 @@ def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterat
 
 
 def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolder], workers: int) -> Iterator[ByObject]:
-    """Yield the values of each folder; the longest are begun first. An error ends it, whichever process met it."""
-    folders = sorted(folders, key=lambda each: -len(each.truth))
+    """Yield the values of the folders, longest first; an error in any process ends the scoring."""
+    folders = sorted(folders, key=lambda masks: -len(masks.truth))
     if min(workers, len(folders)) <= 1:
         yield from map(work, folders)
         return
@@ -195,7 +197,7 @@ def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolde
 
 
 def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
-    """Warn of the first video whose predictions give an object the colour of another object of the annotation."""
+    """Warn of the first video in which a predicted object has the colour of another annotated object."""
     for folder in folders:
         truth = folder.truth[len(folder.truth) // 2]
         if not (prediction := folder.predictions / truth.name).is_file():
@@ -214,7 +216,7 @@ def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
 
 
 def _colours(path: Path) -> tuple[dict[int, tuple[int, ...]], tuple[int, ...]]:
-    """Return id → RGB of a mask's palette, empty without one, and the ids that the mask holds."""
+    """Return id → RGB of a mask's palette, empty without a palette, and the ids in the mask."""
     with opened_image(path) as image:
         values = image.getpalette() or []
     return dict(enumerate(zip(*[iter(values)] * 3, strict=False))), object_ids(read_mask(path))
@@ -223,7 +225,7 @@ def _colours(path: Path) -> tuple[dict[int, tuple[int, ...]], tuple[int, ...]]:
 def _score_folder(
     rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, masks: MaskFolder
 ) -> ByObject:
-    """Score one folder: the values of its objects; nothing for one without objects, if that is `optional`."""
+    """Return the values of a folder's objects; an empty dictionary for a folder without objects if `optional`."""
     files = {path.stem: path for path in masks.truth}
     found = {path.stem: path for path in list_images(masks.predictions)}
     folder, one_object = masks.truth[0].parent, bool(masks.object)

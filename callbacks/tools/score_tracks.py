@@ -1,4 +1,4 @@
-"""Score the point tracks of any method by the rules of TAP-Vid, PointOdyssey and BADJA, boxes by OTB's or GOT-10k's."""
+"""Score point tracks by the rules of TAP-Vid, PointOdyssey and BADJA, and boxes by the rules of OTB or GOT-10k."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..results.result import Result, Row
 from .score_masks import result_of
 
 RASTER = 256.0
-"""Side of the square in whose pixels TAP-Vid measures distances."""
+"""Side of TAP-Vid's square raster; distances are in its pixels."""
 
 TAP_VID = {
     "name": "tap-vid",
@@ -43,20 +43,20 @@ def score_tracks(
 ) -> Result:
     """Score point tracks on disk.
 
-    Means over the videos of TAP-Vid's metrics; with queries "first" also of PointOdyssey's survival, with its median
-    error in pixels in the metadata, and of PCK where the truth is BADJA; AJ_RD over all videos together.
+    The scores are means over videos of TAP-Vid's metrics, and AJ_RD over all videos together. Queries "first" add
+    PointOdyssey's survival (with the median error in pixels in `data`) and, for BADJA, PCK.
 
     Args:
-        truth: what `TapVid` or `Badja` reads.
-        predictions: folder with a file for each video. `<video>.npz` holds `tracks` (N, T, 2), x and y in raster pixels
-            of a 256 × 256 image, and `occluded` (N, T) bool, for the queries of `sample_queries` in their order.
-            `<video>.csv` or `<video>/points.csv` is what `predict` writes: frame, name, x, y, occluded in pixels of the
-            video, 0 at the centre of the first; the names are those of the truth's tracks ("first" only).
+        truth: a data set of `TapVid` or `Badja`.
+        predictions: folder with a file per video, in either of two forms. `<video>.npz`: `tracks` (N, T, 2), x and y in
+            raster pixels of a 256 × 256 image, and `occluded` (N, T) bool, for the queries of `sample_queries` in their
+            order. `<video>.csv` or `<video>/points.csv`, as `predict` writes: frame, name of the annotated track, x, y,
+            occluded; in pixels of the video, 0 at the centre of the first pixel (queries "first" only).
         query_mode: "first" or "strided".
-        masks: masks of BADJA's animals where the truth does not name them, see `Badja`.
+        masks: masks of BADJA's animals if the truth does not name them, see `Badja`.
 
     Raises:
-        DataError: one line that names the file that is missing or does not fit.
+        DataError: for a missing or wrong file; the message names it.
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
     rows: list[Row] = []
@@ -89,18 +89,17 @@ def score_tracks(
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
     """Score boxes on disk.
 
-    By OTB's one-pass evaluation: success and precision, means over the sequences. By GOT-10k's: the average overlap
-    `AO` and the success rates `SR@0.5` and `SR@0.75`, over the frames of all sequences together.
+    OTB's one-pass evaluation gives success and precision, means over the sequences. GOT-10k's rules give the average
+    overlap `AO` and the success rates `SR@0.5` and `SR@0.75`, over the frames of all sequences together.
 
     Args:
-        truth: OTB's folder, of which all sequences that are there are scored; or GOT-10k's `val`, a folder with
-            list.txt.
-        predictions: folder with `<sequence>.txt` for each: x, y, width, height of each frame, one-based; for GOT-10k
-            also `<sequence>/<sequence>_001.txt` and further repetitions, as its toolkit writes them.
+        truth: OTB's folder, of which all sequences on disk are scored; or GOT-10k's `val`, a folder with list.txt.
+        predictions: folder with files `<sequence>.txt`: lines of x, y, width, height per frame, one-based. For GOT-10k
+            also `<sequence>/<sequence>_001.txt` and further repetitions, as the toolkit writes.
         rules: "otb" or "got-10k".
 
     Raises:
-        DataError: one line that names the file that is missing or does not fit.
+        DataError: for a missing or wrong file; the message names it.
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each sequence")
     scores, rows = (_by_otb if rules == "otb" else _by_got10k)(Path(truth).expanduser(), folder)

@@ -1,4 +1,4 @@
-"""Run a table of trainings and evaluations that differ by a few flags, over seeds, and gather its scores."""
+"""Run a table of trainings and evaluations that differ by a few flags, over seeds, and gather the scores."""
 
 from __future__ import annotations
 
@@ -30,20 +30,26 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr study` with its arguments.
 
     Raises:
-        ValueError: for a user's mistake, or if a row failed; one line.
+        ValueError: for a user's mistake, or if a row failed.
     """
     parser = argparse.ArgumentParser(prog="vidcorr study", description=__doc__)
-    parser.add_argument("study", help="YAML file, or the name of one that comes with vidcorr (studies/…)")
+    parser.add_argument("study", help="YAML file, or a study of vidcorr (studies/…)")
     parser.add_argument("--output", type=Path, default=None, help="folder of the runs (default: studies/NAME[-small])")
     parser.add_argument("--small", action="store_true", help="use the small scale: minutes per row on a CPU")
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run (default: all)")
-    parser.add_argument("--seeds", nargs="+", type=int, default=None, help="seeds to run, instead of the study's")
-    parser.add_argument("--print", action="store_true", help="print one shell line per training, and run nothing")
+    parser.add_argument("--seeds", nargs="+", type=int, default=None, help="seeds to run (default: the study's)")
+    parser.add_argument("--print", action="store_true", help="print a shell line per training, and run nothing")
     parser.add_argument("--table", action="store_true", help="write the table from existing results, and run nothing")
-    parser.add_argument("--allow", action="append", default=[], metavar="NAME", help="code that checkpoints may name")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="your class that checkpoints may name",
+    )
     words: dict[str, Any] = {"type": shlex.split, "default": [], "metavar": "FLAGS"}
-    parser.add_argument("--train-flags", **words, help="flags added to every training, as one string")
-    parser.add_argument("--evaluate-flags", **words, help="flags added to every evaluation, as one string")
+    parser.add_argument("--train-flags", **words, help="flags added to every training, as a quoted string")
+    parser.add_argument("--evaluate-flags", **words, help="flags added to every evaluation, as a quoted string")
     flags = parser.parse_args(list(args))
 
     from .study_plan import read_study
@@ -62,10 +68,10 @@ def command(args: Sequence[str]) -> None:
     study.seed_flags += (*flags.train_flags, *allowed)
     study.evaluations = {name: (*own, *flags.evaluate_flags, *allowed) for name, own in study.evaluations.items()}
     if flags.print:
-        # a line for each training, `fit`, its row's evaluations, then those of the rows that are `of` it: no line needs
-        # another to have ended, so a scheduler may run them in any order or together
+        # a line per training: `fit`, the evaluations of its row, then of the rows that are `of` it. Lines do not depend
+        # on each other, so a scheduler may run them in any order or together
         lines: dict[Path, dict[str, None]] = {}
-        for row, seed in sorted(chosen, key=lambda one: one[0].of is not None):
+        for row, seed in sorted(chosen, key=lambda pair: pair[0].of is not None):
             for step in study.steps(row, seed, output):
                 lines.setdefault(step.run, {})[step.line] = None
         print("\n".join(" && ".join(line) for line in lines.values()))
@@ -87,24 +93,24 @@ def command(args: Sequence[str]) -> None:
 
 
 def run_missing(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path) -> dict[str, list[str]]:
-    """Run each step whose result is missing, one after another; continue with the next row where one fails.
+    """Run all steps without a result, in order; a failed step fails its row, and the next row runs.
 
-    A training that failed is not tried again for the rows that evaluate its checkpoints; these fail too. A row and seed
-    that another process is running is left to it.
+    Rows that evaluate checkpoints of a failed training fail too, without another try. Rows and seeds that another
+    process runs are skipped.
 
     Args:
-        study: its steps.
+        study: the study.
         chosen: rows and seeds, in order.
         output: folder of the runs.
 
     Returns:
-        Why runs failed → rows and seeds, each reason once.
+        Reason → failed rows and seeds.
 
     Raises:
-        ValueError: if something that the steps name is missing; before the first of them, one line.
+        ValueError: if a config, class, argument or folder of a step is missing; before the first step.
     """
     planned = {(row.name, seed): study.steps(row, seed, output) for row, seed in chosen}
-    if missing := list(dict.fromkeys(what for steps in planned.values() for what in missing_for(steps))):
+    if missing := list(dict.fromkeys(line for steps in planned.values() for line in missing_for(steps))):
         raise ValueError("; ".join(missing))
     failures: dict[str, StepFailed] = {}  # command → why it failed
     failed: dict[str, list[str]] = {}
@@ -131,8 +137,8 @@ class StepFailed(ValueError):
     """A step ended with an error.
 
     Args:
-        reason: the last line that it printed.
-        log: all that it printed.
+        reason: last line of its output.
+        log: file of its output.
     """
 
     def __init__(self, reason: str, log: Path) -> None:
@@ -141,7 +147,7 @@ class StepFailed(ValueError):
 
 
 def missing_for(steps: Sequence[Step]) -> Iterator[str]:
-    """Yield what steps that are not done name and what is not there: a config, a class, an argument, a folder of data.
+    """Yield a line per missing config, class, argument or data folder of steps that are not done.
 
     A folder that a training generates (`Synthetic…`) may be missing.
     """
@@ -185,7 +191,7 @@ def _run(step: Step) -> None:
         try:
             status = process.wait()
         except KeyboardInterrupt as stopped:
-            process.terminate()  # it finishes its step and saves; after Ctrl-C it is at it already
+            process.terminate()  # it finishes its step and saves; after Ctrl-C it already does
             process.wait()
             stopped.args = ("run the same command again to resume",)
             raise
@@ -202,12 +208,12 @@ def _run(step: Step) -> None:
 
 
 def study_table(study: Study, output: Path) -> Table:
-    """Gather the results that the steps of a study have left below its folder, also of seeds that it does not list.
+    """Make the table of a study from all results in its folder, also of seeds that the study does not list.
 
-    A row is a training, of which its seeds are a sample, and a column an evaluation; the paper's numbers follow it.
+    A row is a training over its seeds, a column an evaluation, followed by a column of the paper's scores.
 
     Raises:
-        ValueError: if a file is damaged, or has no score of the study's name; one line.
+        ValueError: if a result is damaged, or lacks the study's score.
     """
     from ..results.records import Cell, Table, cell_of, score_of
     from ..results.result import Result
@@ -220,8 +226,8 @@ def study_table(study: Study, output: Path) -> Table:
                 if step.evaluation is not None:
                     record = score_of(Result.load(step.folder), study.score, step.folder)[0]
                     found.setdefault(step.evaluation, []).append(replace(record, seed=seed))
-        # one seed of a model that is not trained is that network, all else a sample
-        rows[row.name] = {name: cell_of(own, not row.model or len(own) > 1) for name, own in found.items()}
+        # a single seed of an untrained model stands for a network, all other seeds are samples
+        rows[row.name] = {name: cell_of(records, not row.model or len(records) > 1) for name, records in found.items()}
         paper = {f"{name}, paper": Cell((value / 100,)) for name, value in row.published.items()}
         rows[row.name] |= paper
     heads = [head for name in study.evaluations for head in (name, f"{name}, paper")]
@@ -230,14 +236,14 @@ def study_table(study: Study, output: Path) -> Table:
 
 
 def _steps_by_seed(study: Study, row: StudyRow, output: Path) -> Iterator[tuple[int, list[Step]]]:
-    """Yield the seeds of a row that are on disk, with the steps that are done."""
+    """Yield the seeds of a row on disk, with their finished steps."""
     names = {folder.name.split("-")[1] for folder in study.folder_of(row, output).glob("seed-*")}
     for seed in sorted(int(name) for name in names if name.isdecimal()):
         yield seed, [step for step in study.steps(row, seed, output) if step.is_done]
 
 
 def _write_page(study: Study, table: Table, output: Path) -> Path:
-    """Write study.html, with the curves of the trainings that were scored along the way."""
+    """Write study.html, with curves of the trainings that ran benchmarks."""
     from ..experiments.study_page import write_study_page
     from .figure import figure
 
@@ -250,7 +256,7 @@ def _write_page(study: Study, table: Table, output: Path) -> Path:
             reports.setdefault((row.name, step.evaluation), {})[seed] = page
     curves = None
     runs = list(dict.fromkeys(step.run for _, _, step in done if step.evaluation is None))
-    with contextlib.suppress(ValueError):  # none of the trainings was scored along the way
+    with contextlib.suppress(ValueError):  # no training ran benchmarks
         curves = figure([run for run in runs if any(run.glob("**/benchmarks/*/epoch=*"))], output / "curves.png")
     return write_study_page(
         output / "study.html", study.title, table, reports, [study.source] * bool(study.source), curves
@@ -258,7 +264,7 @@ def _write_page(study: Study, table: Table, output: Path) -> Path:
 
 
 def study_markdown(study: Study, table: Table) -> str:
-    """Return the table as Markdown, with the protocols and data of each evaluation."""
+    """Return the table as Markdown, with the protocols and data of the evaluations."""
     heading = f"## {study.title}\n\n"
     if study.source:
         scale = " The numbers of the paper are at its own scale." if len(table.heads) > len(study.evaluations) else ""
@@ -267,7 +273,7 @@ def study_markdown(study: Study, table: Table) -> str:
     parts = [heading, render(table)]
     for evaluation in study.evaluations:
         cells = [row[evaluation] for row in table.rows.values() if evaluation in row]
-        conditions = sorted({one.column.conditions for cell in cells for one in cell.records})
+        conditions = sorted({record.column.conditions for cell in cells for record in cell.records})
         if conditions:
             parts.append(f"{evaluation}: {'; '.join(conditions)}.\n")
         if len(conditions) > 1:

@@ -1,4 +1,4 @@
-"""A study as data: its rows, and the commands for each row and seed."""
+"""A study as data: its rows, and the commands per row and seed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from typing_extensions import Self
 
 from ..experiments.names import slug
-from ..results.result import RESULTS_FILE, first_mistake
+from ..results.checked import first_mistake
+from ..results.result import RESULTS_FILE
 
 FOLDER = "--trainer.default_root_dir"
-"""Flag of the folder that a command writes to."""
+"""Flag of a command's output folder."""
 DONE = "trained"
-"""File that a training leaves in its folder when it has ended well."""
+"""File in the folder of a finished training."""
 
 
 def _arguments(value: Any) -> tuple[str, ...]:
-    """Split text as a shell does; a list of texts is split one by one."""
+    """Split a text, or the texts of a list, as a shell does."""
     if isinstance(value, str):
         return tuple(shlex.split(value))
     if isinstance(value, list | tuple):
-        return tuple(argument for each in value for argument in _arguments(each))
+        return tuple(argument for text in value for argument in _arguments(text))
     raise ValueError(f"expected arguments as on a command line, got {value!r:.80}")
 
 
@@ -38,19 +39,19 @@ Seeds = Annotated[tuple[Annotated[int, Field(strict=True)], ...], Field(min_leng
 
 
 class StudyRow(BaseModel, extra="forbid"):
-    """One row of a study.
+    """A row of a study.
 
     Attributes:
-        name: unique in the study.
-        train: arguments after `fit`, without the row's own flags; None where nothing is trained.
+        name: name, unique in the study.
+        train: arguments after `fit`, without `flags`; None for a row without a training.
         flags: arguments added to `train`.
         model: arguments that name a model to evaluate without training, for example `--model FrozenEncoder …`.
-        of: name of the row whose checkpoints this one evaluates, where only inference differs.
-        evaluate: evaluation → arguments added to those of the study's evaluation of that name.
-        published: the paper's scores, evaluation → value in per cent, with the digits that it prints.
-        download: where the weights of `model` come from, for `vidcorr reproduce`.
-        seeds: in place of the study's; a model without randomness needs one.
-        small: keys that replace those of the row at the small scale; arguments alone replace `train`.
+        of: name of another row; this row evaluates that row's checkpoints.
+        evaluate: evaluation → arguments added to the study's arguments of this evaluation.
+        published: evaluation → score of the paper in per cent, with the printed digits.
+        download: source of the weights of `model`, for `vidcorr reproduce`.
+        seeds: seeds of this row instead of the study's; a single seed is enough for a model without randomness.
+        small: keys that replace keys of the row at the small scale; a list or text of arguments replaces `train`.
     """
 
     name: Name
@@ -67,13 +68,14 @@ class StudyRow(BaseModel, extra="forbid"):
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a row and seed; the name of its folder ends with a key of its arguments.
+    """A command of a row and seed.
 
     Args:
-        arguments: after `vidcorr`.
-        run: folder of the training, and of its evaluations.
-        folder: where it leaves its result: results.json, or `DONE` and checkpoints.
-        evaluation: name of the evaluation; None where the step trains.
+        arguments: arguments after `vidcorr`.
+        run: folder of the training and its evaluations.
+        folder: folder of the step's result: results.json, or `DONE` and checkpoints. Its name ends with a digest of the
+            arguments.
+        evaluation: name of the evaluation; None for a training.
     """
 
     arguments: tuple[str, ...]
@@ -83,7 +85,7 @@ class Step:
 
     @property
     def line(self) -> str:
-        """The command as a shell takes it."""
+        """The command for a shell."""
         return shlex.join(("vidcorr", *self.arguments))
 
     @property
@@ -93,25 +95,25 @@ class Step:
 
     @property
     def is_done(self) -> bool:
-        """True if its result is there."""
+        """True if the result exists."""
         return (self.folder / (RESULTS_FILE if self.evaluation else DONE)).is_file()
 
 
 class Study(BaseModel, extra="forbid"):
-    """A table to fill: rows over seeds, each scored by the same evaluations.
+    """A table of trainings: rows, seeds and common evaluations.
 
     Attributes:
         title: title of the table.
-        source: table or figure of the paper; empty where there is none.
-        train: arguments after `fit` of every row that does not name its own.
-        rows: in the table's order.
-        seeds: seeds of every row that does not name its own.
-        seed_flags: key `seed`: arguments added last to every training, with `{seed}` in them.
-        evaluations: key `evaluate`: name → arguments after `validate --ckpt_path …`; the last file named in them ends
-            with its benchmark.
-        score: key in `results.json`, for example `J&F-Mean`; empty: the first of each benchmark.
-        base: name of the row that differences are taken from; by default the first.
-        small: keys that replace those of the study at the small scale.
+        source: table or figure of the paper, or empty.
+        train: default of the rows' `train`.
+        rows: rows in the order of the table.
+        seeds: default of the rows' `seeds`.
+        seed_flags: key `seed`: arguments added last to all trainings; `{seed}` in them is replaced.
+        evaluations: key `evaluate`: name → arguments after `validate --ckpt_path …`. The last config in the arguments
+            ends with the benchmark.
+        score: key in results.json, for example `J&F-Mean`; by default the benchmark's first score.
+        base: name of the base row of differences; by default the first row.
+        small: keys that replace keys of the study at the small scale.
     """
 
     title: Name
@@ -127,7 +129,7 @@ class Study(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Give every row what trains it, and refuse rows that refer to nothing or would share their results."""
+        """Complete the rows with defaults; refuse unknown references and rows that would share result folders."""
         self.base = self.row(self.base or self.rows[0].name).name
         for row in self.rows:
             if sum(map(bool, (row.train or row.flags, row.model, row.of))) > 1:
@@ -163,25 +165,25 @@ class Study(BaseModel, extra="forbid"):
         raise ValueError(f"there is no row {name!r}; the rows are {', '.join(row.name for row in self.rows)}")
 
     def trained(self, row: StudyRow) -> StudyRow:
-        """Return the row whose checkpoints a row evaluates: itself, or the one that it is `of`."""
+        """Return the row that trains the checkpoints of a row: the row itself, or its `of`."""
         return self.row(row.of) if row.of else row
 
     def seeds_of(self, row: StudyRow) -> tuple[int, ...]:
-        """Return the seeds of a row: its own, those of the row that it is `of`, or the study's."""
+        """Return the seeds of a row: from the row, from its `of`, or from the study."""
         return row.seeds or self.seeds
 
     def folder_of(self, row: StudyRow, output: Path) -> Path:
-        """Return the folder of a row's checkpoints, with a folder `seed-N` for each seed."""
+        """Return the folder of a row's checkpoints, with a folder `seed-N` per seed."""
         return output / slug(self.trained(row).name)
 
     def steps(self, row: StudyRow, seed: int, output: Path) -> list[Step]:
-        """Return the commands of a row and seed, in order: the training of its checkpoints, then each evaluation.
+        """Return the commands of a row and seed in order: the training, if any, then the evaluations.
 
-        A row that is `of` another begins with the training of that one; a model that is not trained has none.
+        A row with `of` begins with the training of that row.
 
         Args:
             row: row of this study.
-            seed: replaces `{seed}` in the arguments.
+            seed: value for `{seed}` in the arguments.
             output: folder of the runs.
         """
         trained, folder = self.trained(row), self.folder_of(row, output) / f"seed-{seed}"
@@ -202,7 +204,7 @@ class Study(BaseModel, extra="forbid"):
 
 
 def key_of(arguments: Sequence[str]) -> str:
-    """Return the key of a command: a digest of its arguments."""
+    """Return a digest of a command's arguments."""
     return hashlib.sha256("\0".join(arguments).encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
@@ -210,13 +212,12 @@ def read_study(path: Path, *, small: bool = False) -> Study:
     """Read a study from YAML (`docs/studies.md` describes the keys).
 
     Args:
-        path: its file.
-        small: read it at its small scale: `small` of the study and of a row replace their keys.
+        path: YAML file.
+        small: replace keys of the study and its rows by their `small`.
 
     Raises:
-        ValueError: for an unknown or missing key, a value of another type, two rows or evaluations that would use one
-            folder, a row that refers to one that is not there, or a study without a small scale where that is asked
-            for; one line that names the file.
+        ValueError: for an unknown or missing key, a value of the wrong type, rows or evaluations that would share a
+            folder, a reference to an unknown row, or a missing small scale; the message names the file.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -232,7 +233,7 @@ def read_study(path: Path, *, small: bool = False) -> Study:
 
 
 def _at_small_scale(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a valid study with the keys of its small scale in place of the others."""
+    """Return the content of a valid study at its small scale."""
     if content.get("small") is None:
         raise ValueError("has no small scale (key `small`); run it without --small")
     rows = []
@@ -242,6 +243,6 @@ def _at_small_scale(content: dict[str, Any]) -> dict[str, Any]:
         if row.get("train") and "train" not in changes:
             raise ValueError(f"row {row['name']!r} has its own `train`; give it `small`, the same at the small scale")
         rows.append(row | changes)
-    # a training at full scale never stands in for one at the small scale
+    # the study's `train` is dropped: a full-scale training must not appear at the small scale
     title = f"{content['title']}, at a small scale"
     return content | {"train": None} | content["small"] | {"title": title, "rows": rows}

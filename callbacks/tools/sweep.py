@@ -1,4 +1,4 @@
-"""Score one backbone under many protocols at once: a grid of their fields, or the way from one to another."""
+"""Score a network under many protocols at once: a grid of fields, or the path from a protocol to another."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Sweep:
     """A network and a benchmark under many protocols.
 
     Args:
-        views: the network, once for each stage and stride of its features.
-        benchmark: by label propagation; findings compare with its protocol.
-        runner: runs the protocols.
-        score: what is compared.
+        views: the network with each stage and stride of its features.
+        benchmark: benchmark by label propagation; its protocol is the base of the findings.
+        runner: runner of the protocols.
+        score: key of the compared score.
 
     Raises:
-        ValueError: for a score that the benchmark is known not to give; one line.
+        ValueError: if the benchmark is known to lack the score.
     """
 
     views: Sequence[NetworkSpec]
@@ -51,13 +51,16 @@ class Sweep:
             raise ValueError(f"--score {self.score}: {type(self.benchmark).__name__} has {', '.join(known)}")
 
     def scored(self, protocols: Sequence[PropagationProtocol]) -> dict[Job, Record]:
-        """Score protocols for each view; return the scores, the highest first, or nothing while others run some.
+        """Score protocols for all views.
 
         Args:
-            protocols: all different.
+            protocols: different protocols.
+
+        Returns:
+            Job → score, highest first; empty while other processes run some of the jobs.
 
         Raises:
-            ValueError: if a job failed, when the others are done; one line.
+            ValueError: if a job failed; after all other jobs.
         """
         from ..experiments.job import Job
         from ..results.records import score_of
@@ -66,7 +69,7 @@ class Sweep:
         results = self.runner.run(jobs)
         self.runner.raise_failures(len(jobs))
         if len(results) < len(jobs):
-            print(f"{len(results)} of {len(jobs)} jobs are done; the table comes when all are")
+            print(f"{len(results)} of {len(jobs)} jobs are done; the table follows when all are done")
             return {}
         records = {
             job: score_of(result, self.score, self.runner.store.folder_of(job))[0] for job, result in results.items()
@@ -77,14 +80,15 @@ class Sweep:
 def sweep(
     run: Sweep, protocols: Sequence[PropagationProtocol], fields: Sequence[str] = (), select_on: Sweep | float = 0.5
 ) -> None:
-    """Score every protocol of a grid or list, write and print sweep.md, and plot the effects of the fields.
+    """Score protocols, write and print sweep.md, and plot the effects of the fields.
 
     Args:
-        run: what is scored.
+        run: network and benchmark.
         protocols: see `read_grid` and `named_grid`.
-        fields: that a grid varies, whose effects are shown.
-        select_on: fraction of the sequences on which a protocol is chosen, in (0, 1); it is reported on the others. Or
-            a sweep over other data: the grid is scored there, and the choice alone here, beside the base protocol.
+        fields: varied fields of a grid.
+        select_on: fraction of the sequences for the selection of a protocol, in (0, 1); its score is reported on the
+            other sequences. Or a sweep over other data: all protocols are scored on the other data, and only the
+            selected protocol and the base protocol on the data of `run`.
 
     Raises:
         ValueError, OSError: for a user's mistake; one line.
@@ -112,7 +116,7 @@ def sweep(
 
 
 def _apply(run: Sweep, job: Job, best: Record) -> Selection | None:
-    """Score the best protocol of other data, and the base protocol, on the data of a run."""
+    """Score a protocol selected on other data, and the base protocol, on the data of a run."""
     from ..experiments.findings import Selection, features_of, record_of
 
     base, chosen = run.benchmark.protocol, cast("PropagationProtocol", job.protocol)
@@ -124,12 +128,12 @@ def _apply(run: Sweep, job: Job, best: Record) -> Selection | None:
 
 
 def explain_protocols(run: Sweep, first: PropagationProtocol, second: PropagationProtocol) -> None:
-    """Go from one protocol to another a field at a time, in both orders; write explain.md and a waterfall plot.
+    """Change a protocol into another field by field, in both orders; write explain.md and a waterfall plot.
 
     Args:
-        run: what is scored; one view.
-        first: where the way begins.
-        second: where it ends.
+        run: network, with a single view, and benchmark.
+        first: start of the path.
+        second: end of the path.
 
     Raises:
         ValueError, OSError: for a user's mistake; one line.
@@ -149,29 +153,29 @@ def explain_protocols(run: Sweep, first: PropagationProtocol, second: Propagatio
 
 
 def _write(text: str, file: Path, *plots: Path) -> None:
-    """Write and print a text; print where it and its plots are."""
+    """Write and print a text; print the paths of the text and its plots."""
     write_atomically(file, text + "\n")
     print(f"{text}\n\n{', '.join(map(str, (file, *plots)))}")
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr sweep` with its arguments; a user's mistake raises a one-line error."""
+    """Run `vidcorr sweep`; a user's mistake raises UsageError, ValueError or OSError."""
     parser = common_flags("vidcorr sweep", __doc__)
     parser.add_argument("spec", help="checkpoint, dino-b8 or another short name, timm:NAME, raw_colour, …")
     several: dict[str, Any] = {"nargs": "+", "default": []}
     parser.add_argument("--protocol", metavar="NAME", help="base of the grid (default: the config's)")
     parser.add_argument("--change", **several, metavar="FIELD=VALUE", help="fields of the base to change")
-    parser.add_argument("--protocols", **several, metavar="NAME", help="named protocols, not a grid; all: every one")
+    parser.add_argument("--protocols", **several, metavar="NAME", help="named protocols, or all, instead of a grid")
     parser.add_argument("--vary", **several, metavar="FIELD=V,V", help="values of fields: radius=6,12 topk=5,10")
-    parser.add_argument("--explain", nargs=2, metavar=("A", "B"), help="from protocol A to B, one field at a time")
-    parser.add_argument("--stages", nargs="+", help="stages of the features (default: the backbone's own)")
-    parser.add_argument("--strides", nargs="+", type=positive, help="strides of the features")
+    parser.add_argument("--explain", nargs=2, metavar=("A", "B"), help="change protocol A into B, a field at a time")
+    parser.add_argument("--stages", nargs="+", help="stages of the features (default: the benchmark's choice)")
+    parser.add_argument("--strides", nargs="+", type=positive, help="their strides (default: the benchmark's choice)")
     parser.add_argument("--score", default="J&F-Mean", help="score to compare (default: J&F-Mean)")
-    choice = "what to select on: a fraction of the sequences (default: 0.5), or another data set of the same layout"
+    choice = "select on a fraction of the sequences (default: 0.5), or on another data set of the same layout"
     parser.add_argument("--select-on", default="0.5", metavar="FRACTION|ROOT[@SPLIT]", help=choice)
     parser.add_argument("--seed", type=int, default=0, help="seed of untrained weights (default: 0)")
-    parser.add_argument("--most", type=positive, metavar="N", help="largest grid (default: 500)")
-    parser.add_argument("--at-once", type=positive, default=40, metavar="N", help="protocols a pass (default: 40)")
+    parser.add_argument("--most", type=positive, metavar="N", help="largest allowed grid (default: 500)")
+    parser.add_argument("--at-once", type=positive, default=40, metavar="N", help="protocols per pass (default: 40)")
     parser.add_argument("--output", type=Path, default=Path("sweep"), help="folder of results (default: sweep)")
     flags = parser.parse_args(list(args))
     based = flags.protocol or flags.change

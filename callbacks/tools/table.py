@@ -1,4 +1,4 @@
-"""Gather results.json files into one table: Markdown, CSV or LaTeX, one column per benchmark and protocol."""
+"""Gather results into a table in Markdown, CSV or LaTeX, with a column per benchmark and protocol."""
 
 from __future__ import annotations
 
@@ -19,61 +19,66 @@ if TYPE_CHECKING:  # pydantic would double the time of `--help`
 def gather_results(
     folders: Sequence[str | Path], scores: Sequence[str] = (), published: bool = False, base: str = ""
 ) -> Table:
-    """Read the results in folders and line up the numbers that compare.
+    """Make a table of the results in folders.
 
-    A row is a network (and a stage, where there are several), over its seeds. A column holds numbers of one benchmark,
-    one protocol with all its values (its digest), and the same sequences of the same split. Two results that
-    are not seeds of one row never meet in a cell: each has its own row, whose name includes its folder.
+    A row is a network, and a stage if a result has several, over its seeds. The scores of a column share benchmark,
+    protocol (by its digest), sequences and split. Results that are not seeds of the same row get separate rows, with
+    their folders in the names.
 
     Args:
-        folders: folders of benchmark runs, or any folders above them; `NAME=FOLDER` names the row, and several folders
-            of one name are its seeds.
-        scores: keys without their stage, such as `J&F-Mean`; none takes the first score of each benchmark.
-        published: add the rows that papers print for the same benchmark, sequences and protocol.
-        base: row that differences are from; empty: none.
+        folders: folders of benchmark results, or folders above. `NAME=FOLDER` names the row; several folders with the
+            same name are seeds of the row.
+        scores: keys without a stage, for example `J&F-Mean`; by default the first score of every benchmark.
+        published: add published scores for the same benchmark, sequences and protocol.
+        base: base row for differences, or empty.
 
     Raises:
-        ValueError: if a folder holds no results, a file is none, no result has one of the scores, there is no such
-            base row, or a named folder holds two results of one column; one line.
+        ValueError: if a folder holds no results, a file is damaged, no result has any of the scores, the base row is
+            unknown, or a named folder holds two results for the same column.
     """
     from ..results.records import records_of, tabulate
     from ..results.result import results_below
 
     results: dict[tuple[str, Path], Result] = {}
     records: list[Record] = []
-    for each in folders:
-        name, folder = _named(str(each))
+    for text in folders:
+        name, folder = _named(str(text))
         below = {(name, place): result for place, result in results_below(folder).items()}
-        own = [one for (_, place), result in below.items() for one in records_of(result, name, scores, place)]
+        found = [record for (_, place), result in below.items() for record in records_of(result, name, scores, place)]
         taken: dict[tuple[object, ...], Path] = {}
-        for one in own if name else ():
-            if (other := taken.setdefault((one.name, one.stage.stride, one.column), one.place)) != one.place:
-                twice = f"two results of {one.column.benchmark} by one protocol, {other} and {one.place}"
-                raise ValueError(f"table: {name}={folder} holds {twice}; name the one that is meant")
-        records += [one for one in own if (name, one.place) not in results]
+        for record in found if name else ():
+            key = (record.name, record.stage.stride, record.column)
+            if (other := taken.setdefault(key, record.place)) != record.place:
+                twice = f"two results of {record.column.benchmark} by the same protocol, {other} and {record.place}"
+                raise ValueError(f"table: {name}={folder} holds {twice}; name a single folder")
+        records += [record for record in found if (name, record.place) not in results]
         results |= below
     if not records:
-        known = ", ".join(sorted({found.stage_of(key)[1] for found in results.values() for key in found.scores}))
-        raise ValueError(f"table: no result has {' or '.join(scores) or 'a score'}; there are {known or 'none'}")
+        known = ", ".join(sorted({result.stage_of(key)[1] for result in results.values() for key in result.scores}))
+        raise ValueError(f"table: no result has {' or '.join(scores) or 'a score'}; the results have {known or 'none'}")
     table = tabulate(records)
     table = table.with_differences(base) if base else table
     return _with_published(table, records) if published else table
 
 
 def command(args: Sequence[str]) -> None:
-    """Run `vidcorr table` with its arguments; a user's mistake raises a one-line ValueError or OSError."""
+    """Run `vidcorr table`; a user's mistake raises ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
     parser.add_argument(
         "folders",
         nargs="+",
         metavar="[NAME=]FOLDER",
-        help="folders of benchmark runs, or any folder above them; those with one NAME are the seeds of one row",
+        help="folder of benchmark results, or a folder above; folders with the same NAME are seeds of a row",
     )
     parser.add_argument(
-        "--score", action="append", default=[], metavar="KEY", help="score to show, such as J-Mean; may be repeated"
+        "--score",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="score to show, as J-Mean (may be repeated)",
     )
-    parser.add_argument("--base", default="", metavar="ROW", help="row from which to show each row's difference")
-    parser.add_argument("--published", action="store_true", help="add published rows of the same data and protocol")
+    parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
+    parser.add_argument("--published", action="store_true", help="add published scores of the same data and protocol")
     parser.add_argument("--format", choices=FORMATS, default="md", help="format of the printed table (default: md)")
     parser.add_argument("--output", type=Path, nargs="+", default=[], help="files to write: .md, .csv or .tex")
     flags = parser.parse_args(list(args))
@@ -87,7 +92,7 @@ def command(args: Sequence[str]) -> None:
 
 
 def _named(text: str) -> tuple[str, Path]:
-    """Return the name and the folder of `NAME=FOLDER`; a folder that is there may have `=` in its name."""
+    """Split `NAME=FOLDER`; the path of an existing folder may contain `=`."""
     name, equals, folder = text.partition("=")
     return ("", Path(text)) if not equals or "/" in name or Path(text).exists() else (name, Path(folder))
 
@@ -97,11 +102,11 @@ def _with_published(table: Table, records: Sequence[Record]) -> Table:
     from ..results.records import Cell, Table, heads_of
 
     rows = {name: dict(row) for name, row in table.rows.items()}
-    heads = heads_of(one.column for one in records)
-    exact = {(one.column, one.stage.protocol.digest): heads[one.column] for one in records if one.result.on_test_set}
-    for (column, digest), head in exact.items():
+    heads = heads_of(record.column for record in records)
+    exact = dict.fromkeys((rec.column, rec.stage.protocol.digest) for rec in records if rec.result.on_test_set)
+    for column, digest in exact:
         for published in published_beside(column.benchmark, digest):
             if column.score in published.scores:
                 row = rows.setdefault(f"{published.name} [{published.source}]", {})
-                row[head] = Cell((published.scores[column.score],))
+                row[heads[column]] = Cell((published.scores[column.score],))
     return Table(table.heads, rows, table.base)

@@ -34,9 +34,9 @@ def test_version(capsys):
 MISUNDERSTOOD = {
     "fti": f"unknown command 'fti'; did you mean fit? Commands: {', '.join([*RUNS, *tools()])}",
     "fit": "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)",
-    "fit --model dino-b9": "model: there is no class 'dino-b9'; did you mean dino-b8?",
-    "fit --modle x": "there is no option --modle; did you mean --model?",
-    "fit --model nowhere.Model": "model: there is no class 'nowhere.Model'",
+    "fit --model dino-b9": "model: unknown class 'dino-b9'; did you mean dino-b8?",
+    "fit --modle x": "unknown option --modle; did you mean --model?",
+    "fit --model nowhere.Model": "model: unknown class 'nowhere.Model'",
     f"{FIT} --model.projektor_dim=3": "model: VFSSimSiam has no argument 'projektor_dim'; did you mean projector_dim?",
     f"{FIT} --data.source=x": (
         "--data.source: nothing names the class; add --data CLASS or a file such as data/synthetic.yaml"
@@ -46,13 +46,13 @@ MISUNDERSTOOD = {
         "data.spatial: expected bool or Literal['whole'], got 'hole'"
     ),
     f"{FIT} --trainer.max_epochs=many": "trainer.max_epochs: expected int, got 'many'",
-    f"{FIT} --trainer.max_epohcs=3": "there is no option --trainer.max_epohcs; did you mean --trainer.max_epochs?",
+    f"{FIT} --trainer.max_epohcs=3": "unknown option --trainer.max_epohcs; did you mean --trainer.max_epochs?",
     f"{FIT} --config=kinetics.yaml": "--config: there is no file kinetics.yaml; did you mean data/kinetics.yaml?",
     f"{VALIDATE} --trainer.callbacks+=DavidBenchmark": (
-        "trainer.callbacks: there is no class 'DavidBenchmark'; did you mean DavisBenchmark?"
+        "trainer.callbacks: unknown class 'DavidBenchmark'; did you mean DavisBenchmark?"
     ),
     "predict --model=raw_colour --output_dir=x": (
-        "there is no option --output_dir; did you mean --trainer.callbacks.output_dir?"
+        "unknown option --output_dir; did you mean --trainer.callbacks.output_dir?"
     ),
     "predict --model dino-b8 --trainer.callbacks.overlay=mp5": (
         "trainer.callbacks.overlay: expected one of 'mp4', 'gif', 'webp', 'none', got 'mp5'"
@@ -106,6 +106,9 @@ def test_the_help_of_a_run_names_what_belongs_to_all_commands(capsys):
     shown = capsys.readouterr().out
     assert "--debug" in shown
     assert "--allow NAME" in shown
+    assert "datamodules.VideoDataModule" in shown
+    assert "SampledDataModule" not in shown
+    assert "os.getcwd" not in shown
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path, capsys):

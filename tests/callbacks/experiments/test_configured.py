@@ -57,7 +57,7 @@ def test_mistakes_are_one_line(tmp_path):
         "trainer: {callbacks+: [{class_path: BestCheckpoint}]}": "names no benchmark",
         "trainer: 3": "names no benchmark",
         "a: [": "cannot be read",
-        "trainer: {callbacks: [{class_path: my.Thing}]}": "my.Thing is no benchmark",
+        "trainer: {callbacks: [{class_path: my.Thing}]}": "my.Thing is not a benchmark",
         "trainer: {callbacks: [{class_path: DavisBenchmark, init_args: {root: ., rot: y}}]}": "DavisBenchmark: .*'rot'",
     }.items():
         config.write_text(text)

@@ -32,8 +32,8 @@ def test_values_are_read_as_yaml():
     ("varied", "said"),
     [
         ("radus=6", "no field 'radus'; did you mean radius"),
-        ("radius=6 radius=7", "write each field once"),
-        ("radius", "write each field once"),
+        ("radius=6 radius=7", "write every field once"),
+        ("radius", "write every field once"),
         ("radius=[6", "cannot be read as YAML"),
         ("feature_stride=4,8", "features have the strides of --strides"),
         ("radius=-1", "no combination of the grid is a protocol"),

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from callbacks import Result
+from callbacks.results.provenance import Provenance
 from callbacks.results.records import records_of, score_of
-from callbacks.results.result import Protocol, Provenance, Stage
+from callbacks.results.result import Protocol, Stage
 from callbacks.tools.table import gather_results
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results

@@ -96,4 +96,4 @@ def test_evaluations_without_a_training_are_bars_with_intervals(tmp_path, monkey
     picture = np.asarray(Image.open(path).convert("L"))
     assert (picture < 30).any(axis=0).sum() > 100  # black lines: the intervals
     trained = write_run(tmp_path / "run", {(0, 4): {"J-Mean": 0.4}})
-    refused(ValueError, "is of no training, others are", figure, [tmp_path / "a", trained], score="J-Mean")
+    refused(ValueError, "is not a training, other runs are", figure, [tmp_path / "a", trained], score="J-Mean")

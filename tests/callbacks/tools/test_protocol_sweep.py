@@ -88,7 +88,7 @@ def test_processes_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path, ca
         command([*words, str(tmp_path / "several")])
     said = capsys.readouterr().out
     assert "running elsewhere\n" in said
-    assert "1 of 2 jobs are done; the table comes when all are" in said
+    assert "1 of 2 jobs are done; the table follows when all are done" in said
     command([*words, str(tmp_path / "several")])
     first_rank, other = run_on_nodes(2, ["sweep", *words, str(tmp_path / "ranks")])
     assert "Best 2 of 2 protocols" in first_rank

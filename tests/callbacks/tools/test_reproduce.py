@@ -38,7 +38,7 @@ def test_without_data_the_rows_and_their_weights_are_listed(capsys, tmp_path):
         score = f"{100 * next(iter(row.scores.values())):.6g}"
         lines = [line for line in shown.splitlines() if score in line and row.protocol.partition("+")[0] in line]
         assert any(row.doubt in line for line in lines), row
-    message = "--on otb: no row has a printed score; there are davis, jhmdb, vip"
+    message = "--on otb: no row has a printed score; rows have davis, jhmdb, vip"
     assert message in refusal("reproduce", "--on", f"otb={tmp_path}")
 
 

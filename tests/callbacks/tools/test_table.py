@@ -170,12 +170,12 @@ def test_published_rows_have_sources_and_uncertain_ones_stay_away():
     ("words", "message"),
     [
         (["nowhere"], "nowhere: no results.json"),
-        (["a", "--score", "J"], "no result has J; there are J&F-Mean"),
-        (["unscored"], "no result has a score; there are none"),
+        (["a", "--score", "J"], "no result has J; the results have J&F-Mean"),
+        (["unscored"], "no result has a score; the results have none"),
         (["a", "--output", "x.doc"], "the name has to end in .md, .csv or .tex"),
         (["bad"], "is not a results.json of a benchmark"),
         (["a", "--base", "Z"], "--base 'Z' names no rows; the rows are A"),
-        (["N=twice"], "N=twice holds two results of davis by one protocol"),
+        (["N=twice"], "N=twice holds two results of davis by the same protocol"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, monkeypatch, words, message):
