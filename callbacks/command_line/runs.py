@@ -215,7 +215,7 @@ class VidcorrCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add `--ckpt_path`, and name the sections of the help."""
         for section, title in SECTION_TITLES.items():
-            parser.groups[section].title = title
+            parser.groups[section].title = title  # type: ignore[index]  # LightningCLI has made them
         if self.parser_kwargs.get("usage"):
             about = "checkpoint to resume, validate or predict from; last: the newest last.ckpt in default_root_dir"
             parser.add_argument("--ckpt_path", type=str | None, default=None, help=about)

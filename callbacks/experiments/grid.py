@@ -13,13 +13,11 @@ import yaml  # type: ignore[import-untyped]
 
 from lightning_modules.functional import PropagationProtocol
 
-MOST = 500
-"""Default for the largest number of protocols in a grid; a larger grid is probably a mistake."""
 SET_BY_NETWORK = {"name", "feature_stride"}
 """Fields of a protocol that the network sets."""
 
 
-def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = MOST) -> list[PropagationProtocol]:
+def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = 500) -> list[PropagationProtocol]:
     """Combine values of fields into protocols, named by their differences from a base.
 
     Invalid combinations are left out and counted on stderr.

@@ -20,8 +20,8 @@ class Provenance(Exact):
 
     date: str = ""
     command: Texts = ()
-    machine: Facts = Field({})
-    versions: dict[str, str] = Field({})
+    machine: Facts = Field(default={})
+    versions: dict[str, str] = Field(default={})
 
     @classmethod
     def now(cls) -> Self:

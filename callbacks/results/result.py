@@ -66,7 +66,7 @@ class Protocol(Exact):
 
     name: str = ""
     digest: str = ""
-    fields: Facts = Field({})
+    fields: Facts = Field(default={})
     shared_name: str = ""
     shared: str = ""
 
@@ -183,13 +183,13 @@ class Result(Exact):
     benchmark: str
     network: Network
     scores: dict[str, Score]
-    stages: dict[str, Stage] = Field({})
+    stages: dict[str, Stage] = Field(default={})
     sequences: Texts = ()
     limit_sequences: int | None = None
-    data: Facts = Field({})
-    protocol_source: dict[str, str] = Field({})
+    data: Facts = Field(default={})
+    protocol_source: dict[str, str] = Field(default={})
     seconds: float = 0.0
-    seconds_of: dict[str, float] = Field({})
+    seconds_of: dict[str, float] = Field(default={})
     ranks: int = 1
     history: Annotated[Sequence[Evaluated], BeforeValidator(as_tuple)] = ()
     shown: Shown = Shown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,8 @@ from .score_masks import result_of
 
 RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
+BACKWARDS = "strided queries count frames before the query too: track the reversed video as well, or use --tracks first"
+log = logging.getLogger(__name__)
 
 TAP_VID = {
     "name": "tap-vid",
@@ -60,10 +63,12 @@ def score_tracks(
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
     rows: list[Row] = []
-    redetected = []
+    redetected, causal = [], []
     for sequence in Badja(truth, masks):
         queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
+        if query_mode == "strided" and _lacks_past(queries, occluded):
+            causal.append(sequence.name)
         row = metrics.tapvid_metrics(queries.points, queries.occluded, queries.tracks, occluded, tracks, query_mode)
         if query_mode == "first":
             survival, error = metrics.track_survival(queries, tracks)
@@ -76,6 +81,8 @@ def score_tracks(
             row[AREA_PCK] = correct / counted if counted else np.nan
         rows.append(Row(video=sequence.name, values={"Queries": len(queries), **row}))
         redetected.append(metrics.redetection_events(queries.occluded, queries.tracks, occluded, tracks))
+    if causal:
+        log.warning("%s: all points before their queries are occluded; %s", ", ".join(causal), BACKWARDS)
     averaged = [key for key in (AREA_PCK, *METRICS, "survival", "median_error") if key in rows[0].values]
     scores = {key: mean_of_defined([float(row.values.get(key, np.nan)) for row in rows]) for key in averaged}
     events, values = map(np.concatenate, zip(*redetected, strict=True))
@@ -163,7 +170,9 @@ def _predicted(
                 tracks, occluded = arrays["tracks"], arrays["occluded"]
             queries.check(tracks, occluded)
             if not np.isfinite(tracks).all():
-                raise ValueError("tracks hold numbers that are not finite")
+                before = np.arange(occluded.shape[1]) < queries.frames
+                only_before = query_mode == "strided" and np.isfinite(tracks[~before]).all()
+                raise ValueError(f"tracks are not finite{f' before their queries; {BACKWARDS}' if only_before else ''}")
         except (KeyError, ValueError, OSError) as error:
             raise DataError(f"{archive}: needs arrays tracks and occluded of {query_mode} queries: {error}") from error
         return tracks, occluded
@@ -172,6 +181,12 @@ def _predicted(
     if query_mode != "first":
         raise DataError(f"{table}: strided queries need an .npz; a CSV holds one track for each name")
     return _from_csv(table, sequence, queries)
+
+
+def _lacks_past(queries: metrics.PointQueries, occluded: NDArray[np.bool_]) -> bool:
+    """Return whether all predictions before the queries' frames are occluded although some points are visible."""
+    past = np.arange(occluded.shape[1]) < queries.frames
+    return bool(occluded[past].all() and not queries.occluded[past].all())
 
 
 def _from_csv(

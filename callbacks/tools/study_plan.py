@@ -14,6 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from typing_extensions import Self
 
+from ..command_line.endings import near
 from ..experiments.names import slug
 from ..results.checked import first_mistake
 from ..results.result import RESULTS_FILE
@@ -227,9 +228,20 @@ def read_study(path: Path, *, small: bool = False) -> Study:
         study = Study.model_validate(content)
         return Study.model_validate(_at_small_scale(content)) if small else study
     except ValidationError as error:
-        raise ValueError(f"{path}: {first_mistake(error)}") from error
+        raise ValueError(f"{path}: {_unknown_key(error) or first_mistake(error)}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _unknown_key(error: ValidationError) -> str:
+    """Return a line for the first unknown key of a study or row, with the similar known key; empty without one."""
+    for mistake in error.errors():
+        if mistake["type"] == "extra_forbidden":
+            *place, key = map(str, mistake["loc"])
+            fields = (StudyRow if place else Study).model_fields.items()
+            known = [field.alias or name for name, field in fields]
+            return f"{'.'.join([*place, key])}: unknown key{near(key, known)}"
+    return ""
 
 
 def _at_small_scale(content: dict[str, Any]) -> dict[str, Any]:

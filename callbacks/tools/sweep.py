@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -91,7 +92,7 @@ def sweep(
             selected protocol and the base protocol on the data of `run`.
 
     Raises:
-        ValueError, OSError: for a user's mistake; one line.
+        ValueError, OSError: for a user's mistake.
     """
     from ..experiments import findings
     from ..experiments.runner import process_group
@@ -136,7 +137,7 @@ def explain_protocols(run: Sweep, first: PropagationProtocol, second: Propagatio
         second: end of the path.
 
     Raises:
-        ValueError, OSError: for a user's mistake; one line.
+        ValueError, OSError: for a user's mistake.
     """
     from ..experiments import findings
     from ..experiments.grid import protocol_path
@@ -160,6 +161,53 @@ def _write(text: str, file: Path, *plots: Path) -> None:
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr sweep`; a user's mistake raises UsageError, ValueError or OSError."""
+    flags = _parser().parse_args(list(args))
+    _refuse_mixed(flags)
+    configured, *others = read_on(flags.on or ["davis"])
+    fraction = re.fullmatch(r"0?\.\d*[1-9]\d*", flags.select_on)
+    root, _, split = flags.select_on.partition("@")
+    if not fraction and not Path(root).exists():
+        raise ValueError(f"--select-on {flags.select_on}: {root}: no such folder")
+
+    from lightning_modules.checkpoints import allow_named
+    from lightning_modules.functional import PropagationProtocol
+
+    from ..experiments.grid import named_grid, read_grid
+    from ..experiments.job import NetworkSpec
+    from ..experiments.runner import Runner
+    from ..experiments.store import Store
+
+    allow_named(args)
+    benchmark: Any = configured.build(limit_sequences=flags.limit)
+    if others or not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol):
+        raise ValueError(f"--on {' '.join(flags.on)}: a sweep takes a single benchmark by label propagation")
+    names = [flags.protocol] if flags.protocol else []
+    ((benchmark.protocol,),) = protocols_of([benchmark], names, read_changes(flags.change))
+    network = NetworkSpec.read(flags.spec, flags.pretrained, flags.seed)
+    views = product(flags.stages or [network.stage], flags.strides or [network.stride])
+    run = Sweep(
+        [replace(network, stage=stage, stride=stride) for stage, stride in views],
+        benchmark,
+        Runner(Store(flags.output), flags.at_once, pages=False),
+        flags.score,
+    )
+    kind, like = type(benchmark).name, benchmark.protocols_like
+    if flags.explain:
+        explain_protocols(run, *(PropagationProtocol.named(name, kind, like) for name in flags.explain))
+        return
+    if flags.protocols:
+        protocols = named_grid(flags.protocols, kind, like)
+    else:
+        protocols = read_grid(benchmark.protocol, flags.vary, flags.most)
+    fields = [text.partition("=")[0] for text in flags.vary]
+    if fraction:
+        sweep(run, protocols, fields, float(flags.select_on))
+    else:
+        elsewhere = configured.build(root=root, limit_sequences=flags.limit, split=split or None)
+        sweep(run, protocols, fields, replace(run, benchmark=elsewhere))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = common_flags("vidcorr sweep", __doc__)
     parser.add_argument("spec", help="checkpoint, dino-b8 or another short name, timm:NAME, raw_colour, …")
     several: dict[str, Any] = {"nargs": "+", "default": []}
@@ -174,49 +222,20 @@ def command(args: Sequence[str]) -> None:
     choice = "select on a fraction of the sequences (default: 0.5), or on another data set of the same layout"
     parser.add_argument("--select-on", default="0.5", metavar="FRACTION|ROOT[@SPLIT]", help=choice)
     parser.add_argument("--seed", type=int, default=0, help="seed of untrained weights (default: 0)")
-    parser.add_argument("--most", type=positive, metavar="N", help="largest allowed grid (default: 500)")
+    parser.add_argument("--most", type=positive, default=500, metavar="N", help="largest allowed grid (default: 500)")
     parser.add_argument("--at-once", type=positive, default=40, metavar="N", help="protocols per pass (default: 40)")
     parser.add_argument("--output", type=Path, default=Path("sweep"), help="folder of results (default: sweep)")
-    flags = parser.parse_args(list(args))
+    return parser
+
+
+def _refuse_mixed(flags: argparse.Namespace) -> None:
+    """Refuse flags of several kinds of sweeps.
+
+    Raises:
+        ValueError: naming the flags.
+    """
     based = flags.protocol or flags.change
     if flags.protocols and (flags.vary or based):
         raise ValueError("--protocols: a list of named protocols takes neither --vary, --protocol nor --change")
     if flags.explain and (flags.vary or based or flags.protocols or flags.stages or flags.strides):
         raise ValueError("--explain A B: takes no other protocols; write stage and stride as SPEC@STAGE/STRIDE")
-    configured, *others = read_on(flags.on or ["davis"])
-    fraction = re.fullmatch(r"0?\.\d*[1-9]\d*", flags.select_on)
-    root, _, split = flags.select_on.partition("@")
-    if not fraction and not Path(root).exists():
-        raise ValueError(f"--select-on {flags.select_on}: {root}: no such folder")
-
-    from lightning_modules.checkpoints import allow_named
-    from lightning_modules.functional import PropagationProtocol
-
-    from ..experiments.grid import MOST, named_grid, read_grid
-    from ..experiments.job import NetworkSpec
-    from ..experiments.runner import Runner
-    from ..experiments.store import Store
-
-    allow_named(args)
-    benchmark: Any = configured.build(limit_sequences=flags.limit)
-    if others or not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol):
-        raise ValueError(f"--on {' '.join(flags.on)}: a sweep takes one benchmark by label propagation")
-    names = [flags.protocol] if flags.protocol else []
-    ((benchmark.protocol,),) = protocols_of([benchmark], names, read_changes(flags.change))
-    network = NetworkSpec.read(flags.spec, flags.pretrained, flags.seed)
-    stages, strides = flags.stages or [network.stage], flags.strides or [network.stride]
-    views = [replace(network, stage=stage, stride=stride) for stage, stride in product(stages, strides)]
-    run = Sweep(views, benchmark, Runner(Store(flags.output), flags.at_once, pages=False), flags.score)
-    kind, like = type(benchmark).name, benchmark.protocols_like
-    if flags.explain:
-        explain_protocols(run, *(PropagationProtocol.named(name, kind, like) for name in flags.explain))
-        return
-    if flags.protocols:
-        protocols = named_grid(flags.protocols, kind, like)
-    else:
-        protocols = read_grid(benchmark.protocol, flags.vary, flags.most or MOST)
-    select_on: Sweep | float = float(flags.select_on) if fraction else 0.5
-    if not fraction:
-        elsewhere = configured.build(root=root, limit_sequences=flags.limit, split=split or None)
-        select_on = replace(run, benchmark=elsewhere)
-    sweep(run, protocols, [text.partition("=")[0] for text in flags.vary], select_on)

@@ -143,7 +143,7 @@ def test_mistakes_with_categories_are_one_line(tmp_path, categories):
     partial = write_meta(tmp_path / "partial.json", {"a": META["a"]})
     for flags, message in (
         ([], "--meta needs --trained-meta or --unseen"),
-        (["--unseen", "yak"], "--unseen yak: .* has no such category; it has dog, emu"),
+        (["--unseen", "yak"], "--unseen yak: .* lacks this category; it has dog, emu"),
         (["--meta", partial, "--unseen", "emu"], "partial.json: gives no category for object 7 of b"),
         (["--trained-meta", str(tmp_path / "nowhere.json")], "nowhere.json"),
     ):
@@ -218,10 +218,9 @@ def test_ids_with_the_colours_of_other_ids_are_told(tmp_path, caplog):
 
 
 def test_a_folder_named_for_the_scores_stays(tmp_path):
-    for folder in ("truth", "mine"):
-        write_masks(tmp_path / folder / "bike", "0112", "0122", "1122")
+    """It is refused before anything is read: the folders of masks are missing."""
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "mine.txt").write_text("kept")
     flags = [str(tmp_path / "truth"), str(tmp_path / "mine"), "--json", str(tmp_path / "results")]
-    assert refused(OSError, "directory.*results", command, flags)
+    assert refused(ValueError, "results: is a folder; name a file", command, flags)
     assert (tmp_path / "results" / "mine.txt").read_text() == "kept"

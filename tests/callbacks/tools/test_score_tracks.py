@@ -95,3 +95,21 @@ def test_tracks_that_are_not_finite_are_refused(tmp_path):
         tracks[0, 1] = np.inf
         np.savez(tmp_path / f"{sequence.name}.npz", tracks=tracks, occluded=np.zeros(queries.occluded.shape, bool))
     assert refused(DataError, r"\.npz: .* not finite", score_tracks, file, tmp_path, "first")
+
+
+def test_a_causal_tracker_gets_a_hint_for_strided_queries(tmp_path, caplog):
+    """Nothing is predicted before the queries: NaN is refused, occluded points are scored with a warning."""
+    file = write_golden_tracks(tmp_path / "truth", "exact.pkl")
+    for spoiled in (np.nan, 0.0):
+        for sequence in TapVid(file):
+            queries = sample_queries(sequence.occluded, sequence.points * 256.0, "strided")
+            past = np.arange(sequence.num_frames) < queries.frames
+            tracks = np.where(past[..., None], spoiled, queries.tracks)
+            np.savez(tmp_path / f"{sequence.name}.npz", tracks=np.nan_to_num(tracks, nan=spoiled), occluded=past)
+        if np.isnan(spoiled):
+            refused(
+                DataError, "before their queries; .* track the reversed video", score_tracks, file, tmp_path, "strided"
+            )
+        else:
+            assert score_tracks(file, tmp_path, "strided").scores["average_jaccard"] < 1
+    assert "all points before their queries are occluded; strided queries count frames before" in caplog.text
