@@ -1,4 +1,4 @@
-"""Labels given in some frames of a video, masks or points, propagated to every frame by the features of a network."""
+"""Propagation of annotated masks or points to every frame of a video by the features of a network."""
 
 import dataclasses
 from collections import deque
@@ -24,16 +24,16 @@ from lightning_modules.functional.propagation.references import shared_finders
 from lightning_modules.functional.propagation.sizing import NetworkInput, Size
 
 from ..process import signals
-from .frame_encoder import FrameEncoder, View, for_network, maps_of
+from .frame_encoder import FrameEncoder, Maps, View, for_network, maps_of
 from .stopwatch import Stopwatch
 
 
 class TrackedFrame(NamedTuple):
-    """A frame with what was propagated to it, on the CPU; of each kind one tensor for each result of the tracker.
+    """A frame with its results on the CPU; labels and decoded labels have a tensor per stage of the tracker.
 
     Attributes:
-        frame: uint8 RGB `(3, H, W)`, as it came.
-        labels: soft labels `(L, h, w)`: of masks the background first, of points their heat-maps.
+        frame: the input frame, uint8 RGB `(3, H, W)`.
+        labels: soft labels `(L, h, w)`: masks with the background first, or heat-maps of points.
         decoded: masks as uint8 ids `(H, W)`; or points, x, y `(K, 2)` in pixels of the frame, (−1, −1): not found.
     """
 
@@ -42,12 +42,24 @@ class TrackedFrame(NamedTuple):
     decoded: list[Tensor]
 
 
+class _FrameInTransit(NamedTuple):
+    """A `TrackedFrame` while its tensors are copied to the CPU."""
+
+    frame: Tensor
+    labels: list[PendingCopy]
+    decoded: list[PendingCopy]
+
+    def arrive(self) -> TrackedFrame:
+        """Wait for the copies."""
+        return TrackedFrame(self.frame, [copy.wait() for copy in self.labels], [copy.wait() for copy in self.decoded])
+
+
 @dataclass(frozen=True)
 class MaskCoding:
-    """Object masks as one label for each object, and one for the background.
+    """Object masks as labels: a channel for the background, then a channel per object.
 
     Attributes:
-        starts: object id → number of the frame whose mask introduces it, in the order of the channels.
+        starts: object id → number of the frame with its first mask, in the order of the channels.
         view: sizes of the video.
         work: name of the decoding in the stopwatch's sums.
     """
@@ -57,12 +69,12 @@ class MaskCoding:
     work = "decode masks"
 
     def encode(self, t: int, given: Tensor, grid: Size, protocol: PropagationProtocol) -> Tensor:
-        """Return `(1 + objects, h, w)`, background first; after frame 0 all channels but those that start are zero."""
+        """Return `(1 + objects, h, w)`, background first; after frame 0 only channels of starting objects are set."""
         labels = encode_masks(self.view.reduce_ids(given), list(self.starts), grid, protocol)
         return labels * self._starting(t) if t else labels
 
     def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
-        """Return ids `(H, W)` uint8: those given where objects start, unless the protocol decodes them too."""
+        """Return ids `(H, W)` uint8; starting objects have their given mask, unless the protocol decodes it too."""
         objects, view = list(self.starts), self.view
         if given is None or protocol.first_frame == "decoded":
             return decode_masks(labels, objects, protocol, view.covered_of_own, view.own)
@@ -75,13 +87,13 @@ class MaskCoding:
         return torch.where(torch.isin(ids, to_device(starting, ids.device).to(ids.dtype)), ids, mask)
 
     def _starting(self, t: int) -> Tensor:
-        """Return the channels of the objects that start in frame `t`, bool `(1 + objects, 1, 1)`."""
+        """Return True for the channels of objects that start in frame `t`, bool `(1 + objects, 1, 1)`."""
         return torch.tensor([False, *(start == t for start in self.starts.values())])[:, None, None]
 
 
 @dataclass(frozen=True)
 class PointCoding:
-    """Points as one heat-map each, a Gaussian by the protocol.
+    """Points as heat-maps, with a Gaussian by the protocol.
 
     Attributes:
         view: sizes of the video.
@@ -96,16 +108,16 @@ class PointCoding:
         return encode_keypoints(seen, self.view.covered, grid, protocol)
 
     def decode(self, t: int, given: Tensor | None, labels: Tensor, protocol: PropagationProtocol) -> Tensor:
-        """Return points x, y `(K, 2)` in pixels of the frame: those given, else those read from their heat-maps."""
+        """Return points x, y `(K, 2)` in pixels of the frame: the given points, else the peaks of the heat-maps."""
         if given is not None:
             return to_device(given, labels.device)
         found = decode_keypoints(labels, self.view.covered, protocol)
         return self.view.restore_points(found)
 
     def reread(self, points: Tensor, heatmaps: Tensor, protocol: PropagationProtocol) -> Tensor:
-        """Return given points as they are read from their own heat-maps, x, y `(K, 2)`.
+        """Return given points as decoded from their heat-maps, x, y `(K, 2)`.
 
-        With Gaussians in pixels they are drawn at the input's size first, as VFS's code does for frame 0.
+        Gaussians in pixels are drawn at the input's size first, as VFS's code does for frame 0.
         """
         if protocol.keypoint_unit == "pixel":
             heatmaps = self.encode(0, points, self.view.covered, protocol)
@@ -113,25 +125,25 @@ class PointCoding:
 
 
 LabelCoding = MaskCoding | PointCoding
-"""Rules by which what is given in a frame becomes labels on the feature grid, and is read from them again."""
+"""Conversion of a frame's annotation to labels on the feature grid, and back."""
 
 
 class LabelTracker:
-    """An extractor with one or more protocols, ready to propagate labels through any number of videos.
+    """An extractor with its protocols; propagates labels through any number of videos.
 
-    Where the extractor can fold its BatchNorms a folded copy is used, so make a new tracker when it has learned.
+    The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
 
     Args:
         extractor: see `build_feature_extractor`; it may give several maps a frame.
-        protocol: taken at the stride of each map; where that differs from its own stride, its name shows it. Several
-            protocols that see frames alike share the features, and the matches where they can, see `shared_finders`.
+        protocol: a protocol, or several that see frames alike: they share the features, and the matches if possible,
+            see `shared_finders`. The stride of a map replaces the protocol's; the protocol's name shows the change.
         stopwatch: counts the seconds of "decode", "backbone", "propagate", "decode masks" and "decode points".
 
     Attributes:
-        stages: a name for each result: that of the map (empty for an extractor of one map), and with several protocols
-            that of the protocol.
-        protocols: protocols of each result.
-        device: that of the extractor.
+        stages: names of the results, a result per map and protocol: the name of the map (empty for a single map), and
+            of several protocols the name of the protocol.
+        protocols: protocols of the stages.
+        device: device of the extractor.
 
     Raises:
         ValueError: if the extractor does not name its stride, or several protocols see frames differently.
@@ -145,12 +157,13 @@ class LabelTracker:
     ) -> None:
         self._maps = maps_of(extractor)
         chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
-        if len({seen_by(each) for each in chosen}) > 1:
+        if len({seen_by(rules) for rules in chosen}) > 1:
             raise ValueError(
                 "protocols that see frames, or score masks, differently cannot share one pass of the network"
             )
-        self._of_map = [[for_network(each, extractor, stride) for each in chosen] for _, stride in self._maps]
+        self._of_map = [[for_network(rules, extractor, stride) for rules in chosen] for _, stride in self._maps]
         self.protocols = [rules for of_map in self._of_map for rules in of_map]
+        self._map_numbers = [number for number, of_map in enumerate(self._of_map) for _ in of_map]
         stages = [stage for stage, _ in self._maps for _ in chosen]
         names = [rules.name if len(chosen) > 1 else "" for rules in self.protocols]
         self.stages = ["/".join(filter(None, pair)) for pair in zip(stages, names, strict=True)]
@@ -160,7 +173,7 @@ class LabelTracker:
         self.extractor = extractor
 
     def view(self, size: Size, short_side: int | None = None) -> View:
-        """Return the sizes at which frames of size (H, W) are seen; see `View.of`."""
+        """Return the sizes at which the network sees frames of size (H, W); see `View.of`."""
         return View.of(self.extractor, size, self.protocols[0], short_side)
 
     def track_masks(
@@ -169,16 +182,16 @@ class LabelTracker:
         starts: Mapping[int, int],
         view: View,
     ) -> Iterator[TrackedFrame]:
-        """Follow objects through a video; where an object starts, its mask is the given one.
+        """Follow objects through a video.
 
         Args:
-            frames: uint8 RGB `(3, H, W)`, and ids `(H, W)` uint8 where the frame introduces objects, else None.
-            starts: object id → number of the frame whose ids introduce it.
+            frames: uint8 RGB `(3, H, W)`, with ids `(H, W)` uint8 if objects start in the frame, else None.
+            starts: object id → number of the frame in which it starts.
             view: see `view`.
 
         Returns:
-            Iterator of each frame with its labels and masks; frame 0 has the given mask, unless the protocol decodes
-            it.
+            Iterator of the frames with labels and masks. In the frame in which an object starts, its mask is the given
+            mask, unless the protocol decodes the first mask too.
         """
         return self.track(frames, MaskCoding(dict(sorted(starts.items())), view), view)
 
@@ -186,12 +199,12 @@ class LabelTracker:
         """Follow points through a video.
 
         Args:
-            frames: uint8 RGB `(3, H, W)` each.
-            points: x, y `(K, 2)` of frame 0, pixels; 0 is the centre of the first pixel.
+            frames: uint8 RGB `(3, H, W)`.
+            points: x, y `(K, 2)` in frame 0, pixels; 0 is the centre of the first pixel.
             view: see `view`.
 
         Returns:
-            Iterator of each frame with its heat-maps and points; frame 0 has the given points.
+            Iterator of the frames with heat-maps and points; frame 0 has the given points.
         """
         return self.track(zip(frames, chain([points], repeat(None)), strict=False), PointCoding(view), view)
 
@@ -204,65 +217,77 @@ class LabelTracker:
     ) -> Iterator[TrackedFrame]:
         """Propagate labels through a video of any length; memory holds the protocol's window, never the video.
 
-        On a GPU frames are encoded in chunks, the next one in parallel with the propagation of the current one.
+        On a GPU the network encodes chunks of frames, in parallel with the propagation of the chunk before.
 
         Args:
-            frames: uint8 RGB `(3, H, W)` each, all of one size, with what each gives; the first must give something.
-            coding: makes labels of what is given.
+            frames: uint8 RGB `(3, H, W)`, all of equal size, with their annotation or None; the first must have an
+                annotation.
+            coding: converts annotations to labels and back.
             view: see `view`.
 
         Yields:
-            Each frame with its labels.
+            The frames with their labels.
 
         Raises:
-            ValueError: if the first frame gives nothing.
+            ValueError: if the first frame has no annotation, or labels are not finite.
             Stopped: between two frames, if a signal asks for it.
         """
-        propagators: list[LabelPropagator] = []
-        finders = [finder for of_map in self._of_map for finder in shared_finders(of_map)]
         per_pass = self.encoder.frames_at_once(view.seen)
-        read, finished = deque[tuple[Tensor, Tensor | None]](), deque[tuple[Tensor, list[PendingCopy]]]()
+        propagators: list[LabelPropagator] = []
+        in_transit: deque[_FrameInTransit] = deque()
+        for t, (frame, given, maps) in enumerate(self._encoded(frames, view, per_pass)):
+            signals.check()
+            features = [maps[number] for number in self._map_numbers]
+            entering: list[Tensor | None] = [None] * len(features)
+            with self.watch("propagate", self.device):
+                if t == 0:
+                    propagators = self._begin(given, coding, maps, view)
+                elif given is not None:
+                    entering = [*self._encode(t, given, coding, features)]
+                steps = zip(propagators, features, entering, strict=True)
+                labels = [propagator.step(found, new) for propagator, found, new in steps]
+            with self.watch(coding.work, self.device):
+                pairs = zip(labels, self.protocols, strict=True)
+                decoded = [coding.decode(t, given, soft, protocol) for soft, protocol in pairs]
+            in_transit.append(_FrameInTransit(frame, list(map(PendingCopy, labels)), list(map(PendingCopy, decoded))))
+            if len(in_transit) == per_pass:
+                yield in_transit.popleft().arrive()
+        while in_transit:
+            yield in_transit.popleft().arrive()
+        for propagator in propagators:
+            propagator.check_finite()
+
+    def _encoded(
+        self, frames: Iterable[tuple[Tensor, Tensor | None]], view: View, per_pass: int
+    ) -> Iterator[tuple[Tensor, Tensor | None, Maps]]:
+        """Yield frames, annotations and maps; the encoder may read several frames ahead."""
+        read: deque[tuple[Tensor, Tensor | None]] = deque()
 
         def seen() -> Iterator[Tensor]:
             for frame, given in self.watch.timed("decode", frames):
                 read.append((frame, given))
                 yield view.reduce(frame)
 
-        def arrived() -> TrackedFrame:
-            frame, copies = finished.popleft()
-            tensors = [copy.wait() for copy in copies]
-            return TrackedFrame(frame, tensors[: len(self.stages)], tensors[len(self.stages) :])
+        for maps in self.encoder.encode(seen(), per_pass):
+            yield *read.popleft(), maps
 
-        for t, maps in enumerate(self.encoder.encode(seen(), per_pass)):
-            signals.check()
-            frame, given = read.popleft()
-            if t == 0:
-                if given is None:
-                    raise ValueError("the first frame gives no annotation: there is nothing to follow")
-                for features, (stage, _) in zip(maps, self._maps, strict=True):
-                    check_map(features, view.seen, stage or "the extractor")
-            features_of = [features for features, of_map in zip(maps, self._of_map, strict=True) for _ in of_map]
-            labels: list[Tensor] = []
-            with self.watch("propagate", self.device):
-                for number, (features, protocol) in enumerate(zip(features_of, self.protocols, strict=True)):
-                    grid = features.shape[-2], features.shape[-1]
-                    new = None if given is None else coding.encode(t, given, grid, protocol)
-                    if t == 0 and new is not None:
-                        propagators.append(LabelPropagator(new, protocol, finders[number]))
-                    labels.append(propagators[number].step(features, new if t else None))
-            with self.watch(coding.work, self.device):
-                pairs = zip(labels, self.protocols, strict=True)
-                decoded = [coding.decode(t, given, each, protocol) for each, protocol in pairs]
-            finished.append((frame, [PendingCopy(each) for each in (*labels, *decoded)]))
-            if len(finished) >= per_pass:
-                yield arrived()
-        while finished:
-            yield arrived()
-        for propagator in propagators:
-            propagator.check_finite()
+    def _begin(self, given: Tensor | None, coding: LabelCoding, maps: Maps, view: View) -> list[LabelPropagator]:
+        """Check the maps of frame 0, and return a propagator per stage with the labels of frame 0."""
+        if given is None:
+            raise ValueError("the first frame gives no annotation: there is nothing to follow")
+        for features, (stage, _) in zip(maps, self._maps, strict=True):
+            check_map(features, view.seen, stage or "the extractor")
+        first_labels = self._encode(0, given, coding, [maps[number] for number in self._map_numbers])
+        finders = [finder for of_map in self._of_map for finder in shared_finders(of_map)]
+        return [LabelPropagator(*begin) for begin in zip(first_labels, self.protocols, finders, strict=True)]
+
+    def _encode(self, t: int, given: Tensor, coding: LabelCoding, features: Sequence[Tensor]) -> list[Tensor]:
+        """Return the labels of frame `t`'s annotation on the grid of each stage."""
+        grids = [(found.shape[-2], found.shape[-1]) for found in features]
+        return [coding.encode(t, given, grid, rules) for grid, rules in zip(grids, self.protocols, strict=True)]
 
 
 def seen_by(protocol: PropagationProtocol) -> tuple[object, ...]:
-    """Return the fields that say what the network sees and how masks are scored; protocols share a pass by them."""
+    """Return the fields that protocols must share to share a pass: input of the network, scoring of masks."""
     names = [field.name for field in dataclasses.fields(NetworkInput) if field.name != "name"]
     return tuple(getattr(protocol, name) for name in (*names, "resized_data", "scoring"))
