@@ -221,11 +221,11 @@ def test_benchmarks_read_only_what_they_write(name, precision, tmp_path, monkeyp
     ],
 )
 def test_points_are_read_once_a_video(name, changes, more, tmp_path):
-    """Places, similarities, misses, doubts and the digest of weights; and for each of 7 frames if it is finite."""
+    """Places, similarities, misses, doubts, digest of weights; if all frames are finite, and the first constant."""
     rules = PointProtocol.named(name, "tap_vid").with_changes(input_size=(64, 64), query_mode="strided", **changes)
     benchmark = callbacks.TapVidBenchmark(write_tap_vid(tmp_path / "tap_vid", 1, frames=7), protocol=rules)
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
-    assert reads_of(benchmark, extractor, tmp_path / "out") == 5 + 8 + more
+    assert reads_of(benchmark, extractor, tmp_path / "out") == 5 + 2 + more
 
 
 def test_siamfc_waits_once_a_frame(tmp_path):

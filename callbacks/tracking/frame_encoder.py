@@ -1,4 +1,4 @@
-"""The encoding of a video by a network under a protocol: its maps, the sizes that it sees, and its pass over frames."""
+"""The encoding of a video by a network under a protocol: feature maps, sizes, and passes over the frames."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,26 +29,25 @@ from lightning_modules.functional.propagation.sizing import (
 from .stopwatch import Stopwatch
 
 Maps = list[Tensor]
-"""Features of a frame, `(C, h, w)` float32 for each of the extractor's maps."""
+"""Features of a frame, a tensor `(C, h, w)` float32 per map of the extractor."""
 
 PIXELS_AT_ONCE = 8 * 480 * 854
-"""Pixels of the frames of one pass of the network on a GPU: 8 frames of DAVIS."""
+"""Pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
 
 LOWER = "set changes to a smaller input_size or to {backbone_precision: bfloat16}, or take a larger stride"
-"""Advice for a device that is out of memory while it tracks."""
+"""Advice for a device that runs out of memory while tracking."""
 
 P = TypeVar("P", PropagationProtocol, PointProtocol)
 
 
 def maps_of(extractor: nn.Module) -> list[tuple[str, int | None]]:
-    """Return the feature maps that an extractor gives, in their order: the name and the stride of each.
+    """Return name and stride of the feature maps of an extractor, in their order.
 
-    The name is empty for an extractor of one map. A stride is pixels per cell, None for an encoder of video that has
-    not encoded yet: the protocol's own.
+    A single map has an empty name. Strides are pixels per cell; None for a video encoder that has not encoded yet.
 
     Raises:
-        ValueError: if it does not name the stride of each.
+        ValueError: if the extractor does not name all strides.
     """
     stride: Any = getattr(extractor, "stride", None)
     strides = stride if isinstance(stride, list) else [stride]
@@ -61,10 +60,10 @@ def maps_of(extractor: nn.Module) -> list[tuple[str, int | None]]:
 
 
 def stride_of(extractor: nn.Module) -> int | None:
-    """Return the stride of an extractor that gives one map; None of an encoder of video that has not encoded yet.
+    """Return the stride of an extractor with a single map; None for a video encoder that has not encoded yet.
 
     Raises:
-        ValueError: if it gives several, or does not name its stride.
+        ValueError: if the extractor gives several maps, or does not name its stride.
     """
     maps = maps_of(extractor)
     if len(maps) > 1:
@@ -73,15 +72,15 @@ def stride_of(extractor: nn.Module) -> int | None:
 
 
 def at_stride(protocol: P, stride: int | None) -> P:
-    """Return the protocol for features of a stride; where that differs from its own stride, its name shows it."""
+    """Return the protocol for features of a stride; its name shows a stride that differs from the protocol's."""
     return protocol if stride in (None, protocol.feature_stride) else protocol.with_changes(feature_stride=stride)
 
 
 def for_network(protocol: P, extractor: nn.Module, stride: int | None) -> P:
-    """Return the protocol with what the network brings, which the protocol's name then shows.
+    """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
-    That is the stride of its features; and its normalisation, where the network has no `Normalise` of ours: it takes
-    RGB in [0, 1], so the mean and deviation of the protocol cannot be set.
+    The network sets the stride; and the normalisation if it has no `Normalise` module: it then takes RGB in [0, 1], and
+    mean and deviation of the protocol do not apply.
     """
     protocol = at_stride(protocol, stride)
     if normalises(extractor):
@@ -90,24 +89,24 @@ def for_network(protocol: P, extractor: nn.Module, stride: int | None) -> P:
 
 
 def normalises(extractor: nn.Module) -> bool:
-    """Return whether an extractor declares its normalisation of RGB; an encoder of video does so by its arguments."""
+    """Return whether an extractor declares its normalisation of RGB; a video encoder does so by its arguments."""
     return isinstance(extractor, VideoEncoder) or bool(normalisations(extractor))
 
 
 def normalisations(extractor: nn.Module) -> list[Normalise]:
-    """Return the modules of an extractor that normalise RGB, whose constants a protocol may set."""
+    """Return the modules of an extractor that normalise RGB; a protocol may set their constants."""
     return [module for module in extractor.modules() if isinstance(module, Normalise)]
 
 
 @dataclass(frozen=True)
 class View:
-    """Sizes of a video as it is and as an extractor sees it.
+    """Sizes of a video's frames and of the input of the network, (H, W).
 
     Attributes:
-        own: (H, W) of the frames, pixels.
-        seen: size to which frames are reduced before the protocol's own sizing.
-        covered: size that the map covers of a reduced frame, padding included, in pixels of the reduced frame.
-        covered_of_own: the same in pixels of the frames as they are.
+        own: size of the original frames, pixels.
+        seen: size of reduced frames, before the protocol's sizing.
+        covered: size that the feature map covers, padding included, in pixels of the reduced frame.
+        covered_of_own: the same in pixels of the original frame.
     """
 
     own: Size
@@ -122,8 +121,8 @@ class View:
         Args:
             extractor: see `build_feature_extractor`.
             size: (H, W) of the frames, pixels.
-            protocol: gives the sizing; one with an input size reads them at their original size.
-            short_side: larger frames are reduced to this, pixels; None leaves them at their own size.
+            protocol: the sizing; a protocol with an input size ignores `short_side`.
+            short_side: short side to which larger frames are reduced, pixels; None keeps the original size.
 
         Raises:
             ValueError: if short_side is below 1.
@@ -138,7 +137,7 @@ class View:
         return cls(size, seen, covered, of_own)
 
     def reduce(self, frame: Tensor) -> Tensor:
-        """Bring a frame, uint8 `(3, H, W)`, to the size at which it is seen."""
+        """Resize a frame, uint8 `(3, H, W)`, to `seen`."""
         import cv2
 
         if self.seen == self.own:
@@ -147,17 +146,17 @@ class View:
         return torch.from_numpy(image).permute(2, 0, 1)
 
     def reduce_ids(self, ids: Tensor) -> Tensor:
-        """Bring ids `(H, W)` to the covered size: nearest pixel, background in the padding."""
+        """Resize ids `(H, W)` to `covered`: nearest pixel, background in the padding."""
         if self.seen != self.own:
             ids = F.interpolate(ids[None, None], self.seen, mode="nearest-exact")[0, 0]
         return F.pad(ids, (0, self.covered[1] - self.seen[1], 0, self.covered[0] - self.seen[0]))
 
     def reduce_points(self, points: Tensor) -> Tensor:
-        """Convert x, y `(K, 2)` from pixels of the frames to pixels as seen; 0 is the centre of the first pixel."""
+        """Convert x, y `(K, 2)` from original to reduced pixels; 0 is the centre of the first pixel."""
         return points if self.seen == self.own else (points + 0.5) * self._factor - 0.5
 
     def restore_points(self, points: Tensor) -> Tensor:
-        """Convert x, y `(K, 2)` from pixels as seen to pixels of the frames."""
+        """Convert x, y `(K, 2)` from reduced to original pixels."""
         return points if self.seen == self.own else (points + 0.5) / to_device(self._factor, points.device) - 0.5
 
     @property
@@ -166,21 +165,21 @@ class View:
 
 
 class FrameEncoder:
-    """An extractor under a protocol, which gives one list of maps for each frame of a video, in order.
+    """An extractor under a protocol; gives the maps of a video's frames, in order.
 
     The trackers see these maps only.
 
     Args:
-        extractor: see `build_feature_extractor`; a folded copy is used where it can fold, see `view_for`. Or an encoder
-            of video, such as `Clips`: each call of `encode` is then one video, from its first frame on.
-        rules: say what the network sees.
+        extractor: see `build_feature_extractor`; folded if possible, see `view_for`. Or a video encoder, such as
+            `Clips`: a call of `encode` is then a whole video.
+        rules: size, padding, normalisation and precision of the network's input.
         stopwatch: counts the seconds of "backbone".
 
     Attributes:
-        device: that of the extractor.
+        device: device of the extractor.
         multiple: sides of the network's input are padded to a multiple of it.
-        constant: True once the first frame of a video had the same features in all cells.
-        in_order: True where the frames of a video must be encoded in their order, from the first one on.
+        constant: True once the first frame of a video had equal features in all cells.
+        in_order: True if a video must be encoded in order from its first frame.
     """
 
     def __init__(self, extractor: nn.Module, rules: NetworkInput, stopwatch: Stopwatch) -> None:
@@ -192,36 +191,36 @@ class FrameEncoder:
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     def __call__(self, frames: Sequence[Tensor]) -> list[Maps]:
-        """Return the maps of each frame.
+        """Return the maps, frame by frame.
 
         Args:
-            frames: uint8 RGB `(3, H, W)`, of one size.
+            frames: uint8 RGB `(3, H, W)`, of equal size.
         """
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
         with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
             output = self._view(fit_input(stacked, self._rules, self.multiple, self.device))
-            maps = [each.float() for each in ([output] if isinstance(output, Tensor) else output)]
-        return [[each[number] for each in maps] for number in range(len(frames))]
+            maps = [batch.float() for batch in ([output] if isinstance(output, Tensor) else output)]
+        return [[batch[number] for batch in maps] for number in range(len(frames))]
 
     def frames_at_once(self, size: Size) -> int:
-        """Return how many frames of size (H, W) a pass takes: several on a GPU, elsewhere one.
+        """Return the number of frames of size (H, W) in a pass: several on a GPU, 1 on a CPU.
 
-        On a CPU a second frame in a pass only costs cache, and results are then there frame by frame.
+        On a CPU a second frame in a pass only costs cache, and delays the results of the first.
         """
         height, width = resized_size(size, self._rules, self.multiple)
         wanted = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
         return wanted if self.device.type == "cuda" else 1
 
     def encode(self, frames: Iterable[Tensor], at_once: int = 1) -> Iterator[Maps]:
-        """Yield the maps of each frame of a video, in order.
+        """Yield the maps of a video, frame by frame.
 
         Args:
-            frames: uint8 RGB `(3, H, W)`, of one size; read one by one.
-            at_once: frames in one pass of the network. With several, the next pass is started before the maps of the
-                current one are used, so that a GPU never waits; frames are read that far ahead.
+            frames: uint8 RGB `(3, H, W)`, of equal size.
+            at_once: frames in a pass of the network. With several, the next pass starts before the maps of the current
+                pass are used, so that a GPU never waits; it reads so many frames ahead.
 
         Warns:
-            Once, if the first frame of a video has the same features in all cells.
+            Once, if the first frame of a video has equal features in all cells.
         """
         for t, maps in enumerate(self._encoded(frames, at_once)):
             if t == 0 and not self.constant and any(map(is_constant, maps)):
@@ -233,7 +232,7 @@ class FrameEncoder:
         if self.in_order:
             yield from self._encode_video(frames)
             return
-        if at_once == 1:  # nothing to overlap with: give each frame before the next is read
+        if at_once == 1:  # nothing overlaps: yield a frame's maps before the next frame is read
             for frame in frames:
                 yield from self([frame])
             return
@@ -246,7 +245,7 @@ class FrameEncoder:
         yield from waiting()
 
     def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Maps]:
-        """Yield the maps of an encoder of video, which reads as many frames ahead as its windows are long."""
+        """Yield the maps of a video encoder; it reads a window of frames ahead."""
         encoder = self._view
         images = (fit_input(frame[None], self._rules, self.multiple, self.device)[0] for frame in frames)
         encoded = iter(encoder.encode(images))
@@ -255,17 +254,17 @@ class FrameEncoder:
                 output = next(encoded, None)
             if output is None:
                 return
-            stride, own = getattr(encoder, "stride", None), getattr(self._rules, "feature_stride", None)
-            if isinstance(stride, int) and own not in (None, stride):
+            stride, expected = getattr(encoder, "stride", None), getattr(self._rules, "feature_stride", None)
+            if isinstance(stride, int) and expected not in (None, stride):
                 raise ValueError(
                     f"{type(encoder).__name__}: its maps have {stride} px per cell, protocol {self._rules.name!r} "
-                    f"{own}; set changes to {{feature_stride: {stride}}}"
+                    f"{expected}; set changes to {{feature_stride: {stride}}}"
                 )
             maps = [output] if isinstance(output, Tensor) else output
-            yield [to_device(each.float(), self.device) for each in maps]
+            yield [to_device(features.float(), self.device) for features in maps]
 
     def _begin(self, frames: Sequence[Tensor]) -> Callable[[], list[Maps]]:
-        """Start a pass, on a GPU in parallel with what the current stream does; return what waits for its maps."""
+        """Start a pass, on a GPU in parallel with the current stream; return a function that waits for its maps."""
         if self._stream is None:
             encoded = self(frames)
             return lambda: encoded
@@ -278,27 +277,27 @@ class FrameEncoder:
         def hand_over() -> list[Maps]:
             current.wait_event(done)  # the stream waits, the CPU does not
             for maps in result:
-                for each in maps:
-                    each.record_stream(current)  # its memory is free when that stream has used it
+                for features in maps:
+                    features.record_stream(current)  # frees their memory only after that stream has used them
             return result
 
         return hand_over
 
 
 def is_constant(features: Tensor) -> bool:
-    """Return whether all cells of a map `(C, h, w)`, at least two, have the same features."""
+    """Return whether all cells of a map `(C, h, w)`, at least two, have equal features."""
     cells = features.flatten(1)
     return cells.shape[1] > 1 and bool(PendingCopy((cells == cells[:, :1]).all()).wait())
 
 
 @torch.no_grad()
 def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput) -> tuple[Tensor, Size]:
-    """Return the features of frames as a tracker under the protocol takes them, and what their map covers of a frame.
+    """Return the features by which a tracker follows the frames, and the size that their map covers.
 
     Args:
         extractor: see `build_feature_extractor`; of several maps the last is taken.
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
-        protocol: size, padding, normalisation and precision of what the network sees.
+        protocol: size, padding, normalisation and precision of the network's input.
 
     Returns:
         Float32 `(T, C, h, w)` on the extractor's device, and `covered_size` of a frame.
@@ -310,14 +309,14 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput)
 
 
 def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
-    """Return the extractor as a protocol wants it: with the protocol's RGB normalisation, and BatchNorms folded.
+    """Return a view of the extractor with the protocol's RGB normalisation and with folded BatchNorms.
 
-    The extractor itself stays as it is. A folded view has its own copy of the weights.
+    The extractor stays unchanged. A folded view copies the weights.
 
     Args:
         extractor: see `build_feature_extractor`.
-        protocol: its `rgb_mean` and `rgb_std` replace those of every `Normalise` of the extractor; an extractor without
-            any gets RGB in [0, 1]. The position embedding of a transformer is interpolated by the protocol's rule.
+        protocol: its `rgb_mean` and `rgb_std` replace the constants of every `Normalise` of the extractor; an extractor
+            without `Normalise` gets RGB in [0, 1]. Its rule interpolates the position embedding of a transformer.
     """
     view: Any = extractor
     if protocol.position_embedding == "dino" and hasattr(extractor, "positions"):  # of a transformer

@@ -15,29 +15,29 @@ from .frame_encoder import FrameEncoder, Maps, for_network, maps_of
 from .stopwatch import Stopwatch
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
-"""Number of a frame → that frame and those after it, uint8 RGB `(3, H, W)`, all of one size."""
+"""Number of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""
 
 KEPT_FEATURES = 512 * 2**20
-"""Bytes of a video's features that are kept; those of further frames are computed each time they are needed."""
+"""Bytes of a video's features in memory; features of further frames are computed whenever they are needed."""
 BLOCK = 8
-"""Frames whose features are computed together where a video is followed backwards, since decoding goes forwards."""
+"""Frames that are encoded together to follow a video backwards, since decoding goes forwards."""
 
 
 class PointTracker:
-    """An extractor with a point protocol for each of its maps, ready to follow points through any number of videos.
+    """An extractor with a point protocol; follows points through any number of videos.
 
-    Where the extractor can fold its BatchNorms a folded copy is used, so make a new tracker when it has learned.
+    The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
 
     Args:
         extractor: see `build_feature_extractor`; it may give several maps a frame.
-        protocol: taken at the stride of each map; where that differs from its own stride, its name shows it.
+        protocol: the protocol. The stride of a map replaces the protocol's; the protocol's name shows the change.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
-        kept: bytes of features that are kept of a video.
+        kept: bytes of a video's features to keep in memory.
 
     Attributes:
-        stages: names of the maps; one empty name for an extractor of one map.
-        protocols: one for each map.
-        grids: (height, width) in cells of each map, of the last video.
+        stages: names of the maps; a single map has an empty name.
+        protocols: protocols of the maps.
+        grids: (height, width) in cells of the maps, of the last video.
 
     Raises:
         ValueError: if the extractor does not name its stride.
@@ -67,17 +67,21 @@ class PointTracker:
         queries: NDArray[Any],
         both_directions: bool = True,
     ) -> list[PointTracks]:
-        """Follow points through one video.
+        """Follow points through a video.
 
         Args:
-            video: the frames; begun once, and again where the features of the video do not fit into `kept`.
-            frames: their number.
+            video: the frames; read again from a frame on if the video's features do not fit into `kept`.
+            frames: number of frames.
             size: (H, W) of the frames.
             queries: `(N, 3)` t, y, x; x and y in raster pixels of the protocol's scored size.
             both_directions: also follow points back from their query to frame 0.
 
         Returns:
-            The tracks for each map, in pixels of the scored size.
+            Tracks by map, in pixels of the scored size.
+
+        Raises:
+            ValueError: if the features of a frame are not finite.
+            Stopped: between two frames, if a signal asks for it.
         """
         features = _Features(self, video, size)
         self.grids = [(maps.shape[1], maps.shape[2]) for maps in features.maps(0)]
@@ -103,7 +107,7 @@ class PointTracker:
 
 
 class _Features:
-    """Features of a video's frames: the first ones, as many as fit, and the last few are kept."""
+    """Features of a video's frames; keeps the first frames that fit into memory, and the last few."""
 
     def __init__(self, tracker: PointTracker, video: FramesFrom, size: Size) -> None:
         self._encoder, self._watch, self._video = tracker.encoder, tracker.watch, video
@@ -111,18 +115,18 @@ class _Features:
         self._recent: dict[int, Maps] = {}
         self._room = tracker.kept
         self._run = self._encoded(0, self._encoder.frames_at_once(size))
-        self._next = 0  # frame that the run encodes next
+        self._next = 0  # next frame of the run
 
     def of(self, number: int) -> Callable[[int], Tensor]:
-        """Return frame number → features `(C, h, w)` of one of the extractor's maps."""
+        """Return frame number → features `(C, h, w)` of map `number`."""
         return lambda t: self.maps(t)[number]
 
     def maps(self, t: int) -> Maps:
-        """Return the features of frame `t` for each map."""
+        """Return the maps of frame `t`."""
         signals.check()
         if t in self._kept:
             return self._kept[t]
-        if t not in self._recent and t < self._next:  # an encoder of video begins with frame 0, others near frame t
+        if t not in self._recent and t < self._next:  # a video encoder starts at frame 0, an image encoder near t
             self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
             self._recent.clear()
             self._run = self._encoded(self._next)

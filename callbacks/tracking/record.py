@@ -1,4 +1,4 @@
-"""Record of one sequence while it is tracked: predictions, overlays, an animation and its curves."""
+"""Files of a sequence, written while it is tracked: predictions, overlays, an animation and its curves."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from ..pictures.overlays import Picture, contact_sheet, evenly_spaced, write_pic
 OVERLAY_FRAMES = 5
 
 Draw = Callable[..., Picture]
-"""Frame, uint8 `(3, H, W)`, and what was found in it (and what is drawn with it) → image `(H, W, 3)`."""
+"""Frame, uint8 `(3, H, W)`, with its results (and further ones to draw beside them) → image `(H, W, 3)`."""
 
 
 class PredictionFile(ABC):
@@ -35,25 +35,25 @@ class PredictionFile(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Finish the file, atomically, once all frames are there."""
+        """Finish the file, atomically, after the last frame."""
 
 
 class SequenceRecord(AbstractContextManager["SequenceRecord"]):
-    """The files of one sequence: predictions, overlays, animation; given only the first two arguments, none is written.
+    """The files of a sequence: predictions, overlays, animation; without further arguments it writes no file.
 
-    Use it as a context, in which a video is finished also when tracking fails: it plays up to that frame.
+    Use it as a context: if tracking fails, the video still plays up to the last frame.
 
     Args:
         num_frames: number of frames of the sequence.
-        draw: how a frame is drawn with what was found in it.
-        predictions: one for each of the extractor's maps; of one map also several.
+        draw: draws results over a frame.
+        predictions: a file per map of the extractor; for a single map also several.
         overlay: PNG with five frames side by side, drawn for the last map.
-        animation: animation that the report plays, drawn for the last map.
-        draw_animation: how its frames are drawn; None is `draw`.
+        animation: animation in the report, drawn for the last map.
+        draw_animation: draws the frames of the animation; None is `draw`.
         video: video or animation of all frames, drawn for the last map.
 
     Attributes:
-        sheet: the image of `overlay`, once the record is closed.
+        sheet: the image of `overlay`, after `close`.
         written: number of frames so far.
     """
 
@@ -79,9 +79,9 @@ class SequenceRecord(AbstractContextManager["SequenceRecord"]):
 
         Args:
             frame: uint8 `(3, H, W)`.
-            found: one item for each map.
-            beside: drawn with the last of them, for example the annotation.
-            truth: what should have been found, for the animation.
+            found: results, an item per map.
+            beside: further argument of `draw`, for example the annotation.
+            truth: ground truth, for the animation.
         """
         for file, item in zip(self._predictions, cycle(found), strict=False):
             file.add(item)
@@ -98,7 +98,11 @@ class SequenceRecord(AbstractContextManager["SequenceRecord"]):
         self.written += 1
 
     def close(self, curves: Mapping[str, Curve] | None = None) -> None:
-        """Finish all files but the video; `curves`: measures over the frames, for the animation."""
+        """Finish all files but the video.
+
+        Args:
+            curves: measures over the frames, for the animation.
+        """
         for file in self._predictions:
             file.close()
         if self._animation is not None:
@@ -116,10 +120,10 @@ class IndexedMasks(PredictionFile):
     """Masks as indexed PNGs, `<folder>/<stem>.png`.
 
     Args:
-        folder: is made.
+        folder: folder of the files; made if missing.
         stems: names of the frames' files, without suffix.
-        chosen: numbers of the frames that are written; None: all.
-        palette: `(256, 3)` RGB of each id; None is DAVIS's.
+        chosen: numbers of the frames to write; None: all.
+        palette: `(256, 3)` RGB by id; None is DAVIS's.
     """
 
     def __init__(
@@ -141,18 +145,18 @@ class IndexedMasks(PredictionFile):
             write_ids(self._folder / f"{stem}.png", found.numpy(), self._palette)
 
     def close(self) -> None:
-        """Do nothing: each image is complete."""
+        """Do nothing: the images are complete."""
 
 
 class PredictionTable(PredictionFile):
-    """Rows of numbers as CSV, written atomically when it is closed.
+    """Rows of numbers as CSV, written atomically by `close`.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is made if missing.
         stems: names of the frames.
-        rows: name of a frame and what was found in it → its lines.
+        rows: name of a frame and its results → its lines.
         columns: the heading; empty: none.
-        line_end: after each line.
+        line_end: end of a line.
     """
 
     def __init__(

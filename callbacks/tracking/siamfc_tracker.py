@@ -27,16 +27,16 @@ Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""
 
 FLAT = 1e-5
-"""A response that varies by less than this fraction of its size is rounding error: the window alone then decides."""
+"""A response that varies by less than this fraction of its size is rounding error; only the window then counts."""
 
 
 @dataclasses.dataclass
 class Track:
-    """State of a target while it is tracked.
+    """State of a tracked target.
 
     Attributes:
         target: zero-based centre y, x, height, width, pixels.
-        side: side of the square that the exemplar shows, pixels; it grows and shrinks with the target.
+        side: side of the exemplar's square, pixels; scaled with the target.
         exemplar: features of the first frame, (C, a, a).
     """
 
@@ -46,13 +46,14 @@ class Track:
 
 
 class SiamFCTracker:
-    """Tracker of the targets of a video, with one pass of the backbone a frame for all of them and their scales.
+    """Tracker of the targets of a video; a pass of the backbone covers all targets and scales of a frame.
+
+    The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
 
     Args:
-        extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned one also has `exemplar(crops)` for the
-            first frame. Where it can fold its BatchNorms a folded copy is used, so make a new tracker when it has
-            learned.
-        protocol: the numbers; it is taken at the stride and dilation of the extractor.
+        extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned extractor also has `exemplar(crops)`
+            for the first frame.
+        protocol: sizes, scales and penalties; the extractor's stride and dilation replace the protocol's.
         stopwatch: counts the seconds of "decode", "crop", "backbone" and "respond".
 
     Raises:
@@ -80,11 +81,11 @@ class SiamFCTracker:
         """Follow targets through a video.
 
         Args:
-            frames: uint8 RGB `(3, H, W)` each.
+            frames: uint8 RGB `(3, H, W)`.
             boxes: one-based x, y, width, height (N, 4) of the targets in the first frame.
 
         Yields:
-            Each frame with the boxes (N, 4) in it, in the first frame those given.
+            The frames with their boxes (N, 4); the first frame has the given boxes.
 
         Raises:
             ValueError: if a box has no area, or a response is not finite.
@@ -121,10 +122,10 @@ class SiamFCTracker:
         return Track(target, side, self._features(crop[None], look)[0])
 
     def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
-        """Find each target in the next frame.
+        """Find the targets in the next frame.
 
         Args:
-            tracks: result of `start`; they are moved.
+            tracks: results of `start`; moved in place.
             frame: the next frame, (H, W, 3) uint8 RGB.
 
         Returns:
@@ -150,9 +151,9 @@ class SiamFCTracker:
         return one_based(np.stack([track.target for track in tracks]))
 
     def responses(self, tracks: Sequence[Track], frame: Image) -> Tensor:
-        """Correlation of each target with the region around where it was, up-sampled: (N, scales, U, U).
+        """Return `correlate`, up-sampled: (N, scales, U, U), U = response_size · upsampling.
 
-        Bicubic, to U = response_size · upsampling cells a side; as two products, since that is linear and separable.
+        Bicubic up-sampling is linear and separable, so two matrix products compute it.
         """
         raw, protocol = self.correlate(tracks, frame), self.protocol
         with self.watch("respond", self.device):
@@ -161,7 +162,7 @@ class SiamFCTracker:
             return matrix @ raw @ matrix.T
 
     def correlate(self, tracks: Sequence[Track], frame: Image) -> Tensor:
-        """Correlation of each target with the region around where it was: (N, scales, n, n)."""
+        """Correlate the targets with the regions around their last positions: (N, scales, n, n)."""
         size, exemplar, scales = self.protocol.instance_size, self.protocol.exemplar_size, self.protocol.factors
         with self.watch("crop"):  # of all targets at the smallest scale, then at the next: (scales · N, S, S, 3)
             crops = np.stack(
@@ -183,7 +184,7 @@ class SiamFCTracker:
         return features.float()
 
     def _peaks(self, responses: Tensor) -> Tensor:
-        """Return for each target the best scale, the best peak in it, and 1 if all is finite, as numbers: (3, N)."""
+        """Return the targets' best scales, best peaks, and 1 if all responses are finite: integers (3, N)."""
         protocol, middle = self.protocol, self.protocol.scales // 2
         penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)
         penalty[middle] = 1
@@ -213,6 +214,6 @@ def bicubic_weights(cells: int, wanted: int, device: torch.device) -> Tensor:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
 def cosine_window(cells: int, device: torch.device) -> Tensor:
-    """Return a cosine window over cells × cells, flat, of sum 1, float64."""
+    """Return a cosine window over cells × cells, flattened, with sum 1, float64."""
     window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)
     return (window.outer(window) / window.sum() ** 2).flatten()

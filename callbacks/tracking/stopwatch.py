@@ -11,14 +11,13 @@ import torch
 T = TypeVar("T")
 
 MARKS = 1000
-"""Pairs of marks on a GPU that are kept before they are read."""
+"""Unread pairs of events on a GPU; then their times are read."""
 
 
 class Stopwatch:
-    """Sum the seconds of each kind of work.
+    """Seconds by kind of work.
 
-    On a GPU, marks are left in its queue of work and read when the sums are asked for: nothing waits in between, and
-    each kind is still charged with its own work.
+    A GPU records events in its queue, and their times are read with the sums: no block waits for the GPU.
     """
 
     def __init__(self) -> None:
@@ -27,7 +26,7 @@ class Stopwatch:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Kind of work → seconds so far, to read and to change; waits for a GPU that has not reached its last mark."""
+        """Kind of work → seconds so far, mutable; waits until a GPU has reached the last event."""
         for work, first, last in self._marks:
             last.synchronize()
             self._seconds[work] += first.elapsed_time(last) / 1000
@@ -36,7 +35,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, work: str, device: torch.device | None = None) -> Iterator[None]:
-        """Count the time of a block; `device`: the one that works."""
+        """Count the time of a block on a device; None is the CPU."""
         if device is not None and device.type == "cuda":
             first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             stream = torch.cuda.current_stream(device)
@@ -52,7 +51,7 @@ class Stopwatch:
         self._seconds[work] += time.perf_counter() - began
 
     def timed(self, work: str, items: Iterable[T]) -> Iterator[T]:
-        """Yield the items, counting the time that it takes to get each."""
+        """Yield the items, and count the time to get them."""
         iterator = iter(items)
         while True:
             with self(work):

@@ -64,33 +64,50 @@ def track_points(
         raise ValueError(f"queries must lie in frames 0 to {frames - 1}, got {queries[:, 0].tolist()}")
     side = protocol.scored_size
     around = covered or (side, side)
-    job = TrackingJob(finite(features), frames, queries.cpu(), around, protocol, both_directions, workspace)
+    checked = CheckedFeatures(features)
+    job = TrackingJob(checked, frames, queries.cpu(), around, protocol, both_directions, workspace)
     if len(queries):
         TRACKINGS[protocol.tracking](job)
         if "anchors" in protocol.occlusion:
             compare_with_anchors(job)
+    checked.require_finite()
     job.collect()
     occluded = _hidden(job, size or (side, side))
     occluded |= ~job.tracked(torch.arange(len(queries)))
     return PointTracks(job.positions, occluded, job.similarity)
 
 
-def finite(features: Features) -> Features:
-    """Return `features` with a check at the first call per frame.
+class CheckedFeatures:
+    """Features of a video with a check that they, and their dot products, are finite.
 
-    Raises:
-        ValueError: if features of a frame, or their dot products, are not finite.
+    On a CPU a frame is checked at its first call. A check on a GPU waits for the device, so there non-finite maps count
+    as zeros until `require_finite` looks at all frames at once.
     """
-    checked: set[int] = set()
 
-    def of_frame(t: int) -> Tensor:
-        found = features(t)
-        if t not in checked and not PendingCopy(found.square().sum(0).isfinite().all()).wait():
-            raise ValueError(f"the features of frame {t} are not finite: has the network diverged?")
-        checked.add(t)
-        return found
+    def __init__(self, features: Features) -> None:
+        self._features = features
+        self._finite: dict[int, Tensor] = {}  # frame number → scalar bool
 
-    return of_frame
+    def __call__(self, t: int) -> Tensor:
+        """Return the features of frame `t`, `(C, h, w)`."""
+        found = self._features(t)
+        on_cpu = found.device.type == "cpu"
+        if t not in self._finite:
+            self._finite[t] = found.square().sum(0).isfinite().all()
+            if on_cpu and not self._finite[t]:
+                self.require_finite()
+        return found if on_cpu else found.where(self._finite[t], 0)
+
+    def require_finite(self) -> None:
+        """Check the frames so far.
+
+        Raises:
+            ValueError: if the features of a frame, or their dot products, are not finite.
+        """
+        if self._finite:
+            finite = PendingCopy(torch.stack(list(self._finite.values()))).wait().tolist()
+            if bad := [t for t, is_finite in zip(self._finite, finite, strict=True) if not is_finite]:
+                raise ValueError(f"the features of frame {min(bad)} are not finite: has the network diverged?")
 
 
 def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
