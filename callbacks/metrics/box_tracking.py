@@ -27,10 +27,10 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
         target: (N, 4).
 
     Returns:
-        (N,) float64 in [0, 1]; NaN where a box is.
+        (N,) float64 in [0, 1]; NaN for a NaN box.
 
     Raises:
-        ValueError: if the boxes are not (N, 4) each.
+        ValueError: if the boxes are not (N, 4).
     """
     a, b = _boxes(prediction, target)
     corner = np.maximum(a[:, :2], b[:, :2])
@@ -41,29 +41,29 @@ def box_iou(prediction: Boxes, target: Boxes) -> Tensor:
 
 
 def centre_error(prediction: Boxes, target: Boxes) -> Tensor:
-    """Compute distances of the boxes' centres in pixels, (N, 4) each → (N,) float64; NaN where a box is."""
+    """Compute distances of the boxes' centres in pixels, (N, 4) and (N, 4) → (N,) float64; NaN for a NaN box."""
     a, b = _boxes(prediction, target)
-    # each centre first: the error of two equal boxes is then exactly 0, which the threshold 0 px asks for
+    # centres first: the error of two equal boxes is then exactly 0, and within the threshold 0 px
     offset = (a[:, :2] + (a[:, 2:] - 1) / 2) - (b[:, :2] + (b[:, 2:] - 1) / 2)
     return torch.from_numpy(np.sqrt((offset**2).sum(axis=1)))
 
 
 def success_curve(iou: Boxes) -> Tensor:
-    """Compute the fraction of frames with IoU above each of 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure."""
+    """Compute the fractions of frames with IoU above 0, 0.05 … 1, strictly: (N,) → (21,); NaN is a failure."""
     return torch.from_numpy((as_array(iou)[:, None] > OVERLAPS).mean(axis=0))
 
 
 def precision_curve(error: Boxes) -> Tensor:
-    """Compute the fraction of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure."""
+    """Compute the fractions of frames with a centre error of at most 0, 1 … 50 px: (N,) → (51,); NaN is a failure."""
     return torch.from_numpy((as_array(error)[:, None] <= ERRORS).mean(axis=0))
 
 
 def got10k_overlaps(
     prediction: Boxes, target: Boxes, size: tuple[int, int], cover: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Compute the IoU of the frames that GOT-10k counts: all but the first in which the target is visible.
+    """Compute the IoU of the frames that GOT-10k counts: frames with a visible target, without frame 0.
 
-    Both boxes are cut at the image's borders first. A box that is NaN overlaps nothing.
+    Both boxes are cut at the image's borders first. A NaN box overlaps nothing.
     Source: got-10k/toolkit @ 62b8fa0, got10k/experiments/got10k.py and got10k/utils/metrics.py.
 
     Args:
@@ -85,19 +85,19 @@ def got10k_overlaps(
 
 
 class BoxRows(SequenceRows):
-    """One-pass evaluation: curves of each sequence, averaged over the sequences.
+    """One-pass evaluation: curves by sequence, averaged over the sequences.
 
-    `success` is the plain mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px` is
-    the precision curve at 20 px; `success@0.5` the success curve at IoU 0.5.  Before scoring, predictions are rounded
-    to 3 decimals, as the toolkit stores them, and frame 0 is replaced by the annotation.
+    `success` is the mean of the success curve's 21 values, so a perfect track scores 20/21; `precision@20px` is the
+    precision curve at 20 px; `success@0.5` the success curve at IoU 0.5. Before scoring, predictions are rounded to 3
+    decimals, as the toolkit stores them, and the annotation replaces frame 0.
     Protocol: OTB (Wu et al., CVPR 2013), as in the GOT-10k toolkit.
     """
 
     def update(self, prediction: Boxes, target: Boxes, *, name: str | None = None) -> None:
-        """Add one sequence: (T, 4) boxes x, y, width, height, both in the same convention.
+        """Add a sequence: (T, 4) boxes x, y, width, height, both in the same convention.
 
         Raises:
-            ValueError: if the boxes are not (T, 4) each; the message names the sequence.
+            ValueError: if the boxes are not (T, 4); the message names the sequence.
         """
         with self.named(name) as name:
             boxes, truth = _boxes(prediction, target)

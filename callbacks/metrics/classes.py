@@ -24,8 +24,8 @@ class RowMetric(SequenceRows, Metric):
     `RegionBoundary(process_group=torch.distributed.new_group(backend="gloo"))`.
 
     Args:
-        args: those of the rows.
-        kwargs: those of the rows, and of torchmetrics.Metric, among them `process_group` and `sync_on_compute`.
+        args: arguments of the rows.
+        kwargs: arguments of the rows and of torchmetrics.Metric, for example `process_group` and `sync_on_compute`.
     """
 
     full_state_update = False
@@ -38,7 +38,7 @@ class RowMetric(SequenceRows, Metric):
         self.add_state("lines", default=[], dist_reduce_fx="cat")
 
     def add_row(self, name: str, row: Any) -> None:
-        """Append the row of a sequence: numbers, or lists or dictionaries of them."""
+        """Append the row of a sequence: numbers, or lists or dictionaries of numbers."""
         line = json.dumps([name, row]) + "\n"
         self.lines.append(torch.frombuffer(bytearray(line.encode()), dtype=torch.uint8).to(self.device))
 
@@ -49,7 +49,7 @@ class RowMetric(SequenceRows, Metric):
         super().sync(*args, **kwargs)
 
     def stored(self) -> list[tuple[str, Any]]:
-        """Return name and row of each, sorted by name; inside `sync_context()` those of all ranks."""
+        """Return names and rows, sorted by name; inside `sync_context()` of all ranks."""
         content = dim_zero_cat(self.lines).cpu().numpy().tobytes() if len(self.lines) else b""
         return self.by_name(map(json.loads, content.splitlines()))
 
@@ -89,7 +89,7 @@ class InstanceAP(InstanceRows, RowMetric):
 
 
 class AreaPCK(AreaRows, RowMetric):
-    """Mean over videos of the fraction that `area_counts` gives, under the key `PCK@0.2`.
+    """Mean over videos of the fraction of `area_counts`, under the key `PCK@0.2`.
 
     See `AreaRows` for the arguments, `RowMetric` for `process_group`.
     """
@@ -113,7 +113,7 @@ class TapVidMetrics(PointRows, RowMetric):
 
 
 class TrackingSuccess(BoxRows, RowMetric):
-    """One-pass evaluation: curves of each sequence, averaged over the sequences.
+    """One-pass evaluation: curves by sequence, averaged over the sequences.
 
     See `BoxRows` for the arguments, `RowMetric` for `process_group`.
 
@@ -127,14 +127,14 @@ class TrackingSuccess(BoxRows, RowMetric):
 
 
 class ObjectScores(ObjectRows, RowMetric):
-    """The values of each object by the rules of a data set, and their means, gathered over ranks.
+    """The values of objects by the rules of a data set, and their means, gathered over ranks.
 
     See `ObjectRows` for the arguments, `RowMetric` for `process_group`.
     """
 
 
 class RegionBoundary(RegionRows, RowMetric):
-    """J, F and J&F over sequences: mean, recall and decay of each object, averaged over the objects.
+    """J, F and J&F over sequences: mean, recall and decay, averaged over the objects.
 
     See `RegionRows` for the arguments, `RowMetric` for `process_group`.
 

@@ -1,4 +1,4 @@
-"""Percentage of correct keypoints on JHMDB, with the normalisers of two public codes and one by visibility."""
+"""Percentage of correct keypoints on JHMDB, by the counting of two public codes or by visibility."""
 
 import math
 from collections.abc import Sequence
@@ -25,20 +25,20 @@ def keypoint_distances(
     counting: Counting = "prediction-visible",
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Compute distances of predicted joints, as fractions of the person's size in that frame.
+    """Compute distances of predicted joints, as fractions of the person's size in the frame.
 
-    The size is 0.6 times the diagonal of the box around the annotated joints that count. Which joints count:
-    "prediction-visible" (VFS): predicted x > 0, whatever the annotation says; "crw": predicted x ≥ 0, frame 0 left out;
-    "ground-truth": annotated inside the image, frame 0 left out, and a joint that was not found is infinitely far.
+    The size is 0.6 times the diagonal of the box around the counted annotated joints. `counting` chooses the joints:
+    "prediction-visible" (VFS): predicted x > 0; "crw": predicted x ≥ 0, without frame 0; "ground-truth": annotated
+    inside the image, without frame 0, and a joint that was not found is infinitely far.
 
     Args:
-        prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN where a joint was not found.
-        target: (T, K, 2) x, y in pixels, zero-based (JHMDB's files are one-based); NaN where not annotated.
-        counting: see above.
+        prediction: (T, K, 2) x, y in pixels, zero-based; negative or NaN for a joint that was not found.
+        target: (T, K, 2) x, y in pixels, zero-based (JHMDB's files are one-based); NaN for a joint not annotated.
+        counting: the joints that count.
         size: (H, W) of the image, needed by "ground-truth".
 
     Returns:
-        (T, K) float64, NaN where a joint does not count, infinite where the box has no extent.
+        (T, K) float64; NaN for a joint that does not count, infinite if the box has no extent.
 
     Raises:
         ValueError: if the shapes differ, the rule is unknown, or it needs `size`.
@@ -71,14 +71,14 @@ def keypoint_distances(
 
 
 def pck(distances: Tensor, thresholds: Sequence[float] = PCK_THRESHOLDS) -> Tensor:
-    """Compute the fraction of joints within each threshold, per kind of joint, then averaged over the kinds.
+    """Compute the fractions of joints within thresholds, by joint, then averaged over the joints.
 
     Args:
-        distances: (N, K), as `keypoint_distances` gives them; those of several videos may be stacked.
-        thresholds: in the distances' unit.
+        distances: (N, K) from `keypoint_distances`; frames of several videos may be stacked.
+        thresholds: A thresholds in the distances' unit.
 
     Returns:
-        (A,) float64 in [0, 1], one for each threshold; NaN if no joint counts.
+        (A,) float64 in [0, 1]; NaN if no joint counts.
 
     Example:
         >>> pck(torch.tensor([[0.05, 0.3], [0.2, float("nan")]]), (0.1, 0.5))
@@ -90,11 +90,11 @@ def pck(distances: Tensor, thresholds: Sequence[float] = PCK_THRESHOLDS) -> Tens
 class KeypointRows(SequenceRows):
     """Percentage of correct keypoints, as a fraction, at several thresholds.
 
-    The state is one row of counts per video, so the score is the same however the videos are distributed over ranks.
+    The state is a row of counts per video, so the score does not depend on the distribution of videos over ranks.
 
     Args:
         thresholds: fractions of the person's size.
-        counting: which joints count, see `keypoint_distances`.
+        counting: the joints that count, see `keypoint_distances`.
         joints: K; JHMDB has 15.
     """
 
@@ -111,7 +111,7 @@ class KeypointRows(SequenceRows):
     def update(
         self, prediction: Points, target: Points, *, name: str | None = None, size: tuple[int, int] | None = None
     ) -> None:
-        """Add one video: (T, K, 2) x, y in pixels; arguments and errors of `keypoint_distances`."""
+        """Add a video: (T, K, 2) x, y in pixels; arguments and errors of `keypoint_distances`."""
         with self.named(name) as name:
             distances = keypoint_distances(prediction, target, self.counting, size)
             if distances.shape[1] != self.joints:
@@ -119,12 +119,12 @@ class KeypointRows(SequenceRows):
         self.add_row(name, _counts(distances, self.thresholds).tolist())
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return `PCK@0.1` and so on; NaN where no joint counted."""
+        """Return `PCK@0.1` and so on; NaN if no joint counted."""
         values = _mean_over_joints(self._total(table)).tolist()
         return {f"PCK@{threshold:g}": value for threshold, value in zip(self.thresholds, values, strict=True)}
 
     def per_joint(self) -> Tensor:
-        """Return the fraction of each joint within each threshold, (A, K) float64; NaN where a joint never counted."""
+        """Return the fractions of joints within the thresholds, (A, K) float64; NaN for a joint that never counted."""
         counts = self._total(self.table())
         return counts[1:] / counts[0]
 
@@ -135,7 +135,7 @@ class KeypointRows(SequenceRows):
 
 
 def _counts(distances: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """Count the joints that count, then of those within each threshold: (1 + A, K)."""
+    """Count the joints that count, and of these the joints within the thresholds: (1 + A, K)."""
     counts = [~distances.isnan(), *(distances <= threshold for threshold in thresholds)]
     return torch.stack(counts).sum(dim=1).double()
 

@@ -1,4 +1,4 @@
-"""A mask cut down to its bounding box, with its boundary: J and F of two masks cost what the objects cover."""
+"""Masks cropped to their bounding boxes, with their boundaries: the cost of J and F grows with the objects' size."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Masks: TypeAlias = "Tensor | NDArray[Any]"
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """A mask reduced to its bounding box, which is all that J and F need of it.
+    """A mask cropped to its bounding box, sufficient for J and F.
 
     Attributes:
         shape: (H, W) of the image.
-        top, left: pixel of the image at which the crops start.
-        mask: (h, w) uint8 in {0, 1}, the crop: bounding box and one pixel around it, inside the image.
-        edge: (h, w) in {0, 1}: pixels of the crop that differ from the one to the right, below, or below right.
+        top, left: first pixel of the crops in the image.
+        mask: (h, w) uint8 in {0, 1}, the crop: bounding box and a pixel around it, inside the image.
+        edge: (h, w) in {0, 1}: pixels of the crop that differ from their neighbour to the right, below, or below right.
         area: pixels of the mask.
         length: pixels of the edge.
         radius: tolerance of F in pixels; a fraction is taken as MOSEv2's code does, see `_shifted_disk`.
@@ -45,9 +45,9 @@ class Outline:
 
     @cached_property
     def near(self) -> NDArray[np.uint8]:
-        """(h + 2r, w + 2r) in {0, 1}, r pixels more on each side: those within `radius` of the edge, x² + y² ≤ radius².
+        """Pixels within `radius` of the edge, x² + y² ≤ radius²: (h + 2r, w + 2r) in {0, 1}, with r pixels around it.
 
-        The image is one integer with a bit per pixel, which a shift moves as a whole: several times as fast as OpenCV.
+        The image is an integer with a bit per pixel, and a shift moves all pixels: several times as fast as OpenCV.
         """
         r, (h, w) = math.ceil(2 * self.radius + 1) // 2, self.edge.shape
         framed = np.zeros((h + 2 * r, w + 2 * r), dtype=np.uint8)
@@ -58,7 +58,7 @@ class Outline:
             return np.asarray(cv2.dilate(framed, _shifted_disk(self.radius)))
         width, bits = w + 2 * r, int.from_bytes(np.packbits(framed).tobytes(), "big")
         near, wide, reach = 0, bits, 0
-        for y in range(r, -1, -1):  # the rows of the disk, from the outermost, which is the shortest
+        for y in range(r, -1, -1):  # the rows of the disk, from the outermost and shortest
             while reach < math.isqrt(r * r - y * y):
                 reach += 1
                 wide |= bits << reach | bits >> reach
@@ -68,7 +68,11 @@ class Outline:
 
 
 def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND) -> dict[int, Outline]:
-    """Find the outlines of the objects of one (H, W) integer id map, by id."""
+    """Find the outlines of the objects of an (H, W) integer id map, by id.
+
+    Raises:
+        ValueError: if `bound` is neither a fraction of the diagonal nor an integer number of pixels.
+    """
     import cv2
 
     if bound <= 0 or (bound >= 1 and bound != int(bound)):
@@ -94,16 +98,16 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
 
 
 def region_score(prediction: Outline, target: Outline) -> float:
-    """Compute J of two masks of one image; two empty ones are equal."""
+    """Compute J of two masks of an image; two empty masks are equal."""
     shared = shared_pixels(prediction.mask, prediction, target.mask, target)
     union = prediction.area + target.area - shared
     return shared / union if union else 1.0
 
 
 def boundary_score(prediction: Outline, target: Outline) -> float:
-    """Compute F of two masks of one image; the radius is the outlines' own."""
+    """Compute F of two masks of an image, with the outlines' radius."""
     if (prediction.shape, prediction.radius) != (target.shape, target.radius):
-        sizes = " and ".join(f"{each.shape}, {each.radius} px" for each in (prediction, target))
+        sizes = " and ".join(f"{outline.shape}, {outline.radius} px" for outline in (prediction, target))
         raise ValueError(f"prediction and target differ in size or radius: {sizes}")
     if not prediction.length or not target.length:
         return float(prediction.length == target.length)
@@ -113,10 +117,10 @@ def boundary_score(prediction: Outline, target: Outline) -> float:
 
 
 def sobel_outline(outline: Outline) -> Outline:
-    """Return an outline whose edge is where the 3 × 3 Sobel gradient of the mask is not zero, on both sides of it.
+    """Return an outline with the edge by Sobel: pixels with a non-zero 3 × 3 gradient, on both sides of the boundary.
 
-    The picture continues beyond its edge by reflection, without the edge pixel again (OpenCV's default), so that a mask
-    has no edge along it.
+    The picture is padded by reflection without its border pixel (OpenCV's default), so a mask has no edge along the
+    border.
     """
     if not outline.area:
         return outline
@@ -133,7 +137,7 @@ def sobel_outline(outline: Outline) -> Outline:
 
 
 def shared_pixels(a: NDArray[np.uint8], of_a: Outline, b: NDArray[np.uint8], of_b: Outline) -> int:
-    """Count the pixels of an image that are 1 in two crops of outlines; b may be `near`, which reaches further."""
+    """Count the pixels of an image that are 1 in two crops of outlines; b may be `near`, which is larger."""
     if of_a.shape != of_b.shape:
         raise ValueError(f"prediction and target differ in size: {of_a.shape} and {of_b.shape}")
     margin = (len(b) - len(of_b.mask)) // 2
@@ -152,7 +156,11 @@ def as_array(masks: Masks) -> NDArray[Any]:
 
 
 def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[NDArray[np.bool_], ...]:
-    """Return (T, H, W) bool arrays of both, without the void pixels; raise ValueError unless they fit together."""
+    """Return both masks as (T, H, W) bool arrays without the void pixels.
+
+    Raises:
+        ValueError: for masks of different shapes, or with values other than 0 and 1.
+    """
     given = {"prediction": prediction, "target": target, "void": void}
     arrays = {label: as_array(mask) for label, mask in given.items() if mask is not None}
     if arrays["target"].ndim != 3 or len({mask.shape for mask in arrays.values()}) > 1:
@@ -166,7 +174,11 @@ def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[
 
 
 def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
-    """Return `ids` as an array of `ndim` axes; raise a ValueError that begins with `label` unless it holds integers."""
+    """Return `ids` as an array.
+
+    Raises:
+        ValueError: unless `ids` are integers of `ndim` axes; begins with `label`.
+    """
     array = as_array(ids)
     if array.ndim != ndim or array.dtype.kind not in "iub":
         shape = "(T, H, W)" if ndim == 3 else "(H, W)"
@@ -175,12 +187,12 @@ def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
 
 
 def value_span(values: NDArray[Any]) -> str:
-    """Return the type of an array and the values that it spans, for error messages."""
+    """Return the type of an array and the range of its values, for error messages."""
     return f"{values.dtype}" + (f" from {values.min()} to {values.max()}" if values.size else "")
 
 
 @lru_cache(maxsize=16)
 def _shifted_disk(radius: float) -> NDArray[np.uint8]:
-    """Return the disk that results from offsets −radius, −radius + 1, … of a fractional radius, beside its centre."""
+    """Return the disk of offsets −radius, −radius + 1, … for a fractional radius; it is not centred on a pixel."""
     offsets = np.arange(-radius, radius + 1)
     return (offsets[:, None] ** 2 + offsets**2 <= radius**2).astype(np.uint8)

@@ -19,15 +19,15 @@ AP_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
-    """Count the pixels of each class: shared, in either map, predicted, annotated.
+    """Count the pixels of the classes: shared, in either map, predicted, annotated.
 
     Args:
         prediction: integer classes of any shape, frames or whole videos.
-        target: the same shape; pixels of the value 255 count neither way.
+        target: the same shape; pixels of value 255 are ignored.
         classes: C, background included.
 
     Returns:
-        (4, C) int64, which may be added up over frames and videos.
+        (4, C) int64; counts of frames and videos may be summed.
 
     Raises:
         ValueError: if the shapes differ, or a value is not a class.
@@ -50,8 +50,8 @@ def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
 class ClassRows(SequenceRows):
     """Mean intersection over union of classes, areas summed over the data set before they are divided.
 
-    A class that is neither predicted nor annotated is left out of the mean; one that is only predicted scores 0.
-    The state is one row of areas per video. Predictions outside the classes raise: VFS's histogram silently counted
+    The mean leaves out classes that are neither predicted nor annotated; a class that is only predicted scores 0.
+    The state is a row of areas per video. Predictions outside the classes raise: VFS's histogram silently counted
     the value 20 as class 19.
 
     Args:
@@ -63,11 +63,11 @@ class ClassRows(SequenceRows):
         self.classes = classes
 
     def update(self, prediction: Masks, target: Masks | None = None, *, name: str | None = None) -> None:
-        """Add one video.
+        """Add a video.
 
         Args:
             prediction: (T, H, W) integer classes, or the (4, C) sum of `class_areas` over its frames.
-            target: (T, H, W) integer classes; None when `prediction` is a sum of areas.
+            target: (T, H, W) integer classes; None if `prediction` is a sum of areas.
             name: the video's name; by default its number.
         """
         with self.named(name) as name:
@@ -94,20 +94,20 @@ def match_instances(
     scores: Mapping[int, float],
     target_classes: Mapping[int, int] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Match the predicted part instances of one frame with the annotated ones of their class.
+    """Match the predicted part instances of a frame with annotated instances of their class.
 
     Args:
         prediction: (H, W) integer instance ids.
-        target: (H, W) integer instance ids; they need not be the prediction's.
-        classes: class of each predicted id; other ids are background.
-        scores: confidence of each predicted id, in any unit; for propagated labels, their mean inside the instance.
-        target_classes: class of each annotated id; by default `classes`.
+        target: (H, W) integer instance ids; they may differ from the prediction's.
+        classes: predicted id → class; other ids are background.
+        scores: predicted id → confidence in any unit; for propagated labels, their mean inside the instance.
+        target_classes: annotated id → class; by default `classes`.
 
     Returns:
-        Detections (N, 4) float64, one row for each predicted instance with a pixel: class; score; IoU with the
-        annotated instance of its class that it overlaps most; largest such IoU among the detections of higher score
-        that overlap the same one most, or −1 (which reveals double detections). Then the classes (M,) int64 of the
-        annotated instances with a pixel.
+        Detections (N, 4) float64, a row per predicted instance with a pixel: class; score; IoU with its target, the
+        annotated instance of its class that it overlaps most; largest IoU with this target among detections of higher
+        score, or −1 if it is the first (reveals double detections). Then the classes (M,) int64 of the annotated
+        instances with a pixel.
 
     Raises:
         ValueError: if the sizes differ or an instance has no score.
@@ -140,12 +140,12 @@ def average_precision(correct: NDArray[np.bool_], scores: NDArray[np.float64], a
     """Compute the area under the precision envelope over recall; detections of equal score enter together.
 
     Args:
-        correct: (N,) whether each detection is right.
-        scores: (N,) what the detections are ranked by.
+        correct: (N,) True for correct detections.
+        scores: (N,) scores that rank the detections.
         annotated: number of annotated instances.
 
     Returns:
-        0 to 1; more than 1 where double detections count as right.
+        0 to 1; more than 1 if double detections count as correct.
     """
     if not len(scores) or not annotated:
         return 0.0
@@ -160,15 +160,15 @@ class InstanceRows(SequenceRows):
     """AP of part instances: mean over the classes and over the IoU thresholds 0.1 … 0.9.
 
     AP of regions after SDS (Hariharan et al., ECCV 2014), averaged over thresholds as in "Holistic, Instance-level
-    Human Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018): detections of one class are
-    ranked by score over the whole data set; one is right when its IoU with the annotated instance of its class that
-    it overlaps most is above the threshold, strictly. The published evaluation script of ATEN lets several detections
-    claim one instance, SDS counts all but the best-scored as wrong; `one_to_one` chooses. A class that is neither
-    predicted nor annotated is left out, where that script gives it 0: the same wherever every class occurs.
-    Propagated labels bring no detector's confidence, so others may have ranked them otherwise.
+    Human Parsing" (Li et al., BMVC 2017), as ATEN does on VIP (Zhou et al., ACM MM 2018). The detections of a class are
+    ranked by score over the whole data set. A detection is correct if its IoU with the annotated instance of its class
+    that it overlaps most is above the threshold, strictly. ATEN's published script lets several detections claim an
+    instance, SDS counts all but the best-scored detection as wrong; `one_to_one` chooses. The mean leaves out classes
+    that are neither predicted nor annotated; ATEN's script gives them 0, which differs only if a class never occurs.
+    Propagated labels have no detector's confidence, so other authors may have ranked them differently.
 
     Args:
-        one_to_one: one detection at most is right for an annotated instance.
+        one_to_one: count at most a single detection as correct for an annotated instance.
         classes: C, background included.
         thresholds: thresholds of IoU.
     """
@@ -193,15 +193,15 @@ class InstanceRows(SequenceRows):
         scores: Mapping[int, float],
         target_classes: Mapping[int, int] | None = None,
     ) -> None:
-        """Add one frame of a video.
+        """Add a frame of a video.
 
         Args:
             prediction: (H, W) integer instance ids.
             target: (H, W) integer instance ids.
-            name: the video's name, for error messages; its frames are rows of one name.
-            classes: class of each predicted id, 1 to C − 1; other ids are background.
-            scores: confidence of each predicted id.
-            target_classes: class of each annotated id; by default `classes`.
+            name: the video's name; all frames of a video have rows of this name.
+            classes: predicted id → class, 1 to C − 1; other ids are background.
+            scores: predicted id → confidence.
+            target_classes: annotated id → class; by default `classes`.
 
         Raises:
             ValueError: if the shapes differ, an instance has no score, or a class is out of range.
@@ -214,19 +214,19 @@ class InstanceRows(SequenceRows):
         self.add_row(name, [detections.tolist(), annotated.tolist()])
 
     def table(self) -> dict[str, Any]:
-        """Return the frames of each video by name, sorted; see `SequenceRows`."""
+        """Return video → its frames, sorted by name; see `SequenceRows`."""
         videos: dict[str, list[Any]] = {}
         for name, frame in self.stored():
             videos.setdefault(name, []).append(frame)
         return videos
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return `AP`, `AP@0.1` and so on; NaN where nothing was predicted or annotated."""
+        """Return `AP`, `AP@0.1` and so on; NaN if nothing was predicted or annotated."""
         classes = self._per_class(table)
         seen = classes[~classes.isnan().any(dim=1)]
         means = seen.mean(dim=0) if len(seen) else torch.full((len(self.thresholds),), math.nan)
-        each = {f"AP@{threshold:g}": mean.item() for threshold, mean in zip(self.thresholds, means, strict=True)}
-        return {"AP": means.mean().item(), **each}
+        scores = {f"AP@{threshold:g}": mean.item() for threshold, mean in zip(self.thresholds, means, strict=True)}
+        return {"AP": means.mean().item(), **scores}
 
     def per_class(self) -> Tensor:
         """Return (C − 1, thresholds) float64: AP of classes 1 and up; NaN for a class that does not occur."""

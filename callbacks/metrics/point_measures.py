@@ -15,13 +15,13 @@ DISTANCES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Thresholds of the distance for AJ_RD, pixels of the benchmark's raster (256 × 256 for TAP-Vid)."""
 
 DURATIONS = (1, 4, 16, 64, 256)
-"""Least lengths of an absence for AJ_RD, frames."""
+"""Minimum lengths of an absence for AJ_RD, frames."""
 
 FAILURE = 16.0
 """Pixels of a 256 × 256 image beyond which a track has failed."""
 
 FRACTION = 0.2
-"""Of the square root of the object's area, within which BADJA's PCK counts a point as correct."""
+"""BADJA's PCK counts points within this fraction of the square root of the object's area."""
 
 AREA_PCK = f"PCK@{FRACTION:g}"
 """Key of BADJA's PCK."""
@@ -34,11 +34,11 @@ def redetection_events(
     predicted_tracks: NDArray[Any],
     distances: Sequence[float] = DISTANCES,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the events in which a point of a video comes back, and the Jaccard index from there to the end.
+    """Return the events in which points reappear, and the Jaccard index from the event to the end of the video.
 
-    An event is a frame in which the point is visible and was not in the frame before, after an absence that is longer
-    than each earlier one of that point; an absence from frame 0 on counts too. A true positive is visible in both and
-    at most the threshold away, a false positive predicted visible and neither.
+    An event is the first visible frame after an absence that is longer than all earlier absences of the point; an
+    absence from frame 0 on counts too. A true positive is visible in both tracks and at most the threshold away; a
+    false positive is predicted visible, and not visible or too far.
     Source: google-deepmind/tapnet @ c2cbab8, tapnet/tapnextpp/metrics/aj_rd.py.
 
     Args:
@@ -49,7 +49,7 @@ def redetection_events(
         distances: thresholds, pixels.
 
     Returns:
-        (E, 3) point, frame of return and length of the absence of each event, and (E, D) Jaccard index by threshold.
+        (E, 3) point, frame of return and length of absence of the events, and (E, D) Jaccard index by threshold.
     """
     wanted, predicted = ~np.asarray(target_occluded, bool), ~np.asarray(predicted_occluded, bool)
     error = np.linalg.norm(np.asarray(predicted_tracks, float) - np.asarray(target_tracks, float), axis=-1)
@@ -70,13 +70,13 @@ def redetection_scores(
     distances: Sequence[float] = DISTANCES,
     durations: Sequence[int] = DURATIONS,
 ) -> dict[str, float]:
-    """Return `AJ_RD`, and its parts by least length of the absence and by threshold; NaN where there are no events.
+    """Return `AJ_RD`, and its parts by minimum length of the absence and by threshold; NaN without events.
 
     Args:
         lengths: (E,) lengths of the absences of all videos.
         values: (E, D), see `redetection_events`.
         distances: thresholds, pixels.
-        durations: least lengths; an event counts for each that it reaches.
+        durations: minimum lengths; an event counts for all that it reaches.
     """
     scores: dict[str, float] = {}
     means: list[float] = []
@@ -90,7 +90,7 @@ def redetection_scores(
 
 
 def _returns(visible: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return frame and length of absence of each return of a point after its longest absence so far."""
+    """Return (frame, length of absence) of a point's returns after its longest absence so far."""
     found, absent, longest = [], 0, 0
     for t, seen in enumerate(visible.tolist()):
         if seen and absent > longest:
@@ -103,21 +103,21 @@ def _returns(visible: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def track_survival(
     queries: PointQueries, tracks: Array, failure: float = FAILURE
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute how long each track holds, and its median error.
+    """Compute the survival of tracks, and their median errors.
 
-    A track fails in the first frame whose annotated point is further away than `failure`. Its survival is the fraction
-    of the frames before that one, among those from the query on, the query's included; frames without an annotated
-    point count as held. Averages over tracks, then over videos, are PointOdyssey's.
-    Paper: Zheng et al., PointOdyssey (ICCV 2023), section 5; aharley/pips2 @ 0e0b69d, test_on_pod.py. Difference: there
-    every query lies in frame 0, and occluded points are annotated too; here they are not.
+    A track fails in the first frame in which it is more than `failure` away from the annotated point. Its survival is
+    the fraction of frames before the failure, among the frames from the query's on; a track holds in frames without an
+    annotated point. PointOdyssey averages over tracks, then over videos.
+    Paper: Zheng et al., PointOdyssey (ICCV 2023), section 5; aharley/pips2 @ 0e0b69d, test_on_pod.py. Difference: in
+    PointOdyssey all queries lie in frame 0, and occluded points are annotated too; here they are not.
 
     Args:
-        queries: with the truth in pixels of a 256 × 256 image; no point is annotated where one is hidden.
+        queries: queries and annotation in pixels of a 256 × 256 image; hidden points are not annotated.
         tracks: (N, T, 2) predicted x, y; NaN is a failure, and infinitely far for the median.
         failure: pixels.
 
     Returns:
-        (N,) survival in [0, 1], and (N,) median error in pixels over the annotated points; NaN where there are none.
+        (N,) survival in [0, 1], and (N,) median error in pixels over the annotated points; NaN without any.
 
     Example:
         >>> from callbacks.metrics import sample_queries
@@ -138,17 +138,17 @@ def track_survival(
 
 
 def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: QueryMode = "first") -> tuple[int, int]:
-    """Count the truly visible points of a video within a fifth of the square root of the object's area, and all.
+    """Count the annotated visible points within a fifth of the square root of the object's area, and all of them.
 
-    All points of all scored frames count the same; the frames are those of `tapvid_metrics`.
-    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018); the count is that of aharley/pips, test_on_badja.py.
-    Difference: there frames are brought to 320 x 512 px first, which changes their aspect, and only joints that are
-    visible in the first frame are followed.
+    All points of all scored frames have equal weight; `tapvid_metrics` scores the same frames.
+    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018); the count follows aharley/pips, test_on_badja.py.
+    Difference: pips resizes frames to 320 x 512 px first, which changes their aspect ratio, and follows only joints
+    that are visible in the first frame.
 
     Args:
-        queries: with the truth in pixels of the frames.
+        queries: queries and annotation in pixels of the frames.
         tracks: (N, T, 2) predicted x, y in pixels of the frames; NaN is never correct.
-        areas: (T,) pixels of the object in each frame.
+        areas: (T,) pixels of the object by frame.
         query_mode: "first" or "strided".
 
     Returns:
@@ -175,9 +175,9 @@ def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: 
 
 
 class AreaRows(SequenceRows):
-    """Mean over videos of the fraction that `area_counts` gives, under the key `PCK@0.2`.
+    """Mean over videos of the fraction of `area_counts`, under the key `PCK@0.2`.
 
-    A video in which no point counts is left out of the mean.
+    The mean leaves out videos in which no point counts.
 
     Args:
         query_mode: "first" or "strided".
@@ -188,11 +188,11 @@ class AreaRows(SequenceRows):
         self.query_mode = query_mode
 
     def update(self, queries: PointQueries, tracks: Array, areas: Array, *, name: str | None = None) -> None:
-        """Add one video; arguments and errors of `area_counts`."""
+        """Add a video; arguments and errors of `area_counts`."""
         with self.named(name) as name:
             counts = area_counts(queries, tracks, areas, self.query_mode)
         self.add_row(name, counts)
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return the mean over videos; NaN where no video has a point that counts."""
+        """Return the mean over videos; NaN if no video has a point that counts."""
         return {AREA_PCK: mean_of_defined(correct / counted for correct, counted in table.values() if counted)}

@@ -34,13 +34,13 @@ Array = Tensor | NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class PointQueries:
-    """Queries of one video and the truth that each is scored against.
+    """Queries of a video with their annotated tracks.
 
     Args:
         points: (N, 3) float64 t, y, x: frame number, and raster pixels.
         tracks: (N, T, 2) x, y in raster pixels, in the type of the annotation.
-        occluded: (N, T) bool, True where a point is hidden.
-        track: (N,) int64, the number of the annotated track that each query belongs to.
+        occluded: (N, T) bool, True for a hidden point.
+        track: (N,) int64, numbers of the queries' annotated tracks.
 
     Raises:
         ValueError: if the shapes or types do not fit together, or a query lies outside the frames.
@@ -68,13 +68,13 @@ class PointQueries:
         return np.round(self.points[:, :1])
 
     def scored(self, query_mode: QueryMode) -> NDArray[np.bool_]:
-        """Return which frames count for each query, (N, T): those after it, or for "strided" all but its own."""
+        """Return True for the frames that count, (N, T): frames after the query's, or for "strided" all but its."""
         _check_mode(query_mode)
         number = np.arange(self.occluded.shape[1])
         return number > self.frames if query_mode == "first" else number != self.frames
 
     def check(self, tracks: NDArray[Any], occluded: NDArray[Any]) -> None:
-        """Raise `ValueError` unless tracks (N, T, 2) and occlusion (N, T) are those of these queries."""
+        """Raise `ValueError` unless tracks (N, T, 2) and occlusion (N, T) fit these queries."""
         expected = (len(self), *self.tracks.shape[1:2])
         if tracks.shape != (*expected, 2) or occluded.shape != expected:
             raise ValueError(
@@ -88,16 +88,16 @@ class PointQueries:
 def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "first", stride: int = 5) -> PointQueries:
     """Choose queries as TAP-Vid's official samplers do.
 
-    "first" takes each track at its first visible frame; "strided" takes every visible track at every `stride`-th frame
-    from frame 0 on. A track that is never visible gives no query. Difference from the original code: for a video
-    without any visible point "first" returns no query, where the original raises.
+    "first" queries a track in its first visible frame; "strided" queries every visible track in every `stride`-th frame
+    from frame 0 on. A track that is never visible has no query. Difference from the original code: for a video without
+    any visible point "first" returns no query, and the original raises.
     Source: google-deepmind/tapnet, tapnet/tapvid/evaluation_datasets.py.
 
     Args:
-        occluded: (N, T) bool, True where a point is hidden.
+        occluded: (N, T) bool, True for a hidden point.
         tracks: (N, T, 2) x, y in raster pixels.
         query_mode: "first" or "strided".
-        stride: frames from one set of queries to the next, for "strided".
+        stride: number of frames between queries, for "strided".
 
     Returns:
         The queries, ordered by track for "first", by frame and then by track for "strided".
@@ -140,17 +140,17 @@ def tapvid_metrics(
     predicted_tracks: Array,
     query_mode: QueryMode = "first",
 ) -> dict[str, float]:
-    """Compute TAP-Vid's metrics of one video, over all its queries together.
+    """Compute TAP-Vid's metrics of a video, over all its queries together.
 
-    A point is within a threshold where its squared distance is strictly less than the threshold's square.
-    `pts_within_d` is the fraction of truly visible points within d, whatever visibility is predicted. `jaccard_d` is
-    TP / (truly visible + FP), where FP are points predicted visible that are occluded or not within d.
-    `occlusion_accuracy` is the fraction of points with the right visibility. "first" scores the frames after a query,
-    "strided" all frames but the query's.
+    A point is within a threshold if its squared distance is strictly less than the threshold's square. `pts_within_d`
+    is the fraction of truly visible points within d, whatever visibility is predicted. `jaccard_d` is TP / (truly
+    visible + FP); FP are points predicted visible that are occluded or not within d. `occlusion_accuracy` is the
+    fraction of points with the right visibility. "first" scores the frames after a query, "strided" all frames but the
+    query's.
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022), section 3.3; google-deepmind/tapnet, `compute_tapvid_metrics`.
 
     Args:
-        query_points: (N, 3) t, y, x; the time is rounded half to even, only it is used.
+        query_points: (N, 3) t, y, x; only the time is used, rounded half to even.
         target_occluded: (N, T) bool.
         target_tracks: (N, T, 2) x, y in raster pixels of an image of 256 × 256; distances are computed in the widest
             type of the two tracks.
@@ -159,7 +159,7 @@ def tapvid_metrics(
         query_mode: "first" or "strided".
 
     Returns:
-        A fraction for each of `METRICS`, NaN for 0/0.
+        Fractions by the names in `METRICS`; NaN for 0/0.
 
     Raises:
         ValueError: if the shapes or types do not fit together, a query lies outside the frames or the mode is unknown.
@@ -180,17 +180,17 @@ def tapvid_metrics(
 def tapvid_counts(
     queries: PointQueries, occluded: Array, tracks: Array, query_mode: QueryMode = "first"
 ) -> NDArray[np.int64]:
-    """Count, for each query, what the fractions of `tapvid_metrics` are made of.
+    """Return the counts behind the fractions of `tapvid_metrics`, by query.
 
     Args:
-        queries: with the truth.
+        queries: queries and annotation.
         occluded: (N, T) bool, predicted.
         tracks: (N, T, 2) predicted x, y.
         query_mode: "first" or "strided".
 
     Returns:
-        (N, 18) int64: frames scored, frames with the right visibility, frames truly visible; then for each of the five
-        thresholds visible points within it, true positives and false positives.
+        (N, 18) int64: frames scored, frames with the right visibility, frames truly visible; then for the five
+        thresholds in turn visible points within it, true positives and false positives.
 
     Raises:
         ValueError: if the shapes or types do not fit together, or the mode is unknown.
@@ -210,8 +210,8 @@ def tapvid_counts(
 class PointRows(SequenceRows):
     """Mean over videos of TAP-Vid's metrics.
 
-    A row holds the counts of each query. A fraction that is 0/0 in a video (the original code then gives NaN for the
-    whole data set) is left out of the mean of that metric only, and `undefined` names the videos.
+    A row holds the counts of a video's queries. The mean of a metric leaves out videos in which it is 0/0, and
+    `undefined` names them; the original code then gives NaN for the whole data set.
 
     Args:
         query_mode: "first" or "strided".
@@ -225,12 +225,12 @@ class PointRows(SequenceRows):
     def update(
         self, queries: PointQueries, occluded: Array, tracks: Array, *, name: str | None = None, position: int = 0
     ) -> None:
-        """Add one video; arguments and errors of `tapvid_counts`.
+        """Add a video; arguments and errors of `tapvid_counts`.
 
         Args:
             name: name of the video, once over all ranks.
-            position: in the data set. Values are summed in order of position and then of name, so that the last digit
-                of a mean is that of the official code.
+            position: position in the data set. Values are summed in order of position, then of name, so that a mean
+                equals the official code's to the last digit.
         """
         with self.named(name) as name:
             counts = tapvid_counts(queries, occluded, tracks, self.query_mode)
@@ -241,23 +241,23 @@ class PointRows(SequenceRows):
         return dict(sorted(super().table().items(), key=lambda item: (item[1][0], item[0])))
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return the mean over videos of each of `METRICS`; NaN where no video defines it."""
+        """Return the means of `METRICS` over videos; NaN if no video defines the metric."""
         videos = [fractions_of(_counts(row).sum(axis=0)) for row in table.values()]
         return {key: mean_of_defined(float(video[key]) for video in videos) for key in METRICS}
 
     def values(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Yield the scores and the number of queries of each video; see `SequenceRows`."""
+        """Yield scores and number of queries, video by video; see `SequenceRows`."""
         for name, row in self.table().items():
             yield name, "", {"Queries": len(row[1]), **self.scores({name: row})}
 
     def undefined(self) -> dict[str, tuple[str, ...]]:
-        """Return the names of the videos in which a metric is 0/0, for each metric that has any."""
+        """Return metric → names of the videos in which it is 0/0; without metrics that are always defined."""
         videos = list(self.values())
         found = {key: tuple(name for name, _, values in videos if np.isnan(values[key])) for key in METRICS}
         return {key: names for key, names in found.items() if names}
 
     def per_track(self) -> dict[str, dict[str, NDArray[np.float64]]]:
-        """Return, by video in the order of `rows`, (N,) float64 of each metric, in the order of its queries."""
+        """Return video → metric → (N,) float64 by query, in the order of `rows`."""
         return {name: fractions_of(_counts(row)) for name, row in self.table().items()}
 
 
@@ -267,7 +267,7 @@ def _counts(row: Any) -> NDArray[np.int64]:
 
 
 def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Return fractions of shape (…) for each of `METRICS`, NaN for 0/0, of counts (…, 18), see `tapvid_counts`."""
+    """Return `METRICS` of shape (…) from counts (…, 18), see `tapvid_counts`; NaN for 0/0."""
     scored, right, visible = (counts[..., i] for i in range(3))
     within, true, false = (counts[..., 3 + i :: 3] for i in range(3))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -284,10 +284,10 @@ def fractions_of(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def mean_of_defined(values: Iterable[float]) -> float:
-    """Return the mean without NaNs; NaN where nothing is left.
+    """Return the mean of the values that are not NaN; NaN without any.
 
-    The values are added one after the other, as the official code does: from Python 3.12 on `sum` compensates rounding,
-    and the last digit would depend on the interpreter.
+    The values are added in order, as in the official code: from Python 3.12 on `sum` compensates rounding, and the last
+    digit would depend on the interpreter.
     """
     defined = [value for value in values if not np.isnan(value)]
     return reduce(add, defined) / len(defined) if defined else float("nan")

@@ -12,10 +12,10 @@ RowValues = dict[str, Any]
 
 
 class SequenceRows(ABC):
-    """Keep a row for each sequence and give them back sorted by name, whatever rank they came from.
+    """Rows of sequences, sorted by name whatever rank they come from.
 
-    Scores therefore do not depend, to the last digit, on how the sequences were distributed. A subclass adds rows in
-    `update` and computes `scores` of them.
+    Scores therefore do not depend on the distribution of sequences over ranks, to the last digit. A subclass adds rows
+    in `update` and computes `scores` from rows.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -25,10 +25,9 @@ class SequenceRows(ABC):
 
     @contextmanager
     def named(self, name: str | None) -> Iterator[str]:
-        """Give the name of the sequence that is being added, and let an error of the block begin with it.
+        """Yield the name of a sequence, by default `sequence-0001` and so on, and prefix errors of the block with it.
 
-        A sequence without a name has its number, `sequence-0001`. Numbers repeat over ranks, which `table` then
-        refuses: name the sequences there.
+        Default names repeat over ranks, and `table` refuses them: name the sequences of several ranks.
         """
         if not name:
             self._unnamed += 1
@@ -46,12 +45,12 @@ class SequenceRows(ABC):
         """Take the rows of all ranks in place of this rank's.
 
         Args:
-            from_ranks: gives the argument of every rank to every rank, see `Ranks.gather`.
+            from_ranks: this rank's rows → the rows of all ranks, see `Ranks.gather`.
         """
         self._kept = [row for of_rank in from_ranks(self._kept) for row in of_rank]
 
     def stored(self) -> list[tuple[str, Any]]:
-        """Return name and row of each, sorted by name."""
+        """Return names and rows, sorted by name."""
         return self.by_name(self._kept)
 
     @staticmethod
@@ -74,17 +73,17 @@ class SequenceRows(ABC):
 
     @abstractmethod
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return the scores of sequences, whose rows are given by name."""
+        """Return the scores of sequences, from name → row."""
 
     def compute(self) -> dict[str, float]:
-        """Return the scores of all sequences, as fractions; NaN where nothing was scored."""
+        """Return the scores of all sequences, as fractions; NaN for a score without values."""
         return self.scores(self.table())
 
     def values(self) -> Iterator[tuple[str, str, RowValues]]:
-        """Yield video, object (empty where a row is a video's) and the scores of each row."""
+        """Yield video, object (empty for a row of a whole video) and scores, row by row."""
         for name, row in self.table().items():
             yield name, "", self.scores({name: row})
 
     def rows(self) -> list[RowValues]:
-        """Return the scores of each sequence, for a CSV."""
+        """Return a line of scores per row, for a CSV."""
         return [{"Sequence": "_".join(filter(None, (video, part))), **values} for video, part, values in self.values()]

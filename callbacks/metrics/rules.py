@@ -1,4 +1,4 @@
-"""Rules by which the data sets score masks, each with its source; a new data set is a class and an entry here."""
+"""Scoring rules of the mask data sets, with their sources; a new data set is a class and an entry here."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .outlines import BOUND, Outline, boundary_score, region_score, shared_pixel
 from .scoring import DavisRules, ObjectValues, Plan, Rules, Values, Video, mean, new_numbers
 
 STEP = 5
-"""Every fifth frame of an object's range is visited."""
+"""LVOS visits every fifth frame of an object's range."""
 NEW_BOUND = 0.1
 """Tolerance of F_new as a fraction of the square root of the object's area."""
 
 
 @dataclass(frozen=True)
 class YoutubeVosRules(DavisRules):
-    """J and F of objects that may enter with any annotated frame, which itself does not count.
+    """J and F of objects that may enter with any annotated frame; that frame itself does not count.
 
-    With a meta.json the scores are averaged by category: J and F of the categories that training has seen and of those
-    that it has not, and the mean of the four.
+    With a meta.json the scores are averaged by category: J and F of seen and of unseen categories, and the mean of the
+    four scores.
     """
 
     source: ClassVar[str] = (
@@ -36,7 +36,7 @@ class YoutubeVosRules(DavisRules):
     inner_only: ClassVar[bool] = False
 
     def plan(self, video: Video) -> Plan:
-        """Return each object in the annotated frames after the one that introduces it."""
+        """Return object → annotated frames after its first."""
         starts = dict(video.starts or {})
         for t, stem in enumerate(video.stems) if video.starts is None else ():
             for number in new_numbers(self.ids(video.truth(stem)), {0, 255, *starts}):
@@ -59,9 +59,9 @@ class YoutubeVosRules(DavisRules):
 
 @dataclass(frozen=True)
 class VostRules(Rules):
-    """J alone, over all annotated frames but the first and the last, and once more over their last quarter.
+    """J alone, over all annotated frames but the first and the last, and again over their last quarter.
 
-    Objects are the numbers from 1 to the largest of the first annotated frame; others count nowhere.
+    Objects are the numbers from 1 to the largest of the first annotated frame; other numbers never count.
     """
 
     source: ClassVar[str] = "TRI-ML/VOST @ fe27457"
@@ -80,14 +80,15 @@ class VostRules(Rules):
 
 @dataclass(frozen=True)
 class LvosRules(Rules):
-    """J, F and their variation V over each object's own range of frames, averaged over seen and unseen videos.
+    """J, F and their variation V over the object's range of frames, averaged over seen and unseen videos.
 
     Objects and ranges come from the metadata file. Every fifth frame from `start` up to and without `end` is visited.
-    The first one does not count, nor does the one with index `frame_nums` − 1. Frames without the object count.
+    The first visited frame does not count, nor does the frame with index `frame_nums` − 1. Frames without the object
+    count.
 
     Attributes:
-        drops_ends: False is the code before May 2024, by which nothing is left out; a last place that is never visited
-            counts 0.
+        drops_ends: leave out both frames; False is the code before May 2024, in which a last place that is never
+            visited counts 0.
     """
 
     source: ClassVar[str] = "LingyiHongfd/lvos-evaluation @ 25cb02d; lvos-2023: @ 9ff733c"
@@ -96,7 +97,7 @@ class LvosRules(Rules):
     drops_ends: bool = True
 
     def plan(self, video: Video) -> Plan:
-        """Return the frames of each object of the metadata file."""
+        """Return object → frames, from the metadata file."""
         plan: dict[int, Sequence[str | None]] = {}
         for number, entry in video.meta["objects"].items():
             start, end, count = (int(entry["frame_range"][name]) for name in ("start", "end", "frame_nums"))
@@ -118,7 +119,7 @@ class LvosRules(Rules):
         return {"J-Mean": mean(frames[:, 0]), "F-Mean": mean(frames[:, 1]), "V-Mean": variation}
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
-        """Return the means over the objects of seen videos, over those of unseen ones, and the means of the two."""
+        """Return the means over objects of seen and of unseen videos, and the means of both."""
         scores: Values = {}
         for measure in ("J", "F", "V"):
             for kind in ("seen", "unseen"):
@@ -134,9 +135,9 @@ class LvosRules(Rules):
 class MoseV2Rules(Rules):
     """J and F of MOSEv2, a tolerance of F that follows the object's size, and the frames of absence and of return.
 
-    J is (intersection + 1) / (union + 1). F_new matches boundaries within 0.1 of the root of the object's area, where
-    that is less than DAVIS's tolerance; else, and where the object is away, both F take DAVIS's tolerance without
-    rounding it, by a disk that is then not centred on the pixel.
+    J is (intersection + 1) / (union + 1). F_new matches boundaries within 0.1 of the root of the object's area if this
+    is less than DAVIS's tolerance. If it is not, or the object is absent, both F take DAVIS's tolerance unrounded, with
+    a disk that is not centred on the pixel.
     """
 
     source: ClassVar[str] = "henghuiding/MOSE-api @ 241977a, MOSEv2/sam2_rcms/tools"
@@ -149,11 +150,11 @@ class MoseV2Rules(Rules):
         return {int(number): list(video.inner()) for number in video.meta["objects"]}
 
     def required(self, video: Video, plan: Plan) -> list[str]:
-        """Return all frames but the last: the official code takes frames by their number and shifts where one lacks."""
+        """Return all frames but the last: in the official code a missing frame shifts the frames after it."""
         return list(video.stems[:-1])
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
-        """Return J, F_new, F, and whether the truth has the object."""
+        """Return J, F_new, F, and 1 if the annotation has the object."""
         shared = shared_pixels(prediction.mask, prediction, target.mask, target)
         region = (shared + 1) / (prediction.area + target.area - shared + 1)
         limit = BOUND * float(np.linalg.norm(target.shape))
@@ -165,7 +166,7 @@ class MoseV2Rules(Rules):
         return region, new, old, float(target.area > 0)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the means over all frames, over the runs of absence and over those of return."""
+        """Return the means over all frames, over the runs of absence and over the runs of return."""
         present = frames[:, 3] > 0
         runs = np.split(np.arange(len(frames)), np.flatnonzero(np.diff(present)) + 1)[1:]  # without the first run
         gone, back = ([run for run in runs if present[run[0]] == state] for state in (False, True))
@@ -177,7 +178,7 @@ class MoseV2Rules(Rules):
         return values
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
-        """Return the means over all objects; over those that have such frames for disappear and reappear."""
+        """Return the means over all objects; disappear and reappear over the objects with runs of them."""
 
         def over_objects(name: str) -> float:
             values = np.array([found[f"{name}-Mean"] for found in objects.values()])
@@ -197,10 +198,10 @@ def _boundary(prediction: Outline, target: Outline, radius: float) -> float:
 class NafRules(Rules):
     """DAVIS's measures by the scorer of NAF and RaysUp: another boundary, and the objects of the whole video.
 
-    J is DAVIS's. A boundary is where the mask's Sobel gradient is not zero: two pixels thick, and none along the edge
-    of the picture. Nothing to compare gives F = 0 instead of 1: both masks empty, both full, or one of them empty. The
-    objects are 1 to the largest id of all masks of the video, and 255 is an id like others. A prediction of a larger id
-    is refused here; the code leaves the video out without a word, as it does a video without predictions.
+    J is DAVIS's. The boundary is the pixels with a non-zero Sobel gradient of the mask: two pixels thick, and none
+    along the edge of the picture. If a mask has no boundary (is empty or full), F is 0. The objects are 1 to the
+    largest id of all masks of the video; 255 is an ordinary id. A prediction with a larger id is refused here; the code
+    silently leaves the video out, as it does a video without predictions.
     """
 
     source: ClassVar[str] = "valeoai/NAF @ ad4e24d, evaluation/eval_video_seg.py; MAP-RaysUp/RaysUp @ a320000 alike"
@@ -208,7 +209,7 @@ class NafRules(Rules):
     missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "left out"
 
     def plan(self, video: Video) -> Plan:
-        """Return the numbers from 1 to the largest of the video, in all frames but the first and the last."""
+        """Return the ids from 1 to the largest of the video, in all frames but the first and the last."""
         largest, frames = max(int(video.truth(stem).max(initial=0)) for stem in video.stems), video.inner()
         return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
 
@@ -221,10 +222,10 @@ class NafRules(Rules):
 
 @dataclass(frozen=True)
 class VosBenchmarkRules(Rules):
-    """J and F of every number that the truth holds in a scored frame, from where truth or prediction first has it.
+    """J and F of every id that a scored frame's annotation has, from its first frame in annotation or prediction on.
 
-    The first and the last annotated frame do not count. The frame that introduces a late object does, and a false mask
-    before it costs every frame up to it. 255 is a number like others.
+    The first and the last annotated frame do not count. The first frame of a late object counts; a false mask before it
+    makes the frames in between count too. 255 is an ordinary id.
     """
 
     source: ClassVar[str] = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
@@ -233,18 +234,18 @@ class VosBenchmarkRules(Rules):
     empty_video: ClassVar[Literal["refused", "left out"]] = "left out"
 
     def plan(self, video: Video) -> Plan:
-        """Return the numbers of the scored frames, in all of them."""
+        """Return the ids of the scored frames, in all scored frames."""
         numbers, frames = {0}, video.inner()
         for stem in frames:
             numbers |= new_numbers(video.truth(stem), numbers)
         return dict.fromkeys(sorted(numbers - {0}), frames)
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
-        """Return J, F, and whether either mask has a pixel."""
+        """Return J, F, and 1 if either mask has a pixel."""
         return *super().measure(prediction, target), float(bool(prediction.area or target.area))
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the means from the first frame on in which either mask has a pixel."""
+        """Return the means from the first frame on with a pixel in either mask."""
         first = int(np.argmax(frames[:, 2] > 0))
         return {f"{name}-Mean": float(np.mean(frames[first:, k])) for k, name in enumerate(("J", "F"))}
 
@@ -256,9 +257,9 @@ class VosBenchmarkRules(Rules):
 
 @dataclass(frozen=True)
 class SaVRules(VosBenchmarkRules):
-    """The rules of vos-benchmark with a folder per object, whose own annotated frames count.
+    """The rules of vos-benchmark with a folder per object; the annotated frames of the object count.
 
-    Objects may overlap. The same code takes one image per frame with a number per object, by the same rules.
+    Objects may overlap. The official code also takes an image per frame with an id per object, by the same rules.
     """
 
     source: ClassVar[str] = "facebookresearch/sam2 @ 2b90b9f, sav_dataset/sav_evaluator.py"
@@ -270,10 +271,10 @@ def seen_and_unseen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return `Overall` and J and F of seen and unseen categories.
 
     Args:
-        rows: one per object, with `J-Mean`, `F-Mean` and `Unseen`.
+        rows: a row per object, with `J-Mean`, `F-Mean` and `Unseen`.
 
     Returns:
-        Fractions; empty where there are no rows.
+        Fractions; empty without rows.
 
     Example:
         >>> rows = [{"J-Mean": 0.5, "F-Mean": 0.75, "Unseen": False}, {"J-Mean": 0.25, "F-Mean": 0.5, "Unseen": True}]

@@ -1,4 +1,4 @@
-"""Rules for scoring masks: the frames and objects that count, J and F of each frame, means over frames and objects."""
+"""Rules for scoring masks: the frames and objects that count, J and F by frame, means over frames and objects."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Values = dict[str, float]
 ObjectValues = Mapping[tuple[str, Object], Values]
 """(video, object) → its values."""
 Plan = Mapping[int, Sequence[str | None]]
-"""Number of an object → names of the frames that count; None is one that is never visited and counts 0."""
+"""Number of an object → names of the frames that count; None is a frame that is never visited and counts 0."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """The part of a video that rules may look at before the frames of a video are compared.
+    """The annotation of a video, from which rules plan the scoring.
 
     Attributes:
         name: name of the video.
-        stems: names of the annotated frames without their ending, sorted.
-        truth: returns the annotation `(H, W)` of one of them.
-        meta: the entry of the video in the data set's metadata file; empty without one.
-        keep_ends: count the first and the last frame too, where the rules leave them out by default.
-        starts: object → position in `stems` of the frame that introduces it; None: found in the annotations.
+        stems: names of the annotated frames without suffix, sorted.
+        truth: name of an annotated frame → annotation `(H, W)`.
+        meta: the video's entry in the data set's metadata file; empty without a metadata file.
+        keep_ends: count the first and the last frame even if the rules leave them out.
+        starts: object → position in `stems` of its first frame; None: found in the annotations.
     """
 
     name: str
@@ -46,13 +46,13 @@ class Video:
     starts: Mapping[int, int] | None = None
 
     def inner(self) -> list[str]:
-        """Return the annotated frames without the first and the last one."""
+        """Return the annotated frames without the first and the last, unless `keep_ends`."""
         return list(self.stems if self.keep_ends else self.stems[1:-1])
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules for scoring masks; the defaults are what DAVIS and its descendants share.
+    """Rules for scoring masks; the defaults are common to DAVIS and its descendants.
 
     Attributes:
         name: name on the command line.
@@ -60,28 +60,28 @@ class Rules:
 
     name: str
     source: ClassVar[str]
-    """The publication and code that define the rules, and what is inferred."""
+    """The publication and code that define the rules, and any inferred rule."""
     measures: ClassVar[tuple[str, ...]] = ("J", "F")
     """Names of the numbers that `measure` returns."""
     inner_only: ClassVar[bool] = True
     """The first and the last annotated frame of a video do not count."""
     objects_enter: ClassVar[bool] = True
-    """Objects may enter after the first mask; otherwise those of the first mask are all."""
+    """Objects may enter after the first mask; otherwise only objects of the first mask are scored."""
     needs_meta: ClassVar[bool] = False
     """Objects and frames come from a metadata file of the data set."""
     refuses_unknown: ClassVar[bool] = False
-    """A number that is no object of the video is an error; otherwise it matches nothing."""
+    """An id that is no object of the video is an error; otherwise it matches nothing."""
     missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "refused"
     """Treatment of a video without predictions by the official code."""
     empty_video: ClassVar[Literal["refused", "left out"]] = "refused"
     """Treatment of a video without an object in the frames that count by the official code."""
     folder_per_object: ClassVar[bool] = False
-    """Masks lie in a folder per object, which may overlap; otherwise in one image per frame."""
+    """Masks lie in a folder per object, and objects may overlap; otherwise a frame has a single image."""
 
     @property
     def score_names(self) -> tuple[str, ...]:
         """Names of the scores of a data set without metadata."""
-        values = self.summarise(np.zeros((4, len(self.measures))))  # an object that was never found has them too
+        values = self.summarise(np.zeros((4, len(self.measures))))  # of an object that was never found
         return tuple(self.table({("", 1): values}, {}, ()))
 
     def stated(self) -> dict[str, str]:
@@ -91,36 +91,35 @@ class Rules:
         return {"name": self.name, "source": self.source, "digest": digest}
 
     def ids(self, ids: Ids) -> Ids:
-        """Return a mask as the rules read it."""
+        """Return the ids by which the rules score a mask; some merge all objects."""
         return ids
 
     def plan(self, video: Video) -> Plan:
-        """Return the frames that count for each object.
+        """Return object → frames that count.
 
-        By default the objects are the numbers from 1 to the largest of the first mask, in all frames but the first and
-        the last. A number that is missing between them is an object too: absent everywhere, it scores 1 unless it is
-        predicted.
+        By default the objects are the ids from 1 to the largest id of the first mask, in all frames but the first and
+        the last. A missing id below the largest is an object too: it scores 1 unless it is predicted.
 
         Returns:
-            Nothing where the annotations leave no frame or no object to score.
+            Empty if no frame or no object is left to score.
 
         Raises:
-            ValueError: where the metadata do not fit; one line without the name of the video.
+            ValueError: for metadata that do not fit; without the name of the video.
         """
         first, frames = self.ids(video.truth(video.stems[0])), video.inner()
         largest = int(first.max(where=first != 255, initial=0))
         return dict.fromkeys(range(1, largest + 1), frames) if frames else {}
 
     def required(self, video: Video, plan: Plan) -> list[str]:
-        """Return the frames that must have a prediction, whether they count in the `plan` of the video or not."""
+        """Return the frames that must have a prediction; some rules require frames beyond the `plan`."""
         return sorted({stem for stems in plan.values() for stem in stems if stem is not None})
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
-        """Return the measures of one object in one frame."""
+        """Return the measures of an object in a frame."""
         return region_score(prediction, target), boundary_score(prediction, target)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
-        """Return the values of an object from its measures (frames, measures): mean, recall and decay of each."""
+        """Return the values of an object from its measures (frames, measures): means, recalls and decays."""
         return {
             f"{measure}-{name}": value
             for measure, column in zip(self.measures, frames.T, strict=True)
@@ -131,9 +130,9 @@ class Rules:
         """Return the scores of the data set: by default the means over all objects.
 
         Args:
-            objects: values of each object.
-            videos: metadata of each video, where the rules need them.
-            unseen: videos or categories that training has not seen, where the rules distinguish them.
+            objects: values of the objects.
+            videos: video → its metadata, if the rules need them.
+            unseen: videos or categories that training has not seen, if the rules distinguish them.
         """
         names = next(iter(objects.values()))
         scores = {name: float(np.mean([values[name] for values in objects.values()])) for name in names}
@@ -146,7 +145,7 @@ class DavisRules(Rules):
     """J and F, their recall and decay, of the objects of the first mask, over all frames but the first and the last.
 
     Attributes:
-        merged: all numbers are one object (DAVIS-2016).
+        merged: merge all ids into a single object (DAVIS-2016).
     """
 
     source: ClassVar[str] = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
@@ -155,15 +154,15 @@ class DavisRules(Rules):
     merged: bool = False
 
     def ids(self, ids: Ids) -> Ids:
-        """Return 1 for each object where they are merged."""
+        """Return the ids; 1 for every object if they are merged."""
         return (ids > 0).astype(np.uint8) if self.merged else ids
 
 
 class VideoScore:
-    """The measures of the objects of one video, without keeping its masks.
+    """The measures of the objects of a video, without its masks.
 
     Args:
-        rules: those of the data set.
+        rules: rules of the data set.
         plan: object → names of the frames that count, see `Rules.plan`.
 
     Attributes:
@@ -188,17 +187,17 @@ class VideoScore:
         self.measured: dict[tuple[int, str | None], tuple[float, ...]] = {}
 
     def outlines(self, stem: str, ids: Ids) -> dict[int, Outline]:
-        """Find the outlines of a frame's objects in ids `(H, W)`, predicted or true."""
+        """Return object → outline in ids `(H, W)`, predicted or annotated."""
         return object_outlines(self.rules.ids(ids), self.objects[stem])
 
     def add(self, stem: str, prediction: Ids, target: Mapping[int, Outline]) -> None:
-        """Score a frame that counts: predicted ids `(H, W)` against the `outlines` of the truth."""
+        """Score a frame that counts: predicted ids `(H, W)` against the `outlines` of its annotation."""
         predicted = self.outlines(stem, prediction)
         for number in self.objects[stem]:
             self.measured[number, stem] = self.rules.measure(predicted[number], target[number])
 
     def values(self) -> dict[Object, Values]:
-        """Return the values of each object; a frame that was never added counts 0."""
+        """Return object → values; a frame that was never added counts 0."""
         nothing = (0.0,) * len(self.rules.measures)
         values: dict[Object, Values] = {}
         for number, stems in self.plan.items():
@@ -207,7 +206,7 @@ class VideoScore:
         return values
 
     def frame_means(self, measure: str) -> dict[str, float]:
-        """Return name of a frame → mean of a measure over the objects that count in it."""
+        """Return frame → mean of a measure over the objects that count in it."""
         column = self.rules.measures.index(measure)
         return {
             stem: float(np.mean([self.measured[number, stem][column] for number in numbers]))
@@ -216,9 +215,9 @@ class VideoScore:
 
 
 def new_numbers(ids: Ids, known: Collection[int]) -> set[int]:
-    """Return the numbers of a mask that are not among the known ones.
+    """Return the ids of a mask that are not known yet.
 
-    To count the known ones takes a twentieth of the time of `np.unique`, and few masks of a video bring a new number.
+    To count the pixels of known ids takes a twentieth of the time of `np.unique`, and few masks have new ids.
     """
     if sum(int(np.count_nonzero(ids == number)) for number in known) == ids.size:
         return set()
@@ -231,23 +230,23 @@ def mean(values: NDArray[np.float64]) -> float:
 
 
 def known_mean(values: NDArray[np.float64]) -> float:
-    """Return the mean of what is not NaN; NaN where nothing is left."""
-    known = ~np.isnan(values)  # zeros in the place of NaN, as numpy's nanmean adds up
+    """Return the mean of the values that are not NaN; NaN without any."""
+    known = ~np.isnan(values)  # numpy's nanmean also sums with zeros in place of NaN
     return float(np.where(known, values, 0.0).sum() / known.sum()) if known.any() else math.nan
 
 
 def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
-    """Return mean, recall and decay of a measure over the frames of one sequence.
+    """Return mean, recall and decay of a measure over the frames of a sequence.
 
-    Recall is the fraction of frames above 0.5, strictly; NaN is a miss there and left out of the means. Decay is the
-    mean of the first quarter less the mean of the last, the quarters sharing their end frames as in the official code.
-    That code holds frame numbers in 8 bits, so its decay wraps from 256 frames on; here it does not.
+    Recall is the fraction of frames above 0.5, strictly; NaN counts as a miss. The means leave NaN out. Decay is the
+    mean of the first quarter less the mean of the last quarter; as in the official code, the quarters share their end
+    frames. The official code holds frame numbers in 8 bits, so its decay wraps from 256 frames on; here it does not.
 
     Args:
-        values: (T,) J or F of each frame.
+        values: (T,) J or F by frame.
 
     Raises:
-        ValueError: if there is no frame.
+        ValueError: for a sequence without a frame.
     """
     measure = np.asarray(values, dtype=np.float64)
     if measure.ndim != 1 or not measure.size:

@@ -21,9 +21,9 @@ def region_similarity(prediction: Masks, target: Masks, void: Masks | None = Non
     Paper: DAVIS (Perazzi et al., CVPR 2016), section 4.
 
     Args:
-        prediction: (T, H, W) bool, at the annotation's own size.
+        prediction: (T, H, W) bool, at the annotation's size.
         target: (T, H, W) bool.
-        void: (T, H, W) bool, pixels that count neither way.
+        void: (T, H, W) bool, ignored pixels.
 
     Returns:
         (T,) float64 in [0, 1].
@@ -48,12 +48,12 @@ def boundary_accuracy(
 ) -> Tensor:
     """Compute boundary accuracy F: harmonic mean of the precision and recall of the masks' boundary pixels.
 
-    A boundary pixel counts as found when one of the other boundary lies in a disk of radius `bound` around it.
-    Two empty boundaries score 1, one empty boundary scores 0; a mask that fills the image has an empty boundary.
+    A boundary pixel is found if the other boundary has a pixel in a disk of radius `bound` around it. Two empty
+    boundaries score 1, a single empty boundary scores 0; a mask that fills the image has an empty boundary.
     Paper: DAVIS (Perazzi et al., CVPR 2016), section 4; conventions of davis2017-evaluation.
 
     Args:
-        prediction: (T, H, W) bool, at the annotation's own size.
+        prediction: (T, H, W) bool, at the annotation's size.
         target: (T, H, W) bool.
         bound: radius in pixels if ≥ 1 (an integer), else a fraction of the diagonal, rounded up to pixels.
         void: (T, H, W) bool, pixels that are background in both masks.
@@ -78,12 +78,12 @@ def _outlines(
 
 
 class ObjectRows(SequenceRows):
-    """The values of each object by the rules of a data set, and their means, gathered over ranks.
+    """The values of objects by the rules of a data set, and their means, gathered over ranks.
 
     Args:
-        rules: those of the data set.
-        videos: metadata of each video, where the rules need them.
-        unseen: videos or categories that training has not seen, where the rules distinguish them.
+        rules: rules of the data set.
+        videos: video → its metadata, if the rules need them.
+        unseen: videos or categories that training has not seen, if the rules distinguish them.
     """
 
     def __init__(
@@ -97,41 +97,41 @@ class ObjectRows(SequenceRows):
         self.rules, self.videos, self.unseen = rules, videos or {}, unseen
 
     def update(self, name: str, objects: Mapping[Object, Values]) -> None:
-        """Add the objects of a sequence: number → the values that `Rules.summarise` gives; rows as "bike_1"."""
+        """Add the objects of a sequence: number → result of `Rules.summarise`; a row is named like "bike_1"."""
         for number, values in objects.items():
             self.add_row(f"{name}_{number}", [name, str(number), values])
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return the scores of the data set, of the values of its objects."""
-        objects: dict[tuple[str, Object], Values] = {(video, number): own for video, number, own in table.values()}
+        """Return the scores of the data set from the values of its objects."""
+        objects: dict[tuple[str, Object], Values] = {(video, number): found for video, number, found in table.values()}
         scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
         return scores or dict.fromkeys(self.rules.score_names, math.nan)
 
     def values(self) -> Iterator[tuple[str, str, Values]]:
-        """Yield video, object and values of each object; see `SequenceRows`."""
+        """Yield video, object and values; see `SequenceRows`."""
         yield from self.table().values()
 
 
 class RegionRows(ObjectRows):
-    """J, F and J&F over sequences: mean, recall and decay of each object, averaged over the objects.
+    """J, F and J&F over sequences: mean, recall and decay, averaged over the objects.
 
     As in DAVIS's semi-supervised task, the first and the last frame of a sequence do not count, and its objects are 1
-    to the largest id of the first target. The state is one row per object.
+    to the largest id of the first target. The state is a row per object.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(DavisRules("davis-2017"), **kwargs)
 
     def update(self, prediction: Masks, target: Masks, *, name: str | None = None) -> None:  # type: ignore[override]
-        """Add one sequence.
+        """Add a sequence.
 
         Args:
-            prediction: (T, H, W) integer ids (or bool for one object) at the annotation's own size.
-            target: (T, H, W) integer ids; 255 is never an object: a pixel that is 255 in both counts neither way.
+            prediction: (T, H, W) integer ids (or bool for a single object) at the annotation's size.
+            target: (T, H, W) integer ids; 255 is never an object: a pixel that is 255 in both is ignored.
             name: the sequence's name; by default its number.
 
         Raises:
-            ValueError: if the shapes differ, there is no object or no scored frame; the message names the sequence.
+            ValueError: if the shapes differ, or no object or no frame is scored; the message names the sequence.
         """
         with self.named(name) as name:
             predicted, wanted = integer_ids(prediction, "prediction", 3), integer_ids(target, "target", 3)

@@ -217,7 +217,7 @@ class FrameEncoder:
         Args:
             frames: uint8 RGB `(3, H, W)`, of equal size.
             at_once: frames in a pass of the network. With several, the next pass starts before the maps of the current
-                pass are used, so that a GPU never waits; it reads so many frames ahead.
+                pass are used, so that a GPU never waits; it reads `at_once` frames ahead.
 
         Warns:
             Once, if the first frame of a video has equal features in all cells.
