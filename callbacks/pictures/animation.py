@@ -19,23 +19,23 @@ TRUTH_SUFFIX = ".truth.webp"
 """Suffix of the image with the ground truth."""
 
 Curve = tuple[Sequence[float], Sequence[float]]
-"""Positions along the axis, and the value at each of them; a value that is not known is NaN."""
+"""Positions along the axis, and the values at them; an unknown value is NaN."""
 
 
 class SequenceAnimation:
-    """Up to 32 frames of a sequence, side by side in one image that the report plays, and its curves.
+    """Up to 32 frames of a sequence, side by side in an image that the report plays, and its curves.
 
-    Files: `animations/[<kind>/]<sequence>.webp`, `.json` next to it, and `.truth.webp` with the ground truth of the
-    same frames, where it is given for any; a frame without it is plain grey there.
+    Files: `animations/[<kind>/]<sequence>.webp`, `.json` next to it, and `.truth.webp` with the ground truth if any
+    frame has it; frames without ground truth are grey in it.
 
     Args:
         folder: folder of the run.
-        sequence: its name.
+        sequence: name of the sequence.
         num_frames: number of frames of the sequence; the frames shown are evenly spaced.
-        kind: where a sequence is followed in several ways.
+        kind: subfolder, if a sequence is followed in several ways.
 
     Attributes:
-        chosen: numbers of the frames that are shown, which `add` takes.
+        chosen: numbers of the frames shown; `add` takes these frames.
     """
 
     def __init__(self, folder: Path, sequence: str, num_frames: int, kind: str = "") -> None:
@@ -47,7 +47,7 @@ class SequenceAnimation:
         self._truths: list[Picture | None] = []
 
     def add(self, picture: Picture, truth: Picture | None = None) -> None:
-        """Take the next chosen frame, uint8 `(H, W, 3)`, and its ground truth; None where it is not known."""
+        """Add the next chosen frame, uint8 `(H, W, 3)`, and its ground truth; None if unknown."""
         self._pictures.append(resized(picture, WIDTH))
         self._truths.append(None if truth is None else resized(truth, WIDTH))
 
@@ -67,14 +67,14 @@ class SequenceAnimation:
 
 
 def reduced(frame: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)` at an animation's width, so that little is drawn."""
+    """Return a frame, uint8 `(3, H, W)`, and its ids `(H, W)`, resized to an animation's width: faster to draw."""
     size = (round(frame.shape[1] * WIDTH / frame.shape[2]), WIDTH)
     small = F.interpolate(frame[None].cpu(), size, mode="bilinear", antialias=True)[0]
     return small, F.interpolate(mask[None, None].cpu(), size, mode="nearest-exact")[0, 0]
 
 
 def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | None]]]:
-    """Return curves as JSON holds them, NaN as null."""
+    """Return curves for JSON, with null for NaN."""
     return {
         name: [[None if value != value else round(float(value), 4) for value in values] for values in curve]
         for name, curve in curves.items()
@@ -82,16 +82,16 @@ def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | Non
 
 
 MOST_PICTURES, WIDEST = 150, 480
-"""Frames of a GIF or WebP, and their width in pixels: it is kept in memory until it is complete."""
+"""Limits of the frames of a GIF or WebP, which memory holds, and of their width in pixels."""
 
 
 def overlay_writer(path: Path, rate: float = 30) -> "Mp4Writer | OverlayAnimation":
-    """Return what drawn frames are added to, uint8 RGB `(H, W, 3)`: an mp4, GIF or WebP of `rate` frames a second."""
+    """Return the writer of drawn frames, uint8 RGB `(H, W, 3)`: an mp4, GIF or WebP of `rate` frames a second."""
     return Mp4Writer(path, rate, crf="23") if path.suffix == ".mp4" else OverlayAnimation(path, rate)
 
 
 class OverlayAnimation:
-    """A GIF or WebP; of long videos it shows every second, fourth, … frame, at the video's own pace.
+    """A GIF or WebP; it shows every second, fourth, … frame of long videos, at the video's pace.
 
     Args:
         path: ends in .gif or .webp.

@@ -28,30 +28,30 @@ DISTINCT_COLOURS: list[Colour] = [
     (170, 110, 40), (191, 239, 69), (250, 190, 212), (145, 30, 180), (0, 150, 150), (220, 190, 255), (255, 250, 200),
     (170, 255, 195), (255, 215, 180),
 ]  # fmt: skip
-"""Colours that are easy to tell apart, the easiest first; the bright ones of Sasha Trubetskoy's list."""
+"""Colours that are easy to tell apart, the easiest first: the bright colours of Sasha Trubetskoy's list."""
 
 LIMBS = (
     (2, 0), (0, 1), (0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12),
     (1, 5), (1, 6), (5, 9), (6, 10), (9, 13), (10, 14),
 )  # fmt: skip
-"""Pairs of JHMDB's joints that a line connects."""
+"""Pairs of JHMDB's joints, connected by a line."""
 
 TAIL = 12
-"""Frames of a track that are drawn behind its point."""
+"""Length of a track's tail, frames."""
 JUMP = 0.15
-"""Step from frame to frame, as a fraction of the image's longer side, beyond which no tail is drawn: a lost point."""
+"""A longer step between frames, as a fraction of the image's longer side, is a lost point and has no tail."""
 
 
 def distinct_colours(count: int) -> list[Colour]:
-    """Return a colour for each of `count` objects or points, from `DISTINCT_COLOURS`; beyond them they repeat."""
+    """Return colours of `count` objects or points, from `DISTINCT_COLOURS`; further colours repeat."""
     return [DISTINCT_COLOURS[number % len(DISTINCT_COLOURS)] for number in range(count)]
 
 
 def rainbow(positions: NDArray[np.float64]) -> list[Colour]:
-    """Return a colour for each point by its height in the image, so that neighbours have similar colours.
+    """Return colours of points by their height in the image, so that neighbours have similar colours.
 
     Args:
-        positions: x, y `(N, 2)`, where the points begin.
+        positions: x, y `(N, 2)` in the first frame.
     """
     rank = np.argsort(np.argsort(positions[:, 1], kind="stable"), kind="stable") / max(len(positions), 1)
     bright = (colorsys.hsv_to_rgb(0.85 * hue, 0.9, 1.0) for hue in rank.tolist())
@@ -66,13 +66,13 @@ def as_picture(frame: Tensor) -> Picture:
 def overlay_masks(
     frame: Tensor, mask: Tensor, colours: NDArray[np.uint8] = DAVIS_COLOURS, labelled: bool = False
 ) -> Picture:
-    """Tint each object, and outline it with a bright line within a dark one.
+    """Tint the objects, and outline them with a bright line on a dark line.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         mask: uint8 ids `(H, W)`, 0 is background.
-        colours: RGB of each id, `(256, 3)`; DAVIS's by default.
-        labelled: write the id above the largest part of each object.
+        colours: RGB by id, `(256, 3)`; DAVIS's by default.
+        labelled: write ids above the largest parts of the objects.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -97,14 +97,14 @@ def overlay_masks(
 
 
 def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Sequence[str] = ()) -> Picture:
-    """Draw boxes, each a bright line within a dark one, with a label above its corner.
+    """Draw boxes as a bright line on a dark line, with labels above their corners.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
-        boxes: left, top, width, height, an array or tensor `(N, 4)`, where (0, 0) is the corner of the first pixel;
-            they may leave the frame; those that are not finite are left out.
-        colours: colour of each.
-        labels: label of each; none: no labels.
+        boxes: left, top, width, height, an array or tensor `(N, 4)`; (0, 0) is the corner of the first pixel. Boxes may
+            leave the frame; non-finite boxes are left out.
+        colours: colours of the boxes.
+        labels: labels of the boxes; empty: no labels.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -119,12 +119,12 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
 
 
 def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
-    """Draw the box that was found in red, over the annotated one in white where there is one.
+    """Draw the tracked box in red, over the annotated box in white.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         found: one-based x, y, width, height; boxes may leave the frame.
-        truth: one-based x, y, width, height.
+        truth: one-based x, y, width, height; None: not annotated.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -134,11 +134,11 @@ def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.f
 
 
 def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Sequence[Colour]) -> Picture:
-    """Draw a dot for each point, each in its own colour, with its name.
+    """Draw points as coloured dots with their names.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
-        found: x, y, score `(K, 3)`; points whose x is NaN are left out.
+        found: x, y, score `(K, 3)`; points with x NaN are left out.
         names: names of the points.
         colours: colours of the points.
 
@@ -160,7 +160,7 @@ def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
-        points: `(15, 2)` x, y in pixels, in the order of JHMDB; negative where a joint was not found.
+        points: `(15, 2)` x, y in pixels, in the order of JHMDB; negative for a joint that was not found.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -184,17 +184,17 @@ def overlay_tracks(
     truth: NDArray[np.float64] | None = None,
     truth_occluded: NDArray[np.bool_] | None = None,
 ) -> Picture:
-    """Draw the points of a frame with the last part of their tracks: a dot where visible, a cross where hidden.
+    """Draw the points of a frame with the last part of their tracks: dots for visible, crosses for hidden points.
 
-    Tails have gaps where a point is hidden or jumps.
+    A tail has gaps in frames in which its point is hidden or jumps.
 
     Args:
         frame: uint8 RGB `(3, H, W)`.
         points: x, y `(N, T, 2)` in raster pixels of the frame.
         occluded: `(N, T)`.
         t: number of the frame.
-        colours: RGB of each point.
-        truth: `(N, T, 2)`; a white ring where it is visible, and a line from it to the point.
+        colours: RGB of the points.
+        truth: `(N, T, 2)`; visible annotated points get a white ring, and a line to the tracked point.
         truth_occluded: `(N, T)`.
 
     Returns:
@@ -230,21 +230,21 @@ def thickness_of(picture: Picture) -> int:
 
 
 def _strokes(picture: Picture, colour: Colour) -> tuple[tuple[Colour, int], tuple[Colour, int]]:
-    """Return colour and width of the two strokes of a bright line within a dark one."""
+    """Return (colour, width) of a wide dark stroke and of the bright stroke on it."""
     unit = thickness_of(picture)
     bright = max(2, round(0.7 * unit))
     return (DARK, bright + 2 * max(1, round(unit / 4))), (colour, bright)
 
 
 def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
-    """Return x, y `(N, 2)` as the pixels that OpenCV takes; what is not finite or far away lies outside the image."""
+    """Return x, y `(N, 2)` as integer pixels for OpenCV; non-finite and far points lie outside the image."""
     limit = 4 * max(picture.shape)  # OpenCV draws in 32 bits
     pixels = np.clip(np.nan_to_num(points, nan=-limit), -limit, limit).round().astype(int)
     return [(x, y) for x, y in pixels.tolist()]
 
 
 def _labelled(picture: Picture, labels: Iterable[tuple[str, Sequence[int], Colour]]) -> Picture:
-    """Write texts within dark lines, each above and right of a place, shifted where it would be cut off."""
+    """Write texts with dark outlines, above and to the right of their places, shifted to stay inside the image."""
     unit, image = thickness_of(picture), Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     style: dict[str, Any] = {"font": ImageFont.load_default(size=3.5 * unit + 2), "anchor": "ls"}
@@ -258,13 +258,13 @@ def _labelled(picture: Picture, labels: Iterable[tuple[str, Sequence[int], Colou
 
 
 def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, gap: int = 4) -> Picture:
-    """Lay images side by side, each resized to `width` pixels.
+    """Lay images side by side, resized to `width` pixels.
 
     Args:
-        pictures: uint8 `(H, W, 3)` each.
+        pictures: uint8 `(H, W, 3)`.
         columns: images in a row.
-        width: width of one image in the sheet, pixels.
-        gap: between images, pixels.
+        width: width of an image in the sheet, pixels.
+        gap: space between images, pixels.
 
     Returns:
         uint8 `(H', W', 3)`.
@@ -284,8 +284,8 @@ def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int =
 
     Args:
         picture: uint8 `(H, W, 3)`.
-        text: what does not fit the image's width is cut.
-        colour: RGB behind the text, which is black or white, whichever can be read.
+        text: the line; cut at the image's width.
+        colour: RGB behind the text; the text is black or white by contrast.
         height: height of the line, pixels.
 
     Returns:

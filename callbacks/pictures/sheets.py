@@ -25,7 +25,7 @@ MOST_REFERENCES = 5
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
-    """Draw clips of a batch, one in a row; the first and the second half, VFS's two views, are marked by colour.
+    """Draw clips of a batch, a clip per row; colours mark the first and the second half, VFS's two views.
 
     Args:
         clip: `(B, T, 3, H, W)`, uint8 or float in [0, 1].
@@ -57,10 +57,10 @@ def gap_histogram(frame_index: Tensor) -> "Figure":
     """Draw a histogram of the gaps between neighbouring frames of clips.
 
     Args:
-        frame_index: `(B, T)` long, of a batch, or of the batches of an epoch below each other.
+        frame_index: `(B, T)` long, of a batch, or of an epoch's batches concatenated.
 
     Returns:
-        A matplotlib figure; `rasterise` makes an array of it.
+        A matplotlib figure; `rasterise` converts it to an array.
 
     Raises:
         ValueError: if clips have fewer than two frames.
@@ -85,7 +85,7 @@ def gap_histogram(frame_index: Tensor) -> "Figure":
 
 def rasterise(figure: "Figure") -> Picture:
     """Return a matplotlib figure as uint8 RGB `(H, W, 3)`."""
-    # the object-oriented interface: no window system, and no state that outlives the picture
+    # the object-oriented interface needs no window system and keeps no global state
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
@@ -97,9 +97,9 @@ def plot_curves(curves: Sequence[Tensor], name: str) -> dict[str, Picture]:
     """Draw the success and precision plots of one-pass evaluation.
 
     Args:
-        curves: success at overlaps from 0 to 1, `(21,)`, and precision at errors of 0, 1, … pixels, `(51,)`, as
-            `TrackingSuccess.curves` gives them.
-        name: what was evaluated.
+        curves: success at overlaps from 0 to 1, `(21,)`, and precision at errors of 0, 1, … pixels, `(51,)`, see
+            `TrackingSuccess.curves`.
+        name: label of the curves.
 
     Returns:
         `success` and `precision` → uint8 RGB `(H, W, 3)`.
@@ -122,11 +122,11 @@ def plot_curves(curves: Sequence[Tensor], name: str) -> dict[str, Picture]:
 
 
 def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
-    """Return the three principal components of feature maps as red, green and blue; one analysis over all frames.
+    """Return the three principal components of feature maps as red, green and blue.
 
-    So the same colour is the same content in all of them. The largest loading of each component is made positive, so
-    that a picture does not turn into its negative from one epoch to the next for no reason. The range of a component
-    is that of all but its most extreme hundredths.
+    The components are computed over all frames, so a colour has the same meaning in all of them. The largest loading of
+    a component is made positive, so that pictures do not invert between epochs. Its range leaves out the most extreme
+    hundredths.
 
     Args:
         features: `(T, C, h, w)`.
@@ -163,20 +163,20 @@ def feature_sheet(
     names: Sequence[str] | None = None,
     width: int = 240,
 ) -> Picture:
-    """Draw frames, and below each of them the principal components of its features, laid over it.
+    """Draw frames in a row, and below them their features' principal components over the grey frame.
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         features: `(T, C, h, w)`, see `callbacks.tracking.frame_encoder.frame_features`.
-        covered: what the feature map covers, in pixels of the frame; None is the frame.
+        covered: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their numbers.
-        width: width of one picture, pixels.
+        width: width of a picture, pixels.
 
     Returns:
         uint8 `(H', W', 3)`.
 
     Raises:
-        ValueError: if there are not as many maps as frames.
+        ValueError: if the numbers of maps and frames differ.
     """
     if len(frames) != len(features):
         raise ValueError(f"{len(frames)} frames, but features of {len(features)}")
@@ -201,26 +201,26 @@ def match_sheet(
     names: Sequence[str] | None = None,
     width: int = 400,
 ) -> Picture:
-    """Draw query points in the last frame, and in its reference frames the cells that they take their labels from.
+    """Draw query points in the last frame, and the matching cells from which they take labels in its reference frames.
 
-    Each point has a colour. In a reference frame a ring marks where the point is in the query frame, and lines lead
-    from it to its matches: the larger and the less transparent a dot, the more weight it has. A caption states what
-    fraction of all weights is in the frame. The frames have lost half of their colour.
+    Points have different colours. In a reference frame a ring marks the point's position in the query frame, and lines
+    lead from it to its matches; larger and less transparent dots have more weight. A caption states the fraction of all
+    weights in the frame. The frames are drawn with half of their colour.
 
     Args:
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         features: `(T, C, h, w)`, see `callbacks.tracking.frame_encoder.frame_features`.
         protocol: see `matches_of_cells`.
         points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
-        covered: what the feature map covers, in pixels of the frame; None is the frame.
+        covered: size that the feature map covers, in pixels of the frame; None is the frame.
         names: names of the frames; by default their numbers.
-        width: width of one frame, pixels.
+        width: width of a frame, pixels.
 
     Returns:
         uint8 `(H', W', 3)`: the query, then in time order the references with most weight, five at most.
 
     Raises:
-        ValueError: as of `matches_of_cells`.
+        ValueError: see `matches_of_cells`.
     """
     height, right = frames.shape[-2:]
     grid, query = (features.shape[-2], features.shape[-1]), len(frames) - 1
@@ -235,7 +235,7 @@ def match_sheet(
     heaviest = fractions.argsort(descending=True)[:MOST_REFERENCES].tolist()
     shown = sorted(number for number in heaviest if fractions[number] > 0)
     pictures = [resized(picture, width) for picture in as_pictures(frames[[query, *shown]])]
-    pale = [((each + each.mean(2, keepdims=True)) / 2).round().astype(np.uint8) for each in pictures]
+    pale = [((image + image.mean(2, keepdims=True)) / 2).round().astype(np.uint8) for image in pictures]
     colours = distinct_colours(len(points))
     panels = [captioned(_ringed(pale[0], starts, colours, -1), f"{names[query]}: the points")]
     for number, picture in zip(shown, pale[1:], strict=True):
@@ -246,7 +246,7 @@ def match_sheet(
 
 
 def _ringed(picture: Picture, points: NDArray[Any], colours: Sequence[Colour], thickness: int) -> Picture:
-    """Draw a ring around each point y, x, or with a negative thickness a dot, of its colour within white."""
+    """Draw coloured rings with white edges around points y, x; with a negative thickness dots."""
     picture = picture.copy()
     for (y, x), colour in zip(points.tolist(), colours, strict=True):
         cv2.circle(picture, _pixel(x, y), 6, LIGHT, 2 * thickness, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Masks, boxes and points of a user's own, followed through a video.
+"""Masks, boxes and points of a user, followed through a video.
 
 `propagate_masks` and `propagate_points` propagate labels and heat maps, `track_box` follows a box by
 SiamFC, and `follow_points` tracks points by a point protocol, from any frame in both directions.

@@ -1,7 +1,7 @@
-"""Follow what a user points at in one frame, in one direction: masks, boxes or points.
+"""Follow a user's prompts through a video: masks, boxes or points.
 
-Each function takes an extractor, a video and a prompt for its first frame, and yields frame after frame; memory holds
-the protocol's window. `follow_points` and `predict_video` follow prompts of any frame, both ways.
+The functions take an extractor, a video and a prompt for its first frame, and yield frame after frame; memory holds
+the protocol's window. `follow_points` and `predict_video` follow prompts of any frame, in both directions.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ from ..tracking.stopwatch import Stopwatch
 from .request import labels_of, nearest_prompt, protocol_for
 
 VideoSource = str | Path | FrameStream | Iterable[Tensor]
-"""A file, a folder of frames, or frames: uint8 RGB `(3, H, W)` each, all of one size."""
+"""A file, a folder of frames, or frames: uint8 RGB `(3, H, W)`, all of equal size."""
 
 SHORT_SIDE = 480
 
@@ -44,15 +44,16 @@ def propagate_masks(
     """Follow the objects of the first frame's mask.
 
     Args:
-        extractor: see `build_feature_extractor`; it gives one map.
+        extractor: see `build_feature_extractor`; it gives a single map.
         video: see `VideoSource`.
         mask: an image's path or ids `(H, W)` of the first frame, see `MaskPrompt.of`.
-        protocol: name of a protocol for DAVIS, or a protocol; None is `vidcorr`, `liir` for Liir.
-        short_side: the extractor sees larger frames reduced to this, pixels; None: at their own size. Protocols with a
-            size of their own see it.
+        protocol: a protocol, or the name of a protocol for DAVIS; None is `vidcorr`, `liir` for Liir.
+        short_side: short side to which larger frames are reduced, pixels; None keeps the original size. A protocol with
+            an input size ignores it.
 
     Returns:
-        Iterator of frame `(3, H, W)` uint8 and ids `(H, W)` uint8 at its own size; the first are those that were given.
+        Iterator of frame `(3, H, W)` uint8 and ids `(H, W)` uint8 at the frame's size; the first ids are the given
+        mask.
 
     Raises:
         DataError: if the mask does not fit the first frame, or a frame cannot be read.
@@ -77,19 +78,19 @@ def propagate_points(
     protocol: str | PropagationProtocol | None = None,
     short_side: int | None = SHORT_SIDE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Follow points of the first frame as joints are followed on JHMDB, each by the heat-map of a Gaussian.
+    """Follow points of the first frame by Gaussian heat-maps, like joints on JHMDB.
 
     Args:
-        extractor: see `build_feature_extractor`; it gives one map.
+        extractor: see `build_feature_extractor`; it gives a single map.
         video: see `VideoSource`.
         points: a file's path, a dictionary of x, y by name, or `(K, 2)`, in pixels; see `PointPrompt.of`.
-        protocol: name of a protocol for JHMDB, here with the video's own proportions and Gaussians of half a feature
-            cell; or a protocol. None is `vidcorr`.
+        protocol: a protocol, or the name of a protocol for JHMDB, which is changed to keep the video's proportions and
+            to draw Gaussians of half a feature cell. None is `vidcorr`.
         short_side: see `propagate_masks`.
 
     Returns:
         Iterator of frame `(3, H, W)` uint8 and x, y, score `(K, 3)`: pixels of the frame, and the peak of the heat-map
-        as a fraction of its first one; x and y are NaN where nothing of it is left.
+        as a fraction of its first peak; x and y are NaN for an empty heat-map.
 
     Raises:
         DataError: if the points do not lie in the first frame, or a frame cannot be read.
@@ -121,8 +122,8 @@ def track_box(
 
 
 Follow = Callable[[Iterator[Tensor], NDArray[Any]], Iterator[tuple[Tensor, Any]]]
-"""Frames, and the labels of the first of them, see `labels_of` → frames and what is found: ids `(H, W)`, boxes `(N, 4)`
-or x, y, score `(K, 3)`."""
+"""Frames and labels of the first frame, see `labels_of` → frames and results: ids `(H, W)`, boxes `(N, 4)` or x, y,
+score `(K, 3)`."""
 
 
 def follower(
@@ -133,7 +134,7 @@ def follower(
     short_side: int | None = SHORT_SIDE,
     stopwatch: Stopwatch | None = None,
 ) -> Follow:
-    """Return the function that follows prompts of one kind in frames (height, width) of one size.
+    """Return the function that follows prompts of a kind in frames of size (height, width).
 
     Raises:
         ValueError: if the extractor does not suit the protocol.
@@ -152,7 +153,7 @@ def _propagate(
     rules: PropagationProtocol | TrackingProtocol,
     short_side: int | None = None,
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Follow one prompt from the first frame of a video on."""
+    """Follow a prompt from the first frame of a video on."""
     frames = iter(FrameStream(video) if isinstance(video, str | Path) else video)
     first = next(frames, None)
     if first is None:
@@ -170,7 +171,7 @@ def _propagate(
 def follow_masks(
     tracker: LabelTracker, view: View, frames: Iterator[Tensor], ids: NDArray[np.uint8]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield frames and ids `(H, W)` uint8; `ids` are those of the first frame."""
+    """Yield frames and ids `(H, W)` uint8, from the ids of the first frame."""
     objects = np.unique(ids[ids > 0]).tolist()
     annotated = zip(frames, chain([torch.from_numpy(ids)], repeat(None)), strict=False)
     for t, tracked in enumerate(tracker.track_masks(annotated, dict.fromkeys(objects, 0), view)):
@@ -188,7 +189,7 @@ def follow_masks(
 def follow_points_by_heatmaps(
     tracker: LabelTracker, view: View, frames: Iterator[Tensor], points: NDArray[np.float64]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield frames and x, y, score `(K, 3)`; `points` `(K, 2)` are those of the first frame."""
+    """Yield frames and x, y, score `(K, 3)`, from the points `(K, 2)` of the first frame."""
     peaks = torch.ones(len(points))
     for t, tracked in enumerate(tracker.track_points(frames, torch.from_numpy(points), view)):
         heights, positions = tracked.labels[0].flatten(1).amax(1), tracked.decoded[0].double()
@@ -202,7 +203,7 @@ def follow_points_by_heatmaps(
 def follow_boxes(
     tracker: SiamFCTracker, frames: Iterator[Tensor], boxes: NDArray[np.float64]
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
-    """Yield frames and boxes `(N, 4)`; `boxes` are those of the first frame."""
+    """Yield frames and boxes `(N, 4)`, from the boxes of the first frame."""
     corner = np.array([1.0, 1.0, 0.0, 0.0])  # the tracker counts pixels from one
     return ((frame, found - corner) for frame, found in tracker.track(frames, boxes + corner))
 
@@ -212,9 +213,9 @@ class FollowedPoints(NamedTuple):
 
     Attributes:
         t: index of the frame in the video.
-        points: x, y `(K, T, 2)` in pixels of the frames, where (0, 0) is the centre of the first pixel.
-        occluded: `(K, T)` bool, True where a point is said to be hidden.
-        similarity: `(K, T)` cosine of the feature at each point with that in the frame of its prompt.
+        points: x, y `(K, T, 2)` in pixels of the frames; (0, 0) is the centre of the first pixel.
+        occluded: `(K, T)` bool, True for a point predicted to be hidden.
+        similarity: `(K, T)` cosine of the features at the point and at its prompt.
     """
 
     t: int
@@ -224,7 +225,7 @@ class FollowedPoints(NamedTuple):
 
     @property
     def now(self) -> Tensor:
-        """The points of this frame: x, y, similarity and 1 where occluded, `(K, 4)`."""
+        """The points of this frame: x, y, similarity and occlusion (0 or 1), `(K, 4)`."""
         return torch.stack([*self.points[:, self.t].T, self.similarity[:, self.t], self.occluded[:, self.t]], 1)
 
 
@@ -236,21 +237,20 @@ def follow_points(
     short_side: int | None = SHORT_SIDE,
     stopwatch: Stopwatch | None = None,
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
-    """Follow points of any frame, forwards and backwards, each independently of the others.
+    """Follow points of any frame, forwards and backwards, independently of each other.
 
-    The video is read three times: to count its frames, to track, and to give its frames with what was found; memory
-    holds a bounded part of its features. A point that is given in several frames is in each frame where the nearest of
-    them in time has it.
+    The video is read three times: to count its frames, to track, and to yield its frames with the points; memory holds
+    a bounded part of its features. A point given in several frames follows, in every frame, its nearest prompt in time.
 
     Args:
-        extractor: see `build_feature_extractor`; it gives one map.
+        extractor: see `build_feature_extractor`; it gives a single map.
         video: a file, or a folder of frames.
         points: a file's path, a dictionary of x, y by name, `(K, 2)` in pixels, or `grid:16`; see `PointPrompt.of`. Or
             prompts of several frames.
-        protocol: a point protocol or its name (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`). It sees
-            frames at 256 x 256 unless its `input_size` says otherwise.
-        short_side: with `input_size` None the extractor sees larger frames reduced to this, pixels; None: at their own
-            size.
+        protocol: a point protocol or its name (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`). Its
+            `input_size` is 256 x 256 by default.
+        short_side: short side to which larger frames are reduced if `input_size` is None, pixels; None keeps the
+            original size.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
 
     Returns:
@@ -264,7 +264,7 @@ def follow_points(
     first = points[0] if isinstance(points, list | tuple) and points else points
     prompts = placed_prompts(points if isinstance(first, PointPrompt) else PointPrompt.all_of(points), stream)
     rules = PointProtocol.named(protocol)
-    stride_of(extractor)  # of one map
+    stride_of(extractor)  # raises for several maps
     tracker = PointTracker(extractor, rules, stopwatch)
     view = View.of(extractor, stream.size, rules, short_side)
     return _follow_points(tracker, stream, prompts, view)
@@ -273,7 +273,7 @@ def follow_points(
 def _follow_points(
     tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt], view: View
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
-    """Track the points of all prompts, those of one name as one track, then yield the frames with the tracks."""
+    """Track the points of all prompts, then yield the frames with a track per name."""
     with tracker.watch("decode"):
         count = sum(1 for _ in stream)
     points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt)]
@@ -294,18 +294,18 @@ def _follow_points(
 
 
 def nearest_tracks(names: Sequence[str], starts: Sequence[int], frames: int) -> Tensor:
-    """Return which track each point takes in each frame: of those with its name the one that starts nearest.
+    """Return the number of the track that a point takes in a frame: of all tracks of its name, the nearest start.
 
     Args:
         names: names of the tracks.
-        starts: frame in which each starts.
+        starts: first frames of the tracks.
         frames: number of frames T.
 
     Returns:
-        `(K, T)` long, for each name in the order in which it first comes.
+        `(K, T)` long, a row per name in the order of first appearance.
     """
     rows = []
     for name in dict.fromkeys(names):
-        own = {start: number for number, (other, start) in enumerate(zip(names, starts, strict=True)) if other == name}
-        rows.append([own[nearest_prompt(list(own), t)] for t in range(frames)])
+        tracks = {start: n for n, (other, start) in enumerate(zip(names, starts, strict=True)) if other == name}
+        rows.append([tracks[nearest_prompt(list(tracks), t)] for t in range(frames)])
     return torch.tensor(rows)

@@ -1,4 +1,4 @@
-"""The files of `predict`: masks, boxes or points of each frame, an overlay video, and exports."""
+"""The files of `predict`: masks, boxes or points by frame, an overlay video, and exports."""
 
 import itertools
 import json
@@ -32,25 +32,25 @@ Annotate = Callable[[Any], list[dict[str, Any]]]
 RECORD = "prediction.json"
 OVERLAYS = tuple(f"overlay.{kind}" for kind in get_args(Overlay) if kind != "none")
 OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", *OVERLAYS, "coco.json", "objects.csv")
-"""All that `predict` ever writes into its folder."""
+"""All files that `predict` may write into its folder."""
 
 
 def check_folder(folder: Path, overlay: Overlay, overwrite: bool = False, exports: Sequence[str] = ()) -> bool:
-    """Return whether a folder holds a prediction that was interrupted.
+    """Return whether a folder holds an interrupted prediction.
 
     Args:
         folder: folder of the prediction.
-        overlay: the kind of overlay that will be in it.
-        overwrite: let an earlier prediction be removed; one that was interrupted may be in any case.
+        overlay: kind of the overlay.
+        overwrite: allow to replace a complete prediction; an interrupted prediction is always replaced.
         exports: further files.
 
     Raises:
-        ValueError: for an unknown overlay or export, a file in place of the folder, an earlier prediction that is not
-            to be overwritten, or something of that name which may not be one.
+        ValueError: for an unknown overlay or export, a file in place of the folder, a complete prediction without
+            `overwrite`, or files with our names but without prediction.json.
     """
     if overlay not in get_args(Overlay):
         raise ValueError(f"overlay must be one of {', '.join(get_args(Overlay))}, got {overlay!r}")
-    if wrong := [each for each in exports if each not in get_args(Export)]:
+    if wrong := [export for export in exports if export not in get_args(Export)]:
         raise ValueError(f"exports may hold {' and '.join(get_args(Export))}, got {wrong[0]!r}")
     if "coco" in exports:
         require_pycocotools()
@@ -75,15 +75,15 @@ def check_folder(folder: Path, overlay: Overlay, overwrite: bool = False, export
 
 @contextmanager
 def earlier_kept(folder: Path) -> Iterator[None]:
-    """Set an earlier prediction aside while a new one is written, and put it back if the new one fails.
+    """Set an earlier prediction aside during the block, and put it back if the block fails.
 
     A stop by a signal is no failure: the frames so far then replace the earlier prediction.
 
     Args:
-        folder: folder of both; `.earlier` in it holds the earlier files.
+        folder: folder of the prediction; its subfolder `.earlier` holds the earlier files.
     """
     earlier, failed = folder / ".earlier", True
-    if earlier.is_dir():  # of a killed process; the folder holds what that process wrote
+    if earlier.is_dir():  # a killed process left it, and its unfinished files
         _remove_outputs(folder)
     else:
         earlier.mkdir()
@@ -113,11 +113,11 @@ def _move_outputs(source: Path, destination: Path) -> None:
 
 
 def open_record(folder: Path, request: Request, overlay: Overlay, exports: Sequence[str] = ()) -> SequenceRecord:
-    """Return what writes a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, the overlay and exports.
+    """Open the files of a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, the overlay and exports.
 
     Args:
         folder: folder of the prediction.
-        request: what is followed; its kind says which files.
+        request: the prompts; their kind selects the files.
         overlay: kind of the overlay.
         exports: further files.
     """
@@ -133,7 +133,7 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
     if isinstance(first, MaskPrompt):
         palette = request.palette()
         colours = palette.copy()
-        if np.array_equal(palette, davis_palette()):  # no colours of a painted mask
+        if np.array_equal(palette, davis_palette()):  # the user painted no colours
             colours[[int(name) for name in names]] = distinct_colours(len(names))
         files.append(IndexedMasks(folder / "masks", map(stream.stem, itertools.count()), palette=palette))
         draw = partial(overlay_masks, colours=colours, labelled=True)
@@ -159,13 +159,13 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
 
 
 def _draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:
-    """Draw the points with the last part of their tracks, a cross where hidden; see `overlay_tracks`."""
+    """Draw the points with the last part of their tracks; see `overlay_tracks`."""
     points = found.points.numpy() + 0.5
     return overlay_tracks(frame, points, np.asarray(found.occluded), found.t, rainbow(points[:, 0]))
 
 
 def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: Any) -> list[list[str]]:
-    """Return a line for each box or point, after its name where there are names; what is NaN is empty."""
+    """Return a line per box or point, with its name if it has any; NaN is empty."""
     rows = []
     for name, values in zip([[name] for name in names] or [[]], _numbers_of(found).tolist(), strict=True):
         texts = (fixed([value], places)[0] for value, places in zip(values, digits, strict=True))
@@ -174,7 +174,7 @@ def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: 
 
 
 def _numbers_of(found: Any) -> NDArray[np.float64]:
-    """Return boxes `(N, 4)` or points `(K, 3)`, x, y, score; under a point protocol `(K, 4)`, occluded the last."""
+    """Return boxes `(N, 4)`, points `(K, 3)` x, y, score, or of a point protocol `(K, 4)` with occlusion last."""
     return np.asarray(found.now if isinstance(found, FollowedPoints) else found, np.float64)
 
 
@@ -187,24 +187,24 @@ def _objects(ids: Tensor) -> Iterator[tuple[int, NDArray[np.bool_], tuple[int, i
 
 
 def _object_rows(stem: str, ids: Tensor) -> list[list[str]]:
-    """Return a line for each object of a mask: its box and its number of pixels."""
+    """Return a line per object of a mask: its box and its number of pixels."""
     return [[stem, *map(str, (number, *box, inside.sum()))] for number, inside, box in _objects(ids)]
 
 
 class CocoFile(PredictionFile):
-    """Write COCO's JSON, with an image for each frame and an annotation for each object in it.
+    """Write COCO's JSON, with an image per frame and an annotation per object in it.
 
-    An image has its frame's number in the video as `id` and `frame`. Masks are run lengths, compressed; an annotation's
-    `track_id` and `category_id` are the object's id, its `bbox` and `area` those of its pixels. Boxes are `bbox`,
-    points the `keypoints` of one annotation per frame: x, y and 2 where visible, 1 where hidden, 0 where lost.
+    An image has its frame's number in the video as `id` and `frame`. Masks are compressed run lengths, with `bbox` and
+    `area`, and with the object's id as `track_id` and `category_id`. Boxes are `bbox`. The points of a frame are the
+    `keypoints` of an annotation: x, y and 2 for visible, 1 for hidden, 0 for lost points.
 
     Source: the data format of the COCO API (cocodataset.org), as pycocotools reads it.
 
     Args:
         path: the file; its folder exists.
         stream: numbers the frames.
-        categories: as COCO has them.
-        annotate: what was found in a frame → its annotations.
+        categories: categories in COCO's form.
+        annotate: results of a frame → its annotations.
     """
 
     def __init__(self, path: Path, stream: FrameStream, categories: list[dict[str, Any]], annotate: Annotate) -> None:
@@ -251,7 +251,7 @@ def _annotate_boxes(found: Any) -> list[dict[str, Any]]:
 
 
 def _annotate_points(found: Any) -> list[dict[str, Any]]:
-    """Return all points of a frame as one annotation."""
+    """Return all points of a frame as a single annotation."""
     points = _numbers_of(found)
     lost, hidden = np.isnan(points[:, 0]), points[:, 3] if points.shape[1] > 3 else 0
     places = np.nan_to_num(points[:, :2]).round(2)

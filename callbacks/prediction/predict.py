@@ -42,9 +42,9 @@ class VideoPrediction(pl.Callback):
         output_dir: see `predict_video`.
         protocol: see `predict_video`.
         changes: see `predict_video`.
-        stage: stage of the encoder; None is the module's, else the encoder's own choice, and SiamFC's dilated res5 for
-            a box where there is one.
-        stride: pixels per feature cell; None is the module's, else the encoder's own choice.
+        stage: stage of the encoder; None is the module's, else the encoder's default; for a box SiamFC's dilated res5
+            if the encoder has it.
+        stride: pixels per feature cell; None is the module's, else the encoder's default.
         short_side: see `predict_video`.
         overlay: see `predict_video`.
         exports: see `predict_video`.
@@ -77,7 +77,7 @@ class VideoPrediction(pl.Callback):
         }
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Refuse several devices: one video is followed on one.
+        """Refuse several devices: a video is followed on a single device.
 
         Raises:
             ValueError: in `predict` on several devices.
@@ -120,8 +120,8 @@ def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride:
 
     Args:
         module: see `build_encoder`.
-        prompt: a box is followed by the dilated res5 where neither the call nor the module names a stage
-            or stride and the encoder has it.
+        prompt: a box is followed by the dilated res5, if the encoder has it and neither the call nor the module names a
+            stage or stride.
         stage: see `FeatureExtractor`.
         stride: pixels per feature cell.
     """
@@ -151,41 +151,41 @@ def predict_video(
 ) -> dict[str, Any]:
     """Track prompts through a video, forwards and backwards, and write the results.
 
-    Each object is tracked from each of its prompts in both directions. In each frame, its result is that of the prompt
-    nearest in time; of two equally near, the earlier one. A pixel that several objects claim goes to the object whose
-    prompt is nearest. If all prompts are for the first frame, one pass over the video tracks and writes; otherwise all
-    passes run before any file is written.
+    Objects are tracked from all their prompts in both directions. A frame takes an object's result from the nearest
+    prompt in time, the earlier of two equally near prompts. A pixel that several objects claim goes to the object with
+    the nearest prompt. If all prompts are for the first frame, a single pass over the video tracks and writes;
+    otherwise all passes run before any file is written.
 
     Files, named after the frames of the whole video: `masks/<frame>.png`, `boxes.csv` or `points.csv`; `overlay.mp4`;
-    and last `prediction.json`, with the protocol, the prompts, the time it took and the command.
+    and last `prediction.json`, with the protocol, the prompts, the seconds and the command.
 
     Args:
         extractor: see `build_feature_extractor`; for a box see `SiamFCTracker`.
-        video: a file, a folder of frames, or a `FrameStream` of a part of one.
-        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`, or several of one kind, see
+        video: a file, a folder of frames, or a `FrameStream` of a part of a video.
+        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`, or several prompts of a kind, see
             `read_prompts`.
-        output_dir: where the files go.
-        protocol: name of a propagation protocol; None chooses by the extractor. For points also that of a point
-            protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`), see `follow_points`.
+        output_dir: folder of the files.
+        protocol: name of a propagation protocol, or for points of a point protocol (`fomo`, `tapir-matching`,
+            `gmrw-chained`, `fgvc`, `vidcorr`), see `follow_points`; None chooses by the extractor.
         changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then shows them.
         short_side: see `propagate_masks`.
-        overlay: how the overlay is written; GIF and WebP are small, and leave out frames of long videos.
+        overlay: format of the overlay; GIF and WebP are small, and leave out frames of long videos.
         overwrite: replace an earlier prediction in the folder.
-        metadata: more for prediction.json.
+        metadata: further entries of prediction.json.
         exports: further files: "coco", `coco.json` with masks as run lengths, boxes or points as keypoints; "csv", for
-            masks, `objects.csv` with the box and the area of each object.
+            masks, `objects.csv` with boxes and areas of the objects.
 
     Returns:
         The content of prediction.json.
 
     Raises:
         DataError: if a prompt does not fit the video, or a frame cannot be read.
-        ValueError: if the protocol, the overlay or an export does not exist, a field of the protocol does not, or the
-            folder holds a prediction.
+        ValueError: for an unknown protocol, field of the protocol, overlay or export, or a folder that holds a
+            prediction.
         OSError: if the folder cannot be written, or another process writes into it.
-        Stopped: if a signal asks for it, after the current frame. Where one pass is enough the files then hold the
-            frames so far, and `complete` in prediction.json is false. The same call begins again. After any other error
-            an earlier prediction is back in its place.
+        Stopped: if a signal asks for it, after the current frame. After a single pass the files then hold the frames so
+            far, and `complete` in prediction.json is false. The same call begins again. After any other error an
+            earlier prediction is back in its place.
     """
     began, watch, folder = time.perf_counter(), Stopwatch(), Path(output_dir)
     interrupted = check_folder(folder, overlay, overwrite, exports)
@@ -197,7 +197,7 @@ def predict_video(
     if interrupted:
         print(f"{folder}: holds a prediction that was interrupted; it begins again")
     with FolderLock(folder, "name another output_dir"):
-        check_folder(folder, overlay, overwrite, exports)  # a run that held the folder may have ended just now
+        check_folder(folder, overlay, overwrite, exports)  # another run may have written it before the lock
         with earlier_kept(folder):
             content = _conditions(extractor, request, short_side, metadata or {})
             write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
@@ -218,9 +218,9 @@ def predict_video(
 def _conditions(
     extractor: nn.Module, request: Request, short_side: int | None, metadata: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the content of prediction.json before the first frame: what the prediction depends on."""
+    """Return the content of prediction.json before the first frame: the conditions of the prediction."""
     stream, rules = request.stream, request.rules
-    prompts = [each.metadata() for each in request.prompts]
+    prompts = [prompt.metadata() for prompt in request.prompts]
     content = {
         "video": str(stream.path),
         "prompt": prompts if len(prompts) > 1 else prompts[0],
@@ -242,7 +242,7 @@ def _conditions(
 def _follow(
     extractor: nn.Module, request: Request, short_side: int | None, watch: Stopwatch
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Return the frames in order with the results in each; faulty arguments raise before the first."""
+    """Return the frames in order, with their results; faulty arguments raise before the first frame."""
     stream, rules = request.stream, request.rules
     if isinstance(rules, PointProtocol):
         return follow_points(extractor, stream, request.prompts, rules, short_side, watch)
@@ -255,12 +255,12 @@ def _follow(
 def _write(
     record: SequenceRecord, found: Iterator[tuple[Tensor, Any]], folder: Path, stream: FrameStream, watch: Stopwatch
 ) -> int:
-    """Write the results of each frame and return the number of frames; where a signal stops it, those so far."""
+    """Write the results, frame by frame, and return the number of frames; a signal keeps the frames so far."""
     with record, ProgressReport(stream.name, stream.num_frames, "frames") as progress:
         try:
-            for frame, what in found:
+            for frame, results in found:
                 with watch("write"):
-                    record.add(frame, [what])
+                    record.add(frame, [results])
                 progress.advance()
                 signals.check()
         except signals.Stopped:
@@ -277,11 +277,11 @@ def _write(
 
 
 def run_passes(request: Request, follow: Follow, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
-    """Follow all prompts, pass after pass, then yield the frames in order with what was found in each.
+    """Follow all prompts, pass after pass, then yield the frames in order with their results.
 
     Args:
         request: the prompts.
-        follow: follows those of one frame in one direction.
+        follow: follows the prompts of a frame in a single direction.
         watch: counts the seconds of "write".
 
     Raises:
@@ -289,7 +289,7 @@ def run_passes(request: Request, follow: Follow, watch: Stopwatch) -> Iterator[t
     """
     stream, passes = request.stream, plan_passes(request.prompted)
     of_masks = isinstance(request.prompts[0], MaskPrompt)
-    results: dict[int, dict[int, Any]] = {}  # frame → prompted frame of a pass → what the pass found
+    results: dict[int, dict[int, Any]] = {}  # frame → prompted frame of a pass → result of the pass
     lengths = [abs((stream.num_frames - 1 if last is None else last) - start) + 1 for start, _, last in passes]
     with ProgressReport(stream.name, sum(lengths), "frames") as progress:
         for start, step, last in passes:
@@ -308,17 +308,17 @@ def run_passes(request: Request, follow: Follow, watch: Stopwatch) -> Iterator[t
 
 
 def merged_masks(request: Request, t: int, results: Mapping[int, bytes]) -> Tensor:
-    """Return ids `(H, W)` of frame `t`, each object from its nearest prompt; a pixel goes to the nearest of all."""
+    """Return ids `(H, W)` of frame `t`, objects from their nearest prompts; a contested pixel goes to the nearest."""
     merged = np.zeros(request.stream.size, np.uint8)
     for start in sorted(results, key=lambda start: (abs(t - start), start), reverse=True):
         ids = np.frombuffer(zlib.decompress(results[start]), np.uint8).reshape(merged.shape)
-        own = [name for name, frames in request.prompted.items() if nearest_prompt(frames, t) == start]
-        merged = np.where(np.isin(ids, own), ids, merged)
+        objects = [name for name, frames in request.prompted.items() if nearest_prompt(frames, t) == start]
+        merged = np.where(np.isin(ids, objects), ids, merged)
     return torch.from_numpy(merged)
 
 
 def merged_rows(request: Request, t: int, results: Mapping[int, NDArray[Any]]) -> Tensor:
-    """Return the box or point of each object in frame `t`, from its nearest prompt, in the order of `prompted`."""
+    """Return the boxes or points in frame `t`, from their nearest prompts, in the order of `prompted`."""
     rows = {
         (start, name): row
         for start, found in results.items()

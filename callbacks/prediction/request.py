@@ -1,4 +1,4 @@
-"""A request to `predict`: prompts for frames of a video, the protocol to follow them by, and the passes it takes."""
+"""A request to `predict`: prompts for frames of a video, the protocol, and the passes over the video."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,12 +18,12 @@ AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
 
 
 class Pass(NamedTuple):
-    """One pass of a tracker over a video: from a prompted frame in one direction.
+    """A pass of a tracker over a video, from a prompted frame in a single direction.
 
     Attributes:
         start: index of the prompted frame.
         step: 1 forwards, -1 backwards.
-        last: index of the last frame that is wanted; None: the video's end.
+        last: index of the last frame of the pass; None: the video's end.
     """
 
     start: int
@@ -32,7 +32,7 @@ class Pass(NamedTuple):
 
 
 class Request:
-    """Prompts for frames of a video, and the protocol by which they are followed.
+    """Prompts for frames of a video, and their protocol.
 
     Args:
         extractor: see `predict_video`.
@@ -42,8 +42,8 @@ class Request:
         changes: see `predict_video`.
 
     Attributes:
-        prompts: all of one kind, see `placed_prompts`.
-        rules: protocol of the tracker that follows them.
+        prompts: prompts of a single kind, see `placed_prompts`.
+        rules: protocol of the tracker.
         by_frame: index of a frame in the stream → its prompts.
         prompted: object → indices of its prompted frames, ascending; objects in the order of their first prompts.
     """
@@ -67,11 +67,11 @@ class Request:
                 self.prompted.setdefault(name, []).append(index)
 
     def objects(self, index: int) -> list[int | str]:
-        """Return the objects that the prompts of a frame show."""
+        """Return the objects in the prompts of a frame."""
         return [name for prompt in self.by_frame[index] for name in prompt.objects]
 
     def palette(self) -> NDArray[np.uint8]:
-        """Return the palette (256, 3) of all masks: of the first, and of each later one for the objects it brings."""
+        """Return the palette (256, 3) of all masks; a later mask adds the colours of its new objects."""
         masks = [prompt for prompt in self.prompts if isinstance(prompt, MaskPrompt)]
         palette = masks[0].palette.copy()
         for mask in reversed(masks):
@@ -80,7 +80,7 @@ class Request:
 
 
 def labels_of(prompts: Sequence[Prompt]) -> NDArray[Any]:
-    """Return what the prompts of a frame say: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""
+    """Return the labels in the prompts of a frame: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""
     given: list[Any] = list(prompts)
     if isinstance(given[0], BoxPrompt):
         return np.array([[box.x, box.y, box.width, box.height] for box in given])
@@ -93,7 +93,7 @@ def labels_of(prompts: Sequence[Prompt]) -> NDArray[Any]:
 
 
 def nearest_prompt(prompted: Sequence[int], t: int) -> int:
-    """Return which of an object's prompted frames is nearest to frame `t`; the earlier of two equally near.
+    """Return the prompted frame of an object that is nearest to frame `t`; the earlier of two equally near frames.
 
     Example:
         >>> nearest_prompt([0, 120], 60), nearest_prompt([0, 120], 61), nearest_prompt([40], 0)
@@ -103,9 +103,9 @@ def nearest_prompt(prompted: Sequence[int], t: int) -> int:
 
 
 def plan_passes(prompted: Mapping[Any, Sequence[int]]) -> list[Pass]:
-    """Return the passes that follow each object to every frame from its nearest prompt, see `nearest_prompt`.
+    """Return the passes that follow objects to every frame from their nearest prompts, see `nearest_prompt`.
 
-    A pass reaches as far as any object of its prompt is followed by it; a prompted frame itself belongs to the pass
+    A pass ends at the last frame that any object of its prompt needs; the prompted frame itself belongs to the pass
     forwards.
 
     Args:
@@ -116,10 +116,10 @@ def plan_passes(prompted: Mapping[Any, Sequence[int]]) -> list[Pass]:
         [Pass(start=0, step=1, last=60), Pass(start=120, step=1, last=None), Pass(start=120, step=-1, last=61)]
     """
     passes: list[Pass] = []
-    for frame in sorted({frame for own in prompted.values() for frame in own}):
-        objects = [own for own in prompted.values() if frame in own]
-        later = [min((other for other in own if other > frame), default=None) for own in objects]
-        earlier = [max((other for other in own if other < frame), default=None) for own in objects]
+    for frame in sorted({frame for frames in prompted.values() for frame in frames}):
+        objects = [frames for frames in prompted.values() if frame in frames]
+        later = [min((other for other in frames if other > frame), default=None) for frames in objects]
+        earlier = [max((other for other in frames if other < frame), default=None) for frames in objects]
         ends = [(frame + other) // 2 for other in later if other is not None]
         passes.append(Pass(frame, 1, max(ends) if len(ends) == len(later) else None))
         first = min(0 if other is None else (frame + other) // 2 + 1 for other in earlier)
@@ -131,15 +131,15 @@ def plan_passes(prompted: Mapping[Any, Sequence[int]]) -> list[Pass]:
 def protocol_for(
     extractor: nn.Module, benchmark: str, protocol: str | PropagationProtocol | None = None
 ) -> PropagationProtocol:
-    """Return a benchmark's protocol adapted to a user's own video, at the stride of the extractor.
+    """Return a benchmark's protocol adapted to a user's video, at the stride of the extractor.
 
     Args:
-        extractor: its kind says which protocol is the default, see `propagate_masks`.
+        extractor: its kind chooses the default protocol, see `propagate_masks`.
         benchmark: "davis" for masks, "jhmdb" for points.
-        protocol: a protocol is taken as it is but for the stride.
+        protocol: name of a protocol; or a protocol, of which only the stride is adapted.
 
     Raises:
-        ValueError: if there is no such protocol, or the extractor gives several maps.
+        ValueError: for an unknown protocol, or an extractor with several maps.
     """
     stride = stride_of(extractor)
     if not isinstance(protocol, PropagationProtocol):
