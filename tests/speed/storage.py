@@ -1,42 +1,53 @@
-"""Speed of reading clips of distant frames from a 640 x 480 video as it is, and transcoded by `vidcorr`.
+"""Clips per second and core that a worker of the loader reads, from videos as downloaded and transcoded by `vidcorr`.
 
     OMP_NUM_THREADS=1 python -m tests.speed.storage
 
-The 640 x 480 clip of VIDCORR_DATA, encoded anew with one key frame in 250, looped to 10 s. Both are
-read by our own `open_video`, and the original is what the table calls plain.
+A clip of VIDCORR_DATA, encoded anew with a key frame in 250 and looped to 10 s, stands for a download. A worker opens
+the video, decodes n distant frames, and crops and flips them to 224 x 224. The table calls the download plain.
 """
 
 import tempfile
 from functools import partial
 from pathlib import Path
 
-from datamodules.loading.sampling import distant_indices, seeded_generator
+import cv2
+import torch
+
+from datamodules.loading.sampling import distant_indices, random_resized_crop, seeded_generator
 from datamodules.reading.source import open_video
 from datamodules.tools.transcode import transcode
 from tests.speed.decoding import encode
 from tests.speed.timing import DATA, compare, flags
 
 FRAMES = 300
+SIZES = {(640, 480): (2,), (340, 256): (2, 8)}
+"""Width and height of a video → numbers of frames in a clip."""
 
 
 def main() -> None:
     repeats = flags(__doc__, 7).parse_args().repeats
-    clips = [distant_indices(FRAMES, 2, seeded_generator(2, i)).tolist() for i in range(4)]
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    for size, counts in SIZES.items():
+        with tempfile.TemporaryDirectory() as name:
+            compare_storage(Path(name), size, counts, repeats)
 
-    def read(path: Path) -> None:
-        for clip in clips:
-            with open_video(path) as video:
-                video.read(clip)
 
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        original = folder / "original/v.mp4"
-        encode(DATA / "clips" / "cutie_example.mp4", original, 250, (640, 480), FRAMES)
-        transcode(original.parent, folder / "transcoded", workers=1)
-        transcoded = folder / "transcoded/v.mp4"
-        print(f"original {original.stat().st_size / 1e6:.2f} MB, transcoded {transcoded.stat().st_size / 1e6:.2f} MB")
-        plain = {"original": partial(read, original)}
-        compare("2 distant frames", plain, partial(read, transcoded), repeats, unit=len(clips))
+def compare_storage(folder: Path, size: tuple[int, int], counts: tuple[int, ...], repeats: int) -> None:
+    original, transcoded = folder / "original/v.mp4", folder / "transcoded/v.mp4"
+    encode(DATA / "clips" / "cutie_example.mp4", original, 250, size, FRAMES)
+    transcode(original.parent, transcoded.parent, workers=1)
+    print(f"original {original.stat().st_size / 1e6:.2f} MB, transcoded {transcoded.stat().st_size / 1e6:.2f} MB")
+    for count in counts:
+        clips = [distant_indices(FRAMES, count, seeded_generator(2, i)).tolist() for i in range(4)]
+
+        def read(path: Path, clips: list[list[int]] = clips) -> None:
+            for number, clip in enumerate(clips):
+                with open_video(path) as video:
+                    random_resized_crop(video.read(clip), seeded_generator(3, number), size=224)
+
+        what = f"{count} distant frames, {size[0]} x {size[1]}"
+        compare(what, {"plain": partial(read, original)}, partial(read, transcoded), repeats, unit=len(clips))
 
 
 if __name__ == "__main__":
