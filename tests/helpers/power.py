@@ -2,9 +2,9 @@
 
     python -m tests.helpers.power
 
-The differences come from docs/results/liir_rows.csv (references and keys averaged): J&F of a row less J&F of the baseline
-that continued from the same checkpoint of phase 1, for seeds 0, 1 and 2. A study tests the mean of paired differences by a
-two-sided t-test at 5 %.
+The differences come from docs/results/liir_rows.csv (references and keys averaged): J&F of a row less J&F of the
+baseline that continued from the same checkpoint of phase 1, for seeds 0, 1 and 2. A study tests the mean of paired
+differences by a two-sided t-test at 5 %.
 """
 
 import numpy as np
