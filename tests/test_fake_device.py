@@ -10,12 +10,11 @@ from torch.utils._pytree import tree_leaves
 import callbacks
 from callbacks.tracking import frame_encoder
 from datamodules.loading.sampling import ColourAugmentation
-from datamodules.synthetic import write_davis, write_otb, write_tap_vid
+from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import LabelPropagator, PointProtocol, PropagationProtocol
 from tests.helpers.fake_device import Waits, fake_gpu, moved
-from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 R18 = "torchvision:resnet18"
 SOURCES = PropagationProtocol.sources()

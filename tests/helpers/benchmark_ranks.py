@@ -20,10 +20,9 @@ from callbacks import (
     YoutubeVosBenchmark,
 )
 from callbacks.benchmarks import ranks
-from datamodules.synthetic import write_davis, write_otb, write_tap_vid
+from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.encoders import clips_over
-from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 SMALL = {"radius": 3, "context": 2}
 

@@ -26,12 +26,18 @@ import callbacks
 from callbacks import Result, write_report
 from callbacks.results.provenance import Provenance
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from datamodules.synthetic import write_davis, write_otb, write_tap_vid
+from datamodules.synthetic import (
+    write_badja,
+    write_davis,
+    write_jhmdb,
+    write_otb,
+    write_tap_vid,
+    write_vip,
+    write_youtube_vos,
+)
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from tests.helpers.faults import differences
 from tests.helpers.references import real_data
-from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
-from tests.helpers.tap_vid import write_badja
 
 CHANGING = {"provenance", "date", "machine", "command", "versions", "seconds", "seconds_per_frame", "seconds_of"}
 """Entries of a JSON file that differ from run to run."""
@@ -47,7 +53,7 @@ def make_data(root: Path) -> None:
     write_vip(root / "vip", 2, frames=5, size=(120, 160))
     write_otb(root / "otb", 2, frames=12, size=(120, 160))
     write_tap_vid(root / "tap_vid", 2, frames=8, tracks=6, size=(96, 128))
-    write_badja(root / "badja")
+    write_badja(root / "badja", 2, frames=8, size=(96, 128))
     videos = product(("JPEGImages", "Annotations"), ("blackswan", "dog"))
     folders = [f"davis/{part}/480p/{name}" for part, name in videos] + ["otb/Crossing/img", "otb/Man/img"]
     for folder in folders:

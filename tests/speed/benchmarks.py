@@ -15,10 +15,9 @@ from typing import Any
 import torch
 
 import callbacks
-from datamodules.synthetic import write_davis, write_otb, write_tap_vid
+from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PointProtocol
-from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 from tests.speed.timing import flags, in_words, now
 
 

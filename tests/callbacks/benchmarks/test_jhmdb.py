@@ -12,11 +12,11 @@ from callbacks import JhmdbBenchmark
 from callbacks.metrics import PCK
 from datamodules.datasets import Jhmdb
 from datamodules.datasets.jhmdb import JOINTS
+from datamodules.synthetic import write_jhmdb
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.runs import results_of, rows_of
-from tests.helpers.synthetic_layouts import write_jhmdb
 
 SMALL = {"radius": 6, "context": 2}
 

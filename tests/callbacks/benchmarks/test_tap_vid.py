@@ -12,10 +12,10 @@ from callbacks.metrics import PointQueries, area_counts
 from callbacks.metrics.point_tracking import METRICS
 from callbacks.tools.score_tracks import score_tracks
 from datamodules.datasets import Badja
-from datamodules.synthetic import write_tap_vid
+from datamodules.synthetic import write_badja, write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.runs import results_of, rows_of
-from tests.helpers.tap_vid import official_scores, write_badja, write_golden_tracks
+from tests.helpers.tap_vid import official_scores, write_golden_tracks
 
 DELTA = "average_pts_within_thresh"
 
@@ -99,7 +99,7 @@ def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    return write_badja(tmp_path_factory.mktemp("data") / "badja")
+    return write_badja(tmp_path_factory.mktemp("data") / "badja", 2, frames=4, size=(40, 60))
 
 
 @pytest.mark.parametrize("stage", [None, ["res2", "res3"]])

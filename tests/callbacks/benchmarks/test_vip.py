@@ -12,11 +12,11 @@ from callbacks.benchmarks.ranks import Ranks
 from callbacks.metrics import InstanceAP, SemanticIoU
 from callbacks.tracking.label_tracker import LabelTracker
 from datamodules.datasets import Vip
+from datamodules.synthetic import write_vip
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import results_of, rows_of
-from tests.helpers.synthetic_layouts import write_vip
 
 SMALL = {"radius": 4, "context": 2}
 

@@ -11,11 +11,11 @@ from callbacks import DavisBenchmark, VosBenchmark
 from callbacks.tools.score_masks import score
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask
+from datamodules.synthetic import write_youtube_vos
 from datamodules.writing.masks import write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.refusal import refused
 from tests.helpers.runs import results_of
-from tests.helpers.synthetic_layouts import write_youtube_vos
 from tests.helpers.words import SMALL
 
 

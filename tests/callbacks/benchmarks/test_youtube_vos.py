@@ -14,12 +14,12 @@ from callbacks import YoutubeVosBenchmark
 from callbacks.metrics import boundary_accuracy, region_similarity
 from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
+from datamodules.synthetic import write_youtube_vos
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import results_of, rows_of
-from tests.helpers.synthetic_layouts import write_youtube_vos
 from tests.helpers.training import TINY, trainer_in
 from tests.helpers.words import SMALL
 

@@ -12,13 +12,12 @@ from callbacks.results.records import score_of
 from callbacks.results.result import results_below
 from callbacks.results.statistics import mean_score
 from callbacks.tools.sweep import Sweep, command, sweep
-from datamodules.synthetic import write_davis
+from datamodules.synthetic import write_davis, write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.folders import held
 from tests.helpers.nodes import run_on_nodes
 from tests.helpers.refusal import refused
-from tests.helpers.synthetic_layouts import write_youtube_vos
 
 VARIED = ["radius=3,6", "topk=2,10", "temperature=0.05,0.2"]
 

@@ -7,32 +7,39 @@ import pytest
 from PIL import Image
 
 from datamodules.datasets import Badja
+from datamodules.datasets.badja import BADJA_JOINTS
 from datamodules.reading.guards import DataError
-from datamodules.synthetic import write_tap_vid
+from datamodules.synthetic import render_video, write_badja, write_tap_vid
 from tests.helpers.refusal import refused
-from tests.helpers.tap_vid import write_badja
+
+SIZE = (40, 60)
 
 
 @pytest.fixture
 def root(tmp_path):
-    return write_badja(tmp_path / "badja")
+    return write_badja(tmp_path / "badja", 2, frames=4, size=SIZE)
 
 
 def test_clips_of_the_released_layout_and_areas_of_masks_scaled_to_the_frames(root):
-    bear, dog = Badja(root)
-    assert (bear.name, dog.name) == ("bear", "dog")
-    assert bear.size == (40, 60)
-    assert bear.num_frames == 4
-    assert bear.tracks == ("upper_right_1", "neck_lower", "nose")
-    content = json.loads((root / "joint_annotations" / "bear.json").read_text())
+    small = np.zeros((20, 30, 3), np.uint8)
+    small[:10, :10] = 255
+    Image.fromarray(small).save(root / "extra_videos/synthetic-001/segmentations/00000.png")
+    clip, extra = Badja(root)
+    assert (clip.name, extra.name) == ("synthetic-000", "synthetic-001")
+    assert (clip.size, clip.num_frames) == (SIZE, 4)
+    assert clip.tracks == tuple(BADJA_JOINTS.values())
+    content = json.loads((root / "joint_annotations/synthetic-000.json").read_text())
+    nose, hidden = clip.tracks.index("nose"), [not frame["visibility"][33] for frame in content]
     row, column = content[2]["joints"][33]
-    np.testing.assert_allclose(bear.points[2, 2] * [60, 40], [column + 0.5, row + 0.5])
-    assert bear.occluded[2].tolist() == [not frame["visibility"][33] for frame in content]
-    frame = bear.frame(3)
-    assert frame.shape == (3, 40, 60)
+    np.testing.assert_allclose(clip.points[nose, 2] * [60, 40], [column + 0.5, row + 0.5])
+    assert clip.occluded[nose].tolist() == hidden
+    masks = render_video(0, 0, 4, SIZE, (1, 1))[1]
+    assert all(masks[t, row, column] for t in range(4) if not hidden[t] for row, column in [content[t]["joints"][33]])
+    frame = clip.frame(3)
+    assert frame.shape == (3, *SIZE)
     assert (frame[:, 0, 0].numpy() == np.array(Image.open(root / content[3]["image_path"]))[0, 0]).all()
-    assert [bear.area(t) for t in range(4)] == [100.0, 121.0, 144.0, 169.0]
-    assert dog.area(0) == 400.0  # RGB of half the size
+    assert [clip.area(t) for t in range(4)] == [(mask > 0).sum() for mask in masks]
+    assert extra.area(0) == 400.0  # RGB of half the size
 
 
 @pytest.mark.parametrize("kind", ["file", "frames", "one each"])
@@ -59,15 +66,18 @@ def test_masks_beside_a_set_of_tap_vid(tmp_path, kind):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c[1].pop("joints"), "bear.json: expected a list of frames"),
-        (lambda c: c[1].update(image_path="../../../x"), "bear.json: names '../../../x', which lies outside"),
+        (lambda c: c[1].pop("joints"), "synthetic-000.json: expected a list of frames"),
+        (lambda c: c[1].update(image_path="../../../x"), "synthetic-000.json: names '../../../x', which lies outside"),
         (lambda c: c[1].update(image_path="DAVIS/none.jpg"), "none.jpg: no such file; unpack DAVIS-2017"),
-        (lambda c: c[2]["joints"].__setitem__(33, [900, 5]), "bear.json: a visible joint of frame 2 lies outside"),
-        (lambda c: c.clear(), "bear.json: has joints"),
+        (
+            lambda c: c[2]["joints"].__setitem__(33, [900, 5]),
+            "000.json: a visible joint of frame 2 lies outside",
+        ),
+        (lambda c: c.clear(), "synthetic-000.json: has joints"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(root, change, message):
-    file = root / "joint_annotations" / "bear.json"
+    file = root / "joint_annotations" / "synthetic-000.json"
     content = json.loads(file.read_text())
     change(content)
     file.write_text(json.dumps(content))

@@ -11,9 +11,9 @@ from scipy.io import loadmat, savemat
 from datamodules.datasets import Jhmdb
 from datamodules.datasets.jhmdb import JOINTS, read_joints
 from datamodules.reading.guards import DataError
+from datamodules.synthetic.layouts import sprite_points, write_jhmdb
 from datamodules.synthetic.writers import Scenes
 from tests.helpers.refusal import refused
-from tests.helpers.synthetic_layouts import sprite_joints, write_jhmdb
 
 refusal = partial(refused, DataError, ".", Jhmdb)
 
@@ -30,10 +30,10 @@ def joint_file(root: Path) -> Path:
 def test_reads_what_was_written(root: Path) -> None:
     walk, wave = Jhmdb(root)
     of = Scenes(frames=4, size=(60, 80), sprites=(1, 1))
-    video, _ = of.render(1)
+    video, masks = of.render(1)
     assert (walk.name, wave.name, wave.action) == ("synthetic_walk_0", "synthetic_wave_1", "wave")
     assert (wave.num_frames, wave.size) == (4, (60, 80))
-    np.testing.assert_allclose(wave.points, sprite_joints(of, 1), atol=1e-12)
+    np.testing.assert_allclose(wave.points, sprite_points(of, 1, masks, 15)[0], atol=1e-12)
     for t, frame in enumerate(wave.read()):
         assert np.array_equal(frame.permute(1, 2, 0).numpy(), video[t])
 

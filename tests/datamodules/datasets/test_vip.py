@@ -9,7 +9,7 @@ from PIL import Image
 from datamodules.datasets import Vip
 from datamodules.datasets.vip import PARTS
 from datamodules.synthetic import render_video
-from tests.helpers.synthetic_layouts import PARTS_OF_SPRITES, write_vip
+from datamodules.synthetic.layouts import PARTS_OF_SPRITES, write_vip
 
 SIZE = (96, 128)
 

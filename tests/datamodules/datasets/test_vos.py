@@ -9,9 +9,8 @@ from PIL import Image
 
 from datamodules.datasets import Vos, YoutubeVos
 from datamodules.reading.guards import DataError
-from datamodules.synthetic import write_davis
+from datamodules.synthetic import write_davis, write_youtube_vos
 from tests.helpers.refusal import refused
-from tests.helpers.synthetic_layouts import write_youtube_vos
 
 DAVIS = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
 

@@ -12,8 +12,8 @@ from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import read_mask
+from datamodules.synthetic import write_youtube_vos
 from tests.helpers.refusal import refused
-from tests.helpers.synthetic_layouts import write_youtube_vos
 
 SIZE = (48, 64)
 

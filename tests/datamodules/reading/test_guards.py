@@ -23,9 +23,8 @@ from datamodules.reading.guards import DataError, DecodingError, plain_name, rai
 from datamodules.reading.images import image_header, read_image
 from datamodules.reading.mask_files import read_mask
 from datamodules.reading.source import list_videos, open_video
-from datamodules.synthetic import write_davis, write_got10k
+from datamodules.synthetic import write_davis, write_got10k, write_jhmdb, write_vip, write_youtube_vos
 from tests.helpers.refusal import refused
-from tests.helpers.synthetic_layouts import write_jhmdb, write_vip, write_youtube_vos
 
 HOSTILE = ["../outside", "/etc/passwd", "a/b", "a\\b", "..", "nul\x00byte", "line\tbreak", "C:windows", "x" * 300]
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datamodules import SyntheticTrackingDataModule, SyntheticVideoDataModule
+from datamodules import SyntheticTrackingDataModule, SyntheticVideoDataModule, synthetic
 from datamodules.datasets import Davis, Otb, TapVid
 from datamodules.reading.boxes import read_boxes
 from datamodules.reading.guards import DataError
-from datamodules.synthetic import render_video, scene, write_davis, write_got10k, write_otb, write_tap_vid, write_videos
+from datamodules.synthetic import render_video, scene, write_videos
 from tests.helpers.refusal import refused
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
@@ -26,7 +26,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("write", [write_davis, write_got10k, write_otb, write_tap_vid, write_videos])
+@pytest.mark.parametrize("write", [getattr(synthetic, name) for name in synthetic.__all__ if name.startswith("write_")])
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path, write: Callable[..., Path]) -> None:
     first, again, other = (
         content(write(tmp_path / name, 2, seed=seed, **SMALL)) for name, seed in (("a", 3), ("b", 3), ("c", 4))
