@@ -23,6 +23,7 @@ from datamodules.writing.files import write_atomically
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
 from ..results.checked import Checked, Facts, Json, plain, read_as
 from ..results.published import published_beside
+from ..results.rendering import readable_fields
 from ..results.result import Result
 from ..results.statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference, interval_of
 
@@ -100,8 +101,11 @@ def write_report(
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
     others = [_beside(result, name, other, list(ends_of)) for name, other in beside.items()]
+    shown = result.model_dump(exclude={"rows"})
+    for stage in shown["stages"].values():
+        stage["protocol"]["fields"] = readable_fields(stage["protocol"]["fields"])
     content = {
-        "result": result.model_dump(exclude={"rows"}),
+        "result": shown,
         "name": TITLES.get(result.benchmark, result.benchmark),
         "network": str(result.network),
         "command": shlex.join(result.provenance.command),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datamodules.writing.tables import csv_of_records
 
@@ -27,6 +27,13 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 def percent(value: float | None) -> str:
     """Return a fraction in per cent with a single decimal; a dash for NaN, an empty text for None."""
     return "" if value is None else "–" if isnan(value) else f"{100 * value:.1f}"
+
+
+def readable_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a protocol for people, with the radius in cells and in pixels of the input."""
+    radius, stride = fields.get("radius"), fields.get("feature_stride")
+    in_pixels = {} if radius is None or stride is None else {"radius": f"{radius:g} cells, {radius * stride:g} px"}
+    return dict(fields) | in_pixels
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], first_right: int | None = None) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..results.rendering import readable_fields
 
 if TYPE_CHECKING:
     from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
@@ -79,7 +81,9 @@ def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[Evaluati
 def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
     """Return lines that show a protocol: its source, and all fields with the origin of their values."""
     source = protocol.sources()[protocol.name.partition("+")[0]]
-    stated, named = source.values[benchmark], _values(type(protocol).named(protocol.name.partition("+")[0], benchmark))
+    stated = source.values[benchmark]
+    named = type(protocol).named(protocol.name.partition("+")[0], benchmark).fields()
+    shown = readable_fields(protocol.fields())
     head = [f"{protocol.name}, {benchmark} (digest {protocol.digest()})", f"source: {source.code}"]
     if others := [other for other in source.values if other != benchmark]:
         head.append(f"other benchmarks: {', '.join(others)}")
@@ -88,29 +92,17 @@ def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
     if inferred := source.inferred.get(benchmark):
         head.append(f"inferred: {inferred}")
     return head + [
-        f"  {field:24} {_shown(protocol)[field]!s:28} "
+        f"  {field:24} {shown[field]!s:28} "
         f"{'changed' if value != named[field] else 'source' if field in stated else 'default'}"
-        for field, value in _values(protocol).items()
+        for field, value in protocol.fields().items()
+        if field != "name"
     ]
 
 
 def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationProtocol, str]) -> list[str]:
     """Return a heading, and a line per field in which two protocols differ."""
-    values, others = _shown(first[0]), _shown(second[0])
+    values, others = (readable_fields(protocol.fields()) for protocol, _ in (first, second))
     lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
-    different = [field for field in values if values[field] != others[field]]
+    different = [field for field in values if field != "name" and values[field] != others[field]]
     lines += [f"  {field:24}{values[field]!s:28} {others[field]}" for field in different]
     return lines if different else [f"{first[0].name} and {second[0].name} are the same"]
-
-
-def _values(protocol: EvaluationProtocol) -> dict[str, Any]:
-    return {field: value for field, value in protocol.fields().items() if field != "name"}
-
-
-def _shown(protocol: EvaluationProtocol) -> dict[str, Any]:
-    """Return the fields for people, with the radius in cells and in pixels of the input."""
-    values = _values(protocol)
-    radius, stride = values.get("radius"), values.get("feature_stride")
-    if radius is not None and stride is not None:
-        values["radius"] = f"{radius:g} cells, {radius * stride:g} px"
-    return values

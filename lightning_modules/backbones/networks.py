@@ -88,7 +88,34 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
     elif file in ("swin_transformer", "swin_transformer_v2"):
         options = {"dynamic_img_size": True}
+    if pretrained:
+        _require_weights(name)
     return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+
+
+def _require_weights(name: str) -> None:
+    """Check within seconds that the weights of a timm model are cached or can be downloaded.
+
+    Raises:
+        ValueError: naming file, cache and the conversion of a local file.
+    """
+    import huggingface_hub as hub
+    import timm
+
+    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    files = ("model.safetensors", "pytorch_model.bin")
+    if not repository or any(isinstance(hub.try_to_load_from_cache(repository, file), str) for file in files):
+        return
+    url = hub.hf_hub_url(repository, files[0])
+    try:
+        hub.get_hf_file_metadata(url, timeout=5)
+    except hub.errors.HfHubHTTPError:
+        return  # the hub answers, and timm reports missing files
+    except Exception as error:  # the type depends on the hub's HTTP library
+        raise ValueError(
+            f"backbone timm:{name}: its weights are not in {hub.constants.HF_HUB_CACHE}, and {url} cannot be reached. "
+            f"Copy this file here and convert it: vidcorr convert {files[0]} OUT.ckpt --architecture timm:{name}"
+        ) from error
 
 
 def _unknown(library: str, name: str, models: Sequence[str]) -> ValueError:

@@ -48,6 +48,9 @@ def test_the_page_needs_nothing_else_and_holds_the_run(davis_run):
     assert "default-src 'none'" in source  # the browser itself refuses whatever is not in the file
     assert content["result"]["scores"] == pytest.approx(scores)
     assert content["result"]["stages"][""]["protocol"]["digest"] == benchmark.protocol.digest()
+    radius = benchmark.protocol.radius
+    shown = f"{radius:g} cells, {8 * radius:g} px"
+    assert content["result"]["stages"][""]["protocol"]["fields"]["radius"] == shown
     assert content["result"]["protocol_source"]["code"].startswith("xvjiarui/VFS @ 8e055cc")
     assert content["main"] == ["J&F-Mean", "J-Mean", "F-Mean"]
     assert content["intervals"] == {}  # of three sequences
