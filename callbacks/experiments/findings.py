@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from lightning_modules.functional import PropagationProtocol
 
+from ..pictures.figures import save_figure
 from ..results.records import Record
 from ..results.rendering import markdown_table, percent
 from ..results.statistics import Difference, ScoresBySequence, difference, interval, mean_score
@@ -214,7 +215,7 @@ def draw_waterfalls(
     margin = 0.1 * (max(shown) - min(shown)) or 1.0
     panels[0].set_ylim(max(0.0, min(shown) - margin), max(shown) + margin)
     panels[0].set_ylabel(f"{score} (%)")
-    figure.savefig(file, dpi=150)
+    save_figure(figure, file)
 
 
 def draw_effects(found: Effects, score: str, file: Path) -> None:
@@ -231,4 +232,4 @@ def draw_effects(found: Effects, score: str, file: Path) -> None:
         panel.set_title(field)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel(f"{score} (%)")
-    figure.savefig(file, dpi=150)
+    save_figure(figure, file)

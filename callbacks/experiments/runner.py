@@ -126,8 +126,11 @@ class Runner:
                 with ranks.together():
                     self._evaluate(jobs, writes=ranks.rank == 0)
             except Exception as error:  # of any type: the other jobs still run
-                if isinstance(error, LostRank) or getattr(error, "errno", None) in DISK:
+                if isinstance(error, LostRank):
                     raise
+                if isinstance(error, OSError) and error.errno in DISK:  # Python names no file if a write fails
+                    place = error.filename or str(self.store.folder_of(jobs[0]))
+                    raise OSError(error.errno, error.strerror, place) from error
                 self.failures |= {job: _line(error) for job in jobs}
                 print(f"{jobs[0].title}{more} failed: {_line(error)}", flush=True)
             else:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
+from ..pictures.figures import save_figure
+
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.result import Result
 
@@ -170,7 +172,7 @@ def _draw_bars(results: Mapping[str, Result], output: Path, score: str, label: s
     axes.set_yticks(range(len(bars)), list(bars))
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    figure.savefig(output, dpi=150)
+    save_figure(figure, output)
 
 
 def _draw(
@@ -208,4 +210,4 @@ def _draw(
         figure.legend(fontsize="small", loc="outside right upper", ncols=columns)
     else:
         axes.legend(fontsize="small")
-    figure.savefig(output, dpi=150)
+    save_figure(figure, output)

@@ -1,7 +1,11 @@
 """Curves read from the files that benchmarks leave, and the picture of them."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from callbacks.results.result import Evaluated, Network, Result, Row
@@ -97,3 +101,15 @@ def test_evaluations_without_a_training_are_bars_with_intervals(tmp_path, monkey
     assert (picture < 30).any(axis=0).sum() > 100  # black lines: the intervals
     trained = write_run(tmp_path / "run", {(0, 4): {"J-Mean": 0.4}})
     refused(ValueError, "is not a training, other runs are", figure, [tmp_path / "a", trained], score="J-Mean")
+
+
+def test_a_full_disk_names_the_figure_and_keeps_the_one_before(tmp_path, monkeypatch):
+    run, output = write_run(tmp_path / "run", {(0, 4): {"J&F-Mean": 0.4}}), tmp_path / "curves.png"
+    output.write_bytes(b"earlier")
+
+    def full(self, *args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    refused(OSError, r"No space left on device: '.*curves\.png'", figure, [run], output)
+    assert output.read_bytes() == b"earlier"
