@@ -50,6 +50,19 @@ def test_docstrings_open_with_a_verb_or_a_noun():
     ]
 
 
+VAGUE = ("one", "each", "own", "those", "what", "whose", "where", "there", "such")
+"""Words that stand where a noun would be read once."""
+MOST_VAGUE = 8
+"""Largest number of these words per thousand words of the source's docstrings."""
+
+
+def test_docstrings_name_things_by_nouns():
+    text = " ".join(text for path in CODE if "tests" not in path.parts for _, text in docstrings(path))
+    words = re.findall(r"[a-z][a-z'’-]*", text.lower())
+    counts = {word: words.count(word) for word in VAGUE}
+    assert 1000 * sum(counts.values()) / len(words) <= MOST_VAGUE, counts
+
+
 FRAGMENTS = re.compile(r"(?:of|that|which|the same|both|in place|default)\b", re.IGNORECASE)
 """Openings of a flag's help that leave out what the flag gives."""
 

@@ -102,7 +102,8 @@ def _require_weights(name: str) -> None:
     import huggingface_hub as hub
     import timm
 
-    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    known = timm.get_pretrained_cfg(name)
+    repository = known and known.hf_hub_id
     files = ("model.safetensors", "pytorch_model.bin")
     if not repository or any(isinstance(hub.try_to_load_from_cache(repository, file), str) for file in files):
         return
