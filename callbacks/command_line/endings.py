@@ -13,6 +13,8 @@ from difflib import get_close_matches
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
 """Messages of torch.distributed after another rank has exited."""
 
+NO_SUCH_SCORE = "Early stopping conditioned on metric"
+"""Opening of Lightning's RuntimeError for an `EarlyStopping` whose `monitor` was never logged."""
 TRAINING_ADVICE = (
     "; lower data.batch_size and raise trainer.accumulate_grad_batches as much, or set --trainer.precision bf16-mixed"
 )
@@ -52,7 +54,7 @@ def report(error: BaseException) -> str | int | None:
         return status if status in (130, 143) else f"vidcorr: rank {rank} of this run has ended, see its message"
     if kind == "ProcessRaisedException":
         said = _told_by_process(message)
-    elif isinstance(error, (ValueError, OSError)) or kind == "MisconfigurationException" or _of_ours(type(error)):
+    elif _is_mistake(error):
         error = _cause_of(error)
         said = _one_line(error) + ("" if _is_ours(error) else " (--debug shows where)")
     elif kind == "OutOfMemoryError":  # of a device; with advice where a benchmark or a prediction ran
@@ -74,6 +76,12 @@ def near(name: str, known: Iterable[str]) -> str:
     """Return "; did you mean …?" with the most similar known name; empty if no name is similar."""
     found = get_close_matches(name, list(known), 1)
     return f"; did you mean {found[0]}?" if found else ""
+
+
+def _is_mistake(error: BaseException) -> bool:
+    """Return whether an error is a user's mistake, not a fault of the code."""
+    of_lightning = type(error).__name__ == "MisconfigurationException" or str(error).startswith(NO_SUCH_SCORE)
+    return isinstance(error, (ValueError, OSError)) or of_lightning or _of_ours(type(error))
 
 
 def _of_ours(kind: type) -> bool:

@@ -116,6 +116,9 @@ class Trainer(pl.Trainer):
     ) -> None:
         cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
         device = "cpu" if cpu else "cuda" if accelerator in ("auto", "gpu", "cuda") else str(accelerator)
+        if accelerator in ("gpu", "cuda") and not (torch.cuda.is_available() or torch.mps.is_available()):
+            remedy = "leave it and trainer/gpus.yaml out"
+            raise ValueError(f"trainer.accelerator {accelerator}: torch finds no GPU on this machine; {remedy}")
         self.precision_reason = ""
         if precision == "auto":
             chosen, reason = fastest_precision(device)

@@ -1,4 +1,4 @@
-"""A folder that one run holds, so that two runs do not write into it."""
+"""Lock of a run's folder against other runs."""
 
 import os
 import socket
@@ -10,24 +10,23 @@ LOCK = ".in-use"
 
 
 class FolderInUse(OSError):
-    """Another run holds a folder."""
+    """Error for a folder that another run holds."""
 
 
 _held: dict[Path, int] = {}
-"""Locked folder → process that holds it. A lock of the system keeps out other processes only, and every handle of the
-file that this process closes would release it."""
+"""Locked folder → process that holds it. The system's lock keeps out only other processes, and closing any handle of
+the file in this process would release it."""
 
 
 class FolderLock(AbstractContextManager["FolderLock"]):
-    """Hold a folder for one run, until `release`, the end of a `with` block or of the process, however it ends.
+    """Hold a folder until `release`, the end of a `with` block, or any end of the process.
 
     Args:
-        folder: is made where it is missing.
-        advice: what a user does where another run holds it.
+        folder: the folder; made if missing.
+        advice: advice for the user if another run holds it.
 
     Raises:
-        FolderInUse: if another run holds it, in this process, in another one, or on another machine where the file
-            system supports locks.
+        FolderInUse: if another run holds it, in any process, or on any machine if the file system supports locks.
     """
 
     def __init__(self, folder: Path, advice: str = "give this run its own folder: --trainer.default_root_dir") -> None:
@@ -40,7 +39,7 @@ class FolderLock(AbstractContextManager["FolderLock"]):
             raise FolderInUse(refusal.format("of this process"))
         self._file: IO[str] = (folder / LOCK).open("a+")
         try:
-            # Of the process, not of the open file: workers, which are forks, do not hold it when the run is gone.
+            # A lock of the process, not of the open file: forked workers do not hold it after the run has ended.
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
             self._file.seek(0)
@@ -55,7 +54,7 @@ class FolderLock(AbstractContextManager["FolderLock"]):
         self._file.flush()
 
     def release(self, *_: object) -> None:
-        """Release the lock of the folder; harmless when it is released already."""
+        """Release the lock; calling it again does nothing."""
         if not self._file.closed:
             self._file.close()
             _held.pop(self._folder, None)

@@ -1,4 +1,4 @@
-"""Folder of a run, and logging of scores and pictures to each of its loggers."""
+"""Folder of a run, and logging of scores and pictures to all of its loggers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +11,10 @@ from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 
 
 def run_folder(trainer: pl.Trainer) -> Path:
-    """Return the folder of a run, which its checkpoints are in too; all ranks must ask for it.
+    """Return the folder of a run, where Lightning also puts checkpoints; all ranks must call it.
 
-    It is that of the first logger: `log_dir` of TensorBoard's and CSV's, `save_dir/NAME/VERSION` of others (a W&B run's
-    project and id), where Lightning puts checkpoints. Without a logger it is `default_root_dir`.
+    It is the folder of the first logger: `log_dir` of TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project
+    and id of a W&B run). Without a logger it is `default_root_dir`.
     """
     logger = trainer.logger
     if logger is None or isinstance(logger, TensorBoardLogger | CSVLogger):
@@ -32,16 +32,16 @@ def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:
 
 
 def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8]) -> None:
-    """Give a picture to every logger of a run that takes pictures; the others are passed over.
+    """Give a picture to every logger of a run that takes pictures.
 
     Args:
-        trainer: its loggers, and its step; the first rank's.
+        trainer: trainer of the first rank.
         tag: name of the picture, with slashes.
         picture: `(H, W, 3)` uint8.
     """
     for logger in trainer.loggers:
         experiment: Any = getattr(logger, "experiment", None)
-        if hasattr(logger, "log_image"):  # W&B's, and a user's own with the same method
+        if hasattr(logger, "log_image"):  # W&B's, or a user's logger with this method
             logger.log_image(tag, [picture], step=trainer.global_step)
         elif isinstance(logger, MLFlowLogger):
             experiment.log_image(logger.run_id, picture, key=tag, step=trainer.global_step)

@@ -11,24 +11,24 @@ from functools import partial
 from typing import Any
 
 FOLLOWS = re.compile(r"[Ww]orker .*(died|exited|killed)|gloo/transport|[Cc]onnection (closed|reset) by peer")
-"""Messages for a dead worker of a loader, and of torch.distributed when another rank has exited."""
+"""Messages for a dead loader worker, and of torch.distributed after another rank has exited."""
 NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
-"""The signals that are handled, as messages call them."""
+"""Handled signals → their names in messages."""
 
 
 def _of_lightning() -> type[BaseException] | None:
-    """Return Lightning's own exception for a stop; None where Lightning is not imported."""
+    """Return Lightning's exception for a stop; None if Lightning is not imported."""
     return getattr(sys.modules.get("pytorch_lightning.utilities.exceptions"), "SIGTERMException", None)
 
 
 class Stopped(SystemExit):
-    """Exception raised when a signal asks this process to end; the exit status is 128 plus the signal's number.
+    """Exception for a signal that asks this process to end; the exit status is 128 plus the signal's number.
 
-    Where Lightning is imported it is also Lightning's own exception, at which a trainer ends in order.
+    If Lightning is imported, it is also Lightning's exception for an orderly end.
     """
 
     def __new__(cls, number: int) -> "Stopped":
-        """Make one, of Lightning's kind where Lightning is imported."""
+        """Make an exception that is also Lightning's if Lightning is imported."""
         kind = _of_lightning()
         return super().__new__(cls if kind is None else type(cls.__name__, (cls, kind), {}), number)
 
@@ -38,14 +38,14 @@ class Stopped(SystemExit):
 
 
 class _Requests:
-    """State of the process; until something is set, the values are those of the class.
+    """State of the process; class attributes are the defaults.
 
     Attributes:
-        received: number of the first signal that asked the newest block of `handled` to stop.
-        owner: the process whose signals are handled; workers are forks of it.
-        depth: blocks of `handled` that are running, one in the other.
-        deferring: those of them that let a signal wait.
-        interrupts: how often Ctrl-C was pressed; the second time aborts immediately.
+        received: number of the first signal in the newest block of `handled`.
+        owner: id of the process that handles signals; workers are forks of it.
+        depth: number of nested blocks of `handled`.
+        deferring: number of these blocks that let a signal wait.
+        interrupts: number of Ctrl-C so far; the second ends the process at once.
         forward: see `handled`.
     """
 
@@ -54,7 +54,7 @@ class _Requests:
     forward: Callable[[int], None] | None = None
 
     def handle(self, number: int, frame: Any) -> None:
-        if os.getpid() != self.owner:  # a forked worker, before it has set its own handlers
+        if os.getpid() != self.owner:  # a forked worker, before it has set its handlers
             os._exit(1)
         first = self.received is None
         self.received = self.received or number
@@ -71,15 +71,15 @@ requests = _Requests()
 
 
 def cause_of(error: BaseException) -> int | None:
-    """Return the signal that an error is a stop by, or follows from where it reached a worker or another rank too."""
+    """Return the signal behind an error: our stop, or a signal that killed a worker or rank; else None."""
     number = requests.received
     if isinstance(error, (Stopped, _of_lightning() or Stopped)):
-        return number or signal.SIGTERM  # which may have come to another rank
+        return number or signal.SIGTERM  # another rank may have received it
     return number if FOLLOWS.search(str(error)) else None
 
 
 def check() -> None:
-    """Stop here if a signal has asked for it; call it wherever everything before is complete.
+    """Stop if a signal has asked for it; call it between units of work.
 
     Raises:
         Stopped: if SIGTERM or Ctrl-C arrived since `handled` or `deferred` began.
@@ -93,7 +93,7 @@ def handled(forward: Callable[[int], None] | None = None, defer: bool = False) -
     """End the block with `Stopped` as soon as a signal arrives; does nothing outside the main thread.
 
     Args:
-        forward: called with SIGTERM's number when it arrives, to notify the other processes of the run.
+        forward: called with SIGTERM's number, to notify the other processes of the run.
         defer: let a signal wait until the block calls `check`; a second Ctrl-C ends it at once.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -114,9 +114,9 @@ def handled(forward: Callable[[int], None] | None = None, defer: bool = False) -
         requests.deferring -= defer
         requests.forward = before
         for number, handler in previous.items():
-            if signal.getsignal(number) == requests.handle:  # else others, as Lightning, have put back their own
+            if signal.getsignal(number) == requests.handle:  # else Lightning, for example, has restored its handler
                 signal.signal(number, handler)
 
 
 deferred = partial(handled, defer=True)
-"""`handled`, where a signal waits until the block calls `check`."""
+"""`handled`, in which a signal waits until the block calls `check`."""

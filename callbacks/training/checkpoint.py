@@ -1,4 +1,4 @@
-"""The checkpoints of a training: its last state, and the best one by a benchmark."""
+"""The checkpoints of a training: its last state, and the best state by a benchmark."""
 
 import logging
 import math
@@ -21,20 +21,20 @@ log = logging.getLogger(__name__)
 class LastCheckpoint(Checkpoint):
     """Keep `last.ckpt`, from which `--ckpt_path last` resumes a run exactly as if it had not been interrupted.
 
-    It is written every few steps, before the last step of each epoch, at the end of each epoch and of the run, and when
-    the run is stopped by SIGTERM, Ctrl-C or an error. It always holds a moment between two optimiser steps, or between
-    two epochs, that Lightning resumes from correctly: from a step to the end of a validation or epoch that follows it
-    nothing is saved, and a run that is stopped there repeats that step. Nothing is saved after a non-finite loss. What
-    was logged up to the checkpoint is on disk with it. Means over an epoch in which a run was resumed cover the batches
-    since then.
+    It is written every few steps, before the last step of an epoch, at the end of an epoch and of the run, and when
+    SIGTERM, Ctrl-C or an error stops the run. It always holds a state from which Lightning resumes correctly, between
+    two optimiser steps or two epochs. From a step that ends an epoch or precedes a validation, to the end of the epoch
+    or validation, Lightning could not resume: nothing is saved, and a run that is stopped in between repeats this step.
+    Nothing is saved after a non-finite loss. The logs up to a checkpoint are on disk with it. In an epoch that was
+    resumed, means over the epoch cover only the batches after the resumption.
 
     Args:
-        every_n_steps: optimiser steps from one checkpoint to the next; a `kill -9` costs at most these.
+        every_n_steps: optimiser steps between checkpoints; a `kill -9` costs at most these steps.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
         ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to resume from was written
-            within an optimiser step, or with another batch size.
+            within an optimiser step or with another batch size.
     """
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
@@ -42,17 +42,17 @@ class LastCheckpoint(Checkpoint):
             raise ValueError(f"LastCheckpoint: every_n_steps is {every_n_steps}, it must be at least 1")
         self.every_n_steps, self.dirpath = every_n_steps, dirpath
         self.best_model_path = ""
-        """Path under the name by which Lightning's Trainer finds it; empty until the run has written it."""
+        """Path of the checkpoint, by Lightning's name for it; empty until the run has written it."""
         self._note = ResumeNote()
         self._resumed: ResumeNote | None = None
-        self._loader_states: list[dict[str, Any]] | None = None  # None: the checkpoint is from between two epochs
-        self._resumable = False
-        self._saved_step = 0  # before anything is saved, the step at which the run began or resumed
+        self._loader_states: list[dict[str, Any]] | None = None  # None: the checkpoint lies between two epochs
+        self._resumable = False  # Lightning could resume from the current state
+        self._saved_step = 0  # at first the step at which the run began or resumed
         self._counters: dict[str, Any] | None = None
         self._flush_due = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the folder; run after all callbacks whose state is to be saved, and before what ends the run."""
+        """Find the folder, and move this callback to the end, before `Safeguards`: it saves the state of all others."""
         if stage == "fit":
             self.dirpath = checkpoint_folder(trainer, self.dirpath)
             callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -62,7 +62,7 @@ class LastCheckpoint(Checkpoint):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take the place in the training from the checkpoint."""
+        """Read the position in the training from the checkpoint."""
         if trainer.state.fn != "fit":
             return
         self._resumed = read_state(checkpoint, trainer.ckpt_path).resume
@@ -84,7 +84,7 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Record what Lightning does not: which run this is, and the sizes of its batches."""
+        """Record the number of the run and the sizes of its batches."""
         if trainer.state.fn != "fit":
             return
         checkpoint["resume"] = self._note.model_copy(update={"within_step": accumulates(trainer)}).model_dump()
@@ -93,7 +93,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Number the run after all others in its folder."""
-        # methods and schedules may change the number of accumulated batches later
+        # methods and schedules may later change the number of accumulated batches
         self._note = ResumeNote(accumulated=trainer.accumulate_grad_batches)
         self._resumable, self._flush_due, self._counters = False, False, None
         self.best_model_path = ""
@@ -120,16 +120,16 @@ class LastCheckpoint(Checkpoint):
         if self._loader_states is None:
             trainer.fit_loop.epoch_loop.restarting = False
             return
-        # Lightning forgets the loader's state where something, as a schedule, has asked for the loader before
+        # Lightning forgets the loader's state if a schedule, for example, has asked for the loader before
         loader: Any = trainer.train_dataloader
         if len(self._loader_states) == 1 and hasattr(loader, "load_state_dict"):
             loader.load_state_dict(self._loader_states[0])
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, GradientAccumulationScheduler):  # it acts at the start of an epoch only
+            if isinstance(callback, GradientAccumulationScheduler):  # otherwise acts only at the start of an epoch
                 callback.on_train_epoch_start(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save once all that belongs to the epoch before is done."""
+        """Save the end of the previous epoch, after all of its hooks."""
         if self._resumable and trainer.global_step > self._saved_step:
             self._save(trainer)
 
@@ -139,7 +139,7 @@ class LastCheckpoint(Checkpoint):
         """Flush the loggers one batch after a checkpoint: a step is logged after it is saved."""
         self._resumable = False
         if trainer.fit_loop.restarting and trainer.max_steps == -1:
-            # else Lightning leaves out a schedule that follows a score at the end of this epoch
+            # else Lightning skips a schedule that follows a score at the end of this epoch
             trainer.fit_loop.restarting = False
         if self._flush_due:
             _flush(trainer)
@@ -151,19 +151,16 @@ class LastCheckpoint(Checkpoint):
         """Save every few steps, before a step that ends an epoch or is followed by a validation, and before a stop."""
         if accumulates(trainer):
             return
-        done, steps_done = batch_idx + 1, trainer.global_step == trainer.max_steps
-        within_epoch = not _closes(trainer, done)
-        self._resumable = within_epoch and not steps_done
-        if within_epoch and steps_done:  # should the run be made longer, this is where it continues
+        within_epoch, is_last_step = not _closes(trainer, batch_idx + 1), trainer.global_step == trainer.max_steps
+        self._resumable = within_epoch and not is_last_step
+        if within_epoch and is_last_step:  # a run with a larger max_steps continues at these counters
             self._counters = trainer.fit_loop.state_dict()
-        window = range(done + 1, done + trainer.accumulate_grad_batches + 1)
-        closing = trainer.global_step + 1 == trainer.max_steps or any(_closes(trainer, number) for number in window)
-        due = closing or trainer.global_step - self._saved_step >= self.every_n_steps
-        if self._resumable and (is_stopping(trainer) or due):
+        due = trainer.global_step - self._saved_step >= self.every_n_steps
+        if self._resumable and (is_stopping(trainer) or due or _next_step_closes(trainer, batch_idx + 1)):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Allow to save from here on, unless the end of the run comes next, which is saved as a whole."""
+        """Mark the run as resumable, unless it ends with this epoch; `on_train_end` then saves."""
         ends = trainer.global_step == trainer.max_steps or trainer.current_epoch + 1 == trainer.max_epochs
         self._resumable = not (ends or trainer.should_stop)
 
@@ -202,9 +199,9 @@ class LastCheckpoint(Checkpoint):
 
 
 def _closes(trainer: pl.Trainer, batch: int) -> bool:
-    """Return whether a batch of the epoch, counted from 1, is its last, or followed by a validation.
+    """Return whether a batch of the epoch, counted from 1, is its last, or precedes a validation.
 
-    Where the length of an epoch is not known, its last batch is known only when it has come.
+    If the length of the epoch is unknown, its last batch is known only after it has arrived.
     """
     loop, interval = trainer.fit_loop, trainer.val_check_batch
     known_as_last = batch == loop.batch_idx + 1 and loop.epoch_loop.batch_progress.is_last_batch
@@ -215,16 +212,30 @@ def _closes(trainer: pl.Trainer, batch: int) -> bool:
     return interval is not None and batch % interval == 0
 
 
+def _next_step_closes(trainer: pl.Trainer, batch: int) -> bool:
+    """Return whether the next optimiser step ends the run or the epoch, or precedes a validation.
+
+    No state between this next step and the end of the epoch or validation can be resumed, so the state before the step
+    is the last to save.
+
+    Args:
+        trainer: after an optimiser step.
+        batch: number of the step's last batch in the epoch, counted from 1.
+    """
+    batches = range(batch + 1, batch + trainer.accumulate_grad_batches + 1)
+    return trainer.global_step + 1 == trainer.max_steps or any(_closes(trainer, number) for number in batches)
+
+
 def _flush(trainer: pl.Trainer) -> None:
-    """Write out what loggers buffer; TensorBoard's thread would do so within two minutes."""
+    """Write the buffers of the loggers; TensorBoard's thread would do so within two minutes."""
     for logger in trainer.loggers if trainer.is_global_zero else ():
         logger.save()
 
 
 class BestCheckpoint(Checkpoint):
-    """Keep the checkpoints with the best scores of a benchmark, and compare only when that benchmark has just run.
+    """Keep the checkpoints with the best scores of a benchmark, compared right after its runs.
 
-    Lightning's `ModelCheckpoint` takes the score that was logged last, however old, and needs one from the first epoch
+    Lightning's `ModelCheckpoint` compares the last logged score, however old, and needs a score from the first epoch
     on.
 
     Args:
@@ -256,7 +267,7 @@ class BestCheckpoint(Checkpoint):
         self.filename, self.dirpath = filename, dirpath
         self.best_model_path = ""
         self._benchmark: BenchmarkCallback | None = None
-        self._scores: dict[str, float] = {}  # file name of each kept checkpoint → its score
+        self._scores: dict[str, float] = {}  # file name of a kept checkpoint → its score
         self._seen = -1  # optimiser step of the last score
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -282,24 +293,24 @@ class BestCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Record which checkpoints are kept."""
+        """Record the kept checkpoints."""
         kept = KeptCheckpoints(folder=str(self.dirpath), scores=self._scores)
         checkpoint.setdefault("best", {})[self.monitor] = kept.model_dump()
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take the scores of the files that are still there; files in the folder of another run do not count."""
+        """Restore the scores of existing files; files in the folder of another run do not count."""
         kept = read_state(checkpoint, trainer.ckpt_path).best.get(self.monitor)
         if kept is not None and kept.folder == str(self.dirpath):
             self._scores = {name: score for name, score in kept.scores.items() if Path(kept.folder, name).is_file()}
             self._choose()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save if the benchmark has just run, succeeded, and gave one of the best scores.
+        """Save if the benchmark has just run and its score is among the best.
 
         Raises:
-            ValueError: if it did not give the score that `monitor` names.
+            ValueError: if the benchmark did not give the score that `monitor` names.
         """
         step = trainer.global_step
         if self._benchmark is None or step == self._seen or step not in self._benchmark.history:
@@ -318,7 +329,7 @@ class BestCheckpoint(Checkpoint):
                 if worse not in self._scores:
                     trainer.strategy.remove_checkpoint(f"{self.dirpath}/{worse}")
 
-    on_train_end = on_validation_end  # where the benchmark ran after the last step
+    on_train_end = on_validation_end  # the benchmark may run after the last step
 
     def _rank(self, item: tuple[str, float]) -> tuple[bool, float]:
         """Return the key that sorts the best score first and NaN last."""

@@ -1,7 +1,7 @@
-"""Checkpoints as files: written as a whole, read as data, and checked before anything is restored from them.
+"""Checkpoint files: written atomically, read as data, and checked before they are restored.
 
-A file is never an order. Numbers have to be numbers, and names of attributes have to be those that this program would
-have written; no path is followed out of the run's own folder (see `AtomicCheckpointIO.remove_checkpoint`).
+A file gives no orders: numbers must be numbers, attributes must have the names that this program writes, and only files
+in the run's folders are removed (see `AtomicCheckpointIO.remove_checkpoint`).
 """
 
 import logging
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Write a checkpoint under a temporary name, and rename it once it is completely on disk.
 
-    Lightning's own class writes to the machine's temporary folder; where that is another disk, its move is a copy, and
-    a run that is killed or a disk that is full in the middle of it leaves half a file in the place of a whole one.
+    Lightning's class writes to the machine's temporary folder. If that is on another disk, its move is a copy, and a
+    killed run or a full disk leaves half a file in place of a complete one.
 
     Args:
-        trainer: what it reads is checked by `check_state` before anything is restored from it; None: not checked.
+        trainer: trainer of the run; `check_state` compares checkpoints with it. None: no check.
     """
 
     def __init__(self, trainer: pl.Trainer | None = None) -> None:
@@ -38,10 +38,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self._folders: set[str] = set()  # that this run has written checkpoints to
 
     def save_checkpoint(self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint; addresses such as `s3://…` are left to Lightning.
+        """Write a checkpoint; Lightning handles addresses such as `s3://…`.
 
         Raises:
-            OSError: if it cannot be written, for example because the disk is full; what was there before still is.
+            OSError: if it cannot be written, for example on a full disk; an earlier file is kept.
         """
         self._folders.add(str(path).rpartition("/")[0])
         if "://" in str(path):
@@ -54,7 +54,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-        except (OSError, RuntimeError) as error:  # torch turns some of the first into the second
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError for some errors of the system
             reason = error if isinstance(error, OSError) else error.__cause__ or error.__context__
             if not isinstance(reason, OSError):
                 raise
@@ -65,15 +65,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return None
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        """Read a checkpoint as data: no code that it names runs, and a damaged file is reported in one line.
+        """Read a checkpoint as data: no code in it runs.
 
         Args:
-            path: the file, or an address such as `s3://…`, which is read by Lightning.
-            map_location: device for what is read from an address; a file is read to the CPU.
-            weights_only: not taken; code is never unpickled.
+            path: the file, or an address such as `s3://…`, which Lightning reads.
+            map_location: device for tensors from an address; a file is read to the CPU.
+            weights_only: ignored; code is never unpickled.
 
         Raises:
-            ValueError: if the file is damaged, holds other than tensors and plain types, or does not fit the run.
+            ValueError: if the file is damaged, holds other types than tensors and plain types, or does not fit the run.
         """
         remote = "://" in str(path)
         content = super().load_checkpoint(path, map_location, True) if remote else read_content(path, mapped=False)
@@ -82,10 +82,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return content
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove a checkpoint that a better one replaces.
+        """Remove a checkpoint after a better checkpoint was saved.
 
-        The name may come from the file that a run resumes from. So nothing is removed but a regular `.ckpt` file in a
-        folder that this run has written a checkpoint to.
+        The name may come from the file that a run resumes from, so only a regular `.ckpt` file is removed, in a folder
+        to which this run has written a checkpoint.
         """
         folder = str(path).rpartition("/")[0]
         file = Path(path)
@@ -104,12 +104,12 @@ class ResumeNote(BaseModel):
     """The record of `LastCheckpoint` in a checkpoint.
 
     Attributes:
-        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where
-            the file does not say.
+        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 if
+            unknown.
         batch: samples per batch over all devices; None if the loader does not know.
         accumulated: batches per optimiser step that the user asked for.
-        within_step: whether it was written between two batches of one optimiser step.
-        run_ended: whether the hooks of the run's end have run.
+        within_step: True for a checkpoint between two batches of an optimiser step.
+        run_ended: True after the hooks of the run's end.
     """
 
     run: Annotated[int, Field(strict=True, ge=-1)] = -1
@@ -139,7 +139,7 @@ class KeptCheckpoints(BaseModel):
 
     Attributes:
         folder: folder of the checkpoints.
-        scores: file name of each kept checkpoint → its score.
+        scores: file name of a kept checkpoint → its score.
     """
 
     folder: str
@@ -160,10 +160,10 @@ class CheckpointState(BaseModel):
 
 
 def read_state(content: Any, path: object) -> CheckpointState:
-    """Return the state that a checkpoint holds.
+    """Return the state in a checkpoint.
 
     Raises:
-        ValueError: in one line, if a part of it is missing or has another form.
+        ValueError: if a part is missing or has another form.
     """
     try:
         return CheckpointState.model_validate(content)
@@ -174,18 +174,18 @@ def read_state(content: Any, path: object) -> CheckpointState:
 
 
 def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> None:
-    """Check the counters, the weights' optimisers and our own records of a checkpoint before they are restored.
+    """Check the counters, optimisers and our records of a checkpoint before they are restored.
 
-    `check_optimizers` compares schedules and optimisers once those of the run exist. The states of other callbacks are
-    theirs to check.
+    `check_optimizers` compares schedules and optimisers after the run has made them. Other callbacks check their state
+    themselves.
 
     Args:
-        trainer: before it restores anything.
-        content: of the checkpoint.
-        path: of the checkpoint, for the message.
+        trainer: the trainer, before it restores a state.
+        content: content of the checkpoint.
+        path: path of the checkpoint, for the message.
 
     Raises:
-        ValueError: in one line, for the first part that is not as this program writes it.
+        ValueError: for the first part that differs from the form that this program writes.
     """
     state = read_state(content, path)
     damaged = f"{path} is damaged"
@@ -204,21 +204,21 @@ def check_state(trainer: pl.Trainer, content: dict[str, Any], path: object) -> N
         if not isinstance(loaders, list) or not all(isinstance(loader, dict) for loader in loaders):
             raise ValueError(f"{damaged}: the place in the data is no list of states; resume from another checkpoint")
     else:
-        content.pop("loops", None)  # of no use to an evaluation
+        content.pop("loops", None)  # an evaluation does not need them
 
 
 def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
-    """Check that a checkpoint's schedules and optimisers are those of the run; Lightning would set any attribute.
+    """Check that a checkpoint's schedules and optimisers fit the run; Lightning would set any attribute.
 
-    A schedule may be of the user's: its state needs the right names and types, its numbers may be any.
+    A user's schedule may have any numbers in its state, but needs the right names and types.
 
     Args:
-        trainer: with its optimisers, before it restores them.
-        checkpoint: its content, which `check_state` has checked.
+        trainer: the trainer with its optimisers, before it restores them.
+        checkpoint: content of the checkpoint, after `check_state`.
 
     Raises:
-        ValueError: if there are more or fewer of them, one is of another kind, an option is missing or not a finite
-            number, or a tensor has another shape than its parameter.
+        ValueError: if their number or kind differs, an option is missing or not a finite number, or the shape of a
+            tensor differs from its parameter's.
     """
     schedules, where = checkpoint["lr_schedulers"], f"{trainer.ckpt_path}: the schedule of the learning rate"
     made = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
@@ -231,14 +231,14 @@ def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
         for group, state in zip(groups, saved["param_groups"], strict=False):
             for name, value in group.items():
                 if value is None or value is False:
-                    state.setdefault(name, value)  # an option that is newer than the torch which saved the state
+                    state.setdefault(name, value)  # an option that the torch of the checkpoint did not have
                 elif type(value) is int:
                     group[name] = float(value)
         _check_like(saved["param_groups"], groups, where)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         numbers = [number for group in saved["param_groups"] for number in group["params"]]
         names: dict[int, set[str]] = {}  # of the state of parameters with as many dimensions
-        for parameter, number in zip(parameters, numbers, strict=False):  # torch compares how many there are
+        for parameter, number in zip(parameters, numbers, strict=False):  # torch compares their number
             state = saved["state"].get(number, {})
             other_names = bool(state) and names.setdefault(parameter.ndim, set(state)) != set(state)
             tensors = [value for value in state.values() if isinstance(value, torch.Tensor)]
@@ -247,16 +247,16 @@ def check_optimizers(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
 
 
 def _check_like(state: Any, model: Any, where: str, any_number: bool = False) -> None:
-    """Raise unless a state has the form of another: the same names, and numbers in the places of numbers.
+    """Raise `ValueError` unless a state has the names of a model state, and numbers in the places of its numbers.
 
     Args:
-        state: the state that was read.
+        state: the state from the file.
         model: the state of the new run.
         where: place of the state, for the message.
-        any_number: accept negative and infinite numbers, floats in the place of integers, and None.
+        any_number: accept negative and infinite numbers, floats for integers, and None.
     """
     if isinstance(model, dict) and isinstance(state, dict):
-        # a Counter, as the milestones of a schedule, and what is empty at first have names of their own
+        # a Counter, such as the milestones of a schedule, and a dictionary that is empty at first may have any names
         if type(model) is dict and model and (other := state.keys() ^ model.keys() - {"combined_loader"}):
             raise ValueError(f"{where}: {sorted(map(str, other))[0]!r} is missing or unknown")
         for name in state.keys() & model.keys():

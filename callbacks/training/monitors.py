@@ -17,12 +17,14 @@ from datamodules.writing.progress import ProgressReport
 from .safeguards import accumulates
 
 LOGGED = ("positive_similarity", "negative_similarity", "queue_age")
+WAITING_MATTERS = 0.1
+"""Fraction of a fit's time spent waiting for data that its closing lines mention."""
 
 
 def embedding_spread(embeddings: Tensor) -> Tensor:
     """Compute the standard deviation of l2-normalised embeddings, mean over the channels, times √D.
 
-    0 where all embeddings are the same, 1 where they are spread evenly over the sphere.
+    0 if all embeddings are equal, 1 if they are spread evenly over the sphere.
     Paper: SimSiam (Chen and He, CVPR 2021), section 4.1, Figure 2.
 
     Args:
@@ -45,14 +47,14 @@ def embedding_spread(embeddings: Tensor) -> Tensor:
 def effective_rank(embeddings: Tensor) -> Tensor:
     """Compute the number of directions that embeddings take: the exponential of their singular values' entropy.
 
-    1 where all l2-normalised embeddings lie on a line, min(N, D) where every direction has as much.
+    1 if all l2-normalised embeddings lie on a line, min(N, D) if all directions have equal weight.
     Papers: Roy and Vetterli, EUSIPCO 2007; RankMe (Garrido et al., ICML 2023), Eq. 1.
 
     Args:
         embeddings: `(N, D)`.
 
     Returns:
-        Scalar in [1, min(N, D)]; NaN where an embedding is not finite.
+        Scalar in [1, min(N, D)]; NaN if an embedding is not finite.
 
     Raises:
         ValueError: if the embeddings are not `(N, D)` with N ≥ 2.
@@ -68,17 +70,17 @@ def effective_rank(embeddings: Tensor) -> Tensor:
 
 
 class CollapseMonitor(pl.Callback):
-    """Log the spread of a step's embeddings, and warn when they collapse to one point.
+    """Log the spread of a step's embeddings, and warn when they collapse to a point.
 
-    Logs `monitor/embedding_std` (`embedding_spread`), `monitor/effective_rank`, and where a step returns them
-    `monitor/positive_similarity`, `monitor/negative_similarity`, `monitor/queue_age` (optimiser steps since the oldest
-    key was made). Each rank measures its own embeddings; the mean over ranks is logged.
+    Logs `monitor/embedding_std` (`embedding_spread`), `monitor/effective_rank`, and if a step returns them
+    `monitor/positive_similarity`, `monitor/negative_similarity`, `monitor/queue_age` (age of the oldest key in
+    optimiser steps). Ranks measure their embeddings separately; the mean over ranks is logged.
 
     Args:
         every_n_steps: optimiser steps between checks.
-        warn_below: spread that counts as collapsed.
-        patience: consecutive checks that must find it; a network may pass through this state early in training.
-        max_embeddings: only the first N embeddings of a step are measured.
+        warn_below: a smaller spread counts as collapsed.
+        patience: consecutive collapsed checks before the warning; a network may pass through a collapse early.
+        max_embeddings: measure only the first N embeddings of a step.
     """
 
     def __init__(
@@ -130,16 +132,15 @@ def _check(embeddings: Tensor) -> None:
 
 
 class Throughput(pl.Callback):
-    """Log the speed of training since the last time it was logged, or since the last validation.
+    """Log the speed of training since the last log, or since the last validation.
 
     Logs, every `trainer.log_every_n_steps` optimiser steps, `time/step` (seconds per optimiser step), `time/data` (the
-    fraction of them, 0 to 1, spent waiting for the loader; only for loaders that report it, as `VideoDataModule`'s
-    does) and `time/clips_per_second` (over all ranks). The first batch, of the run and after a validation, is left out:
-    it waits for workers to start and kernels to be chosen. Nothing here waits for the device.
+    fraction of the time, 0 to 1, spent waiting for the loader; needs a loader that reports it, such as
+    `VideoDataModule`'s) and `time/clips_per_second` (over all ranks). The first batch of the run and after a validation
+    is left out: it waits for workers and the choice of kernels. The callback never waits for the device.
 
     Args:
-        warn_above: fraction of the time; when more of it is spent waiting for data twice in a row, one warning says
-            what to do.
+        warn_above: fraction of the time; a warning with advice appears when waiting takes more, twice in a row.
     """
 
     def __init__(self, warn_above: float = 0.3) -> None:
@@ -151,6 +152,17 @@ class Throughput(pl.Callback):
         self._since: float | None = None
         self._waited = 0.0
         self._batches = 0
+        self._seconds = self._seconds_waited = 0.0  # of all that was logged
+        self._workers = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget an earlier fit of this callback."""
+        self._seconds = self._seconds_waited = 0.0
+
+    def closing_line(self) -> str:
+        """Return advice if the fit waited for data for more than a tenth of its time; else an empty string."""
+        fraction = self._seconds_waited / self._seconds if self._seconds else 0.0
+        return f"{fraction:.0%} of the time went into {self._advice()}" if fraction > WAITING_MATTERS else ""
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -168,33 +180,41 @@ class Throughput(pl.Callback):
                 values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
             if waited is not None:
                 values["time/data"] = (waited - self._waited) / seconds
-                self._hint(values["time/data"], getattr(loader, "num_workers", 0))
+                self._seconds, self._seconds_waited = (
+                    self._seconds + seconds,
+                    self._seconds_waited + waited - self._waited,
+                )
+                self._workers = getattr(loader, "num_workers", 0)
+                self._hint(values["time/data"])
             pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
         self._since, self._waited, self._batches = now, waited or 0.0, 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let the next batch begin anew, so that validations and benchmarks do not count."""
+        """Restart the clock at the next batch, so that validations and benchmarks do not count."""
         self._since = None
 
     on_train_end = on_validation_end
 
-    def _hint(self, fraction: float, workers: int) -> None:
+    def _hint(self, fraction: float) -> None:
         self._slow_looks = self._slow_looks + 1 if fraction > self.warn_above else 0
         if self._slow_looks >= 2 and not self._hinted:
             self._hinted = True
-            rank_zero_warn(
-                f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now {workers}) "
-                "up to the cores there are, or make the videos cheaper to decode: vidcorr transcode SOURCE DESTINATION"
-            )
+            rank_zero_warn(f"{fraction:.0%} of the time goes into {self._advice()}")
+
+    def _advice(self) -> str:
+        return (
+            f"waiting for data: raise data.num_workers (now {self._workers}) up to the number of cores, or make the "
+            "videos cheaper to decode: vidcorr transcode SOURCE DESTINATION"
+        )
 
 
 class RunProgress(ProgressBar):
-    """Show one bar for an entire `fit`: optimiser steps done, rate, remaining time, loss; without a terminal, lines.
+    """Show a single bar for an entire `fit`: optimiser steps, rate, remaining time, loss; without a terminal, lines.
 
-    Validation and benchmarks count into the rate, hence into the remaining time. Evaluations show their own progress.
+    Validation and benchmarks count into the rate, hence into the remaining time. Benchmarks show separate bars.
 
     Args:
-        every: seconds from one line to the next where there is no terminal.
+        every: seconds between lines without a terminal.
     """
 
     def __init__(self, every: float = 30.0) -> None:
@@ -221,11 +241,11 @@ class RunProgress(ProgressBar):
         """Count the optimiser's steps."""
         if trainer.global_step != self._report.done:
             loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-            # the loss is read only where it is shown: reading it waits for the device
+            # the loss is read only when it is shown: reading waits for the device
             self._report.advance(lambda: "" if loss is None else f"loss {float(loss):.3f}", trainer.global_step)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the bar in `validate`; a benchmark alone has one stand-in batch and its own bar."""
+        """Start the bar in `validate`; a benchmark alone has a stand-in batch and a separate bar."""
         self._report.clear()
         if trainer.state.fn == "validate":
             batches = sum(trainer.num_val_batches)
@@ -238,7 +258,7 @@ class RunProgress(ProgressBar):
             self._report.advance()
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
-        """Remove the bar, so that what follows, as the message of an error, stands alone."""
+        """Remove the bar before other output, such as the message of an error."""
         self._report.clear()
 
     on_validation_end = on_exception = on_train_end

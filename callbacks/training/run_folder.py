@@ -1,4 +1,4 @@
-"""The folder of a run: its number, the checkpoint to resume from, and what is said at its end."""
+"""The folder of a run: its number, the checkpoint to resume from, and its closing lines."""
 
 import csv
 import itertools
@@ -17,12 +17,13 @@ from lightning_modules.checkpoints import read_content
 from ..benchmarks.callback import BenchmarkCallback
 from ..process.loggers import run_folder
 from .checkpoint_files import read_state
+from .monitors import Throughput
 
 LAST = "last.ckpt"
 
 
 def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
-    """Return the folder of a callback's checkpoints: the one that it names, else `checkpoints/` in that of the run."""
+    """Return the folder of a callback's checkpoints: `dirpath`, else `checkpoints/` in the folder of the run."""
     if dirpath is None:
         return str(run_folder(trainer).absolute() / "checkpoints")
     return str(dirpath) if "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
@@ -33,22 +34,23 @@ def numbered_loggers(
 ) -> list[Logger]:
     """Make the loggers of a run again, with the number of its `version_N` folder.
 
-    The number is the next one that is free for all of them. The folders are made here: Lightning makes them later, and
-    two runs that start together would share one. A run that resumes from a `last.ckpt` in a folder of these loggers
-    continues there: what was logged after the checkpoint will be logged again, so it is dropped.
+    The number is the next that is free for all loggers. The folders are made at once: Lightning makes them later, and
+    two runs that start together would share a folder. A run that resumes from a `last.ckpt` in a folder of the loggers
+    continues in it; logs after the checkpoint are dropped, since the run writes them again.
 
     Args:
-        loggers: loggers with the arguments that they were made with; others than TensorBoard's and CSV's, those with a
-            version of their own, and those that write to an address are returned as they are.
+        loggers: loggers with their arguments; loggers of other kinds than TensorBoard and CSV, with a given version, or
+            with an address as folder are returned unchanged.
         path: checkpoint to resume from.
     """
     numbered = [
         isinstance(logger, CSVLogger | TensorBoardLogger) and "://" not in str(logger.save_dir) for logger, _ in loggers
     ]
-    local = [(type(logger), dict(arguments)) for (logger, arguments), own in zip(loggers, numbered, strict=True) if own]
-    if not local:
+    chosen = [pair for pair, is_numbered in zip(loggers, numbered, strict=True) if is_numbered]
+    if not chosen:
         return [logger for logger, _ in loggers]
-    last = last_run_in(path, next(logger for (logger, _), own in zip(loggers, numbered, strict=True) if own))
+    local = [(type(logger), dict(arguments)) for logger, arguments in chosen]
+    last = last_run_in(path, chosen[0][0])
     if last is None:
         new = _claimed(local)
     else:
@@ -62,11 +64,11 @@ def numbered_loggers(
             if isinstance(logger, CSVLogger):
                 _keep_rows(logger, step)
     made = iter(new)
-    return [next(made) if own else logger for (logger, _), own in zip(loggers, numbered, strict=True)]
+    return [next(made) if is_numbered else logger for (logger, _), is_numbered in zip(loggers, numbered, strict=True)]
 
 
 def _claimed(loggers: list[tuple[type[Any], dict[str, Any]]]) -> list[Any]:
-    """Make loggers, those without a version in the next folder that is free for all of them."""
+    """Make loggers; loggers without a version get the next version that is free for all of them."""
     free = [number for number, (_, arguments) in enumerate(loggers) if arguments.get("version") is None]
     made = [kind(**arguments) for kind, arguments in loggers]
     for version in itertools.count(max(made[number].version for number in free)) if free else ():
@@ -83,7 +85,7 @@ def _claimed(loggers: list[tuple[type[Any], dict[str, Any]]]) -> list[Any]:
 
 
 def last_run_in(path: str | Path | None, logger: Any) -> tuple[int | str, int] | None:
-    """Return version and last step of the run of a `last.ckpt`; None unless it lies in a folder of a logger."""
+    """Return version and last step of the run of a `last.ckpt`; None if it lies outside the logger's folder."""
     if path is None:
         return None
     checkpoint = Path(path).resolve()
@@ -99,11 +101,11 @@ def last_run_in(path: str | Path | None, logger: Any) -> tuple[int | str, int] |
 
 
 class LastCheckpointFile(NamedTuple):
-    """A `last.ckpt` with the progress that it records; later tuples are newer.
+    """A `last.ckpt` with its progress; larger tuples are newer.
 
     Attributes:
-        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 where
-            the file does not say.
+        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 if
+            unknown.
         step: optimiser steps.
         epoch: epoch of the last step.
         path: the file.
@@ -118,24 +120,23 @@ class LastCheckpointFile(NamedTuple):
 def last_checkpoints(
     root: str | Path, folders: Iterable[str | Path] = (), skip_damaged: bool = False
 ) -> list[LastCheckpointFile]:
-    """Find the `last.ckpt` of the runs below a folder, or in others, where callbacks write checkpoints.
+    """Find the `last.ckpt` of the runs below a folder, and in further folders of checkpoints.
 
-    Lightning's own `ckpt_path="last"` searches only the folder of the new run, which is empty.
-    Which one is the newest is read from the files: the times that a file system gives them are wrong where a clock
-    was, and after copying.
+    Lightning's `ckpt_path="last"` searches only the folder of the new run, which is empty. The age comes from the
+    content of the files: the time stamps of a file system change by copying, and may be wrong.
 
     Returns:
-        In order of age, the newest last.
+        The files in order of age, the newest last.
 
     Raises:
-        ValueError: if one of them cannot be read, unless `skip_damaged`.
+        ValueError: if a file cannot be read, unless `skip_damaged`.
     """
     root = Path(root)
     paths = {*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")}
     found = []
     for path in paths | {path for folder in folders if (path := Path(folder, LAST)).is_file()}:
         try:
-            state = read_state(read_content(path, checksums=False), path)  # the one that is chosen is read in full
+            state = read_state(read_content(path, checksums=False), path)  # a resumed run checks its file in full
         except ValueError as error:
             if not skip_damaged:
                 advice = "remove it, or name the checkpoint to resume from"
@@ -146,7 +147,7 @@ def last_checkpoints(
 
 
 def _keep_rows(logger: CSVLogger, step: int) -> None:
-    """Begin a CSV logger with the complete rows of its file up to a step; Lightning deletes the file."""
+    """Start a CSV logger with the complete rows of its file before a step; Lightning deletes the file."""
     path = Path(logger.log_dir, ExperimentWriter.NAME_METRICS_FILE)
     if not path.is_file():
         return
@@ -160,19 +161,19 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
 
 
 def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], began: float = 0) -> list[str]:
-    """Return at most three lines: scores, the path of the report, the checkpoint and the next command.
+    """Return the closing lines: scores, wait for data, path of the report, checkpoint and next command.
 
-    Scores of benchmarks are in per cent; without a benchmark they are whatever the method has logged as `val/…`.
+    Scores of benchmarks are in per cent; without a benchmark the lines have the method's `val/…` values.
 
     Args:
-        trainer: after its run.
-        next_command: from the path of a checkpoint to the command that evaluates it, or None.
-        began: time at which the run began, seconds since 1970; reports from before are not of this run.
+        trainer: the trainer after its run.
+        next_command: path of a checkpoint → command that evaluates it, or None.
+        began: start of the run, seconds since 1970; older reports are not of this run.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
     run, fitted = run_folder(trainer), trainer.state.fn == "fit"
-    if benchmarks:  # in `validate` the table of the one run stands right above
+    if benchmarks:  # `validate` has just printed the table of its run
         lines = []
         for history in [benchmark.history for benchmark in benchmarks if fitted and len(benchmark.history) > 1]:
             first, last = min(history), max(history)
@@ -185,12 +186,14 @@ def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], b
             f"{key} {float(value):.4f}" for key, value in trainer.callback_metrics.items() if key.startswith("val/")
         ]
         lines = [", ".join(logged)] if logged else []
+    monitors = [callback for callback in callbacks if isinstance(callback, Throughput)]
+    lines += [line for monitor in monitors if fitted and (line := monitor.closing_line())]
     pages = [*run.glob("benchmarks/*/*/report.html")]
-    pages += [Path(each.output_dir, "report.html") for each in benchmarks if each.output_dir is not None]
+    pages += [Path(found.output_dir, "report.html") for found in benchmarks if found.output_dir is not None]
     times = {page: page.stat().st_mtime for page in pages if benchmarks and page.is_file()}
     if written := [page for page, changed in times.items() if changed >= began]:
         lines.append(f"report: {max(written, key=lambda page: times[page])}")
-    # one with a monitor, which keeps the best, comes before those that keep the last
+    # the best checkpoint, which has a monitor, comes before the last
     kept = sorted(trainer.checkpoint_callbacks, key=lambda callback: not getattr(callback, "monitor", None))
     paths = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
     if fitted and (checkpoint := next(filter(None, paths), None)):

@@ -26,7 +26,7 @@ MOST_VIDEOS = 32
 
 
 class Outcome(IntEnum):
-    """Outcome of a step on a rank; the worst over the ranks counts."""
+    """Outcome of a step; the largest over the ranks counts."""
 
     GOOD = 0
     STOP_REQUESTED = 1
@@ -34,12 +34,12 @@ class Outcome(IntEnum):
 
 
 class StepLoss(NamedTuple):
-    """Loss of a batch that is not checked yet.
+    """Loss of a batch before its check.
 
     Attributes:
         value: copy of the loss, on its way to the CPU.
         place: step, epoch and batch, for a message.
-        videos: numbers of the videos of the batch; None if the batch does not say.
+        videos: numbers of the batch's videos; None if unknown.
     """
 
     value: PendingCopy
@@ -52,7 +52,7 @@ class TrainingStopped(RuntimeError):
 
 
 def accumulates(trainer: pl.Trainer) -> bool:
-    """Return whether more batches follow the newest one before the optimiser's next step."""
+    """Return whether the optimiser's next step needs further batches."""
     loop = trainer.fit_loop
     batches, is_last = loop.batch_idx + 1, loop.epoch_loop.batch_progress.is_last_batch
     return batches % trainer.accumulate_grad_batches != 0 and not is_last and batches != trainer.num_training_batches
@@ -62,33 +62,33 @@ class Safeguards(pl.Callback):
     """End a run cleanly, a training at the same step on all ranks; the command line always adds it.
 
     - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
-      saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's own handler
-      talks to the other ranks from within the signal, which can block them for good; here they agree after each step.
+      saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's handler talks
+      to the other ranks from within the signal, which can block them for good; here the ranks agree after every step.
       `validate` and `predict` finish their frame. SLURM's requeue signal (USR1 by default, see `SLURMEnvironment`)
       stays with Lightning, which saves `hpc_ckpt_N.ckpt` and requeues the job.
     - **A non-finite loss** stops the run with the step and the videos of its batch. A single CPU process checks before
-      the weights change. A GPU is not waited for: its loss is checked one step later, and once more before anything is
-      saved, with the weights, so that nothing replaces a good checkpoint.
-    - **A rank that is lost**, killed or hanging, ends the others, and they end it.
-    - **Files**: checkpoints are written atomically and checked before anything is restored from them
-      (`AtomicCheckpointIO`), two runs never use a folder together.
-    - **Averages of weights** by Lightning's callbacks never take in a queue of keys.
+      the weights change. A loss on a GPU is checked a step later, so no step waits; loss and weights are checked before
+      every save, so nothing replaces a good checkpoint.
+    - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
+    - **Files**: checkpoints are written atomically and checked before they are restored (`AtomicCheckpointIO`), and two
+      runs never share a folder.
+    - **Averages of weights** by Lightning's callbacks never include a queue of keys.
     """
 
     def __init__(self) -> None:
         self._ranks: Ranks | None = None
         self._losses: list[StepLoss] = []
         self._videos: Tensor | None = None
-        self._agreed_at = -1  # the batch, counted over all epochs, on which the ranks agreed last
-        self.stopping = False  # all ranks have agreed to stop as soon as the step is logged
+        self._agreed_at = -1  # last batch on which the ranks agreed, counted over all epochs
+        self.stopping = False  # all ranks have agreed to stop after the step is logged
         self._checkpoint: dict[str, Any] | None = None
         self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Check the other callbacks; let checkpoints be written atomically and checked when they are read.
+        """Check the other callbacks, and install `AtomicCheckpointIO`.
 
         Raises:
-            ValueError: if an average of weights would take in a queue in training.
+            ValueError: if an average of weights would include a queue.
         """
         filled = set(getattr(pl_module, "_ddp_params_and_buffers_to_ignore", ()))
         memory = [name for name, _ in pl_module.named_buffers() if name in filled]  # as a queue of keys
@@ -133,7 +133,7 @@ class Safeguards(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Stop if the ranks have agreed to; record the videos of the batch."""
+        """Stop if the ranks have agreed to stop; record the videos of the batch."""
         self._leave_if_stopping()
         self._videos = batch.get("video_index") if isinstance(batch, dict) else None
 
@@ -152,10 +152,10 @@ class Safeguards(pl.Callback):
         self.agree(trainer)
 
     def agree(self, trainer: pl.Trainer) -> None:
-        """Agree over all ranks, once after each batch, whether the run has to stop; sets `stopping`.
+        """Agree over all ranks, once per batch, whether the run has to stop; sets `stopping`.
 
         Raises:
-            TrainingStopped: on all ranks, if the loss of one of them is not finite.
+            TrainingStopped: on all ranks, if the loss of any rank is not finite.
         """
         batch = trainer.fit_loop.total_batch_idx
         if batch == self._agreed_at:
@@ -168,7 +168,7 @@ class Safeguards(pl.Callback):
         self.stopping = worst == Outcome.STOP_REQUESTED and not accumulates(trainer)  # not with half of the gradients
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop if the ranks have agreed to."""
+        """Stop if the ranks have agreed to stop."""
         self._leave_if_stopping()
 
     on_train_end = on_train_epoch_start
@@ -182,7 +182,7 @@ class Safeguards(pl.Callback):
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
     ) -> None:
-        """Stop between two batches; several ranks, which would have to agree, do so after the pass."""
+        """Stop between two batches; several ranks must agree, and stop after the pass."""
         if trainer.world_size == 1:
             signals.check()
 
@@ -205,10 +205,10 @@ class Safeguards(pl.Callback):
             self._stop(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Report a stop by a signal, which has no other message, and release the locks of the folders."""
+        """Report a stop by a signal, and release the locks of the folders."""
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
-            launcher.kill(signal.SIGKILL)  # one that hangs heeds nothing else
+            launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
         if waits_for_ranks(trainer):
             if isinstance(exception, SIGTERMException) and launcher is not None:
                 launcher.kill(signal.SIGTERM)  # multiprocessing waits for them when this process ends
@@ -225,7 +225,7 @@ class Safeguards(pl.Callback):
             self._ranks = None
 
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
-        """Describe the first non-finite loss, if any; without `wait` the newest may still be on its way."""
+        """Describe the first non-finite loss, if any; without `wait` the newest loss may remain unchecked."""
         while self._losses:
             first = self._losses[0]
             if first.value.of_gpu and not wait and len(self._losses) == 1:
@@ -249,7 +249,7 @@ class Safeguards(pl.Callback):
 
 
 def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:
-    """Name the videos of a batch by their paths, or by their numbers where the data have no list of them."""
+    """Name the videos of a batch by their paths, or by their numbers without a list of videos."""
     if numbers is None:
         return "not known"
     videos = getattr(trainer.datamodule, "videos", None)  # type: ignore[attr-defined]
@@ -260,7 +260,7 @@ def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:
 
 def is_stopping(trainer: pl.Trainer) -> bool:
     """Return whether the ranks have agreed, after the newest batch, that the run stops."""
-    guards = [each for each in trainer.callbacks if isinstance(each, Safeguards)]  # type: ignore[attr-defined]
+    guards = [callback for callback in trainer.callbacks if isinstance(callback, Safeguards)]  # type: ignore[attr-defined]
     for guard in guards:
         guard.agree(trainer)
     return any(guard.stopping for guard in guards)
@@ -272,15 +272,14 @@ def forks_ranks(trainer: pl.Trainer) -> bool:
 
 
 def waits_for_ranks(trainer: pl.Trainer) -> bool:
-    """Return whether this process trains nothing itself, but has forked or spawned the ranks that do."""
+    """Return whether this process only waits for the ranks that it has forked or spawned."""
     return forks_ranks(trainer) and bool(getattr(trainer.strategy.launcher, "procs", ()))
 
 
 def call_on_exception(trainer: pl.Trainer) -> None:
-    """Let an exception in a rank that Lightning forked or spawned reach its callbacks.
+    """Let an exception in a rank that Lightning forked or spawned reach the callbacks of the rank.
 
-    Lightning 2.6 handles exceptions in the process that has forked, whose callbacks know nothing of the training: in
-    the rank itself none is notified, and nothing is saved.
+    Lightning 2.6 handles exceptions only in the parent process, and its callbacks know nothing of the training.
     """
     other_loops: dict[str, Any] = {"validate": trainer.validate_loop, "predict": trainer.predict_loop}
     loop: Any = other_loops.get(str(trainer.state.fn and trainer.state.fn.value), trainer.fit_loop)
@@ -296,7 +295,7 @@ def call_on_exception(trainer: pl.Trainer) -> None:
             trainer.strategy.on_exception(exception)
             for logger in trainer.loggers:
                 logger.finalize("failed")
-            if isinstance(exception, (SIGTERMException, TrainingStopped)):  # which all ranks raise at the same step
+            if isinstance(exception, (SIGTERMException, TrainingStopped)):  # all ranks raise it at the same step
                 trainer.strategy.barrier("stopped")  # the first rank that ends takes the others with it
             raise
 

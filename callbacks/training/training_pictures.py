@@ -19,29 +19,27 @@ from ..tracking.frame_encoder import frame_features, view_for
 
 
 class TrainingPictures(pl.Callback):
-    """Draw the first batch of a run, and every few epochs how the features of one clip match and vary.
+    """Draw the first batch of a run, and every few epochs the matches and components of a clip's features.
 
-    - `clips`: the first batch after augmentation, a clip in a row;
-    - `gaps`: how many frames lie between neighbouring frames of its clips;
-    - `matches`: query points in the last frame of a clip, and where the protocol finds them in the frames before;
+    - `clips`: the first batch after augmentation, a clip per row;
+    - `gaps`: histogram of the gaps between neighbouring frames of its clips;
+    - `matches`: query points in the last frame of a clip, and the protocol's matches in earlier frames;
     - `features`: the principal components of the clip's features as colours.
 
-    The clip is the first held-out one, or the first of the first batch where none is held out; it stays the same
-    through the run. Pictures go to each logger that takes pictures and as PNGs to `pictures/` in the
-    folder of the run. Only the first rank draws. The module is used through its `feature_extractor` only and left as
-    it was, random state included.
+    The clip is the first held-out clip, or the first of the first batch without held-out data, for the whole run.
+    Pictures go to all loggers that take pictures, and as PNGs to `pictures/` in the folder of the run. Only the first
+    rank draws. Drawing uses the module only through `feature_extractor`, and restores the random state.
 
     Args:
-        every_n_epochs: between pictures of the features; the first ones are made before the first step, the last ones
-            at the end.
-        protocol: protocol of the matches, a name of DAVIS's protocols or a protocol.
+        every_n_epochs: epochs between pictures of the features; also drawn before the first step and at the end.
+        protocol: protocol of the matches; a protocol or the name of a protocol for DAVIS.
         changes: fields of the protocol to change.
-        stage: argument of `feature_extractor`; of several stages the last is drawn.
+        stage: argument of `feature_extractor`; the last of several stages is drawn.
         stride: argument of `feature_extractor`.
         clips: largest number of clips of the first batch to draw.
 
     Raises:
-        ValueError: for a bad argument; in `fit`, where a batch has no `clip`.
+        ValueError: for a bad argument; in `fit`, if a batch has no `clip`.
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class TrainingPictures(pl.Callback):
         self._begun = False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the folder, on all ranks; refuse a stage or normalisation that the module lacks before any training."""
+        """Find the folder on all ranks, and refuse a stage or normalisation that the module lacks."""
         self._folder = run_folder(trainer) / "pictures"
         self._begun, self._clip, self._drawn = False, None, None
         with isolate_rng():
@@ -100,12 +98,12 @@ class TrainingPictures(pl.Callback):
         self._draw(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the features where the epoch is due."""
+        """Draw the features every `every_n_epochs` epochs."""
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw them at the end."""
+        """Draw the features at the end."""
         self._draw(trainer, pl_module)
 
     def _keep(self, batch: Mapping[str, Any]) -> None:

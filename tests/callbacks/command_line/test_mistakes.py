@@ -5,12 +5,15 @@ import re
 import shlex
 
 import pytest
+from pytorch_lightning.callbacks import EarlyStopping
 
 from callbacks.command_line.arguments import read_config
 from callbacks.command_line.endings import Terminated, UsageError, report
 from cli import RUNS, main, tools
+from lightning_modules import VFSSimSiam
 from lightning_modules.foreign.conversion import account
 from tests.helpers.refusal import refused
+from tests.helpers.training import TINY, loader, quiet_trainer
 from tests.helpers.words import refusal
 
 FIT = "fit --model=VFSSimSiam"
@@ -130,6 +133,19 @@ def test_a_config_that_never_ends_is_refused(tmp_path):
     for text in ("\n".join(lines), "a: &a [*a]"):
         bomb.write_text(text)
         assert refused(UsageError, "repeat each other endlessly", read_config, str(bomb))
+
+
+def test_gpus_that_are_missing_are_named(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    line = refusal(*shlex.split(f"{FIT} --config=data/synthetic.yaml --config=trainer/gpus.yaml"))
+    assert "trainer.accelerator gpu: torch finds no GPU on this machine; leave it and trainer/gpus.yaml out" in line
+
+
+def test_a_monitor_that_is_never_logged_is_named():
+    trainer = quiet_trainer(max_epochs=1, callbacks=[EarlyStopping("val/nothing")])
+    with pytest.raises(RuntimeError) as error:
+        trainer.fit(VFSSimSiam(**TINY), loader(4, 2, frames=2, size=32))
+    assert report(error.value).startswith("vidcorr: Early stopping conditioned on metric `val/nothing`")
 
 
 def test_an_error_that_is_its_own_cause_ends():
