@@ -9,6 +9,7 @@ need no such step; but they would share a name, and a notebook would have to kno
 import logging
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ class BenchmarkCallback(Benchmark):
         self._epochs: dict[int, int] = {}  # optimiser step → epochs trained, of the runs in `history`
         self._tried: int | None = None  # optimiser step of the last run
         self._failures: list[str] = []
-        self._lock: FolderLock | None = None
+        self._held = ExitStack()  # lock of the folder, until the run ends
 
     def __getattr__(self, name: str) -> Any:
         """Join Lightning if it was imported after this benchmark was made."""
@@ -86,24 +87,19 @@ class BenchmarkCallback(Benchmark):
                 _ = self.sequences
                 if self.output_dir is not None and ranks.rank == 0:
                     require_writable(Path(self.output_dir))
-                    self._lock = FolderLock(Path(self.output_dir), "give each run its own output_dir")
+                    self._held.enter_context(FolderLock(Path(self.output_dir), "give each run its own output_dir"))
 
     def teardown(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", stage: str) -> None:
         """End a `fast_dev_run`, release the folder, and repeat the errors of failed runs."""
         self._most = None
-        self._release()
+        self._held.close()
         for failure in self._failures:
             log.error("%s", failure)
         self._failures = []
 
     def on_exception(self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", exception: BaseException) -> None:
         """Release the folder: after an error Lightning calls no `teardown`."""
-        self._release()
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._held.close()
 
     def _check_neighbours(self, trainer: "pl.Trainer", stage: str) -> None:
         """Raise if other callbacks or the Trainer would make scores wrong or skip them."""

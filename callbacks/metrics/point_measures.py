@@ -100,21 +100,18 @@ def _returns(visible: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return found
 
 
-def track_survival(
-    queries: PointQueries, tracks: Array, failure: float = FAILURE
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def track_survival(queries: PointQueries, tracks: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Compute the survival of tracks, and their median errors.
 
-    A track fails in the first frame in which it is more than `failure` away from the annotated point. Its survival is
-    the fraction of frames before the failure, among the frames from the query's on; a track holds in frames without an
-    annotated point. PointOdyssey averages over tracks, then over videos.
+    A track fails in the first frame in which it is more than `FAILURE` pixels away from the annotated point. Its
+    survival is the fraction of frames before the failure, among the frames from the query's on; a track holds in frames
+    without an annotated point. PointOdyssey averages over tracks, then over videos.
     Paper: Zheng et al., PointOdyssey (ICCV 2023), section 5; aharley/pips2 @ 0e0b69d, test_on_pod.py. Difference: in
     PointOdyssey all queries lie in frame 0, and occluded points are annotated too; here they are not.
 
     Args:
         queries: queries and annotation in pixels of a 256 × 256 image; hidden points are not annotated.
         tracks: (N, T, 2) predicted x, y; NaN is a failure, and infinitely far for the median.
-        failure: pixels.
 
     Returns:
         (N,) survival in [0, 1], and (N,) median error in pixels over the annotated points; NaN without any.
@@ -131,7 +128,7 @@ def track_survival(
     annotated = since_query & ~queries.occluded
     distance = np.linalg.norm(as_array(tracks).astype(np.float64) - queries.tracks, axis=-1)
     distance = np.where(np.isnan(distance), np.inf, distance)
-    failed = np.logical_or.accumulate(annotated & (distance > failure), axis=1)
+    failed = np.logical_or.accumulate(annotated & (distance > FAILURE), axis=1)
     survival = (since_query & ~failed).sum(1) / since_query.sum(1)
     errors = (row[known] for row, known in zip(distance, annotated, strict=True))
     return survival, np.array([np.median(error) if len(error) else np.nan for error in errors], np.float64)

@@ -82,7 +82,7 @@ def earlier_kept(folder: Path) -> Iterator[None]:
     Args:
         folder: folder of the prediction; its subfolder `.earlier` holds the earlier files.
     """
-    earlier, failed = folder / ".earlier", True
+    earlier = folder / ".earlier"
     if earlier.is_dir():  # a killed process left it, and its unfinished files
         _remove_outputs(folder)
     else:
@@ -90,14 +90,13 @@ def earlier_kept(folder: Path) -> Iterator[None]:
         _move_outputs(folder, earlier)
     try:
         yield
-        failed = False
     except signals.Stopped:
-        failed = False
+        raise
+    except BaseException:
+        _remove_outputs(folder)
+        _move_outputs(earlier, folder)
         raise
     finally:
-        if failed:
-            _remove_outputs(folder)
-            _move_outputs(earlier, folder)
         remove(earlier)
 
 

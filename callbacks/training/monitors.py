@@ -152,17 +152,12 @@ class Throughput(pl.Callback):
         self._since: float | None = None
         self._waited = 0.0
         self._batches = 0
-        self._seconds = self._seconds_waited = 0.0  # of all that was logged
-        self._workers = 0
+        self._seconds = self._seconds_waited = 0.0  # totals of all logs
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget an earlier fit of this callback."""
-        self._seconds = self._seconds_waited = 0.0
-
-    def closing_line(self) -> str:
-        """Return advice if the fit waited for data for more than a tenth of its time; else an empty string."""
+    def closing_line(self, loader: Any) -> str:
+        """Return advice if the fit waited for its loader for more than a tenth of the time; else an empty string."""
         fraction = self._seconds_waited / self._seconds if self._seconds else 0.0
-        return f"{fraction:.0%} of the time went into {self._advice()}" if fraction > WAITING_MATTERS else ""
+        return f"{fraction:.0%} of the time went into {_advice(loader)}" if fraction > WAITING_MATTERS else ""
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -184,8 +179,7 @@ class Throughput(pl.Callback):
                     self._seconds + seconds,
                     self._seconds_waited + waited - self._waited,
                 )
-                self._workers = getattr(loader, "num_workers", 0)
-                self._hint(values["time/data"])
+                self._hint(values["time/data"], loader)
             pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
         self._since, self._waited, self._batches = now, waited or 0.0, 0
 
@@ -195,17 +189,17 @@ class Throughput(pl.Callback):
 
     on_train_end = on_validation_end
 
-    def _hint(self, fraction: float) -> None:
+    def _hint(self, fraction: float, loader: Any) -> None:
         self._slow_looks = self._slow_looks + 1 if fraction > self.warn_above else 0
         if self._slow_looks >= 2 and not self._hinted:
             self._hinted = True
-            rank_zero_warn(f"{fraction:.0%} of the time goes into {self._advice()}")
+            rank_zero_warn(f"{fraction:.0%} of the time goes into {_advice(loader)}")
 
-    def _advice(self) -> str:
-        return (
-            f"waiting for data: raise data.num_workers (now {self._workers}) up to the number of cores, or make the "
-            "videos cheaper to decode: vidcorr transcode SOURCE DESTINATION"
-        )
+
+def _advice(loader: Any) -> str:
+    workers = f"data.num_workers (now {getattr(loader, 'num_workers', 0)}) up to the number of cores"
+    cheaper = "make the videos cheaper to decode: vidcorr transcode SOURCE DESTINATION"
+    return f"waiting for data: raise {workers}, or {cheaper}"
 
 
 class RunProgress(ProgressBar):

@@ -43,28 +43,33 @@ def numbered_loggers(
             with an address as folder are returned unchanged.
         path: checkpoint to resume from.
     """
-    numbered = [
-        isinstance(logger, CSVLogger | TensorBoardLogger) and "://" not in str(logger.save_dir) for logger, _ in loggers
-    ]
-    chosen = [pair for pair, is_numbered in zip(loggers, numbered, strict=True) if is_numbered]
-    if not chosen:
-        return [logger for logger, _ in loggers]
-    local = [(type(logger), dict(arguments)) for logger, arguments in chosen]
-    last = last_run_in(path, chosen[0][0])
-    if last is None:
-        new = _claimed(local)
-    else:
-        version, step = last
-        for kind, arguments in local:
-            arguments["version"] = version if arguments.get("version") is None else arguments["version"]
-            if issubclass(kind, TensorBoardLogger):
-                arguments["purge_step"] = step
-        new = [kind(**arguments) for kind, arguments in local]
-        for logger in new:
-            if isinstance(logger, CSVLogger):
-                _keep_rows(logger, step)
-    made = iter(new)
-    return [next(made) if is_numbered else logger for (logger, _), is_numbered in zip(loggers, numbered, strict=True)]
+    local = {
+        place: (type(logger), dict(arguments))
+        for place, (logger, arguments) in enumerate(loggers)
+        if isinstance(logger, CSVLogger | TensorBoardLogger) and "://" not in str(logger.save_dir)
+    }
+    result = [logger for logger, _ in loggers]
+    if not local:
+        return result
+    last = last_run_in(path, result[min(local)])
+    made = _claimed(list(local.values())) if last is None else _continued(list(local.values()), *last)
+    for place, logger in zip(local, made, strict=True):
+        result[place] = logger
+    return result
+
+
+def _continued(loggers: list[tuple[type[Any], dict[str, Any]]], version: int | str, step: int) -> list[Any]:
+    """Make loggers that continue a version at a step."""
+    made = []
+    for kind, arguments in loggers:
+        if arguments.get("version") is None:
+            arguments["version"] = version
+        if issubclass(kind, TensorBoardLogger):
+            arguments["purge_step"] = step
+        made.append(logger := kind(**arguments))
+        if isinstance(logger, CSVLogger):
+            _keep_rows(logger, step)
+    return made
 
 
 def _claimed(loggers: list[tuple[type[Any], dict[str, Any]]]) -> list[Any]:
@@ -187,7 +192,7 @@ def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], b
         ]
         lines = [", ".join(logged)] if logged else []
     monitors = [callback for callback in callbacks if isinstance(callback, Throughput)]
-    lines += [line for monitor in monitors if fitted and (line := monitor.closing_line())]
+    lines += [line for monitor in monitors if fitted and (line := monitor.closing_line(trainer.train_dataloader))]
     pages = [*run.glob("benchmarks/*/*/report.html")]
     pages += [Path(found.output_dir, "report.html") for found in benchmarks if found.output_dir is not None]
     times = {page: page.stat().st_mtime for page in pages if benchmarks and page.is_file()}

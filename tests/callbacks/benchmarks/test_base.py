@@ -13,6 +13,7 @@ import torch
 
 from callbacks import DavisBenchmark
 from callbacks.command_line.endings import report
+from callbacks.process.folder_lock import FolderLock
 from datamodules.reading.guards import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
@@ -66,7 +67,7 @@ def test_two_runs_in_one_output_dir_are_refused_and_an_error_frees_it(davis_root
     for _ in range(2):
         with pytest.raises(AssertionError, match="work has begun"):
             validate(benchmark, tmp_path)
-    assert benchmark._lock is None
+    FolderLock(tmp_path / "out").release()  # raises where the folder is still held
 
 
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):

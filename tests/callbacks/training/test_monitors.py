@@ -163,8 +163,6 @@ def test_a_fit_that_waited_for_data_says_so_at_its_end(clock, tmp_path):
     trainer.state.fn = TrainerFn.FITTING
     (line,) = closing_lines(trainer, str)
     assert line.startswith("75% of the time went into waiting for data: raise data.num_workers (now 0)")
-    monitor.on_train_start(trainer, Tiny())  # of another fit
-    assert closing_lines(trainer, str) == []
 
 
 def test_lines_count_optimiser_steps_and_name_the_loss(tmp_path, capsys):
