@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
-from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from lightning_modules.functional import PropagationProtocol
 from ..pictures.figures import save_figure
 from ..results.records import Record
 from ..results.rendering import markdown_table, percent
-from ..results.statistics import Difference, ScoresBySequence, difference, interval, mean_score
+from ..results.statistics import Difference, ScoresBySequence, difference, from_best, interval, mean_score
 from .job import Job
 
 ORDERS = ("in this order", "in the opposite order")
@@ -83,7 +82,7 @@ def choose(scored: Scored, base: PropagationProtocol, selection: float = 0.5) ->
         return {name: record.videos[name] for name in names}
 
     means = ((mean_score(some(record, chosen_on)), record) for record in scored.values())
-    selected, best = max(means, key=itemgetter(0))
+    selected, best = min(means, key=lambda pair: from_best(pair[0]))
     same_features = {job: record for job, record in scored.items() if features_of(record) == features_of(best)}
     same = record_of(same_features, base)
     return Selection(best, selected, some(best, others), some(same, others) if same else {})

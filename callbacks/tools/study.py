@@ -60,7 +60,7 @@ def command(args: Sequence[str]) -> None:
     chosen: list[tuple[StudyRow, int]] = []
     for row in [study.row(name) for name in flags.only] or study.rows:
         # a row with its own seeds has no others
-        seeds = [seed for seed in flags.seeds or study.seeds_of(row) if not row.seeds or seed in row.seeds]
+        seeds = [seed for seed in flags.seeds or row.seeds or study.seeds if not row.seeds or seed in row.seeds]
         if not seeds:
             print(f"{row.name}: left out, it has the seeds {', '.join(map(str, row.seeds))} only", file=sys.stderr)
         chosen += [(row, seed) for seed in dict.fromkeys(seeds)]

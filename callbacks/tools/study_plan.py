@@ -169,10 +169,6 @@ class Study(BaseModel, extra="forbid"):
         """Return the row that trains the checkpoints of a row: the row itself, or its `of`."""
         return self.row(row.of) if row.of else row
 
-    def seeds_of(self, row: StudyRow) -> tuple[int, ...]:
-        """Return the seeds of a row: from the row, from its `of`, or from the study."""
-        return row.seeds or self.seeds
-
     def folder_of(self, row: StudyRow, output: Path) -> Path:
         """Return the folder of a row's checkpoints, with a folder `seed-N` per seed."""
         return output / slug(self.trained(row).name)

@@ -65,6 +65,7 @@ class Sweep:
         """
         from ..experiments.job import Job
         from ..results.records import score_of
+        from ..results.statistics import from_best
 
         jobs = [Job(view, self.benchmark, protocol) for view in self.views for protocol in protocols]
         results = self.runner.run(jobs)
@@ -75,7 +76,7 @@ class Sweep:
         records = {
             job: score_of(result, self.score, self.runner.store.folder_of(job))[0] for job, result in results.items()
         }
-        return dict(sorted(records.items(), key=lambda pair: -pair[1].value))
+        return dict(sorted(records.items(), key=lambda pair: from_best(pair[1].value)))
 
 
 def sweep(

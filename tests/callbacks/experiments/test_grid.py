@@ -1,5 +1,6 @@
 """Grids of protocols, and the choice of one on some sequences that is reported on the others."""
 
+import math
 from itertools import product
 
 import pytest
@@ -75,6 +76,13 @@ def test_the_choice_has_no_say_over_the_report():
     assert "on the others; over the base protocol -40.0" in text
     expected = {"6": [pytest.approx(0.425)], "12": [pytest.approx(0.575)]}
     assert effects(rows, ["radius"]) == {"radius": expected}
+
+
+def test_an_undefined_score_is_never_chosen():
+    rows = scored(VFS, [0.5, math.nan, 0.5, math.nan]) | scored(VFS.with_changes(radius=6), [0.1, 0.7, 0.1, 0.8])
+    choice = choose(rows, VFS)
+    assert choice.best == list(rows.values())[1]
+    assert choice.selected == pytest.approx(0.75)
 
 
 def test_values_stand_in_their_own_order():
