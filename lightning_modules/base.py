@@ -1,4 +1,4 @@
-"""Base of the methods: extractors for the benchmarks, training and validation steps, checkpoints, the run plan."""
+"""Base of the methods: extractors for benchmarks, training and validation steps, checkpoints, the plan of a run."""
 
 import ctypes
 import os
@@ -25,11 +25,11 @@ from .schedules import SampleLR, cosine_factor, scaled_lr, scheduled
 Batch = dict[str, Any]
 """A batch of a video DataModule: `clip` float RGB `(B, T, 3, H, W)` in [0, 1], `video_index` long `(B,)`, …
 
-A loader without held-out videos gives one empty batch, so that Lightning runs the validation hooks; modules skip it.
+A loader without held-out videos gives an empty batch, so that Lightning runs the validation hooks; modules skip it.
 """
 
 ENOUGH_OF_KINETICS = 100_000
-"""Videos of Kinetics below which the plan warns."""
+"""With fewer videos of Kinetics the plan warns."""
 
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -38,8 +38,8 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 class SampleMean(Metric):
     """Mean of per-batch means, weighted by the number of samples; sums are reduced over the ranks.
 
-    Lightning's own reduction of a logged mean divides by the ranks' mean number of samples, rounded down. Nothing is
-    updated in place, so that a module may validate in inference mode first and outside it later.
+    Lightning's reduction of a logged mean divides by the ranks' mean number of samples, rounded down. Nothing is
+    updated in place, so a module may validate in inference mode first and outside it later.
     """
 
     sums: Tensor
@@ -64,16 +64,15 @@ class SampleMean(Metric):
 
 
 def keyed_generator(*key: int) -> torch.Generator:
-    """Return a CPU generator whose stream is a function of the key alone, such as (seed, epoch, batch).
+    """Return a CPU generator with a stream that depends on the key alone, for example (seed, epoch, batch).
 
-    The key goes through Python's hash of a tuple, on which the draws of published runs rest; the data's generators
-    (`datamodules.loading.sampling`) take blake2b.
+    The seed is Python's hash of the key; changing it would change the random draws of published runs.
     """
     return torch.Generator().manual_seed(hash(key) % 2**63)
 
 
 class ExtractorModule(SavedModule):
-    """Base of every module that benchmarks can take a feature extractor from."""
+    """Base of modules with a feature extractor for benchmarks."""
 
     @abstractmethod
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
@@ -82,8 +81,7 @@ class ExtractorModule(SavedModule):
     def predict_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Return `features`, `(B, T, C, h, w)`, of the frames of `clip`.
 
-        A batch that only names its video, as those of `PromptedVideoDataModule`, gives nothing here: a callback follows
-        the video at a stage that it chooses.
+        A batch without `clip`, from `PromptedVideoDataModule`, gives no features: a callback reads the video.
         """
         if "clip" not in batch:
             return {}
@@ -91,7 +89,7 @@ class ExtractorModule(SavedModule):
         return {"features": self.feature_extractor()(clip.flatten(0, 1)).unflatten(0, clip.shape[:2])}
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of one empty batch, for runs whose DataModule holds out no videos.
+        """Return a loader of an empty batch, for a DataModule without held-out videos.
 
         Without a batch Lightning runs no validation hooks, and so no benchmarks.
         """
@@ -99,34 +97,34 @@ class ExtractorModule(SavedModule):
 
 
 class CorrespondenceModule(ExtractorModule):
-    """Base of the methods: owns the backbone, its normalisation, the training steps and the contract with benchmarks.
+    """Base of the methods: backbone, normalisation, training and validation steps, and extractors for benchmarks.
 
     A method defines
 
-    - `step(batch)`, which returns at least `loss`, and, detached, what callbacks use (`embeddings`
-      `(N, D)`, for example, is what `CollapseMonitor` measures). A training step returns the same dict;
+    - `step(batch)`, which returns at least `loss`, and detached tensors for callbacks (for example `embeddings`
+      `(N, D)` for `CollapseMonitor`). A training step returns the same dict;
     - `configure_optimizers()`;
-    - `batch_size(batch)`, where its batches hold no `clip`.
+    - `batch_size(batch)`, if its batches hold no `clip`.
     """
 
     backbone: nn.Module
     compile_options: ClassVar[dict[str, Any]] = {}
-    """Arguments of `torch.compile` for methods whose `compile` is set."""
+    """Arguments of `torch.compile`, used if the hyper-parameter `compile` is set."""
     synchronises_batch_norm: ClassVar[bool] = False
-    """Training on several GPUs takes BatchNorm statistics over all of them (SyncBatchNorm)."""
+    """Training on several GPUs takes BatchNorm statistics over all GPUs (SyncBatchNorm)."""
     suited_benchmark: ClassVar[str | None] = "davis"
-    """Benchmark that a run without one names for its checkpoint; None where none evaluates such a module."""
+    """Benchmark suggested after a run without benchmarks; None if no benchmark evaluates the module."""
     samples: ClassVar[str] = "videos"
     """Noun for the samples of a batch, in the plan that is printed before training."""
     logged: ClassVar[tuple[str, ...]] = ()
-    """Scalars of a training step that are logged in addition to the loss, as `train/NAME`, where a step has them."""
+    """Further scalars of a training step to log, as `train/NAME`, if the step returns them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.normalise = Normalise()
         self.validation_loss = SampleMean()
-        self._batch_position = (0, 0)  # epoch and batch, which draws are a function of
-        self._places: list[dict[str, Any]] = []  # in the data, of the checkpoint that the run resumes from
+        self._batch_position = (0, 0)  # epoch and batch, the key of random draws
+        self._places: list[dict[str, Any]] = []  # loader states of the checkpoint that the run resumes from
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check the weights, and note the place in the data."""
@@ -135,16 +133,16 @@ class CorrespondenceModule(ExtractorModule):
         self._places = loop.get("state_dict", {}).get("combined_loader", [])
 
     def network_to_train(self, spec: str) -> nn.Module:
-        """Return the network of a spec, see `trainable_network`, and note its name in place of a checkpoint's path.
+        """Return the network of a spec, see `trainable_network`; store its name as hyper-parameter `backbone`.
 
-        The module's own checkpoints hold the weights, so the checkpoint to start from is not needed again.
+        A checkpoint to start from is thus not needed again: the module's checkpoints hold the weights.
         """
         network = trainable_network(spec)
         self.hparams["backbone"] = network.architecture
         return network
 
     def check_choices(self) -> None:
-        """Refuse a hyper-parameter that is not one of the words in its annotation.
+        """Refuse a hyper-parameter that is not among the words of its annotation.
 
         Raises:
             ValueError: one line that lists the words.
@@ -155,7 +153,7 @@ class CorrespondenceModule(ExtractorModule):
                 raise ValueError(f"{name} must be {words}, got {self.hparams[name]!r}")
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; a backbone that does not learn stays in eval mode, its BatchNorm statistics as they are."""
+        """Set the mode; a backbone that does not learn stays in eval mode and keeps its BatchNorm statistics."""
         super().train(mode)
         if mode and not any(parameter.requires_grad for parameter in self.backbone.parameters()):
             self.backbone.eval()
@@ -166,7 +164,7 @@ class CorrespondenceModule(ExtractorModule):
         """Compute the objective on a batch, in training and in validation.
 
         Returns:
-            `loss`, a scalar; and further tensors for callbacks, detached.
+            `loss`, a scalar, and detached tensors for callbacks.
         """
 
     def batch_size(self, batch: Batch) -> int:
@@ -185,10 +183,7 @@ class CorrespondenceModule(ExtractorModule):
         return outputs
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
-        """Compute the objective on held-out data; log `val/loss`, its mean over all samples of all ranks.
-
-        Ranks may hold different numbers of samples, so sums are reduced over them, not means.
-        """
+        """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks."""
         if not (size := self.batch_size(batch)):
             return None
         outputs = self.step(batch)
@@ -197,12 +192,12 @@ class CorrespondenceModule(ExtractorModule):
         return outputs
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the backbone for benchmarks; it shares the weights and leaves this module as it is.
+        """Return a view of the backbone for benchmarks; it shares the weights and does not change this module.
 
         Args:
-            stage: `res2 … res5`, a block such as `res4.b1`, or a list of them for several maps in one pass.
+            stage: `res2 … res5`, a block (`res4.b1`), or a list of names for several maps in a single pass.
             stride: pixels per cell, reached by removing strides; None is 8.
-            options: further options of the backbone's extractor, such as `dilated` of `ResNetExtractor`.
+            options: further options of the backbone's extractor, for example `dilated` of `ResNetExtractor`.
 
         Returns:
             A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
@@ -225,7 +220,7 @@ class CorrespondenceModule(ExtractorModule):
         return int(size)
 
     def total_steps(self) -> int:
-        """Return the number of optimiser steps of the run, over which learning rates are scheduled.
+        """Return the number of optimiser steps of the run, the length of learning-rate schedules.
 
         Raises:
             ValueError: if only a time limits the run.
@@ -238,10 +233,10 @@ class CorrespondenceModule(ExtractorModule):
         return int(steps)
 
     def sgd_with_cosine(self, base_lr: float, weight_decay: float) -> OptimizerLRScheduler:
-        """Return SGD with the hyper-parameter `momentum` over every parameter that takes a gradient (VFS, section 4.1).
+        """Return SGD over the parameters that take a gradient, with a cosine schedule by step to 0 (VFS, section 4.1).
 
         Args:
-            base_lr: learning rate for a global batch of 256, scaled linearly; a cosine takes it to 0 by step.
+            base_lr: learning rate for a global batch of 256, scaled linearly.
             weight_decay: weight decay of every parameter, biases and norms included (as in the VFS code).
         """
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
@@ -250,23 +245,22 @@ class CorrespondenceModule(ExtractorModule):
         return scheduled(optimizer, LambdaLR(optimizer, lambda step: cosine_factor(step, steps)))
 
     def generator(self, *more: int) -> torch.Generator:
-        """Return a CPU generator whose draws are a function of (seed, epoch, batch) alone, the same on all ranks.
-
-        In validation it is always the same.
+        """Return a CPU generator of (seed, epoch, batch), in the same state on all ranks; in validation of seed alone.
 
         Args:
-            more: further numbers that the draws depend on, such as the rank.
+            more: further numbers of the key, for example the rank.
         """
         key = (self.hparams["seed"], *(self._batch_position if self.training else ()), *more)
         return keyed_generator(*key)
 
     def plan(self) -> dict[str, str]:
-        """Return the plan that is printed before training, row → text."""
+        """Return the rows of the plan that is printed before training, name → text."""
         trainer, steps = self.trainer, self.total_steps()
         rates = [f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups]
         place = f"step {trainer.global_step}" if trainer.global_step else "the start"
         backbone = self.hparams.get("backbone") or type(self.backbone).__name__
         data = _few_of_kinetics(getattr(trainer, "datamodule", None))
+        compiled = ", backbone compiled" if self.hparams.get("compile") else ""
         return ({"data": data} if data else {}) | {
             "method": type(self).__name__,
             "backbone": f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters",
@@ -275,8 +269,7 @@ class CorrespondenceModule(ExtractorModule):
             "learning rate": f"{', '.join(rates)} at {place}",
             "length": f"{steps} steps" + ("" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"),
             "BatchNorm": _batch_norm(self, trainer.world_size),
-            "precision": f"{trainer.precision}{getattr(trainer, 'precision_reason', '')}"
-            + ", backbone compiled" * bool(self.hparams.get("compile")),
+            "precision": f"{trainer.precision}{getattr(trainer, 'precision_reason', '')}{compiled}",
         }
 
     def compiled_networks(self) -> list[nn.Module]:
@@ -284,7 +277,7 @@ class CorrespondenceModule(ExtractorModule):
         return [self.backbone]
 
     def configure_model(self) -> None:
-        """Convert BatchNorm where the method wants it synchronised and several GPUs train."""
+        """Convert BatchNorm to SyncBatchNorm if the method asks for it and several GPUs train."""
         trainer = self.trainer
         several = trainer.world_size > 1 and trainer.strategy.root_device.type == "cuda"
         if self.synchronises_batch_norm and trainer.state.fn == "fit" and several:
@@ -293,16 +286,16 @@ class CorrespondenceModule(ExtractorModule):
     def on_fit_start(self) -> None:
         """Compile the networks if `compile` is set; on a CPU keep memory between steps."""
         if self.hparams.get("compile"):
-            # in place, so that names in checkpoints stay and extractors, which are copies, are not compiled
+            # in place: names in checkpoints stay, and extractors, which are copies, are not compiled
             for network in self.compiled_networks():
                 network.compile(**self.compile_options)
         if self.device.type == "cpu":
             keep_freed_memory()
 
     def on_train_start(self) -> None:
-        """Continue in the data where the checkpoint was written, and print the plan."""
-        # The schedule needs the loader before Lightning restores its state, and Lightning then forgets to: a run
-        # resumed within an epoch would see the epoch's first batches again.
+        """Restore the position in the data, and print the plan."""
+        # Lightning does not restore a loader that the schedule has already made: a run resumed within an epoch would
+        # see the epoch's first batches again.
         loader: Any = self.trainer.train_dataloader
         if self._places and self.trainer.fit_loop.restarting and hasattr(loader, "load_state_dict"):
             loader.load_state_dict(self._places[0])
@@ -311,7 +304,7 @@ class CorrespondenceModule(ExtractorModule):
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
-        """Refuse uint8 clips; our DataModules convert them to floats on the device, a user's own loader may not.
+        """Refuse uint8 clips, which a user's loader may give; our DataModules convert to floats on the device.
 
         Raises:
             ValueError: if `clip` is uint8.
@@ -321,23 +314,22 @@ class CorrespondenceModule(ExtractorModule):
 
 
 def keep_freed_memory() -> None:
-    """Keep what the process frees in its heap from now on, in blocks of up to 1 GiB.
+    """Let glibc keep freed memory in the heap of this process, in blocks of up to 1 GiB.
 
-    By default glibc hands freed tensors back to the kernel and fetches them again at the next step, page by page, each
-    cleared by the kernel. Memory at the peak is about the same. Nothing changes without glibc, or where the user has
-    set one of the thresholds.
+    By default glibc returns freed tensors to the kernel, which clears every page again at the next step. Peak memory is
+    about the same. Without glibc, or if the user has set a threshold, nothing changes.
     """
     set_by_user = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & os.environ.keys()
     if sys.platform != "linux" or set_by_user:
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the process's own C library
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the C library of this process
     if mallopt is not None:
         mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
         mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
 
 
 def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
-    """Split a clip in time into the two views of VFS, its first and its last half (VFS, section 3.2).
+    """Split a clip in time into the two views of VFS, the first and the last half (VFS, section 3.2).
 
     Args:
         clip: `(B, n, …)`, frames in time order.
@@ -360,7 +352,7 @@ def millions(module: nn.Module) -> str:
 
 
 def _batch_norm(module: CorrespondenceModule, devices: int) -> str:
-    """Return over which frames BatchNorm takes its statistics."""
+    """Describe which frames share BatchNorm statistics."""
     kinds = {type(layer).__name__ for layer in module.modules() if isinstance(layer, BATCH_NORMS)}
     if not kinds:
         return "none"
@@ -368,11 +360,11 @@ def _batch_norm(module: CorrespondenceModule, devices: int) -> str:
         return "frozen"
     if "SyncBatchNorm" in kinds:
         return f"SyncBatchNorm: one group over {devices} device(s)"
-    return f"{', '.join(sorted(kinds))}: each device normalises its own frames"
+    return f"{', '.join(sorted(kinds))}: statistics per device"
 
 
 def _few_of_kinetics(datamodule: Any) -> str:
-    """Return a warning where a training set named Kinetics has far fewer videos than the papers'; else nothing."""
+    """Return a warning if a training set named Kinetics has far fewer videos than in the papers, otherwise ''."""
     source, count = str(getattr(datamodule, "source", "")), len(getattr(datamodule, "videos", ()))
     if "kinetics" not in source.lower() or not 0 < count < ENOUGH_OF_KINETICS:
         return ""

@@ -17,7 +17,7 @@ from .functional.patches import crop_and_resize, grid_patches, random_patch_boxe
 from .schedules import scheduled
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-"""CIFAR-10's normalisation, which the public code trains with; it evaluates, as our extractors do, with ImageNet's."""
+"""CIFAR-10's normalisation, used by the public code in training; its evaluation and our extractors use ImageNet's."""
 
 
 class ContrastiveRandomWalk(CorrespondenceModule):
@@ -92,7 +92,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         return self.embed(resnet_maps(self.backbone, self.normalise(images)), batch, frames)
 
     def patches(self, images: Tensor) -> Tensor:
-        """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, each cropped at random in training."""
+        """Cut frames `(B · T, 3, H, W)` into patches `(B · T · N, 3, P, P)`, cropped at random in training."""
         size = self.hparams["patch_size"]
         if min(images.shape[2:]) < size:
             raise ValueError(f"patch_size {size} is larger than the frames, {images.shape[2]} x {images.shape[3]}")
@@ -113,7 +113,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         """Compute the mean cross-entropy of all walks; return also `embeddings`, `(B · T · N, D)`.
 
         Raises:
-            ValueError: for clips of fewer than 3 frames or with a single node per frame, whose loss is always 0.
+            ValueError: for clips of fewer than 3 frames or with a single node per frame: their loss is always 0.
         """
         nodes = self(batch["clip"])  # B x D x T x N
         frames, count = nodes.shape[2:]

@@ -15,17 +15,17 @@ class FrozenEncoder(ExtractorModule):
     Args:
         spec: a checkpoint, `timm:NAME`, `torchvision:NAME`, `package.module:callable`, or `raw_colour`
             (see `build_feature_extractor`).
-        stage: stage of the features for benchmarks that name none.
-        stride: pixels per feature cell for benchmarks that name none; before the upsampling.
-        pretrained: the library's own weights, for names of timm and torchvision.
-        encoder: class and arguments of an encoder that came from a checkpoint; written into checkpoints of this module.
-        mean: mean of RGB in [0, 1] that the network was trained with, if its library says otherwise.
-        std: standard deviation of RGB in [0, 1] that the network was trained with.
+        stage: stage of the features, unless a benchmark names another.
+        stride: pixels per feature cell before the upsampling, unless a benchmark names another.
+        pretrained: load the library's weights, for names of timm and torchvision.
+        encoder: class and arguments of an encoder from a checkpoint; written into checkpoints of this module.
+        mean: mean of RGB in [0, 1] in the network's training, in place of the library's value.
+        std: standard deviation of RGB in [0, 1] in the network's training, in place of the library's value.
         upsample: `bilinear:2`, `nearest:2` or `package.module:callable` of an upsampler of the features, see
             `build_upsampler`.
 
     Raises:
-        ValueError: if spec or upsampler are unknown, or a mean is given for an encoder that normalises RGB itself.
+        ValueError: for an unknown spec or upsampler, or a mean for an encoder that normalises RGB itself.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class FrozenEncoder(ExtractorModule):
         self.hparams.update(encoder_hparams(self.encoder))
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the encoder, see `CorrespondenceModule.feature_extractor`; defaults are this module's."""
+        """Return a view of the encoder; None is this module's stage or stride, see `CorrespondenceModule`."""
         stage, stride = stage or self.hparams["stage"], stride or self.hparams["stride"]
         view = self.encoder.feature_extractor(stage, stride, **options)
         return view if self.upsampler is None else upsampled_view(view, self.upsampler)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
-        """Do nothing; benchmarks run in the hooks after it."""
+        """Do nothing; benchmarks run in later hooks."""
         return

@@ -28,21 +28,22 @@ EncodedBy = Literal["learned", "average"]
 class Liir(MomentumMethod):
     """Locality-aware inter- and intra-video reconstruction.
 
-    The last frame of a clip is the query, those before it are its references. The encoder sees Lab without a or b; the
-    missing channel of the query is reconstructed from the references within a window around each cell, weighted by the
-    affinity of features. The first epochs train on that alone. Then points of other videos, encoded by the momentum
-    encoder with displaced positions, join the softmax as negatives, and the affinity is drawn towards a few compact
-    peaks. With `position="none"`, `bank_frames=0` and `mixture_components=None` this is MAST's objective.
+    The last frame of a clip is the query, the earlier frames are its references. The encoder sees Lab without a or b;
+    the missing channel of the query is reconstructed from windows of the references, weighted by the affinity of
+    features. The first phase trains on this reconstruction alone. In the second phase, points of other videos, encoded
+    by the momentum encoder with displaced positions, join the softmax as negatives, and a prior draws the affinity
+    towards a few compact peaks. With `position="none"`, `bank_frames=0` and `mixture_components=None` this is MAST's
+    objective.
 
     Paper: Liir (Li et al., CVPR 2022); MAST is of Lai et al., CVPR 2020. The paper compares features of 256 channels
     (section 3.3); here, as in the public code and its weights, a convolution reduces them to 64.
 
     Args:
         position: kind of the map that is added to the features of the first layer, see `PositionMap`.
-        position_size: cells along each side of a learned map; half the frames' size.
+        position_size: height and width of a learned map in cells; half the frames' size.
         modulation: displacement of the map for the bank: "shift" by a random step, "shuffle" its cells, or "none".
         bank_frames: number of frames of other videos; 0 leaves inter-video reconstruction out.
-        points_per_frame: number of random cells of each of these frames, for negatives "per_query" and "shared".
+        points_per_frame: number of random cells per stored frame, for negatives "per_query" and "shared".
         negatives: cells of the stored frames that a query competes with: "per_query", "same_place" or "shared", see
             `NegativeBank`.
         reference_encoder: encoder of the references in the second phase. "learned": the encoder that learns; the paper
@@ -50,32 +51,32 @@ class Liir(MomentumMethod):
             gradient, as in the public code.
         reference_gradient: False cuts the gradient through learned references in the second phase: a control.
         key_encoder: encoder of the stored frames: "average" as in MoCo, which the paper cites (section 3.3), or
-            "learned". Keys never take a gradient. Products are not normalised: a key by an average that lags is smaller
-            than a learned reference, and takes little of the softmax.
+            "learned". Keys never take a gradient. Products are not normalised: keys of a lagging average are smaller
+            than learned references, and take little of the softmax.
         averaged: part of the encoder that is averaged: "encoder", all of it; or "last_convolution", over the features
             of the encoder that learns, as in the public code (shasha521/LIIR_pytorch).
         encoder_momentum: m of the moving average.
         mixture_components: K of the compactness prior in training; None leaves it out.
-        mixture_threshold: only windows whose largest affinity is above it are compared with the prior.
+        mixture_threshold: only windows with a largest affinity above it are compared with the prior.
         mixture_width: see `compact_affinity`.
         mixture_weights: see `compact_affinity`.
         compactness_weight: weight of the compactness loss.
         radius: radius of the window, in cells of 4 px.
         border: "exclude" leaves cells outside the map out; "zero": see `local_affinity`.
-        warmup_epochs: epochs of reconstruction within videos alone.
-        warmup_accumulation: batches per optimiser step in them; afterwards 1.
-        warmup_lr: learning rate in them; not scaled with the batch.
-        lr: learning rate of later epochs.
+        warmup_epochs: epochs of the first phase.
+        warmup_accumulation: batches per optimiser step in the first phase; afterwards 1.
+        warmup_lr: learning rate of the first phase; not scaled with the batch.
+        lr: learning rate of the second phase.
         warmup_decay_samples: samples over which `warmup_lr` decays to 1/16.
         decay_samples: samples over which `lr` decays to 1/16.
         seed: seed of the dropped channels, displacements and sampled cells.
         compile: compile the encoder with torch.compile when training starts.
         stages: residual stages of the encoder, 3 or 4.
-        start: checkpoint of Liir to take the encoder's weights from, for example of a first phase that several second
-            phases share (with `warmup_epochs=0`). The average starts as their copy.
+        start: checkpoint of Liir with the encoder's first weights, for example of a first phase that several second
+            phases share (with `warmup_epochs=0`). The average starts as a copy of them.
 
     Raises:
-        ValueError: for an unknown choice, a number out of range, or an encoder in `start` of other arguments.
+        ValueError: for an unknown choice, a number out of range, or other arguments of the encoder in `start`.
     """
 
     logged = ("reconstruction", "compactness", "negative_mass")
@@ -139,22 +140,22 @@ class Liir(MomentumMethod):
 
     @property
     def warming_up(self) -> bool:
-        """True in the epochs of reconstruction within videos alone."""
+        """True in the first phase."""
         return self.current_epoch < self.hparams["warmup_epochs"]
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the objective with a or b dropped at random, alike on all ranks; in validation the mean of both."""
+        """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both."""
         if self.training:
             generator = self.generator()
             return self.objective(batch, 1 + int(torch.randint(2, (), generator=generator)), generator)
         both = [self.objective(batch, dropped) for dropped in (1, 2)]
-        return {name: torch.stack([each[name] for each in both]).mean(0) for name in both[0]}
+        return {name: torch.stack([outputs[name] for outputs in both]).mean(0) for name in both[0]}
 
     def objective(self, batch: Batch, dropped: int, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Compute L_rec + λ L_compact (Eqs. 3, 5 and 8) with one channel dropped.
+        """Compute L_rec + λ L_compact (Eqs. 3, 5 and 8) with a channel dropped.
 
-        Also returned: both parts, `embeddings`, the fraction of the softmax that negatives take, and with a generator
-        new keys for the bank.
+        Return also both parts, `embeddings`, the negatives' fraction of the softmax, and with a generator new keys for
+        the bank.
         """
         lab = normalised_lab(batch["clip"])
         seen, colours = drop_channel(lab, dropped), lab[:, :, dropped, None]
@@ -206,16 +207,16 @@ class Liir(MomentumMethod):
         return self.bank.keys_of(features, generator, own, videos)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam, its rate a function of the samples seen (section 3.3), see `liir_factor`."""
+        """Adam; the learning rate depends on the samples seen (section 3.3), see `liir_factor`."""
         optimizer = Adam(self.backbone.parameters(), self.hparams["warmup_lr"], betas=(0.9, 0.999))
         samples = self.global_batch() * int(self.trainer.num_training_batches)
         return scheduled(optimizer, SampleLR(optimizer, liir_factor(self.hparams, samples)))
 
     def on_fit_start(self) -> None:
-        """Refuse accumulation that the trainer sets itself.
+        """Refuse the trainer's accumulation.
 
         Raises:
-            ValueError: one line that names the flag to take instead.
+            ValueError: names the argument to use instead.
         """
         if self.trainer.accumulate_grad_batches != 1:
             raise ValueError("trainer.accumulate_grad_batches: leave it out, Liir has model.warmup_accumulation")
@@ -224,8 +225,8 @@ class Liir(MomentumMethod):
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         """Accumulate batches by the phase.
 
-        Lightning's GradientAccumulationScheduler sets the number at the start of an epoch only, so not in a run that is
-        resumed within one.
+        Lightning's GradientAccumulationScheduler sets the number only at the start of an epoch, and misses a run that
+        resumes within an epoch.
         """
         super().on_train_batch_start(batch, batch_index)
         self.trainer.accumulate_grad_batches = self.hparams["warmup_accumulation"] if self.warming_up else 1
@@ -236,18 +237,20 @@ class Liir(MomentumMethod):
         self.trainer.accumulate_grad_batches = 1
 
     def plan(self) -> dict[str, str]:
-        """Return the plan, with what differs between the phases: first within videos, then with all terms."""
+        """Return the plan, with the values of both phases."""
         rows, settings, trainer, pairs = super().plan(), self.hparams, self.trainer, self.global_batch()
         epochs, batches = settings["warmup_epochs"], int(trainer.num_training_batches)
         later = f", from epoch {epochs} on" if epochs else ""
         if epochs and self.target_encoder is not None:
             steps = min(self.total_steps(), epochs * -(-batches // settings["warmup_accumulation"]))
             rows["momentum encoder"] = average_row(settings["encoder_momentum"], steps, joining=True)
+        warmup_batch = f"{pairs * settings['warmup_accumulation']} clips, then " if epochs else ""
+        warmup_lr = f"{settings['warmup_lr']:.6g}, then " if epochs else ""
         limits = ((trainer.max_epochs, "epochs"), (trainer.max_steps, "steps"))
         return rows | {
             "backbone": f"ResNet-18, stride 4, position {settings['position']}, {millions(self.backbone)} M parameters",
-            "global batch": f"{pairs * settings['warmup_accumulation']} clips, then " * bool(epochs) + f"{pairs} clips",
-            "learning rate": f"{settings['warmup_lr']:.6g}, then " * bool(epochs) + f"{settings['lr']:.6g}",
+            "global batch": f"{warmup_batch}{pairs} clips",
+            "learning rate": f"{warmup_lr}{settings['lr']:.6g}",
             "length": ", at most ".join(f"{limit} {unit}" for limit, unit in limits if limit != -1),
             "phases": f"{epochs} epochs within videos, then all; {batches} batches an epoch",
             "negatives": f"{self.bank}{later}" if self.bank is not None else "none",

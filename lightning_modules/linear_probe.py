@@ -31,9 +31,9 @@ class LinearProbe(CorrespondenceModule):
         backbone: a checkpoint, `torchvision:NAME`, `timm:NAME`, `package.module:callable` or `raw_colour`
             (see `build_feature_extractor`).
         num_classes: number of classes of the data.
-        stage: stage of the features, which are pooled; None is the network's default.
-        stride: pixels per feature cell; 32 leaves a ResNet as it was trained, None is the network's default.
-        pretrained: load the library's own weights, for names of timm and torchvision.
+        stage: stage of the pooled features; None is the network's default.
+        stride: pixels per feature cell; 32 keeps a ResNet's strides, None is the network's default.
+        pretrained: load the library's weights, for names of timm and torchvision.
         protocol: "moco" or "simsiam".
         base_lr: learning rate for a global batch of 256; None is 30 for "moco" and 0.1 for "simsiam" (the paper: 0.02).
         momentum: momentum of SGD.
@@ -107,7 +107,7 @@ class LinearProbe(CorrespondenceModule):
             raise ValueError(f"num_classes is {self.hparams['num_classes']}, the data have {len(classes)}")
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Scale each gradient to 0.001 of the norm of its parameter, which is LARS (SimSiam, appendix A)."""
+        """Scale gradients to 0.001 of the norm of their parameter, which is LARS (SimSiam, appendix A)."""
         if self.hparams["protocol"] == "simsiam":
             for parameter in self.classifier.parameters():
                 _scale_gradient(parameter, self.hparams["weight_decay"])

@@ -1,4 +1,4 @@
-"""The momentum encoder, the queue of keys that gives negatives, and the base of the methods that have both."""
+"""The momentum encoder, the queue of keys, and the base of the methods with both."""
 
 import contextlib
 import copy
@@ -15,10 +15,10 @@ from .distributed import gather
 
 
 class FullPrecision(nn.Module):
-    """Base of modules whose parameters and buffers are float32 or finer, whatever the surrounding module is cast to.
+    """Base of modules that keep parameters and buffers in float32 or finer.
 
-    `module.to(torch.bfloat16)`, as by Lightning's precision `bf16-true`, reaches every submodule. An average that moves
-    by a thousandth of a difference cannot be held in 8 significant bits: most of its updates would round to nothing.
+    Lightning's precision `bf16-true` casts every submodule by `module.to(torch.bfloat16)`. A moving average needs more
+    than its 8 significant bits: most updates would round to nothing.
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
@@ -32,15 +32,15 @@ class FullPrecision(nn.Module):
 
 
 class MomentumEncoder(FullPrecision):
-    """Moving average of an encoder's parameters; it takes no gradient.
+    """Moving average of an encoder's parameters, without gradient.
 
-    The average is float32 or finer whatever the precision of training; images in half precision pass through it by
-    autocast, at the speed of that precision. In a state dict its tensors have the names of the encoder's.
+    The average is float32 or finer in any precision of training; images in half precision pass through it under
+    autocast. In a state dict, its tensors have the names of the encoder's tensors.
 
     Papers: MoCo (He et al., CVPR 2020), Eq. 2; VFS, Eq. 2.
 
     Args:
-        encoder: the encoder to average, copied as it is now.
+        encoder: the encoder to average; the average starts as its copy.
     """
 
     def __init__(self, encoder: nn.Module) -> None:
@@ -50,7 +50,7 @@ class MomentumEncoder(FullPrecision):
         self.register_load_state_dict_pre_hook(_with_own_name)
 
     def forward(self, images: Tensor, *args: Any) -> Tensor:
-        """Encode images by the average; further arguments are those of the encoder."""
+        """Encode images by the average; further arguments go to the encoder."""
         half = images.dtype in (torch.float16, torch.bfloat16)
         with torch.autocast(images.device.type, images.dtype) if half else contextlib.nullcontext():
             return self.average(images, *args)
@@ -59,14 +59,14 @@ class MomentumEncoder(FullPrecision):
     def update(self, encoder: nn.Module, momentum: float) -> None:
         """Move the average towards an encoder: `ξ ← m ξ + (1 − m) θ`.
 
-        Buffers are not averaged: BatchNorm statistics are those of the average's own passes, as in MoCo.
+        Buffers are not averaged: BatchNorm statistics come from the average's passes, as in MoCo.
 
         Args:
             encoder: the encoder that learns, of the same structure.
             momentum: m in [0, 1].
 
         Raises:
-            ValueError: for a momentum outside [0, 1], which would not average.
+            ValueError: for a momentum outside [0, 1].
         """
         if not 0 <= momentum <= 1:
             raise ValueError(f"encoder_momentum must be in [0, 1], got {momentum}")
@@ -86,17 +86,17 @@ def _with_own_name(module: nn.Module, state: dict[str, Any], prefix: str, *_: An
 
 
 class KeyQueue(FullPrecision):
-    """First-in-first-out queue of the newest K keys, each with the index of the video it comes from.
+    """First-in-first-out queue of the newest K keys and the indices of their videos.
 
-    It starts with random unit vectors, or zeros, of no video (index −1), the same on every rank. Keys stay in float32
-    whatever the precision of training.
+    It starts with random unit vectors, or zeros, of no video (index −1), equal on all ranks. Keys stay in float32 in
+    any precision of training.
 
     Paper: MoCo (He et al., CVPR 2020), section 3.2.
 
     Args:
         size: K.
         shape: shape of a key, an integer for a vector.
-        seed: seed of the random keys it starts with; None: zeros.
+        seed: seed of the first keys; None: zeros.
 
     Attributes:
         keys: `(K, *shape)` float32.
@@ -139,14 +139,14 @@ class KeyQueue(FullPrecision):
         self.pointer.add_(len(keys)).remainder_(len(self))
 
     def of_same_video(self, video_index: Tensor) -> Tensor:
-        """Mark the keys that come from each sample's own video: `(B,)` long → `(B, K)` bool."""
+        """Mark the keys that come from the video of a sample: `(B,)` long → `(B, K)` bool."""
         return video_index[:, None] == self.video_ids
 
     def require_divisor(self, keys_per_step: int) -> None:
         """Refuse a queue that the keys of an optimiser step do not divide.
 
         Raises:
-            ValueError: one line that names the nearest sizes that would do.
+            ValueError: if they do not; the message names the nearest valid sizes.
         """
         below = len(self) // keys_per_step * keys_per_step
         if below != len(self):
@@ -160,23 +160,23 @@ class KeyQueue(FullPrecision):
 class MomentumMethod(CorrespondenceModule):
     """Base of the methods with a momentum encoder and a queue of its keys.
 
-    In training, `step` also returns `keys`, `(ranks · B, n, D)`: n keys of each video of all ranks. They wait for the
-    end of the optimiser step; then, once for all accumulated batches, the average moves and the keys enter the queue.
-    So every rank holds the same queue, and DDP need not broadcast it before each step.
+    In training, `step` also returns `keys`, `(ranks · B, n, D)`: n keys per video of all ranks. At the end of an
+    optimiser step, after all accumulated batches, the average moves and the keys enter the queue. So all ranks hold
+    equal queues, and DDP does not broadcast them.
 
     A method sets `target_encoder` and its queue, both or neither, and has a hyper-parameter `encoder_momentum`.
 
     Attributes:
         encoder: the network that learns.
-        target_encoder: its momentum encoder; None where the method does without.
-        keys_divide_queue: refuse a queue that the keys of an optimiser step do not divide, as MoCo does.
+        target_encoder: its momentum encoder, or None.
+        keys_divide_queue: refuse a queue that the keys of an optimiser step do not divide, as in MoCo.
     """
 
     keys_divide_queue: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
-        self._pending: list[tuple[Tensor, Tensor]] = []  # keys (N, D) and video ids (N,) of each accumulated batch
+        self._pending: list[tuple[Tensor, Tensor]] = []  # keys (N, D) and video ids (N,) of accumulated batches
 
     @property
     def encoder(self) -> nn.Module:
@@ -227,35 +227,35 @@ class MomentumMethod(CorrespondenceModule):
         return outputs
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take one optimiser step, then move the average and fill the queue."""
+        """Take an optimiser step, then move the average and fill the queue."""
         super().optimizer_step(*args, **kwargs)
         if isinstance(average := self.target_encoder, MomentumEncoder):
             average.update(self.encoder, self.hparams["encoder_momentum"])
         for queue in self._queues().values() if self._pending else ():
-            keys, video_ids = (torch.cat(each)[-len(queue) :] for each in zip(*self._pending, strict=True))
+            keys, video_ids = (torch.cat(parts)[-len(queue) :] for parts in zip(*self._pending, strict=True))
             queue.enqueue(keys, video_ids)
         self._pending.clear()
 
     def on_fit_start(self) -> None:
-        """Forget keys that an interrupted run left behind."""
+        """Drop pending keys of an interrupted run."""
         super().on_fit_start()
         self._pending.clear()
 
 
 def without_statistics(module: nn.Module, *args: Any, **options: Any) -> Tensor:
-    """Call a module and keep its buffers: BatchNorm normalises by the batch, its running statistics stay."""
+    """Call a module without updating its buffers, the running statistics of BatchNorm."""
     copies = {name: buffer.clone() for name, buffer in module.named_buffers()}
     result: Tensor = functional_call(module, copies, args, options)
     return result
 
 
 def average_row(momentum: float, steps: int, joining: bool = False) -> str:
-    """Return the row of a plan on a moving average, with a warning where it would hardly have moved from its start.
+    """Return the plan's row on a moving average, with a warning if it hardly moves from its start.
 
     Args:
         momentum: m of the moving average.
-        steps: optimiser steps after which the average has to be far from its start.
-        joining: negatives join only after these steps; otherwise they are those of the run.
+        steps: optimiser steps within which the average should leave its start.
+        joining: these are the steps before negatives join; otherwise all steps of the run.
     """
     kept = momentum**steps
     when = f"when negatives join after {steps} steps" if joining else f"after {steps} steps"

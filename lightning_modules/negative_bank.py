@@ -1,4 +1,4 @@
-"""The bank of cells of other videos that Liir's second phase takes as negatives."""
+"""The bank of negatives for Liir's second phase: cells of other videos."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -20,14 +20,14 @@ class NegativeBank(KeyQueue):
     Paper: Liir, section 3.3.
 
     Args:
-        frames: number of frames that it holds.
-        points: cells that count of a frame, for "per_query" and "shared".
+        frames: number of stored frames.
+        points: number of cells per frame, for "per_query" and "shared".
         width: channels of a feature map.
         side: height and width of the feature maps of training, in cells.
-        kind: "per_query": keep feature maps; each cell of a query draws its own cells of each frame at every step, as
-            the paper's text says. "same_place": keep feature maps; a query takes the cells of a window around its own
-            place in each frame, the geometry of the public code. "shared": draw the cells of a frame once, when it is
-            stored; all queries share them, and memory is `side² / points` times smaller.
+        kind: "per_query": store feature maps; every cell of a query draws new cells of all frames at every step, as in
+            the paper's text. "same_place": store feature maps; a query takes the cells of a window around its place
+            in all frames, the geometry of the public code. "shared": draw the cells of a frame when it is stored; all
+            queries share them, and memory is `side² / points` times smaller.
         radius: radius of the window of "same_place", in cells.
         border: see `same_place_logsumexp`.
     """
@@ -58,7 +58,7 @@ class NegativeBank(KeyQueue):
     def keys_of(
         self, features: Tensor, generator: torch.Generator, own: Callable[[Tensor], Tensor], videos: int
     ) -> Tensor:
-        """Return what the bank keeps of frames.
+        """Return the part of feature maps that the bank stores.
 
         Args:
             features: feature maps of this rank's videos, `(B, C, h, w)`.
@@ -70,7 +70,7 @@ class NegativeBank(KeyQueue):
             `(B, points, C)` for "shared", otherwise `(B, 1, h, w, C)`.
 
         Raises:
-            ValueError: if the maps are of another size than those of the bank.
+            ValueError: for maps of another size than the bank's maps.
         """
         features = features.float()
         if self.kind == "shared":
@@ -86,7 +86,7 @@ class NegativeBank(KeyQueue):
         return features.movedim(1, -1).unsqueeze(1).contiguous()
 
     def logsumexp(self, query: Tensor, video_index: Tensor, generator: torch.Generator) -> Tensor:
-        """Return `log Σ exp(q·v)` over the negatives of each cell of `(B, C, h, w)`: `(B, h, w)`.
+        """Return `log Σ exp(q·v)` over the negatives of all cells: `(B, C, h, w)` → `(B, h, w)`.
 
         Args:
             query: features of the query.

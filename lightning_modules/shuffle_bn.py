@@ -19,11 +19,11 @@ Encode = Callable[[Tensor], Tensor]
 
 @contextmanager
 def batch_norm_groups(network: nn.Module, groups: int) -> Iterator[None]:
-    """Normalise groups of a batch separately while the context lasts; all other layers see one batch.
+    """Normalise groups of a batch separately within the context; all other layers see the whole batch.
 
-    Outputs and gradients equal a separate pass per group, to rounding. Each BatchNorm updates its running statistics
-    once per group, in the order of the batch. One pass is faster than several: convolutions see a large batch, and
-    weights are converted to half precision once.
+    Outputs and gradients equal a separate pass per group, to rounding. A BatchNorm updates its running statistics once
+    per group, in the order of the batch. A single pass is faster: convolutions see a large batch, and weights are
+    converted to half precision once.
 
     Only torch's BatchNorm and its subclasses (SyncBatchNorm, timm's BatchNorms) are split: any other layer that
     depends on the batch would see all groups together.
@@ -51,8 +51,8 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
     """Encode videos in shuffled BatchNorm groups, over all ranks, and return the embeddings in the original order.
 
     If a query and its key were normalised with the same videos, batch statistics alone would distinguish the pair from
-    the keys of the queue. For this pass the videos of each group are therefore distributed evenly over all groups of
-    all ranks. A video moves with all its frames: single frames would spread every video over every group.
+    the keys of the queue. For this pass the videos of a group are therefore distributed evenly over all groups of all
+    ranks. A video moves with all its frames: single frames would spread every video over every group.
 
     All ranks must pass equally many videos and generators in the same state.
 
@@ -61,7 +61,7 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
 
     Args:
         frames: `(B, m, 3, H, W)`, the videos of this rank.
-        groups: number of groups on each rank, in the order of the videos; it must divide B.
+        groups: number of groups per rank, in the order of the videos; it must divide B.
         generator: generator of the shuffle, on the CPU.
         encode: encodes videos by these groups, see `batch_norm_groups`.
 
@@ -80,21 +80,21 @@ def encode_shuffled(frames: Tensor, groups: int, generator: torch.Generator, enc
 
 
 def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
-    """Shuffle the videos of each group evenly into all groups, at random.
+    """Shuffle the videos of all groups evenly into all groups, at random.
 
     With at least two videos per group, no group is the same after the shuffle as before it.
 
     Args:
         groups: number of groups over all ranks.
-        videos: number of videos in each group.
+        videos: number of videos per group.
         generator: on the CPU.
 
     Returns:
-        `(groups, videos)` long, the videos of each group after the shuffle; video v of group g has index g · videos +
+        `(groups, videos)` long, the videos of the groups after the shuffle; video v of group g has index g · videos +
         v.
 
     Raises:
-        ValueError: if there are several groups of a single video: a video alone in its group is always normalised by
+        ValueError: for several groups of a single video, because a video alone in a group is always normalised by
             itself.
 
     Example:
@@ -118,7 +118,7 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
     """Return the number of BatchNorm groups of a rank's batch.
 
     Args:
-        wanted: the user's choice. None: with several ranks 1, since each rank is a group already; on a single rank the
+        wanted: the user's choice. None: with several ranks 1, because a rank is a group already; on a single rank the
             largest of 4, 2 and 1 that leaves at least 2 videos per group.
         videos: number of videos in the batch.
 
@@ -135,12 +135,12 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
 
 
 def _exchange(frames: Tensor, deal: Tensor, rank: int) -> Tensor:
-    """Send each rank the videos that `deal (ranks, B)` assigns to it; each frame travels once."""
+    """Send the ranks the videos that `deal (ranks, B)` assigns to them; a frame travels once."""
     videos = len(frames)
     if len(deal) == 1:
         return frames[to_device(deal[0], frames.device)]
     owner = deal // videos
-    sent = owner == rank  # (ranks, B): the videos of this rank that each rank receives
+    sent = owner == rank  # (ranks, B): the videos of this rank, by receiving rank
     received = torch.empty_like(frames, memory_format=torch.contiguous_format)
     dist.all_to_all_single(
         received,

@@ -32,7 +32,7 @@ class SiamFC(CorrespondenceModule):
     Args:
         backbone: a checkpoint of any module, `torchvision:NAME`, `timm:NAME` or `package.module:callable` (see
             `build_feature_extractor`).
-        stage: name of the stage whose features are correlated; None is the network's default.
+        stage: stage of the correlated features; None is the network's default.
         stride: pixels per feature cell, if `dilated` is False.
         dilated: remove the strides of res4 and res5 and dilate their 3 × 3 convolutions instead, see
             `ResNetExtractor`; False for networks other than ResNets, Liir's among them.
@@ -104,7 +104,7 @@ class SiamFC(CorrespondenceModule):
         return {"loss": loss, "response": response.detach()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam without weight decay; the rate falls epoch by epoch, or step by step where the run counts steps.
+        """Adam without weight decay; the rate falls by epoch, or by step if the run counts steps.
 
         Source: SiamFC (Bertinetto et al., 2016), section 3.1.
         """

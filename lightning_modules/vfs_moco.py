@@ -96,10 +96,10 @@ class VFSMoCo(MomentumMethod):
         return self.sgd_with_cosine(self.hparams["base_lr"], self.hparams["weight_decay"])
 
     def on_train_start(self) -> None:
-        """Refuse a BatchNorm that is synchronised over ranks, and warn where all videos are normalised together.
+        """Refuse a BatchNorm that is synchronised over ranks, and warn if all videos are normalised together.
 
         Raises:
-            ValueError: one line that names the flag.
+            ValueError: names the flag.
         """
         if any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):  # all videos would be one group
             raise ValueError("trainer.sync_batchnorm=true: it would undo Shuffle BN of VFSMoCo; leave it out")

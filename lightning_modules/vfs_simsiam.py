@@ -15,9 +15,9 @@ from .shuffle_bn import batch_norm_groups
 class VFSSimSiam(CorrespondenceModule):
     """Video frame-level similarity learning without negatives: frames of a video are pulled together.
 
-    A clip's frames are split in time into two views. A predictor maps each view's projections onto the other view's,
-    which receive no gradient. BatchNorm in the heads helps to keep the representation from collapsing, so on several
-    GPUs its statistics are taken over all of them.
+    A clip's frames are split in time into two views. A predictor maps the projections of a view onto the projections
+    of the other view, which receive no gradient. BatchNorm in the heads helps to prevent collapse; on several GPUs its
+    statistics are taken over all GPUs.
 
     Paper: Xu and Wang, Rethinking Self-supervised Correspondence Learning (VFS), ICCV 2021, sections 3.2 and 4.1.
 

@@ -1,4 +1,4 @@
-"""Feature extractors from whatever a user has: a module, a checkpoint or a name."""
+"""Feature extractors of modules, checkpoints and named networks."""
 
 import hashlib
 import re
@@ -32,10 +32,10 @@ StageNames = str | list[str] | None
 
 
 class Encoder(nn.Module):
-    """A raw network with the normalisation it was trained with, and no other trainable part.
+    """A raw network and the RGB normalisation of its training.
 
     Args:
-        network: one that `extractor_of` takes.
+        network: see `extractor_of`.
         mean: mean of RGB in [0, 1].
         std: standard deviation of RGB in [0, 1].
     """
@@ -56,19 +56,19 @@ def build_encoder(
     recipe: dict | None = None,  # a bare `dict`: jsonargparse would parse a typed one
     upsample: str | None = None,
 ) -> Any:
-    """Turn a module, a checkpoint or a name into something that gives feature extractors.
+    """Build the encoder of a module, a checkpoint or a name.
 
     Args:
-        spec: one that `build_feature_extractor` takes.
-        pretrained: the library's own weights, for names of timm and torchvision.
-        recipe: class and arguments to make the encoder by instead, without its weights; of `encoder_hparams`.
-        upsample: upsampler of its features, see `build_upsampler`.
+        spec: see `build_feature_extractor`.
+        pretrained: load the library's weights, for names of timm and torchvision.
+        recipe: class and arguments of an encoder, from `encoder_hparams`: build this with fresh weights instead.
+        upsample: upsampler of the features, see `build_upsampler`.
 
     Returns:
         An `nn.Module` with a method `feature_extractor(stage, stride)`.
 
     Raises:
-        ValueError: if the spec is of no known form.
+        ValueError: for an unknown form of spec.
     """
     if upsample is not None:
         return UpsampledEncoder(build_encoder(spec, pretrained, recipe), build_upsampler(upsample), upsample)
@@ -84,7 +84,7 @@ def build_encoder(
         network = RawColour()
     elif isinstance(spec, str):
         network = build_network(spec, pretrained)
-        normalisation = getattr(network, "pretrained_cfg", None) or {}  # a timm model says how it was trained
+        normalisation = getattr(network, "pretrained_cfg", None) or {}  # timm's record of the training
     if isinstance(network, VideoEncoder):
         return VideoNetwork(network)
     return Encoder(network, normalisation.get("mean", IMAGENET_MEAN), normalisation.get("std", IMAGENET_STD))
@@ -97,8 +97,7 @@ def encoder_hparams(encoder: nn.Module) -> dict[str, Any]:
         encoder: result of `build_encoder`.
 
     Returns:
-        `encoder`: its recipe, None where its name says it all; `pretrained`: False, as the weights are in the
-        checkpoint.
+        `encoder`: its recipe, None if the name is enough; `pretrained`: False, because the checkpoint has the weights.
     """
     recipe = None
     if (hparams := getattr(encoder, "hparams", None)) is not None:  # a LightningModule's
@@ -117,20 +116,20 @@ def build_feature_extractor(
     """Turn a module, a checkpoint or a name into a feature extractor.
 
     Args:
-        spec: a LightningModule with `feature_extractor`; the path of a checkpoint of one; `timm:NAME`;
-            `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline that learns nothing. What has
-            `encode` (see `VideoEncoder`), or a callable that returns it, is an encoder of video, returned with its
+        spec: a LightningModule with `feature_extractor`, or the path of its checkpoint; `timm:NAME`;
+            `torchvision:NAME`; `package.module:callable`; or `raw_colour`, the baseline without training. An object
+            with `encode` (see `VideoEncoder`), or a callable that returns it, is a video encoder, returned with its
             networks in eval mode.
         stage: a name or a list of names, see `FeatureExtractor`; None takes res4 of a ResNet, the last block of a ViT.
         stride: pixels per cell, before the upsampling; None takes 8 for a ResNet and the patch of a ViT.
-        pretrained: the library's own weights, for names of timm and torchvision.
+        pretrained: load the library's weights, for names of timm and torchvision.
         upsample: `bilinear:2`, `nearest:2` or `package.module:callable`, see `build_upsampler`.
 
     Returns:
         A module in eval mode: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`, with `.stride`.
 
     Raises:
-        ValueError: if the spec is of no such form, or the network has no such stage or stride.
+        ValueError: for an unknown form of spec, or a stage or stride that the network does not have.
 
     Example:
         >>> import torch
@@ -153,13 +152,13 @@ def extractor_of(
     """Return a view of a raw network that shares its weights and changes nothing in it.
 
     Args:
-        network: a ResNet, a ViT or another network of timm, or a module that maps RGB in [0, 1] to `(N, C, h, w)` by
-            itself.
-        stage: a name, a combination such as `block9+block12` (see `FeatureExtractor`), or a list of them.
+        network: a ResNet, a ViT or another network of timm; or a module that maps RGB in [0, 1] to `(N, C, h, w)` and
+            normalises by itself.
+        stage: a name, a combination (`block9+block12`, see `FeatureExtractor`), or a list of names.
         stride: pixels per cell.
-        mean: mean of RGB in [0, 1], for all but the last.
-        std: standard deviation of RGB in [0, 1], for all but the last.
-        options: further options of the network's extractor, such as `dilated` of `ResNetExtractor`.
+        mean: mean of RGB in [0, 1]; a module that normalises by itself ignores it.
+        std: standard deviation of RGB in [0, 1]; a module that normalises by itself ignores it.
+        options: further options of the network's extractor, for example `dilated` of `ResNetExtractor`.
 
     Returns:
         The view, in eval mode.
@@ -173,8 +172,8 @@ def extractor_of(
     view = shared_copy(network)
     normalise.to(next(network.parameters(), normalise.mean))  # its device, and bfloat16 under Lightning's bf16-true
     if is_resnet(view):
-        own_stride = None if options.get("dilated") else 8
-        return ResNetExtractor(view, normalise, stage or "res4", stride or own_stride, **options)
+        default_stride = None if options.get("dilated") else 8
+        return ResNetExtractor(view, normalise, stage or "res4", stride or default_stride, **options)
     refuse_options(type(network).__name__, options)
     if is_vit(view):
         return ViTExtractor(view, normalise, stage, stride)
@@ -183,10 +182,7 @@ def extractor_of(
 
 
 def path_to_network(module: nn.Module) -> list[nn.Module]:
-    """Return the modules from one of ours down to the network that has a name, see `build_network`, or a view of one.
-
-    Where none has a name it ends with the innermost.
-    """
+    """Return the chain of wrapped modules, down to the named network (see `build_network`) or the innermost module."""
     path = [module]
     while getattr(path[-1], "architecture", None) is None:
         parts = (getattr(path[-1], name, None) for name in ("backbone", "encoder", "network", "inner"))
@@ -200,10 +196,10 @@ class NetworkDescription(NamedTuple):
     """The network that a module holds, and the origin of its weights.
 
     Attributes:
-        name: its architecture, such as "ResNet-18".
-        weights: such as "random weights", "weights of timm" or "300 steps of training"; empty where nothing is known.
-        spec: what `build_network` makes it from; empty where it has no name.
-        seed: of random weights, and of what a user's callable drew; None otherwise.
+        name: its architecture, for example "ResNet-18".
+        weights: for example "random weights", "weights of timm" or "300 steps of training"; empty if unknown.
+        spec: argument of `build_network`; empty for a network without a name.
+        seed: seed of random weights, or of the draws of a user's callable; None otherwise.
         loaded: False if the weights are known to be random.
     """
 
@@ -215,10 +211,10 @@ class NetworkDescription(NamedTuple):
 
 
 def describe_network(module: nn.Module) -> NetworkDescription:
-    """Return which network a module holds and where its weights are from.
+    """Describe the network in a module, and the origin of its weights.
 
     Args:
-        module: a method, a `FrozenEncoder`, what `build_encoder` returns, or a view of it.
+        module: a method, a `FrozenEncoder`, a result of `build_encoder`, or a view of it.
 
     Example:
         >>> describe_network(build_encoder("raw_colour")).name
@@ -230,27 +226,25 @@ def describe_network(module: nn.Module) -> NetworkDescription:
     name = "raw colour" if name == "RawColour" else re.sub(r"^resnet(\d+)$", r"ResNet-\1", name)
     if isinstance(upsampling := getattr(module, "upsampling", None), str):
         name += f" upsampled by {upsampling}"
-    *loaded, own = (getattr(part, "weights_origin", None) for part in path)
+    *loaded, of_network = (getattr(part, "weights_origin", None) for part in path)
     steps = getattr(getattr(module, "_trainer", None), "global_step", 0)
     trained = f"{steps} steps of training" if steps else None
-    weights = next((text for text in (*loaded, trained, own) if isinstance(text, str)), "")
-    seed = getattr(path[-1], "weights_seed", None) if weights == own else None
+    weights = next((text for text in (*loaded, trained, of_network) if isinstance(text, str)), "")
+    seed = getattr(path[-1], "weights_seed", None) if weights == of_network else None
     return NetworkDescription(name, weights, spec, seed, weights != RANDOM_WEIGHTS)
 
 
 def weights_digest(module: Any) -> str:
-    """Return the first 12 hexadecimal digits of a digest of all weights of a module, with their types and shapes.
+    """Return the first 12 hexadecimal digits of a digest of all weights in order: types, shapes and numbers, no names.
 
-    Of an encoder of video that is no module, the weights are those of the networks that it holds.
-    The names of the weights do not matter, their order does.
+    For a video encoder that is no module, digest the networks in its attributes.
     """
     networks = [module] if isinstance(module, nn.Module) else held_networks(module).values()
     states = [network.state_dict().values() for network in networks]
     weights = [tensor.detach() for state in states for tensor in state if isinstance(tensor, torch.Tensor)]
     digest = hashlib.blake2b("; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights).encode())
-    if weights:  # their bytes leave the device in a single copy
-        contents = torch.cat([tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights])
-        digest.update(PendingCopy(contents).wait().numpy().data)
+    for arriving in [PendingCopy(tensor) for tensor in weights]:
+        digest.update(arriving.wait().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:12]
 
 
@@ -258,13 +252,13 @@ def trainable_network(spec: str) -> nn.Module:
     """Build the network that a method trains: fresh, or with the weights of a checkpoint.
 
     Args:
-        spec: a name that `build_network` takes; or a checkpoint of ours, for example of `vidcorr convert`.
+        spec: a name for `build_network`; or a checkpoint of ours, for example from `vidcorr convert`.
 
     Returns:
-        The network; its `architecture` is what `build_network` makes it from.
+        The network; `build_network` can make it again from its `architecture`.
 
     Raises:
-        ValueError: if the spec is of no such form, or the checkpoint holds a part of a network.
+        ValueError: for an unknown form of spec, or a checkpoint with a part of a network.
     """
     if not spec.endswith(SUFFIXES):
         return build_network(spec)

@@ -1,6 +1,6 @@
-"""The extractor interface of benchmarks, images in, feature maps out; views of networks that give maps, and heads.
+"""The extractor interface of benchmarks: images in, feature maps out; and extractors of any network that gives maps.
 
-ResNets, plain transformers and Liir's encoder have views of their own.
+`resnet`, `vit` and `liir_encoder` have the other extractors.
 """
 
 from abc import ABC, abstractmethod
@@ -16,21 +16,21 @@ from .placement import device_of
 from .sharing import describe_output
 
 PositionRule = Literal["network", "dino"]
-"""Interpolation of a transformer's position embedding: with antialiasing to the new size, or as DINO's code does it."""
+"""Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
 MIN_CELLS = 4
-"""Cells along each side of a frame's map; less is a pooled feature, not a map."""
+"""Least height and width of a map in cells; a smaller output is a pooled feature."""
 Dilated = bool | Literal["released"]
 """SiamFC's dilations in place of the strides of res4 and res5, see `ResNetExtractor`."""
 
 PROBE = (256, 320)
 """Height and width of the blank image for measuring strides; not square, and no network's default size."""
 OUTPUT = "features"
-"""Stage name of a network's own last map."""
-UNDILATED = "for other networks set dilated to false and stage to null or one of theirs"
+"""Stage name of a network's last map."""
+UNDILATED = "for other networks set dilated to false and stage to null or one of their stages"
 
 
 def refuse_options(network: str, options: Mapping[str, Any]) -> None:
-    """Refuse options of `feature_extractor` that a network does not have; those set to False or None do not count.
+    """Refuse options of `feature_extractor` that a network does not have; options set to False or None are ignored.
 
     Raises:
         ValueError: one line that names the network and the options.
@@ -63,23 +63,22 @@ def check_map(features: Tensor, frame: Sequence[int], name: str) -> None:
 class FeatureExtractor(nn.Module, ABC):
     """Maps float RGB `(N, 3, H, W)` in [0, 1] to feature maps.
 
-    `stage` is a name, and the result one map `(N, C, h, w)`; or a list of names, and the result a list of maps from
-    one pass. `block9+block12` concatenates the maps of stages along the channels, `mean:block9+block12` averages them;
-    their strides must be equal. `stride` is the number of pixels from one cell to the next, in the form of `stage`.
+    `stage` is a name, and the result a map `(N, C, h, w)`; or a list of names, and the result a list of maps from a
+    single pass. `block9+block12` concatenates the maps of stages along the channels, `mean:block9+block12` averages
+    them; their strides must be equal. `stride` is the number of pixels per cell, in the form of `stage`.
 
     Args:
         stage: names, as above.
         known: names of the network's single stages.
-        network: what the network is called in messages.
+        network: name of the network in messages.
 
     Attributes:
-        stage: as it was asked for.
-        stages: the same as a list, also where one name was asked for.
-        parts: the single stages that are needed, each once.
-        stride: pixels per cell; a list where `stage` is one.
-        multiple: divisor that the sides of an image should have; benchmarks pad to it, and cut what they padded.
-        positions: interpolation of a position embedding, for a protocol to choose; without effect on networks that
-            have none.
+        stage: the argument.
+        stages: the argument as a list.
+        parts: names of the single stages, without repetitions.
+        stride: pixels per cell; a list if `stage` is a list.
+        multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
+        positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
 
     Raises:
         ValueError: if the network has no such stage.
@@ -100,13 +99,13 @@ class FeatureExtractor(nn.Module, ABC):
 
     @abstractmethod
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the map of each of `parts`, from one pass."""
+        """Return the maps of `parts` from a single pass, by name."""
 
     def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """Return one map, or a list of maps where `stage` is a list.
+        """Return a map, or a list of maps if `stage` is a list.
 
         Raises:
-            ValueError: if the images are not float RGB of four dimensions, or maps to be averaged differ in channels.
+            ValueError: if the images are not float RGB of four dimensions, or maps to average differ in channels.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
@@ -121,34 +120,34 @@ class FeatureExtractor(nn.Module, ABC):
                 maps += parts
             elif not name.startswith("mean:"):
                 maps.append(torch.cat(parts, dim=1))
-            elif len(channels := {one.shape[1] for one in parts}) == 1:
+            elif len(channels := {part.shape[1] for part in parts}) == 1:
                 maps.append(torch.stack(parts).mean(dim=0))
             else:
                 raise ValueError(f"stage {name!r}: maps of {sorted(channels)} channels have no mean")
         return maps[0] if isinstance(self.stage, str) else maps
 
     def set_strides(self, strides: Mapping[str, int]) -> None:
-        """Set `stride` by that of each of `parts`.
+        """Set `stride` from the strides of `parts`.
 
         Raises:
-            ValueError: if stages that are to be combined have different strides.
+            ValueError: if a stage combines parts of different strides.
         """
-        each = []
+        of_stages = []
         for name in self.stages:
-            own = {strides[part] for part in self._parts_of[name]}
-            if len(own) > 1:
-                raise ValueError(f"stage {name!r}: its parts have different strides, {sorted(own)}")
-            each.append(own.pop())
-        self.stride = each[0] if isinstance(self.stage, str) else each
+            of_parts = {strides[part] for part in self._parts_of[name]}
+            if len(of_parts) > 1:
+                raise ValueError(f"stage {name!r}: its parts have different strides, {sorted(of_parts)}")
+            of_stages.append(of_parts.pop())
+        self.stride = of_stages[0] if isinstance(self.stage, str) else of_stages
 
 
 class RawColour(FeatureExtractor):
-    """Baseline without training: the mean colour of each cell as its feature.
+    """Baseline without training: the feature of a cell is its mean colour.
 
-    A trained encoder that propagates labels no better than this has learned nothing of use for it.
+    A trained encoder should propagate labels better than this.
 
     Args:
-        stage: `colour`, its only one.
+        stage: `colour`, the only stage.
         stride: pixels per cell.
 
     Raises:
@@ -162,7 +161,7 @@ class RawColour(FeatureExtractor):
         self.normalise = Normalise()
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the mean colours of cells; those at the right and lower border may be cut."""
+        """Return the mean colours of cells; cells at the right and lower border may be cut."""
         images = self.normalise(images)
         return {"colour": nn.functional.avg_pool2d(images, self.cell, ceil_mode=True, count_include_pad=False)}
 
@@ -171,7 +170,7 @@ def measured_stride(output: object, name: str) -> int:
     """Return the pixels per cell of a map of the blank image.
 
     Raises:
-        ValueError: if it is not a map of at least 4 × 4 cells with one stride in both directions.
+        ValueError: if it is not a map of at least 4 × 4 cells with equal strides in both directions.
     """
     frame = f"{PROBE[0]} x {PROBE[1]}"
     if not isinstance(output, Tensor) or output.ndim != 4:
@@ -188,21 +187,21 @@ def measured_stride(output: object, name: str) -> int:
 
 
 class MapExtractor(FeatureExtractor):
-    """A view of a network whose output is a map, or of the stages of a network of timm.
+    """A view of a user's network that outputs a map, or of the stages of a network of timm.
 
-    A user's own module maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)` by itself and has one stage,
-    `features`. A network of timm has `features` too, its last map before the pooling (`forward_features`), and the
-    stages of its `feature_info` as `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
+    A user's module maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)` and has a single stage, `features`. A
+    network of timm has `features`, its last map before the pooling (`forward_features`), and the stages of its
+    `feature_info` as `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
 
     Args:
         network: the module, taken over by this view.
-        stage: one of those names, or several; None is `features`.
-        stride: None, or the stage's own.
-        normalise: applied to RGB first, for a network of timm; None for a user's own.
+        stage: a name or several names; None is `features`.
+        stride: None, or the stride of the stage.
+        normalise: applied to RGB first, for a network of timm; None for a user's module.
 
     Raises:
-        ValueError: if a stage does not exist, its stride differs, the network's output is not a map of at least 4 × 4
-            cells, or the network takes images of one size only.
+        ValueError: if a stage does not exist or its stride differs, the network's output is not a map of at least 4 × 4
+            cells, or the network takes images of a single size only.
     """
 
     def __init__(
@@ -220,14 +219,14 @@ class MapExtractor(FeatureExtractor):
         self.eval()
         strides = {}
         for name, output in self._probe().items():
-            strides[name] = own = measured_stride(output, f"{kind}, {name}")
-            if stride not in (None, own):
-                raise ValueError(f"{kind}: the stride of {name} is {own}, {stride} was asked for")
+            strides[name] = measured_stride(output, f"{kind}, {name}")
+            if stride not in (None, strides[name]):
+                raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, {stride} was asked for")
         self.set_strides(strides)
         self.multiple = max(strides.values()) if normalise is not None else 1  # some drop a last incomplete cell
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the map of each of `parts`."""
+        """Return the maps of `parts` by name."""
         if self.normalise is None:
             return {OUTPUT: self.network(images.to(next(self.network.parameters(), images).dtype))}
         images = self.normalise(images)
@@ -237,8 +236,8 @@ class MapExtractor(FeatureExtractor):
             maps = self.network.forward_intermediates(
                 images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
             )
-            found = {f"stage{number + 1}": one for number, one in zip(wanted, maps, strict=True)}
-        if OUTPUT in self.parts and hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT, whose output are tokens
+            found = {f"stage{number + 1}": features for number, features in zip(wanted, maps, strict=True)}
+        if OUTPUT in self.parts and hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
             found[OUTPUT] = self.network.forward_intermediates(
                 images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
             )[0]
@@ -261,11 +260,11 @@ class MapExtractor(FeatureExtractor):
             ) from error
 
     def _takes_its_own_size(self) -> bool:
-        """Return whether the network takes an image of the size that timm states; if not, the size is not at fault."""
+        """Return whether the network takes an image of the size that timm states; if not, another error occurred."""
         try:
             with torch.inference_mode():
                 self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
-        except Exception:  # whatever it raises, for example when the device is out of memory
+        except Exception:  # any error, for example when the device is out of memory
             return False
         return True
 

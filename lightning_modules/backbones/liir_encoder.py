@@ -14,7 +14,7 @@ from .resnet import LAYER_OF_STAGE, folded_copy
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 Modulation = Callable[[Tensor], Tensor]
-"""Position map `(C, h, w)` → one for each frame, `(N, C, h, w)`."""
+"""Position map `(C, h, w)` → maps of N frames, `(N, C, h, w)`."""
 
 STRIDES = {
     **{f"{stage}{block}": 2 if stage == "res2" else 4 for stage in LAYER_OF_STAGE for block in ("", ".b1", ".b2")},
@@ -23,15 +23,15 @@ STRIDES = {
 
 
 class PositionMap(nn.Module):
-    """The map P that is added to the features of the first layer; learned ones start at zero.
+    """The map P that is added to the features of the first layer; learned maps start at zero.
 
     Paper: Liir, section 3.2.
 
     Args:
-        kind: "1dape": a free parameter for each cell and channel; "2dape": a learned embedding of the column in the
-            first half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
+        kind: "1dape": a free parameter per cell and channel; "2dape": a learned embedding of the column in the first
+            half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
         channels: number of channels of the map.
-        size: cells along each side of a learned map; it is interpolated (bicubic) to others.
+        size: height and width of a learned map in cells; it is interpolated (bicubic) to other sizes.
 
     Raises:
         ValueError: for an unknown kind.
@@ -63,16 +63,15 @@ class PositionMap(nn.Module):
 class LiirEncoder(nn.Module):
     """ResNet-18 without max-pooling, of stride 4, with a position map and a 3×3 convolution to the affinity's features.
 
-    7×7 Conv-BN-ReLU at stride 2, to which the position map is added; stages of 64, 128 (stride 2), 256 and 256
+    A 7×7 Conv-BN-ReLU at stride 2; the position map, added to its output; stages of 64, 128 (stride 2), 256 and 256
     channels; 64 channels for the affinity. Residual blocks start at zero.
-    Paper: Liir, section 3.3, as MAST (Lai et al., CVPR 2020).
+    Paper: Liir, section 3.3, following MAST (Lai et al., CVPR 2020).
 
     Args:
         position: kind of the position map, see `PositionMap`.
-        position_size: cells along each side of a learned map; 128 for frames of 256 px.
-        affinity_dim: channels of the features that are compared: 64 as in the public code; in the paper 256 (section
-            3.3).
-        stages: 4; 3 leaves out the last.
+        position_size: height and width of a learned map in cells; 128 for frames of 256 px.
+        affinity_dim: channels of the compared features: 64 in the public code, 256 in the paper (section 3.3).
+        stages: 4; 3 leaves out the last stage.
 
     Attributes:
         arguments: arguments of the constructor.
@@ -113,7 +112,7 @@ class LiirEncoder(nn.Module):
 
         Args:
             lab: result of `functional.colour.normalised_lab`.
-            modulate: gives each frame its own position map.
+            modulate: displaces the position map frame by frame.
         """
         lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
         x = self.bn1(self.conv1(lab)).relu_()
@@ -128,8 +127,8 @@ class LiirEncoder(nn.Module):
 
         Args:
             lab: result of `functional.colour.normalised_lab`.
-            modulate: gives each frame its own position map.
-            project: False leaves out the last convolution, which gives 256 channels.
+            modulate: displaces the position map frame by frame.
+            project: False leaves out the last convolution and returns 256 channels.
         """
         x = self.stem(lab, modulate)
         for layer in LAYER_OF_STAGE.values():
@@ -138,13 +137,13 @@ class LiirEncoder(nn.Module):
 
 
 class LiirExtractor(FeatureExtractor):
-    """A view of Liir's encoder at one or several stages, of images of any size.
+    """A view of the stages of Liir's encoder, for images of any size.
 
     Args:
-        encoder: taken over by this view: give it a copy (`shared_copy`).
-        stage: `affinity` (64 channels, what Liir compares), `res2 … res5`, a block such as `res4.b1`, or several.
-        stride: pixels per cell; maps of a finer stride are averaged down to it. None is the stage's own.
-        options: those of other networks' extractors, which are refused.
+        encoder: taken over by this view: pass a copy (`shared_copy`).
+        stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or a list.
+        stride: pixels per cell; maps of a finer stride are averaged. None is the stride of the stage.
+        options: options of other networks' extractors, refused.
 
     Raises:
         ValueError: if a stage does not exist or the stride is not a multiple of the stage's.
@@ -168,7 +167,7 @@ class LiirExtractor(FeatureExtractor):
         self.eval()
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the map of each of `parts`."""
+        """Return the maps of `parts` by name."""
         found: dict[str, Tensor] = {}
         x = self.encoder.stem(normalised_lab(images))
         for stage, layer in LAYER_OF_STAGE.items():
@@ -186,7 +185,7 @@ class LiirExtractor(FeatureExtractor):
 
 
 def _stage(channels: int, width: int, stride: int) -> nn.Sequential:
-    """Return two basic blocks of torchvision, the second BatchNorm of each starting at zero."""
+    """Return two basic blocks of torchvision; their second BatchNorms start at zero."""
     from torchvision.models.resnet import BasicBlock
 
     shortcut = None

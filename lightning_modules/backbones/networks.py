@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.trust import allow, import_named
+from ..checkpoints.weights import state_dict_error
 from .sharing import describe_output, shared_copy
 from .short_names import SHORT_NAMES
 
 RANDOM_WEIGHTS = "random weights"
-"""Origin of weights that a library drew."""
+"""Origin of weights that a library has drawn."""
 
 
 def build_network(spec: str, pretrained: bool = False) -> nn.Module:
-    """Build the network that a name stands for, without its classifier.
+    """Build a network by its name, without its classifier.
 
     `timm:NAME` and `torchvision:NAME` take a name of that library, `transformers:NAME` a name of its hub or a folder;
     `package.module:callable` is imported and called without arguments. Residual blocks of the ResNets start at zero
@@ -24,12 +25,12 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
 
     Args:
         spec: the name, for example `torchvision:resnet18` or `timm:vit_small_patch16_224`.
-        pretrained: load the library's own weights (supervised or otherwise), from its cache or over the network.
+        pretrained: load the library's weights (supervised or otherwise), from its cache or over the network.
 
     Returns:
-        A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`; what an imported callable
-        returns is taken as it is, also an encoder of video (`VideoEncoder`). The attribute `architecture` of a module
-        is the name, `weights_origin` says where its weights are from, and `weights_seed` is the seed of drawn ones.
+        A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`; or the result of an imported
+        callable, unchanged, which may be a video encoder (`VideoEncoder`). The attribute `architecture` of a module
+        is the name, `weights_origin` the origin of its weights, and `weights_seed` the seed of random weights.
 
     Raises:
         ValueError: if the name has no prefix or the library does not know it.
@@ -66,10 +67,10 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
         raise ValueError(f"backbone {spec}: pretrained=True needs a timm: or torchvision: name")
     else:
         state = torch.get_rng_state()
-        network, origin = imported(library, name), f"weights of {spec}"  # random ones too: only the callable knows
+        network, origin = imported(library, name), f"weights of {spec}"  # random or loaded: only the callable knows
         seed = None if torch.equal(state, torch.get_rng_state()) else seed
     if not isinstance(network, nn.Module):
-        return network  # an encoder of video is used as it is
+        return network  # a video encoder is used as it is
     network.architecture = spec  # type: ignore[assignment]
     network.weights_origin = origin  # type: ignore[assignment]
     network.weights_seed = None if origin == f"weights of {library}" else seed  # type: ignore[assignment]
@@ -82,7 +83,7 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
 
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models())
-    options: dict[str, Any] = {}  # with which it takes images of any size, if it can
+    options: dict[str, Any] = {}  # for images of any size
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
@@ -129,7 +130,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
 
     if name not in models.list_models():
         raise _unknown("torchvision", name, models.list_models())
-    if name.startswith("regnet_"):  # it cannot be made without weights, as the check of a checkpoint does
+    if name.startswith("regnet_"):  # it cannot be made on the meta device, which the check of a checkpoint needs
         raise ValueError(f"backbone torchvision:{name}: take timm's RegNets, such as timm:regnety_004")
     options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}
     network = models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
@@ -140,28 +141,34 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
 
 
 def imported(module: str, name: str) -> nn.Module:
-    """Import what the user names, and call it without arguments.
+    """Import the user's callable, and call it without arguments.
 
     Raises:
-        ValueError: if it cannot be imported, or gives no module.
+        ValueError: if it cannot be imported, loads weights that do not fit, or does not return a module or a video
+            encoder.
     """
     try:
         built = import_named(module, name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"backbone {module}:{name}: cannot import it ({error})") from error
-    network = built()
+    try:
+        network = built()
+    except RuntimeError as error:
+        if fault := state_dict_error(error):
+            raise ValueError(f"backbone {module}:{name}: its weights do not fit; {fault}") from error
+        raise
     allow(f"{module}:{name}")  # the user's call has named and run it; a file that names it has passed the gate
     if not isinstance(network, nn.Module) and (isinstance(network, str) or not hasattr(network, "encode")):
         raise ValueError(
-            f"backbone {module}:{name}: gave a {type(network).__name__}, expected a torch.nn.Module or an encoder of "
-            "video (Clips, Recurrent)"
+            f"backbone {module}:{name}: gave a {type(network).__name__}, expected a torch.nn.Module or a video encoder "
+            "(Clips, Recurrent)"
         )
     built_network: nn.Module = network
     return built_network
 
 
 def pooled_width(network: nn.Module) -> int:
-    """Return the number of channels `C` of a network's pooled feature, by one pass of a blank 64 × 64 image.
+    """Return the number of channels `C` of a network's pooled feature, by a pass of a blank 64 × 64 image.
 
     Raises:
         ValueError: if the network's output is not `(N, C)`.

@@ -1,4 +1,4 @@
-"""The device of an extractor or an encoder of video, and a copy of it on another device."""
+"""The device of an extractor or a video encoder, and a copy of it on another device."""
 
 import copy
 from types import MethodType
@@ -13,16 +13,16 @@ E = TypeVar("E")
 
 
 def on_device(encoder: E, device: torch.device | str | None = None) -> E:
-    """Return an extractor or encoder of video in eval mode on a device; the original stays where and as it is.
+    """Return an extractor or video encoder in eval mode on a device; the original does not change.
 
-    Parameters and buffers on another device are copied; those on the device are shared with the original. Nothing is
-    moved in place, so modules that share tensors with the original keep working. An encoder that is in eval mode on
-    the device is returned as it is.
+    Parameters and buffers on other devices are copied; tensors already on the device are shared with the original.
+    Nothing is moved in place, so modules that share tensors with the original keep working. An encoder that is in eval
+    mode on the device is returned itself.
 
     Args:
-        encoder: an extractor, see `build_feature_extractor`, or an encoder of video, see `VideoEncoder`. Of an encoder
-            of video that is no module, the networks in its attributes are copied, see `held_networks`.
-        device: None is the current GPU, or the CPU where there is none.
+        encoder: an extractor, see `build_feature_extractor`, or a video encoder, see `VideoEncoder`. If a video
+            encoder is no module, the networks in its attributes are copied, see `held_networks`.
+        device: None is the current GPU, otherwise the CPU.
 
     Raises:
         torch.OutOfMemoryError: if the device has no room for the copy.
@@ -52,7 +52,7 @@ def held_networks(encoder: object) -> dict[str, nn.Module]:
 
 
 def device_of(encoder: object) -> torch.device:
-    """Return the device of the parameters and buffers of an extractor or encoder of video; the CPU if it has none."""
+    """Return the device of the parameters and buffers of an extractor or video encoder; the CPU if it has none."""
     networks = [encoder] if isinstance(encoder, nn.Module) else held_networks(encoder).values()
     return next((tensor.device for network in networks for tensor in _tensors(network)), torch.device("cpu"))
 

@@ -1,4 +1,4 @@
-"""Any ResNet of torchvision or timm, seen at a stage, with its strides removed as a benchmark needs it.
+"""ResNets of torchvision or timm, seen at a stage, with strides removed as a benchmark needs it.
 
 Stages follow the papers: `res2 … res5` are torchvision's `layer1 … layer4`; `res4.b1` is the first block of res4.
 """
@@ -27,10 +27,10 @@ def is_resnet(network: nn.Module) -> bool:
 
 
 def folded_copy(network: M) -> M:
-    """Return a copy with each BatchNorm folded into the convolution before it: the same maps to rounding, faster.
+    """Return a copy with every BatchNorm folded into the convolution before it: the same maps to rounding, faster.
 
-    The copy has its own weights: make a new one after the network was trained. It is channels last.
-    In the blocks of torchvision, timm and ours, the BatchNorm after a convolution is registered right after it.
+    The copy does not share weights: make a new copy after training. It is channels last. The blocks of torchvision,
+    timm and this project register a BatchNorm right after its convolution.
     """
     fast = copy.deepcopy(network)
     for module in list(fast.modules()):
@@ -42,22 +42,21 @@ def folded_copy(network: M) -> M:
 
 
 class ResNetExtractor(FeatureExtractor):
-    """A view of a ResNet at one or several stages.
+    """A view of the stages of a ResNet.
 
-    It changes strides and dilations of the network that it is given, so give it a copy (`shared_copy`).
+    It changes strides and dilations of the network, so pass a copy (`shared_copy`).
 
     Args:
         network: a ResNet in torchvision's or timm's naming, taken over by this view.
         normalise: applied to RGB in [0, 1] first.
-        stage: `res2 … res5` or a block of one, such as `res4.b1`; or several of them.
-        stride: pixels per cell at most; strides of later stages are removed. None leaves the network's own.
+        stage: `res2 … res5`, a block (`res4.b1`), or a list of names.
+        stride: pixels per cell at most; strides of later stages are removed. None keeps the network's strides.
         dilated: remove the strides of res4 and res5 and give their 3×3 convolutions dilation 2 and 4
-            (VFS, section 4.2, as in SiamFC's evaluation). The weights stay as they are. "released": as the released
-            code of VFS does it, where the first block of a stage has half its dilation, and in blocks of two 3×3
-            convolutions (ResNet-18 and 34) the second has none.
+            (VFS, section 4.2, as in SiamFC's evaluation). "released": as in the released code of VFS: half the dilation
+            in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
 
     Raises:
-        ValueError: if a stage does not exist or the stride cannot be had by removing strides.
+        ValueError: if a stage does not exist or removing strides does not give the stride.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class ResNetExtractor(FeatureExtractor):
             for name, layer in LAYER_OF_STAGE.items()
             for number, block in enumerate(getattr(network, layer), start=1)
         }
-        last = {name.partition(".")[0]: name for name in blocks}  # whose map is the stage's
+        last = {name.partition(".")[0]: name for name in blocks}  # stage → its last block
         super().__init__(stage, [*last, *blocks], "this ResNet")
         if stride is not None and stride not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
@@ -100,12 +99,12 @@ class ResNetExtractor(FeatureExtractor):
         self.eval()
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the map of each of `parts`."""
+        """Return the maps of `parts` by name."""
         found: dict[str, Tensor] = {}
         x = self.stem(self.normalise(images))
         for key, block in self.blocks.items():
             x = block(x)
-            found |= {part: x for part, own in self._key_of.items() if own == key}
+            found |= {part: x for part, last in self._key_of.items() if last == key}
         return found
 
     folded = folded_copy
@@ -127,7 +126,7 @@ def _stem(network: Any) -> Iterator[nn.Module]:
 
 
 def remove_strides(blocks: nn.Module) -> None:
-    """Set the strides of a stage's convolutions and poolings, timm's blurred ones among them, to 1, in place."""
+    """Set the strides of a stage's convolutions and poolings to 1, in place; timm's blurred poolings too."""
     for module in blocks.modules():
         if isinstance(stride := getattr(module, "stride", None), int | tuple):
             module.stride = 1 if isinstance(stride, int) else (1,) * len(stride)  # type: ignore[assignment]
@@ -139,13 +138,13 @@ def _dilate(block: nn.Module, dilation: int, only_first: bool) -> None:
     convolutions = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     for module in convolutions[:1] if only_first else convolutions:
         module.dilation = module.padding = (dilation, dilation)
-        module._reversed_padding_repeated_twice = [dilation] * 4  # what paddings other than zeros go by
+        module._reversed_padding_repeated_twice = [dilation] * 4  # used by padding modes other than zeros
 
 
 def crw_resnet18() -> nn.Module:
-    """Return CRW's encoder: a ResNet-18 that ends with res4 and whose convolutions pad by reflection.
+    """Return CRW's encoder: a ResNet-18 that ends with res4, with convolutions that pad by reflection.
 
-    Source: videowalk, `model_type` scratch. That it leaves out the stride of res4 is the extractor's matter (stride 8).
+    Source: videowalk, `model_type` scratch. The extractor removes the stride of res4 (stride 8).
     """
     network = build_network("torchvision:resnet18")
     network.layer4 = nn.Sequential()
@@ -155,7 +154,7 @@ def crw_resnet18() -> nn.Module:
 def crw_training_resnet18() -> nn.Module:
     """Return the network that CRW trains: ResNet-18 at stride 8 up to res5, padding by reflection.
 
-    The convolutions of res4 and res5 have stride 1 and no dilation. Residual blocks start as torchvision's do, not at
+    The convolutions of res4 and res5 have stride 1 and no dilation. Residual blocks start as in torchvision, not at
     zero.
 
     Source: videowalk, `model_type` scratch.

@@ -11,8 +11,8 @@ M = TypeVar("M", bound=nn.Module)
 def shared_copy(module: M) -> M:
     """Return new module objects over the same parameters and buffers.
 
-    Strides, dilations and the training flag of the copy may be changed freely; nothing of that shows in `module`,
-    while its weights show in the copy at once.
+    Changes to strides, dilations or the training flag of the copy do not affect `module`. Changes to the weights of
+    `module` affect the copy.
 
     Args:
         module: any module.

@@ -17,18 +17,18 @@ SHORT_NAMES = {
     "supervised-r18": "timm:resnet18.tv_in1k@res4",
     "supervised-r50": "timm:resnet50.tv_in1k@res4",
 }
-"""Name → pretrained network and the stage of its published evaluation, or the last block where there is none.
+"""Name → pretrained network and the stage of its published evaluation, or its last block.
 
-Weights come from timm's cache, or over the network when they are first asked for.
+Weights come from timm's cache, or over the network at first use.
 """
 
 
 def read_spec(text: str) -> dict[str, Any]:
-    """Read a backbone as `compare` and `--model` take it.
+    """Read a backbone from the command line.
 
     Args:
-        text: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`; SPEC is one of `build_feature_extractor`, or a short name,
-            which brings its weights and stage.
+        text: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`; SPEC is a spec of `build_feature_extractor`, or a short name
+            that implies pretrained weights and a stage.
 
     Returns:
         Arguments of `FrozenEncoder`: spec, stage, stride and pretrained; None is its default.
@@ -40,10 +40,10 @@ def read_spec(text: str) -> dict[str, Any]:
     stage, _, stride = view.partition("/")
     if stride and not stride.isdecimal():
         raise ValueError(f"{text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")
-    spec, _, own_stage = SHORT_NAMES.get(given, given).partition("@")
+    spec, _, default_stage = SHORT_NAMES.get(given, given).partition("@")
     return {
         "spec": spec,
-        "stage": stage or own_stage or None,
+        "stage": stage or default_stage or None,
         "stride": int(stride) if stride else None,
         "pretrained": True if given in SHORT_NAMES else None,
     }

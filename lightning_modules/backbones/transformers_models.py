@@ -16,7 +16,7 @@ from .video import CLIP_FAMILIES, Clips
 
 
 def from_transformers(name: str) -> Clips | nn.Module:
-    """Load a model of the library's hub, or of a local folder, as an encoder of video or a network of images.
+    """Load a model of the library's hub, or of a local folder, as a video encoder or a network of images.
 
     Weights come from safetensors only, and no code of the hub runs.
 
@@ -24,7 +24,7 @@ def from_transformers(name: str) -> Clips | nn.Module:
         name: name on the hub, or path of a folder with config.json and model.safetensors.
 
     Raises:
-        ValueError: without the extra, for a model that cannot be loaded, or one that gives no grid of tokens.
+        ValueError: without the extra, for a model that cannot be loaded, or a model without a grid of tokens.
     """
     try:
         from transformers import AutoConfig, AutoModel
@@ -37,18 +37,39 @@ def from_transformers(name: str) -> Clips | nn.Module:
         raise ValueError(f"backbone transformers:{name}: cannot be loaded: {reason(error)}") from error
     model = getattr(model, "vision_model", model).eval()  # SigLIP's and CLIP's image part
     if kind == "vjepa2":
-        # windows of 16 frames, though it was trained on 64, as RVM's notebook evaluates it
+        # windows of 16 frames as in RVM's notebook, although it was trained on 64
         return Clips(VJepa2(model), tubelet=model.config.tubelet_size, **CLIP_FAMILIES["v-jepa-2"])
     if kind == "videomae":
-        return Clips(VideoMae(model), tubelet=model.config.tubelet_size, layout="TCHW", **CLIP_FAMILIES["videomae"])
+        norm = _norm_of_classifier(name) if model.config.use_mean_pooling else None
+        network = VideoMae(model, norm)
+        return Clips(network, tubelet=model.config.tubelet_size, layout="TCHW", **CLIP_FAMILIES["videomae"])
     return TokenGrid(model, name)
+
+
+def _norm_of_classifier(name: str) -> nn.Module:
+    """Return the final norm of a VideoMAE with mean pooling, which the library keeps with the classifier.
+
+    Raises:
+        ValueError: if the weights do not hold it.
+    """
+    from transformers import VideoMAEForVideoClassification
+
+    classifier, found = VideoMAEForVideoClassification.from_pretrained(
+        name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+    )
+    if "fc_norm.weight" in found["missing_keys"]:
+        raise ValueError(
+            f"backbone transformers:{name}: pools by the mean, but holds no fc_norm: its features would lack the final "
+            "norm; take the model with its classifier"
+        )
+    return classifier.fc_norm.eval()
 
 
 class VJepa2(nn.Module):
     """V-JEPA 2's encoder, without its predictor, at any size: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
 
-    The library counts positions as if each tubelet had the trained grid, so at another size rows, columns and time run
-    into each other, without an error. Here rows and columns of the map cover the trained grid evenly.
+    The library counts positions as if all tubelets had the trained grid: at another size it mixes rows, columns and
+    time, without an error. Here rows and columns of the map cover the trained grid evenly.
     Source: google-deepmind/representations4d, `rvm_evaluation_demo.ipynb`, cells 56 and 57.
 
     Args:
@@ -58,11 +79,11 @@ class VJepa2(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model, self.stride = model, int(model.config.patch_size)
-        for layer in model.encoder.layer:  # a method of each part, so that a copy of the network has its own
+        for layer in model.encoder.layer:  # bound methods: a copy of the network gets copies of them
             layer.attention.get_position_ids = types.MethodType(_positions, layer.attention)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Return the map of each tubelet."""
+        """Return the maps of the tubelets."""
         size = clip.shape[3] // self.stride, clip.shape[4] // self.stride
         for layer in self.model.encoder.layer:
             layer.attention.map_size = size
@@ -71,7 +92,7 @@ class VJepa2(nn.Module):
 
 
 def _positions(attention: Any, tokens: Tensor, masks: Any = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return time, row and column of each token, in the place of the method of V-JEPA 2's attention."""
+    """Return time, row and column of all tokens; it replaces a method of V-JEPA 2's attention."""
     height, width = attention.map_size
     tubelets = tokens.shape[1] // (height * width)
     rows, columns = (_places_on_grid(attention.grid_size, cells, tokens.device) for cells in (height, width))
@@ -86,16 +107,18 @@ def _positions(attention: Any, tokens: Tensor, masks: Any = None) -> tuple[Tenso
 class VideoMae(nn.Module):
     """VideoMAE's encoder at any size: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
 
-    The library refuses other sizes than the trained one. Here each plane of its position table is resized bicubically
+    The library refuses other sizes than the trained size. Here the planes of the position table are resized bicubically
     (a = −0.75, without smoothing). Source: as for `VJepa2`, cells 29 and 30.
 
     Args:
         model: `VideoMAEModel`.
+        norm: final norm of a model that has none itself, because its classifier pools by the mean.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, norm: nn.Module | None = None) -> None:
         super().__init__()
         config = model.config
+        self.norm = norm or nn.Identity()
         self.model, self.stride, self.tubelet = model, int(config.patch_size), int(config.tubelet_size)
         grid = config.image_size // config.patch_size
         table = model.embeddings.position_embeddings.detach()
@@ -104,21 +127,21 @@ class VideoMae(nn.Module):
     table: Tensor
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Return the map of each tubelet."""
+        """Return the maps of the tubelets."""
         size = clip.shape[3] // self.stride, clip.shape[4] // self.stride
         planes = F.interpolate(self.table, size=size, mode="bicubic") if size != self.table.shape[2:] else self.table
         embeddings = self.model.embeddings
         embeddings.position_embeddings = planes.permute(0, 2, 3, 1).flatten(0, 2)[None]
         embeddings.patch_embeddings.image_size = clip.shape[3:]
-        tokens = self.model(pixel_values=clip).last_hidden_state
+        tokens = self.norm(self.model(pixel_values=clip).last_hidden_state)
         return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
 
 
 class TokenGrid(nn.Module):
     """An image model of tokens (DINOv2, DINOv3, SigLIP 2, I-JEPA, …) as a map: RGB `(N, 3, H, W)` to `(N, C, h, w)`.
 
-    Tokens before those of the patches (class, registers) are dropped. Images whose sides are no multiples of the patch
-    are filled up with zeros after normalisation.
+    Tokens before the patches' tokens (class, registers) are dropped. Images are padded with zeros to complete patches
+    after normalisation.
 
     Args:
         model: takes `pixel_values` and gives `last_hidden_state`.
@@ -156,7 +179,7 @@ def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
 
 
 def _statistics(name: str) -> tuple[Any, Any]:
-    """Return mean and standard deviation of RGB by the model's image processor; ImageNet's where it has none."""
+    """Return mean and standard deviation of RGB of the model's image processor, or ImageNet's."""
     from transformers import AutoImageProcessor
 
     try:

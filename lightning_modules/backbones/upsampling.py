@@ -1,4 +1,4 @@
-"""Upsamplers of feature maps: by interpolation, or a user's own, which the frame may guide."""
+"""Upsamplers of feature maps: interpolation, or a user's callable that the frame may guide."""
 
 import inspect
 import re
@@ -16,11 +16,11 @@ from .sharing import describe_output, shared_copy
 
 
 class Interpolation(nn.Module):
-    """An upsampler that looks at the features alone.
+    """An upsampler of the features alone.
 
     Args:
         mode: "bilinear" (between the centres of cells) or "nearest".
-        factor: cells of the result for one cell, along each side.
+        factor: factor on height and width.
     """
 
     def __init__(self, mode: str, factor: int) -> None:
@@ -49,7 +49,7 @@ class Guided(nn.Module):
 
 
 def build_upsampler(spec: str) -> nn.Module:
-    """Build an upsampler of features; this function alone reads the text that names one.
+    """Build an upsampler of features.
 
     Args:
         spec: `bilinear:FACTOR`, `nearest:FACTOR`, or `package.module:callable`. The callable takes a frame
@@ -61,7 +61,7 @@ def build_upsampler(spec: str) -> nn.Module:
         A module of a frame and its features.
 
     Raises:
-        ValueError: if the spec is of no such form or cannot be imported; one line.
+        ValueError: for another form of spec, or if it cannot be imported.
     """
     if match := re.fullmatch(INTERPOLATION, spec):
         return Interpolation(match[1], int(match[2]))
@@ -88,18 +88,18 @@ def _needs_arguments(function: Callable[..., Any]) -> bool:
     except ValueError:  # a built-in function without a signature
         return True
     fixed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return any(each.default is each.empty and each.kind in fixed for each in parameters)
+    return any(parameter.default is parameter.empty and parameter.kind in fixed for parameter in parameters)
 
 
 class UpsampledExtractor(FeatureExtractor):
-    """A view of an encoder with each of its maps upsampled; it shares the weights of encoder and upsampler.
+    """A view of an encoder with upsampled maps; it shares the weights of encoder and upsampler.
 
     Args:
         inner: the view of the encoder.
         upsampler: result of `build_upsampler`.
 
     Raises:
-        ValueError: if the upsampler does not give a multiple of the grid, or one that does not divide the stride.
+        ValueError: if the upsampler does not return a multiple of the grid, or the multiple does not divide the stride.
     """
 
     def __init__(self, inner: FeatureExtractor, upsampler: nn.Module) -> None:
@@ -115,7 +115,7 @@ class UpsampledExtractor(FeatureExtractor):
         self.set_strides({name: self._fine(name, stride) for name, stride in zip(self.stages, strides, strict=True)})
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the upsampled map of each stage, under the position rule of this view."""
+        """Return the upsampled maps of the stages, under the position rule of this view."""
         self.inner.positions = self.positions
         coarse = self.inner(images)
         frame = self._as_the_network_sees(images)
@@ -130,13 +130,13 @@ class UpsampledExtractor(FeatureExtractor):
         return maps
 
     def _as_the_network_sees(self, images: Tensor) -> Tensor:
-        """Return images normalised, if the encoder does that, and padded to whole cells."""
+        """Return images normalised, if the encoder normalises, and padded to whole cells."""
         normalise = next((module for module in self.inner.modules() if isinstance(module, Normalise)), None)
         images = images if normalise is None else normalise(images)
         return pad(images, (0, -images.shape[3] % self.multiple, 0, -images.shape[2] % self.multiple))
 
     def folded(self) -> "UpsampledExtractor":
-        """Return a view over the encoder's folded view, where it has one, see `ResNetExtractor.folded`."""
+        """Return a view over the encoder's folded view, if it has a folded view, see `ResNetExtractor.folded`."""
         inner: Any = self.inner
         if not hasattr(inner, "folded"):
             return self
@@ -147,7 +147,7 @@ class UpsampledExtractor(FeatureExtractor):
     def _fine(self, name: str, stride: int) -> int:
         factor = self._factors[name]
         if stride % factor:
-            allowed = ", ".join(str(each) for each in range(1, stride + 1) if stride % each == 0)
+            allowed = ", ".join(str(divisor) for divisor in range(1, stride + 1) if stride % divisor == 0)
             raise ValueError(
                 f"upsampling {factor} times: cells of {stride} px would not have whole pixels; take a factor of "
                 f"{allowed}"
@@ -156,7 +156,7 @@ class UpsampledExtractor(FeatureExtractor):
 
 
 def _factor(fine: object, coarse: Tensor) -> int:
-    """Return how many cells of an upsampled map lie along a side of one cell.
+    """Return the upsampling factor of a map along each axis.
 
     Raises:
         ValueError: if it is no map, or not a multiple of the grid.
@@ -171,12 +171,12 @@ def _factor(fine: object, coarse: Tensor) -> int:
 
 
 class UpsampledEncoder(nn.Module):
-    """An encoder of which every view is upsampled.
+    """An encoder with upsampled views.
 
     Args:
         encoder: result of `build_encoder`.
         upsampler: result of `build_upsampler`.
-        spec: what names the upsampler, for descriptions.
+        spec: name of the upsampler, for descriptions.
     """
 
     def __init__(self, encoder: nn.Module, upsampler: nn.Module, spec: str) -> None:
@@ -184,7 +184,7 @@ class UpsampledEncoder(nn.Module):
         self.encoder, self.upsampler, self.upsampling = encoder, upsampler, spec
 
     def feature_extractor(self, stage: str | list[str] | None = None, stride: int | None = None, **options: Any) -> Any:
-        """Return an upsampled view of the encoder; the stride that is asked for is the one before the upsampling."""
+        """Return an upsampled view of the encoder; `stride` is the stride before the upsampling."""
         encoder: Any = self.encoder
         return upsampled_view(encoder.feature_extractor(stage, stride, **options), self.upsampler)
 
@@ -193,7 +193,7 @@ def upsampled_view(view: nn.Module, upsampler: nn.Module) -> UpsampledExtractor:
     """Return an upsampled view of a view of an encoder.
 
     Raises:
-        ValueError: for an encoder of video, or one with a head of its own.
+        ValueError: for a video encoder, or a view with a head (SiamFC).
     """
     if not isinstance(view, FeatureExtractor):
         raise ValueError(f"{type(view).__name__}: its maps cannot be upsampled; leave the upsampling out")

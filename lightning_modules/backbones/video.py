@@ -1,7 +1,7 @@
-"""Encoders of video: frames in, one feature map a frame out, with clips or a state inside.
+"""Video encoders: frames in, a feature map per frame out, with clips or a state inside.
 
-An encoder of video has `stage`, `stride` (see `FeatureExtractor`) and `encode(frames)`. One call of `encode` is one
-video, from its first frame on.
+A video encoder has `stage`, `stride` (see `FeatureExtractor`) and `encode(frames)`. A call of `encode` processes a
+whole video.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,17 +28,17 @@ CLIP_FAMILIES: dict[str, dict[str, Any]] = {
     "v-jepa-2": {"layout": "TCHW"},
     "4ds": {"upsampling": "cubic", "mean": None},
 }
-"""Family → arguments of `Clips` where they differ from its defaults, as RVM's notebook evaluates it.
+"""Family → arguments of `Clips` that differ from its defaults, for the evaluation of RVM's notebook.
 
-The features are those of the last block after its final norm (VideoMAE v2: `fc_norm` on each token; V-JEPA: the target
-encoder; V-JEPA 2: without the predictor); of 4DS the input of the last block, without a norm.
+Features are the output of the last block after the final norm (VideoMAE v2: `fc_norm` on all tokens; V-JEPA: the target
+encoder; V-JEPA 2: without the predictor); for 4DS the input of the last block, without a norm.
 Source: google-deepmind/representations4d @ 75aca30, `rvm_evaluation_demo.ipynb`, cells 29-57 and 109-111.
 """
 
 
 @runtime_checkable
 class VideoEncoder(Protocol):
-    """Maps the frames of a video, in order, to one feature map each.
+    """Maps the frames of a video, in order, to feature maps.
 
     Attributes:
         stride: pixels per cell; None until it is known.
@@ -47,16 +47,16 @@ class VideoEncoder(Protocol):
     stride: Any
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Any]:
-        """Yield one map `(C, h, w)`, or a list of maps, for each frame: float RGB `(3, H, W)` in [0, 1]."""
+        """Yield a map `(C, h, w)`, or a list of maps, per frame: float RGB `(3, H, W)` in [0, 1]."""
         ...
 
 
 class Clips:
-    """Encoder over a network of clips, in windows of a fixed length from frame 0 on that do not overlap.
+    """Video encoder over a network of clips, in consecutive windows of a fixed length.
 
-    The last window is filled up with zeros after the normalisation, and the maps of what was filled in are dropped.
-    The network's map of each tubelet is up-sampled in time to one map a frame, within its window. So the features of a
-    frame depend on those after it in the window. Memory holds one window, whatever the length of the video.
+    The last window is padded with zeros after the normalisation, and the maps of the padding are dropped. Within a
+    window, the network's maps of tubelets are up-sampled in time to a map per frame, so the features of a frame depend
+    on later frames of the window. Memory holds a single window.
 
     Source: google-deepmind/representations4d, `rvm_evaluation_demo.ipynb`, cells 30, 57 and 111.
 
@@ -64,16 +64,16 @@ class Clips:
         net: callable that maps float32 `(1, 3, window, H, W)`, or `(1, window, 3, H, W)`, to
             `(1, C, window / tubelet, h, w)`: a tensor, or an array of numpy or of a library with DLPack.
         window: frames of a clip.
-        tubelet: frames that share one map of the network; it must divide `window`.
-        upsampling: in time. "trilinear": as torch's; "cubic": Keys' kernel with a = −0.5, its weights within the window
-            scaled to a sum of 1, as `jax.image.resize`.
-        layout: order of the axes that the network takes.
-        mean: mean of RGB in [0, 1] that is subtracted first; None normalises nothing.
+        tubelet: frames per map of the network; it must divide `window`.
+        upsampling: in time. "trilinear": as in torch; "cubic": Keys' kernel with a = −0.5, its weights within the
+            window scaled to a sum of 1, as in `jax.image.resize`.
+        layout: order of the network's axes.
+        mean: mean of RGB in [0, 1] to subtract first; None: no normalisation.
         std: standard deviation of RGB in [0, 1] to divide by.
 
     Attributes:
         stage: "features".
-        stride: pixels per cell; known once the first window was encoded, None before.
+        stride: pixels per cell; None before the first window, unless the network states it.
 
     Raises:
         ValueError: for an unknown choice, or a tubelet that does not divide the window.
@@ -102,16 +102,16 @@ class Clips:
         self._weights = upsampling_weights(window // tubelet, window, upsampling)
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Yield the map of each frame of one video, in order.
+        """Yield the maps of a video's frames, in order.
 
         Args:
-            frames: float RGB `(3, H, W)` in [0, 1], all of one size.
+            frames: float RGB `(3, H, W)` in [0, 1], of equal size.
 
         Yields:
             `(C, h, w)`.
 
         Raises:
-            ValueError: if the network's output has another shape than it should.
+            ValueError: for an unexpected shape of the network's output.
         """
         frames = iter(frames)
         while clip := list(islice(frames, self.window)):
@@ -119,7 +119,7 @@ class Clips:
 
     @torch.no_grad()
     def _encoded(self, clip: Tensor) -> Tensor:
-        """Return the maps `(T, C, h, w)` of the frames `(T, 3, H, W)` of one window."""
+        """Return the maps `(T, C, h, w)` of the frames `(T, 3, H, W)` of a window."""
         frames, height = len(clip), clip.shape[2]
         if self.mean is not None:
             mean, std = to_device([self.mean, self.std], clip.device).view(2, 3, 1, 1)
@@ -138,7 +138,7 @@ class Clips:
 
 
 class Recurrent:
-    """Encoder over a network that sees frame after frame and carries a state, which begins anew with each video.
+    """Video encoder over a recurrent network, with a new state for every video.
 
     Args:
         step: callable that maps a frame, float RGB `(3, H, W)` in [0, 1], and the state (None for the first frame) to
@@ -147,7 +147,7 @@ class Recurrent:
 
     Attributes:
         stage: "features".
-        stride: pixels per cell; known once the first frame was encoded, None before.
+        stride: pixels per cell; None before the first frame, unless the network states it.
     """
 
     stage = "features"
@@ -157,7 +157,7 @@ class Recurrent:
         self.stride = stated_stride(step)
 
     def encode(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Yield the map of each frame of one video, in order, see `Clips.encode`."""
+        """Yield the maps of a video's frames, see `Clips.encode`."""
         state = None
         for frame in frames:
             with torch.no_grad():
@@ -170,13 +170,13 @@ class Recurrent:
 
 
 def stated_stride(network: object) -> int | None:
-    """Return the pixels per cell that a network states as `stride`; None where it does not, as a convolution."""
+    """Return a network's attribute `stride`, pixels per cell; None if it is missing or no integer (a convolution's)."""
     stride = getattr(network, "stride", None)
     return stride if isinstance(stride, int) else None
 
 
 class VideoNetwork(nn.Module):
-    """An encoder of video as the network of a module such as `FrozenEncoder`, with the weights that it holds.
+    """A video encoder as the network of a module such as `FrozenEncoder`; its weights are registered.
 
     Args:
         encoder: see `VideoEncoder`.
@@ -192,15 +192,15 @@ class VideoNetwork(nn.Module):
         """Return the encoder with its networks in eval mode, see `on_device`.
 
         Raises:
-            ValueError: if a stage, a stride or an option is asked for.
+            ValueError: for a stage, a stride or an option.
         """
         if stage is not None or stride is not None or any(options.values()):
-            raise ValueError("an encoder of video has its own stage and stride; leave them out")
+            raise ValueError("a video encoder fixes its stage and stride; leave them out")
         return on_device(self.encoder_of_video, device_of(self.encoder_of_video))
 
 
 def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
-    """Return the weights `(outputs, inputs)` of an up-sampling along one axis, whose rows have the sum 1.
+    """Return the weights `(outputs, inputs)` of an up-sampling along an axis; rows have the sum 1.
 
     Args:
         inputs: number of places.
@@ -221,7 +221,7 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
 
 
 def as_tensor(array: Any) -> Tensor:
-    """Return a tensor, an array of numpy, or one of any library with DLPack (such as JAX) as a tensor.
+    """Return a tensor, or an array of numpy or of a library with DLPack (for example JAX), as a tensor.
 
     Raises:
         ValueError: for anything else.

@@ -12,19 +12,19 @@ from .extractor import FeatureExtractor
 
 
 def is_vit(network: nn.Module) -> bool:
-    """Return whether a network is a transformer of timm whose blocks give tokens of one grid of patches."""
+    """Return whether a network is a transformer of timm with blocks that keep a grid of patches."""
     grid = hasattr(getattr(network, "patch_embed", None), "feat_ratio")
     return grid and all(hasattr(network, part) for part in ("forward_intermediates", "blocks", "num_prefix_tokens"))
 
 
 class ViTExtractor(FeatureExtractor):
-    """A view of a vision transformer after one or several of its blocks.
+    """A view of a vision transformer after some of its blocks.
 
     Any input size: the position embedding is interpolated, and images are padded at the right and lower border to a
     multiple of the stride, so the map has `ceil(H / stride) × ceil(W / stride)` cells. The model's final norm is
-    applied to each map (as in DINO's evaluation); class and register tokens are left out.
+    applied to all maps (as in DINO's evaluation); class and register tokens are left out.
 
-    `positions` chooses how the position embedding is interpolated: "network" as timm, which antialiases, "dino" see
+    `positions` chooses the interpolation of the position embedding: "network": timm's, with antialiasing; "dino": see
     `dino_positions`.
 
     A stride below the patch makes patches overlap (DINO-Tracker, Tumanyan et al., ECCV 2024): the convolution over
@@ -34,11 +34,12 @@ class ViTExtractor(FeatureExtractor):
     Args:
         network: a transformer from `build_network("timm:…")`, taken over by this view.
         normalise: applied to RGB in [0, 1] first.
-        stage: `block1 … blockN`, or several of them; None is the last.
+        stage: `block1 … blockN`, or a list; None is the last block.
         stride: None for the patch, or a divisor of it.
 
     Raises:
-        ValueError: if a stage does not exist, the stride does not divide the patch, or images can have one size only.
+        ValueError: if a stage does not exist, the stride does not divide the patch, or the network takes images of a
+            single size only.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class ViTExtractor(FeatureExtractor):
         self.eval()
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the map of each of `parts`."""
+        """Return the maps of `parts` by name."""
         wanted = sorted(int(name.removeprefix("block")) - 1 for name in self.parts)
         step = self.multiple
         below, right = (-side % step for side in images.shape[2:])
@@ -92,8 +93,8 @@ class ViTExtractor(FeatureExtractor):
             tokens = self.network.forward_intermediates(
                 images, indices=wanted, norm=True, stop_early=True, output_fmt="NLC", intermediates_only=True
             )
-        maps = (one.transpose(1, 2).unflatten(2, size) for one in tokens)
-        return {f"block{number + 1}": one for number, one in zip(wanted, maps, strict=True)}
+        maps = (of_block.transpose(1, 2).unflatten(2, size) for of_block in tokens)
+        return {f"block{number + 1}": features for number, features in zip(wanted, maps, strict=True)}
 
     @contextmanager
     def _interpolated(self, size: tuple[int, int]) -> Iterator[None]:
@@ -114,10 +115,10 @@ class ViTExtractor(FeatureExtractor):
 
 
 def dino_positions(embedding: Tensor, grid: tuple[int, int], size: tuple[int, int], prefix: int = 1) -> Tensor:
-    """Interpolate a position embedding as DINO's code does: plain bicubic, by its scale factor.
+    """Interpolate a position embedding as in DINO's code: plain bicubic, by a scale factor.
 
-    The scale factor is `(cells + 0.1) / cells of the embedding`, and the sampling grid follows from it, not from the
-    ratio of the sizes. timm antialiases and uses the sizes; the two differ by several percent.
+    The scale factor `(cells + 0.1) / cells of the embedding` determines the sampling grid, not the ratio of the sizes.
+    timm antialiases and uses the sizes; the results differ by several percent.
     Source: facebookresearch/dino, `vision_transformer.py`, `interpolate_pos_encoding` (Caron et al., ICCV 2021).
 
     Args:

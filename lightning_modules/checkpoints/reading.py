@@ -1,4 +1,4 @@
-"""Checkpoints of this project read as data: nothing that a file names runs, and its size bounds what is allocated."""
+"""Checkpoints of this project read as data: no code in a file runs, and its size bounds the memory."""
 
 import pickletools
 import re
@@ -21,19 +21,19 @@ from .weights import check_digest
 SUFFIXES = (".ckpt", ".pt", ".pth")
 METADATA_KEY = "vidcorr"
 FORMAT = 1
-"""Format of the checkpoints that this release writes; it grows when arguments or weights change their names."""
+"""Format of checkpoints written by this release; it grows when arguments or weights change their names."""
 
 PLAIN = re.compile(
     r"collections\.(Counter|OrderedDict)|torch\._utils\._rebuild_(parameter|tensor_v2)"
     r"|torch\.(Size|device|bool|[a-z]+\d+\w*|(cuda\.)?[A-Z]\w+Storage)"
 )
-"""Functions, classes and types that the pickle of a checkpoint may name; torch's reader allows some that allocate."""
+"""Functions, classes and types that the pickle of a checkpoint may name: fewer than torch's reader allows."""
 REUSE_LIMIT = 4
-"""Largest total size of all tensors, as a multiple of the file's: tied weights are stored once."""
+"""Largest total size of all tensors, as a multiple of the file's size: tied weights are stored once."""
 SMALL = 2**20
-"""Bytes that tensors may take in addition, so that small files need not be counted."""
+"""Bytes that tensors may take in addition, for small files."""
 TUPLE_LIMIT = 1_000
-"""Largest number of values in a tuple and the tuples within it; the state of Python's generator has 629."""
+"""Largest number of values in nested tuples; the state of Python's generator has 629."""
 
 
 class ForeignCheckpoint(ValueError):
@@ -50,7 +50,7 @@ def read_content(path: str | Path, mapped: bool = True, checksums: bool = True) 
     Args:
         path: the file.
         mapped: leave the tensors in the file until they are used.
-        checksums: verify those of all parts, which reads the complete file.
+        checksums: verify the checksums of all parts, which reads the complete file.
 
     Raises:
         ForeignCheckpoint: if it holds other types.
@@ -65,15 +65,15 @@ def read_content(path: str | Path, mapped: bool = True, checksums: bool = True) 
         raise ForeignCheckpoint(f"{path}: no checkpoint of vidcorr ({error}); {convert_line(path)}") from error
     except PermissionError:
         raise
-    except Exception as error:  # torch raises whatever its reader meets in a pickle that makes no sense
+    except Exception as error:  # torch raises errors of many types for a senseless pickle
         raise ValueError(f"{path}: damaged, or foreign ({reason(error)}); {convert_line(path)}") from error
 
 
 def load_plain(path: Path, names: Collection[str] = (), mapped: bool = True, checksums: bool = True) -> Any:
-    """Load a file of `torch.save`, in its present form or that of torch up to 1.5, without running anything.
+    """Load a file of `torch.save`, in the present form or the form of torch up to 1.5, without running code.
 
-    torch's own reader (`weights_only`) calls no code and refuses tensors that exceed the file. In addition this refuses
-    names that let it allocate any size, such as `bytearray`, compressed parts, and wrong checksums.
+    torch's reader (`weights_only`) calls no code and refuses tensors that exceed the file. This function also refuses
+    names that can allocate any size (`bytearray`), compressed parts, and wrong checksums.
 
     Args:
         path: the file.
@@ -82,8 +82,8 @@ def load_plain(path: Path, names: Collection[str] = (), mapped: bool = True, che
         checksums: see `read_content`.
 
     Raises:
-        UnsafeContent: if it names anything else.
-        Exception: of any kind, if it is damaged.
+        UnsafeContent: if it holds any other name.
+        Exception: of any type, if it is damaged.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -91,7 +91,7 @@ def load_plain(path: Path, names: Collection[str] = (), mapped: bool = True, che
         file.seek(0)
         # the older form: magic number, protocol, system, content and keys of the storages
         pickles = [BytesIO(_pickle_in_zip(path, checksums))] if zipped else [file] * 5
-        named = {argument.replace(" ", ".") for one in pickles for argument in _names_in(one)}
+        named = {argument.replace(" ", ".") for pickle in pickles for argument in _names_in(pickle)}
     if foreign := sorted(name for name in named if not PLAIN.fullmatch(name) and name not in names):
         raise UnsafeContent(f"it holds {ascii(foreign[0])[1:-1][:100]}, and loading that may run code")
     content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=mapped and zipped)
@@ -101,20 +101,20 @@ def load_plain(path: Path, names: Collection[str] = (), mapped: bool = True, che
 
 
 def _names_in(pickled: BinaryIO) -> Iterator[str]:
-    """Yield `module name` of all that a pickle names, while following the sizes of the tuples on its stack.
+    """Yield `module name` of all names in a pickle, and bound the sizes of its tuples.
 
-    A tuple that holds another twice, again and again, is short in the file and endless to hash or to print; torch
-    hashes keys of dictionaries, and prints what is called in place of a name.
+    A tuple that holds another tuple twice, and so on, is short in the file but endless to hash or print. torch hashes
+    the keys of dictionaries, and prints a called value that is no name.
 
     Raises:
-        ValueError: if a tuple is large, or something other than a name is called.
+        ValueError: for a large tuple, or a call of a value that is no name.
     """
     stack: list[int] = []  # values in a tuple, 0 for a name, 1 for anything else
     marks: list[int] = []
     memo: dict[Any, int] = {}
     for opcode, argument, _ in pickletools.genops(pickled):
         before = opcode.stack_before
-        if opcode.name == "GLOBAL":  # torch's reader knows no other instruction that names anything
+        if opcode.name == "GLOBAL":  # the only instruction with names that torch's reader knows
             yield str(argument)
             stack.append(0)
         elif opcode.name == "MARK":
@@ -134,10 +134,10 @@ def _names_in(pickled: BinaryIO) -> Iterator[str]:
 
 
 def _pickle_in_zip(path: Path, checksums: bool) -> bytes:
-    """Return the pickle of a zip file, which Python and torch must see alike: they look for its directory differently.
+    """Return the pickle of a zip file; Python and torch look for its directory differently, and must find the same.
 
     Raises:
-        ValueError: if they do not, a part is compressed, or a checksum is wrong.
+        ValueError: if they find different pickles, a part is compressed, or a checksum is wrong.
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -152,7 +152,7 @@ def _pickle_in_zip(path: Path, checksums: bool) -> bytes:
 
 
 def _tensors(content: Any) -> Iterator[Tensor]:
-    """Yield the tensors in nested containers, each once."""
+    """Yield the tensors in nested containers, without repetitions."""
     waiting, seen = [content], set()
     while waiting:
         value = waiting.pop()
@@ -176,7 +176,7 @@ def is_state(content: Any) -> bool:
 
 
 def check_metadata(checkpoint: Any, source: str | Path) -> None:
-    """Refuse what is not a checkpoint of ours, or holds neither weights nor arguments in the form that we write.
+    """Refuse content that is no checkpoint of ours, or has weights or arguments in another form.
 
     Args:
         checkpoint: the content of a file.
@@ -206,7 +206,7 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
 
 
 def convert_line(source: str | Path) -> str:
-    """Return the advice for weights of another project, with the commands."""
+    """Return the advice for weights of another project, with the command."""
     output = shlex.quote(f"{Path(source).stem}_converted.ckpt")
     return (
         f"if these are weights of another project, convert them first: vidcorr convert {shlex.quote(str(source))} "
@@ -225,17 +225,17 @@ def recipe_of(checkpoint: Mapping[str, Any], source: str | Path) -> Recipe:
     Raises:
         ValueError: if the gate refuses them, see `pass_gate`.
     """
-    noted = checkpoint.get("hyper_parameters", {})  # Lightning leaves them out where there are none
+    noted = checkpoint.get("hyper_parameters", {})  # Lightning leaves out an empty dict
     arguments = {name: value for name, value in noted.items() if not str(name).startswith("_")}
     return pass_gate(checkpoint[METADATA_KEY]["class_path"], arguments, source)
 
 
 def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
-    """Load the LightningModule that a checkpoint holds, of whatever class it is.
+    """Load the LightningModule that a checkpoint holds.
 
     Args:
         path: a checkpoint written by this project.
-        overrides: the caller's arguments, which override the saved ones.
+        overrides: arguments that override the saved arguments.
 
     Returns:
         The module on the CPU, in eval mode.
@@ -243,7 +243,7 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
     Raises:
         ForeignCheckpoint: if another project wrote the file.
         ValueError: if the file is missing, damaged or of a newer format, names code that is not allowed, or does not
-            fit the class that it names.
+            fit its class.
     """
     checkpoint = read_content(path)
     check_metadata(checkpoint, path)
@@ -255,22 +255,22 @@ def module_from_checkpoint(path: str | Path, **overrides: Any) -> Any:
 
 
 def saved_model(path: str | Path) -> Recipe | None:
-    """Return class and arguments of the model that a checkpoint holds, as defaults for the parser of a command line.
+    """Return class and arguments of a checkpoint's model, as defaults for the parser of a command line.
 
-    They have passed the gate (see `pass_gate`), and the weights' shapes fit them. The weights are not read here: who
-    loads them verifies checksums and digest.
+    They have passed the gate (see `pass_gate`), and the shapes of the weights fit. Checksums and digest are verified
+    later, when the weights are loaded.
 
     Args:
         path: the value of `--ckpt_path`.
 
     Returns:
-        None for Lightning's own words ("last", "best", "hpc"), for addresses such as `s3://…`, and for a checkpoint of
-        Lightning that holds a module from outside this project: the command line must name its model.
+        None for Lightning's words ("last", "best", "hpc"), for addresses (`s3://…`), and for a checkpoint of Lightning
+        with a module from outside this project: the command line must name its model.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ForeignCheckpoint: if another project wrote it; the message has the line that converts it.
-        ValueError: if it is damaged, or names what it may not name.
+        FileNotFoundError: if the file does not exist.
+        ForeignCheckpoint: if another project wrote it; the message has the command that converts it.
+        ValueError: if it is damaged, or names code that is not allowed.
     """
     path = str(path)
     if not Path(path).is_file():

@@ -1,4 +1,4 @@
-"""Writing of checkpoints, and the checks of a module on the one it takes back."""
+"""Writing of checkpoints, and a module's checks on loading."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ def written_completely(path: Path) -> Iterator[Path]:
     """Give a temporary name next to a file; the temporary file replaces it when the block ends without an error.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.partial-{os.getpid()}")
@@ -61,8 +61,8 @@ class SavedModule(pl.LightningModule):
         Args:
             checkpoint_path: the file.
             map_location: device; None is the CPU.
-            overrides: arguments that override the saved ones; Lightning's `strict`, `weights_only` and `hparams_file`
-                are none: a checkpoint holds its own arguments and loads strictly, as data.
+            overrides: arguments that override the saved arguments. Lightning's `strict`, `weights_only` and
+                `hparams_file` do not exist: a checkpoint holds its arguments and loads strictly, as data.
 
         Raises:
             ValueError: if the file cannot be loaded, see `module_from_checkpoint`, or holds another class.
@@ -78,18 +78,18 @@ class SavedModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Record class, version, format and the digest of the weights: a checkpoint can be loaded by its path alone."""
         class_path, digest = import_path(type(self)), digest_of(checkpoint.get("state_dict", {}))
-        allow(class_path)  # this process runs the class, so its user has named it
+        allow(class_path)  # this process runs the class, so the user has named it
         about = {"class_path": class_path, "version": version("vidcorr"), "format": FORMAT, "digest": digest}
         checkpoint[METADATA_KEY] = about
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that a checkpoint is ours, of such a module, and undamaged.
+        """Check that a checkpoint is ours, fits this module, and is undamaged.
 
         Raises:
-            ValueError: if it is not, in one line.
+            ValueError: if it is not.
 
         Warns:
-            If its weights fit, but it names another network, whose strides or padding may differ.
+            If its weights fit but it names another network: strides or padding may differ.
         """
         trainer = self._trainer
         source = str(getattr(trainer, "ckpt_path", None) or "the checkpoint")
@@ -107,7 +107,7 @@ class SavedModule(pl.LightningModule):
 
 
 def _networks(own: Mapping[str, Any], saved: Mapping[str, Any]) -> str:
-    """Name both networks where a checkpoint is of another one, which says more than a list of weights."""
+    """Name both networks if a checkpoint is of another network, which says more than a list of weights."""
     for name in NETWORK_ARGUMENTS:
         ours, theirs = str(own.get(name)), str(saved.get(name))
         # the path of a checkpoint says nothing: the same file may lie elsewhere

@@ -1,8 +1,8 @@
-"""The gate that decides which classes named in a file may be constructed.
+"""The gate for classes that a file names.
 
-A checkpoint is data. It may name a class of this project, with arguments of plain types that the class's signature
-accepts. Code outside the project is imported only if the user has named the same code: on the command line, by a call
-in this process, or by `allow`.
+A checkpoint is data. It may name a class of this project, with arguments of plain types that fit the class's signature.
+Code outside the project is imported only if the user has named it: on the command line, by a call in this process, or
+by `allow`.
 """
 
 import contextvars
@@ -25,10 +25,10 @@ from .weights import check_fit
 
 OURS = "lightning_modules"
 OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", f"{OURS}.backbones:crw_training_resnet18", "raw_colour"})
-"""Encoders of this project that a file may name, in addition to those of timm and torchvision."""
+"""Encoders of this project that a file may name, in addition to the networks of timm and torchvision."""
 LIBRARIES = ("timm", "torchvision")
 LIBRARY_NAME = re.compile(r"(timm|torchvision):\w+(\.\w+)?", re.ASCII)
-"""A name of one of them; timm also takes addresses (`timm:hf-hub:USER/MODEL`, `timm:local-dir:PATH`)."""
+"""A name of a library; not timm's addresses (`timm:hf-hub:USER/MODEL`, `timm:local-dir:PATH`)."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 UPSAMPLE = "upsample"
@@ -46,13 +46,13 @@ _allowed: set[str] = set()
 
 @dataclass(frozen=True)
 class Recipe:
-    """A class and its arguments, as a file names them and the gate has passed them.
+    """A class and arguments from a file that have passed the gate.
 
     Attributes:
         kind: the class.
         class_path: its import path.
         arguments: arguments of its constructor, plain types only.
-        ours: made of nothing but code of this project and of timm and torchvision.
+        ours: only code of this project, timm and torchvision is involved.
     """
 
     kind: type[nn.Module]
@@ -71,7 +71,7 @@ def allow(*names: str) -> None:
     """Allow files to name code outside this project.
 
     Args:
-        names: `package.module.Class` or `package.module:callable`, exactly as the files name it.
+        names: `package.module.Class` or `package.module:callable`, exactly as in the files.
     """
     _allowed.update(names)
 
@@ -80,14 +80,14 @@ def allow_named(given: object) -> None:
     """Allow files to name the code that a user's arguments name.
 
     Args:
-        given: words of a command line, and contents of its configs; every name in their text counts
+        given: words of a command line, and contents of its configs; every name in their text is allowed
             (`--model=my_methods.Mine`, `my_networks:small`, also within JSON).
     """
     allow(*re.findall(r"[\w.]+(?::[\w.]+)?", str(given)))
 
 
 def outside_code(model: Mapping[str, Any]) -> list[str]:
-    """Return the code outside this project that a model names, each as `--allow` takes it.
+    """Return the code outside this project that a model names, as arguments of `--allow`.
 
     Args:
         model: `class_path` and `init_args`.
@@ -107,13 +107,13 @@ def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 
         class_path: the class that the file names.
         arguments: arguments of its constructor.
         source: the file, for messages.
-        depth: number of encoders that this one is nested in.
+        depth: depth of the nested encoder.
 
     Returns:
         The class and its arguments; nested encoders have passed the gate too.
 
     Raises:
-        ValueError: one line that says which name or argument is refused, and how code of the user's own is allowed.
+        ValueError: for a refused name or argument; the message says how to allow the user's code.
     """
     if depth > MAX_NESTING:
         raise ValueError(f"{source}: encoders are nested more than {MAX_NESTING} deep")
@@ -154,11 +154,11 @@ def make(recipe: Recipe, source: str | Path) -> nn.Module:
         ValueError: if its constructor refuses the arguments.
     """
     try:
-        # a separate context: within LightningCLI, Lightning gives a module inside another the arguments of the outer
+        # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
         return contextvars.Context().run(recipe.kind, **recipe.arguments)
     except MemoryError:
         raise
-    except Exception as error:  # the arguments come from a file: whatever the constructor raises, they are at fault
+    except Exception as error:  # of any type: the arguments in the file are at fault
         kind = recipe.kind.__name__
         raise ValueError(f"{source}: {kind} cannot be made with its arguments: {reason(error)}") from error
 
@@ -166,8 +166,8 @@ def make(recipe: Recipe, source: str | Path) -> nn.Module:
 def check_fit_of(recipe: Recipe, state: Mapping[str, Tensor], source: str | Path) -> None:
     """Refuse weights that do not fit the module of a recipe, before the module takes any memory.
 
-    A few bytes of arguments can ask for a network of any size, so shapes are compared on the meta device. Code of the
-    user's own may not run there; it is trusted with its size.
+    A few bytes of arguments can ask for a network of any size, so shapes are compared on the meta device. The user's
+    code may not run on it; its size is trusted.
 
     Raises:
         ValueError: if the constructor refuses the arguments, or the weights do not fit.
@@ -192,18 +192,17 @@ def load_into(recipe: Recipe, state: Mapping[str, Tensor], source: str | Path) -
 
 
 def reconcile(saved: Recipe, chosen: Any, path: str | Path) -> None:
-    """Give the encoder of a checkpoint to a model whose backbone the command line names, in place.
+    """Copy the encoder's recipe from a checkpoint to a model with the same backbone on the command line, in place.
 
-    A module over an encoder that itself came out of a checkpoint notes it as `encoder`; a command line names it by its
-    path.
+    A module over an encoder from another checkpoint stores the recipe as `encoder`; a command line names the path.
 
     Args:
         saved: class and arguments of the checkpoint's module.
-        chosen: `class_path` and `init_args` that result from flags, files and those of `saved`.
+        chosen: `class_path` and `init_args`, merged from flags, files and `saved`.
         path: the checkpoint, for the message.
 
     Raises:
-        ValueError: if another backbone is named than the one that the checkpoint holds.
+        ValueError: if the command line names another backbone than the checkpoint.
     """
     arguments: MutableMapping[str, Any] = chosen.get("init_args") or {}
     key = next((name for name in NETWORK_ARGUMENTS if name in saved.arguments), "")
@@ -226,19 +225,19 @@ def import_path(kind: type) -> str:
 
 
 def import_named(module: str, name: str) -> Any:
-    """Import what the user names; a module may lie in the working directory.
+    """Import a name that the user gave; the module may lie in the working directory.
 
     Raises:
-        ImportError: if there is no such module, or importing it fails.
-        AttributeError: if the module has no such name.
+        ImportError: if the module does not exist, or importing it fails.
+        AttributeError: if the module does not have the name.
     """
     if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # last, so that it hides nothing; the installed command does not start with it
+        sys.path.append(os.getcwd())  # last, to hide nothing; the installed command does not have it
     return getattr(importlib.import_module(module), name)
 
 
 def _class_of(class_path: str, source: str | Path) -> type[nn.Module]:
-    """Return a class of ours by its name, or one of the user's if it is allowed."""
+    """Return a class of this project, or a class of the user's if it is allowed."""
     package, _, name = class_path.rpartition(".")
     if package.partition(".")[0] == OURS:
         classes = own_classes()
@@ -259,11 +258,11 @@ def check_network(spec: str, source: str | Path) -> bool:
     """Refuse an encoder that a file may not name.
 
     Args:
-        spec: a name that `build_network` takes.
+        spec: a name for `build_network`.
         source: the file, for messages.
 
     Returns:
-        Whether the encoder is made of code of this project, timm and torchvision only.
+        True if only code of this project, timm and torchvision is involved.
 
     Raises:
         ValueError: if the name is another file, or code that is not allowed.
@@ -289,7 +288,7 @@ def _require_allowed(name: str, what: str, source: str | Path) -> None:
 
 
 def accepts(hint: Any, value: object) -> bool:
-    """Return whether an annotation admits a value, or one that pydantic converts to it, such as a list for a tuple.
+    """Return whether pydantic accepts a value for an annotation, conversions included (a list for a tuple).
 
     Example:
         >>> accepts(tuple[float, float] | None, [1, 2.5]), accepts(int, "one"), accepts(float, float("nan"))
@@ -316,6 +315,6 @@ def reason(error: Exception) -> str:
 
 
 def quoted(value: object, quotes: bool = True) -> str:
-    """Return a value from a file for a message: short whatever it nests, on one line, control characters escaped."""
+    """Return a value from a file for a message: short, on a single line, control characters escaped."""
     text = SHORT.repr(value) if quotes or not (isinstance(value, str) and value.isprintable()) else str(value)
     return text if len(text) <= 80 else f"{text[:77]}…"

@@ -17,7 +17,7 @@ from ..checkpoints.trust import check_network, load_into, pass_gate, reason
 from .families import FAMILIES, State, family_of
 
 ENTRIES = ("state_dict", "teacher", "model")
-"""Entries that hold the weights in official files: mm-style, MoCo and MAST; DINO (the network it evaluates); CRW."""
+"""Entries with the weights in official files: mm-style, MoCo and MAST; DINO (the evaluated network); CRW."""
 SCALAR = np.float64(0).__reduce__()[0]
 """The function by which a pickle makes a scalar of numpy."""
 HARMLESS: dict[str, Any] = {
@@ -70,7 +70,7 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
             content, about = _read_pickle(path, trust), {}
     except UnsafeContent as error:
         raise ValueError(f"{path}: {error}; if you trust where the file is from, add --trust") from error
-    except Exception as error:  # torch raises whatever its reader meets in a pickle that makes no sense
+    except Exception as error:  # torch raises errors of many types for a senseless pickle
         raise ValueError(f"{path}: cannot be read; is it complete? ({reason(error)})") from error
     entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
     place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
@@ -119,8 +119,7 @@ def convert(
 
     Returns:
         `family`; `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `beside`:
-        the file's entries beside the weights; `note`; and `measure`, the command that comes closest to the source's
-        evaluation.
+        the file's entries beside the weights; `note`; and `measure`, the command closest to the source's evaluation.
 
     Raises:
         ValueError: if the family is unknown, no rule covers a key, or a weight is missing or has another shape.
@@ -162,13 +161,13 @@ def convert(
         "init_args": recipe.arguments,
         "unused": converted.unused,
         "beside": file.beside,
-        "note": FAMILIES[family].note,
+        "note": converted.note,
         "measure": f"python cli.py validate --ckpt_path {output} --config configs/benchmarks/{converted.benchmark}",
     }
 
 
 def account(report: Mapping[str, Any]) -> str:
-    """Return a result of `convert` as lines for people."""
+    """Return a result of `convert` as printed lines."""
     arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
     rows = [("family", report["family"]), ("made", f"{report['class_path'].rpartition('.')[2]}({arguments})")]
     rows += [("not used", f"{why}: {count} tensors") for why, count in Counter(report["unused"].values()).items()]

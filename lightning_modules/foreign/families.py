@@ -1,10 +1,10 @@
 """Families of foreign checkpoints: rules that recognise their keys and rename them.
 
-families.yaml is the table. Sources: the code that each project published.
+families.yaml is the table. Sources: the published code of the projects.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,8 +29,9 @@ class Converted(NamedTuple):
         class_path: import path of its class.
         init_args: arguments of its constructor.
         state: the weights under its names.
-        benchmark: config and flags of the evaluation that comes closest to the source's.
+        benchmark: config and flags closest to the source's evaluation.
         unused: key → reason to leave it out.
+        note: remark for the user.
     """
 
     class_path: str
@@ -38,6 +39,7 @@ class Converted(NamedTuple):
     state: State
     benchmark: str = "davis.yaml"
     unused: Mapping[str, str] = {}
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Family:
     """A kind of foreign checkpoint: an entry of families.yaml, which explains the fields.
 
     Attributes:
-        make: weights under their new names, and the network's name if the user or the file gives it → the module.
+        make: (weights under their new names, the network's name if known) → the module.
     """
 
     make: Callable[[State, str | None], Converted]
@@ -59,7 +61,7 @@ class Family:
 
         Raises:
             KeyError: if a key that the family needs is missing.
-            ValueError: if no rule covers a key, two keys get one name, or the network is not known.
+            ValueError: if no rule covers a key, two keys get the same name, or the network is not known.
         """
         renamed: State = {}
         unused: dict[str, str] = {}
@@ -76,7 +78,7 @@ class Family:
         if unknown:
             raise ValueError(f"no rule covers these tensors: {listed(unknown)}")
         made = self.make(renamed, spec)
-        return made._replace(unused=unused | dict(made.unused))
+        return made._replace(unused=unused | dict(made.unused), note="; ".join(filter(None, (self.note, made.note))))
 
 
 def _expanded(rules: Mapping[str, str], key: str) -> str | None:
@@ -95,15 +97,19 @@ RESNETS = [name for name in list_models() if get_model_builder(name).__module__ 
 
 
 def resnet_of(state: State) -> str:
-    """Return the name of torchvision's ResNet whose names and shapes differ least from those of some weights."""
+    """Return the name of torchvision's ResNet with the names and shapes nearest to the weights'."""
     theirs = {(name, tensor.shape) for name, tensor in state.items()}
 
-    def differences(name: str) -> int:
-        with torch.device("meta"):
-            ours = build_network(f"torchvision:{name}").state_dict()
-        return len({(name, tensor.shape) for name, tensor in ours.items()} ^ theirs)
+    def differences(spec: str) -> int:
+        return len({(name, tensor.shape) for name, tensor in _weights_of(spec).items()} ^ theirs)
 
-    return f"torchvision:{min(RESNETS, key=differences)}"
+    return min((f"torchvision:{name}" for name in RESNETS), key=differences)
+
+
+def _weights_of(spec: str) -> State:
+    """Return the names of a network's weights, with tensors on the meta device."""
+    with torch.device("meta"):
+        return build_network(spec).state_dict()
 
 
 VFS_HEADS = {*(f"projector.{layer}" for layer in (0, 1, 3, 4, 6, 7)), *(f"predictor.{layer}" for layer in (0, 1, 3))}
@@ -138,7 +144,7 @@ def _mast(state: State, spec: str | None) -> Converted:
 
 
 OWN_CHOICE = "davis.yaml --trainer.callbacks.protocol vidcorr"
-"""Evaluation of networks without a published protocol of ours."""
+"""Evaluation of networks without a published protocol."""
 DINO_SIZES = {384: "small", 768: "base"}
 DINOV2_SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
 
@@ -172,7 +178,8 @@ def _dinov2(state: State, spec: str | None) -> Converted:
     if spec is None:
         size, patch = _transformer_size(state, DINOV2_SIZES, "DINOv2")
         registers = f"_reg{state['register_tokens'].shape[1]}" if "register_tokens" in state else ""
-        kind = f"_dinov3{'_qkvb' * biased}" if third else f"{registers}_dinov2"
+        third_kind = "_dinov3_qkvb" if biased else "_dinov3"
+        kind = third_kind if third else f"{registers}_dinov2"
         spec = f"timm:vit_{size}_patch{patch}{kind}"
     zeros = biases if third and not biased else ()
     unused = dict.fromkeys(zeros, "all zeros, which this network of timm leaves out")
@@ -185,22 +192,40 @@ def _dinov2(state: State, spec: str | None) -> Converted:
     return frozen(spec, weights, OWN_CHOICE, unused)
 
 
+RESNET = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
+"""Names of weights that every ResNet of a library has."""
+PREFIX = re.compile(r"((encoder|backbone|module|model)\.)*")
+"""Prefixes that training code adds to the names of a network's weights."""
+
+
+def _prefix_of(state: State, names: Collection[str]) -> str:
+    """Return the prefix with which all names are in the state; empty if no prefix fits."""
+    wanted = [name for name in names if not name.endswith("num_batches_tracked")]
+    prefixes = sorted(key.removesuffix(wanted[0]) for key in state if key.endswith(wanted[0]))
+    fitting = (prefix for prefix in prefixes if state.keys() >= {prefix + name for name in wanted})
+    return next(filter(PREFIX.fullmatch, fitting), "")
+
+
 def _of_library(state: State, spec: str | None) -> Converted:
-    """Take weights under the names of torchvision or timm, with or without the classifier."""
+    """Take weights under the names of torchvision or timm or with a `PREFIX`, with or without the classifier."""
+    prefix = _prefix_of(state, RESNET if spec is None else _weights_of(spec))
+    unused = {name: f"without the prefix {prefix}" for name in state if not name.startswith(prefix)}
+    state = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name not in unused}
     if spec is None and "conv1.weight" not in state:
         raise ValueError(
             "the keys do not show which network this is, nor how its images were normalised; name it by "
             "--architecture, for example timm:vit_small_patch16_224.dino"
         )
     spec = spec or resnet_of(state)
-    with torch.device("meta"):
-        ours = build_network(spec).state_dict()
+    ours = _weights_of(spec)
     classifier = re.compile(r"(fc|head|heads|classifier)\..+")
-    unused = {name: "classifier" for name in state if name not in ours and classifier.fullmatch(name)}
+    reasons = {name: "classifier" for name in state if name not in ours and classifier.fullmatch(name)}
     if "mask_token" in state.keys() - ours.keys():
-        unused["mask_token"] = "stands for masked patches in training"
-    used = {name: tensor for name, tensor in state.items() if name not in unused}
-    return frozen(spec, used, OWN_CHOICE if "patch_embed.proj.weight" in state else "davis.yaml", unused)
+        reasons["mask_token"] = "stands for masked patches in training"
+    used = {name: tensor for name, tensor in state.items() if name not in reasons}
+    unused |= {prefix + name: reason for name, reason in reasons.items()}
+    made = frozen(spec, used, OWN_CHOICE if "patch_embed.proj.weight" in state else "davis.yaml", unused)
+    return made._replace(note=f"names taken without their prefix {prefix}" if prefix else "")
 
 
 def _crw(state: State, spec: str | None) -> Converted:
@@ -219,7 +244,7 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
 
     Args:
         state: foreign weights.
-        spec: name of the network if the user or the file gives it; its library decides if the keys do not.
+        spec: name of the network, if known; its library decides if the keys do not.
         source: the file, for messages.
 
     Raises:

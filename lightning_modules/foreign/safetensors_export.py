@@ -33,8 +33,8 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
         The Python that loads the file.
 
     Raises:
-        ValueError: if the module has no backbone with a name (a probe or SiamFC holds a view), or the library has no
-            network with these weights.
+        ValueError: if the module has no named backbone (a probe or SiamFC holds a view), or the library has no network
+            with these weights.
     """
     output = Path(output)
     if output.suffix != ".safetensors":
@@ -50,7 +50,7 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
     except ValueError as error:
         raise ValueError(f"{checkpoint}: {error}") from error
     header = {"method": type(module).__name__, "vidcorr": version("vidcorr"), "architecture": architecture}
-    if not isinstance(network, LiirEncoder):  # which takes Lab
+    if not isinstance(network, LiirEncoder):  # Liir takes Lab
         named = next((part for part in path if isinstance(part, Encoder)), None)
         mean, std = (named.mean, named.std) if named else (IMAGENET_MEAN, IMAGENET_STD)  # as views of a method
         header |= {"mean": ", ".join(map(str, mean)), "std": ", ".join(map(str, std))}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 KINDS = ("auto", "vfs", "crw", "liir", "mast", "moco", "dino", "dinov2", "torchvision", "timm")
-"""Families of foreign checkpoints; known here so that `--help` need not import their converters."""
+"""Families of foreign checkpoints, listed here because `--help` does not import the converters."""
 
 
 def command(args: Sequence[str]) -> None:

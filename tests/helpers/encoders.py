@@ -18,6 +18,24 @@ class Blocky(nn.Module):
         return nn.functional.avg_pool2d(images, 4)
 
 
+class Wrapped(nn.Module):
+    """A convolution in an attribute whose name is also a common prefix of weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Conv2d(3, 4, 4, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images)
+
+
+def misloaded() -> nn.Module:
+    """Load weights that lie under a prefix, as a user might."""
+    network = Wrapped()
+    network.load_state_dict({f"net.{name}": value for name, value in Wrapped().state_dict().items()})
+    return network
+
+
 class Unpadded(nn.Sequential):
     """Convolutions without padding, whose map has one stride in height and another in width."""
 

@@ -1,5 +1,6 @@
 """Encoders by name, short or long: stages, maps, refusals, descriptions; a frozen one's defaults; a user's own head."""
 
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from lightning_modules.backbones import (
 )
 from lightning_modules.backbones.short_names import SHORT_NAMES
 from lightning_modules.checkpoints import write_checkpoint
+from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
@@ -156,6 +158,26 @@ def test_the_digest_of_weights_follows_the_weights():
         digests.add(weights_digest(network.feature_extractor("res4", 8)))
         assert weights_digest(network.feature_extractor("res4", 16)) in digests
     assert len(digests) == 2
+
+
+def test_the_digest_of_weights_on_several_devices():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
+    with fake_gpu() as gpu:
+        mixed = torch.nn.Sequential(network[0], moved(network[1], gpu.device))
+        assert len(weights_digest(mixed)) == 12
+
+
+def test_the_digest_is_that_of_the_bytes_in_order():
+    network = torch.nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last)
+    text = "torch.float32 (3, 2, 3, 3); torch.float32 (3,)"
+    contents = network.weight.detach().contiguous().numpy().tobytes() + network.bias.detach().numpy().tobytes()
+    assert weights_digest(network) == hashlib.blake2b(text.encode() + contents).hexdigest()[:12]
+
+
+def test_weights_of_a_users_callable_that_do_not_fit_are_named_with_the_prefix():
+    message = "missing: model.bias, model.weight; unknown: net.model.bias, net.model.weight; without the prefix 'net.'"
+    with pytest.raises(ValueError, match=message):
+        build_network("tests.helpers.encoders:misloaded")
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from lightning_modules.foreign.conversion import account, convert, read_foreign
 from lightning_modules.foreign.families import FAMILIES
 from lightning_modules.foreign.safetensors_export import export
 from lightning_modules.functional.colour import normalised_lab
+from tests.helpers.encoders import Wrapped
 from tests.helpers.foreign import (
     Mast,
     enliven,
@@ -222,6 +223,28 @@ def of_dinov2(network, third=False):
             state[name.replace("q_bias", "qkv.bias")] = torch.cat([query, torch.full_like(query, 3.0), value])
             state[name.replace("q_bias", "qkv.bias_mask")] = torch.zeros(3 * len(query))
     return state | {"mask_token": torch.rand(1, state["cls_token"].shape[2])}
+
+
+@pytest.mark.parametrize("prefix", ["encoder.", "model.", "module.backbone.", "backbone."])
+@pytest.mark.parametrize("spec", [None, "torchvision:resnet18"])
+def test_a_known_prefix_is_taken_off_and_named(prefix, spec, converted):
+    network = lively_resnet18()
+    state = {prefix + name: value for name, value in network.state_dict().items()} | {"neck.bias": torch.rand(7)}
+    report, module = converted({"state_dict": state}, "auto", spec)
+    torch.testing.assert_close(module.encoder.network.state_dict(), network.state_dict(), rtol=0, atol=0)
+    assert report["unused"] == {"neck.bias": f"without the prefix {prefix}"}
+    assert f"note        names taken without their prefix {prefix}" in account(report)
+
+
+def test_a_network_keeps_a_prefix_of_its_own_and_an_unknown_prefix_is_named(converted):
+    module, state = "tests.helpers.encoders:Wrapped", Wrapped().state_dict()
+    assert {name.partition(".")[0] for name in state} == {"model"}
+    for prefix in ("", "model."):
+        _, found = converted({prefix + name: value for name, value in state.items()}, "timm", module)
+        torch.testing.assert_close(found.encoder.network.state_dict(), state, rtol=0, atol=0)
+    message = "missing: encoder.network.model.bias, encoder.network.model.weight; unknown: encoder.network.student."
+    with pytest.raises(ValueError, match=message):
+        converted({f"student.{name}": value for name, value in state.items()}, "timm", module)
 
 
 def test_a_bare_transformer_needs_its_name(converted):
