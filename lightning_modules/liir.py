@@ -14,7 +14,7 @@ from .backbones.liir_encoder import Position
 from .base import Batch, millions
 from .distributed import gather, own_rows, world_size_and_rank
 from .functional.colour import drop_channel, normalised_lab
-from .functional.compactness import compactness_prior
+from .functional.compactness import CompactnessPrior
 from .functional.local_reconstruction import Border, reconstruct_locally
 from .functional.position import displacement
 from .functional.reconstruction import positive_mass, reconstruction_loss
@@ -131,7 +131,8 @@ class Liir(MomentumMethod):
         self.bank = NegativeBank(bank_frames, *size, negatives, radius // 2, border) if bank_frames else None
         averages = reference_encoder == "average" or (key_encoder == "average" and bank_frames > 0)
         self.target_encoder = MomentumEncoder(self.encoder) if averages else None
-        self.prior = compactness_prior(mixture_components, mixture_threshold, mixture_width, mixture_weights)
+        shape = mixture_threshold, mixture_width, mixture_weights
+        self.prior = None if mixture_components is None else CompactnessPrior(mixture_components, *shape)
 
     @property
     def encoder(self) -> nn.Module:

@@ -12,12 +12,7 @@ from torch import nn
 from ..checkpoints import SUFFIXES, module_from_checkpoint
 from ..checkpoints.trust import import_path, make, pass_gate
 from ..functional.device import PendingCopy
-from .extractor import (
-    FeatureExtractor,
-    MapExtractor,
-    RawColour,
-    refuse_options,
-)
+from .extractor import FeatureExtractor, MapExtractor, RawColour, refuse_options
 from .liir_encoder import LiirEncoder
 from .networks import RANDOM_WEIGHTS, build_network
 from .normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise

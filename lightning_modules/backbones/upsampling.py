@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,25 +16,8 @@ from .normalise import Normalise
 from .sharing import describe_output, shared_copy
 
 
-class Interpolation(nn.Module):
-    """An upsampler of the features alone.
-
-    Args:
-        mode: "bilinear" (between the centres of cells) or "nearest".
-        factor: factor on height and width.
-    """
-
-    def __init__(self, mode: str, factor: int) -> None:
-        super().__init__()
-        self.mode, self.factor = mode, factor
-
-    def forward(self, frame: Tensor, features: Tensor) -> Tensor:
-        """Upsample features `(N, C, h, w)`; the frame is not used."""
-        return interpolate(features, scale_factor=self.factor, mode=self.mode)
-
-
-class Guided(nn.Module):
-    """A user's function as an upsampler.
+class Upsampler(nn.Module):
+    """A function as an upsampler.
 
     Args:
         function: maps a frame and its features to features, see `build_upsampler`.
@@ -64,7 +48,7 @@ def build_upsampler(spec: str) -> nn.Module:
         ValueError: for another form of spec, or if it cannot be imported.
     """
     if match := re.fullmatch(INTERPOLATION, spec):
-        return Interpolation(match[1], int(match[2]))
+        return Upsampler(partial(_interpolated, mode=match[1], factor=int(match[2])))
     module, separator, name = spec.partition(":")
     if not separator or module in (*LIBRARIES, "bilinear", "nearest"):
         raise ValueError(f"upsample {spec!r}: write bilinear:2, nearest:2 or package.module:callable")
@@ -79,7 +63,12 @@ def build_upsampler(spec: str) -> nn.Module:
     if not callable(found) or isinstance(found, type):
         raise ValueError(f"upsample {spec}: expected a callable of a frame and its features, got {found!r:.80}")
     allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
-    return found if isinstance(found, nn.Module) else Guided(found)
+    return found if isinstance(found, nn.Module) else Upsampler(found)
+
+
+def _interpolated(frame: Tensor, features: Tensor, mode: str, factor: int) -> Tensor:
+    """Upsample features `(N, C, h, w)` by torch, between the centres of cells; the frame is not used."""
+    return interpolate(features, scale_factor=factor, mode=mode)
 
 
 def _needs_arguments(function: Callable[..., Any]) -> bool:

@@ -43,11 +43,7 @@ class ViTExtractor(FeatureExtractor):
     """
 
     def __init__(
-        self,
-        network: Any,
-        normalise: nn.Module,
-        stage: str | list[str] | None = None,
-        stride: int | None = None,
+        self, network: Any, normalise: nn.Module, stage: str | list[str] | None = None, stride: int | None = None
     ) -> None:
         kind = type(network).__name__
         if getattr(network.patch_embed, "strict_img_size", False):

@@ -40,13 +40,6 @@ class CompactnessPrior:
             raise ValueError(f"weights must be {' or '.join(get_args(Weights))}, got {self.weights!r}")
 
 
-def compactness_prior(
-    components: int | None, threshold: float, width: Width, weights: Weights = "softmax"
-) -> CompactnessPrior | None:
-    """Return a prior of these fields, or None if `components` is None."""
-    return None if components is None else CompactnessPrior(components, threshold, width, weights)
-
-
 def compact_affinity(
     affinity: Tensor,
     radius: int,

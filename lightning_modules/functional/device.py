@@ -155,8 +155,7 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
     """Return `log Σ_k exp(q·u_k)` of all queries over the keys that are not excluded; −∞ without keys.
 
     Blocks of queries pass over chunks of keys by the online softmax (Milakov and Gimelshein, 2018). The same pass
-    accumulates the gradient into the queries, the mean of the keys weighted by the softmax. The gradient into the keys
-    takes a second pass.
+    accumulates the gradient into the queries, the mean of the keys weighted by the softmax. Keys take no gradient.
 
     Args:
         query: `(B, n, D)`.
@@ -165,7 +164,11 @@ def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -
 
     Returns:
         `(B, n)`.
+
+    Raises:
+        ValueError: for another shape or type of `excluded`.
     """
+    check_excluded(excluded, len(query), len(keys))
     with torch.autocast(query.device.type, enabled=False):
         return _DotLogSumExp.apply(query, keys, excluded)
 
@@ -180,7 +183,7 @@ class _DotLogSumExp(Function):
         for block in _slices(len(rows), QUERIES_AT_ONCE):
             largest = rows.new_full((block.stop - block.start, 1), torch.finfo(rows.dtype).min)
             total = torch.zeros_like(largest)
-            for logits, _, chunk in _products(rows, block, keys, excluded, query.shape[1]):
+            for logits, chunk in _products(rows, block, keys, excluded, query.shape[1]):
                 before, largest = largest, torch.maximum(largest, logits.amax(dim=1, keepdim=True))
                 shrink = (before - largest).exp_()
                 weights = logits.sub_(largest).clamp_(min=NOTHING).exp_()
@@ -191,31 +194,27 @@ class _DotLogSumExp(Function):
             result[block] = total.log().add_(largest).masked_fill_(none_left, -torch.inf)
             if mean is not None:
                 mean[block].div_(total).masked_fill_(none_left, 0)
-        ctx.save_for_backward(query, keys, excluded, mean, result)
+        if mean is not None:
+            ctx.save_for_backward(mean.view_as(query))
         return result.view(query.shape[:-1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        query, keys, excluded, mean, result = ctx.saved_tensors
-        of_query = None if mean is None else grad.unsqueeze(-1) * mean.view_as(query)
-        if not ctx.needs_input_grad[1]:
-            return of_query, None, None
-        rows = query.reshape(-1, query.shape[-1])
-        upstream = grad.reshape(-1, 1) * rows
-        result = result.clamp_min(torch.finfo(rows.dtype).min)  # −∞ − (−∞) would be NaN
-        of_keys = torch.zeros_like(keys)
-        for block in _slices(len(rows), QUERIES_AT_ONCE):
-            for logits, part, _ in _products(rows, block, keys, excluded, query.shape[1]):
-                weights = logits.sub_(result[block]).clamp_(min=NOTHING).exp_()
-                of_keys[part] += weights.mT @ upstream[block]
-        return of_query, of_keys, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (mean,) = ctx.saved_tensors
+        return grad.unsqueeze(-1) * mean, None, None
+
+
+def check_excluded(excluded: Tensor | None, samples: int, count: int) -> None:
+    """Raise a ValueError unless `excluded` is None or bool `(samples, count)`."""
+    if excluded is not None and (excluded.shape != (samples, count) or excluded.dtype != torch.bool):
+        raise ValueError(f"excluded must be bool {(samples, count)}, got {excluded.dtype} {tuple(excluded.shape)}")
 
 
 def _products(
     rows: Tensor, block: slice, keys: Tensor, excluded: Tensor | None, rows_per_sample: int
-) -> Iterator[tuple[Tensor, slice, Tensor]]:
-    """Yield, chunk by chunk of the keys: products with a block of rows (to overwrite), slice of the keys, keys."""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, chunk by chunk of the keys: products with a block of rows (to overwrite), and the keys."""
     queries = rows[block]
     of_rows = None
     if excluded is not None:
@@ -233,7 +232,7 @@ def _products(
             logits = torch.mm(queries, chunk.mT, out=buffer[: len(queries) * len(chunk)].view(len(queries), len(chunk)))
         if excluded is not None:
             logits.masked_fill_(excluded[:, part][of_rows], -torch.inf)
-        yield logits, part, chunk
+        yield logits, chunk
 
 
 def _slices(length: int, size: int) -> Iterator[slice]:

@@ -95,14 +95,11 @@ def info_nce_loss(
         )
     if temperature <= 0:
         raise ValueError(f"info_nce_loss: temperature must be above 0, got {temperature}")
-    wanted = (len(predicted), len(queue))
-    if excluded is not None and (excluded.shape != wanted or excluded.dtype != torch.bool):
-        raise ValueError(f"info_nce_loss: excluded must be bool {wanted}, got {excluded.dtype} {tuple(excluded.shape)}")
     exact = torch.promote_types(predicted.dtype, torch.float32)
     with torch.autocast(predicted.device.type, enabled=False):
         query = predicted.to(exact) / temperature
         positive = query @ target.detach().to(exact).mT
-        negative = dot_logsumexp(query, queue.detach(), excluded)
+        negative = dot_logsumexp(query, queue, excluded)
         return softplus(negative.unsqueeze(-1) - positive).mean()
 
 

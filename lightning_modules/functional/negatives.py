@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from .device import NOTHING, dot_logsumexp
+from .device import NOTHING, check_excluded, dot_logsumexp
 from .local_reconstruction import TILE, Border, WindowTiles
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
@@ -43,7 +43,6 @@ def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = No
             f"negatives must be float (N, {query.shape[1]}), as wide as the query's features, "
             f"got {points.dtype} {tuple(points.shape)}"
         )
-    _check_excluded(excluded, len(query), len(points))
     exact = torch.promote_types(query.dtype, torch.float32)
     sums = dot_logsumexp(query.flatten(2).mT.to(exact), points, excluded)
     return sums.view(len(query), *query.shape[2:])
@@ -184,12 +183,7 @@ def _check_maps(query: Tensor, maps: Tensor, excluded: Tensor | None) -> None:
             f"expected a query (B, C, h, w) and float maps (N, C, h, w) of as many channels, got {tuple(query.shape)} "
             f"and {maps.dtype} {tuple(maps.shape)}"
         )
-    _check_excluded(excluded, len(query), len(maps))
-
-
-def _check_excluded(excluded: Tensor | None, samples: int, count: int) -> None:
-    if excluded is not None and (excluded.shape != (samples, count) or excluded.dtype != torch.bool):
-        raise ValueError(f"excluded must be bool {(samples, count)}, got {excluded.dtype} {tuple(excluded.shape)}")
+    check_excluded(excluded, len(query), len(maps))
 
 
 def _logsumexp(queries: Tensor, chunks: Callable[[Tensor], Iterator[Chunk]]) -> Tensor:

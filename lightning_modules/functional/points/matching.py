@@ -62,11 +62,7 @@ def similarity_maps(descriptors: Tensor, features: Tensor, normalise: bool = Tru
 
 
 def decode_positions(
-    similarities: Tensor,
-    decoding: Decoding,
-    temperature: float = 0.05,
-    radius: float = 5.0,
-    topk: int = 5,
+    similarities: Tensor, decoding: Decoding, temperature: float = 0.05, radius: float = 5.0, topk: int = 5
 ) -> Tensor:
     """Decode similarity maps to positions.
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..compactness import compact_windows, compactness_prior
+from ..compactness import CompactnessPrior, compact_windows
 from ..device import PendingCopy, to_device
 from ..protocols import PropagationProtocol
 from .label_coding import upsampled_argmax
@@ -176,11 +176,11 @@ class LabelPropagator:
 
     def _average_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours in all references."""
-        protocol = self.protocol
-        prior = compactness_prior(
-            protocol.mixture_components, protocol.mixture_threshold, protocol.mixture_width, protocol.mixture_weights
-        )
-        keys = self._finder.keys[NEARBY]
+        protocol, keys = self.protocol, self._finder.keys[NEARBY]
+        compact = None
+        if protocol.mixture_components is not None:
+            shape = protocol.mixture_threshold, protocol.mixture_width, protocol.mixture_weights
+            compact = partial(compact_windows, prior=CompactnessPrior(protocol.mixture_components, *shape))
         return keys.attention.average(
             query,
             keys.maps,
@@ -188,7 +188,7 @@ class LabelPropagator:
             [keys.slot(frame) for frame in reference_frames(protocol, self.frame)],
             protocol.temperature,
             protocol.border,
-            adjust=None if prior is None else partial(compact_windows, prior=prior),
+            adjust=compact,
             normalise=protocol.normalise_labels and protocol.normalise_by == "weights",
         )
 
