@@ -11,8 +11,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
 
@@ -141,100 +139,3 @@ def weighted_sums(weights: Tensor, keys: Tensor) -> Tensor:
 def _as_image(rows: Tensor) -> Tensor:
     """View `(K, D)` as an image `(1, D, K, 1)`, channels last."""
     return rows.view(1, len(rows), 1, -1).permute(0, 3, 1, 2)
-
-
-PRODUCTS_AT_ONCE = 1 << 21
-"""Number of products held at a time: 8 MB in float32."""
-QUERIES_AT_ONCE = 512
-"""Number of queries that pass over the keys together."""
-NOTHING = -80
-"""Lower limit of exponents: exp of a smaller number is below 1e-34, and ten times slower on a CPU."""
-
-
-def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """Return `log Σ_k exp(q·u_k)` of all queries over the keys that are not excluded; −∞ without keys.
-
-    Blocks of queries pass over chunks of keys by the online softmax (Milakov and Gimelshein, 2018). The same pass
-    accumulates the gradient into the queries, the mean of the keys weighted by the softmax. Keys take no gradient.
-
-    Args:
-        query: `(B, n, D)`.
-        keys: `(K, D)`, in the precision of the query or lower.
-        excluded: `(B, K)` bool, keys left out for all queries of a sample; None excludes none.
-
-    Returns:
-        `(B, n)`.
-
-    Raises:
-        ValueError: for another shape or type of `excluded`.
-    """
-    check_excluded(excluded, len(query), len(keys))
-    with torch.autocast(query.device.type, enabled=False):
-        return _DotLogSumExp.apply(query, keys, excluded)
-
-
-class _DotLogSumExp(Function):
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, keys: Tensor, excluded: Tensor | None) -> Tensor:
-        rows = query.reshape(-1, query.shape[-1])
-        result = rows.new_empty(len(rows), 1)
-        mean = torch.zeros_like(rows) if query.requires_grad else None
-        fast = onednn_pays(rows, keys)
-        for block in _slices(len(rows), QUERIES_AT_ONCE):
-            largest = rows.new_full((block.stop - block.start, 1), torch.finfo(rows.dtype).min)
-            total = torch.zeros_like(largest)
-            for logits, chunk in _products(rows, block, keys, excluded, query.shape[1]):
-                before, largest = largest, torch.maximum(largest, logits.amax(dim=1, keepdim=True))
-                shrink = (before - largest).exp_()
-                weights = logits.sub_(largest).clamp_(min=NOTHING).exp_()
-                total.mul_(shrink).add_(weights.sum(dim=1, keepdim=True))
-                if mean is not None:
-                    mean[block].mul_(shrink).add_(weighted_sums(weights, chunk) if fast else torch.mm(weights, chunk))
-            none_left = largest == torch.finfo(rows.dtype).min
-            result[block] = total.log().add_(largest).masked_fill_(none_left, -torch.inf)
-            if mean is not None:
-                mean[block].div_(total).masked_fill_(none_left, 0)
-        if mean is not None:
-            ctx.save_for_backward(mean.view_as(query))
-        return result.view(query.shape[:-1])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (mean,) = ctx.saved_tensors
-        return grad.unsqueeze(-1) * mean, None, None
-
-
-def check_excluded(excluded: Tensor | None, samples: int, count: int) -> None:
-    """Raise a ValueError unless `excluded` is None or bool `(samples, count)`."""
-    if excluded is not None and (excluded.shape != (samples, count) or excluded.dtype != torch.bool):
-        raise ValueError(f"excluded must be bool {(samples, count)}, got {excluded.dtype} {tuple(excluded.shape)}")
-
-
-def _products(
-    rows: Tensor, block: slice, keys: Tensor, excluded: Tensor | None, rows_per_sample: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield, chunk by chunk of the keys: products with a block of rows (to overwrite), and the keys."""
-    queries = rows[block]
-    of_rows = None
-    if excluded is not None:
-        of_rows = torch.arange(block.start, block.stop, device=rows.device) // rows_per_sample
-    fast = onednn_pays(rows, keys)
-    length = max(64, PRODUCTS_AT_ONCE // len(queries))
-    if fast:
-        length = max(64, length // 2)  # oneDNN holds a second copy
-    buffer = rows.new_empty(0 if fast else len(queries) * min(length, len(keys)))
-    for part in _slices(len(keys), length):
-        chunk = keys[part].to(rows.dtype).contiguous()
-        if fast:
-            logits = dot_products(queries, chunk)
-        else:
-            logits = torch.mm(queries, chunk.mT, out=buffer[: len(queries) * len(chunk)].view(len(queries), len(chunk)))
-        if excluded is not None:
-            logits.masked_fill_(excluded[:, part][of_rows], -torch.inf)
-        yield logits, chunk
-
-
-def _slices(length: int, size: int) -> Iterator[slice]:
-    for start in range(0, length, size):
-        yield slice(start, min(start + size, length))

@@ -18,7 +18,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from .compactness import SHARPNESS, CompactnessPrior, compact_windows
-from .device import NOTHING, PendingCopy, to_device
+from .device import PendingCopy, to_device
+from .logsumexp import NOTHING
 
 TILE = 8  # cells: wider wastes products, narrower starves the matrix product
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
 
-from .device import dot_logsumexp, to_device
+from .device import to_device
+from .logsumexp import dot_logsumexp
 
 DROPPED = -1e20
 """Cosine of a dropped edge, as in the public code: a row that has lost all edges becomes uniform, not NaN."""

@@ -2,26 +2,20 @@
 
 A query competes with points that all queries share (`shared_logsumexp`), with cells drawn for this query
 (`per_query_logsumexp`), or with the cells around the query's position (`same_place_logsumexp`). Stored cells take no
-gradient. The gradient into the queries is the mean of the keys weighted by the softmax. The forward pass accumulates
-it, so the backward pass needs no products and memory does not grow with the number of stored frames.
+gradient. Memory does not grow with the number of stored frames, see `streamed_logsumexp`.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
-from .device import NOTHING, check_excluded, dot_logsumexp
 from .local_reconstruction import TILE, Border, WindowTiles
+from .logsumexp import Chunk, check_excluded, dot_logsumexp, streamed_logsumexp
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
 """Number of gathered or multiplied numbers held at a time: it fits a CPU's cache, or keeps a GPU busy."""
-
-Chunk = tuple[slice, Tensor, Tensor]
-"""Groups of queries, their logits `(g, n, K)` with a part of the keys, and these keys `(g, K, C)`."""
 
 
 def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = None) -> Tensor:
@@ -43,9 +37,7 @@ def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = No
             f"negatives must be float (N, {query.shape[1]}), as wide as the query's features, "
             f"got {points.dtype} {tuple(points.shape)}"
         )
-    exact = torch.promote_types(query.dtype, torch.float32)
-    sums = dot_logsumexp(query.flatten(2).mT.to(exact), points, excluded)
-    return sums.view(len(query), *query.shape[2:])
+    return dot_logsumexp(query.flatten(2).mT, points, excluded).view(len(query), *query.shape[2:])
 
 
 def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, excluded: Tensor | None = None) -> Tensor:
@@ -81,10 +73,10 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
             logits = torch.bmm(queries, keys.mT)
             if excluded is not None:
                 logits.masked_fill_(excluded[:, frames].repeat_interleave(points, 1), -torch.inf)
-            yield slice(None), logits, keys
+            yield slice(None), logits, partial(_add_weighted, keys=keys)
 
     groups = query.flatten(2).permute(2, 0, 1)  # (places, B, C)
-    return _logsumexp(groups, chunks).T.reshape(len(query), *query.shape[2:])
+    return streamed_logsumexp(groups, chunks).T.reshape(len(query), *query.shape[2:])
 
 
 def drawn_cells(
@@ -166,10 +158,10 @@ def same_place_logsumexp(
                 if excluded is not None:
                     left_out = excluded[:, first : first + together]
                     by_map.masked_fill_(left_out[:, None, :, None], -torch.inf)
-                yield groups, logits, keys
+                yield groups, logits, partial(_add_weighted, keys=keys)
 
     queries = tiles.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4)  # (rows, columns, B, TILE², C)
-    sums = _logsumexp(queries.flatten(2, 3).flatten(0, 1), chunks).view(*queries.shape[:4], 1)
+    sums = streamed_logsumexp(queries.flatten(2, 3).flatten(0, 1), chunks).view(*queries.shape[:4], 1)
     return tiles.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
 
 
@@ -186,35 +178,5 @@ def _check_maps(query: Tensor, maps: Tensor, excluded: Tensor | None) -> None:
     check_excluded(excluded, len(query), len(maps))
 
 
-def _logsumexp(queries: Tensor, chunks: Callable[[Tensor], Iterator[Chunk]]) -> Tensor:
-    """Return the log-sum-exp `(G, n)` of queries `(G, n, C)` over all keys that `chunks` yields."""
-    with torch.autocast(queries.device.type, enabled=False):
-        return _LogSumExp.apply(queries.to(torch.promote_types(queries.dtype, torch.float32)), chunks)
-
-
-class _LogSumExp(Function):
-    """Online softmax (Milakov and Gimelshein, 2018) over chunks of keys; chunks may overwrite their logits."""
-
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, chunks: Callable[[Tensor], Iterator[Chunk]]) -> Tensor:
-        lowest = torch.finfo(queries.dtype).min
-        largest = queries.new_full((*queries.shape[:2], 1), lowest)
-        total, mean = torch.zeros_like(largest), torch.zeros_like(queries)
-        for groups, logits, keys in chunks(queries.detach()):
-            before = largest[groups]
-            after = torch.maximum(before, logits.amax(2, keepdim=True))
-            shrink = (before - after).exp_()
-            weights = logits.sub_(after).clamp_(min=NOTHING).exp_()
-            largest[groups] = after
-            total[groups] = total[groups] * shrink + weights.sum(2, keepdim=True)
-            if ctx.needs_input_grad[0]:
-                mean[groups] = torch.baddbmm(mean[groups] * shrink, weights, keys)
-        nothing_left = largest == lowest
-        ctx.save_for_backward(mean.div_(total).masked_fill_(nothing_left, 0))
-        return total.log_().add_(largest).masked_fill_(nothing_left, -torch.inf).squeeze(2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (mean,) = ctx.saved_tensors
-        return gradient.unsqueeze(2) * mean, None
+def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor) -> Tensor:
+    return mean.baddbmm_(weights, keys)

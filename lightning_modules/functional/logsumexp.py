@@ -1,0 +1,120 @@
+"""Log-sum-exp of dot products with many keys, chunk by chunk, without storing the products."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from .device import dot_products, onednn_pays, weighted_sums
+
+PRODUCTS_AT_ONCE = 1 << 21
+"""Number of products held at a time: 8 MB in float32."""
+QUERIES_AT_ONCE = 512
+"""Number of queries that pass over the keys together."""
+NOTHING = -80
+"""Lower limit of exponents: exp of a smaller number is below 1e-34, and ten times slower on a CPU."""
+
+Chunk = tuple[slice, Tensor, Callable[[Tensor, Tensor], object]]
+"""Queries, their logits `(…, K)` with a part of the keys, and a function that adds weights @ keys to means in place."""
+
+
+def streamed_logsumexp(queries: Tensor, chunks: Callable[[Tensor], Iterator[Chunk]]) -> Tensor:
+    """Return the log-sum-exp of queries `(…, C)` over all keys that `chunks` yields for them, float32 or finer.
+
+    One pass of the online softmax (Milakov and Gimelshein, 2018). It also accumulates the gradient into the queries,
+    the mean of the keys weighted by the softmax, so the backward pass needs no products. Keys take no gradient.
+
+    Args:
+        queries: `(…, C)`.
+        chunks: queries → chunks; their logits are overwritten.
+
+    Returns:
+        `(…)`; −∞ for a query without keys.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        return _LogSumExp.apply(queries.to(torch.promote_types(queries.dtype, torch.float32)), chunks)
+
+
+class _LogSumExp(Function):
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, chunks: Callable[[Tensor], Iterator[Chunk]]) -> Tensor:
+        lowest = torch.finfo(queries.dtype).min
+        largest = queries.new_full((*queries.shape[:-1], 1), lowest)
+        total = torch.zeros_like(largest)
+        mean = queries.new_zeros(queries.shape) if ctx.needs_input_grad[0] else None
+        for some, logits, add_keys in chunks(queries.detach()):
+            before = largest[some]
+            after = torch.maximum(before, logits.amax(-1, keepdim=True))
+            shrink = (before - after).exp_()
+            weights = logits.sub_(after).clamp_(min=NOTHING).exp_()
+            largest[some] = after
+            total[some].mul_(shrink).add_(weights.sum(-1, keepdim=True))
+            if mean is not None:
+                add_keys(mean[some].mul_(shrink), weights)
+        nothing_left = largest == lowest
+        if mean is not None:
+            ctx.save_for_backward(mean.div_(total).masked_fill_(nothing_left, 0))
+        return total.log_().add_(largest).masked_fill_(nothing_left, -torch.inf).squeeze(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (mean,) = ctx.saved_tensors
+        return gradient.unsqueeze(-1) * mean, None
+
+
+def dot_logsumexp(query: Tensor, keys: Tensor, excluded: Tensor | None = None) -> Tensor:
+    """Return `log Σ_k exp(q·u_k)` of all queries over the keys that are not excluded, see `streamed_logsumexp`.
+
+    Args:
+        query: `(B, n, D)`.
+        keys: `(K, D)`, in the precision of the query or lower.
+        excluded: `(B, K)` bool, keys left out for all queries of a sample; None excludes none.
+
+    Returns:
+        `(B, n)`; −∞ for a sample without keys.
+
+    Raises:
+        ValueError: for another shape or type of `excluded`.
+    """
+    check_excluded(excluded, len(query), len(keys))
+    chunks = partial(_dot_chunks, keys=keys, excluded=excluded, rows_per_sample=query.shape[1])
+    return streamed_logsumexp(query.flatten(0, 1), chunks).view(query.shape[:2])
+
+
+def check_excluded(excluded: Tensor | None, samples: int, count: int) -> None:
+    """Raise a ValueError unless `excluded` is None or bool `(samples, count)`."""
+    if excluded is not None and (excluded.shape != (samples, count) or excluded.dtype != torch.bool):
+        raise ValueError(f"excluded must be bool {(samples, count)}, got {excluded.dtype} {tuple(excluded.shape)}")
+
+
+def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sample: int) -> Iterator[Chunk]:
+    """Yield the products of blocks of rows `(N, D)` with chunks of keys."""
+    fast = onednn_pays(rows, keys)
+    for block in _slices(len(rows), QUERIES_AT_ONCE):
+        queries = rows[block]
+        sample = torch.arange(block.start, block.stop, device=rows.device) // rows_per_sample
+        length = max(64, PRODUCTS_AT_ONCE // len(queries))
+        if fast:
+            length = max(64, length // 2)  # oneDNN holds a second copy
+        buffer = rows.new_empty(0 if fast else len(queries) * min(length, len(keys)))
+        for part in _slices(len(keys), length):
+            chunk = keys[part].to(rows.dtype).contiguous()
+            products = buffer[: len(queries) * len(chunk)].view(len(queries), -1)
+            logits = dot_products(queries, chunk) if fast else torch.mm(queries, chunk.mT, out=products)
+            if excluded is not None:
+                logits.masked_fill_(excluded[:, part][sample], -torch.inf)
+            yield block, logits, partial(_add_weighted, keys=chunk, fast=fast)
+
+
+def _add_weighted(mean: Tensor, weights: Tensor, keys: Tensor, fast: bool) -> Tensor:
+    return mean.add_(weighted_sums(weights, keys) if fast else torch.mm(weights, keys))
+
+
+def _slices(length: int, size: int) -> Iterator[slice]:
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
