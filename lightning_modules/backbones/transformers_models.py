@@ -54,9 +54,10 @@ def _norm_of_classifier(name: str) -> nn.Module:
     """
     from transformers import VideoMAEForVideoClassification
 
-    classifier, found = VideoMAEForVideoClassification.from_pretrained(
+    loaded: Any = VideoMAEForVideoClassification.from_pretrained(
         name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
     )
+    classifier, found = loaded
     if "fc_norm.weight" in found["missing_keys"]:
         raise ValueError(
             f"backbone transformers:{name}: pools by the mean, but holds no fc_norm: its features would lack the final "
