@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from ..parallel.ahead import read_ahead
 from ..reading.guards import DataError, plain_name
-from ..reading.images import image_header, read_image, require_size
+from ..reading.images import read_image, require_size
 from ..reading.mask_files import VOID, read_mask
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class MaskSequence(FrameSequence):
             frames: all frames of the video.
             masks: frame number → mask.
             starts: object id → number of the frame that introduces it.
-            fields: the other fields without the size; their frame numbers count from the first object on.
+            fields: the other fields; their frame numbers count from the first object on.
 
         Raises:
             DataError: if fewer than two frames are left.
@@ -163,7 +163,6 @@ class MaskSequence(FrameSequence):
             )
         return cls(
             frames=tuple(frames[begin:]),
-            size=image_header(frames[begin])[0],
             masks={t - begin: masks[t] for t in sorted(masks) if t >= begin},
             starts={number: starts[number] - begin for number in sorted(starts)},
             earlier=tuple(masks[t] for t in sorted(masks) if t < begin),

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 
 from ..reading.guards import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
-from ..reading.images import image_header
 from ..reading.mask_files import check_masks, list_frames, match_masks, read_mask
 from .records import PartSequence, Reader, part_instances
 
@@ -64,8 +63,8 @@ class Vip(Reader[PartSequence]):
 
     def _sequence(self, name: str) -> PartSequence:
         frames = list_frames(self.root / "Images" / name)
-        masks = self._masks(frames, "Category_ids")
-        humans = self._masks(frames, "Human_ids") if self.parts == "instance" else {}
+        masks, size = self._masks(frames, "Category_ids")
+        humans = self._masks(frames, "Human_ids")[0] if self.parts == "instance" else {}
         if self.parts == "instance":
             instances = np.unique(part_instances(read_mask(masks[0]), read_mask(humans[0])))
             pairs = [divmod(int(instance), len(PARTS)) for instance in instances if instance]
@@ -80,7 +79,7 @@ class Vip(Reader[PartSequence]):
         return PartSequence(
             name=name,
             frames=frames,
-            size=image_header(frames[0])[0],
+            size=size,
             masks=masks,
             starts=dict.fromkeys(classes, 0),
             humans=humans,
@@ -88,8 +87,7 @@ class Vip(Reader[PartSequence]):
             pairs=tuple(pairs),
         )
 
-    def _masks(self, frames: tuple[Path, ...], kind: str) -> dict[int, Path]:
+    def _masks(self, frames: tuple[Path, ...], kind: str) -> tuple[dict[int, Path], tuple[int, int]]:
         folder = self.root / "Annotations" / kind / frames[0].parent.name
         masks = match_masks(folder, frames, "unpack VIP_Fine's Annotations again")
-        check_masks(masks, frames)
-        return masks
+        return masks, check_masks(masks, frames)

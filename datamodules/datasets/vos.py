@@ -105,7 +105,7 @@ class Vos(Reader[MaskSequence]):
         if self.annotations is not None and 0 not in masks:
             raise DataError(f"{path / frames[0].stem}.png: the first frame has no mask; there is nothing to follow")
         masks = {0: masks[0]} if self.annotations == "first" else masks
-        check_masks(masks, frames, self.size_tolerance, "take both at one size, or accept it with size_tolerance")
+        size = check_masks(masks, frames, self.size_tolerance, "take both at one size, or raise size_tolerance")
         introducing = masks if self.annotations in (None, "entering") else [0]
         values = {t: object_values(masks[t]) for t in sorted(introducing)}
         is_white = set[int]().union(*values.values()) == {VOID}
@@ -123,6 +123,7 @@ class Vos(Reader[MaskSequence]):
             frames,
             masks,
             merged,
+            size=size,
             name=f"{name}_{folder}" if folder else name,
             folder=folder,
             ground_truth=scored and self.annotations in (None, "dense"),

@@ -93,7 +93,7 @@ class YoutubeVos(Reader[MaskSequence]):
                 path = folder / f"{start:05d}.png"
                 raise DataError(f"{path}: no such mask, but object {i} starts here by meta.json; unpack it again")
         starts = {i: number[start] for i, (_, start) in objects.items()}
-        check_masks(masks, frames)
+        size = check_masks(masks, frames)
         check_introductions(masks, starts, f"correct it, or take the object out of {self.folder / 'meta.json'}")
         asked = map(number_in_name, list_images(self.folder / "JPEGImages" / name))
         begin = min(starts.values())
@@ -101,6 +101,7 @@ class YoutubeVos(Reader[MaskSequence]):
             frames,
             masks,
             starts,
+            size=size,
             name=name,
             ground_truth=self.split in ("train", "holdout"),
             categories={i: category for i, (category, _) in objects.items() if category},

@@ -17,12 +17,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from ..parallel.processes import usable_cores
+from ..parallel.processes import STOPS, usable_cores
 from ..reading.guards import DataError, require_at_least
 from .clips import Key, SkippedVideos, collate
 from .sampling import seeded_generator
 
-ENDING = (signal.SIGTERM, signal.SIGINT)
 DIED = (
     "a worker of the data loader died ({}), most often because the machine ran out of memory: lower data.num_workers, "
     "and resume with --ckpt_path last"
@@ -107,7 +106,7 @@ class SteadyLoader(DataLoader[BatchT]):
 
     def _batches(self) -> Iterator[Any]:
         in_main = threading.current_thread() is threading.main_thread()
-        before, on_child = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING), signal.getsignal(signal.SIGCHLD)
+        before, on_child = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS), signal.getsignal(signal.SIGCHLD)
         others = set(active_children())
         try:
             batches = super().__iter__()
@@ -133,11 +132,11 @@ def start_worker(worker: int) -> None:
 
     cv2.setNumThreads(0)
     os.setpgrp()
-    for number in ENDING:
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)  # discards a pending signal
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends a worker that hangs, see `ClipDataset`
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 class ResumableLoader(SteadyLoader[BatchT]):

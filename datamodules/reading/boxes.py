@@ -16,6 +16,8 @@ from .source import Moment
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+BOX = ("x", "y", "width", "height")
+CORNERS = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
 SMALLEST_SIDE = 2.0
 """Smallest side of a crop in the frame, pixels."""
 
@@ -23,10 +25,17 @@ SMALLEST_SIDE = 2.0
 def read_boxes(path: Path) -> NDArray[np.float64]:
     """Read a box per line: (T, 4) float64 x, y, width, height as in the file, one-based in OTB and GOT-10k.
 
+    Lines of 8 numbers are polygons x1, y1, …, x4, y4, read as their bounding boxes, as by the tools of VOT.
+
     Raises:
         DataError: as `read_numbers`.
     """
-    return read_numbers(path, ("x", "y", "width", "height"))
+    first_line = read_text(path).lstrip().partition("\n")[0]
+    if len(first_line.replace(",", " ").split()) != 2 * len(BOX):
+        return read_numbers(path, BOX)
+    corners = read_numbers(path, CORNERS).reshape(-1, 4, 2)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    return np.hstack([low, high - low])
 
 
 def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:

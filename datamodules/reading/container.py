@@ -69,9 +69,9 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         PyAV's container, with a video stream.
 
     Raises:
-        DecodingError: if the format does not belong to `VIDEO_SUFFIXES`, the file has no video stream or an unknown
-            codec, is not regular, or has more pixels than `guards` permits.
-        av.FFmpegError, OSError: if the file cannot be opened.
+        DecodingError: if the format does not belong to `VIDEO_SUFFIXES`, the file is cut off or damaged, has no video
+            stream or an unknown codec, is not regular, or has more pixels than `guards` permits.
+        av.FFmpegError: if the file cannot be opened for another reason.
     """
     import av
 
@@ -82,6 +82,8 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         container = av.open(f"file:{path}", "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
     except av.error.ArgumentError as error:
         raise DecodingError(path, "is not a video of a known format") from error
+    except (av.error.InvalidDataError, av.error.OSError) as error:
+        raise DecodingError(path, "has no complete header: cut off, damaged or no video; copy it again") from error
     try:
         if not container.streams.video:
             raise DecodingError(path, "no video stream")

@@ -122,7 +122,7 @@ def check_masks(
     frames: tuple[Path, ...],
     tolerance: int = 0,
     remedy: str = "take frames and masks from the same resolution",
-) -> None:
+) -> tuple[int, int]:
     """Check by headers that masks can hold ids and have the size of their frames, which must be equal for all.
 
     Args:
@@ -130,6 +130,9 @@ def check_masks(
         frames: all frames in time order.
         tolerance: largest difference of height and of width, pixels.
         remedy: remedy in the message about a mask's size.
+
+    Returns:
+        (height, width) of the frames, pixels.
 
     Raises:
         DataError: naming the first mask that fails the check, or the frame.
@@ -139,10 +142,11 @@ def check_masks(
         with opened_image(mask) as image:
             check_mask_mode(mask, image)
             size = image.height, image.width
-        expected, _ = image_header(frames[t])
+        expected = image_header(frames[t])[0] if t else first
         require_size(frames[t], expected, first)
         if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > tolerance:
             raise DataError(f"{mask}: mask is {pixels(size)}, its frame {frames[t].name} {pixels(expected)}; {remedy}")
+    return first
 
 
 def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:

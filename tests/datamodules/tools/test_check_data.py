@@ -44,7 +44,7 @@ EXPECTED = {
     "copy.mp4": ("duplicate", "the same as {folder}/good 1.mp4"),
     "frames again": ("duplicate", "the same as {folder}/frames"),
     "cut.mkv": ("unreadable", ""),
-    "broken.mp4": ("unreadable", "Invalid data found"),
+    "broken.mp4": ("unreadable", "has no complete header: cut off, damaged or no video; copy it again"),
     "one": ("unreadable", "a folder of frames needs at least 2"),
     "gone.mp4": ("unreadable", "No such file"),
 }
@@ -137,7 +137,7 @@ def test_cut_files_are_told_from_whole_ones_with_dropped_frames(real_data, tmp_p
     assert module._inspect(20, (str(whole), None)).frames > 8
     cut = tmp_path / name
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 7 // 10])
-    refused(DataError, r"ends early: \d+ of \d+|Invalid data", module._inspect, 20, (str(cut), None))
+    refused(DataError, r"ends early: \d+ of \d+|has no complete header", module._inspect, 20, (str(cut), None))
 
 
 def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():

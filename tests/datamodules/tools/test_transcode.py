@@ -33,7 +33,7 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     assert listed == [("b/1.mp4", 4), ("a/1.mp4", 2), ("a/1.mp4", 2)]
     failed = (out / "failed.txt").read_text().splitlines()
     assert any(line.startswith(f"{tmp_path}/in/gone.mp4: No such file") for line in failed)
-    assert any(line.startswith(f"{tmp_path}/in/b/2.mp4: Invalid data") for line in failed)
+    assert any(line.startswith(f"{tmp_path}/in/b/2.mp4: has no complete header") for line in failed)
 
     first = (out / "b/1.mp4").stat()
     write_video(tmp_path / "in/a/1.mp4", 9)
