@@ -41,8 +41,10 @@ class Drifting(Dataset[dict[str, Any]]):
         return {"clip": torch.stack([picture, picture.roll((2, 3), (1, 2))]), "video_index": index}
 
 
-def losses(name: str, precision: str = "32-true", accumulated: int = 1, warming_up: bool = False) -> Tensor:
-    """Losses of the optimiser steps: `(20,)`, means over their batches.
+def losses(
+    name: str, precision: str = "32-true", accumulated: int = 1, warming_up: bool = False, steps: int = STEPS
+) -> Tensor:
+    """Losses of the optimiser steps: `(steps,)`, means over their batches.
 
     `warming_up`: Liir's first stage, the only one in which it accumulates.
     """
@@ -58,7 +60,11 @@ def losses(name: str, precision: str = "32-true", accumulated: int = 1, warming_
         found.append(outputs["loss"] * trainer.accumulate_grad_batches)
 
     trainer = quiet_trainer(
-        max_epochs=1, precision=precision, callbacks=[LambdaCallback(on_train_batch_end=keep)], **options
+        max_epochs=1,
+        max_steps=steps,
+        precision=precision,
+        callbacks=[LambdaCallback(on_train_batch_end=keep)],
+        **options,
     )
     trainer.fit(kind(**arguments), DataLoader(Drifting(), batch_size=BATCH // accumulated))
     return torch.stack(found).view(-1, accumulated).mean(1)
