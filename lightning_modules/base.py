@@ -17,7 +17,7 @@ from torchmetrics import Metric
 from typing_extensions import Self
 
 from .backbones import Normalise, extractor_of, trainable_network
-from .backbones.build import StageNames
+from .backbones.build import StageNames, path_to_network
 from .checkpoints import SavedModule
 from .distributed import world_size_and_rank
 from .schedules import SampleLR, cosine_factor, scaled_lr, scheduled
@@ -299,6 +299,9 @@ class CorrespondenceModule(ExtractorModule):
         loader: Any = self.trainer.train_dataloader
         if self._places and self.trainer.fit_loop.restarting and hasattr(loader, "load_state_dict"):
             loader.load_state_dict(self._places[0])
+        network: Any = path_to_network(self)[-1]
+        if any(parameter.requires_grad for parameter in network.parameters()):
+            network.weights_origin, network.weights_seed = f"trained by {type(self).__name__}", None
         plan = self.plan()
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))

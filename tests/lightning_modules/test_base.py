@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lightning_modules import VFSSimSiam
+from lightning_modules.backbones import describe_network
 from lightning_modules.base import SampleMean, _few_of_kinetics, keyed_generator
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.refusal import refused
@@ -52,6 +53,14 @@ def test_a_key_has_one_stream_of_its_own():
     assert all(map(torch.equal, first, again))
     assert len({tuple(draws.tolist()) for draws in first}) == len(keys)
     assert keyed_generator(0, 1, 2).initial_seed() == 2187946392326065592  # published runs drew by these
+
+
+def test_a_network_that_was_trained_here_is_not_called_random():
+    module = VFSSimSiam(backbone="torchvision:resnet18", projector_dim=8, predictor_dim=4)
+    assert describe_network(module.feature_extractor("res4")).weights == "random weights"
+    quiet_trainer(max_steps=1).fit(module, loader(4, 2, size=32))
+    described = describe_network(module.feature_extractor("res4"))
+    assert (described.weights, described.seed, described.loaded) == ("trained by VFSSimSiam", None, True)
 
 
 def test_golden_cosine(golden):
