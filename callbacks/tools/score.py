@@ -92,12 +92,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _scored(flags: argparse.Namespace) -> Result:
     """Score boxes, tracks or masks, by the flags."""
-    from . import score_masks, score_tracks
+    if flags.boxes or flags.tracks:
+        from .score_tracks import score_boxes, score_tracks  # they need torch
 
-    if flags.boxes:
-        return score_tracks.score_boxes(flags.truth, flags.predictions, flags.boxes)
-    if flags.tracks:
-        return score_tracks.score_tracks(flags.truth, flags.predictions, flags.tracks, flags.masks)
+        if flags.boxes:
+            return score_boxes(flags.truth, flags.predictions, flags.boxes)
+        return score_tracks(flags.truth, flags.predictions, flags.tracks, flags.masks)
+    from . import score_masks
+
     return score_masks.score(
         flags.truth,
         flags.predictions,

@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..checkpoints import SUFFIXES, module_from_checkpoint
 from ..checkpoints.trust import import_path, make, pass_gate
@@ -238,9 +238,20 @@ def weights_digest(module: Any) -> str:
     states = [network.state_dict().values() for network in networks]
     weights = [tensor.detach() for state in states for tensor in state if isinstance(tensor, torch.Tensor)]
     digest = hashlib.blake2b("; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights).encode())
-    for arriving in [PendingCopy(tensor) for tensor in weights]:
-        digest.update(arriving.wait().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    for content in _bytes_of(weights):
+        digest.update(content.numpy().data)
     return digest.hexdigest()[:12]
+
+
+def _bytes_of(weights: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield the bytes of each weight, uint8 on the CPU; a GPU copies all of its weights at once."""
+    flat = [weight.contiguous().reshape(-1).view(torch.uint8) for weight in weights]
+    arrived = {}
+    for device in {content.device for content in flat if content.device.type != "cpu"}:
+        there = [content for content in flat if content.device == device]
+        arrived[device] = iter(PendingCopy(torch.cat(there)).wait().split([len(content) for content in there]))
+    for content in flat:
+        yield next(arrived[content.device]) if content.device in arrived else content
 
 
 def trainable_network(spec: str) -> nn.Module:
