@@ -188,6 +188,27 @@ class Table:
         }
         return Table(self.heads, rows, found[0])
 
+    def parts(self) -> "dict[str, Table]":
+        """Return benchmark and conditions → the table of these columns, with the names of the scores as heads."""
+        columns = {
+            head: record.column
+            for row in self.rows.values()
+            for head, cell in row.items()
+            for record in cell.records[:1]
+        }
+        titles = heads_of(column._replace(score="") for column in columns.values())
+        parts = {}
+        for comparable, title in titles.items():
+            scores = {
+                head: columns[head].score for head in self.heads if columns[head]._replace(score="") == comparable
+            }
+            rows = {
+                name: {score: row[head] for head, score in scores.items() if head in row}
+                for name, row in self.rows.items()
+            }
+            parts[title] = Table(tuple(scores.values()), {name: row for name, row in rows.items() if row}, self.base)
+        return parts
+
 
 def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place: Path = Path()) -> list[Record]:
     """Return records of a result's scores.
@@ -276,7 +297,7 @@ def cell_of(records: Sequence[Record], trained: bool | None = None) -> Cell:
     return Cell(tuple(record.value for record in records), tuple(records), trained)
 
 
-def tabulate(records: Iterable[Record], trained: bool | None = None, short_heads: bool = False) -> Table:
+def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
     """Make a table: a row per network, a column per set of comparable scores.
 
     Row names include stride and normalisation if the networks differ in either.
@@ -284,13 +305,11 @@ def tabulate(records: Iterable[Record], trained: bool | None = None, short_heads
     Args:
         records: records of any results.
         trained: see `cell_of`.
-        short_heads: make a column per score of a benchmark, even if its numbers are not comparable.
     """
     records = list(records)
     if len({record.brought for record in records} - {""}) > 1:
         records = [replace(record, name=", ".join(filter(None, (record.name, record.brought)))) for record in records]
-    columns = [record.column for record in records]
-    heads = {column: f"{column.benchmark} {column.score}" for column in columns} if short_heads else heads_of(columns)
+    heads = heads_of(record.column for record in records)
     cells: dict[str, dict[str, list[Record]]] = {}
     for name, members in by_row(records).items():
         for record in members:
@@ -301,7 +320,7 @@ def tabulate(records: Iterable[Record], trained: bool | None = None, short_heads
 
 def heads_of(columns: Iterable[Column]) -> dict[Column, str]:
     """Return column → head; heads that would be equal include the digest of the sequences."""
-    heads = {column: f"{column.benchmark} {column.score} ({column.conditions})" for column in columns}
+    heads = {column: f"{f'{column.benchmark} {column.score}'.rstrip()} ({column.conditions})" for column in columns}
     taken = Counter(heads.values())
     return {
         column: head if taken[head] == 1 else f"{head[:-1]} {column.names or 'of unknown names'})"

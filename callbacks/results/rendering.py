@@ -113,6 +113,8 @@ def notes(table: Table) -> list[str]:
         found.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
         if any(change.p is not None for change in tested):
             found.append(ABOUT_WEIGHTS)
+        if lacks := sorted({change.lacks for change in tested} - {""}):
+            found.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
     elif table.base and any(row for name, row in table.rows.items() if name != table.base):
         found.append(f"No row has the same sequences under the same protocol as {table.base}.")
     machines = sorted({record.result.provenance.device for cell in cells for record in cell.records} - {""})
@@ -131,7 +133,7 @@ def _text(cell: Cell | None) -> str:
     if (ends := cell.interval) is not None:
         text += f" [{percent(ends[0])}, {percent(ends[1])}]"
     if cell.difference is not None:
-        text += f"; {cell.difference.in_points}"
+        text += f"; {cell.difference._replace(lacks='').in_points}"
     return text.replace("-", "−")
 
 

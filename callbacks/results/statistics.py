@@ -49,10 +49,10 @@ class Difference(NamedTuple):
 
     @property
     def in_points(self) -> str:
-        """Difference and interval in percentage points, and p."""
+        """Difference in percentage points, with interval and p, or with the reason why the test is missing."""
         mean = f"{100 * self.mean:+.1f}"
         if self.low is None or self.high is None:
-            return f"{mean} ({self.lacks}: not tested)"
+            return f"{mean} ({self.lacks}: not tested)" if self.lacks else mean
         return f"{mean} [{100 * self.low:+.1f}, {100 * self.high:+.1f}], p {self.p:.2g}"
 
 

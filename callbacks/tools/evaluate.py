@@ -56,38 +56,41 @@ def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
     with process_group() as rank:
         runner = Runner(Store(output))
         results = runner.run(jobs)
-        table, conditions = _table(results, base)
+        table = _table(results, base)
         if rank == 0 and results:
-            _show(table, conditions, Path(output))
+            _show(table, Path(output))
             _write_pages(results, runner.store)
     runner.raise_failures(len(jobs))
     return table
 
 
-def _table(results: Mapping[Job, Result], base: str) -> tuple[Table, list[str]]:
-    """Return the table of results, and the conditions of its columns unless the heads contain them."""
+def _table(results: Mapping[Job, Result], base: str) -> Table:
+    """Return the table of results, with differences from the base network if it has results."""
     from ..results.records import records_of, tabulate
 
     found = [(job.network.name, result) for job, result in results.items()]
-    records = [record for name, result in found for record in records_of(result, name, result.main_scores())]
-    columns = dict.fromkeys(record.column for record in records)
-    short = len({(column.benchmark, column.score) for column in columns}) == len(columns)
-    table = tabulate(records, trained=False, short_heads=short)
+    table = tabulate(
+        (record for name, result in found for record in records_of(result, name, result.main_scores())), trained=False
+    )
     for name, row in table.rows.items():
         if base in (record.result.network.name for cell in row.values() for record in cell.records):
-            table = table.with_differences(name)
-            break
-    said = dict.fromkeys(f"{column.benchmark}: {column.conditions}" for column in columns)
-    return table, list(said) if short else []
+            return table.with_differences(name)
+    return table
 
 
-def _show(table: Table, conditions: Sequence[str], output: Path) -> None:
-    from ..results.rendering import notes, print_table, render, text_rows
+def _show(table: Table, output: Path) -> None:
+    """Print a table per benchmark and protocol, and write the tables and a CSV file of all scores."""
+    from ..results.rendering import markdown_table, notes, print_table, render, text_rows
 
-    write_atomically(output / "table.md", "\n".join([render(table), *(f"{text}\n" for text in conditions)]))
+    sections = []
+    for title, part in table.parts().items():
+        head, rows = ["", *part.heads], text_rows(part)
+        sections.append(f"## {title}\n\n{markdown_table(head, rows, first_right=1)}")
+        print_table([title, *part.heads], rows)
+        print()
+    write_atomically(output / "table.md", "\n".join([*sections, *(f"{note}\n" for note in notes(table))]))
     write_atomically(output / "table.csv", render(table, "csv"))
-    print_table(["", *table.heads], text_rows(table))
-    print(*notes(table), *conditions, output / "table.md", sep="\n")
+    print(*notes(table), output / "table.md", sep="\n")
 
 
 def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
