@@ -20,7 +20,7 @@ from datamodules.reading.images import pixels
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 from datamodules.writing.files import write_atomically
 from datamodules.writing.progress import ProgressReport
-from lightning_modules.backbones import build_encoder
+from lightning_modules.backbones import build_encoder, describe_network
 from lightning_modules.functional import PointProtocol, TrackingProtocol
 from lightning_modules.functional.device import out_of_memory_advice
 
@@ -97,11 +97,12 @@ class VideoPrediction(pl.Callback):
         """Follow the prompts of a batch, on the first rank."""
         if not trainer.is_global_zero or "video" not in batch:
             return
-        video = batch["video"]
+        video, network = batch["video"], describe_network(pl_module)
         metadata = {
             "model": type(pl_module).__name__,
             "checkpoint": trainer.ckpt_path,
             "spec": pl_module.hparams.get("spec"),
+            "weights": network.weights,
         }
         content = predict_video(
             extractor_for(pl_module, video.prompts[0], self.stage, self.stride),
@@ -112,6 +113,7 @@ class VideoPrediction(pl.Callback):
             **self.settings,
         )
         files = ", ".join(name for name in OUTPUTS if (self.output_dir / name).exists())
+        print(f"{network.name}, {network.weights}" if network.weights else network.name)
         print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {self.output_dir}: {files}")
 
 

@@ -233,6 +233,13 @@ def test_by_the_command_line(folder, scene, tmp_path):
         assert message in refusal(*words, *more)
 
 
+def test_random_weights_are_told(folder, tmp_path, capsys):
+    words = ["predict", "--model=torchvision:resnet18", f"--data.video={folder / 'clip.mp4'}", "--data.box=4,4,9,9"]
+    main([*words, "--data.end=2", f"--trainer.callbacks.output_dir={tmp_path / 'out'}"])
+    assert "ResNet-18, random weights\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["weights"] == "random weights"
+
+
 def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_path):
     for side, message in (
         (1, "has frames of 1 × 1 px; 2 × 2 px are the least"),
