@@ -31,7 +31,7 @@ def living(group):
 @pytest.mark.parametrize(
     ("command", "kind", "reason"),
     [
-        ("validate", "KilledOnLast", "connection closed by peer"),
+        pytest.param("validate", "KilledOnLast", "connection closed by peer", marks=pytest.mark.exhaustive),
         ("validate", "HangsOnLast", "another rank hangs"),
         ("fit", "KilledOnLast", "connection closed by peer"),
     ],

@@ -7,8 +7,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from unittest.mock import Mock
 
@@ -23,7 +21,7 @@ from callbacks.metrics import region_similarity
 from callbacks.prediction import predict as predict_module
 from callbacks.prediction.request import Request, nearest_prompt, plan_passes
 from callbacks.process import signals
-from callbacks.process.folder_lock import FolderLock
+from callbacks.process.folder_lock import FolderInUse, FolderLock
 from cli import main
 from datamodules import FrameStream, MaskPrompt
 from datamodules.reading.guards import DataError
@@ -316,24 +314,11 @@ def test_an_earlier_prediction_outlives_a_new_one_that_fails(folder, colour, tmp
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
 
 
-def test_two_predictions_never_share_a_folder(folder, colour, tmp_path, at):
-    with FolderLock(tmp_path):
-        found = subprocess.run(
-            [sys.executable, "-c", SECOND, str(folder), str(tmp_path)], capture_output=True, text=True
-        )
-    assert "is in use by another run" in found.stderr
-    assert "name another output_dir" in found.stderr
+def test_two_predictions_never_share_a_folder(folder, colour, tmp_path):
+    first = MaskPrompt.of(folder / "masks" / "first.png")
+    with FolderLock(tmp_path), pytest.raises(FolderInUse, match="in use by another run.*name another output_dir"):
+        predict_video(colour, folder / "frames", first, tmp_path)
     assert not (tmp_path / "masks").exists()
-
-
-SECOND = """
-import sys
-from callbacks import predict_video
-from datamodules import MaskPrompt
-from lightning_modules.backbones import build_feature_extractor
-root, output = sys.argv[1:]
-predict_video(build_feature_extractor("raw_colour"), f"{root}/frames", MaskPrompt.of(f"{root}/masks/first.png"), output)
-"""
 
 
 def test_results_of_a_generator_can_be_changed_in_place(scene, colour):
