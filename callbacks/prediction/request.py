@@ -160,7 +160,7 @@ def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict
             raise ValueError(f"protocol {name!r} is for masks and points; a box is tracked by SiamFC, see changes")
         protocol = TrackingProtocol()
     elif isinstance(prompt, PointPrompt) and name is not None and name in PointProtocol.sources():
-        protocol = PointProtocol.named(name).with_changes(feature_stride=extractor.stride)
+        protocol = at_stride(PointProtocol.named(name), stride_of(extractor))
     else:
         protocol = protocol_for(extractor, "davis" if isinstance(prompt, MaskPrompt) else "jhmdb", name)
     try:
@@ -168,5 +168,5 @@ def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict
     except TypeError as error:
         raise ValueError(f"changes: {error}") from error
     if isinstance(protocol, TrackingProtocol):
-        return protocol.at_features(int(extractor.stride), getattr(extractor, "dilated", False))  # type: ignore[arg-type]
+        return protocol.at_features(stride_of(extractor) or protocol.stride, getattr(extractor, "dilated", False))
     return protocol

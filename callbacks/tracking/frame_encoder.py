@@ -327,6 +327,7 @@ def view_for(extractor: nn.Module, protocol: NetworkInput) -> nn.Module:
         view = shared_copy(view)
         for module in normalisations(view):
             for name, constant in wanted.items():
-                setattr(module, name, getattr(module, name).new_tensor(constant).view(-1, 1, 1))
+                own: Tensor = getattr(module, name)
+                setattr(module, name, to_device(torch.tensor(constant, dtype=own.dtype), own.device).view(-1, 1, 1))
     folded: nn.Module = view.folded() if hasattr(view, "folded") else view
     return folded

@@ -165,7 +165,8 @@ def extractor_of(
         return RawColour(stage or "colour", stride).to(device_of(network)).eval()
     normalise = Normalise(mean, std)
     view = shared_copy(network)
-    normalise.to(next(network.parameters(), normalise.mean))  # its device, and bfloat16 under Lightning's bf16-true
+    beside = next(network.parameters(), normalise.mean)  # its device, and bfloat16 under Lightning's bf16-true
+    normalise.to(beside, non_blocking=True)
     if is_resnet(view):
         default_stride = None if options.get("dilated") else 8
         return ResNetExtractor(view, normalise, stage or "res4", stride or default_stride, **options)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules import FrozenEncoder
-from lightning_modules.backbones import Clips
+from lightning_modules.backbones import Clips, Recurrent
 from lightning_modules.checkpoints import write_checkpoint
 
 
@@ -103,6 +103,27 @@ def clip_network(numbers: Mapping[str, Tensor], mixed: bool = True) -> Callable[
         return z + torch.einsum("dc,nchw->ndhw", numbers["mix"], z.mean(2)).unsqueeze(2)
 
     return network
+
+
+class Smoothed(nn.Module):
+    """Cells of 8 px, averaged with those of the frames before: its bound method `step` is a recurrent network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells, self.norm = nn.Conv2d(3, 8, 8, 8), nn.BatchNorm2d(8)
+
+    def step(self, frame: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        cells = self.norm(self.cells(frame[None]))[0]
+        state = cells if state is None else (cells + state) / 2
+        return state, state
+
+
+def recurrent() -> Recurrent:
+    return Recurrent(Smoothed().step)
+
+
+def clips() -> Clips:
+    return Clips(nn.Sequential(nn.Conv3d(3, 8, (2, 8, 8), (2, 8, 8)), nn.BatchNorm3d(8)), window=4)
 
 
 def clips_over(extractor: nn.Module) -> Clips:

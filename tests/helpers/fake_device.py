@@ -109,11 +109,17 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
             "torch.Tensor.pin_memory": lambda tensor: tensor,
             "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,  # else autocast is off
             "torch.cuda.get_device_properties": lambda device: SimpleNamespace(total_memory=MEMORY),
+            "torch.cuda.is_available": lambda: True,
+            "torch.cuda.device_count": lambda: 1,
+            "torch.cuda.current_device": lambda: 0,
+            "torch.cuda.get_device_name": lambda *device: "fake GPU",
+            "torch.cuda.get_device_capability": lambda *device: (8, 0),
             "torch.cuda.is_bf16_supported": lambda *options: True,
             "torch.nn.Module._apply": _apply,
         }.items():
             stack.enter_context(patch(name, stand_in))
         stack.enter_context(patch.object(PendingCopy, "wait", wait))
+        stack.enter_context(patch.object(FakeTensorMode, "avoid_device_init", True))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(NoWaits(gpu))
         yield gpu

@@ -22,6 +22,7 @@ from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.masks import read_masks
+from tests.helpers.encoders import clips
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, RATE, bounds
 
@@ -119,6 +120,11 @@ def test_a_box_is_followed_by_the_stage_that_the_module_names():
     assert extractor_for(FrozenEncoder(spec, stage="res3"), prompt).stage == "res3"
     found = extractor_for(FrozenEncoder(spec, stride=4), prompt)
     assert (found.stage, found.stride) == ("res4", 4)
+
+
+def test_a_video_encoder_follows_no_box(folder, tmp_path):
+    arguments = clips(), folder / "clip.mp4", BoxPrompt.of([0, 0, 20, 10]), tmp_path / "out"
+    assert refused(ValueError, "an encoder of video cannot encode them", predict_video, *arguments)
 
 
 def test_more_than_one_device_is_refused():

@@ -1,0 +1,126 @@
+"""Every command for frozen networks, with encoders of every kind, on a GPU that is not there: see fake_device.py."""
+
+from dataclasses import replace
+
+import pytest
+from torch._subclasses.fake_tensor import FakeTensor
+
+from callbacks import JhmdbBenchmark, TapVidBenchmark, predict_video
+from callbacks.experiments.job import NetworkSpec
+from callbacks.prediction.predict import extractor_for
+from cli import main
+from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
+from datamodules.synthetic import write_davis, write_jhmdb, write_tap_vid
+from lightning_modules import FrozenEncoder
+from lightning_modules.backbones.placement import device_of
+from tests.helpers.fake_device import fake_gpu
+
+RESNET, VIT = "tests.helpers.encoders:TinyResNet", "timm:test_vit"
+CLIPS, RECURRENT = "tests.helpers.encoders:clips", "tests.helpers.encoders:recurrent"
+FRAMES = 3
+OF_VIDEO = 2 * FRAMES + 2
+"""Waits of a video: labels and masks of each frame; whether the first frame is constant, and all labels are finite."""
+DIGEST = 1
+"""Wait of a result: the weights, for their digest."""
+
+
+@pytest.fixture(scope="module")
+def davis(tmp_path_factory):
+    """A video of three frames, 64 px."""
+    return write_davis(tmp_path_factory.mktemp("davis") / "davis", 1, frames=FRAMES, size=(64, 64))
+
+
+def there(spec, gpu):
+    """Return a frozen encoder that Lightning has moved to the device."""
+    module = FrozenEncoder(spec).to(gpu.device, non_blocking=True)
+    assert device_of(module).type == "cuda"
+    return module
+
+
+@pytest.mark.parametrize(
+    ("spec", "write", "make", "reads"),
+    [
+        (CLIPS, write_jhmdb, JhmdbBenchmark, OF_VIDEO + DIGEST),
+        pytest.param(VIT, write_jhmdb, JhmdbBenchmark, OF_VIDEO + DIGEST, marks=pytest.mark.slow),
+        (RECURRENT, write_tap_vid, TapVidBenchmark, 7),
+    ],
+)
+def test_validate(spec, write, make, reads, tmp_path):
+    """Benchmarks with a ResNet are in test_fake_device.py."""
+    benchmark = make(write(tmp_path / "data", 1, frames=FRAMES), changes={"input_size": (64, 64)})
+    with fake_gpu() as gpu:
+        benchmark.evaluate(there(spec, gpu), tmp_path / "out")
+    assert gpu.reads == reads
+
+
+LOW = {"backbone_precision": "bfloat16"}
+POINT = PointPrompt.of([[20.0, 20.0]])
+PREDICTIONS = {
+    "a mask, with ties kept": (RESNET, MaskPrompt.of, {"protocol": "dino"}, OF_VIDEO + FRAMES - 1),
+    "a mask, both ways": (RECURRENT, lambda mask: replace(MaskPrompt.of(mask), frame=1), {"changes": LOW}, 11),
+    "a box": (RESNET, lambda mask: BoxPrompt.of([8, 8, 30, 30]), {}, FRAMES - 1),
+    "points by heat-maps": (VIT, lambda mask: POINT, {}, OF_VIDEO),
+    "points by matching": (CLIPS, lambda mask: POINT, {"protocol": "vidcorr"}, 6),
+}
+"""Name → network, mask to prompt, arguments of `predict_video`, waits."""
+
+
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_predict(name, davis, tmp_path):
+    spec, prompt_of, options, reads = PREDICTIONS[name]
+    frames, masks = (next((davis / kind / "480p").iterdir()) for kind in ("JPEGImages", "Annotations"))
+    with fake_gpu() as gpu:
+        prompt = prompt_of(min(masks.iterdir()))
+        extractor = extractor_for(there(spec, gpu), prompt)
+        predict_video(extractor, FrameStream(frames), prompt, tmp_path / "out", overlay="none", **options)
+    assert gpu.reads == reads
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """List the encoders that a command builds; at the end all their tensors must be on the CPU as before."""
+    encoders, build = [], NetworkSpec.build
+    monkeypatch.setattr(NetworkSpec, "build", lambda spec: encoders.append(build(spec)) or encoders[-1])
+    yield
+    tensors = [tensor for encoder in encoders for tensor in (*encoder.parameters(), *encoder.buffers())]
+    assert tensors
+    assert not any(isinstance(tensor, FakeTensor) for tensor in tensors)
+
+
+def waits(davis, tmp_path, *words):
+    """Run a command on DAVIS; return the number of waits."""
+    with fake_gpu() as gpu:
+        main([*words, "--on", f"davis={davis}", "--output", str(tmp_path / "out")])
+    return gpu.reads
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("built")
+def test_evaluate(davis, tmp_path):
+    """Several networks, and two views of the first network."""
+    networks = [RESNET, f"{RESNET}@res3/4", VIT, CLIPS, RECURRENT]
+    assert waits(davis, tmp_path, "evaluate", *networks) == len(networks) * (OF_VIDEO + DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("spec", "strides"),
+    [(RESNET, ["8", "4"]), *(pytest.param(spec, [], marks=pytest.mark.slow) for spec in (VIT, CLIPS, RECURRENT))],
+)
+@pytest.mark.usefixtures("built")
+def test_sweep(spec, strides, davis, tmp_path):
+    """Two protocols in a pass, passes of several views."""
+    words = ["sweep", spec, "--vary", "topk=3,5", "--at-once", "2", *(["--strides", *strides] if strides else [])]
+    of_pass = 2 * 2 * FRAMES + 3 + DIGEST
+    assert waits(davis, tmp_path, *words) == max(1, len(strides)) * of_pass
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("built")
+def test_reproduce(davis, tmp_path):
+    row = "{{name: row{}, model: --model {}, download: nowhere, published: {{davis: 50.0}}}}"
+    rows = ", ".join(row.format(*pair) for pair in enumerate((RESNET, VIT, CLIPS, RECURRENT)))
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        f"{{title: rows, seeds: [0], evaluate: {{davis: --config benchmarks/davis.yaml}}, rows: [{rows}]}}"
+    )
+    assert waits(davis, tmp_path, "reproduce", "--no-fields", "--study", str(study)) == 4 * (OF_VIDEO + DIGEST)
