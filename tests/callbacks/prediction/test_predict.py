@@ -316,7 +316,7 @@ def test_an_earlier_prediction_outlives_a_new_one_that_fails(folder, colour, tmp
 
 def test_two_predictions_never_share_a_folder(folder, colour, tmp_path):
     first = MaskPrompt.of(folder / "masks" / "first.png")
-    with FolderLock(tmp_path), pytest.raises(FolderInUse, match="in use by another run.*name another output_dir"):
+    with FolderLock(tmp_path), pytest.raises(FolderInUse, match=r"in use by another run.*name another output_dir"):
         predict_video(colour, folder / "frames", first, tmp_path)
     assert not (tmp_path / "masks").exists()
 
