@@ -21,8 +21,8 @@ from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
-from tests.helpers.masks import read_masks
 from tests.helpers.encoders import clips
+from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, RATE, bounds
 
