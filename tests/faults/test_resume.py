@@ -97,7 +97,8 @@ def test_two_ranks_killed_at_random(video_folder, tmp_path):
     run(command(folders[1], *more, callbacks=(strike("SIGKILL", first, group=True),)), folders[1], -9)
     blow = strike("SIGKILL", second, place="end", group=True)
     run(command(folders[1], *more, "--ckpt_path=last", callbacks=(blow,)), folders[1], -9)
-    run(command(folders[1], *more, "--ckpt_path=last"), folders[1])
+    said = run(command(folders[1], *more, "--ckpt_path=last"), folders[1])
+    assert f"resuming from {folders[1]}" in said
     expect_the_same(folders[1], folders[0])
 
 

@@ -327,5 +327,7 @@ def test_results_of_a_generator_can_be_changed_in_place(scene, colour):
     for frame, ids in itertools.islice(propagate_masks(colour, frames, masks[0]), 3):
         ids[ids == 1] = 2
         frame.add_(1)
+        assert not (ids == 1).any()
     for _, points in itertools.islice(propagate_points(colour, frames, [(60, 40)]), 3):
-        points[:, :2] += 1
+        points[:, :2] = 7
+        assert (points[:, :2] == 7).all()
