@@ -56,7 +56,7 @@ class NetworkSpec:
 
     @classmethod
     def read(cls, text: str, pretrained: bool = False, seed: int = 0) -> NetworkSpec:
-        """Read `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, see `read_spec`, or the baseline `untrained`.
+        """Read `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, see `read_spec`; SPEC may be the baseline `untrained`.
 
         Args:
             text: the text.
@@ -66,9 +66,10 @@ class NetworkSpec:
         Raises:
             ValueError: if the stride is not a number.
         """
-        if text == UNTRAINED:
-            return cls("untrained ResNet-18", "torchvision:resnet18", seed=seed)
         view = read_spec(text)
+        if view["spec"] == UNTRAINED:
+            name = text.replace(UNTRAINED, "untrained ResNet-18", 1)
+            return cls(name, "torchvision:resnet18", view["stage"], view["stride"], seed=seed)
         of_library = pretrained and view["spec"].startswith(("timm:", "torchvision:"))
         return cls(text, view["spec"], view["stage"], view["stride"], bool(view["pretrained"] or of_library), seed)
 

@@ -31,6 +31,8 @@ def test_what_the_command_line_names():
     ]
     trained = networks_of([LIBRARY, "dino-s16", "my:net"], pretrained=True, seeds=[0, 1])
     assert [row.pretrained for row in trained] == [True, True, False]
+    view = NetworkSpec.read("untrained@res4/8", seed=1)
+    assert view == NetworkSpec("untrained ResNet-18@res4/8", LIBRARY, "res4", 8, seed=1)
     refused(ValueError, "the stride 'four' is not a number", networks_of, ["x@res3/four"])
 
 
