@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import dot_products, onednn_pays, onednn_serves, to_device
-from .tiles import Neighbourhood, Strips, Tile, tiles
+from .tiles import Neighbourhood, Strips, Tile, tiles, windows_of
+from .window_average import grouped_average
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products, which stay in a CPU's cache
 LARGEST_WORKSPACE = 2**30
@@ -91,6 +92,8 @@ class LocalAttention:
         strips = Strips.of(self.neighbourhood, (height, width), used, candidates, budget) if few_kernels(keys) else None
         if strips is not None:
             return self._best_matches_of_strips(strips, query, keys, wanted)
+        if few_kernels(keys):  # room for the maxima and their copy, and for the addresses, which take twice the bytes
+            budget = budget * used // (used + (2 if self.neighbourhood.reach is None else 5))
         plan = self._plan(keys, used, budget, lambda tile: self._addresses(tile, topk, keys.device), topk)
         buffer = keys.new_empty(max((tile.products for tile, _ in plan if tile.slides), default=0) * used)
         neighbours = plan[0][1]
@@ -167,8 +170,21 @@ class LocalAttention:
         different = sorted(set(references))
         used = to_device(different, keys.device)
         counts = to_device([references.count(number) for number in different], keys.device)
-        result = values.new_empty(height, width, values.shape[-1])
         workspace = self._workspace or workspace_of(keys.device)
+        if few_kernels(keys) and self.neighbourhood.reach is not None:
+            return grouped_average(
+                self.neighbourhood,
+                query,
+                _used(keys, used),
+                _used(values, used),
+                counts.to(values.dtype),
+                temperature,
+                border,
+                adjust,
+                normalise,
+                workspace // keys.element_size(),
+            )
+        result = values.new_empty(height, width, values.shape[-1])
         budget = workspace // (4 * keys.element_size())  # for products, logits, weights and windows
         for tile, bias in self._plan(keys, len(different), budget, lambda tile: self._window_bias(tile, values)):
             logits = _products(tile, query, _part(tile, keys, used)).to(values.dtype).div_(temperature)
@@ -206,7 +222,8 @@ class LocalAttention:
         plan, reach = self._plans.setdefault((references, topk), []), self.neighbourhood.reach
         if not plan:
             of_shape: dict[tuple[int, int], Tensor] = {}
-            for tile in tiles(keys.shape[0], keys.shape[1], reach, references, budget, slide=topk is not None):
+            slide, large = topk is not None, few_kernels(keys)
+            for tile in tiles(keys.shape[0], keys.shape[1], reach, references, budget, slide, large):
                 if reach is not None and tile.size not in of_shape:
                     of_shape[tile.size] = neighbours(tile)
                 plan.append((tile, of_shape.get(tile.size)))
@@ -384,7 +401,4 @@ def _windows(tile: Tile, block: Tensor) -> Tensor:
     """View a block (frame rows, frame columns, R, queries) as squares (rows, columns, R, D, D), D = 2 · reach + 1."""
     if tile.reach is None or tile.slides:
         raise ValueError("windows need a reach and a tile that is not higher than a neighbourhood")
-    rows, columns, side = *tile.size, 2 * tile.reach + 1
-    row, column, reference, last = block.stride()
-    strides = (row + columns * last, column + last, reference, row, column)
-    return block.as_strided((rows, columns, block.shape[2], side, side), strides)
+    return windows_of(block, tile.size)

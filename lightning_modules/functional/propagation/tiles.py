@@ -202,11 +202,14 @@ class Strips:
         return strips.as_strided(shape, (strips.stride(0), strips.stride(1), channels, 1))
 
 
-def tiles(height: int, width: int, reach: int | None, references: int, budget: int, slide: bool) -> Iterator[Tile]:
+def tiles(
+    height: int, width: int, reach: int | None, references: int, budget: int, slide: bool, large: bool = False
+) -> Iterator[Tile]:
     """Yield tiles of at most `budget` products that cover a (height, width) map, strip after strip.
 
     A single query that exceeds the budget is a separate tile. With `slide`, a tile is as high as the budget allows;
-    otherwise it is at most as high as a strip is wide.
+    otherwise it is at most as high as a strip is wide. With `large`, a tile is as wide as the map if a query meets all
+    rows of keys.
     """
 
     def most_products(rows: int, columns: int) -> int:
@@ -216,6 +219,8 @@ def tiles(height: int, width: int, reach: int | None, references: int, budget: i
         return keys * references * (min(rows, 2 * reach + 1) if slide else rows) * columns
 
     rows, columns = height if slide else min(height, STRIP), min(width, STRIP)
+    if large and (reach is None or height <= 2 * reach + 1):
+        rows, columns = min(height, max(1, budget // most_products(1, width))), width
     while most_products(rows, columns) > budget and (rows, columns) != (1, 1):
         if rows >= columns:
             rows = math.ceil(rows / 2)
@@ -231,6 +236,22 @@ def tiles(height: int, width: int, reach: int | None, references: int, budget: i
             slides = slide and reach is not None and len(down) > 2 * reach + 1
             met = 2 * (reach or 0) + 1 if slides else len(down)
             yield Tile((down, across), frame, (key_rows, key_columns), reach, slides, met * len(across))
+
+
+def windows_of(block: Tensor, size: tuple[int, int]) -> Tensor:
+    """View a block (…, frame rows, frame columns, R, queries) as the squares around the queries of a tile.
+
+    Args:
+        block: products or weights; frame rows and columns exceed those of the tile by 2 · reach.
+        size: rows and columns of the tile.
+
+    Returns:
+        (…, rows, columns, R, D, D), D = 2 · reach + 1.
+    """
+    *outer, row, column, reference, last = block.stride()
+    side = block.shape[-4] - size[0] + 1
+    shape = *block.shape[:-4], *size, block.shape[-2], side, side
+    return block.as_strided(shape, (*outer, row + size[1] * last, column + last, reference, row, column))
 
 
 def _split(length: int, size: int) -> list[range]:

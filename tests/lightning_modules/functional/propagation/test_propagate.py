@@ -116,6 +116,33 @@ def test_the_strips_of_a_gpu_compute_few_products_within_their_memory(shape, ref
     assert extra <= workspace
 
 
+@pytest.mark.slow
+def test_the_windows_of_a_gpu_compute_few_products_within_their_memory(monkeypatch):
+    """A frame of DAVIS at stride 4 in Liir's window."""
+    of, (height, width), workspace = Neighbourhood(14, "square"), (120, 214), 2**26
+    monkeypatch.setattr(attention, "few_kernels", lambda keys: True)
+    computed = []
+    multiply = torch.bmm
+    monkeypatch.setattr(torch, "bmm", lambda a, b: computed.append(a[..., 0].numel() * b.shape[2]) or multiply(a, b))
+    query, keys, values = (torch.randn(height, width, *of_cell) for of_cell in ((2,), (1, 2), (1, 2)))
+    extra = peak_of(lambda: LocalAttention(of, workspace).average(query, keys, values, [0], 1.0))
+    axis = range(-of.reach, of.reach + 1)
+    assert sum(computed[::2]) <= 1.8 * sum((height - abs(y)) * (width - abs(x)) for y, x in product(axis, axis))
+    assert len(computed) <= 2 * 10
+    assert extra <= workspace
+
+
+@pytest.mark.parametrize("name", ["liir", "liir-reference"])
+def test_the_windows_of_a_gpu_give_the_same(name, monkeypatch):
+    """The prior, the normalisation, the border; in several groups of tiles."""
+    of, features, labels = PropagationProtocol.named(name), video(8, 16, 20, 30) / 2, one_hot(3, 20, 30)
+    expected = run(features, labels, of)
+    monkeypatch.setattr(attention, "few_kernels", lambda keys: True)
+    propagator = LabelPropagator(labels, of, MatchFinder([of], 2**23))
+    found = torch.stack([propagator.step(frame) for frame in features])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference"])
