@@ -16,7 +16,6 @@ from griffe import Extension, Object
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 REFERENCE = {
     "callbacks": "callbacks",
     "metrics": "callbacks.metrics",
@@ -115,6 +114,7 @@ def tour() -> tuple[str, dict[str, bytes]]:
 
 def command_line() -> str:
     """Return the page of the command line: what `vidcorr --help` shows, and `vidcorr COMMAND --help` of each tool."""
+    sys.path.insert(0, str(ROOT))  # here, because MkDocs restores the path after loading this file
     from cli import RUNS, overview, tools
 
     os.environ["COLUMNS"] = "80"  # of what argparse writes

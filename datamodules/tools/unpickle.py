@@ -1,14 +1,19 @@
 """Rewrite a TAP-Vid set without pickle, as an .npz per video, without executing the pickle."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..datasets.tap_vid import PointSequence, TapVid
 from ..reading.guards import DataError
 from ..writing.files import partial_path, unfinished
+
+if TYPE_CHECKING:  # with torch, which the help need not wait for
+    from ..datasets.tap_vid import PointSequence
 
 
 def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
@@ -27,6 +32,8 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
         DataError: if the source cannot be read, or the destination holds .npz files.
         OSError: if the destination cannot be written.
     """
+    from ..datasets.tap_vid import TapVid
+
     videos, folder = TapVid(source), Path(destination)
     folder.mkdir(parents=True, exist_ok=True)
     if present := sorted(folder.glob("*.npz")):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.trust import allow, import_named
 from ..checkpoints.weights import state_dict_error
+from .downloads import require_timm, require_torchvision
 from .sharing import describe_output, shared_copy
 from .short_names import SHORT_NAMES
 
@@ -79,6 +81,8 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
 
 
 def _timm(name: str, pretrained: bool) -> nn.Module:
+    if pretrained:
+        require_timm(f"timm:{name}")  # before the import of timm, which takes seconds
     import timm
 
     if not timm.is_model(name):
@@ -89,35 +93,7 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
     elif file in ("swin_transformer", "swin_transformer_v2"):
         options = {"dynamic_img_size": True}
-    if pretrained:
-        _require_weights(name)
     return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-
-
-def _require_weights(name: str) -> None:
-    """Check within seconds that the weights of a timm model are cached or can be downloaded.
-
-    Raises:
-        ValueError: naming file, cache and the conversion of a local file.
-    """
-    import huggingface_hub as hub
-    import timm
-
-    known = timm.get_pretrained_cfg(name)
-    repository = known and known.hf_hub_id
-    files = ("model.safetensors", "pytorch_model.bin")
-    if not repository or any(isinstance(hub.try_to_load_from_cache(repository, file), str) for file in files):
-        return
-    url = hub.hf_hub_url(repository, files[0])
-    try:
-        hub.get_hf_file_metadata(url, timeout=5)
-    except hub.errors.HfHubHTTPError:
-        return  # the hub answers, and timm reports missing files
-    except Exception as error:  # the type depends on the hub's HTTP library
-        raise ValueError(
-            f"backbone timm:{name}: its weights are not in {hub.constants.HF_HUB_CACHE}, and {url} cannot be reached. "
-            f"Copy this file here and convert it: vidcorr convert {files[0]} OUT.ckpt --architecture timm:{name}"
-        ) from error
 
 
 def _unknown(library: str, name: str, models: Sequence[str]) -> ValueError:
@@ -133,7 +109,10 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     if name.startswith("regnet_"):  # it cannot be made on the meta device, which the check of a checkpoint needs
         raise ValueError(f"backbone torchvision:{name}: take timm's RegNets, such as timm:regnety_004")
     options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}
-    network = models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
+    weights = models.get_model_weights(name).DEFAULT if pretrained else None
+    if weights is not None:
+        require_torchvision(f"torchvision:{name}", weights.url, Path(torch.hub.get_dir()) / "checkpoints")
+    network = models.get_model(name, weights=weights, **options)
     for classifier in ("fc", "classifier", "heads", "head"):
         if hasattr(network, classifier):
             setattr(network, classifier, nn.Identity())
