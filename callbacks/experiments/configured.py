@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..command_line.configs import CONFIGS, find_config, positive, read_yaml
-from ..command_line.endings import UsageError, near
+from ..command_line.endings import UsageError, near, reason_of_parser
 
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
@@ -25,14 +25,19 @@ class Configured:
     """A benchmark of a config, before it is built.
 
     Attributes:
-        text: the user's `NAME=FOLDER`.
+        text: the user's words for it, which begin its error messages.
         class_path: path of the class.
-        arguments: arguments of the constructor, without stage and stride, which belong to the network.
+        arguments: arguments of the constructor; values of flags are text.
     """
 
     text: str
     class_path: str
     arguments: ConfigArguments
+
+    @property
+    def name(self) -> str:
+        """NAME of the user's `--on NAME=FOLDER`."""
+        return self.text.removeprefix("--on ").partition("=")[0]
 
     def build(self, **changes: Any) -> Benchmark:
         """Return the benchmark.
@@ -43,17 +48,23 @@ class Configured:
         Raises:
             ValueError: for a wrong argument, or a class that is not a benchmark.
         """
+        from jsonargparse import ArgumentError, ArgumentParser
+
         from ..benchmarks.base import Benchmark
-        from ..command_line.arguments import class_named
+        from ..command_line.arguments import as_class, class_named
 
         kind = class_named(self.class_path)
         if kind is None or not issubclass(kind, Benchmark):
-            raise ValueError(f"--on {self.text}: {self.class_path} is not a benchmark")
+            raise ValueError(f"{self.text}: {self.class_path} is not a benchmark")
         changes = {key: value for key, value in changes.items() if value is not None}
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(Benchmark, "benchmark")
+        entry = as_class({"class_path": self.class_path, "init_args": self.arguments | changes})
         try:
-            return kind(**self.arguments | changes)
-        except TypeError as error:
-            raise ValueError(f"--on {self.text}: {kind.__name__}: {error}") from error
+            benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": entry})).benchmark
+        except ArgumentError as error:
+            raise ValueError(f"{self.text}: {kind.__name__}: {reason_of_parser(str(error))}") from error
+        return benchmark
 
 
 def read_on(texts: Iterable[str]) -> list[Configured]:
@@ -87,7 +98,7 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
             if "root" in arguments and not Path(str(arguments["root"])).expanduser().exists():
                 remedy = "" if root else f"; write {name}=FOLDER"
                 raise ValueError(f"--on {text}: {arguments['root']}: no such folder{remedy}")
-            found.append(Configured(text, entry["class_path"], arguments))
+            found.append(Configured(f"--on {text}", entry["class_path"], arguments))
     return found
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -19,6 +19,7 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from ..benchmarks.base import Benchmark
+from ..results.result import RESULTS_FILE
 from ..tracking.label_tracker import seen_by
 from .names import slug
 
@@ -115,11 +116,14 @@ class Job:
         network: see `NetworkSpec`.
         benchmark: the benchmark with its data; its `protocol` is not used.
         protocol: protocol of the evaluation.
+        place: folder of the result in a store; empty: made of network, benchmark and key.
     """
 
     network: NetworkSpec
     benchmark: Benchmark
     protocol: EvaluationProtocol
+    place: str = ""
+    done: ClassVar[str] = RESULTS_FILE
 
     @property
     def title(self) -> str:
@@ -149,8 +153,8 @@ class Job:
 
     @property
     def folder(self) -> str:
-        """Name of the result's folder in a store: network, benchmark and key."""
-        return f"{slug(self.network.name)[-LONGEST:]}-{self.benchmark.name}-{self.key}"
+        """Folder of the result in a store."""
+        return self.place or f"{slug(self.network.name)[-LONGEST:]}-{self.benchmark.name}-{self.key}"
 
     @property
     def sight(self) -> tuple[object, ...]:

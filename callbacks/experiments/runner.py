@@ -14,12 +14,13 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from lightning_modules.backbones import on_device
+from lightning_modules.backbones import describe_network, on_device
 
 from ..benchmarks.ranks import LostRank, Ranks
-from ..results.result import Result
+from ..results.result import Network, Result, require_writable
 from .job import Job, NetworkSpec
-from .store import Store
+from .store import Store, StoredJob
+from .training import LOG, Training
 
 AT_ONCE = 40
 """Most jobs per pass; the labels of a job take a few megabytes at 480p."""
@@ -40,11 +41,15 @@ class Runner:
 
     Attributes:
         failures: job → error message without line breaks.
+
+    Raises:
+        OSError: if the store's folder cannot be written.
     """
 
     def __init__(self, store: Store, at_once: int = AT_ONCE, pages: bool = True) -> None:
+        require_writable(store.folder)
         self.store, self.at_once, self.pages = store, at_once, pages
-        self.failures: dict[Job, str] = {}
+        self.failures: dict[StoredJob, str] = {}
         self._encoder: Any = None
         self._built: tuple[object, ...] = ()
 
@@ -52,7 +57,7 @@ class Runner:
         """Run the jobs that the store lacks; return the results of all jobs but failed ones and jobs run elsewhere.
 
         Args:
-            jobs: jobs with equal keys run once.
+            jobs: jobs with equal folders run once.
 
         Raises:
             DataError: for wrong data; before any work.
@@ -61,9 +66,9 @@ class Runner:
         """
         with Ranks() as ranks:
             with ranks.together():
-                different = list({job.key: job for job in jobs}.values())
-            missing: set[str] = ranks.gather({job.key for job in different if not self.store.holds(job)})[0]
-            lacking = [job for job in different if job.key in missing]
+                different = list({job.folder: job for job in jobs}.values())
+            missing: set[str] = ranks.gather({job.folder for job in different if not self.store.holds(job)})[0]
+            lacking = [job for job in different if job.folder in missing]
             with ranks.together():
                 self._check(lacking)
             passes = passes_of(lacking, self.at_once)
@@ -84,8 +89,49 @@ class Runner:
             ValueError: naming the failed jobs.
         """
         if self.failures:
-            lines = "; ".join(f"{job.title}: {error}" for job, error in self.failures.items())
+            titles: dict[str, list[str]] = {}
+            for job, error in self.failures.items():
+                titles.setdefault(error, []).append(job.title)
+            lines = "; ".join(f"{', '.join(failed)}: {error}" for error, failed in titles.items())
             raise ValueError(f"{len(self.failures)} of {jobs} jobs failed: {lines}")
+
+    def train(self, training: Training, heading: str) -> bool:
+        """Run a training that the store lacks; return whether the store has it.
+
+        Args:
+            training: the training.
+            heading: beginning of the printed line.
+
+        Raises:
+            OSError: if the disk is full.
+        """
+        if not self.store.holds(training) and (lock := self.store.claim(training)) is not None:
+            self._encoder, self._built = None, ()
+            torch.cuda.empty_cache()  # the training is another process on the same device
+            folder = self.store.folder_of(training)
+            print(f"{heading} {training.title}: {folder / LOG}", flush=True)
+            with lock, self.attempt([training]):
+                training.run(folder)
+        return self.store.holds(training)
+
+    @contextmanager
+    def attempt(self, jobs: Sequence[StoredJob]) -> Iterator[None]:
+        """Record and print an error of the block as the failure of jobs.
+
+        Raises:
+            LostRank: if another rank has ended.
+            OSError: if the disk is full.
+        """
+        try:
+            yield
+        except Exception as error:  # of any type: the other jobs still run
+            if isinstance(error, LostRank):
+                raise
+            if isinstance(error, OSError) and error.errno in DISK:  # Python names no file if a write fails
+                place = error.filename or str(self.store.folder_of(jobs[0]))
+                raise OSError(error.errno, error.strerror, place) from error
+            self.failures |= {job: _line(error) for job in jobs}
+            print(f"{_title(jobs)} failed: {_line(error)}", flush=True)
 
     def _check(self, jobs: Sequence[Job]) -> None:
         """Build all networks and features once, to report mistakes before any work.
@@ -114,26 +160,15 @@ class Runner:
             for job in jobs if ranks.rank == 0 else ():
                 if (lock := self.store.claim(job)) is not None:
                     locks.enter_context(lock)
-                    taken.append(job.key)
-            keys = ranks.gather(taken)[0]
-            jobs = [job for job in jobs if job.key in keys]
+                    taken.append(job.folder)
+            folders = ranks.gather(taken)[0]
+            jobs = [job for job in jobs if job.folder in folders]
             if not jobs:
                 return
-            more = f" and {len(jobs) - 1} more protocols" if len(jobs) > 1 else ""
             began = time.perf_counter()
-            print(f"{heading} {jobs[0].title}{more}", flush=True)
-            try:
-                with ranks.together():
-                    self._evaluate(jobs, writes=ranks.rank == 0)
-            except Exception as error:  # of any type: the other jobs still run
-                if isinstance(error, LostRank):
-                    raise
-                if isinstance(error, OSError) and error.errno in DISK:  # Python names no file if a write fails
-                    place = error.filename or str(self.store.folder_of(jobs[0]))
-                    raise OSError(error.errno, error.strerror, place) from error
-                self.failures |= {job: _line(error) for job in jobs}
-                print(f"{jobs[0].title}{more} failed: {_line(error)}", flush=True)
-            else:
+            print(f"{heading} {_title(jobs)}", flush=True)
+            with self.attempt(jobs), ranks.together():
+                self._evaluate(jobs, writes=ranks.rank == 0)
                 print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
 
     def _evaluate(self, jobs: Sequence[Job], writes: bool) -> None:
@@ -141,9 +176,11 @@ class Runner:
         first = jobs[0]
         benchmark: Any = copy.copy(first.benchmark)
         benchmark.protocol = first.protocol if len(jobs) == 1 else [job.protocol for job in jobs]
-        extractor = on_device(first.network.extractor(self._encoder_of(first.network), benchmark))
+        encoder = self._encoder_of(first.network)
+        extractor = on_device(first.network.extractor(encoder, benchmark))
+        described = describe_network(encoder)._asdict() | {"name": first.network.name, "weights": ""}
         folder = self.store.folder_of(first) if self.pages and len(jobs) == 1 else None
-        benchmark.evaluate(extractor, folder, first.network.name)
+        benchmark.evaluate(extractor, folder, Network(**described))
         if folder is None and writes:
             for job, result in zip(jobs, benchmark.result.parts(), strict=True):
                 result.save(self.store.folder_of(job))
@@ -167,6 +204,11 @@ def _matches(job: Job) -> tuple[str, ...]:
     """Return a sort key by which protocols with shared matches are neighbours."""
     protocol: Any = job.protocol
     return *(str(getattr(protocol, field, "")) for field in ("radius", "context", "neighbourhood")), protocol.name
+
+
+def _title(jobs: Sequence[StoredJob]) -> str:
+    """Return the title of the first job, and the number of the others."""
+    return jobs[0].title + (f" and {len(jobs) - 1} more protocols" if len(jobs) > 1 else "")
 
 
 def _line(error: BaseException) -> str:

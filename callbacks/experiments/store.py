@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from ..process.folder_lock import FolderInUse, FolderLock
-from ..results.result import RESULTS_FILE, Result, require_writable
-from .job import Job
+from ..results.result import Result
+
+
+class StoredJob(Protocol):
+    """A job of a store.
+
+    Attributes:
+        title: the job in words.
+        folder: folder in the store; jobs with equal folders are equal.
+        done: name of the file that a finished job has in its folder.
+    """
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def folder(self) -> str: ...
+    @property
+    def done(self) -> str: ...
 
 
 class Store:
-    """A folder with a folder per job, see `Job.folder`.
-
-    A job is done when its results.json exists. Several processes may share a store.
+    """A folder with a folder per job. Several processes may share a store.
 
     Args:
-        folder: the folder; made if missing.
-
-    Raises:
-        OSError: if the folder cannot be written.
+        folder: the folder; it need not exist.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        require_writable(self.folder)
 
-    def folder_of(self, job: Job) -> Path:
+    def folder_of(self, job: StoredJob) -> Path:
         """Return the folder of a job's result."""
         return self.folder / job.folder
 
-    def holds(self, job: Job) -> bool:
-        """Return whether the store has the result of a job."""
-        return (self.folder_of(job) / RESULTS_FILE).is_file()
+    def holds(self, job: StoredJob) -> bool:
+        """Return whether a job is done."""
+        return (self.folder_of(job) / job.done).is_file()
 
-    def result(self, job: Job) -> Result:
+    def result(self, job: StoredJob) -> Result:
         """Read the result of a job.
 
         Raises:
@@ -41,7 +52,7 @@ class Store:
         """
         return Result.load(self.folder_of(job))
 
-    def claim(self, job: Job) -> FolderLock | None:
+    def claim(self, job: StoredJob) -> FolderLock | None:
         """Lock the folder of a job; return None if the job is done or another process runs it."""
         try:
             lock = FolderLock(self.folder_of(job))

@@ -38,7 +38,7 @@ def command(args: Sequence[str]) -> None:
 
     study = read_study(find_config(flags.study))
     rows = [study.row(name) for name in flags.rows] or list(study.rows)
-    wanted = [benchmark.text.partition("=")[0] for benchmark in configured] or list(study.evaluations)
+    wanted = [entry.name for entry in configured] or list(study.evaluations)
     if not any(name in row.published for row in rows for name in wanted):
         raise ValueError(
             f"--on {' '.join(wanted)}: no row has a printed score; rows have {', '.join(study.evaluations)}"
@@ -66,7 +66,7 @@ def _repeat(rows: Sequence[StudyRow], configured: Sequence[Configured], flags: A
     from ..results.records import score_of
 
     allow_named(vars(flags))
-    benchmarks = {entry.text.partition("=")[0]: entry.build(limit_sequences=flags.limit) for entry in configured}
+    benchmarks = {entry.name: entry.build(limit_sequences=flags.limit) for entry in configured}
     jobs = {
         job_of(row, name, benchmark): (row, row.published[name])
         for name, benchmark in benchmarks.items()
@@ -88,8 +88,8 @@ def _repeat(rows: Sequence[StudyRow], configured: Sequence[Configured], flags: A
 
 
 def spec_of(row: StudyRow) -> str:
-    """Return the value of a row's `--model`."""
-    return row.model[row.model.index("--model") + 1]
+    """Return the name of a row's network."""
+    return row.model[0]
 
 
 def protocol_of(row: StudyRow, evaluation: str) -> str:
@@ -131,7 +131,7 @@ def job_of(row: StudyRow, evaluation: str, benchmark: Any) -> Job:
     from ..experiments.configured import protocols_of
     from ..experiments.job import Job, NetworkSpec
 
-    network = NetworkSpec.read(spec_of(row), "--model.pretrained" in row.model)
+    network = NetworkSpec.read(spec_of(row), "--pretrained" in row.model)
     ((protocol,),) = protocols_of([benchmark], list(filter(None, [protocol_of(row, evaluation)])))
     return Job(network, benchmark, protocol)
 

@@ -5,149 +5,179 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shlex
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datamodules.writing.files import write_atomically
 
 from ..command_line.configs import find_config
-from ..process.folder_lock import FolderInUse, FolderLock
+from ..experiments.store import Store
+from ..experiments.training import Training
 from ..results.rendering import render
 from ..results.statistics import FEWEST_SEEDS
 
-if TYPE_CHECKING:  # pydantic would double the time of `--help`
+if TYPE_CHECKING:  # pydantic and torch would slow `--help` down
+    from ..experiments.job import Job
+    from ..experiments.runner import Runner
     from ..results.records import Cell, Record, Table
-    from .study_plan import Step, Study, StudyRow
+    from .study_plan import Study, StudyEvaluation, StudyRow
 
-CLI = Path(__file__).resolve().parents[2] / "cli.py"
+    StudyJobs = list[Training | StudyEvaluation]
 
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr study` with its arguments.
 
     Raises:
-        ValueError: for a user's mistake, or if a row failed.
+        ValueError: for a user's mistake, or if a training or an evaluation failed.
     """
-    parser = argparse.ArgumentParser(prog="vidcorr study", description=__doc__)
-    parser.add_argument("study", help="YAML file, or a study of vidcorr (studies/…)")
-    parser.add_argument("--output", type=Path, default=None, help="folder of the runs (default: studies/NAME[-small])")
-    parser.add_argument("--small", action="store_true", help="use the small scale: minutes per row on a CPU")
-    parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run (default: all)")
-    parser.add_argument("--seeds", nargs="+", type=int, default=None, help="seeds to run (default: the study's)")
-    parser.add_argument("--print", action="store_true", help="print a shell line per training, and run nothing")
-    parser.add_argument("--table", action="store_true", help="write the table from existing results, and run nothing")
-    parser.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="your class that checkpoints may name",
-    )
-    words: dict[str, Any] = {"type": shlex.split, "default": [], "metavar": "FLAGS"}
-    parser.add_argument("--train-flags", **words, help="flags added to every training, as a quoted string")
-    parser.add_argument("--evaluate-flags", **words, help="flags added to every evaluation, as a quoted string")
-    flags = parser.parse_args(list(args))
+    flags = _parser().parse_args(list(args))
 
     from .study_plan import read_study
 
     path = find_config(flags.study)
     study = read_study(path, small=flags.small)
-    output = flags.output or Path("studies") / (f"{path.stem}-small" if flags.small else path.stem)
-    chosen: list[tuple[StudyRow, int]] = []
-    for row in [study.row(name) for name in flags.only] or study.rows:
-        # a row with its own seeds has no others
-        seeds = [seed for seed in flags.seeds or row.seeds or study.seeds if not row.seeds or seed in row.seeds]
-        if not seeds:
-            print(f"{row.name}: left out, it has the seeds {', '.join(map(str, row.seeds))} only", file=sys.stderr)
-        chosen += [(row, seed) for seed in dict.fromkeys(seeds)]
+    store = Store(flags.output or Path("studies") / (f"{path.stem}-small" if flags.small else path.stem))
     allowed = [word for name in flags.allow for word in ("--allow", name)]
     study.seed_flags += (*flags.train_flags, *allowed)
     study.evaluations = {name: (*own, *flags.evaluate_flags, *allowed) for name, own in study.evaluations.items()}
+    jobs = jobs_of(study, flags.only, flags.seeds)
     if flags.print:
-        # a line per training: `fit`, the evaluations of its row, then of the rows that are `of` it. Lines do not depend
-        # on each other, so a scheduler may run them in any order or together
-        lines: dict[Path, dict[str, None]] = {}
-        for row, seed in sorted(chosen, key=lambda pair: pair[0].of is not None):
-            for step in study.steps(row, seed, output):
-                lines.setdefault(step.run, {})[step.line] = None
-        print("\n".join(" && ".join(line) for line in lines.values()))
+        print(*shell_lines(jobs, store, args), sep="\n")
         return
-    failed = {} if flags.table else run_missing(study, chosen, output)
-    table = study_table(study, output)
-    print(text := study_markdown(study, table))
-    if output.is_dir():
-        write_atomically(output / "table.md", text + "\n")
-        write_atomically(output / "table.csv", render(table, "csv"))
-        print(f"{output / 'table.md'}, {output / 'table.csv'}, {_write_page(study, table, output)}")
-    if failed:
-        number = sum(map(len, failed.values()))
-        said = "; ".join(f"{', '.join(rows)}: {reason}" for reason, rows in failed.items())
-        raise ValueError(f"{number} of {len(chosen)} runs failed: {said}")
+    runner = None if flags.table else run_missing(jobs, store)
+    _show(study, store)
+    if runner is not None:
+        runner.raise_failures(len(jobs))
 
 
-# The commands
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vidcorr study", description=__doc__)
+    parser.add_argument("study", help="YAML file, or a study of vidcorr (studies/…)")
+    parser.add_argument("--output", type=Path, default=None, help="folder of the runs (default: studies/NAME[-small])")
+    parser.add_argument("--small", action="store_true", help="use the small scale: minutes per row on a CPU")
+    parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to run (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[], help="seeds to run (default: the study's)")
+    parser.add_argument("--print", action="store_true", help="print a shell line per training, and run nothing")
+    parser.add_argument("--table", action="store_true", help="write the table from existing results, and run nothing")
+    allow = "your class that checkpoints may name"
+    parser.add_argument("--allow", action="append", default=[], metavar="NAME", help=allow)
+    words: dict[str, Any] = {"type": shlex.split, "default": [], "metavar": "FLAGS"}
+    parser.add_argument("--train-flags", **words, help="flags added to every training, as a quoted string")
+    parser.add_argument("--evaluate-flags", **words, help="flags added to every evaluation, as a quoted string")
+    return parser
 
 
-def run_missing(study: Study, chosen: Sequence[tuple[StudyRow, int]], output: Path) -> dict[str, list[str]]:
-    """Run all steps without a result, in order; a failed step fails its row, and the next row runs.
+# The jobs
 
-    Rows that evaluate checkpoints of a failed training fail too, without another try. Rows and seeds that another
-    process runs are skipped.
+
+def jobs_of(study: Study, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> StudyJobs:
+    """Return the trainings and evaluations of rows and seeds, in the order of the study.
 
     Args:
         study: the study.
-        chosen: rows and seeds, in order.
-        output: folder of the runs.
-
-    Returns:
-        Reason → failed rows and seeds.
+        only: names of rows; empty: all rows.
+        seeds: seeds; empty: the study's. A row with its own seeds has no others; a line on stderr says so.
 
     Raises:
-        ValueError: if a config, class, argument or folder of a step is missing; before the first step.
+        ValueError: for an unknown row.
     """
-    planned = {(row.name, seed): study.steps(row, seed, output) for row, seed in chosen}
-    if missing := list(dict.fromkeys(line for steps in planned.values() for line in missing_for(steps))):
+    jobs: StudyJobs = []
+    for row in [study.row(name) for name in only] or study.rows:
+        chosen = [seed for seed in seeds or row.seeds or study.seeds if not row.seeds or seed in row.seeds]
+        if not chosen:
+            print(f"{row.name}: left out, it has the seeds {', '.join(map(str, row.seeds))} only", file=sys.stderr)
+        jobs += [job for seed in chosen for job in study.jobs(row, seed)]
+    return list(dict.fromkeys(jobs))  # rows may share a training
+
+
+def shell_lines(jobs: StudyJobs, store: Store, args: Sequence[str]) -> Iterator[str]:
+    """Yield a command per training and per frozen network; a comment shows the command of the training.
+
+    The commands do not depend on each other, so a scheduler may run them in any order or together.
+    """
+    runs: dict[Path, list[StudyEvaluation]] = {}
+    for job in jobs:
+        if not isinstance(job, Training):
+            runs.setdefault(Path(job.folder).parent, []).append(job)
+    for evaluations in runs.values():
+        rows, training = dict.fromkeys(job.row for job in evaluations), evaluations[0].training
+        chosen = ("--only", *rows, "--seeds", str(evaluations[0].seed))
+        line = shlex.join(("vidcorr", "study", *(word for word in args if word != "--print"), *chosen))
+        yield f"{line}  # {training.line(store.folder_of(training))}" if training else line
+
+
+def run_missing(jobs: StudyJobs, store: Store) -> Runner:
+    """Run all jobs that a store lacks; evaluations of a failed training are left out.
+
+    Returns:
+        The runner, with the failures.
+
+    Raises:
+        ValueError: if a config, class, argument or folder of a job is missing; before the first job.
+    """
+    from ..experiments.runner import Runner
+
+    if missing := list(dict.fromkeys(mistakes_in_jobs(jobs, store))):
         raise ValueError("; ".join(missing))
-    failures: dict[str, StepFailed] = {}  # command → why it failed
-    failed: dict[str, list[str]] = {}
-    for number, ((name, seed), steps) in enumerate(planned.items(), start=1):
-        heading = f"[{number}/{len(planned)}] {name}, seed {seed}"
-        try:
-            with FolderLock(steps[0].run):
-                for step in steps:
-                    if step.line in failures:
-                        raise failures[step.line]
-                    if not step.is_done:
-                        print(f"{heading}: {step.kind}", flush=True)
-                        _run(step)
-        except FolderInUse:
-            print(f"{heading}: running elsewhere", flush=True)
-        except StepFailed as error:
-            failures[step.line] = error
-            first = next((reason for reason in failed if reason.startswith(f"{error.reason} (")), str(error))
-            failed.setdefault(first, []).append(f"{name}, seed {seed}")
-    return failed
+    runner = Runner(store)
+    for number, job in enumerate(jobs, start=1):
+        if store.holds(job):
+            continue
+        if isinstance(job, Training):
+            runner.train(job, f"[{number}/{len(jobs)}]")
+        elif job.training is None or store.holds(job.training):
+            with runner.attempt([job]):
+                runner.run([job_of(job, store)])
+    return runner
 
 
-class StepFailed(ValueError):
-    """A step ended with an error.
+def job_of(evaluation: StudyEvaluation, store: Store) -> Job:
+    """Return the job of an evaluation whose training is done.
 
-    Args:
-        reason: last line of its output.
-        log: file of its output.
+    Raises:
+        ValueError: for wrong arguments, or a training without a checkpoint.
     """
+    from ..experiments.job import Job, NetworkSpec
 
-    def __init__(self, reason: str, log: Path) -> None:
-        super().__init__(f"{reason} ({log})")
-        self.reason = reason
+    if evaluation.training is None:
+        network = NetworkSpec.read(evaluation.model[0], "--pretrained" in evaluation.model, evaluation.seed)
+    else:
+        network = NetworkSpec("", last_checkpoint(store.folder_of(evaluation.training)))
+    network = replace(network, name=f"{evaluation.row}, seed {evaluation.seed}")
+    benchmark = _benchmark_of(evaluation.arguments)
+    return Job(network, benchmark, benchmark.protocol, evaluation.folder)
 
 
-def missing_for(steps: Sequence[Step]) -> Iterator[str]:
-    """Yield a line per missing config, class, argument or data folder of steps that are not done.
+def last_checkpoint(folder: Path) -> str:
+    """Return the path of the newest last.ckpt in the folder of a training.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    from ..training.run_folder import last_checkpoints
+
+    if not (found := last_checkpoints(folder)):
+        raise ValueError(f"there is no last.ckpt in {folder}")
+    return str(found[-1].path)
+
+
+@cache  # so that a data set is opened once
+def _benchmark_of(arguments: tuple[str, ...]) -> Any:
+    """Return the last benchmark that arguments of `validate` name."""
+    from ..command_line.arguments import merge, read_arguments
+    from ..experiments.configured import Configured
+
+    entry = merge(read_arguments(arguments)[0])["trainer"]["callbacks"][-1]
+    return Configured("evaluate", entry["class_path"], entry.get("init_args") or {}).build()
+
+
+def mistakes_in_jobs(jobs: StudyJobs, store: Store) -> Iterator[str]:
+    """Yield a line per missing config, class, argument or data folder of jobs that a store lacks.
 
     A folder that a training generates (`Synthetic…`) may be missing.
     """
@@ -155,60 +185,38 @@ def missing_for(steps: Sequence[Step]) -> Iterator[str]:
     from ..command_line.endings import UsageError
 
     made: list[Path] = []
-    for step in steps:
+    for job in jobs:
         try:
-            given, _ = read_arguments(step.arguments[1:])
+            given, _ = read_arguments(job.arguments)
             config = merge(given)
         except UsageError as error:
             yield str(error)
             continue
-        if not step.is_done:
+        is_done = store.holds(job)
+        if not is_done:
             yield from mistakes_in(config, given)
-        trainer = config.get("trainer") or {}
-        for entry in (config.get("data"), *trainer.get("callbacks", [])):
-            kind = str(entry.get("class_path", "")).rpartition(".")[2] if isinstance(entry, dict) else ""
-            arguments = (entry.get("init_args") or {}) if kind else {}
-            for key in arguments.keys() & {"root", "source"}:
-                path = Path(str(arguments[key])).expanduser()
-                if kind.startswith("Synthetic"):
-                    made.append(path)
-                elif not step.is_done and not path.exists() and not any(map(path.is_relative_to, made)):
-                    yield f"{arguments[key]}: no such folder ({kind}, {key})"
+        for key, path, kind in _data_of(config):
+            if kind.startswith("Synthetic"):
+                made.append(path)
+            elif not is_done and not path.exists() and not any(map(path.is_relative_to, made)):
+                yield f"{path}: no such folder ({kind}, {key})"
 
 
-def _run(step: Step) -> None:
-    """Run a step in a separate process.
-
-    Raises:
-        StepFailed: if it failed.
-    """
-    from .study_plan import DONE
-
-    step.folder.mkdir(parents=True, exist_ok=True)
-    log = step.folder / f"{step.arguments[0]}.log"
-    with log.open("a") as file:
-        process = subprocess.Popen([sys.executable, str(CLI), *step.arguments], stdout=file, stderr=file)
-        try:
-            status = process.wait()
-        except KeyboardInterrupt as stopped:
-            process.terminate()  # it finishes its step and saves; after Ctrl-C it already does
-            process.wait()
-            stopped.args = ("run the same command again to resume",)
-            raise
-    if status in (130, -2, 143, -15):
-        raise KeyboardInterrupt("a training or evaluation of the study was stopped; run the same command to resume")
-    if status:
-        last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
-        raise StepFailed(f"{step.kind}: {last[0] if last else f'status {status}'}", log)
-    if step.evaluation is None:
-        write_atomically(step.folder / DONE, step.line + "\n")
+def _data_of(config: Mapping[str, Any]) -> Iterator[tuple[str, Path, str]]:
+    """Yield the data folders of a configuration, as (argument, folder, class)."""
+    trainer = config.get("trainer") or {}
+    for entry in (config.get("data"), *trainer.get("callbacks", [])):
+        kind = str(entry.get("class_path", "")).rpartition(".")[2] if isinstance(entry, dict) else ""
+        arguments = (entry.get("init_args") or {}) if kind else {}
+        for key in sorted(arguments.keys() & {"root", "source"}):
+            yield key, Path(str(arguments[key])).expanduser(), kind
 
 
 # The table
 
 
-def study_table(study: Study, output: Path) -> Table:
-    """Make the table of a study from all results in its folder, also of seeds that the study does not list.
+def study_table(study: Study, store: Store) -> Table:
+    """Make the table of a study from all results in a store, also of seeds that the study does not list.
 
     A row is a training over its seeds, a column an evaluation, followed by a column of the paper's scores.
 
@@ -216,16 +224,13 @@ def study_table(study: Study, output: Path) -> Table:
         ValueError: if a result is damaged, or lacks the study's score.
     """
     from ..results.records import Cell, Table, cell_of, score_of
-    from ..results.result import Result
 
     rows: dict[str, dict[str, Cell]] = {}
     for row in study.rows:
         found: dict[str, list[Record]] = {}
-        for seed, steps in _steps_by_seed(study, row, output):
-            for step in steps:
-                if step.evaluation is not None:
-                    record = score_of(Result.load(step.folder), study.score, step.folder)[0]
-                    found.setdefault(step.evaluation, []).append(replace(record, seed=seed))
+        for evaluation in _done(study, row, store):
+            record = score_of(store.result(evaluation), study.score, store.folder_of(evaluation))[0]
+            found.setdefault(evaluation.name, []).append(replace(record, seed=evaluation.seed))
         # a single seed of an untrained model stands for a network, all other seeds are samples
         rows[row.name] = {name: cell_of(records, not row.model or len(records) > 1) for name, records in found.items()}
         paper = {f"{name}, paper": Cell((value / 100,)) for name, value in row.published.items()}
@@ -235,31 +240,41 @@ def study_table(study: Study, output: Path) -> Table:
     return Table(filled, rows).with_differences(study.base)
 
 
-def _steps_by_seed(study: Study, row: StudyRow, output: Path) -> Iterator[tuple[int, list[Step]]]:
-    """Yield the seeds of a row on disk, with their finished steps."""
-    names = {folder.name.split("-")[1] for folder in study.folder_of(row, output).glob("seed-*")}
+def _done(study: Study, row: StudyRow, store: Store) -> Iterator[StudyEvaluation]:
+    """Yield the finished evaluations of a row, of all seeds on disk."""
+    names = {folder.name.split("-")[1] for folder in (store.folder / study.folder_of(row)).glob("seed-*")}
     for seed in sorted(int(name) for name in names if name.isdecimal()):
-        yield seed, [step for step in study.steps(row, seed, output) if step.is_done]
+        yield from (job for job in study.jobs(row, seed) if not isinstance(job, Training) and store.holds(job))
 
 
-def _write_page(study: Study, table: Table, output: Path) -> Path:
+def _show(study: Study, store: Store) -> None:
+    """Print the table of a study, and write it if its folder exists: table.md, table.csv and study.html."""
+    table, output = study_table(study, store), store.folder
+    print(text := study_markdown(study, table))
+    if output.is_dir():
+        write_atomically(output / "table.md", text + "\n")
+        write_atomically(output / "table.csv", render(table, "csv"))
+        print(f"{output / 'table.md'}, {output / 'table.csv'}, {_write_page(study, table, store)}")
+
+
+def _write_page(study: Study, table: Table, store: Store) -> Path:
     """Write study.html, with curves of the trainings that ran benchmarks."""
     from ..experiments.study_page import write_study_page
     from .figure import figure
 
-    done = [
-        (row, seed, step) for row in study.rows for seed, steps in _steps_by_seed(study, row, output) for step in steps
-    ]
     reports: dict[tuple[str, str], dict[int, Path]] = {}
-    for row, seed, step in done:
-        if step.evaluation and (page := step.folder / "report.html").is_file():
-            reports.setdefault((row.name, step.evaluation), {})[seed] = page
+    runs: dict[Path, None] = {}
+    for evaluation in (found for row in study.rows for found in _done(study, row, store)):
+        if (page := store.folder_of(evaluation) / "report.html").is_file():
+            reports.setdefault((evaluation.row, evaluation.name), {})[evaluation.seed] = page
+        if evaluation.training is not None:
+            runs[store.folder_of(evaluation.training)] = None
     curves = None
-    runs = list(dict.fromkeys(step.run for _, _, step in done if step.evaluation is None))
     with contextlib.suppress(ValueError):  # no training ran benchmarks
-        curves = figure([run for run in runs if any(run.glob("**/benchmarks/*/epoch=*"))], output / "curves.png")
+        measured = [run for run in runs if any(run.glob("**/benchmarks/*/epoch=*"))]
+        curves = figure(measured, store.folder / "curves.png")
     return write_study_page(
-        output / "study.html", study.title, table, reports, [study.source] * bool(study.source), curves
+        store.folder / "study.html", study.title, table, reports, [study.source] * bool(study.source), curves
     )
 
 

@@ -1,4 +1,4 @@
-"""A study as data: its rows, and the commands per row and seed."""
+"""A study as data: its rows, and the trainings and evaluations per row and seed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
@@ -16,13 +16,9 @@ from typing_extensions import Self
 
 from ..command_line.endings import near
 from ..experiments.names import slug
+from ..experiments.training import Training
 from ..results.checked import first_mistake
 from ..results.result import RESULTS_FILE
-
-FOLDER = "--trainer.default_root_dir"
-"""Flag of a command's output folder."""
-DONE = "trained"
-"""File in the folder of a finished training."""
 
 
 def _arguments(value: Any) -> tuple[str, ...]:
@@ -46,7 +42,8 @@ class StudyRow(BaseModel, extra="forbid"):
         name: name, unique in the study.
         train: arguments after `fit`, without `flags`; None for a row without a training.
         flags: arguments added to `train`.
-        model: arguments that name a model to evaluate without training, for example `--model FrozenEncoder …`.
+        model: frozen network to evaluate without training, as `vidcorr evaluate` takes it, with or without
+            `--pretrained`.
         of: name of another row; this row evaluates that row's checkpoints.
         evaluate: evaluation → arguments added to the study's arguments of this evaluation.
         published: evaluation → score of the paper in per cent, with the printed digits.
@@ -68,36 +65,32 @@ class StudyRow(BaseModel, extra="forbid"):
 
 
 @dataclass(frozen=True)
-class Step:
-    """A command of a row and seed.
+class StudyEvaluation:
+    """An evaluation of a row and seed, a job of a store.
 
-    Args:
-        arguments: arguments after `vidcorr`.
-        run: folder of the training and its evaluations.
-        folder: folder of the step's result: results.json, or `DONE` and checkpoints. Its name ends with a digest of the
-            arguments.
-        evaluation: name of the evaluation; None for a training.
+    Attributes:
+        row: name of the row.
+        seed: the seed.
+        name: name of the evaluation.
+        training: training of the checkpoint; None for a row without a training.
+        model: see `StudyRow`.
+        arguments: arguments of `vidcorr validate` that name the benchmark.
+        folder: folder of the result in the store. It ends with a digest of the arguments.
     """
 
+    row: str
+    seed: int
+    name: str
+    training: Training | None
+    model: tuple[str, ...]
     arguments: tuple[str, ...]
-    run: Path
-    folder: Path
-    evaluation: str | None = None
+    folder: str
+    done: ClassVar[str] = RESULTS_FILE
 
     @property
-    def line(self) -> str:
-        """The command for a shell."""
-        return shlex.join(("vidcorr", *self.arguments))
-
-    @property
-    def kind(self) -> str:
-        """`fit`, or `validate` and the name of the evaluation."""
-        return " ".join(filter(None, (self.arguments[0], self.evaluation)))
-
-    @property
-    def is_done(self) -> bool:
-        """True if the result exists."""
-        return (self.folder / (RESULTS_FILE if self.evaluation else DONE)).is_file()
+    def title(self) -> str:
+        """Row, seed and evaluation in words."""
+        return f"{self.row}, seed {self.seed} on {self.name}"
 
 
 class Study(BaseModel, extra="forbid"):
@@ -110,8 +103,8 @@ class Study(BaseModel, extra="forbid"):
         rows: rows in the order of the table.
         seeds: default of the rows' `seeds`.
         seed_flags: key `seed`: arguments added last to all trainings; `{seed}` in them is replaced.
-        evaluations: key `evaluate`: name → arguments after `validate --ckpt_path …`. The last config in the arguments
-            ends with the benchmark.
+        evaluations: key `evaluate`: name → configs and flags of `vidcorr validate` for a benchmark. The last config in
+            the arguments ends with the benchmark.
         score: key in results.json, for example `J&F-Mean`; by default the benchmark's first score.
         base: name of the base row of differences; by default the first row.
         small: keys that replace keys of the study at the small scale.
@@ -149,7 +142,7 @@ class Study(BaseModel, extra="forbid"):
                 raise ValueError(f"row {row.name!r} is of {row.of!r}, which trains nothing itself")
             row.seeds = row.seeds or self.trained(row).seeds
         names = ((row, slug(name)) for row in self.rows for name in self.evaluations)
-        taken = Counter((self.folder_of(row, Path()), slug(row.name), name) for row, name in names)
+        taken = Counter((self.folder_of(row), slug(row.name), name) for row, name in names)
         if twice := [f"{row}-{evaluation}" for (_, row, evaluation), count in taken.items() if count > 1]:
             raise ValueError(f"two evaluations would have the same results, {twice[0]}; rename a row or an evaluation")
         return self
@@ -169,35 +162,29 @@ class Study(BaseModel, extra="forbid"):
         """Return the row that trains the checkpoints of a row: the row itself, or its `of`."""
         return self.row(row.of) if row.of else row
 
-    def folder_of(self, row: StudyRow, output: Path) -> Path:
-        """Return the folder of a row's checkpoints, with a folder `seed-N` per seed."""
-        return output / slug(self.trained(row).name)
+    def folder_of(self, row: StudyRow) -> Path:
+        """Return the folder of a row's checkpoints in the store, with a folder `seed-N…` per seed."""
+        return Path(slug(self.trained(row).name))
 
-    def steps(self, row: StudyRow, seed: int, output: Path) -> list[Step]:
-        """Return the commands of a row and seed in order: the training, if any, then the evaluations.
-
-        A row with `of` begins with the training of that row.
+    def jobs(self, row: StudyRow, seed: int) -> list[Training | StudyEvaluation]:
+        """Return the jobs of a row and seed: the training of its checkpoints, if any, then the evaluations.
 
         Args:
             row: row of this study.
-            seed: value for `{seed}` in the arguments.
-            output: folder of the runs.
+            seed: value for `{seed}` in the arguments, and seed of random weights.
         """
-        trained, folder = self.trained(row), self.folder_of(row, output) / f"seed-{seed}"
-        steps = []
+        trained, training, folder = self.trained(row), None, self.folder_of(row) / f"seed-{seed}"
         if trained.train is not None:
             given = (*trained.train, *trained.flags, *self.seed_flags)
-            seeded = ["fit", *(argument.replace("{seed}", str(seed)) for argument in given)]
-            folder = folder.with_name(f"{folder.name}-{key_of(seeded)}")
-            steps.append(Step((*seeded, FOLDER, str(folder), "--ckpt_path", "last"), folder, folder))
-        model = (*row.model, "--seed_everything", str(seed)) if row.model else ("--ckpt_path", "last")
-        for name, arguments in self.evaluations.items():
-            words = ("validate", *model, *arguments, *row.evaluate.get(name, ()))
-            place = folder / "-".join((slug(row.name), slug(name), key_of(words)))
-            steps.append(
-                Step((*words, "--trainer.callbacks.output_dir", str(place), FOLDER, str(folder)), folder, place, name)
-            )
-        return steps
+            words = tuple(argument.replace("{seed}", str(seed)) for argument in given)
+            folder = folder.with_name(f"{folder.name}-{key_of(words)}")
+            training = Training(f"training of {trained.name}, seed {seed}", words, str(folder))
+        jobs: list[Training | StudyEvaluation] = [training] if training else []
+        for name, common in self.evaluations.items():
+            words = (*common, *row.evaluate.get(name, ()))
+            place = folder / "-".join((slug(row.name), slug(name), key_of((*row.model, *words))))
+            jobs.append(StudyEvaluation(row.name, seed, name, training, row.model, words, str(place)))
+        return jobs
 
 
 def key_of(arguments: Sequence[str]) -> str:

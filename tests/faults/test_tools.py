@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import cli
+from callbacks.experiments import training as training_module
 from callbacks.process.folder_lock import LOCK
-from callbacks.tools import study as study_module
 from datamodules.writing.progress import ProgressReport
 
 SWEEP = "sweep raw_colour --on davis={davis} --vary radius=2,3 --at-once 1 --limit 2 --output {out}"
@@ -110,7 +110,7 @@ time.sleep(60)
 def test_study_lets_its_training_save(tmp_path, monkeypatch, capsys):
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "cli.py").write_text(TRAINING)
-    monkeypatch.setattr(study_module, "CLI", tmp_path / "cli.py")
+    monkeypatch.setattr(training_module, "CLI", tmp_path / "cli.py")
 
     def strike():
         until = time.monotonic() + 50

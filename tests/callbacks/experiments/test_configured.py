@@ -18,7 +18,7 @@ CLI = Path(__file__).resolve().parents[3] / "cli.py"
 def test_every_config_of_a_benchmark_is_known_by_its_name(tmp_path):
     names = [path.stem for path in sorted((CLI.parent / "configs/benchmarks").glob("*.yaml"))]
     found = read_on([f"{name}={tmp_path}" for name in names])
-    assert {each.text.partition("=")[0] for each in found} == set(names)
+    assert {each.name for each in found} == set(names)
     assert all(each.arguments["root"] == str(tmp_path) for each in found)
     assert not any("stage" in each.arguments for each in found)
 

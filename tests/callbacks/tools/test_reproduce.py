@@ -55,15 +55,15 @@ seeds: [0]
 evaluate: {{davis: --config benchmarks/davis.yaml}}
 rows:
   - name: equal
-    model: --model {tmp_path / "tiny.ckpt"}
+    model: {tmp_path / "tiny.ckpt"}
     evaluate: {{davis: --trainer.callbacks.protocol {protocols[0].name}}}
     published: {{davis: {here:.1f}}}
   - name: other
-    model: --model {tmp_path / "tiny.ckpt"}
+    model: {tmp_path / "tiny.ckpt"}
     evaluate: {{davis: --trainer.callbacks.protocol {protocols[0].name}}}
     published: {{davis: {other:.2f}}}
   - name: missing
-    model: --model {tmp_path / "missing.ckpt"}
+    model: {tmp_path / "missing.ckpt"}
     published: {{davis: 50.0}}
     download: a page
 """)

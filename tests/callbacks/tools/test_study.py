@@ -2,18 +2,23 @@
 
 import json
 import re
-from pathlib import Path
+import shlex
 
 import pytest
 
+from callbacks.experiments import training
+from callbacks.experiments.runner import Runner
+from callbacks.results.result import Result
 from callbacks.tools import study as tool
 from callbacks.tools.study_plan import read_study
 from cli import main
 from tests.helpers.folders import held
 from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
+from tests.helpers.runs import write_results
 from tests.helpers.words import RAW_COLOUR, clips, flags
 
+STUDIES = sorted((training.CLI.parent / "configs/studies").glob("*.yaml"))
 STUDY = """
 title: a trial
 train: --config demo.yaml
@@ -23,32 +28,35 @@ evaluate: {davis: --config benchmarks/davis.yaml --trainer.callbacks.root DAVIS}
 rows: [{name: base}, {name: other, flags: --data.frames 2}]
 """
 COMMAND_LINE = """
-import json, pathlib, sys
+import pathlib, sys
 words = sys.argv[1:]
 folder = pathlib.Path(words[words.index("--trainer.default_root_dir") + 1])
 with open(folder.parents[1] / "calls.txt", "a") as file:
     print(words[0], folder.parent.name, folder.name[: len("seed-0")], file=file)
-if words[0] == "fit":
-    (folder / "last.ckpt").touch()
 if (folder.parents[1] / f"fail-{folder.parent.name}").exists():
     sys.exit("vidcorr: no such data")
-if words[0] == "validate":
-    run = pathlib.Path(words[words.index("--trainer.callbacks.output_dir") + 1])
-    run.mkdir(parents=True, exist_ok=True)
-    results = {"benchmark": "davis", "network": {"name": "net"}, "scores": {"J&F-Mean": 0.5}, "stages": {"": {}}}
-    run.joinpath("results.json").write_text(json.dumps(results))
-    run.joinpath("report.html").write_text("a page")
 """
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A study whose commands go to a stand-in that notes them and leaves a result."""
+    """A study whose trainings and evaluations are stand-ins that note their call; an evaluation leaves a result."""
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "cli.py").write_text(COMMAND_LINE)
     (tmp_path / "out").mkdir()
     (tmp_path / "DAVIS").mkdir()
-    monkeypatch.setattr(tool, "CLI", tmp_path / "cli.py")
+
+    def evaluate(runner, jobs, writes):
+        (job,) = jobs
+        _, seed, name = job.folder.split("/")
+        with (runner.store.folder / "calls.txt").open("a") as file:
+            print("evaluate", name.partition("-davis-")[0], seed[: len("seed-0")], file=file)
+        write_results(runner.store.folder_of(job), {"J&F-Mean": 0.5})
+        (runner.store.folder_of(job) / "report.html").write_text("a page")
+
+    monkeypatch.setattr(training, "CLI", tmp_path / "cli.py")
+    monkeypatch.setattr(tool, "last_checkpoint", lambda folder: "raw_colour")
+    monkeypatch.setattr(Runner, "_evaluate", evaluate)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -62,7 +70,7 @@ def run(folder, *flags):
 
 
 def calls(row, *seeds):
-    return [f"{command} {row} seed-{seed}" for seed in seeds or (0, 1) for command in ("fit", "validate")]
+    return [f"{command} {row} seed-{seed}" for seed in seeds or (0, 1) for command in ("fit", "evaluate")]
 
 
 def seed_folder(folder, row="base", seed=0):
@@ -75,15 +83,15 @@ def test_only_what_is_missing_runs(folder):
     assert run(folder, "--only", "base") == calls("base")
     (results,) = seed_folder(folder, seed=1).glob("base-davis-*/results.json")
     results.unlink()
-    assert run(folder) == ["validate base seed-1", *calls("other")]
+    assert run(folder) == ["evaluate base seed-1", *calls("other")]
     assert run(folder, "--table") == []
     assert "| other | 50.0 (50.0 / 50.0; range 0.0) |" in (folder / "out/table.md").read_text()
 
 
 def test_a_row_that_fails_is_named_and_the_others_run(folder):
     (folder / "out/fail-base").touch()
-    said = r"2 of 4 runs failed: base, seed 0, base, seed 1: fit: vidcorr: no such data \(.*seed-0-\w+/fit\.log\)$"
-    refused(ValueError, said, run, folder)  # one cause is said once
+    said = "2 of 8 jobs failed: training of base, seed 0, training of base, seed 1: vidcorr: no such data (fit.log in "
+    refused(ValueError, re.escape(said), run, folder)  # one cause is said once
     (folder / "out/fail-base").unlink()
     assert run(folder) == calls("base")
 
@@ -95,12 +103,15 @@ SOFT = STUDY.replace("rows: [", "rows: [{name: soft, of: base, evaluate: {davis:
 def test_a_row_of_another_waits_for_its_training(folder, only):
     (folder / "study.yaml").write_text(SOFT)
     (folder / "out/fail-base").touch()
-    refused(ValueError, r"soft, seed 0.*: fit: .*no such data", run, folder, "--seeds", "0", *only)
+    refused(ValueError, r"training of base, seed 0: .*no such data", run, folder, "--seeds", "0", *only)
     called = (folder / "out/calls.txt").read_text().splitlines()
     assert [call for call in called if "base" in call] == ["fit base seed-0"]  # once for both rows
     (folder / "out/fail-base").unlink()
-    validations = ["validate base seed-0"] * (1 if only else 2)
-    assert run(folder, "--seeds", "0", *only) == ["fit base seed-0", *validations]
+    rows = ["soft"] if only else ["soft", "base"]
+    evaluations = [f"evaluate {row} seed-0" for row in rows]
+    assert [call for call in run(folder, "--seeds", "0", *only) if "base" in call or "soft" in call] == [
+        "fit base seed-0", *evaluations
+    ]  # fmt: skip
 
 
 def test_other_arguments_are_another_run_beside_the_first(folder):
@@ -113,12 +124,12 @@ def test_other_arguments_are_another_run_beside_the_first(folder):
     assert len(list((folder / "out/base").glob("seed-0-*"))) == 2
     assert run(folder, *words) == calls("base", 0)
     assert run(folder, *words) == []
-    assert run(folder, *words, "--evaluate-flags", "--trainer.callbacks.stride 4") == ["validate base seed-0"]
+    assert run(folder, *words, "--evaluate-flags", "--trainer.callbacks.stride 4") == ["evaluate base seed-0"]
     assert run(folder, *words, "--evaluate-flags", "--trainer.callbacks.stride 4") == []
 
 
 def test_what_rows_need_is_looked_for_before_the_first_training(folder):
-    rows = "rows: [{name: raw, model: --model raw_colour, evaluate: {davis: --trainer.callbacks.strid 4}}, "
+    rows = "rows: [{name: raw, model: raw_colour, evaluate: {davis: --trainer.callbacks.strid 4}}, "
     (folder / "study.yaml").write_text(STUDY.replace("rows: [", rows))
     (folder / "DAVIS").rmdir()
     said = refused(ValueError, "DAVIS: no such folder", run, folder)
@@ -140,42 +151,37 @@ def test_the_page_has_the_table_and_a_link_to_each_report(folder):
 def test_code_of_the_users_is_allowed_in_every_command(folder, capsys):
     tool.command([str(folder / "study.yaml"), "--print", "--allow", "my.Method", "--only", "base"])
     for line in capsys.readouterr().out.splitlines():
-        assert line.count("--allow my.Method") == len(line.split(" && ")) == 2
+        assert [part.count("--allow my.Method") for part in line.split("  # ")] == [1, 1]
 
 
 def test_a_row_with_its_own_seeds_has_no_others(folder, capsys):
-    rows = "rows: [{name: raw, model: --model FrozenEncoder, seeds: [0]}, {name: short, seeds: [1]}, "
+    rows = "rows: [{name: raw, model: raw_colour, seeds: [0]}, {name: short, seeds: [1]}, "
     (folder / "study.yaml").write_text(STUDY.replace("rows: [", rows + "{name: soft, of: short}, "))
     only = ["--only", "raw", "soft", "base", "--seeds"]
-    assert run(folder, *only, "0", "5", "0") == ["validate raw seed-0", *calls("base", 0, 5)]
+    assert run(folder, *only, "0", "5", "0") == ["evaluate raw seed-0", *calls("base", 0, 5)]
     assert capsys.readouterr().err == "soft: left out, it has the seeds 1 only\n"
 
 
 @pytest.mark.slow
 def test_a_row_that_another_process_runs_is_left_to_it(folder, capsys):
-    first = read_study(folder / "study.yaml").steps(read_study(folder / "study.yaml").rows[0], 0, folder / "out")[0]
-    with held(first.run):
+    study = read_study(folder / "study.yaml")
+    with held(folder / "out" / study.jobs(study.rows[0], 0)[0].folder):
         assert run(folder, "--only", "base") == calls("base", 1)
-        assert "[1/2] base, seed 0: running elsewhere" in capsys.readouterr().out
+        assert "training of base, seed 0: running elsewhere" in capsys.readouterr().out
     assert run(folder, "--only", "base") == calls("base", 0)
 
 
-def test_a_plain_command_holds_all_that_needs_its_training(folder, capsys):
-    rows = SOFT.replace("{name: other,", "{name: raw, model: --model FrozenEncoder, seeds: [0]}, {name: other,")
+def test_a_plain_command_runs_a_training_and_all_its_evaluations(folder, capsys):
+    rows = SOFT.replace("{name: other,", "{name: raw, model: raw_colour, seeds: [0]}, {name: other,")
     (folder / "study.yaml").write_text(rows)
-
-    def printed(*flags):
-        tool.command([str(folder / "study.yaml"), "--output", "out", "--print", *flags])
-        return [line.split(" && ") for line in capsys.readouterr().out.splitlines()]
-
-    base, again, raw, *others = printed()
-    assert [step.split()[1] for step in base] == ["fit", "validate", "validate"]
-    assert ["--trainer.callbacks.stride" in step for step in base] == [False, False, True]
-    assert "seed-1" in again[0]
-    assert [step.split()[1] for step in raw] == ["validate"]
+    tool.command([str(folder / "study.yaml"), "--output", "out", "--print"])
+    base, again, raw, *others = capsys.readouterr().out.splitlines()
     assert len(others) == 2
-    ((fit, soft),) = printed("--only", "soft", "--seeds", "0")
-    assert (fit, soft) == (base[0], base[2])
+    command, comment = base.split("  # ")
+    assert comment.startswith("vidcorr fit --config demo.yaml --seed_everything 0 ")
+    assert "--seeds 1  # " in again
+    assert run(folder, *shlex.split(raw)[3:]) == ["evaluate raw seed-0"]
+    assert run(folder, *shlex.split(command)[3:]) == ["fit base seed-0", "evaluate soft seed-0", "evaluate base seed-0"]
 
 
 def test_the_small_scale_has_a_folder_of_its_own(folder, capsys):
@@ -183,27 +189,22 @@ def test_the_small_scale_has_a_folder_of_its_own(folder, capsys):
         file.write("small: {train: --config small.yaml, seeds: [2]}\n")
     tool.command([str(folder / "study.yaml"), "--only", "base", "--small", "--print"])
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("vidcorr fit --config small.yaml --seed_everything 2 ")
+    assert "  # vidcorr fit --config small.yaml --seed_everything 2 " in line
     assert re.search(r" --trainer.default_root_dir studies/study-small/base/seed-2-\w{8} ", line)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [path.stem for path in sorted((tool.CLI.parent / "configs/studies").glob("*.yaml"))])
+@pytest.mark.parametrize("name", [path.stem for path in STUDIES])
 def test_every_command_of_a_shipped_study_is_understood(name, monkeypatch):
-    file = tool.CLI.parent / "configs/studies" / f"{name}.yaml"
-    monkeypatch.chdir(tool.CLI.parent)
-    named = {"--trainer.default_root_dir": "out", "--trainer.callbacks.output_dir": "out"}
+    file = training.CLI.parent / "configs/studies" / f"{name}.yaml"
+    monkeypatch.chdir(training.CLI.parent)
     commands = set()
     for study in [read_study(file), *([read_study(file, small=True)] if read_study(file).small else [])]:
-        for step in (step for row in study.rows for step in study.steps(row, 0, Path("out"))):
-            words = [word for word in step.arguments if word not in ("--ckpt_path", "last")]
-            model = [] if "--model" in words or step.evaluation is None else RAW_COLOUR
-            before = ["", *words]  # one folder, so that equal commands are tried once
-            words = [named.get(flag, word) for flag, word in zip(before, words, strict=False)]
-            commands.add((*words[:1], *model, *words[1:]))
+        for job in (job for row in study.rows for job in study.jobs(row, 0)):
+            commands.add(("fit" if isinstance(job, training.Training) else "validate", *job.arguments))
     assert commands
-    for command in commands:
-        Parsed(command)
+    for command, *words in commands:
+        Parsed([command, *(RAW_COLOUR if command == "validate" else []), *words])
 
 
 @pytest.mark.slow
@@ -230,5 +231,6 @@ def test_a_real_study_of_two_rows(davis_root, video_folder, tmp_path, capsys):
     assert sum(line.startswith("| two frames") for line in text.splitlines()) == 2
     assert "vfs+radius=4" in text
     assert next((tmp_path / "out/two-frames").glob("seed-0-*/trained")).read_text().startswith("vidcorr fit ")
+    assert all(Result.load(file.parent).network.loaded for file in (tmp_path / "out").rglob("results.json"))
     main(words)
-    assert "seed 0: " not in capsys.readouterr().out
+    assert "[1/" not in capsys.readouterr().out

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from callbacks.experiments.store import Store
 from callbacks.results.provenance import Provenance
 from callbacks.results.rendering import render
 from callbacks.tools.study import study_markdown, study_table
@@ -24,7 +25,7 @@ CONTENT = {
         {"name": "base", "published": {"davis": 65.0}},
         {"name": "four frames", "flags": "--data.frames 4"},
         {"name": "soft", "of": "base", "evaluate": {"davis": "--trainer.callbacks.changes '{topk: 5}'"}},
-        {"name": "colour", "model": "--model FrozenEncoder --model.spec raw_colour", "seeds": [0]},
+        {"name": "colour", "model": "raw_colour", "seeds": [0]},
     ],
 }
 
@@ -37,17 +38,17 @@ def written(tmp_path, **changes):
 
 def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path):
     study = read_study(written(tmp_path))
-    train, davis, small = study.steps(study.row("four frames"), 3, Path("out"))
-    assert train.run.parent == Path("out/four-frames")
-    assert train.line == (
+    train, davis, small = study.jobs(study.row("four frames"), 3)
+    assert Path(train.folder).parent == Path("four-frames")
+    assert train.line(tmp_path / train.folder) == (
         "vidcorr fit --config demo.yaml --data.frames 4 --seed_everything 3 "
-        f"--trainer.default_root_dir {train.run} --ckpt_path last"
+        f"--trainer.default_root_dir {tmp_path / train.folder} --ckpt_path last"
     )
-    assert davis.arguments[:3] == ("validate", "--ckpt_path", "last")
-    assert [step.folder.name.rpartition("-")[0] for step in (train, davis, small)] == [
+    assert davis.arguments == ("--config", "benchmarks/davis.yaml")
+    assert [Path(job.folder).name.rpartition("-")[0] for job in (train, davis, small)] == [
         "seed-3", "four-frames-davis", "four-frames-240p"
     ]  # fmt: skip
-    assert {step.run for step in (train, davis, small)} == {train.folder} == {davis.folder.parent}
+    assert {Path(job.folder).parent for job in (davis, small)} == {Path(train.folder)}
 
 
 MISTAKES = """
@@ -63,7 +64,7 @@ MISTAKES = """
 {seeds: [0, true]} -> seeds.1: Input should be a valid integer
 {rows: [{name: a, published: {davis: "65"}}]} -> rows.0.published.davis: Input
 {train: "--x '"} -> train: No closing quotation
-{rows: [{name: a, model: --model X, flags: --x 1}]} -> only one of `train` (with `flags`), `model` and `of`
+{rows: [{name: a, model: untrained, flags: --x 1}]} -> only one of `train` (with `flags`), `model` and `of`
 {rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> which trains nothing itself
 {evaluate: {x 1: --a, x-1: --b}, rows: [{name: a}]} -> two evaluations would have the same results, a-x-1; rename
 """
@@ -110,7 +111,7 @@ def write_trial(folder, *rows, **changes):
 def leave_result(folder, row, seed, gain, digest="d1", **more):
     """Write what the evaluation of a row leaves: four videos, one of them with two objects."""
     study = read_study(folder / "study.yaml")
-    (place,) = (step.folder for step in study.steps(study.row(row), seed, folder) if step.evaluation)
+    place = folder / study.jobs(study.row(row), seed)[-1].folder
     values = {"a": [0.5, 0.6], "b": [0.7], "c": [0.4], "d": [0.3]}
     columns = {
         measure: {video: [value + gain + shift for value in found] for video, found in values.items()}
@@ -130,7 +131,7 @@ def output(tmp_path):
 
 def table_of(output):
     study = read_study(output / "study.yaml")
-    table = study_table(study, output)
+    table = study_table(study, Store(output))
     return table, study_markdown(study, table)
 
 
@@ -153,7 +154,7 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
 
 
 def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
-    row = {"name": "raw colour", "model": "--model FrozenEncoder", "seeds": [0]}
+    row = {"name": "raw colour", "model": "untrained", "seeds": [0]}
     write_trial(output, row, base="raw colour")
     leave_result(output, "raw colour", 0, 0.0)
     difference = table_of(output)[0].rows["base"]["davis"].difference
