@@ -51,15 +51,17 @@ class Configured:
         from jsonargparse import ArgumentError, ArgumentParser
 
         from ..benchmarks.base import Benchmark
-        from ..command_line.arguments import as_class, class_named
+        from ..command_line.arguments import as_class, class_named, mistakes_in
 
         kind = class_named(self.class_path)
         if kind is None or not issubclass(kind, Benchmark):
             raise ValueError(f"{self.text}: {self.class_path} is not a benchmark")
         changes = {key: value for key, value in changes.items() if value is not None}
+        entry = as_class({"class_path": self.class_path, "init_args": self.arguments | changes})
+        for mistake in mistakes_in({"trainer": {"callbacks": [entry]}}, ()):
+            raise ValueError(f"{self.text}: {mistake}")
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(Benchmark, "benchmark")
-        entry = as_class({"class_path": self.class_path, "init_args": self.arguments | changes})
         try:
             benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": entry})).benchmark
         except ArgumentError as error:
