@@ -1,4 +1,4 @@
-"""A training as a job: `vidcorr fit` in a process of its own."""
+"""A training as a job: `vidcorr fit` as a process."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def jobs_of(study: Study, only: Sequence[str] = (), seeds: Sequence[int] = ()) -
     Args:
         study: the study.
         only: names of rows; empty: all rows.
-        seeds: seeds; empty: the study's. A row with its own seeds has no others; a line on stderr says so.
+        seeds: seeds; empty: the study's. A row with its own seeds has no others, and is named on stderr.
 
     Raises:
         ValueError: for an unknown row.
@@ -132,11 +132,11 @@ def run_missing(jobs: StudyJobs, store: Store) -> Runner:
             runner.train(job, f"[{number}/{len(jobs)}]")
         elif job.training is None or store.holds(job.training):
             with runner.attempt([job]):
-                runner.run([job_of(job, store)])
+                runner.run([evaluation_job(job, store)])
     return runner
 
 
-def job_of(evaluation: StudyEvaluation, store: Store) -> Job:
+def evaluation_job(evaluation: StudyEvaluation, store: Store) -> Job:
     """Return the job of an evaluation whose training is done.
 
     Raises:
