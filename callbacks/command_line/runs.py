@@ -45,6 +45,8 @@ DEFAULT_ROOT = "runs"
 """Default of `trainer.default_root_dir`."""
 SECTION_TITLES = {"trainer": "Lightning's Trainer", "model": "Model", "data": "Training data, or a video to predict on"}
 """Section → its title in the help."""
+EXAMPLES_OF_HELP = {"model": "VFSSimSiam", "data": "VideoDataModule", "trainer.callbacks": "DavisBenchmark"}
+"""Section → class, for the message about a help without a class."""
 COMMANDS = ("fit", "validate", "predict")
 USAGE = "vidcorr {} [--config FILE ...] [--model ...] [--data ...] [--trainer.OPTION ...] [--ckpt_path FILE]"
 EPILOG = """Also: --debug shows the traceback of an error; --allow NAME lets a checkpoint name code outside vidcorr
@@ -175,6 +177,9 @@ class VidcorrCLI(LightningCLI):
             for package in map(import_module, HOMES[:3]):
                 for name in package.__all__:
                     getattr(package, name)  # imports the class, so that the help lists it
+        for word in rest:
+            if word.endswith(".help") and (example := EXAMPLES_OF_HELP.get(word[2:-5])):
+                raise UsageError(f"{word}: name the class, as in {word} {example}; --help lists the classes")
         self.command = rest.pop(0) if rest[:1] and rest[0] in COMMANDS else "fit"
         if self.command == "predict":
             given.insert(0, read_config(PREDICT))

@@ -162,20 +162,23 @@ def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoRepor
         properties: dict[str, Any] = {"codec": "frames", "height": frame.shape[0], "width": frame.shape[1]}
         if isinstance(video, VideoFile):
             info = video.info
-            if video.truncation:
-                raise DataError(video.truncation)
-            if size < (whole := _riff_size(path)) * 0.9:
-                raise DataError(f"ends early: {size} of {whole} bytes; copy it again")
+            if cut := video.truncation or _cut_off(path, size):
+                raise DataError(cut)
             properties = {"codec": info.codec, "height": info.height, "width": info.width, "fps": round(info.fps, 3)}
             properties["seconds"] = round(info.duration or (frames / info.fps if info.fps else 0.0), 3)
     return VideoReport(path, size, modified, _digest(path), frames, **properties)
 
 
-def _riff_size(path: str) -> int:
-    """Return the size in an AVI file's header, 0 for other files; a truncated AVI has a plausible frame count."""
+def _cut_off(path: str, size: int) -> str:
+    """Return a sentence on the missing end of an AVI or MPEG-TS file, whose frame counts are plausible; else empty."""
     with open(path, "rb") as file:
-        head = file.read(8)
-    return 8 + int.from_bytes(head[4:], "little") if head[:4] == b"RIFF" else 0
+        head = file.read(197)
+    if head[:4] == b"RIFF" and size < int.from_bytes(head[4:8], "little"):
+        return f"ends early: {size} of {int.from_bytes(head[4:8], 'little')} bytes; copy it again"
+    for start, packet in ((0, 188), (4, 192)):  # MPEG-TS, and with a time before each packet
+        if head[start::packet] == b"GG" and size % packet:
+            return f"ends early: its last packet has {size % packet} of {packet} bytes; copy it again"
+    return ""
 
 
 def _digest(path: str) -> str:

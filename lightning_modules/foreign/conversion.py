@@ -2,6 +2,7 @@
 
 import argparse
 import codecs
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -162,7 +163,8 @@ def convert(
         "unused": converted.unused,
         "beside": file.beside,
         "note": converted.note,
-        "measure": f"python cli.py validate --ckpt_path {output} --config configs/benchmarks/{converted.benchmark}",
+        "measure": f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --config benchmarks/{converted.benchmark} "
+        "--trainer.callbacks.root FOLDER",
     }
 
 

@@ -38,6 +38,7 @@ MISUNDERSTOOD = {
     "fti": f"unknown command 'fti'; did you mean fit? Commands: {', '.join([*RUNS, *tools()])}",
     "fit": "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)",
     "fit --model dino-b9": "model: unknown class 'dino-b9'; did you mean dino-b8?",
+    "fit --data.help": "--data.help: name the class, as in --data.help VideoDataModule; --help lists the classes",
     "fit --modle x": "unknown option --modle; did you mean --model?",
     "fit --model nowhere.Model": "model: unknown class 'nowhere.Model'",
     f"{FIT} --model.projektor_dim=3": "model: VFSSimSiam has no argument 'projektor_dim'; did you mean projector_dim?",
@@ -57,7 +58,7 @@ MISUNDERSTOOD = {
     "predict --model=raw_colour --output_dir=x": (
         "unknown option --output_dir; did you mean --trainer.callbacks.output_dir?"
     ),
-    "predict --model dino-b8 --trainer.callbacks.overlay=mp5": (
+    "predict --model raw_colour@block12 --trainer.callbacks.overlay=mp5": (
         "trainer.callbacks.overlay: expected one of 'mp4', 'gif', 'webp', 'none', got 'mp5'"
     ),
 }

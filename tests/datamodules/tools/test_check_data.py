@@ -140,6 +140,20 @@ def test_cut_files_are_told_from_whole_ones_with_dropped_frames(real_data, tmp_p
     refused(DataError, r"ends early: \d+ of \d+|has no complete header", module._inspect, 20, (str(cut), None))
 
 
+@pytest.mark.parametrize(("name", "lost"), [("v.avi", 40), ("v.ts", 1000), ("v.m2ts", 1000)])
+def test_a_file_without_its_last_bytes_is_told_from_a_whole_one(tmp_path, name, lost):
+    whole = write_video(tmp_path / name, 30)
+    assert module._inspect(20, (str(whole), None)).frames == 30
+    whole.write_bytes(whole.read_bytes()[:-lost])
+    refused(
+        DataError,
+        r"ends early: (\d+ of \d+ bytes|its last packet has \d+ of 1\d\d)",
+        module._inspect,
+        20,
+        (str(whole), None),
+    )
+
+
 def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():
     rows = [VideoReport("a/dog.avi", 10, frames=30, width=8, height=6), VideoReport("a/cat.avi", 20, frames=31)]
     moved = [VideoReport("b/cat.mp4", 5, frames=31), VideoReport("b/dog.mp4", 9, frames=30, width=8, height=6)]

@@ -2,9 +2,9 @@
 
 import argparse
 import json
+import shlex
 from collections import OrderedDict
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from callbacks.command_line.configs import find_config
 from cli import main
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
 from lightning_modules.backbones import build_network, module_from_checkpoint
@@ -62,14 +63,16 @@ KINDS = {
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "vfs_r50" else kind for kind in KINDS]
 )
-def test_real_keys_find_their_places(kind, converted):
+def test_real_keys_find_their_places(kind, converted, tmp_path):
     kept, channels, stride, unused, benchmark = KINDS[kind]
     state = random_state(kind)
     report, module = converted({"state_dict": OrderedDict(state)})
     assert {key.partition(".")[0] for key in report["unused"]} == unused
-    config = f"configs/benchmarks/{benchmark}"
-    assert config in report["measure"].split()
-    assert Path(__file__).parents[3].joinpath(config).is_file()
+    words = shlex.split(report["measure"])
+    start = ["vidcorr", "validate", "--ckpt_path", str(tmp_path / "ours.ckpt"), "--config"]
+    assert words[:6] == [*start, f"benchmarks/{benchmark}"]
+    assert words[-2:] == ["--trainer.callbacks.root", "FOLDER"]
+    assert find_config(words[5]).is_file()
     assert type(module) is kept
     ours = sorted(round(value.double().sum().item(), 4) for value in module.state_dict().values() if value.ndim)
     used = {key.removeprefix("module."): value for key, value in state.items()}
