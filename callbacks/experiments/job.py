@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 
 from lightning_modules.backbones import build_encoder, weights_digest
+from lightning_modules.backbones.networks import RANDOM_WEIGHTS
 from lightning_modules.backbones.short_names import read_spec
 from lightning_modules.checkpoints import SUFFIXES
 from lightning_modules.functional import PropagationProtocol
@@ -71,8 +72,10 @@ class NetworkSpec:
         if view["spec"] == UNTRAINED:
             name = text.replace(UNTRAINED, "untrained ResNet-18", 1)
             return cls(name, "torchvision:resnet18", view["stage"], view["stride"], seed=seed)
-        of_library = pretrained and view["spec"].startswith(("timm:", "torchvision:"))
-        return cls(text, view["spec"], view["stage"], view["stride"], bool(view["pretrained"] or of_library), seed)
+        of_library = view["spec"].startswith(("timm:", "torchvision:"))
+        trained = bool(view["pretrained"] or (of_library and pretrained))
+        name = f"{text}, {RANDOM_WEIGHTS}" if of_library and not trained else text
+        return cls(name, view["spec"], view["stage"], view["stride"], trained, seed)
 
     @property
     def is_random(self) -> bool:

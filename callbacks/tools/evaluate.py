@@ -137,7 +137,7 @@ def command(args: Sequence[str]) -> None:
     protocols = protocols_of(benchmarks, flags.protocol, changes)
     networks = networks_of(names, flags.pretrained, flags.seeds, flags.baselines)
     networks = [replace(network, upsample=flags.upsample) for network in networks]
-    base = networks_of([flags.base])[0].name if flags.base else ""
+    base = networks_of([flags.base], flags.pretrained)[0].name if flags.base else ""
     run_jobs(
         [
             Job(network, benchmark, protocol)

@@ -2,7 +2,7 @@
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from .short_names import SHORT_NAMES, read_spec
@@ -13,13 +13,13 @@ NAMED = {long.partition("@")[0] for long in SHORT_NAMES.values()}
 """Networks with a short name; timm keeps their weights in the repository `timm/NAME`."""
 
 
-def require_named(words: Iterable[str]) -> None:
-    """Check the weights of the short names among the words of a command line.
+def require_named(words: Sequence[str]) -> None:
+    """Check the weights of the short names among the words of a command line, unless it sets `--model.pretrained`.
 
     Raises:
         ValueError: see `require_timm`.
     """
-    for word in words:
+    for word in () if any(word.startswith("--model.pretrained") for word in words) else words:
         name = word.removeprefix("--model=")
         if name.partition("@")[0] in SHORT_NAMES:
             require_timm(read_spec(name)["spec"])

@@ -29,8 +29,13 @@ def test_what_the_command_line_names():
         (LIBRARY, None, None, False, 1),
         ("raw_colour", None, None, False, 0),
     ]
+    assert [row.name for row in rows[1:4]] == [
+        "timm:vit_small_patch16_224@block9, random weights",
+        "run.ckpt@res3/4",
+        "untrained ResNet-18",
+    ]
     trained = networks_of([LIBRARY, "dino-s16", "my:net"], pretrained=True, seeds=[0, 1])
-    assert [row.pretrained for row in trained] == [True, True, False]
+    assert [(row.name, row.pretrained) for row in trained] == [(LIBRARY, True), ("dino-s16", True), ("my:net", False)]
     view = NetworkSpec.read("untrained@res4/8", seed=1)
     assert view == NetworkSpec("untrained ResNet-18@res4/8", LIBRARY, "res4", 8, seed=1)
     refused(ValueError, "the stride 'four' is not a number", networks_of, ["x@res3/four"])

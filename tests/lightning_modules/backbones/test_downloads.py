@@ -66,3 +66,4 @@ def test_the_command_line_is_refused_before_other_mistakes(words):
     with pytest.raises(SystemExit, match=f"backbone timm:vit_small_patch16_224.dino: {MISSING}"):
         main(["validate", *words, "--config=nowhere.yaml"])
     require_named(["fit", "--model=VFSSimSiam", "dino", str(Path("dino-s16/last.ckpt"))])
+    require_named(["validate", *words, "--model.pretrained=false"])
