@@ -177,7 +177,8 @@ class CorrespondenceModule(ExtractorModule):
         if isinstance(schedule := self.lr_schedulers(), SampleLR):
             schedule.count(size * world_size_and_rank()[0])
         outputs = self.step(batch)
-        self.log("train/loss", outputs["loss"], prog_bar=True, batch_size=size)
+        shows = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
+        self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size)
         shown = {f"train/{name}": outputs[name] for name in self.logged if name in outputs}
         self.log_dict(shown, batch_size=size)
         return outputs

@@ -1,7 +1,6 @@
 """Work on a GPU that is not there: nothing waits for it but what must, nothing is left on the CPU."""
 
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ import callbacks
 from callbacks.tracking import frame_encoder
 from datamodules.loading.sampling import ColourAugmentation
 from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
-from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
+from lightning_modules import Liir, SiamFC
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import LabelPropagator, PointProtocol, PropagationProtocol
 from tests.helpers.fake_device import Waits, fake_gpu, moved
@@ -107,65 +106,6 @@ def test_extractors_stay_on_the_device(make, arguments):
             twin = moved(view, gpu.device)
             for encode in (twin, getattr(twin, "exemplar", twin)):
                 assert {maps.device.type for maps in tree_leaves(encode(images))} == {"cuda"}
-
-
-CLIP, VIDEOS = torch.rand(4, 4, 3, 64, 64), torch.arange(4)
-PAIRS = {"exemplar": torch.rand(2, 3, 127, 127), "search": torch.rand(2, 3, 255, 255)}
-TINY = {"backbone": "tests.helpers.encoders:TinyResNet"}
-LIIR = {"bank_frames": 4, "position_size": 32, "warmup_epochs": 0}
-TWO = {"clip": CLIP[:2, :2], "video_index": VIDEOS[:2]}
-STEPS = {
-    "VFSSimSiam": (lambda: VFSSimSiam(**TINY, projector_dim=32, predictor_dim=16), {"clip": CLIP}, 0),
-    "VFSMoCo": (lambda: VFSMoCo(**TINY, queue_size=64), {"clip": CLIP, "video_index": VIDEOS}, 0),
-    "Liir, first phase": (lambda: Liir(**LIIR | {"warmup_epochs": 1}), TWO, 0),
-    # which windows are drawn towards their peaks is asked once for each part of a batch
-    "Liir, second": (lambda: Liir(**LIIR), TWO, 1),
-    "Liir, shuffled": (lambda: Liir(**LIIR, modulation="shuffle", mixture_components=None), TWO, 0),
-    "ContrastiveRandomWalk": (lambda: ContrastiveRandomWalk(**TINY), {"clip": torch.rand(2, 3, 3, 96, 96)}, 0),
-    "ContrastiveRandomWalk, cells": (lambda: ContrastiveRandomWalk(**TINY, nodes="cells"), {"clip": CLIP}, 0),
-    "SiamFC": (lambda: SiamFC(**TINY), PAIRS, 0),
-    "SiamFC, balanced": (lambda: SiamFC(**TINY, loss="balanced"), PAIRS, 0),
-    "LinearProbe": (lambda: LinearProbe(**TINY, num_classes=5), {"image": CLIP[:, 0], "label": torch.arange(4)}, 0),
-}
-"""Name → module, batch, and how often it reads from the device."""
-
-
-@pytest.mark.parametrize(
-    ("name", "precision"),
-    [(name, torch.float32) for name in STEPS] + [(name, torch.bfloat16) for name in ("VFSMoCo", "Liir, second")],
-)
-def test_training_steps_stay_on_the_device(name, precision):
-    """The loss of a batch, without a value being read on the way; autograd itself needs a real device."""
-    make, batch, reads = STEPS[name]
-    module = make()
-    module.log = module.log_dict = lambda *words, **options: None
-    with fake_gpu() as gpu:
-        twin = moved(module, gpu.device)
-        with torch.autocast("cuda", precision, enabled=precision != torch.float32):
-            loss = twin.step(there(batch, gpu.device))["loss"]
-        assert loss.device.type == "cuda"
-    assert gpu.reads == reads
-
-
-def there(batch, device):
-    """Bring a batch to the device, as Lightning does."""
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-
-
-def test_the_end_of_a_step_stays_on_the_device():
-    """The momentum encoder's average and the queue."""
-    make, batch, _ = STEPS["VFSMoCo"]
-    module = make()
-    module.log = module.log_dict = lambda *words, **options: None
-    module._trainer = SimpleNamespace(accumulate_grad_batches=1, current_epoch=0, global_step=0)
-    module.lr_schedulers = lambda: None
-    with fake_gpu() as gpu:
-        twin = moved(module, gpu.device)
-        twin.training_step(there(batch, gpu.device), 0)
-        twin.target_encoder.update(twin.encoder, 0.99)
-        ((keys, videos),) = twin._pending
-        twin.queue.enqueue(keys, videos)
-    assert not gpu.reads
 
 
 def test_colours_are_augmented_without_a_wait():

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from timeit import repeat
@@ -25,6 +25,11 @@ def to_device(values: Any, device: torch.device) -> Tensor:
 def gpu_or_cpu() -> torch.device:
     """Return the current GPU of this process, or the CPU if torch can use no GPU."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def amount_for(device: torch.device, amounts: Mapping[str, int]) -> int:
+    """Return the amount of work for a type of device; unknown types take the amount of a CPU."""
+    return amounts.get(device.type, amounts["cpu"])
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from .compactness import SHARPNESS, CompactnessPrior, compact_windows
-from .device import PendingCopy, to_device
+from .device import PendingCopy, amount_for, to_device
 from .logsumexp import NOTHING
 
 TILE = 8  # cells: wider wastes products, narrower starves the matrix product
@@ -201,8 +201,7 @@ class _BatchParts:
         self.channels = values.shape[-1] // self.references
         self.queries = tiles.queries(query)
         self.keys, self.values = tiles.windows(tiles.pad(keys)), tiles.windows(tiles.pad(values))
-        budget = PRODUCTS_BUDGET.get(query.device.type, PRODUCTS_BUDGET["cpu"])
-        self.parts = list(tiles.parts(len(query), self.references, budget))
+        self.parts = list(tiles.parts(len(query), self.references, amount_for(query.device, PRODUCTS_BUDGET)))
         largest = max((p[0].stop - p[0].start) * (p[1].stop - p[1].start) for p in self.parts)
         self.buffer = query.new_empty(largest * tiles.columns * TILE**2 * tiles.side**2 * self.references)
         self._addresses = tiles.addresses(self.references, query.device)

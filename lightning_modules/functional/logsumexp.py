@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from .device import dot_products, onednn_pays, weighted_sums
+from .device import amount_for, dot_products, onednn_pays, weighted_sums
 
-PRODUCTS_AT_ONCE = 1 << 21
-"""Number of products held at a time: 8 MB in float32."""
-QUERIES_AT_ONCE = 512
+PRODUCTS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 26}
+"""Number of products held at a time: 8 MB in float32 on a CPU, 256 MB on a GPU."""
+QUERIES_AT_ONCE = {"cpu": 512, "cuda": 1 << 14}
 """Number of queries that pass over the keys together."""
 NOTHING = -80
 """Lower limit of exponents: exp of a smaller number is below 1e-34, and ten times slower on a CPU."""
@@ -95,10 +95,10 @@ def check_excluded(excluded: Tensor | None, samples: int, count: int) -> None:
 def _dot_chunks(rows: Tensor, keys: Tensor, excluded: Tensor | None, rows_per_sample: int) -> Iterator[Chunk]:
     """Yield the products of blocks of rows `(N, D)` with chunks of keys."""
     fast = onednn_pays(rows, keys)
-    for block in _slices(len(rows), QUERIES_AT_ONCE):
+    for block in _slices(len(rows), amount_for(rows.device, QUERIES_AT_ONCE)):
         queries = rows[block]
         sample = torch.arange(block.start, block.stop, device=rows.device) // rows_per_sample
-        length = max(64, PRODUCTS_AT_ONCE // len(queries))
+        length = max(64, amount_for(rows.device, PRODUCTS_AT_ONCE) // len(queries))
         if fast:
             length = max(64, length // 2)  # oneDNN holds a second copy
         buffer = rows.new_empty(0 if fast else len(queries) * min(length, len(keys)))

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from .device import amount_for
 from .local_reconstruction import TILE, Border, WindowTiles
 from .logsumexp import Chunk, check_excluded, dot_logsumexp, streamed_logsumexp
 
@@ -63,7 +64,7 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
     _check_maps(query, maps, excluded)
     cells, places = maps[0, 0].numel(), query[0, 0].numel()
     features = maps.movedim(1, -1).flatten(0, 2)
-    together = max(1, _budget(query) // (places * points * query.shape[1]))
+    together = max(1, amount_for(query.device, NUMBERS_AT_ONCE) // (places * points * query.shape[1]))
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
         for first in range(0, len(maps), together):
@@ -140,8 +141,8 @@ def same_place_logsumexp(
     samples, channels = query.shape[:2]
     tiles = WindowTiles(query.shape[2], query.shape[3], radius)
     row = tiles.columns * samples * TILE**2 * tiles.side**2  # products of a row of tiles with one map
-    together = max(1, _budget(query) // (row * tiles.rows))
-    rows = tiles.rows if together > 1 else max(1, min(tiles.rows, _budget(query) // row))
+    together = max(1, amount_for(query.device, NUMBERS_AT_ONCE) // (row * tiles.rows))
+    rows = tiles.rows if together > 1 else max(1, min(tiles.rows, amount_for(query.device, NUMBERS_AT_ONCE) // row))
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
         for first in range(0, len(maps), together):
@@ -163,10 +164,6 @@ def same_place_logsumexp(
     queries = tiles.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4)  # (rows, columns, B, TILE², C)
     sums = streamed_logsumexp(queries.flatten(2, 3).flatten(0, 1), chunks).view(*queries.shape[:4], 1)
     return tiles.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
-
-
-def _budget(query: Tensor) -> int:
-    return NUMBERS_AT_ONCE.get(query.device.type, NUMBERS_AT_ONCE["cpu"])
 
 
 def _check_maps(query: Tensor, maps: Tensor, excluded: Tensor | None) -> None:

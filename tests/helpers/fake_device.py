@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
     unset_fake_temporarily,
 )
+from torch.autograd import Function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -81,6 +82,25 @@ nothing = Mock(return_value=Mock(**{"elapsed_time.return_value": 0.0}))
 """Makes events and streams of a device that has none: all that they are asked to do is done, in 0 ms."""
 
 
+def forward_and_backward(function: Any, *inputs: Any) -> Any:
+    """`Function.apply` of our functions: a backward pass with gradients of 1 follows at once, and no graph remains.
+
+    Autograd itself needs a real device.
+    """
+    if not function.__module__.startswith("lightning_modules"):
+        return apply.__func__(function, *inputs)
+    context = SimpleNamespace(needs_input_grad=[isinstance(item, Tensor) and item.requires_grad for item in inputs])
+    context.save_for_backward = lambda *tensors: vars(context).update(saved_tensors=tensors)
+    with torch.no_grad():
+        found = function.forward(context, *inputs)
+        if any(context.needs_input_grad):
+            function.backward(context, *map(torch.ones_like, [found] if isinstance(found, Tensor) else found))
+    return found
+
+
+apply = Function.apply
+
+
 @contextmanager
 def fake_gpu() -> Iterator[SimpleNamespace]:
     """Compute on a GPU that need not exist; inference mode, which knows no such tensors, is `no_grad` there.
@@ -106,7 +126,7 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
             "torch.cuda.stream": lambda stream: nullcontext(),
             "torch.cuda.current_stream": nothing,
             "torch.Tensor.record_stream": lambda tensor, stream: None,
-            "torch.Tensor.pin_memory": lambda tensor: tensor,
+            "torch.Tensor.pin_memory": lambda tensor, *device: tensor,
             "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,  # else autocast is off
             "torch.cuda.get_device_properties": lambda device: SimpleNamespace(total_memory=MEMORY),
             "torch.cuda.is_available": lambda: True,
@@ -116,6 +136,7 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
             "torch.cuda.get_device_capability": lambda *device: (8, 0),
             "torch.cuda.is_bf16_supported": lambda *options: True,
             "torch.nn.Module._apply": _apply,
+            "torch.autograd.Function.apply": classmethod(forward_and_backward),
         }.items():
             stack.enter_context(patch(name, stand_in))
         stack.enter_context(patch.object(PendingCopy, "wait", wait))
@@ -125,15 +146,43 @@ def fake_gpu() -> Iterator[SimpleNamespace]:
         yield gpu
 
 
+@contextmanager
+def training_on(gpu: SimpleNamespace) -> Iterator[None]:
+    """Let Lightning train on the fake device: gradients are 0, and what it does once a run may wait."""
+
+    def no_gradients(module: nn.Module, loss: Tensor) -> None:
+        assert loss.device.type == gpu.device.type
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
+
+    with ExitStack() as stack:
+        for name, stand_in in {
+            "torch.cuda.set_device": lambda device: None,
+            "torch.cuda.empty_cache": lambda: None,
+            "torch.cuda.memory_stats": lambda device: {},
+            "pytorch_lightning.LightningModule.backward": no_gradients,
+            "pytorch_lightning.loops.fit_loop.has_len_all_ranks": lambda *loader: True,
+            "pytorch_lightning.strategies.SingleDeviceStrategy.model_to_device": lambda strategy: strategy.model.to(
+                strategy.root_device, non_blocking=True
+            ),
+            "pytorch_lightning.strategies.SingleDeviceStrategy.teardown": lambda strategy: None,
+            "pytorch_lightning.trainer.connectors.logger_connector.result._ResultCollection.cpu": lambda found: found,
+        }.items():
+            stack.enter_context(patch(name, stand_in))
+        yield
+
+
 def _apply(module: nn.Module, function: Any, recurse: bool = True) -> nn.Module:
     """`Module._apply`, which swaps tensors in place, where they cannot be swapped."""
-    for part in module.modules() if recurse else [module]:
-        for name, parameter in part._parameters.items():
-            if parameter is not None:
-                part._parameters[name] = nn.Parameter(function(parameter.detach()), parameter.requires_grad)
-        for name, buffer in part._buffers.items():
-            if buffer is not None:
-                part._buffers[name] = function(buffer)
+    for part in module.children() if recurse else ():
+        part._apply(function)
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            module._parameters[name] = nn.Parameter(function(parameter.detach()), parameter.requires_grad)
+    for name, buffer in module._buffers.items():
+        if buffer is not None:
+            module._buffers[name] = function(buffer)
     return module
 
 

@@ -25,7 +25,7 @@ def test_golden(golden):
 
 
 def test_equals_the_plain_form(monkeypatch):
-    monkeypatch.setattr(logsumexp, "PRODUCTS_AT_ONCE", 700)
+    monkeypatch.setitem(logsumexp.PRODUCTS_AT_ONCE, "cpu", 700)
     query, target, queue = (unit(3, 4, 16).double(), unit(3, 4, 16).double(), unit(203, 16).double())
     excluded = torch.rand(3, 203) < 0.3
     gradients = []
@@ -70,7 +70,7 @@ def stored(query, keys, excluded):
 
 
 def test_memory_does_not_grow_with_the_queries(monkeypatch):
-    monkeypatch.setattr(logsumexp, "PRODUCTS_AT_ONCE", 1 << 14)
+    monkeypatch.setitem(logsumexp.PRODUCTS_AT_ONCE, "cpu", 1 << 14)
     keys = torch.randn(3000, 4)
 
     def beyond_the_queries(batch):
@@ -83,7 +83,7 @@ def test_memory_does_not_grow_with_the_queries(monkeypatch):
 
 @pytest.mark.parametrize("keys", [400, 5000])  # too small for oneDNN; several chunks of it, the last of them small
 def test_large_products_equal_the_dense_ones(keys, monkeypatch):
-    monkeypatch.setattr(logsumexp, "PRODUCTS_AT_ONCE", 1 << 16)
+    monkeypatch.setitem(logsumexp.PRODUCTS_AT_ONCE, "cpu", 1 << 16)
     query = torch.randn(3, 11, 48).requires_grad_()
     bank = torch.randn(keys, 48)
     excluded = torch.rand(3, keys) < 0.3
