@@ -100,9 +100,12 @@ def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
 
 
 def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationProtocol, str]) -> list[str]:
-    """Return a heading, and a line per field in which two protocols differ."""
+    """Return a heading, a line per field in which two protocols differ, and the notes on both."""
     values, others = (readable_fields(protocol.fields()) for protocol, _ in (first, second))
     lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
     different = [field for field in values if field != "name" and values[field] != others[field]]
     lines += [f"  {field:24}{values[field]!s:28} {others[field]}" for field in different]
+    for protocol, _ in (first, second):
+        if note := protocol.sources()[protocol.name.partition("+")[0]].note:
+            lines.append(f"note on {protocol.name}: {note}")
     return lines if different else [f"{first[0].name} and {second[0].name} are the same"]

@@ -207,6 +207,7 @@ class SketchedMemory(KeyMemory):
         if self._chunks * CHUNK >= features.shape[2]:
             return  # most features are equal: no sketch rules keys out
         self._chunks *= 2
+        del self._sketches  # before longer ones take memory
         self._allocate(features)
         for slot in range(self.maps.shape[2]):
             sketches = self._sketch(self.maps[:, :, slot])
