@@ -15,7 +15,7 @@ from .prediction import (
     propagate_points as propagate_points,
     track_box as track_box,
 )
-from .report import write_report as write_report
+from .results.page import write_report as write_report
 from .results.result import Result as Result
 from .tools.evaluate import evaluate as evaluate
 from .tools.figure import figure as figure

@@ -13,12 +13,12 @@ from torch import nn
 
 from datamodules.writing.progress import ProgressReport
 from lightning_modules.backbones import build_feature_extractor, describe_network, weights_digest
-from lightning_modules.functional.device import out_of_memory_advice
+from lightning_modules.functional.device import out_of_memory_advice, random_state_kept
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 from ..pictures import Picture, write_picture
 from ..process import signals
-from ..report import write_report
+from ..results.page import write_report
 from ..results.provenance import Provenance
 from ..results.rendering import print_result
 from ..results.result import Evaluated, Network, Result, Shown, require_writable
@@ -168,8 +168,7 @@ class Benchmark(ABC):
         began = time.perf_counter()
         with Ranks() as ranks:
             context = RunContext(ranks, None if folder is None else Path(folder))
-            gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-            with torch.random.fork_rng(gpus), torch.inference_mode():
+            with random_state_kept(), torch.inference_mode():
                 with ranks.together():
                     if context.folder is not None and ranks.rank == 0:
                         require_writable(context.folder)

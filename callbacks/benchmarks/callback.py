@@ -117,8 +117,9 @@ class BenchmarkCallback(Benchmark):
             # BestCheckpoint has a benchmark, and looks only after its run
             looks = isinstance(other, EarlyStopping | ModelCheckpoint) and not hasattr(other, "benchmark")
             if looks and str(other.monitor).startswith(f"{self.name}/"):
-                kind, or_else = type(other).__name__, ", or use BestCheckpoint" * isinstance(other, ModelCheckpoint)
-                raise ValueError(f"{kind} checks {self.name} every epoch: set its every_n_epochs to 1{or_else}")
+                advice = "set its every_n_epochs to 1"
+                advice += ", or use BestCheckpoint" if isinstance(other, ModelCheckpoint) else ""
+                raise ValueError(f"{type(other).__name__} checks {self.name} every epoch: {advice}")
         if stage == "validate" and trainer.limit_val_batches == 0:
             raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
 

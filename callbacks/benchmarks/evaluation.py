@@ -15,7 +15,7 @@ from datamodules.reading.guards import DataError
 from ..metrics.rows import RowValues, SequenceRows
 from ..pictures import Picture, overlay_writer
 from ..pictures.animation import SequenceAnimation
-from ..report import Chart
+from ..results.page import Chart
 from ..results.result import Protocol, Row, Stage
 from ..tracking.frame_encoder import normalises
 from ..tracking.record import Draw, PredictionFile, SequenceRecord

@@ -14,7 +14,7 @@ from lightning_modules.functional import PropagationProtocol
 from ..metrics.keypoints import KeypointRows, keypoint_distances
 from ..pictures import overlay_joints
 from ..pictures.animation import Curve
-from ..report import Chart
+from ..results.page import Chart
 from ..tracking.label_tracker import LabelTracker, PointCoding
 from ..tracking.record import PredictionTable, fixed
 from .callback import BenchmarkCallback

@@ -17,7 +17,7 @@ from lightning_modules.functional import TrackingProtocol
 
 from ..metrics.box_tracking import ERRORS, OVERLAPS, BoxRows, box_iou
 from ..pictures import Picture, overlay_boxes, plot_curves
-from ..report import Chart
+from ..results.page import Chart
 from ..tracking.record import PredictionTable, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker
 from .callback import BenchmarkCallback

@@ -21,7 +21,7 @@ from ..metrics.rows import RowValues
 from ..pictures import Picture
 from ..pictures.animation import Curve, SequenceAnimation
 from ..pictures.overlays import overlay_tracks, rainbow
-from ..report import Chart
+from ..results.page import Chart
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceRecord
 from .callback import BenchmarkCallback

@@ -22,7 +22,7 @@ from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 from ..benchmarks.base import Benchmark
 from ..results.result import RESULTS_FILE
 from ..tracking.label_tracker import seen_by
-from .names import slug
+from .store import slug
 
 UNTRAINED = "untrained"
 """Name of a baseline: a ResNet-18 with random weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -63,3 +64,8 @@ class Store:
             lock.release()
             return None
         return lock
+
+
+def slug(name: str) -> str:
+    """Return the folder name for a name: letters, digits, dots and dashes."""
+    return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"

@@ -95,7 +95,7 @@ def _show(table: Table, output: Path) -> None:
 
 def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
     """Write the pages again, with comparisons to all other results of the same benchmark."""
-    from ..report import write_report
+    from ..results.page import write_report
 
     for job, result in results.items():
         others = {

@@ -14,7 +14,7 @@ def command(args: Sequence[str]) -> None:
     )
     flags = parser.parse_args(list(args))
 
-    from ..report import write_report
+    from ..results.page import write_report
     from ..results.result import RESULTS_FILE, Result, results_below
 
     others = {folder: result for place in flags.beside for folder, result in results_below(place).items()}

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from datamodules.writing.files import write_atomically
 
 from ..command_line.configs import find_config
-from ..experiments.store import Store
 from ..experiments.training import Training
 from ..results.rendering import render
 from ..results.statistics import FEWEST_SEEDS
@@ -23,6 +22,7 @@ from ..results.statistics import FEWEST_SEEDS
 if TYPE_CHECKING:  # pydantic and torch would slow `--help` down
     from ..experiments.job import Job
     from ..experiments.runner import Runner
+    from ..experiments.store import Store
     from ..results.records import Cell, Record, Table
     from .study_plan import Study, StudyEvaluation, StudyRow
 
@@ -37,6 +37,7 @@ def command(args: Sequence[str]) -> None:
     """
     flags = _parser().parse_args(list(args))
 
+    from ..experiments.store import Store
     from .study_plan import read_study
 
     path = find_config(flags.study)
@@ -259,7 +260,7 @@ def _show(study: Study, store: Store) -> None:
 
 def _write_page(study: Study, table: Table, store: Store) -> Path:
     """Write study.html, with curves of the trainings that ran benchmarks."""
-    from ..experiments.study_page import write_study_page
+    from ..results.study_page import write_study_page
     from .figure import figure
 
     reports: dict[tuple[str, str], dict[int, Path]] = {}
@@ -273,9 +274,8 @@ def _write_page(study: Study, table: Table, store: Store) -> Path:
     with contextlib.suppress(ValueError):  # no training ran benchmarks
         measured = [run for run in runs if any(run.glob("**/benchmarks/*/epoch=*"))]
         curves = figure(measured, store.folder / "curves.png")
-    return write_study_page(
-        store.folder / "study.html", study.title, table, reports, [study.source] * bool(study.source), curves
-    )
+    said = [study.source] if study.source else []
+    return write_study_page(store.folder / "study.html", study.title, table, reports, said, curves)
 
 
 def study_markdown(study: Study, table: Table) -> str:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from typing_extensions import Self
 
 from ..command_line.endings import near
-from ..experiments.names import slug
+from ..experiments.store import slug
 from ..experiments.training import Training
 from ..results.checked import first_mistake
 from ..results.result import RESULTS_FILE

@@ -18,10 +18,14 @@ from ..experiments.configured import common_flags, protocols_of, read_changes, r
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from lightning_modules.functional import PropagationProtocol
 
+    from ..benchmarks.base import Benchmark
+    from ..experiments.configured import Configured
     from ..experiments.findings import Selection
     from ..experiments.job import Job, NetworkSpec
     from ..experiments.runner import Runner
     from ..results.records import Record
+
+ONE_BENCHMARK = "a sweep takes a single benchmark by label propagation"
 
 
 @dataclass(frozen=True)
@@ -165,47 +169,68 @@ def command(args: Sequence[str]) -> None:
     flags = _parser().parse_args(list(args))
     _refuse_mixed(flags)
     configured, *others = read_on(flags.on or ["davis"])
-    fraction = re.fullmatch(r"0?\.\d*[1-9]\d*", flags.select_on)
-    root, _, split = flags.select_on.partition("@")
-    if not fraction and not Path(root).exists():
-        raise ValueError(f"--select-on {flags.select_on}: {root}: no such folder")
+    if others:
+        raise ValueError(f"--on {' '.join(flags.on)}: {ONE_BENCHMARK}")
+    fraction = _selection_fraction(flags.select_on)
 
     from lightning_modules.checkpoints import allow_named
-    from lightning_modules.functional import PropagationProtocol
 
     from ..experiments.grid import named_grid, read_grid
-    from ..experiments.job import NetworkSpec
-    from ..experiments.runner import Runner
-    from ..experiments.store import Store
 
     allow_named(args)
-    benchmark: Any = configured.build(limit_sequences=flags.limit)
-    if others or not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol):
-        raise ValueError(f"--on {' '.join(flags.on)}: a sweep takes a single benchmark by label propagation")
-    names = [flags.protocol] if flags.protocol else []
-    ((benchmark.protocol,),) = protocols_of([benchmark], names, read_changes(flags.change))
-    network = NetworkSpec.read(flags.spec, flags.pretrained, flags.seed)
-    views = product(flags.stages or [network.stage], flags.strides or [network.stride])
-    run = Sweep(
-        [replace(network, stage=stage, stride=stride) for stage, stride in views],
-        benchmark,
-        Runner(Store(flags.output), flags.at_once, pages=False),
-        flags.score,
-    )
-    kind, like = type(benchmark).name, benchmark.protocols_like
+    run = _sweep_of(flags, configured)
+    kind, like = type(run.benchmark).name, run.benchmark.protocols_like
     if flags.explain:
-        explain_protocols(run, *(PropagationProtocol.named(name, kind, like) for name in flags.explain))
+        explain_protocols(run, *(named_grid([name], kind, like)[0] for name in flags.explain))
         return
     if flags.protocols:
         protocols = named_grid(flags.protocols, kind, like)
     else:
-        protocols = read_grid(benchmark.protocol, flags.vary, flags.most)
+        protocols = read_grid(run.benchmark.protocol, flags.vary, flags.most)
     fields = [text.partition("=")[0] for text in flags.vary]
-    if fraction:
-        sweep(run, protocols, fields, float(flags.select_on))
-    else:
-        elsewhere = configured.build(root=root, limit_sequences=flags.limit, split=split or None)
-        sweep(run, protocols, fields, replace(run, benchmark=elsewhere))
+    sweep(run, protocols, fields, fraction or replace(run, benchmark=_benchmark_elsewhere(flags, configured)))
+
+
+def _selection_fraction(select_on: str) -> float | None:
+    """Return the fraction of `--select-on`; None for the folder of another data set.
+
+    Raises:
+        ValueError: for a missing folder.
+    """
+    if re.fullmatch(r"0?\.\d*[1-9]\d*", select_on):
+        return float(select_on)
+    if not Path(root := select_on.partition("@")[0]).exists():
+        raise ValueError(f"--select-on {select_on}: {root}: no such folder")
+    return None
+
+
+def _sweep_of(flags: argparse.Namespace, configured: Configured) -> Sweep:
+    """Return the network with all stages and strides, and the benchmark with the base of the grid.
+
+    Raises:
+        ValueError: for a benchmark without label propagation, or a wrong protocol, field, score or stride.
+    """
+    from lightning_modules.functional import PropagationProtocol
+
+    from ..experiments.job import NetworkSpec
+    from ..experiments.runner import Runner
+    from ..experiments.store import Store
+
+    benchmark: Any = configured.build(limit_sequences=flags.limit)
+    if not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol):
+        raise ValueError(f"{configured.text}: {ONE_BENCHMARK}")
+    names = [flags.protocol] if flags.protocol else []
+    ((benchmark.protocol,),) = protocols_of([benchmark], names, read_changes(flags.change))
+    network = NetworkSpec.read(flags.spec, flags.pretrained, flags.seed)
+    views = product(flags.stages or [network.stage], flags.strides or [network.stride])
+    networks = [replace(network, stage=stage, stride=stride) for stage, stride in views]
+    return Sweep(networks, benchmark, Runner(Store(flags.output), flags.at_once, pages=False), flags.score)
+
+
+def _benchmark_elsewhere(flags: argparse.Namespace, configured: Configured) -> Benchmark:
+    """Return the benchmark on the data of `--select-on ROOT[@SPLIT]`."""
+    root, _, split = flags.select_on.partition("@")
+    return configured.build(root=root, limit_sequences=flags.limit, split=split or None)
 
 
 def _parser() -> argparse.ArgumentParser:

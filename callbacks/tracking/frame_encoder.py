@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from lightning_modules.backbones.normalise import Normalise
-from lightning_modules.backbones.placement import device_of
-from lightning_modules.backbones.sharing import shared_copy
+from lightning_modules.backbones.placement import device_of, shared_copy
 from lightning_modules.backbones.video import VideoEncoder
 from lightning_modules.functional import PointProtocol, PropagationProtocol
 from lightning_modules.functional.device import PendingCopy, to_device

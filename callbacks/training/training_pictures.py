@@ -7,11 +7,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
-from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
+from lightning_modules.functional.device import random_state_kept
 
 from ..pictures import Picture, clip_sheet, feature_sheet, gap_histogram, match_sheet, rasterise, write_picture
 from ..process.loggers import log_picture, run_folder
@@ -68,7 +68,7 @@ class TrainingPictures(pl.Callback):
         """Find the folder on all ranks, and refuse a stage or normalisation that the module lacks."""
         self._folder = run_folder(trainer) / "pictures"
         self._begun, self._clip, self._drawn = False, None, None
-        with isolate_rng():
+        with random_state_kept():
             view_for(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
 
     def on_validation_batch_start(
@@ -89,7 +89,7 @@ class TrainingPictures(pl.Callback):
         self._begun = True
         if not trainer.is_global_zero:
             return
-        with isolate_rng():
+        with random_state_kept():
             index = batch.get("frame_index")
             self._show(trainer, "clips", clip_sheet(batch["clip"], index, self.clips))
             if index is not None and index.shape[1] > 1:
@@ -118,7 +118,7 @@ class TrainingPictures(pl.Callback):
         if clip is None or not trainer.is_global_zero or self._drawn == trainer.global_step:
             return
         self._drawn = trainer.global_step
-        with isolate_rng(), torch.inference_mode():
+        with random_state_kept(), torch.inference_mode():
             extractor = build_feature_extractor(pl_module, self.stage, self.stride)
             features, covered = frame_features(extractor, clip, self.protocol)
             if not features.isfinite().all():

@@ -25,12 +25,12 @@ from .networks import (
 from .normalise import Normalise as Normalise
 from .placement import (
     on_device as on_device,
+    shared_copy as shared_copy,
 )
 from .resnet import (
     crw_resnet18 as crw_resnet18,
     crw_training_resnet18 as crw_training_resnet18,
 )
-from .sharing import shared_copy as shared_copy
 from .upsampling import (
     UpsampledExtractor as UpsampledExtractor,
     build_upsampler as build_upsampler,

@@ -16,9 +16,8 @@ from .extractor import FeatureExtractor, MapExtractor, RawColour, refuse_options
 from .liir_encoder import LiirEncoder
 from .networks import RANDOM_WEIGHTS, build_network
 from .normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise
-from .placement import device_of, held_networks
+from .placement import device_of, held_networks, shared_copy
 from .resnet import ResNetExtractor, is_resnet
-from .sharing import shared_copy
 from .upsampling import UpsampledEncoder, build_upsampler
 from .video import VideoEncoder, VideoNetwork
 from .vit import ViTExtractor, is_vit

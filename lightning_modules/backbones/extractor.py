@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from ..checkpoints.trust import reason
 from .normalise import Normalise
 from .placement import device_of
-from .sharing import describe_output
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
@@ -39,6 +38,11 @@ def refuse_options(network: str, options: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{network}: has no option {', '.join(given)}; SiamFC's dilations are for ResNets; {UNDILATED}"
         )
+
+
+def describe_output(output: object) -> str:
+    """Return the shape of a tensor, or the type of anything else, for a message."""
+    return str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__
 
 
 def check_map(features: Tensor, frame: Sequence[int], name: str) -> None:

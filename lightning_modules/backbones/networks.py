@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ..checkpoints.trust import allow, import_named
 from ..checkpoints.weights import state_dict_error
 from .downloads import require_timm, require_torchvision
-from .sharing import describe_output, shared_copy
+from .extractor import describe_output
+from .placement import shared_copy
 from .short_names import SHORT_NAMES
 
 RANDOM_WEIGHTS = "random weights"

@@ -1,4 +1,4 @@
-"""The device of an extractor or a video encoder, and a copy of it on another device."""
+"""Copies of modules: with shared weights, or on another device."""
 
 import copy
 from types import MethodType
@@ -10,6 +10,23 @@ from torch import Tensor, nn
 from ..functional.device import gpu_or_cpu
 
 E = TypeVar("E")
+M = TypeVar("M", bound=nn.Module)
+
+
+def shared_copy(module: M) -> M:
+    """Return new module objects over the same parameters and buffers.
+
+    Changes to strides, dilations or the training flag of the copy do not affect `module`. Changes to the weights of
+    `module` affect the copy.
+
+    Args:
+        module: any module.
+
+    Returns:
+        The copy.
+    """
+    tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
 def on_device(encoder: E, device: torch.device | str | None = None) -> E:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from ..checkpoints.trust import INTERPOLATION, LIBRARIES, allow, import_named
-from .extractor import PROBE, FeatureExtractor, blank, check_map
+from .extractor import PROBE, FeatureExtractor, blank, check_map, describe_output
 from .normalise import Normalise
-from .sharing import describe_output, shared_copy
+from .placement import shared_copy
 
 
 class Upsampler(nn.Module):

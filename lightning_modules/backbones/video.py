@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.device import to_device
+from .extractor import describe_output
 from .normalise import IMAGENET_MEAN, IMAGENET_STD
 from .placement import device_of, held_networks, on_device
-from .sharing import describe_output
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]

@@ -33,6 +33,14 @@ def amount_for(device: torch.device, amounts: Mapping[str, int]) -> int:
 
 
 @contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Restore torch's random state after a block, on the CPU and on the current GPU if torch uses it."""
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(gpus):
+        yield
+
+
+@contextmanager
 def out_of_memory_advice(advice: str) -> Iterator[None]:
     """Add advice to the message of a device that is out of memory; the error stays `torch.OutOfMemoryError`."""
     try:

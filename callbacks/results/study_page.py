@@ -10,8 +10,8 @@ from pathlib import Path
 
 from datamodules.writing.files import write_atomically
 
-from ..results.records import Table
-from ..results.rendering import notes, text_rows
+from .records import Table
+from .rendering import notes, text_rows
 
 STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
 .wide { overflow-x: auto } table { border-collapse: collapse } th, td { padding: .3rem .8rem; text-align: right }

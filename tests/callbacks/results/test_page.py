@@ -17,8 +17,7 @@ from callbacks.benchmarks import base
 from callbacks.metrics import boundary_accuracy, region_similarity
 from callbacks.pictures import overlay_masks
 from callbacks.pictures.animation import reduced
-from callbacks.report import Chart, write_report
-from callbacks.report.page import scores_by_sequence
+from callbacks.results.page import Chart, scores_by_sequence, write_report
 from callbacks.results.result import Evaluated, Network, Result, Row, Shown
 from callbacks.tools.report import command
 from lightning_modules.backbones import build_feature_extractor

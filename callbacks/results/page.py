@@ -21,11 +21,11 @@ from datamodules.reading.mask_files import davis_palette
 from datamodules.writing.files import write_atomically
 
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
-from ..results.checked import Checked, Facts, Json, plain, read_as
-from ..results.published import published_beside
-from ..results.rendering import readable_fields
-from ..results.result import Result
-from ..results.statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference, interval_of
+from .checked import Checked, Facts, Json, plain, read_as
+from .published import published_beside
+from .rendering import readable_fields
+from .result import Result
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference, interval_of
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 AT_EACH_END = 3
