@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from datamodules.datasets import Badja, PointSequence, TapVid
-from datamodules.writing.files import write_atomically
-from datamodules.writing.tables import csv_text
+from datamodules.writing.files import csv_text, write_atomically
 from lightning_modules.functional import PointProtocol, PointTracks
 
 from ..metrics.point_measures import AREA_PCK, AreaRows

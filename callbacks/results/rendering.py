@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from datamodules.writing.tables import csv_of_records
+from datamodules.writing.files import csv_of_records
 
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, HOW
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BeforeValidator, Field
 from typing_extensions import Self
 
-from datamodules.writing.files import write_atomically
-from datamodules.writing.tables import csv_of_records
+from datamodules.writing.files import csv_of_records, write_atomically
 
 from .checked import Exact, Facts, Json, Score, Texts, Value, as_tuple, plain, read_as
 from .provenance import Provenance

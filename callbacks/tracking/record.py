@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.reading.mask_files import davis_palette
-from datamodules.writing.files import write_atomically
-from datamodules.writing.masks import write_ids
+from datamodules.writing.files import csv_text, write_atomically, write_ids
 from datamodules.writing.mp4 import Mp4Writer
-from datamodules.writing.tables import csv_text
 
 from ..pictures.animation import Curve, OverlayAnimation, SequenceAnimation
 from ..pictures.overlays import Picture, contact_sheet, evenly_spaced, write_picture

@@ -17,8 +17,7 @@ import numpy as np
 
 from ..reading.guards import DataError
 from ..reading.mask_files import davis_palette
-from ..writing.files import remove, unfinished
-from ..writing.masks import write_ids
+from ..writing.files import remove, unfinished, write_ids
 from ..writing.mp4 import Mp4Writer
 from .scene import render_video, video_tracks
 

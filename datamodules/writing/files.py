@@ -1,13 +1,24 @@
-"""Atomic writing of files and folders."""
+"""Atomic writing of files and folders, masks as PNGs, and CSV tables without formulas."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_FORMULA = re.compile(r"(?![+-]([\d.]+(e[+-]?\d+)?|inf|nan)$)[=+@'-]", re.IGNORECASE)
+"""Start of a spreadsheet's formula, but not of a number, and of text that `csv_text` has marked."""
 
 
 @contextmanager
@@ -75,3 +86,42 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
+    """Write ids `(H, W)` as an indexed PNG, atomically.
+
+    Args:
+        path: the file; its folder exists.
+        ids: palette index per pixel.
+        palette: `(256, 3)` RGB.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(ids)
+    image.putpalette(palette.ravel().tolist())
+    with unfinished(path) as temporary:
+        image.save(temporary, "PNG", compress_level=1)
+
+
+def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
+    """Return rows as the text of a CSV file, for `write_atomically`; None is empty.
+
+    An apostrophe is put before text that a spreadsheet would run as a formula, and before text that begins with an
+    apostrophe; a reader of the file removes the first apostrophe.
+    """
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator=line_end).writerows(
+        [f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in row] for row in rows
+    )
+    return text.getvalue()
+
+
+def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as CSV, with a heading of all columns in the order of their first appearance.
+
+    Args:
+        records: column → value; a column that a record lacks is empty.
+    """
+    columns = list(dict.fromkeys(column for record in records for column in record))
+    return csv_text([columns, *([record.get(column) for column in columns] for record in records)])

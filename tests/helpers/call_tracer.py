@@ -2,7 +2,7 @@
 
     python -m tests.helpers.call_tracer [--list]
 
-prints them for one `validate` of DAVIS, one `predict` and one `fit` of each method. Functions fall into two parts:
+prints them for `validate` and `evaluate` on DAVIS, `predict`, and `fit` of each method. Functions fall into two parts:
 those that each frame (each step) passes through, and the rest: the command line, reading, set-up, scores and files.
 """
 
@@ -110,6 +110,10 @@ def main() -> None:
         with entered(frame) as found:
             quiet_trainer(default_root_dir=folder, callbacks=[DavisBenchmark(root)]).validate(encoder, verbose=False)
         print(summary("validate of DAVIS, Trainer", found, flags.list))
+        words = f"evaluate torchvision:resnet18@res4/8 --on davis={root} --output {folder}/evaluation"
+        with entered(frame) as found:
+            cli.main(words.split())
+        print(summary("evaluate on DAVIS, command line", found, flags.list))
         clip = min((root / "JPEGImages" / "480p").iterdir())
         mask = root / "Annotations" / "480p" / clip.name / "00000.png"
         prediction = VideoPrediction(Path(folder) / "prediction")

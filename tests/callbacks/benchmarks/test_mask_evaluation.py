@@ -22,7 +22,7 @@ from datamodules.datasets import Davis
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette, read_mask
 from datamodules.synthetic import write_tap_vid
-from datamodules.writing.masks import write_ids
+from datamodules.writing.files import write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.refusal import refused
 from tests.helpers.runs import results_of

@@ -11,7 +11,7 @@ from callbacks.tools.score import command
 from callbacks.tools.score_masks import flat_scores, score
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import davis_palette
-from datamodules.writing.masks import write_ids
+from datamodules.writing.files import write_ids
 from tests.helpers.plain_masks import plain_score
 from tests.helpers.refusal import refused
 

@@ -15,7 +15,7 @@ from datamodules.reading.mask_files import (
     read_mask,
     read_mask_image,
 )
-from datamodules.writing.masks import write_ids
+from datamodules.writing.files import write_ids
 from tests.helpers.refusal import refused
 
 

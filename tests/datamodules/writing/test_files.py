@@ -6,8 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from datamodules.writing.files import partial_path, remove, unfinished, write_atomically
-from datamodules.writing.tables import csv_of_records, csv_text
+from datamodules.writing.files import csv_of_records, csv_text, partial_path, remove, unfinished, write_atomically
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
