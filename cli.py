@@ -56,7 +56,7 @@ def main(args: Sequence[str] | None = None) -> None:
         run_command(argv[1:])
         sys.stdout.flush()  # here a closed pipe can still be reported
     except BaseException as error:
-        status = None if debug else import_module("callbacks.command_line.endings").report(error)
+        status = None if debug else import_module("callbacks.command_line.endings").report(error, *argv[1:2])
         if status is None:
             raise
         sys.exit(status)

@@ -1,11 +1,14 @@
 """Every command for frozen networks, with encoders of every kind, on a GPU that is not there: see fake_device.py."""
 
+import re
 from dataclasses import replace
 
 import pytest
+import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from callbacks import JhmdbBenchmark, TapVidBenchmark, predict_video
+from callbacks.command_line.endings import ROOM
 from callbacks.experiments.job import NetworkSpec
 from callbacks.prediction.predict import extractor_for
 from cli import main
@@ -14,6 +17,7 @@ from datamodules.synthetic import write_davis, write_jhmdb, write_tap_vid
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones.placement import device_of
 from tests.helpers.fake_device import fake_gpu
+from tests.helpers.words import flags, refusal
 
 RESNET, VIT = "tests.helpers.encoders:TinyResNet", "timm:test_vit"
 CLIPS, RECURRENT = "tests.helpers.encoders:clips", "tests.helpers.encoders:recurrent"
@@ -74,6 +78,45 @@ def test_predict(name, davis, tmp_path):
         extractor = extractor_for(there(spec, gpu), prompt)
         predict_video(extractor, FrameStream(frames), prompt, tmp_path / "out", overlay="none", **options)
     assert gpu.reads == reads
+
+
+LOWERED = {
+    "validate": ("davis, .*--trainer.callbacks.changes", "tracking.frame_encoder.FrameEncoder.__call__"),
+    "predict": ("lower --trainer.callbacks.short_side", "tracking.siamfc_tracker.SiamFCTracker.start"),
+    "evaluate": ("davis, .*--change", "tracking.frame_encoder.FrameEncoder.__call__"),
+}
+"""Command → what its advice names, and a function that computes on the device."""
+
+
+def full(*arguments):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 8 GiB in total, of which …")
+
+
+@pytest.mark.parametrize("command", LOWERED)
+def test_a_full_device_says_what_to_lower_in_one_line(command, davis, tmp_path, monkeypatch):
+    """While the network runs, and when it is moved to the device; `fit` is in test_device_training.py."""
+    (video,) = (davis / "JPEGImages" / "480p").iterdir()
+    out, model = tmp_path / "out", [*flags("model", "FrozenEncoder", spec=RESNET), "--trainer.accelerator=cpu"]
+    words = {
+        "validate": [
+            "--config",
+            "benchmarks/davis.yaml",
+            *flags("trainer.callbacks", root=davis, output_dir=out),
+            *model,
+        ],
+        "predict": [f"--data.video={video}", "--data.box=8,8,30,30", f"--trainer.callbacks.output_dir={out}", *model],
+        "evaluate": [RESNET, "--on", f"davis={davis}", "--output", str(out)],
+    }
+    moves = "experiments.runner.on_device"
+    if command != "evaluate":
+        moves = "command_line.runs.pl.strategies.SingleDeviceStrategy.model_to_device"
+    advice, computes = LOWERED[command]
+    for place, said in ((computes, advice), (moves, ROOM)):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"callbacks.{place}", full)
+            line = refusal(command, *words[command])
+        assert re.search(f"CUDA out of memory. Tried to allocate 2.00 GiB; .*{said}", line)
+        assert "of which" not in line
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from callbacks.training.safeguards import Safeguards
 from cli import main
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.fake_device import fake_gpu, training_on
-from tests.helpers.words import clips, flags
+from tests.helpers.words import clips, flags, refusal
 from tests.speed.training_step import InMemory
 
 CLIP, VIDEOS = torch.rand(4, 4, 3, 64, 64), torch.arange(4)
@@ -60,6 +60,20 @@ def test_steps_stay_on_the_device(name, precision):
         trainer.fit(module, datamodule=InMemory(batch))
     assert trainer.global_step == 2
     assert gpu.reads == 2 * waits + 1
+
+
+def test_a_full_device_says_what_to_lower_in_one_line(video_folder, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 8 GiB in total, of …")
+
+    monkeypatch.setattr(VFSSimSiam, "step", full)
+    words = [
+        *flags("model", "VFSSimSiam", **TINY),
+        "--trainer.accelerator=cpu",
+        f"--trainer.default_root_dir={tmp_path}",
+    ]
+    line = refusal("fit", *words, *clips(video_folder))
+    assert line.startswith("vidcorr: CUDA out of memory. Tried to allocate 2.00 GiB; lower data.batch_size and raise ")
 
 
 def test_by_the_command_line(video_folder, tmp_path):

@@ -172,7 +172,8 @@ class Benchmark(ABC):
                 with ranks.together():
                     if context.folder is not None and ranks.rank == 0:
                         require_writable(context.folder)
-                    evaluation = self.start(extractor, context)
+                    with out_of_memory_advice(f"{self.name}: {LOWER}"):
+                        evaluation = self.start(extractor, context)
                     for sequence in self._sequences_of(ranks):
                         advice = f"{self.name}, {sequence.name}: {LOWER}"
                         with out_of_memory_advice(advice), errors_named(sequence.name):

@@ -16,9 +16,11 @@ LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCC
 NO_SUCH_SCORE = "Early stopping conditioned on metric"
 """Opening of Lightning's RuntimeError for an `EarlyStopping` whose `monitor` was never logged."""
 TRAINING_ADVICE = (
-    "; lower data.batch_size and raise trainer.accumulate_grad_batches as much, or set --trainer.precision bf16-mixed"
+    "lower data.batch_size and raise trainer.accumulate_grad_batches as much, or set --trainer.precision bf16-mixed"
 )
-"""Advice after a device has run out of memory."""
+"""Advice after a device has run out of memory in a training step."""
+ROOM = "the network alone does not fit: end other processes on this GPU, or take a smaller network"
+"""Advice after a device has run out of memory before any work."""
 
 OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules")
 
@@ -31,8 +33,8 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM in a tool; it ends the tool as Ctrl-C does."""
 
 
-def report(error: BaseException) -> str | int | None:
-    """Return the exit status for an error, or a message (status 1); None for a bug, which gets a traceback."""
+def report(error: BaseException, command: str = "fit") -> str | int | None:
+    """Return a command's exit status after an error, or a message (status 1); None for a bug: it gets a traceback."""
     kind, message = type(error).__name__, str(error)
     signals = sys.modules.get("callbacks.process.signals")
     if isinstance(error, KeyboardInterrupt):
@@ -58,7 +60,8 @@ def report(error: BaseException) -> str | int | None:
         error = _cause_of(error)
         said = _one_line(error) + ("" if _is_ours(error) else " (--debug shows where)")
     elif kind == "OutOfMemoryError":  # of a device; with advice where a benchmark or a prediction ran
-        said = message if error.__cause__ else message.partition(" GPU ")[0].rstrip(".") + TRAINING_ADVICE
+        advice = TRAINING_ADVICE if command == "fit" else ROOM
+        said = message if error.__cause__ else f"{message.partition(' GPU ')[0].rstrip('.')}; {advice}"
     elif isinstance(error, RuntimeError) and LOST_RANK.search(message):
         said = "another process of this run has ended, see its message; resume with --ckpt_path last"
     else:

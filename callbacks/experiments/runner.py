@@ -15,8 +15,10 @@ import torch
 import torch.distributed as dist
 
 from lightning_modules.backbones import describe_network, on_device
+from lightning_modules.functional.device import out_of_memory_advice
 
 from ..benchmarks.ranks import LostRank, Ranks
+from ..command_line.endings import ROOM
 from ..results.result import Network, Result, require_writable
 from .job import Job, NetworkSpec
 from .store import Store, StoredJob
@@ -177,7 +179,8 @@ class Runner:
         benchmark: Any = copy.copy(first.benchmark)
         benchmark.protocol = first.protocol if len(jobs) == 1 else [job.protocol for job in jobs]
         encoder = self._encoder_of(first.network)
-        extractor = on_device(first.network.extractor(encoder, benchmark))
+        with out_of_memory_advice(ROOM):
+            extractor = on_device(first.network.extractor(encoder, benchmark))
         described = describe_network(encoder)._asdict() | {"name": first.network.name, "weights": ""}
         folder = self.store.folder_of(first) if self.pages and len(jobs) == 1 else None
         benchmark.evaluate(extractor, folder, Network(**described))

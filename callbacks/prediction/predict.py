@@ -195,7 +195,9 @@ def predict_video(
     if min(stream.size) < 2:  # H.264 has even sizes
         raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; 2 × 2 px are the least")
     request = Request(extractor, stream, prompt, protocol, changes)
-    found = _follow(extractor, request, short_side, watch)
+    advice = f"{stream.path}: lower --trainer.callbacks.short_side, or {LOWER}"
+    with out_of_memory_advice(advice):
+        found = _follow(extractor, request, short_side, watch)
     if interrupted:
         print(f"{folder}: holds a prediction that was interrupted; it begins again")
     with FolderLock(folder, "name another output_dir"):
@@ -203,7 +205,7 @@ def predict_video(
         with earlier_kept(folder):
             content = _conditions(extractor, request, short_side, metadata or {})
             write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
-            with out_of_memory_advice(f"{stream.path}: lower short_side, or {LOWER}"):
+            with out_of_memory_advice(advice):
                 frames = _write(open_record(folder, request, overlay, exports), found, folder, stream, watch)
             seconds = time.perf_counter() - began
             content |= {

@@ -34,7 +34,10 @@ PIXELS_AT_ONCE = 8 * 480 * 854
 """Pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
 
-LOWER = "set changes to a smaller input_size or to {backbone_precision: bfloat16}, or take a larger stride"
+LOWER = (
+    "set changes (--trainer.callbacks.changes; of evaluate and sweep --change) to a smaller input_size or to "
+    "backbone_precision bfloat16, or take a larger stride"
+)
 """Advice for a device that runs out of memory while tracking."""
 
 P = TypeVar("P", PropagationProtocol, PointProtocol)

@@ -42,10 +42,15 @@ def random_state_kept() -> Iterator[None]:
 
 @contextmanager
 def out_of_memory_advice(advice: str) -> Iterator[None]:
-    """Add advice to the message of a device that is out of memory; the error stays `torch.OutOfMemoryError`."""
+    """Add advice to the message of a device that is out of memory; the error stays `torch.OutOfMemoryError`.
+
+    Of nested blocks the innermost adds its advice.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:
+        if isinstance(error.__cause__, torch.OutOfMemoryError):
+            raise
         needed = str(error).partition(" GPU ")[0].rstrip(".")  # without the allocator's statistics
         raise torch.OutOfMemoryError(f"{needed}; {advice}") from error
 

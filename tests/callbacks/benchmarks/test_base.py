@@ -144,8 +144,9 @@ def test_a_device_out_of_memory_says_what_to_lower(davis_root, tmp_path, monkeyp
     with pytest.raises(torch.OutOfMemoryError) as error:
         benchmark.evaluate(network, tmp_path)
     advised = (
-        "CUDA out of memory. Tried to allocate 2.00 GiB; davis, synthetic-000: set changes to a smaller input_size or "
-        "to {backbone_precision: bfloat16}, or take a larger stride"
+        "CUDA out of memory. Tried to allocate 2.00 GiB; davis, synthetic-000: set changes (--trainer.callbacks.changes"
+        "; of evaluate and sweep --change) to a smaller input_size or to backbone_precision bfloat16, or take a larger "
+        "stride"
     )
     assert str(error.value) == advised
     assert report(error.value) == f"vidcorr: {advised}"
