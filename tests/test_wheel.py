@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.words import clips
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("callbacks", "datamodules", "lightning_modules")
@@ -75,15 +73,16 @@ def test_follows_a_mask(vidcorr, folder):
     assert (folder / "out/prediction.json").is_file()
 
 
-def test_trains_the_users_own_method_and_backbone(vidcorr, folder, video_folder):
+def test_the_demo_trains_the_users_own_method_and_backbone(vidcorr, folder):
     shutil.copy(ROOT / "tests/helpers/encoders.py", folder / "my_networks.py")
     (folder / "my_method.py").write_text(
         "from lightning_modules import VFSSimSiam\n\nclass Mine(VFSSimSiam):\n    pass\n"
     )
-    words = ["--config=vfs_simsiam_r18.yaml", "--config=trainer/cpu.yaml", "--config=data/clips.yaml"]
-    words += ["--model=my_method.Mine", "--model.backbone=my_networks:TinyResNet", "--trainer.max_steps=2"]
-    run(vidcorr, "fit", *words, *clips(video_folder), cwd=folder)
-    assert list(folder.glob("runs/*/version_0/checkpoints/last.ckpt"))
+    words = ["--config=demo.yaml", "--model=my_method.Mine", "--model.backbone=my_networks:TinyResNet"]
+    words += ["--data.videos=6", "--data.benchmark_videos=2", "--data.point_videos=2", "--data.frames_per_video=6"]
+    words += ["--data.video_size=64", "--data.size=32", "--data.batch_size=2", "--data.num_workers=0"]
+    run(vidcorr, "fit", *words, "--trainer.max_steps=2", "--trainer.accelerator=cpu", cwd=folder)
+    assert list(folder.glob("demo/*/version_0/checkpoints/last.ckpt"))
 
 
 @pytest.mark.parametrize("path", [{}, {"PYTHONPATH": "."}], ids=["console script", "PYTHONPATH"])
@@ -103,6 +102,7 @@ def test_the_metadata_is_complete(vidcorr, folder):
     )
     said = run(str(Path(vidcorr).with_name("python")), "-c", script, cwd=folder)
     assert "Self-supervised video correspondence" in said
+    assert run(vidcorr, "--version", cwd=folder).startswith("vidcorr 0.1.0 (torch ")
     assert "text/markdown" in said
     compiled = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.cpp")}
     assert set(said.splitlines()[-2].split()) == compiled

@@ -49,8 +49,7 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
             colour = HALVES[2 * column // length] if even else NEUTRAL
             panels.append(captioned(resized(picture, width), text, colour))
     sheet = contact_sheet(panels, columns=length, width=width)
-    halves = "; blue: first half, orange: second half" if even else ""
-    return captioned(sheet, f"one clip in a row, by number of the frame{halves}", height=22)
+    return captioned(sheet, "frame numbers" + ("; orange: second half" if even else ""))  # fits above two frames
 
 
 def gap_histogram(frame_index: Tensor) -> "Figure":

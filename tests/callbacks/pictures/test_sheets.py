@@ -21,11 +21,11 @@ def has(picture, colour, tolerance=12):
 def test_each_row_is_a_clip_whose_halves_are_marked():
     clip = torch.linspace(0, 1, 12).view(3, 4, 1, 1, 1).expand(-1, -1, 3, 8, 8)
     sheet = clip_sheet(clip, rows=2, width=20)
-    assert sheet.shape == (22 + 2 * (18 + 20) + 4, 4 * 24 - 4, 3)
+    assert sheet.shape == (18 + 2 * (18 + 20) + 4, 4 * 24 - 4, 3)
     for place in range(4):
-        assert has(sheet, HALVES[place // 2])[22 + 17, place * 24 + 18]
-        assert has(sheet, (round(255 * (4 + place) / 11),) * 3, 1)[22 + 42 + 18 + 5, place * 24 + 5]
-    assert has(clip_sheet(clip[:, :3], width=20), NEUTRAL)[22 + 17, 18]
+        assert has(sheet, HALVES[place // 2])[18 + 17, place * 24 + 18]
+        assert has(sheet, (round(255 * (4 + place) / 11),) * 3, 1)[18 + 42 + 18 + 5, place * 24 + 5]
+    assert has(clip_sheet(clip[:, :3], width=20), NEUTRAL)[18 + 17, 18]
     refused(ValueError, r"clips \(B, T, 3, H, W\)", clip_sheet, clip[0])
 
 
