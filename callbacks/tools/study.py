@@ -196,11 +196,21 @@ def mistakes_in_jobs(jobs: StudyJobs, store: Store) -> Iterator[str]:
         is_done = store.holds(job)
         if not is_done:
             yield from mistakes_in(config, given)
+            yield from () if isinstance(job, Training) else _mistakes_in_evaluation(job.name, config)
         for key, path, kind in _data_of(config):
             if kind.startswith("Synthetic"):
                 made.append(path)
             elif not is_done and not path.exists() and not any(map(path.is_relative_to, made)):
                 yield f"{path}: no such folder ({kind}, {key})"
+
+
+def _mistakes_in_evaluation(name: str, config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line if the configuration of an evaluation is not that of a benchmark alone."""
+    trainer = config.get("trainer") or {}
+    others = sorted(config.keys() - {"trainer"} | {f"trainer.{key}" for key in trainer.keys() - {"callbacks"}})
+    if others or not trainer.get("callbacks"):
+        named = f", not --{others[0]}" if others else ""
+        yield f"evaluation {name!r}: takes --config benchmarks/… and flags --trainer.callbacks.…{named}"
 
 
 def _data_of(config: Mapping[str, Any]) -> Iterator[tuple[str, Path, str]]:

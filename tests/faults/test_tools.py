@@ -88,7 +88,7 @@ title: a trial
 train: --config demo.yaml
 seeds: [0]
 score: J&F-Mean
-evaluate: {davis: --config demo.yaml}
+evaluate: {davis: --config benchmarks/davis.yaml --trainer.callbacks.root .}
 rows: [{name: base}]
 """
 TRAINING = """
