@@ -231,8 +231,9 @@ class TapVidEvaluation(Evaluation):
             log.warning(said, ", ".join(undefined), left_out)
         found = {key: scores[key] for key in SCORES if key in self._kept} | {LIMIT: bound}
         rows = {video: {key: own[key] for key in ("Queries", *self._kept)} for video, _, own in metric.values()}
-        for by_area in self._by_area[number : number + 1]:
-            found = self.gathered(by_area).compute() | found
+        if self._by_area:
+            by_area = self.gathered(self._by_area[number])
+            found = by_area.compute() | found
             for video, _, own in by_area.values():
                 rows[video][AREA_PCK] = own[AREA_PCK]
         return (found if rows else {}), [(video, "", own) for video, own in rows.items()]

@@ -172,7 +172,8 @@ def _predicted(
             if not np.isfinite(tracks).all():
                 before = np.arange(occluded.shape[1]) < queries.frames
                 only_before = query_mode == "strided" and np.isfinite(tracks[~before]).all()
-                raise ValueError(f"tracks are not finite{f' before their queries; {BACKWARDS}' if only_before else ''}")
+                place = f" before their queries; {BACKWARDS}" if only_before else ""
+                raise ValueError(f"tracks are not finite{place}")
         except (KeyError, ValueError, OSError) as error:
             raise DataError(f"{archive}: needs arrays tracks and occluded of {query_mode} queries: {error}") from error
         return tracks, occluded

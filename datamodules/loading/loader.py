@@ -102,7 +102,8 @@ class SteadyLoader(DataLoader[BatchT]):
             if not str(error).startswith("DataLoader worker"):
                 raise
             hangs = any(worker.exitcode == -signal.SIGALRM for worker in self._workers)
-            raise DataError(HANGS if hangs else DIED.format(str(error).partition(". ")[0])) from error
+            message = HANGS if hangs else DIED.format(str(error).partition(". ")[0])
+            raise DataError(message) from error
 
     def _batches(self) -> Iterator[Any]:
         in_main = threading.current_thread() is threading.main_thread()

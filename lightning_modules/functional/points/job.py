@@ -77,7 +77,8 @@ class TrackingJob:
 
     def tracked(self, queries: Tensor) -> Tensor:
         """Return a mask of the frames in which queries are tracked, including the query's frame, bool `(n, T)`."""
-        return torch.arange(self.frames) >= (self.starts[queries, None] * (not self.both_directions))
+        first = torch.zeros_like(self.starts) if self.both_directions else self.starts
+        return torch.arange(self.frames) >= first[queries, None]
 
     def no_descriptors(self) -> Tensor:
         """Return zeros `(N, C)` for the features at the queries."""
