@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from datamodules.writing.files import save_figure
 from lightning_modules.functional import PropagationProtocol
 
-from ..pictures.figures import save_figure
 from ..results.records import Record
 from ..results.rendering import markdown_table, percent
 from ..results.statistics import Difference, ScoresBySequence, difference, from_best, interval, mean_score

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from ..pictures.figures import save_figure
+from datamodules.writing.files import save_figure
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.result import Result

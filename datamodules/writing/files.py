@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders, masks as PNGs, and CSV tables without formulas."""
+"""Atomic writing of files and folders, masks as PNGs, figures, and CSV tables without formulas."""
 
 from __future__ import annotations
 
@@ -102,6 +102,17 @@ def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) ->
     image.putpalette(palette.ravel().tolist())
     with unfinished(path) as temporary:
         image.save(temporary, "PNG", compress_level=1)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure of matplotlib atomically, in the format of its suffix (png by default).
+
+    Raises:
+        OSError: if the file cannot be written; the error names it.
+        ValueError: for an unknown format.
+    """
+    with unfinished(path) as temporary:
+        figure.savefig(temporary, dpi=150, format=path.suffix.removeprefix(".") or "png")
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
