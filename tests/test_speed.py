@@ -21,9 +21,12 @@ def rows(*words):
 @pytest.mark.slow
 @pytest.mark.exhaustive
 def test_each_fills_the_rows_of_a_table():
-    steps = rows("tests.speed.training_step", "--scale", "tiny", "--repeats", "2")
-    assert {row.split(",")[0] for row in steps} >= {f"step of {m}" for m in ("VFSSimSiam", "VFSMoCo", "Liir", "SiamFC")}
-    assert len(rows("tests.speed.benchmarks", "--small")) >= 13
+    """All commands of `make gpu`."""
+    found = rows("tests.speed.gpu", "--small")
+    steps = {row.split(",")[0] for row in found}
+    assert steps >= {f"step of {m}" for m in ("VFSSimSiam", "VFSMoCo", "Liir", "SiamFC")}
+    assert sum("a frame of" in row for row in found) >= 13
+    assert any(row.startswith("40 frames under dino") for row in found)
 
 
 def test_a_gpus_table_replaces_its_earlier_one_alone():

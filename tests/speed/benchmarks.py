@@ -6,7 +6,6 @@ python -m tests.speed.benchmarks --device cuda --davis DAVIS    # DAVIS-2017 too
 """
 
 import contextlib
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 import callbacks
+from callbacks import Result
 from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from lightning_modules.functional import PointProtocol
@@ -43,16 +43,16 @@ def runs(at: Path, small: bool) -> dict[str, Any]:
 
 
 def measure(name: str, benchmark: Any, extractor: Any, out: Path) -> str:
-    """Run a benchmark twice; return a row of Markdown with the second run's times of a frame."""
+    """Run a benchmark twice; return a row of the table with the second run's times of a frame."""
     frames = sum(sequence.num_frames for sequence in benchmark.sequences)
     for _ in range(2):
         began = now()
         with contextlib.redirect_stdout(sys.stderr):  # its own table of scores
             benchmark.evaluate(extractor, out)
         seconds = now()[0] - began[0]
-    spent = json.loads((out / "results.json").read_text())["seconds_of_rank_0"]
+    spent = Result.load(out).seconds_of
     words = ", ".join(f"{kind} {in_words(value / frames)}" for kind, value in spent.items())
-    return f"| {name}: a frame of {frames} | {in_words(seconds / frames)} | {words} |"
+    return f"| {name}: a frame of {frames} | | {in_words(seconds / frames)} | {words} |"
 
 
 def main() -> None:
@@ -62,7 +62,6 @@ def main() -> None:
     parser.add_argument("--davis", help="root of DAVIS-2017")
     given = parser.parse_args()
     spec = "tests.helpers.encoders:TinyResNet" if given.small else "torchvision:resnet18"
-    print("| benchmark | seconds | of which |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         found = runs(Path(folder), given.small)
         if given.davis:

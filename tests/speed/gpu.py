@@ -1,44 +1,75 @@
 """All that is measured on a GPU, in one command: `make gpu`; one part that fails does not hinder the rest.
 
 The rows of all parts are printed as one table, and written into docs/speed.md under the name of the GPU.
+
+python -m tests.speed.gpu --small       # does every part run: tiny sizes on the CPU, and nothing is written
 """
 
 import shlex
 import subprocess
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 
 import torch
 
+from tests.speed.timing import flags
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
-STEP = "-m tests.speed.training_step --device cuda --scale paper"
-COMMANDS = [
-    "-m pytest -q -m gpu",
-    f"{STEP} --precision 32-true",
-    f"{STEP} --precision bf16-mixed",
-    f"{STEP} --precision bf16-mixed --compile",
-    "-m tests.speed.propagation --device cuda --part 0.05 --scale",  # maps of strides 8 and 4 are among its sizes
-    "-m tests.speed.benchmarks --device cuda",
-    "cli.py fit --config configs/demo.yaml --trainer.accelerator gpu --trainer.devices 1 --trainer.strategy ddp",
-]
+
+
+def commands(small: bool, folder: str) -> list[str]:
+    """Return the commands, after `python`; a training writes into the folder."""
+    device, accelerator, scale = ("cpu", "cpu", "tiny") if small else ("cuda", "gpu", "paper")
+    step = f"-m tests.speed.training_step --device {device} --scale {scale}" + " --repeats 1" * small
+    propagation = f"-m tests.speed.propagation --device {device}" + " --small --repeats 1" * small
+    fit = (
+        f"cli.py fit --config configs/demo.yaml --data.root {folder}/data --trainer.callbacks.root {folder}/data/davis"
+    )
+    return [
+        "-m pytest -q -m gpu" + " --collect-only" * small,
+        f"{step} --precision 32-true",
+        f"{step} --precision bf16-mixed",
+        f"{step} --precision bf16-mixed --compile" + " --only VFSSimSiam" * small,
+        f"{propagation} --part 0.05 --scale",  # maps of strides 8 and 4 are among its sizes
+        f"{propagation} --video 40",  # as long as DAVIS's `shooting`
+        f"-m tests.speed.benchmarks --device {device}" + " --small" * small,
+        f"{fit} --trainer.default_root_dir {folder} --trainer.accelerator {accelerator} --trainer.devices 1"
+        " --trainer.strategy ddp"
+        + " --data.videos 4 --data.benchmark_videos 1 --data.point_videos 0 --trainer.max_steps 2"
+        * small,
+    ]
 
 
 def main() -> None:
-    if not torch.cuda.is_available():
+    parser = flags(__doc__)
+    parser.add_argument("--small", action="store_true", help="tiny sizes on the CPU")
+    small = parser.parse_args().small
+    if not small and not torch.cuda.is_available():
         sys.exit("make gpu: torch finds no GPU on this machine")
-    rows, failed = [], []
-    for command in COMMANDS:
-        print(f"\n$ python {command}", flush=True)
-        done = subprocess.run([sys.executable, *shlex.split(command)], stdout=subprocess.PIPE, text=True, check=False)
-        print(done.stdout, flush=True)
-        rows += [line for line in done.stdout.splitlines() if line.startswith("| ")]
-        if done.returncode:
-            failed.append(command)
-    card = torch.cuda.get_device_name()
-    PAGE.write_text(with_table(PAGE.read_text(), card, f"torch {torch.__version__}, {date.today()}:", rows))
+    with tempfile.TemporaryDirectory() as folder:
+        rows, failed = run(commands(small, folder))
+    card = "CPU, tiny sizes" if small else torch.cuda.get_device_name()
+    page = with_table(PAGE.read_text(), card, f"torch {torch.__version__}, {date.today()}:", rows)
+    if not small:
+        PAGE.write_text(page)
     if failed:
         sys.exit("\n".join(["failed:", *failed]))
+
+
+def run(parts: list[str]) -> tuple[list[str], list[str]]:
+    """Run commands, and show their output as it comes; return the rows of their tables, and the commands that fail."""
+    rows, failed = [], []
+    for command in parts:
+        print(f"\n$ python {command}", flush=True)
+        with subprocess.Popen([sys.executable, *shlex.split(command)], stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                rows += [line.rstrip()] if line.startswith("| ") else []
+        if process.returncode:
+            failed.append(command)
+    return rows, failed
 
 
 def with_table(page: str, card: str, conditions: str, rows: list[str]) -> str:

@@ -3,6 +3,7 @@
 python -m tests.speed.propagation                   # stride 8: 60 x 107 cells
 python -m tests.speed.propagation --part 0.05       # the dense method scaled from 5 % of the queries
 python -m tests.speed.propagation --scale           # over map size, channels, references, radius
+python -m tests.speed.propagation --video 40        # a whole video under dino, as its plain script does it
 """
 
 import copy
@@ -11,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
-from lightning_modules.functional import LabelPropagator, PropagationProtocol
+from lightning_modules.functional import LabelPropagator, PropagationProtocol, propagate_labels
 from tests.helpers.memory import peak_of
-from tests.helpers.plain_propagation import dense_attention, dense_mask
+from tests.helpers.plain_propagation import dense_attention, dense_mask, plain_propagation
 from tests.speed.timing import Times, flags, interleave, row
 
 
@@ -65,14 +66,34 @@ def time_step(
     return times, f"within 1e-5: {same:.2%}, {extra / 1e6:.0f} MB extra", labels
 
 
+def time_video(frames: int, channels: int, size: tuple[int, int], device: str, rounds: int) -> None:
+    """Time a video under `dino`, from features to labels, against the dense method."""
+    features, protocol = video(frames, channels, size, device), PropagationProtocol.named("dino", "davis")
+    labels = torch.rand(3, *size).softmax(0).to(device)
+
+    def ours() -> Tensor:
+        return torch.stack(list(propagate_labels(features, labels, protocol)))
+
+    ways = {"plain": lambda: plain_propagation(features, labels, protocol), "vidcorr": ours}
+    times = interleave(ways, rounds)
+    what = f"{frames} frames under dino, {size[0]} × {size[1]}, C {channels}"
+    row(what, times["plain"].least, times["vidcorr"].least)
+
+
 def main() -> None:
     parser = flags(__doc__, 5)
     parser.add_argument("--part", type=float, default=1.0, help="fraction of the queries that the dense method does")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--scale", action="store_true")
+    parser.add_argument("--video", type=int, metavar="FRAMES", help="time a whole video")
+    parser.add_argument("--small", action="store_true", help="tiny maps")
     given = parser.parse_args()
-    cases = [(60, 107, 256, 20, 12)]
-    if given.scale:
+    if given.video:
+        size, channels = ((12, 20), 8) if given.small else ((60, 107), 384)
+        time_video(given.video, channels, size, given.device, given.repeats)
+        return
+    cases = [(12, 20, 8, 3, 3)] if given.small else [(60, 107, 256, 20, 12)]
+    if given.scale and not given.small:
         cases = [(h, w, 256, 20, 12) for h, w in ((30, 54), (60, 107), (85, 151), (120, 214))]
         cases += [(60, 107, c, 20, 12) for c in (64, 512)] + [(60, 107, 256, 5, 12)]
         cases += [(60, 107, 256, 20, r) for r in (6, 18)]

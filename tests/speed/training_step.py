@@ -185,7 +185,8 @@ def main() -> None:
         if torch.cuda.is_available():
             print(f"memory: {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
             torch.cuda.reset_peak_memory_stats()
-        row(f"step of {name}, against its backbone's passes alone", beside.bare.least, beside.steps.least)
+        how = "".join([f", {given.precision}"] * bool(given.precision) + [", compiled"] * given.compile)
+        row(f"step of {name}{how}, against its backbone's passes alone", beside.bare.least, beside.steps.least)
 
 
 if __name__ == "__main__":
