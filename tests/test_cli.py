@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 import torch
 
-from cli import main
+from cli import DEBUG, main
 from tests.helpers.nodes import run_on_nodes
 from tests.helpers.words import TINY, clips, davis, flags, refusal
 
@@ -70,6 +70,24 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(video_folder, tmp_path
 def test_debug_shows_the_traceback(tmp_path):
     with pytest.raises(ValueError, match="torchvision:resnet18"):
         main(["validate", "--model=FrozenEncoder", "--model.spec=resnet18", "--debug"])
+
+
+def test_debug_reaches_the_ranks_that_lightning_starts(monkeypatch):
+    """They get the arguments and the environment of the first process."""
+    seen = []
+
+    def run(args):
+        seen.append((list(args), sys.argv[1:], os.environ.get(DEBUG)))
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr("cli.run_command", run)
+    monkeypatch.setenv(DEBUG, "")  # restored after the test
+    monkeypatch.delenv(DEBUG)
+    monkeypatch.setattr(sys, "argv", ["vidcorr", "fit", "--debug", "--seed_everything=1"])
+    for _ in ("the first process", "a rank"):
+        with pytest.raises(ValueError, match="a mistake"):
+            main()
+    assert seen == [(["fit", "--seed_everything=1"], ["fit", "--seed_everything=1"], "1")] * 2
 
 
 @pytest.mark.slow

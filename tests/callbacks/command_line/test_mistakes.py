@@ -186,6 +186,13 @@ def test_an_error_ends_with(error, status):
     assert report(error) == status
 
 
+@pytest.mark.parametrize(("rank", "prefix"), [("0", ""), ("1", "rank 1 of 2: ")])
+def test_a_rank_names_itself(rank, prefix, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    assert report(FileNotFoundError(2, "No such file", "a")) == f"vidcorr: {prefix}[Errno 2] No such file: 'a'"
+
+
 def test_a_parsers_pages_are_one_line():
     error = ValueError("Parser key 'trainer':\n  Problem with given class_path\n  …")
     error.__cause__ = ValueError("radius must be above 0, got -1")
