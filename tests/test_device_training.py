@@ -1,15 +1,19 @@
 """`fit` on a GPU that is not there: steps of Lightning's Trainer, which wait for as little as possible."""
 
+from types import SimpleNamespace
+
 import pytest
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from callbacks import CollapseMonitor
 from callbacks.training.monitors import RunProgress, Throughput
 from callbacks.training.safeguards import Safeguards
 from cli import main
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
-from tests.helpers.fake_device import fake_gpu, training_on
+from tests.helpers.fake_device import fake_gpu, moved, training_on
 from tests.helpers.words import clips, flags, refusal
 from tests.speed.training_step import InMemory
 
@@ -35,11 +39,16 @@ STEPS = {
     "LinearProbe": (lambda: LinearProbe(**TINY, num_classes=5), {"image": CLIP[:, 0], "label": torch.arange(4)}, 0),
 }
 """Name → module, batch, and waits of a step."""
+LONG = {"VFSSimSiam, ViT", "Liir, first phase", "Liir, shuffled", "Liir, shared"}
 
 
 @pytest.mark.parametrize(
     ("name", "precision"),
-    [(name, "32-true") for name in STEPS] + [(name, "bf16-mixed") for name in ("VFSMoCo", "Liir, second")],
+    [
+        *(pytest.param(name, "32-true", marks=[pytest.mark.slow] if name in LONG else []) for name in STEPS),
+        ("VFSMoCo", "bf16-mixed"),
+        pytest.param("Liir, second", "bf16-mixed", marks=pytest.mark.slow),
+    ],
 )
 def test_steps_stay_on_the_device(name, precision):
     """Two steps with their callbacks, optimiser, momentum encoder and queue; the first loss is read in the second."""
@@ -60,6 +69,33 @@ def test_steps_stay_on_the_device(name, precision):
         trainer.fit(module, datamodule=InMemory(batch))
     assert trainer.global_step == 2
     assert gpu.reads == 2 * waits + 1
+
+
+@pytest.fixture
+def two_ranks():
+    """Let this process be the first of two ranks; what the other rank gives has no values."""
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", ["VFSMoCo", "Liir, second", "Liir, shared"])
+@pytest.mark.usefixtures("two_ranks")
+def test_two_ranks_gather_on_the_device(name):
+    """The keys of both ranks enter the queue, without a wait for the other rank's keys."""
+    make, batch, waits = STEPS[name]
+    module = make()
+    module.log = module.log_dict = lambda *words, **options: None
+    module._trainer = SimpleNamespace(accumulate_grad_batches=1, current_epoch=0, global_step=0)
+    module.lr_schedulers = lambda: None
+    with fake_gpu() as gpu:
+        twin = moved(module, gpu.device)
+        twin.training_step({key: item.to(gpu.device, non_blocking=True) for key, item in batch.items()}, 0)
+        ((keys, videos),) = twin._pending
+        twin.optimizer_step(0, 0, torch.optim.SGD(twin.parameters(), 0.1), lambda: None)
+    assert len(keys) == len(videos)
+    assert len(keys) % (2 * len(batch["video_index"])) == 0
+    assert gpu.reads == waits
 
 
 def test_a_full_device_says_what_to_lower_in_one_line(video_folder, tmp_path, monkeypatch):
