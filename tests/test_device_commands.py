@@ -160,7 +160,7 @@ def test_sweep(spec, strides, davis, tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("built")
 def test_reproduce(davis, tmp_path):
-    row = "{{name: row{}, model: --model {}, download: nowhere, published: {{davis: 50.0}}}}"
+    row = "{{name: row{}, model: {}, download: nowhere, published: {{davis: 50.0}}}}"
     rows = ", ".join(row.format(*pair) for pair in enumerate((RESNET, VIT, CLIPS, RECURRENT)))
     study = tmp_path / "study.yaml"
     study.write_text(
