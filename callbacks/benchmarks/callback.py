@@ -108,8 +108,8 @@ class BenchmarkCallback(Benchmark):
         others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others if other != self):
             raise ValueError(
-                f"two benchmarks are called {self.name}: their scores would be logged as one. Give one of them "
-                f"another name in a file, under init_args: name: {self.name}_2"
+                f"two benchmarks are called {self.name}: their scores would be logged as one. Rename one of them, "
+                f"after its config: --trainer.callbacks.name {self.name}_2"
             )
         if stage == "fit" and any(isinstance(o, WeightAveraging) for o in others[: others.index(self)]):
             raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")

@@ -98,7 +98,8 @@ def test_a_network_that_diverged_is_not_scored(root, tmp_path):
 
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
     first, second = (OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3))
-    refused(ValueError, "two benchmarks are called otb", fit_in, tmp_path, first, second)
+    line = "two benchmarks are called otb.* --trainer.callbacks.name otb_2"
+    refused(ValueError, line, fit_in, tmp_path, first, second)
     named = OtbBenchmark(root, None, limit_sequences=1, name="otb_3")
     best = BestCheckpoint("otb_3/success", dirpath=tmp_path / "best")
     fit_in(tmp_path, first, named, best)
