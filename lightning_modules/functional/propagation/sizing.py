@@ -143,6 +143,7 @@ def padded_size(size: Size, rules: NetworkInput, multiple: int) -> Size:
 
 
 @functools.lru_cache(maxsize=256)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
 def nearest_index(source: int, target: int, rule: Nearest = "pillow") -> Tensor:
     """Return the source index of all target indices along an axis.
 

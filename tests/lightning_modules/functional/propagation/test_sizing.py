@@ -14,6 +14,7 @@ from lightning_modules.functional.propagation.sizing import (
     GREY,
     NetworkInput,
     fit_input,
+    nearest_index,
     resize_ids,
     resize_maps,
     resized_size,
@@ -127,3 +128,10 @@ def test_bilinear_between_centres_and_between_corners():
     torch.testing.assert_close(resize_maps(ramp, (1, 4), "bilinear-aligned"), torch.tensor([[[0, 1 / 3, 2 / 3, 1]]]))
     assert resize_maps(ramp, (1, 4), "nearest").tolist() == [[[0.0, 0.0, 1.0, 1.0]]]
     assert resize_maps(ramp, (1, 2)) is ramp
+
+
+def test_cached_indices_serve_outside_inference_mode():
+    nearest_index.cache_clear()
+    with torch.inference_mode():
+        resize_ids(torch.zeros(6, 7, dtype=torch.long), (3, 4))
+    assert not nearest_index(6, 3).is_inference()
