@@ -86,17 +86,25 @@ class CheckedFeatures:
 
     def __init__(self, features: Features) -> None:
         self._features = features
-        self._finite: dict[int, Tensor] = {}  # frame number → scalar bool
+        self._checked: set[int] = set()
+        self._finite: dict[int, Tensor] = {}  # on a GPU, frame number → scalar bool
 
     def __call__(self, t: int) -> Tensor:
-        """Return the features of frame `t`, `(C, h, w)`."""
+        """Return the features of frame `t`, `(C, h, w)`.
+
+        Raises:
+            ValueError: on a CPU, see `require_finite`.
+        """
         found = self._features(t)
-        on_cpu = found.device.type == "cpu"
-        if t not in self._finite:
-            self._finite[t] = found.square().sum(0).isfinite().all()
-            if on_cpu and not self._finite[t]:
-                self.require_finite()
-        return found if on_cpu else found.where(self._finite[t], 0)
+        if found.device.type != "cpu":
+            if t not in self._finite:
+                self._finite[t] = _is_finite(found)
+            return found.where(self._finite[t], 0)
+        if t not in self._checked:  # a number: a kept tensor of each frame would split the memory that frames free
+            if not _is_finite(found):
+                raise _not_finite(t)
+            self._checked.add(t)
+        return found
 
     def require_finite(self) -> None:
         """Check the frames so far.
@@ -107,7 +115,15 @@ class CheckedFeatures:
         if self._finite:
             finite = PendingCopy(torch.stack(list(self._finite.values()))).wait().tolist()
             if bad := [t for t, is_finite in zip(self._finite, finite, strict=True) if not is_finite]:
-                raise ValueError(f"the features of frame {min(bad)} are not finite: has the network diverged?")
+                raise _not_finite(min(bad))
+
+
+def _is_finite(features: Tensor) -> Tensor:
+    return features.square().sum(0).isfinite().all()
+
+
+def _not_finite(t: int) -> ValueError:
+    return ValueError(f"the features of frame {t} are not finite: has the network diverged?")
 
 
 def _hidden(job: TrackingJob, size: tuple[int, int]) -> Tensor:
