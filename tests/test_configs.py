@@ -129,8 +129,10 @@ def test_davis_2017_alone_chooses_the_checkpoint_and_every_benchmark_runs_as_oft
     for config in sorted((CONFIGS / "benchmarks").iterdir()):
         entries = content(config.relative_to(CONFIGS))["trainer"]["callbacks+"]
         benchmark = entries[-1]["init_args"]
-        chooses = config.name.startswith("davis") and "name" not in benchmark and "before_training" not in benchmark
-        assert [entry["class_path"] for entry in entries[:-1]] == ["BestCheckpoint"] * chooses, config.name
+        name = benchmark.get("name", "davis")
+        chooses = config.name.startswith("davis") and name != "davis_2016" and "before_training" not in benchmark
+        chosen_by = [f"{name}/J&F-Mean"] if chooses else []
+        assert [entry["init_args"]["monitor"] for entry in entries[:-1]] == chosen_by, config.name
         assert benchmark["every_n_epochs"] == (5 if config.name == "davis_liir.yaml" else 10), config.name
 
 

@@ -8,13 +8,14 @@ import pytest
 
 from callbacks import BestCheckpoint, DavisBenchmark
 from callbacks.tools.score_masks import score
+from cli import main
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import RawColour, build_feature_extractor
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
 from tests.helpers.runs import results_of, rows_of
 from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
-from tests.helpers.words import SMALL
+from tests.helpers.words import RAW_COLOUR, SMALL, flags
 
 
 def test_files_name_what_the_scores_depend_on(davis_run):
@@ -29,6 +30,17 @@ def test_files_name_what_the_scores_depend_on(davis_run):
     assert np.mean([float(row["J-Mean"]) for row in rows_of(folder)]) == pytest.approx(scores["J-Mean"])
     overlays = sorted(path.name for path in (folder / "overlays").iterdir())
     assert overlays == ["synthetic-000.png", "synthetic-001.png", "synthetic-002.png"]
+
+
+def test_two_resolutions_are_scored_in_one_validation(davis_root, tmp_path, capsys):
+    words = ["validate", *RAW_COLOUR, f"--trainer.default_root_dir={tmp_path}"]
+    for config in ("davis", "davis_240p"):
+        words.append(f"--config=benchmarks/{config}.yaml")
+        words += flags("trainer.callbacks", root=davis_root, limit_sequences=1, stride=16)
+    main(words)
+    said = capsys.readouterr().out
+    assert "\ndavis  " in said
+    assert "\ndavis_240p  " in said
 
 
 def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
