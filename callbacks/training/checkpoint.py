@@ -250,7 +250,7 @@ class BestCheckpoint(Checkpoint):
 
     Raises:
         ValueError: for a bad mode or number; at the start of `fit`, if no callback is the benchmark that `monitor`
-            names, that benchmark does not log this score, or another `BestCheckpoint` has the same monitor and folder.
+            names, that benchmark does not log this score, or another `BestCheckpoint` has the same monitor or files.
     """
 
     def __init__(
@@ -285,9 +285,12 @@ class BestCheckpoint(Checkpoint):
         keys = benchmarks[name].score_keys  # empty: a user's benchmark that declares none
         if keys and self.monitor not in keys:
             raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(keys)}")
-        twins = [other for other in callbacks if isinstance(other, BestCheckpoint) and other.monitor == self.monitor]
-        if len(twins) > 1:
+        others = [other for other in callbacks if isinstance(other, BestCheckpoint) and other is not self]
+        if any(other.monitor == self.monitor for other in others):
             raise ValueError(f"two {wrong}: leave one out, or give it another monitor")
+        files = (self.dirpath, self.filename)
+        if any((checkpoint_folder(trainer, other.dirpath), other.filename) == files for other in others):
+            raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: set a filename")
         self._benchmark = benchmarks[name]
 
     def on_save_checkpoint(

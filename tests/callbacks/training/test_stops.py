@@ -222,11 +222,18 @@ def test_steps_of_a_logger_are_those_of_the_uninterrupted_run(tmp_path):
     assert kept + run(tmp_path / "parts", start=last) == whole
 
 
-def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
-    class Declared(Counted):
-        name = "declared"
-        score_names = ("score", "other")
+class Declared(Counted):
+    name = "declared"
+    score_names = ("score", "other")
 
+
+def test_two_best_checkpoints_never_share_files(tmp_path):
+    again = BestCheckpoint("declared/score", dirpath=tmp_path / "best")  # `go` keeps the best of another score there
+    with pytest.raises(ValueError, match="would replace each other's files: set a filename"):
+        go("VFSSimSiam", tmp_path, more=[Declared([]), again])
+
+
+def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
     events = []
     with pytest.raises(ValueError, match=r"declared logs no such score; it logs declared/score, declared/other"):
         go("VFSSimSiam", tmp_path, more=[Declared(events), BestCheckpoint("declared/scoer", dirpath=tmp_path / "b")])
