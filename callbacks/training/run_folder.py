@@ -198,8 +198,9 @@ def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], b
     times = {page: page.stat().st_mtime for page in pages if benchmarks and page.is_file()}
     if written := [page for page, changed in times.items() if changed >= began]:
         lines.append(f"report: {max(written, key=lambda page: times[page])}")
-    # the best checkpoint, which has a monitor, comes before the last
-    kept = sorted(trainer.checkpoint_callbacks, key=lambda callback: not getattr(callback, "monitor", None))
+    # the best checkpoint, which has a monitor, comes before the last; of several, the one of the last benchmark
+    last_first = reversed(trainer.checkpoint_callbacks)
+    kept = sorted(last_first, key=lambda callback: not getattr(callback, "monitor", None))
     paths = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
     if fitted and (checkpoint := next(filter(None, paths), None)):
         command = next_command(checkpoint)

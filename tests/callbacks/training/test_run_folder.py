@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks import AtomicCheckpointIO, DavisBenchmark, LastCheckpoint, Safeguards, TrainingStopped
+from callbacks import AtomicCheckpointIO, BestCheckpoint, DavisBenchmark, LastCheckpoint, Safeguards, TrainingStopped
 from callbacks.command_line.runs import VidcorrCLI
 from callbacks.training.run_folder import closing_lines, last_checkpoints, numbered_loggers
 from cli import main
@@ -118,7 +118,12 @@ def test_the_scores_of_a_run_that_resumed_with_other_stages(davis_root, tmp_path
     trainer.state.fn = TrainerFn.FITTING
     assert closing_lines(trainer, lambda checkpoint: None) == []
     benchmark.history[4]["davis/res4/J&F-Mean"] = 0.75
-    assert closing_lines(trainer, str) == ["davis/res4/J&F-Mean 50.0 % at step 2, 75.0 % at step 4"]
+    scores = "davis/res4/J&F-Mean 50.0 % at step 2, 75.0 % at step 4"
+    assert closing_lines(trainer, str) == [scores]
+    for name in "ab":
+        trainer.callbacks.append(best := BestCheckpoint(f"{name}/score"))
+        best.best_model_path = f"{name}.ckpt"
+    assert closing_lines(trainer, str) == [scores, "checkpoint: b.ckpt; next: b.ckpt"]
 
 
 class TimeOrder(DavisBenchmark):
