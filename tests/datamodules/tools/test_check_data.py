@@ -154,6 +154,14 @@ def test_a_file_without_its_last_bytes_is_told_from_a_whole_one(tmp_path, name, 
     )
 
 
+def test_an_avi_of_unknown_size_is_whole(tmp_path):
+    video = write_video(tmp_path / "piped.avi", 30)
+    content = bytearray(video.read_bytes())
+    content[4:8] = b"\xff" * 4
+    video.write_bytes(content)
+    assert module._inspect(20, (str(video), None)).frames == 30
+
+
 def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():
     rows = [VideoReport("a/dog.avi", 10, frames=30, width=8, height=6), VideoReport("a/cat.avi", 20, frames=31)]
     moved = [VideoReport("b/cat.mp4", 5, frames=31), VideoReport("b/dog.mp4", 9, frames=30, width=8, height=6)]
