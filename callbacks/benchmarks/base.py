@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from datamodules.writing.progress import ProgressReport
-from lightning_modules.backbones import build_feature_extractor, describe_network, weights_digest
+from lightning_modules.backbones import build_feature_extractor, weights_digest
 from lightning_modules.functional.device import out_of_memory_advice, random_state_kept
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
@@ -216,8 +216,7 @@ class Benchmark(ABC):
     def _network(given: str | Network | None, module: nn.Module, extractor: nn.Module) -> Network:
         """Return the description of a network, under the caller's name, with the digest of its weights."""
         if not isinstance(given, Network):
-            known = describe_network(module)._asdict()
-            given = Network(**known if given is None else known | {"name": given, "weights": ""})
+            given = Network.of(module, given)
         return given.model_copy(update={"digest": weights_digest(extractor)})
 
     def _sequences_of(self, ranks: Ranks) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -76,6 +76,11 @@ class NetworkSpec:
         trained = bool(view["pretrained"] or (of_library and pretrained))
         name = f"{text}, {RANDOM_WEIGHTS}" if of_library and not trained else text
         return cls(name, view["spec"], view["stage"], view["stride"], trained, seed)
+
+    @classmethod
+    def of_study(cls, model: Sequence[str], seed: int = 0) -> NetworkSpec:
+        """Read the `model` of a study's row: a network, and `--pretrained` if it is."""
+        return cls.read(model[0], "--pretrained" in model, seed)
 
     @property
     def is_random(self) -> bool:

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from lightning_modules.backbones import describe_network, on_device
+from lightning_modules.backbones import on_device
 from lightning_modules.functional.device import out_of_memory_advice
 
 from ..benchmarks.ranks import LostRank, Ranks
 from ..command_line.endings import ROOM
-from ..results.result import Network, Result, require_writable
+from ..results.result import Result, require_writable
 from .job import Job, NetworkSpec
 from .store import Store, StoredJob
 from .training import LOG, Training
@@ -178,12 +178,10 @@ class Runner:
         first = jobs[0]
         benchmark: Any = copy.copy(first.benchmark)
         benchmark.protocol = first.protocol if len(jobs) == 1 else [job.protocol for job in jobs]
-        encoder = self._encoder_of(first.network)
         with out_of_memory_advice(ROOM):
-            extractor = on_device(first.network.extractor(encoder, benchmark))
-        described = describe_network(encoder)._asdict() | {"name": first.network.name, "weights": ""}
+            extractor = on_device(first.network.extractor(self._encoder_of(first.network), benchmark))
         folder = self.store.folder_of(first) if self.pages and len(jobs) == 1 else None
-        benchmark.evaluate(extractor, folder, Network(**described))
+        benchmark.evaluate(extractor, folder, first.network.name)
         if folder is None and writes:
             for job, result in zip(jobs, benchmark.result.parts(), strict=True):
                 result.save(self.store.folder_of(job))

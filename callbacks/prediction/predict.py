@@ -20,13 +20,14 @@ from datamodules.reading.images import pixels
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 from datamodules.writing.files import write_atomically
 from datamodules.writing.progress import ProgressReport
-from lightning_modules.backbones import build_encoder, describe_network
+from lightning_modules.backbones import build_encoder
 from lightning_modules.functional import PointProtocol, TrackingProtocol
 from lightning_modules.functional.device import out_of_memory_advice
 
 from ..process import signals
 from ..process.folder_lock import FolderLock
 from ..results.provenance import Provenance
+from ..results.result import Network
 from ..tracking.frame_encoder import LOWER, View
 from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
@@ -97,7 +98,7 @@ class VideoPrediction(pl.Callback):
         """Follow the prompts of a batch, on the first rank."""
         if not trainer.is_global_zero or "video" not in batch:
             return
-        video, network = batch["video"], describe_network(pl_module)
+        video, network = batch["video"], Network.of(pl_module)
         metadata = {
             "model": type(pl_module).__name__,
             "checkpoint": trainer.ckpt_path,
@@ -113,7 +114,7 @@ class VideoPrediction(pl.Callback):
             **self.settings,
         )
         files = ", ".join(name for name in OUTPUTS if (self.output_dir / name).exists())
-        print(f"{network.name}, {network.weights}" if network.weights else network.name)
+        print(network.row)
         print(f"{content['frames']} frames, {content['seconds_per_frame']:.3f} s each; {self.output_dir}: {files}")
 
 

@@ -50,6 +50,12 @@ class Column(NamedTuple):
         number = f"{'?' if self.sequences is None else self.sequences} sequences"
         return ", ".join(filter(None, (f"{self.protocol} {self.digest}".strip(), self.data, number)))
 
+    @property
+    def head(self) -> str:
+        """Benchmark, score if any, and conditions in words."""
+        name = f"{self.benchmark} {self.score}".rstrip()
+        return f"{name} ({self.conditions})"
+
 
 @dataclass(frozen=True)
 class Record:
@@ -320,7 +326,7 @@ def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
 
 def heads_of(columns: Iterable[Column]) -> dict[Column, str]:
     """Return column → head; heads that would be equal include the digest of the sequences."""
-    heads = {column: f"{f'{column.benchmark} {column.score}'.rstrip()} ({column.conditions})" for column in columns}
+    heads = {column: column.head for column in columns}
     taken = Counter(heads.values())
     return {
         column: head if taken[head] == 1 else f"{head[:-1]} {column.names or 'of unknown names'})"

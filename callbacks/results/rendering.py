@@ -133,7 +133,7 @@ def _text(cell: Cell | None) -> str:
     if (ends := cell.interval) is not None:
         text += f" [{percent(ends[0])}, {percent(ends[1])}]"
     if cell.difference is not None:
-        text += f"; {cell.difference._replace(lacks='').in_points}"
+        text += f"; {cell.difference.figures}"
     return text.replace("-", "−")
 
 

@@ -18,6 +18,8 @@ from .checked import Exact, Facts, Json, Score, Texts, Value, as_tuple, plain, r
 from .provenance import Provenance
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 
 RESULTS_FILE = "results.json"
@@ -42,6 +44,15 @@ class Network(Exact):
     seed: int | None = None
     loaded: bool = True
     digest: str = ""
+
+    @classmethod
+    def of(cls, module: nn.Module, name: str | None = None) -> Self:
+        """Describe the network in a module, see `describe_network`; a user's name replaces architecture and weights."""
+        from lightning_modules.backbones import describe_network
+
+        known = describe_network(module)
+        names = {"name": known.name, "weights": known.weights} if name is None else {"name": name}
+        return cls(**names, spec=known.spec, seed=known.seed, loaded=known.loaded)
 
     @property
     def row(self) -> str:

@@ -48,12 +48,17 @@ class Difference(NamedTuple):
     lacks: str = ""
 
     @property
-    def in_points(self) -> str:
-        """Difference in percentage points, with interval and p, or with the reason why the test is missing."""
+    def figures(self) -> str:
+        """Difference in percentage points, with interval and p if it was tested."""
         mean = f"{100 * self.mean:+.1f}"
         if self.low is None or self.high is None:
-            return f"{mean} ({self.lacks}: not tested)" if self.lacks else mean
+            return mean
         return f"{mean} [{100 * self.low:+.1f}, {100 * self.high:+.1f}], p {self.p:.2g}"
+
+    @property
+    def in_points(self) -> str:
+        """The figures, and the reason why the test is missing."""
+        return f"{self.figures} ({self.lacks}: not tested)" if self.lacks else self.figures
 
 
 def interval(runs: Sequence[ScoresBySequence], score: str = "") -> tuple[float, float] | None:

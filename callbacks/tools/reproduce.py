@@ -131,7 +131,7 @@ def job_of(row: StudyRow, evaluation: str, benchmark: Any) -> Job:
     from ..experiments.configured import protocols_of
     from ..experiments.job import Job, NetworkSpec
 
-    network = NetworkSpec.read(spec_of(row), "--pretrained" in row.model)
+    network = NetworkSpec.of_study(row.model)
     ((protocol,),) = protocols_of([benchmark], list(filter(None, [protocol_of(row, evaluation)])))
     return Job(network, benchmark, protocol)
 

@@ -146,7 +146,7 @@ def evaluation_job(evaluation: StudyEvaluation, store: Store) -> Job:
     from ..experiments.job import Job, NetworkSpec
 
     if evaluation.training is None:
-        network = NetworkSpec.read(evaluation.model[0], "--pretrained" in evaluation.model, evaluation.seed)
+        network = NetworkSpec.of_study(evaluation.model, evaluation.seed)
     else:
         network = NetworkSpec("", last_checkpoint(store.folder_of(evaluation.training)))
     network = replace(network, name=f"{evaluation.row}, seed {evaluation.seed}")

@@ -71,7 +71,10 @@ def build_encoder(
     if hasattr(spec, "feature_extractor"):
         return spec
     if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith(SUFFIXES)):
-        return module_from_checkpoint(spec)
+        module = module_from_checkpoint(spec)
+        trained: Any = path_to_network(module)[-1]  # so that views of it know the origin too
+        trained.weights_origin, trained.weights_seed = f"weights of {Path(spec).name}", None
+        return module
     network: Any = spec
     normalisation: dict[str, Any] = {}
     if spec == "raw_colour":

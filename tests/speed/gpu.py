@@ -22,23 +22,26 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
 def commands(small: bool, folder: str) -> list[str]:
     """Return the commands, after `python`; a training writes into the folder."""
     device, accelerator, scale = ("cpu", "cpu", "tiny") if small else ("cuda", "gpu", "paper")
-    step = f"-m tests.speed.training_step --device {device} --scale {scale}" + " --repeats 1" * small
-    propagation = f"-m tests.speed.propagation --device {device}" + " --small --repeats 1" * small
+
+    def if_small(flags: str) -> str:
+        return f" {flags}" if small else ""
+
+    step = f"-m tests.speed.training_step --device {device} --scale {scale}{if_small('--repeats 1')}"
+    propagation = f"-m tests.speed.propagation --device {device}{if_small('--small --repeats 1')}"
     fit = (
         f"cli.py fit --config configs/demo.yaml --data.root {folder}/data --trainer.callbacks.root {folder}/data/davis"
     )
     return [
-        "-m pytest -q -m gpu" + " --collect-only" * small,
+        f"-m pytest -q -m gpu{if_small('--collect-only')}",
         f"{step} --precision 32-true",
         f"{step} --precision bf16-mixed",
-        f"{step} --precision bf16-mixed --compile" + " --only VFSSimSiam" * small,
+        f"{step} --precision bf16-mixed --compile{if_small('--only VFSSimSiam')}",
         f"{propagation} --part 0.05 --scale",  # maps of strides 8 and 4 are among its sizes
         f"{propagation} --video 40",  # as long as DAVIS's `shooting`
-        f"-m tests.speed.benchmarks --device {device}" + " --small" * small,
+        f"-m tests.speed.benchmarks --device {device}{if_small('--small')}",
         f"{fit} --trainer.default_root_dir {folder} --trainer.accelerator {accelerator} --trainer.devices 1"
         " --trainer.strategy ddp"
-        + " --data.videos 4 --data.benchmark_videos 1 --data.point_videos 0 --trainer.max_steps 2"
-        * small,
+        + if_small("--data.videos 4 --data.benchmark_videos 1 --data.point_videos 0 --trainer.max_steps 2"),
     ]
 
 

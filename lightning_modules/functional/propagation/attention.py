@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..device import dot_products, onednn_pays, onednn_serves, to_device
-from .tiles import Neighbourhood, Strips, Tile, tiles, windows_of
+from .tiles import Neighbourhood, Strips, Tile, tiles
 from .window_average import grouped_average
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products, which stay in a CPU's cache
@@ -198,7 +198,7 @@ class LocalAttention:
                 logits += bias
             weights = logits.view(-1, tile.queries).softmax(0).view(logits.shape)
             if adjust is not None:
-                windows = _windows(tile, weights)
+                windows = tile.windows(weights)
                 windows.copy_(adjust(windows.flatten(3).flatten(0, 1)).view(windows.shape))
             inside = weights[tile.inner].reshape(-1, tile.queries)
             average = _part(tile, values, used).flatten(0, 2).T @ inside
@@ -241,7 +241,7 @@ class LocalAttention:
     def _window_bias(self, tile: Tile, like: Tensor) -> Tensor:
         """Return a bias (frame rows, frame columns, 1, queries): 0 in a query's neighbourhood, otherwise −inf."""
         bias = like.new_full((*tile.frame_size, 1, tile.queries), -torch.inf)
-        _windows(tile, bias).masked_fill_(to_device(self.neighbourhood.kept, like.device), 0.0)
+        tile.windows(bias).masked_fill_(to_device(self.neighbourhood.kept, like.device), 0.0)
         return bias
 
 
@@ -395,10 +395,3 @@ def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:
     """Return values and indices of the top-k of (…, n), both (…, min(k, n)), in no order."""
     top, index = scores.topk(min(topk, scores.shape[-1]), sorted=False)
     return top, index
-
-
-def _windows(tile: Tile, block: Tensor) -> Tensor:
-    """View a block (frame rows, frame columns, R, queries) as squares (rows, columns, R, D, D), D = 2 · reach + 1."""
-    if tile.reach is None or tile.slides:
-        raise ValueError("windows need a reach and a tile that is not higher than a neighbourhood")
-    return windows_of(block, tile.size)

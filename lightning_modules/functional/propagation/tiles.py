@@ -104,6 +104,12 @@ class Tile:
         pairs = zip(self.keys, self.frame, strict=True)
         return tuple(slice(keys.start - frame.start, keys.stop - frame.start) for keys, frame in pairs)
 
+    def windows(self, block: Tensor) -> Tensor:
+        """View a block (frame rows, frame columns, R, queries) of a tile that does not slide, see `windows_of`."""
+        if self.reach is None or self.slides:
+            raise ValueError("windows need a reach and a tile that is not higher than a neighbourhood")
+        return windows_of(block, self.size)
+
     def rows_met(self) -> Iterator[tuple[slice, int]]:
         """Yield the rows of the tile within reach of each row of keys, and their start on the block's last axis."""
         reach, (rows, columns) = self.reach or 0, self.at

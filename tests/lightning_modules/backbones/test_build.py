@@ -175,6 +175,7 @@ def test_weights_of_a_file_are_named(tmp_path):
     expected = ("ResNet-18", "weights of vfs_r18.ckpt", "torchvision:resnet18", None, True)
     assert describe_network(module_from_checkpoint(tmp_path / "vfs_r18.ckpt")) == expected
     assert describe_network(FrozenEncoder(str(tmp_path / "vfs_r18.ckpt"))) == expected
+    assert describe_network(build_feature_extractor(tmp_path / "vfs_r18.ckpt")) == expected
     started = VFSSimSiam(str(tmp_path / "vfs_r18.ckpt"), projector_dim=8, predictor_dim=4)
     assert describe_network(started) == expected
     started._trainer = SimpleNamespace(global_step=3)
