@@ -183,9 +183,10 @@ class Benchmark(ABC):
                     charts = evaluation.charts() if rows else ()
             with ranks.together():
                 self.overlays = context.overlays
+                described = network if isinstance(network, Network) else Network.of(module, network)
                 self.result = Result(
                     benchmark=self.name,
-                    network=self._network(network, module, extractor),
+                    network=described.model_copy(update={"digest": weights_digest(extractor)}),
                     scores=scores,
                     stages=evaluation.stages_of(extractor),
                     rows=rows,
@@ -194,7 +195,7 @@ class Benchmark(ABC):
                     data=self.data() | evaluation.data(),
                     protocol_source=self.protocol_source(),
                     seconds=round(time.perf_counter() - began, 2),
-                    seconds_of=evaluation.seconds,
+                    seconds_of=evaluation.watch.rounded(),
                     ranks=ranks.size,
                     history=[*past, Evaluated(epoch=at[0], step=at[1], scores=scores)] if at else past,
                     shown=Shown(
@@ -211,13 +212,6 @@ class Benchmark(ABC):
                         self.plots = evaluation.finish(context.folder)
                         self._write(self.result, context.folder)
         return scores
-
-    @staticmethod
-    def _network(given: str | Network | None, module: nn.Module, extractor: nn.Module) -> Network:
-        """Return the description of a network, under the caller's name, with the digest of its weights."""
-        if not isinstance(given, Network):
-            given = Network.of(module, given)
-        return given.model_copy(update={"digest": weights_digest(extractor)})
 
     def _sequences_of(self, ranks: Ranks) -> Iterator[Any]:
         """Yield the sequences of this rank; the first rank shows the progress in frames."""

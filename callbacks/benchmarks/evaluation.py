@@ -1,27 +1,27 @@
 """The evaluation of a benchmark's sequences in a run."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
 from datamodules.reading.guards import DataError
 
-from ..metrics.rows import RowValues, SequenceRows
+from ..metrics.rows import RowValues
 from ..pictures import Picture, overlay_writer
 from ..pictures.animation import SequenceAnimation
 from ..results.page import Chart
 from ..results.result import Protocol, Row, Stage
 from ..tracking.frame_encoder import normalises
 from ..tracking.record import Draw, PredictionFile, SequenceRecord
+from ..tracking.stopwatch import Stopwatch
 from .ranks import Ranks
 
-RowsT = TypeVar("RowsT", bound=SequenceRows)
 MAX_OVERLAYS = 8
 """Number of sequences with overlays in the logger."""
 
@@ -62,13 +62,13 @@ class Evaluation(ABC):
 
     Args:
         context: ranks and folder of the run.
-        metrics: a metric for every stage of the tracker, see `SequenceRows`.
-        tracker: propagates labels, points or boxes by its `protocols`, and counts seconds in its `watch`; None if the
-            benchmark tracks nothing.
+        metrics: a metric for every stage of the tracker, and any further metrics; see `SequenceRows`.
+        tracker: propagates labels, points or boxes by its `protocols`; None if the benchmark tracks nothing.
         predictions: write the predictions.
 
     Attributes:
         stages: names of the stages that are scored separately; a single stage has an empty name.
+        watch: seconds by kind of work, those of the tracker included.
         columns: video and object → further columns of their row.
     """
 
@@ -79,27 +79,27 @@ class Evaluation(ABC):
     ) -> None:
         self.context, self.metrics, self.tracker, self.predictions = context, metrics, tracker, predictions
         self.stages: Sequence[str] = getattr(tracker, "stages", ("",))
+        self.watch: Stopwatch = getattr(tracker, "watch", None) or Stopwatch()
 
     @abstractmethod
     def follow(self, sequence: Any) -> None:
         """Evaluate a sequence: write its files and update the metrics."""
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
-        """Return scores and rows (video, object, values) of a stage over all ranks; without rows no scores."""
-        metric = self.gathered(self.metrics[number])
-        values = list(metric.values())
-        return (metric.compute() if values else {}), values
+        """Return scores and rows (video, object, values) of a stage; without rows no scores.
 
-    def gathered(self, metric: RowsT) -> RowsT:
-        """Gather the rows of all ranks into a metric and return it; every rank calls it."""
-        metric.gather(self.context.ranks.gather)
-        return metric
+        The metrics hold the rows of all ranks.
+        """
+        values = list(self.metrics[number].values())
+        return (self.metrics[number].compute() if values else {}), values
 
     def compute(self) -> tuple[dict[str, float], list[Row]]:
         """Return the scores as fractions, and the rows of sequences or objects, over all ranks; every rank calls it.
 
         With several stages, the keys begin with the stage's name.
         """
+        for metric in self.metrics:
+            metric.gather(self.context.ranks.gather)
         scores: dict[str, float] = {}
         rows: list[Row] = []
         for number, stage in enumerate(self.stages):
@@ -122,43 +122,52 @@ class Evaluation(ABC):
         """
         return {}
 
+    def prediction_folders(self, kind: str = "") -> list[Path]:
+        """Return a folder of predictions per stage; none if the run writes no predictions.
+
+        Args:
+            kind: folder of the files, if a benchmark follows a sequence in several ways.
+        """
+        folder = self.context.folder
+        if folder is None or not self.predictions:
+            return []
+        return [folder / stage / kind / "predictions" for stage in self.stages]
+
+    @contextmanager
     def record(
         self,
         sequence: Any,
         draw: Draw,
-        prediction: Callable[[Path], PredictionFile],
+        predictions: Sequence[PredictionFile],
         kind: str = "",
         draw_animation: Draw | None = None,
         video: bool = False,
-    ) -> SequenceRecord:
-        """Open the output files of a sequence; none if the run has no folder.
+    ) -> Iterator[SequenceRecord]:
+        """Open the output files of a sequence during the block; without a folder of the run only `predictions`.
 
         Args:
             sequence: a sequence; its name and number of frames are used.
             draw: see `SequenceRecord`.
-            prediction: folder of a stage's predictions → the file of this sequence.
+            predictions: files in `prediction_folders`.
             kind: folder of the files, if a benchmark follows the sequence in several ways.
             draw_animation: see `SequenceRecord`.
             video: also write an overlay of every frame.
         """
-        folder = self.context.folder
-        if folder is None:
-            return SequenceRecord(sequence.num_frames, draw)
-        folders = [folder / stage / kind for stage in self.stages]
-        overlays = folders[-1] / "overlays"
-        return SequenceRecord(
-            sequence.num_frames,
-            draw,
-            predictions=[prediction(at / "predictions") for at in folders if self.predictions],
-            overlay=overlays / f"{sequence.name}.png",
-            animation=SequenceAnimation(folder, sequence.name, sequence.num_frames, kind),
-            draw_animation=draw_animation,
-            video=overlay_writer(overlays / f"{sequence.name}.mp4") if video else None,
-        )
+        name, frames, folder = sequence.name, sequence.num_frames, self.context.folder
+        pictures: dict[str, Any] = {}
+        if folder is not None:
+            overlays = folder / self.stages[-1] / kind / "overlays"
+            pictures["overlay"] = overlays / f"{name}.png"
+            pictures["animation"] = SequenceAnimation(folder, name, frames, kind)
+            pictures["video"] = overlay_writer(overlays / f"{name}.mp4") if video else None
+        with SequenceRecord(frames, draw, predictions, draw_animation=draw_animation, **pictures) as record:
+            yield record
+        self.context.keep(f"{kind}/{name}" if kind else name, record.sheet)
 
     def stages_of(self, extractor: nn.Module) -> dict[str, Stage]:
         """Return stage → its features and protocol, for the result."""
-        layers, strides = (_listed(getattr(extractor, name, None)) for name in ("stage", "stride"))
+        values = [getattr(extractor, name, None) for name in ("stage", "stride")]
+        layers, strides = (value if isinstance(value, list) else [value] for value in values)
         protocols = getattr(self.tracker, "protocols", [None] * len(self.stages))
         found = {}
         for number, (name, protocol) in enumerate(zip(self.stages, protocols, strict=True)):
@@ -178,12 +187,3 @@ class Evaluation(ABC):
         """
         is_constant = getattr(getattr(self.tracker, "encoder", None), "constant", False)
         return {"constant_features": True} if is_constant else {}
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Kind of work → seconds of this rank."""
-        return {} if self.tracker is None else self.tracker.watch.rounded()
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

@@ -85,13 +85,13 @@ class JointEvaluation(Evaluation):
     def follow(self, sequence: KeypointSequence) -> None:
         """Follow and score a clip; see `Evaluation`."""
         view, annotated = self.tracker.view(sequence.size), torch.from_numpy(sequence.points)
-        stems = [frame.stem for frame in sequence.frames]
-
-        def table(folder: Path) -> PredictionTable:
-            return PredictionTable(folder / f"{sequence.name}.csv", stems, _rows, ("frame", "joint", "x", "y"))
-
+        stems, columns = [frame.stem for frame in sequence.frames], ("frame", "joint", "x", "y")
+        files = [
+            PredictionTable(folder / f"{sequence.name}.csv", stems, _rows, columns)
+            for folder in self.prediction_folders()
+        ]
         found: list[list[Tensor]] = []
-        with self.record(sequence, overlay_joints, table) as record:
+        with self.record(sequence, overlay_joints, files) as record:
             for t, tracked in enumerate(self.tracker.track_points(sequence.read(), annotated[0], view)):
                 joints = tracked.decoded
                 if t == 0:  # VFS reads the joints back from the annotation's heat-map
@@ -101,7 +101,6 @@ class JointEvaluation(Evaluation):
                 record.add(tracked.frame, joints, truth=annotated[t])
             predictions = [torch.stack(of_stage) for of_stage in zip(*found, strict=True)]
             record.close(self._curves(predictions[-1], sequence))
-        self.context.keep(sequence.name, record.sheet)
         for metric, prediction in zip(self.metrics, predictions, strict=True):
             metric.update(prediction, annotated, name=sequence.name, size=sequence.size)
 

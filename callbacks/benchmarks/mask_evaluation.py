@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -56,7 +57,7 @@ class MaskBenchmark(BenchmarkCallback):
 
     def __init__(self, rules: str, protocol: str | PropagationProtocol, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like, self.changes)
+        self.protocol: Any = PropagationProtocol.named(protocol, type(self).name, self.protocols_like, self.changes)
         self.data_rules = RULES[rules]
         self.ranked_by = tuple(f"{measure}-Mean" for measure in self.rules.measures if measure in ("J", "F"))
         self.videos: Mapping[str, Mapping[str, Any]] = {}
@@ -68,8 +69,7 @@ class MaskBenchmark(BenchmarkCallback):
 
         Protocols that share a pass have the same rules.
         """
-        several = cast(PropagationProtocol | Sequence[PropagationProtocol], self.protocol)
-        first = several if isinstance(several, PropagationProtocol) else several[0]
+        first = self.protocol if isinstance(self.protocol, PropagationProtocol) else self.protocol[0]
         return self.data_rules if first.scoring == "benchmark" else RULES[first.scoring]
 
     def scorable(self, videos: Sequence[MaskSequence]) -> Sequence[MaskSequence]:
@@ -88,14 +88,17 @@ class MaskBenchmark(BenchmarkCallback):
 
     def start(self, extractor: nn.Module, context: RunContext) -> "MaskEvaluation":
         """Begin a run; without ground truth, the predictions are packed for a server."""
-        all_known = all(sequence.ground_truth for sequence in self.sequences)
-        tracker = LabelTracker(extractor, self.protocol)
-        rules = self.rules, self.videos, self.unseen_names  # complete after `read`
-        metrics = [ObjectRows(*rules) for _ in tracker.stages]
+        sequences, tracker = self.sequences, LabelTracker(extractor, self.protocol)
+        metrics = [ObjectRows(self.rules, self.videos, self.unseen_names) for _ in tracker.stages]
         evaluation = MaskEvaluation(context, metrics, tracker, self.predictions)
-        if not all_known:
-            evaluation.archive = self.archive
-            evaluation.packed = [path for sequence in self.sequences for path in predicted_files(sequence)]
+        if not all(sequence.ground_truth for sequence in sequences):
+            files = [
+                Path(sequence.video, sequence.folder, f"{stem}.png")
+                for sequence in sequences
+                for stem in predicted_stems(sequence)
+                if stem is not None
+            ]
+            evaluation.packed = {file: Path(self.archive, file) for file in files}
         return evaluation
 
     def data(self) -> dict[str, Any]:
@@ -109,12 +112,11 @@ class MaskEvaluation(Evaluation):
     A thread scores frames while the network propagates later frames.
 
     Attributes:
-        archive: folder of the sequences inside predictions.zip ("" is its top); None: no archive.
-        packed: files of the archive, relative to the predictions; an earlier run may have left other files.
+        packed: file, relative to the predictions → its place in predictions.zip; empty: no archive. An earlier run may
+            have left other files.
     """
 
-    archive: str | None = None
-    packed: Sequence[Path] = ()
+    packed: Mapping[Path, Path] = MappingProxyType({})
 
     def scorer(self, sequence: Any, pool: Executor) -> Any:
         """Return the scorer of a sequence, with `add` and `finish` as in `ObjectScorer`; None does not score it.
@@ -132,61 +134,54 @@ class MaskEvaluation(Evaluation):
             kind: folder of its files, if a benchmark follows it in several ways.
         """
         sequence = at_size_of_data(sequence, self.tracker.protocols[0])
-        watch, view = self.tracker.watch, self.tracker.view(sequence.size)
-        frames = annotated_frames(sequence)
-
-        def masks(folder: Path) -> IndexedMasks:
-            file = IndexedMasks(folder / sequence.video / sequence.folder, stems_of(sequence), sequence.reported)
-            for _ in unpredicted(sequence):
-                file.add(torch.zeros(sequence.size, dtype=torch.uint8))
-            return file
-
-        def draw_small(frame: Tensor, mask: Tensor) -> Picture:
-            return overlay_masks(*reduced(frame, mask))
-
-        record = self.record(sequence, overlay_masks, masks, kind, draw_animation=draw_small)
-        with ThreadPoolExecutor(max_workers=1) as pool, record:
+        view, stems = self.tracker.view(sequence.size), predicted_stems(sequence)
+        files = [
+            IndexedMasks(folder / sequence.video / sequence.folder, stems) for folder in self.prediction_folders(kind)
+        ]
+        nothing = torch.zeros(sequence.size, dtype=torch.uint8)
+        for file in files:
+            for _ in stems[sequence.num_frames :]:  # the frames before the first object
+                file.add(nothing)
+        with (
+            ThreadPoolExecutor(max_workers=1) as pool,
+            self.record(sequence, overlay_masks, files, kind, draw_animation=_overlay_small) as record,
+        ):
             scorer = self.scorer(sequence, pool)
-            for t, tracked in enumerate(self.tracker.track_masks(frames, sequence.starts, view)):
+            tracked_frames = self.tracker.track_masks(annotated_frames(sequence), sequence.starts, view)
+            for t, tracked in enumerate(tracked_frames):
                 truth = None
                 if scorer is not None and t in sequence.masks:
-                    with watch("score"):
+                    with self.watch("score"):
                         truth = scorer.add(t, tracked)
-                with watch("write"):
+                with self.watch("write"):
                     record.add(tracked.frame, tracked.decoded, truth=truth)
             curves: dict[str, Curve] = {}
             if scorer is not None:
-                with watch("score"):
+                with self.watch("score"):
                     curves = scorer.finish()
             record.close(curves)
-        self.context.keep(f"{kind}/{sequence.name}" if kind else sequence.name, record.sheet)
 
     def finish(self, folder: Path) -> dict[str, Picture]:
         """Write predictions.zip for data without ground truth; see `Evaluation`."""
-        if self.predictions and self.archive is not None:
-            for stage in self.stages:
-                predictions = folder / stage / "predictions"
-                with zipfile.ZipFile(folder / stage / "predictions.zip", "w", zipfile.ZIP_STORED) as archive:
-                    for file in sorted(self.packed):
-                        archive.write(predictions / file, Path(self.archive) / file)
+        for predictions in self.prediction_folders() if self.packed else ():
+            with zipfile.ZipFile(predictions.with_suffix(".zip"), "w", zipfile.ZIP_STORED) as archive:
+                for file in sorted(self.packed):
+                    archive.write(predictions / file, self.packed[file])
         return {}
 
 
-def unpredicted(sequence: MaskSequence) -> Sequence[Path]:
-    """Return the masks before the first object; they get empty predictions if all frames are reported."""
-    return () if sequence.reported is not None else sequence.earlier
+def _overlay_small(frame: Tensor, mask: Tensor) -> Picture:
+    return overlay_masks(*reduced(frame, mask))
 
 
-def stems_of(sequence: MaskSequence) -> list[str]:
-    """Return the stems of all predicted frames, `reported` or not."""
-    return [path.stem for path in (*unpredicted(sequence), *sequence.frames)]
+def predicted_stems(sequence: MaskSequence) -> list[str | None]:
+    """Return the stem of each frame's predicted mask, None for a frame that the benchmark does not report.
 
-
-def predicted_files(sequence: MaskSequence) -> list[Path]:
-    """Return the files that `IndexedMasks` writes for a sequence, relative to the predictions."""
-    stems = stems_of(sequence)
-    chosen = range(len(stems)) if sequence.reported is None else sequence.reported
-    return [Path(sequence.video, sequence.folder, f"{stems[t]}.png") for t in chosen]
+    If it reports all frames, the frames before the first object come first: their predictions are empty.
+    """
+    if sequence.reported is None:
+        return [path.stem for path in (*sequence.earlier, *sequence.frames)]
+    return [path.stem if t in sequence.reported else None for t, path in enumerate(sequence.frames)]
 
 
 class ObjectScorer:

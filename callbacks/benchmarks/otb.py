@@ -110,21 +110,20 @@ class BoxEvaluation(Evaluation):
 
     def follow(self, sequence: BoxSequence) -> None:
         """Track and score a sequence; see `Evaluation`."""
-
-        def table(folder: Path) -> PredictionTable:
-            stems = (frame.stem for frame in sequence.frames)
-            return PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n")
-
+        stems = [frame.stem for frame in sequence.frames]
+        files = [
+            PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n")
+            for folder in self.prediction_folders()
+        ]
         found: list[NDArray[np.float64]] = []
-        with self.record(sequence, overlay_boxes, table, video=self.video) as record:
+        with self.record(sequence, overlay_boxes, files, video=self.video) as record:
             for frame, (box,) in self.tracker.track(sequence.read(), sequence.boxes[:1]):
-                with self.tracker.watch("draw"):
+                with self.watch("draw"):
                     record.add(frame, [box], sequence.boxes[len(found)])
                 found.append(box)
             boxes = np.stack(found)
             record.close({"overlap": (range(len(boxes)), box_iou(boxes, sequence.boxes).tolist())})
         self.frames += len(boxes) - 1  # the first box is given
-        self.context.keep(sequence.name, record.sheet)
         self.metrics[0].update(boxes, sequence.boxes, name=sequence.name)
 
     def charts(self) -> list[Chart]:

@@ -136,11 +136,10 @@ class TapVidEvaluation(Evaluation):
         self, context: RunContext, tracker: PointTracker, sequences: Sequence[PointSequence], predictions: bool
     ) -> None:
         self._protocol = tracker.protocols[-1]
-        mode = self._protocol.query_mode
-        super().__init__(context, [PointRows(mode) for _ in tracker.stages], tracker, predictions)
-        self._limits = [PointRows(mode) for _ in tracker.stages]
-        with_areas = all(sequence.masks for sequence in sequences)
+        mode, with_areas = self._protocol.query_mode, all(sequence.masks for sequence in sequences)
+        points, self._limits = ([PointRows(mode) for _ in tracker.stages] for _ in range(2))
         self._by_area = [AreaRows(mode) for _ in tracker.stages if with_areas]
+        super().__init__(context, [*points, *self._limits, *self._by_area], tracker, predictions)
         self._positions = {sequence.name: position for position, sequence in enumerate(sequences)}
         self._kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
         self._undefined: dict[str, Any] = {}
@@ -165,6 +164,8 @@ class TapVidEvaluation(Evaluation):
         where: dict[str, Any] = {"name": sequence.name, "position": self._positions[sequence.name]}
         own = np.array(sequence.size[::-1]) / protocol.scored_size
         at_own_size = replace(queries, tracks=queries.tracks * own)
+        for folder, tracks in zip(self.prediction_folders(), found, strict=False):
+            write_prediction(folder, sequence, queries, tracks)
         for number, tracks in enumerate(found):
             points, occluded = tracks.points.numpy(), tracks.occluded.numpy()
             self.metrics[number].update(queries, occluded, points, **where)
@@ -173,8 +174,6 @@ class TapVidEvaluation(Evaluation):
             if self._by_area:
                 areas = np.array([sequence.area(t) for t in range(frames)])
                 self._by_area[number].update(at_own_size, points * own, areas, name=sequence.name)
-            if self.context.folder is not None and self.predictions:
-                write_prediction(self.context.folder / self.stages[number] / "predictions", sequence, queries, tracks)
         errors = np.linalg.norm(points - queries.tracks, axis=-1)  # of the last map, as the animations
         scored = ~queries.occluded & queries.scored(protocol.query_mode)
         since = np.abs(np.arange(frames) - queries.frames).astype(int)
@@ -221,10 +220,10 @@ class TapVidEvaluation(Evaluation):
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
         """Return scores and rows, and keep tracks and undefined measures for `finish` and `data`; see `Evaluation`."""
-        metric, stage = self.gathered(self.metrics[number]), self.stages[number]
+        metric, stage = self.metrics[number], self.stages[number]
         undefined, scores = metric.undefined(), metric.compute()
         self._undefined[stage], self._tracks[stage] = undefined, metric.per_track()
-        bound = self.gathered(self._limits[number]).compute()["average_pts_within_thresh"]
+        bound = self._limits[number].compute()["average_pts_within_thresh"]
         if undefined and self.context.ranks.rank == 0:
             left_out = ", ".join(sorted({name for names in undefined.values() for name in names}))
             said = "%s: videos with nothing to score (0/0) are left out of those means: %s"
@@ -232,9 +231,8 @@ class TapVidEvaluation(Evaluation):
         found = {key: scores[key] for key in SCORES if key in self._kept} | {LIMIT: bound}
         rows = {video: {key: own[key] for key in ("Queries", *self._kept)} for video, _, own in metric.values()}
         if self._by_area:
-            by_area = self.gathered(self._by_area[number])
-            found = by_area.compute() | found
-            for video, _, own in by_area.values():
+            found = self._by_area[number].compute() | found
+            for video, _, own in self._by_area[number].values():
                 rows[video][AREA_PCK] = own[AREA_PCK]
         return (found if rows else {}), [(video, "", own) for video, own in rows.items()]
 

@@ -122,9 +122,9 @@ class PartEvaluation(MaskEvaluation):
     """Follow a video once per kind of labels: IoU of the classes, AP of the instances, by stage."""
 
     def __init__(self, context: RunContext, tracker: LabelTracker, benchmark: VipBenchmark) -> None:
-        semantic = [ClassRows() for _ in tracker.stages]
-        super().__init__(context, semantic, tracker, benchmark.predictions)
+        self.semantic = [ClassRows() for _ in tracker.stages]
         self.instance = [InstanceRows(benchmark.one_to_one) for _ in tracker.stages]
+        super().__init__(context, [*self.semantic, *self.instance], tracker, benchmark.predictions)
         self.parts = benchmark.parts
 
     def follow(self, video: PartVideo) -> None:  # type: ignore[override]
@@ -136,14 +136,14 @@ class PartEvaluation(MaskEvaluation):
         """Return the scorer of a sequence; see `MaskEvaluation`."""
         if sequence.humans:
             return _InstanceScorer(sequence, self.instance, self.tracker.view(sequence.size).covered)
-        return _SemanticScorer(sequence, self.metrics)
+        return _SemanticScorer(sequence, self.semantic)
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
         """Return scores and rows of the followed kinds of labels; see `Evaluation`."""
         scores, rows = super().scores_of_stage(number) if "semantic" in self.parts else ({}, [])
         if "instance" in self.parts:
-            found = self.gathered(self.instance[number]).compute()
-            scores |= {key.replace("AP", AP): value for key, value in found.items()}
+            instances = self.instance[number].compute()
+            scores |= {key.replace("AP", AP): value for key, value in instances.items()}
         return scores, rows
 
 
@@ -196,16 +196,14 @@ class _InstanceScorer:
         return {}  # the metrics hold all results already
 
 
-def instance_scores(
-    labels: Tensor, mask: Tensor, objects: Sequence[int], covered: Size | None = None
-) -> dict[int, float]:
+def instance_scores(labels: Tensor, mask: Tensor, objects: Sequence[int], covered: Size) -> dict[int, float]:
     """Return the means of the objects' up-sampled labels over their predicted pixels.
 
     Args:
         labels: `(1 + objects, h, w)`, background first.
         mask: `(H, W)` ids.
         objects: ids of the channels from 1 on.
-        covered: size that the labels cover, see `covered_size`; None is the mask's.
+        covered: size that the labels cover, see `covered_size`.
 
     Returns:
         Object → score, for objects with a pixel.
@@ -214,6 +212,6 @@ def instance_scores(
     for number, label in zip(objects, labels[1:], strict=True):
         inside = mask == number
         if inside.any():
-            full = F.interpolate(label[None, None].float(), size=covered or mask.shape, mode="bilinear")[0, 0]
+            full = F.interpolate(label[None, None].float(), size=covered, mode="bilinear")[0, 0]
             scores[number] = float(full[: mask.shape[0], : mask.shape[1]][inside].mean())
     return scores

@@ -119,27 +119,23 @@ class IndexedMasks(PredictionFile):
 
     Args:
         folder: folder of the files; made if missing.
-        stems: names of the frames' files, without suffix.
-        chosen: numbers of the frames to write; None: all.
+        stems: names of the frames' files, without suffix; None for a frame without a file.
         palette: `(256, 3)` RGB by id; None is DAVIS's.
     """
 
     def __init__(
         self,
         folder: Path,
-        stems: Iterable[str],
-        chosen: Iterable[int] | None = None,
+        stems: Iterable[str | None],
         palette: NDArray[np.uint8] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._stems = folder, enumerate(stems)
-        self._chosen = None if chosen is None else set(chosen)
+        self._folder, self._stems = folder, iter(stems)
         self._palette = davis_palette() if palette is None else palette
 
     def add(self, found: Tensor) -> None:
         """Write the ids `(H, W)` uint8 of the next frame."""
-        t, stem = next(self._stems)
-        if self._chosen is None or t in self._chosen:
+        if (stem := next(self._stems)) is not None:
             write_ids(self._folder / f"{stem}.png", found.numpy(), self._palette)
 
     def close(self) -> None:
