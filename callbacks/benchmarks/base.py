@@ -182,7 +182,7 @@ class Benchmark(ABC):
                     scores, rows = evaluation.compute()
                     charts = evaluation.charts() if rows else ()
             with ranks.together():
-                self.overlays = context.overlays
+                self.overlays = evaluation.overlays
                 described = network if isinstance(network, Network) else Network.of(module, network)
                 self.result = Result(
                     benchmark=self.name,

@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_modules.backbones import describe_network
-
 from ..process.folder_lock import FolderLock
 from ..results.result import Evaluated, Network, require_writable
 from .base import Benchmark
@@ -105,34 +103,32 @@ class BenchmarkCallback(Benchmark):
         """Raise if other callbacks or the Trainer would make scores wrong or skip them."""
         from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 
-        others: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others if other != self):
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        others = [callback for callback in callbacks if callback is not self]
+        if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others):
             raise ValueError(
                 f"two benchmarks are called {self.name}: their scores would be logged as one. Rename one of them, "
                 f"after its config: --trainer.callbacks.name {self.name}_2"
             )
-        if stage == "fit" and any(isinstance(o, WeightAveraging) for o in others[: others.index(self)]):
+        if stage == "validate":
+            if trainer.limit_val_batches == 0:
+                raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
+            return
+        if any(isinstance(callback, WeightAveraging) for callback in callbacks[: callbacks.index(self)]):
             raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")
-        for other in others if stage == "fit" and self.every_n_epochs > 1 else ():
-            # BestCheckpoint has a benchmark, and looks only after its run
-            looks = isinstance(other, EarlyStopping | ModelCheckpoint) and not hasattr(other, "benchmark")
-            if looks and str(other.monitor).startswith(f"{self.name}/"):
-                advice = "set its every_n_epochs to 1"
-                advice += ", or use BestCheckpoint" if isinstance(other, ModelCheckpoint) else ""
-                raise ValueError(f"{type(other).__name__} checks {self.name} every epoch: {advice}")
-        if stage == "validate" and trainer.limit_val_batches == 0:
-            raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
+        for other in others if self.every_n_epochs > 1 else ():
+            if isinstance(other, EarlyStopping | ModelCheckpoint) and str(other.monitor).startswith(f"{self.name}/"):
+                raise ValueError(
+                    f"{type(other).__name__} checks {self.name} every epoch: set its every_n_epochs to 1, or use "
+                    "BestCheckpoint in place of ModelCheckpoint"
+                )
 
     def on_save_checkpoint(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]
     ) -> None:
         """Record the scores so far, for a resumed run."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
-        state = {
-            "history": {step: dict(scores) for step, scores in self.history.items()},
-            "epochs": dict(self._epochs),
-            "tried": self._tried,
-        }
+        state = {"history": dict(self.history), "epochs": dict(self._epochs), "tried": self._tried}
         checkpoint.setdefault("benchmarks", {})[self.name] = state
 
     def on_load_checkpoint(
@@ -210,19 +206,14 @@ class BenchmarkCallback(Benchmark):
 
 def _network(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Network:
     """Return the description of a module in training or validation; a training has the seed of Lightning."""
-    known, loaded = describe_network(pl_module), ""
-    seed = known.seed
+    network = Network.of(pl_module)
+    known: dict[str, Any] = {"name": f"{type(pl_module).__name__}, {network.name}"}
     if trainer.state.fn == "fit":
-        seed = int(os.environ["PL_GLOBAL_SEED"]) if "PL_GLOBAL_SEED" in os.environ else None
+        known["seed"] = int(os.environ["PL_GLOBAL_SEED"]) if "PL_GLOBAL_SEED" in os.environ else None
     elif trainer.ckpt_path:
-        loaded = str(trainer.ckpt_path)
-    return Network(
-        name=f"{type(pl_module).__name__}, {known.name}",
-        weights=", ".join(filter(None, (known.weights, loaded))),
-        spec=known.spec,
-        seed=seed,
-        loaded=known.loaded or bool(loaded),
-    )
+        weights = ", ".join(filter(None, (network.weights, str(trainer.ckpt_path))))
+        known |= {"weights": weights, "loaded": True}
+    return network.model_copy(update=known)
 
 
 def join_lightning() -> bool:

@@ -3,10 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -26,24 +25,16 @@ MAX_OVERLAYS = 8
 """Number of sequences with overlays in the logger."""
 
 
-@dataclass
-class RunContext:
+class RunContext(NamedTuple):
     """A run of a benchmark, as a rank sees it.
 
     Attributes:
         ranks: the ranks that share the sequences.
         folder: folder of the files; None writes nothing.
-        overlays: name → overlay of the first few sequences, for the logger.
     """
 
     ranks: Ranks
     folder: Path | None = None
-    overlays: dict[str, Picture] = field(default_factory=dict)
-
-    def keep(self, name: str, overlay: Picture | None) -> None:
-        """Keep an overlay for the logger, of the first few sequences."""
-        if overlay is not None and len(self.overlays) < MAX_OVERLAYS:
-            self.overlays[name] = overlay
 
 
 @contextmanager
@@ -69,6 +60,7 @@ class Evaluation(ABC):
     Attributes:
         stages: names of the stages that are scored separately; a single stage has an empty name.
         watch: seconds by kind of work, those of the tracker included.
+        overlays: name → overlay of the first few sequences, for the logger.
         columns: video and object → further columns of their row.
     """
 
@@ -80,6 +72,7 @@ class Evaluation(ABC):
         self.context, self.metrics, self.tracker, self.predictions = context, metrics, tracker, predictions
         self.stages: Sequence[str] = getattr(tracker, "stages", ("",))
         self.watch: Stopwatch = getattr(tracker, "watch", None) or Stopwatch()
+        self.overlays: dict[str, Picture] = {}
 
     @abstractmethod
     def follow(self, sequence: Any) -> None:
@@ -162,7 +155,12 @@ class Evaluation(ABC):
             pictures["video"] = overlay_writer(overlays / f"{name}.mp4") if video else None
         with SequenceRecord(frames, draw, predictions, draw_animation=draw_animation, **pictures) as record:
             yield record
-        self.context.keep(f"{kind}/{name}" if kind else name, record.sheet)
+        self.keep_overlay(f"{kind}/{name}" if kind else name, record)
+
+    def keep_overlay(self, name: str, record: SequenceRecord) -> None:
+        """Keep the overlay of a record for the logger, of the first few sequences."""
+        if record.sheet is not None and len(self.overlays) < MAX_OVERLAYS:
+            self.overlays[name] = record.sheet
 
     def stages_of(self, extractor: nn.Module) -> dict[str, Stage]:
         """Return stage → its features and protocol, for the result."""

@@ -95,13 +95,13 @@ class Ranks(AbstractContextManager["Ranks"]):
         with self._others_alive():
             dist.monitored_barrier(self.group, limit)
         stopped_by = error.number if isinstance(error, signals.Stopped) else None
-        if stops := [number for number in self.gather(stopped_by) if number]:
+        message = None if error is None else f"{type(error).__name__}: {error}"
+        ends = self.gather((stopped_by, message))
+        if stops := [number for number, _ in ends if number]:
             raise signals.Stopped(stops[0]) from error
-        messages = self.gather(None if error is None else f"{type(error).__name__}: {error}")
-        failed = [(rank, message) for rank, message in enumerate(messages) if message is not None]
-        if failed:
-            rank, message = failed[0]
-            raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error
+        for rank, (_, message) in enumerate(ends):
+            if message is not None:
+                raise BenchmarkError(f"rank {rank} of {self.size}: {message}") from error
 
     def close(self, *_: object) -> None:
         """Destroy the process group."""

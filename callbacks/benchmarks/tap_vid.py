@@ -216,7 +216,7 @@ class TapVidEvaluation(Evaluation):
                     each.add(frame, [t])
             for each in (all_tracks, worst_tracks):
                 each.close(over_frames(errors, scored))
-        self.context.keep(sequence.name, all_tracks.sheet)
+        self.keep_overlay(sequence.name, all_tracks)
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
         """Return scores and rows, and keep tracks and undefined measures for `finish` and `data`; see `Evaluation`."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from lightning_modules.backbones.extractor import check_map
 from lightning_modules.functional import (
@@ -41,17 +42,10 @@ class TrackedFrame(NamedTuple):
     labels: list[Tensor]
     decoded: list[Tensor]
 
-
-class _FrameInTransit(NamedTuple):
-    """A `TrackedFrame` while its tensors are copied to the CPU."""
-
-    frame: Tensor
-    labels: list[PendingCopy]
-    decoded: list[PendingCopy]
-
-    def arrive(self) -> TrackedFrame:
-        """Wait for the copies."""
-        return TrackedFrame(self.frame, [copy.wait() for copy in self.labels], [copy.wait() for copy in self.decoded])
+    @classmethod
+    def arrived(cls, frame: Tensor, labels: Iterable[PendingCopy], decoded: Iterable[PendingCopy]) -> Self:
+        """Wait until the copies of the results are on the CPU."""
+        return cls(frame, [copy.wait() for copy in labels], [copy.wait() for copy in decoded])
 
 
 @dataclass(frozen=True)
@@ -234,7 +228,7 @@ class LabelTracker:
         """
         per_pass = self.encoder.frames_at_once(view.seen)
         propagators: list[LabelPropagator] = []
-        in_transit: deque[_FrameInTransit] = deque()
+        in_transit: deque[tuple[Tensor, list[PendingCopy], list[PendingCopy]]] = deque()
         for t, (frame, given, maps) in enumerate(self._encoded(frames, view, per_pass)):
             signals.check()
             features = [maps[number] for number in self._map_numbers]
@@ -249,11 +243,11 @@ class LabelTracker:
             with self.watch(coding.work, self.device):
                 pairs = zip(labels, self.protocols, strict=True)
                 decoded = [coding.decode(t, given, soft, protocol) for soft, protocol in pairs]
-            in_transit.append(_FrameInTransit(frame, list(map(PendingCopy, labels)), list(map(PendingCopy, decoded))))
+            in_transit.append((frame, list(map(PendingCopy, labels)), list(map(PendingCopy, decoded))))
             if len(in_transit) == per_pass:
-                yield in_transit.popleft().arrive()
+                yield TrackedFrame.arrived(*in_transit.popleft())
         while in_transit:
-            yield in_transit.popleft().arrive()
+            yield TrackedFrame.arrived(*in_transit.popleft())
         for propagator in propagators:
             propagator.check_finite()
 

@@ -32,7 +32,6 @@ class PointTracker:
         extractor: see `build_feature_extractor`; it may give several maps a frame.
         protocol: the protocol. The stride of a map replaces the protocol's; the protocol's name shows the change.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
-        kept: bytes of a video's features to keep in memory.
 
     Attributes:
         stages: names of the maps; a single map has an empty name.
@@ -43,17 +42,11 @@ class PointTracker:
         ValueError: if the extractor does not name its stride.
     """
 
-    def __init__(
-        self,
-        extractor: nn.Module,
-        protocol: PointProtocol,
-        stopwatch: Stopwatch | None = None,
-        kept: int = KEPT_FEATURES,
-    ) -> None:
+    def __init__(self, extractor: nn.Module, protocol: PointProtocol, stopwatch: Stopwatch | None = None) -> None:
         maps = maps_of(extractor)
         self.stages = [stage for stage, _ in maps]
         self.protocols = [for_network(protocol, extractor, stride) for _, stride in maps]
-        self.watch, self.kept = stopwatch or Stopwatch(), kept
+        self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, protocol, self.watch)
         self.device = self.encoder.device
         self.grids: list[tuple[int, int]] = []
@@ -70,7 +63,7 @@ class PointTracker:
         """Follow points through a video.
 
         Args:
-            video: the frames; read again from a frame on if the video's features do not fit into `kept`.
+            video: the frames; read again from a frame on if the video's features do not fit into memory.
             frames: number of frames.
             size: (H, W) of the frames.
             queries: `(N, 3)` t, y, x; x and y in raster pixels of the protocol's scored size.
@@ -113,7 +106,7 @@ class _Features:
         self._encoder, self._watch, self._video = tracker.encoder, tracker.watch, video
         self._kept: dict[int, Maps] = {}
         self._recent: dict[int, Maps] = {}
-        self._room = tracker.kept
+        self._room = KEPT_FEATURES
         self._run = self._encoded(0, self._encoder.frames_at_once(size))
         self._next = 0  # next frame of the run
 

@@ -57,7 +57,8 @@ def test_features_that_do_not_fit_are_made_again_and_tracks_are_the_same(at_once
             Clips(lambda clip: colour(clip[0]).transpose(0, 1)[None], 4, 1, layout="TCHW") if of_video else colour
         )
         monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, kept=kept: at_once if kept else 1)
-        tracker = PointTracker(extractor, RULES.with_changes(tracking="chained"), kept=kept)
+        monkeypatch.setattr(point_tracker, "KEPT_FEATURES", kept)
+        tracker = PointTracker(extractor, RULES.with_changes(tracking="chained"))
         (tracks[kept],) = tracker.track(counted, FRAMES, SIZE, QUERIES)
         assert torch.equal(tracks[kept].points, tracks[10**9].points)
         assert torch.equal(tracks[kept].occluded, tracks[10**9].occluded)
