@@ -1,7 +1,5 @@
 """Mistakes in the data are reported before any work, with the file's path."""
 
-import errno
-import os
 import re
 import shutil
 import subprocess
@@ -12,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 
 from callbacks import DavisBenchmark
-from callbacks.command_line.endings import report
 from callbacks.process.folder_lock import FolderLock
 from datamodules.reading.guards import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
@@ -123,37 +120,6 @@ def test_the_evaluation_needs_and_imports_no_lightning(davis_root, tmp_path, lig
     done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert {"results.json", "per_sequence.csv", "predictions", "report.html"} <= {p.name for p in tmp_path.iterdir()}
-
-
-def test_a_full_disk_is_one_line_that_names_the_file(davis_root, tmp_path, monkeypatch):
-    def full(path, *arguments):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-    monkeypatch.setattr("callbacks.tracking.record.write_ids", full)
-    message, benchmark = r"No space left on device: '.*predictions/synthetic-000/00000.png'", DavisBenchmark(davis_root)
-    refused(OSError, message, benchmark.evaluate, build_encoder("raw_colour"), tmp_path)
-    assert not (tmp_path / "results.json").exists()
-
-
-def test_a_device_out_of_memory_says_what_to_lower(davis_root, tmp_path, monkeypatch):
-    def fail(*arguments):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total of 8\nand more")
-
-    benchmark, network = DavisBenchmark(davis_root), build_encoder("raw_colour")
-    monkeypatch.setattr("callbacks.tracking.frame_encoder.FrameEncoder.__call__", fail)
-    with pytest.raises(torch.OutOfMemoryError) as error:
-        benchmark.evaluate(network, tmp_path)
-    advised = (
-        "CUDA out of memory. Tried to allocate 2.00 GiB; davis, synthetic-000: set changes (--trainer.callbacks.changes"
-        "; of evaluate and sweep --change) to a smaller input_size or to backbone_precision bfloat16, or take a larger "
-        "stride"
-    )
-    assert str(error.value) == advised
-    assert report(error.value) == f"vidcorr: {advised}"
-    assert report(error.value.__cause__) == (
-        "vidcorr: CUDA out of memory. Tried to allocate 2.00 GiB; lower data.batch_size and raise "
-        "trainer.accumulate_grad_batches as much, or set --trainer.precision bf16-mixed"
-    )
 
 
 SLOWLY = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("jhmdb", "vip", "tap_vid", "otb")]

@@ -66,11 +66,8 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
 
 
 def test_files_do_not_promise_equality_of_ap(run):
-    scores, folder = run
-    results = results_of(folder)
-    assert results.scores == scores
-    assert results.data["AP-unofficial"].endswith("equality with other reports is not promised")
-    assert len(results.sequences) == 2
+    folder = run[1]
+    assert results_of(folder).data["AP-unofficial"].endswith("equality with other reports is not promised")
     assert [row["Sequence"] for row in rows_of(folder)] == ["videos1", "videos2"]
     assert (folder / "instance" / "overlays" / "videos1.png").is_file()
 

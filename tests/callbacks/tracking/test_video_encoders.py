@@ -7,7 +7,6 @@ from torch.nn.functional import conv2d
 
 from callbacks import DavisBenchmark
 from callbacks.tracking.label_tracker import LabelTracker
-from datamodules.synthetic import write_davis
 from datamodules.synthetic.writers import write_frames, write_masks
 from lightning_modules.backbones import Clips, Recurrent, build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
@@ -88,18 +87,3 @@ def test_joints_parts_and_points_of_clips_score_as_those_of_the_images_in_them(k
     found = [benchmark(root, changes=changes).evaluate(encoder) for encoder in (colour, clips_over(colour))]
     assert found[0]
     np.testing.assert_equal(found[1], found[0])
-
-
-def test_several_protocols_share_one_pass_over_the_clips(tmp_path):
-    """Each window is encoded once, as in a sweep."""
-    root, windows = write_davis(tmp_path / "data", 1, frames=6, size=(64, 64)), []
-    colour = build_feature_extractor("raw_colour")
-    protocols = [PropagationProtocol.named("vfs", "davis").with_changes(**SMALL, topk=k) for k in (3, 5)]
-    together = DavisBenchmark(root)
-    together.protocol = protocols
-    colour.register_forward_hook(lambda module, inputs, output: windows.append(len(output)))
-    scores = together.evaluate(clips_over(colour))
-    assert windows == [4, 4]
-    for protocol in protocols:
-        alone = DavisBenchmark(root, protocol=protocol).evaluate(clips_over(colour))
-        assert alone == {key: scores[f"{protocol.name}/{key}"] for key in alone}
