@@ -128,8 +128,7 @@ class BoxEvaluation(Evaluation):
 
     def charts(self) -> list[Chart]:
         """Return the curves over all sequences; see `Evaluation`."""
-        self._curves = self.metrics[0].curves()
-        success, precision = (curve.tolist() for curve in self._curves)
+        success, precision = (curve.tolist() for curve in self.metrics[0].curves())
         return [
             Chart("Success", "overlap threshold", "success rate", {"success": (OVERLAPS.tolist(), success)}),
             Chart("Precision", "location error (px)", "precision", {"precision": (ERRORS.tolist(), precision)}),
@@ -137,7 +136,7 @@ class BoxEvaluation(Evaluation):
 
     def finish(self, folder: Path) -> dict[str, Picture]:
         """Draw the curves of `charts`; see `Evaluation`."""
-        return plot_curves(self._curves, self.tracker.protocol.name)
+        return plot_curves(self.metrics[0].curves(), self.tracker.protocol.name)
 
     def data(self) -> dict[str, Any]:
         """Return the dilations of the network and the number of frames; see `Evaluation`."""

@@ -142,8 +142,6 @@ class TapVidEvaluation(Evaluation):
         super().__init__(context, [*points, *self._limits, *self._by_area], tracker, predictions)
         self._positions = {sequence.name: position for position, sequence in enumerate(sequences)}
         self._kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
-        self._undefined: dict[str, Any] = {}
-        self._tracks: dict[str, Any] = {}  # stage → rows of per_track.csv
         longest = max(sequence.num_frames for sequence in sequences)
         self._over_time = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)  # see `counts_over_time`
 
@@ -219,10 +217,9 @@ class TapVidEvaluation(Evaluation):
         self.keep_overlay(sequence.name, all_tracks)
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
-        """Return scores and rows, and keep tracks and undefined measures for `finish` and `data`; see `Evaluation`."""
-        metric, stage = self.metrics[number], self.stages[number]
+        """Return scores and rows, and warn of undefined measures; see `Evaluation`."""
+        metric = self.metrics[number]
         undefined, scores = metric.undefined(), metric.compute()
-        self._undefined[stage], self._tracks[stage] = undefined, metric.per_track()
         bound = self._limits[number].compute()["average_pts_within_thresh"]
         if undefined and self.context.ranks.rank == 0:
             left_out = ", ".join(sorted({name for names in undefined.values() for name in names}))
@@ -248,8 +245,8 @@ class TapVidEvaluation(Evaluation):
 
     def finish(self, folder: Path) -> dict[str, Picture]:
         """Write per_track.csv; see `Evaluation`."""
-        for stage, tracks in self._tracks.items():
-            write_tracks(folder / stage / "per_track.csv", tracks, self._kept)
+        for stage, metric in zip(self.stages, self.metrics, strict=False):
+            write_tracks(folder / stage / "per_track.csv", metric.per_track(), self._kept)
         return {}
 
     def data(self) -> dict[str, Any]:
@@ -259,8 +256,11 @@ class TapVidEvaluation(Evaluation):
             f"{rows} x {columns} cells of {side / rows:g} x {side / columns:g} px"
             for rows, columns in self.tracker.grids
         ]
-        undefined = self._undefined if any(self.stages) else self._undefined.get("", {})
-        return super().data() | {"grid": grids[0] if len(grids) == 1 else grids, "undefined": undefined}
+        undefined = {stage: metric.undefined() for stage, metric in zip(self.stages, self.metrics, strict=False)}
+        return super().data() | {
+            "grid": grids[0] if len(grids) == 1 else grids,
+            "undefined": undefined.get("", undefined),
+        }
 
 
 def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
