@@ -1,6 +1,7 @@
 """The encoding of a video by a network under a protocol: feature maps, sizes, and passes over the frames."""
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -41,6 +42,7 @@ LOWER = (
 """Advice for a device that runs out of memory while tracking."""
 
 P = TypeVar("P", PropagationProtocol, PointProtocol)
+T = TypeVar("T")
 
 
 def maps_of(extractor: nn.Module) -> list[tuple[str, int | None]]:
@@ -213,44 +215,51 @@ class FrameEncoder:
         wanted = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
         return wanted if self.device.type == "cuda" else 1
 
-    def encode(self, frames: Iterable[Tensor], at_once: int = 1) -> Iterator[Maps]:
-        """Yield the maps of a video, frame by frame.
+    def encode(
+        self, frames: Iterable[T], at_once: int = 1, image: Callable[[T], Any] = lambda frame: frame
+    ) -> Iterator[tuple[T, Maps]]:
+        """Yield the frames of a video with their maps.
 
         Args:
-            frames: uint8 RGB `(3, H, W)`, of equal size.
+            frames: uint8 RGB `(3, H, W)`, of equal size; or any items of which `image` gives such a frame.
             at_once: frames in a pass of the network. With several, the next pass starts before the maps of the current
                 pass are used, so that a GPU never waits; it reads `at_once` frames ahead.
+            image: item of `frames` → the frame to encode.
 
         Warns:
             Once, if the first frame of a video has equal features in all cells.
         """
-        for t, maps in enumerate(self._encoded(frames, at_once)):
+        encoded = self._encode_video(frames, image) if self.in_order else self._encode_images(frames, at_once, image)
+        for t, (frame, maps) in enumerate(encoded):
             if t == 0 and not self.constant and any(map(is_constant, maps)):
                 self.constant = True
                 warnings.warn("the first frame has the same features in all cells: scores are chance", stacklevel=2)
-            yield maps
+            yield frame, maps
 
-    def _encoded(self, frames: Iterable[Tensor], at_once: int) -> Iterator[Maps]:
-        if self.in_order:
-            yield from self._encode_video(frames)
-            return
+    def _encode_images(self, frames: Iterable[T], at_once: int, image: Callable[[T], Any]) -> Iterator[tuple[T, Maps]]:
+        """Yield frames and maps of an image encoder."""
         if at_once == 1:  # nothing overlaps: yield a frame's maps before the next frame is read
             for frame in frames:
-                yield from self([frame])
+                yield frame, self([image(frame)])[0]
             return
         frames = iter(frames)
-        waiting: Callable[[], list[Maps]] = list  # nothing yet
+        waiting: Iterable[tuple[T, Maps]] = ()
         while chunk := list(islice(frames, at_once)):
-            begun = self._begin(chunk)
-            yield from waiting()
+            begun = zip(chunk, self._begin([image(frame) for frame in chunk]), strict=True)
+            yield from waiting
             waiting = begun
-        yield from waiting()
+        yield from waiting
 
-    def _encode_video(self, frames: Iterable[Tensor]) -> Iterator[Maps]:
-        """Yield the maps of a video encoder; it reads a window of frames ahead."""
-        encoder = self._view
-        images = (fit_input(frame[None], self._rules, self.multiple, self.device)[0] for frame in frames)
-        encoded = iter(encoder.encode(images))
+    def _encode_video(self, frames: Iterable[T], image: Callable[[T], Any]) -> Iterator[tuple[T, Maps]]:
+        """Yield frames and maps of a video encoder; it reads a window of frames ahead."""
+        encoder, ahead = self._view, deque[T]()
+
+        def images() -> Iterator[Tensor]:
+            for frame in frames:
+                ahead.append(frame)
+                yield fit_input(image(frame)[None], self._rules, self.multiple, self.device)[0]
+
+        encoded = iter(encoder.encode(images()))
         while True:
             with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
                 output = next(encoded, None)
@@ -263,27 +272,26 @@ class FrameEncoder:
                     f"{expected}; set changes to {{feature_stride: {stride}}}"
                 )
             maps = [output] if isinstance(output, Tensor) else output
-            yield [to_device(features.float(), self.device) for features in maps]
+            yield ahead.popleft(), [to_device(features.float(), self.device) for features in maps]
 
-    def _begin(self, frames: Sequence[Tensor]) -> Callable[[], list[Maps]]:
-        """Start a pass, on a GPU in parallel with the current stream; return a function that waits for its maps."""
+    def _begin(self, frames: Sequence[Tensor]) -> Iterable[Maps]:
+        """Start a pass, on a GPU in parallel with the current stream; iterating over the maps waits for them."""
         if self._stream is None:
-            encoded = self(frames)
-            return lambda: encoded
+            return self(frames)
         current = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             result, done = self(frames), torch.cuda.Event()
             done.record(self._stream)
 
-        def hand_over() -> list[Maps]:
+        def handed_over() -> Iterator[Maps]:
             current.wait_event(done)  # the stream waits, the CPU does not
             for maps in result:
                 for features in maps:
                     features.record_stream(current)  # frees their memory only after that stream has used them
-            return result
+                yield maps
 
-        return hand_over
+        return handed_over()
 
 
 def is_constant(features: Tensor) -> bool:
@@ -305,7 +313,7 @@ def frame_features(extractor: nn.Module, frames: Tensor, protocol: NetworkInput)
         Float32 `(T, C, h, w)` on the extractor's device, and `covered_size` of a frame.
     """
     encoder = FrameEncoder(extractor, protocol, Stopwatch())
-    maps = [of_frame[-1] for of_frame in encoder.encode(frames)]
+    maps = [of_frame[-1] for _, of_frame in encoder.encode(frames)]
     height, width = frames.shape[-2:]
     return torch.stack(maps), covered_size((height, width), protocol, getattr(extractor, "multiple", 1))
 

@@ -229,7 +229,9 @@ class LabelTracker:
         per_pass = self.encoder.frames_at_once(view.seen)
         propagators: list[LabelPropagator] = []
         in_transit: deque[tuple[Tensor, list[PendingCopy], list[PendingCopy]]] = deque()
-        for t, (frame, given, maps) in enumerate(self._encoded(frames, view, per_pass)):
+        read = self.watch.timed("decode", frames)
+        encoded = self.encoder.encode(read, per_pass, image=lambda annotated: view.reduce(annotated[0]))
+        for t, ((frame, given), maps) in enumerate(encoded):
             signals.check()
             features = [maps[number] for number in self._map_numbers]
             entering: list[Tensor | None] = [None] * len(features)
@@ -250,20 +252,6 @@ class LabelTracker:
             yield TrackedFrame.arrived(*in_transit.popleft())
         for propagator in propagators:
             propagator.check_finite()
-
-    def _encoded(
-        self, frames: Iterable[tuple[Tensor, Tensor | None]], view: View, per_pass: int
-    ) -> Iterator[tuple[Tensor, Tensor | None, Maps]]:
-        """Yield frames, annotations and maps; the encoder may read several frames ahead."""
-        read: deque[tuple[Tensor, Tensor | None]] = deque()
-
-        def seen() -> Iterator[Tensor]:
-            for frame, given in self.watch.timed("decode", frames):
-                read.append((frame, given))
-                yield view.reduce(frame)
-
-        for maps in self.encoder.encode(seen(), per_pass):
-            yield *read.popleft(), maps
 
     def _begin(self, given: Tensor | None, coding: LabelCoding, maps: Maps, view: View) -> list[LabelPropagator]:
         """Check the maps of frame 0, and return a propagator per stage with the labels of frame 0."""

@@ -134,4 +134,5 @@ class _Features:
         return self._recent[t]
 
     def _encoded(self, first: int, at_once: int = 1) -> Iterator[Maps]:
-        return self._encoder.encode(self._watch.timed("decode", self._video(first)), at_once)
+        encoded = self._encoder.encode(self._watch.timed("decode", self._video(first)), at_once)
+        return (maps for _, maps in encoded)

@@ -57,7 +57,7 @@ def test_a_pass_of_several_frames_is_started_while_the_one_before_is_used(at_onc
 
     encoder = Logged(nn.Identity(), VFS, Stopwatch())
     encoder.constant = True  # nothing to look at: the maps are numbers here
-    for (number,) in encoder.encode(iter(range(3)), at_once):
+    for _, (number,) in encoder.encode(iter(range(3)), at_once):
         done.append(f"use {number}")
     assert done == order
 
@@ -69,7 +69,7 @@ def test_maps_of_the_second_stream_may_be_used_at_once():
     encoder = FrameEncoder(extractor, VFS, Stopwatch())
     frames = torch.randint(256, (40, 3, 256, 256), dtype=torch.uint8)
     with torch.inference_mode():
-        for frame, (found,) in zip(frames, encoder.encode(frames, 4), strict=True):  # memory goes to later passes
+        for frame, (found,) in encoder.encode(frames, 4):  # memory goes to later passes
             torch.testing.assert_close(found, encoder([frame])[0][0], atol=1e-3, rtol=1e-3)
 
 
