@@ -22,6 +22,16 @@ def colour():
     return build_feature_extractor("raw_colour")
 
 
+def scored_as_by_the_command(benchmark, folder, masks, rules, **data):
+    """Score raw colour; the scores must be those of `vidcorr score` for the predictions in the folder."""
+    scores = benchmark.evaluate(colour(), folder)
+    by_command = score(masks, folder / "predictions", rules, **data)
+    assert scores == pytest.approx(by_command.scores, abs=1e-12)
+    assert benchmark.result.rows == by_command.rows
+    assert results_of(folder).data["rules"] == by_command.data["rules"]
+    return scores
+
+
 @pytest.fixture(scope="module")
 def sparse(tmp_path_factory):
     """YouTube-VOS's layout: a mask on every fifth frame, all frames beside them, objects that enter later."""
@@ -47,13 +57,9 @@ SLOWLY = [pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "you
 def test_a_benchmark_and_the_command_score_masks_alike(sparse, tmp_path, rules):
     """Objects that enter later where the rules take them; the numbers are those of the written predictions."""
     benchmark = VosBenchmark(sparse, None, "frames", "masks", rules=rules, changes=SMALL)
-    scores = benchmark.evaluate(colour(), tmp_path)
-    by_command = score(sparse / "masks", tmp_path / "predictions", rules)
-    assert scores == pytest.approx(by_command.scores, abs=1e-12)
-    assert benchmark.result.rows == by_command.rows
+    scores = scored_as_by_the_command(benchmark, tmp_path, sparse / "masks", rules)
     assert benchmark.score_keys == tuple(f"vos/{name}" for name in scores)
     assert len(list((tmp_path / "predictions").rglob("*.png"))) == sum(each.num_frames for each in benchmark.sequences)
-    assert results_of(tmp_path).data["rules"]["name"] == rules
     assert 0 < scores[benchmark.score_names[0]] < 1
 
 
@@ -79,13 +85,9 @@ def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
     (tmp_path / "unseen.txt").write_text("synthetic-001\n")
     known = {"rules": "lvos", "meta": tmp_path / "meta.json"}
     benchmark = VosBenchmark(tmp_path, **known, unseen=tmp_path / "unseen.txt", changes=SMALL)
-    scores = benchmark.evaluate(colour(), tmp_path / "out")
-    by_command = score(tmp_path / "Annotations", tmp_path / "out/predictions", **known, unseen={"synthetic-001"})
-    assert scores == pytest.approx(by_command.scores, abs=1e-12)
-    assert benchmark.result.rows == by_command.rows
+    annotations = tmp_path / "Annotations"
+    scores = scored_as_by_the_command(benchmark, tmp_path / "out", annotations, **known, unseen={"synthetic-001"})
     assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
-    stated = results_of(tmp_path / "out").data["rules"]
-    assert (stated["name"], stated["digest"]) == ("lvos", by_command.data["rules"]["digest"])
     (tmp_path / "Annotations/synthetic-000/00000011.png").unlink()
     message = "synthetic-000: the metadata counts frame 00000011, which has no mask"
     refused(DataError, message, VosBenchmark(tmp_path, **known, changes=SMALL).evaluate, colour())
@@ -106,10 +108,7 @@ def test_sa_v_follows_each_object_by_itself(davis_root, tmp_path):
                 shutil.copy(path, video / f"{int(path.stem) + t:05d}.jpg")
     (tmp_path / "list.txt").write_text("synthetic-000\nsynthetic-001\n")
     benchmark = VosBenchmark(tmp_path, "list.txt", frames.name, masks.name, rules="sa-v", changes=SMALL)
-    scores = benchmark.evaluate(colour(), tmp_path / "out")
-    by_command = score(masks, tmp_path / "out/predictions", "sa-v")
-    assert scores == pytest.approx(by_command.scores, abs=1e-12)
-    assert benchmark.result.rows == by_command.rows
+    scores = scored_as_by_the_command(benchmark, tmp_path / "out", masks, "sa-v")
     assert [row.name for row in benchmark.result.rows][:2] == ["synthetic-000_000", "synthetic-000_001"]
     first, late = (tmp_path / "out/predictions/synthetic-000" / number for number in ("000", "001"))
     assert len(list(first.iterdir())) == len(list((frames / "synthetic-000").iterdir()))
