@@ -15,6 +15,7 @@ from datamodules.reading.guards import DataError
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
 from tests.helpers.benchmark_ranks import KINDS
+from tests.helpers.folders import held
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, trainer_in
 
@@ -44,23 +45,10 @@ def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
     assert refused(OSError, "file", validate, Untouched(davis_root, output_dir=tmp_path / "file" / "results"), tmp_path)
 
 
-HOLD = """
-import sys
-from pathlib import Path
-from callbacks.process.folder_lock import FolderLock
-with FolderLock(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
 def test_two_runs_in_one_output_dir_are_refused_and_an_error_frees_it(davis_root, tmp_path):
-    words = [sys.executable, "-c", HOLD, str(tmp_path / "out")]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "held\n"
-        benchmark = Untouched(davis_root, output_dir=tmp_path / "out")
+    benchmark = Untouched(davis_root, output_dir=tmp_path / "out")
+    with held(tmp_path / "out"):
         refused(OSError, "give each run its own output_dir", validate, benchmark, tmp_path)
-        other.stdin.close()
     for _ in range(2):
         with pytest.raises(AssertionError, match="work has begun"):
             validate(benchmark, tmp_path)
