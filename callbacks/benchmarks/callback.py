@@ -181,14 +181,8 @@ class BenchmarkCallback(Benchmark):
         self._tried = step
         epoch = trainer.current_epoch + 1 if step else 0
         try:
-            strip = len(self.name) + 1
-            past = [  # of this training and the run that it resumed
-                Evaluated(epoch=then, step=at, scores={key[strip:]: value for key, value in self.history[at].items()})
-                for at, then in sorted(self._epochs.items())
-                if fitting and at < step and at in self.history
-            ]
-            network, at = _network(trainer, pl_module), (epoch, step) if fitting else None
-            scores = self.evaluate(self.extractor(pl_module), folder, network, past, at)
+            past, at = (self._past(step), (epoch, step)) if fitting else ([], None)
+            scores = self.evaluate(self.extractor(pl_module), folder, _network(trainer, pl_module), past, at)
         except Exception as error:
             if self.fatal or not fitting:
                 raise
@@ -202,6 +196,15 @@ class BenchmarkCallback(Benchmark):
         self._epochs[step] = epoch
         self.history[step] = {f"{self.name}/{key}": value for key, value in scores.items()}
         return self.history[step]
+
+    def _past(self, step: int) -> list[Evaluated]:
+        """Return the results before a step, of this training and the run that it resumed."""
+        found = []
+        for earlier in sorted(self.history.keys() & self._epochs.keys()):
+            if earlier < step:
+                scores = {key.removeprefix(f"{self.name}/"): value for key, value in self.history[earlier].items()}
+                found.append(Evaluated(epoch=self._epochs[earlier], step=earlier, scores=scores))
+        return found
 
 
 def _network(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Network:

@@ -136,7 +136,7 @@ class Evaluation(ABC):
         draw_animation: Draw | None = None,
         video: bool = False,
     ) -> Iterator[SequenceRecord]:
-        """Open the output files of a sequence during the block; without a folder of the run only `predictions`.
+        """Open the output files of a sequence during the block; a run without a folder has none.
 
         Args:
             sequence: a sequence; its name and number of frames are used.
