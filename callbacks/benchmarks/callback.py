@@ -116,8 +116,9 @@ class BenchmarkCallback(Benchmark):
             return
         if any(isinstance(callback, WeightAveraging) for callback in callbacks[: callbacks.index(self)]):
             raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")
-        for other in others if self.every_n_epochs > 1 else ():
-            if isinstance(other, EarlyStopping | ModelCheckpoint) and str(other.monitor).startswith(f"{self.name}/"):
+        for other in others:
+            every_epoch = isinstance(other, EarlyStopping | ModelCheckpoint)
+            if every_epoch and self.every_n_epochs > 1 and str(other.monitor).startswith(f"{self.name}/"):
                 raise ValueError(
                     f"{type(other).__name__} checks {self.name} every epoch: set its every_n_epochs to 1, or use "
                     "BestCheckpoint in place of ModelCheckpoint"

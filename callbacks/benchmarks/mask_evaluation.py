@@ -163,7 +163,8 @@ class MaskEvaluation(Evaluation):
 
     def finish(self, folder: Path) -> dict[str, Picture]:
         """Write predictions.zip for data without ground truth; see `Evaluation`."""
-        for predictions in self.prediction_folders() if self.packed else ():
+        folders = self.prediction_folders() if self.packed else []
+        for predictions in folders:
             with zipfile.ZipFile(predictions.with_suffix(".zip"), "w", zipfile.ZIP_STORED) as archive:
                 for file in sorted(self.packed):
                     archive.write(predictions / file, self.packed[file])
