@@ -137,7 +137,7 @@ def choice_markdown(choice: Selection) -> str:
     gain = difference([choice.videos], [choice.base]) if choice.base else None
     text = (
         "## Chosen on some sequences, reported on others\n\n"
-        f"{choice.best.column.protocol}, stage {features['stage']}, stride {features['stride']}:\n"
+        f"{choice.best.stage.protocol.shared_name}, stage {features['stage']}, stride {features['stride']}:\n"
         f"{percent(choice.selected)} where it was chosen, {percent(mean_score(choice.videos))}"
         f"{f' ({ends})' if ends else ''} on the others"
     )

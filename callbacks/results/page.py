@@ -1,13 +1,15 @@
-"""report.html: a self-contained page of a result and the animations in its folder.
+"""Self-contained pages: report.html of a result and the animations in its folder, study.html of a study.
 
-This module collects scores and animations in a JSON; the script in page.html draws it.
+For a report, this module collects scores and animations in a JSON, and the script in page.html draws it.
 """
 
 import json
+import os
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from importlib.resources import files
 from math import isnan
 from pathlib import Path
@@ -23,15 +25,19 @@ from datamodules.writing.files import write_atomically
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
 from .checked import Checked, Facts, Json, plain, read_as
 from .published import published_beside
-from .rendering import readable_fields
+from .records import Record, Table
+from .rendering import notes, readable_fields, text_rows
 from .result import Result
-from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference, interval_of
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
 MOST_BYTES = 8_000_000
 """Most bytes of animations in the page."""
+STUDY_STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
+.wide { overflow-x: auto } table { border-collapse: collapse } th, td { padding: .3rem .8rem; text-align: right }
+th:first-child, td:first-child { text-align: left } tr + tr { border-top: 1px solid #ccc } img { max-width: 100% }"""
 
 
 @dataclass(frozen=True)
@@ -94,13 +100,12 @@ def write_report(
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    main, scores = result.main_scores(), result.scores
-    compared = (key for key in scores if key in main)
-    ends_of = {key: interval_of(result.values(key), scores[key], result.stage_of(key)[1]) for key in compared}
+    main = result.main_scores()
+    ends_of = {key: Record(result, key).interval for key in main}
     intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
-    others = [_beside(result, name, other, list(ends_of)) for name, other in beside.items()]
+    others = [_beside(result, name, other, main) for name, other in beside.items()]
     shown = result.model_dump(exclude={"rows"})
     for stage in shown["stages"].values():
         stage["protocol"]["fields"] = readable_fields(stage["protocol"]["fields"])
@@ -201,3 +206,50 @@ def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict
             if ranked and row.object.isdecimal() and name == row.video:
                 objects.setdefault(name, {})[int(row.object)] = fmean(ranked)
     return {name: fmean(ranked) for name, ranked in values.items() if ranked}, objects
+
+
+def write_study_page(
+    file: Path,
+    title: str,
+    table: Table,
+    reports: Mapping[tuple[str, str], Mapping[int, Path]],
+    said: Sequence[str] = (),
+    curves: Path | None = None,
+) -> Path:
+    """Write the page of a study.
+
+    Args:
+        file: path of the page.
+        title: title of the study.
+        table: scores of the study.
+        reports: row and evaluation → seed → page of the evaluation.
+        said: paragraphs about source, protocols and data.
+        curves: picture of the scores over training, or None.
+
+    Returns:
+        The page.
+    """
+    head = "".join(f"<th>{escape(text)}</th>" for text in ("", *table.heads))
+    body = ""
+    for name, *cells in text_rows(table):
+        body += f"<tr><td>{escape(name)}</td>"
+        for evaluation, text in zip(table.heads, cells, strict=True):
+            links = [
+                f'<a href="{escape(Path(os.path.relpath(page, file.parent)).as_posix())}">{seed}</a>'
+                for seed, page in reports.get((name, evaluation), {}).items()
+            ]
+            body += f"<td>{escape(text)}{'<br>reports: ' if links else ''}{' '.join(links)}</td>"
+        body += "</tr>\n"
+    paragraphs = "".join(f"<p>{escape(text)}</p>\n" for text in (*said, *notes(table)))
+    picture = ""
+    if curves is not None:
+        picture = (
+            f'<h2>Over training</h2>\n<img src="data:image/png;base64,{b64encode(curves.read_bytes()).decode()}">\n'
+        )
+    write_atomically(
+        file,
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
+        f"<style>{STUDY_STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
+        f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}</table></div>\n{paragraphs}{picture}</body></html>\n',
+    )
+    return file

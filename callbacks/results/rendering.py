@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +95,15 @@ def render(table: Table, format: str = "md") -> str:
     return _latex_table(head, lines) + "".join(f"% {note}\n" for note in notes(table))
 
 
-def text_rows(table: Table) -> list[list[str]]:
-    """Return the rows of a table as texts, with the row's name first; `notes` explains the cells."""
-    return [[name, *(_text(row.get(head)) for head in table.heads)] for name, row in table.rows.items()]
+def text_rows(table: Table, heads: Iterable[str] | None = None) -> list[list[str]]:
+    """Return the rows of a table as texts, with the row's name first; `notes` explains the cells.
+
+    Args:
+        table: the scores.
+        heads: heads of the columns; None: all columns.
+    """
+    shown = table.heads if heads is None else list(heads)
+    return [[name, *(_text(row.get(head)) for head in shown)] for name, row in table.rows.items()]
 
 
 def notes(table: Table) -> list[str]:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +20,6 @@ from typing_extensions import Self
 from datamodules.writing.files import csv_of_records, write_atomically
 
 from .checked import Exact, Facts, Json, Score, Texts, Value, as_tuple, plain, read_as
-from .provenance import Provenance
 
 if TYPE_CHECKING:
     from torch import nn
@@ -152,6 +156,60 @@ class Shown(Exact):
     animations: str = ""
     charts: Annotated[Sequence[Facts], BeforeValidator(as_tuple)] = ()
     text_columns: Texts = ()
+
+
+class Provenance(Exact):
+    """Date, command, machine and package versions of a result."""
+
+    date: str = ""
+    command: Texts = ()
+    machine: Facts = Field(default={})
+    versions: dict[str, str] = Field(default={})
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the provenance of a result that this process makes now.
+
+        GPUs and the native kernel are recorded only if torch is imported; without torch neither was used.
+        """
+        gpus: list[str] = []
+        compiled = False
+        if "torch" in sys.modules:
+            import torch
+
+            from lightning_modules.functional.propagation.memory import kernel
+
+            compiled = kernel() is not None
+            if torch.cuda.is_available():
+                gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+        file = Path("/proc/cpuinfo")
+        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        machine = {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processor": next(filter(None, names), "") or platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "compiled_search": compiled,
+            "gpus": gpus,
+        }
+        versions = {}
+        for package in ("vidcorr", "torch", "pytorch-lightning"):
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:
+                versions[package] = "not installed"
+        date = datetime.now().astimezone().isoformat(timespec="seconds")
+        return cls(date=date, command=tuple(sys.argv), machine=machine, versions=versions)
+
+    @property
+    def device(self) -> str:
+        """The GPUs, else the processor, and the version of torch; empty if unknown."""
+        gpus = self.machine.get("gpus")
+        names = sorted({str(name) for name in gpus}) if isinstance(gpus, list) else []
+        device = ", ".join(names) or str(self.machine.get("processor", ""))
+        torch = self.versions.get("torch")
+        return f"{device}, torch {torch}" if device and torch else device
 
 
 TEST_SETS: dict[str, Json] = {

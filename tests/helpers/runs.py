@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from callbacks.results.provenance import Provenance
-from callbacks.results.result import Network, Protocol, Result, Row, Shown, Stage
+from callbacks.results.result import Network, Protocol, Provenance, Result, Row, Shown, Stage
 
 
 def results_of(folder: Path) -> Result:

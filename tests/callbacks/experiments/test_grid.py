@@ -8,8 +8,8 @@ import pytest
 from callbacks.experiments.findings import choice_markdown, choose, effects, grid_markdown
 from callbacks.experiments.grid import named_grid, read_grid
 from callbacks.experiments.job import Job, NetworkSpec
-from callbacks.results.records import Column, Record
-from callbacks.results.result import Network, Result, Stage
+from callbacks.results.records import Record
+from callbacks.results.result import Network, Protocol, Result, Row, Stage
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.refusal import refused
 
@@ -52,17 +52,16 @@ def test_all_named_protocols_of_a_benchmark():
     refused(ValueError, "'rsp' defines no values for 'vip'", named_grid, ["rsp"], "vip")
 
 
-COLUMN = Column("davis", "vfs", "d1", "", 4, "", "J&F-Mean")
-RESULT = Result(benchmark="davis", network=Network(name="net"), scores={})
-
-
 def scored(protocol, values, score=None):
     """Return a job with its record, of single-object sequences; the score is their mean unless another is given."""
-    videos = {f"v{number}": [value] for number, value in enumerate(values)}
-    mean = sum(values) / len(values) if score is None else score
-    column = COLUMN._replace(protocol=protocol.name)
-    record = Record("net", False, column, mean, videos, None, RESULT, Stage(stride=8))
-    return {Job(NetworkSpec("net", "raw_colour"), None, protocol): record}
+    result = Result(
+        benchmark="davis",
+        network=Network(name="net"),
+        scores={"mIoU": sum(values) / len(values) if score is None else score},
+        stages={"": Stage(stride=8, protocol=Protocol.of(protocol))},
+        rows=[Row(video=f"v{number}", values={"mIoU": value}) for number, value in enumerate(values)],
+    )
+    return {Job(NetworkSpec("net", "raw_colour"), None, protocol): Record(result, "mIoU")}
 
 
 def test_the_choice_has_no_say_over_the_report():

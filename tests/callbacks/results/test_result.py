@@ -12,8 +12,7 @@ import pytest
 import torch  # noqa: F401
 
 from callbacks import Result
-from callbacks.results.provenance import Provenance
-from callbacks.results.result import Evaluated, Network, Protocol, Row, Shown, Stage, results_below
+from callbacks.results.result import Evaluated, Network, Protocol, Provenance, Row, Shown, Stage, results_below
 from tests.helpers.refusal import refused
 
 PROTOCOL = Protocol(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480, None)})
@@ -109,7 +108,7 @@ def test_command_versions_and_gpus(monkeypatch):
         return version(package)
 
     monkeypatch.setattr(sys, "argv", ["vidcorr", "score"])
-    monkeypatch.setattr("callbacks.results.provenance.version", absent)
+    monkeypatch.setattr("callbacks.results.result.version", absent)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")

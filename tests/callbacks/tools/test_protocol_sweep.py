@@ -43,7 +43,7 @@ def test_scores_are_those_of_each_protocol_alone(swept, davis_root):
         changes = {field: one.stage.protocol.fields[field] for field in ("radius", "topk", "temperature")}
         benchmark = DavisBenchmark(davis_root, changes=changes)
         assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
-        assert benchmark.protocol.digest() == one.column.digest
+        assert benchmark.protocol.digest() == one.stage.protocol.shared
 
 
 def test_what_a_sweep_writes(swept):
