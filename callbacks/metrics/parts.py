@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .outlines import Masks, as_array, integer_ids, value_span
+from .outlines import Masks, as_array, as_pair, integer_ids, value_span
 from .rows import SequenceRows
 
 IGNORED = 255
@@ -32,9 +32,7 @@ def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
     Raises:
         ValueError: if the shapes differ, or a value is not a class.
     """
-    predicted, wanted = as_array(prediction), as_array(target)
-    if predicted.shape != wanted.shape:
-        raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
+    predicted, wanted = as_pair(prediction, target)
     known = wanted != IGNORED
     pairs = []
     for label, values in (("prediction", predicted), ("target", wanted)):
@@ -112,9 +110,7 @@ def match_instances(
     Raises:
         ValueError: if the sizes differ or an instance has no score.
     """
-    predicted, wanted = integer_ids(prediction, "prediction", 2), integer_ids(target, "target", 2)
-    if predicted.shape != wanted.shape:
-        raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
+    predicted, wanted = as_pair(integer_ids(prediction, "prediction", 2), integer_ids(target, "target", 2))
     ids, kinds, found = _compact(predicted, classes)
     _, target_kinds, there = _compact(wanted, classes if target_classes is None else target_classes)
     n, m = len(kinds) + 1, len(target_kinds) + 1

@@ -148,9 +148,9 @@ class DavisRules(Rules):
         merged: merge all ids into a single object (DAVIS-2016).
     """
 
-    source: ClassVar[str] = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
-    refuses_unknown: ClassVar[bool] = True
-    objects_enter: ClassVar[bool] = False
+    source = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
+    refuses_unknown = True
+    objects_enter = False
     merged: bool = False
 
     def ids(self, ids: Ids) -> Ids:
@@ -229,12 +229,6 @@ def mean(values: NDArray[np.float64]) -> float:
     return float(np.mean(values)) if values.size else math.nan
 
 
-def known_mean(values: NDArray[np.float64]) -> float:
-    """Return the mean of the values that are not NaN; NaN without any."""
-    known = ~np.isnan(values)  # numpy's nanmean also sums with zeros in place of NaN
-    return float(np.where(known, values, 0.0).sum() / known.sum()) if known.any() else math.nan
-
-
 def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
     """Return mean, recall and decay of a measure over the frames of a sequence.
 
@@ -253,4 +247,4 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
         raise ValueError(f"values must be (T,) with at least one scored frame, got shape {measure.shape}")
     edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1
     first, last = measure[edges[0] : edges[1] + 1], measure[edges[3] : edges[4] + 1]
-    return known_mean(measure), float(np.mean(measure > 0.5)), known_mean(first) - known_mean(last)
+    return float(np.nanmean(measure)), float(np.mean(measure > 0.5)), float(np.nanmean(first) - np.nanmean(last))

@@ -9,7 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_ids, object_outlines, region_score
+from .outlines import (
+    BOUND,
+    Masks,
+    Outline,
+    as_pair,
+    binary_masks,
+    boundary_score,
+    integer_ids,
+    object_outlines,
+    region_score,
+)
 from .rows import SequenceRows
 from .scoring import DavisRules, Object, Rules, Values, Video, VideoScore
 
@@ -134,9 +144,7 @@ class RegionRows(ObjectRows):
             ValueError: if the shapes differ, or no object or no frame is scored; the message names the sequence.
         """
         with self.named(name) as name:
-            predicted, wanted = integer_ids(prediction, "prediction", 3), integer_ids(target, "target", 3)
-            if predicted.shape != wanted.shape:
-                raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
+            predicted, wanted = as_pair(integer_ids(prediction, "prediction", 3), integer_ids(target, "target", 3))
             frames = {f"{t:06d}": t for t in range(len(wanted))}
             if len(frames) < 3:
                 raise ValueError("no frame is scored")
