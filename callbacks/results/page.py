@@ -25,7 +25,7 @@ from datamodules.writing.files import write_atomically
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
 from .checked import Checked, Facts, Json, plain, read_as
 from .published import published_beside
-from .records import Record, Table
+from .records import Table
 from .rendering import notes, readable_fields, text_rows
 from .result import Result
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
@@ -101,7 +101,7 @@ def write_report(
     folder = Path(folder)
     result = result or Result.load(folder)
     main = result.main_scores()
-    ends_of = {key: Record(result, key).interval for key in main}
+    ends_of = {key: result.interval(key) for key in main}
     intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]

@@ -89,16 +89,6 @@ class Record:
         return self.result.network.seed
 
     @property
-    def is_mean(self) -> bool:
-        """True if the score is the mean over objects; other scores, as an IoU over pixels, have no interval."""
-        return bool(self.videos) and abs(mean_score(self.videos) - self.value) < 1e-6
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % interval over sequences, or None, see `statistics.interval`."""
-        return interval([self.videos], self.column.score) if self.is_mean else None
-
-    @property
     def name(self) -> str:
         """Name of the row: the user's, else the network without its seed; with the stage if the result has several."""
         layers = {stage.layer for stage in self.result.stages.values()}
@@ -166,7 +156,8 @@ class Cell:
     @property
     def runs(self) -> list[ScoresBySequence]:
         """Values of sequences and objects, per seed; empty if the score is not a mean of these values."""
-        return [record.videos for record in self.records] if all(record.is_mean for record in self.records) else []
+        are_means = all(record.result.is_mean(record.key) for record in self.records)
+        return [record.videos for record in self.records] if are_means else []
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -20,6 +20,7 @@ from typing_extensions import Self
 from datamodules.writing.files import csv_of_records, write_atomically
 
 from .checked import Exact, Facts, Json, Score, Texts, Value, as_tuple, plain, read_as
+from .statistics import interval, mean_score
 
 if TYPE_CHECKING:
     from torch import nn
@@ -353,6 +354,15 @@ class Result(Exact):
                     return {}
                 found.setdefault(row.video, []).append(fmean(cells))
         return found
+
+    def interval(self, key: str) -> tuple[float, float] | None:
+        """Compute the 95 % interval of a score over sequences, see `statistics.interval`; None unless `is_mean`."""
+        return interval([self.values(key)], self.stage_of(key)[1]) if self.is_mean(key) else None
+
+    def is_mean(self, key: str) -> bool:
+        """Return whether a score is the mean over objects; other scores, as an IoU over pixels, have no interval."""
+        mean = mean_score(self.values(key))
+        return abs(mean - self.scores.get(key, mean)) < 1e-6
 
 
 def _of_stage(stage: str, scores: Mapping[str, float]) -> dict[str, float]:

@@ -95,7 +95,7 @@ def test_values_stand_in_their_own_order():
 def test_a_pooled_score_has_no_interval_of_the_rows():
     values = [0.2 * number for number in range(4)]
     mean, pooled = scored(VFS, values), scored(VFS, values, 0.5)
-    assert [record.is_mean for record in (*mean.values(), *pooled.values())] == [True, False]
+    assert [record.result.is_mean(record.key) for record in (*mean.values(), *pooled.values())] == [True, False]
     of_mean, of_pooled = (grid_markdown(one, "mIoU", {}) for one in (mean, pooled))
     assert "| 30.0 | " in of_mean
     assert " … " in of_mean
