@@ -23,7 +23,7 @@ from datamodules.reading.mask_files import davis_palette
 from datamodules.writing.files import write_atomically
 
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
-from .checked import Checked, Facts, Json, plain, read_as
+from .checked import Exact, Facts, Json, plain, read_as
 from .published import published_beside
 from .records import Table
 from .rendering import notes, readable_fields, text_rows
@@ -67,7 +67,7 @@ class Chart:
         return asdict(self) | {"curves": plain_curves(self.curves)}
 
 
-class Animation(Checked):
+class Animation(Exact):
     """JSON file beside the images of an animation, see `SequenceAnimation`."""
 
     sequence: str

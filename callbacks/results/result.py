@@ -7,19 +7,19 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import Self
 
 from datamodules.writing.files import csv_of_records, write_atomically
 
-from .checked import Exact, Facts, Json, Score, Texts, Value, as_tuple, plain, read_as
+from .checked import Exact, Facts, Items, Json, Score, Value, plain, read_as
 from .statistics import interval, mean_score
 
 if TYPE_CHECKING:
@@ -153,17 +153,17 @@ class Shown(Exact):
         text_columns: columns of the rows that hold no fractions.
     """
 
-    ranked_by: Texts = ()
+    ranked_by: Items[str] = ()
     animations: str = ""
-    charts: Annotated[Sequence[Facts], BeforeValidator(as_tuple)] = ()
-    text_columns: Texts = ()
+    charts: Items[Facts] = ()
+    text_columns: Items[str] = ()
 
 
 class Provenance(Exact):
     """Date, command, machine and package versions of a result."""
 
     date: str = ""
-    command: Texts = ()
+    command: Items[str] = ()
     machine: Facts = Field(default={})
     versions: dict[str, str] = Field(default={})
 
@@ -253,17 +253,17 @@ class Result(Exact):
     network: Network
     scores: dict[str, Score]
     stages: dict[str, Stage] = Field(default={})
-    sequences: Texts = ()
+    sequences: Items[str] = ()
     limit_sequences: int | None = None
     data: Facts = Field(default={})
     protocol_source: dict[str, str] = Field(default={})
     seconds: float = 0.0
     seconds_of: dict[str, float] = Field(default={})
     ranks: int = 1
-    history: Annotated[Sequence[Evaluated], BeforeValidator(as_tuple)] = ()
+    history: Items[Evaluated] = ()
     shown: Shown = Shown()
     provenance: Provenance = Field(default_factory=Provenance)
-    rows: Annotated[Sequence[Row], BeforeValidator(as_tuple)] = ()
+    rows: Items[Row] = ()
 
     # Files
 
