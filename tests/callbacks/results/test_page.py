@@ -17,8 +17,8 @@ from callbacks.benchmarks import base
 from callbacks.metrics import boundary_accuracy, region_similarity
 from callbacks.pictures import overlay_masks
 from callbacks.pictures.animation import reduced
-from callbacks.results.page import Chart, scores_by_sequence, write_report
-from callbacks.results.result import Evaluated, Network, Result, Row, Shown
+from callbacks.results.page import Animation, Chart, scores_by_sequence, write_report
+from callbacks.results.result import Evaluated, Network, Protocol, Provenance, Result, Row, Shown, Stage
 from callbacks.tools.report import command
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.benchmark_ranks import KINDS
@@ -181,38 +181,27 @@ def test_a_damaged_file_is_named(davis_run, tmp_path, file):
         assert refused(ValueError, rf"{Path(file).name}: ", write_report, folder)
 
 
+MODELS = (Result, Network, Stage, Protocol, Row, Shown, Evaluated, Provenance, Animation)
+FIELDS = {name for model in MODELS for name in model.model_fields} | {"title", "x", "y", "labels", "span"}
+"""Keys of the files that are fields, and no text of data."""
+
+
 def spoiled(folder, texts):
     """Return the page of a result that holds a text wherever the page shows one, keys of its facts included."""
 
     def spoil(value):
         if isinstance(value, dict):
-            return {key + texts: spoil(item) for key, item in value.items()}
+            return {key if key in FIELDS else key + texts: spoil(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [spoil(item) for item in value]
         return value + texts if isinstance(value, str) else value
 
-    def kept(value, *fields):
-        """Spoil the texts of a dictionary of fields, whose own keys stay; `fields` are left as they are."""
-        return {key: item if key in fields else spoil(item) for key, item in value.items()}
-
-    chart = Chart("chart", "frame", "J", {"J": ([0, 1], [0.0, 1.0]), "F": ([0, 1], [0.0, 1.0])})
-    result = Result.load(folder).model_dump()
-    charts = [kept(chart.plain(), "kind")]
-    known = {"rows", "stages", "network", "shown", "provenance", "history"}
-    content = kept(result, *known) | {
-        "stages": {"": result["stages"][""] | {"protocol": kept(result["stages"][""]["protocol"])}},
-        "network": kept(result["network"]),
-        "shown": kept(result["shown"]) | {"charts": charts},
-        "provenance": kept(result["provenance"]),
-        "rows": [
-            row | {"video": row["video"] + texts, "values": row["values"] | {texts: texts}} for row in result["rows"]
-        ],
-        "scores": result["scores"] | {texts: 0.5},
-    }
-    Result(**content).save(folder)
+    charts = [Chart("chart", "frame", "J", {"J": ([0, 1], [0.0, 1.0]), "F": ([0, 1], [0.0, 1.0])}).plain()]
+    result = Result.load(folder)
+    shown = result.shown.model_copy(update={"charts": charts})
+    Result(**spoil(result.model_copy(update={"shown": shown}).model_dump())).save(folder)
     for path in (folder / "animations").glob("*.json"):
-        found = json.loads(path.read_text())
-        path.write_text(json.dumps(found | {"sequence": found["sequence"] + texts, "curves": spoil(found["curves"])}))
+        path.write_text(json.dumps(spoil(json.loads(path.read_text()))))
     return write_report(folder)
 
 

@@ -52,6 +52,14 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
     assert rows[2][1:3] == ["dog\udcff_1", ""]
 
 
+def test_a_spreadsheet_runs_no_name(tmp_path):
+    names = ["=1+1", "+cmd|' /C calc'!A0", "-a", "@x", "'quoted", "plain"]
+    rows = [Row(video=name, values={"J-Mean": -0.5}) for name in names]
+    FULL.model_copy(update={"rows": rows}).save(tmp_path)
+    _, *lines = csv.reader((tmp_path / "per_sequence.csv").open(newline=""))
+    assert lines == [[f"'{name}", "-0.5"] for name in names[:5]] + [["plain", "-0.5"]]
+
+
 def test_results_are_written_last_and_hold_the_rows(tmp_path, monkeypatch):
     """A stop between two files leaves no result, so that the evaluation is run again."""
     written = []
@@ -149,9 +157,10 @@ def test_damage_is_one_line_with_file_and_field(tmp_path, damage):
     assert "\n" not in str(message)
 
 
-def test_a_named_pipe_is_refused(tmp_path):
-    os.mkfifo(tmp_path / "results.json")
-    assert refused(ValueError, "named pipe", Result.load, tmp_path)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_a_folder_is_refused(tmp_path, make):
+    make(tmp_path / "results.json")
+    assert refused(ValueError, "is not a results.json .* not a regular file", Result.load, tmp_path)
 
 
 def test_it_is_read_without_torch():
