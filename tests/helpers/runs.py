@@ -13,6 +13,11 @@ def results_of(folder: Path) -> Result:
     return Result.load(folder)
 
 
+def davis_result(scores: Mapping[str, float] | None = None, **fields: Any) -> Result:
+    """Return a result of DAVIS by a network "A"; `fields` are further fields."""
+    return Result(**{"benchmark": "davis", "network": Network(name="A"), "scores": dict(scores or {})} | fields)
+
+
 def write_results(
     folder: Path,
     scores: Mapping[str, float],

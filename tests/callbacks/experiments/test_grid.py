@@ -9,9 +9,10 @@ from callbacks.experiments.findings import choice_markdown, choose, effects, gri
 from callbacks.experiments.grid import named_grid, read_grid
 from callbacks.experiments.job import Job, NetworkSpec
 from callbacks.results.records import Record
-from callbacks.results.result import Network, Protocol, Result, Row, Stage
+from callbacks.results.result import Protocol, Row, Stage
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.refusal import refused
+from tests.helpers.runs import davis_result
 
 THIRTY = ",".join(map(str, range(1, 31)))
 VFS = PropagationProtocol.named("vfs", "davis")
@@ -54,13 +55,9 @@ def test_all_named_protocols_of_a_benchmark():
 
 def scored(protocol, values, score=None):
     """Return a job with its record, of single-object sequences; the score is their mean unless another is given."""
-    result = Result(
-        benchmark="davis",
-        network=Network(name="net"),
-        scores={"mIoU": sum(values) / len(values) if score is None else score},
-        stages={"": Stage(stride=8, protocol=Protocol.of(protocol))},
-        rows=[Row(video=f"v{number}", values={"mIoU": value}) for number, value in enumerate(values)],
-    )
+    scores = {"mIoU": sum(values) / len(values) if score is None else score}
+    rows = [Row(video=f"v{number}", values={"mIoU": value}) for number, value in enumerate(values)]
+    result = davis_result(scores, rows=rows, stages={"": Stage(stride=8, protocol=Protocol.of(protocol))})
     return {Job(NetworkSpec("net", "raw_colour"), None, protocol): Record(result, "mIoU")}
 
 

@@ -25,7 +25,7 @@ from tests.helpers.benchmark_ranks import KINDS
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.runs import results_of, write_results
+from tests.helpers.runs import davis_result, results_of, write_results
 from tests.helpers.words import SMALL
 
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
@@ -85,24 +85,14 @@ def test_animations_hold_predictions_truth_and_curves(davis_run):
 
 
 def test_sequences_and_objects_have_the_means_of_the_last_stage():
+    nan = float("nan")
+    values = [("res3", "1", 0.9, 0.9), ("res4", "1", 0.2, 0.4), ("res4", "12", 0.6, nan), ("res4", "x", 0.1, 0.1)]
     rows = [
         Row(video="bike", object=number, stage=stage, values={"J-Mean": j, "F-Mean": f})
-        for stage, number, j, f in (
-            ("res3", "1", 0.9, 0.9),
-            ("res4", "1", 0.2, 0.4),
-            ("res4", "12", 0.6, float("nan")),
-            ("res4", "x", 0.1, 0.1),
-        )
+        for stage, number, j, f in values
     ]
-    result = Result(
-        benchmark="davis",
-        network=Network(name="A"),
-        scores={},
-        rows=rows,
-        sequences=["bike"],
-        shown=Shown(ranked_by=["J-Mean", "F-Mean"]),
-    )
-    scores, objects = scores_by_sequence(result)
+    shown = Shown(ranked_by=["J-Mean", "F-Mean"])
+    scores, objects = scores_by_sequence(davis_result(rows=rows, sequences=["bike"], shown=shown))
     assert scores == {"bike": pytest.approx(1.4 / 5)}
     assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}}
 

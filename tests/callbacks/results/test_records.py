@@ -5,7 +5,7 @@ from callbacks.results.records import records_of, score_of
 from callbacks.results.result import Protocol, Provenance, Stage
 from callbacks.tools.table import gather_results
 from tests.helpers.refusal import refused
-from tests.helpers.runs import write_results
+from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 
 
@@ -37,10 +37,8 @@ def test_each_stage_stands_under_its_own_protocol_and_a_missing_score_is_named(t
 
 def test_commands_that_differ_in_seeds_and_places_have_one_recipe():
     def recipe(*words):
-        command = Provenance(command=("vidcorr", *words))
-        return records_of(Result(benchmark="davis", network={"name": "A"}, scores={"J": 1.0}, provenance=command))[
-            0
-        ].recipe
+        result = davis_result({"J": 1.0}, provenance=Provenance(command=("vidcorr", *words)))
+        return records_of(result)[0].recipe
 
     first = recipe("fit", "--seed_everything", "0", "--data.frames", "2", "--trainer.default_root_dir=a")
     assert first == recipe("fit", "--seed_everything=1", "--data.frames", "2", "--trainer.default_root_dir", "b")
