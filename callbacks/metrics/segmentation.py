@@ -113,7 +113,9 @@ class ObjectRows(SequenceRows):
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return the scores of the data set from the values of its objects."""
-        objects: dict[tuple[str, Object], Values] = {(video, number): found for video, number, found in table.values()}
+        objects: dict[tuple[str, Object], Values] = {
+            (video, number): values for video, number, values in table.values()
+        }
         scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
         return scores or dict.fromkeys(self.rules.score_names, math.nan)
 

@@ -142,8 +142,8 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     same = ours == theirs
     differences = {}
     for key in compared if same else ():
-        found = difference([result.values(key)], [other.values(key)])
-        differences[key] = "other sequences" if found is None else found.in_points
+        change = difference([result.values(key)], [other.values(key)])
+        differences[key] = "other sequences" if change is None else change.in_points
     strides = {stage.stride for side in (result, other) for stage in side.stages.values()} - {None}
     stride = ", ".join(dict.fromkeys(f"stride {stage.stride}" for stage in other.stages.values() if stage.stride))
     return {
@@ -166,28 +166,26 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     palette = davis_palette().tolist()
     animations: list[tuple[Json, Path]] = []
     for path in sorted((folder / "animations").rglob("*.json")):
-        found = read_as(path, "file of an animation", Animation)
-        name = found.sequence
+        animation = read_as(path, "file of an animation", Animation)
+        name = animation.sequence
         if name in result.sequences and path.with_suffix(".webp").is_file():
             of_objects = sorted(objects.get(name, {}).items())
-            colours = [(number, palette[number % 256], score) for number, score in of_objects]
-            title = f"{name} ({found.kind})" if found.kind else name
-            animation = found.model_dump() | {
-                "name": title,
+            shown = {
+                "name": f"{name} ({animation.kind})" if animation.kind else name,
                 "score": scores.get(name),
-                "objects": colours,
+                "objects": [(number, palette[number % 256], score) for number, score in of_objects],
                 "images": [],
             }
-            animations.append((animation, path))
+            animations.append((animation.model_dump() | shown, path))
     animations.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0))
     room = MOST_BYTES
     few = len(animations) <= 2 * AT_EACH_END
-    for animation, path in animations if few else animations[:AT_EACH_END] + animations[-AT_EACH_END:]:
+    for content, path in animations if few else animations[:AT_EACH_END] + animations[-AT_EACH_END:]:
         images = [image for image in (path.with_suffix(".webp"), path.with_suffix(TRUTH_SUFFIX)) if image.is_file()]
         room -= sum(image.stat().st_size for image in images) * 4 // 3  # in base64
         if room >= 0:
-            animation["images"] = [b64encode(image.read_bytes()).decode() for image in images]
-    return [animation for animation, _ in animations]
+            content["images"] = [b64encode(image.read_bytes()).decode() for image in images]
+    return [content for content, _ in animations]
 
 
 def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict[int, float]]]:

@@ -202,15 +202,15 @@ class Table:
             ValueError: if the name does not match exactly one row.
         """
         begun = [name for name in self.rows if name.partition(", stride ")[0] == base]
-        found = [name for name in self.rows if name == base] or begun or [name for name in self.rows if base in name]
-        if len(found) != 1:
-            raise ValueError(f"--base {base!r} names {len(found) or 'no'} rows; the rows are {'; '.join(self.rows)}")
-        cells = self.rows[found[0]]
+        matches = [name for name in self.rows if name == base] or begun or [name for name in self.rows if base in name]
+        if len(matches) != 1:
+            raise ValueError(f"--base {base!r} names {len(matches) or 'no'} rows; the rows are {'; '.join(self.rows)}")
+        cells = self.rows[matches[0]]
         rows = {
             name: row if row is cells else {head: cell.against(cells.get(head)) for head, cell in row.items()}
             for name, row in self.rows.items()
         }
-        return Table(self.blocks, rows, found[0])
+        return Table(self.blocks, rows, matches[0])
 
 
 def records_of(result: Result, row: str = "", scores: Sequence[str] = (), place: Path = Path()) -> list[Record]:
@@ -243,8 +243,8 @@ def score_of(result: Result, score: str = "", place: Path = Path()) -> list[Reco
     Raises:
         ValueError: if the result lacks the score.
     """
-    if found := records_of(result, scores=[score] if score else [], place=place):
-        return found
+    if records := records_of(result, scores=[score] if score else [], place=place):
+        return records
     known = dict.fromkeys(result.stage_of(key)[1] for key in result.scores)
     raise ValueError(f"{place}: has no score {score!r}; it has {', '.join(known)}")
 
@@ -284,12 +284,12 @@ def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
         blocks.setdefault(column.title, {})[column.head] = column.score
     rows: dict[str, dict[str, Cell]] = {}
     for name, members in by_row(records).items():
-        found: dict[str, list[Record]] = {}
+        cells: dict[str, list[Record]] = {}
         for record in members:
-            found.setdefault(columns[record.column].head, []).append(record)
+            cells.setdefault(columns[record.column].head, []).append(record)
         rows[name] = {
             head: Cell(tuple(seeds), len(seeds) > 1 or bool(seeds[0].result.history) if trained is None else trained)
-            for head, seeds in found.items()
+            for head, seeds in cells.items()
         }
     return Table(blocks, rows)
 

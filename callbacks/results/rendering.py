@@ -110,24 +110,24 @@ def notes(table: Table) -> list[str]:
     """Return a paragraph that explains the cells of a table; nothing if all cells are plain scores."""
     cells = [cell for row in table.rows.values() for cell in row.values()]
     tested = [cell.difference for cell in cells if cell.difference is not None]
-    found = ["Per cent."]
+    sentences = ["Per cent."]
     if any(len(cell.scores) > 1 for cell in cells):
-        found.append("Several seeds: mean (each seed; range = largest − smallest).")
+        sentences.append("Several seeds: mean (each seed; range = largest − smallest).")
     if any(cell.interval is not None for cell in cells):
-        found.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
+        sentences.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
     if tested:
-        found.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
+        sentences.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
         if any(change.p is not None for change in tested):
-            found.append(ABOUT_WEIGHTS)
+            sentences.append(ABOUT_WEIGHTS)
         if lacks := sorted({change.lacks for change in tested} - {""}):
-            found.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
+            sentences.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
     elif table.base and any(row for name, row in table.rows.items() if name != table.base):
-        found.append(f"No row has the same sequences under the same protocol as {table.base}.")
+        sentences.append(f"No row has the same sequences under the same protocol as {table.base}.")
     machines = sorted({record.result.provenance.device for cell in cells for record in cell.records} - {""})
     if len(machines) > 1 and any(cell.trained for cell in cells):
         text = "A seed trains to another score on another machine."
-        found.append(f"Run on different machines: {'; '.join(machines)}. {text}")
-    return [" ".join(found)] if len(found) > 1 else []
+        sentences.append(f"Run on different machines: {'; '.join(machines)}. {text}")
+    return [" ".join(sentences)] if len(sentences) > 1 else []
 
 
 def _text(cell: Cell | None) -> str:

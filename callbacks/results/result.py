@@ -293,7 +293,7 @@ class Result(Exact):
 
     def records(self) -> list[Json]:
         """Return the lines of per_sequence.csv; an undefined value is None."""
-        several = len({row.stage for row in self.rows}) > 1 or any(row.stage for row in self.rows)
+        several = any(row.stage for row in self.rows)
         return [
             {**({"Stage": row.stage} if several else {}), "Sequence": row.name, **plain(row.values)}
             for row in self.rows
@@ -303,13 +303,13 @@ class Result(Exact):
 
     def parts(self) -> list[Self]:
         """Split the result into results of a single stage, in the order of the stages."""
-        found = []
+        parts = []
         for name, stage in self.stages.items():
             rows = tuple(row.model_copy(update={"stage": ""}) for row in self.rows if row.stage == name)
             history = tuple(past.model_copy(update={"scores": _of_stage(name, past.scores)}) for past in self.history)
-            own = {"scores": _of_stage(name, self.scores), "stages": {"": stage}, "rows": rows, "history": history}
-            found.append(self.model_copy(update=own))
-        return found
+            part = {"scores": _of_stage(name, self.scores), "stages": {"": stage}, "rows": rows, "history": history}
+            parts.append(self.model_copy(update=part))
+        return parts
 
     @property
     def protocols(self) -> list[Protocol]:
@@ -346,14 +346,14 @@ class Result(Exact):
         """
         stage, score = self.stage_of(key)
         columns = MEANS_OF.get(score, (score,))
-        found: dict[str, list[float]] = {}
+        videos: dict[str, list[float]] = {}
         for row in self.rows:
             if row.stage == stage:
                 cells = [cell for column in columns if isinstance(cell := row.values.get(column), int | float)]
                 if len(cells) < len(columns):
                     return {}
-                found.setdefault(row.video, []).append(fmean(cells))
-        return found
+                videos.setdefault(row.video, []).append(fmean(cells))
+        return videos
 
     def interval(self, key: str) -> tuple[float, float] | None:
         """Compute the 95 % interval of a score over sequences, see `statistics.interval`; None unless `is_mean`."""
@@ -377,10 +377,10 @@ def results_below(folder: Path) -> dict[Path, Result]:
     Raises:
         ValueError: if no results.json is found, or a file is damaged.
     """
-    found = [folder] if folder.name == RESULTS_FILE and folder.is_file() else sorted(folder.rglob(RESULTS_FILE))
-    if not found:
+    files = [folder] if folder.name == RESULTS_FILE and folder.is_file() else sorted(folder.rglob(RESULTS_FILE))
+    if not files:
         raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
-    return {file.parent: Result.load(file) for file in found}
+    return {file.parent: Result.load(file) for file in files}
 
 
 def require_writable(folder: Path) -> None:
