@@ -118,15 +118,16 @@ class LvosRules(Rules):
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over objects of seen and of unseen videos, and the means of both."""
+        groups: dict[str, list[Values]] = {"seen": [], "unseen": []}
+        for (video, _), values in objects.items():
+            groups["unseen" if video in unseen else "seen"].append(values)
         scores: Values = {}
-        for measure in ("J", "F", "V"):
-            for kind in ("seen", "unseen"):
-                values = [found[f"{measure}-Mean"] for (video, _), found in objects.items()
-                          if (video in unseen) == (kind == "unseen")]  # fmt: skip
-                scores[f"{measure}-{kind}-Mean"] = mean(np.array(values))
+        for measure in "JFV":
+            for kind, group in groups.items():
+                scores[f"{measure}-{kind}-Mean"] = mean(np.array([values[f"{measure}-Mean"] for values in group]))
             scores[f"{measure}-Mean"] = (scores[f"{measure}-seen-Mean"] + scores[f"{measure}-unseen-Mean"]) / 2
-        groups = [scores[f"{measure}-{kind}-Mean"] for measure in "JF" for kind in ("seen", "unseen")]
-        return {"J&F-Mean": float(np.mean(groups)), **scores}
+        of_j_and_f = [scores[f"{measure}-{kind}-Mean"] for measure in "JF" for kind in groups]
+        return {"J&F-Mean": float(np.mean(of_j_and_f)), **scores}
 
 
 class MoseV2Rules(Rules):
