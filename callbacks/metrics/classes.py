@@ -15,7 +15,8 @@ from .parts import ClassRows, InstanceRows
 from .point_measures import AreaRows
 from .point_tracking import PointRows
 from .rows import SequenceRows
-from .segmentation import ObjectRows, RegionRows
+from .scoring import ObjectRows
+from .segmentation import RegionRows
 
 
 class RowMetric(SequenceRows, Metric):

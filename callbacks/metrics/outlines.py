@@ -197,6 +197,11 @@ def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
     return array
 
 
+def integer_pair(prediction: Masks, target: Masks, ndim: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return predicted and annotated ids of `ndim` axes as arrays; errors of `integer_ids` and `as_pair`."""
+    return as_pair(integer_ids(prediction, "prediction", ndim), integer_ids(target, "target", ndim))
+
+
 def value_span(values: NDArray[Any]) -> str:
     """Return the type of an array and the range of its values, for error messages."""
     return f"{values.dtype}" + (f" from {values.min()} to {values.max()}" if values.size else "")

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .outlines import Outline, boundary_score, object_outlines, region_score
+from .rows import SequenceRows
 
 Ids = NDArray[np.uint8]
 Object = int | str
@@ -212,6 +213,41 @@ class VideoScore:
             stem: float(np.mean([self.measured[number, stem][column] for number in numbers]))
             for stem, numbers in sorted(self.objects.items())
         }
+
+
+class ObjectRows(SequenceRows):
+    """The values of objects by the rules of a data set, and their means, gathered over ranks.
+
+    Args:
+        rules: rules of the data set.
+        videos: video → its metadata, if the rules need them.
+        unseen: videos or categories that training has not seen, if the rules distinguish them.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        videos: Mapping[str, Mapping[str, Any]] | None = None,
+        unseen: Collection[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.rules, self.videos, self.unseen = rules, videos or {}, unseen
+
+    def update(self, name: str, objects: Mapping[Object, Values]) -> None:
+        """Add the objects of a sequence: number → result of `Rules.summarise`; a row is named like "bike_1"."""
+        for number, values in objects.items():
+            self.add_row(f"{name}_{number}", [name, str(number), values])
+
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return the scores of the data set from the values of its objects."""
+        objects: ObjectValues = {(video, number): values for video, number, values in table.values()}
+        scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
+        return scores or dict.fromkeys(self.rules.score_names, math.nan)
+
+    def values(self) -> Iterator[tuple[str, str, Values]]:
+        """Yield video, object and values; see `SequenceRows`."""
+        yield from self.table().values()
 
 
 def new_numbers(ids: Ids, known: Collection[int]) -> set[int]:
