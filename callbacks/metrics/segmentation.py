@@ -38,12 +38,7 @@ def region_similarity(prediction: Masks, target: Masks, void: Masks | None = Non
     return torch.tensor([region_score(*pair) for pair in pairs], dtype=torch.float64)
 
 
-def boundary_accuracy(
-    prediction: Masks,
-    target: Masks,
-    bound: float = BOUND,
-    void: Masks | None = None,
-) -> Tensor:
+def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, void: Masks | None = None) -> Tensor:
     """Compute boundary accuracy F: harmonic mean of the precision and recall of the masks' boundary pixels.
 
     A boundary pixel is found if the other boundary has a pixel in a disk of radius `bound` around it. Two empty
