@@ -259,10 +259,12 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
     rows: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         name = ", ".join(filter(None, (record.name, record.brought if differ else "")))
-        key = (name,) if record.row else (name, record.recipe)
-        others = [other.seed for other in rows.get(key, ()) if other.column == record.column and not record.row]
-        if others and (record.seed is None or record.seed in others or None in others):
-            key = (*key, str(record.place))
+        key: tuple[str, ...] = (name,)
+        if not record.row:
+            key = (name, record.recipe)
+            seeds = [other.seed for other in rows.get(key, ()) if other.column == record.column]
+            if seeds and (record.seed is None or record.seed in seeds or None in seeds):
+                key = (name, record.recipe, str(record.place))
         rows.setdefault(key, []).append(record)
     taken = Counter(name for name, *_ in rows)
     return {
@@ -287,10 +289,10 @@ def tabulate(records: Iterable[Record], trained: bool | None = None) -> Table:
         cells: dict[str, list[Record]] = {}
         for record in members:
             cells.setdefault(columns[record.column].head, []).append(record)
-        rows[name] = {
-            head: Cell(tuple(seeds), len(seeds) > 1 or bool(seeds[0].result.history) if trained is None else trained)
-            for head, seeds in cells.items()
-        }
+        rows[name] = {}
+        for head, seeds in cells.items():
+            is_training = len(seeds) > 1 or bool(seeds[0].result.history)
+            rows[name][head] = Cell(tuple(seeds), is_training if trained is None else trained)
     return Table(blocks, rows)
 
 
