@@ -165,7 +165,7 @@ def test_a_choice_on_other_data_is_applied_here(davis_root, tmp_path):
     scored = scores_below(tmp_path / "out")
     there = [one for one in scored if len(one.result.sequences) == 2]
     best = max(there, key=lambda one: one.value)
-    here = {one.column.protocol: one.value for one in scored if one not in there}
-    assert here.keys() == {best.column.protocol, "vfs"}
-    value = here[best.column.protocol]
+    here = {one.stage.protocol.shared_name: one.value for one in scored if one not in there}
+    assert here.keys() == {best.stage.protocol.shared_name, "vfs"}
+    value = here[best.stage.protocol.shared_name]
     assert f"{100 * best.value:.1f} where it was chosen, {100 * value:.1f}" in text
