@@ -153,13 +153,13 @@ class Cell:
         """Largest minus smallest score over the seeds."""
         return max(self.scores) - min(self.scores)
 
-    @property
+    @cached_property
     def runs(self) -> list[ScoresBySequence]:
         """Values of sequences and objects, per seed; empty if the score is not a mean of these values."""
         are_means = all(record.result.is_mean(record.key) for record in self.records)
         return [record.videos for record in self.records] if are_means else []
 
-    @property
+    @cached_property
     def interval(self) -> tuple[float, float] | None:
         """95 % interval, or None, see `statistics.interval`."""
         return interval(self.runs, self.records[0].column.score) if self.runs else None

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import time
-from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -163,12 +162,11 @@ def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, 
     assert "davis: report.html could not be written: no template" in caplog.text
 
 
-@pytest.mark.parametrize("file", ["animations/synthetic-000.json", "results.json"])
-def test_a_damaged_file_is_named(davis_run, tmp_path, file):
+def test_a_damaged_animation_is_named(davis_run, tmp_path):
     folder = shutil.copytree(davis_run[2], tmp_path / "copy")
     for text in ("{", "[]"):
-        (folder / file).write_text(text)
-        assert refused(ValueError, rf"{Path(file).name}: ", write_report, folder)
+        (folder / "animations/synthetic-000.json").write_text(text)
+        assert refused(ValueError, r"synthetic-000\.json: ", write_report, folder)
 
 
 MODELS = (Result, Network, Stage, Protocol, Row, Shown, Evaluated, Provenance, Animation)
