@@ -19,9 +19,8 @@ from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
 from ..pictures import Picture, write_picture
 from ..process import signals
 from ..results.page import write_report
-from ..results.provenance import Provenance
 from ..results.rendering import print_result
-from ..results.result import Evaluated, Network, Result, Shown, require_writable
+from ..results.result import Evaluated, Network, Provenance, Result, Shown, require_writable
 from ..tracking.frame_encoder import LOWER
 from .evaluation import Evaluation, RunContext, errors_named
 from .ranks import Ranks, distribute

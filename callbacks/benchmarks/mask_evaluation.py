@@ -22,8 +22,7 @@ from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size, resize_ids, resize_images
 
 from ..metrics.rules import RULES
-from ..metrics.scoring import Ids, Rules, Video, VideoScore
-from ..metrics.segmentation import ObjectRows
+from ..metrics.scoring import Ids, ObjectRows, Rules, Video, VideoScore
 from ..pictures import Picture, overlay_masks
 from ..pictures.animation import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame

@@ -122,7 +122,8 @@ def grid_markdown(scored: Scored, score: str, found: Effects) -> str:
     rows = []
     for job, one in list(scored.items())[:TOP]:
         features = [str(value or "") for value in features_of(one).values()]
-        rows.append([job.protocol.name, job.protocol.digest(), *features, percent(one.value), _ends(one.interval)])
+        ends = _ends(one.result.interval(one.key))
+        rows.append([job.protocol.name, job.protocol.digest(), *features, percent(one.value), ends])
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
     parts = [f"## Best {len(rows)} of {len(scored)} protocols, {score}\n\n{markdown_table(head, rows, first_right=4)}"]
     for field, values in found.items():
@@ -137,13 +138,14 @@ def choice_markdown(choice: Selection) -> str:
     gain = difference([choice.videos], [choice.base]) if choice.base else None
     text = (
         "## Chosen on some sequences, reported on others\n\n"
-        f"{choice.best.column.protocol}, stage {features['stage']}, stride {features['stride']}:\n"
+        f"{choice.best.stage.protocol.shared_name}, stage {features['stage']}, stride {features['stride']}:\n"
         f"{percent(choice.selected)} where it was chosen, {percent(mean_score(choice.videos))}"
         f"{f' ({ends})' if ends else ''} on the others"
     )
     if gain is not None:
         text += f"; over the base protocol {gain.in_points}"
-    pooled = "" if choice.best.is_mean else " These are means over the sequences, unlike the score."
+    is_mean = choice.best.result.is_mean(choice.best.key)
+    pooled = "" if is_mean else " These are means over the sequences, unlike the score."
     return f"{text}.{pooled}\n"
 
 
@@ -179,7 +181,7 @@ def path_markdown(waterfalls: Sequence[Sequence[WaterfallStep]], ends: tuple[str
 
 
 def _score(step: WaterfallStep) -> list[str]:
-    return [percent(step.record.value), _ends(step.record.interval)]
+    return [percent(step.record.value), _ends(step.record.result.interval(step.record.key))]
 
 
 def draw_waterfalls(

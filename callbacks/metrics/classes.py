@@ -1,6 +1,7 @@
 """The benchmarks' metrics as torchmetrics classes, for training loops: the rows travel over the ranks as tensors."""
 
 import json
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from .parts import ClassRows, InstanceRows
 from .point_measures import AreaRows
 from .point_tracking import PointRows
 from .rows import SequenceRows
-from .segmentation import ObjectRows, RegionRows
+from .scoring import ObjectRows
+from .segmentation import RegionRows
 
 
 class RowMetric(SequenceRows, Metric):
@@ -51,7 +53,7 @@ class RowMetric(SequenceRows, Metric):
     def stored(self) -> list[tuple[str, Any]]:
         """Return names and rows, sorted by name; inside `sync_context()` of all ranks."""
         content = dim_zero_cat(self.lines).cpu().numpy().tobytes() if len(self.lines) else b""
-        return self.by_name(map(json.loads, content.splitlines()))
+        return sorted(map(json.loads, content.splitlines()), key=itemgetter(0))
 
 
 class PCK(KeypointRows, RowMetric):

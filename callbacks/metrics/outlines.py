@@ -122,17 +122,16 @@ def sobel_outline(outline: Outline) -> Outline:
     The picture is padded by reflection without its border pixel (OpenCV's default), so a mask has no edge along the
     border.
     """
+    import cv2
+
     if not outline.area:
         return outline
-    begins, (height, width) = (outline.top, outline.left), outline.mask.shape
-    inside = [(int(start > 0), int(start + extent < side))
-              for start, extent, side in zip(begins, (height, width), outline.shape, strict=True)]  # fmt: skip
-    framed = np.pad(outline.mask.astype(np.int8), inside)  # background around the crop, inside the picture
-    framed = np.pad(framed, [(1 - before, 1 - after) for before, after in inside], mode="reflect")
-    across, down = framed[:, 2:] - framed[:, :-2], framed[2:] - framed[:-2]
-    horizontal = across[:-2] + 2 * across[1:-1] + across[2:]
-    vertical = down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:]
-    edge = ((horizontal != 0) | (vertical != 0)).astype(np.uint8)
+    (height, width), (rows, columns) = outline.mask.shape, outline.shape
+    above, left = min(outline.top, 1), min(outline.left, 1)
+    below, right = min(rows - outline.top - height, 1), min(columns - outline.left - width, 1)
+    framed = np.pad(outline.mask, ((above, below), (left, right)))  # background around the crop, inside the picture
+    across, down = cv2.Sobel(framed, cv2.CV_16S, 1, 0), cv2.Sobel(framed, cv2.CV_16S, 0, 1)
+    edge = ((across != 0) | (down != 0)).astype(np.uint8)[above : above + height, left : left + width]
     return replace(outline, edge=edge, length=int(np.count_nonzero(edge)))
 
 
@@ -153,6 +152,18 @@ def as_array(masks: Masks) -> NDArray[Any]:
         return np.asarray(masks)
     tensor = masks.detach().cpu()
     return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+
+
+def as_pair(prediction: Masks, target: Masks) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return both as arrays.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    predicted, wanted = as_array(prediction), as_array(target)
+    if predicted.shape != wanted.shape:
+        raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
+    return predicted, wanted
 
 
 def binary_masks(prediction: Masks, target: Masks, void: Masks | None) -> tuple[NDArray[np.bool_], ...]:
@@ -184,6 +195,11 @@ def integer_ids(ids: Masks, label: str, ndim: int) -> NDArray[Any]:
         shape = "(T, H, W)" if ndim == 3 else "(H, W)"
         raise ValueError(f"{label} must be {shape} integer ids, got {array.dtype} {array.shape}")
     return array
+
+
+def integer_pair(prediction: Masks, target: Masks, ndim: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return predicted and annotated ids of `ndim` axes as arrays; errors of `integer_ids` and `as_pair`."""
+    return as_pair(integer_ids(prediction, "prediction", ndim), integer_ids(target, "target", ndim))
 
 
 def value_span(values: NDArray[Any]) -> str:

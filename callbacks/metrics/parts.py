@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .outlines import Masks, as_array, integer_ids, value_span
+from .outlines import Masks, as_array, as_pair, integer_pair, value_span
 from .rows import SequenceRows
 
 IGNORED = 255
@@ -32,9 +32,7 @@ def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
     Raises:
         ValueError: if the shapes differ, or a value is not a class.
     """
-    predicted, wanted = as_array(prediction), as_array(target)
-    if predicted.shape != wanted.shape:
-        raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
+    predicted, wanted = as_pair(prediction, target)
     known = wanted != IGNORED
     pairs = []
     for label, values in (("prediction", predicted), ("target", wanted)):
@@ -43,8 +41,8 @@ def class_areas(prediction: Masks, target: Masks, classes: int = 20) -> Tensor:
             raise ValueError(f"{label} must hold classes 0 to {classes - 1}, got {value_span(values)}")
         pairs.append(values.astype(np.int64))
     table = np.bincount(pairs[1] * classes + pairs[0], minlength=classes * classes).reshape(classes, classes)
-    shared, found, there = table.diagonal(), table.sum(axis=0), table.sum(axis=1)
-    return torch.from_numpy(np.stack([shared, found + there - shared, found, there]))
+    shared, in_prediction, in_target = table.diagonal(), table.sum(axis=0), table.sum(axis=1)
+    return torch.from_numpy(np.stack([shared, in_prediction + in_target - shared, in_prediction, in_target]))
 
 
 class ClassRows(SequenceRows):
@@ -112,13 +110,12 @@ def match_instances(
     Raises:
         ValueError: if the sizes differ or an instance has no score.
     """
-    predicted, wanted = integer_ids(prediction, "prediction", 2), integer_ids(target, "target", 2)
-    if predicted.shape != wanted.shape:
-        raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
-    ids, kinds, found = _compact(predicted, classes)
-    _, target_kinds, there = _compact(wanted, classes if target_classes is None else target_classes)
+    predicted, wanted = integer_pair(prediction, target, 2)
+    ids, kinds, index = _compact(predicted, classes)
+    _, target_kinds, target_index = _compact(wanted, classes if target_classes is None else target_classes)
     n, m = len(kinds) + 1, len(target_kinds) + 1
-    shared = np.bincount(found.astype(np.int64).ravel() * m + there.ravel(), minlength=n * m).reshape(n, m)
+    pairs = index.astype(np.int64).ravel() * m + target_index.ravel()
+    shared = np.bincount(pairs, minlength=n * m).reshape(n, m)
     union = shared.sum(axis=1)[1:, None] + shared.sum(axis=0)[None, 1:] - shared[1:, 1:]
     overlap = np.where(kinds[:, None] == target_kinds, shared[1:, 1:] / np.maximum(union, 1), 0.0)
     present = np.flatnonzero(shared.sum(axis=1)[1:])
@@ -222,30 +219,32 @@ class InstanceRows(SequenceRows):
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return `AP`, `AP@0.1` and so on; NaN if nothing was predicted or annotated."""
-        classes = self._per_class(table)
+        classes = self.per_class(table)
         seen = classes[~classes.isnan().any(dim=1)]
         means = seen.mean(dim=0) if len(seen) else torch.full((len(self.thresholds),), math.nan)
         scores = {f"AP@{threshold:g}": mean.item() for threshold, mean in zip(self.thresholds, means, strict=True)}
         return {"AP": means.mean().item(), **scores}
 
-    def per_class(self) -> Tensor:
-        """Return (C − 1, thresholds) float64: AP of classes 1 and up; NaN for a class that does not occur."""
-        return self._per_class(self.table())
+    def per_class(self, table: dict[str, Any] | None = None) -> Tensor:
+        """Return (C − 1, thresholds) float64: AP of classes 1 and up; NaN for a class that does not occur.
 
-    def _per_class(self, videos: dict[str, Any]) -> Tensor:
+        Args:
+            table: rows of some videos; None: all rows.
+        """
+        videos = self.table() if table is None else table
         frames = [frame for of_video in videos.values() for frame in of_video]
-        rows = np.array([detection for found, _ in frames for detection in found]).reshape(-1, 4)
-        there = np.array([kind for _, kinds in frames for kind in kinds])
-        table = torch.full((self.classes - 1, len(self.thresholds)), math.nan, dtype=torch.float64)
+        rows = np.array([detection for detections, _ in frames for detection in detections]).reshape(-1, 4)
+        kinds = np.array([kind for _, annotated in frames for kind in annotated])
+        precision = torch.full((self.classes - 1, len(self.thresholds)), math.nan, dtype=torch.float64)
         for k in range(1, self.classes):
             _, scores, iou, claimed = rows[rows[:, 0] == k].T
-            annotated = int((there == k).sum())
+            annotated = int((kinds == k).sum())
             if not len(scores) and not annotated:
                 continue
             for j, threshold in enumerate(self.thresholds):
                 correct = (iou > threshold) & ((claimed <= threshold) | (not self.one_to_one))
-                table[k - 1, j] = average_precision(correct, scores, annotated)
-        return table
+                precision[k - 1, j] = average_precision(correct, scores, annotated)
+        return precision
 
 
 def _compact(ids: NDArray[Any], classes: Mapping[int, int]) -> tuple[list[int], NDArray[np.int64], NDArray[np.int32]]:

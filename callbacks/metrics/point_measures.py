@@ -56,11 +56,9 @@ def redetection_events(
     events = [(point, *event) for point, visible in enumerate(wanted) for event in _returns(visible)]
     values = np.zeros((len(events), len(distances)))
     for row, (point, start, _) in enumerate(events):
-        seen, shown, distance = (array[point, start:] for array in (wanted, predicted, error))
-        for column, threshold in enumerate(distances):
-            near = distance <= threshold
-            positives = (seen & shown & near).sum()
-            values[row, column] = positives / (seen.sum() + (shown & ~(seen & near)).sum())
+        seen, shown, distance = (array[point, start:, None] for array in (wanted, predicted, error))
+        right = seen & (distance <= np.asarray(distances))
+        values[row] = (shown & right).sum(axis=0) / (seen.sum() + (shown & ~right).sum(axis=0))
     return np.array(events, np.int64).reshape(-1, 3), values
 
 

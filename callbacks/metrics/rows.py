@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
@@ -51,12 +51,7 @@ class SequenceRows(ABC):
 
     def stored(self) -> list[tuple[str, Any]]:
         """Return names and rows, sorted by name."""
-        return self.by_name(self._kept)
-
-    @staticmethod
-    def by_name(rows: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-        """Return rows in the order of their names."""
-        return sorted(rows, key=itemgetter(0))
+        return sorted(self._kept, key=itemgetter(0))
 
     def table(self) -> dict[str, Any]:
         """Return the rows by name, sorted.

@@ -19,7 +19,6 @@ NEW_BOUND = 0.1
 """Tolerance of F_new as a fraction of the square root of the object's area."""
 
 
-@dataclass(frozen=True)
 class YoutubeVosRules(DavisRules):
     """J and F of objects that may enter with any annotated frame; that frame itself does not count.
 
@@ -27,13 +26,13 @@ class YoutubeVosRules(DavisRules):
     four scores.
     """
 
-    source: ClassVar[str] = (
+    source = (
         "Xu et al., YouTube-VOS (arXiv:1809.03327), section 5; the server's code is not published: that the last frame "
         "counts is inferred"
     )
-    refuses_unknown: ClassVar[bool] = False
-    objects_enter: ClassVar[bool] = True
-    inner_only: ClassVar[bool] = False
+    refuses_unknown = False
+    objects_enter = True
+    inner_only = False
 
     def plan(self, video: Video) -> Plan:
         """Return object → annotated frames after its first."""
@@ -57,16 +56,15 @@ class YoutubeVosRules(DavisRules):
         return seen_and_unseen(rows)
 
 
-@dataclass(frozen=True)
 class VostRules(Rules):
     """J alone, over all annotated frames but the first and the last, and again over their last quarter.
 
     Objects are the numbers from 1 to the largest of the first annotated frame; other numbers never count.
     """
 
-    source: ClassVar[str] = "TRI-ML/VOST @ fe27457"
-    measures: ClassVar[tuple[str, ...]] = ("J",)
-    objects_enter: ClassVar[bool] = False
+    source = "TRI-ML/VOST @ fe27457"
+    measures = ("J",)
+    objects_enter = False
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
         """Return J."""
@@ -91,9 +89,9 @@ class LvosRules(Rules):
             visited counts 0.
     """
 
-    source: ClassVar[str] = "LingyiHongfd/lvos-evaluation @ 25cb02d; lvos-2023: @ 9ff733c"
-    needs_meta: ClassVar[bool] = True
-    inner_only: ClassVar[bool] = False
+    source = "LingyiHongfd/lvos-evaluation @ 25cb02d; lvos-2023: @ 9ff733c"
+    needs_meta = True
+    inner_only = False
     drops_ends: bool = True
 
     def plan(self, video: Video) -> Plan:
@@ -120,18 +118,18 @@ class LvosRules(Rules):
 
     def table(self, objects: ObjectValues, videos: Mapping[str, Mapping[str, Any]], unseen: Collection[str]) -> Values:
         """Return the means over objects of seen and of unseen videos, and the means of both."""
+        groups: dict[str, list[Values]] = {"seen": [], "unseen": []}
+        for (video, _), values in objects.items():
+            groups["unseen" if video in unseen else "seen"].append(values)
         scores: Values = {}
-        for measure in ("J", "F", "V"):
-            for kind in ("seen", "unseen"):
-                values = [found[f"{measure}-Mean"] for (video, _), found in objects.items()
-                          if (video in unseen) == (kind == "unseen")]  # fmt: skip
-                scores[f"{measure}-{kind}-Mean"] = mean(np.array(values))
+        for measure in "JFV":
+            for kind, group in groups.items():
+                scores[f"{measure}-{kind}-Mean"] = mean(np.array([values[f"{measure}-Mean"] for values in group]))
             scores[f"{measure}-Mean"] = (scores[f"{measure}-seen-Mean"] + scores[f"{measure}-unseen-Mean"]) / 2
-        groups = [scores[f"{measure}-{kind}-Mean"] for measure in "JF" for kind in ("seen", "unseen")]
-        return {"J&F-Mean": float(np.mean(groups)), **scores}
+        of_j_and_f = [scores[f"{measure}-{kind}-Mean"] for measure in "JF" for kind in groups]
+        return {"J&F-Mean": float(np.mean(of_j_and_f)), **scores}
 
 
-@dataclass(frozen=True)
 class MoseV2Rules(Rules):
     """J and F of MOSEv2, a tolerance of F that follows the object's size, and the frames of absence and of return.
 
@@ -140,10 +138,10 @@ class MoseV2Rules(Rules):
     a disk that is not centred on the pixel.
     """
 
-    source: ClassVar[str] = "henghuiding/MOSE-api @ 241977a, MOSEv2/sam2_rcms/tools"
-    measures: ClassVar[tuple[str, ...]] = ("J", "F_new", "F", "present")
-    needs_meta: ClassVar[bool] = True
-    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "counted as 0"
+    source = "henghuiding/MOSE-api @ 241977a, MOSEv2/sam2_rcms/tools"
+    measures = ("J", "F_new", "F", "present")
+    needs_meta = True
+    missing_video = "counted as 0"
 
     def plan(self, video: Video) -> Plan:
         """Return the objects of the metadata file, in all frames but the first and the last."""
@@ -194,7 +192,6 @@ def _boundary(prediction: Outline, target: Outline, radius: float) -> float:
     return boundary_score(replace(prediction, radius=radius), replace(target, radius=radius))
 
 
-@dataclass(frozen=True)
 class NafRules(Rules):
     """DAVIS's measures by the scorer of NAF and RaysUp: another boundary, and the objects of the whole video.
 
@@ -204,9 +201,9 @@ class NafRules(Rules):
     silently leaves the video out, as it does a video without predictions.
     """
 
-    source: ClassVar[str] = "valeoai/NAF @ ad4e24d, evaluation/eval_video_seg.py; MAP-RaysUp/RaysUp @ a320000 alike"
-    refuses_unknown: ClassVar[bool] = True
-    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "left out"
+    source = "valeoai/NAF @ ad4e24d, evaluation/eval_video_seg.py; MAP-RaysUp/RaysUp @ a320000 alike"
+    refuses_unknown = True
+    missing_video = "left out"
 
     def plan(self, video: Video) -> Plan:
         """Return the ids from 1 to the largest of the video, in all frames but the first and the last."""
@@ -220,7 +217,6 @@ class NafRules(Rules):
         return region_score(prediction, target), boundary_score(prediction_edge, target_edge) if both else 0.0
 
 
-@dataclass(frozen=True)
 class VosBenchmarkRules(Rules):
     """J and F of every id that a scored frame's annotation has, from its first frame in annotation or prediction on.
 
@@ -228,9 +224,9 @@ class VosBenchmarkRules(Rules):
     makes the frames in between count too. 255 is an ordinary id.
     """
 
-    source: ClassVar[str] = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
-    measures: ClassVar[tuple[str, ...]] = ("J", "F", "present")
-    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "left out"
+    source = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
+    measures = ("J", "F", "present")
+    missing_video = "left out"
     empty_video: ClassVar[Literal["refused", "left out"]] = "left out"
 
     def plan(self, video: Video) -> Plan:
@@ -255,16 +251,15 @@ class VosBenchmarkRules(Rules):
         return {name.removesuffix("-Mean"): score for name, score in scores.items()}
 
 
-@dataclass(frozen=True)
 class SaVRules(VosBenchmarkRules):
     """The rules of vos-benchmark with a folder per object; the annotated frames of the object count.
 
     Objects may overlap. The official code also takes an image per frame with an id per object, by the same rules.
     """
 
-    source: ClassVar[str] = "facebookresearch/sam2 @ 2b90b9f, sav_dataset/sav_evaluator.py"
-    folder_per_object: ClassVar[bool] = True
-    empty_video: ClassVar[Literal["refused", "left out"]] = "refused"
+    source = "facebookresearch/sam2 @ 2b90b9f, sav_dataset/sav_evaluator.py"
+    folder_per_object = True
+    empty_video = "refused"
 
 
 def seen_and_unseen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

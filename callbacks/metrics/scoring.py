@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .outlines import Outline, boundary_score, object_outlines, region_score
+from .rows import SequenceRows
 
 Ids = NDArray[np.uint8]
 Object = int | str
@@ -148,9 +149,9 @@ class DavisRules(Rules):
         merged: merge all ids into a single object (DAVIS-2016).
     """
 
-    source: ClassVar[str] = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
-    refuses_unknown: ClassVar[bool] = True
-    objects_enter: ClassVar[bool] = False
+    source = "davisvideochallenge/davis2017-evaluation @ ac7c43f, task semi-supervised"
+    refuses_unknown = True
+    objects_enter = False
     merged: bool = False
 
     def ids(self, ids: Ids) -> Ids:
@@ -214,6 +215,41 @@ class VideoScore:
         }
 
 
+class ObjectRows(SequenceRows):
+    """The values of objects by the rules of a data set, and their means, gathered over ranks.
+
+    Args:
+        rules: rules of the data set.
+        videos: video → its metadata, if the rules need them.
+        unseen: videos or categories that training has not seen, if the rules distinguish them.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        videos: Mapping[str, Mapping[str, Any]] | None = None,
+        unseen: Collection[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.rules, self.videos, self.unseen = rules, videos or {}, unseen
+
+    def update(self, name: str, objects: Mapping[Object, Values]) -> None:
+        """Add the objects of a sequence: number → result of `Rules.summarise`; a row is named like "bike_1"."""
+        for number, values in objects.items():
+            self.add_row(f"{name}_{number}", [name, str(number), values])
+
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return the scores of the data set from the values of its objects."""
+        objects: ObjectValues = {(video, number): values for video, number, values in table.values()}
+        scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
+        return scores or dict.fromkeys(self.rules.score_names, math.nan)
+
+    def values(self) -> Iterator[tuple[str, str, Values]]:
+        """Yield video, object and values; see `SequenceRows`."""
+        yield from self.table().values()
+
+
 def new_numbers(ids: Ids, known: Collection[int]) -> set[int]:
     """Return the ids of a mask that are not known yet.
 
@@ -227,12 +263,6 @@ def new_numbers(ids: Ids, known: Collection[int]) -> set[int]:
 def mean(values: NDArray[np.float64]) -> float:
     """Return the mean, NaN of nothing."""
     return float(np.mean(values)) if values.size else math.nan
-
-
-def known_mean(values: NDArray[np.float64]) -> float:
-    """Return the mean of the values that are not NaN; NaN without any."""
-    known = ~np.isnan(values)  # numpy's nanmean also sums with zeros in place of NaN
-    return float(np.where(known, values, 0.0).sum() / known.sum()) if known.any() else math.nan
 
 
 def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
@@ -253,4 +283,4 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
         raise ValueError(f"values must be (T,) with at least one scored frame, got shape {measure.shape}")
     edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1
     first, last = measure[edges[0] : edges[1] + 1], measure[edges[3] : edges[4] + 1]
-    return known_mean(measure), float(np.mean(measure > 0.5)), known_mean(first) - known_mean(last)
+    return float(np.nanmean(measure)), float(np.mean(measure > 0.5)), float(np.nanmean(first) - np.nanmean(last))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_ids, object_outlines, region_score
-from .rows import SequenceRows
-from .scoring import DavisRules, Object, Rules, Values, Video, VideoScore
+from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_pair, object_outlines, region_score
+from .scoring import DavisRules, ObjectRows, Video, VideoScore
 
 
 def region_similarity(prediction: Masks, target: Masks, void: Masks | None = None) -> Tensor:
@@ -40,12 +38,7 @@ def region_similarity(prediction: Masks, target: Masks, void: Masks | None = Non
     return torch.tensor([region_score(*pair) for pair in pairs], dtype=torch.float64)
 
 
-def boundary_accuracy(
-    prediction: Masks,
-    target: Masks,
-    bound: float = BOUND,
-    void: Masks | None = None,
-) -> Tensor:
+def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, void: Masks | None = None) -> Tensor:
     """Compute boundary accuracy F: harmonic mean of the precision and recall of the masks' boundary pixels.
 
     A boundary pixel is found if the other boundary has a pixel in a disk of radius `bound` around it. Two empty
@@ -77,41 +70,6 @@ def _outlines(
         yield predicted, wanted
 
 
-class ObjectRows(SequenceRows):
-    """The values of objects by the rules of a data set, and their means, gathered over ranks.
-
-    Args:
-        rules: rules of the data set.
-        videos: video → its metadata, if the rules need them.
-        unseen: videos or categories that training has not seen, if the rules distinguish them.
-    """
-
-    def __init__(
-        self,
-        rules: Rules,
-        videos: Mapping[str, Mapping[str, Any]] | None = None,
-        unseen: Collection[str] = (),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.rules, self.videos, self.unseen = rules, videos or {}, unseen
-
-    def update(self, name: str, objects: Mapping[Object, Values]) -> None:
-        """Add the objects of a sequence: number → result of `Rules.summarise`; a row is named like "bike_1"."""
-        for number, values in objects.items():
-            self.add_row(f"{name}_{number}", [name, str(number), values])
-
-    def scores(self, table: dict[str, Any]) -> dict[str, float]:
-        """Return the scores of the data set from the values of its objects."""
-        objects: dict[tuple[str, Object], Values] = {(video, number): found for video, number, found in table.values()}
-        scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
-        return scores or dict.fromkeys(self.rules.score_names, math.nan)
-
-    def values(self) -> Iterator[tuple[str, str, Values]]:
-        """Yield video, object and values; see `SequenceRows`."""
-        yield from self.table().values()
-
-
 class RegionRows(ObjectRows):
     """J, F and J&F over sequences: mean, recall and decay, averaged over the objects.
 
@@ -134,9 +92,7 @@ class RegionRows(ObjectRows):
             ValueError: if the shapes differ, or no object or no frame is scored; the message names the sequence.
         """
         with self.named(name) as name:
-            predicted, wanted = integer_ids(prediction, "prediction", 3), integer_ids(target, "target", 3)
-            if predicted.shape != wanted.shape:
-                raise ValueError(f"prediction is {predicted.shape}, target is {wanted.shape}")
+            predicted, wanted = integer_pair(prediction, target, 3)
             frames = {f"{t:06d}": t for t in range(len(wanted))}
             if len(frames) < 3:
                 raise ValueError("no frame is scored")

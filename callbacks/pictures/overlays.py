@@ -202,13 +202,13 @@ def overlay_tracks(
     """
     picture = as_picture(frame)
     mean, unit = picture.reshape(-1, 3).mean(0), thickness_of(picture)
-    first = max(0, t - TAIL)
-    for track, hidden, own in zip(points[:, first : t + 1] - 0.5, occluded[:, first : t + 1], colours, strict=True):
+    tails = slice(max(0, t - TAIL), t + 1)
+    for track, hidden, colour in zip(points[:, tails] - 0.5, occluded[:, tails], colours, strict=True):
         places = _pixels(track, picture)
         far = np.abs(np.diff(places, axis=0)).max(1, initial=0) > JUMP * max(picture.shape)
         for step in np.flatnonzero(~far & ~hidden[1:] & ~hidden[:-1]).tolist():
             age = (len(places) - 2 - step) / TAIL  # the end of a tail is faint
-            faded = ((1 - 0.8 * age) * np.array(own) + 0.8 * age * mean).round().tolist()
+            faded = ((1 - 0.8 * age) * np.array(colour) + 0.8 * age * mean).round().tolist()
             cv2.line(picture, places[step], places[step + 1], faded, unit, cv2.LINE_AA)
     places = _pixels(points[:, t] - 0.5, picture)
     if truth is not None and truth_occluded is not None:

@@ -26,8 +26,7 @@ from lightning_modules.functional.device import out_of_memory_advice
 
 from ..process import signals
 from ..process.folder_lock import FolderLock
-from ..results.provenance import Provenance
-from ..results.result import Network
+from ..results.result import Network, Provenance
 from ..tracking.frame_encoder import LOWER, View
 from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch

@@ -41,19 +41,14 @@ Score = Annotated[float, BeforeValidator(_number)]
 Value = Annotated[bool | int | float | str, BeforeValidator(_number)]
 """A cell of a row; NaN for an undefined number."""
 Facts = Annotated[Json, BeforeValidator(plain)]
-Texts = Annotated[Sequence[str], BeforeValidator(as_tuple)]
+Item = TypeVar("Item")
+Items = Annotated[Sequence[Item], BeforeValidator(as_tuple)]
 
 
-class Checked(BaseModel):
-    """A model that checks its values and ignores unknown fields of a file."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-
-
-class Exact(Checked):
+class Exact(BaseModel):
     """A model that checks its values and refuses unknown fields."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
 ModelT = TypeVar("ModelT", bound=BaseModel)

@@ -1,13 +1,15 @@
-"""report.html: a self-contained page of a result and the animations in its folder.
+"""Self-contained pages: report.html of a result and the animations in its folder, study.html of a study.
 
-This module collects scores and animations in a JSON; the script in page.html draws it.
+For a report, this module collects scores and animations in a JSON, and the script in page.html draws it.
 """
 
 import json
+import os
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from importlib.resources import files
 from math import isnan
 from pathlib import Path
@@ -21,17 +23,21 @@ from datamodules.reading.mask_files import davis_palette
 from datamodules.writing.files import write_atomically
 
 from ..pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
-from .checked import Checked, Facts, Json, plain, read_as
+from .checked import Exact, Facts, Json, plain, read_as
 from .published import published_beside
-from .rendering import readable_fields
+from .records import Table
+from .rendering import notes, readable_fields, text_rows
 from .result import Result
-from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference, interval_of
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
 
 TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
 MOST_BYTES = 8_000_000
 """Most bytes of animations in the page."""
+STUDY_STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
+.wide { overflow-x: auto } table { border-collapse: collapse } th, td { padding: .3rem .8rem; text-align: right }
+th:first-child, td:first-child { text-align: left } tr + tr { border-top: 1px solid #ccc } img { max-width: 100% }"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Chart:
         return asdict(self) | {"curves": plain_curves(self.curves)}
 
 
-class Animation(Checked):
+class Animation(Exact):
     """JSON file beside the images of an animation, see `SequenceAnimation`."""
 
     sequence: str
@@ -94,13 +100,12 @@ def write_report(
     """
     folder = Path(folder)
     result = result or Result.load(folder)
-    main, scores = result.main_scores(), result.scores
-    compared = (key for key in scores if key in main)
-    ends_of = {key: interval_of(result.values(key), scores[key], result.stage_of(key)[1]) for key in compared}
+    main = result.main_scores()
+    ends_of = {key: result.interval(key) for key in main}
     intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
-    others = [_beside(result, name, other, list(ends_of)) for name, other in beside.items()]
+    others = [_beside(result, name, other, main) for name, other in beside.items()]
     shown = result.model_dump(exclude={"rows"})
     for stage in shown["stages"].values():
         stage["protocol"]["fields"] = readable_fields(stage["protocol"]["fields"])
@@ -137,8 +142,8 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     same = ours == theirs
     differences = {}
     for key in compared if same else ():
-        found = difference([result.values(key)], [other.values(key)])
-        differences[key] = "other sequences" if found is None else found.in_points
+        change = difference([result.values(key)], [other.values(key)])
+        differences[key] = "other sequences" if change is None else change.in_points
     strides = {stage.stride for side in (result, other) for stage in side.stages.values()} - {None}
     stride = ", ".join(dict.fromkeys(f"stride {stage.stride}" for stage in other.stages.values() if stage.stride))
     return {
@@ -161,28 +166,26 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     palette = davis_palette().tolist()
     animations: list[tuple[Json, Path]] = []
     for path in sorted((folder / "animations").rglob("*.json")):
-        found = read_as(path, "file of an animation", Animation)
-        name = found.sequence
+        animation = read_as(path, "file of an animation", Animation)
+        name = animation.sequence
         if name in result.sequences and path.with_suffix(".webp").is_file():
             of_objects = sorted(objects.get(name, {}).items())
-            colours = [(number, palette[number % 256], score) for number, score in of_objects]
-            title = f"{name} ({found.kind})" if found.kind else name
-            animation = found.model_dump() | {
-                "name": title,
+            shown = {
+                "name": f"{name} ({animation.kind})" if animation.kind else name,
                 "score": scores.get(name),
-                "objects": colours,
+                "objects": [(number, palette[number % 256], score) for number, score in of_objects],
                 "images": [],
             }
-            animations.append((animation, path))
+            animations.append((animation.model_dump() | shown, path))
     animations.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0))
     room = MOST_BYTES
     few = len(animations) <= 2 * AT_EACH_END
-    for animation, path in animations if few else animations[:AT_EACH_END] + animations[-AT_EACH_END:]:
+    for content, path in animations if few else animations[:AT_EACH_END] + animations[-AT_EACH_END:]:
         images = [image for image in (path.with_suffix(".webp"), path.with_suffix(TRUTH_SUFFIX)) if image.is_file()]
         room -= sum(image.stat().st_size for image in images) * 4 // 3  # in base64
         if room >= 0:
-            animation["images"] = [b64encode(image.read_bytes()).decode() for image in images]
-    return [animation for animation, _ in animations]
+            content["images"] = [b64encode(image.read_bytes()).decode() for image in images]
+    return [content for content, _ in animations]
 
 
 def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
@@ -201,3 +204,50 @@ def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict
             if ranked and row.object.isdecimal() and name == row.video:
                 objects.setdefault(name, {})[int(row.object)] = fmean(ranked)
     return {name: fmean(ranked) for name, ranked in values.items() if ranked}, objects
+
+
+def write_study_page(
+    file: Path,
+    title: str,
+    table: Table,
+    reports: Mapping[tuple[str, str], Mapping[int, Path]],
+    said: Sequence[str] = (),
+    curves: Path | None = None,
+) -> Path:
+    """Write the page of a study.
+
+    Args:
+        file: path of the page.
+        title: title of the study.
+        table: scores of the study.
+        reports: row and evaluation → seed → page of the evaluation.
+        said: paragraphs about source, protocols and data.
+        curves: picture of the scores over training, or None.
+
+    Returns:
+        The page.
+    """
+    head = "".join(f"<th>{escape(text)}</th>" for text in ("", *table.heads))
+    body = ""
+    for name, *cells in text_rows(table):
+        body += f"<tr><td>{escape(name)}</td>"
+        for evaluation, text in zip(table.heads, cells, strict=True):
+            links = [
+                f'<a href="{escape(Path(os.path.relpath(page, file.parent)).as_posix())}">{seed}</a>'
+                for seed, page in reports.get((name, evaluation), {}).items()
+            ]
+            body += f"<td>{escape(text)}{'<br>reports: ' if links else ''}{' '.join(links)}</td>"
+        body += "</tr>\n"
+    paragraphs = "".join(f"<p>{escape(text)}</p>\n" for text in (*said, *notes(table)))
+    picture = ""
+    if curves is not None:
+        picture = (
+            f'<h2>Over training</h2>\n<img src="data:image/png;base64,{b64encode(curves.read_bytes()).decode()}">\n'
+        )
+    write_atomically(
+        file,
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
+        f"<style>{STUDY_STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
+        f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}</table></div>\n{paragraphs}{picture}</body></html>\n',
+    )
+    return file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -95,33 +95,39 @@ def render(table: Table, format: str = "md") -> str:
     return _latex_table(head, lines) + "".join(f"% {note}\n" for note in notes(table))
 
 
-def text_rows(table: Table) -> list[list[str]]:
-    """Return the rows of a table as texts, with the row's name first; `notes` explains the cells."""
-    return [[name, *(_text(row.get(head)) for head in table.heads)] for name, row in table.rows.items()]
+def text_rows(table: Table, heads: Iterable[str] | None = None) -> list[list[str]]:
+    """Return the rows of a table as texts, with the row's name first; `notes` explains the cells.
+
+    Args:
+        table: the scores.
+        heads: heads of the columns; None: all columns.
+    """
+    shown = table.heads if heads is None else list(heads)
+    return [[name, *(_text(row.get(head)) for head in shown)] for name, row in table.rows.items()]
 
 
 def notes(table: Table) -> list[str]:
     """Return a paragraph that explains the cells of a table; nothing if all cells are plain scores."""
     cells = [cell for row in table.rows.values() for cell in row.values()]
     tested = [cell.difference for cell in cells if cell.difference is not None]
-    found = ["Per cent."]
+    sentences = ["Per cent."]
     if any(len(cell.scores) > 1 for cell in cells):
-        found.append("Several seeds: mean (each seed; range = largest − smallest).")
+        sentences.append("Several seeds: mean (each seed; range = largest − smallest).")
     if any(cell.interval is not None for cell in cells):
-        found.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
+        sentences.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
     if tested:
-        found.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
+        sentences.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
         if any(change.p is not None for change in tested):
-            found.append(ABOUT_WEIGHTS)
+            sentences.append(ABOUT_WEIGHTS)
         if lacks := sorted({change.lacks for change in tested} - {""}):
-            found.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
+            sentences.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
     elif table.base and any(row for name, row in table.rows.items() if name != table.base):
-        found.append(f"No row has the same sequences under the same protocol as {table.base}.")
+        sentences.append(f"No row has the same sequences under the same protocol as {table.base}.")
     machines = sorted({record.result.provenance.device for cell in cells for record in cell.records} - {""})
     if len(machines) > 1 and any(cell.trained for cell in cells):
         text = "A seed trains to another score on another machine."
-        found.append(f"Run on different machines: {'; '.join(machines)}. {text}")
-    return [" ".join(found)] if len(found) > 1 else []
+        sentences.append(f"Run on different machines: {'; '.join(machines)}. {text}")
+    return [" ".join(sentences)] if len(sentences) > 1 else []
 
 
 def _text(cell: Cell | None) -> str:

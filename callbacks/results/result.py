@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from typing_extensions import Self
 
 from datamodules.writing.files import csv_of_records, write_atomically
 
-from .checked import Exact, Facts, Json, Score, Texts, Value, as_tuple, plain, read_as
-from .provenance import Provenance
+from .checked import Exact, Facts, Items, Json, Score, Value, plain, read_as
+from .statistics import interval, mean_score
 
 if TYPE_CHECKING:
     from torch import nn
@@ -148,10 +153,64 @@ class Shown(Exact):
         text_columns: columns of the rows that hold no fractions.
     """
 
-    ranked_by: Texts = ()
+    ranked_by: Items[str] = ()
     animations: str = ""
-    charts: Annotated[Sequence[Facts], BeforeValidator(as_tuple)] = ()
-    text_columns: Texts = ()
+    charts: Items[Facts] = ()
+    text_columns: Items[str] = ()
+
+
+class Provenance(Exact):
+    """Date, command, machine and package versions of a result."""
+
+    date: str = ""
+    command: Items[str] = ()
+    machine: Facts = Field(default={})
+    versions: dict[str, str] = Field(default={})
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the provenance of a result that this process makes now.
+
+        GPUs and the native kernel are recorded only if torch is imported; without torch neither was used.
+        """
+        gpus: list[str] = []
+        compiled = False
+        if "torch" in sys.modules:
+            import torch
+
+            from lightning_modules.functional.propagation.memory import kernel
+
+            compiled = kernel() is not None
+            if torch.cuda.is_available():
+                gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+        file = Path("/proc/cpuinfo")
+        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        machine = {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processor": next(filter(None, names), "") or platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "compiled_search": compiled,
+            "gpus": gpus,
+        }
+        versions = {}
+        for package in ("vidcorr", "torch", "pytorch-lightning"):
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:
+                versions[package] = "not installed"
+        date = datetime.now().astimezone().isoformat(timespec="seconds")
+        return cls(date=date, command=tuple(sys.argv), machine=machine, versions=versions)
+
+    @property
+    def device(self) -> str:
+        """The GPUs, else the processor, and the version of torch; empty if unknown."""
+        gpus = self.machine.get("gpus")
+        names = sorted({str(name) for name in gpus}) if isinstance(gpus, list) else []
+        device = ", ".join(names) or str(self.machine.get("processor", ""))
+        torch = self.versions.get("torch")
+        return f"{device}, torch {torch}" if device and torch else device
 
 
 TEST_SETS: dict[str, Json] = {
@@ -194,17 +253,17 @@ class Result(Exact):
     network: Network
     scores: dict[str, Score]
     stages: dict[str, Stage] = Field(default={})
-    sequences: Texts = ()
+    sequences: Items[str] = ()
     limit_sequences: int | None = None
     data: Facts = Field(default={})
     protocol_source: dict[str, str] = Field(default={})
     seconds: float = 0.0
     seconds_of: dict[str, float] = Field(default={})
     ranks: int = 1
-    history: Annotated[Sequence[Evaluated], BeforeValidator(as_tuple)] = ()
+    history: Items[Evaluated] = ()
     shown: Shown = Shown()
     provenance: Provenance = Field(default_factory=Provenance)
-    rows: Annotated[Sequence[Row], BeforeValidator(as_tuple)] = ()
+    rows: Items[Row] = ()
 
     # Files
 
@@ -234,7 +293,7 @@ class Result(Exact):
 
     def records(self) -> list[Json]:
         """Return the lines of per_sequence.csv; an undefined value is None."""
-        several = len({row.stage for row in self.rows}) > 1 or any(row.stage for row in self.rows)
+        several = any(row.stage for row in self.rows)
         return [
             {**({"Stage": row.stage} if several else {}), "Sequence": row.name, **plain(row.values)}
             for row in self.rows
@@ -244,13 +303,13 @@ class Result(Exact):
 
     def parts(self) -> list[Self]:
         """Split the result into results of a single stage, in the order of the stages."""
-        found = []
+        parts = []
         for name, stage in self.stages.items():
             rows = tuple(row.model_copy(update={"stage": ""}) for row in self.rows if row.stage == name)
             history = tuple(past.model_copy(update={"scores": _of_stage(name, past.scores)}) for past in self.history)
-            own = {"scores": _of_stage(name, self.scores), "stages": {"": stage}, "rows": rows, "history": history}
-            found.append(self.model_copy(update=own))
-        return found
+            part = {"scores": _of_stage(name, self.scores), "stages": {"": stage}, "rows": rows, "history": history}
+            parts.append(self.model_copy(update=part))
+        return parts
 
     @property
     def protocols(self) -> list[Protocol]:
@@ -287,14 +346,23 @@ class Result(Exact):
         """
         stage, score = self.stage_of(key)
         columns = MEANS_OF.get(score, (score,))
-        found: dict[str, list[float]] = {}
+        videos: dict[str, list[float]] = {}
         for row in self.rows:
             if row.stage == stage:
                 cells = [cell for column in columns if isinstance(cell := row.values.get(column), int | float)]
                 if len(cells) < len(columns):
                     return {}
-                found.setdefault(row.video, []).append(fmean(cells))
-        return found
+                videos.setdefault(row.video, []).append(fmean(cells))
+        return videos
+
+    def interval(self, key: str) -> tuple[float, float] | None:
+        """Compute the 95 % interval of a score over sequences, see `statistics.interval`; None unless `is_mean`."""
+        return interval([self.values(key)], self.stage_of(key)[1]) if self.is_mean(key) else None
+
+    def is_mean(self, key: str) -> bool:
+        """Return whether a score is the mean over objects; other scores, as an IoU over pixels, have no interval."""
+        mean = mean_score(self.values(key))
+        return abs(mean - self.scores.get(key, mean)) < 1e-6
 
 
 def _of_stage(stage: str, scores: Mapping[str, float]) -> dict[str, float]:
@@ -309,10 +377,10 @@ def results_below(folder: Path) -> dict[Path, Result]:
     Raises:
         ValueError: if no results.json is found, or a file is damaged.
     """
-    found = [folder] if folder.name == RESULTS_FILE and folder.is_file() else sorted(folder.rglob(RESULTS_FILE))
-    if not found:
+    files = [folder] if folder.name == RESULTS_FILE and folder.is_file() else sorted(folder.rglob(RESULTS_FILE))
+    if not files:
         raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
-    return {file.parent: Result.load(file) for file in found}
+    return {file.parent: Result.load(file) for file in files}
 
 
 def require_writable(folder: Path) -> None:

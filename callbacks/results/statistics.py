@@ -159,16 +159,6 @@ def _over_runs(runs: Sequence[ScoresBySequence], name: str) -> list[float]:
     return [fmean(values) for values in zip(*(run[name] for run in runs), strict=True)]
 
 
-def is_mean(videos: ScoresBySequence, score: float) -> bool:
-    """Return whether a score is the mean over objects; other scores, as an IoU over pixels, have no interval."""
-    return bool(videos) and abs(mean_score(videos) - score) < 1e-6
-
-
-def interval_of(videos: ScoresBySequence, value: float, score: str) -> tuple[float, float] | None:
-    """Return the 95 % interval of a score, see `interval`; None unless the score is the mean over objects."""
-    return interval([videos], score) if is_mean(videos, value) else None
-
-
 def from_best(value: float) -> tuple[bool, float]:
     """Return a sort key: the highest score first, NaN last."""
     return isnan(value), -value

@@ -83,10 +83,10 @@ def _show(table: Table, output: Path) -> None:
     from ..results.rendering import markdown_table, notes, print_table, render, text_rows
 
     sections = []
-    for title, part in table.parts().items():
-        head, rows = ["", *part.heads], text_rows(part)
-        sections.append(f"## {title}\n\n{markdown_table(head, rows, first_right=1)}")
-        print_table([title, *part.heads], rows)
+    for title, block in table.blocks.items():
+        scores, rows = list(block.values()), [row for row in text_rows(table, block) if any(row[1:])]
+        sections.append(f"## {title}\n\n{markdown_table(['', *scores], rows, first_right=1)}")
+        print_table([title, *scores], rows)
         print()
     write_atomically(output / "table.md", "\n".join([*sections, *(f"{note}\n" for note in notes(table))]))
     write_atomically(output / "table.csv", render(table, "csv"))

@@ -167,7 +167,7 @@ def _draw_bars(results: Mapping[str, Result], output: Path, score: str, label: s
     axes = figure.add_subplot(xlabel=label, title=title)
     for place, record in enumerate(bars.values()):
         axes.barh(place, 100 * record.value, color="C0")
-        if ends := record.interval:
+        if ends := record.result.interval(record.key):
             axes.plot([100 * end for end in ends], [place, place], color="black", linewidth=1)
     axes.set_yticks(range(len(bars)), list(bars))
     axes.invert_yaxis()

@@ -21,8 +21,7 @@ from datamodules.reading.source import list_images
 
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, Object, Rules, Values, Video, VideoScore
-from ..results.provenance import Provenance
-from ..results.result import Network, Result, Row
+from ..results.result import Network, Provenance, Result, Row
 
 MASKS_PER_PROCESS = 400
 """Masks per process: scoring them takes as long as starting a process."""

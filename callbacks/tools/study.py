@@ -234,21 +234,22 @@ def study_table(study: Study, store: Store) -> Table:
     Raises:
         ValueError: if a result is damaged, or lacks the study's score.
     """
-    from ..results.records import Cell, Table, cell_of, score_of
+    from ..results.records import Cell, Table, score_of
 
     rows: dict[str, dict[str, Cell]] = {}
     for row in study.rows:
         found: dict[str, list[Record]] = {}
         for evaluation in _done(study, row, store):
-            record = score_of(store.result(evaluation), study.score, store.folder_of(evaluation))[0]
-            found.setdefault(evaluation.name, []).append(replace(record, seed=evaluation.seed))
-        # a single seed of an untrained model stands for a network, all other seeds are samples
-        rows[row.name] = {name: cell_of(records, not row.model or len(records) > 1) for name, records in found.items()}
-        paper = {f"{name}, paper": Cell((value / 100,)) for name, value in row.published.items()}
-        rows[row.name] |= paper
+            result = store.result(evaluation)
+            seeded = result.network.model_copy(update={"seed": evaluation.seed})
+            result = result.model_copy(update={"network": seeded})
+            found.setdefault(evaluation.name, []).append(score_of(result, study.score, store.folder_of(evaluation))[0])
+        rows[row.name] = {f"{name}, paper": Cell(published=value / 100) for name, value in row.published.items()}
+        for name, records in found.items():  # a single seed of an untrained model stands for a network
+            rows[row.name][name] = Cell(tuple(records), trained=not row.model or len(records) > 1)
     heads = [head for name in study.evaluations for head in (name, f"{name}, paper")]
     filled = tuple(head for head in heads if head in study.evaluations or any(head in row for row in rows.values()))
-    return Table(filled, rows).with_differences(study.base)
+    return Table({study.title: {head: head for head in filled}}, rows).with_differences(study.base)
 
 
 def _done(study: Study, row: StudyRow, store: Store) -> Iterator[StudyEvaluation]:
@@ -270,7 +271,7 @@ def _show(study: Study, store: Store) -> None:
 
 def _write_page(study: Study, table: Table, store: Store) -> Path:
     """Write study.html, with curves of the trainings that ran benchmarks."""
-    from ..results.study_page import write_study_page
+    from ..results.page import write_study_page
     from .figure import figure
 
     reports: dict[tuple[str, str], dict[int, Path]] = {}

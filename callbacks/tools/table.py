@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def gather_results(
         raise ValueError(f"table: no result has {' or '.join(scores) or 'a score'}; the results have {known or 'none'}")
     table = tabulate(records)
     table = table.with_differences(base) if base else table
-    return _with_published(table, records) if published else table
+    return _with_published(table) if published else table
 
 
 def command(args: Sequence[str]) -> None:
@@ -97,16 +98,18 @@ def _named(text: str) -> tuple[str, Path]:
     return ("", Path(text)) if not equals or "/" in name or Path(text).exists() else (name, Path(folder))
 
 
-def _with_published(table: Table, records: Sequence[Record]) -> Table:
+def _with_published(table: Table) -> Table:
     from ..results.published import published_beside
-    from ..results.records import Cell, Table, heads_of
+    from ..results.records import Cell
 
+    shown = [(head, rec) for row in table.rows.values() for head, cell in row.items() for rec in cell.records]
+    exact = dict.fromkeys(
+        (head, rec.column, rec.stage.protocol.digest) for head, rec in shown if rec.result.on_test_set
+    )
     rows = {name: dict(row) for name, row in table.rows.items()}
-    heads = heads_of(record.column for record in records)
-    exact = dict.fromkeys((rec.column, rec.stage.protocol.digest) for rec in records if rec.result.on_test_set)
-    for column, digest in exact:
+    for head, column, digest in exact:
         for published in published_beside(column.benchmark, digest):
             if column.score in published.scores:
                 row = rows.setdefault(f"{published.name} [{published.source}]", {})
-                row[heads[column]] = Cell((published.scores[column.score],))
-    return Table(table.heads, rows, table.base)
+                row[head] = Cell(published=published.scores[column.score])
+    return replace(table, rows=rows)

@@ -24,7 +24,7 @@ import torch
 
 import callbacks
 from callbacks import Result, write_report
-from callbacks.results.provenance import Provenance
+from callbacks.results.result import Provenance
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
 from datamodules.synthetic import (
     write_badja,

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from callbacks.results.provenance import Provenance
-from callbacks.results.result import Network, Protocol, Result, Row, Shown, Stage
+from callbacks.results.result import Network, Protocol, Provenance, Result, Row, Shown, Stage
 
 
 def results_of(folder: Path) -> Result:
@@ -14,11 +13,16 @@ def results_of(folder: Path) -> Result:
     return Result.load(folder)
 
 
+def davis_result(scores: Mapping[str, float] | None = None, **fields: Any) -> Result:
+    """Return a result of DAVIS by a network "A"; `fields` are further fields."""
+    return Result(**{"benchmark": "davis", "network": Network(name="A"), "scores": dict(scores or {})} | fields)
+
+
 def write_results(
     folder: Path,
     scores: Mapping[str, float],
     network: str = "ResNet-18",
-    digest: str | Sequence[str] = "",
+    digest: str = "",
     sequences: int = 0,
     videos: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
     **about: Any,
@@ -29,42 +33,30 @@ def write_results(
         folder: where it goes.
         scores: by key; the stages are those of the keys.
         network: its name in tables.
-        digest: of the protocol `vfs`, or of a protocol for each stage, which has the name of the stage; "": none.
+        digest: of the protocol `vfs`; "": no protocol.
         sequences: how many.
         videos: column → sequence → values of its objects.
-        about: other fields of the result, or facts of its data.
+        about: other fields of the result, fields of its provenance, or facts of its data.
     """
-    stages = list(dict.fromkeys(key.rpartition("/")[0] for key in scores)) or [""]
-    if isinstance(digest, str):
-        protocols = [Protocol(name="vfs", digest=digest) if digest else Protocol()] * len(stages)
-        layers = stages
-    else:
-        protocols = [Protocol(name=stage, digest=own) for stage, own in zip(stages, digest, strict=True)]
-        layers = [""] * len(stages)
+    protocol = Protocol(name="vfs", digest=digest) if digest else Protocol()
     columns = videos or {}
-    rows = {
-        (video, str(number)): {column: values[video][number - 1] for column, values in columns.items()}
-        for values in columns.values()
-        for video, objects in values.items()
-        for number in range(1, len(objects) + 1)
-    }
-    command, machine, versions = about.pop("command", ()), about.pop("machine", {}), about.pop("versions", {})
-    stated = {key: about.pop(key) for key in list(about) if key in Result.model_fields}
+    rows = []
+    for video, objects in next(iter(columns.values()), {}).items():
+        for number in range(len(objects)):
+            values = {column: of_videos[video][number] for column, of_videos in columns.items()}
+            rows.append(Row(video=video, object=str(number + 1), values=values))
+    provenance = {key: about.pop(key) for key in list(about) if key in Provenance.model_fields}
+    fields = {key: about.pop(key) for key in list(about) if key in Result.model_fields}
     content = {
-        "benchmark": "davis",
         "network": Network(name=network, seed=about.pop("network_seed", None)),
-        "scores": dict(scores),
-        "stages": {
-            name: Stage(layer=layer, protocol=protocol)
-            for name, layer, protocol in zip(stages, layers, protocols, strict=True)
-        },
+        "stages": {key.rpartition("/")[0]: Stage(layer=key.rpartition("/")[0], protocol=protocol) for key in scores},
         "sequences": [str(number) for number in range(sequences)],
-        "rows": [Row(video=video, object=number, values=values) for (video, number), values in rows.items()],
+        "rows": rows,
         "shown": Shown(ranked_by=list(columns)),
         "data": about,
-        "provenance": Provenance(command=command, machine=machine, versions=versions),
+        "provenance": Provenance(**provenance),
     }
-    Result(**content | stated).save(folder)
+    davis_result(scores, **content | fields).save(folder)
     return folder
 
 

@@ -8,10 +8,11 @@ import pytest
 from callbacks.experiments.findings import choice_markdown, choose, effects, grid_markdown
 from callbacks.experiments.grid import named_grid, read_grid
 from callbacks.experiments.job import Job, NetworkSpec
-from callbacks.results.records import Column, Record
-from callbacks.results.result import Network, Result, Stage
+from callbacks.results.records import Record
+from callbacks.results.result import Protocol, Row, Stage
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.refusal import refused
+from tests.helpers.runs import davis_result
 
 THIRTY = ",".join(map(str, range(1, 31)))
 VFS = PropagationProtocol.named("vfs", "davis")
@@ -52,17 +53,12 @@ def test_all_named_protocols_of_a_benchmark():
     refused(ValueError, "'rsp' defines no values for 'vip'", named_grid, ["rsp"], "vip")
 
 
-COLUMN = Column("davis", "vfs", "d1", "", 4, "", "J&F-Mean")
-RESULT = Result(benchmark="davis", network=Network(name="net"), scores={})
-
-
 def scored(protocol, values, score=None):
     """Return a job with its record, of single-object sequences; the score is their mean unless another is given."""
-    videos = {f"v{number}": [value] for number, value in enumerate(values)}
-    mean = sum(values) / len(values) if score is None else score
-    column = COLUMN._replace(protocol=protocol.name)
-    record = Record("net", False, column, mean, videos, None, RESULT, Stage(stride=8))
-    return {Job(NetworkSpec("net", "raw_colour"), None, protocol): record}
+    scores = {"mIoU": sum(values) / len(values) if score is None else score}
+    rows = [Row(video=f"v{number}", values={"mIoU": value}) for number, value in enumerate(values)]
+    result = davis_result(scores, rows=rows, stages={"": Stage(stride=8, protocol=Protocol.of(protocol))})
+    return {Job(NetworkSpec("net", "raw_colour"), None, protocol): Record(result, "mIoU")}
 
 
 def test_the_choice_has_no_say_over_the_report():
@@ -96,7 +92,7 @@ def test_values_stand_in_their_own_order():
 def test_a_pooled_score_has_no_interval_of_the_rows():
     values = [0.2 * number for number in range(4)]
     mean, pooled = scored(VFS, values), scored(VFS, values, 0.5)
-    assert [record.is_mean for record in (*mean.values(), *pooled.values())] == [True, False]
+    assert [record.result.is_mean(record.key) for record in (*mean.values(), *pooled.values())] == [True, False]
     of_mean, of_pooled = (grid_markdown(one, "mIoU", {}) for one in (mean, pooled))
     assert "| 30.0 | " in of_mean
     assert " … " in of_mean

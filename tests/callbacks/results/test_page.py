@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import time
-from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -17,15 +16,15 @@ from callbacks.benchmarks import base
 from callbacks.metrics import boundary_accuracy, region_similarity
 from callbacks.pictures import overlay_masks
 from callbacks.pictures.animation import reduced
-from callbacks.results.page import Chart, scores_by_sequence, write_report
-from callbacks.results.result import Evaluated, Network, Result, Row, Shown
+from callbacks.results.page import Animation, Chart, scores_by_sequence, write_report
+from callbacks.results.result import Evaluated, Network, Protocol, Provenance, Result, Row, Shown, Stage
 from callbacks.tools.report import command
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.benchmark_ranks import KINDS
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.runs import results_of, write_results
+from tests.helpers.runs import davis_result, results_of, write_results
 from tests.helpers.words import SMALL
 
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
@@ -85,24 +84,14 @@ def test_animations_hold_predictions_truth_and_curves(davis_run):
 
 
 def test_sequences_and_objects_have_the_means_of_the_last_stage():
+    nan = float("nan")
+    values = [("res3", "1", 0.9, 0.9), ("res4", "1", 0.2, 0.4), ("res4", "12", 0.6, nan), ("res4", "x", 0.1, 0.1)]
     rows = [
         Row(video="bike", object=number, stage=stage, values={"J-Mean": j, "F-Mean": f})
-        for stage, number, j, f in (
-            ("res3", "1", 0.9, 0.9),
-            ("res4", "1", 0.2, 0.4),
-            ("res4", "12", 0.6, float("nan")),
-            ("res4", "x", 0.1, 0.1),
-        )
+        for stage, number, j, f in values
     ]
-    result = Result(
-        benchmark="davis",
-        network=Network(name="A"),
-        scores={},
-        rows=rows,
-        sequences=["bike"],
-        shown=Shown(ranked_by=["J-Mean", "F-Mean"]),
-    )
-    scores, objects = scores_by_sequence(result)
+    shown = Shown(ranked_by=["J-Mean", "F-Mean"])
+    scores, objects = scores_by_sequence(davis_result(rows=rows, sequences=["bike"], shown=shown))
     assert scores == {"bike": pytest.approx(1.4 / 5)}
     assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}}
 
@@ -173,12 +162,16 @@ def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, 
     assert "davis: report.html could not be written: no template" in caplog.text
 
 
-@pytest.mark.parametrize("file", ["animations/synthetic-000.json", "results.json"])
-def test_a_damaged_file_is_named(davis_run, tmp_path, file):
+def test_a_damaged_animation_is_named(davis_run, tmp_path):
     folder = shutil.copytree(davis_run[2], tmp_path / "copy")
     for text in ("{", "[]"):
-        (folder / file).write_text(text)
-        assert refused(ValueError, rf"{Path(file).name}: ", write_report, folder)
+        (folder / "animations/synthetic-000.json").write_text(text)
+        assert refused(ValueError, r"synthetic-000\.json: ", write_report, folder)
+
+
+MODELS = (Result, Network, Stage, Protocol, Row, Shown, Evaluated, Provenance, Animation)
+FIELDS = {name for model in MODELS for name in model.model_fields} | {"title", "x", "y", "labels", "span"}
+"""Keys of the files that are fields, and no text of data."""
 
 
 def spoiled(folder, texts):
@@ -186,33 +179,17 @@ def spoiled(folder, texts):
 
     def spoil(value):
         if isinstance(value, dict):
-            return {key + texts: spoil(item) for key, item in value.items()}
+            return {key if key in FIELDS else key + texts: spoil(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [spoil(item) for item in value]
         return value + texts if isinstance(value, str) else value
 
-    def kept(value, *fields):
-        """Spoil the texts of a dictionary of fields, whose own keys stay; `fields` are left as they are."""
-        return {key: item if key in fields else spoil(item) for key, item in value.items()}
-
-    chart = Chart("chart", "frame", "J", {"J": ([0, 1], [0.0, 1.0]), "F": ([0, 1], [0.0, 1.0])})
-    result = Result.load(folder).model_dump()
-    charts = [kept(chart.plain(), "kind")]
-    known = {"rows", "stages", "network", "shown", "provenance", "history"}
-    content = kept(result, *known) | {
-        "stages": {"": result["stages"][""] | {"protocol": kept(result["stages"][""]["protocol"])}},
-        "network": kept(result["network"]),
-        "shown": kept(result["shown"]) | {"charts": charts},
-        "provenance": kept(result["provenance"]),
-        "rows": [
-            row | {"video": row["video"] + texts, "values": row["values"] | {texts: texts}} for row in result["rows"]
-        ],
-        "scores": result["scores"] | {texts: 0.5},
-    }
-    Result(**content).save(folder)
+    charts = [Chart("chart", "frame", "J", {"J": ([0, 1], [0.0, 1.0]), "F": ([0, 1], [0.0, 1.0])}).plain()]
+    result = Result.load(folder)
+    shown = result.shown.model_copy(update={"charts": charts})
+    Result(**spoil(result.model_copy(update={"shown": shown}).model_dump())).save(folder)
     for path in (folder / "animations").glob("*.json"):
-        found = json.loads(path.read_text())
-        path.write_text(json.dumps(found | {"sequence": found["sequence"] + texts, "curves": spoil(found["curves"])}))
+        path.write_text(json.dumps(spoil(json.loads(path.read_text()))))
     return write_report(folder)
 
 

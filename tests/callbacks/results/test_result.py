@@ -12,9 +12,9 @@ import pytest
 import torch  # noqa: F401
 
 from callbacks import Result
-from callbacks.results.provenance import Provenance
-from callbacks.results.result import Evaluated, Network, Protocol, Row, Shown, Stage, results_below
+from callbacks.results.result import Evaluated, Network, Protocol, Provenance, Row, Shown, Stage, results_below
 from tests.helpers.refusal import refused
+from tests.helpers.runs import davis_result
 
 PROTOCOL = Protocol(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480, None)})
 FULL = Result(
@@ -30,12 +30,7 @@ FULL = Result(
     provenance=Provenance.now(),
     rows=[
         Row(video="bike", object="1", stage="res4", values={"J-Mean": 0.2, "Category": "=x", "Unseen": True}),
-        Row(
-            video="dog\udcff",
-            object="1",
-            stage="res4",
-            values={"J-Mean": float("nan"), "Category": "", "Unseen": False},
-        ),
+        Row(video="dog\udcff", object="1", stage="res4", values={"J-Mean": math.nan, "Category": "", "Unseen": False}),
     ],
 )
 
@@ -51,6 +46,14 @@ def test_a_saved_result_is_read_back_equal(tmp_path):
     rows = list(csv.reader((tmp_path / "run" / "per_sequence.csv").open(errors="surrogateescape", newline="")))
     assert rows[:2] == [["Stage", "Sequence", "J-Mean", "Category", "Unseen"], ["res4", "bike_1", "0.2", "'=x", "True"]]
     assert rows[2][1:3] == ["dog\udcff_1", ""]
+
+
+def test_a_spreadsheet_runs_no_name(tmp_path):
+    names = ["=1+1", "+cmd|' /C calc'!A0", "-a", "@x", "'quoted", "plain"]
+    rows = [Row(video=name, values={"J-Mean": -0.5}) for name in names]
+    FULL.model_copy(update={"rows": rows}).save(tmp_path)
+    _, *lines = csv.reader((tmp_path / "per_sequence.csv").open(newline=""))
+    assert lines == [[f"'{name}", "-0.5"] for name in names[:5]] + [["plain", "-0.5"]]
 
 
 def test_results_are_written_last_and_hold_the_rows(tmp_path, monkeypatch):
@@ -71,10 +74,8 @@ def test_values_of_objects_are_those_of_their_video():
     assert FULL.values("res4/J-Mean") == {"bike": [0.2], "dog\udcff": [pytest.approx(math.nan, nan_ok=True)]}
     assert FULL.values("res4/F-Mean") == FULL.values("J-Mean") == FULL.values("res4/Category") == {}
     j_and_f = {"bike": [0.5, 0.7], "two_dogs": [0.9, 0.7], "two": [0.1, 0.1]}
-    rows = [
-        Row(video=video, object="dogs_2" if video == "two" else "1", values={"J-Mean": j, "F-Mean": f})
-        for video, (j, f) in j_and_f.items()
-    ]
+    rows = [Row(video=video, object="1", values={"J-Mean": j, "F-Mean": f}) for video, (j, f) in j_and_f.items()]
+    rows[-1] = rows[-1].model_copy(update={"object": "dogs_2"})  # its name is that of the second of two dogs
     found = FULL.model_copy(update={"rows": rows}).values("J&F-Mean")
     assert found == {"bike": [pytest.approx(0.6)], "two_dogs": [pytest.approx(0.8)], "two": [pytest.approx(0.1)]}
 
@@ -91,10 +92,8 @@ def test_other_data_of_as_many_sequences_are_not_the_test_set():
     def on_test_set(benchmark="davis", sequences=30, limit_sequences=None, **changes):
         data = {"year": 2017, "split": "val", "resolution": "480p"} | changes
         names = list(map(str, range(sequences)))
-        network = Network(name="A")
-        return Result(
-            benchmark=benchmark, network=network, scores={}, sequences=names, data=data, limit_sequences=limit_sequences
-        ).on_test_set
+        found = davis_result(benchmark=benchmark, sequences=names, data=data, limit_sequences=limit_sequences)
+        return found.on_test_set
 
     assert on_test_set()
     others = {"sequences": 29, "year": 2016, "split": "train", "resolution": "Full-Resolution", "limit_sequences": 30}
@@ -109,7 +108,7 @@ def test_command_versions_and_gpus(monkeypatch):
         return version(package)
 
     monkeypatch.setattr(sys, "argv", ["vidcorr", "score"])
-    monkeypatch.setattr("callbacks.results.provenance.version", absent)
+    monkeypatch.setattr("callbacks.results.result.version", absent)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")
@@ -122,9 +121,7 @@ def test_command_versions_and_gpus(monkeypatch):
 
 
 def changed(**fields):
-    return json.dumps(
-        json.loads(Result(benchmark="davis", network=Network(name="n"), scores={}).model_dump_json()) | fields
-    )
+    return json.dumps(json.loads(davis_result().model_dump_json()) | fields).encode()
 
 
 DAMAGED = {
@@ -132,10 +129,10 @@ DAMAGED = {
     "bytes": (b"\xff\xfe", "decode"),
     "a list": (b"[]", "Input should be"),
     "deep": (b"[" * 50000, "recursion"),
-    "a score as text": (changed(scores={"J": "0.5"}).encode(), "scores.J"),
-    "an unknown field": (changed(scorez={}).encode(), "scorez"),
-    "a digest as a number": (changed(stages={"": {"protocol": {"digest": 5}}}).encode(), "protocol.digest"),
-    "a row without a video": (changed(rows=[{"values": {}}]).encode(), "rows.0.video"),
+    "a score as text": (changed(scores={"J": "0.5"}), "scores.J"),
+    "an unknown field": (changed(scorez={}), "scorez"),
+    "a digest as a number": (changed(stages={"": {"protocol": {"digest": 5}}}), "protocol.digest"),
+    "a row without a video": (changed(rows=[{"values": {}}]), "rows.0.video"),
 }
 
 
@@ -143,16 +140,14 @@ DAMAGED = {
 def test_damage_is_one_line_with_file_and_field(tmp_path, damage):
     content, field = DAMAGED[damage]
     (tmp_path / "results.json").write_bytes(content)
-    message = refused(
-        ValueError, r"results\.json: is not a results\.json of a benchmark, or damaged", Result.load, tmp_path
-    )
-    assert field in str(message)
-    assert "\n" not in str(message)
+    expected = r"results\.json: is not a results\.json of a benchmark, or damaged"
+    assert field in refused(ValueError, expected, Result.load, tmp_path)
 
 
-def test_a_named_pipe_is_refused(tmp_path):
-    os.mkfifo(tmp_path / "results.json")
-    assert refused(ValueError, "named pipe", Result.load, tmp_path)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_a_folder_is_refused(tmp_path, make):
+    make(tmp_path / "results.json")
+    assert refused(ValueError, "is not a results.json .* not a regular file", Result.load, tmp_path)
 
 
 def test_it_is_read_without_torch():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from callbacks.results.records import records_of
-from callbacks.results.result import Network, Result, Row
+from callbacks.results.result import Row
 from callbacks.results.statistics import difference, from_best, interval
+from tests.helpers.runs import davis_result
 
 VALUES = {"bike": [0.5], "two_dogs": [0.9, 0.1], "cat": [0.5], "cow": [0.5]}
 """J of the objects of each sequence."""
@@ -110,6 +110,5 @@ def test_only_scores_that_are_means_of_their_rows_have_intervals():
         for k, j in enumerate(values)
     ]
     scores = {"J-Mean": 0.5, "mIoU": 0.4, "F-Mean": 0.9}  # F is not the mean of its rows
-    result = Result(benchmark="davis", network=Network(name="A"), scores=scores, rows=rows)
-    found = {record.column.score: record.interval for record in records_of(result, scores=list(scores))}
-    assert found == {"J-Mean": interval([VALUES]), "mIoU": None, "F-Mean": None}
+    result = davis_result(scores, rows=rows)
+    assert {key: result.interval(key) for key in scores} == {"J-Mean": interval([VALUES]), "mIoU": None, "F-Mean": None}

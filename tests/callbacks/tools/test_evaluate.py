@@ -70,9 +70,9 @@ def test_networks_of_other_strides_share_a_column_and_are_tested(davis_root, tmp
     """A stride of 4, one of 8, and one that normalises by itself, under a protocol with constants of its own."""
     benchmark = DavisBenchmark(davis_root, protocol="dino", changes=SMALL, limit_sequences=2)
     table = evaluate(["raw_colour", BLOCKY, "raw_colour@colour/16"], [benchmark], tmp_path, base="raw_colour")
-    ((title, part),) = table.parts().items()
+    ((title, block),) = table.blocks.items()
     assert title.startswith("davis (dino+context=2+radius=3 ")
-    assert part.heads == ("J&F-Mean", "J-Mean", "F-Mean")
+    assert list(block.values()) == ["J&F-Mean", "J-Mean", "F-Mean"]
     assert f"## {title}\n" in (tmp_path / "table.md").read_text()
     own, coarse = f"{BLOCKY}, stride 4, normalised by itself", "raw_colour@colour/16, stride 16"
     assert list(table.rows) == ["raw_colour, stride 8", own, coarse]

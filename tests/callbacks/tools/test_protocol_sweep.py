@@ -43,7 +43,7 @@ def test_scores_are_those_of_each_protocol_alone(swept, davis_root):
         changes = {field: one.stage.protocol.fields[field] for field in ("radius", "topk", "temperature")}
         benchmark = DavisBenchmark(davis_root, changes=changes)
         assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
-        assert benchmark.protocol.digest() == one.column.digest
+        assert benchmark.protocol.digest() == one.stage.protocol.shared
 
 
 def test_what_a_sweep_writes(swept):
@@ -123,7 +123,7 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path):
     sweep(Sweep(views, benchmark, runner), grid)
     for one in scores_below(output):
         assert one.value == pytest.approx(mean_score(one.videos))
-        assert one.is_mean
+        assert one.result.is_mean(one.key)
     known = "--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"
     refused(ValueError, known, Sweep, views, benchmark, runner, "PCK")
     sweep(Sweep(views, benchmark, runner, "Overall"), grid)
@@ -165,7 +165,7 @@ def test_a_choice_on_other_data_is_applied_here(davis_root, tmp_path):
     scored = scores_below(tmp_path / "out")
     there = [one for one in scored if len(one.result.sequences) == 2]
     best = max(there, key=lambda one: one.value)
-    here = {one.column.protocol: one.value for one in scored if one not in there}
-    assert here.keys() == {best.column.protocol, "vfs"}
-    value = here[best.column.protocol]
+    here = {one.stage.protocol.shared_name: one.value for one in scored if one not in there}
+    assert here.keys() == {best.stage.protocol.shared_name, "vfs"}
+    value = here[best.stage.protocol.shared_name]
     assert f"{100 * best.value:.1f} where it was chosen, {100 * value:.1f}" in text

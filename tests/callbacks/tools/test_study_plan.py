@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from callbacks.experiments.store import Store
-from callbacks.results.provenance import Provenance
 from callbacks.results.rendering import render
+from callbacks.results.result import Provenance
 from callbacks.tools.study import study_markdown, study_table
 from callbacks.tools.study_plan import read_study
 from tests.helpers.refusal import refused

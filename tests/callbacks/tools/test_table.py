@@ -119,7 +119,8 @@ def test_networks_of_two_strides_share_a_column_and_their_rows_name_the_strides(
 
 
 def test_protocols_of_a_sweep_are_columns(tmp_path):
-    write(tmp_path / "a", "A", {"vfs/J-Mean": 0.1, "crw/J-Mean": 0.2}, digest=["dvfs", "dcrw"])
+    stages = {name: Stage(protocol=Protocol(name=name, digest=f"d{name}")) for name in ("vfs", "crw")}
+    write(tmp_path / "a", "A", {"vfs/J-Mean": 0.1, "crw/J-Mean": 0.2}, stages=stages)
     table = gather_results([tmp_path])
     assert [head.split("(")[1].split()[0] for head in table.heads] == ["vfs", "crw"]
     assert list(table.rows) == ["A"]
