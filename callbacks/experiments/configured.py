@@ -167,37 +167,38 @@ def protocols_of(
     """
     found: list[list[EvaluationProtocol]] = []
     used: set[str] = set()
+    refusals: dict[str, str] = {}
     for benchmark in benchmarks:
-        own: Any = benchmark.protocol  # type: ignore[attr-defined]
-        kind, values_of = type(own), {type(benchmark).name, *benchmark.protocols_like}
-        sources = {name: kind.sources().get(name.partition("+")[0]) for name in names}
-        fit = [name for name, source in sources.items() if source is not None and values_of & source.values.keys()]
+        default: Any = benchmark.protocol  # type: ignore[attr-defined]
+        kind, chosen = type(default), []
+        for name in names:
+            try:
+                chosen.append(kind.named(name, type(benchmark).name, benchmark.protocols_like))
+                used.add(name)
+            except ValueError as error:
+                refusals.setdefault(name, str(error))
         fields = {field: value for field, value in (changes or {}).items() if not kind.misnamed(field)}
-        used |= {*fit, *fields}
-        chosen = [kind.named(name, type(benchmark).name, benchmark.protocols_like) for name in fit] or [own]
-        found.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen)))
-        if names and not fit:
-            print(
-                f"{benchmark.name} keeps its protocol, {own.name}: {', '.join(names)} has no values for it", flush=True
-            )
-    kinds = {type(protocol) for of_benchmark in found for protocol in of_benchmark}
+        used |= fields.keys()
+        found.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen or [default])))
+        if names and not chosen:
+            kept = f"{benchmark.name} keeps its protocol, {default.name}"
+            print(f"{kept}: {', '.join(names)} has no values for it", flush=True)
     for name in names:
         if name not in used:
-            known = dict.fromkeys(source for kind in kinds for source in kind.sources())
-            meant = near(name.partition("+")[0], known) or ";"
-            raise ValueError(f"--protocol {name}: no benchmark here takes it{meant} known are {', '.join(known)}")
+            raise ValueError(f"--protocol {name}: {refusals[name]}")
     for field in changes or {}:
         if field not in used:
-            raise ValueError(f"--change {field}: {next(iter(kinds)).misnamed(field)}")
+            raise ValueError(f"--change {field}: {type(found[0][0]).misnamed(field)}")
     return found
 
 
-def common_flags(prog: str, description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the common flags of the tools for frozen networks."""
+def common_flags(prog: str, description: str | None, output: str) -> argparse.ArgumentParser:
+    """Return a parser with the common flags of the tools for frozen networks; `output` is the default folder."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
     benchmark = "config of benchmarks/ or YAML file, with the folder of its data: davis=/data/DAVIS"
     parser.add_argument("--on", nargs="+", default=[], metavar="NAME=FOLDER", help=benchmark)
     parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
     parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
     parser.add_argument("--allow", action="append", metavar="NAME", help="your class that checkpoints may name")
+    parser.add_argument("--output", type=Path, default=output, help="folder of results (default: %(default)s)")
     return parser

@@ -200,13 +200,13 @@ def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
     """Warn of the first video in which a predicted object has the colour of another annotated object."""
     for folder in folders:
         truth = folder.truth[len(folder.truth) // 2]
-        if not (prediction := folder.predictions / truth.name).is_file():
+        prediction = folder.predictions / truth.name
+        if not prediction.is_file():
             continue
-        (of_truth, ids), (of_prediction, predicted) = map(_colours, (truth, prediction))
-        for number in predicted:
-            named = of_prediction.get(number)
-            others = [other for other in ids if other != number and of_truth.get(other) == named]
-            if others and of_truth.get(number) != named:
+        annotated = _colours(truth)
+        for number, colour in _colours(prediction).items():
+            others = [other for other, known in annotated.items() if known == colour and other != number]
+            if others and annotated.get(number) != colour:
                 log.warning(
                     "%s: object %d has the colour of object %d of the annotation; ids are scored, not colours, so save "
                     "predictions with the annotation's palette",
@@ -215,11 +215,11 @@ def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
                 return
 
 
-def _colours(path: Path) -> tuple[dict[int, tuple[int, ...]], tuple[int, ...]]:
-    """Return id → RGB of a mask's palette, empty without a palette, and the ids in the mask."""
+def _colours(path: Path) -> dict[int, list[int]]:
+    """Return id → RGB of the objects in a mask; empty without a palette."""
     with opened_image(path) as image:
-        values = image.getpalette() or []
-    return dict(enumerate(zip(*[iter(values)] * 3, strict=False))), object_ids(read_mask(path))
+        palette = np.array(image.getpalette() or []).reshape(-1, 3).tolist()
+    return {number: palette[number] for number in object_ids(read_mask(path)) if number < len(palette)}
 
 
 def _score_folder(
@@ -254,8 +254,8 @@ def _score_folder(
     for stem in sorted(scored.objects):
         target, predicted = annotation(stem), _read(found[stem], one_object)
         if predicted.shape != target.shape:
-            sizes = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
-            raise DataError("{}: is {} px, the annotation {}".format(found[stem], *sizes))
+            size, expected = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
+            raise DataError(f"{found[stem]}: is {size} px, the annotation {expected}")
         for file, ids in ((files[stem], target), (found[stem], predicted)) if rules.refuses_unknown else ():
             # the objects are 1 to n, and a histogram takes longer than the scores
             numbers = rules.ids(ids)

@@ -8,10 +8,11 @@ from callbacks.experiments.grid import protocol_path, read_grid
 from callbacks.experiments.job import NetworkSpec
 from callbacks.experiments.runner import Runner
 from callbacks.experiments.store import Store
+from callbacks.experiments.sweep import Sweep, sweep
 from callbacks.results.records import score_of
 from callbacks.results.result import results_below
 from callbacks.results.statistics import mean_score
-from callbacks.tools.sweep import Sweep, command, sweep
+from callbacks.tools.sweep import command
 from datamodules.synthetic import write_davis, write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol

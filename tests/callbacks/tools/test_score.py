@@ -215,12 +215,3 @@ def test_ids_with_the_colours_of_other_ids_are_told(tmp_path, caplog):
         write_ids(tmp_path / "mine" / "bike" / f"{t:05d}.png", ids, swapped)
     assert score(tmp_path / "truth", tmp_path / "mine").scores["J&F-Mean"] < 1
     assert "object 1 has the colour of object 2 of the annotation; ids are scored, not colours" in caplog.text
-
-
-def test_a_folder_named_for_the_scores_stays(tmp_path):
-    """It is refused before anything is read: the folders of masks are missing."""
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "mine.txt").write_text("kept")
-    flags = [str(tmp_path / "truth"), str(tmp_path / "mine"), "--json", str(tmp_path / "results")]
-    assert refused(ValueError, "results: is a folder; name a file", command, flags)
-    assert (tmp_path / "results" / "mine.txt").read_text() == "kept"

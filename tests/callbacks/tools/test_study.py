@@ -3,14 +3,15 @@
 import json
 import re
 import shlex
+from types import SimpleNamespace
 
 import pytest
 
-from callbacks.experiments import training
+from callbacks.experiments import study, training
 from callbacks.experiments.runner import Runner
+from callbacks.experiments.study_plan import read_study
 from callbacks.results.result import Result
 from callbacks.tools import study as tool
-from callbacks.tools.study_plan import read_study
 from cli import main
 from tests.helpers.folders import held
 from tests.helpers.parsed import Parsed
@@ -55,7 +56,7 @@ def folder(tmp_path, monkeypatch):
         (runner.store.folder_of(job) / "report.html").write_text("a page")
 
     monkeypatch.setattr(training, "CLI", tmp_path / "cli.py")
-    monkeypatch.setattr(tool, "last_checkpoint", lambda folder: "raw_colour")
+    monkeypatch.setattr(study, "last_checkpoints", lambda folder: [SimpleNamespace(path="raw_colour")])
     monkeypatch.setattr(Runner, "_evaluate", evaluate)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -167,8 +168,8 @@ def test_a_row_with_its_own_seeds_has_no_others(folder, capsys):
 
 @pytest.mark.slow
 def test_a_row_that_another_process_runs_is_left_to_it(folder, capsys):
-    study = read_study(folder / "study.yaml")
-    with held(folder / "out" / study.jobs(study.rows[0], 0)[0].folder):
+    plan = read_study(folder / "study.yaml")
+    with held(folder / "out" / plan.jobs(plan.rows[0], 0)[0].folder):
         assert run(folder, "--only", "base") == calls("base", 1)
         assert "training of base, seed 0: running elsewhere" in capsys.readouterr().out
     assert run(folder, "--only", "base") == calls("base", 0)
@@ -202,8 +203,8 @@ def test_every_command_of_a_shipped_study_is_understood(name, monkeypatch):
     file = training.CLI.parent / "configs/studies" / f"{name}.yaml"
     monkeypatch.chdir(training.CLI.parent)
     commands = set()
-    for study in [read_study(file), *([read_study(file, small=True)] if read_study(file).small else [])]:
-        for job in (job for row in study.rows for job in study.jobs(row, 0)):
+    for plan in [read_study(file), *([read_study(file, small=True)] if read_study(file).small else [])]:
+        for job in (job for row in plan.rows for job in plan.jobs(row, 0)):
             commands.add(("fit" if isinstance(job, training.Training) else "validate", *job.arguments))
     assert commands
     for command, *words in commands:
