@@ -42,20 +42,18 @@ def read_results(place: Path, benchmark: str = "davis") -> dict[str, Result]:
         benchmark: name of the benchmark.
 
     Returns:
-        Name → result. For a training, only the last result, which holds the history; for evaluations, all results.
+        Name → result: for trainings the last result of each, which holds the history; without trainings all results.
 
     Raises:
-        ValueError: if the folder has no results, or results of several trainings.
+        ValueError: if the folder has no results.
     """
     found = {folder: result for folder, result in results_below(place).items() if result.benchmark == benchmark}
     if not found:
         raise ValueError(f"{place}: no results.json of {benchmark} below it")
-    trained = {folder: result for folder, result in found.items() if result.history}
-    if len(runs := sorted({folder.parent for folder in trained})) > 1:
-        raise ValueError(f"{place} holds {len(runs)} runs: name one or several ({runs[0]}, {runs[1]}, …)")
-    if trained:
-        return {"": max(trained.values(), key=lambda result: result.history[-1].step)}
-    return {"" if len(found) == 1 else str(folder.relative_to(place)): result for folder, result in found.items()}
+    trained = [(folder, result) for folder, result in found.items() if result.history]
+    trained.sort(key=lambda pair: pair[1].history[-1].step)
+    shown = {folder.parent: result for folder, result in trained} or found
+    return {"" if len(shown) == 1 else str(folder.relative_to(place)): result for folder, result in shown.items()}
 
 
 def curves_of(result: Result, score: str = "J&F-Mean") -> dict[str, list[Point]]:

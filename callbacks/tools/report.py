@@ -9,9 +9,8 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr report`; a user's mistake raises ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr report", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of a benchmark result, or a folder above")
-    parser.add_argument(
-        "--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help="results to compare, or folders above"
-    )
+    beside = "results to compare, or folders above"
+    parser.add_argument("--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help=beside)
     flags = parser.parse_args(list(args))
 
     from ..results.page import write_report

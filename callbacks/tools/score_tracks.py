@@ -193,24 +193,23 @@ def _lacks_past(queries: metrics.PointQueries, occluded: NDArray[np.bool_]) -> b
 def _from_csv(
     path: Path, sequence: PointSequence, queries: metrics.PointQueries
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    tracks = np.full((len(sequence.tracks), sequence.num_frames, 2), np.nan)
-    occluded = np.ones(tracks.shape[:2], dtype=bool)
-    number = {name: i for i, name in enumerate(sequence.tracks)}
+    """Return the predicted tracks of the queries, see `_predicted`, from a table in pixels of the video."""
     lines = list(csv.DictReader(read_text(path).splitlines()))
-    frames = {stem: t for t, stem in enumerate(dict.fromkeys(line.get("frame", "") for line in lines))}
+    frames = list(dict.fromkeys(line.get("frame", "") for line in lines))
     if len(frames) != sequence.num_frames:
         raise DataError(f"{path}: holds {len(frames)} frames, the truth {sequence.num_frames}")
-    scale = RASTER / np.array(sequence.size[::-1])
-    for row, line in enumerate(lines, start=2):
-        try:
-            track, t = number[line["name"]], frames[line["frame"]]
-            tracks[track, t] = (np.array([float(line["x"]), float(line["y"])]) + 0.5) * scale
-            occluded[track, t] = line["occluded"] == "1"
-        except (KeyError, ValueError, TypeError) as error:
-            raise DataError(f"{path}, line {row}: expected frame, name of a track, x, y, occluded: {error}") from error
-    chosen = queries.track
-    known = np.isfinite(tracks[chosen]).all(axis=(1, 2))
-    if not known.all():
-        lacking = sequence.tracks[int(chosen[known.argmin()])]
-        raise DataError(f"{path}: track {lacking} has no line with finite numbers in some frame")
-    return tracks[chosen], occluded[chosen]
+    try:
+        points = {
+            (line["name"], line["frame"]): (float(line["x"]), float(line["y"]), float(line["occluded"] == "1"))
+            for line in lines
+        }
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: expected columns frame, name, x, y, occluded: {error}") from error
+    missing = (np.nan, np.nan, 1.0)
+    names = [sequence.tracks[number] for number in queries.track]
+    found = np.array([[points.get((name, frame), missing) for frame in frames] for name in names])
+    found = found.reshape(len(names), len(frames), 3)
+    for name, track in zip(names, found, strict=True):
+        if not np.isfinite(track).all():
+            raise DataError(f"{path}: track {name} has no line with finite numbers in some frame")
+    return (found[..., :2] + 0.5) * (RASTER / np.array(sequence.size[::-1])), found[..., 2] == 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,23 +37,17 @@ def gather_results(
         ValueError: if a folder holds no results, a file is damaged, no result has any of the scores, the base row is
             unknown, or a named folder holds two results for the same column.
     """
-    from ..results.records import records_of, tabulate
+    from ..results.records import tabulate
     from ..results.result import results_below
 
     results: dict[tuple[str, Path], Result] = {}
-    records: list[Record] = []
     for text in folders:
         name, folder = _named(str(text))
         below = {(name, place): result for place, result in results_below(folder).items()}
-        found = [record for (_, place), result in below.items() for record in records_of(result, name, scores, place)]
-        taken: dict[tuple[object, ...], Path] = {}
-        for record in found if name else ():
-            key = (record.name, record.stage.stride, record.column)
-            if (other := taken.setdefault(key, record.place)) != record.place:
-                twice = f"two results of {record.column.benchmark} by the same protocol, {other} and {record.place}"
-                raise ValueError(f"table: {name}={folder} holds {twice}; name a single folder")
-        records += [record for record in found if (name, record.place) not in results]
+        if name:
+            _refuse_repeated(f"{name}={folder}", _records(below, scores))
         results |= below
+    records = _records(results, scores)
     if not records:
         known = ", ".join(sorted({result.stage_of(key)[1] for result in results.values() for key in result.scores}))
         raise ValueError(f"table: no result has {' or '.join(scores) or 'a score'}; the results have {known or 'none'}")
@@ -61,22 +56,29 @@ def gather_results(
     return _with_published(table, records) if published else table
 
 
+def _records(results: Mapping[tuple[str, Path], Result], scores: Sequence[str]) -> list[Record]:
+    """Return the records of results by the user's name and folder."""
+    from ..results.records import records_of
+
+    return [record for (name, place), result in results.items() for record in records_of(result, name, scores, place)]
+
+
+def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
+    """Refuse a named folder with two results for the same column: they would count as seeds."""
+    counts = Counter((record.name, record.stage.stride, record.column) for record in records)
+    for (_, _, column), count in counts.items():
+        if count > 1:
+            known = f"{text} holds {count} results of {column.benchmark} by the same protocol"
+            raise ValueError(f"table: {known}; name a single folder")
+
+
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr table`; a user's mistake raises ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
-    parser.add_argument(
-        "folders",
-        nargs="+",
-        metavar="[NAME=]FOLDER",
-        help="folder of benchmark results, or a folder above; folders with the same NAME are seeds of a row",
-    )
-    parser.add_argument(
-        "--score",
-        action="append",
-        default=[],
-        metavar="KEY",
-        help="score to show, as J-Mean (may be repeated)",
-    )
+    folders = "folder of benchmark results, or a folder above; folders with the same NAME are seeds of a row"
+    parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
+    shown = "score to show, as J-Mean (may be repeated)"
+    parser.add_argument("--score", action="append", default=[], metavar="KEY", help=shown)
     parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
     parser.add_argument("--published", action="store_true", help="add published scores of the same data and protocol")
     parser.add_argument("--format", choices=FORMATS, default="md", help="format of the printed table (default: md)")

@@ -59,23 +59,15 @@ def test_what_is_no_fraction_is_a_folder_to_select_on(davis_root, tmp_path):
     assert refused(ValueError, "--select-on 1.5: 1.5: no such folder", command, [*words, "1.5"])
 
 
-def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, davis_root, monkeypatch, capsys):
+def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, davis_root, evaluated, capsys):
     """Also where another network, protocol or data set has been swept in the folder."""
-    passes = []
-    evaluate = DavisBenchmark.evaluate
-
-    def counting(self, *args, **options):
-        passes.append(len(self.protocol))
-        return evaluate(self, *args, **options)
-
-    monkeypatch.setattr(DavisBenchmark, "evaluate", counting)
     words = ["torchvision:resnet18", "--on", f"davis={davis_root}", "--output", str(swept), "--vary"]
     command([*words, *VARIED])
     assert "Best 8 of 8 protocols" in capsys.readouterr().out
-    assert not passes
+    assert not evaluated
     command([*words, *VARIED[:2], "temperature=0.05,0.1"])
     assert "8 jobs, 4 are done; 1 passes over the videos" in capsys.readouterr().out
-    assert passes == [4]
+    assert [len(protocols) for protocols in evaluated] == [4]
 
 
 @pytest.mark.slow
