@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..command_line.configs import CONFIGS, find_config, positive, read_yaml
-from ..command_line.endings import UsageError, near, reason_of_parser
+from ..command_line.configs import positive, read_yaml
+from ..command_line.endings import UsageError, reason_of_parser
 
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
@@ -83,11 +83,7 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
     found = []
     for text in texts:
         name, _, root = text.partition("=")
-        known = {path.stem: str(path) for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
-        if name not in known and not name.endswith((".yaml", ".yml")):
-            meant = near(name, known) or ";"
-            raise UsageError(f"--on {text}: no benchmark {name}{meant} there are {', '.join(known)}")
-        path, content = read_yaml(str(find_config(known.get(name, name))))
+        path, content = read_yaml(name if name.endswith((".yaml", ".yml")) else f"benchmarks/{name}.yaml")
         trainer = content.get("trainer")
         callbacks = trainer if isinstance(trainer, dict) else {}
         entries = [entry for key in ("callbacks", "callbacks+") for entry in callbacks.get(key) or []]

@@ -45,8 +45,7 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = 500)
         except yaml.YAMLError as error:
             raise ValueError(f"--vary {text}: the values cannot be read as YAML") from error
     if (number := math.prod(map(len, values.values()))) > most:
-        sizes = " · ".join(f"{len(listed_values)} of {field}" for field, listed_values in values.items())
-        raise ValueError(f"the grid has {number} protocols ({sizes}), more than {most}; --most {number} if it is meant")
+        raise ValueError(f"the grid has {number} protocols, more than {most}; --most {number} if it is meant")
     protocols, refused = [], []
     for combination in product(*values.values()):
         try:

@@ -48,7 +48,7 @@ trainer:
 
 
 def test_mistakes_are_one_line(tmp_path):
-    refused(UsageError, "--on davs=x: no benchmark davs; did you mean davis", read_on, ["davs=x"])
+    refused(UsageError, "no file benchmarks/davs.yaml; did you mean benchmarks/davis.yaml", read_on, ["davs=x"])
     refused(ValueError, "--on davis=nowhere: nowhere: no such folder$", read_on, ["davis=nowhere"])
     refused(ValueError, "no such folder; write davis=FOLDER", read_on, ["davis"])
     refused(UsageError, "--change topk: write FIELD=VALUE", read_changes, ["topk"])

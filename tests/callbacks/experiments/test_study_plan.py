@@ -185,8 +185,3 @@ def test_rows_of_several_machines_are_pointed_out(output):
     table, text = table_of(output)
     assert "Run on different machines: EPYC, torch 2.11; H200." in text
     assert "EPYC, torch 2.11; H200" in render(table, "csv")
-
-
-def test_a_score_that_is_not_there_is_named(output):
-    write_trial(output, score="PCK@0.1")
-    assert refused(ValueError, r"has no score 'PCK@0.1'; it has J&F-Mean", table_of, output)

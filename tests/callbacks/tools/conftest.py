@@ -1,4 +1,4 @@
-"""What tests of the tools that evaluate share."""
+"""A counter of passes, for the tests of tools that evaluate."""
 
 import pytest
 

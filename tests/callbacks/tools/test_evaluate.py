@@ -39,6 +39,8 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
     (head,) = (head for head in table.heads if "J&F" in head)
     assert table.rows[f"{TINY}, stride 8"][head].mean == alone["J&F-Mean"]
     assert float(table_of(tmp_path)[f"{TINY}, stride 8"]["mean"]) == alone["J&F-Mean"]
+    (title,) = table.parts()
+    assert f"## {title}\n" in (tmp_path / "table.md").read_text()
     results = results_below(tmp_path)
     assert {result.network.name for result in results.values()} == {BLOCKY, TINY}
     assert all((folder / "report.html").is_file() for folder in results)
@@ -48,24 +50,6 @@ def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp
     assert evaluated == [["vfs+context=2+radius=3"]]  # raw colour alone
     main(["table", str(tmp_path)])
     assert f"| {BLOCKY}, stride 4, normalised by itself |" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_networks_of_other_strides_share_a_column_and_are_tested(davis_root, tmp_path):
-    """A stride of 4, one of 8, and one that normalises by itself, under a protocol with constants of its own."""
-    benchmark = DavisBenchmark(davis_root, protocol="dino", changes=SMALL, limit_sequences=2)
-    table = evaluate(["raw_colour", BLOCKY, "raw_colour@colour/16"], [benchmark], tmp_path, base="raw_colour")
-    ((title, part),) = table.parts().items()
-    assert title.startswith("davis (dino+context=2+radius=3 ")
-    assert part.heads == ("J&F-Mean", "J-Mean", "F-Mean")
-    assert f"## {title}\n" in (tmp_path / "table.md").read_text()
-    own, coarse = f"{BLOCKY}, stride 4, normalised by itself", "raw_colour@colour/16, stride 16"
-    assert list(table.rows) == ["raw_colour, stride 8", own, coarse]
-    tested = {name: row["difference"] != "" for name, row in table_of(tmp_path).items()}
-    assert list(tested.values()) == [False, True, True]
-    results = results_below(tmp_path).values()
-    digests = {result.stages[""].protocol.digest for result in results}
-    assert len(digests) == 3  # each result says by which values it was scored
 
 
 def test_a_job_that_fails_is_named_and_the_others_are_done(davis, tmp_path, monkeypatch, capsys):
@@ -103,8 +87,7 @@ def test_a_full_disk_names_the_file_and_ends_the_command(davis, tmp_path, monkey
 
 
 def test_a_job_that_another_process_runs_is_left_to_it(davis, tmp_path, capsys):
-    protocol = davis.protocol
-    job = Job(NetworkSpec.read("raw_colour"), davis, protocol)
+    job = Job(NetworkSpec.read("raw_colour"), davis, davis.protocol)
     with held(Store(tmp_path).folder_of(job)):
         table = evaluate(["raw_colour", BLOCKY], [davis], tmp_path)
     assert f"{job.title}: running elsewhere" in capsys.readouterr().out
