@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from datamodules.parallel.processes import usable_cores
+from datamodules.parallel.processes import in_processes, usable_cores
 from datamodules.reading.guards import DataError, read_videos, require_folder, require_one_of
 from datamodules.reading.images import image_header, opened_image
 from datamodules.reading.mask_files import object_ids, read_mask
@@ -26,6 +23,8 @@ from ..results.result import Network, Result, Row
 
 MASKS_PER_PROCESS = 400
 """Masks per process: scoring them takes as long as starting a process."""
+LONGEST = 3600
+"""Seconds after which the process of a folder counts as hanging."""
 KEPT_MASKS = 2**26
 """Bytes of annotations that a process caches, since rules and scores both read them."""
 log = logging.getLogger(__name__)
@@ -188,12 +187,10 @@ def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolde
     if min(workers, len(folders)) <= 1:
         yield from map(work, folders)
         return
-    # not forked: OpenCV's threads do not survive a fork, and the caller may have used them
-    with ProcessPoolExecutor(min(workers, len(folders)), mp_context=get_context("forkserver")) as pool:
-        try:
-            yield from pool.map(work, folders)
-        except BrokenProcessPool as error:
-            raise DataError("a process that scored masks was killed; with --workers 1 less memory is needed") from error
+    for masks, found in in_processes(work, folders, workers, LONGEST, "folders"):
+        if isinstance(found, DataError):
+            raise DataError(f"{masks.predictions}: {found}")
+        yield found
 
 
 def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
