@@ -107,11 +107,7 @@ def score(
         raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give --meta FILE")
     entries = read_videos(Path(meta)) if meta is not None else {}
     names = _videos(truth, rules, videos, entries, meta)
-    missing = [name for name in names if not (predictions / name).is_dir()]
-    if missing and (rules.missing_video == "refused" or not allow_missing):
-        treatment = f"by the official code they are {rules.missing_video}"
-        remedy = "" if rules.missing_video == "refused" else f"; {treatment}: --allow-missing"
-        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
+    missing = _missing(names, predictions, rules, allow_missing)
     objects: ByObject = {}
     if rules.missing_video == "counted as 0":
         nothing = rules.summarise(np.zeros((0, len(rules.measures))))
@@ -168,13 +164,28 @@ def _videos(
     return names
 
 
+def _missing(names: Sequence[str], predictions: Path, rules: Rules, allowed: bool) -> list[str]:
+    """Return the videos without predictions.
+
+    Raises:
+        DataError: if there are any, unless they are allowed and the official code does not refuse them.
+    """
+    missing = [name for name in names if not (predictions / name).is_dir()]
+    if missing and (rules.missing_video == "refused" or not allowed):
+        treatment = f"; by the official code they are {rules.missing_video}: --allow-missing"
+        remedy = "" if rules.missing_video == "refused" else treatment
+        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
+    return missing
+
+
 def _folders_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
 def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterator[MaskFolder]:
     """Yield the folders of a video: a single folder, or a folder per object."""
-    for name in (rules.folder_per_object and _folders_in(truth / video)) or [""]:
+    objects = _folders_in(truth / video) if rules.folder_per_object else []
+    for name in objects or [""]:
         masks = list_images(truth / video / name)
         if not masks:
             raise DataError(f"{truth / video / name}: no masks")

@@ -67,9 +67,9 @@ def test_real_masks_score_as_a_plain_scorer_scores_them(real_data, tmp_path):
 
 
 def test_the_predictions_of_a_benchmark_score_as_it_scored_them(davis_root, davis_run, tmp_path):
-    scores, folder = davis_run[1], davis_run[2] / "predictions"
-    assert score(davis_root / "Annotations" / "480p", folder).scores == scores
-    command([str(davis_root / "Annotations" / "480p"), str(folder), "--output", str(tmp_path), "--workers", "1"])
+    _, scores, folder = davis_run
+    words = [str(davis_root / "Annotations" / "480p"), str(folder / "predictions"), "--output", str(tmp_path)]
+    command(words)
     assert json.loads((tmp_path / "results.json").read_text())["scores"] == scores
 
 
