@@ -80,7 +80,7 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
         UsageError: for an unknown name, or a config that cannot be read.
         ValueError: for a config without a benchmark, or a missing folder.
     """
-    found = []
+    configured = []
     for text in texts:
         name, _, root = text.partition("=")
         path, content = read_yaml(name if name.endswith((".yaml", ".yml")) else f"benchmarks/{name}.yaml")
@@ -96,8 +96,8 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
             if "root" in arguments and not Path(str(arguments["root"])).expanduser().exists():
                 remedy = "" if root else f"; write {name}=FOLDER"
                 raise ValueError(f"--on {text}: {arguments['root']}: no such folder{remedy}")
-            found.append(Configured(f"--on {text}", entry["class_path"], arguments))
-    return found
+            configured.append(Configured(f"--on {text}", entry["class_path"], arguments))
+    return configured
 
 
 def _may_be_benchmark(entry: Any) -> bool:
@@ -161,7 +161,7 @@ def protocols_of(
     Raises:
         ValueError: for a name or a field that fits no benchmark.
     """
-    found: list[list[EvaluationProtocol]] = []
+    protocols: list[list[EvaluationProtocol]] = []
     used: set[str] = set()
     refusals: dict[str, str] = {}
     for benchmark in benchmarks:
@@ -175,7 +175,7 @@ def protocols_of(
                 refusals.setdefault(name, str(error))
         fields = {field: value for field, value in (changes or {}).items() if not kind.misnamed(field)}
         used |= fields.keys()
-        found.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen or [default])))
+        protocols.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen or [default])))
         if names and not chosen:
             kept = f"{benchmark.name} keeps its protocol, {default.name}"
             print(f"{kept}: {', '.join(names)} has no values for it", flush=True)
@@ -184,8 +184,8 @@ def protocols_of(
             raise ValueError(f"--protocol {name}: {refusals[name]}")
     for field in changes or {}:
         if field not in used:
-            raise ValueError(f"--change {field}: {type(found[0][0]).misnamed(field)}")
-    return found
+            raise ValueError(f"--change {field}: {type(protocols[0][0]).misnamed(field)}")
+    return protocols
 
 
 def common_flags(prog: str, description: str | None, output: str) -> argparse.ArgumentParser:

@@ -88,9 +88,9 @@ def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
     """Write the pages again, with comparisons to all other results of the same benchmark."""
     for job, result in results.items():
         others = {
-            f"{other.network.name}, {other.protocol.name}": found
-            for other, found in results.items()
-            if other != job and found.benchmark == result.benchmark
+            f"{other_job.network.name}, {other_job.protocol.name}": other
+            for other_job, other in results.items()
+            if other_job != job and other.benchmark == result.benchmark
         }
         if others and (store.folder_of(job) / "report.html").is_file():
             write_report(store.folder_of(job), others, result)

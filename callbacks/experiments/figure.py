@@ -47,12 +47,12 @@ def read_results(place: Path, benchmark: str = "davis") -> dict[str, Result]:
     Raises:
         ValueError: if the folder has no results.
     """
-    found = {folder: result for folder, result in results_below(place).items() if result.benchmark == benchmark}
-    if not found:
+    results = {folder: result for folder, result in results_below(place).items() if result.benchmark == benchmark}
+    if not results:
         raise ValueError(f"{place}: no results.json of {benchmark} below it")
-    trained = [(folder, result) for folder, result in found.items() if result.history]
+    trained = [(folder, result) for folder, result in results.items() if result.history]
     trained.sort(key=lambda pair: pair[1].history[-1].step)
-    shown = {folder.parent: result for folder, result in trained} or found
+    shown = {folder.parent: result for folder, result in trained} or results
     return {"" if len(shown) == 1 else str(folder.relative_to(place)): result for folder, result in shown.items()}
 
 

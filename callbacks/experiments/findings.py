@@ -96,35 +96,37 @@ def effects(scored: Scored, fields: Collection[str]) -> Effects:
         scored: scores of a grid. Between named protocols several fields differ at a time, so they show no effects.
         fields: fields to analyse, `stage` and `stride` included.
     """
-    found: Effects = {}
+    settings = [(job.protocol.fields() | features_of(record), record.value) for job, record in scored.items()]
+    values_of: Effects = {}
     for field in fields:
-        values = [((job.protocol.fields() | features_of(one))[field], one.value) for job, one in scored.items()]
+        values = [(setting[field], score) for setting, score in settings]
         # numbers, then sizes, then None
         for value, score in sorted(values, key=lambda pair: (pair[0] is None, isinstance(pair[0], list), pair[0])):
-            found.setdefault(field, {}).setdefault(json.dumps(value).strip('"'), []).append(score)
+            values_of.setdefault(field, {}).setdefault(json.dumps(value).strip('"'), []).append(score)
 
     def size(field: str) -> float:
-        means = [fmean(scores) for scores in found[field].values()]
+        means = [fmean(scores) for scores in values_of[field].values()]
         return max(means) - min(means)
 
-    return {field: found[field] for field in sorted(found, key=size, reverse=True) if len(found[field]) > 1}
+    return {field: values_of[field] for field in sorted(values_of, key=size, reverse=True) if len(values_of[field]) > 1}
 
 
-def grid_markdown(scored: Scored, score: str, found: Effects) -> str:
+def grid_markdown(scored: Scored, score: str, effects: Effects) -> str:
     """Return the best protocols and the effects as Markdown, with scores in per cent.
 
     Args:
         scored: scores of a sweep.
         score: key of the score.
-        found: see `effects`.
+        effects: see the function `effects`.
     """
     rows = []
-    for job, one in list(scored.items())[:TOP]:
-        features = [str(value or "") for value in features_of(one).values()]
-        rows.append([job.protocol.name, job.protocol.digest(), *features, percent(one.value), _ends(one.interval)])
+    for job, record in list(scored.items())[:TOP]:
+        features = [str(value or "") for value in features_of(record).values()]
+        scores = [percent(record.value), _ends(record.interval)]
+        rows.append([job.protocol.name, job.protocol.digest(), *features, *scores])
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
     parts = [f"## Best {len(rows)} of {len(scored)} protocols, {score}\n\n{markdown_table(head, rows, first_right=4)}"]
-    for field, values in found.items():
+    for field, values in effects.items():
         rows = [[value, percent(fmean(scores)), percent(max(scores))] for value, scores in values.items()]
         parts.append(f"## {field}\n\n{markdown_table(['value', 'mean', 'best'], rows)}")
     return "\n".join(parts)
@@ -205,13 +207,13 @@ def draw_walks(walks: Sequence[Sequence[Step]], ends: tuple[str, str], score: st
     save_figure(figure, file)
 
 
-def draw_effects(found: Effects, score: str, file: Path) -> None:
+def draw_effects(effects: Effects, score: str, file: Path) -> None:
     """Draw the effects of fields, see `effects`: protocols as dots, means over a value as a line."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2 * len(found), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    for panel, (field, values) in zip(panels, found.items(), strict=True):
+    figure = Figure(figsize=(3.2 * len(effects), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(effects), sharey=True, squeeze=False)[0]
+    for panel, (field, values) in zip(panels, effects.items(), strict=True):
         for place, scores in enumerate(values.values()):
             panel.plot([place] * len(scores), [100 * score for score in scores], ".", color="C0", alpha=0.4)
         panel.plot([100 * fmean(scores) for scores in values.values()], "o-", color="C1")

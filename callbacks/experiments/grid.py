@@ -85,11 +85,11 @@ def single_changes(base: PropagationProtocol, benchmark: str, like: Sequence[str
         like: see `named_grid`.
     """
     others = named_grid(["all"], benchmark, like)
-    found = []
+    changed = []
     for field, other in product(base.fields().keys() - SET_BY_NETWORK, others):
         with contextlib.suppress(ValueError):  # fields that depend on each other
-            found.append(base.with_changes(**{field: getattr(other, field)}))
-    return sorted(set(found) - {base}, key=lambda protocol: protocol.name)
+            changed.append(base.with_changes(**{field: getattr(other, field)}))
+    return sorted(set(changed) - {base}, key=lambda protocol: protocol.name)
 
 
 def protocol_path(

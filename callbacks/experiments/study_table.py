@@ -39,14 +39,14 @@ def study_table(study: Study, store: Store) -> Table:
     """
     rows: dict[str, dict[str, Cell]] = {}
     for row in study.rows:
-        found: dict[str, list[Record]] = {}
+        records_of: dict[str, list[Record]] = {}
         for evaluation in _done(study, row, store):
             record = score_of(store.result(evaluation), study.score, store.folder_of(evaluation))[0]
-            found.setdefault(evaluation.name, []).append(replace(record, seed=evaluation.seed))
-        # a single seed of an untrained model stands for a network, all other seeds are samples
-        rows[row.name] = {name: cell_of(records, not row.model or len(records) > 1) for name, records in found.items()}
-        paper = {f"{name}, paper": Cell((value / 100,)) for name, value in row.published.items()}
-        rows[row.name] |= paper
+            records_of.setdefault(evaluation.name, []).append(replace(record, seed=evaluation.seed))
+        rows[row.name] = {f"{name}, paper": Cell((value / 100,)) for name, value in row.published.items()}
+        for name, records in records_of.items():
+            # a single seed of an untrained model stands for a network, all other seeds are samples
+            rows[row.name][name] = cell_of(records, trained=not row.model or len(records) > 1)
     heads = [head for name in study.evaluations for head in (name, f"{name}, paper")]
     filled = tuple(head for head in heads if head in study.evaluations or any(head in row for row in rows.values()))
     return Table(filled, rows).with_differences(study.base)

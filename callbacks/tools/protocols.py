@@ -34,7 +34,7 @@ def command(args: Sequence[str]) -> None:
         return
     first = find_protocols(flags.name, flags.benchmark)
     if flags.other is None:
-        print("\n\n".join("\n".join(description(*found)) for found in first.values()))
+        print("\n\n".join("\n".join(description(*pair)) for pair in first.values()))
         return
     second = find_protocols(flags.other, flags.benchmark)
     if not first.keys() & second.keys():
@@ -61,21 +61,21 @@ def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[Evaluati
         ValueError: for an unknown name, or a benchmark without values in the source.
     """
     base, refusal = name.partition("+")[0], ""
-    found: dict[str, tuple[EvaluationProtocol, str]] = {}
+    named: dict[str, tuple[EvaluationProtocol, str]] = {}
     for kind, protocols in kinds().items():
         if (source := protocols.sources().get(base)) is None:
             continue
         default = protocols.default_benchmark
         chosen = benchmark or (default if default in source.values else next(iter(source.values)))
         try:
-            found[kind] = protocols.named(name, chosen), chosen
+            named[kind] = protocols.named(name, chosen), chosen
         except ValueError as error:  # another kind may have the name and its changed fields
             refusal = refusal or str(error)
-    if not found:
+    if not named:
         known = [source for protocols in kinds().values() for source in protocols.sources()]
         advice = near(base, known) or "; vidcorr protocols lists them"
         raise ValueError(refusal or f"there is no protocol {base}{advice}")
-    return found
+    return named
 
 
 def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:

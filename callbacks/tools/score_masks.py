@@ -117,8 +117,8 @@ def score(
     work = partial(_score_folder, rules, entries, keep_ends, optional)
     enough = 1 + sum(len(masks.truth) for masks in folders) // MASKS_PER_PROCESS
     _compare_palettes(folders)
-    for found in _results(work, folders, workers or min(usable_cores(), enough)):
-        objects |= found
+    for of_folder in _results(work, folders, workers or min(usable_cores(), enough)):
+        objects |= of_folder
     if not objects:
         raise DataError(f"{predictions}: no video of {truth} to score")
     ordered = {key: objects[key] for key in sorted(objects, key=lambda key: (key[0], str(key[1]).zfill(9)))}
@@ -198,10 +198,10 @@ def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolde
     if min(workers, len(folders)) <= 1:
         yield from map(work, folders)
         return
-    for masks, found in in_processes(work, folders, workers, LONGEST, "folders"):
-        if isinstance(found, DataError):
-            raise DataError(f"{masks.predictions}: {found}")
-        yield found
+    for masks, outcome in in_processes(work, folders, workers, LONGEST, "folders"):
+        if isinstance(outcome, DataError):
+            raise DataError(f"{masks.predictions}: {outcome}")
+        yield outcome
 
 
 def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
@@ -235,7 +235,7 @@ def _score_folder(
 ) -> ByObject:
     """Return the values of a folder's objects; an empty dictionary for a folder without objects if `optional`."""
     files = {path.stem: path for path in masks.truth}
-    found = {path.stem: path for path in list_images(masks.predictions)}
+    predictions = {path.stem: path for path in list_images(masks.predictions)}
     folder, one_object = masks.truth[0].parent, bool(masks.object)
 
     height, width = image_header(masks.truth[0])[0]
@@ -256,15 +256,15 @@ def _score_folder(
     if not plan and not optional:
         remedy = "; the official code leaves it out: --allow-missing" if rules.empty_video == "left out" else ""
         raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on{remedy}")
-    if missing := [stem for stem in rules.required(video, plan) if stem not in found]:
+    if missing := [stem for stem in rules.required(video, plan) if stem not in predictions]:
         raise DataError(f"{masks.predictions / missing[0]}.png: {len(missing)} predicted masks are missing")
     scored = VideoScore(rules, plan)
     for stem in sorted(scored.objects):
-        target, predicted = annotation(stem), _read(found[stem], one_object)
+        target, predicted = annotation(stem), _read(predictions[stem], one_object)
         if predicted.shape != target.shape:
             size, expected = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
-            raise DataError(f"{found[stem]}: is {size} px, the annotation {expected}")
-        for file, ids in ((files[stem], target), (found[stem], predicted)) if rules.refuses_unknown else ():
+            raise DataError(f"{predictions[stem]}: is {size} px, the annotation {expected}")
+        for file, ids in ((files[stem], target), (predictions[stem], predicted)) if rules.refuses_unknown else ():
             # the objects are 1 to n, and a histogram takes longer than the scores
             numbers = rules.ids(ids)
             if numbers.max(initial=0) > len(plan) and (unknown := set(object_ids(numbers)) - set(plan)):

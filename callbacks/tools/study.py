@@ -33,7 +33,8 @@ def command(args: Sequence[str]) -> None:
     store = Store(flags.output or Path("studies") / (f"{path.stem}-small" if flags.small else path.stem))
     allowed = [word for name in flags.allow for word in ("--allow", name)]
     study.seed_flags += (*flags.train_flags, *allowed)
-    study.evaluations = {name: (*own, *flags.evaluate_flags, *allowed) for name, own in study.evaluations.items()}
+    further = (*flags.evaluate_flags, *allowed)
+    study.evaluations = {name: (*words, *further) for name, words in study.evaluations.items()}
     jobs = jobs_of(study, flags.only, flags.seeds)
     if flags.print:
         print(*shell_lines(jobs, store, args), sep="\n")
