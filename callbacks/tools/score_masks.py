@@ -17,13 +17,13 @@ from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_images
 
 from ..metrics.rules import RULES
-from ..metrics.scoring import Ids, Object, Rules, Values, Video, VideoScore
+from ..metrics.scoring import Ids, Object, Plan, Rules, Values, Video, VideoScore
 from ..results.provenance import Provenance
 from ..results.result import Network, Result, Row
 
 MASKS_PER_PROCESS = 400
 """Masks per process: scoring them takes as long as starting a process."""
-LONGEST = 3600
+SECONDS_PER_FOLDER = 3600
 """Seconds after which the process of a folder counts as hanging."""
 KEPT_MASKS = 2**26
 """Bytes of annotations that a process caches, since rules and scores both read them."""
@@ -198,7 +198,7 @@ def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolde
     if min(workers, len(folders)) <= 1:
         yield from map(work, folders)
         return
-    for masks, outcome in in_processes(work, folders, workers, LONGEST, "folders"):
+    for masks, outcome in in_processes(work, folders, workers, SECONDS_PER_FOLDER, "folders"):
         if isinstance(outcome, DataError):
             raise DataError(f"{masks.predictions}: {outcome}")
         yield outcome
@@ -237,7 +237,6 @@ def _score_folder(
     files = {path.stem: path for path in masks.truth}
     predictions = {path.stem: path for path in list_images(masks.predictions)}
     folder, one_object = masks.truth[0].parent, bool(masks.object)
-
     height, width = image_header(masks.truth[0])[0]
 
     @lru_cache(max(1, KEPT_MASKS // (height * width)))
@@ -264,16 +263,22 @@ def _score_folder(
         if predicted.shape != target.shape:
             size, expected = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
             raise DataError(f"{predictions[stem]}: is {size} px, the annotation {expected}")
-        for file, ids in ((files[stem], target), (predictions[stem], predicted)) if rules.refuses_unknown else ():
-            # the objects are 1 to n, and a histogram takes longer than the scores
-            numbers = rules.ids(ids)
-            if numbers.max(initial=0) > len(plan) and (unknown := set(object_ids(numbers)) - set(plan)):
-                raise DataError(
-                    f"{file}: holds id {min(unknown)}; the video has the objects {', '.join(map(str, plan))}. Rules "
-                    "youtube-vos and vos-benchmark score objects that enter later"
-                )
+        if rules.refuses_unknown:
+            _refuse_unknown(files[stem], rules.ids(target), plan)
+            _refuse_unknown(predictions[stem], rules.ids(predicted), plan)
         scored.add(stem, predicted, scored.outlines(stem, target))
     return {(masks.video, masks.object or number): values for number, values in scored.values().items()}
+
+
+def _refuse_unknown(file: Path, ids: Ids, plan: Plan) -> None:
+    """Refuse a mask with an id that is no object of the video; the objects are 1 to n."""
+    if ids.max(initial=0) <= len(plan):  # a histogram takes longer than the scores
+        return
+    if unknown := set(object_ids(ids)) - set(plan):
+        raise DataError(
+            f"{file}: holds id {min(unknown)}; the video has the objects {', '.join(map(str, plan))}. Rules "
+            "youtube-vos and vos-benchmark score objects that enter later"
+        )
 
 
 def _read(path: Path, one_object: bool) -> Ids:
