@@ -6,10 +6,10 @@ import json
 import pytest
 
 from callbacks import Result
+from callbacks.experiments.table import gather_results
 from callbacks.results.provenance import Provenance
 from callbacks.results.records import records_of, score_of
 from callbacks.results.result import Protocol, Stage
-from callbacks.tools.table import gather_results
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from tests.helpers.words import refusal

@@ -4,11 +4,11 @@ import csv
 
 import pytest
 
+from callbacks.experiments.table import gather_results
 from callbacks.results.published import PUBLISHED, published_beside
 from callbacks.results.rendering import render
 from callbacks.results.result import TEST_SETS, Protocol, Stage
 from callbacks.results.statistics import difference, interval
-from callbacks.tools.table import gather_results
 from callbacks.tracking.frame_encoder import at_stride
 from cli import main
 from lightning_modules.functional import PropagationProtocol
