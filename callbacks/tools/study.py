@@ -40,13 +40,17 @@ def command(args: Sequence[str]) -> None:
         print(*shell_lines(jobs, store, args), sep="\n")
         return
 
-    from ..experiments.study import run_missing
     from ..experiments.study_table import show_study
 
-    runner = None if flags.table else run_missing(jobs, store)
+    if flags.table:
+        show_study(study, store)
+        return
+
+    from ..experiments.study import run_missing  # with Lightning, which a table need not wait for
+
+    runner = run_missing(jobs, store)
     show_study(study, store)
-    if runner is not None:
-        runner.raise_failures(len(jobs))
+    runner.raise_failures(len(jobs))
 
 
 def _parser() -> argparse.ArgumentParser:
