@@ -133,18 +133,27 @@ def read_changes(texts: Iterable[str]) -> ConfigArguments:
     Raises:
         UsageError: for any other text.
     """
-    import yaml  # type: ignore[import-untyped]
-
     changes: ConfigArguments = {}
     for text in texts:
         field, equals, value = text.partition("=")
-        try:
-            changes[field] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            equals = ""
-        if not equals or not field:
-            raise UsageError(f"--change {text}: write FIELD=VALUE, the value as in YAML")
+        if not field or not equals:
+            raise UsageError(f"--change {text}: write FIELD=VALUE")
+        changes[field] = read_value(value, f"--change {text}")
     return changes
+
+
+def read_value(text: str, option: str) -> Any:
+    """Read a value in YAML as in a config, where 1e-3 is a number.
+
+    Raises:
+        UsageError: if it cannot be read; the message begins with the option.
+    """
+    from jsonargparse import get_loader
+
+    try:
+        return get_loader("yaml")(text)
+    except Exception as error:  # the type depends on the parser's loader
+        raise UsageError(f"{option}: the value cannot be read as YAML") from error
 
 
 def protocols_of(

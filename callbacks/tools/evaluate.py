@@ -29,7 +29,7 @@ def command(args: Sequence[str]) -> None:
     from lightning_modules.checkpoints import allow_named
 
     from ..experiments.evaluate import run_jobs
-    from ..experiments.job import Job, networks_of
+    from ..experiments.job import Job, NetworkSpec, networks_of
 
     allow_named(args)
     benchmarks = [benchmark.build(limit_sequences=flags.limit) for benchmark in configured]
@@ -40,5 +40,5 @@ def command(args: Sequence[str]) -> None:
         for benchmark, of_benchmark in zip(benchmarks, protocols, strict=True)
         for protocol in of_benchmark
     ]
-    base = networks_of([flags.base], flags.pretrained)[0].name if flags.base else ""
+    base = NetworkSpec.read(flags.base, flags.pretrained).name if flags.base else ""
     run_jobs(jobs, flags.output, base)
