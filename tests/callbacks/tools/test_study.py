@@ -74,15 +74,9 @@ def calls(row, *seeds):
     return [f"{command} {row} seed-{seed}" for seed in seeds or (0, 1) for command in ("fit", "evaluate")]
 
 
-def seed_folder(folder, row="base", seed=0):
-    """Return the folder of a training; its name ends with the key of its arguments."""
-    (found,) = (folder / "out" / row).glob(f"seed-{seed}*")
-    return found
-
-
 def test_only_what_is_missing_runs(folder):
     assert run(folder, "--only", "base") == calls("base")
-    (results,) = seed_folder(folder, seed=1).glob("base-davis-*/results.json")
+    (results,) = (folder / "out/base").glob("seed-1-*/base-davis-*/results.json")
     results.unlink()
     assert run(folder) == ["evaluate base seed-1", *calls("other")]
     assert run(folder, "--table") == []
