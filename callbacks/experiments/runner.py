@@ -128,11 +128,8 @@ class Runner:
         try:
             yield
         except Exception as error:  # of any type: the other jobs still run
-            if isinstance(error, LostRank):
+            if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
                 raise
-            if isinstance(error, OSError) and error.errno in DISK:  # Python names no file if a write fails
-                place = error.filename or str(self.store.folder_of(jobs[0]))
-                raise OSError(error.errno, error.strerror, place) from error
             self.failures |= {job: _line(error) for job in jobs}
             print(f"{_title(jobs)} failed: {_line(error)}", flush=True)
 
