@@ -7,6 +7,8 @@ from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmar
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark
+from .experiments.evaluate import evaluate as evaluate
+from .experiments.figure import figure as figure
 from .prediction import (
     VideoPrediction as VideoPrediction,
     follow_points as follow_points,
@@ -17,8 +19,6 @@ from .prediction import (
 )
 from .results.page import write_report as write_report
 from .results.result import Result as Result
-from .tools.evaluate import evaluate as evaluate
-from .tools.figure import figure as figure
 from .tracking.label_tracker import LabelTracker as LabelTracker
 from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker, TrackingProtocol as TrackingProtocol
 from .training.checkpoint import BestCheckpoint as BestCheckpoint, LastCheckpoint as LastCheckpoint

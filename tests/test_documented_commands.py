@@ -28,6 +28,12 @@ def _any_checkpoint(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+def shell_lines(document):
+    """Return the lines of a document's blocks of shell code."""
+    blocks = re.findall(r"^```(?:bash|sh)[^\n]*\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in re.sub(r"\\\n\s*", " ", block).splitlines()]
+
+
 def commands_of(path):
     """Yield the commands of a file: its blocks of code, its inline code, and in a config its comments."""
     text = path.read_text()
@@ -36,10 +42,8 @@ def commands_of(path):
         lines = re.sub(r"\\\n\s*", " ", text).splitlines()
         found = [line[re.search(r"python cli\.py|vidcorr ", line).start() :] for line in lines if "cli.py" in line]
     else:
-        blocks = re.findall(r"^```(?:bash|sh)[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        found = [line for block in blocks for line in re.sub(r"\\\n\s*", " ", block).splitlines()]
         prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-        found += [re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`]+)`", prose)]
+        found = [*shell_lines(path), *(re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`]+)`", prose))]
     for line in found:
         line = line.strip().replace("--ckpt_path …", "--ckpt_path last.ckpt")
         if (match := COMMAND.match(line)) and "--" in match[1]:
@@ -66,24 +70,9 @@ def test_each_is_parsed():
     assert not faults
 
 
-NOT_RUN = {
-    "cp": "of files that the reader has fetched",
-    "ln": "of folders that the reader has fetched",
-    "mkdir": "makes a folder",
-    "export": "sets a variable",
-    "pip": "installs packages, which needs a network",
-    "uv": "installs packages, which needs a network",
-    "git": "clones, which needs a network",
-    "cd": "enters the clone",
-    "source": "activates the environment",
-    "sbatch": "needs a SLURM cluster; the lines of the script itself are parsed",
-    "for": "a loop of the shell around a command that is parsed",
-    "done;": "the same loop",
-    "[": "asks a SLURM job's status",
-    "scontrol": "asks SLURM to run the job again",
-    "exit": "ends a SLURM script",
-}
-"""Program → why a document's command is neither run nor parsed here."""
+NOT_RUN = ["cp", "ln", "mkdir", "export", "cd", "source", "for", "done;", "[", "exit"]
+NOT_RUN += ["pip", "uv", "git", "sbatch", "scontrol"]
+"""Programs in the documents that are neither run nor parsed here: the shell's, and those of a network or a cluster."""
 
 ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
 STARTED = re.compile(r"(^|/)(vidcorr|cli\.py|pytest)$")
@@ -95,15 +84,14 @@ class Understood(Exception):
 
 def fenced_commands(document):
     """Yield the words of each command in a document's blocks of shell code, without variables and redirections."""
-    for block in re.findall(r"^```(?:bash|sh)[^\n]*\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL):
-        for line in re.sub(r"\\\n\s*", " ", block).splitlines():
-            for words in split(shlex.split(line, comments=True)):
-                while words and (ASSIGNMENT.match(words[0]) or words[0] == "taskset"):
-                    words = [] if "$(" in words[0] else words[3 if words[0] == "taskset" else 1 :]
-                if words and words[0] in ("srun", "torchrun"):
-                    words = words[next(i for i, word in enumerate(words) if STARTED.search(word)) :]
-                if words:
-                    yield words
+    for line in shell_lines(document):
+        for words in split(shlex.split(line, comments=True)):
+            while words and (ASSIGNMENT.match(words[0]) or words[0] == "taskset"):
+                words = [] if "$(" in words[0] else words[3 if words[0] == "taskset" else 1 :]
+            if words and words[0] in ("srun", "torchrun"):
+                words = words[next(i for i, word in enumerate(words) if STARTED.search(word)) :]
+            if words:
+                yield words
 
 
 def split(words):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..command_line.configs import CONFIGS, find_config, positive, read_yaml
-from ..command_line.endings import UsageError, near, reason_of_parser
+from ..command_line.configs import positive, read_yaml
+from ..command_line.endings import UsageError, reason_of_parser
 
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
@@ -80,14 +80,10 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
         UsageError: for an unknown name, or a config that cannot be read.
         ValueError: for a config without a benchmark, or a missing folder.
     """
-    found = []
+    configured = []
     for text in texts:
         name, _, root = text.partition("=")
-        known = {path.stem: str(path) for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
-        if name not in known and not name.endswith((".yaml", ".yml")):
-            meant = near(name, known) or ";"
-            raise UsageError(f"--on {text}: no benchmark {name}{meant} there are {', '.join(known)}")
-        path, content = read_yaml(str(find_config(known.get(name, name))))
+        path, content = read_yaml(name if name.endswith((".yaml", ".yml")) else f"benchmarks/{name}.yaml")
         trainer = content.get("trainer")
         callbacks = trainer if isinstance(trainer, dict) else {}
         entries = [entry for key in ("callbacks", "callbacks+") for entry in callbacks.get(key) or []]
@@ -100,8 +96,8 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
             if "root" in arguments and not Path(str(arguments["root"])).expanduser().exists():
                 remedy = "" if root else f"; write {name}=FOLDER"
                 raise ValueError(f"--on {text}: {arguments['root']}: no such folder{remedy}")
-            found.append(Configured(f"--on {text}", entry["class_path"], arguments))
-    return found
+            configured.append(Configured(f"--on {text}", entry["class_path"], arguments))
+    return configured
 
 
 def _may_be_benchmark(entry: Any) -> bool:
@@ -137,18 +133,27 @@ def read_changes(texts: Iterable[str]) -> ConfigArguments:
     Raises:
         UsageError: for any other text.
     """
-    import yaml  # type: ignore[import-untyped]
-
     changes: ConfigArguments = {}
     for text in texts:
         field, equals, value = text.partition("=")
-        try:
-            changes[field] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            equals = ""
-        if not equals or not field:
-            raise UsageError(f"--change {text}: write FIELD=VALUE, the value as in YAML")
+        if not field or not equals:
+            raise UsageError(f"--change {text}: write FIELD=VALUE")
+        changes[field] = read_value(value, f"--change {text}")
     return changes
+
+
+def read_value(text: str, option: str) -> Any:
+    """Read a value in YAML as in a config, where 1e-3 is a number.
+
+    Raises:
+        UsageError: if it cannot be read; the message begins with the option.
+    """
+    from jsonargparse import get_loader
+
+    try:
+        return get_loader("yaml")(text)
+    except Exception as error:  # the type depends on the parser's loader
+        raise UsageError(f"{option}: the value cannot be read as YAML") from error
 
 
 def protocols_of(
@@ -165,39 +170,40 @@ def protocols_of(
     Raises:
         ValueError: for a name or a field that fits no benchmark.
     """
-    found: list[list[EvaluationProtocol]] = []
+    protocols: list[list[EvaluationProtocol]] = []
     used: set[str] = set()
+    refusals: dict[str, str] = {}
     for benchmark in benchmarks:
-        own: Any = benchmark.protocol  # type: ignore[attr-defined]
-        kind, values_of = type(own), {type(benchmark).name, *benchmark.protocols_like}
-        sources = {name: kind.sources().get(name.partition("+")[0]) for name in names}
-        fit = [name for name, source in sources.items() if source is not None and values_of & source.values.keys()]
+        default: Any = benchmark.protocol  # type: ignore[attr-defined]
+        kind, chosen = type(default), []
+        for name in names:
+            try:
+                chosen.append(kind.named(name, type(benchmark).name, benchmark.protocols_like))
+                used.add(name)
+            except ValueError as error:
+                refusals.setdefault(name, str(error))
         fields = {field: value for field, value in (changes or {}).items() if not kind.misnamed(field)}
-        used |= {*fit, *fields}
-        chosen = [kind.named(name, type(benchmark).name, benchmark.protocols_like) for name in fit] or [own]
-        found.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen)))
-        if names and not fit:
-            print(
-                f"{benchmark.name} keeps its protocol, {own.name}: {', '.join(names)} has no values for it", flush=True
-            )
-    kinds = {type(protocol) for of_benchmark in found for protocol in of_benchmark}
+        used |= fields.keys()
+        protocols.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen or [default])))
+        if names and not chosen:
+            kept = f"{benchmark.name} keeps its protocol, {default.name}"
+            print(f"{kept}: {', '.join(names)} has no values for it", flush=True)
     for name in names:
         if name not in used:
-            known = dict.fromkeys(source for kind in kinds for source in kind.sources())
-            meant = near(name.partition("+")[0], known) or ";"
-            raise ValueError(f"--protocol {name}: no benchmark here takes it{meant} known are {', '.join(known)}")
+            raise ValueError(f"--protocol {name}: {refusals[name]}")
     for field in changes or {}:
         if field not in used:
-            raise ValueError(f"--change {field}: {next(iter(kinds)).misnamed(field)}")
-    return found
+            raise ValueError(f"--change {field}: {type(protocols[0][0]).misnamed(field)}")
+    return protocols
 
 
-def common_flags(prog: str, description: str | None) -> argparse.ArgumentParser:
-    """Return a parser with the common flags of the tools for frozen networks."""
+def common_flags(prog: str, description: str | None, output: str) -> argparse.ArgumentParser:
+    """Return a parser with the common flags of the tools for frozen networks; `output` is the default folder."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
     benchmark = "config of benchmarks/ or YAML file, with the folder of its data: davis=/data/DAVIS"
     parser.add_argument("--on", nargs="+", default=[], metavar="NAME=FOLDER", help=benchmark)
     parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
     parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
     parser.add_argument("--allow", action="append", metavar="NAME", help="your class that checkpoints may name")
+    parser.add_argument("--output", type=Path, default=output, help="folder of results (default: %(default)s)")
     return parser

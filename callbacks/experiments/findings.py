@@ -1,10 +1,9 @@
-"""Findings of a sweep: a protocol selected on some sequences, effects of fields, and waterfalls."""
+"""Findings of a sweep: a protocol selected on some sequences, effects of fields, and steps between two protocols."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -43,10 +42,10 @@ class Selection(NamedTuple):
     base: ScoresBySequence
 
 
-class WaterfallStep(NamedTuple):
-    """A step of a waterfall: the changed fields, the score after the step, and the difference from the step before."""
+class Step(NamedTuple):
+    """A step between two protocols: the changed fields, the score after it, and the difference from the step before."""
 
-    label: str
+    fields: str
     record: Record
     change: Difference | None
 
@@ -97,36 +96,37 @@ def effects(scored: Scored, fields: Collection[str]) -> Effects:
         scored: scores of a grid. Between named protocols several fields differ at a time, so they show no effects.
         fields: fields to analyse, `stage` and `stride` included.
     """
-    found: Effects = {}
+    settings = [(job.protocol.fields() | features_of(record), record.value) for job, record in scored.items()]
+    values_of: Effects = {}
     for field in fields:
-        values = [((job.protocol.fields() | features_of(one))[field], one.value) for job, one in scored.items()]
+        values = [(setting[field], score) for setting, score in settings]
         # numbers, then sizes, then None
         for value, score in sorted(values, key=lambda pair: (pair[0] is None, isinstance(pair[0], list), pair[0])):
-            found.setdefault(field, {}).setdefault(json.dumps(value).strip('"'), []).append(score)
+            values_of.setdefault(field, {}).setdefault(json.dumps(value).strip('"'), []).append(score)
 
     def size(field: str) -> float:
-        means = [fmean(scores) for scores in found[field].values()]
+        means = [fmean(scores) for scores in values_of[field].values()]
         return max(means) - min(means)
 
-    return {field: found[field] for field in sorted(found, key=size, reverse=True) if len(found[field]) > 1}
+    return {field: values_of[field] for field in sorted(values_of, key=size, reverse=True) if len(values_of[field]) > 1}
 
 
-def grid_markdown(scored: Scored, score: str, found: Effects) -> str:
+def grid_markdown(scored: Scored, score: str, effects: Effects) -> str:
     """Return the best protocols and the effects as Markdown, with scores in per cent.
 
     Args:
         scored: scores of a sweep.
         score: key of the score.
-        found: see `effects`.
+        effects: see the function `effects`.
     """
     rows = []
-    for job, one in list(scored.items())[:TOP]:
-        features = [str(value or "") for value in features_of(one).values()]
-        ends = _ends(one.result.interval(one.key))
-        rows.append([job.protocol.name, job.protocol.digest(), *features, percent(one.value), ends])
+    for job, record in list(scored.items())[:TOP]:
+        features = [str(value or "") for value in features_of(record).values()]
+        scores = [percent(record.value), _ends(record.result.interval(record.key))]
+        rows.append([job.protocol.name, job.protocol.digest(), *features, *scores])
     head = ["protocol", "digest", "stage", "stride", "all sequences", "95 % interval"]
     parts = [f"## Best {len(rows)} of {len(scored)} protocols, {score}\n\n{markdown_table(head, rows, first_right=4)}"]
-    for field, values in found.items():
+    for field, values in effects.items():
         rows = [[value, percent(fmean(scores)), percent(max(scores))] for value, scores in values.items()]
         parts.append(f"## {field}\n\n{markdown_table(['value', 'mean', 'best'], rows)}")
     return "\n".join(parts)
@@ -153,79 +153,68 @@ def _ends(ends: tuple[float, float] | None) -> str:
     return "" if ends is None else f"{100 * ends[0]:.1f} … {100 * ends[1]:.1f}"
 
 
-def waterfall(
-    scored: Scored, first: PropagationProtocol, path: Sequence[tuple[str, PropagationProtocol]]
-) -> list[WaterfallStep]:
-    """Return the steps of a path through protocols, the first protocol included.
+def walk(scored: Scored, first: PropagationProtocol, path: Sequence[tuple[str, PropagationProtocol]]) -> list[Step]:
+    """Return the steps along a path of protocols; the first protocol has no change.
 
     Args:
         scored: scores of all protocols of the path.
         first: first protocol.
         path: see `protocol_path`.
     """
-    labels, protocols = zip(("", first), *path, strict=True)
-    records = [found for protocol in protocols if (found := record_of(scored, protocol))]
-    changes = [difference([after.videos], [before.videos]) for before, after in pairwise(records)]
-    return [WaterfallStep(*parts) for parts in zip(labels, records, [None, *changes], strict=True)]
+    records = {job.protocol: record for job, record in scored.items()}
+    steps = [Step("", records[first], None)]
+    for fields, protocol in path:
+        record, before = records[protocol], steps[-1].record
+        steps.append(Step(fields, record, difference([record.videos], [before.videos])))
+    return steps
 
 
-def path_markdown(waterfalls: Sequence[Sequence[WaterfallStep]], ends: tuple[str, str], score: str) -> str:
-    """Return the steps of waterfalls as Markdown, with a table per order of the fields."""
+def walks_markdown(walks: Sequence[Sequence[Step]], ends: tuple[str, str], score: str) -> str:
+    """Return the steps between two protocols as Markdown, with a table per order of the fields."""
     parts = []
-    for order, steps in zip(ORDERS, waterfalls, strict=True):
+    for order, steps in zip(ORDERS, walks, strict=True):
         first, last = ([end, *_score(step)] for end, step in zip(ends, (steps[0], steps[-1]), strict=True))
-        rows = [[f"+ {step.label}", _score(step)[0], step.change.in_points if step.change else ""] for step in steps]
+        rows = [[f"+ {step.fields}", _score(step)[0], step.change.in_points if step.change else ""] for step in steps]
         table = markdown_table(["fields", score, "change, 95 % interval"], [first, *rows[1:], last], first_right=1)
         parts.append(f"## From {ends[0]} to {ends[1]}, {order}\n\n{table}")
     return "\n".join(parts).rstrip()
 
 
-def _score(step: WaterfallStep) -> list[str]:
+def _score(step: Step) -> list[str]:
     return [percent(step.record.value), _ends(step.record.result.interval(step.record.key))]
 
 
-def draw_waterfalls(
-    waterfalls: Sequence[Sequence[WaterfallStep]], ends: tuple[str, str], score: str, file: Path
-) -> None:
-    """Draw waterfalls side by side: bars of the scores at both ends, and a bar of the change at every step.
+def draw_walks(walks: Sequence[Sequence[Step]], ends: tuple[str, str], score: str, file: Path) -> None:
+    """Draw the scores along the steps, with a panel per order of the fields.
 
-    Error bars are 95 % intervals of the paired differences over sequences. The axis is cut to the steps. The wider
-    intervals of the two ends are part of their labels.
+    A vertical bar at a step is the 95 % interval of its paired difference over sequences.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(1.6 + 0.45 * sum(len(steps) + 1 for steps in waterfalls), 5.4), layout="constrained")
-    panels = figure.subplots(1, len(waterfalls), sharey=True, squeeze=False)[0]
-    shown: list[float] = []
-    for panel, steps, order in zip(panels, waterfalls, ORDERS, strict=True):
+    figure = Figure(figsize=(1.6 + 0.45 * sum(map(len, walks)), 5.4), layout="constrained")
+    panels = figure.subplots(1, len(walks), sharey=True, squeeze=False)[0]
+    for panel, steps, order in zip(panels, walks, ORDERS, strict=True):
         scores = [100 * step.record.value for step in steps]
-        panel.bar([0, len(steps)], [scores[0], scores[-1]], color="C0")
-        for place, (before, after) in enumerate(pairwise(scores), start=1):
-            panel.bar(place, after - before, bottom=before, color="C2" if after >= before else "C3")
-            panel.plot([place - 1.4, place + 0.4], [before, before], color="grey", linewidth=0.8)
-            change = steps[place].change
-            bar = [before + 100 * (end or 0) for end in (change[1:3] if change else (0, 0))]
-            panel.plot([place, place], bar, color="black", linewidth=1)
-            shown += bar
-        shown += scores
-        first, last = ("\n".join([end, *_score(step)]) for end, step in zip(ends, (steps[0], steps[-1]), strict=True))
-        labels = [first, *(step.label for step in steps[1:]), last]
-        panel.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize="small")
-        panel.set_title(order, fontsize="medium")
+        panel.plot(scores, "o-")
+        for place, (before, step) in enumerate(zip(scores, steps[1:], strict=False), start=1):
+            if step.change is not None and step.change.low is not None and step.change.high is not None:
+                ends_of_change = [before + 100 * step.change.low, before + 100 * step.change.high]
+                panel.plot([place, place], ends_of_change, color="black", linewidth=1)
+        labels = [ends[0], *(f"+ {step.fields}" for step in steps[1:])]
+        panel.set_xticks(range(len(steps)), labels, rotation=60, ha="right", fontsize="small")
+        panel.set_title(f"to {ends[1]}, {order}", fontsize="medium")
         panel.grid(axis="y", alpha=0.3)
-    margin = 0.1 * (max(shown) - min(shown)) or 1.0
-    panels[0].set_ylim(max(0.0, min(shown) - margin), max(shown) + margin)
     panels[0].set_ylabel(f"{score} (%)")
     save_figure(figure, file)
 
 
-def draw_effects(found: Effects, score: str, file: Path) -> None:
+def draw_effects(effects: Effects, score: str, file: Path) -> None:
     """Draw the effects of fields, see `effects`: protocols as dots, means over a value as a line."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2 * len(found), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    for panel, (field, values) in zip(panels, found.items(), strict=True):
+    figure = Figure(figsize=(3.2 * len(effects), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(effects), sharey=True, squeeze=False)[0]
+    for panel, (field, values) in zip(panels, effects.items(), strict=True):
         for place, scores in enumerate(values.values()):
             panel.plot([place] * len(scores), [100 * score for score in scores], ".", color="C0", alpha=0.4)
         panel.plot([100 * fmean(scores) for scores in values.values()], "o-", color="C1")

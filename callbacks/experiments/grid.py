@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
-
 from lightning_modules.functional import PropagationProtocol
+
+from .configured import read_value
 
 SET_BY_NETWORK = {"name", "feature_stride"}
 """Fields of a protocol that the network sets."""
@@ -28,6 +28,7 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = 500)
         most: largest allowed number of combinations.
 
     Raises:
+        UsageError: for values that cannot be read.
         ValueError: for an unknown field, a repeated field, a field without values, no valid combination, or more
             combinations than `most`.
     """
@@ -40,13 +41,9 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = 500)
             raise ValueError(f"--vary {text}: features have the strides of --strides")
         if field in values or not listed.strip():
             raise ValueError(f"--vary {text}: write every field once, as {field}=value,value,…")
-        try:
-            values[field] = yaml.safe_load(f"[{listed}]")
-        except yaml.YAMLError as error:
-            raise ValueError(f"--vary {text}: the values cannot be read as YAML") from error
+        values[field] = read_value(f"[{listed}]", f"--vary {text}")
     if (number := math.prod(map(len, values.values()))) > most:
-        sizes = " · ".join(f"{len(listed_values)} of {field}" for field, listed_values in values.items())
-        raise ValueError(f"the grid has {number} protocols ({sizes}), more than {most}; --most {number} if it is meant")
+        raise ValueError(f"the grid has {number} protocols, more than {most}; --most {number} if it is meant")
     protocols, refused = [], []
     for combination in product(*values.values()):
         try:
@@ -86,11 +83,11 @@ def single_changes(base: PropagationProtocol, benchmark: str, like: Sequence[str
         like: see `named_grid`.
     """
     others = named_grid(["all"], benchmark, like)
-    found = []
+    changed = []
     for field, other in product(base.fields().keys() - SET_BY_NETWORK, others):
         with contextlib.suppress(ValueError):  # fields that depend on each other
-            found.append(base.with_changes(**{field: getattr(other, field)}))
-    return sorted(set(found) - {base}, key=lambda protocol: protocol.name)
+            changed.append(base.with_changes(**{field: getattr(other, field)}))
+    return sorted(set(changed) - {base}, key=lambda protocol: protocol.name)
 
 
 def protocol_path(

@@ -107,13 +107,13 @@ class NetworkSpec:
         """Identity of the weights: digest of a checkpoint or of the user's network, else spec, source and seed."""
         if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():
             return {"sha256": hashlib.sha256(Path(self.spec).read_bytes()).hexdigest()}
-        found: dict[str, Any] = {"spec": self.spec, "pretrained": self.pretrained}
+        identity: dict[str, Any] = {"spec": self.spec, "pretrained": self.pretrained}
         if self.is_random:
-            found["seed"] = self.seed
+            identity["seed"] = self.seed
         elif ":" in self.spec and not self.pretrained and not self.spec.startswith("transformers:"):
             encoder = self.build()  # the user's callable: its weights and code may change, its name stays
-            found["weights"] = weights_digest(encoder)
-        return found
+            identity["weights"] = weights_digest(encoder)
+        return identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +186,8 @@ def networks_of(
     Raises:
         ValueError: if a stride is not a number.
     """
-    found = []
+    networks = []
     for text in dict.fromkeys([*specs, *(BASELINES if baselines else ())]):
         network = NetworkSpec.read(text, pretrained)
-        found += [replace(network, seed=seed) for seed in seeds] if network.is_random else [network]
-    return found
+        networks += [replace(network, seed=seed) for seed in seeds] if network.is_random else [network]
+    return networks

@@ -97,8 +97,8 @@ class Runner:
             lines = "; ".join(f"{', '.join(failed)}: {error}" for error, failed in titles.items())
             raise ValueError(f"{len(self.failures)} of {jobs} jobs failed: {lines}")
 
-    def train(self, training: Training, heading: str) -> bool:
-        """Run a training that the store lacks; return whether the store has it.
+    def train(self, training: Training, heading: str) -> None:
+        """Run a training that the store lacks, unless another process runs it.
 
         Args:
             training: the training.
@@ -107,14 +107,15 @@ class Runner:
         Raises:
             OSError: if the disk is full.
         """
-        if not self.store.holds(training) and (lock := self.store.claim(training)) is not None:
-            self._encoder, self._built = None, ()
-            torch.cuda.empty_cache()  # the training is another process on the same device
-            folder = self.store.folder_of(training)
-            print(f"{heading} {training.title}: {folder / LOG}", flush=True)
-            with lock, self.attempt([training]):
-                training.run(folder)
-        return self.store.holds(training)
+        lock = self.store.claim(training)
+        if lock is None:
+            return
+        self._encoder, self._built = None, ()
+        torch.cuda.empty_cache()  # the training is another process on the same device
+        folder = self.store.folder_of(training)
+        print(f"{heading} {training.title}: {folder / LOG}", flush=True)
+        with lock, self.attempt([training]):
+            training.run(folder)
 
     @contextmanager
     def attempt(self, jobs: Sequence[StoredJob]) -> Iterator[None]:
@@ -127,11 +128,8 @@ class Runner:
         try:
             yield
         except Exception as error:  # of any type: the other jobs still run
-            if isinstance(error, LostRank):
+            if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
                 raise
-            if isinstance(error, OSError) and error.errno in DISK:  # Python names no file if a write fails
-                place = error.filename or str(self.store.folder_of(jobs[0]))
-                raise OSError(error.errno, error.strerror, place) from error
             self.failures |= {job: _line(error) for job in jobs}
             print(f"{_title(jobs)} failed: {_line(error)}", flush=True)
 
@@ -198,7 +196,7 @@ def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:
     alike: dict[tuple[object, ...], list[Job]] = {}
     for job in sorted(jobs, key=lambda job: (networks.index(job.network.weights), *_matches(job))):
         alike.setdefault(job.sight, []).append(job)
-    return [found[n : n + at_once] for found in alike.values() for n in range(0, len(found), at_once)]
+    return [jobs_alike[n : n + at_once] for jobs_alike in alike.values() for n in range(0, len(jobs_alike), at_once)]
 
 
 def _matches(job: Job) -> tuple[str, ...]:

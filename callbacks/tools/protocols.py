@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from ..command_line.endings import near
 from ..results.rendering import readable_fields
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def command(args: Sequence[str]) -> None:
         return
     first = find_protocols(flags.name, flags.benchmark)
     if flags.other is None:
-        print("\n\n".join("\n".join(description(*found)) for found in first.values()))
+        print("\n\n".join("\n".join(description(*pair)) for pair in first.values()))
         return
     second = find_protocols(flags.other, flags.benchmark)
     if not first.keys() & second.keys():
@@ -61,42 +61,39 @@ def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[Evaluati
         ValueError: for an unknown name, or a benchmark without values in the source.
     """
     base, refusal = name.partition("+")[0], ""
-    found: dict[str, tuple[EvaluationProtocol, str]] = {}
+    named: dict[str, tuple[EvaluationProtocol, str]] = {}
     for kind, protocols in kinds().items():
         if (source := protocols.sources().get(base)) is None:
             continue
         default = protocols.default_benchmark
         chosen = benchmark or (default if default in source.values else next(iter(source.values)))
         try:
-            found[kind] = protocols.named(name, chosen), chosen
+            named[kind] = protocols.named(name, chosen), chosen
         except ValueError as error:  # another kind may have the name and its changed fields
             refusal = refusal or str(error)
-    if not found:
-        near = get_close_matches(base, [known for protocols in kinds().values() for known in protocols.sources()], 1)
-        advice = f"did you mean {near[0]}?" if near else "vidcorr protocols lists them"
-        raise ValueError(refusal or f"there is no protocol {base}; {advice}")
-    return found
+    if not named:
+        known = [source for protocols in kinds().values() for source in protocols.sources()]
+        advice = near(base, known) or "; vidcorr protocols lists them"
+        raise ValueError(refusal or f"there is no protocol {base}{advice}")
+    return named
 
 
 def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
     """Return lines that show a protocol: its source, and all fields with the origin of their values."""
-    source = protocol.sources()[protocol.name.partition("+")[0]]
-    stated = source.values[benchmark]
-    named = type(protocol).named(protocol.name.partition("+")[0], benchmark).fields()
-    shown = readable_fields(protocol.fields())
-    head = [f"{protocol.name}, {benchmark} (digest {protocol.digest()})", f"source: {source.code}"]
-    if others := [other for other in source.values if other != benchmark]:
-        head.append(f"other benchmarks: {', '.join(others)}")
-    if source.note:
-        head.append(f"note: {source.note}")
-    if inferred := source.inferred.get(benchmark):
-        head.append(f"inferred: {inferred}")
-    return head + [
-        f"  {field:24} {shown[field]!s:28} "
-        f"{'changed' if value != named[field] else 'source' if field in stated else 'default'}"
-        for field, value in protocol.fields().items()
-        if field != "name"
-    ]
+    base = protocol.name.partition("+")[0]
+    values = protocol.sources()[base].values
+    named = type(protocol).named(base, benchmark).fields()
+    about = protocol.origin(benchmark)
+    lines = [f"{protocol.name}, {benchmark} (digest {protocol.digest()})", f"source: {about.pop('code')}"]
+    if others := [other for other in values if other != benchmark]:
+        lines.append(f"other benchmarks: {', '.join(others)}")
+    lines += [f"{key}: {text}" for key, text in about.items()]
+    for field, shown in readable_fields(protocol.fields()).items():
+        if field != "name":
+            stated = "source" if field in values[benchmark] else "default"
+            origin = stated if protocol.fields()[field] == named[field] else "changed"
+            lines.append(f"  {field:24} {shown!s:28} {origin}")
+    return lines
 
 
 def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationProtocol, str]) -> list[str]:
@@ -105,7 +102,7 @@ def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationP
     lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
     different = [field for field in values if field != "name" and values[field] != others[field]]
     lines += [f"  {field:24}{values[field]!s:28} {others[field]}" for field in different]
-    for protocol, _ in (first, second):
-        if note := protocol.sources()[protocol.name.partition("+")[0]].note:
+    for protocol, benchmark in (first, second):
+        if note := protocol.origin(benchmark).get("note"):
             lines.append(f"note on {protocol.name}: {note}")
     return lines if different else [f"{first[0].name} and {second[0].name} are the same"]

@@ -9,9 +9,8 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr report`; a user's mistake raises ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr report", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder of a benchmark result, or a folder above")
-    parser.add_argument(
-        "--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help="results to compare, or folders above"
-    )
+    compared = "results to compare, or folders above"
+    parser.add_argument("--beside", nargs="+", default=[], type=Path, metavar="FOLDER", help=compared)
     flags = parser.parse_args(list(args))
 
     from ..results.page import write_report
@@ -26,14 +25,14 @@ def command(args: Sequence[str]) -> None:
         try:
             result = Result.load(folder)
             beside = {
-                "/".join(other.resolve().parts[-2:]): found
-                for other, found in others.items()
-                if found.benchmark == result.benchmark and other != folder
+                "/".join(place.resolve().parts[-2:]): other
+                for place, other in others.items()
+                if other.benchmark == result.benchmark and place != folder
             }
             if others and not beside:
-                raise ValueError(f"none of the results of --beside is of {result.benchmark}")
+                raise ValueError(f"{folder}: none of the results of --beside is of {result.benchmark}")
             print(write_report(folder, beside, result))
-        except (OSError, ValueError, LookupError, TypeError) as error:  # the last two: a file of another shape
-            failed.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
+        except (OSError, ValueError) as error:
+            failed.append(str(error))
     if failed:
         raise ValueError(f"report: {len(failed)} of {len(files)} pages could not be written: {'; '.join(failed)}")

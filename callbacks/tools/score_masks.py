@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from datamodules.parallel.processes import usable_cores
+from datamodules.parallel.processes import in_processes, usable_cores
 from datamodules.reading.guards import DataError, read_videos, require_folder, require_one_of
 from datamodules.reading.images import image_header, opened_image
 from datamodules.reading.mask_files import object_ids, read_mask
 from datamodules.reading.source import list_images
 
 from ..metrics.rules import RULES
-from ..metrics.scoring import Ids, Object, Rules, Values, Video, VideoScore
+from ..metrics.scoring import Ids, Object, Plan, Rules, Values, Video, VideoScore
 from ..results.result import Network, Provenance, Result, Row
 
 MASKS_PER_PROCESS = 400
 """Masks per process: scoring them takes as long as starting a process."""
+SECONDS_PER_FOLDER = 3600
+"""Seconds after which the process of a folder counts as hanging."""
 KEPT_MASKS = 2**26
 """Bytes of annotations that a process caches, since rules and scores both read them."""
 log = logging.getLogger(__name__)
@@ -107,11 +106,7 @@ def score(
         raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give --meta FILE")
     entries = read_videos(Path(meta)) if meta is not None else {}
     names = _videos(truth, rules, videos, entries, meta)
-    missing = [name for name in names if not (predictions / name).is_dir()]
-    if missing and (rules.missing_video == "refused" or not allow_missing):
-        treatment = f"by the official code they are {rules.missing_video}"
-        remedy = "" if rules.missing_video == "refused" else f"; {treatment}: --allow-missing"
-        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
+    missing = _missing(names, predictions, rules, allow_missing)
     objects: ByObject = {}
     if rules.missing_video == "counted as 0":
         nothing = rules.summarise(np.zeros((0, len(rules.measures))))
@@ -121,8 +116,8 @@ def score(
     work = partial(_score_folder, rules, entries, keep_ends, optional)
     enough = 1 + sum(len(masks.truth) for masks in folders) // MASKS_PER_PROCESS
     _compare_palettes(folders)
-    for found in _results(work, folders, workers or min(usable_cores(), enough)):
-        objects |= found
+    for of_folder in _results(work, folders, workers or min(usable_cores(), enough)):
+        objects |= of_folder
     if not objects:
         raise DataError(f"{predictions}: no video of {truth} to score")
     ordered = {key: objects[key] for key in sorted(objects, key=lambda key: (key[0], str(key[1]).zfill(9)))}
@@ -168,13 +163,28 @@ def _videos(
     return names
 
 
+def _missing(names: Sequence[str], predictions: Path, rules: Rules, allowed: bool) -> list[str]:
+    """Return the videos without predictions.
+
+    Raises:
+        DataError: if there are any, unless they are allowed and the official code does not refuse them.
+    """
+    missing = [name for name in names if not (predictions / name).is_dir()]
+    if missing and (rules.missing_video == "refused" or not allowed):
+        treatment = f"; by the official code they are {rules.missing_video}: --allow-missing"
+        remedy = "" if rules.missing_video == "refused" else treatment
+        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
+    return missing
+
+
 def _folders_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
 def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterator[MaskFolder]:
     """Yield the folders of a video: a single folder, or a folder per object."""
-    for name in (rules.folder_per_object and _folders_in(truth / video)) or [""]:
+    objects = _folders_in(truth / video) if rules.folder_per_object else []
+    for name in objects or [""]:
         masks = list_images(truth / video / name)
         if not masks:
             raise DataError(f"{truth / video / name}: no masks")
@@ -187,25 +197,23 @@ def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolde
     if min(workers, len(folders)) <= 1:
         yield from map(work, folders)
         return
-    # not forked: OpenCV's threads do not survive a fork, and the caller may have used them
-    with ProcessPoolExecutor(min(workers, len(folders)), mp_context=get_context("forkserver")) as pool:
-        try:
-            yield from pool.map(work, folders)
-        except BrokenProcessPool as error:
-            raise DataError("a process that scored masks was killed; with --workers 1 less memory is needed") from error
+    for masks, outcome in in_processes(work, folders, workers, SECONDS_PER_FOLDER, "folders"):
+        if isinstance(outcome, DataError):
+            raise DataError(f"{masks.predictions}: {outcome}")
+        yield outcome
 
 
 def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
     """Warn of the first video in which a predicted object has the colour of another annotated object."""
     for folder in folders:
         truth = folder.truth[len(folder.truth) // 2]
-        if not (prediction := folder.predictions / truth.name).is_file():
+        prediction = folder.predictions / truth.name
+        if not prediction.is_file():
             continue
-        (of_truth, ids), (of_prediction, predicted) = map(_colours, (truth, prediction))
-        for number in predicted:
-            named = of_prediction.get(number)
-            others = [other for other in ids if other != number and of_truth.get(other) == named]
-            if others and of_truth.get(number) != named:
+        annotated = _colours(truth)
+        for number, colour in _colours(prediction).items():
+            others = [other for other, known in annotated.items() if known == colour and other != number]
+            if others and annotated.get(number) != colour:
                 log.warning(
                     "%s: object %d has the colour of object %d of the annotation; ids are scored, not colours, so save "
                     "predictions with the annotation's palette",
@@ -214,11 +222,11 @@ def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
                 return
 
 
-def _colours(path: Path) -> tuple[dict[int, tuple[int, ...]], tuple[int, ...]]:
-    """Return id → RGB of a mask's palette, empty without a palette, and the ids in the mask."""
+def _colours(path: Path) -> dict[int, list[int]]:
+    """Return id → RGB of the objects in a mask; empty without a palette."""
     with opened_image(path) as image:
-        values = image.getpalette() or []
-    return dict(enumerate(zip(*[iter(values)] * 3, strict=False))), object_ids(read_mask(path))
+        palette = np.array(image.getpalette() or []).reshape(-1, 3).tolist()
+    return {number: palette[number] for number in object_ids(read_mask(path)) if number < len(palette)}
 
 
 def _score_folder(
@@ -226,9 +234,8 @@ def _score_folder(
 ) -> ByObject:
     """Return the values of a folder's objects; an empty dictionary for a folder without objects if `optional`."""
     files = {path.stem: path for path in masks.truth}
-    found = {path.stem: path for path in list_images(masks.predictions)}
+    predictions = {path.stem: path for path in list_images(masks.predictions)}
     folder, one_object = masks.truth[0].parent, bool(masks.object)
-
     height, width = image_header(masks.truth[0])[0]
 
     @lru_cache(max(1, KEPT_MASKS // (height * width)))
@@ -247,24 +254,30 @@ def _score_folder(
     if not plan and not optional:
         remedy = "; the official code leaves it out: --allow-missing" if rules.empty_video == "left out" else ""
         raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on{remedy}")
-    if missing := [stem for stem in rules.required(video, plan) if stem not in found]:
+    if missing := [stem for stem in rules.required(video, plan) if stem not in predictions]:
         raise DataError(f"{masks.predictions / missing[0]}.png: {len(missing)} predicted masks are missing")
     scored = VideoScore(rules, plan)
     for stem in sorted(scored.objects):
-        target, predicted = annotation(stem), _read(found[stem], one_object)
+        target, predicted = annotation(stem), _read(predictions[stem], one_object)
         if predicted.shape != target.shape:
-            sizes = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
-            raise DataError("{}: is {} px, the annotation {}".format(found[stem], *sizes))
-        for file, ids in ((files[stem], target), (found[stem], predicted)) if rules.refuses_unknown else ():
-            # the objects are 1 to n, and a histogram takes longer than the scores
-            numbers = rules.ids(ids)
-            if numbers.max(initial=0) > len(plan) and (unknown := set(object_ids(numbers)) - set(plan)):
-                raise DataError(
-                    f"{file}: holds id {min(unknown)}; the video has the objects {', '.join(map(str, plan))}. Rules "
-                    "youtube-vos and vos-benchmark score objects that enter later"
-                )
+            size, expected = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
+            raise DataError(f"{predictions[stem]}: is {size} px, the annotation {expected}")
+        if rules.refuses_unknown:
+            _refuse_unknown(files[stem], rules.ids(target), plan)
+            _refuse_unknown(predictions[stem], rules.ids(predicted), plan)
         scored.add(stem, predicted, scored.outlines(stem, target))
     return {(masks.video, masks.object or number): values for number, values in scored.values().items()}
+
+
+def _refuse_unknown(file: Path, ids: Ids, plan: Plan) -> None:
+    """Refuse a mask with an id that is no object of the video; the objects are 1 to n."""
+    if ids.max(initial=0) <= len(plan):  # a histogram takes longer than the scores
+        return
+    if unknown := set(object_ids(ids)) - set(plan):
+        raise DataError(
+            f"{file}: holds id {min(unknown)}; the video has the objects {', '.join(map(str, plan))}. Rules "
+            "youtube-vos and vos-benchmark score objects that enter later"
+        )
 
 
 def _read(path: Path, one_object: bool) -> Ids:

@@ -74,10 +74,10 @@ def score_tracks(
             survival, error = metrics.track_survival(queries, tracks)
             row |= {"survival": mean_of_defined(survival), "median_error": mean_of_defined(error)}
         if sequence.masks:
-            own = np.array(sequence.size[::-1]) / RASTER
+            scale = np.array(sequence.size[::-1]) / RASTER
             areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
-            at_own_size = replace(queries, tracks=queries.tracks * own)
-            correct, counted = metrics.area_counts(at_own_size, tracks * own, areas, query_mode)
+            at_own_size = replace(queries, tracks=queries.tracks * scale)
+            correct, counted = metrics.area_counts(at_own_size, tracks * scale, areas, query_mode)
             row[AREA_PCK] = correct / counted if counted else np.nan
         rows.append(Row(video=sequence.name, values={"Queries": len(queries), **row}))
         redetected.append(metrics.redetection_events(queries.occluded, queries.tracks, occluded, tracks))
@@ -136,8 +136,8 @@ def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[Row]]:
             raise DataError(f"{sequence / 'cover.label'}: no such file; unpack the sequence again")
         size = image_header(frames[0])[0]
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / f"{name}.txt"]
-        found = [metrics.got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
-        overlaps[name] = np.concatenate(found)
+        repetitions = [metrics.got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
+        overlaps[name] = np.concatenate(repetitions)
     rows = [Row(video=name, values=_average_overlap(values)) for name, values in overlaps.items()]
     return _average_overlap(np.concatenate(list(overlaps.values()))), rows
 
@@ -161,27 +161,32 @@ def _predicted(
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the predicted tracks (N, T, 2) in pixels of 256 × 256, and their occlusion (N, T)."""
     archive = folder / f"{sequence.name}.npz"
-    tables = [folder / f"{sequence.name}.csv", folder / sequence.name / "points.csv"]
-    table = next((path for path in tables if path.is_file()), None)
     if archive.exists():
-        require_regular(archive)
-        try:
-            with np.load(archive, allow_pickle=False) as arrays:
-                tracks, occluded = arrays["tracks"], arrays["occluded"]
-            queries.check(tracks, occluded)
-            if not np.isfinite(tracks).all():
-                before = np.arange(occluded.shape[1]) < queries.frames
-                only_before = query_mode == "strided" and np.isfinite(tracks[~before]).all()
-                place = f" before their queries; {BACKWARDS}" if only_before else ""
-                raise ValueError(f"tracks are not finite{place}")
-        except (KeyError, ValueError, OSError) as error:
-            raise DataError(f"{archive}: needs arrays tracks and occluded of {query_mode} queries: {error}") from error
-        return tracks, occluded
-    if table is None:
-        raise DataError(f"{archive}: no such file, nor {tables[0].name} or {sequence.name}/points.csv")
-    if query_mode != "first":
-        raise DataError(f"{table}: strided queries need an .npz; a CSV holds one track for each name")
-    return _from_csv(table, sequence, queries)
+        return _from_npz(archive, queries, query_mode)
+    tables = [folder / f"{sequence.name}.csv", folder / sequence.name / "points.csv"]
+    for table in tables:
+        if table.is_file():
+            if query_mode != "first":
+                raise DataError(f"{table}: strided queries need an .npz; a CSV holds one track for each name")
+            return _from_csv(table, sequence, queries)
+    raise DataError(f"{archive}: no such file, nor {tables[0].name} or {sequence.name}/points.csv")
+
+
+def _from_npz(
+    path: Path, queries: metrics.PointQueries, query_mode: QueryMode
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    require_regular(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            tracks, occluded = arrays["tracks"], arrays["occluded"]
+        queries.check(tracks, occluded)
+        if not np.isfinite(tracks).all():
+            before = np.arange(occluded.shape[1]) < queries.frames
+            only_before = query_mode == "strided" and np.isfinite(tracks[~before]).all()
+            raise ValueError(f"tracks are not finite{f' before their queries; {BACKWARDS}' if only_before else ''}")
+    except (KeyError, ValueError, OSError) as error:
+        raise DataError(f"{path}: needs arrays tracks and occluded of {query_mode} queries: {error}") from error
+    return tracks, occluded
 
 
 def _lacks_past(queries: metrics.PointQueries, occluded: NDArray[np.bool_]) -> bool:
@@ -193,24 +198,23 @@ def _lacks_past(queries: metrics.PointQueries, occluded: NDArray[np.bool_]) -> b
 def _from_csv(
     path: Path, sequence: PointSequence, queries: metrics.PointQueries
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    tracks = np.full((len(sequence.tracks), sequence.num_frames, 2), np.nan)
-    occluded = np.ones(tracks.shape[:2], dtype=bool)
-    number = {name: i for i, name in enumerate(sequence.tracks)}
+    """Return the predicted tracks of the queries, see `_predicted`, from a table in pixels of the video."""
     lines = list(csv.DictReader(read_text(path).splitlines()))
-    frames = {stem: t for t, stem in enumerate(dict.fromkeys(line.get("frame", "") for line in lines))}
+    frames = list(dict.fromkeys(line.get("frame", "") for line in lines))
     if len(frames) != sequence.num_frames:
         raise DataError(f"{path}: holds {len(frames)} frames, the truth {sequence.num_frames}")
-    scale = RASTER / np.array(sequence.size[::-1])
-    for row, line in enumerate(lines, start=2):
-        try:
-            track, t = number[line["name"]], frames[line["frame"]]
-            tracks[track, t] = (np.array([float(line["x"]), float(line["y"])]) + 0.5) * scale
-            occluded[track, t] = line["occluded"] == "1"
-        except (KeyError, ValueError, TypeError) as error:
-            raise DataError(f"{path}, line {row}: expected frame, name of a track, x, y, occluded: {error}") from error
-    chosen = queries.track
-    known = np.isfinite(tracks[chosen]).all(axis=(1, 2))
-    if not known.all():
-        lacking = sequence.tracks[int(chosen[known.argmin()])]
-        raise DataError(f"{path}: track {lacking} has no line with finite numbers in some frame")
-    return tracks[chosen], occluded[chosen]
+    try:
+        points = {
+            (line["name"], line["frame"]): (float(line["x"]), float(line["y"]), float(line["occluded"] == "1"))
+            for line in lines
+        }
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: expected columns frame, name, x, y, occluded: {error}") from error
+    missing = (np.nan, np.nan, 1.0)
+    names = [sequence.tracks[number] for number in queries.track]
+    table = np.array([[points.get((name, frame), missing) for frame in frames] for name in names])
+    table = table.reshape(len(names), len(frames), 3)
+    for name, track in zip(names, table, strict=True):
+        if not np.isfinite(track).all():
+            raise DataError(f"{path}: track {name} has no line with finite numbers in some frame")
+    return (table[..., :2] + 0.5) * (RASTER / np.array(sequence.size[::-1])), table[..., 2] == 1

@@ -48,7 +48,7 @@ trainer:
 
 
 def test_mistakes_are_one_line(tmp_path):
-    refused(UsageError, "--on davs=x: no benchmark davs; did you mean davis", read_on, ["davs=x"])
+    refused(UsageError, "no file benchmarks/davs.yaml; did you mean benchmarks/davis.yaml", read_on, ["davs=x"])
     refused(ValueError, "--on davis=nowhere: nowhere: no such folder$", read_on, ["davis=nowhere"])
     refused(ValueError, "no such folder; write davis=FOLDER", read_on, ["davis"])
     refused(UsageError, "--change topk: write FIELD=VALUE", read_changes, ["topk"])
@@ -73,7 +73,7 @@ def test_a_protocol_goes_to_the_benchmarks_of_its_kind(capsys):
     assert capsys.readouterr().out.splitlines() == [kept, kept.replace("jhmdb", "tap_vid").replace("vfs", "vidcorr")]
     assert [len(of_one) for of_one in protocols_of(benchmarks, ["crw", "vfs", "fomo"])] == [2, 2, 1]
     refused(
-        ValueError, "--protocol dio: no benchmark here takes it; did you mean dino", protocols_of, benchmarks, ["dio"]
+        ValueError, "--protocol dio: unknown protocol 'dio': expected one of vfs", protocols_of, benchmarks, ["dio"]
     )
     refused(ValueError, "--change topq: a protocol has no field 'topq'", protocols_of, benchmarks, [], {"topq": 7})
 

@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from callbacks.command_line.endings import UsageError
 from callbacks.experiments.findings import choice_markdown, choose, effects, grid_markdown
 from callbacks.experiments.grid import named_grid, read_grid
 from callbacks.experiments.job import Job, NetworkSpec
@@ -26,8 +27,9 @@ def test_combinations_are_named_by_what_differs_and_those_that_cannot_be_are_tol
 
 
 def test_values_are_read_as_yaml():
-    grid = read_grid(VFS, ["topk=5,null", "references=null,[0, -1]"])
-    assert {(each.topk, each.references) for each in grid} == set(product((5, None), (None, (0, -1))))
+    grid = read_grid(VFS, ["topk=5,null", "references=null,[0, -1]", "temperature=5e-2"])
+    found = {(protocol.topk, protocol.references, protocol.temperature) for protocol in grid}
+    assert found == set(product((5, None), (None, (0, -1)), (0.05,)))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_values_are_read_as_yaml():
     ],
 )
 def test_a_mistake_is_one_line(varied, said):
-    assert refused(ValueError, said, read_grid, VFS, varied.split())
+    refused((UsageError, ValueError), said, read_grid, VFS, varied.split())
 
 
 def test_all_named_protocols_of_a_benchmark():

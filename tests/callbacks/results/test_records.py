@@ -1,9 +1,9 @@
 """A damaged result ends every word in one line; stages have their own protocols; seeds of a command have one recipe."""
 
 from callbacks import Result
+from callbacks.experiments.table import gather_results
 from callbacks.results.records import records_of, score_of
 from callbacks.results.result import Protocol, Provenance, Stage
-from callbacks.tools.table import gather_results
 from tests.helpers.refusal import refused
 from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal

@@ -8,10 +8,11 @@ from callbacks.experiments.grid import protocol_path, read_grid
 from callbacks.experiments.job import NetworkSpec
 from callbacks.experiments.runner import Runner
 from callbacks.experiments.store import Store
+from callbacks.experiments.sweep import Sweep, sweep
 from callbacks.results.records import score_of
 from callbacks.results.result import results_below
 from callbacks.results.statistics import mean_score
-from callbacks.tools.sweep import Sweep, command, sweep
+from callbacks.tools.sweep import command
 from datamodules.synthetic import write_davis, write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
@@ -27,10 +28,20 @@ def scores_below(output):
 
 
 @pytest.fixture(scope="module")
-def swept(davis_root, tmp_path_factory):
-    """A sweep of eight protocols over three generated sequences, untrained ResNet-18."""
+def sweep_of(davis_root):
+    """Return a function that sweeps over three generated sequences, by default with raw colour."""
+
+    def run(output, *flags, network="raw_colour"):
+        command([network, "--on", f"davis={davis_root}", "--output", str(output), *flags])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def swept(sweep_of, tmp_path_factory):
+    """A sweep of eight protocols, untrained ResNet-18."""
     output = tmp_path_factory.mktemp("sweep")
-    command(["torchvision:resnet18", "--on", f"davis={davis_root}", "--vary", *VARIED, "--output", str(output)])
+    sweep_of(output, "--vary", *VARIED, network="torchvision:resnet18")
     return output
 
 
@@ -53,28 +64,18 @@ def test_what_a_sweep_writes(swept):
     assert (swept / "sweep.png").stat().st_size > 10_000
 
 
-def test_what_is_no_fraction_is_a_folder_to_select_on(davis_root, tmp_path):
-    words = ["raw_colour", "--on", f"davis={davis_root}", "--output", str(tmp_path), "--select-on"]
-    assert refused(ValueError, "--select-on 1.5: 1.5: no such folder", command, [*words, "1.5"])
+def test_what_is_no_fraction_is_a_folder_to_select_on(sweep_of, tmp_path):
+    refused(ValueError, "--select-on 1.5: 1.5: no such folder", sweep_of, tmp_path, "--select-on", "1.5")
 
 
-def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, davis_root, monkeypatch, capsys):
+def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, sweep_of, evaluated, capsys):
     """Also where another network, protocol or data set has been swept in the folder."""
-    passes = []
-    evaluate = DavisBenchmark.evaluate
-
-    def counting(self, *args, **options):
-        passes.append(len(self.protocol))
-        return evaluate(self, *args, **options)
-
-    monkeypatch.setattr(DavisBenchmark, "evaluate", counting)
-    words = ["torchvision:resnet18", "--on", f"davis={davis_root}", "--output", str(swept), "--vary"]
-    command([*words, *VARIED])
+    sweep_of(swept, "--vary", *VARIED, network="torchvision:resnet18")
     assert "Best 8 of 8 protocols" in capsys.readouterr().out
-    assert not passes
-    command([*words, *VARIED[:2], "temperature=0.05,0.1"])
+    assert not evaluated
+    sweep_of(swept, "--vary", *VARIED[:2], "temperature=0.05,0.1", network="torchvision:resnet18")
     assert "8 jobs, 4 are done; 1 passes over the videos" in capsys.readouterr().out
-    assert passes == [4]
+    assert [len(protocols) for protocols in evaluated] == [4]
 
 
 @pytest.mark.slow
@@ -98,9 +99,8 @@ def test_processes_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path, ca
 
 
 @pytest.mark.slow
-def test_named_protocols_are_swept_as_they_are_also_at_another_stride_than_their_own(davis_root, tmp_path, capsys):
-    words = ["raw_colour", "--on", f"davis={davis_root}", "--protocols", "vfs", "crw", "--strides", "16", "--output"]
-    command([*words, str(tmp_path)])
+def test_named_protocols_are_swept_as_they_are_also_at_another_stride(sweep_of, davis_root, tmp_path, capsys):
+    sweep_of(tmp_path, "--protocols", "vfs", "crw", "--strides", "16")
     said = capsys.readouterr().out
     assert "2 jobs; 1 passes" in said
     assert "sweep.png" not in said
@@ -130,11 +130,10 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path):
     assert "## Chosen" not in (output / "sweep.md").read_text()  # its rows do not give it
 
 
-def test_a_way_between_protocols_in_both_orders(davis_root, tmp_path):
+def test_a_way_between_protocols_in_both_orders(sweep_of, davis_root, tmp_path):
     """Each step is the score of its protocol alone, and the steps add up to the difference of both ends."""
     first, second = map(PropagationProtocol.named, ("vfs+radius=3+topk=2", "vfs+radius=6+topk=10"))
-    words = ["--limit", "2", "--explain", first.name, second.name, "--output", str(tmp_path)]
-    command(["raw_colour", "--on", f"davis={davis_root}", *words])
+    sweep_of(tmp_path, "--limit", "2", "--explain", first.name, second.name)
     scored = scores_below(tmp_path)
     assert len(scored) == 4  # both ends, and one protocol between them in each order
     benchmark = DavisBenchmark(davis_root, protocol=second, limit_sequences=2)
@@ -157,10 +156,10 @@ def test_values_that_need_each_other_change_together():
 
 
 @pytest.mark.slow
-def test_a_choice_on_other_data_is_applied_here(davis_root, tmp_path):
+def test_a_choice_on_other_data_is_applied_here(sweep_of, tmp_path):
     write_davis(tmp_path / "train", 2, frames=6, size=(64, 64))
-    words = ["raw_colour", "--on", f"davis={davis_root}", "--vary", "topk=2,10", "radius=3,12", "--output"]
-    command([*words, str(tmp_path / "out"), "--select-on", f"{tmp_path / 'train'}@val"])
+    grid = ("--vary", "topk=2,10", "radius=3,12")
+    sweep_of(tmp_path / "out", *grid, "--select-on", f"{tmp_path / 'train'}@val")
     text = (tmp_path / "out/sweep.md").read_text()
     scored = scores_below(tmp_path / "out")
     there = [one for one in scored if len(one.result.sequences) == 2]

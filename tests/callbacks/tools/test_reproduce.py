@@ -1,13 +1,14 @@
 """`vidcorr reproduce`: whole, with weights that the test makes; and the shipped rows against published.csv."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from callbacks import DavisBenchmark
+from callbacks.experiments.reproduce import protocol_of
+from callbacks.experiments.study_plan import read_study
 from callbacks.results.published import PUBLISHED, published_row
-from callbacks.tools.reproduce import protocol_of, spec_of
-from callbacks.tools.study_plan import read_study
 from cli import main
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.encoders import saved_resnet
@@ -20,7 +21,7 @@ def test_the_shipped_rows_have_the_printed_numbers_under_their_protocols():
     study = read_study(SHIPPED)
     for row in study.rows:
         assert row.download
-        assert spec_of(row)
+        assert row.network
         for benchmark, value in row.published.items():
             assert published_row(benchmark, protocol_of(row, benchmark), value), f"{row.name}, {benchmark}"
 
@@ -49,35 +50,22 @@ def test_equal_or_by_how_much_not_and_what_moves_it(davis_root, tmp_path, capsys
     protocols = [PropagationProtocol.named(name) for name in ("vfs+context=3+radius=4", "vfs+context=3+radius=6")]
     here, other = (100 * DavisBenchmark(davis_root, protocol=each).evaluate(model)["J&F-Mean"] for each in protocols)
     assert abs(here - other) > 0.1
-    (tmp_path / "study.yaml").write_text(f"""
-title: two rows
-seeds: [0]
-evaluate: {{davis: --config benchmarks/davis.yaml}}
-rows:
-  - name: equal
-    model: {tmp_path / "tiny.ckpt"}
-    evaluate: {{davis: --trainer.callbacks.protocol {protocols[0].name}}}
-    published: {{davis: {here:.1f}}}
-  - name: other
-    model: {tmp_path / "tiny.ckpt"}
-    evaluate: {{davis: --trainer.callbacks.protocol {protocols[0].name}}}
-    published: {{davis: {other:.2f}}}
-  - name: missing
-    model: {tmp_path / "missing.ckpt"}
-    published: {{davis: 50.0}}
-    download: a page
-""")
+    row = {"model": str(tmp_path / "tiny.ckpt")}
+    row["evaluate"] = {"davis": f"--trainer.callbacks.protocol {protocols[0].name}"}
+    missing = {"name": "missing", "model": str(tmp_path / "missing.ckpt"), "download": "a page"}
+    printed = {"equal": round(here, 1), "other": round(other, 2)}
+    rows = [row | {"name": name, "published": {"davis": score}} for name, score in printed.items()]
+    rows.append(missing | {"published": {"davis": 50.0}})
+    study = {"title": "two rows", "seeds": [0], "evaluate": {"davis": "--config benchmarks/davis.yaml"}, "rows": rows}
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
     monkeypatch.setattr("callbacks.experiments.grid.named_grid", lambda *_: protocols)
-    words = ["reproduce", "--study", str(tmp_path / "study.yaml"), "--output", str(tmp_path)]
-    words += ["--on", f"davis={davis_root}"]
-    main(words)
+    words = ["--study", str(tmp_path / "study.yaml"), "--output", str(tmp_path), "--on", f"davis={davis_root}"]
+    main(["reproduce", *words])
     said = capsys.readouterr().out
     assert f"missing: davis 50.0 printed; {tmp_path / 'missing.ckpt'} is missing: weights: a page" in said
     assert f"\nequal on davis: {here:.1f}, as printed; not the whole test set" in said
-    assert (
-        f"\nother on davis: {here:.2f}, {here - round(other, 2):+.2f} of {other:.2f} printed; not the whole test set"
-        in said
-    )
+    missed = f"{here - printed['other']:+.2f} of {printed['other']} printed"
+    assert f"\nother on davis: {here:.2f}, {missed}; not the whole test set" in said
     assert f"  {protocols[1].name}: {other - here:+.1f}\n" in said
     assert f"  nearest to the printed score: {protocols[1].name}, {other:.1f}" in said
-    assert "missing: its weights are missing" in refusal("reproduce", "missing", *words[1:])
+    assert "missing: its weights are missing" in refusal("reproduce", "missing", *words)

@@ -15,15 +15,29 @@ from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
 
 
-@pytest.mark.parametrize("mode", ["first", "strided"])
-def test_npz_files_score_as_the_official_code_scores_them(tmp_path, mode):
-    """Points that stay where their query is, always visible: `static_visible` of the expected scores."""
-    file = write_golden_tracks(tmp_path / "truth", "exact.pkl")
-    for sequence in TapVid(file):
+@pytest.fixture
+def truth(tmp_path):
+    """Return the file of the golden tracks."""
+    return write_golden_tracks(tmp_path / "truth", "exact.pkl")
+
+
+def write_tracks(truth, folder, mode, predict):
+    """Write an .npz per video of what `predict` makes of the queries: tracks and their occlusion."""
+    for sequence in TapVid(truth):
         queries = sample_queries(sequence.occluded, sequence.points * 256.0, mode)
-        static = np.broadcast_to(queries.points[:, None, :0:-1], queries.tracks.shape)
-        np.savez(tmp_path / f"{sequence.name}.npz", tracks=static, occluded=np.zeros(queries.occluded.shape, bool))
-    found = score_tracks(file, tmp_path, mode)
+        tracks, occluded = predict(queries)
+        np.savez(folder / f"{sequence.name}.npz", tracks=tracks, occluded=occluded)
+
+
+@pytest.mark.parametrize("mode", ["first", "strided"])
+def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode):
+    """Points that stay where their query is, always visible: `static_visible` of the expected scores."""
+
+    def static(queries):
+        return np.broadcast_to(queries.points[:, None, :0:-1], queries.tracks.shape), np.zeros_like(queries.occluded)
+
+    write_tracks(truth, tmp_path, mode, static)
+    found = score_tracks(truth, tmp_path, mode)
     official = official_scores()["exact.pkl"][mode]["static_visible"]
     for key, value in official.items():
         assert found.scores[key] == pytest.approx(value["mean"], abs=1e-9), key
@@ -32,10 +46,9 @@ def test_npz_files_score_as_the_official_code_scores_them(tmp_path, mode):
     assert "AJ_RD" in found.scores
 
 
-def test_a_csv_of_predict_is_read_by_names(tmp_path):
+def test_a_csv_of_predict_is_read_by_names(truth, tmp_path):
     """The truth itself, as `predict` would write it: every visible point is found."""
-    file = write_golden_tracks(tmp_path / "truth", "exact.pkl")
-    for sequence in TapVid(file):
+    for sequence in TapVid(truth):
         lines = ["frame,name,x,y,score,occluded"]
         pixels = np.nan_to_num(sequence.points * sequence.size[::-1] - 0.5)
         for t in range(sequence.num_frames):
@@ -44,21 +57,11 @@ def test_a_csv_of_predict_is_read_by_names(tmp_path):
                 lines.append(f"{t:05d},{name},{x:.3f},{y:.3f},1.0,{int(sequence.occluded[k, t])}")
         (tmp_path / sequence.name).mkdir()
         (tmp_path / sequence.name / "points.csv").write_text("\n".join(lines))
-    command([str(file), str(tmp_path), "--tracks", "first", "--json", str(tmp_path / "scores.json")])
+    command([str(truth), str(tmp_path), "--tracks", "first", "--json", str(tmp_path / "scores.json")])
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["average_jaccard"] == scores["occlusion_accuracy"] == 1.0
     assert len(scores) > 20
-    refused(DataError, "strided queries need", score_tracks, file, tmp_path, "strided")
-
-
-def test_boxes_score_by_the_rules_of_otb(tmp_path):
-    root = write_otb(tmp_path / "otb", 3, frames=8, size=(64, 64))
-    (tmp_path / "mine").mkdir()
-    for sequence in Otb(root, version=None):
-        np.savetxt(tmp_path / "mine" / f"{sequence.name}.txt", sequence.boxes, delimiter=",")
-    assert score_boxes(root, tmp_path / "mine").scores["success"] == pytest.approx(20 / 21)
-    next(iter((tmp_path / "mine").iterdir())).unlink()
-    refused(DataError, r"\.txt: no such file", score_boxes, root, tmp_path / "mine")
+    refused(DataError, "strided queries need", score_tracks, truth, tmp_path, "strided")
 
 
 def test_survival_and_median_error_by_hand():
@@ -77,39 +80,37 @@ def test_survival_and_median_error_by_hand():
     assert 0 < survival.mean() < 1
 
 
-@pytest.mark.parametrize("spoiled", [np.nan, np.inf, -3.0])
-def test_boxes_that_are_no_boxes_are_refused(tmp_path, spoiled):
+def test_boxes_that_are_missing_or_no_boxes_are_refused(tmp_path):
     root = write_otb(tmp_path / "otb", 1, frames=8, size=(64, 64))
     (sequence,) = Otb(root, version=None)
-    boxes = sequence.boxes.copy()
-    boxes[4, 3] = spoiled
-    np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
-    assert refused(DataError, rf"{sequence.name}\.txt: box 5 is .* has to be finite", score_boxes, root, tmp_path)
+    refused(DataError, rf"{sequence.name}\.txt: no such file", score_boxes, root, tmp_path)
+    for spoiled in (np.nan, np.inf, -3.0):
+        boxes = sequence.boxes.copy()
+        boxes[4, 3] = spoiled
+        np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
+        refused(DataError, rf"{sequence.name}\.txt: box 5 is .* has to be finite", score_boxes, root, tmp_path)
 
 
-def test_tracks_that_are_not_finite_are_refused(tmp_path):
-    file = write_golden_tracks(tmp_path / "truth", "exact.pkl")
-    for sequence in TapVid(file):
-        queries = sample_queries(sequence.occluded, sequence.points * 256.0, "first")
+def test_tracks_that_are_not_finite_are_refused(truth, tmp_path):
+    def infinite(queries):
         tracks = queries.tracks.copy()
         tracks[0, 1] = np.inf
-        np.savez(tmp_path / f"{sequence.name}.npz", tracks=tracks, occluded=np.zeros(queries.occluded.shape, bool))
-    assert refused(DataError, r"\.npz: .* not finite", score_tracks, file, tmp_path, "first")
+        return tracks, np.zeros_like(queries.occluded)
+
+    write_tracks(truth, tmp_path, "first", infinite)
+    assert refused(DataError, r"\.npz: .* not finite", score_tracks, truth, tmp_path, "first")
 
 
-def test_a_causal_tracker_gets_a_hint_for_strided_queries(tmp_path, caplog):
+def test_a_causal_tracker_gets_a_hint_for_strided_queries(truth, tmp_path, caplog):
     """Nothing is predicted before the queries: NaN is refused, occluded points are scored with a warning."""
-    file = write_golden_tracks(tmp_path / "truth", "exact.pkl")
-    for spoiled in (np.nan, 0.0):
-        for sequence in TapVid(file):
-            queries = sample_queries(sequence.occluded, sequence.points * 256.0, "strided")
-            past = np.arange(sequence.num_frames) < queries.frames
-            tracks = np.where(past[..., None], spoiled, queries.tracks)
-            np.savez(tmp_path / f"{sequence.name}.npz", tracks=np.nan_to_num(tracks, nan=spoiled), occluded=past)
-        if np.isnan(spoiled):
-            refused(
-                DataError, "before their queries; .* track the reversed video", score_tracks, file, tmp_path, "strided"
-            )
-        else:
-            assert score_tracks(file, tmp_path, "strided").scores["average_jaccard"] < 1
+
+    def causal(queries, before):
+        past = np.arange(queries.occluded.shape[1]) < queries.frames
+        return np.where(past[..., None], before, queries.tracks), past
+
+    write_tracks(truth, tmp_path, "strided", lambda queries: causal(queries, np.nan))
+    hint = "before their queries; .* track the reversed video"
+    refused(DataError, hint, score_tracks, truth, tmp_path, "strided")
+    write_tracks(truth, tmp_path, "strided", lambda queries: causal(queries, 0.0))
+    assert score_tracks(truth, tmp_path, "strided").scores["average_jaccard"] < 1
     assert "all points before their queries are occluded; strided queries count frames before" in caplog.text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,10 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from ..command_line.endings import near
-from ..experiments.store import slug
-from ..experiments.training import Training
 from ..results.checked import first_mistake
 from ..results.result import RESULTS_FILE
+from .store import slug
+from .training import Training
 
 
 def _arguments(value: Any) -> tuple[str, ...]:
@@ -62,6 +60,11 @@ class StudyRow(BaseModel, extra="forbid"):
     download: str = ""
     seeds: Seeds = ()
     small: str | list[Any] | dict[str, Any] = {}
+
+    @property
+    def network(self) -> str:
+        """Name of the frozen network, without `--pretrained`."""
+        return self.model[0]
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Study(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Complete the rows with defaults; refuse unknown references and rows that would share result folders."""
+        """Complete the rows with defaults; refuse unknown references and repeated names."""
         self.base = self.row(self.base or self.rows[0].name).name
         for row in self.rows:
             if sum(map(bool, (row.train or row.flags, row.model, row.of))) > 1:
@@ -141,10 +144,9 @@ class Study(BaseModel, extra="forbid"):
             if row.of and self.trained(row).train is None:
                 raise ValueError(f"row {row.name!r} is of {row.of!r}, which trains nothing itself")
             row.seeds = row.seeds or self.trained(row).seeds
-        names = ((row, slug(name)) for row in self.rows for name in self.evaluations)
-        taken = Counter((self.folder_of(row), slug(row.name), name) for row, name in names)
-        if twice := [f"{row}-{evaluation}" for (_, row, evaluation), count in taken.items() if count > 1]:
-            raise ValueError(f"two evaluations would have the same results, {twice[0]}; rename a row or an evaluation")
+        names = [row.name for row in self.rows]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two rows have the name {twice[0]!r}")
         return self
 
     def row(self, name: str) -> StudyRow:
@@ -187,6 +189,9 @@ class Study(BaseModel, extra="forbid"):
         return jobs
 
 
+StudyJobs = list[Training | StudyEvaluation]
+
+
 def key_of(arguments: Sequence[str]) -> str:
     """Return a digest of a command's arguments."""
     return hashlib.sha256("\0".join(arguments).encode("utf-8", "surrogateescape")).hexdigest()[:8]
@@ -200,8 +205,8 @@ def read_study(path: Path, *, small: bool = False) -> Study:
         small: replace keys of the study and its rows by their `small`.
 
     Raises:
-        ValueError: for an unknown or missing key, a value of the wrong type, rows or evaluations that would share a
-            folder, a reference to an unknown row, or a missing small scale; the message names the file.
+        ValueError: for an unknown or missing key, a value of the wrong type, a reference to an unknown row, a
+            repeated name, or a missing small scale; the message names the file.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -211,20 +216,9 @@ def read_study(path: Path, *, small: bool = False) -> Study:
         study = Study.model_validate(content)
         return Study.model_validate(_at_small_scale(content)) if small else study
     except ValidationError as error:
-        raise ValueError(f"{path}: {_unknown_key(error) or first_mistake(error)}") from error
+        raise ValueError(f"{path}: {first_mistake(error)}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def _unknown_key(error: ValidationError) -> str:
-    """Return a line for the first unknown key of a study or row, with the similar known key; empty without one."""
-    for mistake in error.errors():
-        if mistake["type"] == "extra_forbidden":
-            *place, key = map(str, mistake["loc"])
-            fields = (StudyRow if place else Study).model_fields.items()
-            known = [field.alias or name for name, field in fields]
-            return f"{'.'.join([*place, key])}: unknown key{near(key, known)}"
-    return ""
 
 
 def _at_small_scale(content: dict[str, Any]) -> dict[str, Any]:
