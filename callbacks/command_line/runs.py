@@ -5,16 +5,16 @@ import logging
 import shlex
 import time
 import warnings
-from argparse import Action
+from argparse import ArgumentError
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import yaml  # type: ignore[import-untyped]
-from jsonargparse import DefaultHelpFormatter, set_parsing_settings
+from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
@@ -36,7 +36,7 @@ from ..training.run_folder import closing_lines, last_checkpoints, numbered_logg
 from ..training.safeguards import Safeguards
 from .arguments import HOMES, Given, class_named, defaults_of, explain, merge, read_arguments, read_config, update
 from .configs import CONFIGS
-from .endings import OUR_PACKAGES, UsageError
+from .endings import UsageError
 
 join_lightning()  # benchmarks that were imported before Lightning are callbacks for the parser too
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -71,28 +71,6 @@ CHATTY = (
     "lightning_fabric.utilities.seed",
 )
 """Loggers of Lightning for absent devices, other products and the seed."""
-
-
-class ClassHelp(DefaultHelpFormatter):
-    """Help that lists only public classes, without the base classes of Lightning and of this project."""
-
-    def _expand_help(self, action: Action) -> str:
-        text, label, listed = super()._expand_help(action).partition("known subclasses: ")
-        public = [name for name in listed.removesuffix(")").split(", ") if _is_public(name.rpartition(".")[0])]
-        return f"{text}{label}{', '.join(public)})" if label else text
-
-
-def _is_public(module: str) -> bool:
-    """Return whether the help lists classes of a module: of `HOMES`, or of other packages below their root."""
-    return module in HOMES or ("." in module and module.partition(".")[0] not in OUR_PACKAGES)
-
-
-class Parser(LightningArgumentParser):
-    """Parser that raises an error instead of ending the process."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise `UsageError` with the parser's message."""
-        raise UsageError(message) from ex
 
 
 class Trainer(pl.Trainer):
@@ -154,7 +132,8 @@ class SaveConfig(SaveConfigCallback):
         """Write the file, once; all ranks call it."""
         if self.already_saved or (stage != "fit" and not trainer.loggers):
             return
-        self.already_saved, folder = True, run_folder(trainer)
+        self.already_saved = True
+        folder = run_folder(trainer)  # on every rank: the ranks ask the first
         if trainer.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
             self.parser.save(
@@ -205,28 +184,29 @@ class VidcorrCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 trainer_defaults={"callbacks": Safeguards()},
                 save_config_callback=SaveConfig,
-                parser_class=Parser,
-                parser_kwargs={"prog": "vidcorr", "formatter_class": ClassHelp} | usage,
+                parser_kwargs={"prog": "vidcorr", "exit_on_error": False} | usage,
                 args=rest if completes else [f"--config={json.dumps(config, default=str)}", *rest],
                 run=completes,
             )
-        except UsageError as error:
+        except ArgumentError as error:
             options = [f"--{name}" for name in self.parser.get_defaults(skip_validation=True).keys()]  # noqa: SIM118
             raise UsageError(explain(str(error), config, options, given)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Leave out `test`, since benchmarks run in `validate`, and options without effect from the completion."""
-        idle = {"verbose", "weights_only", "return_predictions"}
-        return {command: names | idle for command, names in LightningCLI.subcommands().items() if command in COMMANDS}
+        """Return the commands of the completion, with the arguments of the Trainer's methods that it leaves out.
+
+        `test` is left out, since benchmarks run in `validate`; `--ckpt_path` is added by `add_arguments_to_parser`.
+        """
+        left_out = {"verbose", "weights_only", "return_predictions", "ckpt_path"}
+        return {name: skipped | left_out for name, skipped in LightningCLI.subcommands().items() if name in COMMANDS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add `--ckpt_path`, and name the sections of the help."""
         for section, title in SECTION_TITLES.items():
             parser.groups[section].title = title  # type: ignore[index]  # LightningCLI has made them
-        if self.parser_kwargs.get("usage"):
-            about = "checkpoint to resume, validate or predict from; last: the newest last.ckpt in default_root_dir"
-            parser.add_argument("--ckpt_path", type=str | None, default=None, help=about)
+        about = "checkpoint to resume, validate or predict from; last: the newest last.ckpt in default_root_dir"
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help=about)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add default callbacks unless the configuration names a callback of the same kind.
@@ -269,21 +249,14 @@ class VidcorrCLI(LightningCLI):
             trainer.loggers = numbered_loggers(self._loggers(), path if self.command == "fit" else None)
             if self._asks_for_last:
                 self.config["ckpt_path"] = "last"  # so that a run with its config.yaml resumes too
-        try:
-            if self.command == "fit":
-                trainer.fit(self.model, **options)
-            elif self.command == "validate":  # without Lightning's table: benchmarks print their scores
-                trainer.validate(self.model, verbose=False, **options)
-            else:  # without keeping features: a callback writes the predictions
-                trainer.predict(self.model, return_predictions=False, **options)
-        except OSError as error:
-            if error.filename is not None or error.errno is None:
-                raise
-            folder = next((logger.log_dir for logger in trainer.loggers), None) or trainer.default_root_dir
-            raise OSError(error.errno, error.strerror, str(folder)) from error  # on a full disk Python names no file
-        lines = closing_lines(
-            trainer, self.next_command, began
-        )  # on every rank: the ranks ask the first for the folder
+        if self.command == "fit":
+            trainer.fit(self.model, **options)
+        elif self.command == "validate":  # without Lightning's table: benchmarks print their scores
+            trainer.validate(self.model, verbose=False, **options)
+        else:  # without keeping features: a callback writes the predictions
+            trainer.predict(self.model, return_predictions=False, **options)
+        # on every rank: the ranks ask the first for the folder
+        lines = closing_lines(trainer, self.next_command, began)
         if trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
         if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-FOLLOWS = re.compile(r"[Ww]orker .*(died|exited|killed)|gloo/transport|[Cc]onnection (closed|reset) by peer")
-"""Messages for a dead loader worker, and of torch.distributed after another rank has exited."""
+LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
+"""Messages of torch.distributed after another rank has exited."""
+LOST_WORKER = re.compile(r"[Ww]orker .*(died|exited|killed)")
+"""Message for a dead loader worker."""
 NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 """Handled signals → their names in messages."""
 
@@ -75,7 +77,7 @@ def cause_of(error: BaseException) -> int | None:
     number = requests.received
     if isinstance(error, (Stopped, _of_lightning() or Stopped)):
         return number or signal.SIGTERM  # another rank may have received it
-    return number if FOLLOWS.search(str(error)) else None
+    return number if LOST_RANK.search(str(error)) or LOST_WORKER.search(str(error)) else None
 
 
 def check() -> None:
