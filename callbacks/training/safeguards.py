@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities import rank_zero_info
@@ -72,7 +71,6 @@ class Safeguards(pl.Callback):
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
     - **Files**: checkpoints are written atomically and checked before they are restored (`AtomicCheckpointIO`), and two
       runs never share a folder.
-    - **Averages of weights** by Lightning's callbacks never include a queue of keys.
     """
 
     def __init__(self) -> None:
@@ -85,19 +83,7 @@ class Safeguards(pl.Callback):
         self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Check the other callbacks, and install `AtomicCheckpointIO`.
-
-        Raises:
-            ValueError: if an average of weights would include a queue.
-        """
-        filled = set(getattr(pl_module, "_ddp_params_and_buffers_to_ignore", ()))
-        memory = [name for name, _ in pl_module.named_buffers() if name in filled]  # as a queue of keys
-        for callback in trainer.callbacks if stage == "fit" and memory else ():  # type: ignore[attr-defined]
-            if isinstance(callback, WeightAveraging) and getattr(callback, "_use_buffers", False):
-                raise ValueError(
-                    f"{type(callback).__name__}: it would average {memory[0]} of {type(pl_module).__name__}, whose "
-                    "entries are replaced and not learned; set use_buffers: false"
-                )
+        """Install `AtomicCheckpointIO`."""
         if forks_ranks(trainer):
             call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
