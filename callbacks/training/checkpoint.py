@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from ..benchmarks.callback import BenchmarkCallback
 from .checkpoint_files import KeptCheckpoints, ResumeNote, read_state
 from .run_folder import LAST, checkpoint_folder, last_checkpoints
-from .safeguards import Safeguards, TrainingStopped, accumulates, is_stopping, waits_for_ranks
+from .safeguards import Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping, waits_for_ranks
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +56,9 @@ class LastCheckpoint(Checkpoint):
         if stage == "fit":
             self.dirpath = checkpoint_folder(trainer, self.dirpath)
             callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+            last = [self, *(callback for callback in callbacks if isinstance(callback, Safeguards))]
             # in a new list: Lightning may be walking through this one
-            trainer.callbacks = sorted(callbacks, key=lambda each: 2 if isinstance(each, Safeguards) else each is self)  # type: ignore[attr-defined]
+            trainer.callbacks = [callback for callback in callbacks if callback not in last] + last  # type: ignore[attr-defined]
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -199,17 +200,12 @@ class LastCheckpoint(Checkpoint):
 
 
 def _closes(trainer: pl.Trainer, batch: int) -> bool:
-    """Return whether a batch of the epoch, counted from 1, is its last, or precedes a validation.
-
-    If the length of the epoch is unknown, its last batch is known only after it has arrived.
-    """
-    loop, interval = trainer.fit_loop, trainer.val_check_batch
-    known_as_last = batch == loop.batch_idx + 1 and loop.epoch_loop.batch_progress.is_last_batch
-    if known_as_last or batch >= trainer.num_training_batches:
+    """Return whether a batch of the epoch, counted from 1, is its last, or precedes a validation."""
+    if ends_epoch(trainer, batch):
         return True
     if trainer.check_val_every_n_epoch is None:  # validations are counted over all epochs
-        batch += loop.total_batch_idx - loop.batch_idx
-    return interval is not None and batch % interval == 0
+        batch += trainer.fit_loop.total_batch_idx - trainer.fit_loop.batch_idx
+    return trainer.val_check_batch is not None and batch % trainer.val_check_batch == 0
 
 
 def _next_step_closes(trainer: pl.Trainer, batch: int) -> bool:
@@ -285,12 +281,13 @@ class BestCheckpoint(Checkpoint):
         keys = benchmarks[name].score_keys  # empty: a user's benchmark that declares none
         if keys and self.monitor not in keys:
             raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(keys)}")
-        others = [other for other in callbacks if isinstance(other, BestCheckpoint) and other is not self]
-        if any(other.monitor == self.monitor for other in others):
-            raise ValueError(f"two {wrong}: leave one out, or give it another monitor")
-        files = (self.dirpath, self.filename)
-        if any((checkpoint_folder(trainer, other.dirpath), other.filename) == files for other in others):
-            raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: set a filename")
+        for other in callbacks:
+            if not isinstance(other, BestCheckpoint) or other is self:
+                continue
+            folder = checkpoint_folder(trainer, other.dirpath)
+            if other.monitor == self.monitor or (folder, other.filename) == (self.dirpath, self.filename):
+                advice = "leave one out, or set another monitor and filename"
+                raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: {advice}")
         self._benchmark = benchmarks[name]
 
     def on_save_checkpoint(

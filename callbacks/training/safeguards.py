@@ -52,9 +52,18 @@ class TrainingStopped(RuntimeError):
 
 def accumulates(trainer: pl.Trainer) -> bool:
     """Return whether the optimiser's next step needs further batches."""
+    batches = trainer.fit_loop.batch_idx + 1
+    return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
+
+
+def ends_epoch(trainer: pl.Trainer, batch: int) -> bool:
+    """Return whether a batch of the epoch, counted from 1, is its last.
+
+    If the length of the epoch is unknown, its last batch is known only after it has arrived.
+    """
     loop = trainer.fit_loop
-    batches, is_last = loop.batch_idx + 1, loop.epoch_loop.batch_progress.is_last_batch
-    return batches % trainer.accumulate_grad_batches != 0 and not is_last and batches != trainer.num_training_batches
+    known_as_last = batch == loop.batch_idx + 1 and loop.epoch_loop.batch_progress.is_last_batch
+    return known_as_last or batch >= trainer.num_training_batches
 
 
 class Safeguards(pl.Callback):

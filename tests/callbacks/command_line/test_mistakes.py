@@ -9,6 +9,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from callbacks.command_line.arguments import read_config
 from callbacks.command_line.endings import Terminated, UsageError, report
+from callbacks.command_line.runs import VidcorrCLI
 from cli import RUNS, main, tools
 from lightning_modules import VFSSimSiam
 from lightning_modules.foreign.conversion import account
@@ -94,6 +95,12 @@ def test_what_cannot_be_done(words):
     assert "--debug" not in line
 
 
+def test_the_parser_of_a_completion_has_all_commands(capsys):
+    with pytest.raises(SystemExit):
+        VidcorrCLI(["--help"], completes=True)
+    assert re.findall(r"^    (fit|validate|test|predict) ", capsys.readouterr().out, re.MULTILINE) == [*RUNS]
+
+
 @pytest.mark.parametrize(
     "flag", ["--verbose", "--weights_only", "--trainer.limit_test_batches", "--trainer.limit_predict_batches"]
 )
@@ -148,10 +155,10 @@ def test_a_monitor_that_is_never_logged_is_named():
     assert report(error.value).startswith("vidcorr: Early stopping conditioned on metric `val/nothing`")
 
 
-def test_an_error_that_is_its_own_cause_ends():
-    error = ValueError("two\nlines")
-    error.__cause__ = error
-    assert report(error) == "vidcorr: two lines (--debug shows where)"
+def caused(error, cause=None):
+    """Give an error a cause; an error without any is its own cause."""
+    error.__cause__ = cause or error
+    return error
 
 
 class ProcessRaisedException(Exception):
@@ -178,6 +185,18 @@ class ProcessRaisedException(Exception):
         (ProcessRaisedException("datamodules.reading.guards.DataError: no such folder"), "vidcorr: no such folder"),
         (ProcessRaisedException("ValueError: stage must be one name"), "vidcorr: stage must be one name"),
         (ProcessRaisedException("KeyError: 'clip'"), None),
+        (caused(ValueError("two\nlines")), "vidcorr: two lines (--debug shows where)"),
+        (
+            caused(
+                ValueError("Parser key 'trainer':\n  Problem with given class_path\n  …"), ValueError("radius is -1")
+            ),
+            "vidcorr: radius is -1 (--debug shows where)",
+        ),
+        (
+            ValueError('Caught DataError in worker process 0.\nOriginal Traceback:\n  File "a"\nDataError: no pair'),
+            "vidcorr: no pair (--debug shows where)",
+        ),
+        (ValueError("x.pth: \x1b[31mred\x07 名"), r"vidcorr: x.pth: \x1b[31mred\x07 名 (--debug shows where)"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -192,19 +211,6 @@ def test_a_rank_names_itself(rank, prefix, monkeypatch):
     assert report(FileNotFoundError(2, "No such file", "a")) == f"vidcorr: {prefix}[Errno 2] No such file: 'a'"
 
 
-def test_a_parsers_pages_are_one_line():
-    error = ValueError("Parser key 'trainer':\n  Problem with given class_path\n  …")
-    error.__cause__ = ValueError("radius must be above 0, got -1")
-    assert report(error) == "vidcorr: radius must be above 0, got -1 (--debug shows where)"
-
-
-def test_an_error_of_a_loaders_worker_is_its_last_line():
-    trace = 'Original Traceback (most recent call last):\n  File "a"\nDataError: no pair'
-    text = f"Caught DataError in DataLoader worker process 0.\n{trace}"
-    assert report(ValueError(text)) == "vidcorr: no pair (--debug shows where)"
-
-
-def test_names_in_a_file_do_not_command_the_terminal():
-    assert report(ValueError("x.pth: lacks \x1b[31mred\x07 名")).startswith(r"vidcorr: x.pth: lacks \x1b[31mred\x07 名")
+def test_keys_of_a_checkpoint_do_not_command_the_terminal():
     told = {"family": "vfs", "class_path": "a.B", "init_args": {}, "unused": {}, "note": "", "measure": ""}
     assert "\x1b" not in account(told | {"beside": ["epoch", "\x1b[31m"]})

@@ -253,11 +253,6 @@ def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_pat
     line = rf"^{tmp_path}/file: is a file; output_dir names a folder$"
     refused(ValueError, line, predict_video, colour, tmp_path / "2", mask, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
-    background = {"images": [{"id": 0}], "annotations": [
-        {"image_id": 0, "category_id": 1, "segmentation": {"size": [2, 2], "counts": [4]}}
-    ]}  # fmt: skip
-    (tmp_path / "masks.json").write_text(json.dumps(background))
-    refused(DataError, rf"^{tmp_path}/masks\.json: the mask is empty", read_prompts, mask=str(tmp_path / "masks.json"))
 
 
 LENGTH = 14
