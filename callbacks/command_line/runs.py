@@ -166,13 +166,7 @@ class VidcorrCLI(LightningCLI):
         self._asks_for_last = config.get("ckpt_path") == "last"
         if self._asks_for_last:
             config = with_last_checkpoint(config, given, self.command)
-        if config.get("ckpt_path") not in (None, "null") and (saved := saved_model(config["ckpt_path"])):
-            of_checkpoint: dict[str, Any] = {
-                "model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}
-            }
-            update(of_checkpoint, config)
-            config = of_checkpoint
-            reconcile(saved, config["model"], config["ckpt_path"])
+        config = with_saved_model(config)
         usage = {"usage": USAGE.format(self.command), "epilog": EPILOG, "description": about}
         try:
             super().__init__(
@@ -282,24 +276,24 @@ class VidcorrCLI(LightningCLI):
         benchmark suits.
         """
         plain: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        kinds = [(entry, class_named(entry["class_path"])) for entry in plain["trainer"]["callbacks"] or ()]
+        entries = [(class_named(entry["class_path"]), entry) for entry in plain["trainer"]["callbacks"] or ()]
         benchmarks = [
-            (entry["init_args"], kind) for entry, kind in kinds if kind and issubclass(kind, BenchmarkCallback)
+            (kind, entry["init_args"]) for kind, entry in entries if kind and issubclass(kind, BenchmarkCallback)
         ]
-        options, kind = benchmarks[-1] if benchmarks else ({}, None)
-        suited = getattr(self.model, "suited_benchmark", "davis")
-        names = [options.get("name"), kind.name] if kind else [suited]
+        kind, options = benchmarks[-1] if benchmarks else (None, {})
+        names = [options.get("name"), kind.name] if kind else [getattr(self.model, "suited_benchmark", "davis")]
         configs = (f"benchmarks/{name}.yaml" for name in names)
         config = next((name for name in configs if (CONFIGS / name).is_file()), None)
         if config is None:
             return None
         words = ["vidcorr", "validate", "--ckpt_path", checkpoint, "--config", config]
-        known: dict[str, Any] = yaml.safe_load((CONFIGS / config).read_text())["trainer"]["callbacks+"][-1]["init_args"]
-        for name, default in (defaults_of(kind) | known if kind else {}).items():
-            if name in options.keys() - WHEN and (value := options[name]) != default:
-                words += [f"--trainer.callbacks.{name}", value if isinstance(value, str) else json.dumps(value)]
-        if not kind:
+        if kind is None:
             words += ["--trainer.callbacks.root", "FOLDER"]
+        else:
+            in_config = yaml.safe_load((CONFIGS / config).read_text())["trainer"]["callbacks+"][-1]["init_args"]
+            for name, default in (defaults_of(kind) | in_config).items():
+                if name in options.keys() - WHEN and (value := options[name]) != default:
+                    words += [f"--trainer.callbacks.{name}", value if isinstance(value, str) else json.dumps(value)]
         for name in outside_code(plain["model"]):
             words += ["--allow", name]
         return shlex.join(words)
@@ -336,6 +330,18 @@ def with_last_checkpoint(config: dict[str, Any], given: Sequence[Given], command
     newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
     rank_zero_info(f"resuming from {last.path}: step {last.step}, epoch {last.epoch}{newest}{by}")
     return config | {"ckpt_path": str(last.path)}
+
+
+def with_saved_model(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the model of its checkpoint, if it holds one; the configuration's arguments win."""
+    path: Any = config.get("ckpt_path")
+    saved = None if path in (None, "null") else saved_model(path)
+    if saved is None:
+        return config
+    merged: dict[str, Any] = {"model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}}
+    update(merged, config)
+    reconcile(saved, merged["model"], path)
+    return merged
 
 
 def run(args: Sequence[str], about: str = "") -> None:
