@@ -55,7 +55,6 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     if kind == "ProcessRaisedException":
         said = _told_by_process(message)
     elif _is_mistake(error):
-        error = _cause_of(error)
         said = _one_line(error) + ("" if _is_ours(error) else " (--debug shows where)")
     elif kind == "OutOfMemoryError":  # of a device; with advice where a benchmark or a prediction ran
         advice = TRAINING_ADVICE if command == "fit" else ROOM
@@ -132,13 +131,6 @@ def _one_line(error: BaseException) -> str:
 def printable(text: str) -> str:
     """Escape the control characters of a text: names in a file could send commands to the terminal."""
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
-
-
-def _cause_of(error: BaseException) -> BaseException:
-    """Return the original mistake behind an error of the parser."""
-    message, cause = str(error), error.__cause__ or error.__context__
-    said_inside = "\nOriginal Traceback" in message or "Does not validate" in message
-    return error if "\n" not in message or said_inside or cause in (None, error) else _cause_of(cause)
 
 
 def reason_of_parser(message: str) -> str:

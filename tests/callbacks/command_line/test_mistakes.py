@@ -155,12 +155,6 @@ def test_a_monitor_that_is_never_logged_is_named():
     assert report(error.value).startswith("vidcorr: Early stopping conditioned on metric `val/nothing`")
 
 
-def caused(error, cause=None):
-    """Give an error a cause; an error without any is its own cause."""
-    error.__cause__ = cause or error
-    return error
-
-
 class ProcessRaisedException(Exception):
     """Stand-in for torch.multiprocessing's, which holds the traceback of a forked rank as text."""
 
@@ -185,13 +179,6 @@ class ProcessRaisedException(Exception):
         (ProcessRaisedException("datamodules.reading.guards.DataError: no such folder"), "vidcorr: no such folder"),
         (ProcessRaisedException("ValueError: stage must be one name"), "vidcorr: stage must be one name"),
         (ProcessRaisedException("KeyError: 'clip'"), None),
-        (caused(ValueError("two\nlines")), "vidcorr: two lines (--debug shows where)"),
-        (
-            caused(
-                ValueError("Parser key 'trainer':\n  Problem with given class_path\n  …"), ValueError("radius is -1")
-            ),
-            "vidcorr: radius is -1 (--debug shows where)",
-        ),
         (
             ValueError('Caught DataError in worker process 0.\nOriginal Traceback:\n  File "a"\nDataError: no pair'),
             "vidcorr: no pair (--debug shows where)",
