@@ -10,6 +10,8 @@ from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationSchedule
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from datamodules.reading.guards import require_at_least
+
 from ..benchmarks.callback import BenchmarkCallback
 from .checkpoint_files import KeptCheckpoints, ResumeNote, read_state
 from .run_folder import LAST, checkpoint_folder, last_checkpoints
@@ -38,8 +40,7 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
-        if every_n_steps < 1:
-            raise ValueError(f"LastCheckpoint: every_n_steps is {every_n_steps}, it must be at least 1")
+        require_at_least(1, every_n_steps=every_n_steps)
         self.every_n_steps, self.dirpath = every_n_steps, dirpath
         self.best_model_path = ""
         """Path of the checkpoint, by Lightning's name for it; empty until the run has written it."""
@@ -241,9 +242,6 @@ class BestCheckpoint(Checkpoint):
         filename: filename of the checkpoint, without `.ckpt`; it may hold `{epoch}` and `{step}`.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
-    Attributes:
-        best_model_path: path of the best checkpoint; empty until a checkpoint is kept.
-
     Raises:
         ValueError: for a bad mode or number; at the start of `fit`, if no callback is the benchmark that `monitor`
             names, that benchmark does not log this score, or another `BestCheckpoint` has the same monitor or files.
@@ -261,17 +259,22 @@ class BestCheckpoint(Checkpoint):
             raise ValueError(f"BestCheckpoint: mode must be max or min and save_top_k ≥ −1, got {mode}, {save_top_k}")
         self.monitor, self.mode, self.save_top_k = monitor, mode, save_top_k
         self.filename, self.dirpath = filename, dirpath
-        self.best_model_path = ""
         self._benchmark: BenchmarkCallback | None = None
         self._scores: dict[str, float] = {}  # file name of a kept checkpoint → its score
         self._seen = -1  # optimiser step of the last score
+
+    @property
+    def best_model_path(self) -> str:
+        """Path of the best checkpoint, by Lightning's name for it; empty until a checkpoint is kept."""
+        best = min(self._scores.items(), key=self._rank, default=None)
+        return f"{self.dirpath}/{best[0]}" if best else ""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder and the benchmark."""
         if stage != "fit":
             return
         self.dirpath = checkpoint_folder(trainer, self.dirpath)
-        self._scores, self._seen, self.best_model_path = {}, -1, ""
+        self._scores, self._seen = {}, -1
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
         name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"
@@ -304,7 +307,6 @@ class BestCheckpoint(Checkpoint):
         kept = read_state(checkpoint, trainer.ckpt_path).best.get(self.monitor)
         if kept is not None and kept.folder == str(self.dirpath):
             self._scores = {name: score for name, score in kept.scores.items() if Path(kept.folder, name).is_file()}
-            self._choose()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark has just run and its score is among the best.
@@ -319,22 +321,16 @@ class BestCheckpoint(Checkpoint):
         if self.monitor not in scores:
             raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): the scores are {', '.join(scores)}")
         name = f"{self.filename.format(epoch=trainer.current_epoch, step=step)}.ckpt"
-        before = list(self._scores)
+        before = set(self._scores)
         ranked = sorted((self._scores | {name: scores[self.monitor]}).items(), key=self._rank)
         self._scores = dict(ranked[: None if self.save_top_k < 0 else self.save_top_k])
         if name in self._scores:
-            self._choose()
             trainer.save_checkpoint(f"{self.dirpath}/{name}", weights_only=False)
-            for worse in before:
-                if worse not in self._scores:
-                    trainer.strategy.remove_checkpoint(f"{self.dirpath}/{worse}")
+            for worse in before - self._scores.keys():
+                trainer.strategy.remove_checkpoint(f"{self.dirpath}/{worse}")
 
     on_train_end = on_validation_end  # the benchmark may run after the last step
 
     def _rank(self, item: tuple[str, float]) -> tuple[bool, float]:
         """Return the key that sorts the best score first and NaN last."""
         return math.isnan(item[1]), -item[1] if self.mode == "max" else item[1]
-
-    def _choose(self) -> None:
-        best = min(self._scores.items(), key=self._rank, default=None)
-        self.best_model_path = f"{self.dirpath}/{best[0]}" if best else ""

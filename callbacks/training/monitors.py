@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from datamodules.reading.guards import require_at_least
 from datamodules.writing.progress import ProgressReport
 
 from .safeguards import accumulates
@@ -84,11 +85,8 @@ class CollapseMonitor(pl.Callback):
     def __init__(
         self, every_n_steps: int = 50, warn_below: float = 0.1, patience: int = 3, max_embeddings: int = 1024
     ) -> None:
-        if min(every_n_steps, patience) < 1 or max_embeddings < 2:
-            raise ValueError(
-                "CollapseMonitor: every_n_steps and patience must be at least 1, max_embeddings at least 2, "
-                f"got {every_n_steps}, {patience} and {max_embeddings}"
-            )
+        require_at_least(1, every_n_steps=every_n_steps, patience=patience)
+        require_at_least(2, max_embeddings=max_embeddings)
         self.every_n_steps, self.warn_below = every_n_steps, warn_below
         self.patience, self.max_embeddings = patience, max_embeddings
         self._collapsed = 0
