@@ -140,8 +140,6 @@ class Throughput(pl.Callback):
     """
 
     def __init__(self, warn_above: float = 0.3) -> None:
-        if not 0 < warn_above <= 1:
-            raise ValueError(f"Throughput: warn_above is {warn_above}, it must be a fraction in (0, 1]")
         self.warn_above = warn_above
         self._slow_looks = 0
         self._hinted = False
@@ -197,8 +195,6 @@ class RunProgress(ProgressBar):
 
     def __init__(self, every: float = 30.0) -> None:
         super().__init__()
-        if every <= 0:
-            raise ValueError(f"RunProgress: every is {every} seconds, it must be more than 0")
         self.every = every
         self._silent = False
         self._report = ProgressReport("", None, silent=True)

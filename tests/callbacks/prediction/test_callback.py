@@ -103,15 +103,16 @@ def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_p
         ({"protocol": "nobody"}, "unknown protocol 'nobody'"),
         ({"changes": {"radius": "far"}}, "radius must be a valid number or None, got .far."),
         ({"short_side": -4}, "short_side must be at least 1 px, .* got -4"),
-        ({"overlay": "avi"}, "overlay must be one of mp4, gif, webp, none"),
+        ({"overlay": "avi"}, "overlay must be one of 'mp4', 'gif', 'webp', 'none'"),
         ({"prompt": BoxPrompt.of([0, 0, 200, 10])}, "outside frame 0"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "protocol": "vfs"}, "is for masks and points"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "changes": {"radius": 3}}, "radius"),
+        ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "extractor": clips()}, "an encoder of video cannot encode them"),
     ],
 )
 def test_a_users_mistake_leaves_no_files(folder, colour, tmp_path, arguments, message):
-    given = {"prompt": MaskPrompt.of(folder / "masks" / "first.png")} | arguments
-    refused(ValueError, message, predict_video, colour, folder / "clip.mp4", output_dir=tmp_path / "out", **given)
+    given = {"extractor": colour, "prompt": MaskPrompt.of(folder / "masks" / "first.png")} | arguments
+    refused(ValueError, message, predict_video, video=folder / "clip.mp4", output_dir=tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
 
 
@@ -121,11 +122,6 @@ def test_a_box_is_followed_by_the_stage_that_the_module_names():
     assert extractor_for(FrozenEncoder(spec, stage="res3"), prompt).stage == "res3"
     found = extractor_for(FrozenEncoder(spec, stride=4), prompt)
     assert (found.stage, found.stride) == ("res4", 4)
-
-
-def test_a_video_encoder_follows_no_box(folder, tmp_path):
-    arguments = clips(), folder / "clip.mp4", BoxPrompt.of([0, 0, 20, 10]), tmp_path / "out"
-    assert refused(ValueError, "an encoder of video cannot encode them", predict_video, *arguments)
 
 
 def test_more_than_one_device_is_refused():
