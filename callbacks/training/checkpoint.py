@@ -8,14 +8,13 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler
 from pytorch_lightning.utilities import rank_zero_info
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from datamodules.reading.guards import require_at_least
 
 from ..benchmarks.callback import BenchmarkCallback
 from .checkpoint_files import KeptCheckpoints, ResumeNote, read_state
 from .run_folder import LAST, checkpoint_folder, last_checkpoints
-from .safeguards import Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping, waits_for_ranks
+from .safeguards import STOPS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping, waits_for_ranks
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +174,7 @@ class LastCheckpoint(Checkpoint):
         """Save a checkpoint that a run can resume from."""
         if waits_for_ranks(trainer):
             return
-        together = trainer.world_size == 1 or isinstance(exception, SIGTERMException)
+        together = trainer.world_size == 1 or isinstance(exception, STOPS)
         if trainer.state.fn == "fit" and together and not isinstance(exception, TrainingStopped):
             try:
                 if self._resumable and trainer.global_step > self._saved_step:
