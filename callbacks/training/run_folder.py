@@ -160,30 +160,45 @@ def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], b
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
-    run, fitted = run_folder(trainer), trainer.state.fn == "fit"
-    if benchmarks:  # `validate` has just printed the table of its run
-        lines = []
-        for history in [benchmark.history for benchmark in benchmarks if fitted and len(benchmark.history) > 1]:
-            first, last = min(history), max(history)
-            # a run that resumed may have other stages, so other keys
-            if key := next((key for key in history[last] if key in history[first]), None):
-                was, is_now = (f"{100 * history[step][key]:.1f} % at step {step}" for step in (first, last))
-                lines.append(f"{key} {was}, {is_now}")
-    else:
-        logged = [
-            f"{key} {float(value):.4f}" for key, value in trainer.callback_metrics.items() if key.startswith("val/")
-        ]
-        lines = [", ".join(logged)] if logged else []
-    pages = [*run.glob("benchmarks/*/*/report.html")]
-    pages += [Path(found.output_dir, "report.html") for found in benchmarks if found.output_dir is not None]
-    times = {page: page.stat().st_mtime for page in pages if benchmarks and page.is_file()}
-    if written := [page for page, changed in times.items() if changed >= began]:
-        lines.append(f"report: {max(written, key=lambda page: times[page])}")
-    # the best checkpoint, which has a monitor, comes before the last; of several, the one of the last benchmark
-    last_first = reversed(trainer.checkpoint_callbacks)
-    kept = sorted(last_first, key=lambda callback: not getattr(callback, "monitor", None))
-    paths = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
-    if fitted and (checkpoint := next(filter(None, paths), None)):
+    run, fitted, lines = run_folder(trainer), trainer.state.fn == "fit", []
+    if fitted:  # `validate` has just printed the table of its run
+        lines = _score_changes(benchmarks)
+    if not benchmarks:
+        scores = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+        lines = [", ".join(f"{key} {score:.4f}" for key, score in scores.items())] if scores else []
+    if report := _newest_report(run, benchmarks, began):
+        lines.append(f"report: {report}")
+    if fitted and (checkpoint := _kept_checkpoint(trainer)):
         command = next_command(checkpoint)
         lines.append(f"checkpoint: {checkpoint}" + (f"; next: {command}" if command else ""))
     return lines
+
+
+def _score_changes(benchmarks: Sequence[BenchmarkCallback]) -> list[str]:
+    """Return a line for each benchmark that ran several times: its first and its last score."""
+    lines = []
+    for history in [benchmark.history for benchmark in benchmarks if len(benchmark.history) > 1]:
+        first, last = min(history), max(history)
+        # a run that resumed may have other stages, so other keys
+        if key := next((key for key in history[last] if key in history[first]), None):
+            was, is_now = (f"{100 * history[step][key]:.1f} % at step {step}" for step in (first, last))
+            lines.append(f"{key} {was}, {is_now}")
+    return lines
+
+
+def _newest_report(run: Path, benchmarks: Sequence[BenchmarkCallback], began: float) -> Path | None:
+    """Return the page that a benchmark has written last, since the run began."""
+    if not benchmarks:
+        return None
+    pages = [*run.glob("benchmarks/*/*/report.html")]
+    pages += [Path(found.output_dir, "report.html") for found in benchmarks if found.output_dir is not None]
+    times = {page: page.stat().st_mtime for page in pages if page.is_file()}
+    return max((page for page, changed in times.items() if changed >= began), key=times.__getitem__, default=None)
+
+
+def _kept_checkpoint(trainer: Trainer) -> str | None:
+    """Return the best checkpoint, by the last callback with a monitor, else the last checkpoint."""
+    last_first = reversed(trainer.checkpoint_callbacks)
+    kept = sorted(last_first, key=lambda callback: not getattr(callback, "monitor", None))
+    paths = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
+    return next(filter(None, paths), None)
