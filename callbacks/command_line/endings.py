@@ -141,7 +141,7 @@ def reason_of_parser(message: str) -> str:
         "x: expected int, got 'many'"
     """
     *outer, inner = re.split(r"Parser key [\"']([^\"']+)[\"']:", message)
-    said, _, given = re.sub(r"\. Got value: ", "\nGiven value: ", inner).partition("Given value: ")
+    said, _, rest = re.sub(r"\. Got value: ", "\nGiven value: ", inner).partition("Given value: ")
     said = re.sub(r"<class '(?:\w+\.)*(\w+)'>|typing\.|Problem with given class_path '.*':\s*", r"\1", said)
     reasons = re.findall(r"^ *- (.+)$", said, re.MULTILINE) or [" ".join(said.split())]
     passed_over = ("Expected ", "Not a valid subclass ", "Does not validate")
@@ -150,5 +150,6 @@ def reason_of_parser(message: str) -> str:
         kinds = [re.sub("Expected (an? )?", "", line) for line in reasons if line.startswith("Expected ")]
         expected = " or ".join(kind for kind in kinds if kind != "NoneType")
         expected = re.sub(r"^Literal\[(.+)\]$", r"one of \1", expected)
-        reason = f"expected {expected}, got {given.splitlines()[0]!r}"
+        given, _, _ = rest.partition("\n")
+        reason = f"expected {expected}, got {given!r}"
     return ": ".join(filter(None, (".".join(outer[1::2]), reason)))
