@@ -14,7 +14,7 @@ from datamodules.reading.guards import require_at_least
 from ..benchmarks.callback import BenchmarkCallback
 from .checkpoint_files import KeptCheckpoints, ResumeNote, read_state
 from .run_folder import LAST, checkpoint_folder, last_checkpoints
-from .safeguards import STOPS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping, waits_for_ranks
+from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping, waits_for_ranks
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class LastCheckpoint(Checkpoint):
         """Save a checkpoint that a run can resume from."""
         if waits_for_ranks(trainer):
             return
-        together = trainer.world_size == 1 or isinstance(exception, STOPS)
+        together = trainer.world_size == 1 or isinstance(exception, STOP_ERRORS)
         if trainer.state.fn == "fit" and together and not isinstance(exception, TrainingStopped):
             try:
                 if self._resumable and trainer.global_step > self._saved_step:

@@ -22,7 +22,7 @@ from ..process.folder_lock import FolderLock
 from .checkpoint_files import AtomicCheckpointIO, check_optimizers
 
 MOST_VIDEOS = 32
-STOPS = (signals.Stopped, SIGTERMException)
+STOP_ERRORS = (signals.Stopped, SIGTERMException)
 """Our exception for a stop by a signal, and Lightning's for a signal that arrives before our handlers are installed."""
 
 
@@ -207,7 +207,7 @@ class Safeguards(pl.Callback):
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
         if waits_for_ranks(trainer):
-            if isinstance(exception, STOPS) and launcher is not None:
+            if isinstance(exception, STOP_ERRORS) and launcher is not None:
                 launcher.kill(signal.SIGTERM)  # multiprocessing waits for them when this process ends
         elif number := None if isinstance(exception, LostRank) else signals.cause_of(exception):
             after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
@@ -287,7 +287,7 @@ def call_on_exception(trainer: pl.Trainer) -> None:
             trainer.strategy.on_exception(exception)
             for logger in trainer.loggers:
                 logger.finalize("failed")
-            if isinstance(exception, (*STOPS, TrainingStopped)):  # all ranks raise it at the same step
+            if isinstance(exception, (*STOP_ERRORS, TrainingStopped)):  # all ranks raise it at the same step
                 trainer.strategy.barrier("stopped")  # the first rank that ends takes the others with it
             raise
 
