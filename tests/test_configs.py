@@ -101,16 +101,6 @@ def test_every_order_comes_to_the_same_run(method, trainer):
     assert found["CollapseMonitor"]["every_n_steps"] == "7"  # the parser makes it a number
 
 
-def test_each_of_two_benchmarks_takes_the_flags_behind_it():
-    words = [f"--config={CONFIGS / 'vfs_simsiam_r18.yaml'}"]
-    for number, name in enumerate(("davis", "jhmdb", "vip")):
-        words += ["--config", str(CONFIGS / f"benchmarks/{name}.yaml"), "--trainer.callbacks.root", str(number)]
-    words += [f"--config={CONFIGS / 'pictures.yaml'}", "--trainer.callbacks.limit_sequences", "3"]
-    found = [entry["init_args"] for entry in merge(read_arguments(words)[0])["trainer"]["callbacks"]]
-    benchmarks = [(entry["root"], entry.get("limit_sequences")) for entry in found if "root" in entry]
-    assert benchmarks == [("0", None), ("1", None), ("2", "3")]
-
-
 def test_every_fit_has_what_a_resume_needs_once():
     built = build("vfs_simsiam_r18.yaml", "data/kinetics.yaml", "benchmarks/davis.yaml")
     kinds = [type(callback).__name__ for callback in built.trainer.callbacks]

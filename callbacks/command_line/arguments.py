@@ -137,7 +137,7 @@ def merge(given: Sequence[Given]) -> dict[str, Any]:
         config.setdefault("trainer", {})["callbacks"] = [entry for _, entry in callbacks]
     seed = str(config.get("seed_everything"))
     for entry in (config.get(section) or {} for section in ("model", "data")):
-        if seed.isdecimal() and "seed" in parameters_of(class_named(entry.get("class_path", ""))):
+        if seed.isdecimal() and "seed" in defaults_of(class_named(entry.get("class_path", ""))):
             entry.setdefault("init_args", {}).setdefault("seed", int(seed))
     return config
 
@@ -152,18 +152,25 @@ def update(config: dict[str, Any], content: dict[str, Any], is_option: bool = Fa
     """
     for key, value in content.items():
         old = config.get(key)
-        if is_option and isinstance(old, str) and isinstance(value, dict):  # a class without arguments
-            old = as_class(old)
-        is_class = (key in ("model", "data") and value is not None) or (isinstance(old, dict) and "class_path" in old)
-        if is_class and (isinstance(value, dict) or key in ("model", "data")):
+        if is_option and isinstance(old, str) and isinstance(value, dict):
+            old = as_class(old)  # the name of a class, so far without arguments
+        is_class = key in ("model", "data") or (isinstance(old, dict) and "class_path" in old)
+        if is_class and (isinstance(value, dict) or (key in ("model", "data") and value is not None)):
             value = as_class(value)
         if isinstance(old, dict) and isinstance(value, dict):
-            named, before = (str(entry.get("class_path", "")).rpartition(".")[2] for entry in (value, old))
-            same = is_class and named in ("", before)
-            if same or key in ("trainer", "init_args") or (is_option and not is_class):
+            if is_class:
+                joins = _class_name(value) in ("", _class_name(old))
+            else:
+                joins = is_option or key in ("trainer", "init_args")
+            if joins:
                 update(old, value, is_option)
                 value = old
         config[key] = value
+
+
+def _class_name(entry: dict[str, Any]) -> str:
+    """Return the name of an entry's class without its module; empty if it names none."""
+    return str(entry.get("class_path", "")).rpartition(".")[2]
 
 
 def as_class(entry: Any) -> dict[str, Any]:
@@ -182,7 +189,7 @@ def _callback_for(callbacks: Callbacks, position: int, options: dict[str, Any]) 
     option = next(iter(options.get("init_args", options)))
     if not callbacks:
         raise UsageError(f"--trainer.callbacks.{option}: {no_class('trainer.callbacks')}")
-    takers = [item for item in callbacks if option in parameters_of(class_named(item[1].get("class_path", "")))]
+    takers = [item for item in callbacks if option in defaults_of(class_named(item[1].get("class_path", "")))]
     before = [entry for at, entry in takers if at < position]
     return before[-1] if before else (takers or callbacks[-1:])[0][1]
 
@@ -205,13 +212,11 @@ def class_named(name: str) -> type | None:
     return None
 
 
-def parameters_of(kind: type | None) -> set[str]:
-    """Return the names of a class's arguments, including arguments that `**kwargs` pass to base classes."""
-    return set(defaults_of(kind))
-
-
 def defaults_of(kind: type | None) -> dict[str, Any]:
-    """Return the arguments of a class with their defaults; required arguments have `inspect.Parameter.empty`."""
+    """Return the arguments of a class with their defaults; required arguments have `inspect.Parameter.empty`.
+
+    Arguments that `**kwargs` pass to base classes are included.
+    """
     found: dict[str, Any] = {}
     for base in kind.__mro__ if kind else ():
         if "__init__" not in vars(base):
@@ -244,8 +249,8 @@ def explain(message: str, config: dict[str, Any], options: Sequence[str], given:
         r"(?:Group '([\w.]+)' does not accept option |\bOption )'([\w.]+)'|unrecognized arguments: --([\w.]+)", message
     ):
         name = ".".join(filter(None, unknown.groups()))
-        kinds = {section: parameters_of(class_named(entry["class_path"])) for section, entry in _classes(config)}
-        inside = [f"--{section}.{name}" for section, parameters in kinds.items() if name in parameters]
+        classes = [(section, class_named(entry["class_path"])) for section, entry in _classes(config)]
+        inside = [f"--{section}.{name}" for section, kind in classes if name in defaults_of(kind)]
         return f"unknown option --{name}" + (f"; did you mean {inside[0]}?" if inside else near(name, options))
     if "arguments are required: " in message and message.endswith("model"):
         return NO_MODEL
@@ -285,6 +290,6 @@ def _mistake_in(section: str, entry: dict[str, Any]) -> str | None:
         known = [public for home in HOMES for public in import_module(home).__all__]
         known += SHORT_NAMES if section == "model" else ()
         return f"{section}: unknown class {name!r}{near(name, known)}"
-    parameters = parameters_of(kind)
+    parameters = defaults_of(kind)
     unknown = next((argument for argument in entry.get("init_args") or {} if argument not in parameters), None)
     return unknown and f"{section}: {kind.__name__} has no argument {unknown!r}{near(unknown, parameters)}"

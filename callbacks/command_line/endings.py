@@ -10,8 +10,7 @@ import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
-"""Messages of torch.distributed after another rank has exited."""
+from ..process import signals
 
 NO_SUCH_SCORE = "Early stopping conditioned on metric"
 """Opening of Lightning's RuntimeError for an `EarlyStopping` whose `monitor` was never logged."""
@@ -36,14 +35,13 @@ class Terminated(KeyboardInterrupt):
 def report(error: BaseException, command: str = "fit") -> str | int | None:
     """Return a command's exit status after an error, or a message (status 1); None for a bug: it gets a traceback."""
     kind, message = type(error).__name__, str(error)
-    signals = sys.modules.get("callbacks.process.signals")
     if isinstance(error, KeyboardInterrupt):
         print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
     if isinstance(error, BrokenPipeError) and _stdout_is_closed():  # as by `vidcorr … | head`
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (Python flushes it when it ends)
         return 141
-    if signals is not None and (number := signals.cause_of(error)):
+    if number := signals.cause_of(error):
         return 128 + int(number)
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
@@ -57,12 +55,11 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     if kind == "ProcessRaisedException":
         said = _told_by_process(message)
     elif _is_mistake(error):
-        error = _cause_of(error)
         said = _one_line(error) + ("" if _is_ours(error) else " (--debug shows where)")
     elif kind == "OutOfMemoryError":  # of a device; with advice where a benchmark or a prediction ran
         advice = TRAINING_ADVICE if command == "fit" else ROOM
         said = message if error.__cause__ else f"{message.partition(' GPU ')[0].rstrip('.')}; {advice}"
-    elif isinstance(error, RuntimeError) and LOST_RANK.search(message):
+    elif isinstance(error, RuntimeError) and signals.LOST_RANK.search(message):
         said = "another process of this run has ended, see its message; resume with --ckpt_path last"
     else:
         return None
@@ -136,13 +133,6 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
-def _cause_of(error: BaseException) -> BaseException:
-    """Return the original mistake behind an error of the parser."""
-    message, cause = str(error), error.__cause__ or error.__context__
-    said_inside = "\nOriginal Traceback" in message or "Does not validate" in message
-    return error if "\n" not in message or said_inside or cause in (None, error) else _cause_of(cause)
-
-
 def reason_of_parser(message: str) -> str:
     """Return the innermost reason in a message of the parser, which lists the reasons of all accepted types.
 
@@ -151,22 +141,15 @@ def reason_of_parser(message: str) -> str:
         "x: expected int, got 'many'"
     """
     *outer, inner = re.split(r"Parser key [\"']([^\"']+)[\"']:", message)
-    if said := re.match(r"\s*Expected an? (?:typing\.)?(.+)\. Got value: (.*)", inner):
-        kind = re.sub(r"Literal\[(.+)\]", r"one of \1", said[1])
-        return f"{'.'.join(outer[1::2])}: expected {kind}, got {said[2]!r}"
-    inner, _, given = inner.partition("Given value: ")
-    reasons = [
-        re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", line) for line in re.findall(r"^ *- (.+)$", inner, re.MULTILINE)
-    ]
-    expected = [re.sub(r"Expected (an? )?(typing\.)?", "", line) for line in reasons if line.startswith("Expected ")]
-    other = [
-        line for line in reasons if not line.startswith(("Expected ", "Not a valid subclass ", "Does not validate"))
-    ]
-    if other:
-        reason = other[0]
-    elif expected:
-        kinds = " or ".join(name for name in expected if name != "NoneType")
-        reason = f"expected {kinds}, got {given.splitlines()[0]!r}"
-    else:
-        reason = " ".join(inner.split())
+    said, _, rest = re.sub(r"\. Got value: ", "\nGiven value: ", inner).partition("Given value: ")
+    said = re.sub(r"<class '(?:\w+\.)*(\w+)'>|typing\.|Problem with given class_path '.*':\s*", r"\1", said)
+    reasons = re.findall(r"^ *- (.+)$", said, re.MULTILINE) or [" ".join(said.split())]
+    passed_over = ("Expected ", "Not a valid subclass ", "Does not validate")
+    reason = next((line for line in reasons if not line.startswith(passed_over)), None)
+    if reason is None:
+        kinds = [re.sub("Expected (an? )?", "", line) for line in reasons if line.startswith("Expected ")]
+        expected = " or ".join(kind for kind in kinds if kind != "NoneType")
+        expected = re.sub(r"^Literal\[(.+)\]$", r"one of \1", expected)
+        given, _, _ = rest.partition("\n")
+        reason = f"expected {expected}, got {given!r}"
     return ": ".join(filter(None, (".".join(outer[1::2]), reason)))

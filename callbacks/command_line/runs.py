@@ -5,16 +5,16 @@ import logging
 import shlex
 import time
 import warnings
-from argparse import Action
+from argparse import ArgumentError
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import yaml  # type: ignore[import-untyped]
-from jsonargparse import DefaultHelpFormatter, set_parsing_settings
+from jsonargparse import set_parsing_settings
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
@@ -36,7 +36,7 @@ from ..training.run_folder import closing_lines, last_checkpoints, numbered_logg
 from ..training.safeguards import Safeguards
 from .arguments import HOMES, Given, class_named, defaults_of, explain, merge, read_arguments, read_config, update
 from .configs import CONFIGS
-from .endings import OUR_PACKAGES, UsageError
+from .endings import UsageError
 
 join_lightning()  # benchmarks that were imported before Lightning are callbacks for the parser too
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -71,28 +71,6 @@ CHATTY = (
     "lightning_fabric.utilities.seed",
 )
 """Loggers of Lightning for absent devices, other products and the seed."""
-
-
-class ClassHelp(DefaultHelpFormatter):
-    """Help that lists only public classes, without the base classes of Lightning and of this project."""
-
-    def _expand_help(self, action: Action) -> str:
-        text, label, listed = super()._expand_help(action).partition("known subclasses: ")
-        public = [name for name in listed.removesuffix(")").split(", ") if _is_public(name.rpartition(".")[0])]
-        return f"{text}{label}{', '.join(public)})" if label else text
-
-
-def _is_public(module: str) -> bool:
-    """Return whether the help lists classes of a module: of `HOMES`, or of other packages below their root."""
-    return module in HOMES or ("." in module and module.partition(".")[0] not in OUR_PACKAGES)
-
-
-class Parser(LightningArgumentParser):
-    """Parser that raises an error instead of ending the process."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise `UsageError` with the parser's message."""
-        raise UsageError(message) from ex
 
 
 class Trainer(pl.Trainer):
@@ -154,7 +132,8 @@ class SaveConfig(SaveConfigCallback):
         """Write the file, once; all ranks call it."""
         if self.already_saved or (stage != "fit" and not trainer.loggers):
             return
-        self.already_saved, folder = True, run_folder(trainer)
+        self.already_saved = True
+        folder = run_folder(trainer)  # on every rank: the ranks ask the first
         if trainer.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
             self.parser.save(
@@ -187,13 +166,7 @@ class VidcorrCLI(LightningCLI):
         self._asks_for_last = config.get("ckpt_path") == "last"
         if self._asks_for_last:
             config = with_last_checkpoint(config, given, self.command)
-        if config.get("ckpt_path") not in (None, "null") and (saved := saved_model(config["ckpt_path"])):
-            of_checkpoint: dict[str, Any] = {
-                "model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}
-            }
-            update(of_checkpoint, config)
-            config = of_checkpoint
-            reconcile(saved, config["model"], config["ckpt_path"])
+        config = with_saved_model(config)
         usage = {"usage": USAGE.format(self.command), "epilog": EPILOG, "description": about}
         try:
             super().__init__(
@@ -205,28 +178,29 @@ class VidcorrCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 trainer_defaults={"callbacks": Safeguards()},
                 save_config_callback=SaveConfig,
-                parser_class=Parser,
-                parser_kwargs={"prog": "vidcorr", "formatter_class": ClassHelp} | usage,
+                parser_kwargs={"prog": "vidcorr", "exit_on_error": False} | usage,
                 args=rest if completes else [f"--config={json.dumps(config, default=str)}", *rest],
                 run=completes,
             )
-        except UsageError as error:
+        except ArgumentError as error:
             options = [f"--{name}" for name in self.parser.get_defaults(skip_validation=True).keys()]  # noqa: SIM118
             raise UsageError(explain(str(error), config, options, given)) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Leave out `test`, since benchmarks run in `validate`, and options without effect from the completion."""
-        idle = {"verbose", "weights_only", "return_predictions"}
-        return {command: names | idle for command, names in LightningCLI.subcommands().items() if command in COMMANDS}
+        """Return the commands of the completion, with the arguments of the Trainer's methods that it leaves out.
+
+        `test` is left out, since benchmarks run in `validate`; `--ckpt_path` is added by `add_arguments_to_parser`.
+        """
+        left_out = {"verbose", "weights_only", "return_predictions", "ckpt_path"}
+        return {name: skipped | left_out for name, skipped in LightningCLI.subcommands().items() if name in COMMANDS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add `--ckpt_path`, and name the sections of the help."""
         for section, title in SECTION_TITLES.items():
             parser.groups[section].title = title  # type: ignore[index]  # LightningCLI has made them
-        if self.parser_kwargs.get("usage"):
-            about = "checkpoint to resume, validate or predict from; last: the newest last.ckpt in default_root_dir"
-            parser.add_argument("--ckpt_path", type=str | None, default=None, help=about)
+        about = "checkpoint to resume, validate or predict from; last: the newest last.ckpt in default_root_dir"
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help=about)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add default callbacks unless the configuration names a callback of the same kind.
@@ -269,21 +243,14 @@ class VidcorrCLI(LightningCLI):
             trainer.loggers = numbered_loggers(self._loggers(), path if self.command == "fit" else None)
             if self._asks_for_last:
                 self.config["ckpt_path"] = "last"  # so that a run with its config.yaml resumes too
-        try:
-            if self.command == "fit":
-                trainer.fit(self.model, **options)
-            elif self.command == "validate":  # without Lightning's table: benchmarks print their scores
-                trainer.validate(self.model, verbose=False, **options)
-            else:  # without keeping features: a callback writes the predictions
-                trainer.predict(self.model, return_predictions=False, **options)
-        except OSError as error:
-            if error.filename is not None or error.errno is None:
-                raise
-            folder = next((logger.log_dir for logger in trainer.loggers), None) or trainer.default_root_dir
-            raise OSError(error.errno, error.strerror, str(folder)) from error  # on a full disk Python names no file
-        lines = closing_lines(
-            trainer, self.next_command, began
-        )  # on every rank: the ranks ask the first for the folder
+        if self.command == "fit":
+            trainer.fit(self.model, **options)
+        elif self.command == "validate":  # without Lightning's table: benchmarks print their scores
+            trainer.validate(self.model, verbose=False, **options)
+        else:  # without keeping features: a callback writes the predictions
+            trainer.predict(self.model, return_predictions=False, **options)
+        # on every rank: the ranks ask the first for the folder
+        lines = closing_lines(trainer, self.next_command, began)
         if trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -309,24 +276,24 @@ class VidcorrCLI(LightningCLI):
         benchmark suits.
         """
         plain: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        kinds = [(entry, class_named(entry["class_path"])) for entry in plain["trainer"]["callbacks"] or ()]
+        entries = [(class_named(entry["class_path"]), entry) for entry in plain["trainer"]["callbacks"] or ()]
         benchmarks = [
-            (entry["init_args"], kind) for entry, kind in kinds if kind and issubclass(kind, BenchmarkCallback)
+            (kind, entry["init_args"]) for kind, entry in entries if kind and issubclass(kind, BenchmarkCallback)
         ]
-        options, kind = benchmarks[-1] if benchmarks else ({}, None)
-        suited = getattr(self.model, "suited_benchmark", "davis")
-        names = [options.get("name"), kind.name] if kind else [suited]
+        kind, options = benchmarks[-1] if benchmarks else (None, {})
+        names = [options.get("name"), kind.name] if kind else [getattr(self.model, "suited_benchmark", "davis")]
         configs = (f"benchmarks/{name}.yaml" for name in names)
         config = next((name for name in configs if (CONFIGS / name).is_file()), None)
         if config is None:
             return None
         words = ["vidcorr", "validate", "--ckpt_path", checkpoint, "--config", config]
-        known: dict[str, Any] = yaml.safe_load((CONFIGS / config).read_text())["trainer"]["callbacks+"][-1]["init_args"]
-        for name, default in (defaults_of(kind) | known if kind else {}).items():
-            if name in options.keys() - WHEN and (value := options[name]) != default:
-                words += [f"--trainer.callbacks.{name}", value if isinstance(value, str) else json.dumps(value)]
-        if not kind:
+        if kind is None:
             words += ["--trainer.callbacks.root", "FOLDER"]
+        else:
+            in_config = yaml.safe_load((CONFIGS / config).read_text())["trainer"]["callbacks+"][-1]["init_args"]
+            for name, default in (defaults_of(kind) | in_config).items():
+                if name in options.keys() - WHEN and (value := options[name]) != default:
+                    words += [f"--trainer.callbacks.{name}", value if isinstance(value, str) else json.dumps(value)]
         for name in outside_code(plain["model"]):
             words += ["--allow", name]
         return shlex.join(words)
@@ -363,6 +330,18 @@ def with_last_checkpoint(config: dict[str, Any], given: Sequence[Given], command
     newest = f", the newest of {len(found)} runs" if len(found) > 1 else ""
     rank_zero_info(f"resuming from {last.path}: step {last.step}, epoch {last.epoch}{newest}{by}")
     return config | {"ckpt_path": str(last.path)}
+
+
+def with_saved_model(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the model of its checkpoint, if it holds one; the configuration's arguments win."""
+    path: Any = config.get("ckpt_path")
+    saved = None if path in (None, "null") else saved_model(path)
+    if saved is None:
+        return config
+    merged: dict[str, Any] = {"model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}}
+    update(merged, config)
+    reconcile(saved, merged["model"], path)
+    return merged
 
 
 def run(args: Sequence[str], about: str = "") -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.prompted_video import FrameStream
+from datamodules.reading.guards import require_one_of
 from datamodules.reading.mask_files import davis_palette, encode_rle, require_pycocotools
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
 from datamodules.writing.files import remove, write_atomically
@@ -48,10 +49,9 @@ def check_folder(folder: Path, overlay: Overlay, overwrite: bool = False, export
         ValueError: for an unknown overlay or export, a file in place of the folder, a complete prediction without
             `overwrite`, or files with our names but without prediction.json.
     """
-    if overlay not in get_args(Overlay):
-        raise ValueError(f"overlay must be one of {', '.join(get_args(Overlay))}, got {overlay!r}")
-    if wrong := [export for export in exports if export not in get_args(Export)]:
-        raise ValueError(f"exports may hold {' and '.join(get_args(Export))}, got {wrong[0]!r}")
+    require_one_of(get_args(Overlay), overlay=overlay)
+    for export in exports:
+        require_one_of(get_args(Export), export=export)
     if "coco" in exports:
         require_pycocotools()
     if folder.is_file():

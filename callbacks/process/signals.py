@@ -10,27 +10,16 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-FOLLOWS = re.compile(r"[Ww]orker .*(died|exited|killed)|gloo/transport|[Cc]onnection (closed|reset) by peer")
-"""Messages for a dead loader worker, and of torch.distributed after another rank has exited."""
+LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
+"""Messages of torch.distributed after another rank has exited."""
+LOST_WORKER = re.compile(r"[Ww]orker .*(died|exited|killed)")
+"""Message for a dead loader worker."""
 NAMES: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 """Handled signals → their names in messages."""
 
 
-def _of_lightning() -> type[BaseException] | None:
-    """Return Lightning's exception for a stop; None if Lightning is not imported."""
-    return getattr(sys.modules.get("pytorch_lightning.utilities.exceptions"), "SIGTERMException", None)
-
-
 class Stopped(SystemExit):
-    """Exception for a signal that asks this process to end; the exit status is 128 plus the signal's number.
-
-    If Lightning is imported, it is also Lightning's exception for an orderly end.
-    """
-
-    def __new__(cls, number: int) -> "Stopped":
-        """Make an exception that is also Lightning's if Lightning is imported."""
-        kind = _of_lightning()
-        return super().__new__(cls if kind is None else type(cls.__name__, (cls, kind), {}), number)
+    """Exception for a signal that asks this process to end; the exit status is 128 plus the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -73,9 +62,9 @@ requests = _Requests()
 def cause_of(error: BaseException) -> int | None:
     """Return the signal behind an error: our stop, or a signal that killed a worker or rank; else None."""
     number = requests.received
-    if isinstance(error, (Stopped, _of_lightning() or Stopped)):
+    if isinstance(error, Stopped) or type(error).__name__ == "SIGTERMException":  # Lightning's, before our handlers
         return number or signal.SIGTERM  # another rank may have received it
-    return number if FOLLOWS.search(str(error)) else None
+    return number if LOST_RANK.search(str(error)) or LOST_WORKER.search(str(error)) else None
 
 
 def check() -> None:

@@ -8,12 +8,13 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler
 from pytorch_lightning.utilities import rank_zero_info
-from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from datamodules.reading.guards import require_at_least
 
 from ..benchmarks.callback import BenchmarkCallback
 from .checkpoint_files import KeptCheckpoints, ResumeNote, read_state
 from .run_folder import LAST, checkpoint_folder, last_checkpoints
-from .safeguards import Safeguards, TrainingStopped, accumulates, is_stopping, waits_for_ranks
+from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping, waits_for_ranks
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,7 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
-        if every_n_steps < 1:
-            raise ValueError(f"LastCheckpoint: every_n_steps is {every_n_steps}, it must be at least 1")
+        require_at_least(1, every_n_steps=every_n_steps)
         self.every_n_steps, self.dirpath = every_n_steps, dirpath
         self.best_model_path = ""
         """Path of the checkpoint, by Lightning's name for it; empty until the run has written it."""
@@ -56,8 +56,9 @@ class LastCheckpoint(Checkpoint):
         if stage == "fit":
             self.dirpath = checkpoint_folder(trainer, self.dirpath)
             callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+            last = [self, *(callback for callback in callbacks if isinstance(callback, Safeguards))]
             # in a new list: Lightning may be walking through this one
-            trainer.callbacks = sorted(callbacks, key=lambda each: 2 if isinstance(each, Safeguards) else each is self)  # type: ignore[attr-defined]
+            trainer.callbacks = [callback for callback in callbacks if callback not in last] + last  # type: ignore[attr-defined]
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -173,7 +174,7 @@ class LastCheckpoint(Checkpoint):
         """Save a checkpoint that a run can resume from."""
         if waits_for_ranks(trainer):
             return
-        together = trainer.world_size == 1 or isinstance(exception, SIGTERMException)
+        together = trainer.world_size == 1 or isinstance(exception, STOP_ERRORS)
         if trainer.state.fn == "fit" and together and not isinstance(exception, TrainingStopped):
             try:
                 if self._resumable and trainer.global_step > self._saved_step:
@@ -199,17 +200,12 @@ class LastCheckpoint(Checkpoint):
 
 
 def _closes(trainer: pl.Trainer, batch: int) -> bool:
-    """Return whether a batch of the epoch, counted from 1, is its last, or precedes a validation.
-
-    If the length of the epoch is unknown, its last batch is known only after it has arrived.
-    """
-    loop, interval = trainer.fit_loop, trainer.val_check_batch
-    known_as_last = batch == loop.batch_idx + 1 and loop.epoch_loop.batch_progress.is_last_batch
-    if known_as_last or batch >= trainer.num_training_batches:
+    """Return whether a batch of the epoch, counted from 1, is its last, or precedes a validation."""
+    if ends_epoch(trainer, batch):
         return True
     if trainer.check_val_every_n_epoch is None:  # validations are counted over all epochs
-        batch += loop.total_batch_idx - loop.batch_idx
-    return interval is not None and batch % interval == 0
+        batch += trainer.fit_loop.total_batch_idx - trainer.fit_loop.batch_idx
+    return trainer.val_check_batch is not None and batch % trainer.val_check_batch == 0
 
 
 def _next_step_closes(trainer: pl.Trainer, batch: int) -> bool:
@@ -245,9 +241,6 @@ class BestCheckpoint(Checkpoint):
         filename: filename of the checkpoint, without `.ckpt`; it may hold `{epoch}` and `{step}`.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
-    Attributes:
-        best_model_path: path of the best checkpoint; empty until a checkpoint is kept.
-
     Raises:
         ValueError: for a bad mode or number; at the start of `fit`, if no callback is the benchmark that `monitor`
             names, that benchmark does not log this score, or another `BestCheckpoint` has the same monitor or files.
@@ -265,17 +258,22 @@ class BestCheckpoint(Checkpoint):
             raise ValueError(f"BestCheckpoint: mode must be max or min and save_top_k ≥ −1, got {mode}, {save_top_k}")
         self.monitor, self.mode, self.save_top_k = monitor, mode, save_top_k
         self.filename, self.dirpath = filename, dirpath
-        self.best_model_path = ""
         self._benchmark: BenchmarkCallback | None = None
         self._scores: dict[str, float] = {}  # file name of a kept checkpoint → its score
         self._seen = -1  # optimiser step of the last score
+
+    @property
+    def best_model_path(self) -> str:
+        """Path of the best checkpoint, by Lightning's name for it; empty until a checkpoint is kept."""
+        best = min(self._scores.items(), key=self._rank, default=None)
+        return f"{self.dirpath}/{best[0]}" if best else ""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder and the benchmark."""
         if stage != "fit":
             return
         self.dirpath = checkpoint_folder(trainer, self.dirpath)
-        self._scores, self._seen, self.best_model_path = {}, -1, ""
+        self._scores, self._seen = {}, -1
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
         name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"
@@ -285,12 +283,13 @@ class BestCheckpoint(Checkpoint):
         keys = benchmarks[name].score_keys  # empty: a user's benchmark that declares none
         if keys and self.monitor not in keys:
             raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(keys)}")
-        others = [other for other in callbacks if isinstance(other, BestCheckpoint) and other is not self]
-        if any(other.monitor == self.monitor for other in others):
-            raise ValueError(f"two {wrong}: leave one out, or give it another monitor")
-        files = (self.dirpath, self.filename)
-        if any((checkpoint_folder(trainer, other.dirpath), other.filename) == files for other in others):
-            raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: set a filename")
+        for other in callbacks:
+            if not isinstance(other, BestCheckpoint) or other is self:
+                continue
+            folder = checkpoint_folder(trainer, other.dirpath)
+            if other.monitor == self.monitor or (folder, other.filename) == (self.dirpath, self.filename):
+                advice = "leave one out, or set another monitor and filename"
+                raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: {advice}")
         self._benchmark = benchmarks[name]
 
     def on_save_checkpoint(
@@ -307,7 +306,6 @@ class BestCheckpoint(Checkpoint):
         kept = read_state(checkpoint, trainer.ckpt_path).best.get(self.monitor)
         if kept is not None and kept.folder == str(self.dirpath):
             self._scores = {name: score for name, score in kept.scores.items() if Path(kept.folder, name).is_file()}
-            self._choose()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark has just run and its score is among the best.
@@ -322,22 +320,16 @@ class BestCheckpoint(Checkpoint):
         if self.monitor not in scores:
             raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): the scores are {', '.join(scores)}")
         name = f"{self.filename.format(epoch=trainer.current_epoch, step=step)}.ckpt"
-        before = list(self._scores)
+        before = set(self._scores)
         ranked = sorted((self._scores | {name: scores[self.monitor]}).items(), key=self._rank)
         self._scores = dict(ranked[: None if self.save_top_k < 0 else self.save_top_k])
         if name in self._scores:
-            self._choose()
             trainer.save_checkpoint(f"{self.dirpath}/{name}", weights_only=False)
-            for worse in before:
-                if worse not in self._scores:
-                    trainer.strategy.remove_checkpoint(f"{self.dirpath}/{worse}")
+            for worse in before - self._scores.keys():
+                trainer.strategy.remove_checkpoint(f"{self.dirpath}/{worse}")
 
     on_train_end = on_validation_end  # the benchmark may run after the last step
 
     def _rank(self, item: tuple[str, float]) -> tuple[bool, float]:
         """Return the key that sorts the best score first and NaN last."""
         return math.isnan(item[1]), -item[1] if self.mode == "max" else item[1]
-
-    def _choose(self) -> None:
-        best = min(self._scores.items(), key=self._rank, default=None)
-        self.best_model_path = f"{self.dirpath}/{best[0]}" if best else ""

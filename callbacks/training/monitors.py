@@ -12,13 +12,12 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from datamodules.reading.guards import require_at_least
 from datamodules.writing.progress import ProgressReport
 
 from .safeguards import accumulates
 
 LOGGED = ("positive_similarity", "negative_similarity", "queue_age")
-WAITING_MATTERS = 0.1
-"""Fraction of a fit's time spent waiting for data that its closing lines mention."""
 
 
 def embedding_spread(embeddings: Tensor) -> Tensor:
@@ -86,11 +85,8 @@ class CollapseMonitor(pl.Callback):
     def __init__(
         self, every_n_steps: int = 50, warn_below: float = 0.1, patience: int = 3, max_embeddings: int = 1024
     ) -> None:
-        if min(every_n_steps, patience) < 1 or max_embeddings < 2:
-            raise ValueError(
-                "CollapseMonitor: every_n_steps and patience must be at least 1, max_embeddings at least 2, "
-                f"got {every_n_steps}, {patience} and {max_embeddings}"
-            )
+        require_at_least(1, every_n_steps=every_n_steps, patience=patience)
+        require_at_least(2, max_embeddings=max_embeddings)
         self.every_n_steps, self.warn_below = every_n_steps, warn_below
         self.patience, self.max_embeddings = patience, max_embeddings
         self._collapsed = 0
@@ -144,20 +140,12 @@ class Throughput(pl.Callback):
     """
 
     def __init__(self, warn_above: float = 0.3) -> None:
-        if not 0 < warn_above <= 1:
-            raise ValueError(f"Throughput: warn_above is {warn_above}, it must be a fraction in (0, 1]")
         self.warn_above = warn_above
         self._slow_looks = 0
         self._hinted = False
         self._since: float | None = None
         self._waited = 0.0
         self._batches = 0
-        self._seconds = self._seconds_waited = 0.0  # totals of all logs
-
-    def closing_line(self, loader: Any) -> str:
-        """Return advice if the fit waited for its loader for more than a tenth of the time; else an empty string."""
-        fraction = self._seconds_waited / self._seconds if self._seconds else 0.0
-        return f"{fraction:.0%} of the time went into {_advice(loader)}" if fraction > WAITING_MATTERS else ""
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -175,10 +163,6 @@ class Throughput(pl.Callback):
                 values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
             if waited is not None:
                 values["time/data"] = (waited - self._waited) / seconds
-                self._seconds, self._seconds_waited = (
-                    self._seconds + seconds,
-                    self._seconds_waited + waited - self._waited,
-                )
                 self._hint(values["time/data"], loader)
             pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
         self._since, self._waited, self._batches = now, waited or 0.0, 0
@@ -193,13 +177,11 @@ class Throughput(pl.Callback):
         self._slow_looks = self._slow_looks + 1 if fraction > self.warn_above else 0
         if self._slow_looks >= 2 and not self._hinted:
             self._hinted = True
-            rank_zero_warn(f"{fraction:.0%} of the time goes into {_advice(loader)}")
-
-
-def _advice(loader: Any) -> str:
-    workers = f"data.num_workers (now {getattr(loader, 'num_workers', 0)}) up to the number of cores"
-    cheaper = "make the videos cheaper to decode: vidcorr transcode SOURCE DESTINATION"
-    return f"waiting for data: raise {workers}, or {cheaper}"
+            rank_zero_warn(
+                f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now "
+                f"{getattr(loader, 'num_workers', 0)}) up to the number of cores, or make the videos cheaper to "
+                "decode: vidcorr transcode SOURCE DESTINATION"
+            )
 
 
 class RunProgress(ProgressBar):
@@ -213,8 +195,6 @@ class RunProgress(ProgressBar):
 
     def __init__(self, every: float = 30.0) -> None:
         super().__init__()
-        if every <= 0:
-            raise ValueError(f"RunProgress: every is {every} seconds, it must be more than 0")
         self.every = every
         self._silent = False
         self._report = ProgressReport("", None, silent=True)

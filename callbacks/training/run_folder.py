@@ -1,10 +1,9 @@
 """The folder of a run: its number, the checkpoint to resume from, and its closing lines."""
 
 import csv
-import itertools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,6 @@ from lightning_modules.checkpoints import read_content
 from ..benchmarks.callback import BenchmarkCallback
 from ..process.loggers import run_folder
 from .checkpoint_files import read_state
-from .monitors import Throughput
 
 LAST = "last.ckpt"
 
@@ -29,9 +27,7 @@ def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
     return str(dirpath) if "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
 
 
-def numbered_loggers(
-    loggers: Sequence[tuple[Logger, Mapping[str, Any]]], path: str | Path | None = None
-) -> list[Logger]:
+def numbered_loggers(loggers: Sequence[tuple[Logger, dict[str, Any]]], path: str | Path | None = None) -> list[Logger]:
     """Make the loggers of a run again, with the number of its `version_N` folder.
 
     The number is the next that is free for all loggers. The folders are made at once: Lightning makes them later, and
@@ -43,61 +39,48 @@ def numbered_loggers(
             with an address as folder are returned unchanged.
         path: checkpoint to resume from.
     """
-    local = {
-        place: (type(logger), dict(arguments))
-        for place, (logger, arguments) in enumerate(loggers)
-        if isinstance(logger, CSVLogger | TensorBoardLogger) and "://" not in str(logger.save_dir)
-    }
-    result = [logger for logger, _ in loggers]
-    if not local:
-        return result
-    last = last_run_in(path, result[min(local)])
-    made = _claimed(list(local.values())) if last is None else _continued(list(local.values()), *last)
-    for place, logger in zip(local, made, strict=True):
-        result[place] = logger
-    return result
-
-
-def _continued(loggers: list[tuple[type[Any], dict[str, Any]]], version: int | str, step: int) -> list[Any]:
-    """Make loggers that continue a version at a step."""
-    made = []
-    for kind, arguments in loggers:
-        if arguments.get("version") is None:
-            arguments["version"] = version
-        if issubclass(kind, TensorBoardLogger):
-            arguments["purge_step"] = step
-        made.append(logger := kind(**arguments))
-        if isinstance(logger, CSVLogger):
-            _keep_rows(logger, step)
+    made: list[Any] = [logger for logger, _ in loggers]
+    kinds = CSVLogger | TensorBoardLogger
+    local = [n for n, logger in enumerate(made) if isinstance(logger, kinds) and "://" not in str(logger.save_dir)]
+    if local and path is not None and (last := last_run_in(path, made[local[0]])) is not None:
+        for n in local:
+            made[n] = _continued(*loggers[n], *last)
+        return made
+    free = [n for n in local if loggers[n][1].get("version") is None]
+    for n, logger in zip(free, _claimed([loggers[n] for n in free]), strict=True):
+        made[n] = logger
     return made
 
 
-def _claimed(loggers: list[tuple[type[Any], dict[str, Any]]]) -> list[Any]:
-    """Make loggers; loggers without a version get the next version that is free for all of them."""
-    free = [number for number, (_, arguments) in enumerate(loggers) if arguments.get("version") is None]
-    made = [kind(**arguments) for kind, arguments in loggers]
-    for version in itertools.count(max(made[number].version for number in free)) if free else ():
-        for number in free:
-            kind, arguments = loggers[number]
-            made[number] = kind(**arguments | {"version": version})
+def _continued(logger: Any, arguments: dict[str, Any], version: int | str, step: int) -> Any:
+    """Make a logger again that continues a version at a step."""
+    if arguments.get("version") is None:
+        arguments = arguments | {"version": version}
+    if isinstance(logger, TensorBoardLogger):
+        return type(logger)(**arguments | {"purge_step": step})
+    made = type(logger)(**arguments)
+    _keep_rows(made, step)
+    return made
+
+
+def _claimed(loggers: Sequence[tuple[Any, dict[str, Any]]]) -> list[Any]:
+    """Make loggers again, with the next version that is free for all of them, and make its folders."""
+    version = max((type(logger)(**arguments).version for logger, arguments in loggers), default=0)
+    while True:
+        made = [type(logger)(**arguments | {"version": version}) for logger, arguments in loggers]
         try:
-            for folder in {str(made[number].log_dir) for number in free}:
+            for folder in {str(logger.log_dir) for logger in made}:
                 os.makedirs(folder)
-            break
+            return made
         except FileExistsError:
-            continue
-    return made
+            version += 1
 
 
-def last_run_in(path: str | Path | None, logger: Any) -> tuple[int | str, int] | None:
+def last_run_in(path: str | Path, logger: Any) -> tuple[int | str, int] | None:
     """Return version and last step of the run of a `last.ckpt`; None if it lies outside the logger's folder."""
-    if path is None:
-        return None
     checkpoint = Path(path).resolve()
     run = checkpoint.parent.parent
-    if checkpoint.name != LAST or checkpoint.parent.name != "checkpoints":
-        return None
-    if Path(logger.root_dir).resolve() != run.parent:
+    if checkpoint != run / "checkpoints" / LAST or Path(logger.root_dir).resolve() != run.parent:
         return None
     number = run.name.removeprefix("version_")
     state = read_state(read_content(checkpoint, checksums=False), checkpoint)
@@ -166,7 +149,7 @@ def _keep_rows(logger: CSVLogger, step: int) -> None:
 
 
 def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], began: float = 0) -> list[str]:
-    """Return the closing lines: scores, wait for data, path of the report, checkpoint and next command.
+    """Return the closing lines: scores, path of the report, checkpoint and next command.
 
     Scores of benchmarks are in per cent; without a benchmark the lines have the method's `val/…` values.
 
@@ -177,32 +160,45 @@ def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], b
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
-    run, fitted = run_folder(trainer), trainer.state.fn == "fit"
-    if benchmarks:  # `validate` has just printed the table of its run
-        lines = []
-        for history in [benchmark.history for benchmark in benchmarks if fitted and len(benchmark.history) > 1]:
-            first, last = min(history), max(history)
-            # a run that resumed may have other stages, so other keys
-            if key := next((key for key in history[last] if key in history[first]), None):
-                was, is_now = (f"{100 * history[step][key]:.1f} % at step {step}" for step in (first, last))
-                lines.append(f"{key} {was}, {is_now}")
-    else:
-        logged = [
-            f"{key} {float(value):.4f}" for key, value in trainer.callback_metrics.items() if key.startswith("val/")
-        ]
-        lines = [", ".join(logged)] if logged else []
-    monitors = [callback for callback in callbacks if isinstance(callback, Throughput)]
-    lines += [line for monitor in monitors if fitted and (line := monitor.closing_line(trainer.train_dataloader))]
-    pages = [*run.glob("benchmarks/*/*/report.html")]
-    pages += [Path(found.output_dir, "report.html") for found in benchmarks if found.output_dir is not None]
-    times = {page: page.stat().st_mtime for page in pages if benchmarks and page.is_file()}
-    if written := [page for page, changed in times.items() if changed >= began]:
-        lines.append(f"report: {max(written, key=lambda page: times[page])}")
-    # the best checkpoint, which has a monitor, comes before the last; of several, the one of the last benchmark
-    last_first = reversed(trainer.checkpoint_callbacks)
-    kept = sorted(last_first, key=lambda callback: not getattr(callback, "monitor", None))
-    paths = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
-    if fitted and (checkpoint := next(filter(None, paths), None)):
+    run, fitted, lines = run_folder(trainer), trainer.state.fn == "fit", []
+    if fitted:  # `validate` has just printed the table of its run
+        lines = _score_changes(benchmarks)
+    if not benchmarks:
+        scores = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+        lines = [", ".join(f"{key} {score:.4f}" for key, score in scores.items())] if scores else []
+    if report := _newest_report(run, benchmarks, began):
+        lines.append(f"report: {report}")
+    if fitted and (checkpoint := _kept_checkpoint(trainer)):
         command = next_command(checkpoint)
         lines.append(f"checkpoint: {checkpoint}" + (f"; next: {command}" if command else ""))
     return lines
+
+
+def _score_changes(benchmarks: Sequence[BenchmarkCallback]) -> list[str]:
+    """Return a line for each benchmark that ran several times: its first and its last score."""
+    lines = []
+    for history in [benchmark.history for benchmark in benchmarks if len(benchmark.history) > 1]:
+        first, last = min(history), max(history)
+        # a run that resumed may have other stages, so other keys
+        if key := next((key for key in history[last] if key in history[first]), None):
+            was, is_now = (f"{100 * history[step][key]:.1f} % at step {step}" for step in (first, last))
+            lines.append(f"{key} {was}, {is_now}")
+    return lines
+
+
+def _newest_report(run: Path, benchmarks: Sequence[BenchmarkCallback], began: float) -> Path | None:
+    """Return the page that a benchmark has written last, since the run began."""
+    if not benchmarks:
+        return None
+    pages = [*run.glob("benchmarks/*/*/report.html")]
+    pages += [Path(found.output_dir, "report.html") for found in benchmarks if found.output_dir is not None]
+    times = {page: page.stat().st_mtime for page in pages if page.is_file()}
+    return max((page for page, changed in times.items() if changed >= began), key=times.__getitem__, default=None)
+
+
+def _kept_checkpoint(trainer: Trainer) -> str | None:
+    """Return the best checkpoint, by the last callback with a monitor, else the last checkpoint."""
+    last_first = reversed(trainer.checkpoint_callbacks)
+    kept = sorted(last_first, key=lambda callback: not getattr(callback, "monitor", None))
+    paths = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
+    return next(filter(None, paths), None)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities import rank_zero_info
@@ -23,6 +22,8 @@ from ..process.folder_lock import FolderLock
 from .checkpoint_files import AtomicCheckpointIO, check_optimizers
 
 MOST_VIDEOS = 32
+STOP_ERRORS = (signals.Stopped, SIGTERMException)
+"""Our exception for a stop by a signal, and Lightning's for a signal that arrives before our handlers are installed."""
 
 
 class Outcome(IntEnum):
@@ -53,9 +54,18 @@ class TrainingStopped(RuntimeError):
 
 def accumulates(trainer: pl.Trainer) -> bool:
     """Return whether the optimiser's next step needs further batches."""
+    batches = trainer.fit_loop.batch_idx + 1
+    return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
+
+
+def ends_epoch(trainer: pl.Trainer, batch: int) -> bool:
+    """Return whether a batch of the epoch, counted from 1, is its last.
+
+    If the length of the epoch is unknown, its last batch is known only after it has arrived.
+    """
     loop = trainer.fit_loop
-    batches, is_last = loop.batch_idx + 1, loop.epoch_loop.batch_progress.is_last_batch
-    return batches % trainer.accumulate_grad_batches != 0 and not is_last and batches != trainer.num_training_batches
+    known_as_last = batch == loop.batch_idx + 1 and loop.epoch_loop.batch_progress.is_last_batch
+    return known_as_last or batch >= trainer.num_training_batches
 
 
 class Safeguards(pl.Callback):
@@ -72,11 +82,10 @@ class Safeguards(pl.Callback):
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
     - **Files**: checkpoints are written atomically and checked before they are restored (`AtomicCheckpointIO`), and two
       runs never share a folder.
-    - **Averages of weights** by Lightning's callbacks never include a queue of keys.
     """
 
     def __init__(self) -> None:
-        self._ranks: Ranks | None = None
+        self._ranks = Ranks()  # a single rank until a fit begins
         self._losses: list[StepLoss] = []
         self._videos: Tensor | None = None
         self._agreed_at = -1  # last batch on which the ranks agreed, counted over all epochs
@@ -85,19 +94,7 @@ class Safeguards(pl.Callback):
         self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Check the other callbacks, and install `AtomicCheckpointIO`.
-
-        Raises:
-            ValueError: if an average of weights would include a queue.
-        """
-        filled = set(getattr(pl_module, "_ddp_params_and_buffers_to_ignore", ()))
-        memory = [name for name, _ in pl_module.named_buffers() if name in filled]  # as a queue of keys
-        for callback in trainer.callbacks if stage == "fit" and memory else ():  # type: ignore[attr-defined]
-            if isinstance(callback, WeightAveraging) and getattr(callback, "_use_buffers", False):
-                raise ValueError(
-                    f"{type(callback).__name__}: it would average {memory[0]} of {type(pl_module).__name__}, whose "
-                    "entries are replaced and not learned; set use_buffers: false"
-                )
+        """Install `AtomicCheckpointIO`."""
         if forks_ranks(trainer):
             call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
@@ -162,7 +159,7 @@ class Safeguards(pl.Callback):
             return
         self._agreed_at, bad = batch, self._bad_loss(trainer, wait=False)
         requested = Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD
-        worst = self._worst(Outcome.NOT_FINITE if bad else requested)
+        worst = self._ranks.largest(Outcome.NOT_FINITE if bad else requested)
         if worst == Outcome.NOT_FINITE:
             self._stop(bad)
         self.stopping = worst == Outcome.STOP_REQUESTED and not accumulates(trainer)  # not with half of the gradients
@@ -188,7 +185,7 @@ class Safeguards(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        if self._worst(Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD):
+        if self._ranks.largest(Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD):
             self.stopping = True
 
     def on_save_checkpoint(
@@ -201,7 +198,7 @@ class Safeguards(pl.Callback):
         if broken and bad is None:
             counted = f"{len(broken)} of {len(weights)} weights hold NaN or infinity ({broken[0]}, …)"
             bad = f"step {trainer.global_step}: {counted}; nothing was saved"
-        if self._worst(Outcome.NOT_FINITE if bad else Outcome.GOOD):
+        if self._ranks.largest(Outcome.NOT_FINITE if bad else Outcome.GOOD):
             self._stop(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -210,7 +207,7 @@ class Safeguards(pl.Callback):
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
         if waits_for_ranks(trainer):
-            if isinstance(exception, SIGTERMException) and launcher is not None:
+            if isinstance(exception, STOP_ERRORS) and launcher is not None:
                 launcher.kill(signal.SIGTERM)  # multiprocessing waits for them when this process ends
         elif number := None if isinstance(exception, LostRank) else signals.cause_of(exception):
             after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
@@ -220,9 +217,8 @@ class Safeguards(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Release the locks of the folders."""
         self._held.close()
-        if self._ranks is not None:
-            self._ranks.close()
-            self._ranks = None
+        self._ranks.close()
+        self._ranks.size = 1  # outside a fit, a save needs no agreement
 
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
         """Describe the first non-finite loss, if any; without `wait` the newest loss may remain unchecked."""
@@ -240,12 +236,8 @@ class Safeguards(pl.Callback):
         if self.stopping:
             raise signals.Stopped(signals.requests.received or signal.SIGTERM)  # which may have come to another rank
 
-    def _worst(self, outcome: int) -> int:
-        return outcome if self._ranks is None else self._ranks.largest(outcome)
-
     def _stop(self, reason: str | None) -> NoReturn:
-        reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
-        raise TrainingStopped(next(text for text in reasons if text))
+        raise TrainingStopped(next(text for text in self._ranks.gather(reason) if text))
 
 
 def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:
@@ -295,7 +287,7 @@ def call_on_exception(trainer: pl.Trainer) -> None:
             trainer.strategy.on_exception(exception)
             for logger in trainer.loggers:
                 logger.finalize("failed")
-            if isinstance(exception, (SIGTERMException, TrainingStopped)):  # all ranks raise it at the same step
+            if isinstance(exception, (*STOP_ERRORS, TrainingStopped)):  # all ranks raise it at the same step
                 trainer.strategy.barrier("stopped")  # the first rank that ends takes the others with it
             raise
 

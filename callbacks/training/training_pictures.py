@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from datamodules.reading.guards import require_at_least
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.device import random_state_kept
@@ -51,10 +52,7 @@ class TrainingPictures(pl.Callback):
         stride: int | None = None,
         clips: int = 8,
     ) -> None:
-        if min(every_n_epochs, clips) < 1:
-            raise ValueError(
-                f"TrainingPictures: every_n_epochs and clips must be at least 1, got {every_n_epochs} and {clips}"
-            )
+        require_at_least(1, every_n_epochs=every_n_epochs, clips=clips)
         self.protocol = PropagationProtocol.named(protocol, changes=changes)
         self.every_n_epochs, self.clips = every_n_epochs, clips
         self.stage, self.stride = stage, stride

@@ -95,10 +95,8 @@ def test_no_command_runs_what_a_file_names(command, davis, tmp_path):
         path = checkpoint(tmp_path / "a.ckpt", **changes)
         line = refusal(*COMMANDS[command](path, davis))
         # predict asks for its video, fit for what to train, before either loads weights and compares their digest
-        if command not in ("convert", "evaluate") and (command, name) not in (
-            ("predict", "edited weights"),
-            ("fit", "edited weights"),
-        ):
+        before_weights = name == "edited weights" and command in ("predict", "fit")
+        if command not in ("convert", "evaluate") and not before_weights:
             assert "a.ckpt" in line, (name, line)
     content = path.read_bytes()
     for damage in (content[: len(content) // 2], content[:-1], b""):
@@ -144,24 +142,16 @@ def test_metadata_of_a_safetensors_file_are_a_name_of_a_library_and_numbers(meta
     assert "a.safetensors: " in refusal("convert", tmp_path / "a.safetensors", "out.ckpt")
 
 
-def damaged(correct, draw):
-    """Return a file cut, flipped, zeroed, lengthened or replaced at random."""
-    at, length, flipped = draw.randrange(len(correct)), draw.randrange(1, 500), bytearray(correct)
-    for _ in range(draw.randrange(1, 9)):
-        flipped[draw.randrange(len(correct))] ^= 1 << draw.randrange(8)
-    rest = correct[at:]
-    zeros, random_start, random_rest = bytes(length), draw.randbytes(length), draw.randbytes(len(rest))
-    ends = [b"", zeros + rest[length:], random_start + rest, random_rest]
-    return draw.choice([bytes(flipped), *(correct[:at] + end for end in ends)])
-
-
 def test_60_damaged_files_are_told_in_one_line_each(davis, tmp_path):
     path, draw = tmp_path / "a.ckpt", random.Random(0)
     module = VFSSimSiam("tests.helpers.encoders:TinyResNet", projector_dim=8, predictor_dim=4)
     write_checkpoint(module, path)
     correct, told = path.read_bytes(), 0
     for _ in range(60):
-        path.write_bytes(damaged(correct, draw))
+        content = bytearray(correct)
+        for _ in range(draw.randrange(1, 9)):
+            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        path.write_bytes(content[: draw.choice([len(content), draw.randrange(len(content))])])
         try:
             found = module_from_checkpoint(path)
         except ValueError as error:

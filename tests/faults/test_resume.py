@@ -43,34 +43,31 @@ def test_a_run_that_is_killed_twice(method, whole, video_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("step", "place", "workers"),
-    [(7, "step", 1), (8, "end", 0), (10, "end", 0), (10, "validation", 0), (2, "step", 0)],
-    ids=["within a step, workers too", "after a step", "after an epoch's last step", "in validation", "early"],
+    ("name", "step", "place", "workers"),
+    [
+        ("SIGTERM", 7, "step", 1),
+        ("SIGTERM", 8, "end", 0),
+        ("SIGTERM", 10, "end", 0),
+        ("SIGTERM", 10, "validation", 0),
+        ("SIGTERM", 2, "step", 0),
+        ("SIGINT", 7, "step", 1),
+    ],
+    ids=["within a step", "after a step", "after an epoch's last step", "in validation", "early", "by Ctrl-C"],
 )
-def test_preemption_saves_the_step_and_says_so(step, place, workers, whole, video_folder, tmp_path):
-    blow = strike("SIGTERM", step, place=place, group=True)
-    command = words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,), num_workers=workers)
-    said = run(command, tmp_path, 143)
+def test_a_signal_saves_the_step_and_the_run_resumes(name, step, place, workers, whole, video_folder, tmp_path):
+    shown, status = {"SIGTERM": ("SIGTERM", 143), "SIGINT": ("Ctrl-C", 130)}[name]
+    blow = strike(name, step, place=place, group=True)
+    said = run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,), num_workers=workers), tmp_path, status)
     reached = step + (place == "step")
     kept = 9 if (step, place) == (10, "end") else reached  # the validation of its epoch is still to come
-    assert f"stopped by SIGTERM after step {reached}\n" in said
+    assert f"stopped by {shown} after step {reached}\n" in said
     assert f"last.ckpt holds step {kept}; " in said
     assert "Traceback" not in said
     assert last(tmp_path)["global_step"] == kept
     assert max(curve(tmp_path)) == reached
-    run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
-    expect_the_same(tmp_path, whole["VFSSimSiam"])
-
-
-def test_ctrl_c_within_a_step_finishes_and_saves_it(whole, video_folder, tmp_path):
-    blow = strike("SIGINT", 7, group=True)
-    said = run(words("VFSSimSiam", video_folder, tmp_path, callbacks=(blow,), num_workers=1), tmp_path, 130)
-    assert "stopped by Ctrl-C after step 8\n" in said
-    assert "Traceback" not in said
-    assert last(tmp_path)["global_step"] == 8
     unhurried = {"class_path": "Throughput", "init_args": {"warn_above": 1.0}}  # its hint depends on the machine's load
     said = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", callbacks=(unhurried,)), tmp_path)
-    assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step 8, epoch 1\n" in said
+    assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step {kept}, epoch " in said
     assert "UserWarning" not in said
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
     assert "\nckpt_path: last\n" in (tmp_path / "lightning_logs/version_0/config.yaml").read_text()  # to be run again

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import LambdaCallback
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
 from callbacks.process import signals
@@ -164,7 +163,7 @@ def go(
     held_out = loader(2, 2, 2, 16)
     try:
         trainer.fit(make(method, accumulated), train, held_out, ckpt_path=start, weights_only=True)
-    except (TrainingStopped, SIGTERMException):
+    except (TrainingStopped, signals.Stopped):
         return events, False
     return events, True
 

@@ -92,6 +92,15 @@ def test_a_flag_goes_to_the_class_that_takes_it_wherever_the_class_is_named():
     ]
 
 
+def test_each_of_two_classes_takes_the_flags_behind_it():
+    words = ["--trainer.callbacks.limit_sequences=3"]  # before all classes: for the first that takes it
+    for number, kind in enumerate(("DavisBenchmark", "JhmdbBenchmark")):
+        words += [f"--trainer.callbacks+={kind}", f"--trainer.callbacks.root={number}"]
+    words += ["--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.stage=b"]
+    found = [entry.get("init_args") for entry in merged(*words)["trainer"]["callbacks"]]
+    assert found == [{"limit_sequences": "3", "root": "0"}, {"root": "1", "stage": "b"}, None]
+
+
 def test_files_add_up_and_another_class_begins_with_its_own_defaults(tmp_path):
     one = config_file(
         tmp_path / "one.yaml", "{model: {class_path: Liir, init_args: {lr: 1, radius: 2}}, trainer: {a: 1}}"

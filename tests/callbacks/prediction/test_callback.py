@@ -18,6 +18,7 @@ from callbacks.prediction.predict import extractor_for
 from callbacks.process import signals
 from callbacks.tracking.record import SequenceRecord
 from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
+from datamodules.reading.mask_files import decode_rle
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
@@ -102,15 +103,16 @@ def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_p
         ({"protocol": "nobody"}, "unknown protocol 'nobody'"),
         ({"changes": {"radius": "far"}}, "radius must be a valid number or None, got .far."),
         ({"short_side": -4}, "short_side must be at least 1 px, .* got -4"),
-        ({"overlay": "avi"}, "overlay must be one of mp4, gif, webp, none"),
+        ({"overlay": "avi"}, "overlay must be one of 'mp4', 'gif', 'webp', 'none'"),
         ({"prompt": BoxPrompt.of([0, 0, 200, 10])}, "outside frame 0"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "protocol": "vfs"}, "is for masks and points"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "changes": {"radius": 3}}, "radius"),
+        ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "extractor": clips()}, "an encoder of video cannot encode them"),
     ],
 )
 def test_a_users_mistake_leaves_no_files(folder, colour, tmp_path, arguments, message):
-    given = {"prompt": MaskPrompt.of(folder / "masks" / "first.png")} | arguments
-    refused(ValueError, message, predict_video, colour, folder / "clip.mp4", output_dir=tmp_path / "out", **given)
+    given = {"extractor": colour, "prompt": MaskPrompt.of(folder / "masks" / "first.png")} | arguments
+    refused(ValueError, message, predict_video, video=folder / "clip.mp4", output_dir=tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
 
 
@@ -120,11 +122,6 @@ def test_a_box_is_followed_by_the_stage_that_the_module_names():
     assert extractor_for(FrozenEncoder(spec, stage="res3"), prompt).stage == "res3"
     found = extractor_for(FrozenEncoder(spec, stride=4), prompt)
     assert (found.stage, found.stride) == ("res4", 4)
-
-
-def test_a_video_encoder_follows_no_box(folder, tmp_path):
-    arguments = clips(), folder / "clip.mp4", BoxPrompt.of([0, 0, 20, 10]), tmp_path / "out"
-    assert refused(ValueError, "an encoder of video cannot encode them", predict_video, *arguments)
 
 
 def test_more_than_one_device_is_refused():
@@ -169,19 +166,17 @@ def test_the_table_of_one_box(folder, colour, tmp_path, scene):
 
 def test_frames_without_an_object_have_an_image_and_no_annotation(tmp_path, folder):
     mask = torch.zeros(96, 130, dtype=torch.uint8)
+    file = CocoFile(tmp_path / "coco.json", FrameStream(folder / "clip.mp4", start=3, every=2), [], _annotate_masks)
+    file.add(mask)
     mask[2:50, 3:70] = 9
-    stream = FrameStream(folder / "clip.mp4", start=3, every=2)
-    file = CocoFile(tmp_path / "coco.json", stream, [{"id": 9, "name": "9"}], _annotate_masks)
-    file.add(mask * 0)
     file.add(mask)
     assert not (tmp_path / "coco.json").exists()
     file.close()
-    coco = pytest.importorskip("pycocotools.coco").COCO(str(tmp_path / "coco.json"))
-    images = [(image["id"], image["height"], image["width"]) for image in coco.imgs.values()]
-    assert images == [(3, 96, 130), (5, 96, 130)]
-    (annotation,) = coco.anns.values()
+    coco = json.loads((tmp_path / "coco.json").read_text())
+    assert [(image["id"], image["height"], image["width"]) for image in coco["images"]] == [(3, 96, 130), (5, 96, 130)]
+    (annotation,) = coco["annotations"]
     assert [annotation[key] for key in ("image_id", "category_id", "track_id", "iscrowd")] == [5, 9, 9, 0]
-    assert np.array_equal(coco.annToMask(annotation), mask.numpy() == 9)
+    assert np.array_equal(decode_rle(annotation["segmentation"]), mask.numpy() == 9)
 
 
 def test_points_that_are_lost_or_hidden_are_marked():

@@ -7,13 +7,11 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, RunProgress, Throughput
 from callbacks.training.monitors import effective_rank, embedding_spread
-from callbacks.training.run_folder import closing_lines
 from datamodules.loading.loader import ClipSampler, ResumableLoader
 from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.training import TINY, Clips, Tiny, loader, quiet_trainer
@@ -131,11 +129,11 @@ def clock(monkeypatch):
     return clock
 
 
-def fit(clock, monitor=None, **options):
+def fit(clock, **options):
     data, module = SlowClips(clock), Timed(clock)
     loader = ResumableLoader(data, batch_size=2, sampler=ClipSampler(data, 2))
     options = {"max_epochs": 2, "log_every_n_steps": 1, "num_sanity_val_steps": 0} | options
-    trainer = quiet_trainer(callbacks=[monitor or Throughput()], **options)
+    trainer = quiet_trainer(callbacks=[Throughput()], **options)
     trainer.fit(module, loader, DataLoader([0], batch_size=None))
     return module.logged
 
@@ -154,15 +152,6 @@ def test_one_hint_when_data_are_slow(clock):
     with pytest.warns(UserWarning, match=r"75% of the time goes into waiting .*num_workers \(now 0\)") as caught:
         fit(clock)
     assert sum("waiting for data" in str(warning.message) for warning in caught) == 1
-
-
-def test_a_fit_that_waited_for_data_says_so_at_its_end(clock, tmp_path):
-    monitor = Throughput(warn_above=1)
-    fit(clock, monitor, log_every_n_steps=2)
-    trainer = quiet_trainer(callbacks=[monitor], default_root_dir=tmp_path)
-    trainer.state.fn = TrainerFn.FITTING
-    (line,) = closing_lines(trainer, str)
-    assert line.startswith("75% of the time went into waiting for data: raise data.num_workers (now 0)")
 
 
 def test_lines_count_optimiser_steps_and_name_the_loss(tmp_path, capsys):

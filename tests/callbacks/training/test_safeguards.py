@@ -11,7 +11,7 @@ from callbacks import CollapseMonitor, LastCheckpoint, Safeguards
 from callbacks.process import signals
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted, Stop, go, joined, make
-from tests.helpers.training import Clips, loader, quiet_trainer
+from tests.helpers.training import Clips, quiet_trainer
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -38,18 +38,10 @@ def test_what_saves_comes_after_all_others_and_what_ends_the_run_last(tmp_path):
     assert [type(callback) for callback in trainer.callbacks[-2:]] == [LastCheckpoint, Safeguards]
 
 
-def test_an_average_of_the_queue_is_refused_before_any_work(tmp_path):
-    line = r"would average queue\.\w+ of VFSMoCo, .* set use_buffers: false"
-    refused(ValueError, line, go, "VFSMoCo", tmp_path, more=[EMAWeightAveraging()])
-    assert not list(tmp_path.glob("*.ckpt"))
-    trainer = quiet_trainer(callbacks=[Safeguards(), EMAWeightAveraging()])
-    trainer.validate(make("VFSMoCo", 1), loader(2, 2, 4, 16), verbose=False)  # which averages nothing
-
-
-def test_an_average_without_buffers_is_resumed_exactly(tmp_path):
+@pytest.mark.parametrize("use_buffers", [True, False])
+def test_an_average_of_weights_is_resumed_exactly(use_buffers, tmp_path):
     def run(folder, **options):
-        average = EMAWeightAveraging(use_buffers=False, decay=0.5)
-        return go("VFSMoCo", folder, more=[average], **options)
+        return go("VFSMoCo", folder, more=[EMAWeightAveraging(use_buffers=use_buffers, decay=0.5)], **options)
 
     whole, ended = run(tmp_path / "whole")
     assert ended

@@ -229,7 +229,7 @@ class Declared(Counted):
 
 def test_two_best_checkpoints_never_share_files(tmp_path):
     again = BestCheckpoint("declared/score", dirpath=tmp_path / "best")  # `go` keeps the best of another score there
-    with pytest.raises(ValueError, match="would replace each other's files: set a filename"):
+    with pytest.raises(ValueError, match="would replace each other's files: leave one out"):
         go("VFSSimSiam", tmp_path, more=[Declared([]), again])
 
 
