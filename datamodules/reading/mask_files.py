@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import DataError, check_pixels, read_bytes, read_json
-from .images import check_png, image_header, opened_image, pixels, require_size
+from .guards import DataError, check_pixels, read_json
+from .images import image_header, opened_image, pixels, read_whole, require_size
 from .source import list_images
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
     """
     from PIL import Image
 
-    content = read_bytes(path)
-    check_png(path, content)
-    with opened_image(path, content) as image:
+    with opened_image(path, read_whole(path)) as image:
         check_mask_mode(path, image)
         at_size = image if size is None else image.resize(size[::-1], Image.Resampling.NEAREST)
         return np.array(at_size, dtype=np.uint8)
@@ -187,7 +185,8 @@ def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], re
 
 def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read the ids (H, W) and the palette (256, 3) of an image; see `MaskPrompt.of`."""
-    check_png(path, read_bytes(path))
+    with opened_image(path) as image:
+        image.verify()
     with opened_image(path) as image:
         check_mask_mode(path, image, ("P", "L", "1", "LA", "RGB", "RGBA"))
         image.load()

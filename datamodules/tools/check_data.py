@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..parallel.processes import in_processes, usable_cores
+from ..parallel.processes import in_processes
 from ..reading.decoding import VideoFile
 from ..reading.guards import DataError, raise_limit
 from ..reading.source import list_images, list_line, list_videos, open_video, stamp
@@ -92,8 +92,8 @@ def check_data(
     reports = _earlier(output / "report.json")
     items = [(path, reports.get(path)) for path in paths]
     try:
-        limit, count = 2 * timeout + 5, workers or usable_cores()
-        with closing(in_processes(partial(_inspect, timeout), items, count, limit, "check-data")) as outcomes:
+        work, limit = partial(_inspect, timeout), 2 * timeout + 5
+        with closing(in_processes(work, items, workers, limit, "check-data")) as outcomes:
             for (path, _), outcome in outcomes:
                 reports[path] = (
                     VideoReport(path, kind="unreadable", reason=str(outcome).removeprefix(f"{path}: "))
