@@ -18,7 +18,7 @@ from datamodules.datasets import Davis, Jhmdb, Vip, YoutubeVos
 from datamodules.datasets.jhmdb import read_joints
 from datamodules.got10k import list_sequences
 from datamodules.reading import guards
-from datamodules.reading.arrays import read_pickle
+from datamodules.reading.arrays import read_npz, read_pickle
 from datamodules.reading.guards import DataError, DecodingError, plain_name, raise_limit
 from datamodules.reading.images import image_header, read_image
 from datamodules.reading.mask_files import read_mask
@@ -99,7 +99,7 @@ def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder
     os.mkfifo(tmp_path / "other.txt")
     assert refused(DataError, "a named pipe", list_videos, tmp_path / "other.txt")
     os.mkfifo(tmp_path / "frame.png")
-    for read in (read_image, read_mask, read_pickle):
+    for read in (read_image, read_mask, read_pickle, read_npz):
         assert refused(DecodingError, "a named pipe", read, tmp_path / "frame.png")
 
 
