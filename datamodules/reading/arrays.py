@@ -3,7 +3,6 @@
 Arrays of a pickle are views of the mapped file: only pages that are used come into memory.
 """
 
-import mmap
 import pickle
 import re
 from pathlib import Path
@@ -39,9 +38,7 @@ def read_pickle(path: Path) -> Any:
     """
     require_regular(path)
     try:
-        with path.open("rb") as file:
-            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return _PlainUnpickler(_Reader(content)).load()
+        return _PlainUnpickler(_Reader(memoryview(np.memmap(path, np.uint8, "r")))).load()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UnpicklingError as error:

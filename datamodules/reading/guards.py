@@ -244,7 +244,7 @@ def read_names(path: Path, remedy: str, line_form: str = "(.*)") -> tuple[str, .
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not lines:
         raise DataError(f"{path}: the list is empty; put one sequence name on each line")
-    names = ((re.fullmatch(line_form, line) or [line, line])[1] for line in lines)
+    names = (match[1] if (match := re.fullmatch(line_form, line)) else line for line in lines)
     return tuple(dict.fromkeys(plain_name(name, path) for name in names))
 
 
