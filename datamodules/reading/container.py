@@ -164,8 +164,8 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     Counts in headers are unreliable: in JHMDB's AVIs they are a sixth too high.
 
     Returns:
-        The table, or None if the packets do not give the frames' times; and the number of readable packets with a
-        frame.
+        The table, or None if the packets do not give the frames' times; and the number of frames in the table, or of
+        readable packets with a frame.
     """
     import av
 
@@ -187,7 +187,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     number = {time: i for i, time in enumerate(sorted(times))}
     if not has_times or not keys or keys[0] != times[0] or len(number) < len(times):
         return None, count
-    return FrameTable(sorted(times), sorted(number[time] for time in keys)), count
+    return FrameTable(sorted(times), sorted(number[time] for time in keys)), len(times)
 
 
 def starts_afresh(packet: Any) -> bool:

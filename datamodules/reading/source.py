@@ -51,6 +51,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     Attributes:
         stems: file names of the images without their suffix, in order.
+        num_frames: number of images, at least 2.
 
     Raises:
         DataError: if the folder holds fewer than two images, images of several kinds, or two images of the same stem.
@@ -62,21 +63,17 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         self.path, self.frame_rate = Path(path), frame_rate
         self._files = list_images(path)
         self.stems = [file.stem for file in self._files]
+        self.num_frames = len(self._files)
         kinds = {file.suffix.lower().replace("jpeg", "jpg") for file in self._files}
         if len(kinds) > 1:
             raise DataError(
                 f"{path}: frames are of several kinds ({', '.join(sorted(kinds))}); keep one kind per folder"
             )
-        if len(self._files) < 2:
-            raise DataError(f"{path}: {len(self._files)} frame(s); a folder of frames needs at least 2")
+        if self.num_frames < 2:
+            raise DataError(f"{path}: {self.num_frames} frame(s); a folder of frames needs at least 2")
 
     def __exit__(self, *error: object) -> None:
         return None
-
-    @property
-    def num_frames(self) -> int:
-        """Number of images, at least 2."""
-        return len(self._files)
 
     def number_at(self, seconds: float) -> int:
         """Return the number of the first image shown `seconds` or later after the first one."""
@@ -92,7 +89,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         Raises:
             DecodingError: naming the image that cannot be read, or differs in size from the first image read.
         """
-        files = {i: self._files[min(i, len(self._files) - 1)] for i in sorted(set(indices))}
+        files = {i: self._files[min(i, self.num_frames - 1)] for i in sorted(set(indices))}
         frames = {i: read_image(file) for i, file in files.items()}
         for i, file in files.items():
             require_size(file, frames[i].shape, frames[indices[0]].shape)
