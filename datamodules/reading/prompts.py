@@ -109,15 +109,15 @@ class MaskPrompt(Prompt):
             return
         path = Path(given)
         if path.is_dir():
-            found = [cls(*read_mask_image(file), source=str(file), frame=file.stem) for file in list_images(path)]
+            prompts = [cls(*read_mask_image(file), source=str(file), frame=file.stem) for file in list_images(path)]
         elif path.suffix.lower() == ".json":
             by_frame = sorted(read_coco_masks(path).items())
-            found = [cls(ids, davis_palette(), source=str(path), frame=frame) for frame, ids in by_frame]
+            prompts = [cls(ids, davis_palette(), source=str(path), frame=frame) for frame, ids in by_frame]
         else:
-            found = [cls(*read_mask_image(path), source=str(path))]
-        if not found:
+            prompts = [cls(*read_mask_image(path), source=str(path))]
+        if not prompts:
             raise DataError(f"{path}: holds no mask; name the masks of a folder after their frames, 00120.png")
-        yield from found
+        yield from prompts
 
     @classmethod
     def _of_array(cls, given: Any) -> Self:

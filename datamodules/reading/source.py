@@ -172,11 +172,11 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
         DecodingError: if it does not exist.
     """
     try:
-        own, *images = [file.stat() for file in (Path(path), *list_images(path))]
+        whole, *images = [file.stat() for file in (Path(path), *list_images(path))]
     except OSError as error:
         raise DecodingError(path, error.strerror or str(error)) from error
-    changed = max(status.st_mtime_ns for status in (own, *images))
-    return sum(status.st_size for status in images or [own]), changed
+    changed = max(status.st_mtime_ns for status in (whole, *images))
+    return sum(status.st_size for status in images or [whole]), changed
 
 
 def natural_order(name: str) -> list[Any]:
@@ -307,6 +307,6 @@ def frame_number(moment: Moment, name: str, at: Callable[[float], int]) -> int:
     text = str(moment).strip().lower()
     if text.isdecimal() and not isinstance(moment, bool):
         return int(text)
-    if found := _SECONDS.fullmatch(text):
-        return at(float(found[1]))
+    if seconds := _SECONDS.fullmatch(text):
+        return at(float(seconds[1]))
     raise DataError(f"{name}: expected a frame's number such as 120, or a time such as 4.5s, got {moment!r}")
