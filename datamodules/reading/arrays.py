@@ -149,9 +149,7 @@ class _PlainUnpickler(_Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _NAMES:
-            raise UnpicklingError(
-                f"it asks for {module!s:.60}.{name!s:.60}, which loading a pickle would import and run"
-            )
+            raise UnpicklingError(f"it asks for {module!s:.60}.{name!s:.60}, which loading a pickle would run")
         return _NAMES[module, name]
 
     def _build(self) -> None:

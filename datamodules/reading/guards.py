@@ -143,11 +143,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """
     size, most = require_regular(path).st_size, max_pixels() * BYTES_PER_PIXEL
     if size > most:
-        raise DecodingError(
-            path,
-            f"has {size / 1e6:.0f} MB, more than the {most / 1e6:.0f} MB that are read; raise the limit with "
-            f"{LIMIT_VARIABLE}",
-        )
+        sizes = f"{size / 1e6:.0f} MB, more than {most / 1e6:.0f} MB"
+        raise DecodingError(path, f"has {sizes}; raise the limit with {LIMIT_VARIABLE}")
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -204,12 +201,10 @@ def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> No
     Raises:
         DataError: naming the first sequence without a folder under `root`, and the number of others.
     """
-    missing = [name for name in names if not (root / name).is_dir()]
+    missing = [root / name for name in names if not (root / name).is_dir()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise DataError(
-            f"{root / missing[0]}: sequence listed in {listed_in} has no folder{more}; unpack it or shorten the list"
-        )
+        raise DataError(f"{missing[0]}: no such folder{more}, listed in {listed_in}; unpack it or shorten the list")
 
 
 def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from typing_extensions import Self
 
-from .boxes import PromptRow, read_rows
+from .boxes import BOX, PromptRow, read_rows
 from .guards import DataError
 from .images import pixels
 from .mask_files import VOID, davis_palette, read_coco_masks, read_mask_image
@@ -176,17 +176,16 @@ class BoxPrompt(Prompt):
     @classmethod
     def all_of(cls, given: Any) -> Iterator[Self]:
         """Build the prompts of a file, see `read_rows`, or a single prompt from text or four numbers."""
-        columns = ("x", "y", "width", "height")
         source, rows = "box", [PromptRow(given)]
         if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv", ".json"}:
-            source, rows = str(given), read_rows(Path(given), columns)
+            source, rows = str(given), read_rows(Path(given), BOX)
             if not rows:
                 raise DataError(f"{source}: holds no box; write one in a line, below a heading if there is one")
         elif isinstance(given, str):
             name, _, box = given.rpartition("=")
             source, rows = f"box {given}", [PromptRow(box, name=name.strip())]
         for row in rows:
-            x, y, width, height = _numbers(row.values, columns, source)
+            x, y, width, height = _numbers(row.values, BOX, source)
             yield cls(x, y, width, height, row.name, source=source, frame=row.frame)
 
     @property

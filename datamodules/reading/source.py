@@ -66,9 +66,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         self.num_frames = len(self._files)
         kinds = {file.suffix.lower().replace("jpeg", "jpg") for file in self._files}
         if len(kinds) > 1:
-            raise DataError(
-                f"{path}: frames are of several kinds ({', '.join(sorted(kinds))}); keep one kind per folder"
-            )
+            raise DataError(f"{path}: frames of several kinds ({', '.join(sorted(kinds))}); keep one kind per folder")
         if self.num_frames < 2:
             raise DataError(f"{path}: {self.num_frames} frame(s); a folder of frames needs at least 2")
 

@@ -137,9 +137,7 @@ def command(args: Sequence[str]) -> None:
         from .check_labels import check_labels, print_labels  # its readers import torch
 
         if not print_labels(check_labels(flags.source, flags.frames, flags.masks, flags.output)):
-            raise DataError(
-                f"{flags.source}: not all of it can be used; {flags.output / 'labels.json'} has the details"
-            )
+            raise DataError(f"{flags.source}: not all of it can be used; see {flags.output / 'labels.json'}")
         return
     try:
         rows = check_data(flags.source, flags.output, flags.workers, flags.min_frames, flags.timeout)

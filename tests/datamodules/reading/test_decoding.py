@@ -170,19 +170,12 @@ def test_an_index_that_misleads_is_given_up_for_the_packets(tmp_path, monkeypatc
         assert not video._table.is_from_index
 
 
-def test_a_title_in_another_encoding_does_not_keep_a_file_from_opening(tmp_path: Path) -> None:
-    video, titled = write_video(tmp_path / "video.mp4", 12), tmp_path / "titled.mp4"
-    with av.open(str(video)) as source, av.open(str(titled), "w") as container:
-        container.metadata["title"] = "a title"
-        stream = container.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(source.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                container.mux(packet)
-    content = titled.read_bytes()
-    assert content.count(b"a title") == 1
-    titled.write_bytes(content.replace(b"a title", b"a t\xeetr\xe9"))  # Latin-1
-    with open_container(titled, timeout=10) as opened:
+def test_a_tag_in_another_encoding_does_not_keep_a_file_from_opening(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", 12)
+    content = video.read_bytes()
+    assert content.count(b"Lavf") == 1  # FFmpeg writes its name
+    video.write_bytes(content.replace(b"Lavf", b"L\xe4vf"))  # Latin-1
+    with open_container(video, timeout=10) as opened:
         assert read_header(opened).num_frames == 12
 
 

@@ -152,9 +152,12 @@ def test_boxes_and_points_of_a_file(flag, name, text, expected, tmp_path):
         pytest.param("points", "p.json", "[" * 100_000, r"is not JSON \(.*\); correct it$", id="levels"),
         ("mask", "m.json", "{", r"m\.json: is not JSON .*; correct it$"),
         ("mask", "m.json", "[]", "expected COCO's images and annotations"),
+        ("mask", "m.json", '{"images": [], "annotations": [{"id": 1}]}', "expected COCO's images and annotations"),
+        ("mask", "m.json", '{"images": [{"id": 6}], "annotations": [{"image_id": 6, "category_id": 300}]}',
+         "object 300 of frame 6: expected objects of 1 to 255"),
         ("mask", "m.json", '{"images": [], "annotations": []}', "holds no mask"),
     ],
-)
+)  # fmt: skip
 def test_a_file_that_is_wrong_is_named(flag, name, text, message, tmp_path):
     (tmp_path / name).write_text(text)
     assert str(tmp_path / name) in refused(DataError, message, read_prompts, **{flag: str(tmp_path / name)})
