@@ -81,16 +81,9 @@ def plain_name(name: str, listed_in: object) -> str:
 
 
 def raise_limit(megapixels: float | None) -> None:
-    """Set the largest image that is decoded, in this process and its children; None changes nothing.
-
-    Raises:
-        ValueError: if the number is not above 0.
-    """
-    if megapixels is None:
-        return
-    if not 0 < megapixels <= 1e6:
-        raise ValueError(f"max_megapixels must be above 0 and at most 1,000,000, got {megapixels:g}")
-    os.environ[LIMIT_VARIABLE] = f"{megapixels:g}"
+    """Set the largest image that is decoded, in this process and its children; None changes nothing."""
+    if megapixels is not None:
+        os.environ[LIMIT_VARIABLE] = f"{megapixels:g}"
 
 
 def max_pixels() -> int:
