@@ -342,7 +342,8 @@ def separated(given: Any) -> list[tuple[Any, Moment | None]]:
     if not isinstance(given, str) or os.path.exists(given):
         return [(given, None)]
     pairs: list[tuple[Any, Moment | None]] = []
-    for part in given.split(";"):
-        value, mark, frame = part.strip().rpartition("@")
-        pairs.append((part.strip(), None) if not mark or os.path.exists(part.strip()) else (value, frame.strip()))
-    return [pair for pair in pairs if pair[0]] or [(given, None)]
+    for part in filter(None, map(str.strip, given.split(";"))):
+        value, _, frame = part.rpartition("@")
+        names_frame = value and not os.path.exists(part)
+        pairs.append((value, frame.strip()) if names_frame else (part, None))
+    return pairs or [(given, None)]
