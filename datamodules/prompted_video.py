@@ -18,7 +18,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from .parallel.ahead import read_ahead
+from .parallel.processes import read_ahead
 from .reading.container import VIDEO_SUFFIXES
 from .reading.guards import DataError, DecodingError
 from .reading.images import require_size

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..reading.arrays import read_mat
 from ..reading.guards import (
     DataError,
     plain_name,
@@ -20,7 +21,6 @@ from ..reading.guards import (
 )
 from ..reading.images import image_header
 from ..reading.mask_files import list_frames
-from ..reading.mat_files import read_mat
 from .records import KeypointSequence, Reader
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from ..parallel.ahead import read_ahead
+from ..parallel.processes import read_ahead
 from ..reading.guards import DataError, plain_name
 from ..reading.images import read_image, require_size
 from ..reading.mask_files import VOID, read_mask

@@ -1,19 +1,22 @@
-"""Parallel calls in processes that may hang or crash without ending the run."""
+"""Parallel calls in processes that may hang or crash without ending the run, and items that a thread prefetches."""
 
 import os
 import signal
 import traceback
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from multiprocessing import Pipe, Process, parent_process
 from multiprocessing.connection import Connection, wait
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..reading.guards import DataError
 from ..writing.progress import ProgressReport
 
+ItemT = TypeVar("ItemT")
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
 
@@ -27,7 +30,11 @@ def usable_cores() -> int:
 
 
 def in_processes(
-    function: Callable[[WorkT], ResultT], items: Sequence[WorkT], workers: int, timeout: float, title: str = "items"
+    function: Callable[[WorkT], ResultT],
+    items: Sequence[WorkT],
+    workers: int | None,
+    timeout: float,
+    title: str = "items",
 ) -> Generator[tuple[WorkT, ResultT | DataError]]:
     """Call a function with every item in a few processes; yield results as they are ready.
 
@@ -38,7 +45,7 @@ def in_processes(
     Args:
         function: function at the top level of a module, or a partial of it; a DataError fails the item.
         items: arguments of the function.
-        workers: number of processes.
+        workers: number of processes; None: the usable cores.
         timeout: seconds per item.
         title: title of the progress on stderr.
 
@@ -49,13 +56,13 @@ def in_processes(
         OSError: from the function; it ends the run (for example, a full disk).
         RuntimeError: any other error in the function, with its traceback.
     """
-    waiting = iter(items)
+    waiting, count = iter(items), max(workers or usable_cores(), 1)
     idle: list[tuple[Connection, Process]] = []
     busy: dict[Connection, tuple[Process, WorkT]] = {}
     with ProgressReport(title, len(items)) as progress:
         try:
             while True:
-                for item in islice(waiting, max(workers, 1) - len(busy)):
+                for item in islice(waiting, count - len(busy)):
                     pipe, process = idle.pop() if idle else _start(function, timeout)
                     busy[pipe] = process, item
                     pipe.send(item)
@@ -137,3 +144,19 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
+
+
+def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
+    """Iterate over items that a thread prefetches, up to `ahead` of them.
+
+    An error in the thread is raised in place of its item. Closing waits until the thread has left `items`.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending = deque(pool.submit(next, source, end) for _ in range(ahead))
+        try:
+            while (item := pending.popleft().result()) is not end:
+                pending.append(pool.submit(next, source, end))
+                yield cast("ItemT", item)
+        finally:
+            pool.shutdown(cancel_futures=True)

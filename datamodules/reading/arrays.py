@@ -1,11 +1,14 @@
-"""Read the arrays of TAP-Vid's pickles and .npz files without running code from the file.
+"""Read the arrays of pickles, .npz and MATLAB files so that a hostile or damaged file neither runs code nor crashes.
 
-Arrays of a pickle are views of the mapped file: only pages that are used come into memory.
+Arrays of a pickle are views of the mapped file: only pages that are used come into memory. MATLAB's files of version 5
+are read without scipy, whose reader ends the process at some damaged files.
 """
 
-import mmap
 import pickle
 import re
+import struct
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, ClassVar
@@ -17,6 +20,15 @@ from .guards import DataError, require_regular
 
 MOST_STEPS = 1_000_000
 """Limit on the reads of a pickle; a shard of TAP-Vid-Kinetics with frames as lists needs some 200,000."""
+
+NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+"""Data type in a MATLAB file → numpy's dtype."""
+MATRIX, COMPRESSED = 14, 15
+"""MATLAB's data types of an array and of a compressed element."""
+HEADER = 128
+"""Bytes before the first element of a MATLAB file."""
+MOST_UNPACKED = 2**26
+"""Limit on the bytes of an unpacked element of a MATLAB file."""
 
 _KEPT = 256  # bytes; a longer string stays in the file
 _DTYPE = re.compile(r"[fiubS]\d{1,9}")  # numbers, bool and byte strings
@@ -39,9 +51,7 @@ def read_pickle(path: Path) -> Any:
     """
     require_regular(path)
     try:
-        with path.open("rb") as file:
-            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return _PlainUnpickler(_Reader(content)).load()
+        return _PlainUnpickler(_Reader(np.memmap(path, np.uint8, "r").data)).load()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UnpicklingError as error:
@@ -72,6 +82,65 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             return dict(archive)
     except Exception as error:  # as above
         raise DataError(f"{path}: not an .npz file of numpy.savez, or damaged ({error})") from error
+
+
+def read_mat(content: bytes, name: str) -> NDArray[Any]:
+    """Return a real array of numbers by its name.
+
+    Source: MathWorks, MAT-File Format, the chapter on level 5.
+
+    Args:
+        content: bytes of the file.
+        name: name of the array.
+
+    Raises:
+        KeyError: if no array has the name.
+        ValueError, struct.error, zlib.error: if the file is not of version 5 or is damaged, or the array does not hold
+            real numbers.
+    """
+    order = {b"IM": "<", b"MI": ">"}.get(content[HEADER - 2 : HEADER])
+    if order is None:
+        raise ValueError("it is not of MATLAB's version 5")
+    for kind, element in _elements(content[HEADER:], order):
+        if kind == COMPRESSED:
+            unpacker = zlib.decompressobj()
+            kind, element = next(_elements(unpacker.decompress(element, MOST_UNPACKED), order), (0, b""))
+            if not unpacker.eof:  # only its end has the checksum
+                raise ValueError("a compressed element is cut off or too large")
+        if kind != MATRIX:
+            continue
+        (_, flags), (_, shape), (_, label), *parts = _elements(element, order)
+        if label.decode("latin-1") != name:
+            continue
+        is_complex = struct.unpack(f"{order}I", flags[:4])[0] >> 11 & 1
+        if is_complex or len(parts) != 1 or parts[0][0] not in NUMBERS:
+            raise ValueError(f"{name} does not hold real numbers")
+        values = np.frombuffer(parts[0][1], f"{order}{NUMBERS[parts[0][0]]}")
+        sides = np.frombuffer(shape, f"{order}i4")
+        if len(sides) < 2 or (sides < 0).any():
+            raise ValueError(f"{name} has no shape")
+        return values.reshape(tuple(map(int, sides)), order="F")
+    raise KeyError(f"it has no {name}")
+
+
+def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+    """Yield (data type, bytes) per element.
+
+    Raises:
+        ValueError: if an element claims more bytes than the file has.
+    """
+    start = 0
+    while start + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}2I", content, start)
+        if kind >> 16:  # small element: the size in the upper half, the data in the place of the size
+            kind, size, begin = kind & 0xFFFF, kind >> 16, start + 4
+            start += 8
+        else:
+            begin = start + 8
+            start = begin + size + (0 if kind == COMPRESSED else -size % 8)
+        if begin + size > len(content) or start > len(content) + 7:
+            raise ValueError("an element is longer than the file")
+        yield kind, content[begin : begin + size]
 
 
 class _Reader:
@@ -152,9 +221,7 @@ class _PlainUnpickler(_Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _NAMES:
-            raise UnpicklingError(
-                f"it asks for {module!s:.60}.{name!s:.60}, which loading a pickle would import and run"
-            )
+            raise UnpicklingError(f"it asks for {module!s:.60}.{name!s:.60}, which loading a pickle would run")
         return _NAMES[module, name]
 
     def _build(self) -> None:

@@ -124,9 +124,9 @@ def _named_items(content: Any) -> list[tuple[str, Any]]:
 def _row(item: Any, columns: Sequence[str], name: str) -> PromptRow:
     if not isinstance(item, Mapping):
         return PromptRow(item, name=name)
-    frame, own = item.get("frame"), item.get("name")
-    values = [item.get(key, item.get(key[0])) for key in columns]
-    return PromptRow(values, frame if isinstance(frame, int | None) else str(frame), name if own is None else str(own))
+    values, frame = [item.get(key, item.get(key[0])) for key in columns], item.get("frame")
+    name = name if item.get("name") is None else str(item["name"])
+    return PromptRow(values, frame if isinstance(frame, int | None) else str(frame), name)
 
 
 def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

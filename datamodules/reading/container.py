@@ -33,7 +33,6 @@ _DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4
 # VP8 show nothing).
 _CONTAINERS = ("mov", "matroska")
 _CODECS = frozenset({"h264", "mpeg4", "hevc", "vp9", "av1", "libdav1d"})
-_KEY, _DISCARD = 1, 2  # flags of an index entry
 
 
 @dataclass(frozen=True)
@@ -84,18 +83,14 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         raise DecodingError(path, "is not a video of a known format") from error
     except (av.error.InvalidDataError, av.error.OSError) as error:
         raise DecodingError(path, "has no complete header: cut off, damaged or no video; copy it again") from error
-    try:
-        if not container.streams.video:
-            raise DecodingError(path, "no video stream")
-        codec = container.streams.video[0].codec_context
-        if codec is None:
-            raise DecodingError(path, "unknown codec")
-        codec.thread_count = 1  # the workers are the parallelism
-        codec.options = {"max_pixels": str(max_pixels())}  # for frames that are larger than the header says
-        check_pixels(path, codec.width, codec.height)
-    except DecodingError:
-        container.close()
-        raise
+    if not container.streams.video:
+        raise DecodingError(path, "no video stream")
+    codec = container.streams.video[0].codec_context
+    if codec is None:
+        raise DecodingError(path, "unknown codec")
+    check_pixels(path, codec.width, codec.height)
+    codec.thread_count = 1  # the workers are the parallelism
+    codec.options = {"max_pixels": str(max_pixels())}  # for frames that are larger than the header says
     return container
 
 
@@ -152,17 +147,15 @@ class FrameTable:
         The index is in the order of packets, not of frames. Its key frames are right if they end all references to
         earlier frames, which the first packet after a seek must confirm.
         """
-        entries = getattr(stream, "index_entries", ())  # av 14 has none
+        entries = tuple(getattr(stream, "index_entries", ()))  # av 14 has none
         if not entries or len(entries) != stream.frames or stream.start_time is None:
             return None
-        times, flags = zip(*((entry.timestamp, entry.flags) for entry in entries), strict=True)
-        step = times[1] - times[0] if len(times) > 1 else 1
-        if step <= 0 or any(later - earlier != step for earlier, later in pairwise(times)):
+        step = entries[1].timestamp - entries[0].timestamp if len(entries) > 1 else 1
+        is_even = step > 0 and all(later.timestamp - earlier.timestamp == step for earlier, later in pairwise(entries))
+        keys = [number for number, entry in enumerate(entries) if entry.is_keyframe]
+        if not is_even or keys[:1] != [0] or any(entry.is_discard for entry in entries):
             return None
-        keys = [number for number, flag in enumerate(flags) if flag & _KEY]
-        if keys[:1] != [0] or any(flag & _DISCARD for flag in flags):
-            return None
-        return cls(range(stream.start_time, stream.start_time + step * len(times), step), keys)
+        return cls(range(stream.start_time, stream.start_time + step * len(entries), step), keys)
 
 
 def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
@@ -171,8 +164,8 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     Counts in headers are unreliable: in JHMDB's AVIs they are a sixth too high.
 
     Returns:
-        The table, or None if the packets do not give the frames' times; and the number of readable packets with a
-        frame.
+        The table, or None if the packets do not give the frames' times; and the number of frames in the table, or of
+        readable packets with a frame.
     """
     import av
 
@@ -194,7 +187,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     number = {time: i for i, time in enumerate(sorted(times))}
     if not has_times or not keys or keys[0] != times[0] or len(number) < len(times):
         return None, count
-    return FrameTable(sorted(times), sorted(number[time] for time in keys)), count
+    return FrameTable(sorted(times), sorted(number[time] for time in keys)), len(times)
 
 
 def starts_afresh(packet: Any) -> bool:

@@ -48,6 +48,9 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     Attributes:
         info: properties from the header.
         frame_rate: average frames per second; 0 if unknown.
+        num_frames: number of frames that can be decoded, at least 1. Exact if the file has reliable time stamps or its
+            end has been read; else the number of its packets, which differs by a few frames in some files. Without a
+            table, the header's count.
 
     Raises:
         DecodingError: if it is not a readable video, not a regular file, or has more pixels than `guards` permits.
@@ -58,14 +61,12 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def __init__(self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True) -> None:
         self.path, self._timeout = Path(path), timeout
         self._reformat = reformatter()
-        self._end: int | None = None
         self._end_time: float | None = None
         self._table: FrameTable | None = None
-        self._count = 0
         with self._in_time():
             self._open()
             self.info = read_header(self._container)
-            self.frame_rate = self.info.fps
+            self.frame_rate, self.num_frames = self.info.fps, self.info.num_frames
             if table and can_seek(self._container, self._stream):
                 self._table = FrameTable.from_index(self._stream)
             if table and self._table is None:
@@ -73,15 +74,6 @@ class VideoFile(AbstractContextManager["VideoFile"]):
 
     def __exit__(self, *error: object) -> None:
         self._container.close()
-
-    @property
-    def num_frames(self) -> int:
-        """Number of frames that can be decoded, at least 1.
-
-        Exact if the file has reliable time stamps or its end has been read; else the number of its packets, which
-        differs by a few frames in some files. Without a table, the header's count.
-        """
-        return self._end or (len(self._table) if self._table else self._count or self.info.num_frames)
 
     @property
     def truncation(self) -> str:
@@ -200,7 +192,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def _scan(self) -> None:
         """Learn the frames' times, or at least their number, from all packets."""
         status = self.path.stat()
-        self._table, self._count = _scanned(self.path, self._timeout, status.st_size, status.st_mtime_ns)
+        self._table, count = _scanned(self.path, self._timeout, status.st_size, status.st_mtime_ns)
+        self.num_frames = count or self.num_frames
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
         """Decode frames by number; None if the file disagrees with its table."""
@@ -276,7 +269,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             yield number, frame
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
-        self._end, self._end_time = number + 1, frame.time
+        self.num_frames, self._end_time = number + 1, frame.time
 
     def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
         """Decode frames by number; numbers beyond the end give the last frame."""
@@ -285,7 +278,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             if number in wanted:
                 frames[number] = self.to_rgb(frame)
             if number == last:
-                self._end_time = frame.time if last + 1 == self._count else self._end_time
+                self._end_time = frame.time if last + 1 == self.num_frames else self._end_time
                 return frames
         frames[number] = self.to_rgb(frame)
         return frames

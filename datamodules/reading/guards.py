@@ -81,16 +81,9 @@ def plain_name(name: str, listed_in: object) -> str:
 
 
 def raise_limit(megapixels: float | None) -> None:
-    """Set the largest image that is decoded, in this process and its children; None changes nothing.
-
-    Raises:
-        ValueError: if the number is not above 0.
-    """
-    if megapixels is None:
-        return
-    if not 0 < megapixels <= 1e6:
-        raise ValueError(f"max_megapixels must be above 0 and at most 1,000,000, got {megapixels:g}")
-    os.environ[LIMIT_VARIABLE] = f"{megapixels:g}"
+    """Set the largest image that is decoded, in this process and its children; None changes nothing."""
+    if megapixels is not None:
+        os.environ[LIMIT_VARIABLE] = f"{megapixels:g}"
 
 
 def max_pixels() -> int:
@@ -143,11 +136,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """
     size, most = require_regular(path).st_size, max_pixels() * BYTES_PER_PIXEL
     if size > most:
-        raise DecodingError(
-            path,
-            f"has {size / 1e6:.0f} MB, more than the {most / 1e6:.0f} MB that are read; raise the limit with "
-            f"{LIMIT_VARIABLE}",
-        )
+        sizes = f"{size / 1e6:.0f} MB, more than {most / 1e6:.0f} MB"
+        raise DecodingError(path, f"has {sizes}; raise the limit with {LIMIT_VARIABLE}")
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -204,12 +194,10 @@ def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> No
     Raises:
         DataError: naming the first sequence without a folder under `root`, and the number of others.
     """
-    missing = [name for name in names if not (root / name).is_dir()]
+    missing = [root / name for name in names if not (root / name).is_dir()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise DataError(
-            f"{root / missing[0]}: sequence listed in {listed_in} has no folder{more}; unpack it or shorten the list"
-        )
+        raise DataError(f"{missing[0]}: no such folder{more}, listed in {listed_in}; unpack it or shorten the list")
 
 
 def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
@@ -244,7 +232,7 @@ def read_names(path: Path, remedy: str, line_form: str = "(.*)") -> tuple[str, .
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not lines:
         raise DataError(f"{path}: the list is empty; put one sequence name on each line")
-    names = ((re.fullmatch(line_form, line) or [line, line])[1] for line in lines)
+    names = (match[1] if (match := re.fullmatch(line_form, line)) else line for line in lines)
     return tuple(dict.fromkeys(plain_name(name, path) for name in names))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import LIMIT_VARIABLE, DecodingError, check_pixels, max_pixels, read_bytes, require_regular
+from .guards import LIMIT_VARIABLE, DataError, DecodingError, check_pixels, max_pixels, read_bytes, require_regular
 
 if TYPE_CHECKING:
     import av
@@ -21,15 +20,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
 AGAIN = "copy or extract it again"
-PNG = b"\x89PNG\r\n\x1a\n"
-"""First bytes of a PNG."""
 
 
 def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG.
 
-    Grey becomes RGB; orientation tags are ignored, as masks and boxes have no tags. A JPEG's end marker is checked,
-    since OpenCV 4 fills the missing part of a truncated JPEG with grey.
+    Grey becomes RGB; orientation tags are ignored, as masks and boxes have no tags.
 
     Args:
         path: the file.
@@ -39,16 +35,11 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> ND
         (H, W, 3) uint8 RGB.
 
     Raises:
-        DecodingError: if the file is missing, truncated, no image, not a regular file, or larger than the limits of
-            `guards`, which are checked before it is decoded.
+        DecodingError: if the file cannot be read whole, see `read_whole`, or cannot be decoded.
     """
     import cv2
 
-    content = read_bytes(path) if content is None else content
-    if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
-        raise DecodingError(path, f"truncated JPEG; {AGAIN}")
-    image_header(path, content)
-    check_png(path, content)
+    content = read_whole(path, content)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -58,19 +49,25 @@ def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> ND
     return np.asarray(image, dtype=np.uint8)
 
 
-def check_png(path: str | os.PathLike[str], content: bytes) -> None:
-    """Compare the checksums of a PNG with its content, since the decoders ignore them; other formats pass.
+def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> bytes:
+    """Read the bytes of a JPEG or PNG, and check that nothing is missing or damaged before it is decoded.
+
+    OpenCV 4 fills the missing part of a truncated JPEG with grey, and the decoders ignore the checksums of a PNG.
+
+    Args:
+        path: the file.
+        content: check these bytes instead; `path` names them in errors.
 
     Raises:
-        DecodingError: if a checksum differs, or the file ends within a chunk.
+        DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, not a regular file, or larger than
+            the limits of `guards`.
     """
-    start, end = len(PNG), b""
-    while content.startswith(PNG) and end != b"IEND":
-        length, end = int.from_bytes(content[start : start + 4], "big"), content[start + 4 : start + 8]
-        stated = content[start + 8 + length : start + 12 + length]
-        if zlib.crc32(memoryview(content)[start + 4 : start + 8 + length]) != int.from_bytes(stated, "big") or not end:
-            raise DecodingError(path, f"damaged PNG, its content does not have the checksum that it states; {AGAIN}")
-        start += 12 + length
+    content = read_bytes(path) if content is None else content
+    if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
+        raise DecodingError(path, f"truncated JPEG; {AGAIN}")
+    with opened_image(path, content) as image:
+        image.verify()
+    return content
 
 
 @contextmanager
@@ -98,11 +95,13 @@ def opened_image(path: str | os.PathLike[str], content: bytes | None = None) -> 
         with Image.open(source, formats=kinds) as image:
             check_pixels(path, *image.size)
             yield image
+    except DataError:
+        raise
     except Image.DecompressionBombError as error:
         raise DecodingError(path, f"too large to decode ({error}); raise the limit with {LIMIT_VARIABLE}") from error
     except UnidentifiedImageError as error:
         raise DecodingError(path, f"cannot be decoded as an image (of no known format); {AGAIN}") from error
-    except (OSError, SyntaxError, MemoryError) as error:
+    except (OSError, SyntaxError, ValueError, IndexError, MemoryError) as error:  # all kinds, for damaged files
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DecodingError(path, f"cannot be decoded as an image ({reason}); {AGAIN}") from error
 

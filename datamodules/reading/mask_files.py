@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import DataError, check_pixels, read_bytes, read_json
-from .images import check_png, image_header, opened_image, pixels, require_size
+from .guards import DataError, check_pixels, read_json
+from .images import image_header, opened_image, pixels, read_whole, require_size
 from .source import list_images
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
     """
     from PIL import Image
 
-    content = read_bytes(path)
-    check_png(path, content)
-    with opened_image(path, content) as image:
+    with opened_image(path, read_whole(path)) as image:
         check_mask_mode(path, image)
         at_size = image if size is None else image.resize(size[::-1], Image.Resampling.NEAREST)
         return np.array(at_size, dtype=np.uint8)
@@ -106,10 +104,10 @@ def match_masks(folder: Path, frames: Sequence[Path], complete: str | None = Non
         DataError: if a mask has no frame, or with `complete` a frame has no mask.
     """
     number = {frame.stem: t for t, frame in enumerate(frames)}
-    found = list_images(folder)
-    if stray := [mask for mask in found if mask.stem not in number]:
+    files = list_images(folder)
+    if stray := [mask for mask in files if mask.stem not in number]:
         raise DataError(f"{stray[0]}: mask without its frame in {frames[0].parent}; add the frame or remove the mask")
-    masks = {number[mask.stem]: mask for mask in found}
+    masks = {number[mask.stem]: mask for mask in files}
     if complete and (missing := [frame.name for t, frame in enumerate(frames) if t not in masks]):
         raise DataError(
             f"{folder}: {len(masks)} masks for {len(frames)} frames, the first without one is {missing[0]}; {complete}"
@@ -187,7 +185,8 @@ def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], re
 
 def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read the ids (H, W) and the palette (256, 3) of an image; see `MaskPrompt.of`."""
-    check_png(path, read_bytes(path))
+    with opened_image(path) as image:
+        image.verify()
     with opened_image(path) as image:
         check_mask_mode(path, image, ("P", "L", "1", "LA", "RGB", "RGBA"))
         image.load()
@@ -207,23 +206,22 @@ def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def _ids_of_colours(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Number the colours of a painted mask (H, W, 4) from dark to light; black is background."""
     rgb = np.where(image[..., 3:] < 128, 0, image[..., :3]).astype(np.uint8)
-    flat = rgb.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    found, numbers = np.unique(flat, return_inverse=True)
-    if len(found) > MOST_COLOURS + 1:
+    packed = rgb.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    values, first, numbers = np.unique(packed, return_index=True, return_inverse=True)
+    if len(values) > MOST_COLOURS + 1:
         raise DataError(
-            f"{path}: {len(found)} colours; a mask is painted in flat ones, at most {MOST_COLOURS} besides black: "
+            f"{path}: {len(values)} colours; a mask is painted in flat ones, at most {MOST_COLOURS} besides black: "
             "save it as a PNG without smoothed edges"
         )
-    if found[0] != 0:
+    if values[0] != 0:
         raise DataError(f"{path}: no pixel of the mask is black, which is the background's colour; paint it black")
-    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)
-    order = np.argsort(colours.astype(int).sum(1), kind="stable")
-    ids = np.empty(len(found), np.uint8)
-    ids[order] = np.arange(len(found))
+    colours = rgb.reshape(-1, 3)[first]
+    from_dark = np.argsort(colours.sum(1, dtype=int), kind="stable")
+    ids = np.argsort(from_dark).astype(np.uint8)
     palette = davis_palette()
     if np.ptp(colours, axis=1).any():  # greys would tint an overlay poorly
-        palette[: len(found)] = colours[order]
-    return ids[numbers].reshape(flat.shape), palette
+        palette[: len(values)] = colours[from_dark]
+    return ids[numbers].reshape(packed.shape), palette
 
 
 def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
@@ -285,11 +283,12 @@ def read_coco_masks(path: Path) -> dict[int, NDArray[np.uint8]]:
     masks: dict[int, NDArray[np.uint8]] = {}
     try:
         frames = {image["id"]: int(image.get("frame", image["id"])) for image in content["images"]}
-        for found in content["annotations"]:
-            frame, number = frames[found["image_id"]], int(found.get("track_id", found["category_id"]))
+        for annotation in content["annotations"]:
+            frame = frames[annotation["image_id"]]
+            number = int(annotation.get("track_id", annotation["category_id"]))
             if not 1 <= number <= 255 or frame < 0:
                 raise DataError(f"object {number} of frame {frame}: expected objects of 1 to 255, frames of 0 or more")
-            inside = decode_rle(found["segmentation"])
+            inside = decode_rle(annotation["segmentation"])
             ids = masks.setdefault(frame, np.zeros(inside.shape, np.uint8))
             if ids.shape != inside.shape:
                 raise DataError(f"frame {frame}: masks of two sizes, {ids.shape} and {inside.shape}")

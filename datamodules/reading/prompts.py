@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from typing_extensions import Self
 
-from .boxes import PromptRow, read_rows
+from .boxes import BOX, PromptRow, read_rows
 from .guards import DataError
 from .images import pixels
 from .mask_files import VOID, davis_palette, read_coco_masks, read_mask_image
@@ -109,15 +109,15 @@ class MaskPrompt(Prompt):
             return
         path = Path(given)
         if path.is_dir():
-            found = [cls(*read_mask_image(file), source=str(file), frame=file.stem) for file in list_images(path)]
+            prompts = [cls(*read_mask_image(file), source=str(file), frame=file.stem) for file in list_images(path)]
         elif path.suffix.lower() == ".json":
             by_frame = sorted(read_coco_masks(path).items())
-            found = [cls(ids, davis_palette(), source=str(path), frame=frame) for frame, ids in by_frame]
+            prompts = [cls(ids, davis_palette(), source=str(path), frame=frame) for frame, ids in by_frame]
         else:
-            found = [cls(*read_mask_image(path), source=str(path))]
-        if not found:
+            prompts = [cls(*read_mask_image(path), source=str(path))]
+        if not prompts:
             raise DataError(f"{path}: holds no mask; name the masks of a folder after their frames, 00120.png")
-        yield from found
+        yield from prompts
 
     @classmethod
     def _of_array(cls, given: Any) -> Self:
@@ -176,17 +176,16 @@ class BoxPrompt(Prompt):
     @classmethod
     def all_of(cls, given: Any) -> Iterator[Self]:
         """Build the prompts of a file, see `read_rows`, or a single prompt from text or four numbers."""
-        columns = ("x", "y", "width", "height")
         source, rows = "box", [PromptRow(given)]
         if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv", ".json"}:
-            source, rows = str(given), read_rows(Path(given), columns)
+            source, rows = str(given), read_rows(Path(given), BOX)
             if not rows:
                 raise DataError(f"{source}: holds no box; write one in a line, below a heading if there is one")
         elif isinstance(given, str):
             name, _, box = given.rpartition("=")
             source, rows = f"box {given}", [PromptRow(box, name=name.strip())]
         for row in rows:
-            x, y, width, height = _numbers(row.values, columns, source)
+            x, y, width, height = _numbers(row.values, BOX, source)
             yield cls(x, y, width, height, row.name, source=source, frame=row.frame)
 
     @property
@@ -343,7 +342,8 @@ def separated(given: Any) -> list[tuple[Any, Moment | None]]:
     if not isinstance(given, str) or os.path.exists(given):
         return [(given, None)]
     pairs: list[tuple[Any, Moment | None]] = []
-    for part in given.split(";"):
-        value, mark, frame = part.strip().rpartition("@")
-        pairs.append((part.strip(), None) if not mark or os.path.exists(part.strip()) else (value, frame.strip()))
-    return [pair for pair in pairs if pair[0]] or [(given, None)]
+    for part in filter(None, map(str.strip, given.split(";"))):
+        value, _, frame = part.rpartition("@")
+        names_frame = value and not os.path.exists(part)
+        pairs.append((value, frame.strip()) if names_frame else (part, None))
+    return pairs or [(given, None)]

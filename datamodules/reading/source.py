@@ -51,6 +51,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     Attributes:
         stems: file names of the images without their suffix, in order.
+        num_frames: number of images, at least 2.
 
     Raises:
         DataError: if the folder holds fewer than two images, images of several kinds, or two images of the same stem.
@@ -62,21 +63,15 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         self.path, self.frame_rate = Path(path), frame_rate
         self._files = list_images(path)
         self.stems = [file.stem for file in self._files]
+        self.num_frames = len(self._files)
         kinds = {file.suffix.lower().replace("jpeg", "jpg") for file in self._files}
         if len(kinds) > 1:
-            raise DataError(
-                f"{path}: frames are of several kinds ({', '.join(sorted(kinds))}); keep one kind per folder"
-            )
-        if len(self._files) < 2:
-            raise DataError(f"{path}: {len(self._files)} frame(s); a folder of frames needs at least 2")
+            raise DataError(f"{path}: frames of several kinds ({', '.join(sorted(kinds))}); keep one kind per folder")
+        if self.num_frames < 2:
+            raise DataError(f"{path}: {self.num_frames} frame(s); a folder of frames needs at least 2")
 
     def __exit__(self, *error: object) -> None:
         return None
-
-    @property
-    def num_frames(self) -> int:
-        """Number of images, at least 2."""
-        return len(self._files)
 
     def number_at(self, seconds: float) -> int:
         """Return the number of the first image shown `seconds` or later after the first one."""
@@ -92,7 +87,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         Raises:
             DecodingError: naming the image that cannot be read, or differs in size from the first image read.
         """
-        files = {i: self._files[min(i, len(self._files) - 1)] for i in sorted(set(indices))}
+        files = {i: self._files[min(i, self.num_frames - 1)] for i in sorted(set(indices))}
         frames = {i: read_image(file) for i, file in files.items()}
         for i, file in files.items():
             require_size(file, frames[i].shape, frames[indices[0]].shape)
@@ -175,11 +170,11 @@ def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
         DecodingError: if it does not exist.
     """
     try:
-        own, *images = [file.stat() for file in (Path(path), *list_images(path))]
+        whole, *images = [file.stat() for file in (Path(path), *list_images(path))]
     except OSError as error:
         raise DecodingError(path, error.strerror or str(error)) from error
-    changed = max(status.st_mtime_ns for status in (own, *images))
-    return sum(status.st_size for status in images or [own]), changed
+    changed = max(status.st_mtime_ns for status in (whole, *images))
+    return sum(status.st_size for status in images or [whole]), changed
 
 
 def natural_order(name: str) -> list[Any]:
@@ -310,6 +305,6 @@ def frame_number(moment: Moment, name: str, at: Callable[[float], int]) -> int:
     text = str(moment).strip().lower()
     if text.isdecimal() and not isinstance(moment, bool):
         return int(text)
-    if found := _SECONDS.fullmatch(text):
-        return at(float(found[1]))
+    if seconds := _SECONDS.fullmatch(text):
+        return at(float(seconds[1]))
     raise DataError(f"{name}: expected a frame's number such as 120, or a time such as 4.5s, got {moment!r}")

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ..parallel.processes import in_processes, usable_cores
+from ..parallel.processes import in_processes
 from ..reading.decoding import VideoFile
 from ..reading.guards import DataError, raise_limit
 from ..reading.source import list_images, list_line, list_videos, open_video, stamp
@@ -92,8 +92,8 @@ def check_data(
     reports = _earlier(output / "report.json")
     items = [(path, reports.get(path)) for path in paths]
     try:
-        limit, count = 2 * timeout + 5, workers or usable_cores()
-        with closing(in_processes(partial(_inspect, timeout), items, count, limit, "check-data")) as outcomes:
+        work, limit = partial(_inspect, timeout), 2 * timeout + 5
+        with closing(in_processes(work, items, workers, limit, "check-data")) as outcomes:
             for (path, _), outcome in outcomes:
                 reports[path] = (
                     VideoReport(path, kind="unreadable", reason=str(outcome).removeprefix(f"{path}: "))
@@ -137,9 +137,7 @@ def command(args: Sequence[str]) -> None:
         from .check_labels import check_labels, print_labels  # its readers import torch
 
         if not print_labels(check_labels(flags.source, flags.frames, flags.masks, flags.output)):
-            raise DataError(
-                f"{flags.source}: not all of it can be used; {flags.output / 'labels.json'} has the details"
-            )
+            raise DataError(f"{flags.source}: not all of it can be used; see {flags.output / 'labels.json'}")
         return
     try:
         rows = check_data(flags.source, flags.output, flags.workers, flags.min_frames, flags.timeout)

@@ -60,10 +60,10 @@ def write_images(video: OpenedVideo, folder: Path, form: OutputFormat) -> None:
     import cv2
 
     folder.mkdir()
-    count = 0
-    for count, frame in enumerate(_resized(video, form.short_side, 1, "bgr24"), start=1):
+    for number, frame in enumerate(_resized(video, form.short_side, 1, "bgr24")):
         _, data = cv2.imencode(".jpg", frame.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, form.quality])
-        (folder / f"{count - 1:05d}.jpg").write_bytes(data.tobytes())
+        (folder / f"{number:05d}.jpg").write_bytes(data.tobytes())
+    count = len(list(folder.iterdir()))
     if count < 2:
         raise DataError(f"{count} frame(s); a folder of frames needs at least 2")
 

@@ -83,7 +83,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
         "height": str(height),
         "palette": _script(davis_palette().tolist()),
     }
-    page = re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], PAGE.read_text(encoding="utf-8"))
+    page = re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], PAGE.read_text(encoding="utf-8"))
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, page)
     return output

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ..parallel.processes import in_processes, usable_cores
+from ..parallel.processes import in_processes
 from ..reading.guards import DataError, DecodingError, raise_limit
 from ..reading.source import VideoEntry, list_images, list_line, list_videos, open_video, stamp
 from ..writing.files import partial_path, remove, unfinished, write_atomically
@@ -72,19 +72,17 @@ def transcode(
     _claim(destination, form)
     made: dict[Path, Made] = {}
     failed: dict[Path, str] = {}
-    items = list(outputs.items())
-    outcomes = in_processes(partial(_run, form), items, workers or usable_cores(), timeout, "transcode")
+    work = partial(_run, form)
     try:
-        with closing(outcomes):
+        with closing(in_processes(work, list(outputs.items()), workers, timeout, "transcode")) as outcomes:
             for (path, _), outcome in outcomes:
                 if isinstance(outcome, DataError):
                     failed[path] = str(outcome).removeprefix(f"{path}: ")
                 else:
                     made[path] = outcome
     finally:
-        for path, output in items:
-            if path not in made:
-                remove(partial_path(output))
+        for output in outputs.values():
+            remove(partial_path(output))
     (destination / "failed.txt").unlink(missing_ok=True)
     if failed:
         write_atomically(destination / "failed.txt", "".join(f"{path}: {reason}\n" for path, reason in failed.items()))

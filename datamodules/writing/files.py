@@ -43,12 +43,10 @@ def unfinished(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    except OSError as error:
-        if error.filename == str(temporary) and path.is_dir():
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        if error.errno is None or error.filename is not None:
+    except OSError as error:  # which names the temporary path, or no file if a write fails
+        if error.errno is None or error.filename not in (None, str(temporary)):
             raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # Python names no file when a write fails
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         remove(temporary)
 

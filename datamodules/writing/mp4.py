@@ -41,9 +41,12 @@ class Mp4Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(f"file:{path}", "w", format="mp4", options={"fflags": "+bitexact"})
         self._reformat = reformatter()  # PyAV's own conversion takes a thread for each core of the machine
-        self._rate, self._key_interval = Fraction(rate).limit_denominator(1001), key_interval
-        self._options = options | {"x264-params": parameters}
-        self._stream: Any = None
+        rate, options = Fraction(rate).limit_denominator(1001), options | {"x264-params": parameters}
+        self._stream: Any = self._container.add_stream("libx264", rate=rate, options=options)
+        self._codec = self._stream.codec_context
+        self._codec.thread_count = 1
+        if key_interval is not None:
+            self._codec.gop_size = key_interval
 
     def add(self, image: "NDArray[np.uint8]") -> None:
         """Append a frame, uint8 RGB `(H, W, 3)`, without an odd last row or column, as H.264 needs even sizes."""
@@ -55,19 +58,14 @@ class Mp4Writer:
 
     def encode(self, frame: "av.VideoFrame") -> None:
         """Append a frame in yuv420p; the first frame sets the size and the colour space."""
-        if self._stream is None:
-            self._stream = self._container.add_stream("libx264", rate=self._rate, options=self._options)
-            context = self._stream.codec_context
-            context.width, context.height, context.pix_fmt = frame.width, frame.height, "yuv420p"
-            context.colorspace, context.color_range = frame.colorspace, frame.color_range
-            context.color_primaries, context.color_trc = frame.color_primaries, frame.color_trc
-            context.thread_count = 1
-            if self._key_interval is not None:
-                context.gop_size = self._key_interval
+        if not self._codec.is_open:
+            self._codec.width, self._codec.height, self._codec.pix_fmt = frame.width, frame.height, "yuv420p"
+            self._codec.colorspace, self._codec.color_range = frame.colorspace, frame.color_range
+            self._codec.color_primaries, self._codec.color_trc = frame.color_primaries, frame.color_trc
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
         """Finish the file."""
-        if self._stream is not None:
+        if self._codec.is_open:
             self._container.mux(self._stream.encode())
         self._container.close()

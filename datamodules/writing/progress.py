@@ -63,12 +63,16 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
             return
         self._printed = now
         rate = (self.done - self._first) / max(now - self._began, 1e-9)
-        parts = [f"{self.name}: {self.done}{f'/{self.total}' if self.total else ''} {self.unit}"]
+        count = f"{self.done}/{self.total}" if self.total else f"{self.done}"
+        parts = [f"{self.name}: {count} {self.unit}"]
         if rate:
             parts.append(f"{rate:.2f} {self.unit}/s" if rate >= 0.1 else f"{1 / rate:.0f} s per item")
         if rate and self.total:
             parts.append(f"{timedelta(seconds=round((self.total - self.done) / rate))} left")
         line = ", ".join(filter(None, [*parts, note()]))
+        if not self._redraws:
+            print(line, file=sys.stderr, flush=True)
+            return
         full = round(_CELLS * self.done / self.total) if self.total else 0
-        bar = f"{_CLEAR}{'━' * full}{'·' * (_CELLS - full)} " if self.total else _CLEAR
-        print(f"{bar}{line}" if self._redraws else line, file=sys.stderr, flush=True, end="" if self._redraws else "\n")
+        bar = f"{'━' * full}{'·' * (_CELLS - full)} " if self.total else ""
+        print(f"{_CLEAR}{bar}{line}", file=sys.stderr, flush=True, end="")

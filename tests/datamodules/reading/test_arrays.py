@@ -10,7 +10,7 @@ import pytest
 
 from datamodules.datasets import TapVid
 from datamodules.reading import arrays
-from datamodules.reading.arrays import PickledArray, read_npz, read_pickle
+from datamodules.reading.arrays import PickledArray, read_pickle
 from datamodules.reading.guards import DataError
 from datamodules.tools.unpickle import unpickle
 from datamodules.writing.files import partial_path
@@ -92,6 +92,8 @@ def test_nothing_is_called(tmp_path, protocol, function):
         b"\x8e" + struct.pack("<Q", 2**62) + b".",
         b"\x96" + struct.pack("<Q", 2**63) + b".",
         b"\x8c\x02\xff\xfe.",
+        # an array of 2 × 3 bytes that claims 2**31 × 2**31
+        pickle.dumps(np.zeros((2, 3), np.uint8), 2)[2:].replace(b"K\x02K\x03", b"J\xff\xff\xff\x7f" * 2),
     ],
 )
 def test_other_instructions_are_refused_in_one_line(tmp_path, monkeypatch, instructions):
@@ -99,15 +101,6 @@ def test_other_instructions_are_refused_in_one_line(tmp_path, monkeypatch, instr
     path = tmp_path / "x.pkl"
     path.write_bytes(b"\x80\x04" + instructions)
     assert refused(DataError, ".", read_pickle, path).startswith(f"{path}: ")
-
-
-def test_an_array_that_claims_more_than_its_bytes_is_refused_before_it_is_made(tmp_path):
-    content = pickle.dumps(np.zeros((2, 3), np.uint8), 2)
-    claimed = content.replace(b"K\x02K\x03", b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f")
-    assert claimed != content
-    path = tmp_path / "x.pkl"
-    path.write_bytes(claimed)
-    refused(DataError, "or damaged", read_pickle, path)
 
 
 def test_every_cut_and_many_changed_bytes_end_in_one_line_or_in_plain_data(tmp_path):
@@ -185,9 +178,3 @@ def test_unpickled_sets_are_the_same(tmp_path, jpeg):
     with np.load(files[0], allow_pickle=False) as archive:
         assert archive["video"].dtype.kind == ("S" if jpeg else "u")
     refused(DataError, r"holds 000\.npz already", unpickle, source, tmp_path / "npz")
-
-
-def test_a_named_pipe_is_no_npz(tmp_path):
-    """To open it would wait for ever."""
-    os.mkfifo(tmp_path / "video.npz")
-    assert refused(DataError, r"video\.npz: is a folder, a named pipe", read_npz, tmp_path / "video.npz")

@@ -1,15 +1,17 @@
-"""Frames by number equal those of decoding from the start; broken files give one line; headers in any encoding."""
+"""Frames by number equal those of decoding from the start, upright; broken files give one line."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from datamodules.reading.container import FrameTable, open_container, read_header
+from datamodules.reading.container import FrameTable, open_container, read_header, upright
 from datamodules.reading.decoding import VideoFile
 from datamodules.reading.guards import DecodingError
+from datamodules.synthetic.writers import write_mp4
 from tests.helpers import references
 from tests.helpers.numbered_videos import read_number, write_video
 from tests.helpers.refusal import refused
@@ -49,6 +51,7 @@ def in_order(path: Path) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("name", "codec", "options", "seeks"),
     [
+        ("uneven.mkv", "libx264", {"g": "10", "bf": "2"}, True),
         ("b.mp4", "libx264", {"g": "12", "bf": "3"}, True),
         ("open.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1:b-pyramid=normal"}, True),
         ("intra.mkv", "libx264", {"g": "1"}, True),
@@ -61,7 +64,8 @@ def in_order(path: Path) -> list[np.ndarray]:
     ],
 )
 def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
-    path = write_video(tmp_path / name, 60, codec=codec, options=options)
+    distances = np.random.default_rng(0).integers(1, 9, 60) if name == "uneven.mkv" else np.ones(60, int)
+    path = write_video(tmp_path / name, 60, codec=codec, options=options, times=(np.cumsum(distances) - 1).tolist())
     with VideoFile(path) as video:
         for picks in ([0], [59], [30, 31, 32], [11, 12, 13, 5], [59, 0, 30, 30], list(range(60))):
             assert [read_number(frame) for frame in video.read(picks)] == picks
@@ -71,19 +75,7 @@ def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
             assert (video._read_by_seeking([number]) is not None) == seeks
 
 
-def test_uneven_times(tmp_path):
-    times = np.cumsum(np.random.default_rng(0).integers(1, 9, 80)).tolist()
-    path = write_video(tmp_path / "uneven.mkv", 80, options={"g": "10", "bf": "2"}, times=times)
-    with VideoFile(path) as video:
-        assert video.num_frames == 80
-        assert [read_number(frame) for frame in video.read([3, 50, 79, 22])] == [3, 50, 79, 22]
-        assert video._read_by_seeking([50]) is not None
-
-
-@pytest.mark.parametrize(
-    "path",
-    files("clips", pytest.mark.slow),
-)
+@pytest.mark.parametrize("path", files("clips", pytest.mark.slow))
 def test_real_videos_decode_as_in_order(path):
     expected = in_order(path)
     generator = np.random.default_rng(0)
@@ -155,6 +147,12 @@ def test_packets_without_a_time_at_the_start_are_frames_too(tmp_path):
         assert [read_number(frame) for frame in video.read([0, 11, 12, 35])] == [0, 11, 12, 35]
 
 
+def test_a_matroska_file_without_its_index_is_read_from_its_start(real_data, tmp_path):
+    whole, cut = real_data("clips/intel_asl_milk.mkv"), tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 97 // 100])
+    np.testing.assert_array_equal(read(cut, [30]), read(whole, [30]))
+
+
 def test_a_text_that_names_other_files_is_no_video(tmp_path):
     write_video(tmp_path / "secret.mp4", 3)
     (tmp_path / "v.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
@@ -172,17 +170,64 @@ def test_an_index_that_misleads_is_given_up_for_the_packets(tmp_path, monkeypatc
         assert not video._table.is_from_index
 
 
-def test_a_title_in_another_encoding_does_not_keep_a_file_from_opening(tmp_path: Path) -> None:
-    video, titled = write_video(tmp_path / "video.mp4", 12), tmp_path / "titled.mp4"
-    with av.open(str(video)) as source, av.open(str(titled), "w") as container:
-        container.metadata["title"] = "a title"
-        stream = container.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(source.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                container.mux(packet)
-    content = titled.read_bytes()
-    assert content.count(b"a title") == 1
-    titled.write_bytes(content.replace(b"a title", b"a t\xeetr\xe9"))  # Latin-1
-    with open_container(titled, timeout=10) as opened:
+def test_a_tag_in_another_encoding_does_not_keep_a_file_from_opening(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", 12)
+    content = video.read_bytes()
+    assert content.count(b"Lavf") == 1  # FFmpeg writes its name
+    video.write_bytes(content.replace(b"Lavf", b"L\xe4vf"))  # Latin-1
+    with open_container(video, timeout=10) as opened:
         assert read_header(opened).num_frames == 12
+
+
+ONE = 1 << 16
+MATRICES = {  # (a, b, c, d): the shown picture from the stored one
+    "none": ((1, 0, 0, 1), lambda x: x),
+    "hflip": ((-1, 0, 0, 1), lambda x: x[:, ::-1]),
+    "vflip": ((1, 0, 0, -1), lambda x: x[::-1]),
+    "half turn": ((-1, 0, 0, -1), lambda x: x[::-1, ::-1]),
+    "clockwise": ((0, 1, -1, 0), lambda x: np.rot90(x, -1)),
+    "counter-clockwise": ((0, -1, 1, 0), lambda x: np.rot90(x, 1)),
+    "transpose": ((0, 1, 1, 0), lambda x: x.swapaxes(0, 1)),
+    "transverse": ((0, -1, -1, 0), lambda x: x.swapaxes(0, 1)[::-1, ::-1]),
+    "zero": ((0, 0, 0, 0), lambda x: x),
+    "singular": ((0, 0, 0, 1), lambda x: x),
+}
+
+
+def matrix(a: float, b: float, c: float, d: float) -> np.ndarray:
+    """Return a display matrix, fixed point as in a file."""
+    return np.array([a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30]).astype(np.int32)
+
+
+def write_with_matrix(path: Path, linear: tuple[int, int, int, int]) -> None:
+    """Write a video of four frames whose track header holds the matrix."""
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:16, :20] = 255, 0, 0  # no two of the eight orientations look alike
+    picture[32:, 40:] = 0, 0, 255
+    picture[:16, 40:] = 0, 255, 0
+    write_mp4(path, np.stack([picture] * 4))
+    movie, name, track = path.read_bytes().partition(b"tkhd")
+    plain, turned = (numbers.astype(">i4").tobytes() for numbers in (matrix(1, 0, 0, 1), matrix(*linear)))
+    assert plain in track
+    path.write_bytes(movie + name + track.replace(plain, turned, 1))
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_display_matrices(tmp_path: Path, name: str) -> None:
+    linear, shown = MATRICES[name]
+    write_with_matrix(tmp_path / "plain.mp4", (1, 0, 0, 1))
+    write_with_matrix(tmp_path / "turned.mp4", linear)
+    with VideoFile(tmp_path / "plain.mp4") as plain, VideoFile(tmp_path / "turned.mp4") as turned:
+        expected = shown(plain.read([2])[0])
+        assert np.array_equal(turned.read([2])[0], expected)
+        assert np.array_equal(list(turned.frames())[2], expected)
+
+
+def test_odd_angles_go_to_the_nearest_quarter_turn() -> None:
+    for degrees in range(0, 360, 10):
+        angle = np.deg2rad(degrees)
+        turned = matrix(np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle))
+        frame = SimpleNamespace(side_data={"DISPLAYMATRIX": turned})
+        picture = np.arange(6).reshape(2, 3)
+        expected = np.rot90(picture, -round(degrees / 90) % 4)
+        assert np.array_equal(upright(picture, frame), expected), degrees  # type: ignore[arg-type]

@@ -12,13 +12,14 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from scipy.io import savemat
 
 from datamodules.datasets import Davis, Jhmdb, Vip, YoutubeVos
 from datamodules.datasets.jhmdb import read_joints
 from datamodules.got10k import list_sequences
 from datamodules.reading import guards
-from datamodules.reading.arrays import read_pickle
+from datamodules.reading.arrays import read_npz, read_pickle
 from datamodules.reading.guards import DataError, DecodingError, plain_name, raise_limit
 from datamodules.reading.images import image_header, read_image
 from datamodules.reading.mask_files import read_mask
@@ -73,7 +74,6 @@ def test_the_limit_can_be_raised_and_lowered(tmp_path: Path, monkeypatch: pytest
     assert read_mask(tmp_path / "mask.png").shape == (1000, 1200)
     raise_limit(None)
     assert guards.max_pixels() == 1_200_000
-    refused(ValueError, "max_megapixels must be above 0", raise_limit, 0)
     monkeypatch.setenv(guards.LIMIT_VARIABLE, "many")
     refused(DataError, "expected a number of megapixels", guards.max_pixels)
 
@@ -99,8 +99,16 @@ def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder
     os.mkfifo(tmp_path / "other.txt")
     assert refused(DataError, "a named pipe", list_videos, tmp_path / "other.txt")
     os.mkfifo(tmp_path / "frame.png")
-    for read in (read_image, read_mask, read_pickle):
+    for read in (read_image, read_mask, read_pickle, read_npz):
         assert refused(DecodingError, "a named pipe", read, tmp_path / "frame.png")
+
+
+def test_a_text_that_grows_is_refused_by_the_name_of_its_picture(tmp_path: Path) -> None:
+    text = PngInfo()
+    text.add_text("key", "x" * 2**21, zip=True)
+    Image.new("L", (16, 16)).save(tmp_path / "text.png", pnginfo=text)
+    for read in (read_image, read_mask, image_header):
+        assert refused(DecodingError, r"text\.png: cannot be decoded as an image", read, tmp_path / "text.png")
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
