@@ -25,7 +25,7 @@ from .loading.sampling import (
     whole_frame,
 )
 from .reading.guards import DataError, raise_limit, require_at_least, require_one_of
-from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
+from .reading.source import VideoEntry, list_videos, open_video
 
 Batch = dict[str, Any]
 
@@ -189,9 +189,7 @@ class VideoDataModule(SampledDataModule):
             raise DataError(
                 f"{self.source}: {len(self.videos)} video(s) leave none to train on; set data.validation_fraction to 0"
             )
-        root = self.source if self.source.is_dir() else self.source.parent
-        names = [os.path.relpath(entry.path, root) for entry in self.videos]
-        ranked = sorted(range(len(names)), key=lambda number: hashed_rank(self.seed, names[number]))
+        ranked = sorted(range(len(self.videos)), key=lambda number: self.hashed_rank(self.videos[number].path))
         return sorted(ranked[count:]), sorted(ranked[:count])
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:

@@ -19,6 +19,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from ..parallel.processes import STOPS, usable_cores
 from ..reading.guards import DataError, require_at_least
+from ..reading.source import hashed_rank
 from .clips import Key, SkippedVideos, collate
 from .sampling import seeded_generator
 
@@ -275,6 +276,11 @@ class SampledDataModule(pl.LightningDataModule):
         """Convert images from uint8 to float in [0, 1], on the device."""
         images = {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.dtype == torch.uint8}
         return batch | {name: image.float().div_(255) for name, image in images.items()}
+
+    def hashed_rank(self, path: Path) -> bytes:
+        """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
+        root = self.source.parent if self.source.is_file() else self.source
+        return hashed_rank(self.seed, os.path.relpath(path, root))
 
     def _world_size_and_rank(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)
