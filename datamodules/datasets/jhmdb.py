@@ -104,8 +104,6 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     Raises:
         DataError: if the file is missing, cannot be read, or holds no `pos_img` of 2 × 15 × T finite numbers.
     """
-    if not path.exists():
-        raise DataError(f"{path}: no joints of this clip; unpack JHMDB's joint_positions.zip")
     packed = read_bytes(path)
     if len(packed) > LARGEST:
         raise DataError(

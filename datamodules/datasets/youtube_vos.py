@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ..reading.guards import DataError, plain_name, read_json, require_folder, require_one_of, require_sequences
 from ..reading.mask_files import check_introductions, check_masks, list_frames, match_masks
@@ -129,20 +129,19 @@ def read_meta(path: Path) -> dict[str, Objects]:
     Raises:
         DataError: if the file is missing or has another form.
     """
+    content = read_json(path)
     try:
-        content: dict[str, Any] = read_json(path)["videos"]
-        return {
-            plain_name(name, path): {
+        videos = {
+            name: {
                 int(i): (str(thing.get("category", "")), min(int(frame) for frame in thing["frames"]))
                 for i, thing in video["objects"].items()
                 if thing["frames"]
             }
-            for name, video in content.items()
+            for name, video in content["videos"].items()
         }
-    except DataError:
-        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error
+    return {plain_name(name, path): objects for name, objects in videos.items()}
 
 
 def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:

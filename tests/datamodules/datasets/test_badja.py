@@ -73,7 +73,7 @@ def test_masks_beside_a_set_of_tap_vid(tmp_path, kind):
             lambda c: c[2]["joints"].__setitem__(33, [900, 5]),
             "000.json: a visible joint of frame 2 lies outside",
         ),
-        (lambda c: c.clear(), "synthetic-000.json: has joints"),
+        (lambda c: c.clear(), "synthetic-000.json: expected a list of frames"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(root, change, message):
