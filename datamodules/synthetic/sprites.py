@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -273,7 +273,7 @@ def _bricks(rng: Generator, side: int, period: float) -> Field:
     return np.maximum(2 * np.abs(du), np.abs(dv)).astype(np.float32)
 
 
-def _from_centre(u: Field, v: Field) -> tuple[Field, Field]:
+def _from_centre(u: Field, v: Field) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return offsets from the centres of unit cells; every other row of cells is shifted by half a cell."""
     row = np.floor(v)
     return (u + 0.5 * (row % 2)) % 1 - 0.5, v % 1 - 0.5
