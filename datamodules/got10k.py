@@ -205,8 +205,7 @@ def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
     Raises:
         DataError: if the list or a listed folder is missing, or the boxes of the first sequence cannot be read.
     """
-    require_folder(root, "give the folder that holds GOT-10k's train")
-    folder = require_folder(root / subset, "unpack GOT-10k here")
+    folder = require_folder(root / subset, f"give the folder that holds GOT-10k's {subset}")
     path = folder / "list.txt"
     names = read_names(path, "it names the sequences; unpack GOT-10k again")
     require_sequences(folder, names, path)

@@ -165,10 +165,7 @@ class VideoDataModule(SampledDataModule):
             )
         if held_out:
             rank_zero_info(f"{self.source}: {len(held_out)} videos of YouTube-VOS's hold-out split are left out")
-        kept = tuple(entry for entry in videos if entry.path not in held_out)
-        if not kept:
-            raise DataError(f"{self.source}: all videos belong to the hold-out split; see --data.include_holdout")
-        return kept
+        return tuple(entry for entry in videos if entry.path not in held_out)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Convert clips to float in [0, 1] on the device, and augment their colours in training."""

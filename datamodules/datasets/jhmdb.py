@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -65,8 +66,7 @@ class Jhmdb(Reader[KeypointSequence]):
         self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips())
 
     def _clips(self) -> list[tuple[str, str]]:
-        require_folder(self.root, "give the folder that holds Rename_Images, joint_positions and splits")
-        require_folder(self.root / "Rename_Images", "unpack JHMDB's Rename_Images.tar.gz")
+        require_folder(self.root / "Rename_Images", "give the folder of JHMDB's unpacked Rename_Images.tar.gz")
         require_folder(self.root / "joint_positions", "unpack JHMDB's joint_positions.zip")
         ending = f"_test_split{self.split}.txt"
         lists = sorted((self.root / "splits").glob(f"*{ending}"))
@@ -75,12 +75,11 @@ class Jhmdb(Reader[KeypointSequence]):
         clips = []
         for path in lists:
             for line in filter(str.strip, read_text(path).splitlines()):
-                *name, group = line.rsplit(maxsplit=1)
-                if not name or group not in SUBSETS.values():
+                match = re.fullmatch(r"\s*(.*?)(?:\.avi)?\s+([12])\s*", line)
+                if not match:
                     raise DataError(f"{path}: cannot read the line {line!r}; expected a clip's name and 1 or 2")
-                if group == SUBSETS[self.subset]:
-                    action, clip = path.name.removesuffix(ending), name[0].removesuffix(".avi")
-                    clips.append((plain_name(action, path), plain_name(clip, path)))
+                if match[2] == SUBSETS[self.subset]:
+                    clips.append((path.name.removesuffix(ending), plain_name(match[1], path)))
         if not clips:
             raise DataError(f"{lists[0]}: no clip of the {self.subset} subset in the lists of split {self.split}")
         require_sequences(self.root / "Rename_Images", map("/".join, clips), lists[0].parent)

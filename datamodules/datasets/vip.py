@@ -53,8 +53,7 @@ class Vip(Reader[PartSequence]):
         self._sequences = tuple(self._sequence(name) for name in self._names())
 
     def _names(self) -> tuple[str, ...]:
-        require_folder(self.root, "give VIP_Fine or the folder that holds it")
-        images = require_folder(self.root / "Images", "unpack VIP_Fine's Images")
+        images = require_folder(self.root / "Images", "unpack VIP_Fine's Images, and give VIP_Fine or its folder")
         require_folder(self.root / "Annotations" / "Category_ids", "unpack VIP_Fine's Annotations")
         path = find_list(self.root, self.split, ["lists/{}_videos.txt"])
         names = read_names(path, "unpack VIP_Fine's lists, or give the path of a list file", _PATHS)

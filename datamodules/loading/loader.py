@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sized
-from functools import cached_property
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -96,6 +95,8 @@ class SteadyLoader(DataLoader[BatchT]):
     SIGCHLD handler would raise the error at any point of an optimiser step.
     """
 
+    _workers: tuple[Any, ...] = ()
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         try:
             yield from self._batches()
@@ -116,12 +117,8 @@ class SteadyLoader(DataLoader[BatchT]):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             if in_main:
                 signal.signal(signal.SIGCHLD, on_child)
-        self._workers += [process for process in active_children() if process not in others]
+        self._workers += tuple(process for process in active_children() if process not in others)
         return batches
-
-    @cached_property
-    def _workers(self) -> list[Any]:
-        return []
 
 
 def start_worker(worker: int) -> None:
