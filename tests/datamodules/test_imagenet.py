@@ -13,21 +13,21 @@ from torchvision.transforms import CenterCrop, PILToTensor, Resize
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
 from datamodules.imagenet import LabelledImages
 from datamodules.reading.guards import DataError
+from datamodules.synthetic.writers import write_frames
 from tests.helpers.refusal import refused
 
 
-def picture(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
+def write_noise(folder: Path, count: int) -> None:
+    """Write images 0.png, 1.png, …; their content depends on the folder's name."""
+    images = np.random.default_rng([*folder.name.encode()]).integers(0, 256, (count, 40, 60, 3), dtype=np.uint8)
+    write_frames(folder, images, [f"{index}.png" for index in range(count)])
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
-    for split, count in (("train", 5), ("val", 3)):
-        for number, name in enumerate(("cat", "dog")):
-            for index in range(count):
-                picture(tmp_path / split / name / f"{index}.png", 100 * number + index)
+    for name in ("cat", "dog"):
+        write_noise(tmp_path / "train" / name, 5)
+        write_noise(tmp_path / "val" / name, 3)
     return tmp_path
 
 
@@ -35,8 +35,7 @@ def folders(tmp_path: Path) -> Path:
 def videos(tmp_path: Path) -> Path:
     for name in ("run", "sit", "walk"):
         for video in range(6):
-            for frame in range(5):
-                picture(tmp_path / name / f"video{video}" / f"{frame}.png", hash((name, video, frame)) % 1000)
+            write_noise(tmp_path / name / f"video{video}", 5)
     return tmp_path
 
 
@@ -87,10 +86,9 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
 
 def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
     for folder, message in (
-        ("run/a", "only one class, run"), ("sit/a", "at least 2 per class"), ("", "lies in no folder of a class"),
+        ("run", "only one class, run"), ("sit", "at least 2 per class"), ("", "lies in no folder of a class"),
     ):  # fmt: skip
-        for name in ("0.png", "1.png"):
-            picture(tmp_path / folder / name, 0)
+        write_noise(tmp_path / folder / "clip", 2)
         assert refused(DataError, message, VideoFrameDataModule(tmp_path).setup, "fit")
 
 
