@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from callbacks import OtbBenchmark, SiamFCTracker
 from callbacks.benchmarks.evaluation import RunContext
 from callbacks.benchmarks.otb import BoxEvaluation
 from datamodules.reading.boxes import centred
+from datamodules.synthetic.writers import write_frames
 from lightning_modules.backbones import Normalise
 
 Golden = dict[str, NDArray[Any]]
@@ -59,12 +59,11 @@ class GoldenHead(GoldenNet):
 def write_moving_target(folder: Path, boxes: NDArray[np.float64]) -> None:
     """An OTB sequence: a bright patch over noise, moving as the boxes (T, 4) say; it may leave the frame."""
     noise = np.random.default_rng(0).integers(0, 80, (120, 160, 3), dtype=np.uint8)
-    (folder / "img").mkdir(parents=True)
-    for t, (x, y, width, height) in enumerate(boxes.tolist()):
-        frame = noise.copy()
+    video = np.repeat(noise[None], len(boxes), axis=0)
+    for frame, (x, y, width, height) in zip(video, boxes.tolist(), strict=True):
         left, top = round(x) - 1, round(y) - 1
         frame[max(top, 0) : max(round(top + height), 0), max(left, 0) : max(round(left + width), 0)] = (250, 220, 30)
-        cv2.imwrite(str(folder / "img" / f"{t + 1:04d}.jpg"), frame[..., ::-1])
+    write_frames(folder / "img", video, [f"{t + 1:04d}.jpg" for t in range(len(boxes))])
     np.savetxt(folder / "groundtruth_rect.txt", boxes, fmt="%g", delimiter=",")
 
 
