@@ -119,6 +119,9 @@ class Vos(Reader[MaskSequence]):
             raise DataError(f"{first or f'{path}: no mask holds an object'}; there is nothing to follow")
         scored = self.annotations == "dense" or any(is_scored(t, values, starts) for t in values)
         merged = {1: min(starts.values())} if self.one_object else starts
+        ids = dict.fromkeys(range(1, VOID), 1) if folder or self.one_object else {}
+        if folder or is_white:
+            ids[VOID] = 1
         return MaskSequence.from_first_object(
             frames,
             masks,
@@ -127,14 +130,8 @@ class Vos(Reader[MaskSequence]):
             name=f"{name}_{folder}" if folder else name,
             folder=folder,
             ground_truth=scored and self.annotations in (None, "dense"),
-            values=self._translation(folder, is_white),
+            values=ids,
         )
-
-    def _translation(self, folder: str, is_white: bool) -> dict[int, int]:
-        if is_white:
-            return {VOID: 1}
-        last = VOID + 1 if folder else VOID
-        return dict.fromkeys(range(1, last), 1) if folder or self.one_object else {}
 
 
 class Davis(Vos):
