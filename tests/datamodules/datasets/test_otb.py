@@ -17,10 +17,8 @@ from tests.helpers.refusal import refused
 def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: str = "") -> Path:
     """A sequence whose box in frame t is t, 1, 2, 2."""
     path = root / name / f"groundtruth_rect{suffix}.txt"
-    if not path.parent.exists():
-        write_frames(
-            path.parent / "img", np.zeros((frames, 6, 8, 3), np.uint8), [f"{t:04d}.jpg" for t in range(1, frames + 1)]
-        )
+    names = [f"{t + 1:04d}.jpg" for t in range(frames)]
+    write_frames(path.parent / "img", np.zeros((frames, 6, 8, 3), np.uint8), names)
     write_text(path, [f"{t + 1},1,2,2" for t in range(frames if boxes is None else boxes)])
     return path
 
