@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +23,7 @@ from ..reading.guards import (
 from ..reading.images import image_header
 from ..reading.mask_files import list_frames
 from ..reading.mat_files import read_mat
-from .records import KeypointSequence, Reader
+from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +36,19 @@ SUBSETS = {"train": "1", "test": "2"}
 LARGEST = 2**18
 """Limit on the bytes of a file of joints; released files have some 20,000. Unpacking multiplies them by at most 1,000,
 which stays below the limit of an image."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeypointSequence(FrameSequence):
+    """A video of a person with joints in every frame.
+
+    Args:
+        points: (T, 15, 2) float64 x, y in pixels, zero-based; they may lie outside the frame.
+        action: action of the person.
+    """
+
+    points: NDArray[np.float64]
+    action: str = ""
 
 
 class Jhmdb(Reader[KeypointSequence]):

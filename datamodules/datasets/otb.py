@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..reading.boxes import read_boxes
 from ..reading.guards import DataError, plain_name, read_bytes, require_folder, require_one_of
-from ..reading.images import image_header
+from ..reading.images import image_header, read_image
 from ..reading.source import list_images
-from .records import BoxSequence, Reader
+from .records import FrameSequence, Reader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +51,21 @@ FRAMES = {"David": (300, 770), "Football1": (1, 74), "Freeman3": (1, 460), "Free
 
 FILE = re.compile(r"groundtruth_rect(?:\.([0-9]+))?\.txt")
 """Name of a file of boxes, with the number of its target among several."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoxSequence(FrameSequence):
+    """A video with the box of a target in every frame.
+
+    Args:
+        boxes: (T, 4) float64 x, y, width, height in pixels, one-based as in OTB; they may leave the frame.
+    """
+
+    boxes: NDArray[np.float64]
+
+    def frame(self, t: int) -> Tensor:
+        """Read a frame as `FrameSequence.frame`, but contiguous in `(H, W, 3)` order for cropping."""
+        return torch.from_numpy(read_image(self.frames[t])).permute(2, 0, 1)
 
 
 class Otb(Reader[BoxSequence]):

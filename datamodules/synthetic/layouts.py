@@ -12,7 +12,7 @@ import numpy as np
 
 from ..datasets.badja import BADJA_JOINTS
 from ..datasets.jhmdb import JOINTS
-from ..datasets.records import NUM_PARTS
+from ..datasets.vip import NUM_PARTS
 from .scene import video_tracks
 from .writers import Scenes, generate, write_frames, write_masks, write_text
 
