@@ -120,8 +120,6 @@ class VideoDataModule(SampledDataModule):
             (0 < area[0] <= area[1] <= 1, f"area must be two ascending fractions in (0, 1], got {area}"),
             (0 <= flip <= 1, f"flip must be a probability in [0, 1], got {flip}"),
             (timeout > 0, f"timeout must be above 0 seconds, got {timeout}"),
-            (0 <= validation_fraction < 1, f"validation_fraction must be in [0, 1), got {validation_fraction}"),
-            (0 <= max_unusable <= 1, f"max_unusable must be a fraction in [0, 1], got {max_unusable}"),
             (0 < blur_sigma[0] <= blur_sigma[1], f"blur_sigma must be two ascending numbers above 0, got {blur_sigma}"),
         ):
             if not fits:

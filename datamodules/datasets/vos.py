@@ -11,7 +11,6 @@ from ..reading.guards import (
     PAGES,
     DataError,
     find_list,
-    plain_name,
     read_names,
     require_folder,
     require_one_of,
@@ -83,18 +82,17 @@ class Vos(Reader[MaskSequence]):
         remedy = "name the folders of frames and masks as they are called here"
         self.frames = require_folder(self.root / frames, remedy)
         self.masks = require_folder(self.root / masks, remedy)
-        listed_in = self.masks if split is None else find_list(self.root, split, self.lists)
-        names = labelled_names(self.masks) if split is None else self._listed(listed_in)
+        if split is None:
+            listed_in, names = self.masks, labelled_names(self.masks)
+        else:
+            listed_in = find_list(self.root, split, self.lists)
+            remedy = "give a name or path of an existing list, or leave split out to take every folder of masks"
+            names = read_names(listed_in, remedy, PATHS)
         require_sequences(self.frames, names, listed_in)
         require_sequences(self.masks, names, listed_in)
         units = [(name, folder) for name in names for folder in _folders(self.masks / name) or [""]]
         with ThreadPoolExecutor(8) as pool:
             self._sequences = tuple(pool.map(self._sequence, *zip(*units, strict=True)))
-
-    def _listed(self, path: Path) -> tuple[str, ...]:
-        lists = sorted(str(found.relative_to(self.root)) for found in self.root.glob("ImageSets/**/*.txt"))
-        have = f"here are {', '.join(lists)}" if lists else "leave split out to take every folder of masks"
-        return read_names(path, f"{have}; a path of a list file is taken too", PATHS)
 
     def _sequence(self, name: str, folder: str) -> MaskSequence:
         frames, path = list_frames(self.frames / name), self.masks / name / folder
@@ -184,12 +182,12 @@ def labelled_names(masks: Path) -> tuple[str, ...]:
     """Return the names of the folders of masks, in natural order, without hidden ones.
 
     Raises:
-        DataError: if there are no folders, or a name is not plain.
+        DataError: if there are no folders.
     """
     found = _folders(masks)
     if not found:
         raise DataError(f"{masks}: no folders of masks; expected a folder per video, {masks}/<video>/<frame>.png")
-    return tuple(plain_name(name, masks) for name in found)
+    return tuple(found)
 
 
 def object_values(mask: Path) -> set[int]:
