@@ -113,8 +113,8 @@ class Vos(Reader[MaskSequence]):
             values = {t: {1} if seen else set() for t, seen in values.items()}
         starts = first_appearances(values)
         if not starts or (self.annotations is not None and 0 not in starts.values()):
-            first = None if self.annotations is None else f"{masks[0]}: no object in the first frame's mask"
-            raise DataError(f"{first or f'{path}: no mask holds an object'}; there is nothing to follow")
+            place = "any mask" if self.annotations is None else "the first frame's mask"
+            raise DataError(f"{path}: no object in {place}; there is nothing to follow")
         scored = self.annotations == "dense" or any(is_scored(t, values, starts) for t in values)
         merged = {1: min(starts.values())} if self.one_object else starts
         ids = dict.fromkeys(range(1, VOID), 1) if folder or self.one_object else {}
