@@ -173,7 +173,6 @@ def _hold_out(
     videos: Mapping[str, Objects], fraction: float, unseen: int, seed: int
 ) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the held-out videos and the unseen categories; both empty if there are too few categories."""
-
     rank = partial(hashed_rank, seed)
     categories = {name: {category for category, _ in objects.values()} for name, objects in videos.items()}
     ranked = sorted(set().union(*categories.values()), key=rank)
@@ -181,7 +180,5 @@ def _hold_out(
         return (), frozenset()
     hidden = frozenset(ranked[:unseen])
     others = sorted((name for name, shown in categories.items() if not shown & hidden), key=rank)
-    chosen = {name for name, shown in categories.items() if shown & hidden} | set(
-        others[: round(fraction * len(others))]
-    )
-    return tuple(sorted(chosen)), hidden
+    kept = others[round(fraction * len(others)) :]
+    return tuple(sorted(categories.keys() - set(kept))), hidden

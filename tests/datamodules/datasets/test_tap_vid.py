@@ -116,6 +116,7 @@ def test_no_video_stays_open(annotated):
         ("nose,1,x,1,0", "line 6: expected"),
         ("nose,1,90,1,0\ntail,1,1,1,0", "visible points lie outside"),
         ("n" * 200_000 + ",1,1,1,0", "is not a CSV file"),
+        ("nose", "line 6: expected track,frame,x,y,occluded"),
     ],
 )
 def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
