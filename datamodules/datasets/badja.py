@@ -113,18 +113,19 @@ def _existing(root: Path, file: Path, named: str) -> Path:
 
 def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any]) -> PointSequence:
     """Return a clip with a mask per frame."""
-    own, count = folder / sequence.name, sequence.num_frames
-    files = list_images(require_folder(own, "put the masks of a clip into a folder of its name"))
-    told = numbers.get(sequence.name)
-    if isinstance(told, dict) and isinstance(frames := told.get("frames"), list) and len(frames) == count:
+    remedy = "put the masks of a clip into a folder of its name"
+    clip_folder, count = require_folder(folder / sequence.name, remedy), sequence.num_frames
+    files, entry = list_images(clip_folder), numbers.get(sequence.name)
+    frames = entry.get("frames") if isinstance(entry, dict) else None
+    if isinstance(frames, list) and len(frames) == count:
         by_number = {int(file.stem): file for file in files if file.stem.isdecimal()}
         lacking = [number for number in frames if number not in by_number]
         if lacking:
-            raise DataError(f"{own}: has no mask of frame {lacking[0]}; unpack all of the clip's")
+            raise DataError(f"{clip_folder}: has no mask of frame {lacking[0]}; unpack all of the clip's")
         files = tuple(by_number[number] for number in frames)
     if len(files) != count:
         raise DataError(
-            f"{own}: {len(files)} masks for {count} frames; give a mask per frame, or the annotated frames' numbers "
+            f"{clip_folder}: {len(files)} masks for {count} frames; give a mask per frame, or the annotated frames' numbers "
             f'in a JSON next to the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
         )
     return dataclasses.replace(sequence, masks=tuple(files))

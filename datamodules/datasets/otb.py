@@ -96,12 +96,12 @@ class Otb(Reader[BoxSequence]):
         self.version = version
         require_one_of((*VERSIONS, None), version=version)
         require_folder(self.root, "give the folder that holds OTB's sequences")
-        found = _targets(self.root)
-        names = sorted(found) if version is None else VERSIONS[version]
-        self.missing = tuple(name for name in names if name not in found)
+        targets = _targets(self.root)
+        names = sorted(targets) if version is None else VERSIONS[version]
+        self.missing = tuple(name for name in names if name not in targets)
         if len(self.missing) == len(names):
             raise DataError(
-                f"{self.root}: no sequence of {version or 'any version'} among the {len(found)} here; expected "
+                f"{self.root}: no sequence of {version or 'any version'} among the {len(targets)} here; expected "
                 "<Sequence>/img and <Sequence>/groundtruth_rect.txt, of any name if version is null"
             )
         if self.missing:
@@ -111,20 +111,20 @@ class Otb(Reader[BoxSequence]):
             if not allow_missing:
                 raise DataError(f"{text}; unpack them, set allow_missing, or set version to null for all that exist")
             log.warning("%s", text)
-        self._sequences = tuple(_sequence(name, found[name]) for name in names if name in found)
+        self._sequences = tuple(_sequence(name, targets[name]) for name in names if name in targets)
 
 
 def _targets(root: Path) -> dict[str, Path]:
     """Return name of target → file of its boxes."""
-    found = {}
+    boxes = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         files = {path: match[1] for path in folder.iterdir() if (match := FILE.fullmatch(path.name))}
         targets = {path: number for path, number in files.items() if read_bytes(path).strip()}
         if (folder / "img").is_dir() and not targets:
             raise DataError(f"{folder}: no groundtruth_rect.txt with boxes; unpack the sequence again")
         for path, number in targets.items():
-            found[plain_name(f"{folder.name}-{number}" if number else folder.name, root)] = path
-    return found
+            boxes[plain_name(f"{folder.name}-{number}" if number else folder.name, root)] = path
+    return boxes
 
 
 def _sequence(name: str, path: Path) -> BoxSequence:

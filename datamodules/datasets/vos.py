@@ -174,8 +174,8 @@ class Davis(Vos):
 
 def _folders(path: Path) -> list[str]:
     """Return the names of the folders in a folder, in natural order, without hidden ones."""
-    found = [entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    return sorted(found, key=natural_order)
+    names = [entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted(names, key=natural_order)
 
 
 def labelled_names(masks: Path) -> tuple[str, ...]:
@@ -184,10 +184,10 @@ def labelled_names(masks: Path) -> tuple[str, ...]:
     Raises:
         DataError: if there are no folders.
     """
-    found = _folders(masks)
-    if not found:
+    names = _folders(masks)
+    if not names:
         raise DataError(f"{masks}: no folders of masks; expected a folder per video, {masks}/<video>/<frame>.png")
-    return tuple(found)
+    return tuple(names)
 
 
 def object_values(mask: Path) -> set[int]:

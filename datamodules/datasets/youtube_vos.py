@@ -79,8 +79,8 @@ class YoutubeVos(Reader[MaskSequence]):
 
     def _all_frames(self, folder: str) -> Path:
         folders = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
-        found = next(filter(Path.is_dir, folders), folders[0])
-        return require_folder(found / "JPEGImages", "unpack it, or set all_frames to False")
+        existing = next(filter(Path.is_dir, folders), folders[0])
+        return require_folder(existing / "JPEGImages", "unpack it, or set all_frames to False")
 
     def _sequence(self, name: str, root: Path) -> MaskSequence:
         frames, folder = list_frames(root / name), self.folder / "Annotations" / name
@@ -157,7 +157,7 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
     videos_of: dict[Path, list[Path]] = defaultdict(list)
     for folder in folders:
         videos_of[folder.parent].append(folder)
-    found: set[Path] = set()
+    held_out: set[Path] = set()
     for images, videos in videos_of.items():
         split = images.absolute().parent
         if images.name != "JPEGImages" or split.name not in ("train", "train_all_frames"):
@@ -165,8 +165,8 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():
             chosen, _ = _hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN, SEED)
-            found |= {video for video in videos if video.stem in chosen}
-    return frozenset(found)
+            held_out |= {video for video in videos if video.stem in chosen}
+    return frozenset(held_out)
 
 
 def _hold_out(

@@ -185,9 +185,9 @@ def draw_frames(
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     """Stack samples by torch's rules; `failures` and `redrawn` are the lines of all samples."""
-    told = ("failures", "redrawn")
-    batch: dict[str, Any] = default_collate([{k: v for k, v in s.items() if k not in told} for s in samples])
-    return batch | {name: [line for sample in samples for line in sample.get(name, ())] for name in told}
+    records = ("failures", "redrawn")
+    batch: dict[str, Any] = default_collate([{k: v for k, v in s.items() if k not in records} for s in samples])
+    return batch | {name: [line for sample in samples for line in sample.get(name, ())] for name in records}
 
 
 class SkippedVideos(pl.Callback):
