@@ -125,7 +125,7 @@ def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any
         files = tuple(by_number[number] for number in frames)
     if len(files) != count:
         raise DataError(
-            f"{clip_folder}: {len(files)} masks for {count} frames; give a mask per frame, or the annotated frames' numbers "
+            f"{clip_folder}: {len(files)} masks for {count} frames; give a mask per frame, or the frames' numbers "
             f'in a JSON next to the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
         )
     return dataclasses.replace(sequence, masks=tuple(files))
