@@ -92,13 +92,12 @@ class TargetPairs(ReplacingDataset):
     """
 
     def __init__(self, folders: Sequence[Path], length: int, max_gap: int, seed: int) -> None:
-        # an array, not a list of objects: workers are forks, and counting references would copy a long list's pages
-        super().__init__(len(folders), length, seed)
-        self._folders, self._max_gap = np.array([os.fsencode(folder) for folder in folders]), max_gap
+        super().__init__(folders, length, seed)
+        self._max_gap = max_gap
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
         """Draw two frames of a sequence and cut their crops."""
-        folder = Path(os.fsdecode(self._folders[item]))
+        folder = self.path(item)
         frames, boxes, visible = read_annotation(folder)
         usable = usable_boxes(boxes, image_header(frames[0])[0], visible)
         pair = draw_pair(np.flatnonzero(usable), self._max_gap, generator)
@@ -206,8 +205,7 @@ def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
     Raises:
         DataError: if the list or a listed folder is missing, or the boxes of the first sequence cannot be read.
     """
-    require_folder(root, "give the folder that holds GOT-10k's train")
-    folder = require_folder(root / subset, "unpack GOT-10k here")
+    folder = require_folder(root / subset, f"give the folder that holds GOT-10k's {subset}")
     path = folder / "list.txt"
     names = read_names(path, "it names the sequences; unpack GOT-10k again")
     require_sequences(folder, names, path)

@@ -16,10 +16,12 @@ from .loading.loader import SampledDataModule
 from .loading.sampling import random_resized_crop, seeded_generator
 from .reading.guards import DataError, require_at_least
 from .reading.images import opened_image
-from .reading.source import VideoEntry, hashed_rank, list_videos, open_video
+from .reading.source import VideoEntry, list_videos, open_video
 
 Read = Callable[[Path, torch.Generator | None], np.ndarray]
 """(path, generator in training or None) → image (H, W, 3) uint8."""
+LabelledPaths = Sequence[tuple[str | Path, int]]
+"""(path, class) pairs."""
 
 
 class LabelledImages(ReplacingDataset):
@@ -28,18 +30,17 @@ class LabelledImages(ReplacingDataset):
     In training another image replaces an unusable image; in evaluation an unusable image ends the run.
 
     Args:
-        samples: (path, class) pairs.
+        samples: (path, class) pairs, at least one.
         reader: reads an image.
         transform: ([image], generator) → (1, 3, size, size) uint8.
         seed: seed of all draws.
         training: draw frames and replace unusable images.
     """
 
-    def __init__(
-        self, samples: Sequence[tuple[Path, int]], reader: Read, transform: Transform, seed: int, training: bool
-    ) -> None:
-        super().__init__(len(samples), len(samples), seed, replaces=training)
-        self.samples, self.reader, self.transform = samples, reader, transform
+    def __init__(self, samples: LabelledPaths, reader: Read, transform: Transform, seed: int, training: bool) -> None:
+        paths, labels = zip(*samples, strict=True)
+        super().__init__(paths, len(paths), seed, replaces=training)
+        self.labels, self.reader, self.transform = np.array(labels), reader, transform
 
     def draws(self, key: Key, attempt: int) -> torch.Generator:
         """Return the generator of an attempt; the first attempt depends on (seed, epoch, index) only."""
@@ -47,9 +48,8 @@ class LabelledImages(ReplacingDataset):
 
     def read(self, item: int, generator: torch.Generator) -> dict[str, Any]:
         """Read and transform an image."""
-        path, label = self.samples[item]
-        image = self.reader(path, generator if self.replaces else None)
-        return {"image": self.transform([image], generator)[0], "label": label}
+        image = self.reader(self.path(item), generator if self.replaces else None)
+        return {"image": self.transform([image], generator)[0], "label": int(self.labels[item])}
 
 
 def resized_centre(images: Sequence[np.ndarray], generator: torch.Generator, resize: int, size: int) -> Tensor:
@@ -112,7 +112,7 @@ class LabelledDataModule(SampledDataModule):
             raise ValueError(f"size {size} is more than resize {resize}, the short side from which it is cut")
         self.size, self.resize, self.area = size, resize, area
 
-    def _use(self, training: Sequence[tuple[Path, int]], held_out: Sequence[tuple[Path, int]], reader: Read) -> None:
+    def _use(self, training: LabelledPaths, held_out: LabelledPaths, reader: Read) -> None:
         crop = partial(random_resized_crop, size=self.size, area=self.area)
         centre = partial(resized_centre, resize=self.resize, size=self.size)
         self.training = LabelledImages(training, reader, crop, self.seed, True)
@@ -182,7 +182,6 @@ class VideoFrameDataModule(LabelledDataModule):
         self.classes = [str(name) for name in sorted(videos)]
         if len(videos) < 2:
             raise DataError(f"{self.source}: only one class, {self.classes[0]}; expected a folder per class")
-        root = self.source.parent if self.source.is_file() else self.source
         training: list[tuple[Path, int]] = []
         held_out: list[tuple[Path, int]] = []
         for label, (name, paths) in enumerate(sorted(videos.items())):
@@ -190,7 +189,7 @@ class VideoFrameDataModule(LabelledDataModule):
                 raise DataError(
                     f"{self.source}: one video of class {name} leaves none to train on; expected at least 2 per class"
                 )
-            ranked = sorted(paths, key=lambda path: hashed_rank(self.seed, os.path.relpath(path, root)))
+            ranked = sorted(paths, key=self.hashed_rank)
             count = min(max(1, round(self.validation_fraction * len(ranked))), len(ranked) - 1)
             held_out += [(path, label) for path in ranked[:count]]
             training += [(path, label) for path in ranked[count:]]

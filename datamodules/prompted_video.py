@@ -72,7 +72,7 @@ class FrameStream:
         self._rate = frame_rate or FRAME_RATE
         with self._open(table=(start, end) != (None, None)) as video:
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
-            own, self._stems = video.frame_rate, video.stems
+            rate, self._stems = video.frame_rate, video.stems
             first = 0 if start is None else self._number(video, start, "start")
             self.end = None if end is None else self._number(video, end, "end")
             if self.end is not None and self.end <= first:
@@ -81,7 +81,7 @@ class FrameStream:
             self.num_frames = len(range(first, min(self.part.stop, video.num_frames), every))
             if not self.num_frames:
                 raise DataError(f"{self.path}: has {video.num_frames} frames, none from frame {first} on")
-        self.frame_rate = (frame_rate or own or FRAME_RATE) / every
+        self.frame_rate = (frame_rate or rate or FRAME_RATE) / every
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datamodules.datasets import Vip
-from datamodules.datasets.records import PartSequence
+from datamodules.datasets.vip import PartSequence
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import Size
 

@@ -1,19 +1,25 @@
 from .badja import Badja as Badja
-from .jhmdb import Jhmdb as Jhmdb
-from .otb import Otb as Otb
-from .records import (
-    BoxSequence as BoxSequence,
-    FrameSequence as FrameSequence,
+from .jhmdb import (
+    Jhmdb as Jhmdb,
     KeypointSequence as KeypointSequence,
+)
+from .otb import (
+    BoxSequence as BoxSequence,
+    Otb as Otb,
+)
+from .records import (
+    FrameSequence as FrameSequence,
     MaskSequence as MaskSequence,
-    PartSequence as PartSequence,
     Reader as Reader,
 )
 from .tap_vid import (
     PointSequence as PointSequence,
     TapVid as TapVid,
 )
-from .vip import Vip as Vip
+from .vip import (
+    PartSequence as PartSequence,
+    Vip as Vip,
+)
 from .vos import (
     Davis as Davis,
     Vos as Vos,

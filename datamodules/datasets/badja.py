@@ -74,18 +74,13 @@ def _clip(root: Path, file: Path) -> PointSequence:
         names = [[str(entry[key]) for entry in content] for key in ("image_path", "segmentation_path")]
         positions = np.array([np.array(entry["joints"], np.float64)[numbers] for entry in content])
         visible = np.array([np.array(entry["visibility"], bool)[numbers] for entry in content])
+        if positions.shape != (len(content), len(numbers), 2) or visible.shape != positions.shape[:2]:
+            raise ValueError("other shapes")
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(
             f"{file}: expected a list of frames with image_path, segmentation_path, joints and visibility of 37 joints"
         ) from error
-    if positions.shape != (len(content), len(numbers), 2) or visible.shape != positions.shape[:2] or not len(content):
-        raise DataError(f"{file}: has joints {positions.shape} and visibility {visible.shape}; get the file again")
-    frames, masks = ([_inside(root, file, name) for name in of_kind] for of_kind in names)
-    remedy = (
-        "unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's extra_videos.zip next to joint_annotations"
-    )
-    if missing := next((path for path in (*frames, *masks) if not path.is_file()), None):
-        raise DataError(f"{missing}: no such file; {remedy}")
+    frames, masks = (tuple(_existing(root, file, name) for name in of_kind) for of_kind in names)
     height, width = size = image_header(frames[0])[0]
     points = (positions[..., ::-1] + 0.5) / [width, height]  # the annotation names pixels
     inside = ((points >= 0) & (points <= 1)).all(-1)
@@ -97,34 +92,40 @@ def _clip(root: Path, file: Path) -> PointSequence:
         size=size,
         points=points[:, seen].swapaxes(0, 1).copy(),
         occluded=~visible[:, seen].T,
-        frames=tuple(frames),
+        frames=frames,
         tracks=tuple(name for name, is_seen in zip(BADJA_JOINTS.values(), seen.tolist(), strict=True) if is_seen),
-        masks=tuple(masks),
+        masks=masks,
     )
 
 
-def _inside(root: Path, file: Path, named: str) -> Path:
-    """Return the path from an annotation; it must lie below the root."""
+def _existing(root: Path, file: Path, named: str) -> Path:
+    """Return the path of a file from an annotation; it must lie below the root."""
     path = PurePosixPath(named)
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"{file}: names {named!r:.80}, which lies outside {root}")
+    if not (root / path).is_file():
+        raise DataError(
+            f"{root / path}: no such file; unpack DAVIS-2017 trainval Full-Resolution as DAVIS/ and BADJA's "
+            "extra_videos.zip next to joint_annotations"
+        )
     return root / path
 
 
 def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any]) -> PointSequence:
     """Return a clip with a mask per frame."""
-    own, count = folder / sequence.name, sequence.num_frames
-    files = list_images(require_folder(own, "put the masks of a clip into a folder of its name"))
-    told = numbers.get(sequence.name)
-    if isinstance(told, dict) and isinstance(frames := told.get("frames"), list) and len(frames) == count:
+    remedy = "put the masks of a clip into a folder of its name"
+    clip_folder, count = require_folder(folder / sequence.name, remedy), sequence.num_frames
+    files, entry = list_images(clip_folder), numbers.get(sequence.name)
+    frames = entry.get("frames") if isinstance(entry, dict) else None
+    if isinstance(frames, list) and len(frames) == count:
         by_number = {int(file.stem): file for file in files if file.stem.isdecimal()}
         lacking = [number for number in frames if number not in by_number]
         if lacking:
-            raise DataError(f"{own}: has no mask of frame {lacking[0]}; unpack all of the clip's")
+            raise DataError(f"{clip_folder}: has no mask of frame {lacking[0]}; unpack all of the clip's")
         files = tuple(by_number[number] for number in frames)
     if len(files) != count:
         raise DataError(
-            f"{own}: {len(files)} masks for {count} frames; give a mask per frame, or the annotated frames' numbers "
+            f"{clip_folder}: {len(files)} masks for {count} frames; give a mask per frame, or the frames' numbers "
             f'in a JSON next to the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
         )
     return dataclasses.replace(sequence, masks=tuple(files))

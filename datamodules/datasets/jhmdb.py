@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +23,7 @@ from ..reading.guards import (
 )
 from ..reading.images import image_header
 from ..reading.mask_files import list_frames
-from .records import KeypointSequence, Reader
+from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +36,19 @@ SUBSETS = {"train": "1", "test": "2"}
 LARGEST = 2**18
 """Limit on the bytes of a file of joints; released files have some 20,000. Unpacking multiplies them by at most 1,000,
 which stays below the limit of an image."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeypointSequence(FrameSequence):
+    """A video of a person with joints in every frame.
+
+    Args:
+        points: (T, 15, 2) float64 x, y in pixels, zero-based; they may lie outside the frame.
+        action: action of the person.
+    """
+
+    points: NDArray[np.float64]
+    action: str = ""
 
 
 class Jhmdb(Reader[KeypointSequence]):
@@ -65,8 +80,7 @@ class Jhmdb(Reader[KeypointSequence]):
         self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips())
 
     def _clips(self) -> list[tuple[str, str]]:
-        require_folder(self.root, "give the folder that holds Rename_Images, joint_positions and splits")
-        require_folder(self.root / "Rename_Images", "unpack JHMDB's Rename_Images.tar.gz")
+        require_folder(self.root / "Rename_Images", "give the folder of JHMDB's unpacked Rename_Images.tar.gz")
         require_folder(self.root / "joint_positions", "unpack JHMDB's joint_positions.zip")
         ending = f"_test_split{self.split}.txt"
         lists = sorted((self.root / "splits").glob(f"*{ending}"))
@@ -75,12 +89,11 @@ class Jhmdb(Reader[KeypointSequence]):
         clips = []
         for path in lists:
             for line in filter(str.strip, read_text(path).splitlines()):
-                *name, group = line.rsplit(maxsplit=1)
-                if not name or group not in SUBSETS.values():
+                match = re.fullmatch(r"\s*(.*?)(?:\.avi)?\s+([12])\s*", line)
+                if not match:
                     raise DataError(f"{path}: cannot read the line {line!r}; expected a clip's name and 1 or 2")
-                if group == SUBSETS[self.subset]:
-                    action, clip = path.name.removesuffix(ending), name[0].removesuffix(".avi")
-                    clips.append((plain_name(action, path), plain_name(clip, path)))
+                if match[2] == SUBSETS[self.subset]:
+                    clips.append((path.name.removesuffix(ending), plain_name(match[1], path)))
         if not clips:
             raise DataError(f"{lists[0]}: no clip of the {self.subset} subset in the lists of split {self.split}")
         require_sequences(self.root / "Rename_Images", map("/".join, clips), lists[0].parent)
@@ -104,8 +117,6 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     Raises:
         DataError: if the file is missing, cannot be read, or holds no `pos_img` of 2 × 15 × T finite numbers.
     """
-    if not path.exists():
-        raise DataError(f"{path}: no joints of this clip; unpack JHMDB's joint_positions.zip")
     packed = read_bytes(path)
     if len(packed) > LARGEST:
         raise DataError(

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..reading.boxes import read_boxes
 from ..reading.guards import DataError, plain_name, read_bytes, require_folder, require_one_of
-from ..reading.images import image_header
+from ..reading.images import image_header, read_image
 from ..reading.source import list_images
-from .records import BoxSequence, Reader
+from .records import FrameSequence, Reader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +53,21 @@ FILE = re.compile(r"groundtruth_rect(?:\.([0-9]+))?\.txt")
 """Name of a file of boxes, with the number of its target among several."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoxSequence(FrameSequence):
+    """A video with the box of a target in every frame.
+
+    Args:
+        boxes: (T, 4) float64 x, y, width, height in pixels, one-based as in OTB; they may leave the frame.
+    """
+
+    boxes: NDArray[np.float64]
+
+    def frame(self, t: int) -> Tensor:
+        """Read a frame as `FrameSequence.frame`, but contiguous in `(H, W, 3)` order for cropping."""
+        return torch.from_numpy(read_image(self.frames[t])).permute(2, 0, 1)
+
+
 class Otb(Reader[BoxSequence]):
     """The sequences of OTB, with their boxes.
 
@@ -75,12 +96,12 @@ class Otb(Reader[BoxSequence]):
         self.version = version
         require_one_of((*VERSIONS, None), version=version)
         require_folder(self.root, "give the folder that holds OTB's sequences")
-        found = _targets(self.root)
-        names = sorted(found) if version is None else VERSIONS[version]
-        self.missing = tuple(name for name in names if name not in found)
+        targets = _targets(self.root)
+        names = sorted(targets) if version is None else VERSIONS[version]
+        self.missing = tuple(name for name in names if name not in targets)
         if len(self.missing) == len(names):
             raise DataError(
-                f"{self.root}: no sequence of {version or 'any version'} among the {len(found)} here; expected "
+                f"{self.root}: no sequence of {version or 'any version'} among the {len(targets)} here; expected "
                 "<Sequence>/img and <Sequence>/groundtruth_rect.txt, of any name if version is null"
             )
         if self.missing:
@@ -90,20 +111,20 @@ class Otb(Reader[BoxSequence]):
             if not allow_missing:
                 raise DataError(f"{text}; unpack them, set allow_missing, or set version to null for all that exist")
             log.warning("%s", text)
-        self._sequences = tuple(_sequence(name, found[name]) for name in names if name in found)
+        self._sequences = tuple(_sequence(name, targets[name]) for name in names if name in targets)
 
 
 def _targets(root: Path) -> dict[str, Path]:
     """Return name of target → file of its boxes."""
-    found = {}
+    boxes = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         files = {path: match[1] for path in folder.iterdir() if (match := FILE.fullmatch(path.name))}
         targets = {path: number for path, number in files.items() if read_bytes(path).strip()}
         if (folder / "img").is_dir() and not targets:
             raise DataError(f"{folder}: no groundtruth_rect.txt with boxes; unpack the sequence again")
         for path, number in targets.items():
-            found[plain_name(f"{folder.name}-{number}" if number else folder.name, root)] = path
-    return found
+            boxes[plain_name(f"{folder.name}-{number}" if number else folder.name, root)] = path
+    return boxes
 
 
 def _sequence(name: str, path: Path) -> BoxSequence:

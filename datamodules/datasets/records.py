@@ -1,11 +1,11 @@
-"""Videos of the benchmarks: frames, decoded on demand, and ground truth."""
+"""Videos as lists of images, decoded on demand, and videos with masks; a reader's file has the others."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -15,13 +15,7 @@ from typing_extensions import Self
 from ..parallel.processes import read_ahead
 from ..reading.guards import DataError, plain_name
 from ..reading.images import read_image, require_size
-from ..reading.mask_files import VOID, read_mask
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-NUM_PARTS = 20
-"""Classes of VIP, background included."""
+from ..reading.mask_files import read_mask
 
 S = TypeVar("S", bound="FrameSequence")
 
@@ -168,73 +162,3 @@ class MaskSequence(FrameSequence):
             earlier=tuple(masks[t] for t in sorted(masks) if t < begin),
             **fields,
         )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PartSequence(MaskSequence):
-    """A video of people with annotated parts in every frame.
-
-    With `humans`, an object is a class of a person in the first frame; `mask` numbers the objects from 1 in the order
-    of `pairs`, and `instances` gives all annotated instances, including later ones. Without, `mask` gives the classes.
-
-    Args:
-        humans: frame number → PNG of the persons' ids, which may change from frame to frame.
-        classes: object id → class number.
-        pairs: (person, class) of the objects in the first frame.
-    """
-
-    humans: Mapping[int, Path] = field(default_factory=dict)
-    classes: Mapping[int, int]
-    pairs: tuple[tuple[int, int], ...] = ()
-
-    def mask(self, t: int) -> Tensor:
-        """Read the mask as `MaskSequence.mask`; pairs that the first frame lacks become 0."""
-        return self.followed(self.instances(t)[0]) if self.humans else super().mask(t)
-
-    def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
-        """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class."""
-        instances = part_instances(read_mask(self.masks[t], self.size), read_mask(self.humans[t], self.size))
-        return torch.from_numpy(instances), {int(i): int(i) % NUM_PARTS for i in np.unique(instances) if i}
-
-    def followed(self, instances: Tensor) -> Tensor:
-        """Convert the ids of `instances` to the ids of `mask`: uint8 (H, W)."""
-        ids = instances.numpy()
-        table = np.zeros(int(ids.max(initial=0)) + 1, dtype=np.uint8)
-        for i, (person, part) in enumerate(self.pairs, start=1):
-            if person * NUM_PARTS + part < len(table):
-                table[person * NUM_PARTS + part] = i
-        return torch.from_numpy(table[ids])
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class KeypointSequence(FrameSequence):
-    """A video of a person with joints in every frame.
-
-    Args:
-        points: (T, 15, 2) float64 x, y in pixels, zero-based; they may lie outside the frame.
-        action: action of the person.
-    """
-
-    points: NDArray[np.float64]
-    action: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BoxSequence(FrameSequence):
-    """A video with the box of a target in every frame.
-
-    Args:
-        boxes: (T, 4) float64 x, y, width, height in pixels, one-based as in OTB; they may leave the frame.
-    """
-
-    boxes: NDArray[np.float64]
-
-    def frame(self, t: int) -> Tensor:
-        """Read a frame as `FrameSequence.frame`, but contiguous in `(H, W, 3)` order for cropping."""
-        return torch.from_numpy(read_image(self.frames[t])).permute(2, 0, 1)
-
-
-def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Return ids of (person, class): person · 20 + class; 0 if either is background or void."""
-    known = (parts > 0) & (parts < NUM_PARTS) & (humans > 0) & (humans < VOID)
-    return np.where(known, humans.astype(np.int32) * NUM_PARTS + parts, 0).astype(np.int32)

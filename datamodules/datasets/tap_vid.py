@@ -290,12 +290,11 @@ def _from_csv(file: Path) -> PointSequence:
 
 def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
     """Return (track, frame) → x, y, occluded."""
-    reader = csv.DictReader(read_text(file).splitlines())
     try:
-        columns, lines = list(reader.fieldnames or ()), list(reader)
+        lines = list(csv.DictReader(read_text(file).splitlines()))
     except csv.Error as error:
         raise DataError(f"{file}: is not a CSV file ({error})") from error
-    if sorted(columns) != sorted(COLUMNS) or not lines:
+    if not lines:
         raise DataError(f"{file}: expected a first line {','.join(COLUMNS)}, then a line per point and frame")
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}
     for number, row in enumerate(lines, start=2):

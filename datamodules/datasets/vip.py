@@ -2,22 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..reading.guards import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
-from ..reading.mask_files import check_masks, list_frames, match_masks, read_mask
-from .records import PartSequence, Reader, part_instances
+from ..reading.mask_files import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
+from .records import MaskSequence, Reader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PARTS = (
     "background", "hat", "hair", "sun-glasses", "upper-clothes", "dress", "coat", "socks", "pants", "gloves", "scarf",
     "skirt", "torso-skin", "face", "right-arm", "left-arm", "right-leg", "left-leg", "right-shoe", "left-shoe",
 )  # fmt: skip
 """Classes of Category_ids, with the names of TimeCycle's and UVC's evaluation."""
+NUM_PARTS = len(PARTS)
 
 _PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"  # lines of a list: paths, or names
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PartSequence(MaskSequence):
+    """A video of people with annotated parts in every frame.
+
+    With `humans`, an object is a class of a person in the first frame; `mask` numbers the objects from 1 in the order
+    of `first`, and `instances` gives all annotated instances, including later ones. Without, `mask` gives the classes.
+
+    Args:
+        humans: frame number → PNG of the persons' ids, which may change from frame to frame.
+        first: ids of the objects in the first frame, as in `instances`.
+    """
+
+    humans: Mapping[int, Path] = field(default_factory=dict)
+    first: tuple[int, ...] = ()
+
+    @property
+    def classes(self) -> dict[int, int]:
+        """Object id → class number, with `humans`."""
+        return {number: instance % NUM_PARTS for number, instance in enumerate(self.first, start=1)}
+
+    def mask(self, t: int) -> Tensor:
+        """Read the mask as `MaskSequence.mask`; instances that the first frame lacks become 0."""
+        return self.followed(self.instances(t)[0]) if self.humans else super().mask(t)
+
+    def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
+        """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class."""
+        instances = part_instances(read_mask(self.masks[t], self.size), read_mask(self.humans[t], self.size))
+        return torch.from_numpy(instances), {i: i % NUM_PARTS for i in np.unique(instances).tolist() if i}
+
+    def followed(self, instances: Tensor) -> Tensor:
+        """Convert the ids of `instances` to the ids of `mask`: uint8 (H, W)."""
+        table = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)
+        table[list(self.first)] = self.objects
+        return torch.from_numpy(table[instances.numpy()])
 
 
 class Vip(Reader[PartSequence]):
@@ -53,8 +97,7 @@ class Vip(Reader[PartSequence]):
         self._sequences = tuple(self._sequence(name) for name in self._names())
 
     def _names(self) -> tuple[str, ...]:
-        require_folder(self.root, "give VIP_Fine or the folder that holds it")
-        images = require_folder(self.root / "Images", "unpack VIP_Fine's Images")
+        images = require_folder(self.root / "Images", "unpack VIP_Fine's Images, and give VIP_Fine or its folder")
         require_folder(self.root / "Annotations" / "Category_ids", "unpack VIP_Fine's Annotations")
         path = find_list(self.root, self.split, ["lists/{}_videos.txt"])
         names = read_names(path, "unpack VIP_Fine's lists, or give the path of a list file", _PATHS)
@@ -64,30 +107,27 @@ class Vip(Reader[PartSequence]):
     def _sequence(self, name: str) -> PartSequence:
         frames = list_frames(self.root / "Images" / name)
         masks, size = self._masks(frames, "Category_ids")
-        humans = self._masks(frames, "Human_ids")[0] if self.parts == "instance" else {}
+        parts, humans, first = read_mask(masks[0]), dict[int, Path](), tuple[int, ...]()
+        objects: Sequence[int] = [part for part in object_ids(parts) if part < NUM_PARTS]
         if self.parts == "instance":
-            instances = np.unique(part_instances(read_mask(masks[0]), read_mask(humans[0])))
-            pairs = [divmod(int(instance), len(PARTS)) for instance in instances if instance]
-            classes = {i: part for i, (_, part) in enumerate(pairs, start=1)}
-        else:
-            pairs = []
-            classes = {int(part): int(part) for part in np.unique(read_mask(masks[0])) if 0 < part < len(PARTS)}
-        if not 0 < len(classes) < 255:
+            humans, _ = self._masks(frames, "Human_ids")
+            instances = np.unique(part_instances(parts, read_mask(humans[0]))).tolist()
+            first = tuple(instance for instance in instances if instance)
+            objects = range(1, len(first) + 1)
+        if not 0 < len(objects) < 255:
             raise DataError(
-                f"{masks[0]}: {len(classes)} {self.parts} parts in the first frame; 1 to 254 can be followed"
+                f"{masks[0]}: {len(objects)} {self.parts} parts in the first frame; 1 to 254 can be followed"
             )
-        return PartSequence(
-            name=name,
-            frames=frames,
-            size=size,
-            masks=masks,
-            starts=dict.fromkeys(classes, 0),
-            humans=humans,
-            classes=classes,
-            pairs=tuple(pairs),
-        )
+        starts = dict.fromkeys(objects, 0)
+        return PartSequence(name=name, frames=frames, size=size, masks=masks, starts=starts, humans=humans, first=first)
 
     def _masks(self, frames: tuple[Path, ...], kind: str) -> tuple[dict[int, Path], tuple[int, int]]:
         folder = self.root / "Annotations" / kind / frames[0].parent.name
         masks = match_masks(folder, frames, "unpack VIP_Fine's Annotations again")
         return masks, check_masks(masks, frames)
+
+
+def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Return ids of (person, class): person · 20 + class; 0 if either is background or void."""
+    known = (parts > 0) & (parts < NUM_PARTS) & (humans > 0) & (humans < VOID)
+    return np.where(known, humans.astype(np.int32) * NUM_PARTS + parts, 0).astype(np.int32)

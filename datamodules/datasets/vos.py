@@ -11,7 +11,6 @@ from ..reading.guards import (
     PAGES,
     DataError,
     find_list,
-    plain_name,
     read_names,
     require_folder,
     require_one_of,
@@ -83,18 +82,17 @@ class Vos(Reader[MaskSequence]):
         remedy = "name the folders of frames and masks as they are called here"
         self.frames = require_folder(self.root / frames, remedy)
         self.masks = require_folder(self.root / masks, remedy)
-        listed_in = self.masks if split is None else find_list(self.root, split, self.lists)
-        names = labelled_names(self.masks) if split is None else self._listed(listed_in)
+        if split is None:
+            listed_in, names = self.masks, labelled_names(self.masks)
+        else:
+            listed_in = find_list(self.root, split, self.lists)
+            remedy = "give a name or path of an existing list, or leave split out to take every folder of masks"
+            names = read_names(listed_in, remedy, PATHS)
         require_sequences(self.frames, names, listed_in)
         require_sequences(self.masks, names, listed_in)
         units = [(name, folder) for name in names for folder in _folders(self.masks / name) or [""]]
         with ThreadPoolExecutor(8) as pool:
             self._sequences = tuple(pool.map(self._sequence, *zip(*units, strict=True)))
-
-    def _listed(self, path: Path) -> tuple[str, ...]:
-        lists = sorted(str(found.relative_to(self.root)) for found in self.root.glob("ImageSets/**/*.txt"))
-        have = f"here are {', '.join(lists)}" if lists else "leave split out to take every folder of masks"
-        return read_names(path, f"{have}; a path of a list file is taken too", PATHS)
 
     def _sequence(self, name: str, folder: str) -> MaskSequence:
         frames, path = list_frames(self.frames / name), self.masks / name / folder
@@ -115,10 +113,13 @@ class Vos(Reader[MaskSequence]):
             values = {t: {1} if seen else set() for t, seen in values.items()}
         starts = first_appearances(values)
         if not starts or (self.annotations is not None and 0 not in starts.values()):
-            first = None if self.annotations is None else f"{masks[0]}: no object in the first frame's mask"
-            raise DataError(f"{first or f'{path}: no mask holds an object'}; there is nothing to follow")
+            place = "any mask" if self.annotations is None else "the first frame's mask"
+            raise DataError(f"{path}: no object in {place}; there is nothing to follow")
         scored = self.annotations == "dense" or any(is_scored(t, values, starts) for t in values)
         merged = {1: min(starts.values())} if self.one_object else starts
+        ids = dict.fromkeys(range(1, VOID), 1) if folder or self.one_object else {}
+        if folder or is_white:
+            ids[VOID] = 1
         return MaskSequence.from_first_object(
             frames,
             masks,
@@ -127,14 +128,8 @@ class Vos(Reader[MaskSequence]):
             name=f"{name}_{folder}" if folder else name,
             folder=folder,
             ground_truth=scored and self.annotations in (None, "dense"),
-            values=self._translation(folder, is_white),
+            values=ids,
         )
-
-    def _translation(self, folder: str, is_white: bool) -> dict[int, int]:
-        if is_white:
-            return {VOID: 1}
-        last = VOID + 1 if folder else VOID
-        return dict.fromkeys(range(1, last), 1) if folder or self.one_object else {}
 
 
 class Davis(Vos):
@@ -179,20 +174,20 @@ class Davis(Vos):
 
 def _folders(path: Path) -> list[str]:
     """Return the names of the folders in a folder, in natural order, without hidden ones."""
-    found = [entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    return sorted(found, key=natural_order)
+    names = [entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted(names, key=natural_order)
 
 
 def labelled_names(masks: Path) -> tuple[str, ...]:
     """Return the names of the folders of masks, in natural order, without hidden ones.
 
     Raises:
-        DataError: if there are no folders, or a name is not plain.
+        DataError: if there are no folders.
     """
-    found = _folders(masks)
-    if not found:
+    names = _folders(masks)
+    if not names:
         raise DataError(f"{masks}: no folders of masks; expected a folder per video, {masks}/<video>/<frame>.png")
-    return tuple(plain_name(name, masks) for name in found)
+    return tuple(names)
 
 
 def object_values(mask: Path) -> set[int]:

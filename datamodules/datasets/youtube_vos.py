@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ..reading.guards import DataError, plain_name, read_json, require_folder, require_one_of, require_sequences
 from ..reading.mask_files import check_introductions, check_masks, list_frames, match_masks
@@ -79,8 +79,8 @@ class YoutubeVos(Reader[MaskSequence]):
 
     def _all_frames(self, folder: str) -> Path:
         folders = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
-        found = next(filter(Path.is_dir, folders), folders[0])
-        return require_folder(found / "JPEGImages", "unpack it, or set all_frames to False")
+        existing = next(filter(Path.is_dir, folders), folders[0])
+        return require_folder(existing / "JPEGImages", "unpack it, or set all_frames to False")
 
     def _sequence(self, name: str, root: Path) -> MaskSequence:
         frames, folder = list_frames(root / name), self.folder / "Annotations" / name
@@ -129,20 +129,19 @@ def read_meta(path: Path) -> dict[str, Objects]:
     Raises:
         DataError: if the file is missing or has another form.
     """
+    content = read_json(path)
     try:
-        content: dict[str, Any] = read_json(path)["videos"]
-        return {
-            plain_name(name, path): {
+        videos = {
+            name: {
                 int(i): (str(thing.get("category", "")), min(int(frame) for frame in thing["frames"]))
                 for i, thing in video["objects"].items()
                 if thing["frames"]
             }
-            for name, video in content.items()
+            for name, video in content["videos"].items()
         }
-    except DataError:
-        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error
+    return {plain_name(name, path): objects for name, objects in videos.items()}
 
 
 def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
@@ -158,7 +157,7 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
     videos_of: dict[Path, list[Path]] = defaultdict(list)
     for folder in folders:
         videos_of[folder.parent].append(folder)
-    found: set[Path] = set()
+    held_out: set[Path] = set()
     for images, videos in videos_of.items():
         split = images.absolute().parent
         if images.name != "JPEGImages" or split.name not in ("train", "train_all_frames"):
@@ -166,15 +165,14 @@ def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
         root = split.parent.parent if split.parent.name == "all_frames" else split.parent
         if (root / "train" / "meta.json").is_file():
             chosen, _ = _hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN, SEED)
-            found |= {video for video in videos if video.stem in chosen}
-    return frozenset(found)
+            held_out |= {video for video in videos if video.stem in chosen}
+    return frozenset(held_out)
 
 
 def _hold_out(
     videos: Mapping[str, Objects], fraction: float, unseen: int, seed: int
 ) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the held-out videos and the unseen categories; both empty if there are too few categories."""
-
     rank = partial(hashed_rank, seed)
     categories = {name: {category for category, _ in objects.values()} for name, objects in videos.items()}
     ranked = sorted(set().union(*categories.values()), key=rank)
@@ -182,7 +180,5 @@ def _hold_out(
         return (), frozenset()
     hidden = frozenset(ranked[:unseen])
     others = sorted((name for name, shown in categories.items() if not shown & hidden), key=rank)
-    chosen = {name for name, shown in categories.items() if shown & hidden} | set(
-        others[: round(fraction * len(others))]
-    )
-    return tuple(sorted(chosen)), hidden
+    kept = others[round(fraction * len(others)) :]
+    return tuple(sorted(categories.keys() - set(kept))), hidden

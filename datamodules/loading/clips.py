@@ -8,6 +8,7 @@ import warnings
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,13 @@ _FEWEST = 5  # replacements before a warning: a single bad video may come first
 
 
 class ReplacingDataset(Dataset[Sample]):
-    """Data set that replaces an unusable item by a random item.
+    """Data set over paths that replaces an unusable item by a random item.
 
     All draws are a function of (seed, epoch, index, attempt). A sample's `failures` has a line per replaced item.
 
     Args:
-        items: number of items.
-        length: samples in an epoch; sample i comes from item i modulo `items`.
+        paths: a path per item.
+        length: samples in an epoch; sample i comes from item i modulo the number of items.
         seed: seed of all draws; data sets with different draws need different seeds.
         replaces: False: an unusable item is an error.
 
@@ -44,15 +45,22 @@ class ReplacingDataset(Dataset[Sample]):
         DataError: from a sample, if ten items in a row could not be used.
     """
 
-    def __init__(self, items: int, length: int, seed: int, replaces: bool = True) -> None:
-        self.items, self.length, self.seed, self.replaces = items, length, seed, replaces
+    def __init__(self, paths: Sequence[str | Path], length: int, seed: int, replaces: bool = True) -> None:
+        # an array, not a list of objects: workers are forks, and counting references would copy a long list's pages
+        self._paths = np.array([os.fsencode(path) for path in paths])
+        self.length, self.seed, self.replaces = length, seed, replaces
 
     def __len__(self) -> int:
         return self.length
 
+    def path(self, item: int) -> Path:
+        """Return an item's path."""
+        return Path(os.fsdecode(self._paths[item]))
+
     def choose(self, index: int, attempt: int, generator: torch.Generator) -> int:
         """Return the item's index for a sample; `attempt` counts from 0."""
-        return int(torch.randint(self.items, (), generator=generator)) if attempt else index % self.items
+        items = len(self._paths)
+        return int(torch.randint(items, (), generator=generator)) if attempt else index % items
 
     @abstractmethod
     def read(self, item: int, generator: torch.Generator) -> Sample:
@@ -109,12 +117,9 @@ class ClipDataset(ReplacingDataset):
         seed: int = 0,
         timeout: float = 60.0,
     ) -> None:
-        super().__init__(len(numbers), length, seed)
-        entries = [entries[number] for number in numbers]
-        # arrays, not lists of objects: workers are forks, and counting references would copy the pages of a long list
-        self._paths = np.array([os.fsencode(entry.path) for entry in entries])
+        super().__init__([entries[number].path for number in numbers], length, seed)
         self.numbers = np.array(numbers, dtype=np.int64)
-        labels = [entry.label for entry in entries]
+        labels = [entries[number].label for number in numbers]
         self._labels = None if None in labels else np.array(labels, dtype=np.int64)
         self._bounds = None if weights is None else np.cumsum(weights)
         self._sampling, self._transform, self._timeout = sampling, transform, timeout
@@ -137,7 +142,7 @@ class ClipDataset(ReplacingDataset):
 
     def read(self, item: int, generator: torch.Generator) -> Sample:
         """Decode and crop a clip of a video."""
-        with open_video(os.fsdecode(self._paths[item]), self._timeout) as video:
+        with open_video(self.path(item), self._timeout) as video:
             indices, frames, missing = draw_frames(video, self._sampling, generator)
         return {
             "clip": self._transform(frames, generator),
@@ -180,9 +185,9 @@ def draw_frames(
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     """Stack samples by torch's rules; `failures` and `redrawn` are the lines of all samples."""
-    told = ("failures", "redrawn")
-    batch: dict[str, Any] = default_collate([{k: v for k, v in s.items() if k not in told} for s in samples])
-    return batch | {name: [line for sample in samples for line in sample.get(name, ())] for name in told}
+    records = ("failures", "redrawn")
+    batch: dict[str, Any] = default_collate([{k: v for k, v in s.items() if k not in records} for s in samples])
+    return batch | {name: [line for sample in samples for line in sample.get(name, ())] for name in records}
 
 
 class SkippedVideos(pl.Callback):

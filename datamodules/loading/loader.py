@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sized
-from functools import cached_property
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -19,6 +18,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from ..parallel.processes import STOPS, usable_cores
 from ..reading.guards import DataError, require_at_least
+from ..reading.source import hashed_rank
 from .clips import Key, SkippedVideos, collate
 from .sampling import seeded_generator
 
@@ -95,6 +95,8 @@ class SteadyLoader(DataLoader[BatchT]):
     SIGCHLD handler would raise the error at any point of an optimiser step.
     """
 
+    _workers: tuple[Any, ...] = ()
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         try:
             yield from self._batches()
@@ -115,12 +117,8 @@ class SteadyLoader(DataLoader[BatchT]):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             if in_main:
                 signal.signal(signal.SIGCHLD, on_child)
-        self._workers += [process for process in active_children() if process not in others]
+        self._workers += tuple(process for process in active_children() if process not in others)
         return batches
-
-    @cached_property
-    def _workers(self) -> list[Any]:
-        return []
 
 
 def start_worker(worker: int) -> None:
@@ -275,6 +273,11 @@ class SampledDataModule(pl.LightningDataModule):
         """Convert images from uint8 to float in [0, 1], on the device."""
         images = {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.dtype == torch.uint8}
         return batch | {name: image.float().div_(255) for name, image in images.items()}
+
+    def hashed_rank(self, path: Path) -> bytes:
+        """Return the key by which held-out videos are chosen; it depends on the seed and the path from the source."""
+        root = self.source.parent if self.source.is_file() else self.source
+        return hashed_rank(self.seed, os.path.relpath(path, root))
 
     def _world_size_and_rank(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer is not None else (1, 0)

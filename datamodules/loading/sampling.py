@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Box = tuple[int, int, int, int]
+"""Top, left, height and width of a crop, pixels."""
+
 _ATTEMPTS = 10
 _RATIO = (3 / 4, 4 / 3)  # least and largest width / height of a random crop
 _SPREAD = (0.4, 0.4, 0.4, 0.1)  # of the factors of brightness, contrast and saturation, and of the hue's shift
@@ -79,12 +82,8 @@ def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.
 
 
 def random_crops(
-    height: int,
-    width: int,
-    count: int,
-    area: tuple[float, float],
-    generator: torch.Generator,
-) -> list[tuple[int, int, int, int]]:
+    height: int, width: int, count: int, area: tuple[float, float], generator: torch.Generator
+) -> list[Box]:
     """Draw the boxes of random resized crops independently.
 
     As in torchvision: fraction of the area uniform, log of the aspect ratio uniform, up to ten attempts to fit the box
@@ -98,15 +97,13 @@ def random_crops(
         generator: source of the draws; their number does not depend on the size of the frame.
 
     Returns:
-        `count` boxes (top, left, height, width), pixels.
+        `count` boxes.
     """
     draws = torch.rand(count, _ATTEMPTS, 4, dtype=torch.float64, generator=generator).tolist()
     return [_random_box(height, width, area, attempts) for attempts in draws]
 
 
-def _random_box(
-    height: int, width: int, area: tuple[float, float], attempts: list[list[float]]
-) -> tuple[int, int, int, int]:
+def _random_box(height: int, width: int, area: tuple[float, float], attempts: list[list[float]]) -> Box:
     low, high = math.log(_RATIO[0]), math.log(_RATIO[1])
     for fraction, log_ratio, y, x in attempts:
         pixels = height * width * (area[0] + fraction * (area[1] - area[0]))
@@ -160,12 +157,7 @@ def whole_frame(frames: Sequence[np.ndarray], generator: torch.Generator, size: 
     return _crops(frames, [(0, 0, height, width)] * len(frames), [False] * len(frames), size)
 
 
-def _crops(
-    frames: Sequence[np.ndarray],
-    boxes: Sequence[tuple[int, int, int, int]],
-    flips: Sequence[bool],
-    size: int,
-) -> Tensor:
+def _crops(frames: Sequence[np.ndarray], boxes: Sequence[Box], flips: Sequence[bool], size: int) -> Tensor:
     import cv2
 
     clip = np.empty((len(frames), 3, size, size), dtype=np.uint8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..datasets.badja import BADJA_JOINTS
 from ..datasets.jhmdb import JOINTS
-from ..datasets.records import NUM_PARTS
+from ..datasets.vip import NUM_PARTS
 from .scene import video_tracks
 from .writers import Scenes, generate, write_frames, write_masks, write_text
 
@@ -67,8 +67,7 @@ def write_youtube_vos(root: str | Path, count: int, valid: int = 2, frames: int 
             content = {"videos": {name: entries[name] for name in members}}
             write_text(folder / split / "meta.json", [json.dumps(content, indent=1)])
 
-    parameters = {"count": count, "valid": valid, **asdict(of)}
-    return generate(root, "youtube_vos", parameters, count + valid, write, finish)
+    return generate(root, "youtube_vos", of, count + valid, write, finish, count=count, valid=valid)
 
 
 def _enter(masks: NDArray[np.uint8], draws: np.random.Generator, most: int) -> dict[int, int]:
@@ -102,12 +101,10 @@ def write_jhmdb(root: str | Path, count: int, frames: int = 40, **scenes: Any) -
         savemat(path, {"pos_img": joints.transpose(2, 1, 0) + 1})
         path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + path.read_bytes()[116:])  # without scipy's date
 
-    def finish(folder: Path) -> None:
-        for action in dict.fromkeys(actions):
-            lines = [f"{clip}.avi 2" for clip, of_clip in zip(clips, actions, strict=True) if of_clip == action]
-            write_text(folder / "splits" / f"{action}_test_split1.txt", lines)
-
-    return generate(root, "jhmdb", {"count": count, **asdict(of)}, count, write, finish)
+    lists: dict[str, list[str]] = defaultdict(list)
+    for action, clip in zip(actions, clips, strict=True):
+        lists[f"splits/{action}_test_split1.txt"].append(f"{clip}.avi 2")
+    return generate(root, "jhmdb", of, count, write, lists=lists)
 
 
 def sprite_points(
@@ -144,10 +141,7 @@ def write_vip(root: str | Path, count: int, frames: int = 10, step: int = 3, **s
         for kind, masks in {"Category_ids": ids % NUM_PARTS, "Human_ids": ids // NUM_PARTS}.items():
             write_masks(base / "Annotations" / kind / names[i], dict(zip(stems, masks, strict=True)))
 
-    def finish(folder: Path) -> None:
-        write_text(folder / "VIP_Fine" / "lists" / "val_videos.txt", names)
-
-    return generate(root, "vip", {"count": count, "step": step, **asdict(of)}, count, write, finish)
+    return generate(root, "vip", of, count, write, lists={"VIP_Fine/lists/val_videos.txt": names}, step=step)
 
 
 def write_badja(root: str | Path, count: int, frames: int = 24, **scenes: Any) -> Path:
@@ -178,4 +172,4 @@ def write_badja(root: str | Path, count: int, frames: int = 24, **scenes: Any) -
             entries.append({**paths, "joints": joints.tolist(), "visibility": visibility.tolist()})
         write_text(folder / "joint_annotations" / f"{name}.json", [json.dumps(entries)])
 
-    return generate(root, "badja", {"count": count, **asdict(of)}, count, write)
+    return generate(root, "badja", of, count, write)

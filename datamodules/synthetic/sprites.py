@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -263,32 +263,37 @@ def _checks(rng: Generator, side: int, period: float) -> Field:
 
 def _dots(rng: Generator, side: int, period: float) -> Field:
     u, v = _grid(rng, side, period * 0.4)
-    row = np.floor(v / period)
-    du = (u / period + 0.5 * (row % 2)) % 1 - 0.5
-    dv = (v / period) % 1 - 0.5
+    du, dv = _from_centre(u / period, v / period)
     return np.hypot(du, dv).astype(np.float32)
 
 
 def _bricks(rng: Generator, side: int, period: float) -> Field:
     u, v = _grid(rng, side, period * 0.3)
-    row = np.floor(v / period)
-    du = np.abs((u / (2 * period) + 0.5 * (row % 2)) % 1 - 0.5) * 2
-    dv = np.abs((v / period) % 1 - 0.5)
-    return np.maximum(du, dv).astype(np.float32)
+    du, dv = _from_centre(u / (2 * period), v / period)
+    return np.maximum(2 * np.abs(du), np.abs(dv)).astype(np.float32)
+
+
+def _from_centre(u: Field, v: Field) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return offsets from the centres of unit cells; every other row of cells is shifted by half a cell."""
+    row = np.floor(v)
+    return (u + 0.5 * (row % 2)) % 1 - 0.5, v % 1 - 0.5
+
+
+def _seeds(rng: Generator, side: int, count: int) -> NDArray[np.uint8]:
+    """Draw `count` places in a square: 0 there, 255 elsewhere."""
+    seeds = np.full((side, side), 255, np.uint8)
+    seeds[rng.integers(0, side, count), rng.integers(0, side, count)] = 0
+    return seeds
 
 
 def _cells(rng: Generator, side: int, period: float) -> Field:
-    seeds = np.full((side, side), 255, np.uint8)
-    count = max(4, int((side / (1.3 * period)) ** 2))
-    seeds[rng.integers(0, side, count), rng.integers(0, side, count)] = 0
+    seeds = _seeds(rng, side, max(4, int((side / (1.3 * period)) ** 2)))
     distance, label = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     return rng.uniform(0, 3, label.max() + 1).astype(np.float32)[label] + distance / period
 
 
 def _rings(rng: Generator, side: int, period: float) -> Field:
-    seeds = np.full((side, side), 255, np.uint8)
-    count = max(3, int((side / (4 * period)) ** 2))
-    seeds[rng.integers(0, side, count), rng.integers(0, side, count)] = 0
+    seeds = _seeds(rng, side, max(3, int((side / (4 * period)) ** 2)))
     return np.sin(2 * np.pi * cv2.distanceTransform(seeds, cv2.DIST_L2, 5) / period)
 
 

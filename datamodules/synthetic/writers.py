@@ -83,7 +83,7 @@ def write_videos(root: str | Path, count: int, key_frame_every: int = 12, **scen
     def write(folder: Path, i: int) -> None:
         write_mp4(folder / f"{i:05d}.mp4", of.render(i)[0], key_frame_every=key_frame_every)
 
-    return generate(root, "videos", {"count": count, "key_frame_every": key_frame_every, **asdict(of)}, count, write)
+    return generate(root, "videos", of, count, write, key_frame_every=key_frame_every)
 
 
 def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
@@ -99,10 +99,7 @@ def write_davis(root: str | Path, count: int, **scenes: Any) -> Path:
         write_frames(folder / "JPEGImages" / "480p" / names[i], video)
         write_masks(folder / "Annotations" / "480p" / names[i], dict(enumerate(masks)))
 
-    def finish(folder: Path) -> None:
-        write_text(folder / "ImageSets" / "2017" / "val.txt", names)
-
-    return generate(root, "davis", {"count": count, **asdict(of)}, count, write, finish)
+    return generate(root, "davis", of, count, write, lists={"ImageSets/2017/val.txt": names})
 
 
 def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
@@ -124,7 +121,7 @@ def write_otb(root: str | Path, count: int, **scenes: Any) -> Path:
             lines = [SEPARATORS[i % 3].join(str(int(x)) for x in box) for box in boxes_of(masks, number)]
             write_text(sequence_folder / f"groundtruth_rect{suffix}.txt", lines)
 
-    return generate(root, "otb", {"count": count, **asdict(of)}, count, write)
+    return generate(root, "otb", of, count, write)
 
 
 def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) -> Path:
@@ -145,12 +142,8 @@ def write_got10k(root: str | Path, count: int, valid: int = 0, **scenes: Any) ->
         write_text(sequence_folder / "groundtruth.txt", (",".join(f"{x:.4f}" for x in box) for box in boxes))
         write_text(sequence_folder / "cover.label", (str(8 * is_seen) for is_seen in seen.tolist()))
 
-    def finish(folder: Path) -> None:
-        write_text(folder / "train" / "list.txt", names[:count])
-        if valid:
-            write_text(folder / "val" / "list.txt", names[count:])
-
-    return generate(root, "got10k", {"count": count, "valid": valid, **asdict(of)}, count + valid, write, finish)
+    lists = {"train/list.txt": names[:count]} | ({"val/list.txt": names[count:]} if valid else {})
+    return generate(root, "got10k", of, count + valid, write, lists=lists, count=count, valid=valid)
 
 
 def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 24, **scenes: Any) -> Path:
@@ -176,7 +169,7 @@ def write_tap_vid(root: str | Path, count: int, frames: int = 24, tracks: int = 
     def finish(folder: Path) -> None:
         (folder / "tapvid_davis.pkl").write_bytes(pickle.dumps(content, 4))
 
-    return generate(root, "tap_vid", {"count": count, "tracks": tracks, **asdict(of)}, count, write, finish)
+    return generate(root, "tap_vid", of, count, write, finish, tracks=tracks)
 
 
 def boxes_of(masks: NDArray[np.uint8], number: int) -> NDArray[np.float64]:
@@ -200,7 +193,7 @@ def write_mp4(path: Path, video: NDArray[np.uint8], rate: int = 24, key_frame_ev
 
 def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | None = None) -> None:
     """Write (T, H, W, 3) uint8 RGB as images, by default 00000.jpg, 00001.jpg, …"""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     names = names if names is not None else (f"{t:05d}.jpg" for t in range(len(video)))
     for name, image in zip(names, video, strict=True):
         options = [cv2.IMWRITE_JPEG_QUALITY, 93] if name.endswith(".jpg") else []
@@ -225,23 +218,27 @@ def write_text(path: Path, lines: Iterable[str]) -> None:
 def generate(
     root: str | Path,
     kind: str,
-    parameters: Mapping[str, Any],
-    count: int,
+    of: Scenes,
+    videos: int,
     write: Callable[[Path, int], None],
     finish: Callable[[Path], None] = lambda folder: None,
+    lists: Mapping[str, Iterable[str]] | None = None,
+    **parameters: int,
 ) -> Path:
     """Make a set of videos in a temporary folder and move it to `root` when it is complete.
 
-    A marker file holds the parameters. A folder with the same marker is kept, with another marker replaced, and without
+    A marker file holds all parameters. A folder with the same marker is kept, with another marker replaced, and without
     a marker refused.
 
     Args:
         root: folder of the set.
         kind: kind of the set.
-        parameters: all parameters of the set.
-        count: number of videos.
+        of: parameters of the videos.
+        videos: number of videos.
         write: (folder, number of the video) writes a video; called by several threads.
-        finish: (folder) writes the files common to all videos.
+        finish: (folder) writes a file common to all videos.
+        lists: path of a list file in the set → its lines.
+        parameters: other parameters of the set; `count` is the number of videos by default.
 
     Returns:
         root, with `~` expanded.
@@ -250,7 +247,8 @@ def generate(
         DataError: if root is not empty and was not generated.
     """
     root = Path(root).expanduser()
-    marker = json.dumps({"kind": kind, "generation": GENERATION, **parameters}, sort_keys=True, indent=1)
+    marked = {"kind": kind, "generation": GENERATION, "count": videos, **asdict(of), **parameters}
+    marker = json.dumps(marked, sort_keys=True, indent=1)
     if root.is_dir() and any(root.iterdir()):
         if not (root / MARKER).is_file():
             raise DataError(f"{root}: holds files that were not generated here; give another folder or empty it")
@@ -261,8 +259,10 @@ def generate(
         with unfinished(root) as folder:
             folder.mkdir()
             with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-                list(pool.map(lambda i: write(folder, i), range(count)))
+                list(pool.map(lambda i: write(folder, i), range(videos)))
             finish(folder)
+            for path, lines in (lists or {}).items():
+                write_text(folder / path, lines)
             (folder / MARKER).write_text(marker)
             if (root / MARKER).is_file() and (root / MARKER).read_text() != marker:
                 remove(root)  # its marker says that it was generated

@@ -11,22 +11,23 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
+from datamodules.imagenet import LabelledImages
 from datamodules.reading.guards import DataError
+from datamodules.synthetic.writers import write_frames
 from tests.helpers.refusal import refused
 
 
-def picture(path: Path, seed: int, size: tuple[int, int] = (60, 40)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
+def write_noise(folder: Path, count: int) -> None:
+    """Write images 0.png, 1.png, …; their content depends on the folder's name."""
+    images = np.random.default_rng([*folder.name.encode()]).integers(0, 256, (count, 40, 60, 3), dtype=np.uint8)
+    write_frames(folder, images, [f"{index}.png" for index in range(count)])
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
-    for split, count in (("train", 5), ("val", 3)):
-        for number, name in enumerate(("cat", "dog")):
-            for index in range(count):
-                picture(tmp_path / split / name / f"{index}.png", 100 * number + index)
+    for name in ("cat", "dog"):
+        write_noise(tmp_path / "train" / name, 5)
+        write_noise(tmp_path / "val" / name, 3)
     return tmp_path
 
 
@@ -34,9 +35,12 @@ def folders(tmp_path: Path) -> Path:
 def videos(tmp_path: Path) -> Path:
     for name in ("run", "sit", "walk"):
         for video in range(6):
-            for frame in range(5):
-                picture(tmp_path / name / f"video{video}" / f"{frame}.png", hash((name, video, frame)) % 1000)
+            write_noise(tmp_path / name / f"video{video}", 5)
     return tmp_path
+
+
+def samples(data: LabelledImages) -> list[tuple[Path, int]]:
+    return [(data.path(item), int(label)) for item, label in enumerate(data.labels)]
 
 
 def images(folders: Path, batch_size: int) -> ImageFolderDataModule:
@@ -72,19 +76,19 @@ def test_videos_are_split_within_each_class(videos: Path) -> None:
     data = made(repeat=2)
     assert data.classes == ["run", "sit", "walk"]
     assert len(data.training) == 2 * 3 * 4
-    assert sorted(label for _, label in data.held_out.samples) == [0, 0, 1, 1, 2, 2]
-    assert not {*data.training.samples} & {*data.held_out.samples}
-    assert all(data.classes[label] in path.parts for path, label in data.training.samples)
-    assert made().held_out.samples == data.held_out.samples
-    assert made(seed=1).held_out.samples != data.held_out.samples
+    training, held_out = samples(data.training), samples(data.held_out)
+    assert sorted(label for _, label in held_out) == [0, 0, 1, 1, 2, 2]
+    assert not {*training} & {*held_out}
+    assert all(data.classes[label] in path.parts for path, label in training)
+    assert samples(made().held_out) == held_out
+    assert samples(made(seed=1).held_out) != held_out
 
 
 def test_video_sets_that_cannot_be_split_are_refused(tmp_path: Path) -> None:
     for folder, message in (
-        ("run/a", "only one class, run"), ("sit/a", "at least 2 per class"), ("", "lies in no folder of a class"),
+        ("run", "only one class, run"), ("sit", "at least 2 per class"), ("", "lies in no folder of a class"),
     ):  # fmt: skip
-        for name in ("0.png", "1.png"):
-            picture(tmp_path / folder / name, 0)
+        write_noise(tmp_path / folder / "clip", 2)
         assert refused(DataError, message, VideoFrameDataModule(tmp_path).setup, "fit")
 
 
@@ -94,16 +98,11 @@ def test_a_list_gives_classes_by_its_labels_and_what_has_none_is_refused(videos:
     data = VideoFrameDataModule(videos / "list.txt", size=16, resize=20)
     data.setup("fit")
     assert data.classes == ["9", "10"]
-    pairs = data.training.samples
+    pairs = samples(data.training)
     assert sorted((path.parent.name, label) for path, label in pairs) == [("sit", 1)] * 5 + [("walk", 0)] * 5
     (videos / "plain.csv").write_text("\n".join(lines))
     plain = VideoFrameDataModule(videos / "plain.csv")
-    refused(
-        DataError,
-        "the list has no labels; add a class number to each line",
-        plain.setup,
-        "fit",
-    )
+    refused(DataError, "the list has no labels; add a class number to each line", plain.setup, "fit")
 
 
 def test_a_damaged_picture_is_replaced_in_training_and_ends_an_evaluation(folders: Path) -> None:

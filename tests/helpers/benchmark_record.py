@@ -1,4 +1,4 @@
-"""Record what every benchmark and `predict` find, down to the files they write, to compare two versions of the code.
+"""Record what benchmarks, `predict` and methods compute, down to the files, to compare two versions of the code.
 
     python -m tests.helpers.benchmark_record DATA before.json
     python -m tests.helpers.benchmark_record DATA after.json --against before.json
@@ -37,6 +37,7 @@ from datamodules.synthetic import (
 )
 from lightning_modules.backbones import build_encoder, build_feature_extractor
 from tests.helpers.faults import differences
+from tests.helpers.method_steps import RUNS, trained
 from tests.helpers.references import real_data
 
 CHANGING = {"provenance", "date", "machine", "command", "versions", "seconds", "seconds_per_frame", "seconds_of"}
@@ -111,12 +112,20 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     yield "predict_points_fomo", lambda folder: predict(points, folder, protocol="fomo")
     yield "predict_masks_exported", lambda folder: predict(mask, folder, exports=("coco", "csv"), overlay="none")
     yield "predict_box", partial(callbacks.predict_video, resnet.feature_extractor("res5", dilated=True), clip, box)
+    for method in RUNS:
+        yield f"fit_{method}", partial(train, method)
 
 
 def evaluate(make: Callable[[], Any], network: Any, name: str, folder: Path) -> None:
     """Score an extractor, or the one that the benchmark takes of a network."""
     benchmark = make()
     benchmark.evaluate(benchmark.extractor(network) if name == "resnet18" else network, folder, name)
+
+
+def train(method: str, folder: Path) -> None:
+    """Write the losses and the state of a method after three steps."""
+    folder.mkdir()
+    np.savez(folder / "state.npz", **{name: tensor.numpy() for name, tensor in trained(method).items()})
 
 
 def record(data: Path, only: str = "") -> dict[str, Any]:

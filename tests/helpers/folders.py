@@ -1,29 +1,29 @@
 """Folders in the hands of another process."""
 
-import subprocess
-import sys
+import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-HOLD = """
-import fcntl, sys
-file = open(sys.argv[1], "a+")
-fcntl.lockf(file, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
-"""
+from callbacks.process.folder_lock import FolderLock
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Let another process hold a folder's `FolderLock`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", HOLD, str(folder / ".in-use")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"held\n"
-        try:
-            yield
-        finally:
-            other.communicate()
+    context = multiprocessing.get_context("fork")
+    entered, left = context.Event(), context.Event()
+
+    def hold() -> None:
+        with FolderLock(folder):
+            entered.set()
+            left.wait()
+
+    other = context.Process(target=hold)
+    other.start()
+    try:
+        assert entered.wait(60)
+        yield
+    finally:
+        left.set()
+        other.join()

@@ -1,15 +1,5 @@
-"""Losses and weights of three optimiser steps of every method, to show that a change moves no behaviour.
+"""Three optimiser steps of every method, with fixed seeds, data and networks."""
 
-    python -m tests.helpers.method_steps record FILE      # before the change
-    python -m tests.helpers.method_steps compare FILE     # after it, on the same machine
-
-Seeds, data and networks are fixed. `compare` prints the largest difference of each method and ends with status 1 if one
-is not zero, or if a name in a state dict has changed.
-"""
-
-import logging
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -50,32 +40,10 @@ def data(name: str) -> DataLoader[Any]:
 
 
 def trained(name: str) -> dict[str, Tensor]:
-    """State dict after three steps, with the losses of its batches as `losses`."""
+    """Return the state dict after three steps, with the losses of its batches as `losses`."""
     kind, arguments, options = RUNS[name]
     torch.manual_seed(0)
     module, losses = kind(**arguments), []
     record = LambdaCallback(on_train_batch_end=lambda trainer, module, outputs, *_: losses.append(outputs["loss"]))
     quiet_trainer(max_steps=3, callbacks=[record], **options).fit(module, data(name))
     return module.state_dict() | {"losses": torch.stack(losses).double()}
-
-
-def main() -> None:
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    torch.set_num_threads(1)
-    command, path = sys.argv[1], Path(sys.argv[2])
-    found = {name: trained(name) for name in RUNS}
-    if command == "record":
-        torch.save(found, path)
-    before = torch.load(path, weights_only=True)
-    moved = False
-    for name, state in found.items():
-        renamed = sorted(state.keys() ^ before[name].keys())
-        apart = max(float((state[k].double() - t.double()).abs().max()) for k, t in before[name].items() if k in state)
-        losses = ", ".join(f"{loss:.6f}" for loss in state["losses"].tolist())
-        print(f"{name:17} losses {losses}; largest difference {apart:.3g}" + f"; renamed {renamed}" * bool(renamed))
-        moved |= apart > 0 or bool(renamed)
-    sys.exit(moved)
-
-
-if __name__ == "__main__":
-    main()

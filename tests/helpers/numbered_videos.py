@@ -5,8 +5,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
+
+from datamodules.synthetic.writers import write_frames
 
 BITS = 10
 CELL = 16  # pixels
@@ -50,7 +51,6 @@ def write_video(
 
 def write_folder(path: Path, count: int, video: int = 0, suffix: str = ".png", digits: int = 0) -> Path:
     """Writes `count` numbered frames as pictures 0, 1, 2, ...; `digits` pads the names with zeros."""
-    path.mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-        cv2.imwrite(str(path / f"{i:0{digits}d}{suffix}"), numbered_frame(i, video))
+    names = [f"{i:0{digits}d}{suffix}" for i in range(count)]
+    write_frames(path, np.stack([numbered_frame(i, video) for i in range(count)]), names)
     return path

@@ -1,12 +1,9 @@
 """Measure the drift of a training in bf16-mixed precision from float32, and by accumulation from full batches.
 
-    python -m tests.helpers.precision
-
-Small networks, the same 20 steps each way; per cent of the loss. The first step differs by arithmetic alone, the later
-ones by what training makes of it. An accumulated step sees the same videos, but BatchNorm sees half of them at a time.
+Small networks, the same 20 steps each way. The first step differs by arithmetic alone, the later ones by what training
+makes of it. An accumulated step sees the same videos, but BatchNorm sees half of them at a time.
 """
 
-import logging
 from typing import Any
 
 import pytorch_lightning as pl
@@ -74,19 +71,3 @@ def drift(reference: Tensor, other: Tensor) -> tuple[float, float, float]:
     """Distance of two curves at the first step, in the mean, and at most; as shares of the reference."""
     apart = ((other - reference) / reference).abs()
     return float(apart[0]), float(apart.mean()), float(apart.max())
-
-
-def main() -> None:
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    print(f"{STEPS} steps of {BATCH} videos on the CPU; drift from float32 in whole batches: first step, mean, largest")
-    for name in METHODS:
-        plain = losses(name)
-        print(f"{name:11} loss {plain[0]:.3f} to {plain[-1]:.3f}", end="")
-        print("   bf16-mixed {:.2%} {:.2%} {:.2%}".format(*drift(plain, losses(name, "bf16-mixed"))), end="")
-        plain = losses(name, warming_up=True)
-        halves = losses(name, accumulated=2, warming_up=True)
-        print("   accumulated 2 {:.2%} {:.2%} {:.2%}".format(*drift(plain, halves)), flush=True)
-
-
-if __name__ == "__main__":
-    main()

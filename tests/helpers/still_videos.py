@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from datamodules.synthetic.writers import write_frames, write_masks, write_text
 from lightning_modules.backbones import FeatureExtractor
 
 
@@ -32,11 +32,7 @@ def write_still_davis(root: Path, size: tuple[int, int], frames: int = 3) -> Pat
     mask = np.zeros(size, np.uint8)
     mask[height // 2 :, width // 4 : width // 2] = 1
     mask[height // 4 : height // 2, 2 * width // 3 :] = 2
-    (root / "ImageSets" / "2017").mkdir(parents=True)
-    (root / "ImageSets" / "2017" / "val.txt").write_text("still\n")
-    for kind, content in (("JPEGImages", picture), ("Annotations", mask)):
-        folder = root / kind / "480p" / "still"
-        folder.mkdir(parents=True)
-        for t in range(frames):
-            Image.fromarray(content).save(folder / f"{t:05d}.png")
+    write_text(root / "ImageSets/2017/val.txt", ["still"])
+    write_frames(root / "JPEGImages/480p/still", np.stack(frames * [picture]), [f"{t:05d}.png" for t in range(frames)])
+    write_masks(root / "Annotations/480p/still", dict.fromkeys(range(frames), mask))
     return root

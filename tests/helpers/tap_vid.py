@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import pickle
 from pathlib import Path
 
@@ -65,21 +64,3 @@ class Call:
 
     def __reduce__(self):
         return self.how
-
-
-def bad_files():
-    """Name → content of a file that a reader must refuse in one line; the two calls would do no harm."""
-    good, jpegs = element(), element(jpeg=True)
-    whole = pickle.dumps({"goat": good}, 4)
-    changed = {
-        "calls_eval": [Call(eval, "1+1")],
-        "calls_os": {"goat": Call(os.getpid)},
-        "empty": {},
-        "jpeg_cut_off": [jpegs | {"video": [bytes(jpeg)[:200] for jpeg in jpegs["video"]]}],
-        "no_occluded": {"goat": {key: good[key] for key in ("video", "points")}},
-        "object_array": {"goat": good | {"points": good["points"].astype(object)}},
-        "occluded_uint8": {"goat": good | {"occluded": good["occluded"].astype(np.uint8)}},
-        "points_in_pixels": {"goat": good | {"points": good["points"] * np.float32(256)}},
-        "points_one_frame_short": {"goat": good | {"points": good["points"][:, 1:]}},
-    }
-    return {name: pickle.dumps(content, 4) for name, content in changed.items()} | {"cut_off": whole[: len(whole) // 2]}

@@ -62,7 +62,7 @@ def test_unreadable_and_missing_mat(root: Path) -> None:
     joint_file(root).write_bytes(b"MATLAB" * 40)
     assert "joint_positions.mat: not a readable .mat file" in refusal(root)
     joint_file(root).unlink()
-    assert "joint_positions.mat: no joints of this clip" in refusal(root)
+    assert "joint_positions.mat: cannot be read (No such file" in refusal(root)
 
 
 @pytest.mark.parametrize("compressed", [False, True])

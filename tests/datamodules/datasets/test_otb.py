@@ -4,27 +4,22 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from datamodules.datasets import Otb
 from datamodules.reading.guards import DataError
+from datamodules.synthetic.writers import write_frames, write_text
 from tests.helpers.refusal import refused
-
-PICTURE = np.zeros((6, 8, 3), np.uint8)
 
 
 def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: str = "") -> Path:
     """A sequence whose box in frame t is t, 1, 2, 2."""
-    folder = root / name / "img"
-    folder.mkdir(parents=True, exist_ok=True)
-    for t in range(frames):
-        (folder / f"{t + 1:04d}.jpg").write_bytes(cv2.imencode(".jpg", PICTURE)[1].tobytes())
-    lines = [f"{t + 1},1,2,2\n" for t in range(frames if boxes is None else boxes)]
     path = root / name / f"groundtruth_rect{suffix}.txt"
-    path.write_text("".join(lines))
+    names = [f"{t + 1:04d}.jpg" for t in range(frames)]
+    write_frames(path.parent / "img", np.zeros((frames, 6, 8, 3), np.uint8), names)
+    write_text(path, [f"{t + 1},1,2,2" for t in range(frames if boxes is None else boxes)])
     return path
 
 

@@ -27,7 +27,7 @@ class Echo(ReplacingDataset):
     """Gives back the keys."""
 
     def __init__(self, length):
-        super().__init__(length, length, seed=0)
+        super().__init__([""] * length, length, seed=0)
 
     def __getitem__(self, key):
         return {"key": torch.tensor(key)}

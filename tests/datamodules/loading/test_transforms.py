@@ -9,8 +9,7 @@ from datamodules.loading.sampling import centre_crop, random_crops, random_resiz
 
 
 def noise(count: int, height: int, width: int) -> list[np.ndarray]:
-    generator = np.random.default_rng(0)
-    return [generator.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
+    return list(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8))
 
 
 def test_boxes_keep_to_area_ratio_and_frame():
