@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .device import amount_for
-from .local_reconstruction import TILE, Border, WindowTiles
 from .logsumexp import Chunk, check_excluded, dot_logsumexp, streamed_logsumexp
+from .window_tiles import TILE, Border, WindowTiles
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
 """Number of gathered or multiplied numbers held at a time: it fits a CPU's cache, or keeps a GPU busy."""

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .compactness import SHARPNESS
-from .local_reconstruction import Border, WindowTiles, channels_last, check_features, reconstruct_locally
+from .local_reconstruction import channels_last, check_features, reconstruct_locally
 from .negatives import shared_logsumexp
+from .window_tiles import Border, WindowTiles
 
 
 def local_affinity(query: Tensor, references: Tensor, radius: int, border: Border = "exclude") -> Tensor:

@@ -14,6 +14,8 @@ from ..protocols import PropagationProtocol
 from .label_coding import upsampled_argmax
 from .memory import FrameMemory
 from .references import NEARBY, MatchFinder, average_of_matches, reference_frames
+from .tiles import Neighbourhood
+from .window_average import WindowAverage
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
@@ -89,6 +91,7 @@ class LabelPropagator:
         self.frame = 0
         self._first_labels = first_labels
         self._finder = finder or MatchFinder([protocol])
+        self._average = _average_over_neighbours(protocol)
         self._labels: dict[int, FrameMemory] = {}  # beside the finder's keys
         self._starting: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []  # of the frames that are not checked yet
@@ -176,21 +179,9 @@ class LabelPropagator:
 
     def _average_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours in all references."""
-        protocol, keys = self.protocol, self._finder.keys[NEARBY]
-        compact = None
-        if protocol.mixture_components is not None:
-            shape = protocol.mixture_threshold, protocol.mixture_width, protocol.mixture_weights
-            compact = partial(compact_windows, prior=CompactnessPrior(protocol.mixture_components, *shape))
-        return keys.attention.average(
-            query,
-            keys.maps,
-            self._labels[NEARBY].maps,
-            [keys.slot(frame) for frame in reference_frames(protocol, self.frame)],
-            protocol.temperature,
-            protocol.border,
-            adjust=compact,
-            normalise=protocol.normalise_labels and protocol.normalise_by == "weights",
-        )
+        keys = self._finder.keys[NEARBY]
+        references = [keys.slot(frame) for frame in reference_frames(self.protocol, self.frame)]
+        return self._average(query, keys.maps, self._labels[NEARBY].maps, references)
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
@@ -215,6 +206,21 @@ class LabelPropagator:
                 f"entering labels of frame {self.frame} must be {tuple(shape)} like first_labels, "
                 f"got {tuple(entering.shape)}"
             )
+
+
+def _average_over_neighbours(protocol: PropagationProtocol) -> WindowAverage:
+    """Return the average of a protocol without a top-k, with Liir's mixture (Eq. 7) if the protocol has it."""
+    mixture = None
+    if protocol.mixture_components is not None:
+        shape = protocol.mixture_threshold, protocol.mixture_width, protocol.mixture_weights
+        mixture = partial(compact_windows, prior=CompactnessPrior(protocol.mixture_components, *shape))
+    return WindowAverage(
+        Neighbourhood(protocol.radius, protocol.neighbourhood),
+        protocol.temperature,
+        protocol.border,
+        adjust=mixture,
+        normalise=protocol.normalise_labels and protocol.normalise_by == "weights",
+    )
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:

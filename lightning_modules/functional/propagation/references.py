@@ -50,18 +50,17 @@ class MatchFinder:
 
     Args:
         protocols: the group, protocols that match alike.
-        workspace: bytes for intermediate products, see `LocalAttention`.
 
     Attributes:
         keys: `NEARBY`, or the start frame that is searched everywhere → features.
     """
 
-    def __init__(self, protocols: Sequence[PropagationProtocol], workspace: int | None = None) -> None:
+    def __init__(self, protocols: Sequence[PropagationProtocol]) -> None:
         self.keys: dict[int, KeyMemory] = {}
         self._protocol = protocols[0]
         self._topk = max(protocol.topk or 0 for protocol in protocols)
-        self._nearby = LocalAttention(Neighbourhood(self._protocol.radius, self._protocol.neighbourhood), workspace)
-        self._anywhere = LocalAttention(Neighbourhood(None), workspace)
+        self._nearby = LocalAttention(Neighbourhood(self._protocol.radius, self._protocol.neighbourhood))
+        self._anywhere = LocalAttention(Neighbourhood(None))
         self._everywhere = looks_everywhere(self._protocol)
         self._new_memory = KeyMemory if self._protocol.topk is None else KeyMemory.fastest
         self._written = self._searched = -1  # the latest frame

@@ -1,6 +1,7 @@
 """Tiles of queries, their neighbourhoods, and the keys around them."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -104,11 +105,10 @@ class Tile:
         pairs = zip(self.keys, self.frame, strict=True)
         return tuple(slice(keys.start - frame.start, keys.stop - frame.start) for keys, frame in pairs)
 
-    def windows(self, block: Tensor) -> Tensor:
-        """View a block (frame rows, frame columns, R, queries) of a tile that does not slide, see `windows_of`."""
-        if self.reach is None or self.slides:
-            raise ValueError("windows need a reach and a tile that is not higher than a neighbourhood")
-        return windows_of(block, self.size)
+    def keys_of(self, maps: Tensor, used: Tensor) -> Tensor:
+        """Cut the keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
+        rows, columns = self.keys
+        return used_of(maps[rows.start : rows.stop, columns.start : columns.stop], used)
 
     def rows_met(self) -> Iterator[tuple[slice, int]]:
         """Yield the rows of the tile within reach of each row of keys, and their start on the block's last axis."""
@@ -208,10 +208,11 @@ class Strips:
         return strips.as_strided(shape, (strips.stride(0), strips.stride(1), channels, 1))
 
 
+@functools.lru_cache(maxsize=64)
 def tiles(
     height: int, width: int, reach: int | None, references: int, budget: int, slide: bool, large: bool = False
-) -> Iterator[Tile]:
-    """Yield tiles of at most `budget` products that cover a (height, width) map, strip after strip.
+) -> tuple[Tile, ...]:
+    """Return tiles of at most `budget` products that cover a (height, width) map, strip after strip.
 
     A single query that exceeds the budget is a separate tile. With `slide`, a tile is as high as the budget allows;
     otherwise it is at most as high as a strip is wide. With `large`, a tile is as wide as the map if a query meets all
@@ -232,6 +233,7 @@ def tiles(
             rows = math.ceil(rows / 2)
         else:
             columns = math.ceil(columns / 2)
+    found = []
     for across in _split(width, columns):
         for down in _split(height, rows):
             frame = range(height), range(width)
@@ -241,7 +243,13 @@ def tiles(
             key_columns = range(max(frame[1].start, 0), min(frame[1].stop, width))
             slides = slide and reach is not None and len(down) > 2 * reach + 1
             met = 2 * (reach or 0) + 1 if slides else len(down)
-            yield Tile((down, across), frame, (key_rows, key_columns), reach, slides, met * len(across))
+            found.append(Tile((down, across), frame, (key_rows, key_columns), reach, slides, met * len(across)))
+    return tuple(found)
+
+
+def used_of(maps: Tensor, used: Tensor) -> Tensor:
+    """Return the used references of (rows, columns, S, ·), a view if all are used."""
+    return maps if len(used) == maps.shape[2] else maps.index_select(2, used)
 
 
 def windows_of(block: Tensor, size: tuple[int, int]) -> Tensor:
