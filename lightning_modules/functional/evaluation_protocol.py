@@ -123,15 +123,15 @@ class EvaluationProtocol:
         if base not in sources:
             raise ValueError(f"unknown protocol {base!r}: expected one of {', '.join(sources)}")
         values = sources[base].values
-        read = {each.name: _read(texts[each.name], each.type) for each in dataclasses.fields(cls) if each.name in texts}
+        kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+        read = {field: _read(text, kinds[field]) for field, text in texts.items()}
         for known in (benchmark, *like):
             if known in values:
                 return cls(name=base, **values[known]).with_changes(**read | dict(changes or {}))
         others = [other for other, source in sources.items() if {benchmark, *like} & source.values.keys()]
-        advice = f"use one of {', '.join(others)}"
         raise ValueError(
-            f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {', '.join(values)}); "
-            + (advice if others else "a new benchmark names one of these as a fallback")
+            f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {', '.join(values)})"
+            + (f"; use one of {', '.join(others)}" if others else "")
         )
 
     def with_changes(self, *, name: str | None = None, **fields: Any) -> Self:

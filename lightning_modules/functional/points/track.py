@@ -8,7 +8,7 @@ from torch import Tensor
 from ..device import PendingCopy, to_device
 from ..protocols import PointProtocol
 from .job import Features, TrackingJob
-from .matching import POINTS_WORKSPACE, cell_centres
+from .matching import cell_centres
 from .propagated import track_by_propagation
 
 
@@ -36,7 +36,6 @@ def track_points(
     covered: tuple[float, float] | None = None,
     size: tuple[int, int] | None = None,
     both_directions: bool = True,
-    workspace: int = POINTS_WORKSPACE,
 ) -> PointTracks:
     """Follow points from any frame of a video, forward and backward in time, independently of each other.
 
@@ -49,7 +48,6 @@ def track_points(
         size: (height, width) of the image, outside which a point is hidden; None: the scored size.
         both_directions: also track from a query back to frame 0; otherwise the point keeps its position before the
             query's frame, hidden.
-        workspace: bytes for similarities, without effect on results.
 
     Returns:
         The tracks; in the query's frame a point has the given position and is visible.
@@ -65,7 +63,7 @@ def track_points(
     side = protocol.scored_size
     around = covered or (side, side)
     checked = CheckedFeatures(features)
-    job = TrackingJob(checked, frames, queries.cpu(), around, protocol, both_directions, workspace)
+    job = TrackingJob(checked, frames, queries.cpu(), around, protocol, both_directions)
     if len(queries):
         TRACKINGS[protocol.tracking](job)
         if "anchors" in protocol.occlusion:

@@ -13,7 +13,7 @@ from ..device import PendingCopy, to_device
 from ..protocols import PropagationProtocol
 from .label_coding import upsampled_argmax
 from .memory import FrameMemory
-from .references import NEARBY, MatchFinder, average_of_matches, reference_frames
+from .references import NEARBY, MatchFinder, average_of_matches, reference_frames, scaled
 from .tiles import Neighbourhood
 from .window_average import WindowAverage
 
@@ -115,9 +115,7 @@ class LabelPropagator:
         protocol, dtype = self.protocol, getattr(torch, self.protocol.precision)
         with full_precision(features.device):
             features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
-            if protocol.feature_normalisation == "l2":
-                features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
-            query = features.to(dtype).permute(1, 2, 0).contiguous()
+            query = scaled(features, protocol).to(dtype).permute(1, 2, 0).contiguous()
             labels = self._propagate(query) if self.frame else to_device(self._first_labels, features.device)
             labels = labels.to(features.dtype)
         hard = protocol.label_feedback == "hard" and self.frame > 0
@@ -160,16 +158,13 @@ class LabelPropagator:
         """Return labels (L, h, w) for queries (h, w, C)."""
         protocol = self.protocol
         if protocol.topk is None:
-            average = self._average_all(query)
+            average = self._average_of_all(query)
+        elif not self._starting:
+            average = self._average_of_best(query, protocol.topk)
         else:
-            averages = []
-            for start in self._starting or (0,):
-                found, topk = self._finder.find(query, self.frame, start, protocol.topk)
-                tables = [self._labels[at].maps for at in found]
-                averages.append(average_of_matches(tables, list(found.values()), topk, protocol.temperature))
-            if self._starting:
-                averages = [item * channels for item, channels in zip(averages, self._starting.values(), strict=True)]
-            average = torch.stack(averages).sum(0) if self._starting else averages[0]
+            parts = self._starting.items()
+            averages = [self._average_of_best(query, protocol.topk, start) * channels for start, channels in parts]
+            average = torch.stack(averages).sum(0)
         labels = average.permute(2, 0, 1).contiguous()
         if protocol.normalise_labels and protocol.normalise_by == "labels":
             labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)
@@ -177,7 +172,13 @@ class LabelPropagator:
             labels[1:] *= protocol.foreground_gain
         return labels
 
-    def _average_all(self, query: Tensor) -> Tensor:
+    def _average_of_best(self, query: Tensor, topk: int, start: int = 0) -> Tensor:
+        """Average labels (h, w, L) by the softmax over the best matches in references since `start`."""
+        found, topk = self._finder.find(query, self.frame, start, topk)
+        tables = [self._labels[source].maps for source in found]
+        return average_of_matches(tables, list(found.values()), topk, self.protocol.temperature)
+
+    def _average_of_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours in all references."""
         keys = self._finder.keys[NEARBY]
         references = [keys.slot(frame) for frame in reference_frames(self.protocol, self.frame)]

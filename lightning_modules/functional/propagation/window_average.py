@@ -1,5 +1,6 @@
 """Averages over the windows of a map's cells: a tile at a time on a CPU, rows of tiles with few kernels elsewhere."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
@@ -49,9 +50,8 @@ class WindowAverage:
             values: (h, w, S, L).
             references: indices into S; a repeated index counts twice.
         """
-        different = sorted(set(references))
-        used = to_device(different, keys.device)
-        counts = to_device([references.count(number) for number in different], keys.device)
+        listed = sorted(Counter(references).items())
+        used, counts = (to_device(numbers, keys.device) for numbers in zip(*listed, strict=True))
         by_rows = few_kernels(keys) and self.neighbourhood.reach is not None
         average = self._by_rows if by_rows else self._by_tiles
         return average(query, keys, values, used, counts.to(values.dtype).log()[:, None])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lightning_modules.functional import PointProtocol, track_points
+from lightning_modules.functional.points.job import TrackingJob
 from lightning_modules.functional.points.matching import decode_positions, sample_features, similarity_maps
 from lightning_modules.functional.points.track import beyond_anchors
 
@@ -48,13 +49,14 @@ def doubtful_frames(features, track, similarity, begin, rules):
 
 @pytest.mark.parametrize("both_directions", [True, False])
 @pytest.mark.parametrize("workspace", [1, 64 * 2**20])
-def test_equal_to_a_loop(features, both_directions, workspace):
+def test_equal_to_a_loop(features, both_directions, workspace, monkeypatch):
+    monkeypatch.setattr(TrackingJob, "workspace", workspace)
     rules = PointProtocol.named("tapir-matching", "tap_vid").with_changes(
         scored_size=CELLS * CELL, occlusion="similarity+anchors", similarity_threshold=0.3, anchor_similarity=0.75
     )
     positions = torch.rand(12, 2, generator=torch.Generator().manual_seed(2)) * CELLS * CELL
     queries = torch.cat([torch.tensor([0.0, 3, 7, 1] * 3)[:, None], positions], dim=1).double()
-    tracks = track_points(features.__getitem__, FRAMES, queries, rules, None, None, both_directions, workspace)
+    tracks = track_points(features.__getitem__, FRAMES, queries, rules, both_directions=both_directions)
     expected = torch.zeros(len(queries), FRAMES, dtype=torch.bool)
     for number, start in enumerate(queries[:, 0].long().tolist()):
         begin = 0 if both_directions else start

@@ -74,7 +74,8 @@ def test_a_query_does_not_depend_on_the_others_nor_on_memory(moving, name, monke
     together = track_points(noisy.__getitem__, FRAMES, queries, rules)
     with monkeypatch.context() as patch:
         patch.setattr(job_module, "KEPT_MAPS", 1)
-        small = track_points(noisy.__getitem__, FRAMES, queries, rules, workspace=1)
+        patch.setattr(job_module.TrackingJob, "workspace", 1)
+        small = track_points(noisy.__getitem__, FRAMES, queries, rules)
     for number in range(len(queries)):
         alone = track_points(noisy.__getitem__, FRAMES, queries[[number]], rules)
         for other in (alone.points[0], small.points[number]):
