@@ -6,6 +6,8 @@ attention to a neighbourhood is a matrix product per tile, from which every quer
 
 import math
 from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -96,22 +98,23 @@ class _LocalReconstruction(Function):
         prior: CompactnessPrior | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         work = _BatchParts(query, keys, values, radius, border)
-        found = query.new_empty(*work.queries.shape[:-1], work.channels + 1)  # values and logsumexp
+        results = query.new_empty(*work.queries.shape[:-1], work.channels + 1)  # values and logsumexp
         compactness = query.new_zeros(())
         ctx.rows = []
-        for part, weights, _, _, v in work:
-            largest = weights.amax(dim=-1, keepdim=True)
-            weights.sub_(largest).clamp_(min=NOTHING).exp_()
-            sums = weights @ F.pad(v, (0, 1), value=1.0)  # the last column sums the weights
+        for part in work:
+            largest = part.logits.amax(dim=-1, keepdim=True)
+            weights = part.logits.sub_(largest).clamp_(min=NOTHING).exp_()
+            sums = weights @ F.pad(part.values, (0, 1), value=1.0)  # the last column sums the weights
             total = sums[..., -1:]
-            found[part] = torch.cat([sums[..., :-1] / total, largest + total.log()], dim=-1).view_as(found[part])
+            of_part = torch.cat([sums[..., :-1] / total, largest + total.log()], dim=-1)
+            results[part.place] = of_part.view_as(results[part.place])
             if prior is not None:
-                ctx.rows.append(work.confident(part, total, prior.threshold))
+                ctx.rows.append(work.confident(part.place, total, prior.threshold))
                 difference, _ = work.sharpened(weights, total, ctx.rows[-1], prior)
                 compactness += F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="sum")
         ctx.entries = query[..., 0].numel() * work.references * (2 * radius + 1) ** 2
         ctx.radius, ctx.border, ctx.prior = radius, border, prior
-        colours, logsumexp = work.tiles.from_queries(found).split([work.channels, 1], dim=-1)
+        colours, logsumexp = work.tiles.from_queries(results).split([work.channels, 1], dim=-1)
         colours, logsumexp = colours.contiguous(), logsumexp.squeeze(-1).contiguous()
         ctx.save_for_backward(query, keys, values, colours, logsumexp)
         return colours, logsumexp, compactness / ctx.entries
@@ -130,17 +133,18 @@ class _LocalReconstruction(Function):
         spare, d_query = torch.empty_like(work.buffer), torch.empty_like(work.queries)
         d_keys = keys.new_zeros(len(keys), *tiles.padded, keys.shape[-1])
         d_values = values.new_zeros(len(values), *tiles.padded, values.shape[-1]) if values.requires_grad else None
-        for number, (part, logits, q, k, v) in enumerate(work):
-            weights = logits.sub_(logsumexp[part].flatten(0, 2)).clamp_(min=NOTHING).exp_()
-            of_part = upstream[part].flatten(0, 2)
+        for number, part in enumerate(work):
+            place = part.place
+            weights = part.logits.sub_(logsumexp[place].flatten(0, 2)).clamp_(min=NOTHING).exp_()
+            of_part = upstream[place].flatten(0, 2)
             if d_values is not None:
-                tiles.add_windows(d_values, work.as_windows(weights.mT @ of_part[..., :-1], part), part)
+                tiles.add_windows(d_values, weights.mT @ of_part[..., :-1], place)
             pull = None
             if prior is not None:
                 pull = work.pull(weights, ctx.rows[number], prior, of_compactness * (SHARPNESS / ctx.entries))
-            d_logits = _to_logit_gradients(weights, of_part, v, spare, pull)
-            d_query[part] = torch.bmm(d_logits, k).view_as(d_query[part])
-            tiles.add_windows(d_keys, work.as_windows(torch.bmm(d_logits.mT, q), part), part)
+            d_logits = _to_logit_gradients(weights, of_part, part.values, spare, pull)
+            d_query[place] = torch.bmm(d_logits, part.keys).view_as(d_query[place])
+            tiles.add_windows(d_keys, torch.bmm(d_logits.mT, part.queries), place)
         d_values = None if d_values is None else tiles.crop(d_values)
         return tiles.from_queries(d_query), tiles.crop(d_keys), d_values, None, None, None
 
@@ -180,12 +184,26 @@ def _to_logit_gradients(weights: Tensor, upstream: Tensor, values: Tensor, spare
     return weights
 
 
-class _BatchParts:
-    """Iterator over the parts of a batch: queries, windows of keys and values, and their products.
+class _PartOfBatch(NamedTuple):
+    """Products of a part's queries with their windows.
 
-    An item is a part, its logits `(n, TILE², side² · R)` in a buffer that the next part overwrites, its queries
-    `(n, TILE², C)`, keys `(n, side² · R, C)` and values `(n, side² · R, V)`.
+    Attributes:
+        place: samples and rows of tiles.
+        logits: `(n, TILE², side² · R)`, in a buffer that the next part overwrites.
+        queries: `(n, TILE², C)`.
+        keys: `(n, side² · R, C)`.
+        values: `(n, side² · R, V)`.
     """
+
+    place: Part
+    logits: Tensor
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+
+
+class _BatchParts:
+    """The parts of a batch, whose products with their windows fit into a buffer."""
 
     def __init__(self, query: Tensor, keys: Tensor, values: Tensor, radius: int, border: Border) -> None:
         self.tiles = tiles = WindowTiles(query.shape[1], query.shape[2], radius)
@@ -195,33 +213,25 @@ class _BatchParts:
         self.queries = tiles.queries(query)
         self.keys, self.values = tiles.windows(tiles.pad(keys)), tiles.windows(tiles.pad(values))
         self.parts = list(tiles.parts(len(query), self.references, amount_for(query.device, PRODUCTS_BUDGET)))
-        largest = max((p[0].stop - p[0].start) * (p[1].stop - p[1].start) for p in self.parts)
+        largest = max(math.prod(part.size) for part in self.parts)
         self.buffer = query.new_empty(largest * tiles.columns * TILE**2 * tiles.side**2 * self.references)
         self._addresses = tiles.addresses(self.references, query.device)
         self._inside = tiles.queries(query.new_ones(1, *query.shape[1:3], 1)) > 0
 
-    def __iter__(self) -> Iterator[tuple[Part, Tensor, Tensor, Tensor, Tensor]]:
-        bias_of: tuple[slice, Tensor] | None = None
-        for part in self.parts:
-            samples, rows = part
-            if bias_of is None or bias_of[0] != rows:
-                bias_of = rows, self.tiles.bias(rows, self.references, self.border, self.queries)
-            q = self.queries[part].flatten(0, 2)
-            k = self.keys[part].reshape(len(q), -1, q.shape[-1])
-            v = self.values[part].reshape(len(q), -1, self.channels)
-            logits = self.buffer[: len(q) * TILE**2 * k.shape[1]].view(len(q), TILE**2, k.shape[1])
-            logits.view(samples.stop - samples.start, rows.stop - rows.start, -1, *logits.shape[1:]).copy_(bias_of[1])
-            yield part, logits.baddbmm_(q, k.mT), q, k, v
-
-    def as_windows(self, gradients: Tensor, part: Part) -> Tensor:
-        """Reshape `(n, side² · R, D)` to `(samples, rows, columns, side, side, R · D)`."""
-        samples, rows = part
-        shape = samples.stop - samples.start, rows.stop - rows.start, self.tiles.columns, *[self.tiles.side] * 2
-        return gradients.view(*shape, -1)
+    def __iter__(self) -> Iterator[_PartOfBatch]:
+        for rows, parts in groupby(self.parts, attrgetter("rows")):
+            bias = self.tiles.bias(rows, self.references, self.border, self.queries)
+            for part in parts:
+                q = self.queries[part].flatten(0, 2)
+                k = self.keys[part].reshape(len(q), -1, q.shape[-1])
+                v = self.values[part].reshape(len(q), -1, self.channels)
+                logits = self.buffer[: len(q) * TILE**2 * k.shape[1]].view(len(q), TILE**2, k.shape[1])
+                logits.view(*part.size, -1, *logits.shape[1:]).copy_(bias)
+                yield _PartOfBatch(part, logits.baddbmm_(q, k.mT), q, k, v)
 
     def confident(self, part: Part, total: Tensor, threshold: float) -> Tensor:
         """Return indices into `(n, TILE²)` of queries with a largest weight, 1 / total, above a threshold."""
-        inside = self._inside[:, part[1]].expand(part[0].stop - part[0].start, -1, -1, -1, -1)
+        inside = self._inside[:, part.rows].expand(part.size[0], -1, -1, -1, -1)
         wanted = ((total * threshold < 1) & inside.flatten(0, 2)).flatten()
         return to_device(PendingCopy(wanted).wait().nonzero().squeeze(1), wanted.device)  # the one wait of a part
 

@@ -8,7 +8,7 @@ search of propagation has tiles of many shapes (`propagation.tiles`).
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +18,18 @@ TILE = 8  # cells: wider wastes products, narrower starves the matrix product
 
 Border = Literal["exclude", "zero"]
 """Cells outside the map: left out of the softmax, or a part of it with dot product 0."""
-Part = tuple[slice, slice]
-"""Samples, and rows of tiles."""
+
+
+class Part(NamedTuple):
+    """Samples of a batch, and rows of their tiles; an index of tensors `(samples, rows, …)`."""
+
+    samples: slice
+    rows: slice
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Number of samples and of rows."""
+        return self.samples.stop - self.samples.start, self.rows.stop - self.rows.start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +71,7 @@ class WindowTiles:
         together = max(numbers // (row * self.rows), 1)
         for top in range(0, self.rows, rows):
             for first in range(0, samples, together):
-                yield slice(first, min(first + together, samples)), slice(top, min(top + rows, self.rows))
+                yield Part(slice(first, min(first + together, samples)), slice(top, min(top + rows, self.rows)))
 
     def queries(self, maps: Tensor) -> Tensor:
         """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, TILE², D)`, zero beyond the map."""
@@ -91,18 +101,18 @@ class WindowTiles:
         return reached.unfold(1, self.side, TILE).unfold(2, self.side, TILE).movedim(3, -1)
 
     def add_windows(self, padded: Tensor, windows: Tensor, part: Part) -> None:
-        """Add windows `(b, r, columns, side, side, D)` of a part to a padded map, in place; overlaps are summed.
+        """Add windows `(n, side² · R, D)` of a part to a padded map of `R · D` channels, in place; overlaps are summed.
 
         Windows are cut at the tiles' edges. Pieces at equal positions in their windows do not overlap, so one addition
         adds them all, always in the same order.
         """
+        windows = windows.view(*part.size, self.columns, self.side, self.side, padded.shape[-1])
         blocks = padded.unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE))
-        samples, rows = part
         for y in range(0, self.side, TILE):
             for x in range(0, self.side, TILE):
                 piece = windows[:, :, :, y : y + TILE, x : x + TILE].transpose(2, 3)
-                row, column = y // TILE, x // TILE
-                target = blocks[samples, rows.start + row : rows.stop + row]
+                row, column = part.rows.start + y // TILE, x // TILE
+                target = blocks[part.samples, row : row + part.size[1]]
                 target[:, :, : piece.shape[2], column : column + self.columns, : piece.shape[4]] += piece
 
     def addresses(self, references: int, device: torch.device) -> Tensor:
