@@ -94,8 +94,6 @@ def decode_positions(
     if decoding == "soft_argmax":
         distances = (centres - centres[flat.argmax(1)][:, None]).square().sum(-1)
         logits = logits.masked_fill(distances >= radius**2, -math.inf)
-    elif decoding != "expectation":
-        raise ValueError(f"decoding must be argmax, soft_argmax, expectation or topk, got {decoding!r}")
     return logits.softmax(1) @ centres
 
 

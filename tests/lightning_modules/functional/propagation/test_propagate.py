@@ -17,7 +17,12 @@ from lightning_modules.functional import (
 from lightning_modules.functional.propagation import attention, window_average
 from lightning_modules.functional.propagation.attention import WORKSPACE, LocalAttention
 from lightning_modules.functional.propagation.memory import SWITCH
-from lightning_modules.functional.propagation.references import MatchFinder, matches_of_cells, shared_finders
+from lightning_modules.functional.propagation.references import (
+    MatchFinder,
+    matches_of_cells,
+    reference_frames,
+    shared_finders,
+)
 from lightning_modules.functional.propagation.tiles import Neighbourhood
 from lightning_modules.functional.propagation.window_average import WindowAverage
 from tests.helpers.memory import peak_of
@@ -285,3 +290,10 @@ def test_the_weighted_labels_of_the_places_are_what_is_propagated(name):
         found = labels.movedim(1, -1)[matches.frames, cells[0], cells[1]]
         expected = labels[frame][:, points[:, 0], points[:, 1]].T
         torch.testing.assert_close((matches.weights[..., None] * found).sum(1), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_liirs_references_are_those_of_the_public_code(golden):
+    rule = golden("liir_mast")["ref_index_rule0"]
+    liir = PropagationProtocol.named("liir")
+    for number, row in enumerate(rule):
+        assert reference_frames(liir, number + 1) == [frame for frame in row.tolist() if frame >= 0]
