@@ -228,7 +228,7 @@ class EvaluationProtocol:
         base, changes = self._split(self.name)
         defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name != "name"}
         source = self.sources().get(base)
-        candidates = [defaults | own for own in (source.values.values() if source else ({},))]
+        candidates = [defaults | values for values in source.values.values()] if source else [defaults]
 
         def misfit(values: dict[str, Any]) -> tuple[int, int]:
             differing = self._differing(values)
@@ -290,7 +290,8 @@ def _misfit(value: Any, kind: Any) -> str:
         _adapter(kind).validate_python(value)
     except ValidationError as error:
         lengths = {"too_long": "of another length", "missing": "of another length"}
-        said = [lengths.get(each["type"], each["msg"].removeprefix("Input should be ")) for each in error.errors()]
-        said += ["None"] * (types.NoneType in get_args(kind))
-        return " or ".join(dict.fromkeys(said))
+        expected = [lengths.get(item["type"], item["msg"].removeprefix("Input should be ")) for item in error.errors()]
+        if types.NoneType in get_args(kind):
+            expected.append("None")
+        return " or ".join(dict.fromkeys(expected))
     return ""

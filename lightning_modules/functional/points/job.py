@@ -101,7 +101,7 @@ class TrackingJob:
         """Return the positions of descriptors `(N, C)` in a frame's features: x, y `(N, 2)` in cells."""
         protocol = self.protocol
         temperature = protocol.temperature or math.sqrt(len(features))
-        found = [
+        positions = [
             decode_positions(
                 similarity_maps(part, features, protocol.feature_normalisation == "l2"),
                 protocol.decoding,
@@ -111,7 +111,7 @@ class TrackingJob:
             )
             for part in descriptors.split(max(1, self.workspace // (16 * features[0].numel())))
         ]
-        return torch.cat(found)
+        return torch.cat(positions)
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
         """Record the cosine between descriptors and the features found in frame `t`, both `(n, C)`."""

@@ -106,12 +106,12 @@ class _Pass:
         for group in self._groups:
             tables, since = [group.heatmaps.maps], [frame for frame in frames if frame >= group.begun]
             if group.begun in since:  # counts twice while it is in the window
-                found = [window.best_matches(cells, [group.begun, *since], topk)]
+                matches = [window.best_matches(cells, [group.begun, *since], topk)]
             else:
                 common = common or window.best_matches(cells, frames, topk)
-                found = [common, self._nearby.best_matches(cells, group.keys, [0], topk)]
+                matches = [common, self._nearby.best_matches(cells, group.keys, [0], topk)]
                 tables.append(group.drawn)
-            average = average_of_matches(tables, found, topk, self._rules.temperature)
+            average = average_of_matches(tables, matches, topk, self._rules.temperature)
             yield average.permute(2, 0, 1).contiguous()
 
     def _note(self, group: _Group, t: int, before: int, features: Tensor, heatmaps: Tensor) -> None:

@@ -93,16 +93,16 @@ class CheckedFeatures:
         Raises:
             ValueError: on a CPU, see `require_finite`.
         """
-        found = self._features(t)
-        if found.device.type != "cpu":
+        features = self._features(t)
+        if features.device.type != "cpu":
             if t not in self._finite:
-                self._finite[t] = _is_finite(found)
-            return found.where(self._finite[t], 0)
+                self._finite[t] = _is_finite(features)
+            return features.where(self._finite[t], 0)
         if t not in self._checked:  # a number: a kept tensor of each frame would split the memory that frames free
-            if not _is_finite(found):
+            if not _is_finite(features):
                 raise _not_finite(t)
             self._checked.add(t)
-        return found
+        return features
 
     def require_finite(self) -> None:
         """Check the frames so far.

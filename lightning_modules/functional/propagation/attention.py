@@ -92,7 +92,7 @@ class LocalAttention:
         (height, width), reach, used = keys.shape[:2], self.neighbourhood.reach, len(wanted.used)
         plan = tiles(height, width, reach, used, budget, slide=True, large=few_kernels(keys))
         buffer = keys.new_empty(max((tile.products for tile in plan if tile.slides), default=0) * used)
-        found = []
+        matches = []
         for tile in plan:
             frame = tile.frame_size
             # padding addresses point at the last number
@@ -100,10 +100,10 @@ class LocalAttention:
             maxima_on_map = maxima[:-1].view(*frame, tile.queries)[tile.inner]
             block = _products(tile, query, tile.keys_of(keys, wanted.used), buffer, maxima_on_map)
             addresses = None if reach is None else self._addresses_of(tile, wanted.topk, keys)
-            found.append(_best_of_block(tile, block, maxima, addresses, wanted, keys))
-        values = query.new_empty(height, width, found[0][0].shape[1])
+            matches.append(_best_of_block(tile, block, maxima, addresses, wanted, keys))
+        values = query.new_empty(height, width, matches[0][0].shape[1])
         indices = wanted.listed.new_empty(values.shape)
-        for tile, best in zip(plan, found, strict=True):
+        for tile, best in zip(plan, matches, strict=True):
             for result, of_tile in zip((values, indices), best, strict=True):
                 result[tile.query_slices] = of_tile.view(*tile.size, -1)
         return values, indices
@@ -117,7 +117,7 @@ class LocalAttention:
         tile, used = strips.tile, len(wanted.used)
         addresses = self._addresses_of(tile, wanted.topk, keys)
         met = strips.met_queries(query)
-        found = []
+        matches = []
         for group in strips.groups:
             block = keys.new_empty(len(group), height, len(tile.keys[1]), used, tile.queries)
             for products, number in zip(block, group, strict=True):
@@ -127,10 +127,10 @@ class LocalAttention:
             maxima = keys.new_full((len(group), *tile.frame_size, tile.queries), -torch.inf)
             torch.amax(block, 3, out=maxima[:, tile.inner[0]])
             maxima.masked_fill_(strips.beyond(group, keys.device), -torch.inf)
-            found.append(_best_of_block(tile, block, maxima.flatten(1), addresses, wanted, keys, group))
+            matches.append(_best_of_block(tile, block, maxima.flatten(1), addresses, wanted, keys, group))
         values, indices = (
             torch.cat(parts).unflatten(1, tile.size).transpose(0, 1).flatten(1, 2)[:, :width]
-            for parts in zip(*found, strict=True)
+            for parts in zip(*matches, strict=True)
         )
         return values, indices
 

@@ -61,8 +61,8 @@ def kernel(variant: str | None = None) -> Any:
 
 @functools.cache
 def _compiled(variant: str | None = None) -> Any:
-    own = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
-    spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant or own}")
+    processor = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
+    spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant or processor}")
     if spec is None or spec.origin is None:
         return None
     function = ctypes.CDLL(spec.origin).vidcorr_screened_search

@@ -174,9 +174,9 @@ class LabelPropagator:
 
     def _average_of_best(self, query: Tensor, topk: int, start: int = 0) -> Tensor:
         """Average labels (h, w, L) by the softmax over the best matches in references since `start`."""
-        found, topk = self._finder.find(query, self.frame, start, topk)
-        tables = [self._labels[source].maps for source in found]
-        return average_of_matches(tables, list(found.values()), topk, self.protocol.temperature)
+        matches, topk = self._finder.find(query, self.frame, start, topk)
+        tables = [self._labels[source].maps for source in matches]
+        return average_of_matches(tables, list(matches.values()), topk, self.protocol.temperature)
 
     def _average_of_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours in all references."""

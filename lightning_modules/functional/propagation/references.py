@@ -108,40 +108,40 @@ class MatchFinder:
                     for at, searched in sources.items()
                     if searched
                 }
-            found = self._found[start, count]
+            matches = self._found[start, count]
             if not ties:
-                return found, topk
-            products = torch.cat([values for values, _ in found.values()], dim=2)
+                return matches, topk
+            products = torch.cat([values for values, _ in matches.values()], dim=2)
             top = products.topk(min(topk, products.shape[2]), dim=2).values
             last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-            full = [values for values, _ in found.values() if values.shape[2] == count]
+            full = [values for values, _ in matches.values() if values.shape[2] == count]
             none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
             if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
-                tied = {at: (v.masked_fill(v < last, -torch.inf), cells) for at, (v, cells) in found.items()}
+                tied = {at: (v.masked_fill(v < last, -torch.inf), cells) for at, (v, cells) in matches.items()}
                 return tied, count
             count *= 2  # all matches found are tied with the last of the top-k: there may be more
 
 
 def average_of_matches(
-    labels: Sequence[Tensor], found: Sequence[FoundMatches], topk: int, temperature: float
+    labels: Sequence[Tensor], matches: Sequence[FoundMatches], topk: int, temperature: float
 ) -> Tensor:
     """Return the average of labels at the best matches of all sources together, weighted by their softmax.
 
     Args:
         labels: of each source, (h, w, S, L).
-        found: the matches in each source.
+        matches: in each source.
         topk: matches that count.
         temperature: divides the products before the softmax.
 
     Returns:
         (h, w, L).
     """
-    logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(labels[0].dtype)
+    logits = torch.cat([values for values, _ in matches], dim=2).flatten(0, 1).to(labels[0].dtype)
     top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
     weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
     average = torch.zeros_like(labels[0][:, :, 0])
-    parts = weights.split([values.shape[2] for values, _ in found], 1)
-    for table, (_, cells), part in zip(labels, found, parts, strict=True):
+    parts = weights.split([values.shape[2] for values, _ in matches], 1)
+    for table, (_, cells), part in zip(labels, matches, parts, strict=True):
         rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=part, mode="sum")
         average += rows.view_as(average)
     return average

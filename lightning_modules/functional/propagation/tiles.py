@@ -233,7 +233,7 @@ def tiles(
             rows = math.ceil(rows / 2)
         else:
             columns = math.ceil(columns / 2)
-    found = []
+    covering = []
     for across in _split(width, columns):
         for down in _split(height, rows):
             frame = range(height), range(width)
@@ -243,8 +243,8 @@ def tiles(
             key_columns = range(max(frame[1].start, 0), min(frame[1].stop, width))
             slides = slide and reach is not None and len(down) > 2 * reach + 1
             met = 2 * (reach or 0) + 1 if slides else len(down)
-            found.append(Tile((down, across), frame, (key_rows, key_columns), reach, slides, met * len(across)))
-    return tuple(found)
+            covering.append(Tile((down, across), frame, (key_rows, key_columns), reach, slides, met * len(across)))
+    return tuple(covering)
 
 
 def used_of(maps: Tensor, used: Tensor) -> Tensor:
