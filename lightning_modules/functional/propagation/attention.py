@@ -193,7 +193,7 @@ def _best_of_block(
     if strips is not None:
         number = torch.arange(len(strips), device=keys.device).view(-1, 1, 1)
         first += number * block[0].numel()
-        x += (number + strips.start) * tile.size[1]
+        x += number * tile.size[1] + (strips.start * tile.size[1] - tile.at[1].start)
     candidates = first[..., None] + wanted.copies * tile.queries  # (…, queries, cells, references)
     products = block.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
     top, choice = _largest(products.masked_fill_(outside[..., None], -torch.inf).flatten(-2), wanted.topk)
