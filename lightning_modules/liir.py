@@ -15,9 +15,10 @@ from .base import Batch, millions
 from .distributed import gather, own_rows, world_size_and_rank
 from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import CompactnessPrior
-from .functional.local_reconstruction import Border, reconstruct_locally
+from .functional.local_reconstruction import reconstruct_locally
 from .functional.position import displacement
 from .functional.reconstruction import positive_mass, reconstruction_loss
+from .functional.window_tiles import Border
 from .momentum import MomentumEncoder, MomentumMethod, average_row, without_statistics
 from .negative_bank import NegativeBank, Negatives
 from .schedules import SampleLR, liir_factor, scheduled

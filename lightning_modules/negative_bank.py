@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from .functional.device import to_device
-from .functional.local_reconstruction import Border
 from .functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
+from .functional.window_tiles import Border
 from .momentum import KeyQueue
 
 Negatives = Literal["per_query", "same_place", "shared"]

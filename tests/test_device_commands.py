@@ -94,7 +94,7 @@ def full(*arguments):
 
 @pytest.mark.parametrize("command", LOWERED)
 def test_a_full_device_says_what_to_lower_in_one_line(command, davis, tmp_path, monkeypatch):
-    """While the network runs, and when it is moved to the device; `fit` is in test_device_training.py."""
+    """While the network runs, and when it is moved to the device; the words for `fit` are in test_base.py."""
     (video,) = (davis / "JPEGImages" / "480p").iterdir()
     out, model = tmp_path / "out", [*flags("model", "FrozenEncoder", spec=RESNET), "--trainer.accelerator=cpu"]
     words = {

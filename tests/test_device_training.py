@@ -14,7 +14,7 @@ from callbacks.training.safeguards import Safeguards
 from cli import main
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.fake_device import fake_gpu, moved, training_on
-from tests.helpers.words import clips, flags, refusal
+from tests.helpers.words import clips, flags
 from tests.speed.training_step import InMemory
 
 CLIP, VIDEOS = torch.rand(4, 4, 3, 64, 64), torch.arange(4)
@@ -96,20 +96,6 @@ def test_two_ranks_gather_on_the_device(name):
     assert len(keys) == len(videos)
     assert len(keys) % (2 * len(batch["video_index"])) == 0
     assert gpu.reads == waits
-
-
-def test_a_full_device_says_what_to_lower_in_one_line(video_folder, tmp_path, monkeypatch):
-    def full(*arguments):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 8 GiB in total, of …")
-
-    monkeypatch.setattr(VFSSimSiam, "step", full)
-    words = [
-        *flags("model", "VFSSimSiam", **TINY),
-        "--trainer.accelerator=cpu",
-        f"--trainer.default_root_dir={tmp_path}",
-    ]
-    line = refusal("fit", *words, *clips(video_folder))
-    assert line.startswith("vidcorr: CUDA out of memory. Tried to allocate 2.00 GiB; lower data.batch_size and raise ")
 
 
 def test_by_the_command_line(video_folder, tmp_path):

@@ -223,7 +223,7 @@ def match_sheet(
     grid, query = (features.shape[-2], features.shape[-1]), len(frames) - 1
     if points is None:  # away from the border
         points = torch.cartesian_prod(*(((torch.arange(3) + 0.5) * side / 3).long() for side in grid))
-    matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol, query)))
+    matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol)))
     names = names or [f"frame {number}" for number in range(len(frames))]
     cell = torch.tensor(covered or (height, right)) / torch.tensor(grid) * width / right
     starts, ends = ((points.cpu() + 0.5) * cell).numpy(), ((matches.cells + 0.5) * cell).numpy()

@@ -123,15 +123,15 @@ class EvaluationProtocol:
         if base not in sources:
             raise ValueError(f"unknown protocol {base!r}: expected one of {', '.join(sources)}")
         values = sources[base].values
-        read = {each.name: _read(texts[each.name], each.type) for each in dataclasses.fields(cls) if each.name in texts}
+        kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+        read = {field: _read(text, kinds[field]) for field, text in texts.items()}
         for known in (benchmark, *like):
             if known in values:
                 return cls(name=base, **values[known]).with_changes(**read | dict(changes or {}))
         others = [other for other, source in sources.items() if {benchmark, *like} & source.values.keys()]
-        advice = f"use one of {', '.join(others)}"
         raise ValueError(
-            f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {', '.join(values)}); "
-            + (advice if others else "a new benchmark names one of these as a fallback")
+            f"the source of protocol {base!r} defines no values for {benchmark!r} (only for {', '.join(values)})"
+            + (f"; use one of {', '.join(others)}" if others else "")
         )
 
     def with_changes(self, *, name: str | None = None, **fields: Any) -> Self:
@@ -228,7 +228,7 @@ class EvaluationProtocol:
         base, changes = self._split(self.name)
         defaults = {field.name: field.default for field in dataclasses.fields(self) if field.name != "name"}
         source = self.sources().get(base)
-        candidates = [defaults | own for own in (source.values.values() if source else ({},))]
+        candidates = [defaults | values for values in source.values.values()] if source else [defaults]
 
         def misfit(values: dict[str, Any]) -> tuple[int, int]:
             differing = self._differing(values)
@@ -290,7 +290,8 @@ def _misfit(value: Any, kind: Any) -> str:
         _adapter(kind).validate_python(value)
     except ValidationError as error:
         lengths = {"too_long": "of another length", "missing": "of another length"}
-        said = [lengths.get(each["type"], each["msg"].removeprefix("Input should be ")) for each in error.errors()]
-        said += ["None"] * (types.NoneType in get_args(kind))
-        return " or ".join(dict.fromkeys(said))
+        expected = [lengths.get(item["type"], item["msg"].removeprefix("Input should be ")) for item in error.errors()]
+        if types.NoneType in get_args(kind):
+            expected.append("None")
+        return " or ".join(dict.fromkeys(expected))
     return ""

@@ -1,15 +1,14 @@
 """Reconstruction of a frame from windows of its references, tile by tile, without storing the affinity.
 
-Maps are channels last, `(B, h, w, D)`. All queries of a tile attend to a window of `TILE + 2 · radius` cells a side,
-so that attention to a neighbourhood is a matrix product per tile, from which every query keeps its square. Unlike the
-tiles of propagation (`propagation.tiles`: a single map, no gradient, top-k), all tiles of a batch have equal shapes and
-pass through a `bmm`, in the backward pass too.
+Maps are channels last, `(B, h, w, D)`. All queries of a tile attend to a window around it (`window_tiles`), so that
+attention to a neighbourhood is a matrix product per tile, from which every query keeps its square.
 """
 
-import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,12 +19,8 @@ from torch.autograd.function import once_differentiable
 from .compactness import SHARPNESS, CompactnessPrior, compact_windows
 from .device import PendingCopy, amount_for, to_device
 from .logsumexp import NOTHING
+from .window_tiles import TILE, Border, Part, WindowTiles
 
-TILE = 8  # cells: wider wastes products, narrower starves the matrix product
-
-Border = Literal["exclude", "zero"]
-Part = tuple[slice, slice]
-"""Samples, and rows of tiles."""
 CLAMPED = 2 * math.exp(NOTHING)
 """Weights below this come from clamped exponents."""
 PRODUCTS_BUDGET = {"cpu": 1 << 20, "cuda": 1 << 26}
@@ -103,22 +98,23 @@ class _LocalReconstruction(Function):
         prior: CompactnessPrior | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         work = _BatchParts(query, keys, values, radius, border)
-        found = query.new_empty(*work.queries.shape[:-1], work.channels + 1)  # values and logsumexp
+        results = query.new_empty(*work.queries.shape[:-1], work.channels + 1)  # values and logsumexp
         compactness = query.new_zeros(())
         ctx.rows = []
-        for part, weights, _, _, v in work:
-            largest = weights.amax(dim=-1, keepdim=True)
-            weights.sub_(largest).clamp_(min=NOTHING).exp_()
-            sums = weights @ F.pad(v, (0, 1), value=1.0)  # the last column sums the weights
+        for part in work:
+            largest = part.logits.amax(dim=-1, keepdim=True)
+            weights = part.logits.sub_(largest).clamp_(min=NOTHING).exp_()
+            sums = weights @ F.pad(part.values, (0, 1), value=1.0)  # the last column sums the weights
             total = sums[..., -1:]
-            found[part] = torch.cat([sums[..., :-1] / total, largest + total.log()], dim=-1).view_as(found[part])
+            of_part = torch.cat([sums[..., :-1] / total, largest + total.log()], dim=-1)
+            results[part.place] = of_part.view_as(results[part.place])
             if prior is not None:
-                ctx.rows.append(work.confident(part, total, prior.threshold))
+                ctx.rows.append(work.confident(part.place, total, prior.threshold))
                 difference, _ = work.sharpened(weights, total, ctx.rows[-1], prior)
                 compactness += F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="sum")
         ctx.entries = query[..., 0].numel() * work.references * (2 * radius + 1) ** 2
         ctx.radius, ctx.border, ctx.prior = radius, border, prior
-        colours, logsumexp = work.tiles.from_queries(found).split([work.channels, 1], dim=-1)
+        colours, logsumexp = work.tiles.from_queries(results).split([work.channels, 1], dim=-1)
         colours, logsumexp = colours.contiguous(), logsumexp.squeeze(-1).contiguous()
         ctx.save_for_backward(query, keys, values, colours, logsumexp)
         return colours, logsumexp, compactness / ctx.entries
@@ -137,17 +133,18 @@ class _LocalReconstruction(Function):
         spare, d_query = torch.empty_like(work.buffer), torch.empty_like(work.queries)
         d_keys = keys.new_zeros(len(keys), *tiles.padded, keys.shape[-1])
         d_values = values.new_zeros(len(values), *tiles.padded, values.shape[-1]) if values.requires_grad else None
-        for number, (part, logits, q, k, v) in enumerate(work):
-            weights = logits.sub_(logsumexp[part].flatten(0, 2)).clamp_(min=NOTHING).exp_()
-            of_part = upstream[part].flatten(0, 2)
+        for number, part in enumerate(work):
+            place = part.place
+            weights = part.logits.sub_(logsumexp[place].flatten(0, 2)).clamp_(min=NOTHING).exp_()
+            of_part = upstream[place].flatten(0, 2)
             if d_values is not None:
-                tiles.add_windows(d_values, work.as_windows(weights.mT @ of_part[..., :-1], part), part)
+                tiles.add_windows(d_values, weights.mT @ of_part[..., :-1], place)
             pull = None
             if prior is not None:
                 pull = work.pull(weights, ctx.rows[number], prior, of_compactness * (SHARPNESS / ctx.entries))
-            d_logits = _to_logit_gradients(weights, of_part, v, spare, pull)
-            d_query[part] = torch.bmm(d_logits, k).view_as(d_query[part])
-            tiles.add_windows(d_keys, work.as_windows(torch.bmm(d_logits.mT, q), part), part)
+            d_logits = _to_logit_gradients(weights, of_part, part.values, spare, pull)
+            d_query[place] = torch.bmm(d_logits, part.keys).view_as(d_query[place])
+            tiles.add_windows(d_keys, torch.bmm(d_logits.mT, part.queries), place)
         d_values = None if d_values is None else tiles.crop(d_values)
         return tiles.from_queries(d_query), tiles.crop(d_keys), d_values, None, None, None
 
@@ -187,12 +184,26 @@ def _to_logit_gradients(weights: Tensor, upstream: Tensor, values: Tensor, spare
     return weights
 
 
-class _BatchParts:
-    """Iterator over the parts of a batch: queries, windows of keys and values, and their products.
+class _PartOfBatch(NamedTuple):
+    """Products of a part's queries with their windows.
 
-    An item is a part, its logits `(n, TILE², side² · R)` in a buffer that the next part overwrites, its queries
-    `(n, TILE², C)`, keys `(n, side² · R, C)` and values `(n, side² · R, V)`.
+    Attributes:
+        place: samples and rows of tiles.
+        logits: `(n, TILE², side² · R)`, in a buffer that the next part overwrites.
+        queries: `(n, TILE², C)`.
+        keys: `(n, side² · R, C)`.
+        values: `(n, side² · R, V)`.
     """
+
+    place: Part
+    logits: Tensor
+    queries: Tensor
+    keys: Tensor
+    values: Tensor
+
+
+class _BatchParts:
+    """The parts of a batch, whose products with their windows fit into a buffer."""
 
     def __init__(self, query: Tensor, keys: Tensor, values: Tensor, radius: int, border: Border) -> None:
         self.tiles = tiles = WindowTiles(query.shape[1], query.shape[2], radius)
@@ -202,33 +213,25 @@ class _BatchParts:
         self.queries = tiles.queries(query)
         self.keys, self.values = tiles.windows(tiles.pad(keys)), tiles.windows(tiles.pad(values))
         self.parts = list(tiles.parts(len(query), self.references, amount_for(query.device, PRODUCTS_BUDGET)))
-        largest = max((p[0].stop - p[0].start) * (p[1].stop - p[1].start) for p in self.parts)
+        largest = max(math.prod(part.size) for part in self.parts)
         self.buffer = query.new_empty(largest * tiles.columns * TILE**2 * tiles.side**2 * self.references)
         self._addresses = tiles.addresses(self.references, query.device)
         self._inside = tiles.queries(query.new_ones(1, *query.shape[1:3], 1)) > 0
 
-    def __iter__(self) -> Iterator[tuple[Part, Tensor, Tensor, Tensor, Tensor]]:
-        bias_of: tuple[slice, Tensor] | None = None
-        for part in self.parts:
-            samples, rows = part
-            if bias_of is None or bias_of[0] != rows:
-                bias_of = rows, self.tiles.bias(rows, self.references, self.border, self.queries)
-            q = self.queries[part].flatten(0, 2)
-            k = self.keys[part].reshape(len(q), -1, q.shape[-1])
-            v = self.values[part].reshape(len(q), -1, self.channels)
-            logits = self.buffer[: len(q) * TILE**2 * k.shape[1]].view(len(q), TILE**2, k.shape[1])
-            logits.view(samples.stop - samples.start, rows.stop - rows.start, -1, *logits.shape[1:]).copy_(bias_of[1])
-            yield part, logits.baddbmm_(q, k.mT), q, k, v
-
-    def as_windows(self, gradients: Tensor, part: Part) -> Tensor:
-        """Reshape `(n, side² · R, D)` to `(samples, rows, columns, side, side, R · D)`."""
-        samples, rows = part
-        shape = samples.stop - samples.start, rows.stop - rows.start, self.tiles.columns, *[self.tiles.side] * 2
-        return gradients.view(*shape, -1)
+    def __iter__(self) -> Iterator[_PartOfBatch]:
+        for rows, parts in groupby(self.parts, attrgetter("rows")):
+            bias = self.tiles.bias(rows, self.references, self.border, self.queries)
+            for part in parts:
+                q = self.queries[part].flatten(0, 2)
+                k = self.keys[part].reshape(len(q), -1, q.shape[-1])
+                v = self.values[part].reshape(len(q), -1, self.channels)
+                logits = self.buffer[: len(q) * TILE**2 * k.shape[1]].view(len(q), TILE**2, k.shape[1])
+                logits.view(*part.size, -1, *logits.shape[1:]).copy_(bias)
+                yield _PartOfBatch(part, logits.baddbmm_(q, k.mT), q, k, v)
 
     def confident(self, part: Part, total: Tensor, threshold: float) -> Tensor:
         """Return indices into `(n, TILE²)` of queries with a largest weight, 1 / total, above a threshold."""
-        inside = self._inside[:, part[1]].expand(part[0].stop - part[0].start, -1, -1, -1, -1)
+        inside = self._inside[:, part.rows].expand(part.size[0], -1, -1, -1, -1)
         wanted = ((total * threshold < 1) & inside.flatten(0, 2)).flatten()
         return to_device(PendingCopy(wanted).wait().nonzero().squeeze(1), wanted.device)  # the one wait of a part
 
@@ -249,116 +252,6 @@ class _BatchParts:
             windows /= total.view(-1, 1, 1)[rows]
         compact = compact_windows(windows, prior)
         return (windows - compact).mul_(SHARPNESS), addresses
-
-
-@dataclasses.dataclass(frozen=True)
-class WindowTiles:
-    """Tiles over a (height, width) map, with windows of `radius` cells around them.
-
-    Attributes:
-        rows: number of tiles down.
-        columns: number of tiles across.
-        side: cells along a window.
-        padded: height and width of a map with all windows, in complete tiles.
-    """
-
-    height: int
-    width: int
-    radius: int
-
-    @property
-    def rows(self) -> int:
-        return math.ceil(self.height / TILE)
-
-    @property
-    def columns(self) -> int:
-        return math.ceil(self.width / TILE)
-
-    @property
-    def side(self) -> int:
-        return TILE + 2 * self.radius
-
-    @property
-    def padded(self) -> tuple[int, int]:
-        beyond = math.ceil(self.side / TILE) - 1
-        return (self.rows + beyond) * TILE, (self.columns + beyond) * TILE
-
-    def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
-        """Yield parts of a batch with at most `numbers` products, but at least a row of tiles of a sample."""
-        row = self.columns * TILE**2 * self.side**2 * references
-        rows = min(max(numbers // row, 1), self.rows)
-        together = max(numbers // (row * self.rows), 1)
-        for top in range(0, self.rows, rows):
-            for first in range(0, samples, together):
-                yield slice(first, min(first + together, samples)), slice(top, min(top + rows, self.rows))
-
-    def queries(self, maps: Tensor) -> Tensor:
-        """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, TILE², D)`, zero beyond the map."""
-        below, right = self.rows * TILE - self.height, self.columns * TILE - self.width
-        tiles = F.pad(maps, (0, 0, 0, right, 0, below)).unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE))
-        return tiles.transpose(2, 3).flatten(3, 4)
-
-    def from_queries(self, tiles: Tensor) -> Tensor:
-        """Invert `queries`."""
-        maps = tiles.unflatten(3, (TILE, TILE)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-        return maps[:, : self.height, : self.width]
-
-    def pad(self, maps: Tensor) -> Tensor:
-        """Pad maps with zeros as far as windows reach: `(B, h, w, D)` → `(B, *padded, D)`."""
-        height, width = self.padded
-        below, right = height - self.height - self.radius, width - self.width - self.radius
-        return F.pad(maps, (0, 0, self.radius, right, self.radius, below))
-
-    def crop(self, maps: Tensor) -> Tensor:
-        """Invert `pad`."""
-        start = self.radius
-        return maps[:, start : start + self.height, start : start + self.width]
-
-    def windows(self, padded: Tensor) -> Tensor:
-        """Return the windows of all tiles as a view: `(B, *padded, D)` → `(B, rows, columns, side, side, D)`."""
-        reached = padded[:, : self.rows * TILE + 2 * self.radius, : self.columns * TILE + 2 * self.radius]
-        return reached.unfold(1, self.side, TILE).unfold(2, self.side, TILE).movedim(3, -1)
-
-    def add_windows(self, padded: Tensor, windows: Tensor, part: Part) -> None:
-        """Add windows `(b, r, columns, side, side, D)` of a part to a padded map, in place; overlaps are summed.
-
-        Windows are cut at the tiles' edges. Pieces at equal positions in their windows do not overlap, so one addition
-        adds them all, always in the same order.
-        """
-        blocks = padded.unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE))
-        samples, rows = part
-        for y in range(0, self.side, TILE):
-            for x in range(0, self.side, TILE):
-                piece = windows[:, :, :, y : y + TILE, x : x + TILE].transpose(2, 3)
-                row, column = y // TILE, x // TILE
-                target = blocks[samples, rows.start + row : rows.stop + row]
-                target[:, :, : piece.shape[2], column : column + self.columns, : piece.shape[4]] += piece
-
-    def addresses(self, references: int, device: torch.device) -> Tensor:
-        """Return the queries' cells in their window `(side, side, references)`, long `(TILE², references · P²)`."""
-        axis, offset = torch.arange(TILE, device=device), torch.arange(2 * self.radius + 1, device=device)
-        y = (axis[:, None, None, None, None] + offset[:, None]) * self.side
-        x = axis[:, None, None, None] + offset
-        reference = torch.arange(references, device=device)[:, None, None]
-        return ((y + x) * references + reference).flatten(0, 1).flatten(1)
-
-    def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
-        """Return `(r or 1, columns or 1, TILE², side² · references)`: 0 in a query's square, hugely negative outside.
-
-        The value is finite so that queries beyond the map, without any cell, do not become NaN. With border "exclude"
-        cells outside the map count as outside the square.
-        """
-        axis = torch.arange(self.side, device=like.device)
-        offset = axis - torch.arange(TILE, device=like.device)[:, None]
-        near = (offset >= 0) & (offset <= 2 * self.radius)  # (query, key) along an axis
-        kept = (near[:, None, :, None] & near[None, :, None, :])[None, None]
-        if border == "exclude":
-            y = axis + TILE * torch.arange(rows.start, rows.stop, device=like.device)[:, None] - self.radius
-            x = axis + TILE * torch.arange(self.columns, device=like.device)[:, None] - self.radius
-            inside = ((y >= 0) & (y < self.height))[:, None, :, None] & ((x >= 0) & (x < self.width))[None, :, None, :]
-            kept = kept & inside[:, :, None, None]
-        bias = like.new_zeros(kept.shape).masked_fill_(~kept, torch.finfo(like.dtype).min / 2)
-        return bias.flatten(4).flatten(2, 3).repeat_interleave(references, dim=-1)
 
 
 def channels_last(maps: Tensor) -> Tensor:

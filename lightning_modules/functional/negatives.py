@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .device import amount_for
-from .local_reconstruction import TILE, Border, WindowTiles
 from .logsumexp import Chunk, check_excluded, dot_logsumexp, streamed_logsumexp
+from .window_tiles import TILE, Border, WindowTiles
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
 """Number of gathered or multiplied numbers held at a time: it fits a CPU's cache, or keeps a GPU busy."""
@@ -140,26 +140,19 @@ def same_place_logsumexp(
         raise ValueError(f"maps {tuple(maps.shape)} must have the query's height and width, {tuple(query.shape[2:])}")
     samples, channels = query.shape[:2]
     tiles = WindowTiles(query.shape[2], query.shape[3], radius)
-    row = tiles.columns * samples * TILE**2 * tiles.side**2  # products of a row of tiles with one map
-    together = max(1, amount_for(query.device, NUMBERS_AT_ONCE) // (row * tiles.rows))
-    rows = tiles.rows if together > 1 else max(1, min(tiles.rows, amount_for(query.device, NUMBERS_AT_ONCE) // row))
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
-        for first in range(0, len(maps), together):
-            some = maps[first : first + together].movedim(1, -1).to(queries.dtype)
-            windows = tiles.windows(tiles.pad(some)).permute(1, 2, 0, 3, 4, 5)
-            for top in range(0, tiles.rows, rows):
-                part = slice(top, min(top + rows, tiles.rows))
-                keys = windows[part].reshape(-1, len(some) * tiles.side**2, channels)
-                groups = slice(part.start * tiles.columns, part.stop * tiles.columns)
-                logits = torch.bmm(queries[groups], keys.mT)
-                bias = tiles.bias(part, 1, border, queries)
-                by_map = logits.view(part.stop - top, tiles.columns, samples, TILE**2, len(some), -1)
-                by_map += bias[:, :, None, :, None]
-                if excluded is not None:
-                    left_out = excluded[:, first : first + together]
-                    by_map.masked_fill_(left_out[:, None, :, None], -torch.inf)
-                yield groups, logits, partial(_add_weighted, keys=keys)
+        for some, rows in tiles.parts(len(maps), samples, amount_for(query.device, NUMBERS_AT_ONCE)):
+            chosen = maps[some].movedim(1, -1).to(queries.dtype)
+            windows = tiles.windows(tiles.pad(chosen))[:, rows].permute(1, 2, 0, 3, 4, 5)
+            keys = windows.reshape(-1, len(chosen) * tiles.side**2, channels)
+            groups = slice(rows.start * tiles.columns, rows.stop * tiles.columns)
+            logits = torch.bmm(queries[groups], keys.mT)
+            by_map = logits.view(*windows.shape[:2], samples, TILE**2, len(chosen), -1)
+            by_map += tiles.bias(rows, 1, border, queries)[:, :, None, :, None]
+            if excluded is not None:
+                by_map.masked_fill_(excluded[:, some][:, None, :, None], -torch.inf)
+            yield groups, logits, partial(_add_weighted, keys=keys)
 
     queries = tiles.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4)  # (rows, columns, B, TILE², C)
     sums = streamed_logsumexp(queries.flatten(2, 3).flatten(0, 1), chunks).view(*queries.shape[:4], 1)

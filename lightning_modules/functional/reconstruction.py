@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .compactness import SHARPNESS
-from .local_reconstruction import Border, WindowTiles, channels_last, check_features, reconstruct_locally
+from .local_reconstruction import channels_last, check_features, reconstruct_locally
 from .negatives import shared_logsumexp
+from .window_tiles import Border, WindowTiles
 
 
 def local_affinity(query: Tensor, references: Tensor, radius: int, border: Border = "exclude") -> Tensor:
@@ -40,13 +41,9 @@ def local_affinity(query: Tensor, references: Tensor, radius: int, border: Borde
     queries = tiles.queries(query.movedim(1, -1))
     windows = tiles.windows(tiles.pad(channels_last(references))).flatten(3)
     products = queries @ windows.unflatten(3, (tiles.side**2 * count, -1)).mT
+    products = products + tiles.bias(slice(0, tiles.rows), count, border, query)
     addresses = tiles.addresses(count, query.device).expand(*products.shape[:3], -1, -1)
     logits = tiles.from_queries(products.gather(4, addresses))
-    if border == "exclude":
-        cells = F.pad(torch.ones_like(query[:1, :1], dtype=torch.bool), (radius,) * 4)
-        side = 2 * radius + 1
-        inside = cells.unfold(2, side, 1).unfold(3, side, 1).flatten(4).squeeze(1)
-        logits = logits.masked_fill(~inside.repeat(1, 1, 1, count), -torch.inf)
     return logits.softmax(-1).movedim(-1, 1)
 
 

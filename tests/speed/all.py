@@ -1,12 +1,13 @@
 """All comparisons in short form, as one table, printed and written into docs/speed.md: `make speed`.
 
 Each script runs in a separate process, one after the other, and says with `--help` how it measures in full. A row holds
-the least time of either way; the error of a script that fails comes last, and then the document stays as it was.
+the least time of either way; if a script fails, the document stays as it was.
 """
 
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from datetime import date
@@ -28,25 +29,39 @@ COMMANDS = [
 
 
 PAGE = ROOT / "docs" / "speed.md"
-BLOCK = re.compile(r"(<!-- make speed -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
-    lines = [_machine(), "", "| what | plain | vidcorr | ratio |", "|---|---|---|---|"]
-    print(*lines, sep="\n", flush=True)
-    failed = []
-    for command in COMMANDS:
-        run = [sys.executable, "-m", *f"tests.speed.{command}".split()]
-        done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
-        rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
-        print(*rows, sep="\n", flush=True)
-        lines += rows
-        if done.returncode:
-            failed.append(f"{command}:\n{done.stderr[-2000:]}")
+    rows, failed = run([f"-m tests.speed.{command}" for command in COMMANDS])
+    page = with_table(PAGE.read_text(), "make speed", _machine(), rows)
     if failed:
-        sys.exit("\n".join(failed))
-    page = PAGE.read_text()
-    PAGE.write_text(BLOCK.sub(lambda found: found[1] + "\n".join(lines) + "\n" + found[2], page))
+        sys.exit("\n".join(["failed:", *failed]))
+    PAGE.write_text(page)
+
+
+def run(commands: list[str]) -> tuple[list[str], list[str]]:
+    """Run commands, and show their output as it comes; return the rows of their tables, and the commands that fail."""
+    rows, failed = [], []
+    for command in commands:
+        print(f"\n$ python {command}", flush=True)
+        words = [sys.executable, *shlex.split(command)]
+        with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                rows += [line.rstrip()] if line.startswith("| ") else []
+        if process.returncode:
+            failed.append(command)
+    return rows, failed
+
+
+def with_table(page: str, name: str, conditions: str, rows: list[str]) -> str:
+    """Print a table; return the page with it in place of the table of this name, or at the end."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    table = "\n".join([conditions, "", "| what | plain | vidcorr | ratio |", "|---|---|---|---|", *rows])
+    print(table, flush=True)
+    head, known, rest = page.partition(begin)
+    before, after = (head, rest.partition(end)[2]) if known else (f"{head.rstrip()}\n\n", "")
+    return f"{before}{begin}{table}\n{end}{after}"
 
 
 def _machine() -> str:

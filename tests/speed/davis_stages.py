@@ -6,7 +6,6 @@ python -m tests.speed.davis_stages                      # VIDCORR_DATA/davis, R1
 """
 
 import copy
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,9 @@ from lightning_modules.backbones.normalise import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.functional import PropagationProtocol, decode_masks, encode_masks
 from tests.helpers.plain_masks import plain_boundary_score, plain_decode, plain_region
 from tests.speed.propagation import time_step
-from tests.speed.timing import DATA, Times, flags, interleave, row
+from tests.speed.timing import DATA, compare, flags, report, row
+
+WHAT = "DAVIS frame at 480p, {}"
 
 
 class PlainNormalise(nn.Module):
@@ -65,21 +66,18 @@ def main() -> None:
 
     assert score() == plain_score(), "the scores differ"
 
-    def timed(plain: Callable[[], object], ours: Callable[[], object]) -> dict[str, Times]:
-        return interleave({"plain": plain, "vidcorr": ours}, given.repeats)
-
-    stages = {
-        "backbone": timed(lambda: network(images[last]), lambda: view(images[last])),
-        "propagate": propagate,
-        "decode masks": timed(lambda: plain_decode(labels, sequence.size), decode),
-        "score": timed(plain_score, score),
+    ways = {
+        "backbone": (lambda: network(images[last]), lambda: view(images[last])),
+        "decode masks": (lambda: plain_decode(labels, sequence.size), decode),
+        "score": (plain_score, score),
     }
     print(f"one frame of {sequence.name}; propagation {agreement}")
-    for stage, times in stages.items():
-        print(*(f"{stage}, {name}: {each}" for name, each in times.items()), sep="\n")
-        row(f"DAVIS frame at 480p, {stage}", times["plain"].least, times["vidcorr"].least)
-    sums = (sum(times[name].least for times in stages.values()) for name in ("plain", "vidcorr"))
-    row("DAVIS frame at 480p, sum", *sums)
+    report(WHAT.format("propagate"), propagate)
+    stages = [propagate]
+    for stage, (plain, ours) in ways.items():
+        stages.append(compare(WHAT.format(stage), {"plain": plain}, ours, given.repeats))
+    sums = (sum(times[name].least for times in stages) for name in ("plain", "vidcorr"))
+    row(WHAT.format("sum"), *sums)
 
 
 if __name__ == "__main__":

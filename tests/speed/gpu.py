@@ -5,18 +5,14 @@ The rows of all parts are printed as one table, and written into docs/speed.md u
 python -m tests.speed.gpu --small       # does every part run: tiny sizes on the CPU, and nothing is written
 """
 
-import shlex
-import subprocess
 import sys
 import tempfile
 from datetime import date
-from pathlib import Path
 
 import torch
 
+from tests.speed.all import PAGE, run, with_table
 from tests.speed.timing import flags
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
 
 
 def commands(small: bool, folder: str) -> list[str]:
@@ -54,37 +50,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows, failed = run(commands(small, folder))
     card = "CPU, tiny sizes" if small else torch.cuda.get_device_name()
-    page = with_table(PAGE.read_text(), card, f"torch {torch.__version__}, {date.today()}:", rows)
+    page = with_table(PAGE.read_text(), card, f"## {card}\n\ntorch {torch.__version__}, {date.today()}:", rows)
     if not small:
         PAGE.write_text(page)
     if failed:
         sys.exit("\n".join(["failed:", *failed]))
-
-
-def run(parts: list[str]) -> tuple[list[str], list[str]]:
-    """Run commands, and show their output as it comes; return the rows of their tables, and the commands that fail."""
-    rows, failed = [], []
-    for command in parts:
-        print(f"\n$ python {command}", flush=True)
-        with subprocess.Popen([sys.executable, *shlex.split(command)], stdout=subprocess.PIPE, text=True) as process:
-            for line in process.stdout or ():
-                print(line, end="", flush=True)
-                rows += [line.rstrip()] if line.startswith("| ") else []
-        if process.returncode:
-            failed.append(command)
-    return rows, failed
-
-
-def with_table(page: str, card: str, conditions: str, rows: list[str]) -> str:
-    """Return the page with the table of a GPU at its end, in place of an earlier table of the same GPU."""
-    begin, end = f"<!-- gpu: {card} -->\n", "<!-- end of gpu -->\n"
-    head, found, rest = page.partition(begin)
-    after = rest.partition(end)[2] if found else ""
-    table = "\n".join(
-        [f"## {card}\n", f"{conditions}\n", "| what | plain | vidcorr | ratio |", "|---|---|---|---|", *rows]
-    )
-    print(table, flush=True)
-    return f"{head.rstrip()}\n\n{begin}{table}\n{end}{after}"
 
 
 if __name__ == "__main__":

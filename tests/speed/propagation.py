@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, normalize
 from lightning_modules.functional import LabelPropagator, PropagationProtocol, propagate_labels
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import dense_attention, dense_mask, plain_propagation
-from tests.speed.timing import Times, flags, interleave, row
+from tests.speed.timing import Times, compare, flags, interleave, report
 
 
 def video(frames: int, channels: int, size: tuple[int, int], device: str) -> Tensor:
@@ -74,10 +74,8 @@ def time_video(frames: int, channels: int, size: tuple[int, int], device: str, r
     def ours() -> Tensor:
         return torch.stack(list(propagate_labels(features, labels, protocol)))
 
-    ways = {"plain": lambda: plain_propagation(features, labels, protocol), "vidcorr": ours}
-    times = interleave(ways, rounds)
     what = f"{frames} frames under dino, {size[0]} × {size[1]}, C {channels}"
-    row(what, times["plain"].least, times["vidcorr"].least)
+    compare(what, {"plain": lambda: plain_propagation(features, labels, protocol)}, ours, rounds)
 
 
 def main() -> None:
@@ -102,9 +100,8 @@ def main() -> None:
         protocol = PropagationProtocol("speed", context, 10, 0.07, radius)
         features = video(context + 2, channels, (height, width), given.device)
         times, agreement, _ = time_step(features, labels, protocol, given.part, given.repeats)
-        print(*(f"{name}: {each}" for name, each in times.items()), agreement, sep="\n")
-        what = f"propagation, {height} × {width}, C {channels}, {context + 1} references, radius {radius}"
-        row(what, times["plain"].least, times["vidcorr"].least)
+        print(agreement)
+        report(f"propagation, {height} × {width}, C {channels}, {context + 1} references, radius {radius}", times)
 
 
 if __name__ == "__main__":

@@ -57,24 +57,37 @@ def interleave(ways: Ways, rounds: int) -> dict[str, Times]:
 
 def compare(
     what: str, plain: Ways, ours: Callable[[], object], rounds: int, unit: int = 1, memory: bool = False
-) -> None:
-    """Time the plain ways and ours; print each, and a row of the table for every plain way.
+) -> dict[str, Times]:
+    """Time the plain ways and ours, report and return the times.
 
     Args:
         what: is measured.
         plain: name → a way that ours replaces.
         ours: is compared.
         rounds: of all ways.
-        unit: number of items of a run; a row shows the time of one.
+        unit: see `report`.
         memory: print the peak of what a way allocates.
     """
     ways = {**plain, "vidcorr": ours}
-    found = interleave(ways, rounds)
-    for name, way in ways.items():
-        print(f"{name}: {found[name]}" + (f", peak {peak_of(way) / 1e6:.1f} MB" if memory else ""), flush=True)
-    for name in plain:
+    times = interleave(ways, rounds)
+    if memory:
+        print(*(f"{name}: peak {peak_of(way) / 1e6:.1f} MB" for name, way in ways.items()), sep="\n", flush=True)
+    report(what, times, unit)
+    return times
+
+
+def report(what: str, times: Mapping[str, Times], unit: int = 1) -> None:
+    """Print the times of all ways, and a row of the table for every way beside ours, `vidcorr`.
+
+    Args:
+        what: was measured.
+        times: name of a way → its times.
+        unit: number of items of a run; a row shows the time of one.
+    """
+    print(*(f"{name}: {spent}" for name, spent in times.items()), sep="\n", flush=True)
+    for name in [name for name in times if name != "vidcorr"]:
         against = f", against {name}" if name != "plain" else ""
-        row(what + against, found[name].least / unit, found["vidcorr"].least / unit)
+        row(what + against, times[name].least / unit, times["vidcorr"].least / unit)
 
 
 def row(what: str, plain: float, ours: float) -> None:

@@ -24,7 +24,7 @@ from lightning_modules.backbones import Normalise
 from lightning_modules.functional.colour import normalised_lab
 from lightning_modules.functional.device import fastest_precision
 from tests.helpers.training import quiet_trainer
-from tests.speed.timing import Times, flags, now, row
+from tests.speed.timing import Times, flags, now, report
 
 WARM_UP = 2
 """Steps before those that count."""
@@ -181,12 +181,12 @@ def main() -> None:
             accelerator=given.device, precision=precision, max_steps=steps, limit_val_batches=0, callbacks=[beside]
         )
         trainer.fit(known[name].module(given.compile), datamodule=InMemory(known[name].batch))
-        print(f"step of {name}: {beside.steps}\nits backbone alone: {beside.bare}")
         if torch.cuda.is_available():
             print(f"memory: {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
             torch.cuda.reset_peak_memory_stats()
-        how = "".join([f", {given.precision}"] * bool(given.precision) + [", compiled"] * given.compile)
-        row(f"step of {name}{how}, against its backbone's passes alone", beside.bare.least, beside.steps.least)
+        how = filter(None, [given.precision, "compiled" if given.compile else None])
+        what = ", ".join([f"step of {name}", *how, "against its backbone's passes alone"])
+        report(what, {"plain": beside.bare, "vidcorr": beside.steps})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,6 @@ class TrackingJob:
         covered: (height, width) that a feature map covers, pixels of the scored size.
         protocol: the rules.
         both_directions: also track from a query back to frame 0.
-        workspace: bytes for similarities, without effect on results.
 
     Attributes:
         device: device of the features, and of the results until `collect`.
@@ -48,7 +48,7 @@ class TrackingJob:
     covered: tuple[float, float]
     protocol: PointProtocol
     both_directions: bool = True
-    workspace: int = POINTS_WORKSPACE
+    workspace: ClassVar[int] = POINTS_WORKSPACE
 
     def __post_init__(self) -> None:
         self.starts = self.queries[:, 0].round().long()
@@ -101,7 +101,7 @@ class TrackingJob:
         """Return the positions of descriptors `(N, C)` in a frame's features: x, y `(N, 2)` in cells."""
         protocol = self.protocol
         temperature = protocol.temperature or math.sqrt(len(features))
-        found = [
+        positions = [
             decode_positions(
                 similarity_maps(part, features, protocol.feature_normalisation == "l2"),
                 protocol.decoding,
@@ -111,7 +111,7 @@ class TrackingJob:
             )
             for part in descriptors.split(max(1, self.workspace // (16 * features[0].numel())))
         ]
-        return torch.cat(found)
+        return torch.cat(positions)
 
     def compare(self, queries: Tensor, t: int, descriptors: Tensor, found: Tensor) -> None:
         """Record the cosine between descriptors and the features found in frame `t`, both `(n, C)`."""

@@ -40,8 +40,8 @@ def sample_features(features: Tensor, positions: Tensor) -> Tensor:
     """
     size = to_device([features.shape[2], features.shape[1]], positions.device)
     grid = (positions / size * 2 - 1).to(features)
-    found = F.grid_sample(features[None], grid[None, None], align_corners=False, padding_mode="border")
-    return found[0, :, 0].T.contiguous()
+    sampled = F.grid_sample(features[None], grid[None, None], align_corners=False, padding_mode="border")
+    return sampled[0, :, 0].T.contiguous()
 
 
 def similarity_maps(descriptors: Tensor, features: Tensor, normalise: bool = True) -> Tensor:
@@ -94,8 +94,6 @@ def decode_positions(
     if decoding == "soft_argmax":
         distances = (centres - centres[flat.argmax(1)][:, None]).square().sum(-1)
         logits = logits.masked_fill(distances >= radius**2, -math.inf)
-    elif decoding != "expectation":
-        raise ValueError(f"decoding must be argmax, soft_argmax, expectation or topk, got {decoding!r}")
     return logits.softmax(1) @ centres
 
 
@@ -134,11 +132,11 @@ def best_pixels(
 
 
 def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace: int) -> tuple[Tensor, Tensor]:
-    found = []
+    best = []
     for part in heatmaps.split(max(1, workspace // (8 * height * width))):
         enlarged = F.interpolate(part[None], (height, width), mode="bilinear", align_corners=False)
-        found.append(enlarged[0].flatten(1).topk(topk, dim=1))
-    values, choice = (torch.cat([item[number] for item in found]) for number in (0, 1))
+        best.append(enlarged[0].flatten(1).topk(topk, dim=1))
+    values, choice = (torch.cat([item[number] for item in best]) for number in (0, 1))
     return values, cell_centres(height, width, heatmaps.device)[choice]
 
 

@@ -51,16 +51,18 @@ class _Group:
         begun: step of the query frame.
         features: features of the query frame, `(C, h, w)`.
         descriptors: features at the queries, `(n, C)`.
-        keys: features of the query frame, for the search.
-        heatmaps: heat-maps in the frames of the window, and in the query frame.
+        keys: features of the query frame, for the search, `(h, w, 1, C)`.
+        drawn: heat-maps of the query frame, `(h, w, 1, n)`.
+        heatmaps: heat-maps in the frames of the window.
     """
 
     queries: Tensor
     begun: int
     features: Tensor
     descriptors: Tensor
-    keys: KeyMemory
-    heatmaps: tuple[FrameMemory, FrameMemory]
+    keys: Tensor
+    drawn: Tensor
+    heatmaps: FrameMemory
 
 
 class _Pass:
@@ -82,7 +84,7 @@ class _Pass:
             window = window or KeyMemory((), self._rules.context, cells, self._nearby)
             with full_precision(features.device):
                 for group, heatmaps in zip(self._groups, self._propagate(window, step, cells), strict=True):
-                    group.heatmaps[0].write(step, heatmaps.permute(1, 2, 0))
+                    group.heatmaps.write(step, heatmaps.permute(1, 2, 0))
                     self._note(group, t, t - order.step, features, heatmaps)
             begins = queries[job.starts[queries] == t]
             if len(begins):
@@ -91,13 +93,10 @@ class _Pass:
 
     def _begin(self, queries: Tensor, step: int, features: Tensor, cells: Tensor) -> _Group:
         drawn = _draw(self._job, queries, features).permute(1, 2, 0)
-        keys = KeyMemory((step,), 0, cells, self._nearby)
-        heatmaps = FrameMemory((), self._rules.context, drawn), FrameMemory((step,), 0, drawn)
-        keys.write(step, cells)
-        for memory in heatmaps:
-            memory.write(step, drawn)
+        heatmaps = FrameMemory((), self._rules.context, drawn)
+        heatmaps.write(step, drawn)
         descriptors = self._job.sample(features, self._job.origins[self._job.rows(queries)])
-        return _Group(queries, step, features, descriptors, keys, heatmaps)
+        return _Group(queries, step, features, descriptors, cells[:, :, None], drawn[:, :, None], heatmaps)
 
     def _propagate(self, window: KeyMemory, step: int, cells: Tensor) -> Iterator[Tensor]:
         """Yield the heat-maps `(n, h, w)` of all groups in the frame of a step."""
@@ -105,14 +104,14 @@ class _Pass:
         frames = list(range(max(step - self._rules.context, 0), step))
         common = None
         for group in self._groups:
-            since = [frame for frame in frames if frame >= group.begun]
+            tables, since = [group.heatmaps.maps], [frame for frame in frames if frame >= group.begun]
             if group.begun in since:  # counts twice while it is in the window
-                found = [window.best_matches(cells, [group.begun, *since], topk)]
+                matches = [window.best_matches(cells, [group.begun, *since], topk)]
             else:
                 common = common or window.best_matches(cells, frames, topk)
-                found = [common, group.keys.best_matches(cells, [group.begun], topk)]
-            tables = [memory.maps for memory in group.heatmaps[: len(found)]]
-            average = average_of_matches(tables, found, topk, self._rules.temperature)
+                matches = [common, self._nearby.best_matches(cells, group.keys, [0], topk)]
+                tables.append(group.drawn)
+            average = average_of_matches(tables, matches, topk, self._rules.temperature)
             yield average.permute(2, 0, 1).contiguous()
 
     def _note(self, group: _Group, t: int, before: int, features: Tensor, heatmaps: Tensor) -> None:

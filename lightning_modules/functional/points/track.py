@@ -8,7 +8,7 @@ from torch import Tensor
 from ..device import PendingCopy, to_device
 from ..protocols import PointProtocol
 from .job import Features, TrackingJob
-from .matching import POINTS_WORKSPACE, cell_centres
+from .matching import cell_centres
 from .propagated import track_by_propagation
 
 
@@ -36,7 +36,6 @@ def track_points(
     covered: tuple[float, float] | None = None,
     size: tuple[int, int] | None = None,
     both_directions: bool = True,
-    workspace: int = POINTS_WORKSPACE,
 ) -> PointTracks:
     """Follow points from any frame of a video, forward and backward in time, independently of each other.
 
@@ -49,7 +48,6 @@ def track_points(
         size: (height, width) of the image, outside which a point is hidden; None: the scored size.
         both_directions: also track from a query back to frame 0; otherwise the point keeps its position before the
             query's frame, hidden.
-        workspace: bytes for similarities, without effect on results.
 
     Returns:
         The tracks; in the query's frame a point has the given position and is visible.
@@ -65,7 +63,7 @@ def track_points(
     side = protocol.scored_size
     around = covered or (side, side)
     checked = CheckedFeatures(features)
-    job = TrackingJob(checked, frames, queries.cpu(), around, protocol, both_directions, workspace)
+    job = TrackingJob(checked, frames, queries.cpu(), around, protocol, both_directions)
     if len(queries):
         TRACKINGS[protocol.tracking](job)
         if "anchors" in protocol.occlusion:
@@ -95,16 +93,16 @@ class CheckedFeatures:
         Raises:
             ValueError: on a CPU, see `require_finite`.
         """
-        found = self._features(t)
-        if found.device.type != "cpu":
+        features = self._features(t)
+        if features.device.type != "cpu":
             if t not in self._finite:
-                self._finite[t] = _is_finite(found)
-            return found.where(self._finite[t], 0)
+                self._finite[t] = _is_finite(features)
+            return features.where(self._finite[t], 0)
         if t not in self._checked:  # a number: a kept tensor of each frame would split the memory that frames free
-            if not _is_finite(found):
+            if not _is_finite(features):
                 raise _not_finite(t)
             self._checked.add(t)
-        return found
+        return features
 
     def require_finite(self) -> None:
         """Check the frames so far.

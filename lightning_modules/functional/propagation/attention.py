@@ -1,4 +1,4 @@
-"""Attention of a map's cells to a neighbourhood in several reference maps, without the dense matrix.
+"""The best matches of a map's cells in a neighbourhood of several reference maps, without the dense matrix.
 
 Queries are processed in tiles: a strip of columns, and as many rows as the workspace holds. A row of keys is multiplied
 only with the query rows within reach, in one matrix product over all references (keys are stored as (h, w, S, C)). The
@@ -7,16 +7,15 @@ is the query's address in the block plus a fixed list of offsets.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import dot_products, onednn_pays, onednn_serves, to_device
-from .tiles import Neighbourhood, Strips, Tile, tiles
-from .window_average import grouped_average
+from ..device import dot_products, onednn_pays, to_device
+from .tiles import Neighbourhood, Strips, Tile, tiles, used_of
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products, which stay in a CPU's cache
 LARGEST_WORKSPACE = 2**30
@@ -24,11 +23,6 @@ SHARE_OF_MEMORY = 32  # a GPU of 32 GiB or more gives the largest workspace
 
 FoundMatches = tuple[Tensor, Tensor]
 """Dot products (h, w, k) and cells, as `LocalAttention.best_matches` returns them."""
-
-
-PlannedTile = tuple[Tile, Tensor | None]
-"""A tile, and the neighbourhoods of its queries: addresses for `best_matches`, a bias of the logits for `average`, None
-if they contain all keys."""
 
 
 class WantedKeys(NamedTuple):
@@ -55,18 +49,15 @@ class WantedKeys(NamedTuple):
 
 
 class LocalAttention:
-    """Attention to the neighbourhood of all cells, for maps of equal size: tiles are planned once.
+    """Search for the best matches in the neighbourhood of all cells, for maps of equal size.
 
     Args:
         neighbourhood: neighbourhood of a query cell.
-        workspace: bytes for intermediate products, without effect on results; None: see `workspace_of`.
     """
 
-    def __init__(self, neighbourhood: Neighbourhood, workspace: int | None = None) -> None:
+    def __init__(self, neighbourhood: Neighbourhood) -> None:
         self.neighbourhood = neighbourhood
-        self._workspace = workspace
-        self._plans: dict[tuple[object, ...], list[PlannedTile]] = {}
-        self._of_strips: Tensor | None = None  # addresses in the frame of a strip; all strips are alike
+        self._addresses: dict[tuple[object, ...], Tensor] = {}
 
     def best_matches(self, query: Tensor, keys: Tensor, references: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of all queries over their neighbourhoods in all references, exactly.
@@ -84,165 +75,79 @@ class LocalAttention:
             (h, w, k) products in no order, −inf beyond the neighbourhood's cells on the map; and their indices, long
             (h, w, k): (y · w + x) · S + s.
         """
-        height, width = keys.shape[:2]
         wanted = WantedKeys.of(references, topk, keys.device)
-        workspace = self._workspace or workspace_of(keys.device)
-        used, budget = len(wanted.used), workspace // keys.element_size()
+        used, budget = len(wanted.used), workspace_of(keys.device) // keys.element_size()
+        if not few_kernels(keys):
+            return self._by_tiles(query, keys, wanted, budget)
         candidates = topk * len(references)
-        strips = Strips.of(self.neighbourhood, (height, width), used, candidates, budget) if few_kernels(keys) else None
+        strips = Strips.of(self.neighbourhood, (keys.shape[0], keys.shape[1]), used, candidates, budget)
         if strips is not None:
-            return self._best_matches_of_strips(strips, query, keys, wanted)
-        if few_kernels(keys):  # room for the maxima and their copy, and for the addresses, which take twice the bytes
-            budget = budget * used // (used + (2 if self.neighbourhood.reach is None else 5))
-        plan = self._plan(keys, used, budget, lambda tile: self._addresses(tile, topk, keys.device), topk)
-        buffer = keys.new_empty(max((tile.products for tile, _ in plan if tile.slides), default=0) * used)
-        neighbours = plan[0][1]
-        cells = height * width if neighbours is None else neighbours.shape[1]
-        values = query.new_empty(height, width, min(topk, min(topk, cells) * len(references)))
-        indices = wanted.listed.new_empty(values.shape)
-        for tile, addresses in plan:
+            return self._by_strips(strips, query, keys, wanted)
+        # room for the maxima and their copy, and for the addresses, which take twice the bytes
+        beside_products = 2 if self.neighbourhood.reach is None else 5
+        return self._by_tiles(query, keys, wanted, budget * used // (used + beside_products))
+
+    def _by_tiles(self, query: Tensor, keys: Tensor, wanted: WantedKeys, budget: int) -> FoundMatches:
+        """Find the matches of `best_matches` tile by tile, each of at most `budget` products."""
+        (height, width), reach, used = keys.shape[:2], self.neighbourhood.reach, len(wanted.used)
+        plan = tiles(height, width, reach, used, budget, slide=True, large=few_kernels(keys))
+        buffer = keys.new_empty(max((tile.products for tile in plan if tile.slides), default=0) * used)
+        matches = []
+        for tile in plan:
             frame = tile.frame_size
             # padding addresses point at the last number
             maxima = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)
             maxima_on_map = maxima[:-1].view(*frame, tile.queries)[tile.inner]
-            block = _products(tile, query, _part(tile, keys, wanted.used), buffer, maxima_on_map)
-            top, index = _best_of_block(tile, block, maxima, addresses, wanted, keys)
-            values[tile.query_slices] = top.view(*tile.size, -1)
-            indices[tile.query_slices] = index.view(*tile.size, -1)
+            block = _products(tile, query, tile.keys_of(keys, wanted.used), buffer, maxima_on_map)
+            addresses = None if reach is None else self._addresses_of(tile, wanted.topk, keys)
+            matches.append(_best_of_block(tile, block, maxima, addresses, wanted, keys))
+        values = query.new_empty(height, width, matches[0][0].shape[1])
+        indices = wanted.listed.new_empty(values.shape)
+        for tile, best in zip(plan, matches, strict=True):
+            for result, of_tile in zip((values, indices), best, strict=True):
+                result[tile.query_slices] = of_tile.view(*tile.size, -1)
         return values, indices
 
-    def _best_matches_of_strips(
-        self, strips: "Strips", query: Tensor, keys: Tensor, wanted: "WantedKeys"
-    ) -> FoundMatches:
+    def _by_strips(self, strips: Strips, query: Tensor, keys: Tensor, wanted: WantedKeys) -> FoundMatches:
         """Find the matches of `best_matches` with as few kernels as memory allows: strips of full height, in groups.
 
         The products take one kernel per strip; all other kernels process a whole group.
         """
         height, width = keys.shape[:2]
         tile, used = strips.tile, len(wanted.used)
-        if self._of_strips is None:
-            self._of_strips = tile.addresses(self.neighbourhood, keys.device)
+        addresses = self._addresses_of(tile, wanted.topk, keys)
         met = strips.met_queries(query)
-        found = []
+        matches = []
         for group in strips.groups:
             block = keys.new_empty(len(group), height, len(tile.keys[1]), used, tile.queries)
             for products, number in zip(block, group, strict=True):
                 of_map, on_map = strips.columns(number)
-                part = _used(keys[:, of_map], wanted.used)
+                part = used_of(keys[:, of_map], wanted.used)
                 torch.bmm(part.flatten(1, 2), met[number].mT, out=products[:, on_map].flatten(1, 2))
             maxima = keys.new_full((len(group), *tile.frame_size, tile.queries), -torch.inf)
             torch.amax(block, 3, out=maxima[:, tile.inner[0]])
             maxima.masked_fill_(strips.beyond(group, keys.device), -torch.inf)
-            found.append(_best_of_block(tile, block, maxima.flatten(1), self._of_strips, wanted, keys, group))
+            matches.append(_best_of_block(tile, block, maxima.flatten(1), addresses, wanted, keys, group))
         values, indices = (
             torch.cat(parts).unflatten(1, tile.size).transpose(0, 1).flatten(1, 2)[:, :width]
-            for parts in zip(*found, strict=True)
+            for parts in zip(*matches, strict=True)
         )
         return values, indices
 
-    def average(
-        self,
-        query: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        references: Sequence[int],
-        temperature: float,
-        border: Literal["exclude", "zero"] = "exclude",
-        adjust: Callable[[Tensor], Tensor] | None = None,
-        normalise: bool = False,
-    ) -> Tensor:
-        """Return the average of all values in a neighbourhood, weighted by the softmax of dot products / temperature.
+    def _addresses_of(self, tile: Tile, topk: int, keys: Tensor) -> Tensor:
+        """Return the addresses of a tile's queries in the maxima, (queries, n); tiles of equal size share them.
 
-        Args:
-            query: (h, w, C).
-            keys: (h, w, S, C), contiguous.
-            values: (h, w, S, L).
-            references: indices into S; a repeated index counts twice.
-            temperature: divides the products.
-            border: "zero": cells outside the map take softmax mass with product 0 and give no value (squares only).
-            adjust: replaces the weights of all windows: (queries, references, D · D) to the same shape (squares only).
-            normalise: divide by the sum of the weights inside the map, which is 1 until they are adjusted.
-
-        Returns:
-            (h, w, L).
+        On a CPU they are padded with the last address: with at least 64 · topk values torch sorts partially, in half
+        the time.
         """
-        height, width, _, _ = keys.shape
-        different = sorted(set(references))
-        used = to_device(different, keys.device)
-        counts = to_device([references.count(number) for number in different], keys.device)
-        workspace = self._workspace or workspace_of(keys.device)
-        if few_kernels(keys) and self.neighbourhood.reach is not None:
-            return grouped_average(
-                self.neighbourhood,
-                query,
-                _used(keys, used),
-                _used(values, used),
-                counts.to(values.dtype),
-                temperature,
-                border,
-                adjust,
-                normalise,
-                workspace // keys.element_size(),
-            )
-        result = values.new_empty(height, width, values.shape[-1])
-        budget = workspace // (4 * keys.element_size())  # for products, logits, weights and windows
-        for tile, bias in self._plan(keys, len(different), budget, lambda tile: self._window_bias(tile, values)):
-            logits = _products(tile, query, _part(tile, keys, used)).to(values.dtype).div_(temperature)
-            logits += counts.to(values.dtype).log()[:, None]
-            if bias is not None:
-                if logits.shape[:2] != tile.frame_size:
-                    beyond = -torch.inf if border == "exclude" else 0.0
-                    framed = logits.new_full((*tile.frame_size, *logits.shape[2:]), beyond)
-                    framed[tile.inner] = logits
-                    logits = framed
-                logits += bias
-            weights = logits.view(-1, tile.queries).softmax(0).view(logits.shape)
-            if adjust is not None:
-                windows = tile.windows(weights)
-                windows.copy_(adjust(windows.flatten(3).flatten(0, 1)).view(windows.shape))
-            inside = weights[tile.inner].reshape(-1, tile.queries)
-            average = _part(tile, values, used).flatten(0, 2).T @ inside
-            if normalise:
-                average /= inside.sum(0).clamp_min(1e-12)
-            result[tile.query_slices] = average.T.unflatten(0, tile.size)
-        return result
-
-    def _plan(
-        self, keys: Tensor, references: int, budget: int, neighbours: Callable[[Tile], Tensor], topk: int | None = None
-    ) -> list[PlannedTile]:
-        """Return the tiles of a map, of at most `budget` products; `neighbours` is called once per shape of tile.
-
-        Args:
-            keys: (h, w, S, C).
-            references: number of different references.
-            budget: number of products.
-            neighbours: tile → neighbourhoods of its queries, see `PlannedTile`.
-            topk: matches to find, by tiles that may slide; None: all keys count.
-        """
-        plan, reach = self._plans.setdefault((references, topk), []), self.neighbourhood.reach
-        if not plan:
-            of_shape: dict[tuple[int, int], Tensor] = {}
-            slide, large = topk is not None, few_kernels(keys)
-            for tile in tiles(keys.shape[0], keys.shape[1], reach, references, budget, slide, large):
-                if reach is not None and tile.size not in of_shape:
-                    of_shape[tile.size] = neighbours(tile)
-                plan.append((tile, of_shape.get(tile.size)))
-        return plan
-
-    def _addresses(self, tile: Tile, topk: int, device: torch.device) -> Tensor:
-        """Return the addresses of all queries in the maxima, (queries, n), padded with the last address."""
-        addresses = tile.addresses(self.neighbourhood, device)
-        count = addresses.shape[1]
-        if device.type != "cpu" or not topk < count < 64 * topk:
-            return addresses
-        # with at least 64 · topk values torch sorts partially, in half the time
-        return F.pad(addresses, (0, 64 * topk - count), value=math.prod(tile.frame_size) * tile.queries)
-
-    def _window_bias(self, tile: Tile, like: Tensor) -> Tensor:
-        """Return a bias (frame rows, frame columns, 1, queries): 0 in a query's neighbourhood, otherwise −inf."""
-        bias = like.new_full((*tile.frame_size, 1, tile.queries), -torch.inf)
-        tile.windows(bias).masked_fill_(to_device(self.neighbourhood.kept, like.device), 0.0)
-        return bias
+        shape = tile.size, topk
+        if shape not in self._addresses:
+            addresses = tile.addresses(self.neighbourhood, keys.device)
+            missing = 64 * topk - addresses.shape[1]
+            if not few_kernels(keys) and topk < addresses.shape[1] and missing > 0:
+                addresses = F.pad(addresses, (0, missing), value=math.prod(tile.frame_size) * tile.queries)
+            self._addresses[shape] = addresses
+        return self._addresses[shape]
 
 
 def workspace_of(device: torch.device) -> int:
@@ -273,7 +178,7 @@ def _best_of_block(
         tile: a tile, or the strip that stands for a group.
         block: products, see `_products`, or those of a group of strips.
         maxima: largest products over the references, see `_best_cells`.
-        addresses: see `PlannedTile`.
+        addresses: see `LocalAttention._addresses_of`; None if the neighbourhoods contain all keys.
         wanted: the references.
         keys: (h, w, S, C).
         strips: numbers of the strips in the block.
@@ -288,7 +193,7 @@ def _best_of_block(
     if strips is not None:
         number = torch.arange(len(strips), device=keys.device).view(-1, 1, 1)
         first += number * block[0].numel()
-        x += (number + strips.start) * tile.size[1]
+        x += number * tile.size[1] + (strips.start * tile.size[1] - tile.at[1].start)
     candidates = first[..., None] + wanted.copies * tile.queries  # (…, queries, cells, references)
     products = block.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
     top, choice = _largest(products.masked_fill_(outside[..., None], -torch.inf).flatten(-2), wanted.topk)
@@ -303,7 +208,7 @@ def _best_cells(maxima: Tensor, addresses: Tensor | None, queries: int, topk: in
 
     Args:
         maxima: flat (frame rows · frame columns · queries), or several frames of this shape.
-        addresses: (queries of the tile, n), see `PlannedTile`.
+        addresses: (queries of the tile, n), see `LocalAttention._addresses_of`.
         queries: number of queries that a row of keys meets.
         topk: cells to keep.
 
@@ -335,9 +240,7 @@ def _places(tile: Tile, cell: Tensor, lane: Tensor, references: int) -> tuple[Te
     return y, x, key * references * tile.queries + lane
 
 
-def _products(
-    tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor | None = None, best: Tensor | None = None
-) -> Tensor:
+def _products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best: Tensor) -> Tensor:
     """Return the dot products of all keys with the queries that their row meets.
 
     Args:
@@ -350,45 +253,25 @@ def _products(
     Returns:
         (key rows, key columns, R, queries of a key row), undefined for queries beyond a row's reach.
     """
-    rows, columns, references, channels = keys.shape
+    rows, columns, references, _ = keys.shape
     shape = (rows, columns, references, tile.queries)
     queries = query[tile.query_slices].contiguous()
-    if buffer is None or best is None or not tile.slides:
-        block = _dot(keys.reshape(-1, channels), queries.view(-1, channels)).view(shape)
-        if best is not None:
-            torch.amax(block, 2, out=best)
-        return block
-    block = buffer[: math.prod(shape)].view(shape)
-    if not onednn_serves(keys):
-        # (key rows, queries of a key row, C) as a view: key rows share memory; zero beyond the tile
-        reach = tile.reach or 0
-        padded = F.pad(queries, (0, 0, 0, 0, 2 * reach, 2 * reach))[tile.keys[0].start - tile.at[0].start + reach :]
-        met = padded.as_strided((rows, tile.queries, channels), (queries.stride(0), channels, 1))
-        torch.bmm(keys.flatten(1, 2), met.mT, out=block.flatten(1, 2))
+    if not tile.slides:
+        block = dots(keys.flatten(0, 2), queries.flatten(0, 1)).view(shape)
         torch.amax(block, 2, out=best)
         return block
+    block = buffer[: math.prod(shape)].view(shape)
     for i, (rows_met, start) in enumerate(tile.rows_met()):
-        products = _dot(keys[i].flatten(0, 1), queries[rows_met].flatten(0, 1)).view(columns, references, -1)
+        products = dots(keys[i].flatten(0, 1), queries[rows_met].flatten(0, 1)).view(columns, references, -1)
         stop = start + products.shape[2]
         block[i, :, :, start:stop] = products
         best[i, :, start:stop] = products.amax(1)  # while the row is still in the cache
     return block
 
 
-def _dot(keys: Tensor, queries: Tensor) -> Tensor:
+def dots(keys: Tensor, queries: Tensor) -> Tensor:
     """Return products of rows, contiguous: (n, C), (m, C) → (n, m)."""
     return dot_products(queries, keys).mT.contiguous() if onednn_pays(queries, keys) else keys @ queries.T
-
-
-def _part(tile: Tile, maps: Tensor, used: Tensor) -> Tensor:
-    """Cut a tile's keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
-    rows, columns = tile.keys
-    return _used(maps[rows.start : rows.stop, columns.start : columns.stop], used)
-
-
-def _used(maps: Tensor, used: Tensor) -> Tensor:
-    """Return the used references of (rows, columns, S, ·), a view if all are used."""
-    return maps if len(used) == maps.shape[2] else maps.index_select(2, used)
 
 
 def _largest(scores: Tensor, topk: int) -> tuple[Tensor, Tensor]:

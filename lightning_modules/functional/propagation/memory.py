@@ -10,6 +10,7 @@ import ctypes
 import functools
 import importlib.util
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,16 +31,19 @@ TOO_MANY = 3000  # the same while there are fewer references than matches, and s
 ROWS = 8  # of queries that the kernel takes together
 
 
+def _members(kind: type, names: str) -> list[tuple[str, type]]:
+    """Return members of one type for a `ctypes.Structure`."""
+    return [(name, kind) for name in names.split()]
+
+
 class _Search(ctypes.Structure):
     """Arguments of the kernel, in the order of `Search` in screened_search.cpp."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("height", "width", "slots", "channels", "chunks", "pitch")),
-        *((name, ctypes.c_int64) for name in ("reach", "topk", "used")),
-        *((name, ctypes.c_void_p) for name in ("query", "keys", "query_sketches", "key_sketches")),
-        *((name, ctypes.c_void_p) for name in ("half_widths", "used_slots", "counts")),
-        ("margin", ctypes.c_double),
-        *((name, ctypes.c_void_p) for name in ("values", "indices")),
+        *_members(ctypes.c_int64, "height width slots channels chunks pitch reach topk used"),
+        *_members(ctypes.c_void_p, "query keys query_sketches key_sketches half_widths used_slots counts"),
+        *_members(ctypes.c_double, "margin"),
+        *_members(ctypes.c_void_p, "values indices"),
     )
 
 
@@ -57,8 +61,8 @@ def kernel(variant: str | None = None) -> Any:
 
 @functools.cache
 def _compiled(variant: str | None = None) -> Any:
-    own = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
-    spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant or own}")
+    processor = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
+    spec = importlib.util.find_spec(f"lightning_modules.functional.propagation.compiled_{variant or processor}")
     if spec is None or spec.origin is None:
         return None
     function = ctypes.CDLL(spec.origin).vidcorr_screened_search
@@ -154,23 +158,20 @@ class SketchedMemory(KeyMemory):
             norms = item.square().sum(2).sqrt()
             self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
             searched, sketches = self._latest
-            sketches = sketches if searched is item else self._sketch(item)
-            self._sketches[self.slot(frame), :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
+            self._keep(self.slot(frame), sketches if searched is item else self._sketch(item))
 
     def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells.
 
-        The kernel runs on as many threads as torch. In a neighbourhood of fewer than `topk` keys the result is padded
-        with −inf at index 0.
+        In a neighbourhood of fewer than `topk` keys the result is padded with −inf at index 0.
         """
         if topk > MOST_MATCHES:
             return super().best_matches(query, frames, topk)
         height, width, slots, channels = self.maps.shape
-        references = [self.slot(frame) for frame in frames]
         sketches = self._sketch(query)
         self._latest = query, sketches
-        used = sorted(set(references))
-        used_slots, counts = torch.tensor(used), torch.tensor([references.count(slot) for slot in used])
+        listed = Counter(self.slot(frame) for frame in frames)
+        used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
         values, indices = query.new_empty(height, width, topk), torch.empty(height, width, topk, dtype=torch.long)
         arguments = _Search(
             height=height,
@@ -181,7 +182,7 @@ class SketchedMemory(KeyMemory):
             pitch=self._sketches.shape[3],
             reach=len(self._half_widths) - 1,
             topk=topk,
-            used=len(used),
+            used=len(listed),
             query=query.data_ptr(),
             keys=self.maps.data_ptr(),
             query_sketches=sketches.data_ptr(),
@@ -193,27 +194,26 @@ class SketchedMemory(KeyMemory):
             values=values.data_ptr(),
             indices=indices.data_ptr(),
         )
-        search = functools.partial(_compiled(), ctypes.addressof(arguments))
-        bands = -(-height // ROWS)
-        threads = min(torch.get_num_threads(), bands)
-        edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            computed = sum(pool.map(search, edges[:-1], edges[1:])) / (height * width)
-        if computed > (TOO_MANY if len(references) < topk else MANY):
+        products_of_query = _run(arguments, height) / (height * width)
+        most = TOO_MANY if len(frames) < topk else MANY
+        if products_of_query > most and self._chunks * CHUNK < channels:  # else most features are equal
             self._lengthen(query)
         return values, indices
 
     def _lengthen(self, features: Tensor) -> None:
-        if self._chunks * CHUNK >= features.shape[2]:
-            return  # most features are equal: no sketch rules keys out
+        """Compute all sketches again, twice as long, in the principal components of some features."""
         self._chunks *= 2
         del self._sketches  # before longer ones take memory
         self._allocate(features)
         for slot in range(self.maps.shape[2]):
-            sketches = self._sketch(self.maps[:, :, slot])
-            self._sketches[slot, :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
+            self._keep(slot, self._sketch(self.maps[:, :, slot]))
+
+    def _keep(self, slot: int, sketches: Tensor) -> None:
+        """Store the sketches (h, w, chunks · CHUNK) of a frame as the kernel reads them."""
+        self._sketches[slot, :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
 
     def _allocate(self, features: Tensor) -> None:
+        """Choose the principal components, and make room for the sketches."""
         height, width, slots, channels = self.maps.shape
         # the query, which is often written next, and its sketches
         self._latest = features.new_empty(0), features.new_empty(0)
@@ -237,3 +237,13 @@ class SketchedMemory(KeyMemory):
         # Rounding must not make the bound too small.
         left = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + 2 * channels * 2.0**-24 * squared
         return torch.cat([coordinates, left.sqrt()], 2)
+
+
+def _run(arguments: _Search, height: int) -> int:
+    """Search on as many threads as torch has, each in a band of rows; return the number of dot products."""
+    bands = -(-height // ROWS)
+    threads = min(torch.get_num_threads(), bands)
+    edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
+    search = functools.partial(_compiled(), ctypes.addressof(arguments))
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(search, edges[:-1], edges[1:]))

@@ -13,7 +13,9 @@ from ..device import PendingCopy, to_device
 from ..protocols import PropagationProtocol
 from .label_coding import upsampled_argmax
 from .memory import FrameMemory
-from .references import NEARBY, MatchFinder, average_of_matches, reference_frames
+from .references import NEARBY, MatchFinder, average_of_matches, reference_frames, scaled
+from .tiles import Neighbourhood
+from .window_average import WindowAverage
 
 CHECKED_TOGETHER = 32
 """Number of frames checked together on a GPU, because a check waits for the device."""
@@ -89,6 +91,7 @@ class LabelPropagator:
         self.frame = 0
         self._first_labels = first_labels
         self._finder = finder or MatchFinder([protocol])
+        self._average = _average_over_neighbours(protocol)
         self._labels: dict[int, FrameMemory] = {}  # beside the finder's keys
         self._starting: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []  # of the frames that are not checked yet
@@ -112,9 +115,7 @@ class LabelPropagator:
         protocol, dtype = self.protocol, getattr(torch, self.protocol.precision)
         with full_precision(features.device):
             features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
-            if protocol.feature_normalisation == "l2":
-                features = features / features.square().sum(0).sqrt().clamp_min(1e-12)
-            query = features.to(dtype).permute(1, 2, 0).contiguous()
+            query = scaled(features, protocol).to(dtype).permute(1, 2, 0).contiguous()
             labels = self._propagate(query) if self.frame else to_device(self._first_labels, features.device)
             labels = labels.to(features.dtype)
         hard = protocol.label_feedback == "hard" and self.frame > 0
@@ -157,16 +158,13 @@ class LabelPropagator:
         """Return labels (L, h, w) for queries (h, w, C)."""
         protocol = self.protocol
         if protocol.topk is None:
-            average = self._average_all(query)
+            average = self._average_of_all(query)
+        elif not self._starting:
+            average = self._average_of_best(query, protocol.topk)
         else:
-            averages = []
-            for start in self._starting or (0,):
-                found, topk = self._finder.find(query, self.frame, start, protocol.topk)
-                tables = [self._labels[at].maps for at in found]
-                averages.append(average_of_matches(tables, list(found.values()), topk, protocol.temperature))
-            if self._starting:
-                averages = [item * channels for item, channels in zip(averages, self._starting.values(), strict=True)]
-            average = torch.stack(averages).sum(0) if self._starting else averages[0]
+            parts = self._starting.items()
+            averages = [self._average_of_best(query, protocol.topk, start) * channels for start, channels in parts]
+            average = torch.stack(averages).sum(0)
         labels = average.permute(2, 0, 1).contiguous()
         if protocol.normalise_labels and protocol.normalise_by == "labels":
             labels = labels / labels.sum(0, keepdim=True).clamp_min(1e-12)
@@ -174,23 +172,17 @@ class LabelPropagator:
             labels[1:] *= protocol.foreground_gain
         return labels
 
-    def _average_all(self, query: Tensor) -> Tensor:
+    def _average_of_best(self, query: Tensor, topk: int, start: int = 0) -> Tensor:
+        """Average labels (h, w, L) by the softmax over the best matches in references since `start`."""
+        matches, topk = self._finder.find(query, self.frame, start, topk)
+        tables = [self._labels[source].maps for source in matches]
+        return average_of_matches(tables, list(matches.values()), topk, self.protocol.temperature)
+
+    def _average_of_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours in all references."""
-        protocol, keys = self.protocol, self._finder.keys[NEARBY]
-        compact = None
-        if protocol.mixture_components is not None:
-            shape = protocol.mixture_threshold, protocol.mixture_width, protocol.mixture_weights
-            compact = partial(compact_windows, prior=CompactnessPrior(protocol.mixture_components, *shape))
-        return keys.attention.average(
-            query,
-            keys.maps,
-            self._labels[NEARBY].maps,
-            [keys.slot(frame) for frame in reference_frames(protocol, self.frame)],
-            protocol.temperature,
-            protocol.border,
-            adjust=compact,
-            normalise=protocol.normalise_labels and protocol.normalise_by == "weights",
-        )
+        keys = self._finder.keys[NEARBY]
+        references = [keys.slot(frame) for frame in reference_frames(self.protocol, self.frame)]
+        return self._average(query, keys.maps, self._labels[NEARBY].maps, references)
 
     def _enter(self, labels: Tensor, entering: Tensor) -> Tensor:
         """Return labels (L, h, w) combined with the labels of objects that start at this frame."""
@@ -215,6 +207,21 @@ class LabelPropagator:
                 f"entering labels of frame {self.frame} must be {tuple(shape)} like first_labels, "
                 f"got {tuple(entering.shape)}"
             )
+
+
+def _average_over_neighbours(protocol: PropagationProtocol) -> WindowAverage:
+    """Return the average of a protocol without a top-k, with Liir's mixture (Eq. 7) if the protocol has it."""
+    mixture = None
+    if protocol.mixture_components is not None:
+        shape = protocol.mixture_threshold, protocol.mixture_width, protocol.mixture_weights
+        mixture = partial(compact_windows, prior=CompactnessPrior(protocol.mixture_components, *shape))
+    return WindowAverage(
+        Neighbourhood(protocol.radius, protocol.neighbourhood),
+        protocol.temperature,
+        protocol.border,
+        adjust=mixture,
+        normalise=protocol.normalise_labels and protocol.normalise_by == "weights",
+    )
 
 
 def _harden(labels: Tensor, stride: int) -> Tensor:

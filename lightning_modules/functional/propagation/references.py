@@ -36,6 +36,13 @@ def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) 
     return [0] + [f for f in window if f >= first_recent]
 
 
+def scaled(features: Tensor, protocol: PropagationProtocol) -> Tensor:
+    """Return features (…, C, h, w) as the protocol compares them: of unit length along C, or as they are."""
+    if protocol.feature_normalisation == "raw":
+        return features
+    return features / features.square().sum(-3, keepdim=True).sqrt().clamp_min(1e-12)
+
+
 def looks_everywhere(protocol: PropagationProtocol) -> bool:
     """Return whether the lasting copy of frame 0 is searched everywhere, and so is kept separately."""
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
@@ -50,18 +57,17 @@ class MatchFinder:
 
     Args:
         protocols: the group, protocols that match alike.
-        workspace: bytes for intermediate products, see `LocalAttention`.
 
     Attributes:
         keys: `NEARBY`, or the start frame that is searched everywhere → features.
     """
 
-    def __init__(self, protocols: Sequence[PropagationProtocol], workspace: int | None = None) -> None:
+    def __init__(self, protocols: Sequence[PropagationProtocol]) -> None:
         self.keys: dict[int, KeyMemory] = {}
         self._protocol = protocols[0]
         self._topk = max(protocol.topk or 0 for protocol in protocols)
-        self._nearby = LocalAttention(Neighbourhood(self._protocol.radius, self._protocol.neighbourhood), workspace)
-        self._anywhere = LocalAttention(Neighbourhood(None), workspace)
+        self._nearby = LocalAttention(Neighbourhood(self._protocol.radius, self._protocol.neighbourhood))
+        self._anywhere = LocalAttention(Neighbourhood(None))
         self._everywhere = looks_everywhere(self._protocol)
         self._new_memory = KeyMemory if self._protocol.topk is None else KeyMemory.fastest
         self._written = self._searched = -1  # the latest frame
@@ -102,40 +108,40 @@ class MatchFinder:
                     for at, searched in sources.items()
                     if searched
                 }
-            found = self._found[start, count]
+            matches = self._found[start, count]
             if not ties:
-                return found, topk
-            products = torch.cat([values for values, _ in found.values()], dim=2)
+                return matches, topk
+            products = torch.cat([values for values, _ in matches.values()], dim=2)
             top = products.topk(min(topk, products.shape[2]), dim=2).values
             last = top.amin(2, keepdim=True).clamp_min(torch.finfo(top.dtype).min)
-            full = [values for values, _ in found.values() if values.shape[2] == count]
+            full = [values for values, _ in matches.values() if values.shape[2] == count]
             none_missing = [~(values.amin(2, keepdim=True) >= last).any() for values in full]
             if not full or PendingCopy(torch.stack(none_missing).all()).wait():  # the one wait of a frame
-                tied = {at: (v.masked_fill(v < last, -torch.inf), cells) for at, (v, cells) in found.items()}
+                tied = {at: (v.masked_fill(v < last, -torch.inf), cells) for at, (v, cells) in matches.items()}
                 return tied, count
             count *= 2  # all matches found are tied with the last of the top-k: there may be more
 
 
 def average_of_matches(
-    labels: Sequence[Tensor], found: Sequence[FoundMatches], topk: int, temperature: float
+    labels: Sequence[Tensor], matches: Sequence[FoundMatches], topk: int, temperature: float
 ) -> Tensor:
     """Return the average of labels at the best matches of all sources together, weighted by their softmax.
 
     Args:
         labels: of each source, (h, w, S, L).
-        found: the matches in each source.
+        matches: in each source.
         topk: matches that count.
         temperature: divides the products before the softmax.
 
     Returns:
         (h, w, L).
     """
-    logits = torch.cat([values for values, _ in found], dim=2).flatten(0, 1).to(labels[0].dtype)
+    logits = torch.cat([values for values, _ in matches], dim=2).flatten(0, 1).to(labels[0].dtype)
     top, choice = logits.topk(min(topk, logits.shape[1]), dim=1)
     weights = torch.zeros_like(logits).scatter_(1, choice, (top / temperature).softmax(1))
     average = torch.zeros_like(labels[0][:, :, 0])
-    parts = weights.split([values.shape[2] for values, _ in found], 1)
-    for table, (_, cells), part in zip(labels, found, parts, strict=True):
+    parts = weights.split([values.shape[2] for values, _ in matches], 1)
+    for table, (_, cells), part in zip(labels, matches, parts, strict=True):
         rows = F.embedding_bag(cells.flatten(0, 1), table.flatten(0, 2), per_sample_weights=part, mode="sum")
         average += rows.view_as(average)
     return average
@@ -181,21 +187,20 @@ class Matches(NamedTuple):
 
 @torch.no_grad()
 def matches_of_cells(
-    features: Tensor, points: Tensor, protocol: PropagationProtocol, frame: int | None = None, count: int | None = None
+    features: Tensor, points: Tensor, protocol: PropagationProtocol, count: int | None = None
 ) -> Matches:
-    """Return the cells and weights with which `propagate_labels` averages labels.
+    """Return the cells and weights with which `propagate_labels` averages the labels of the last frame.
 
     A frame that counts twice is found twice. Liir's mixture (Eq. 7) is left out: the weights are its input.
 
     Args:
         features: (T, C, h, w) of the frames of a video.
-        points: long (N, 2), y and x in feature cells, in the query frame.
+        points: long (N, 2), y and x in feature cells, in the last frame.
         protocol: references, window, top-k, temperature and normalisation.
-        frame: number of the query frame; None is the last frame.
         count: largest number of cells returned for a point; None is the protocol's top-k, or 10 without a top-k.
 
     Raises:
-        ValueError: for shapes that do not fit, a point outside the map or a frame without references.
+        ValueError: for fewer than two frames or a point outside the map.
 
     Example:
         >>> features = torch.eye(4).view(1, 4, 2, 2).repeat(2, 1, 1, 1)  # two equal frames of four cells
@@ -203,10 +208,17 @@ def matches_of_cells(
         >>> matches_of_cells(features, torch.tensor([[1, 0]]), protocol).cells
         tensor([[[1, 0]]])
     """
-    frame = _checked_frame(features, points, frame)
-    points, (height, width) = points.to(features.device), features.shape[2:]
-    references = torch.tensor(reference_frames(protocol, frame), device=features.device)
-    products = _products_with_references(features, points, protocol, frame, references)
+    last, (height, width) = len(features) - 1, features.shape[2:]
+    points = points.to(features.device)
+    if last < 1 or ((points < 0) | (points >= points.new_tensor([height, width]))).any():
+        raise ValueError(
+            f"points must lie on the map of {height} x {width} cells, after another frame; got {points.tolist()} in "
+            f"frame {last}"
+        )
+    references = torch.tensor(reference_frames(protocol, last), device=features.device)
+    maps = scaled(features.float(), protocol)
+    query = maps[last][:, points[:, 0], points[:, 1]]
+    products = torch.einsum("rchw,cn->nrhw", maps[references], query)
     searched = _searched_cells(points, protocol, len(references), height, width)
     logits = products.masked_fill(~searched, -torch.inf).flatten(1) / protocol.temperature
     top, choice = logits.topk(min(protocol.topk or logits.shape[1], logits.shape[1]), dim=1)
@@ -215,31 +227,6 @@ def matches_of_cells(
     choice, weights = choice[:, :kept], weights[:, :kept]
     cell = choice % (height * width)
     return Matches(references[choice // (height * width)], torch.stack([cell // width, cell % width], dim=2), weights)
-
-
-def _checked_frame(features: Tensor, points: Tensor, frame: int | None) -> int:
-    """Return the number of the query frame, after a check of the arguments of `matches_of_cells`."""
-    if features.ndim != 4 or not features.is_floating_point():
-        raise ValueError(f"features must be float (T, C, h, w), got {features.dtype} {tuple(features.shape)}")
-    last, _, height, width = len(features) - 1, *features.shape[1:]
-    frame = last if frame is None else frame
-    if not 1 <= frame <= last:
-        raise ValueError(f"frame must be 1 to {last}, so that others come before it, got {frame}")
-    size = points.new_tensor([height, width])
-    if points.ndim != 2 or points.shape[1] != 2 or ((points < 0) | (points >= size)).any():
-        raise ValueError(f"points must be (N, 2), y and x inside the map of {height} x {width}, got {points.tolist()}")
-    return frame
-
-
-def _products_with_references(
-    features: Tensor, points: Tensor, protocol: PropagationProtocol, frame: int, references: Tensor
-) -> Tensor:
-    """Return the dot products of points of a frame with all cells of the references, (N, R, h, w)."""
-    maps = features.float()
-    if protocol.feature_normalisation == "l2":
-        maps = maps / maps.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
-    query = maps[frame][:, points[:, 0], points[:, 1]]
-    return torch.einsum("rchw,cn->nrhw", maps[references], query)
 
 
 def _searched_cells(points: Tensor, protocol: PropagationProtocol, references: int, height: int, width: int) -> Tensor:

@@ -95,9 +95,11 @@ def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
         (H', W'), at least (H, W).
 
     Example:
-        >>> own, liir = NetworkInput(name="own size"), NetworkInput(name="Liir's", input_padding=4)
-        >>> covered_size((480, 854), own), covered_size((480, 854), liir), covered_size((480, 854), own, multiple=16)
-        ((480, 854), (480, 856), (480, 864))
+        >>> any_size, liir = NetworkInput(name="x"), NetworkInput(name="Liir's", input_padding=4)
+        >>> covered_size((480, 854), any_size), covered_size((480, 854), liir)
+        ((480, 854), (480, 856))
+        >>> covered_size((480, 854), any_size, multiple=16)
+        (480, 864)
     """
     seen = resized_size(size, rules, multiple)
     padded = padded_size(seen, rules, multiple)

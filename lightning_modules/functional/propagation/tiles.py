@@ -1,6 +1,7 @@
 """Tiles of queries, their neighbourhoods, and the keys around them."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -64,19 +65,36 @@ class Tile:
 
     Attributes:
         at: rows and columns of the queries.
-        frame: rows and columns of the frame, in map coordinates.
-        keys: the part of the frame that lies on the map.
+        map_size: number of rows and columns of the map.
         reach: largest offset from a query to a key along an axis, or None.
         slides: see above.
-        queries: number of queries that a row of keys meets, queries beyond the rectangle included.
     """
 
     at: Area
-    frame: Area
-    keys: Area
+    map_size: tuple[int, int]
     reach: int | None
     slides: bool
-    queries: int
+
+    @functools.cached_property
+    def frame(self) -> Area:
+        """Rows and columns of the frame, in map coordinates."""
+        if self.reach is None:
+            return range(self.map_size[0]), range(self.map_size[1])
+        rows, columns = (range(axis.start - self.reach, axis.stop + self.reach) for axis in self.at)
+        return rows, columns
+
+    @functools.cached_property
+    def keys(self) -> Area:
+        """Rows and columns of the frame that lie on the map."""
+        axes = zip(self.frame, self.map_size, strict=True)
+        rows, columns = (range(max(axis.start, 0), min(axis.stop, length)) for axis, length in axes)
+        return rows, columns
+
+    @property
+    def queries(self) -> int:
+        """Number of queries that a row of keys meets, queries beyond the rectangle included."""
+        rows, columns = self.size
+        return columns * (2 * (self.reach or 0) + 1 if self.slides else rows)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -104,11 +122,10 @@ class Tile:
         pairs = zip(self.keys, self.frame, strict=True)
         return tuple(slice(keys.start - frame.start, keys.stop - frame.start) for keys, frame in pairs)
 
-    def windows(self, block: Tensor) -> Tensor:
-        """View a block (frame rows, frame columns, R, queries) of a tile that does not slide, see `windows_of`."""
-        if self.reach is None or self.slides:
-            raise ValueError("windows need a reach and a tile that is not higher than a neighbourhood")
-        return windows_of(block, self.size)
+    def keys_of(self, maps: Tensor, used: Tensor) -> Tensor:
+        """Cut the keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
+        rows, columns = self.keys
+        return used_of(maps[rows.start : rows.stop, columns.start : columns.stop], used)
 
     def rows_met(self) -> Iterator[tuple[slice, int]]:
         """Yield the rows of the tile within reach of each row of keys, and their start on the block's last axis."""
@@ -141,8 +158,7 @@ class Strips:
     A strip has all rows and `STRIP` columns; the last may end beyond the map.
 
     Attributes:
-        tile: a strip with its first query at row 0 and column 0. All columns of its frame count as keys, columns beyond
-            the map too.
+        tile: a strip on a map of its frame's width: all columns of the frame count as keys, columns beyond the map too.
         width: columns of the map.
         at_once: strips per group.
     """
@@ -168,11 +184,10 @@ class Strips:
         reach, (height, width) = neighbourhood.reach, size
         if reach is None or height <= 2 * reach + 1:
             return None
-        frame = range(-reach, height + reach), range(-reach, STRIP + reach)
-        met = (2 * reach + 1) * STRIP
-        tile = Tile((range(height), range(STRIP)), frame, (range(height), frame[1]), reach, True, met)
+        tile = Tile((range(height), range(reach, reach + STRIP)), (height, STRIP + 2 * reach), reach, slides=True)
         of_query = int(neighbourhood.kept.sum()) + 6 * candidates
-        numbers = tile.products * used + math.prod(tile.frame_size) * met + math.prod(tile.size) * of_query
+        maxima = math.prod(tile.frame_size) * tile.queries
+        numbers = tile.products * used + maxima + math.prod(tile.size) * of_query
         return cls(tile, width, budget // numbers) if numbers <= budget else None
 
     @property
@@ -183,13 +198,13 @@ class Strips:
 
     def columns(self, number: int) -> tuple[slice, slice]:
         """Return the columns of a strip's frame that lie on the map: as slice of the map, as slice of the frame."""
-        first = number * STRIP + self.tile.frame[1].start
+        first = number * STRIP - self.tile.at[1].start
         start, stop = max(first, 0), min(first + len(self.tile.frame[1]), self.width)
         return slice(start, stop), slice(start - first, stop - first)
 
     def beyond(self, group: range, device: torch.device) -> Tensor:
         """Return a mask of frame columns beyond the map: bool (strips, 1, frame columns, 1)."""
-        columns = STRIP * np.array(group)[:, None] + np.array(self.tile.frame[1])
+        columns = STRIP * np.array(group)[:, None] + np.array(self.tile.frame[1]) - self.tile.at[1].start
         return to_device((columns < 0) | (columns >= self.width), device)[:, None, :, None]
 
     def met_queries(self, query: Tensor) -> Tensor:
@@ -208,10 +223,11 @@ class Strips:
         return strips.as_strided(shape, (strips.stride(0), strips.stride(1), channels, 1))
 
 
+@functools.lru_cache(maxsize=64)
 def tiles(
     height: int, width: int, reach: int | None, references: int, budget: int, slide: bool, large: bool = False
-) -> Iterator[Tile]:
-    """Yield tiles of at most `budget` products that cover a (height, width) map, strip after strip.
+) -> tuple[Tile, ...]:
+    """Return tiles of at most `budget` products that cover a (height, width) map, strip after strip.
 
     A single query that exceeds the budget is a separate tile. With `slide`, a tile is as high as the budget allows;
     otherwise it is at most as high as a strip is wide. With `large`, a tile is as wide as the map if a query meets all
@@ -232,16 +248,17 @@ def tiles(
             rows = math.ceil(rows / 2)
         else:
             columns = math.ceil(columns / 2)
+    covering = []
     for across in _split(width, columns):
         for down in _split(height, rows):
-            frame = range(height), range(width)
-            if reach is not None:
-                frame = range(down.start - reach, down.stop + reach), range(across.start - reach, across.stop + reach)
-            key_rows = range(max(frame[0].start, 0), min(frame[0].stop, height))
-            key_columns = range(max(frame[1].start, 0), min(frame[1].stop, width))
             slides = slide and reach is not None and len(down) > 2 * reach + 1
-            met = 2 * (reach or 0) + 1 if slides else len(down)
-            yield Tile((down, across), frame, (key_rows, key_columns), reach, slides, met * len(across))
+            covering.append(Tile((down, across), (height, width), reach, slides))
+    return tuple(covering)
+
+
+def used_of(maps: Tensor, used: Tensor) -> Tensor:
+    """Return the used references of (rows, columns, S, ·), a view if all are used."""
+    return maps if len(used) == maps.shape[2] else maps.index_select(2, used)
 
 
 def windows_of(block: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,87 +1,122 @@
-"""Averages over the windows of a map's cells with few kernels: small tiles of queries, in large groups."""
+"""Averages over the windows of a map's cells: a tile at a time on a CPU, rows of tiles with few kernels elsewhere."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .tiles import STRIP, Neighbourhood, windows_of
+from ..device import to_device
+from ..window_tiles import TILE, Border, WindowTiles
+from .attention import dots, few_kernels, workspace_of
+from .tiles import Neighbourhood, tiles, used_of, windows_of
 
 
-def grouped_average(
-    neighbourhood: Neighbourhood,
-    query: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    counts: Tensor,
-    temperature: float,
-    border: Literal["exclude", "zero"],
-    adjust: Callable[[Tensor], Tensor] | None,
-    normalise: bool,
-    budget: int,
-) -> Tensor:
-    """Return `LocalAttention.average`; a kernel processes as many tiles of `STRIP`² queries as the budget holds.
+class WindowAverage:
+    """Average of all values in a neighbourhood, weighted by the softmax of dot products / temperature.
 
     Args:
-        neighbourhood: neighbourhood of a query cell, with a radius.
-        query: (h, w, C).
-        keys: (h, w, R, C), of the different references.
-        values: (h, w, R, L).
-        counts: (R,), number of times that a reference counts.
-        temperature: see `LocalAttention.average`.
-        border: see `LocalAttention.average`.
-        adjust: see `LocalAttention.average`.
-        normalise: see `LocalAttention.average`.
-        budget: numbers in memory at a time: padded maps, and of a group keys, values and four times the products.
-
-    Returns:
-        (h, w, L).
+        neighbourhood: neighbourhood of a query cell.
+        temperature: divides the products.
+        border: "zero": cells outside the map take softmax mass with product 0 and give no value (squares only).
+        adjust: replaces the weights of all windows: (queries, references, D · D) to the same shape (squares only).
+        normalise: divide by the sum of the weights inside the map, which is 1 until they are adjusted.
     """
-    (height, width, references, channels), reach = keys.shape, neighbourhood.reach or 0
-    rows, columns, side, of_tile = -(-height // STRIP), -(-width // STRIP), STRIP + 2 * reach, STRIP**2
-    padding = (reach, columns * STRIP - width + reach, reach, rows * STRIP - height + reach)
-    with_ones = F.pad(values, (0, 1), value=1)  # the last channel of the average sums the weights on the map
-    keys, values = (F.pad(maps, (0, 0, 0, 0, *padding)).flatten(0, 1) for maps in (keys, with_ones))
-    query = F.pad(query, (0, 0, 0, columns * STRIP - width, 0, rows * STRIP - height))
-    in_tiles = query.unflatten(1, (columns, STRIP)).unflatten(0, (rows, STRIP)).transpose(1, 2)
-    queries = in_tiles.reshape(-1, of_tile, channels)
-    windows, near = _window_cells(neighbourhood, rows, columns, side, query.device)
-    far = torch.where(near, 0.0, -torch.inf).to(values.dtype)
-    beyond = -torch.inf if border == "exclude" else 0.0
-    of_maps = keys.numel() + values.numel() + queries.numel()
-    at_once = max(1, (budget - of_maps) // (side**2 * references * (channels + values.shape[-1] + 4 * of_tile)))
-    found = []
-    for cells, asked in zip(windows.split(at_once), queries.split(at_once), strict=True):
-        tiles = len(cells)
-        seen, given = (maps.index_select(0, cells.flatten()).view(tiles, -1, maps.shape[-1]) for maps in (keys, values))
-        weights = torch.bmm(seen, asked.mT).to(values.dtype).div_(temperature).view(tiles, -1, references, of_tile)
-        weights += counts.log()[:, None]
-        weights.masked_fill_((given[..., -1:] == 0).view(tiles, -1, references, 1), beyond)
-        weights += far
-        weights = weights.flatten(1, 2).softmax(1)
-        if adjust is not None:
-            block = windows_of(weights.view(tiles, side, side, references, of_tile), (STRIP, STRIP))
-            block.copy_(adjust(block.flatten(4).flatten(0, 2)).view(block.shape))
-        found.append(torch.bmm(given.mT, weights))
-    average = torch.cat(found).view(rows, columns, -1, STRIP, STRIP).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
-    average = average[:height, :width]
-    return average[..., :-1] / average[..., -1:].clamp_min(1e-12) if normalise else average[..., :-1]
 
+    def __init__(
+        self,
+        neighbourhood: Neighbourhood,
+        temperature: float,
+        border: Border = "exclude",
+        adjust: Callable[[Tensor], Tensor] | None = None,
+        normalise: bool = False,
+    ) -> None:
+        self.neighbourhood, self.temperature, self.adjust, self.normalise = (
+            neighbourhood,
+            temperature,
+            adjust,
+            normalise,
+        )
+        self._off_map = -torch.inf if border == "exclude" else 0.0
+        self._biases: dict[tuple[int, int], Tensor] = {}
 
-def _window_cells(
-    neighbourhood: Neighbourhood, rows: int, columns: int, side: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Return the cells around every tile, and the queries of a tile that each of the cells is near to.
+    def __call__(self, query: Tensor, keys: Tensor, values: Tensor, references: Sequence[int]) -> Tensor:
+        """Return the average (h, w, L).
 
-    Returns:
-        Long (tiles, side²), indices into the padded map; bool (side², 1, queries of a tile).
-    """
-    reach, across = (side - STRIP) // 2, columns * STRIP + side - STRIP
-    axis, of_tile = torch.arange(side, device=device), torch.arange(STRIP, device=device)
-    offset = axis[:, None] - reach - of_tile
-    near = neighbourhood.contains(offset[:, None, :, None], offset[None, :, None, :])
-    corners = (torch.arange(rows, device=device) * across)[:, None] + torch.arange(columns, device=device)
-    cells = STRIP * corners.view(-1, 1) + (axis[:, None] * across + axis).flatten()
-    return cells, near.flatten(2).flatten(0, 1)[:, None]
+        Args:
+            query: (h, w, C).
+            keys: (h, w, S, C), contiguous.
+            values: (h, w, S, L).
+            references: indices into S; a repeated index counts twice.
+        """
+        listed = sorted(Counter(references).items())
+        used, counts = (to_device(numbers, keys.device) for numbers in zip(*listed, strict=True))
+        by_rows = few_kernels(keys) and self.neighbourhood.reach is not None
+        average = self._by_rows if by_rows else self._by_tiles
+        return average(query, keys, values, used, counts.to(values.dtype).log()[:, None])
+
+    def _by_tiles(self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, log_counts: Tensor) -> Tensor:
+        """Average tile by tile, over keys on the map."""
+        (height, width), reach = keys.shape[:2], self.neighbourhood.reach
+        budget = workspace_of(keys.device) // (4 * keys.element_size())  # for products, logits, weights and windows
+        result = values.new_empty(height, width, values.shape[-1])
+        for tile in tiles(height, width, reach, len(used), budget, slide=False, large=few_kernels(keys)):
+            seen, given = (tile.keys_of(maps, used) for maps in (keys, values))
+            products = dots(seen.flatten(0, 2), query[tile.query_slices].flatten(0, 1)).view(*seen.shape[:3], -1)
+            logits = products.to(values.dtype).div_(self.temperature)
+            logits += log_counts
+            if logits.shape[:2] != tile.frame_size:
+                framed = logits.new_full((*tile.frame_size, *logits.shape[2:]), self._off_map)
+                framed[tile.inner] = logits
+                logits = framed
+            inside = self._weights(logits, tile.size)[tile.inner].reshape(-1, tile.queries)
+            average = given.flatten(0, 2).T @ inside
+            if self.normalise:
+                average /= inside.sum(0).clamp_min(1e-12)
+            result[tile.query_slices] = average.T.unflatten(0, tile.size)
+        return result
+
+    def _by_rows(self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, log_counts: Tensor) -> Tensor:
+        """Average over windows of padded maps; a kernel processes as many rows of tiles as the workspace holds."""
+        keys, values = used_of(keys, used), used_of(values, used)
+        (height, width, references, channels), reach = keys.shape, self.neighbourhood.reach or 0
+        tiling = WindowTiles(height, width, reach)
+        queries = tiling.queries(query[None])[0]
+        values = F.pad(values, (0, 1), value=1)  # the last channel of the average sums the weights on the map
+        seen, given = (tiling.windows(tiling.pad(maps.flatten(2)[None]))[0] for maps in (keys, values))
+        # padded maps, and of each query its part of the windows and four times the products
+        budget = workspace_of(keys.device) // keys.element_size()
+        budget -= keys.numel() + values.numel() + queries.numel()
+        products = budget * TILE**2 // (channels + values.shape[-1] + 4 * TILE**2)
+        averages = []
+        for _, rows in tiling.parts(1, references, products):
+            asked = queries[rows].flatten(0, 1)
+            k, v = (part[rows].reshape(len(asked), -1, part.shape[-1] // references) for part in (seen, given))
+            frame = len(asked), tiling.side, tiling.side, references
+            logits = torch.bmm(k, asked.mT).to(values.dtype).div_(self.temperature).view(*frame, -1)
+            logits += log_counts
+            logits.masked_fill_((v[..., -1:] == 0).view(*frame, 1), self._off_map)
+            averages.append(torch.bmm(v.mT, self._weights(logits, (TILE, TILE)).flatten(1, 3)))
+        of_tiles = torch.cat(averages).mT.unflatten(0, (1, tiling.rows, tiling.columns))
+        average, mass = tiling.from_queries(of_tiles)[0].split([values.shape[-1] - 1, 1], dim=-1)
+        return average / mass.clamp_min(1e-12) if self.normalise else average
+
+    def _weights(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the weights of a tile's queries, or of several tiles, from logits (…, rows, columns, R, queries)."""
+        if self.neighbourhood.reach is not None:
+            logits += self._bias(logits, size)
+        weights = logits.flatten(-4, -2).softmax(-2).view(logits.shape)
+        if self.adjust is not None:
+            windows = windows_of(weights, size)
+            windows.copy_(self.adjust(windows.flatten(-2).flatten(0, -3)).view(windows.shape))
+        return weights
+
+    def _bias(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return (frame rows, frame columns, 1, queries): 0 in the neighbourhood of a tile's query, otherwise −inf."""
+        if size not in self._biases:
+            *_, rows, columns, _, queries = logits.shape
+            bias = logits.new_full((rows, columns, 1, queries), -torch.inf)
+            windows_of(bias, size).masked_fill_(to_device(self.neighbourhood.kept, logits.device), 0.0)
+            self._biases[size] = bias
+        return self._biases[size]

@@ -16,9 +16,9 @@ from lightning_modules.functional import (
     reconstruct,
 )
 from lightning_modules.functional.compactness import compact_windows
-from lightning_modules.functional.propagation.attention import LocalAttention
 from lightning_modules.functional.propagation.references import reference_frames
 from lightning_modules.functional.propagation.tiles import Neighbourhood
+from lightning_modules.functional.propagation.window_average import WindowAverage
 from tests.helpers.refusal import refused
 
 
@@ -32,8 +32,8 @@ def liir_labels(case, radius, compact):
     values = torch.stack(masks).permute(2, 3, 0, 1)
     query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
     adjust = partial(compact_windows, prior=CompactnessPrior(2, 0.1)) if compact else None
-    attention = LocalAttention(Neighbourhood(radius, "square"))
-    return attention.average(query, keys, values, range(3), 1.0, "zero", adjust).permute(2, 0, 1)
+    average = WindowAverage(Neighbourhood(radius, "square"), 1.0, "zero", adjust)
+    return average(query, keys, values, range(3)).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("key", ["test_out_R12", "compact_off_R6", "compact_out_R6", "compact_out_R14"])

@@ -12,7 +12,6 @@ from lightning_modules.functional.points.matching import (
     sample_features,
     similarity_maps,
 )
-from tests.helpers.refusal import refused
 
 
 @pytest.mark.parametrize(
@@ -50,20 +49,14 @@ def test_an_expectation_less_the_own_centre_is_gmrws_flow(peers):
         np.testing.assert_allclose(flow.numpy(), peers[f"gmrw_flow_{name}"][0], atol=1e-4)
 
 
-def test_decodings_beside_loops():
-    similarities = torch.randn(3, 5, 7)
-    centres = cell_centres(5, 7)
-    for number, one in enumerate(similarities.flatten(1)):
-        best = one.argmax()
-        weights = (one / 0.3).exp()
-        near = torch.tensor([bool((centre - centres[best]).norm() < 2) for centre in centres])
-        top = one.topk(4).indices
-        for decoding, kept in (("soft_argmax", near.nonzero()[:, 0]), ("expectation", range(35)), ("topk", top)):
-            kept = [int(i) for i in kept]
-            expected = sum(weights[i] * centres[i] for i in kept) / weights[kept].sum()
-            found = decode_positions(similarities, decoding, 0.3, 2.0, 4)[number]
-            torch.testing.assert_close(found, expected)
-    refused(ValueError, "decoding must be", decode_positions, similarities, "median")
+def test_the_best_cells_are_weighted_by_their_softmax():
+    similarities, centres = torch.randn(3, 5, 7), cell_centres(5, 7)
+    found = decode_positions(similarities, "topk", 0.3, topk=4)
+    for position, cells in zip(found, similarities.flatten(1), strict=True):
+        best = cells.argsort(descending=True)[:4].tolist()
+        weights = [float((cells[cell] / 0.3).exp()) for cell in best]
+        expected = sum(weight * centres[cell] for weight, cell in zip(weights, best, strict=True)) / sum(weights)
+        torch.testing.assert_close(position, expected)
 
 
 def peaks(count, cells, width):

@@ -14,11 +14,17 @@ from lightning_modules.functional import (
     encode_masks,
     propagate_labels,
 )
-from lightning_modules.functional.propagation import attention
+from lightning_modules.functional.propagation import attention, window_average
 from lightning_modules.functional.propagation.attention import WORKSPACE, LocalAttention
 from lightning_modules.functional.propagation.memory import SWITCH
-from lightning_modules.functional.propagation.references import MatchFinder, matches_of_cells, shared_finders
+from lightning_modules.functional.propagation.references import (
+    MatchFinder,
+    matches_of_cells,
+    reference_frames,
+    shared_finders,
+)
 from lightning_modules.functional.propagation.tiles import Neighbourhood
+from lightning_modules.functional.propagation.window_average import WindowAverage
 from tests.helpers.memory import peak_of
 from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
@@ -61,6 +67,13 @@ def test_equals_vfs_from_mask_to_masks(golden):
         np.testing.assert_array_equal(decode_masks(soft, range(1, 4), of, mask.shape), hard)
 
 
+def work_like(monkeypatch, gpu, workspace):
+    """Let the CPU choose tiles as a GPU does, or as itself, for a workspace of some bytes."""
+    for module in (attention, window_average):
+        monkeypatch.setattr(module, "few_kernels", lambda keys: gpu)
+        monkeypatch.setattr(module, "workspace_of", lambda device: workspace)
+
+
 @pytest.mark.parametrize(("masked", "repeat_first"), [(True, "in_window"), (False, "padding"), (True, "never")])
 @pytest.mark.parametrize(
     "fields",
@@ -87,14 +100,12 @@ def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
     of = protocol(first_frame_masked=masked, repeat_first=repeat_first, **fields)
     features, labels = video(), one_hot(4)
     expected = plain_propagation(features, labels, of, getattr(torch, of.precision))
-    cases = [("1", WORKSPACE, True), ("0", WORKSPACE, False), ("0", 2_000, True)]
-    cases += [("0", WORKSPACE, "gpu"), ("0", 100_000, "gpu")]  # strips, in one group and in several
-    for compiled, workspace, with_onednn in cases:
+    cases = [("1", WORKSPACE, False), ("0", WORKSPACE, False), ("0", 2_000, False)]
+    cases += [("0", WORKSPACE, True), ("0", 100_000, True)]  # strips, in one group and in several
+    for compiled, workspace, gpu in cases:
         monkeypatch.setenv(SWITCH, compiled)
-        monkeypatch.setattr(attention, "few_kernels", lambda keys, kind=with_onednn: kind == "gpu")
-        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda with_onednn=with_onednn: with_onednn)
-        propagator = LabelPropagator(labels, of, MatchFinder([of], workspace))
-        found = torch.stack([propagator.step(frame) for frame in features])
+        work_like(monkeypatch, gpu, workspace)
+        found = run(features, labels, of)
         torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
 
 
@@ -102,12 +113,12 @@ def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
 def test_the_strips_of_a_gpu_compute_few_products_within_their_memory(shape, references, most, monkeypatch):
     """A frame of DAVIS at stride 8: products against those of the exact neighbourhoods, and bytes."""
     of, (height, width), workspace = Neighbourhood(12, shape), (60, 107), 2**29
-    monkeypatch.setattr(attention, "few_kernels", lambda keys: True)
+    work_like(monkeypatch, gpu=True, workspace=workspace)
     computed = []
     multiply = torch.bmm
     monkeypatch.setattr(torch, "bmm", lambda a, b, out: computed.append(out.numel()) or multiply(a, b, out=out))
     keys, query = torch.randn(height, width, references, 2), torch.randn(height, width, 2)
-    search = LocalAttention(of, workspace)
+    search = LocalAttention(of)
     extra = peak_of(lambda: search.best_matches(query, keys, range(references), 10))
     axis = range(-of.reach, of.reach + 1)
     exact = sum((height - abs(y)) * (width - abs(x)) for y, x in product(axis, axis) if of.contains(y, x))
@@ -119,16 +130,16 @@ def test_the_strips_of_a_gpu_compute_few_products_within_their_memory(shape, ref
 @pytest.mark.slow
 def test_the_windows_of_a_gpu_compute_few_products_within_their_memory(monkeypatch):
     """A frame of DAVIS at stride 4 in Liir's window."""
-    of, (height, width), workspace = Neighbourhood(14, "square"), (120, 214), 2**26
-    monkeypatch.setattr(attention, "few_kernels", lambda keys: True)
+    of, (height, width), workspace = Neighbourhood(14, "square"), (120, 214), 2**27
+    work_like(monkeypatch, gpu=True, workspace=workspace)
     computed = []
     multiply = torch.bmm
     monkeypatch.setattr(torch, "bmm", lambda a, b: computed.append(a[..., 0].numel() * b.shape[2]) or multiply(a, b))
     query, keys, values = (torch.randn(height, width, *of_cell) for of_cell in ((2,), (1, 2), (1, 2)))
-    extra = peak_of(lambda: LocalAttention(of, workspace).average(query, keys, values, [0], 1.0))
+    extra = peak_of(lambda: WindowAverage(of, 1.0)(query, keys, values, [0]))
     axis = range(-of.reach, of.reach + 1)
     assert sum(computed[::2]) <= 1.8 * sum((height - abs(y)) * (width - abs(x)) for y, x in product(axis, axis))
-    assert len(computed) <= 2 * 10
+    assert len(computed) <= 2 * 5
     assert extra <= workspace
 
 
@@ -137,10 +148,8 @@ def test_the_windows_of_a_gpu_give_the_same(name, monkeypatch):
     """The prior, the normalisation, the border; in several groups of tiles."""
     of, features, labels = PropagationProtocol.named(name), video(8, 16, 20, 30) / 2, one_hot(3, 20, 30)
     expected = run(features, labels, of)
-    monkeypatch.setattr(attention, "few_kernels", lambda keys: True)
-    propagator = LabelPropagator(labels, of, MatchFinder([of], 2**23))
-    found = torch.stack([propagator.step(frame) for frame in features])
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    work_like(monkeypatch, gpu=True, workspace=2**23)
+    torch.testing.assert_close(run(features, labels, of), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.gpu
@@ -276,8 +285,15 @@ def test_the_weighted_labels_of_the_places_are_what_is_propagated(name):
     labels = torch.stack(list(propagate_labels(features, first, protocol)))
     points = torch.tensor([[0, 0], [3, 4], [6, 8], [2, 7]])
     for frame in (1, 3, 5):
-        matches = matches_of_cells(features, points, protocol, frame, count=10**6)
+        matches = matches_of_cells(features[: frame + 1], points, protocol, count=10**6)
         cells = matches.cells.unbind(2)
         found = labels.movedim(1, -1)[matches.frames, cells[0], cells[1]]
         expected = labels[frame][:, points[:, 0], points[:, 1]].T
         torch.testing.assert_close((matches.weights[..., None] * found).sum(1), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_liirs_references_are_those_of_the_public_code(golden):
+    rule = golden("liir_mast")["ref_index_rule0"]
+    liir = PropagationProtocol.named("liir")
+    for number, row in enumerate(rule):
+        assert reference_frames(liir, number + 1) == [frame for frame in row.tolist() if frame >= 0]

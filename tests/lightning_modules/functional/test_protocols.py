@@ -1,4 +1,4 @@
-"""The named protocols: a number that moves in any of them moves scores, and no other test might see it."""
+"""The protocols of each kind: a number that moves in a named one moves scores, and no other test might see it."""
 
 import numpy as np
 import torch
@@ -7,6 +7,8 @@ from callbacks import SiamFCTracker, TrackingProtocol
 from callbacks.tracking.siamfc_tracker import Track
 from lightning_modules.backbones import RawColour
 from lightning_modules.functional import PointProtocol, PropagationProtocol
+from tests.helpers.propagation import protocol
+from tests.helpers.refusal import refused
 
 DIGESTS = {
     "vfs davis": "80fa73d00846", "vfs vip": "5d0df9c1bc1c", "vfs jhmdb": "f35162699dcb",
@@ -52,3 +54,29 @@ def test_another_stride_is_in_the_name_and_geometry_is_exact():
     tracker.step([track], np.zeros((9, 9, 3), np.uint8))
     half = 0.5 * 4 / 16 * 48 / 120
     np.testing.assert_allclose(track.target[:2] - 50, np.array([5 * 4 * 48 / 120, 0]) + half)
+
+
+def test_a_protocol_tells_its_origin():
+    source = PropagationProtocol.sources()["vfs"]
+    changed = PropagationProtocol.named("vfs", "vip").with_changes(topk=5)
+    assert changed.origin("vip") == {"code": source.code, "inferred": source.inferred["vip"]}
+    assert changed.origin("parts of my own", ["vip"]) == changed.origin("vip")
+    assert PropagationProtocol.named("vfs").origin("davis") == {"code": source.code}
+    assert PropagationProtocol.named("dino").origin("davis")["note"] == PropagationProtocol.sources()["dino"].note
+    assert changed.with_changes(name="own").origin("vip") == {}
+
+
+def test_bad_values():
+    square = {"topk": None, "neighbourhood": "square"}
+    mistakes = {
+        "above 0 feature cells for a circle": {"radius": 0},
+        "context must be 1 or more frames with .*padding": {"repeat_first": "padding", "context": 0},
+        "0 or -1": {"references": (-3,)},
+        "mixture_components must be .* at most its number": square | {"radius": 0.5, "mixture_components": 2},
+        "border": {"border": "zero"},
+        "first_frame_masked": {"topk": None, "first_frame_masked": False},
+        "topk_ties": {"topk": None, "topk_ties": "kept"},
+        "entering": {"entering": "own-context"},
+    }
+    for words, fields in mistakes.items():
+        assert refused(ValueError, words, protocol, **fields)
