@@ -2,20 +2,20 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..checkpoints import SUFFIXES, module_from_checkpoint
 from ..checkpoints.trust import import_path, make, pass_gate
 from ..functional.device import PendingCopy
-from .extractor import FeatureExtractor, MapExtractor, RawColour, refuse_options
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, MapExtractor, Normalise, RawColour, refuse_options
 from .liir_encoder import LiirEncoder
 from .networks import RANDOM_WEIGHTS, build_network
-from .normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from .placement import device_of, held_networks, shared_copy
 from .resnet import ResNetExtractor, is_resnet
 from .upsampling import UpsampledEncoder, build_upsampler
@@ -241,20 +241,13 @@ def weights_digest(module: Any) -> str:
     states = [network.state_dict().values() for network in networks]
     weights = [tensor.detach() for state in states for tensor in state if isinstance(tensor, torch.Tensor)]
     digest = hashlib.blake2b("; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights).encode())
-    for content in _bytes_of(weights):
-        digest.update(content.numpy().data)
+    contents = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights]
+    for device, neighbours in groupby(contents, key=lambda content: content.device):
+        # a GPU copies its weights at once
+        parts = neighbours if device.type == "cpu" else [PendingCopy(torch.cat(list(neighbours))).wait()]
+        for part in parts:
+            digest.update(part.numpy().data)
     return digest.hexdigest()[:12]
-
-
-def _bytes_of(weights: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield the bytes of each weight, uint8 on the CPU; a GPU copies all of its weights at once."""
-    flat = [weight.contiguous().reshape(-1).view(torch.uint8) for weight in weights]
-    arrived = {}
-    for device in {content.device for content in flat if content.device.type != "cpu"}:
-        there = [content for content in flat if content.device == device]
-        arrived[device] = iter(PendingCopy(torch.cat(there)).wait().split([len(content) for content in there]))
-    for content in flat:
-        yield next(arrived[content.device]) if content.device in arrived else content
 
 
 def trainable_network(spec: str) -> nn.Module:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.trust import reason
-from .normalise import Normalise
 from .placement import device_of
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
@@ -26,6 +28,28 @@ PROBE = (256, 320)
 OUTPUT = "features"
 """Stage name of a network's last map."""
 UNDILATED = "for other networks set dilated to false and stage to null or one of their stages"
+
+
+class Normalise(nn.Module):
+    """Subtract a mean and divide by a deviation, channel by channel; the constants stay out of checkpoints.
+
+    Args:
+        mean: mean of the channels of RGB in [0, 1].
+        std: standard deviation of the channels of RGB in [0, 1].
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise `(N, C, H, W)` in [0, 1], to the constants' type, channels last in memory."""
+        normalised = (images - self.mean) / self.std
+        return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
 
 def refuse_options(network: str, options: Mapping[str, Any]) -> None:
@@ -255,22 +279,15 @@ class MapExtractor(FeatureExtractor):
         try:
             with torch.inference_mode():
                 return self.maps(blank(self, PROBE))
+        except torch.OutOfMemoryError:
+            raise
         except (AssertionError, IndexError, RuntimeError) as error:
-            if self.normalise is None or not self._takes_its_own_size():
+            if self.normalise is None:
                 raise
             raise ValueError(
-                f"{type(self.network).__name__}: takes images of one size only; videos need a network of any size "
-                f"({reason(error)})"
+                f"{type(self.network).__name__}: gives no map of an image of {PROBE[0]} x {PROBE[1]} px, does it take "
+                f"images of one size only? ({reason(error)})"
             ) from error
-
-    def _takes_its_own_size(self) -> bool:
-        """Return whether the network takes an image of the size that timm states; if not, another error occurred."""
-        try:
-            with torch.inference_mode():
-                self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
-        except Exception:  # any error, for example when the device is out of memory
-            return False
-        return True
 
 
 def _staged(network: Any) -> int:

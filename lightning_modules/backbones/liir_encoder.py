@@ -10,7 +10,7 @@ from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
 from .extractor import FeatureExtractor, refuse_options
-from .resnet import LAYER_OF_STAGE, folded_copy
+from .resnet import LAYER_OF_STAGE, folded_copy, named_blocks, stage_of
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 Modulation = Callable[[Tensor], Tensor]
@@ -168,12 +168,11 @@ class LiirExtractor(FeatureExtractor):
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of `parts` by name."""
-        found: dict[str, Tensor] = {}
         x = self.encoder.stem(normalised_lab(images))
-        for stage, layer in LAYER_OF_STAGE.items():
-            for number, block in enumerate(getattr(self.encoder, layer), start=1):
-                x = block(x)
-                found |= {name: x for name in (stage, f"{stage}.b{number}") if name in self.parts}
+        found: dict[str, Tensor] = {}
+        for name, block in named_blocks(self.encoder).items():
+            x = block(x)
+            found |= {part: x for part in (stage_of(name), name) if part in self.parts}
         if "affinity" in self.parts:
             found["affinity"] = self.encoder.affinity(x)
         for name, by in self.pooled_by.items():

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints.trust import reason
-from .normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from .video import CLIP_FAMILIES, Clips
 
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from ..checkpoints.trust import INTERPOLATION, LIBRARIES, allow, import_named
-from .extractor import PROBE, FeatureExtractor, blank, check_map, describe_output
-from .normalise import Normalise
+from .extractor import PROBE, FeatureExtractor, Normalise, blank
 from .placement import shared_copy
 
 
@@ -52,13 +51,8 @@ def build_upsampler(spec: str) -> nn.Module:
     module, separator, name = spec.partition(":")
     if not separator or module in (*LIBRARIES, "bilinear", "nearest"):
         raise ValueError(f"upsample {spec!r}: write bilinear:2, nearest:2 or package.module:callable")
-    try:
-        found: Any = import_named(module, name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"upsample {spec}: cannot import it ({error}); run from the folder that holds it, or set PYTHONPATH"
-        ) from error
-    if not isinstance(found, nn.Module) and callable(found) and not _needs_arguments(found):
+    found: Any = import_named(module, name, f"upsample {spec}")
+    if not isinstance(found, nn.Module) and callable(found) and _takes_no_arguments(found):
         found = found()
     if not callable(found) or isinstance(found, type):
         raise ValueError(f"upsample {spec}: expected a callable of a frame and its features, got {found!r:.80}")
@@ -71,13 +65,12 @@ def _interpolated(frame: Tensor, features: Tensor, mode: str, factor: int) -> Te
     return interpolate(features, scale_factor=factor, mode=mode)
 
 
-def _needs_arguments(function: Callable[..., Any]) -> bool:
+def _takes_no_arguments(function: Callable[..., Any]) -> bool:
     try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # a built-in function without a signature
-        return True
-    fixed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return any(parameter.default is parameter.empty and parameter.kind in fixed for parameter in parameters)
+        inspect.signature(function).bind()
+    except (TypeError, ValueError):  # it needs arguments, or is built in and states no signature
+        return False
+    return True
 
 
 class UpsampledExtractor(FeatureExtractor):
@@ -99,24 +92,26 @@ class UpsampledExtractor(FeatureExtractor):
         self.upsampler = shared_copy(upsampler)
         self.eval()
         strides = [inner.stride] if isinstance(inner.stride, int) else inner.stride
+        image = blank(self, PROBE)
         with torch.inference_mode():
-            self.maps(blank(self, PROBE))
-        self.set_strides({name: self._fine(name, stride) for name, stride in zip(self.stages, strides, strict=True)})
+            probed = zip(self._coarse(image), self.maps(image).values(), strides, strict=True)
+            fine = [_fine_stride(*stage) for stage in probed]
+        self.set_strides(dict(zip(self.stages, fine, strict=True)))
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the upsampled maps of the stages, under the position rule of this view."""
-        self.inner.positions = self.positions
-        coarse = self.inner(images)
         frame = self._as_the_network_sees(images)
         maps = {}
-        self._factors: dict[str, int] = {}
-        for name, features in zip(self.stages, [coarse] if isinstance(coarse, Tensor) else coarse, strict=True):
-            pairs = zip(frame.split(1), features.split(1), strict=True)
-            fine = [self.upsampler(*pair) for pair in pairs]
-            self._factors[name] = _factor(fine[0], features)
-            maps[name] = torch.cat(fine)
-            check_map(maps[name], images.shape[2:], "the upsampler")
+        for name, coarse in zip(self.stages, self._coarse(images), strict=True):
+            pairs = zip(frame.split(1), coarse.split(1), strict=True)
+            maps[name] = torch.cat([self.upsampler(*pair) for pair in pairs])
         return maps
+
+    def _coarse(self, images: Tensor) -> list[Tensor]:
+        """Return the encoder's maps of the stages."""
+        self.inner.positions = self.positions
+        maps = self.inner(images)
+        return [maps] if isinstance(maps, Tensor) else maps
 
     def _as_the_network_sees(self, images: Tensor) -> Tensor:
         """Return images normalised, if the encoder normalises, and padded to whole cells."""
@@ -133,30 +128,27 @@ class UpsampledExtractor(FeatureExtractor):
         view.inner = inner.folded()
         return view
 
-    def _fine(self, name: str, stride: int) -> int:
-        factor = self._factors[name]
-        if stride % factor:
-            allowed = ", ".join(str(divisor) for divisor in range(1, stride + 1) if stride % divisor == 0)
-            raise ValueError(
-                f"upsampling {factor} times: cells of {stride} px would not have whole pixels; take a factor of "
-                f"{allowed}"
-            )
-        return stride // factor
 
+def _fine_stride(coarse: Tensor, fine: Tensor, stride: int) -> int:
+    """Return the pixels per cell of an upsampled map.
 
-def _factor(fine: object, coarse: Tensor) -> int:
-    """Return the upsampling factor of a map along each axis.
+    Args:
+        coarse: the map before, `(1, C, h, w)`.
+        fine: the map after.
+        stride: pixels per cell before.
 
     Raises:
-        ValueError: if it is no map, or not a multiple of the grid.
+        ValueError: if it is not a multiple of the grid, or its cells would not have whole pixels.
     """
-    if not isinstance(fine, Tensor) or fine.ndim != 4:
-        raise ValueError(f"the upsampler must return features (1, C, h, w), got {describe_output(fine)}")
-    (height, width), (h, w) = fine.shape[2:], coarse.shape[2:]
-    factor = height // h
-    if factor < 1 or (height, width) != (factor * h, factor * w):
-        raise ValueError(f"the upsampler must return a multiple of the grid of {h} x {w} cells, got {height} x {width}")
-    return factor
+    height, width = coarse.shape[2:]
+    factor = fine.shape[2] // height
+    if factor < 1 or fine.shape[2:] != (factor * height, factor * width):
+        raise ValueError(
+            f"the upsampler must return a multiple of the grid of {height} x {width} cells, got {tuple(fine.shape)}"
+        )
+    if stride % factor:
+        raise ValueError(f"upsampling {factor} times: cells of {stride} px would not have whole pixels")
+    return stride // factor
 
 
 class UpsampledEncoder(nn.Module):

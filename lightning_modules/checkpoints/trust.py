@@ -224,16 +224,25 @@ def import_path(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def import_named(module: str, name: str) -> Any:
+def import_named(module: str, name: str, what: str) -> Any:
     """Import a name that the user gave; the module may lie in the working directory.
 
+    Args:
+        module: the module.
+        name: a name in it.
+        what: what the name stands for, the start of the message.
+
     Raises:
-        ImportError: if the module does not exist, or importing it fails.
-        AttributeError: if the module does not have the name.
+        ValueError: if the module does not exist, does not have the name, or importing it fails.
     """
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # last, to hide nothing; the installed command does not have it
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{what}: cannot import it ({error}); run from the folder that holds it, or set PYTHONPATH"
+        ) from error
 
 
 def _class_of(class_path: str, source: str | Path) -> type[nn.Module]:
@@ -245,10 +254,7 @@ def _class_of(class_path: str, source: str | Path) -> type[nn.Module]:
             raise ValueError(f"{source}: {quoted(class_path)} is not a class of this project ({', '.join(classes)})")
         return classes[name]
     _require_allowed(class_path, "class", source)
-    try:
-        kind = import_named(package, name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{source}: its class {quoted(class_path)} cannot be imported ({error})") from error
+    kind = import_named(package, name, f"{source}: its class {quoted(class_path)}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(f"{source}: its class {quoted(class_path)} is not a torch.nn.Module")
     return kind

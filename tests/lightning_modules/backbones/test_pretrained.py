@@ -12,7 +12,7 @@ import torchvision
 
 from cli import main
 from lightning_modules.backbones import build_network
-from lightning_modules.backbones.downloads import NAMED, require_named
+from lightning_modules.backbones.pretrained import NAMED, require_named
 from tests.helpers.refusal import refused
 
 MISSING = "its weights are not in"
