@@ -242,9 +242,10 @@ def weights_digest(module: Any) -> str:
     weights = [tensor.detach() for state in states for tensor in state if isinstance(tensor, torch.Tensor)]
     digest = hashlib.blake2b("; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights).encode())
     contents = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights]
-    for device, neighbours in groupby(contents, key=lambda content: content.device):
-        # a GPU copies its weights at once
-        parts = neighbours if device.type == "cpu" else [PendingCopy(torch.cat(list(neighbours))).wait()]
+    for device, of_device in groupby(contents, key=lambda content: content.device):
+        parts = list(of_device)
+        if device.type != "cpu":
+            parts = [PendingCopy(torch.cat(parts)).wait()]  # one copy, not one for each weight
         for part in parts:
             digest.update(part.numpy().data)
     return digest.hexdigest()[:12]
