@@ -67,9 +67,6 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.check_choices()
-        for name in ("embedding_dim", "patch_size", "patch_stride"):
-            if self.hparams[name] < 1:
-                raise ValueError(f"{name} must be 1 or more, got {self.hparams[name]}")
         if not 0 < patch_area[0] <= patch_area[1] <= 1:
             raise ValueError(f"patch_area must be two ascending fractions in (0, 1], got {patch_area}")
         if not 0 <= edge_dropout < 1:

@@ -34,7 +34,6 @@ from .resnet import (
 from .upsampling import (
     UpsampledExtractor as UpsampledExtractor,
     build_upsampler as build_upsampler,
-    upsampled_view as upsampled_view,
 )
 from .video import (
     CLIP_FAMILIES as CLIP_FAMILIES,

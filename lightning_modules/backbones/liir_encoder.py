@@ -32,9 +32,6 @@ class PositionMap(nn.Module):
             half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
         channels: number of channels of the map.
         size: height and width of a learned map in cells; it is interpolated (bicubic) to other sizes.
-
-    Raises:
-        ValueError: for an unknown kind.
     """
 
     def __init__(self, kind: Position, channels: int = 64, size: int = 128) -> None:
@@ -44,8 +41,6 @@ class PositionMap(nn.Module):
             self.places = nn.Parameter(torch.zeros(channels, size, size))
         elif kind == "2dape":
             self.columns, self.rows = (nn.Parameter(torch.zeros(channels // 2, size)) for _ in range(2))
-        elif kind not in ("2dspe", "none"):
-            raise ValueError(f"position must be 1dape, 2dape, 2dspe or none, got {kind!r}")
 
     def forward(self, size: tuple[int, int]) -> Tensor | None:
         """Return the map at a size (h, w): `(C, h, w)`, or None for the kind "none"."""
@@ -77,7 +72,7 @@ class LiirEncoder(nn.Module):
         arguments: arguments of the constructor.
 
     Raises:
-        ValueError: for an unknown position map or another number of stages.
+        ValueError: for another number of stages.
     """
 
     architecture = "lightning_modules.backbones:LiirEncoder"

@@ -14,24 +14,11 @@ from ..checkpoints.trust import INTERPOLATION, LIBRARIES, allow, import_named
 from .extractor import PROBE, FeatureExtractor, Normalise, blank
 from .placement import shared_copy
 
-
-class Upsampler(nn.Module):
-    """A function as an upsampler.
-
-    Args:
-        function: maps a frame and its features to features, see `build_upsampler`.
-    """
-
-    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, frame: Tensor, features: Tensor) -> Tensor:
-        """Call the function."""
-        return self.function(frame, features)
+Upsample = Callable[[Tensor, Tensor], Tensor]
+"""A frame and its features → upsampled features, see `build_upsampler`; a function or a module."""
 
 
-def build_upsampler(spec: str) -> nn.Module:
+def build_upsampler(spec: str) -> Upsample:
     """Build an upsampler of features.
 
     Args:
@@ -41,13 +28,13 @@ def build_upsampler(spec: str) -> nn.Module:
             arguments that makes a module. The weights of a module are stored in checkpoints of a `FrozenEncoder`.
 
     Returns:
-        A module of a frame and its features.
+        A function or module of a frame and its features.
 
     Raises:
         ValueError: for another form of spec, or if it cannot be imported.
     """
     if match := re.fullmatch(INTERPOLATION, spec):
-        return Upsampler(partial(_interpolated, mode=match[1], factor=int(match[2])))
+        return partial(_interpolated, mode=match[1], factor=int(match[2]))
     module, separator, name = spec.partition(":")
     if not separator or module in (*LIBRARIES, "bilinear", "nearest"):
         raise ValueError(f"upsample {spec!r}: write bilinear:2, nearest:2 or package.module:callable")
@@ -57,7 +44,8 @@ def build_upsampler(spec: str) -> nn.Module:
     if not callable(found) or isinstance(found, type):
         raise ValueError(f"upsample {spec}: expected a callable of a frame and its features, got {found!r:.80}")
     allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
-    return found if isinstance(found, nn.Module) else Upsampler(found)
+    upsample: Upsample = found
+    return upsample
 
 
 def _interpolated(frame: Tensor, features: Tensor, mode: str, factor: int) -> Tensor:
@@ -81,15 +69,18 @@ class UpsampledExtractor(FeatureExtractor):
         upsampler: result of `build_upsampler`.
 
     Raises:
-        ValueError: if the upsampler does not return a multiple of the grid, or the multiple does not divide the stride.
+        ValueError: for a video encoder or a view with a head (SiamFC); if the upsampler does not return a multiple of
+            the grid, or the multiple does not divide the stride.
     """
 
-    def __init__(self, inner: FeatureExtractor, upsampler: nn.Module) -> None:
+    def __init__(self, inner: nn.Module, upsampler: Upsample) -> None:
+        if not isinstance(inner, FeatureExtractor):
+            raise ValueError(f"{type(inner).__name__}: its maps cannot be upsampled; leave the upsampling out")
         super().__init__(inner.stage, inner.parts, "the encoder")
         self.parts = self.stages  # the encoder's view has combined them
         self._parts_of = {name: [name] for name in self.stages}
         self.inner, self.multiple = inner, inner.multiple
-        self.upsampler = shared_copy(upsampler)
+        self.upsampler = shared_copy(upsampler) if isinstance(upsampler, nn.Module) else upsampler
         self.eval()
         strides = [inner.stride] if isinstance(inner.stride, int) else inner.stride
         image = blank(self, PROBE)
@@ -160,22 +151,11 @@ class UpsampledEncoder(nn.Module):
         spec: name of the upsampler, for descriptions.
     """
 
-    def __init__(self, encoder: nn.Module, upsampler: nn.Module, spec: str) -> None:
+    def __init__(self, encoder: nn.Module, upsampler: Upsample, spec: str) -> None:
         super().__init__()
         self.encoder, self.upsampler, self.upsampling = encoder, upsampler, spec
 
     def feature_extractor(self, stage: str | list[str] | None = None, stride: int | None = None, **options: Any) -> Any:
         """Return an upsampled view of the encoder; `stride` is the stride before the upsampling."""
         encoder: Any = self.encoder
-        return upsampled_view(encoder.feature_extractor(stage, stride, **options), self.upsampler)
-
-
-def upsampled_view(view: nn.Module, upsampler: nn.Module) -> UpsampledExtractor:
-    """Return an upsampled view of a view of an encoder.
-
-    Raises:
-        ValueError: for a video encoder, or a view with a head (SiamFC).
-    """
-    if not isinstance(view, FeatureExtractor):
-        raise ValueError(f"{type(view).__name__}: its maps cannot be upsampled; leave the upsampling out")
-    return UpsampledExtractor(view, upsampler)
+        return UpsampledExtractor(encoder.feature_extractor(stage, stride, **options), self.upsampler)

@@ -145,23 +145,23 @@ def _mast(state: State, spec: str | None) -> Converted:
 
 OWN_CHOICE = "davis.yaml --trainer.callbacks.protocol vidcorr"
 """Evaluation of networks without a published protocol."""
-DINO_SIZES = {384: "small", 768: "base"}
-DINOV2_SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
+SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
+"""Width of a vision transformer → timm's word for its size."""
 
 
-def _transformer_size(state: State, sizes: Mapping[int, str], family: str) -> tuple[str, int]:
+def _transformer_size(state: State) -> tuple[str, int]:
     """Return timm's word for a vision transformer's size, and the side of its patches in pixels."""
     width, _, patch, _ = state["patch_embed.proj.weight"].shape
-    if width not in sizes:
-        raise ValueError(f"no transformer of {family} has width {width}; name it by --architecture timm:NAME")
-    return sizes[width], patch
+    if width not in SIZES:
+        raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
+    return SIZES[width], patch
 
 
 def _dino(state: State, spec: str | None) -> Converted:
     if "patch_embed.proj.weight" not in state:
         return frozen(spec or resnet_of(state), state)
     if spec is None:
-        size, patch = _transformer_size(state, DINO_SIZES, "DINO")
+        size, patch = _transformer_size(state)
         # of timm's weights of this form, `.dino` were trained with ImageNet's mean and deviation, as these
         spec = f"timm:vit_{size}_patch{patch}_224.dino"
     return frozen(spec, state, "davis_dino.yaml")
@@ -176,7 +176,7 @@ def _dinov2(state: State, spec: str | None) -> Converted:
     # the bias of the keys, the middle third, is always zero; some models have no bias
     biased = any(bool((part != 0).any()) for name in biases for part in state[name].tensor_split(3)[::2])
     if spec is None:
-        size, patch = _transformer_size(state, DINOV2_SIZES, "DINOv2")
+        size, patch = _transformer_size(state)
         registers = f"_reg{state['register_tokens'].shape[1]}" if "register_tokens" in state else ""
         third_kind = "_dinov3_qkvb" if biased else "_dinov3"
         kind = third_kind if third else f"{registers}_dinov2"

@@ -8,12 +8,12 @@ from callbacks import DavisBenchmark
 from callbacks.tracking.frame_encoder import frame_features
 from lightning_modules import FrozenEncoder
 from lightning_modules.backbones import (
+    UpsampledExtractor,
     build_encoder,
     build_feature_extractor,
     build_upsampler,
     describe_network,
     module_from_checkpoint,
-    upsampled_view,
 )
 from lightning_modules.checkpoints import write_checkpoint
 from lightning_modules.functional import PropagationProtocol
@@ -96,7 +96,7 @@ def test_a_grid_that_does_not_fit_is_refused(spec, message):
 
 
 def test_maps_of_an_encoder_of_video_are_not_upsampled():
-    assert refused(ValueError, "cannot be upsampled", upsampled_view, nn.Identity(), build_upsampler("bilinear:2"))
+    assert refused(ValueError, "cannot be upsampled", UpsampledExtractor, nn.Identity(), build_upsampler("bilinear:2"))
 
 
 def test_a_benchmark_shows_the_stride_and_a_finer_grid_follows_objects_better(davis_root, tmp_path):

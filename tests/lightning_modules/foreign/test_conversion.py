@@ -177,7 +177,7 @@ def test_dino_is_the_teacher_with_its_own_normalisation(converted):
     teacher |= {"head.mlp.0.weight": torch.rand(2, 192), "head.last_layer.weight_g": torch.rand(2, 1)}
     student = {f"module.{name}": -value for name, value in teacher.items()}
     content = {"student": student, "teacher": teacher, "args": argparse.Namespace()}
-    refused(ValueError, "no transformer of DINO has width 192", converted, content)
+    refused(ValueError, "taken for dino: no transformer of the family has width 192", converted, content)
     report, module = converted(content, "auto", "timm:vit_tiny_patch16_224")
     assert report["family"] == "dino"
     assert report["beside"] == ("student", "args")
