@@ -76,7 +76,8 @@ class Liir(MomentumMethod):
             phases share (with `warmup_epochs=0`). The average starts as a copy of them.
 
     Raises:
-        ValueError: for an unknown choice, a number out of range, or other arguments of the encoder in `start`.
+        ValueError: for an unknown choice, a prior that does not fit the window, or an encoder in `start` with other
+            arguments.
     """
 
     logged = ("reconstruction", "compactness", "negative_mass")
@@ -117,10 +118,6 @@ class Liir(MomentumMethod):
         super().__init__()
         self.save_hyperparameters()
         self.check_choices()
-        lowest = {"bank_frames": 0, "warmup_epochs": 0, "points_per_frame": 1, "warmup_accumulation": 1, "radius": 0}
-        for name, least in lowest.items():
-            if self.hparams[name] < least:
-                raise ValueError(f"{name} must be {least} or more, got {self.hparams[name]}")
         if (mixture_components or 0) > (2 * radius + 1) ** 2:
             raise ValueError(f"mixture_components {mixture_components} do not fit a window of radius {radius}")
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, stages=stages)

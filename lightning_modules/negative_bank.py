@@ -46,15 +46,6 @@ class NegativeBank(KeyQueue):
         super().__init__(frames * (points if shared else 1), width if shared else (side, side, width), seed=None)
         self.points, self.kind, self.radius, self.border = points, kind, radius, border
 
-    def __str__(self) -> str:
-        count, megabytes = len(self), self.keys.nbytes / 1e6
-        found = {
-            "per_query": f"each query draws {self.points} cells of each of {count} frames",
-            "same_place": f"{(2 * self.radius + 1) ** 2} cells around each query's place in {count} frames",
-            "shared": f"{count} points of {count // self.points} frames, shared by all queries",
-        }
-        return f"{found[self.kind]}, {megabytes:.1f} MB on each device"
-
     def keys_of(
         self, features: Tensor, generator: torch.Generator, own: Callable[[Tensor], Tensor], videos: int
     ) -> Tensor:

@@ -194,6 +194,11 @@ def _dinov2(state: State, spec: str | None) -> Converted:
 
 RESNET = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
 """Names of weights that every ResNet of a library has."""
+NOT_NEEDED = {
+    r"(fc|head|heads|classifier)\..+": "classifier",
+    "mask_token": "stands for masked patches in training",
+}
+"""Pattern of a library's weights that our network may lack → reason."""
 PREFIX = re.compile(r"((encoder|backbone|module|model)\.)*")
 """Prefixes that training code adds to the names of a network's weights."""
 
@@ -218,10 +223,7 @@ def _of_library(state: State, spec: str | None) -> Converted:
         )
     spec = spec or resnet_of(state)
     ours = _weights_of(spec)
-    classifier = re.compile(r"(fc|head|heads|classifier)\..+")
-    reasons = {name: "classifier" for name in state if name not in ours and classifier.fullmatch(name)}
-    if "mask_token" in state.keys() - ours.keys():
-        reasons["mask_token"] = "stands for masked patches in training"
+    reasons = {name: reason for name in state if name not in ours and (reason := _expanded(NOT_NEEDED, name))}
     used = {name: tensor for name, tensor in state.items() if name not in reasons}
     unused |= {prefix + name: reason for name, reason in reasons.items()}
     made = frozen(spec, used, OWN_CHOICE if "patch_embed.proj.weight" in state else "davis.yaml", unused)
