@@ -23,19 +23,6 @@ def pairs(count):
     return DataLoader(items, batch_size=4)
 
 
-def test_only_the_two_convolutions_learn_and_batchnorm_stays():
-    module = SiamFC(NETWORK, response_scale=0.1)
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    learning = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
-    assert learning == {f"{kind}_conv.{name}" for kind in ("exemplar", "search") for name in ("weight", "bias")}
-    module.train()
-    assert not any(m.training for m in module.backbone.modules())
-    quiet_trainer(max_epochs=1).fit(module, pairs(8))
-    changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert changed == learning
-    assert any("running_mean" in name for name in before)
-
-
 def test_loss_is_that_of_the_response():
     module = SiamFC(NETWORK, response_scale=0.1, positive_radius=16).eval()
     (batch,) = pairs(2)
