@@ -1,4 +1,4 @@
-"""The linear probe: what it learns, what stays frozen, the two protocols, its accuracy."""
+"""The linear probe: what it learns, the two protocols, its accuracy, its loss over ranks."""
 
 import pytest
 import pytorch_lightning as pl

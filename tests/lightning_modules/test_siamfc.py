@@ -1,4 +1,4 @@
-"""The tracking fine-tune: what learns, what stays frozen, its schedule, its checkpoint, tracking with it."""
+"""The tracking fine-tune: its loss, its start, its schedule, its extractor."""
 
 import numpy as np
 import torch

@@ -57,7 +57,6 @@ def test_contract(spec, channels, stride):
         ("timm:convnext_atto", "stage1+stage2", None, r"different strides, \[4, 8\]"),
         ("tests.helpers.encoders:Unpadded", None, None, "cells for a 256 x 320 image, two strides"),
         ("timm:mvitv2_tiny", None, None, "expected a feature map|does it take images of one size only"),
-        ("timm:twins_pcpvt_small", None, None, "expected a feature map|does it take images of one size only"),
         ("raw_color", None, None, r"backbone 'raw_color': did you mean raw_colour\? write timm:NAME"),
         ("dino-b88", None, None, r"backbone 'dino-b88': did you mean timm:vit_base_patch8_224\.dino\? write"),
     ],
