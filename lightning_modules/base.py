@@ -226,9 +226,7 @@ class CorrespondenceModule(ExtractorModule):
         """
         steps = self.trainer.estimated_stepping_batches
         if steps == float("inf"):
-            raise ValueError(
-                "the learning rate needs the length of the run: set trainer.max_epochs or trainer.max_steps"
-            )
+            raise ValueError("the learning rate needs the run's length: set trainer.max_epochs or trainer.max_steps")
         return int(steps)
 
     def sgd_with_cosine(self, base_lr: float, weight_decay: float) -> OptimizerLRScheduler:

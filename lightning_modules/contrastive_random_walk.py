@@ -73,10 +73,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
             raise ValueError(f"edge_dropout must be a probability in [0, 1), got {edge_dropout}")
         self.backbone = self.network_to_train(backbone)
         if not is_resnet(self.backbone):
-            name = self.hparams["backbone"]
-            raise ValueError(
-                f"backbone {name}: ContrastiveRandomWalk trains a ResNet, this is a {type(self.backbone).__name__}"
-            )
+            raise ValueError(f"ContrastiveRandomWalk trains a ResNet; the backbone is a {type(self.backbone).__name__}")
         self.normalise = Normalise(MEAN, STD)
         self.head = nn.Linear(pooled_width(self.backbone), embedding_dim)
 
@@ -115,10 +112,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         nodes = self(batch["clip"])  # B x D x T x N
         frames, count = nodes.shape[2:]
         if frames < 3 or count < 2:
-            raise ValueError(
-                f"clips of {frames} frame(s) with {count} node(s) per frame leave nothing to learn: CRW needs at least "
-                "3 frames and 2 nodes; raise data.frames, or data.size"
-            )
+            raise ValueError(f"{frames} frame(s) of {count} node(s), CRW needs 3 of 2: raise data.frames or data.size")
         generator = self.generator(world_size_and_rank()[1], 1)
         dropped = drop_edges(nodes, self.hparams["edge_dropout"], generator) if self.training else None
         loss = contrastive_random_walk_loss(nodes, self.hparams["temperature"], dropped)

@@ -67,13 +67,9 @@ class NegativeBank(KeyQueue):
         if self.kind == "shared":
             cells = own(torch.randint(features[0, 0].numel(), (videos, self.points), generator=generator))
             return features.flatten(2).take_along_dim(to_device(cells, features.device)[:, None], 2).mT.contiguous()
-        if features.shape[2:] != self.keys.shape[1:3]:
-            height, width = features.shape[2:]
-            raise ValueError(
-                f"the bank holds maps of {self.keys.shape[1]} × {self.keys.shape[2]} cells, the frames give {height} × "
-                f"{width}: set model.position_size to half the side of the frames, which must be square; or "
-                "model.negatives to shared"
-            )
+        (height, width), side = features.shape[2:], self.keys.shape[1]
+        if (height, width) != (side, side):
+            raise ValueError(f"frames of {height} × {width} cells, a bank of {side} × {side}: set model.position_size")
         return features.movedim(1, -1).unsqueeze(1).contiguous()
 
     def logsumexp(self, query: Tensor, video_index: Tensor, generator: torch.Generator) -> Tensor:

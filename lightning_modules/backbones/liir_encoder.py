@@ -154,9 +154,7 @@ class LiirExtractor(FeatureExtractor):
         self.encoder = encoder
         for name in self.parts:
             if stride is not None and stride % STRIDES[name]:
-                raise ValueError(
-                    f"stride {stride}: Liir's {name} has stride {STRIDES[name]}; ask for a multiple of it, or None"
-                )
+                raise ValueError(f"stride {stride}: not a multiple of {STRIDES[name]}, the stride of Liir's {name}")
         self.pooled_by = {name: (stride or STRIDES[name]) // STRIDES[name] for name in self.parts}
         self.set_strides({name: stride or STRIDES[name] for name in self.parts})
         self.eval()

@@ -46,10 +46,7 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     if not separator:
         near = get_close_matches(spec, [*SHORT_NAMES, "raw_colour"], 1)
         meant = f"did you mean {SHORT_NAMES.get(near[0], near[0]).partition('@')[0]}? " if near else ""
-        raise ValueError(
-            f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable (a library's "
-            "prefix is missing)"
-        )
+        raise ValueError(f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable")
     network: Any
     origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS
     if library == "timm":
@@ -131,10 +128,7 @@ def imported(module: str, name: str) -> nn.Module:
         raise
     allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
     if not isinstance(network, nn.Module) and (isinstance(network, str) or not hasattr(network, "encode")):
-        raise ValueError(
-            f"backbone {spec}: gave a {type(network).__name__}, expected a torch.nn.Module or a video encoder "
-            "(Clips, Recurrent)"
-        )
+        raise ValueError(f"backbone {spec}: expected a module or a video encoder, got a {type(network).__name__}")
     return network
 
 

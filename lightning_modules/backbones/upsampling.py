@@ -134,9 +134,7 @@ def _fine_stride(coarse: Tensor, fine: Tensor, stride: int) -> int:
     height, width = coarse.shape[2:]
     factor = fine.shape[2] // height
     if factor < 1 or fine.shape[2:] != (factor * height, factor * width):
-        raise ValueError(
-            f"the upsampler must return a multiple of the grid of {height} x {width} cells, got {tuple(fine.shape)}"
-        )
+        raise ValueError(f"upsampler: expected a multiple of {height} x {width} cells, got {tuple(fine.shape)}")
     if stride % factor:
         raise ValueError(f"upsampling {factor} times: cells of {stride} px would not have whole pixels")
     return stride // factor

@@ -129,9 +129,7 @@ class Clips:
         maps = as_tensor(self.net((clip.transpose(0, 1) if self.layout == "CTHW" else clip)[None]))
         tubelets = self._weights.shape[1]
         if maps.ndim != 5 or len(maps) != 1 or maps.shape[2] != tubelets:
-            raise ValueError(
-                f"Clips: expected features (1, C, {tubelets}, h, w) of {self.window} frames, got {tuple(maps.shape)}"
-            )
+            raise ValueError(f"Clips: expected a map (1, C, {tubelets}, h, w), got {tuple(maps.shape)}")
         self.stride = self.stride or round(height / maps.shape[3])
         weights = to_device(self._weights[:frames], maps.device).to(maps.dtype)
         return torch.einsum("ts,cshw->tchw", weights, maps[0])

@@ -191,16 +191,11 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
         raise ForeignCheckpoint(f"{source}: no checkpoint of vidcorr; {convert_line(source)}")
     form = metadata.get("format", 1) if isinstance(metadata, dict) else None
     if type(form) is int and form > FORMAT:
-        raise ValueError(
-            f"{source}: written by vidcorr {quoted(metadata.get('version'), quotes=False)} in format {form}; "
-            f"this is vidcorr {version('vidcorr')}, which reads formats up to {FORMAT}: update it"
-        )
+        theirs, ours = quoted(metadata.get("version"), quotes=False), version("vidcorr")
+        raise ValueError(f"{source}: written by vidcorr {theirs} in format {form}; this is vidcorr {ours}: update it")
     whole = type(form) is int and form >= 1 and "class_path" in metadata and is_state(checkpoint.get("state_dict"))
     if not (whole and isinstance(checkpoint.get("hyper_parameters", {}), dict)):
-        raise ValueError(
-            f"{source}: is damaged: it lacks a class, the number of its format, a state_dict of tensors, or a dict of "
-            "hyper_parameters"
-        )
+        raise ValueError(f"{source}: is damaged: class, format, weights or arguments are missing or of another type")
 
 
 def convert_line(source: str | Path) -> str:

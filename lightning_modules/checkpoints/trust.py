@@ -213,10 +213,7 @@ def reconcile(saved: Recipe, chosen: Any, path: str | Path) -> None:
     if arguments[key] == noted:
         arguments[RECIPE] = saved.arguments[RECIPE]
     elif arguments[RECIPE] is not None:
-        raise ValueError(
-            f"--ckpt_path {path} is over {noted}, but {arguments[key]} is named as its {key}: set "
-            f"--model.{key} {noted} or leave it out"
-        )
+        raise ValueError(f"--ckpt_path {path} is over {noted}, not over {arguments[key]}: leave out --model.{key}")
 
 
 def import_path(kind: type) -> str:
@@ -240,9 +237,7 @@ def import_named(module: str, name: str, what: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{what}: cannot import it ({error}); run from the folder that holds it, or set PYTHONPATH"
-        ) from error
+        raise ValueError(f"{what}: cannot import it ({error}); run from its folder, or set PYTHONPATH") from error
 
 
 def _class_of(class_path: str, source: str | Path) -> type[nn.Module]:
@@ -278,19 +273,15 @@ def check_network(spec: str, source: str | Path) -> bool:
     if spec.partition(":")[0] in LIBRARIES:
         raise ValueError(f"{source}: its encoder is {quoted(spec)}, which is not the name of a network of that library")
     if ":" not in spec:
-        raise ValueError(
-            f"{source}: its encoder is {quoted(spec)}, another file; a checkpoint must hold its encoder itself"
-        )
+        raise ValueError(f"{source}: its encoder is {quoted(spec)}, another file; a checkpoint holds its encoder")
     _require_allowed(spec, "network", source)
     return False
 
 
 def _require_allowed(name: str, what: str, source: str | Path) -> None:
     if name not in _allowed:
-        raise ValueError(
-            f"{source}: names the {what} {quoted(name)}, which is not of this project and is not run unless you name "
-            f"it too: add --allow {quoted(name, quotes=False)} (in Python: lightning_modules.checkpoints.allow)"
-        )
+        flag = f"--allow {quoted(name, quotes=False)}"
+        raise ValueError(f"{source}: names the {what} {quoted(name)}, which is not of this project: add {flag}")
 
 
 def accepts(hint: Any, value: object) -> bool:

@@ -58,10 +58,7 @@ def check_digest(state: Mapping[str, Tensor], noted: object, source: str | Path)
         ValueError: if the digests differ.
     """
     if noted is not None and digest_of(state) != noted:
-        raise ValueError(
-            f"{source}: its weights are not those that were saved (their digest differs): the file is damaged, or was "
-            "edited; after an edit of your own remove ['vidcorr']['digest']"
-        )
+        raise ValueError(f"{source}: its weights are not those that were saved; if you edited them, remove its digest")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -217,10 +217,7 @@ def _of_library(state: State, spec: str | None) -> Converted:
     unused = {name: f"without the prefix {prefix}" for name in state if not name.startswith(prefix)}
     state = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name not in unused}
     if spec is None and "conv1.weight" not in state:
-        raise ValueError(
-            "the keys do not show which network this is, nor how its images were normalised; name it by "
-            "--architecture, for example timm:vit_small_patch16_224.dino"
-        )
+        raise ValueError("the keys do not show the network; name it by --architecture, such as timm:resnet18.a1_in1k")
     spec = spec or resnet_of(state)
     ours = _weights_of(spec)
     reasons = {name: reason for name in state if name not in ours and (reason := _expanded(NOT_NEEDED, name))}
@@ -258,9 +255,6 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     if spec is not None:
         return "timm" if spec.startswith("timm:") else "torchvision"
     if "patch_embed.proj.weight" in state:
-        raise ValueError(
-            f"{source}: a vision transformer whose keys do not show how images were normalised; give --kind dino, "
-            "or --kind timm --architecture timm:NAME"
-        )
+        raise ValueError(f"{source}: a vision transformer: give --kind dino, or --kind timm --architecture timm:NAME")
     held = ", ".join(list(state)[:4])
     raise ValueError(f"{source}: not of a known family ({', '.join(FAMILIES)}); it has {held}, …")

@@ -221,7 +221,7 @@ def test_second_phases_start_from_one_first_phase(tmp_path):
 
 def test_frames_that_do_not_fit_the_bank_are_refused():
     module = tiny_liir(position_size=12)
-    assert refused(ValueError, "holds maps of 6 × 6 cells, the frames give 4 × 4: set model.position_size",
+    assert refused(ValueError, "frames of 4 × 4 cells, a bank of 6 × 6: set model.position_size",
                    module.step, clips(2))  # fmt: skip
 
 

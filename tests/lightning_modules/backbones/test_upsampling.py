@@ -87,7 +87,7 @@ def test_anything_but_an_upsampler_is_refused(spec):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("tests.helpers.encoders:not_a_multiple", r"a multiple of the grid of 32 x 40 cells, got \(1, 3, 19, 23\)"),
+        ("tests.helpers.encoders:not_a_multiple", r"a multiple of 32 x 40 cells, got \(1, 3, 19, 23\)"),
         ("bilinear:3", "upsampling 3 times: cells of 8 px would not have whole pixels"),
     ],
 )

@@ -98,5 +98,5 @@ def test_the_encoder_of_a_checkpoint_is_that_of_the_named_backbone(tmp_path):
     reconcile(saved, chosen, "probe.ckpt")
     assert chosen["init_args"]["encoder"] == saved.arguments["encoder"]
     chosen["init_args"]["backbone"] = "torchvision:resnet18"
-    message = r"is over .*first\.ckpt, but torchvision:resnet18 is named as its backbone"
+    message = r"is over .*first\.ckpt, not over torchvision:resnet18: leave out --model.backbone"
     refused(ValueError, message, reconcile, saved, chosen, "probe.ckpt")
