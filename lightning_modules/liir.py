@@ -8,8 +8,8 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from .backbones import LiirEncoder, LiirExtractor, module_from_checkpoint, shared_copy
-from .backbones.build import StageNames, path_to_network
+from .backbones import LiirEncoder, module_from_checkpoint
+from .backbones.build import path_to_network
 from .backbones.liir_encoder import Position
 from .base import Batch
 from .distributed import gather, own_rows, world_size_and_rank
@@ -246,10 +246,6 @@ class Liir(MomentumMethod):
                 steps = epochs * -(-batches // accumulated)
                 rows["momentum encoder"] = average_row(settings["encoder_momentum"], steps)
         return rows
-
-    def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
-        """Return a view of the encoder for benchmarks, see `LiirExtractor`."""
-        return LiirExtractor(shared_copy(self.backbone), stage or "affinity", stride, **options).to(self.device)
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:

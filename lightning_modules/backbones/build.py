@@ -14,7 +14,7 @@ from ..checkpoints import SUFFIXES, module_from_checkpoint
 from ..checkpoints.trust import import_path, make, pass_gate
 from ..functional.device import PendingCopy
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, MapExtractor, Normalise, RawColour, refuse_options
-from .liir_encoder import LiirEncoder
+from .liir_encoder import LiirEncoder, LiirExtractor
 from .networks import RANDOM_WEIGHTS, build_network
 from .placement import device_of, held_networks, shared_copy
 from .resnet import ResNetExtractor, is_resnet
@@ -71,10 +71,7 @@ def build_encoder(
     if hasattr(spec, "feature_extractor"):
         return spec
     if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith(SUFFIXES)):
-        module = module_from_checkpoint(spec)
-        trained: Any = path_to_network(module)[-1]  # so that views of it know the origin too
-        trained.weights_origin, trained.weights_seed = f"weights of {Path(spec).name}", None
-        return module
+        return _loaded(spec)[0]
     network: Any = spec
     normalisation: dict[str, Any] = {}
     if spec == "raw_colour":
@@ -149,8 +146,8 @@ def extractor_of(
     """Return a view of a raw network that shares its weights and changes nothing in it.
 
     Args:
-        network: a ResNet, a ViT or another network of timm; or a module that maps RGB in [0, 1] to `(N, C, h, w)` and
-            normalises by itself.
+        network: a ResNet, a ViT or another network of timm; Liir's encoder; or a module that maps RGB in [0, 1] to
+            `(N, C, h, w)` and normalises by itself.
         stage: a name, a combination (`block9+block12`, see `FeatureExtractor`), or a list of names.
         stride: pixels per cell.
         mean: mean of RGB in [0, 1]; a module that normalises by itself ignores it.
@@ -173,6 +170,8 @@ def extractor_of(
         default_stride = None if options.get("dilated") else 8
         return ResNetExtractor(view, normalise, stage or "res4", stride or default_stride, **options)
     refuse_options(type(network).__name__, options)
+    if isinstance(view, LiirEncoder):
+        return LiirExtractor(view, stage or "affinity", stride)
     if is_vit(view):
         return ViTExtractor(view, normalise, stage, stride)
     of_timm = hasattr(view, "pretrained_cfg") and hasattr(view, "forward_features")
@@ -265,9 +264,16 @@ def trainable_network(spec: str) -> nn.Module:
     """
     if not spec.endswith(SUFFIXES):
         return build_network(spec)
-    module: Any = module_from_checkpoint(spec)
-    network = path_to_network(module)[-1]
+    module, network = _loaded(spec)
     if isinstance(network, FeatureExtractor | LiirEncoder) or not hasattr(network, "architecture"):
         raise ValueError(f"{spec}: {type(module).__name__} has no full network to train")
-    network.weights_origin, network.weights_seed = f"weights of {Path(spec).name}", None  # type: ignore[assignment]
-    return network.requires_grad_(True).train()
+    trainable: nn.Module = network.requires_grad_(True).train()
+    return trainable
+
+
+def _loaded(path: str | Path) -> tuple[Any, Any]:
+    """Return the module of a checkpoint, and the network in it, whose views then know the origin of its weights."""
+    module: Any = module_from_checkpoint(path)
+    network: Any = path_to_network(module)[-1]
+    network.weights_origin, network.weights_seed = module.weights_origin, None
+    return module, network

@@ -1,7 +1,7 @@
 """Liir's encoder: a ResNet-18 of stride 4 with a position map."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
-from .extractor import FeatureExtractor, refuse_options
+from .extractor import FeatureExtractor
 from .resnet import LAYER_OF_STAGE, folded_copy, named_blocks, stage_of
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
@@ -138,7 +138,6 @@ class LiirExtractor(FeatureExtractor):
         encoder: taken over by this view: pass a copy (`shared_copy`).
         stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or a list.
         stride: pixels per cell; maps of a finer stride are averaged. None is the stride of the stage.
-        options: options of other networks' extractors, refused.
 
     Raises:
         ValueError: if a stage does not exist or the stride is not a multiple of the stage's.
@@ -146,10 +145,7 @@ class LiirExtractor(FeatureExtractor):
 
     multiple = 4
 
-    def __init__(
-        self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None, **options: Any
-    ) -> None:
-        refuse_options("Liir", options)
+    def __init__(self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None) -> None:
         super().__init__(stage, [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")], "Liir")
         self.encoder = encoder
         for name in self.parts:

@@ -61,12 +61,6 @@ class Recipe:
     ours: bool
 
 
-def own_classes() -> dict[str, type[nn.Module]]:
-    """Return the classes of this project that a file may name: the public modules of `lightning_modules`."""
-    package = importlib.import_module(OURS)
-    return {name: getattr(package, name) for name in package.__all__}
-
-
 def allow(*names: str) -> None:
     """Allow files to name code outside this project.
 
@@ -124,7 +118,7 @@ def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 
         raise ValueError(f"{source}: the arguments of {kind.__name__} must be names and values")
     signature, hints = inspect.signature(kind).parameters, _hints(kind)
     passed: dict[str, Any] = {}
-    ours = kind in own_classes().values()
+    ours = class_path.startswith(f"{OURS}.")
     for name, value in arguments.items():
         if name not in signature:
             raise ValueError(f"{source}: {kind.__name__} has no argument {quoted(name)}")
@@ -243,11 +237,13 @@ def import_named(module: str, name: str, what: str) -> Any:
 def _class_of(class_path: str, source: str | Path) -> type[nn.Module]:
     """Return a class of this project, or a class of the user's if it is allowed."""
     package, _, name = class_path.rpartition(".")
-    if package.partition(".")[0] == OURS:
-        classes = own_classes()
-        if name not in classes:
-            raise ValueError(f"{source}: {quoted(class_path)} is not a class of this project ({', '.join(classes)})")
-        return classes[name]
+    if class_path.startswith(f"{OURS}."):
+        ours = importlib.import_module(OURS)
+        if name not in ours.__all__:
+            known = ", ".join(ours.__all__)
+            raise ValueError(f"{source}: {quoted(class_path)} is not a class of this project ({known})")
+        kind: type[nn.Module] = getattr(ours, name)
+        return kind
     _require_allowed(class_path, "class", source)
     kind = import_named(package, name, f"{source}: its class {quoted(class_path)}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
