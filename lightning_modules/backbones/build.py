@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -241,7 +242,7 @@ def weights_digest(module: Any) -> str:
     weights = [tensor.detach() for state in states for tensor in state if isinstance(tensor, torch.Tensor)]
     digest = hashlib.blake2b("; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights).encode())
     contents = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights]
-    for device, of_device in groupby(contents, key=lambda content: content.device):
+    for device, of_device in groupby(contents, key=attrgetter("device")):
         parts = list(of_device)
         if device.type != "cpu":
             parts = [PendingCopy(torch.cat(parts)).wait()]  # one copy, not one for each weight

@@ -66,7 +66,9 @@ def require_named(words: Sequence[str]) -> None:
     Raises:
         ValueError: see `require_timm`.
     """
-    for word in () if any(word.startswith("--model.pretrained") for word in words) else words:
+    if any(word.startswith("--model.pretrained") for word in words):
+        return
+    for word in words:
         name = word.removeprefix("--model=")
         if name.partition("@")[0] in SHORT_NAMES:
             require_timm(read_spec(name)["spec"])

@@ -108,8 +108,8 @@ class ResNetExtractor(FeatureExtractor):
         found: dict[str, Tensor] = {}
         x = self.stem(self.normalise(images))
         for key, block in self.blocks.items():
-            x, name = block(x), key.replace("_", ".")
-            found |= {part: x for part in (stage_of(name), name) if part in self.parts}
+            x = block(x)
+            found |= {part: x for part in (key.partition("_")[0], key.replace("_", ".")) if part in self.parts}
         return found
 
     folded = folded_copy

@@ -130,11 +130,11 @@ def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 
             passed[name] = value
         else:
             raise ValueError(f"{source}: {kind.__name__} cannot take {quoted(value)} as {name}")
-    for name in (*NETWORK_ARGUMENTS, UPSAMPLE):
-        made_by_name = name == UPSAMPLE or passed.get(RECIPE) is None
-        if name == UPSAMPLE and INTERPOLATION.fullmatch(str(passed.get(name))):
-            continue
-        if isinstance(spec := passed.get(name), str) and made_by_name:
+    specs = [passed.get(name) for name in NETWORK_ARGUMENTS if passed.get(RECIPE) is None]
+    if not INTERPOLATION.fullmatch(str(passed.get(UPSAMPLE))):
+        specs.append(passed.get(UPSAMPLE))
+    for spec in specs:
+        if isinstance(spec, str):
             ours = check_network(spec, source) and ours
     if passed.get("pretrained"):
         passed["pretrained"] = False  # the weights are in the file; a file starts no download

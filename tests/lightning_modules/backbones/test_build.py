@@ -1,11 +1,9 @@
-"""Encoders by name, short or long: stages, maps, refusals, descriptions; a frozen one's defaults; a user's own head."""
+"""Encoders by name: stages, maps, refusals, descriptions; a frozen one's defaults; a user's own head."""
 
 import hashlib
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import timm
 import torch
 
 from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
@@ -17,7 +15,6 @@ from lightning_modules.backbones import (
     module_from_checkpoint,
     weights_digest,
 )
-from lightning_modules.backbones.pretrained import SHORT_NAMES
 from lightning_modules.checkpoints import write_checkpoint
 from tests.helpers.fake_device import fake_gpu, moved
 from tests.helpers.refusal import refused
@@ -102,17 +99,6 @@ def test_staged_networks_offer_their_stages_and_the_map_before_their_pooling(spe
 def test_transformers_of_other_forms_give_a_map(name, channels):
     extractor = build_encoder(f"timm:{name}").feature_extractor()
     assert extractor(torch.rand(1, 3, 96, 128)).shape == (1, channels, 6, 8)
-
-
-@pytest.mark.parametrize("name", SHORT_NAMES)
-def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
-    spec, _, stage = SHORT_NAMES[name].partition("@")
-    assert spec.removeprefix("timm:") in timm.list_models(pretrained=True)
-    with torch.device("meta"):
-        extractor = build_feature_extractor(spec, stage)
-    size = name.rpartition("-")[2]
-    assert extractor.stride == (8 if size.startswith("r") else int(size[1:]))
-    assert f"`{name}`" in (Path(__file__).resolve().parents[3] / "docs/models.md").read_text()
 
 
 def test_random_weights_are_named_with_their_seed():
