@@ -44,8 +44,12 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     library, separator, name = spec.partition(":")
     seed: int | None = torch.initial_seed()
     if not separator:
-        near = get_close_matches(spec, [*SHORT_NAMES, "raw_colour"], 1)
-        meant = f"did you mean {SHORT_NAMES.get(near[0], near[0]).partition('@')[0]}? " if near else ""
+        import torchvision
+
+        known = {name: f"torchvision:{name}" for name in torchvision.models.list_models()}
+        known |= {"raw_colour": "raw_colour"} | {short: long.partition("@")[0] for short, long in SHORT_NAMES.items()}
+        near = get_close_matches(spec, known, 1)
+        meant = f"did you mean {known[near[0]]}? " if near else ""
         raise ValueError(f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable")
     network: Any
     origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS
