@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from .backbones import build_encoder, build_upsampler, encoder_hparams, upsampled_view
+from .backbones import UpsampledExtractor, build_encoder, build_upsampler, encoder_hparams
 from .backbones.build import Encoder, StageNames
 from .base import ExtractorModule
 
@@ -54,7 +54,7 @@ class FrozenEncoder(ExtractorModule):
         """Return a view of the encoder; None is this module's stage or stride, see `CorrespondenceModule`."""
         stage, stride = stage or self.hparams["stage"], stride or self.hparams["stride"]
         view = self.encoder.feature_extractor(stage, stride, **options)
-        return view if self.upsampler is None else upsampled_view(view, self.upsampler)
+        return view if self.upsampler is None else UpsampledExtractor(view, self.upsampler)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Do nothing; benchmarks run in later hooks."""

@@ -142,19 +142,9 @@ class KeyQueue(FullPrecision):
         """Mark the keys that come from the video of a sample: `(B,)` long → `(B, K)` bool."""
         return video_index[:, None] == self.video_ids
 
-    def require_divisor(self, keys_per_step: int) -> None:
-        """Refuse a queue that the keys of an optimiser step do not divide.
-
-        Raises:
-            ValueError: if they do not; the message names the nearest valid sizes.
-        """
-        below = len(self) // keys_per_step * keys_per_step
-        if below != len(self):
-            sizes = [str(size) for size in (below, below + keys_per_step) if size]
-            raise ValueError(
-                f"queue_size {len(self)}: a step brings {keys_per_step} keys, which must divide it; "
-                f"the nearest are {' and '.join(sizes)}"
-            )
+    def __str__(self) -> str:
+        megabytes = sum(tensor.nbytes for tensor in self.buffers()) / 1e6
+        return f"{len(self)} keys of {self.keys[0].numel()} numbers, {megabytes:.1f} MB on each device"
 
 
 class MomentumMethod(CorrespondenceModule):
@@ -189,22 +179,20 @@ class MomentumMethod(CorrespondenceModule):
 
     def plan(self) -> dict[str, str]:
         """Return the plan, with the size of the queue and the momentum of the average."""
-        rows = super().plan()
-        for queue in self._queues().values():
-            megabytes = sum(tensor.nbytes for tensor in queue.buffers()) / 1e6
-            rows["negatives"] = (
-                f"{len(queue)} keys of {queue.keys[0].numel()} numbers, {megabytes:.1f} MB on each device"
-            )
+        rows = super().plan() | {"negatives": str(self._queue or "none")}
         if isinstance(self.target_encoder, MomentumEncoder):
             rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], self.total_steps())
         return rows
 
-    def _queues(self) -> dict[str, KeyQueue]:
-        return {name: module for name, module in self.named_children() if isinstance(module, KeyQueue)}
+    @property
+    def _queue(self) -> Any:
+        """The method's queue; None if it has none."""
+        return next((part for part in self.children() if isinstance(part, KeyQueue)), None)
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
-        return [f"{name}.{buffer}" for name, queue in self._queues().items() for buffer, _ in queue.named_buffers()]
+        queues = [name for name, part in self.named_children() if part is self._queue]
+        return [name for name, _ in self.named_buffers() if name.partition(".")[0] in queues]
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute and log the loss of a batch; keep its keys for the end of the optimiser step.
@@ -219,10 +207,9 @@ class MomentumMethod(CorrespondenceModule):
         if (keys := outputs.pop("keys", None)) is None:
             return outputs
         per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
-        for queue in self._queues().values():
-            if self.keys_divide_queue:
-                queue.require_divisor(per_step)
-            outputs["queue_age"] = (queue.video_ids >= 0).sum() / per_step
+        if self.keys_divide_queue and len(self._queue) % per_step:
+            raise ValueError(f"queue_size {len(self._queue)}: the {per_step} keys of an optimiser step must divide it")
+        outputs["queue_age"] = (self._queue.video_ids >= 0).sum() / per_step
         self._pending.append((keys.flatten(0, 1), gather(batch["video_index"]).repeat_interleave(keys.shape[1])))
         return outputs
 
@@ -231,9 +218,9 @@ class MomentumMethod(CorrespondenceModule):
         super().optimizer_step(*args, **kwargs)
         if isinstance(average := self.target_encoder, MomentumEncoder):
             average.update(self.encoder, self.hparams["encoder_momentum"])
-        for queue in self._queues().values() if self._pending else ():
-            keys, video_ids = (torch.cat(parts)[-len(queue) :] for parts in zip(*self._pending, strict=True))
-            queue.enqueue(keys, video_ids)
+        if self._pending:
+            keys, video_ids = (torch.cat(parts)[-len(self._queue) :] for parts in zip(*self._pending, strict=True))
+            self._queue.enqueue(keys, video_ids)
         self._pending.clear()
 
     def on_fit_start(self) -> None:
@@ -249,15 +236,13 @@ def without_statistics(module: nn.Module, *args: Any, **options: Any) -> Tensor:
     return result
 
 
-def average_row(momentum: float, steps: int, joining: bool = False) -> str:
+def average_row(momentum: float, steps: int) -> str:
     """Return the plan's row on a moving average, with a warning if it hardly moves from its start.
 
     Args:
         momentum: m of the moving average.
         steps: optimiser steps within which the average should leave its start.
-        joining: these are the steps before negatives join; otherwise all steps of the run.
     """
     kept = momentum**steps
-    when = f"when negatives join after {steps} steps" if joining else f"after {steps} steps"
-    advice = f"; {kept:.0%} of it is still its start {when}: lower encoder_momentum" if kept > 0.05 else ""
+    advice = f"; {kept:.0%} of it is still its start after {steps} steps: lower encoder_momentum" if kept > 0.05 else ""
     return f"average with m = {momentum:g}{advice}"

@@ -46,15 +46,6 @@ class NegativeBank(KeyQueue):
         super().__init__(frames * (points if shared else 1), width if shared else (side, side, width), seed=None)
         self.points, self.kind, self.radius, self.border = points, kind, radius, border
 
-    def __str__(self) -> str:
-        count, megabytes = len(self), self.keys.nbytes / 1e6
-        found = {
-            "per_query": f"each query draws {self.points} cells of each of {count} frames",
-            "same_place": f"{(2 * self.radius + 1) ** 2} cells around each query's place in {count} frames",
-            "shared": f"{count} points of {count // self.points} frames, shared by all queries",
-        }
-        return f"{found[self.kind]}, {megabytes:.1f} MB on each device"
-
     def keys_of(
         self, features: Tensor, generator: torch.Generator, own: Callable[[Tensor], Tensor], videos: int
     ) -> Tensor:
@@ -76,13 +67,9 @@ class NegativeBank(KeyQueue):
         if self.kind == "shared":
             cells = own(torch.randint(features[0, 0].numel(), (videos, self.points), generator=generator))
             return features.flatten(2).take_along_dim(to_device(cells, features.device)[:, None], 2).mT.contiguous()
-        if features.shape[2:] != self.keys.shape[1:3]:
-            height, width = features.shape[2:]
-            raise ValueError(
-                f"the bank holds maps of {self.keys.shape[1]} × {self.keys.shape[2]} cells, the frames give {height} × "
-                f"{width}: set model.position_size to half the side of the frames, which must be square; or "
-                "model.negatives to shared"
-            )
+        (height, width), side = features.shape[2:], self.keys.shape[1]
+        if (height, width) != (side, side):
+            raise ValueError(f"frames of {height} × {width} cells, a bank of {side} × {side}: set model.position_size")
         return features.movedim(1, -1).unsqueeze(1).contiguous()
 
     def logsumexp(self, query: Tensor, video_index: Tensor, generator: torch.Generator) -> Tensor:

@@ -103,10 +103,7 @@ def deal_videos(groups: int, videos: int, generator: torch.Generator) -> Tensor:
         tensor([2, 2])
     """
     if groups > 1 and videos < 2:
-        raise ValueError(
-            f"Shuffle BN: {groups} groups of 1 video cannot be mixed; take fewer groups (model.groups) or more videos "
-            "per device (data.batch_size)"
-        )
+        raise ValueError(f"{groups} groups of 1 video cannot be mixed: lower model.groups or raise data.batch_size")
     order = torch.stack([torch.randperm(videos, generator=generator) for _ in range(groups)])
     first = torch.randint(groups, (), generator=generator)
     source = torch.arange(groups)[:, None]

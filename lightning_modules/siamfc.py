@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from .backbones import build_encoder, encoder_hparams, shared_copy
 from .backbones.build import StageNames
-from .backbones.extractor import UNDILATED, Dilated, refuse_options
+from .backbones.extractor import Dilated, refuse_options
 from .base import Batch, CorrespondenceModule
 from .functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 from .schedules import scheduled
@@ -137,11 +137,7 @@ class SiamFC(CorrespondenceModule):
         view: Any = self.backbone
         made = view.stage, self.stride, getattr(view, "dilated", False)
         if (stage or made[0], stride or made[1], dilated or made[2]) != made:
-            wanted = f"{stage or view.stage} at {stride or self.stride}{', dilated,' if dilated else ''}"
-            raise ValueError(
-                f"SiamFC: made for {view.stage} at stride {self.stride}, but {wanted} was asked for; {UNDILATED}; "
-                "benchmarks other than tracking evaluate the encoder itself: give them its checkpoint"
-            )
+            raise ValueError(f"SiamFC has (stage, stride, dilated) {made}: for others take its encoder's checkpoint")
         return shared_copy(SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)).eval()
 
 

@@ -105,10 +105,7 @@ class VFSMoCo(MomentumMethod):
             raise ValueError("trainer.sync_batchnorm=true: it would undo Shuffle BN of VFSMoCo; leave it out")
         super().on_train_start()
         if groups_on_this_rank(self.hparams["groups"], self.samples_per_device()) * self.trainer.world_size == 1:
-            rank_zero_warn(
-                "VFSMoCo: all videos of a batch are normalised together, which reveals positives from the queue's "
-                "keys; set model.groups to 2 or more (Shuffle BN)"
-            )
+            rank_zero_warn("VFSMoCo: one BatchNorm group gives the positives away: set model.groups to 2 or more")
 
     def plan(self) -> dict[str, str]:
         """Return the plan, with the groups of Shuffle BN."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from jsonargparse import get_loader
 
-from lightning_modules.backbones.short_names import SHORT_NAMES, read_spec
+from lightning_modules.backbones.pretrained import SHORT_NAMES, read_spec
 from lightning_modules.checkpoints import allow_named
 
 from .configs import read_yaml

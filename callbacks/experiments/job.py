@@ -14,7 +14,7 @@ import torch
 
 from lightning_modules.backbones import build_encoder, weights_digest
 from lightning_modules.backbones.networks import RANDOM_WEIGHTS
-from lightning_modules.backbones.short_names import read_spec
+from lightning_modules.backbones.pretrained import read_spec
 from lightning_modules.checkpoints import SUFFIXES
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.evaluation_protocol import EvaluationProtocol

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from lightning_modules.backbones.normalise import Normalise
+from lightning_modules.backbones.extractor import Normalise
 from lightning_modules.backbones.placement import device_of, shared_copy
 from lightning_modules.backbones.video import VideoEncoder
 from lightning_modules.functional import PointProtocol, PropagationProtocol

@@ -258,7 +258,7 @@ class LabelTracker:
         if given is None:
             raise ValueError("the first frame gives no annotation: there is nothing to follow")
         for features, (stage, _) in zip(maps, self._maps, strict=True):
-            check_map(features, view.seen, stage or "the extractor")
+            check_map(features, stage or "the extractor")
         first_labels = self._encode(0, given, coding, [maps[number] for number in self._map_numbers])
         finders = [finder for of_map in self._of_map for finder in shared_finders(of_map)]
         return [LabelPropagator(*begin) for begin in zip(first_labels, self.protocols, finders, strict=True)]

@@ -11,6 +11,7 @@ from .build import (
 )
 from .extractor import (
     FeatureExtractor as FeatureExtractor,
+    Normalise as Normalise,
     RawColour as RawColour,
 )
 from .liir_encoder import (
@@ -22,7 +23,6 @@ from .networks import (
     build_network as build_network,
     pooled_width as pooled_width,
 )
-from .normalise import Normalise as Normalise
 from .placement import (
     on_device as on_device,
     shared_copy as shared_copy,
@@ -34,7 +34,6 @@ from .resnet import (
 from .upsampling import (
     UpsampledExtractor as UpsampledExtractor,
     build_upsampler as build_upsampler,
-    upsampled_view as upsampled_view,
 )
 from .video import (
     CLIP_FAMILIES as CLIP_FAMILIES,

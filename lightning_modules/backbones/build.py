@@ -2,20 +2,21 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..checkpoints import SUFFIXES, module_from_checkpoint
 from ..checkpoints.trust import import_path, make, pass_gate
 from ..functional.device import PendingCopy
-from .extractor import FeatureExtractor, MapExtractor, RawColour, refuse_options
-from .liir_encoder import LiirEncoder
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, MapExtractor, Normalise, RawColour, refuse_options
+from .liir_encoder import LiirEncoder, LiirExtractor
 from .networks import RANDOM_WEIGHTS, build_network
-from .normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from .placement import device_of, held_networks, shared_copy
 from .resnet import ResNetExtractor, is_resnet
 from .upsampling import UpsampledEncoder, build_upsampler
@@ -71,10 +72,7 @@ def build_encoder(
     if hasattr(spec, "feature_extractor"):
         return spec
     if isinstance(spec, Path) or (isinstance(spec, str) and spec.endswith(SUFFIXES)):
-        module = module_from_checkpoint(spec)
-        trained: Any = path_to_network(module)[-1]  # so that views of it know the origin too
-        trained.weights_origin, trained.weights_seed = f"weights of {Path(spec).name}", None
-        return module
+        return _loaded(spec)[0]
     network: Any = spec
     normalisation: dict[str, Any] = {}
     if spec == "raw_colour":
@@ -149,8 +147,8 @@ def extractor_of(
     """Return a view of a raw network that shares its weights and changes nothing in it.
 
     Args:
-        network: a ResNet, a ViT or another network of timm; or a module that maps RGB in [0, 1] to `(N, C, h, w)` and
-            normalises by itself.
+        network: a ResNet, a ViT or another network of timm; Liir's encoder; or a module that maps RGB in [0, 1] to
+            `(N, C, h, w)` and normalises by itself.
         stage: a name, a combination (`block9+block12`, see `FeatureExtractor`), or a list of names.
         stride: pixels per cell.
         mean: mean of RGB in [0, 1]; a module that normalises by itself ignores it.
@@ -173,6 +171,8 @@ def extractor_of(
         default_stride = None if options.get("dilated") else 8
         return ResNetExtractor(view, normalise, stage or "res4", stride or default_stride, **options)
     refuse_options(type(network).__name__, options)
+    if isinstance(view, LiirEncoder):
+        return LiirExtractor(view, stage or "affinity", stride)
     if is_vit(view):
         return ViTExtractor(view, normalise, stage, stride)
     of_timm = hasattr(view, "pretrained_cfg") and hasattr(view, "forward_features")
@@ -241,20 +241,14 @@ def weights_digest(module: Any) -> str:
     states = [network.state_dict().values() for network in networks]
     weights = [tensor.detach() for state in states for tensor in state if isinstance(tensor, torch.Tensor)]
     digest = hashlib.blake2b("; ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in weights).encode())
-    for content in _bytes_of(weights):
-        digest.update(content.numpy().data)
+    contents = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in weights]
+    for device, of_device in groupby(contents, key=attrgetter("device")):
+        parts = list(of_device)
+        if device.type != "cpu":
+            parts = [PendingCopy(torch.cat(parts)).wait()]  # one copy, not one for each weight
+        for part in parts:
+            digest.update(part.numpy().data)
     return digest.hexdigest()[:12]
-
-
-def _bytes_of(weights: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield the bytes of each weight, uint8 on the CPU; a GPU copies all of its weights at once."""
-    flat = [weight.contiguous().reshape(-1).view(torch.uint8) for weight in weights]
-    arrived = {}
-    for device in {content.device for content in flat if content.device.type != "cpu"}:
-        there = [content for content in flat if content.device == device]
-        arrived[device] = iter(PendingCopy(torch.cat(there)).wait().split([len(content) for content in there]))
-    for content in flat:
-        yield next(arrived[content.device]) if content.device in arrived else content
 
 
 def trainable_network(spec: str) -> nn.Module:
@@ -271,9 +265,16 @@ def trainable_network(spec: str) -> nn.Module:
     """
     if not spec.endswith(SUFFIXES):
         return build_network(spec)
-    module: Any = module_from_checkpoint(spec)
-    network = path_to_network(module)[-1]
+    module, network = _loaded(spec)
     if isinstance(network, FeatureExtractor | LiirEncoder) or not hasattr(network, "architecture"):
         raise ValueError(f"{spec}: {type(module).__name__} has no full network to train")
-    network.weights_origin, network.weights_seed = f"weights of {Path(spec).name}", None  # type: ignore[assignment]
-    return network.requires_grad_(True).train()
+    trainable: nn.Module = network.requires_grad_(True).train()
+    return trainable
+
+
+def _loaded(path: str | Path) -> tuple[Any, Any]:
+    """Return the module of a checkpoint, and the network in it, whose views then know the origin of its weights."""
+    module: Any = module_from_checkpoint(path)
+    network: Any = path_to_network(module)[-1]
+    network.weights_origin, network.weights_seed = module.weights_origin, None
+    return module, network

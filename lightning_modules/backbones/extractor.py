@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.trust import reason
-from .normalise import Normalise
 from .placement import device_of
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 PositionRule = Literal["network", "dino"]
 """Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
@@ -25,7 +27,29 @@ PROBE = (256, 320)
 """Height and width of the blank image for measuring strides; not square, and no network's default size."""
 OUTPUT = "features"
 """Stage name of a network's last map."""
-UNDILATED = "for other networks set dilated to false and stage to null or one of their stages"
+UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
+
+
+class Normalise(nn.Module):
+    """Subtract a mean and divide by a deviation, channel by channel; the constants stay out of checkpoints.
+
+    Args:
+        mean: mean of the channels of RGB in [0, 1].
+        std: standard deviation of the channels of RGB in [0, 1].
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise `(N, C, H, W)` in [0, 1], to the constants' type, channels last in memory."""
+        normalised = (images - self.mean) / self.std
+        return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
 
 
 def refuse_options(network: str, options: Mapping[str, Any]) -> None:
@@ -35,9 +59,7 @@ def refuse_options(network: str, options: Mapping[str, Any]) -> None:
         ValueError: one line that names the network and the options.
     """
     if given := [name for name, value in options.items() if value]:
-        raise ValueError(
-            f"{network}: has no option {', '.join(given)}; SiamFC's dilations are for ResNets; {UNDILATED}"
-        )
+        raise ValueError(f"{network}: has no option {', '.join(given)}; {UNDILATED}")
 
 
 def describe_output(output: object) -> str:
@@ -45,12 +67,11 @@ def describe_output(output: object) -> str:
     return str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__
 
 
-def check_map(features: Tensor, frame: Sequence[int], name: str) -> None:
-    """Refuse a map that is too coarse to distinguish positions in a frame.
+def check_map(features: Tensor, name: str) -> None:
+    """Refuse a map that is too coarse to distinguish positions.
 
     Args:
         features: `(…, h, w)`.
-        frame: height and width of the frame in pixels.
         name: name of the network, for the message.
 
     Raises:
@@ -58,10 +79,7 @@ def check_map(features: Tensor, frame: Sequence[int], name: str) -> None:
     """
     height, width = features.shape[-2:]
     if min(height, width) < MIN_CELLS:
-        raise ValueError(
-            f"{name}: its map of a frame of {frame[0]} x {frame[1]} px has {height} x {width} cells, too few to "
-            f"distinguish positions ({MIN_CELLS} x {MIN_CELLS} at least): take an earlier stage or a smaller stride"
-        )
+        raise ValueError(f"{name}: {height} x {width} cells, too few to distinguish positions: take a finer stage")
 
 
 class FeatureExtractor(nn.Module, ABC):
@@ -112,10 +130,7 @@ class FeatureExtractor(nn.Module, ABC):
             ValueError: if the images are not float RGB of four dimensions, or maps to average differ in channels.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise ValueError(
-                "feature extractor: expected float RGB (N, 3, H, W) in [0, 1], "
-                f"got {images.dtype} {tuple(images.shape)}"
-            )
+            raise ValueError(f"expected float RGB (N, 3, H, W) in [0, 1], got {images.dtype} {tuple(images.shape)}")
         found = self.maps(images)
         maps = []
         for name in self.stages:
@@ -178,11 +193,8 @@ def measured_stride(output: object, name: str) -> int:
     """
     frame = f"{PROBE[0]} x {PROBE[1]}"
     if not isinstance(output, Tensor) or output.ndim != 4:
-        raise ValueError(
-            f"{name}: expected a feature map (N, C, h, w), got {describe_output(output)} of a {frame} image; take a "
-            "network of timm (timm:NAME), or a package.module:callable that makes one without its pooling"
-        )
-    check_map(output, PROBE, name)
+        raise ValueError(f"{name}: expected a map (N, C, h, w), got {describe_output(output)}; leave its pooling out")
+    check_map(output, name)
     height, width = output.shape[2:]
     strides = {max(round(PROBE[0] / height), 1), max(round(PROBE[1] / width), 1)}
     if len(strides) > 1:
@@ -255,22 +267,13 @@ class MapExtractor(FeatureExtractor):
         try:
             with torch.inference_mode():
                 return self.maps(blank(self, PROBE))
+        except torch.OutOfMemoryError:
+            raise
         except (AssertionError, IndexError, RuntimeError) as error:
-            if self.normalise is None or not self._takes_its_own_size():
+            if self.normalise is None:
                 raise
-            raise ValueError(
-                f"{type(self.network).__name__}: takes images of one size only; videos need a network of any size "
-                f"({reason(error)})"
-            ) from error
-
-    def _takes_its_own_size(self) -> bool:
-        """Return whether the network takes an image of the size that timm states; if not, another error occurred."""
-        try:
-            with torch.inference_mode():
-                self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
-        except Exception:  # any error, for example when the device is out of memory
-            return False
-        return True
+            kind = type(self.network).__name__
+            raise ValueError(f"{kind}: takes images of one size only, or gives no map ({reason(error)})") from error
 
 
 def _staged(network: Any) -> int:

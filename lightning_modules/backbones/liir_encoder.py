@@ -1,7 +1,7 @@
 """Liir's encoder: a ResNet-18 of stride 4 with a position map."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from ..functional.colour import normalised_lab
 from ..functional.device import to_device
 from ..functional.position import resized_position, sinusoidal_position
-from .extractor import FeatureExtractor, refuse_options
-from .resnet import LAYER_OF_STAGE, folded_copy
+from .extractor import FeatureExtractor
+from .resnet import LAYER_OF_STAGE, folded_copy, named_blocks, stage_of
 
 Position = Literal["1dape", "2dape", "2dspe", "none"]
 Modulation = Callable[[Tensor], Tensor]
@@ -32,9 +32,6 @@ class PositionMap(nn.Module):
             half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
         channels: number of channels of the map.
         size: height and width of a learned map in cells; it is interpolated (bicubic) to other sizes.
-
-    Raises:
-        ValueError: for an unknown kind.
     """
 
     def __init__(self, kind: Position, channels: int = 64, size: int = 128) -> None:
@@ -44,8 +41,6 @@ class PositionMap(nn.Module):
             self.places = nn.Parameter(torch.zeros(channels, size, size))
         elif kind == "2dape":
             self.columns, self.rows = (nn.Parameter(torch.zeros(channels // 2, size)) for _ in range(2))
-        elif kind not in ("2dspe", "none"):
-            raise ValueError(f"position must be 1dape, 2dape, 2dspe or none, got {kind!r}")
 
     def forward(self, size: tuple[int, int]) -> Tensor | None:
         """Return the map at a size (h, w): `(C, h, w)`, or None for the kind "none"."""
@@ -77,7 +72,7 @@ class LiirEncoder(nn.Module):
         arguments: arguments of the constructor.
 
     Raises:
-        ValueError: for an unknown position map or another number of stages.
+        ValueError: for another number of stages.
     """
 
     architecture = "lightning_modules.backbones:LiirEncoder"
@@ -143,7 +138,6 @@ class LiirExtractor(FeatureExtractor):
         encoder: taken over by this view: pass a copy (`shared_copy`).
         stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or a list.
         stride: pixels per cell; maps of a finer stride are averaged. None is the stride of the stage.
-        options: options of other networks' extractors, refused.
 
     Raises:
         ValueError: if a stage does not exist or the stride is not a multiple of the stage's.
@@ -151,29 +145,23 @@ class LiirExtractor(FeatureExtractor):
 
     multiple = 4
 
-    def __init__(
-        self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None, **options: Any
-    ) -> None:
-        refuse_options("Liir", options)
+    def __init__(self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None) -> None:
         super().__init__(stage, [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")], "Liir")
         self.encoder = encoder
         for name in self.parts:
             if stride is not None and stride % STRIDES[name]:
-                raise ValueError(
-                    f"stride {stride}: Liir's {name} has stride {STRIDES[name]}; ask for a multiple of it, or None"
-                )
+                raise ValueError(f"stride {stride}: not a multiple of {STRIDES[name]}, the stride of Liir's {name}")
         self.pooled_by = {name: (stride or STRIDES[name]) // STRIDES[name] for name in self.parts}
         self.set_strides({name: stride or STRIDES[name] for name in self.parts})
         self.eval()
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the maps of `parts` by name."""
-        found: dict[str, Tensor] = {}
         x = self.encoder.stem(normalised_lab(images))
-        for stage, layer in LAYER_OF_STAGE.items():
-            for number, block in enumerate(getattr(self.encoder, layer), start=1):
-                x = block(x)
-                found |= {name: x for name in (stage, f"{stage}.b{number}") if name in self.parts}
+        found: dict[str, Tensor] = {}
+        for name, block in named_blocks(self.encoder).items():
+            x = block(x)
+            found |= {part: x for part in (stage_of(name), name) if part in self.parts}
         if "affinity" in self.parts:
             found["affinity"] = self.encoder.affinity(x)
         for name, by in self.pooled_by.items():

@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.trust import allow, import_named
-from ..checkpoints.weights import state_dict_error
-from .downloads import require_timm, require_torchvision
+from ..checkpoints.trust import allow, import_named, reason
 from .extractor import describe_output
 from .placement import shared_copy
-from .short_names import SHORT_NAMES
+from .pretrained import SHORT_NAMES, require_timm, require_torchvision
 
 RANDOM_WEIGHTS = "random weights"
 """Origin of weights that a library has drawn."""
@@ -52,10 +50,7 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
         known |= {"raw_colour": "raw_colour"} | {short: long.partition("@")[0] for short, long in SHORT_NAMES.items()}
         near = get_close_matches(spec, known, 1)
         meant = f"did you mean {known[near[0]]}? " if near else ""
-        raise ValueError(
-            f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable (a library's "
-            "prefix is missing)"
-        )
+        raise ValueError(f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable")
     network: Any
     origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS
     if library == "timm":
@@ -127,24 +122,18 @@ def imported(module: str, name: str) -> nn.Module:
         ValueError: if it cannot be imported, loads weights that do not fit, or does not return a module or a video
             encoder.
     """
+    spec = f"{module}:{name}"
+    built = import_named(module, name, f"backbone {spec}")
     try:
-        built = import_named(module, name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"backbone {module}:{name}: cannot import it ({error})") from error
-    try:
-        network = built()
+        network: nn.Module = built()
     except RuntimeError as error:
-        if fault := state_dict_error(error):
-            raise ValueError(f"backbone {module}:{name}: its weights do not fit; {fault}") from error
+        if str(error).startswith("Error(s) in loading state_dict"):  # torch's list of names, a line each
+            raise ValueError(f"backbone {spec}: {reason(error)}") from error
         raise
-    allow(f"{module}:{name}")  # the user's call has named and run it; a file that names it has passed the gate
+    allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
     if not isinstance(network, nn.Module) and (isinstance(network, str) or not hasattr(network, "encode")):
-        raise ValueError(
-            f"backbone {module}:{name}: gave a {type(network).__name__}, expected a torch.nn.Module or a video encoder "
-            "(Clips, Recurrent)"
-        )
-    built_network: nn.Module = network
-    return built_network
+        raise ValueError(f"backbone {spec}: expected a module or a video encoder, got a {type(network).__name__}")
+    return network
 
 
 def pooled_width(network: nn.Module) -> int:

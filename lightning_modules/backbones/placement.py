@@ -25,8 +25,7 @@ def shared_copy(module: M) -> M:
     Returns:
         The copy.
     """
-    tensors: list[Tensor] = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in _tensors(module)})
 
 
 def on_device(encoder: E, device: torch.device | str | None = None) -> E:

@@ -26,6 +26,17 @@ def is_resnet(network: nn.Module) -> bool:
     return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
 
 
+def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the blocks of a ResNet in order, `res2.b1` and so on → module."""
+    layers = {stage: getattr(network, layer) for stage, layer in LAYER_OF_STAGE.items()}
+    return {f"{stage}.b{n}": block for stage, layer in layers.items() for n, block in enumerate(layer, start=1)}
+
+
+def stage_of(block: str) -> str:
+    """Return the stage of a block: `res4.b1` → `res4`."""
+    return block.partition(".")[0]
+
+
 def folded_copy(network: M) -> M:
     """Return a copy with every BatchNorm folded into the convolution before it: the same maps to rounding, faster.
 
@@ -67,13 +78,8 @@ class ResNetExtractor(FeatureExtractor):
         stride: int | None = None,
         dilated: Dilated = False,
     ) -> None:
-        blocks = {
-            f"{name}.b{number}": block
-            for name, layer in LAYER_OF_STAGE.items()
-            for number, block in enumerate(getattr(network, layer), start=1)
-        }
-        last = {name.partition(".")[0]: name for name in blocks}  # stage → its last block
-        super().__init__(stage, [*last, *blocks], "this ResNet")
+        blocks = named_blocks(network)
+        super().__init__(stage, [*dict.fromkeys(map(stage_of, blocks)), *blocks], "this ResNet")
         if stride is not None and stride not in NATURAL_STRIDE.values():
             raise ValueError(f"stride {stride}: a ResNet's strides can be {sorted(NATURAL_STRIDE.values())} or None")
         coarsest = 8 if dilated else stride or NATURAL_STRIDE["res5"]
@@ -91,11 +97,10 @@ class ResNetExtractor(FeatureExtractor):
         self.weights_origin: str | None = getattr(network, "weights_origin", None)
         self.weights_seed: int | None = getattr(network, "weights_seed", None)
         self.stem = nn.Sequential(*_stem(network))
-        keys = [name.replace(".", "_") for name in blocks]  # a module's name holds no dot
-        self._key_of = {part: last.get(part, part).replace(".", "_") for part in self.parts}
-        needed = max(keys.index(key) for key in self._key_of.values()) + 1
-        self.blocks = nn.ModuleDict(dict(zip(keys[:needed], blocks.values(), strict=False)))
-        self.set_strides({part: min(NATURAL_STRIDE[part.partition(".")[0]], coarsest) for part in self.parts})
+        last = max(n for n, name in enumerate(blocks) if {name, stage_of(name)} & {*self.parts})
+        needed = list(blocks.items())[: last + 1]
+        self.blocks = nn.ModuleDict({name.replace(".", "_"): block for name, block in needed})  # a key holds no dot
+        self.set_strides({part: min(NATURAL_STRIDE[stage_of(part)], coarsest) for part in self.parts})
         self.eval()
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
@@ -104,7 +109,7 @@ class ResNetExtractor(FeatureExtractor):
         x = self.stem(self.normalise(images))
         for key, block in self.blocks.items():
             x = block(x)
-            found |= {part: x for part, last in self._key_of.items() if last == key}
+            found |= {part: x for part in (key.partition("_")[0], key.replace("_", ".")) if part in self.parts}
         return found
 
     folded = folded_copy

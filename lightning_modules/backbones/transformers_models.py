@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints.trust import reason
-from .normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from .video import CLIP_FAMILIES, Clips
 
 
@@ -59,10 +59,7 @@ def _norm_of_classifier(name: str) -> nn.Module:
     )
     classifier, found = loaded
     if "fc_norm.weight" in found["missing_keys"]:
-        raise ValueError(
-            f"backbone transformers:{name}: pools by the mean, but holds no fc_norm: its features would lack the final "
-            "norm; take the model with its classifier"
-        )
+        raise ValueError(f"backbone transformers:{name}: holds no fc_norm, its last norm; take it with its classifier")
     return classifier.fc_norm.eval()
 
 

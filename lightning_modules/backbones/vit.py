@@ -48,10 +48,7 @@ class ViTExtractor(FeatureExtractor):
         kind = type(network).__name__
         if getattr(network.patch_embed, "strict_img_size", False):
             height, width = network.patch_embed.img_size
-            raise ValueError(
-                f"{kind}: takes images of {height} x {width} px only; take a transformer of any "
-                "size, for example timm:vit_small_patch16_224 or timm:deit_small_patch16_224"
-            )
+            raise ValueError(f"{kind}: takes images of {height} x {width} px only; take a transformer of any size")
         depth = len(network.blocks)
         known = [f"block{number}" for number in range(1, depth + 1)]
         super().__init__(stage or f"block{depth}", known, "this transformer")
@@ -61,10 +58,7 @@ class ViTExtractor(FeatureExtractor):
         movable = isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (patch, patch)
         if step != patch and (patch % step or not movable):
             allowed = [n for n in range(1, patch + 1) if patch % n == 0 and (movable or n == patch)]
-            raise ValueError(
-                f"stride {step}: the patches of this transformer are {patch} px, so its stride can be "
-                f"{', '.join(map(str, allowed))}"
-            )
+            raise ValueError(f"stride {step}: of patches of {patch} px it can be {', '.join(map(str, allowed))}")
         if step != patch:
             convolution.stride = (step, step)
             network.patch_embed.patch_size = (step, step)  # what timm pads to

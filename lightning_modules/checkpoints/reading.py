@@ -189,20 +189,13 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
     metadata = checkpoint.get(METADATA_KEY) if isinstance(checkpoint, dict) else None
     if metadata is None:
         raise ForeignCheckpoint(f"{source}: no checkpoint of vidcorr; {convert_line(source)}")
-    if not (isinstance(metadata, dict) and "class_path" in metadata):
-        raise ValueError(f"{source}: is damaged: its vidcorr metadata names no class")
-    form = metadata.get("format", 1)
-    if type(form) is not int or form < 1:
-        raise ValueError(f"{source}: is damaged: its format must be a number from 1, got {quoted(form)}")
-    if form > FORMAT:
-        raise ValueError(
-            f"{source}: written by vidcorr {quoted(metadata.get('version'), quotes=False)} in format {form}; "
-            f"this is vidcorr {version('vidcorr')}, which reads formats up to {FORMAT}: update it"
-        )
-    if not is_state(checkpoint.get("state_dict")):
-        raise ValueError(f"{source}: is damaged: it holds no state_dict of names and tensors")
-    if not isinstance(checkpoint.get("hyper_parameters", {}), dict):
-        raise ValueError(f"{source}: is damaged: its hyper_parameters must be a dict")
+    form = metadata.get("format", 1) if isinstance(metadata, dict) else None
+    if type(form) is int and form > FORMAT:
+        theirs, ours = quoted(metadata.get("version"), quotes=False), version("vidcorr")
+        raise ValueError(f"{source}: written by vidcorr {theirs} in format {form}; this is vidcorr {ours}: update it")
+    whole = type(form) is int and form >= 1 and "class_path" in metadata and is_state(checkpoint.get("state_dict"))
+    if not (whole and isinstance(checkpoint.get("hyper_parameters", {}), dict)):
+        raise ValueError(f"{source}: is damaged: class, format, weights or arguments are missing or of another type")
 
 
 def convert_line(source: str | Path) -> str:

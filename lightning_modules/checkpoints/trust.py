@@ -61,12 +61,6 @@ class Recipe:
     ours: bool
 
 
-def own_classes() -> dict[str, type[nn.Module]]:
-    """Return the classes of this project that a file may name: the public modules of `lightning_modules`."""
-    package = importlib.import_module(OURS)
-    return {name: getattr(package, name) for name in package.__all__}
-
-
 def allow(*names: str) -> None:
     """Allow files to name code outside this project.
 
@@ -124,7 +118,7 @@ def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 
         raise ValueError(f"{source}: the arguments of {kind.__name__} must be names and values")
     signature, hints = inspect.signature(kind).parameters, _hints(kind)
     passed: dict[str, Any] = {}
-    ours = kind in own_classes().values()
+    ours = class_path.startswith(f"{OURS}.")
     for name, value in arguments.items():
         if name not in signature:
             raise ValueError(f"{source}: {kind.__name__} has no argument {quoted(name)}")
@@ -136,11 +130,11 @@ def pass_gate(class_path: Any, arguments: Any, source: str | Path, depth: int = 
             passed[name] = value
         else:
             raise ValueError(f"{source}: {kind.__name__} cannot take {quoted(value)} as {name}")
-    for name in (*NETWORK_ARGUMENTS, UPSAMPLE):
-        made_by_name = name == UPSAMPLE or passed.get(RECIPE) is None
-        if name == UPSAMPLE and INTERPOLATION.fullmatch(str(passed.get(name))):
-            continue
-        if isinstance(spec := passed.get(name), str) and made_by_name:
+    specs = [passed.get(name) for name in NETWORK_ARGUMENTS if passed.get(RECIPE) is None]
+    if not INTERPOLATION.fullmatch(str(passed.get(UPSAMPLE))):
+        specs.append(passed.get(UPSAMPLE))
+    for spec in specs:
+        if isinstance(spec, str):
             ours = check_network(spec, source) and ours
     if passed.get("pretrained"):
         passed["pretrained"] = False  # the weights are in the file; a file starts no download
@@ -213,10 +207,7 @@ def reconcile(saved: Recipe, chosen: Any, path: str | Path) -> None:
     if arguments[key] == noted:
         arguments[RECIPE] = saved.arguments[RECIPE]
     elif arguments[RECIPE] is not None:
-        raise ValueError(
-            f"--ckpt_path {path} is over {noted}, but {arguments[key]} is named as its {key}: set "
-            f"--model.{key} {noted} or leave it out"
-        )
+        raise ValueError(f"--ckpt_path {path} is over {noted}, not over {arguments[key]}: leave out --model.{key}")
 
 
 def import_path(kind: type) -> str:
@@ -224,31 +215,37 @@ def import_path(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def import_named(module: str, name: str) -> Any:
+def import_named(module: str, name: str, what: str) -> Any:
     """Import a name that the user gave; the module may lie in the working directory.
 
+    Args:
+        module: the module.
+        name: a name in it.
+        what: what the name stands for, the start of the message.
+
     Raises:
-        ImportError: if the module does not exist, or importing it fails.
-        AttributeError: if the module does not have the name.
+        ValueError: if the module does not exist, does not have the name, or importing it fails.
     """
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # last, to hide nothing; the installed command does not have it
-    return getattr(importlib.import_module(module), name)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{what}: cannot import it ({error}); run from its folder, or set PYTHONPATH") from error
 
 
 def _class_of(class_path: str, source: str | Path) -> type[nn.Module]:
     """Return a class of this project, or a class of the user's if it is allowed."""
     package, _, name = class_path.rpartition(".")
-    if package.partition(".")[0] == OURS:
-        classes = own_classes()
-        if name not in classes:
-            raise ValueError(f"{source}: {quoted(class_path)} is not a class of this project ({', '.join(classes)})")
-        return classes[name]
+    if class_path.startswith(f"{OURS}."):
+        ours = importlib.import_module(OURS)
+        if name not in ours.__all__:
+            known = ", ".join(ours.__all__)
+            raise ValueError(f"{source}: {quoted(class_path)} is not a class of this project ({known})")
+        kind: type[nn.Module] = getattr(ours, name)
+        return kind
     _require_allowed(class_path, "class", source)
-    try:
-        kind = import_named(package, name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{source}: its class {quoted(class_path)} cannot be imported ({error})") from error
+    kind = import_named(package, name, f"{source}: its class {quoted(class_path)}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(f"{source}: its class {quoted(class_path)} is not a torch.nn.Module")
     return kind
@@ -272,19 +269,15 @@ def check_network(spec: str, source: str | Path) -> bool:
     if spec.partition(":")[0] in LIBRARIES:
         raise ValueError(f"{source}: its encoder is {quoted(spec)}, which is not the name of a network of that library")
     if ":" not in spec:
-        raise ValueError(
-            f"{source}: its encoder is {quoted(spec)}, another file; a checkpoint must hold its encoder itself"
-        )
+        raise ValueError(f"{source}: its encoder is {quoted(spec)}, another file; a checkpoint holds its encoder")
     _require_allowed(spec, "network", source)
     return False
 
 
 def _require_allowed(name: str, what: str, source: str | Path) -> None:
     if name not in _allowed:
-        raise ValueError(
-            f"{source}: names the {what} {quoted(name)}, which is not of this project and is not run unless you name "
-            f"it too: add --allow {quoted(name, quotes=False)} (in Python: lightning_modules.checkpoints.allow)"
-        )
+        flag = f"--allow {quoted(name, quotes=False)}"
+        raise ValueError(f"{source}: names the {what} {quoted(name)}, which is not of this project: add {flag}")
 
 
 def accepts(hint: Any, value: object) -> bool:

@@ -1,8 +1,7 @@
 """Checks of a checkpoint's weights: they fit the module, and they are unchanged."""
 
 import hashlib
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -33,41 +32,8 @@ def check_fit(module: nn.Module, state: Mapping[str, Tensor], source: str | Path
             faults["of another shape"].append(f"{name} {tuple(given.shape)} instead of {tuple(wanted.shape)}")
         if given.is_floating_point() != wanted.is_floating_point() or given.is_complex():
             faults["of another type"].append(f"{name} {given.dtype} instead of {wanted.dtype}")
-    if any(faults.values()):
-        raise ValueError(f"{source}: does not fit {type(module).__name__}; {told(faults)}")
-
-
-def told(faults: Mapping[str, Collection[str]]) -> str:
-    """Return faults of weights in one line: kind → names, with the prefix that would make names fit."""
-    lists = [f"{fault}: {listed(names)}" for fault, names in faults.items() if names]
-    missing, unknown = faults["missing"], set(faults["unknown"])
-    first = min(missing, default="")
-    prefixes = [name.removesuffix(first) for name in unknown if first and name.endswith(f".{first}")]
-    fitting = [prefix for prefix in sorted(prefixes) if unknown.issuperset(prefix + name for name in missing)]
-    return "; ".join(lists + [f"without the prefix {prefix!r} the names fit" for prefix in fitting])
-
-
-def state_dict_error(error: RuntimeError) -> str:
-    """Return the error of torch's `load_state_dict` in one line; empty for any other error.
-
-    Example:
-        >>> try:
-        ...     nn.Linear(2, 1).load_state_dict({"net.weight": torch.zeros(1, 2), "net.bias": torch.zeros(1)})
-        ... except RuntimeError as error:
-        ...     state_dict_error(error)
-        "missing: bias, weight; unknown: net.bias, net.weight; without the prefix 'net.' the names fit"
-    """
-    text = str(error)
-    if not text.startswith("Error(s) in loading state_dict"):
-        return ""
-    lines = {fault: next((line for line in text.splitlines() if f"{fault} key(s)" in line), "") for fault in FAULTS}
-    shapes = re.findall(r"size mismatch for (\S+):", text)
-    faults = {ours: re.findall(r'"([^"]+)"', lines[theirs]) for theirs, ours in FAULTS.items()}
-    return told(faults | {"of another shape": shapes})
-
-
-FAULTS = {"Missing": "missing", "Unexpected": "unknown"}
-"""Faults of weights in torch's words → in ours."""
+    if told := [f"{fault}: {listed(names)}" for fault, names in faults.items() if names]:
+        raise ValueError(f"{source}: does not fit {type(module).__name__}; {'; '.join(told)}")
 
 
 def digest_of(state: Mapping[str, Tensor]) -> str:
@@ -92,10 +58,7 @@ def check_digest(state: Mapping[str, Tensor], noted: object, source: str | Path)
         ValueError: if the digests differ.
     """
     if noted is not None and digest_of(state) != noted:
-        raise ValueError(
-            f"{source}: its weights are not those that were saved (their digest differs): the file is damaged, or was "
-            "edited; after an edit of your own remove ['vidcorr']['digest']"
-        )
+        raise ValueError(f"{source}: its weights are not those that were saved; if you edited them, remove its digest")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -72,7 +72,7 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
     except UnsafeContent as error:
         raise ValueError(f"{path}: {error}; if you trust where the file is from, add --trust") from error
     except Exception as error:  # torch raises errors of many types for a senseless pickle
-        raise ValueError(f"{path}: cannot be read; is it complete? ({reason(error)})") from error
+        raise ValueError(f"{path}: cannot be read; is it complete, and no web page? ({reason(error)})") from error
     entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
     place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
     state: Mapping[str, Any] = entries[place] if place else entries
@@ -85,10 +85,6 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
 
 
 def _read_pickle(path: Path, trust: bool) -> Any:
-    with path.open("rb") as file:
-        start = file.read(16)
-    if not start.startswith((b"PK", b"\x80")):  # a zip file or, as torch wrote until 1.5, a pickle
-        raise ValueError(f"it is no checkpoint, perhaps a web page or a pointer of Git LFS; it begins {start!r}")
     if trust:
         return torch.load(path, map_location="cpu", weights_only=False)
     pairs: list[Any] = [(kind, name) for name, kind in HARMLESS.items()]

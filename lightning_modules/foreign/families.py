@@ -145,23 +145,23 @@ def _mast(state: State, spec: str | None) -> Converted:
 
 OWN_CHOICE = "davis.yaml --trainer.callbacks.protocol vidcorr"
 """Evaluation of networks without a published protocol."""
-DINO_SIZES = {384: "small", 768: "base"}
-DINOV2_SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
+SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
+"""Width of a vision transformer → timm's word for its size."""
 
 
-def _transformer_size(state: State, sizes: Mapping[int, str], family: str) -> tuple[str, int]:
+def _transformer_size(state: State) -> tuple[str, int]:
     """Return timm's word for a vision transformer's size, and the side of its patches in pixels."""
     width, _, patch, _ = state["patch_embed.proj.weight"].shape
-    if width not in sizes:
-        raise ValueError(f"no transformer of {family} has width {width}; name it by --architecture timm:NAME")
-    return sizes[width], patch
+    if width not in SIZES:
+        raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
+    return SIZES[width], patch
 
 
 def _dino(state: State, spec: str | None) -> Converted:
     if "patch_embed.proj.weight" not in state:
         return frozen(spec or resnet_of(state), state)
     if spec is None:
-        size, patch = _transformer_size(state, DINO_SIZES, "DINO")
+        size, patch = _transformer_size(state)
         # of timm's weights of this form, `.dino` were trained with ImageNet's mean and deviation, as these
         spec = f"timm:vit_{size}_patch{patch}_224.dino"
     return frozen(spec, state, "davis_dino.yaml")
@@ -176,7 +176,7 @@ def _dinov2(state: State, spec: str | None) -> Converted:
     # the bias of the keys, the middle third, is always zero; some models have no bias
     biased = any(bool((part != 0).any()) for name in biases for part in state[name].tensor_split(3)[::2])
     if spec is None:
-        size, patch = _transformer_size(state, DINOV2_SIZES, "DINOv2")
+        size, patch = _transformer_size(state)
         registers = f"_reg{state['register_tokens'].shape[1]}" if "register_tokens" in state else ""
         third_kind = "_dinov3_qkvb" if biased else "_dinov3"
         kind = third_kind if third else f"{registers}_dinov2"
@@ -194,6 +194,11 @@ def _dinov2(state: State, spec: str | None) -> Converted:
 
 RESNET = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
 """Names of weights that every ResNet of a library has."""
+NOT_NEEDED = {
+    r"(fc|head|heads|classifier)\..+": "classifier",
+    "mask_token": "stands for masked patches in training",
+}
+"""Pattern of a library's weights that our network may lack → reason."""
 PREFIX = re.compile(r"((encoder|backbone|module|model)\.)*")
 """Prefixes that training code adds to the names of a network's weights."""
 
@@ -212,16 +217,10 @@ def _of_library(state: State, spec: str | None) -> Converted:
     unused = {name: f"without the prefix {prefix}" for name in state if not name.startswith(prefix)}
     state = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name not in unused}
     if spec is None and "conv1.weight" not in state:
-        raise ValueError(
-            "the keys do not show which network this is, nor how its images were normalised; name it by "
-            "--architecture, for example timm:vit_small_patch16_224.dino"
-        )
+        raise ValueError("the keys do not show the network; name it by --architecture, such as timm:resnet18.a1_in1k")
     spec = spec or resnet_of(state)
     ours = _weights_of(spec)
-    classifier = re.compile(r"(fc|head|heads|classifier)\..+")
-    reasons = {name: "classifier" for name in state if name not in ours and classifier.fullmatch(name)}
-    if "mask_token" in state.keys() - ours.keys():
-        reasons["mask_token"] = "stands for masked patches in training"
+    reasons = {name: reason for name in state if name not in ours and (reason := _expanded(NOT_NEEDED, name))}
     used = {name: tensor for name, tensor in state.items() if name not in reasons}
     unused |= {prefix + name: reason for name, reason in reasons.items()}
     made = frozen(spec, used, OWN_CHOICE if "patch_embed.proj.weight" in state else "davis.yaml", unused)
@@ -256,9 +255,6 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     if spec is not None:
         return "timm" if spec.startswith("timm:") else "torchvision"
     if "patch_embed.proj.weight" in state:
-        raise ValueError(
-            f"{source}: a vision transformer whose keys do not show how images were normalised; give --kind dino, "
-            "or --kind timm --architecture timm:NAME"
-        )
+        raise ValueError(f"{source}: a vision transformer: give --kind dino, or --kind timm --architecture timm:NAME")
     held = ", ".join(list(state)[:4])
     raise ValueError(f"{source}: not of a known family ({', '.join(FAMILIES)}); it has {held}, …")

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..backbones import FeatureExtractor, LiirEncoder, build_network, module_from_checkpoint
 from ..backbones.build import Encoder, path_to_network
-from ..backbones.normalise import IMAGENET_MEAN, IMAGENET_STD
+from ..backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from ..checkpoints import written_completely
 from ..checkpoints.weights import check_fit
 

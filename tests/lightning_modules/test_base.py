@@ -11,6 +11,7 @@ from lightning_modules import VFSSimSiam
 from lightning_modules.backbones import describe_network
 from lightning_modules.base import SampleMean, _few_of_kinetics, keyed_generator
 from lightning_modules.schedules import cosine_factor
+from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir
 
@@ -79,3 +80,18 @@ def test_the_plan_says_where_a_set_named_kinetics_is_small(source, videos, warne
     few = _few_of_kinetics(SimpleNamespace(source=Path(source), videos=range(videos)))
     assert few.startswith(f"{videos} videos; Kinetics-400 has 240,000") if warned else not few
     assert not _few_of_kinetics(None)
+
+
+@pytest.mark.parametrize(
+    ("run", "learning"), [("siamfc", {"exemplar_conv", "search_conv"}), ("probe-moco", {"classifier"})]
+)
+def test_what_is_frozen_stays_with_its_statistics(run, learning):
+    kind, arguments, _ = RUNS[run]
+    module = kind(**arguments).train()
+    assert not any(part.training for part in module.backbone.modules())
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    assert any("running_mean" in name for name in before)
+    quiet_trainer(max_steps=3).fit(module, data(run))
+    changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {f"{layer}.{name}" for layer in learning for name in ("weight", "bias")}
+    assert all(parameter.grad is None for parameter in module.backbone.parameters())

@@ -1,4 +1,4 @@
-"""The linear probe: what it learns, what stays frozen, the two protocols, its accuracy."""
+"""The linear probe: what it learns, the two protocols, its accuracy, its loss over ranks."""
 
 import pytest
 import pytorch_lightning as pl
@@ -19,19 +19,6 @@ def images(count, classes=3, batch_size=6):
     labels = [number % classes for number in range(count)]
     items = [{"image": 0.7 * colours[label] + 0.3 * noise[n], "label": label} for n, label in enumerate(labels)]
     return DataLoader(items, batch_size=batch_size)
-
-
-def test_backbone_and_its_statistics_stay_as_they_are():
-    probe = LinearProbe("torchvision:resnet18", num_classes=3)
-    before = {name: tensor.clone() for name, tensor in probe.backbone.state_dict().items()}
-    first = probe.classifier.weight.detach().clone()
-    probe.train()
-    assert not any(module.training for module in probe.backbone.modules())
-    quiet_trainer(max_steps=3).fit(probe, images(18))
-    assert any("running_mean" in name for name in before)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in probe.backbone.state_dict().items())
-    assert all(parameter.grad is None for parameter in probe.backbone.parameters())
-    assert not torch.equal(probe.classifier.weight, first)
 
 
 @pytest.mark.parametrize(("protocol", "base_lr", "epochs"), [("moco", 30, 5), ("simsiam", 200, 40)])

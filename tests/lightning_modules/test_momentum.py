@@ -73,8 +73,6 @@ def test_queue_equals_a_plain_loop():
     assert queue.keys.data_ptr() == storage
 
 
-def test_queue_refuses():
-    queue = KeyQueue(10, 2)
-    queue.require_divisor(5)
-    assert refused(ValueError, r"queue_size 10: a step brings 4 keys.*nearest are 8 and 12", queue.require_divisor, 4)
-    assert refused(ValueError, r"nearest are 32$", queue.require_divisor, 32)
+def test_a_queue_that_the_keys_of_a_step_do_not_divide_is_refused():
+    message = "queue_size 10: the 8 keys of an optimiser step must divide it"
+    assert refused(ValueError, message, quiet_trainer(max_steps=1).fit, tiny_moco(10), loader(videos=8, batch_size=4))

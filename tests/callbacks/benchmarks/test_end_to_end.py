@@ -12,7 +12,7 @@ from callbacks import DavisBenchmark
 from callbacks.benchmarks.mask_evaluation import at_size_of_data
 from datamodules.datasets import Davis
 from lightning_modules.backbones import Normalise, extractor_of
-from lightning_modules.backbones.normalise import IMAGENET_MEAN, IMAGENET_STD
+from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.propagation.sizing import fit_input
 from tests.helpers.masks import read_masks

@@ -107,7 +107,7 @@ def test_points_come_back_to_their_cell(name, short_side):
 def test_a_map_of_too_few_cells_is_refused(davis_root):
     """The last stage of a classifier at 64 px: 2 × 2 cells, which would score next to nothing, without a message."""
     extractor = build_feature_extractor("raw_colour", stride=32)
-    message = "its map of a frame of 64 x 64 px has 2 x 2 cells"
+    message = "2 x 2 cells, too few to distinguish positions"
     assert refused(ValueError, message, DavisBenchmark(davis_root).evaluate, extractor)
 
 

@@ -28,16 +28,7 @@ def devices(module):
     return {tensor.device.type for tensor in (*module.parameters(), *module.buffers())}
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
-        "torchvision:resnet18",
-        "timm:vit_tiny_patch16_224",
-        "timm:convnext_atto",
-        "raw_colour",
-        "tests.helpers.encoders:Blocky",
-    ],
-)
+@pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:vit_tiny_patch16_224", "raw_colour"])
 def test_an_extractor_is_copied_and_the_original_stays(spec):
     encoder = build_encoder(spec)
     view = encoder.feature_extractor()
@@ -87,12 +78,11 @@ def test_a_recurrent_network_gives_the_same_maps_in_any_company():
     assert (network.norm.running_mean == 0.5).all()
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: launch")])
-def test_an_error_of_the_device_is_not_told_as_one_of_the_size(error, monkeypatch):
+def test_an_error_of_the_device_is_not_told_as_one_of_the_size(monkeypatch):
     encoder = build_encoder("timm:convnext_atto")
 
     def fail(*images):
-        raise error
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(encoder.network, "forward_features", fail)
-    assert refused(type(error), str(error), encoder.feature_extractor)
+    assert refused(torch.OutOfMemoryError, "CUDA out of memory", encoder.feature_extractor)

@@ -78,7 +78,7 @@ def changed(path, **changes):
     [
         ({"format": 99, "version": "9.1"}, r"written by vidcorr 9\.1 in format 99; this is vidcorr .*: update it"),
         ({"class_path": "lightning_modules.VFSMoCo"}, "VFSMoCo has no argument 'p"),
-        ({"format": -1}, "its format must be a number"),
+        ({"format": -1}, "is damaged: class, format, weights or arguments"),
     ],
 )
 def test_checkpoints_that_do_not_load_say_why(changes, message, tmp_path):

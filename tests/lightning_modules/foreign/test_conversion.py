@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shlex
 from collections import OrderedDict
 from fractions import Fraction
 
@@ -68,11 +67,10 @@ def test_real_keys_find_their_places(kind, converted, tmp_path):
     state = random_state(kind)
     report, module = converted({"state_dict": OrderedDict(state)})
     assert {key.partition(".")[0] for key in report["unused"]} == unused
-    words = shlex.split(report["measure"])
-    start = ["vidcorr", "validate", "--ckpt_path", str(tmp_path / "ours.ckpt"), "--config"]
-    assert words[:6] == [*start, f"benchmarks/{benchmark}"]
-    assert words[-2:] == ["--trainer.callbacks.root", "FOLDER"]
-    assert find_config(words[5]).is_file()
+    measure = f"vidcorr validate --ckpt_path {tmp_path}/ours.ckpt --config benchmarks/{benchmark} "
+    assert report["measure"].startswith(measure)
+    assert report["measure"].endswith(" --trainer.callbacks.root FOLDER")
+    assert find_config(f"benchmarks/{benchmark}").is_file()
     assert type(module) is kept
     ours = sorted(round(value.double().sum().item(), 4) for value in module.state_dict().values() if value.ndim)
     used = {key.removeprefix("module."): value for key, value in state.items()}
@@ -177,7 +175,7 @@ def test_dino_is_the_teacher_with_its_own_normalisation(converted):
     teacher |= {"head.mlp.0.weight": torch.rand(2, 192), "head.last_layer.weight_g": torch.rand(2, 1)}
     student = {f"module.{name}": -value for name, value in teacher.items()}
     content = {"student": student, "teacher": teacher, "args": argparse.Namespace()}
-    refused(ValueError, "no transformer of DINO has width 192", converted, content)
+    refused(ValueError, "taken for dino: no transformer of the family has width 192", converted, content)
     report, module = converted(content, "auto", "timm:vit_tiny_patch16_224")
     assert report["family"] == "dino"
     assert report["beside"] == ("student", "args")
@@ -228,8 +226,7 @@ def of_dinov2(network, third=False):
     return state | {"mask_token": torch.rand(1, state["cls_token"].shape[2])}
 
 
-@pytest.mark.parametrize("prefix", ["encoder.", "model.", "module.backbone.", "backbone."])
-@pytest.mark.parametrize("spec", [None, "torchvision:resnet18"])
+@pytest.mark.parametrize(("prefix", "spec"), [("module.backbone.", None), ("encoder.", "torchvision:resnet18")])
 def test_a_known_prefix_is_taken_off_and_named(prefix, spec, converted):
     network = lively_resnet18()
     state = {prefix + name: value for name, value in network.state_dict().items()} | {"neck.bias": torch.rand(7)}
@@ -274,19 +271,17 @@ def test_files_that_cannot_be_taken(content, message, converted):
 
 
 def test_damaged_missing_and_misnamed_files(tmp_path):
-    (tmp_path / "half.pth").write_bytes(b"PK\3\4half")
     (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>404</html>")
     for name, new, length in (("whole", True, 6000), ("old", False, 20)):
         torch.save({"a": torch.zeros(3000)}, tmp_path / f"{name}.pth", _use_new_zipfile_serialization=new)
         (tmp_path / f"{name}_cut.pth").write_bytes((tmp_path / f"{name}.pth").read_bytes()[:length])
     for foreign, output, message in [
-        ("half.pth", "ours.ckpt", "cannot be read"),
-        ("page.pth", "ours.ckpt", r"is no checkpoint, .* it begins b'<!DOCTYPE"),
-        ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read; is it complete"),
-        ("old_cut.pth", "ours.ckpt", r"old_cut\.pth: cannot be read; is it complete"),
+        ("page.pth", "ours.ckpt", r"page\.pth: cannot be read; is it complete, and no web page"),
+        ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read"),
+        ("old_cut.pth", "ours.ckpt", r"old_cut\.pth: cannot be read"),
         ("whole.pth", "whole.pth", "would replace the foreign checkpoint"),
         ("nowhere.pth", "ours.ckpt", "no such file"),
-        ("half.pth", "ours.bin", r"ends with \.ckpt"),
+        ("whole.pth", "ours.bin", r"ends with \.ckpt"),
     ]:
         assert refused(ValueError, message, convert, tmp_path / foreign, tmp_path / output)
 

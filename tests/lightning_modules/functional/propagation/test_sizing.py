@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from lightning_modules.backbones.normalise import IMAGENET_MEAN, IMAGENET_STD
+from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from lightning_modules.functional import PropagationProtocol
 from lightning_modules.functional.colour import normalised_lab
 from lightning_modules.functional.propagation.sizing import (

@@ -1,16 +1,63 @@
-"""Check within seconds that the weights of timm and torchvision are cached or can be downloaded; imports no torch."""
+"""Pretrained networks by short names (`--model dino-b8`), and a check that weights can be had; imports no torch.
+
+The check says within seconds whether the weights of timm and torchvision are cached or can be downloaded.
+"""
 
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-
-from .short_names import SHORT_NAMES, read_spec
+from typing import Any
 
 TIMEOUT = 5
 """Seconds to wait for a server's answer."""
+SHORT_NAMES = {
+    "dino-s16": "timm:vit_small_patch16_224.dino@block12",
+    "dino-s8": "timm:vit_small_patch8_224.dino@block12",
+    "dino-b16": "timm:vit_base_patch16_224.dino@block12",
+    "dino-b8": "timm:vit_base_patch8_224.dino@block12",
+    "dinov2-s14": "timm:vit_small_patch14_reg4_dinov2.lvd142m@block12",  # with registers
+    "dinov2-b14": "timm:vit_base_patch14_reg4_dinov2.lvd142m@block12",
+    "dinov2-l14": "timm:vit_large_patch14_reg4_dinov2.lvd142m@block24",
+    "dinov3-s16": "timm:vit_small_patch16_dinov3.lvd1689m@block12",
+    "dinov3-b16": "timm:vit_base_patch16_dinov3.lvd1689m@block12",
+    "dinov3-l16": "timm:vit_large_patch16_dinov3.lvd1689m@block24",
+    "mae-b16": "timm:vit_base_patch16_224.mae@block12",
+    "supervised-r18": "timm:resnet18.tv_in1k@res4",
+    "supervised-r50": "timm:resnet50.tv_in1k@res4",
+}
+"""Name → pretrained network and the stage of its published evaluation, or its last block.
+
+Weights come from timm's cache, or over the network at first use.
+"""
 NAMED = {long.partition("@")[0] for long in SHORT_NAMES.values()}
 """Networks with a short name; timm keeps their weights in the repository `timm/NAME`."""
+
+
+def read_spec(text: str) -> dict[str, Any]:
+    """Read a backbone from the command line.
+
+    Args:
+        text: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`; SPEC is a spec of `build_feature_extractor`, or a short name
+            that implies pretrained weights and a stage.
+
+    Returns:
+        Arguments of `FrozenEncoder`: spec, stage, stride and pretrained; None is its default.
+
+    Raises:
+        ValueError: if the stride is not a number.
+    """
+    given, _, view = text.partition("@")
+    stage, _, stride = view.partition("/")
+    if stride and not stride.isdecimal():
+        raise ValueError(f"{text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")
+    spec, _, default_stage = SHORT_NAMES.get(given, given).partition("@")
+    return {
+        "spec": spec,
+        "stage": stage or default_stage or None,
+        "stride": int(stride) if stride else None,
+        "pretrained": True if given in SHORT_NAMES else None,
+    }
 
 
 def require_named(words: Sequence[str]) -> None:
@@ -19,7 +66,9 @@ def require_named(words: Sequence[str]) -> None:
     Raises:
         ValueError: see `require_timm`.
     """
-    for word in () if any(word.startswith("--model.pretrained") for word in words) else words:
+    if any(word.startswith("--model.pretrained") for word in words):
+        return
+    for word in words:
         name = word.removeprefix("--model=")
         if name.partition("@")[0] in SHORT_NAMES:
             require_timm(read_spec(name)["spec"])

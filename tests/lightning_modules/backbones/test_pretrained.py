@@ -1,4 +1,4 @@
-"""Missing weights are named with their file, the cache and the conversion, before anything heavy is imported."""
+"""Short names and their weights: missing weights are named with file, cache and conversion, before heavy imports."""
 
 import urllib.error
 import urllib.request
@@ -11,8 +11,8 @@ import torch
 import torchvision
 
 from cli import main
-from lightning_modules.backbones import build_network
-from lightning_modules.backbones.downloads import NAMED, require_named
+from lightning_modules.backbones import build_feature_extractor, build_network
+from lightning_modules.backbones.pretrained import NAMED, SHORT_NAMES, require_named
 from tests.helpers.refusal import refused
 
 MISSING = "its weights are not in"
@@ -54,6 +54,17 @@ def test_cached_weights_of_torchvision_need_no_network(cache, monkeypatch):
     torch.save(network.state_dict(), file)
     found = build_network("torchvision:resnet18", pretrained=True)
     torch.testing.assert_close(found.conv1.weight, network.conv1.weight)
+
+
+@pytest.mark.parametrize("name", SHORT_NAMES)
+def test_a_short_name_has_weights_a_stage_and_a_place_in_the_guide(name):
+    spec, _, stage = SHORT_NAMES[name].partition("@")
+    assert spec.removeprefix("timm:") in timm.list_models(pretrained=True)
+    with torch.device("meta"):
+        extractor = build_feature_extractor(spec, stage)
+    size = name.rpartition("-")[2]
+    assert extractor.stride == (8 if size.startswith("r") else int(size[1:]))
+    assert f"`{name}`" in (Path(__file__).resolve().parents[3] / "docs/models.md").read_text()
 
 
 def test_timm_keeps_the_weights_of_short_names_under_their_own_name():
