@@ -192,15 +192,21 @@ def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterat
 
 
 def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolder], workers: int) -> Iterator[ByObject]:
-    """Yield the values of the folders, longest first; an error in any process ends the scoring."""
+    """Yield the values of the folders, longest first; the error of the longest faulty folder ends the scoring."""
     folders = sorted(folders, key=lambda masks: -len(masks.truth))
     if min(workers, len(folders)) <= 1:
         yield from map(work, folders)
         return
+    unfinished, faults = [masks.predictions for masks in folders], dict[Path, DataError]()
     for masks, outcome in in_processes(work, folders, workers, SECONDS_PER_FOLDER, "folders"):
         if isinstance(outcome, DataError):
-            raise DataError(f"{masks.predictions}: {outcome}")
-        yield outcome
+            names_file = masks.video in str(outcome)
+            faults[masks.predictions] = outcome if names_file else DataError(f"{masks.predictions}: {outcome}")
+        else:
+            unfinished.remove(masks.predictions)
+            yield outcome
+        if faults and unfinished[0] in faults:  # no longer folder is left, so the number of workers changes no message
+            raise faults[unfinished[0]]
 
 
 def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
