@@ -16,11 +16,12 @@ MOST_VALUES = 100_000
 """Largest number of values in a config."""
 
 
-def find_config(name: str) -> Path:
+def find_config(name: str, flag: str = "--config") -> Path:
     """Find a config: a file in the working directory, else a config of the project.
 
     Args:
         name: a path, or a name as `benchmarks/davis.yaml` (`configs/benchmarks/davis.yaml` means the same).
+        flag: flag that names the config, for messages.
 
     Raises:
         UsageError: if neither exists; the message suggests a config with a similar name.
@@ -33,10 +34,10 @@ def find_config(name: str) -> Path:
     known = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
     named_so = [config for config in known if Path(config).name == Path(name).name]
     hint = near(name.removeprefix("configs/"), known) or "".join(f"; did you mean {config}?" for config in named_so[:1])
-    raise UsageError(f"--config: there is no file {name}{hint}")
+    raise UsageError(f"{flag}: there is no file {name}{hint}")
 
 
-def read_yaml(name: str) -> tuple[Path, dict[str, Any]]:
+def read_yaml(name: str, flag: str = "--config") -> tuple[Path, dict[str, Any]]:
     """Return the path and the content of a config, see `find_config`.
 
     Raises:
@@ -44,15 +45,15 @@ def read_yaml(name: str) -> tuple[Path, dict[str, Any]]:
     """
     from jsonargparse import get_loader
 
-    path = find_config(name)
+    path = find_config(name, flag)
     try:
         content = get_loader("yaml")(read_text(path))  # the parser's own, for which 1e-3 is a number
         if _size(content, {}) > MOST_VALUES:
             raise ValueError("its aliases repeat each other endlessly")
     except Exception as error:
-        raise UsageError(f"--config: {path} cannot be read: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{flag}: {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict | None):
-        raise UsageError(f"--config: {path} holds no options, such as trainer: {{max_steps: 9}}")
+        raise UsageError(f"{flag}: {path} holds no options, such as trainer: {{max_steps: 9}}")
     return path, content or {}
 
 

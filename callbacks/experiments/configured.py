@@ -83,7 +83,8 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
     configured = []
     for text in texts:
         name, _, root = text.partition("=")
-        path, content = read_yaml(name if name.endswith((".yaml", ".yml")) else f"benchmarks/{name}.yaml")
+        config = name if name.endswith((".yaml", ".yml")) else f"benchmarks/{name}.yaml"
+        path, content = read_yaml(config, f"--on {text}")
         trainer = content.get("trainer")
         callbacks = trainer if isinstance(trainer, dict) else {}
         entries = [entry for key in ("callbacks", "callbacks+") for entry in callbacks.get(key) or []]

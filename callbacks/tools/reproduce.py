@@ -25,7 +25,7 @@ def command(args: Sequence[str]) -> None:
     from ..experiments.reproduce import described, not_repeated, repeat
     from ..experiments.study_plan import read_study
 
-    study = read_study(find_config(flags.study))
+    study = read_study(find_config(flags.study, "--study"))
     rows = [study.row(name) for name in flags.rows] or list(study.rows)
     wanted = [entry.name for entry in configured] or list(study.evaluations)
     if not any(name in row.published for row in rows for name in wanted):

@@ -28,7 +28,7 @@ def command(args: Sequence[str]) -> None:
     from ..experiments.store import Store
     from ..experiments.study_plan import read_study
 
-    path = find_config(flags.study)
+    path = find_config(flags.study, "study")
     study = read_study(path, small=flags.small)
     store = Store(flags.output or Path("studies") / (f"{path.stem}-small" if flags.small else path.stem))
     allowed = [word for name in flags.allow for word in ("--allow", name)]

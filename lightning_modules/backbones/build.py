@@ -225,7 +225,7 @@ def describe_network(module: nn.Module) -> NetworkDescription:
     if isinstance(upsampling := getattr(module, "upsampling", None), str):
         name += f" upsampled by {upsampling}"
     *loaded, of_network = (getattr(part, "weights_origin", None) for part in path)
-    steps = getattr(getattr(module, "_trainer", None), "global_step", 0)
+    steps = getattr(module, "global_step", 0)  # of a LightningModule: 0 without a Trainer
     trained = f"{steps} steps of training" if steps else None
     weights = next((text for text in (*loaded, trained, of_network) if isinstance(text, str)), "")
     seed = getattr(path[-1], "weights_seed", None) if weights == of_network else None

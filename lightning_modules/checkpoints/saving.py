@@ -91,7 +91,10 @@ class SavedModule(pl.LightningModule):
         Warns:
             If its weights fit but it names another network: strides or padding may differ.
         """
-        trainer = self._trainer
+        try:
+            trainer = self.trainer
+        except RuntimeError:  # no Trainer has taken the module
+            trainer = None
         source = str(getattr(trainer, "ckpt_path", None) or "the checkpoint")
         check_metadata(checkpoint, source)
         networks = _networks(self.hparams, checkpoint.get("hyper_parameters", {}))

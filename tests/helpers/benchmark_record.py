@@ -155,7 +155,7 @@ def _redraw(folder: Path) -> None:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".in-use"]
     return {str(path.relative_to(folder)): hashlib.sha256(_content(path)).hexdigest()[:16] for path in files}
 
 

@@ -8,11 +8,6 @@ from typing import Any
 from callbacks.results.result import Network, Protocol, Provenance, Result, Row, Shown, Stage
 
 
-def results_of(folder: Path) -> Result:
-    """Return the result in a folder."""
-    return Result.load(folder)
-
-
 def davis_result(scores: Mapping[str, float] | None = None, **fields: Any) -> Result:
     """Return a result of DAVIS by a network "A"; `fields` are further fields."""
     return Result(**{"benchmark": "davis", "network": Network(name="A"), "scores": dict(scores or {})} | fields)

@@ -6,21 +6,21 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from callbacks import BestCheckpoint, DavisBenchmark
+from callbacks import BestCheckpoint, DavisBenchmark, Result
 from callbacks.benchmarks.mask_evaluation import MaskEvaluation
 from callbacks.tools.score_masks import score
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import RawColour, build_feature_extractor
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.runs import results_of, rows_of
+from tests.helpers.runs import rows_of
 from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
 from tests.helpers.words import SMALL
 
 
 def test_files_name_what_the_scores_depend_on(davis_run):
     benchmark, scores, folder = davis_run
-    results = results_of(folder)
+    results = Result.load(folder)
     assert results.protocols[0].name == "vfs+context=2+radius=3"
     assert results.protocols[0].digest == benchmark.protocol.digest()
     assert len(results.sequences) == 3
@@ -38,7 +38,7 @@ def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
     files = davis_root / "Annotations" / "480p", tmp_path / "predictions"
     assert scores == score(*files, "naf", videos=["synthetic-000"]).scores
     assert scores != score(*files, videos=["synthetic-000"]).scores
-    assert results_of(tmp_path).data["rules"]["name"] == "naf"
+    assert Result.load(tmp_path).data["rules"]["name"] == "naf"
 
 
 def test_several_stages_are_declared_and_scored_apart_and_equal_each_alone(davis_root, tmp_path):
@@ -52,7 +52,7 @@ def test_several_stages_are_declared_and_scored_apart_and_equal_each_alone(davis
     expected = alone.evaluate(module.feature_extractor("res4", 8))
     assert {f"res4/{key}": value for key, value in expected.items()}.items() <= scores.items()
     assert (tmp_path / "res3" / "predictions" / "synthetic-000" / "00003.png").is_file()
-    results = results_of(tmp_path)
+    results = Result.load(tmp_path)
     assert (len(results.sequences), results.limit_sequences) == (1, 1)
 
 
@@ -65,11 +65,11 @@ def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_scor
     assert [run.name for run in runs] == ["epoch=001-step=000004", "epoch=003-step=000008"]
     assert [path.name for path in checkpoints] == [f"best-{run.name}.ckpt" for run in runs]
     for run, checkpoint in zip(runs, checkpoints, strict=True):
-        at_that_step = results_of(run).scores
+        at_that_step = Result.load(run).scores
         again = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8, output_dir=tmp_path / "again")
         arguments = {"ckpt_path": checkpoint, "verbose": False}
         (scores,) = trainer_in(tmp_path, again).validate(VFSSimSiam(**TINY), EMPTY, **arguments)
-        assert results_of(tmp_path / "again").scores == at_that_step
+        assert Result.load(tmp_path / "again").scores == at_that_step
         assert scores["davis/J&F-Mean"] == pytest.approx(at_that_step["J&F-Mean"])
 
 
@@ -119,6 +119,6 @@ def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):
     assert list(first.history) == [0, 2]
     assert list(second.history) == [0, 2, 4]
     assert {step: second.history[step] for step in (0, 2)} == first.history
-    past = results_of(tmp_path / "second").history
+    past = Result.load(tmp_path / "second").history
     assert [(result.epoch, result.step) for result in past] == [(0, 0), (1, 2), (2, 4)]
     assert past[1].scores["J&F-Mean"] == first.history[2]["davis/J&F-Mean"]

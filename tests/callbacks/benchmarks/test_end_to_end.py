@@ -8,7 +8,7 @@ import timm
 import torch
 from PIL import Image
 
-from callbacks import DavisBenchmark
+from callbacks import DavisBenchmark, Result
 from callbacks.benchmarks.mask_evaluation import at_size_of_data
 from datamodules.datasets import Davis
 from lightning_modules.backbones import Normalise, extractor_of
@@ -18,7 +18,6 @@ from lightning_modules.functional.propagation.sizing import fit_input
 from tests.helpers.masks import read_masks
 from tests.helpers.network_input import check_input
 from tests.helpers.regenerated import regenerated
-from tests.helpers.runs import results_of
 from tests.helpers.still_videos import write_still_davis
 
 SCORES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
@@ -54,7 +53,7 @@ def run(root, content, extractor, protocol, masks, out):
         expected = content[masks.format(name)]
         assert found.shape == expected.shape
         assert (found != expected).mean() <= 2e-4, f"{name}: {(found != expected).sum()} pixels differ"
-    return results_of(out).scores
+    return Result.load(out).scores
 
 
 def check_scores(scores, table):

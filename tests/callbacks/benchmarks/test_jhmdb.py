@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from callbacks import JhmdbBenchmark
+from callbacks import JhmdbBenchmark, Result
 from callbacks.metrics import PCK
 from datamodules.datasets import Jhmdb
 from datamodules.datasets.jhmdb import JOINTS
@@ -16,7 +16,7 @@ from datamodules.synthetic import write_jhmdb
 from lightning_modules.backbones import build_feature_extractor
 from lightning_modules.functional import PropagationProtocol
 from tests.helpers.plain_propagation import plain_propagation
-from tests.helpers.runs import results_of, rows_of
+from tests.helpers.runs import rows_of
 
 SMALL = {"radius": 6, "context": 2}
 
@@ -81,6 +81,6 @@ def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
     for clip in Jhmdb(root):
         metric.update(read_joints(tmp_path, clip), clip.points, name=clip.name, size=clip.size)
     assert scores == pytest.approx(metric.compute(), abs=1e-3)
-    results = results_of(tmp_path)
+    results = Result.load(tmp_path)
     assert results.protocols[0].fields["keypoint_counting"] == counting
     assert (results.data["split"], results.data["subset"]) == (1, "test")

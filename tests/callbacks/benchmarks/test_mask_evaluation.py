@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from callbacks import DavisBenchmark, TapVidBenchmark
+from callbacks import DavisBenchmark, Result, TapVidBenchmark
 from callbacks.benchmarks.mask_evaluation import ObjectScorer, annotated_frames
 from callbacks.metrics import ObjectScores
 from callbacks.metrics.rules import RULES
@@ -23,7 +23,6 @@ from datamodules.synthetic import write_tap_vid
 from datamodules.writing.files import write_ids
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.refusal import refused
-from tests.helpers.runs import results_of
 from tests.helpers.words import SMALL
 
 
@@ -94,9 +93,9 @@ def test_constant_features_are_told(davis_root, tmp_path, kind):
     benchmark = kind(root, changes=SMALL if kind is DavisBenchmark else {})
     with pytest.warns(UserWarning, match="the same features in all cells: scores are chance"):
         benchmark.evaluate(Spoilt(1.0), tmp_path / "results")
-    assert results_of(tmp_path / "results").data["constant_features"] is True
+    assert Result.load(tmp_path / "results").data["constant_features"] is True
     benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "varied")
-    assert "constant_features" not in results_of(tmp_path / "varied").data
+    assert "constant_features" not in Result.load(tmp_path / "varied").data
 
 
 def test_scoring_never_waits_with_more_than_a_few_frames(davis_root, monkeypatch):

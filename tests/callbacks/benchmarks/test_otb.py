@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
 
-from callbacks import BestCheckpoint, OtbBenchmark
+from callbacks import BestCheckpoint, OtbBenchmark, Result
 from callbacks.tools.score_tracks import score_boxes
 from datamodules.reading.decoding import VideoFile
 from datamodules.synthetic import write_otb
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_encoder
 from tests.helpers.refusal import refused
-from tests.helpers.runs import results_of, rows_of
+from tests.helpers.runs import rows_of
 from tests.helpers.training import TINY, fit_in, trainer_in
 
 
@@ -31,7 +31,7 @@ def colour():
 def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
     benchmark = OtbBenchmark(root, None, video=True)
     scores = benchmark.evaluate(colour(), tmp_path)
-    results = results_of(tmp_path)
+    results = Result.load(tmp_path)
     assert scores == score_boxes(root, tmp_path / "predictions").scores == results.scores
     assert results.protocols[0].name == "vfs+dilated=false"
     assert results.protocols[0].digest == benchmark.protocol.with_changes(dilated=False).digest()
@@ -49,7 +49,7 @@ def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
 def test_missing_sequences_are_in_the_results(root, tmp_path):
     shutil.copytree(root / "Synthetic000", tmp_path / "otb" / "Man")
     OtbBenchmark(tmp_path / "otb", "tb100", allow_missing=True).evaluate(colour(), tmp_path / "results")
-    results = results_of(tmp_path / "results")
+    results = Result.load(tmp_path / "results")
     assert (len(results.sequences), len(results.data["missing"])) == (1, 99)
 
 
@@ -59,13 +59,13 @@ def test_results_tell_the_features_that_were_tracked(root, tmp_path):
     benchmark = OtbBenchmark(root, None, limit_sequences=1)
     for number, extractor in enumerate([encoder.feature_extractor("res4", 8), benchmark.extractor(encoder)]):
         benchmark.evaluate(extractor, tmp_path / str(number))
-    found = [results_of(tmp_path / name) for name in ("0", "1")]
+    found = [Result.load(tmp_path / name) for name in ("0", "1")]
     assert [(f.stages[""].layer, f.stages[""].stride, f.data["dilated"]) for f in found] == [
         ("res4", 8, False),
         ("res5", 8, True),
     ]
     benchmark.evaluate(build_encoder("raw_colour").feature_extractor(None, 4), tmp_path / "fine")
-    assert results_of(tmp_path / "fine").protocols[0].fields["stride"] == 4
+    assert Result.load(tmp_path / "fine").protocols[0].fields["stride"] == 4
 
 
 def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):

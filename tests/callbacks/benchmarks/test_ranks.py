@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from callbacks import Result
 from callbacks.benchmarks.ranks import distribute
 from tests.helpers import benchmark_ranks
 from tests.helpers.ranks import on_ranks
-from tests.helpers.runs import results_of
 
 
 def test_every_sequence_goes_to_one_rank_and_the_ranks_are_even():
@@ -36,7 +36,7 @@ def test_the_benchmark_scores_the_same_to_the_last_bit_over_any_ranks(davis_root
     torch.set_num_threads(1)
     alone = benchmark_ranks.evaluate(str(davis_root))
     assert in_processes(4, davis_root, tmp_path / "run") == [alone] * 4
-    results = results_of(tmp_path / "run/out")
+    results = Result.load(tmp_path / "run/out")
     assert (results.ranks, len(results.sequences)) == (4, 3)
     assert len((tmp_path / "run" / "out" / "per_sequence.csv").read_text().splitlines()) > 3
     assert len(list((tmp_path / "run" / "out" / "predictions").iterdir())) == 3

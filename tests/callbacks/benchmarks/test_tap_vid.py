@@ -6,12 +6,12 @@ import pickle
 import cv2
 import pytest
 
-from callbacks import BadjaBenchmark, TapVidBenchmark
+from callbacks import BadjaBenchmark, Result, TapVidBenchmark
 from callbacks.metrics.point_tracking import METRICS
 from callbacks.tools.score_tracks import score_tracks
 from datamodules.synthetic import write_badja, write_tap_vid
 from lightning_modules.backbones import build_feature_extractor
-from tests.helpers.runs import results_of, rows_of
+from tests.helpers.runs import rows_of
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
 
 DELTA = "average_pts_within_thresh"
@@ -45,7 +45,7 @@ def test_written_predictions_have_the_digits_of_the_scores(root, run):
 
 def test_every_file_of_a_run(run):
     benchmark, scores, folder = run
-    data = results_of(folder).data
+    data = Result.load(folder).data
     assert (data["grid"], data["undefined"]) == ("32 x 32 cells of 8 x 8 px", {})
     assert set(scores) <= set(benchmark.score_names)
     rows = rows_of(folder, "per_track.csv")
@@ -87,7 +87,7 @@ def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
     extractor = build_feature_extractor("raw_colour", stride=16)
     scores = TapVidBenchmark(path).evaluate(extractor, tmp_path / "out")
     assert scores == TapVidBenchmark(path, limit_sequences=1).evaluate(extractor)
-    assert results_of(tmp_path / "out").data["undefined"][DELTA] == ["synthetic-001"]
+    assert Result.load(tmp_path / "out").data["undefined"][DELTA] == ["synthetic-001"]
     assert "are left out of those means: synthetic-001" in caplog.text
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from callbacks import VipBenchmark
+from callbacks import Result, VipBenchmark
 from callbacks.benchmarks.evaluation import RunContext
 from callbacks.benchmarks.mask_evaluation import annotated_frames
 from callbacks.benchmarks.ranks import Ranks
@@ -16,7 +16,7 @@ from datamodules.synthetic import write_vip
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.runs import results_of, rows_of
+from tests.helpers.runs import rows_of
 
 SMALL = {"radius": 4, "context": 2}
 
@@ -67,7 +67,7 @@ def test_ap_ranks_instances_by_their_mean_label(root, run):
 
 def test_files_do_not_promise_equality_of_ap(run):
     folder = run[1]
-    assert results_of(folder).data["AP-unofficial"].endswith("equality with other reports is not promised")
+    assert Result.load(folder).data["AP-unofficial"].endswith("equality with other reports is not promised")
     assert [row["Sequence"] for row in rows_of(folder)] == ["videos1", "videos2"]
     assert (folder / "instance" / "overlays" / "videos1.png").is_file()
 

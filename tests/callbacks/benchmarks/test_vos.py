@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks import DavisBenchmark, VosBenchmark
+from callbacks import DavisBenchmark, Result, VosBenchmark
 from callbacks.tools.score_masks import score
 from datamodules.reading.guards import DataError
 from datamodules.reading.mask_files import read_mask
 from datamodules.synthetic import write_youtube_vos
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.refusal import refused
-from tests.helpers.runs import results_of
 from tests.helpers.words import SMALL
 
 
@@ -28,7 +27,7 @@ def scored_as_by_the_command(benchmark, folder, masks, rules, **data):
     by_command = score(masks, folder / "predictions", rules, **data)
     assert scores == pytest.approx(by_command.scores, abs=1e-12)
     assert benchmark.result.rows == by_command.rows
-    assert results_of(folder).data["rules"] == by_command.data["rules"]
+    assert Result.load(folder).data["rules"] == by_command.data["rules"]
     return scores
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from callbacks import YoutubeVosBenchmark
+from callbacks import Result, YoutubeVosBenchmark
 from callbacks.tools.score_masks import score
 from datamodules import VideoDataModule
 from datamodules.datasets import YoutubeVos
@@ -17,7 +17,7 @@ from lightning_modules import FrozenEncoder, VFSSimSiam
 from lightning_modules.backbones import build_feature_extractor
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.runs import results_of, rows_of
+from tests.helpers.runs import rows_of
 from tests.helpers.training import TINY, trainer_in
 from tests.helpers.words import SMALL
 
@@ -92,7 +92,7 @@ def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
 
 def test_files_say_what_was_held_out(run):
     benchmark, _, folder = run
-    stated = results_of(folder).data
+    stated = Result.load(folder).data
     assert {key: stated[key] for key in (*HOLDOUT, "seed")} == HOLDOUT | {"seed": 0}
     unseen = {row["Category"] for row in rows_of(folder) if row["Unseen"] == "True"}
     assert unseen == set(YoutubeVos(benchmark.root, **HOLDOUT).unseen_categories)

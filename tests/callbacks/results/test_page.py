@@ -24,7 +24,7 @@ from tests.helpers.benchmark_ranks import KINDS
 from tests.helpers.browser import as_phone, chromium, in_dark_mode
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.runs import davis_result, results_of, write_results
+from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import SMALL
 
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
@@ -157,7 +157,7 @@ def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, 
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     (tmp_path / "report.html").write_text("of an earlier run")
     scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
-    assert results_of(tmp_path).scores == scores
+    assert Result.load(tmp_path).scores == scores
     assert not (tmp_path / "report.html").exists()
     assert "davis: report.html could not be written: no template" in caplog.text
 
