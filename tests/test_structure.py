@@ -1,6 +1,7 @@
 """The house: rooms import downwards only, and a public name has one meaning."""
 
 import ast
+import re
 from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -50,6 +51,19 @@ def test_a_name_has_one_meaning():
     assert len(homes) > 500
     assert {name: found for name, found in homes.items() if len(found) > 1 and name not in IN_SEVERAL_FILES} == {}
     assert [name for name in IN_SEVERAL_FILES if len(homes[name]) < 2] == []
+
+
+def test_the_guide_to_the_code_names_every_room_and_files_that_exist():
+    text = (ROOT / "docs/code.md").read_text()
+    rooms = {path.parent for package in PACKAGES for path in (ROOT / package).rglob("__init__.py")}
+    tree = {line.split()[0].rstrip("/") for line in text.split("```")[1].splitlines()[1:] if line}
+    assert {room.name for room in rooms} - {"tools"} == tree - {"cli.py", "configs", "*/tools", "tests"}
+    for line in text.splitlines():
+        folder = ROOT
+        for name in re.findall(r"`([\w/]+\.py)`", line):
+            file = ROOT / name if "/" in name else folder / name  # a name alone lies beside the file before it
+            folder = file.parent
+            assert file.is_file() or list(ROOT.glob(f"*/{name}")), name
 
 
 def top_level_names(module):
