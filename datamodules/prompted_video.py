@@ -164,12 +164,15 @@ class FrameStream:
 def placed_prompts(prompts: Prompt | Iterable[Prompt], video: FrameStream) -> tuple[Prompt, ...]:
     """Return prompts in time order with the numbers of their frames, once all are checked against the video.
 
-    Points of a grid are placed. Among several boxes, boxes without a name get the free numbers from 1 on.
+    Points of a grid are placed. Among several boxes, boxes without a name get the free numbers from 1 on. The prompts
+    of a `PromptedVideo` of the same video are not checked again.
 
     Raises:
         DataError: if there are no prompts or prompts of several kinds, a prompt does not fit its frame, the frame is
             not read, or two prompts of a frame mark the same object.
     """
+    if isinstance(prompts, PromptedVideo) and prompts.frames is video:
+        return prompts.prompts
     given = [prompts] if isinstance(prompts, Prompt) else list(prompts)
     if len({prompt.kind for prompt in given}) != 1:
         kinds = " and ".join(dict.fromkeys(prompt.kind for prompt in given)) or "none"
@@ -200,11 +203,13 @@ def placed_prompts(prompts: Prompt | Iterable[Prompt], video: FrameStream) -> tu
 
 
 class PromptedVideo:
-    """A video and the prompts for its frames.
+    """A video and the prompts for its frames; iterating gives the prompts.
 
     Attributes:
         frames: the video.
         prompts: prompts of one kind in time order, see `placed_prompts`.
+        by_frame: index of a frame in the stream → its prompts.
+        by_object: object → indices of its prompted frames, ascending; objects in the order of their first prompts.
 
     Raises:
         DataError: if a prompt does not fit its frame.
@@ -212,6 +217,16 @@ class PromptedVideo:
 
     def __init__(self, frames: FrameStream, prompts: Prompt | Iterable[Prompt]) -> None:
         self.frames, self.prompts = frames, placed_prompts(prompts, frames)
+        self.by_frame: dict[int, list[Prompt]] = {}
+        self.by_object: dict[int | str, list[int]] = {}
+        for prompt in self.prompts:
+            index = frames.part.index(int(prompt.frame or 0))
+            self.by_frame.setdefault(index, []).append(prompt)
+            for name in prompt.objects:
+                self.by_object.setdefault(name, []).append(index)
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return iter(self.prompts)
 
 
 class PromptedVideoDataModule(pl.LightningDataModule):

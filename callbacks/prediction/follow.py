@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from datamodules.prompted_video import FrameStream, placed_prompts
+from datamodules.prompted_video import FrameStream, PromptedVideo, placed_prompts
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from lightning_modules.functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from lightning_modules.functional.propagation.sizing import Size
@@ -246,7 +246,7 @@ def follow_points(
         extractor: see `build_feature_extractor`; it gives a single map.
         video: a file, or a folder of frames.
         points: a file's path, a dictionary of x, y by name, `(K, 2)` in pixels, or `grid:16`; see `PointPrompt.of`. Or
-            prompts of several frames.
+            prompts of several frames, or the `PromptedVideo` of the stream `video`.
         protocol: a point protocol or its name (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`). Its
             `input_size` is 256 x 256 by default.
         short_side: short side to which larger frames are reduced if `input_size` is None, pixels; None keeps the
@@ -262,7 +262,8 @@ def follow_points(
     """
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     first = points[0] if isinstance(points, list | tuple) and points else points
-    prompts = placed_prompts(points if isinstance(first, PointPrompt) else PointPrompt.all_of(points), stream)
+    given = points if isinstance(first, PointPrompt | PromptedVideo) else PointPrompt.all_of(points)
+    prompts = placed_prompts(given, stream)
     rules = PointProtocol.named(protocol)
     stride_of(extractor)  # raises for several maps
     tracker = PointTracker(extractor, rules, stopwatch)

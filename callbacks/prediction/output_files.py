@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.prompted_video import FrameStream
+from datamodules.prompted_video import FrameStream, PromptedVideo
 from datamodules.reading.guards import require_one_of
 from datamodules.reading.mask_files import davis_palette, encode_rle, require_pycocotools
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt
@@ -25,7 +25,7 @@ from ..pictures.overlays import distinct_colours, draw_boxes, draw_points, overl
 from ..process import signals
 from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
 from .follow import FollowedPoints
-from .request import Request
+from .request import AnyProtocol, palette_of
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
 Export = Literal["coco", "csv"]
@@ -111,16 +111,19 @@ def _move_outputs(source: Path, destination: Path) -> None:
             (source / name).replace(destination / name)
 
 
-def open_record(folder: Path, request: Request, overlay: Overlay, exports: Sequence[str] = ()) -> SequenceRecord:
+def open_record(
+    folder: Path, video: PromptedVideo, rules: AnyProtocol, overlay: Overlay, exports: Sequence[str] = ()
+) -> SequenceRecord:
     """Open the files of a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, the overlay and exports.
 
     Args:
         folder: folder of the prediction.
-        request: the prompts; their kind selects the files.
+        video: the video; the kind of its prompts selects the files.
+        rules: protocol of the tracker; a point protocol adds a column.
         overlay: kind of the overlay.
         exports: further files.
     """
-    stream, first, names = request.stream, request.prompts[0], [str(name) for name in request.prompted]
+    stream, first, names = video.frames, video.prompts[0], [str(name) for name in video.by_object]
     categories: list[dict[str, Any]] = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
     files: list[PredictionFile] = []
     draw: Draw
@@ -130,7 +133,7 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         files.append(PredictionTable(folder / name, map(stream.stem, itertools.count()), rows, columns))
 
     if isinstance(first, MaskPrompt):
-        palette = request.palette()
+        palette = palette_of(video.prompts)
         colours = palette.copy()
         if np.array_equal(palette, davis_palette()):  # the user painted no colours
             colours[[int(name) for name in names]] = distinct_colours(len(names))
@@ -145,7 +148,7 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         add_table("boxes.csv", partial(_number_rows, shown, (2, 2, 2, 2)), columns)
         draw, annotate = partial(draw_boxes, colours=distinct_colours(len(names)), labels=shown), _annotate_boxes
     else:
-        queried = isinstance(request.rules, PointProtocol)
+        queried = isinstance(rules, PointProtocol)
         digits = (3, 3, 4, 0) if queried else (2, 2, 4)
         columns = ("frame", "name", "x", "y", "score", "occluded")[: 2 + len(digits)]
         add_table("points.csv", partial(_number_rows, names, digits), columns)
@@ -153,8 +156,8 @@ def open_record(folder: Path, request: Request, overlay: Overlay, exports: Seque
         annotate, categories = _annotate_points, [{"id": 1, "name": "points", "keypoints": names, "skeleton": []}]
     if "coco" in exports:
         files.append(CocoFile(folder / "coco.json", stream, categories, annotate))
-    video = None if overlay == "none" else overlay_writer(folder / f"overlay.{overlay}", stream.frame_rate)
-    return SequenceRecord(0, draw, files, video=video)
+    film = None if overlay == "none" else overlay_writer(folder / f"overlay.{overlay}", stream.frame_rate)
+    return SequenceRecord(0, draw, files, video=film)
 
 
 def _draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:

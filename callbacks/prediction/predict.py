@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from datamodules.prompted_video import FrameStream
+from datamodules.prompted_video import FrameStream, PromptedVideo
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 from datamodules.writing.files import write_atomically
 from datamodules.writing.progress import ProgressReport
@@ -30,7 +30,7 @@ from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
 from .follow import SHORT_SIDE, Follow, follow_points, follower
 from .output_files import OUTPUTS, RECORD, Overlay, check_folder, earlier_kept, open_record
-from .request import Request, labels_of, nearest_prompt, plan_passes
+from .request import AnyProtocol, labels_of, nearest_prompt, plan_passes, rules_for
 
 
 class VideoPrediction(pl.Callback):
@@ -105,7 +105,7 @@ class VideoPrediction(pl.Callback):
         content = predict_video(
             extractor_for(pl_module, video.prompts[0], self.stage, self.stride),
             video.frames,
-            video.prompts,
+            video,
             self.output_dir,
             metadata=metadata,
             **self.settings,
@@ -163,7 +163,7 @@ def predict_video(
         extractor: see `build_feature_extractor`; for a box see `SiamFCTracker`.
         video: a file, a folder of frames, or a `FrameStream` of a part of a video.
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`, or several prompts of a kind, see
-            `read_prompts`.
+            `read_prompts`; or the `PromptedVideo` of the stream `video`, whose prompts are checked already.
         output_dir: folder of the files.
         protocol: name of a propagation protocol, or for points of a point protocol (`fomo`, `tapir-matching`,
             `gmrw-chained`, `fgvc`, `vidcorr`), see `follow_points`; None chooses by the extractor.
@@ -190,19 +190,21 @@ def predict_video(
     began, watch, folder = time.perf_counter(), Stopwatch(), Path(output_dir)
     interrupted = check_folder(folder, overlay, overwrite, exports)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    request = Request(extractor, stream, prompt, protocol, changes)
+    prompted = PromptedVideo(stream, prompt)
+    rules = rules_for(extractor, prompted.prompts[0], protocol, changes)
     advice = f"{stream.path}: lower --trainer.callbacks.short_side, or {LOWER}"
     with out_of_memory_advice(advice):
-        found = _follow(extractor, request, short_side, watch)
+        found = _follow(extractor, prompted, rules, short_side, watch)
     if interrupted:
         print(f"{folder}: holds a prediction that was interrupted; it begins again")
     with FolderLock(folder, "name another output_dir"):
         check_folder(folder, overlay, overwrite, exports)  # another run may have written it before the lock
         with earlier_kept(folder):
-            content = _conditions(extractor, request, short_side, metadata or {})
+            content = _conditions(extractor, prompted, rules, short_side, metadata or {})
             write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
             with out_of_memory_advice(advice):
-                frames = _write(open_record(folder, request, overlay, exports), found, folder, stream, watch)
+                record = open_record(folder, prompted, rules, overlay, exports)
+                frames = _write(record, found, folder, stream, watch)
             seconds = time.perf_counter() - began
             content |= {
                 "frames": frames,
@@ -216,11 +218,10 @@ def predict_video(
 
 
 def _conditions(
-    extractor: nn.Module, request: Request, short_side: int | None, metadata: dict[str, Any]
+    extractor: nn.Module, video: PromptedVideo, rules: AnyProtocol, short_side: int | None, metadata: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the content of prediction.json before the first frame: the conditions of the prediction."""
-    stream, rules = request.stream, request.rules
-    prompts = [prompt.metadata() for prompt in request.prompts]
+    stream, prompts = video.frames, [prompt.metadata() for prompt in video.prompts]
     content = {
         "video": str(stream.path),
         "prompt": prompts if len(prompts) > 1 else prompts[0],
@@ -240,16 +241,15 @@ def _conditions(
 
 
 def _follow(
-    extractor: nn.Module, request: Request, short_side: int | None, watch: Stopwatch
+    extractor: nn.Module, video: PromptedVideo, rules: AnyProtocol, short_side: int | None, watch: Stopwatch
 ) -> Iterator[tuple[Tensor, Any]]:
     """Return the frames in order, with their results; faulty arguments raise before the first frame."""
-    stream, rules = request.stream, request.rules
     if isinstance(rules, PointProtocol):
-        return follow_points(extractor, stream, request.prompts, rules, short_side, watch)
-    follow = follower(extractor, type(request.prompts[0]), rules, stream.size, short_side, watch)
-    if list(request.by_frame) == [0]:
-        return follow(stream.forwards(), labels_of(request.prompts))
-    return run_passes(request, follow, watch)
+        return follow_points(extractor, video.frames, video, rules, short_side, watch)
+    follow = follower(extractor, type(video.prompts[0]), rules, video.frames.size, short_side, watch)
+    if list(video.by_frame) == [0]:
+        return follow(video.frames.forwards(), labels_of(video.prompts))
+    return run_passes(video, follow, watch)
 
 
 def _write(
@@ -276,26 +276,26 @@ def _write(
     return record.written
 
 
-def run_passes(request: Request, follow: Follow, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
+def run_passes(video: PromptedVideo, follow: Follow, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
     """Follow all prompts, pass after pass, then yield the frames in order with their results.
 
     Args:
-        request: the prompts.
+        video: the video with the prompts.
         follow: follows the prompts of a frame in a single direction.
         watch: counts the seconds of "write".
 
     Raises:
         Stopped: if a signal asks for it, after the current frame.
     """
-    stream, passes = request.stream, plan_passes(request.prompted)
-    of_masks = isinstance(request.prompts[0], MaskPrompt)
+    stream, passes = video.frames, plan_passes(video.by_object)
+    of_masks = isinstance(video.prompts[0], MaskPrompt)
     results: dict[int, dict[int, Any]] = {}  # frame → prompted frame of a pass → result of the pass
     lengths = [abs((stream.num_frames - 1 if last is None else last) - start) + 1 for start, _, last in passes]
     with ProgressReport(stream.name, sum(lengths), "frames") as progress:
         for start, step, last in passes:
             read = stream.forwards(start) if step > 0 else stream.backwards(start)
             wanted = None if last is None else abs(last - start) + 1
-            given = labels_of(request.by_frame[start])
+            given = labels_of(video.by_frame[start])
             for done, (_, found) in enumerate(follow(itertools.islice(read, wanted), given)):
                 if step > 0 or done:  # the prompted frame itself belongs to the pass forwards
                     with watch("write"):  # memory holds the masks of all frames: a few kilobytes each
@@ -304,26 +304,25 @@ def run_passes(request: Request, follow: Follow, watch: Stopwatch) -> Iterator[t
                 progress.advance()
     merge = merged_masks if of_masks else merged_rows
     for t, frame in enumerate(stream):
-        yield frame, merge(request, t, results.pop(t))
+        yield frame, merge(video, t, results.pop(t))
 
 
-def merged_masks(request: Request, t: int, results: Mapping[int, bytes]) -> Tensor:
+def merged_masks(video: PromptedVideo, t: int, results: Mapping[int, bytes]) -> Tensor:
     """Return ids `(H, W)` of frame `t`, objects from their nearest prompts; a contested pixel goes to the nearest."""
-    merged = np.zeros(request.stream.size, np.uint8)
+    merged = np.zeros(video.frames.size, np.uint8)
     for start in sorted(results, key=lambda start: (abs(t - start), start), reverse=True):
         ids = np.frombuffer(zlib.decompress(results[start]), np.uint8).reshape(merged.shape)
-        objects = [name for name, frames in request.prompted.items() if nearest_prompt(frames, t) == start]
+        objects = [name for name, frames in video.by_object.items() if nearest_prompt(frames, t) == start]
         merged = np.where(np.isin(ids, objects), ids, merged)
     return torch.from_numpy(merged)
 
 
-def merged_rows(request: Request, t: int, results: Mapping[int, NDArray[Any]]) -> Tensor:
-    """Return the boxes or points in frame `t`, from their nearest prompts, in the order of `prompted`."""
-    rows = {
-        (start, name): row
-        for start, found in results.items()
-        for name, row in zip(request.objects(start), found, strict=True)
-    }
+def merged_rows(video: PromptedVideo, t: int, results: Mapping[int, NDArray[Any]]) -> Tensor:
+    """Return the boxes or points in frame `t`, from their nearest prompts, in the order of `by_object`."""
+    rows: dict[tuple[int, int | str], NDArray[Any]] = {}
+    for start, found in results.items():
+        names = [name for prompt in video.by_frame[start] for name in prompt.objects]
+        rows |= {(start, name): row for name, row in zip(names, found, strict=True)}
     return torch.from_numpy(
-        np.stack([rows[nearest_prompt(frames, t), name] for name, frames in request.prompted.items()])
+        np.stack([rows[nearest_prompt(frames, t), name] for name, frames in video.by_object.items()])
     )

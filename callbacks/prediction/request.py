@@ -1,13 +1,12 @@
-"""A request to `predict`: prompts for frames of a video, the protocol, and the passes over the video."""
+"""Labels and palette of prompts, the passes of `predict` over a video, and the protocol that follows prompts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from datamodules.prompted_video import FrameStream, placed_prompts
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from lightning_modules.backbones import LiirExtractor
 from lightning_modules.functional import PointProtocol, PropagationProtocol, TrackingProtocol
@@ -31,54 +30,6 @@ class Pass(NamedTuple):
     last: int | None
 
 
-class Request:
-    """Prompts for frames of a video, and their protocol.
-
-    Args:
-        extractor: see `predict_video`.
-        stream: the video.
-        prompts: see `predict_video`.
-        protocol: see `predict_video`.
-        changes: see `predict_video`.
-
-    Attributes:
-        prompts: prompts of a single kind, see `placed_prompts`.
-        rules: protocol of the tracker.
-        by_frame: index of a frame in the stream → its prompts.
-        prompted: object → indices of its prompted frames, ascending; objects in the order of their first prompts.
-    """
-
-    def __init__(
-        self,
-        extractor: nn.Module,
-        stream: FrameStream,
-        prompts: Prompt | Iterable[Prompt],
-        protocol: str | None = None,
-        changes: dict[str, Any] | None = None,
-    ) -> None:
-        self.stream, self.prompts = stream, placed_prompts(prompts, stream)
-        self.rules = _rules(extractor, self.prompts[0], protocol, changes)
-        self.by_frame: dict[int, list[Prompt]] = {}
-        self.prompted: dict[int | str, list[int]] = {}
-        for prompt in self.prompts:
-            index = stream.part.index(int(prompt.frame or 0))
-            self.by_frame.setdefault(index, []).append(prompt)
-            for name in prompt.objects:
-                self.prompted.setdefault(name, []).append(index)
-
-    def objects(self, index: int) -> list[int | str]:
-        """Return the objects in the prompts of a frame."""
-        return [name for prompt in self.by_frame[index] for name in prompt.objects]
-
-    def palette(self) -> NDArray[np.uint8]:
-        """Return the palette (256, 3) of all masks; a later mask adds the colours of its new objects."""
-        masks = [prompt for prompt in self.prompts if isinstance(prompt, MaskPrompt)]
-        palette = masks[0].palette.copy()
-        for mask in reversed(masks):
-            palette[list(mask.objects)] = mask.palette[list(mask.objects)]
-        return palette
-
-
 def labels_of(prompts: Sequence[Prompt]) -> NDArray[Any]:
     """Return the labels in the prompts of a frame: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""
     given: list[Any] = list(prompts)
@@ -90,6 +41,15 @@ def labels_of(prompts: Sequence[Prompt]) -> NDArray[Any]:
     for mask in given[1:]:
         ids[mask.ids > 0] = mask.ids[mask.ids > 0]
     return ids
+
+
+def palette_of(prompts: Sequence[Prompt]) -> NDArray[np.uint8]:
+    """Return the palette (256, 3) of all masks; a later mask adds the colours of its new objects."""
+    masks = [prompt for prompt in prompts if isinstance(prompt, MaskPrompt)]
+    palette = masks[0].palette.copy()
+    for mask in reversed(masks):
+        palette[list(mask.objects)] = mask.palette[list(mask.objects)]
+    return palette
 
 
 def nearest_prompt(prompted: Sequence[int], t: int) -> int:
@@ -152,8 +112,18 @@ def protocol_for(
     return at_stride(protocol, stride)
 
 
-def _rules(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None) -> AnyProtocol:
-    """Return the protocol of a run, at the extractor's stride."""
+def rules_for(extractor: nn.Module, prompt: Prompt, name: str | None, changes: dict[str, Any] | None) -> AnyProtocol:
+    """Return the protocol that follows prompts of a kind, at the extractor's stride.
+
+    Args:
+        extractor: see `predict_video`.
+        prompt: a prompt of the kind.
+        name: see `protocol` of `predict_video`.
+        changes: see `predict_video`.
+
+    Raises:
+        ValueError: for an unknown protocol or field, or a protocol for a box.
+    """
     protocol: AnyProtocol
     if isinstance(prompt, BoxPrompt):
         if name is not None:

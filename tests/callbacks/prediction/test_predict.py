@@ -19,7 +19,7 @@ from torch import nn
 from callbacks import follow_points, predict_video, propagate_masks, propagate_points, track_box
 from callbacks.metrics import region_similarity
 from callbacks.prediction import predict as predict_module
-from callbacks.prediction.request import Request, nearest_prompt, plan_passes
+from callbacks.prediction.request import nearest_prompt, palette_of, plan_passes
 from callbacks.process import signals
 from callbacks.process.folder_lock import FolderInUse, FolderLock
 from cli import main
@@ -273,15 +273,14 @@ def test_every_object_is_reached_in_every_frame_by_the_pass_of_its_nearest_promp
     assert len(passes) == len(farthest)
 
 
-def test_objects_keep_the_colour_of_the_mask_that_brings_them(folder, colour):
+def test_objects_keep_the_colour_of_the_mask_that_brings_them():
     one, two, ids = davis_palette(), davis_palette(), np.zeros((96, 130), np.uint8)
     one[[3, 5]], two[[3, 5]] = (10, 20, 30), (40, 50, 60)
     ids[:8] = 3
     first = replace(MaskPrompt.of(ids), palette=one)
     ids[20:28] = 5
     later = replace(MaskPrompt.of(ids), frame=4, palette=two)
-    asked = Request(colour, FrameStream(folder / "clip.mp4"), [first, later])
-    assert asked.palette()[[3, 5]].tolist() == [[10, 20, 30], [40, 50, 60]]
+    assert palette_of([first, later])[[3, 5]].tolist() == [[10, 20, 30], [40, 50, 60]]
 
 
 @pytest.mark.parametrize("text", ["grid:0", "grid:", "grid:999", "grid:2x2"])
