@@ -26,7 +26,7 @@ from ..tracking.label_tracker import LabelTracker
 from ..tracking.point_tracker import PointTracker
 from ..tracking.siamfc_tracker import SiamFCTracker
 from ..tracking.stopwatch import Stopwatch
-from .request import labels_of, nearest_prompt, protocol_for
+from .plan import labels_of, nearest_prompt, protocol_for
 
 VideoSource = str | Path | FrameStream | Iterable[Tensor]
 """A file, a folder of frames, or frames: uint8 RGB `(3, H, W)`, all of equal size."""

@@ -25,7 +25,7 @@ from ..pictures.overlays import distinct_colours, draw_boxes, draw_points, overl
 from ..process import signals
 from ..tracking.record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
 from .follow import FollowedPoints
-from .request import AnyProtocol, palette_of
+from .plan import AnyProtocol, palette_of
 
 Overlay = Literal["mp4", "gif", "webp", "none"]
 Export = Literal["coco", "csv"]

@@ -30,7 +30,7 @@ from ..tracking.record import SequenceRecord
 from ..tracking.stopwatch import Stopwatch
 from .follow import SHORT_SIDE, Follow, follow_points, follower
 from .output_files import OUTPUTS, RECORD, Overlay, check_folder, earlier_kept, open_record
-from .request import AnyProtocol, labels_of, nearest_prompt, plan_passes, rules_for
+from .plan import AnyProtocol, labels_of, nearest_prompt, plan_passes, rules_for
 
 
 class VideoPrediction(pl.Callback):

@@ -19,7 +19,7 @@ from torch import nn
 from callbacks import follow_points, predict_video, propagate_masks, propagate_points, track_box
 from callbacks.metrics import region_similarity
 from callbacks.prediction import predict as predict_module
-from callbacks.prediction.request import nearest_prompt, palette_of, plan_passes
+from callbacks.prediction.plan import nearest_prompt, palette_of, plan_passes
 from callbacks.process import signals
 from callbacks.process.folder_lock import FolderInUse, FolderLock
 from cli import main
