@@ -10,7 +10,6 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
@@ -31,6 +30,7 @@ A loader without held-out videos gives an empty batch, so that Lightning runs th
 
 ENOUGH_OF_KINETICS = 100_000
 """With fewer videos of Kinetics the plan warns."""
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class SampleMean(Metric):
@@ -266,7 +266,7 @@ class CorrespondenceModule(ExtractorModule):
             f"{trainer.world_size} device(s) × {trainer.accumulate_grad_batches} accumulated",
             "learning rate": f"{', '.join(rates)} at {place}",
             "length": f"{steps} steps" + ("" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"),
-            "BatchNorm": _batch_norm(self),
+            "BatchNorm": _batch_norm(self, trainer.world_size),
             "precision": f"{trainer.precision}{getattr(trainer, 'precision_reason', '')}{compiled}",
         }
 
@@ -352,11 +352,16 @@ def millions(module: nn.Module) -> str:
     return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.1f}"
 
 
-def _batch_norm(module: nn.Module) -> str:
+def _batch_norm(module: CorrespondenceModule, devices: int) -> str:
     """Describe which frames share BatchNorm statistics."""
-    kinds = {type(layer).__name__ for layer in module.modules() if isinstance(layer, _BatchNorm)}
-    shared = "over all devices" if "SyncBatchNorm" in kinds else "per device"
-    return f"{', '.join(sorted(kinds))}: statistics {shared}" if kinds else "none"
+    kinds = {type(layer).__name__ for layer in module.modules() if isinstance(layer, BATCH_NORMS)}
+    if not kinds:
+        return "none"
+    if not any(parameter.requires_grad for parameter in module.backbone.parameters()):
+        return "frozen"
+    if "SyncBatchNorm" in kinds:
+        return f"SyncBatchNorm: one group over {devices} device(s)"
+    return f"{', '.join(sorted(kinds))}: statistics per device"
 
 
 def _few_of_kinetics(datamodule: Any) -> str:

@@ -67,6 +67,9 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.check_choices()
+        for name in ("embedding_dim", "patch_size", "patch_stride"):
+            if self.hparams[name] < 1:
+                raise ValueError(f"{name} must be 1 or more, got {self.hparams[name]}")
         if not 0 < patch_area[0] <= patch_area[1] <= 1:
             raise ValueError(f"patch_area must be two ascending fractions in (0, 1], got {patch_area}")
         if not 0 <= edge_dropout < 1:
@@ -112,7 +115,10 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         nodes = self(batch["clip"])  # B x D x T x N
         frames, count = nodes.shape[2:]
         if frames < 3 or count < 2:
-            raise ValueError(f"{frames} frame(s) of {count} node(s), CRW needs 3 of 2: raise data.frames or data.size")
+            raise ValueError(
+                f"clips of {frames} frame(s) with {count} node(s) per frame: CRW needs at least 3 frames and 2 nodes; "
+                "raise data.frames or data.size"
+            )
         generator = self.generator(world_size_and_rank()[1], 1)
         dropped = drop_edges(nodes, self.hparams["edge_dropout"], generator) if self.training else None
         loss = contrastive_random_walk_loss(nodes, self.hparams["temperature"], dropped)

@@ -11,7 +11,7 @@ from torch.optim import Adam
 from .backbones import LiirEncoder, module_from_checkpoint
 from .backbones.build import path_to_network
 from .backbones.liir_encoder import Position
-from .base import Batch
+from .base import Batch, millions
 from .distributed import gather, own_rows, world_size_and_rank
 from .functional.colour import drop_channel, normalised_lab
 from .functional.compactness import CompactnessPrior
@@ -77,7 +77,7 @@ class Liir(MomentumMethod):
             phases share (with `warmup_epochs=0`). The average starts as a copy of them.
 
     Raises:
-        ValueError: for an unknown choice, a prior that does not fit the window, or an encoder in `start` with other
+        ValueError: for an unknown choice, a number out of range, or an encoder in `start` with other
             arguments.
     """
 
@@ -119,6 +119,10 @@ class Liir(MomentumMethod):
         super().__init__()
         self.save_hyperparameters()
         self.check_choices()
+        lowest = {"bank_frames": 0, "warmup_epochs": 0, "points_per_frame": 1, "warmup_accumulation": 1, "radius": 0}
+        for name, least in lowest.items():
+            if self.hparams[name] < least:
+                raise ValueError(f"{name} must be {least} or more, got {self.hparams[name]}")
         if (mixture_components or 0) > (2 * radius + 1) ** 2:
             raise ValueError(f"mixture_components {mixture_components} do not fit a window of radius {radius}")
         self.backbone: LiirEncoder = LiirEncoder(position, position_size, stages=stages)
@@ -237,16 +241,24 @@ class Liir(MomentumMethod):
 
     def plan(self) -> dict[str, str]:
         """Return the plan, with the values of both phases."""
-        rows, settings, batches = super().plan(), self.hparams, int(self.trainer.num_training_batches)
-        epochs, accumulated = settings["warmup_epochs"], settings["warmup_accumulation"]
-        rows |= {"length": f"{batches} batches an epoch", "compactness": str(self.prior or "none")}
-        if epochs:
-            first = f"{epochs} epochs within videos, {accumulated} batches a step"
-            rows["phases"] = f"{first}; then negatives and compactness, a batch a step, from rate {settings['lr']:.6g}"
-            if self.target_encoder is not None:  # it should leave its start before negatives join
-                steps = epochs * -(-batches // accumulated)
-                rows["momentum encoder"] = average_row(settings["encoder_momentum"], steps)
-        return rows
+        rows, settings, trainer, pairs = super().plan(), self.hparams, self.trainer, self.global_batch()
+        epochs, batches = settings["warmup_epochs"], int(trainer.num_training_batches)
+        later = f", from epoch {epochs} on" if epochs else ""
+        if epochs and self.target_encoder is not None:
+            steps = min(self.total_steps(), epochs * -(-batches // settings["warmup_accumulation"]))
+            rows["momentum encoder"] = average_row(settings["encoder_momentum"], steps)
+        warmup_batch = f"{pairs * settings['warmup_accumulation']} clips, then " if epochs else ""
+        warmup_lr = f"{settings['warmup_lr']:.6g}, then " if epochs else ""
+        limits = ((trainer.max_epochs, "epochs"), (trainer.max_steps, "steps"))
+        return rows | {
+            "backbone": f"ResNet-18, stride 4, position {settings['position']}, {millions(self.backbone)} M parameters",
+            "global batch": f"{warmup_batch}{pairs} clips",
+            "learning rate": f"{warmup_lr}{settings['lr']:.6g}",
+            "length": ", at most ".join(f"{limit} {unit}" for limit, unit in limits if limit != -1),
+            "phases": f"{epochs} epochs within videos, then all; {batches} batches an epoch",
+            "negatives": f"{self.bank}{later}" if self.bank is not None else "none",
+            "compactness": f"{self.prior}{later}" if self.prior else "none",
+        }
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:

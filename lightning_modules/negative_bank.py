@@ -69,7 +69,10 @@ class NegativeBank(KeyQueue):
             return features.flatten(2).take_along_dim(to_device(cells, features.device)[:, None], 2).mT.contiguous()
         (height, width), side = features.shape[2:], self.keys.shape[1]
         if (height, width) != (side, side):
-            raise ValueError(f"frames of {height} × {width} cells, a bank of {side} × {side}: set model.position_size")
+            raise ValueError(
+                f"the bank holds maps of {side} × {side} cells, the frames give {height} × {width}: set "
+                "model.position_size"
+            )
         return features.movedim(1, -1).unsqueeze(1).contiguous()
 
     def logsumexp(self, query: Tensor, video_index: Tensor, generator: torch.Generator) -> Tensor:

@@ -267,13 +267,22 @@ class MapExtractor(FeatureExtractor):
         try:
             with torch.inference_mode():
                 return self.maps(blank(self, PROBE))
-        except torch.OutOfMemoryError:
-            raise
         except (AssertionError, IndexError, RuntimeError) as error:
-            if self.normalise is None:
+            if self.normalise is None or not self._takes_its_own_size():
                 raise
-            kind = type(self.network).__name__
-            raise ValueError(f"{kind}: takes images of one size only, or gives no map ({reason(error)})") from error
+            raise ValueError(
+                f"{type(self.network).__name__}: takes images of one size only; videos need a network of any size "
+                f"({reason(error)})"
+            ) from error
+
+    def _takes_its_own_size(self) -> bool:
+        """Return whether the network takes an image of the size that timm states; if not, another error occurred."""
+        try:
+            with torch.inference_mode():
+                self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
+        except Exception:  # any error, for example when the device is out of memory
+            return False
+        return True
 
 
 def _staged(network: Any) -> int:

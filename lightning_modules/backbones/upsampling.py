@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from ..checkpoints.trust import INTERPOLATION, LIBRARIES, allow, import_named
-from .extractor import PROBE, FeatureExtractor, Normalise, blank
+from .extractor import PROBE, FeatureExtractor, Normalise, blank, describe_output
 from .placement import shared_copy
 
 Upsample = Callable[[Tensor, Tensor], Tensor]
@@ -81,13 +81,16 @@ class UpsampledExtractor(FeatureExtractor):
         self._parts_of = {name: [name] for name in self.stages}
         self.inner, self.multiple = inner, inner.multiple
         self.upsampler = shared_copy(upsampler) if isinstance(upsampler, nn.Module) else upsampler
+        self._factors: dict[str, int] = {}  # of the stages, known once an image was probed
         self.eval()
         strides = [inner.stride] if isinstance(inner.stride, int) else inner.stride
         image = blank(self, PROBE)
         with torch.inference_mode():
-            probed = zip(self._coarse(image), self.maps(image).values(), strides, strict=True)
-            fine = [_fine_stride(*stage) for stage in probed]
-        self.set_strides(dict(zip(self.stages, fine, strict=True)))
+            coarse, fine = self._coarse(image), self.maps(image)
+        probed = zip(self.stages, coarse, strides, strict=True)
+        fine_strides = {name: _fine_stride(of_stage, fine[name], stride) for name, of_stage, stride in probed}
+        self._factors = {name: stride // fine_strides[name] for name, stride in zip(self.stages, strides, strict=True)}
+        self.set_strides(fine_strides)
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """Return the upsampled maps of the stages, under the position rule of this view."""
@@ -95,7 +98,13 @@ class UpsampledExtractor(FeatureExtractor):
         maps = {}
         for name, coarse in zip(self.stages, self._coarse(images), strict=True):
             pairs = zip(frame.split(1), coarse.split(1), strict=True)
-            maps[name] = torch.cat([self.upsampler(*pair) for pair in pairs])
+            fine = [self.upsampler(*pair) for pair in pairs]
+            if not isinstance(fine[0], Tensor) or fine[0].ndim != 4:
+                raise ValueError(f"upsampler: expected a map (1, C, h, w), got {describe_output(fine[0])}")
+            maps[name] = torch.cat(fine)
+            expected = [self._factors.get(name, 0) * size for size in coarse.shape[2:]]
+            if self._factors and list(maps[name].shape[2:]) != expected:
+                raise ValueError(f"upsampler: expected {expected} cells, got {list(maps[name].shape[2:])}")
         return maps
 
     def _coarse(self, images: Tensor) -> list[Tensor]:

@@ -58,7 +58,7 @@ class ViTExtractor(FeatureExtractor):
         movable = isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (patch, patch)
         if step != patch and (patch % step or not movable):
             allowed = [n for n in range(1, patch + 1) if patch % n == 0 and (movable or n == patch)]
-            raise ValueError(f"stride {step}: of patches of {patch} px it can be {', '.join(map(str, allowed))}")
+            raise ValueError(f"stride {step}: patches of {patch} px allow {', '.join(map(str, allowed))}")
         if step != patch:
             convolution.stride = (step, step)
             network.patch_embed.patch_size = (step, step)  # what timm pads to

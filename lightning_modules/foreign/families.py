@@ -149,10 +149,14 @@ SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "gia
 """Width of a vision transformer → timm's word for its size."""
 
 
-def _transformer_size(state: State) -> tuple[str, int]:
-    """Return timm's word for a vision transformer's size, and the side of its patches in pixels."""
+def _transformer_size(state: State, largest: int = 1536) -> tuple[str, int]:
+    """Return timm's word for a vision transformer's size, and the side of its patches in pixels.
+
+    Raises:
+        ValueError: for a width that the family does not have.
+    """
     width, _, patch, _ = state["patch_embed.proj.weight"].shape
-    if width not in SIZES:
+    if width not in SIZES or width > largest:
         raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
     return SIZES[width], patch
 
@@ -161,7 +165,7 @@ def _dino(state: State, spec: str | None) -> Converted:
     if "patch_embed.proj.weight" not in state:
         return frozen(spec or resnet_of(state), state)
     if spec is None:
-        size, patch = _transformer_size(state)
+        size, patch = _transformer_size(state, largest=768)
         # of timm's weights of this form, `.dino` were trained with ImageNet's mean and deviation, as these
         spec = f"timm:vit_{size}_patch{patch}_224.dino"
     return frozen(spec, state, "davis_dino.yaml")

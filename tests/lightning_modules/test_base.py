@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import VFSSimSiam
 from lightning_modules.backbones import describe_network
-from lightning_modules.base import SampleMean, _few_of_kinetics, keyed_generator
+from lightning_modules.base import SampleMean, _batch_norm, _few_of_kinetics, keyed_generator
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
@@ -89,6 +89,7 @@ def test_what_is_frozen_stays_with_its_statistics(run, learning):
     kind, arguments, _ = RUNS[run]
     module = kind(**arguments).train()
     assert not any(part.training for part in module.backbone.modules())
+    assert _batch_norm(module, devices=1) == "frozen"
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     assert any("running_mean" in name for name in before)
     quiet_trainer(max_steps=3).fit(module, data(run))

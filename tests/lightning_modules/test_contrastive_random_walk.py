@@ -77,10 +77,8 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only():
     [
         ({"patch_area": (0.9, 0.7)}, r"patch_area must be two ascending fractions in \(0, 1\], got \(0.9, 0.7\)"),
         ({"edge_dropout": 1.0}, r"edge_dropout must be a probability in \[0, 1\), got 1.0"),
-        (
-            {"backbone": "tests.helpers.encoders:Blocky"},
-            "trains a ResNet; the backbone is a Blocky",
-        ),
+        ({"patch_stride": 0}, "patch_stride must be 1 or more, got 0"),
+        ({"backbone": "tests.helpers.encoders:Blocky"}, "trains a ResNet; the backbone is a Blocky"),
     ],
 )
 def test_mistakes_are_named(options, message):
@@ -91,10 +89,10 @@ def test_clips_from_which_nothing_can_be_learned_are_refused():
     """The loss of two frames, or of one node per frame, is 0 for any network."""
     patches, cells = ContrastiveRandomWalk(**TINY), ContrastiveRandomWalk(**TINY, nodes="cells")
     for module, frames, side, message in [
-        (patches, 1, 32, r"1 frame\(s\) of 9 node\(s\), CRW needs 3 of 2"),
-        (patches, 2, 32, r"2 frame\(s\) of 9 node\(s\), CRW"),
-        (patches, 3, 16, r"3 frame\(s\) of 1 node\(s\), .*raise data\.frames or data\.size"),
-        (cells, 3, 16, r"3 frame\(s\) of 1 node\(s\)"),
+        (patches, 1, 32, r"clips of 1 frame\(s\) with 9 node\(s\) per frame: CRW needs"),
+        (patches, 2, 32, r"clips of 2 frame\(s\) with 9 node\(s\) per frame: CRW needs"),
+        (patches, 3, 16, r"clips of 3 frame\(s\) with 1 node\(s\).*raise data\.frames or data\.size"),
+        (cells, 3, 16, r"clips of 3 frame\(s\) with 1 node\(s\)"),
         (patches, 4, 12, "patch_size 16 is larger than the frames, 12 x 12"),
     ]:
         refused(ValueError, message, module.step, {"clip": torch.rand(1, frames, 3, side, side)})

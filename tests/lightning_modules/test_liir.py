@@ -221,7 +221,7 @@ def test_second_phases_start_from_one_first_phase(tmp_path):
 
 def test_frames_that_do_not_fit_the_bank_are_refused():
     module = tiny_liir(position_size=12)
-    assert refused(ValueError, "frames of 4 × 4 cells, a bank of 6 × 6: set model.position_size",
+    assert refused(ValueError, "holds maps of 6 × 6 cells, the frames give 4 × 4: set model.position_size",
                    module.step, clips(2))  # fmt: skip
 
 
@@ -319,6 +319,7 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
     [
         ({"border": "wrap"}, "border must be .exclude. or .zero., got .wrap."),
         ({"key_encoder": "bank"}, "key_encoder must be .learned. or .average., got .bank."),
+        ({"warmup_accumulation": 0}, "warmup_accumulation must be 1 or more, got 0"),
         ({"negatives": "none"}, "negatives must be .per_query. or .same_place. or .shared., got .none."),
         ({"mixture_components": 10, "radius": 1}, "mixture_components 10 do not fit a window of radius 1"),
     ],

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import dot_products, onednn_pays, to_device
+from ..device import dot_products, onednn_pays, onednn_serves, to_device
 from .tiles import Neighbourhood, Strips, Tile, tiles, used_of
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products, which stay in a CPU's cache
@@ -253,23 +253,31 @@ def _products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best: Ten
     Returns:
         (key rows, key columns, R, queries of a key row), undefined for queries beyond a row's reach.
     """
-    rows, columns, references, _ = keys.shape
+    rows, columns, references, channels = keys.shape
     shape = (rows, columns, references, tile.queries)
     queries = query[tile.query_slices].contiguous()
     if not tile.slides:
-        block = dots(keys.flatten(0, 2), queries.flatten(0, 1)).view(shape)
+        block = key_products(keys.flatten(0, 2), queries.flatten(0, 1)).view(shape)
         torch.amax(block, 2, out=best)
         return block
     block = buffer[: math.prod(shape)].view(shape)
+    if not onednn_serves(keys):  # a single product instead of a product per row of keys
+        # (key rows, queries of a key row, C) as a view: key rows share memory; zero beyond the tile
+        reach = tile.reach or 0
+        padded = F.pad(queries, (0, 0, 0, 0, 2 * reach, 2 * reach))[tile.keys[0].start - tile.at[0].start + reach :]
+        met = padded.as_strided((rows, tile.queries, channels), (queries.stride(0), channels, 1))
+        torch.bmm(keys.flatten(1, 2), met.mT, out=block.flatten(1, 2))
+        torch.amax(block, 2, out=best)
+        return block
     for i, (rows_met, start) in enumerate(tile.rows_met()):
-        products = dots(keys[i].flatten(0, 1), queries[rows_met].flatten(0, 1)).view(columns, references, -1)
+        products = key_products(keys[i].flatten(0, 1), queries[rows_met].flatten(0, 1)).view(columns, references, -1)
         stop = start + products.shape[2]
         block[i, :, :, start:stop] = products
         best[i, :, start:stop] = products.amax(1)  # while the row is still in the cache
     return block
 
 
-def dots(keys: Tensor, queries: Tensor) -> Tensor:
+def key_products(keys: Tensor, queries: Tensor) -> Tensor:
     """Return products of rows, contiguous: (n, C), (m, C) → (n, m)."""
     return dot_products(queries, keys).mT.contiguous() if onednn_pays(queries, keys) else keys @ queries.T
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..device import to_device
 from ..window_tiles import TILE, Border, WindowTiles
-from .attention import dots, few_kernels, workspace_of
+from .attention import few_kernels, key_products, workspace_of
 from .tiles import Neighbourhood, tiles, used_of, windows_of
 
 
@@ -63,7 +63,8 @@ class WindowAverage:
         result = values.new_empty(height, width, values.shape[-1])
         for tile in tiles(height, width, reach, len(used), budget, slide=False, large=few_kernels(keys)):
             seen, given = (tile.keys_of(maps, used) for maps in (keys, values))
-            products = dots(seen.flatten(0, 2), query[tile.query_slices].flatten(0, 1)).view(*seen.shape[:3], -1)
+            queries = query[tile.query_slices].flatten(0, 1)
+            products = key_products(seen.flatten(0, 2), queries).view(*seen.shape[:3], -1)
             logits = products.to(values.dtype).div_(self.temperature)
             logits += log_counts
             if logits.shape[:2] != tile.frame_size:

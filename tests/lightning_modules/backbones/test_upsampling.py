@@ -99,8 +99,19 @@ def test_maps_of_an_encoder_of_video_are_not_upsampled():
     assert refused(ValueError, "cannot be upsampled", UpsampledExtractor, nn.Identity(), build_upsampler("bilinear:2"))
 
 
-def test_a_benchmark_shows_the_stride_of_the_finer_grid(davis_root, tmp_path):
+def test_an_upsampler_of_one_size_is_refused_at_the_first_frame_of_another_size():
+    extractor = build_feature_extractor("raw_colour", upsample="tests.helpers.encoders:of_fixed_size")
+    assert extractor.stride == 4
+    assert refused(ValueError, r"expected \[24, 32\] cells, got \[64, 80\]", extractor, torch.rand(1, 3, 96, 128))
+
+
+def test_a_benchmark_shows_the_stride_and_a_finer_grid_follows_objects_better(davis_root, tmp_path):
     protocol = PropagationProtocol.named("vfs").with_changes(context=2, radius=6, input_size=96)
-    extractor = build_feature_extractor("raw_colour", stride=16, upsample="tests.helpers.encoders:guided")
-    DavisBenchmark(davis_root, protocol=protocol, limit_sequences=1).evaluate(extractor, tmp_path)
-    assert "feature_stride=4" in (tmp_path / "results.json").read_text()
+    scores = {}
+    for upsample in (None, "tests.helpers.encoders:guided"):
+        extractor = build_feature_extractor("raw_colour", stride=16, upsample=upsample)
+        benchmark = DavisBenchmark(davis_root, protocol=protocol, limit_sequences=1)
+        scores[upsample] = benchmark.evaluate(extractor, tmp_path / str(bool(upsample)))["J&F-Mean"]
+    text = (tmp_path / "True" / "results.json").read_text()
+    assert "feature_stride=4" in text
+    assert scores["tests.helpers.encoders:guided"] > scores[None]
