@@ -49,6 +49,7 @@ def test_nested_encoders_take_the_same_way(tmp_path):
     arguments = {"backbone": "b.ckpt", "num_classes": 2, "encoder": process}
     refused(ValueError, r"names the class 'subprocess\.Popen'", pass_gate, PROBE, arguments, "x.ckpt")
     refused(ValueError, r"names the class 'subprocess\.Popen'", build_encoder, "a.ckpt", recipe=process)
+    refused(ValueError, r"names the class 'subprocess\.Popen'", FrozenEncoder, "a.ckpt", encoder=process)
     nested = RAW
     for _ in range(9):
         nested = {"class_path": FROZEN, "init_args": {"spec": "a.ckpt", "encoder": nested}}
