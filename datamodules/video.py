@@ -120,6 +120,8 @@ class VideoDataModule(SampledDataModule):
             (0 < area[0] <= area[1] <= 1, f"area must be two ascending fractions in (0, 1], got {area}"),
             (0 <= flip <= 1, f"flip must be a probability in [0, 1], got {flip}"),
             (timeout > 0, f"timeout must be above 0 seconds, got {timeout}"),
+            (0 <= validation_fraction < 1, f"validation_fraction must be in [0, 1), got {validation_fraction}"),
+            (0 <= max_unusable <= 1, f"max_unusable must be a fraction in [0, 1], got {max_unusable}"),
             (0 < blur_sigma[0] <= blur_sigma[1], f"blur_sigma must be two ascending numbers above 0, got {blur_sigma}"),
         ):
             if not fits:
@@ -163,7 +165,10 @@ class VideoDataModule(SampledDataModule):
             )
         if held_out:
             rank_zero_info(f"{self.source}: {len(held_out)} videos of YouTube-VOS's hold-out split are left out")
-        return tuple(entry for entry in videos if entry.path not in held_out)
+        kept = tuple(entry for entry in videos if entry.path not in held_out)
+        if not kept:
+            raise DataError(f"{self.source}: all videos belong to the hold-out split; see --data.include_holdout")
+        return kept
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Convert clips to float in [0, 1] on the device, and augment their colours in training."""

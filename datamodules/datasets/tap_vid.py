@@ -99,9 +99,9 @@ class TapVid(Reader[PointSequence]):
     the same names. A frame is read when it is used.
 
     Videos without a name in a released set are called by their number, `007`, and in a shard by shard and number,
-    `0003_of_0010-007`. A CSV has the columns `track,frame,x,y,occluded`: x and y in raster pixels of the video (0.5 is
-    the centre of the first pixel; both may be empty if occluded is 1), frames counted from 0. Frames without a line are
-    left out of the sequence; a frame with lines needs a line of every track.
+    `0003_of_0010-007`. A CSV has exactly the columns `track,frame,x,y,occluded`: x and y in raster pixels of the video
+    (0.5 is the centre of the first pixel; both may be empty if occluded is 1), frames counted from 0. Frames without a
+    line are left out of the sequence; a frame with lines needs a line of every track.
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022); Vecerik et al., RoboTAP (ICRA 2024).
 
     Args:
@@ -290,12 +290,13 @@ def _from_csv(file: Path) -> PointSequence:
 
 def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
     """Return (track, frame) → x, y, occluded."""
+    reader = csv.DictReader(read_text(file).splitlines())
     try:
-        lines = list(csv.DictReader(read_text(file).splitlines()))
+        lines = list(reader)
     except csv.Error as error:
         raise DataError(f"{file}: is not a CSV file ({error})") from error
-    if not lines:
-        raise DataError(f"{file}: expected a first line {','.join(COLUMNS)}, then a line per point and frame")
+    if sorted(reader.fieldnames or ()) != sorted(COLUMNS) or not lines:
+        raise DataError(f"{file}, line 1: expected the columns {','.join(COLUMNS)}, then a line per point and frame")
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}
     for number, row in enumerate(lines, start=2):
         try:

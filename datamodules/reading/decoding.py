@@ -193,7 +193,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         """Learn the frames' times, or at least their number, from all packets."""
         status = self.path.stat()
         self._table, count = _scanned(self.path, self._timeout, status.st_size, status.st_mtime_ns)
-        self.num_frames = count or self.num_frames
+        if self._end_time is None:  # else the end has been decoded, so the number is exact
+            self.num_frames = count or self.num_frames
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
         """Decode frames by number; None if the file disagrees with its table."""

@@ -81,9 +81,16 @@ def plain_name(name: str, listed_in: object) -> str:
 
 
 def raise_limit(megapixels: float | None) -> None:
-    """Set the largest image that is decoded, in this process and its children; None changes nothing."""
-    if megapixels is not None:
-        os.environ[LIMIT_VARIABLE] = f"{megapixels:g}"
+    """Set the largest image that is decoded, in this process and its children; None changes nothing.
+
+    Raises:
+        ValueError: if the number is not above 0 and at most 1,000,000.
+    """
+    if megapixels is None:
+        return
+    if not 0 < megapixels <= 1e6:
+        raise ValueError(f"max_megapixels must be above 0 and at most 1,000,000, got {megapixels:g}")
+    os.environ[LIMIT_VARIABLE] = f"{megapixels:g}"
 
 
 def max_pixels() -> int:
@@ -128,16 +135,25 @@ def require_regular(path: str | os.PathLike[str]) -> os.stat_result:
     return status
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a regular file of at most `BYTES_PER_PIXEL` times `max_pixels()` bytes.
+def require_bounded(path: str | os.PathLike[str]) -> None:
+    """Refuse a file of more than `BYTES_PER_PIXEL` times `max_pixels()` bytes, or one that is not regular.
 
     Raises:
-        DecodingError: if it cannot be read, is not a regular file or is too large.
+        DecodingError: if it is missing, is not a regular file or is too large.
     """
     size, most = require_regular(path).st_size, max_pixels() * BYTES_PER_PIXEL
     if size > most:
         sizes = f"{size / 1e6:.0f} MB, more than {most / 1e6:.0f} MB"
         raise DecodingError(path, f"has {sizes}; raise the limit with {LIMIT_VARIABLE}")
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Read a file within the limit of `require_bounded`.
+
+    Raises:
+        DecodingError: if it cannot be read, is not a regular file or is too large.
+    """
+    require_bounded(path)
     try:
         return Path(path).read_bytes()
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import LIMIT_VARIABLE, DataError, DecodingError, check_pixels, max_pixels, read_bytes, require_regular
+from .guards import LIMIT_VARIABLE, DataError, DecodingError, check_pixels, max_pixels, read_bytes, require_bounded
 
 if TYPE_CHECKING:
     import av
@@ -88,7 +88,7 @@ def opened_image(path: str | os.PathLike[str], content: bytes | None = None) -> 
 
     source, kinds = (path, None) if content is None else (io.BytesIO(content), ("JPEG", "PNG"))
     if content is None:
-        require_regular(path)
+        require_bounded(path)
     if max_pixels() > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow's own limit must not be lower
         Image.MAX_IMAGE_PIXELS = max_pixels()
     try:

@@ -236,7 +236,7 @@ def generate(
         of: parameters of the videos.
         videos: number of videos.
         write: (folder, number of the video) writes a video; called by several threads.
-        finish: (folder) writes a file common to all videos.
+        finish: (folder) writes the other files common to all videos.
         lists: path of a list file in the set → its lines.
         parameters: other parameters of the set; `count` is the number of videos by default.
 

@@ -159,6 +159,7 @@ def test_what_can_be_known_before_training(videos, tmp_path):
     for arguments in (
         {"batch_size": 0}, {"interval": [2, -1]}, {"interval": [2, 5], "interval_weights": [1.0]}, {"flip": 2.0},
         {"validation_fraction": 1.0}, {"samples_per_epoch": 0}, {"spatial": "Whole"}, {"blur_sigma": (0.2, 0.1)},
+        {"validation_fraction": -0.5}, {"max_unusable": 5}, {"max_unusable": -0.1}, {"max_megapixels": 0},
     ):  # fmt: skip
         refused(ValueError, "|".join(arguments), make, videos, **arguments)
 

@@ -11,7 +11,7 @@ from datamodules.datasets import TapVid
 from datamodules.reading.guards import DataError
 from tests.helpers.numbered_videos import write_video
 from tests.helpers.refusal import refused
-from tests.helpers.tap_vid import element, encoded, official_scores, write_golden_tracks, written
+from tests.helpers.tap_vid import Call, element, encoded, official_scores, write_golden_tracks, written
 
 SHARDS = ("tapvid_kinetics/0000_of_0010.pkl", "tapvid_kinetics/0001_of_0010.pkl")
 SPLITS = ("robotap/robotap_split0.pkl", "robotap/robotap_split1.pkl")
@@ -125,6 +125,15 @@ def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
 
 
 @pytest.mark.parametrize(
+    "header", ["track,frame,x,y,occluded,x", "track,frame,x,y,occluded,note", "track,frame,x,y", ""]
+)
+def test_a_csv_has_each_column_once_and_no_other(annotated, header):
+    annotated.write_text(f"{header}\nnose,0,10,5,0,1\n" if header else "")
+    told = r"cat\.csv, line 1: expected the columns track,frame,x,y,occluded"
+    refused(DataError, told, TapVid, annotated.parent)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"video": np.zeros((5, 12, 16), np.uint8)}, r"video is \(5, 12, 16\) uint8"),
@@ -133,6 +142,7 @@ def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
         ({"video": [b"\xff\xd8 no picture \xff\xd9"] * 5}, "frame 0: cannot be decoded as an image"),
         ({"video": [encoded(np.zeros((8, 8, 3), np.uint8))[:200]] * 5}, "frame 0: truncated JPEG"),
         ({"points": np.zeros((2, 5, 3), np.float32)}, r"occluded is \(2, 5\) bool, points \(2, 5, 3\)"),
+        ({"points": np.zeros((2, 4, 2), np.float32)}, r"occluded is \(2, 5\) bool, points \(2, 4, 2\)"),
         ({"points": [0.5]}, r"occluded is \(2, 5\) bool, points list"),
         ({"points": np.full((2, 5, 2), np.nan)}, "10 of 10 visible points lie outside"),
         ({"points": np.full((2, 5, 2), 7.0)}, "10 of 10 visible points lie outside"),
@@ -148,3 +158,9 @@ def test_a_set_without_videos_or_a_video_without_an_array_is_refused(tmp_path):
     refused(DataError, "holds no videos", TapVid, written(tmp_path, {}))
     incomplete = {"goat": {"video": element()["video"], "points": element()["points"]}}
     refused(DataError, "goat: has no occluded", TapVid, written(tmp_path, incomplete))
+
+
+def test_a_pickle_that_calls_a_function_is_refused(tmp_path):
+    path = written(tmp_path, {"goat": Call(os.mkdir, str(tmp_path / "was-here"))})
+    refused(DataError, "refused: it asks for", TapVid, path)
+    assert not (tmp_path / "was-here").exists()

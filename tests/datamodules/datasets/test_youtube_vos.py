@@ -1,6 +1,7 @@
 """The YouTube-VOS reader: objects that enter late, hold-out split, every frame, mistakes."""
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,21 @@ def test_training_leaves_the_hold_out_split_out(many: Path, pictures: str) -> No
     scored = {sequence.name for sequence in YoutubeVos(many, "holdout")}
     everything = {path.name for path in (many / pictures).iterdir()}
     assert set() < scored < everything
-    assert training(many / pictures) == everything - scored
+    trained = training(many / pictures)
+    assert trained == everything - scored
     assert training(many / pictures, include_holdout=True) == everything
+    videos, unseen = YoutubeVos(many, "train"), YoutubeVos(many, "holdout").unseen_categories
+    assert unseen
+    assert all(unseen.isdisjoint(video.categories.values()) for video in videos if video.name in trained)
+
+
+def test_a_folder_of_scored_videos_alone_is_refused(many: Path, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    shutil.copy(many / "train/meta.json", tmp_path / "train")
+    for video in YoutubeVos(many, "holdout"):
+        shutil.copytree(many / "train/JPEGImages" / video.name, tmp_path / "train/JPEGImages" / video.name)
+    told = "all videos belong to the hold-out split; see --data.include_holdout"
+    refused(DataError, told, training, tmp_path / "train/JPEGImages")
 
 
 def test_a_list_that_names_a_scored_video_is_refused(many: Path, tmp_path: Path) -> None:

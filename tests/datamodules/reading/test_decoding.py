@@ -170,6 +170,18 @@ def test_an_index_that_misleads_is_given_up_for_the_packets(tmp_path, monkeypatc
         assert not video._table.is_from_index
 
 
+def test_the_number_of_frames_stays_exact_once_the_end_has_been_decoded(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 40, options={"g": "10", "bf": "2"})
+    monkeypatch.setattr("datamodules.reading.decoding.scan_packets", lambda container: (None, 43))
+    with VideoFile(path) as video:
+        assert sum(1 for _ in video.frames()) == video.num_frames == 40
+        step = video._table.times.step
+        video._table = FrameTable(range(step, 41 * step, step), video._table.keys)
+        assert read_number(video.read([25])[0]) == 25
+        assert video._table is None  # the packets have been scanned
+        assert video.num_frames == 40
+
+
 def test_a_tag_in_another_encoding_does_not_keep_a_file_from_opening(tmp_path: Path) -> None:
     video = write_video(tmp_path / "video.mp4", 12)
     content = video.read_bytes()

@@ -22,7 +22,7 @@ from datamodules.reading import guards
 from datamodules.reading.arrays import read_npz, read_pickle
 from datamodules.reading.guards import DataError, DecodingError, plain_name, raise_limit
 from datamodules.reading.images import image_header, read_image
-from datamodules.reading.mask_files import read_mask
+from datamodules.reading.mask_files import read_mask, read_mask_image
 from datamodules.reading.source import list_videos, open_video
 from datamodules.synthetic import write_davis, write_got10k, write_jhmdb, write_vip, write_youtube_vos
 from tests.helpers.refusal import refused
@@ -74,6 +74,9 @@ def test_the_limit_can_be_raised_and_lowered(tmp_path: Path, monkeypatch: pytest
     assert read_mask(tmp_path / "mask.png").shape == (1000, 1200)
     raise_limit(None)
     assert guards.max_pixels() == 1_200_000
+    for number in (0, -1.0, float("nan"), float("inf")):
+        refused(ValueError, "max_megapixels must be above 0", raise_limit, number)
+    assert guards.max_pixels() == 1_200_000
     monkeypatch.setenv(guards.LIMIT_VARIABLE, "many")
     refused(DataError, "expected a number of megapixels", guards.max_pixels)
 
@@ -109,6 +112,18 @@ def test_a_text_that_grows_is_refused_by_the_name_of_its_picture(tmp_path: Path)
     Image.new("L", (16, 16)).save(tmp_path / "text.png", pnginfo=text)
     for read in (read_image, read_mask, image_header):
         assert refused(DecodingError, r"text\.png: cannot be decoded as an image", read, tmp_path / "text.png")
+
+
+def test_a_picture_of_too_many_bytes_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mask.png"
+    Image.new("L", (16, 16)).save(path)
+    os.truncate(path, 600_000_000)  # sparse behind the small picture
+    for place in ("PIL.Image.open", "datamodules.reading.guards.Path.read_bytes"):
+        monkeypatch.setattr(place, Mock(side_effect=AssertionError("reading has begun")))
+    for read in (read_image, read_mask, read_mask_image, image_header):
+        refused(DecodingError, r"mask\.png: has 600 MB, more than 356 MB; raise the limit", read, path)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
