@@ -61,6 +61,8 @@ def test_lists(root: Path) -> None:
     (root / "ImageSets/mine.txt").write_text("synthetic-002\n")
     for split in ("mine", root / "ImageSets/mine.txt"):
         assert [s.name for s in Vos(root, split=split, **DAVIS)] == ["synthetic-002"]
+    (root / "ImageSets/mine.txt").write_text("../synthetic-002\n")
+    assert "is not the plain name" in refusal(root, split="mine")
 
 
 def test_mistakes_are_named(root: Path) -> None:
