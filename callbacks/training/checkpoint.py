@@ -260,20 +260,26 @@ class BestCheckpoint(Checkpoint):
         self.filename, self.dirpath = filename, dirpath
         self._benchmark: BenchmarkCallback | None = None
         self._scores: dict[str, float] = {}  # file name of a kept checkpoint → its score
+        self._path_of_rank = ""  # path that a forked or spawned rank reports to the process that started it
         self._seen = -1  # optimiser step of the last score
 
     @property
     def best_model_path(self) -> str:
         """Path of the best checkpoint, by Lightning's name for it; empty until a checkpoint is kept."""
         best = min(self._scores.items(), key=self._rank, default=None)
-        return f"{self.dirpath}/{best[0]}" if best else ""
+        return f"{self.dirpath}/{best[0]}" if best else self._path_of_rank
+
+    @best_model_path.setter
+    def best_model_path(self, path: str) -> None:
+        """Keep the path of a rank's checkpoint; Lightning sets it after `ddp_fork` and `ddp_spawn`."""
+        self._path_of_rank = path
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder and the benchmark."""
         if stage != "fit":
             return
         self.dirpath = checkpoint_folder(trainer, self.dirpath)
-        self._scores, self._seen = {}, -1
+        self._scores, self._path_of_rank, self._seen = {}, "", -1
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
         name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"
@@ -286,10 +292,10 @@ class BestCheckpoint(Checkpoint):
         for other in callbacks:
             if not isinstance(other, BestCheckpoint) or other is self:
                 continue
-            folder = checkpoint_folder(trainer, other.dirpath)
-            if other.monitor == self.monitor or (folder, other.filename) == (self.dirpath, self.filename):
-                advice = "leave one out, or set another monitor and filename"
-                raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: {advice}")
+            if other.monitor == self.monitor:
+                raise ValueError(f"two {wrong}: leave one out, or give it another monitor")
+            if (checkpoint_folder(trainer, other.dirpath), other.filename) == (self.dirpath, self.filename):
+                raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: set a filename")
         self._benchmark = benchmarks[name]
 
     def on_save_checkpoint(
