@@ -51,7 +51,7 @@ def check_folder(folder: Path, overlay: Overlay, overwrite: bool = False, export
     """
     require_one_of(get_args(Overlay), overlay=overlay)
     for export in exports:
-        require_one_of(get_args(Export), export=export)
+        require_one_of(get_args(Export), exports=export)
     if "coco" in exports:
         require_pycocotools()
     if folder.is_file():

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datamodules.prompted_video import FrameStream, PromptedVideo
+from datamodules.reading.guards import DataError
+from datamodules.reading.images import pixels
 from datamodules.reading.prompts import BoxPrompt, MaskPrompt, Prompt
 from datamodules.writing.files import write_atomically
 from datamodules.writing.progress import ProgressReport
@@ -190,6 +192,8 @@ def predict_video(
     began, watch, folder = time.perf_counter(), Stopwatch(), Path(output_dir)
     interrupted = check_folder(folder, overlay, overwrite, exports)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
+    if min(stream.size) < 2:  # H.264 has even sizes
+        raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; 2 × 2 px are the least")
     prompted = PromptedVideo(stream, prompt)
     rules = rules_for(extractor, prompted.prompts[0], protocol, changes)
     advice = f"{stream.path}: lower --trainer.callbacks.short_side, or {LOWER}"

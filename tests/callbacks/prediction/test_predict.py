@@ -226,7 +226,7 @@ def test_by_the_command_line(folder, scene, tmp_path):
         (["--data.box=1,2,3,4@9", "--data.end=5"], "frame 9 is not in the part of the video from frame 0 to frame 4"),
         (["--data.box=1,2,3,4@77"], "frame 77 lies beyond the end of the video"),
         (["--data.box=a=1,2,3,4;a=5,6,7,8"], "two prompts of frame 0 for a"),
-        (["--data.box=1,2,3,4", "--trainer.callbacks.exports=[yolo]"], "export must be one of 'coco', "),
+        (["--data.box=1,2,3,4", "--trainer.callbacks.exports=[yolo]"], "exports must be one of 'coco', "),
     ):
         assert message in refusal(*words, *more)
 
@@ -239,15 +239,19 @@ def test_random_weights_are_told(folder, tmp_path, capsys):
 
 
 def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_path):
-    (tmp_path / "small").mkdir()
-    for t in range(2):
-        Image.new("RGB", (2, 2)).save(tmp_path / "small" / f"{t}.png")
-    mask = MaskPrompt.of(np.ones((2, 2), np.uint8))
-    line = rf"^{tmp_path}/small: .*too few to distinguish positions"
-    refused(ValueError, line, predict_video, colour, tmp_path / "small", mask, tmp_path / "out", overlay="none")
+    for side, message in (
+        (1, "has frames of 1 × 1 px; 2 × 2 px are the least"),
+        (2, "too few to distinguish positions"),
+    ):
+        (tmp_path / str(side)).mkdir()
+        for t in range(2):
+            Image.new("RGB", (side, side)).save(tmp_path / str(side) / f"{t}.png")
+        mask = MaskPrompt.of(np.ones((side, side), np.uint8))
+        line = rf"^{tmp_path}/{side}: .*{message}"
+        refused(ValueError, line, predict_video, colour, tmp_path / str(side), mask, tmp_path / "out", overlay="none")
     (tmp_path / "file").write_text("mine")
     line = rf"^{tmp_path}/file: is a file; output_dir names a folder$"
-    refused(ValueError, line, predict_video, colour, tmp_path / "small", mask, tmp_path / "file")
+    refused(ValueError, line, predict_video, colour, tmp_path / "2", mask, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 
 
