@@ -243,12 +243,18 @@ class VidcorrCLI(LightningCLI):
             trainer.loggers = numbered_loggers(self._loggers(), path if self.command == "fit" else None)
             if self._asks_for_last:
                 self.config["ckpt_path"] = "last"  # so that a run with its config.yaml resumes too
-        if self.command == "fit":
-            trainer.fit(self.model, **options)
-        elif self.command == "validate":  # without Lightning's table: benchmarks print their scores
-            trainer.validate(self.model, verbose=False, **options)
-        else:  # without keeping features: a callback writes the predictions
-            trainer.predict(self.model, return_predictions=False, **options)
+        try:
+            if self.command == "fit":
+                trainer.fit(self.model, **options)
+            elif self.command == "validate":  # without Lightning's table: benchmarks print their scores
+                trainer.validate(self.model, verbose=False, **options)
+            else:  # without keeping features: a callback writes the predictions
+                trainer.predict(self.model, return_predictions=False, **options)
+        except OSError as error:
+            if error.filename is not None or error.errno is None:
+                raise
+            folder = next((logger.log_dir for logger in trainer.loggers), None) or trainer.default_root_dir
+            raise OSError(error.errno, error.strerror, str(folder)) from error  # on a full disk Python names no file
         # on every rank: the ranks ask the first for the folder
         lines = closing_lines(trainer, self.next_command, began)
         if trainer.is_global_zero:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
@@ -18,7 +19,7 @@ from callbacks.command_line.runs import VidcorrCLI
 from callbacks.training.run_folder import closing_lines, last_checkpoints, numbered_loggers
 from cli import main
 from tests.helpers.spoiled import Training, fit
-from tests.helpers.words import NETWORK, RAW_COLOUR, SMALL, TINY, davis
+from tests.helpers.words import NETWORK, RAW_COLOUR, SMALL, TINY, davis, refusal
 
 
 def write(root, version, step, **note):
@@ -148,6 +149,20 @@ def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
     assert (benchmark.root, benchmark.stage, benchmark.protocol.radius) == (str(root), "res4", SMALL["radius"])
     assert command(*RAW_COLOUR) == f"{begins}/davis.yaml --trainer.callbacks.root FOLDER"
     assert command(*RAW_COLOUR, *davis(root, f"{__name__}.TimeOrder")) is None
+
+
+class FullDisk(pl.Callback):
+    """Fail as a logger does on a full disk: by an error of the system that names no file."""
+
+    def on_validation_start(self, trainer, pl_module):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_that_no_writer_names_is_that_of_the_runs_folder(davis_root, tmp_path):
+    more = [f"--trainer.callbacks+={__name__}.FullDisk", f"--trainer.default_root_dir={tmp_path}"]
+    folder = tmp_path / "lightning_logs/version_0"
+    line = refusal("validate", *RAW_COLOUR, *davis(davis_root), *more)
+    assert line == f"vidcorr: [Errno 28] No space left on device: '{folder}'"
 
 
 def test_non_finite_weights_are_not_saved(tmp_path):
