@@ -344,6 +344,8 @@ def with_saved_model(config: dict[str, Any]) -> dict[str, Any]:
     saved = None if path in (None, "null") else saved_model(path)
     if saved is None:
         return config
+    if config.get("model") is None:  # a file may hold `model: null`
+        config = {key: value for key, value in config.items() if key != "model"}
     merged: dict[str, Any] = {"model": {"class_path": saved.class_path, "init_args": dict(saved.arguments)}}
     update(merged, config)
     reconcile(saved, merged["model"], path)

@@ -10,7 +10,7 @@ import torch
 from callbacks.command_line.arguments import merge, read_arguments, read_config
 from callbacks.command_line.configs import CONFIGS, find_config
 from callbacks.command_line.endings import UsageError
-from callbacks.command_line.runs import with_last_checkpoint
+from callbacks.command_line.runs import with_last_checkpoint, with_saved_model
 from cli import main
 from lightning_modules import VFSSimSiam
 from lightning_modules.checkpoints import trust, write_checkpoint
@@ -142,6 +142,14 @@ def test_a_flag_wins_over_a_file_and_a_file_over_a_checkpoint(tmp_path, capsys):
     shown = capsys.readouterr().out
     names = ("projector_dim", "predictor_dim", "base_lr")
     assert [float(re.search(rf"{name}: (\S+)", shown)[1]) for name in names] == [4, 50, 600]
+
+
+def test_a_config_with_a_null_model_leaves_the_model_to_the_checkpoint(tmp_path):
+    checkpoint = last_checkpoint(tmp_path / "a.ckpt", 1, projector_dim=4)
+    file = config_file(tmp_path / "file.yaml", "model: null")
+    model = with_saved_model(merged(file, f"--ckpt_path={checkpoint}"))["model"]
+    assert model["class_path"].endswith("VFSSimSiam")
+    assert model["init_args"]["projector_dim"] == 4
 
 
 def last_checkpoint(path, step, projector_dim):
