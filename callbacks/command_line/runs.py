@@ -5,7 +5,7 @@ import logging
 import shlex
 import time
 import warnings
-from argparse import ArgumentError
+from argparse import Action, ArgumentError
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import yaml  # type: ignore[import-untyped]
-from jsonargparse import set_parsing_settings
+from jsonargparse import DefaultHelpFormatter, set_parsing_settings
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
@@ -36,7 +36,7 @@ from ..training.run_folder import closing_lines, last_checkpoints, numbered_logg
 from ..training.safeguards import Safeguards
 from .arguments import HOMES, Given, class_named, defaults_of, explain, merge, read_arguments, read_config, update
 from .configs import CONFIGS
-from .endings import UsageError
+from .endings import OUR_PACKAGES, UsageError
 
 join_lightning()  # benchmarks that were imported before Lightning are callbacks for the parser too
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -71,6 +71,20 @@ CHATTY = (
     "lightning_fabric.utilities.seed",
 )
 """Loggers of Lightning for absent devices, other products and the seed."""
+
+
+class ClassHelp(DefaultHelpFormatter):
+    """Help that lists only public classes, without the base classes of Lightning and of this project."""
+
+    def _expand_help(self, action: Action) -> str:
+        text, label, listed = super()._expand_help(action).partition("known subclasses: ")
+        public = [name for name in listed.removesuffix(")").split(", ") if _is_public(name.rpartition(".")[0])]
+        return f"{text}{label}{', '.join(public)})" if label else text
+
+
+def _is_public(module: str) -> bool:
+    """Return whether the help lists classes of a module: of `HOMES`, or of other packages below their root."""
+    return module in HOMES or ("." in module and module.partition(".")[0] not in OUR_PACKAGES)
 
 
 class Trainer(pl.Trainer):
@@ -178,7 +192,7 @@ class VidcorrCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 trainer_defaults={"callbacks": Safeguards()},
                 save_config_callback=SaveConfig,
-                parser_kwargs={"prog": "vidcorr", "exit_on_error": False} | usage,
+                parser_kwargs={"prog": "vidcorr", "exit_on_error": False, "formatter_class": ClassHelp} | usage,
                 args=rest if completes else [f"--config={json.dumps(config, default=str)}", *rest],
                 run=completes,
             )

@@ -113,6 +113,8 @@ def test_the_help_of_a_run_names_what_belongs_to_all_commands(capsys):
     assert "--debug" in shown
     assert "--allow NAME" in shown
     assert "datamodules.VideoDataModule" in shown
+    assert "SampledDataModule" not in shown
+    assert "MaskBenchmark" not in shown
     assert "os.getcwd" not in shown
 
 
