@@ -85,7 +85,7 @@ class Safeguards(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._ranks = Ranks()  # a single rank until a fit begins
+        self._ranks: Ranks | None = None  # of a fit; outside a fit, a save needs no agreement
         self._losses: list[StepLoss] = []
         self._videos: Tensor | None = None
         self._agreed_at = -1  # last batch on which the ranks agreed, counted over all epochs
@@ -159,7 +159,7 @@ class Safeguards(pl.Callback):
             return
         self._agreed_at, bad = batch, self._bad_loss(trainer, wait=False)
         requested = Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD
-        worst = self._ranks.largest(Outcome.NOT_FINITE if bad else requested)
+        worst = self._worst(Outcome.NOT_FINITE if bad else requested)
         if worst == Outcome.NOT_FINITE:
             self._stop(bad)
         self.stopping = worst == Outcome.STOP_REQUESTED and not accumulates(trainer)  # not with half of the gradients
@@ -185,7 +185,7 @@ class Safeguards(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        if self._ranks.largest(Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD):
+        if self._worst(Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD):
             self.stopping = True
 
     def on_save_checkpoint(
@@ -198,7 +198,7 @@ class Safeguards(pl.Callback):
         if broken and bad is None:
             counted = f"{len(broken)} of {len(weights)} weights hold NaN or infinity ({broken[0]}, …)"
             bad = f"step {trainer.global_step}: {counted}; nothing was saved"
-        if self._ranks.largest(Outcome.NOT_FINITE if bad else Outcome.GOOD):
+        if self._worst(Outcome.NOT_FINITE if bad else Outcome.GOOD):
             self._stop(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -217,8 +217,9 @@ class Safeguards(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Release the locks of the folders."""
         self._held.close()
-        self._ranks.close()
-        self._ranks.size = 1  # outside a fit, a save needs no agreement
+        if self._ranks is not None:
+            self._ranks.close()
+            self._ranks = None
 
     def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
         """Describe the first non-finite loss, if any; without `wait` the newest loss may remain unchecked."""
@@ -236,8 +237,13 @@ class Safeguards(pl.Callback):
         if self.stopping:
             raise signals.Stopped(signals.requests.received or signal.SIGTERM)  # which may have come to another rank
 
+    def _worst(self, outcome: int) -> int:
+        """Return the worst outcome of all ranks in a fit; outside a fit, the given outcome."""
+        return outcome if self._ranks is None else self._ranks.largest(outcome)
+
     def _stop(self, reason: str | None) -> NoReturn:
-        raise TrainingStopped(next(text for text in self._ranks.gather(reason) if text))
+        reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
+        raise TrainingStopped(next(text for text in reasons if text))
 
 
 def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:

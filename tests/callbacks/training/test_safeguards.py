@@ -2,6 +2,7 @@
 
 import os
 import signal
+from unittest.mock import Mock
 
 import pytest
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
@@ -57,6 +58,12 @@ def test_a_plain_checkpoint_on_a_benchmark_that_pauses_names_best_checkpoint(tmp
     own = type("OwnCheckpoint", (ModelCheckpoint,), {})(tmp_path / "own", monitor="counted/score", mode="max")
     assert refused(ValueError, f"Own{line[5:]}", go, "VFSSimSiam", tmp_path, more=[own], every_n_epochs=2)
     assert go("VFSSimSiam", tmp_path, more=[plain])[1]
+
+
+def test_only_a_fit_makes_a_process_group(monkeypatch):
+    monkeypatch.setattr("callbacks.training.safeguards.Ranks", Mock(side_effect=AssertionError))
+    guard = Safeguards()
+    guard.on_save_checkpoint(quiet_trainer(), make("VFSSimSiam", 1), {})  # outside a fit no other rank is asked
 
 
 def send(number):
