@@ -119,10 +119,10 @@ class BenchmarkCallback(Benchmark):
         for other in others:
             every_epoch = isinstance(other, EarlyStopping | ModelCheckpoint)
             if every_epoch and self.every_n_epochs > 1 and str(other.monitor).startswith(f"{self.name}/"):
-                raise ValueError(
-                    f"{type(other).__name__} checks {self.name} every epoch: set its every_n_epochs to 1, or use "
-                    "BestCheckpoint in place of ModelCheckpoint"
-                )
+                advice = f"set every_n_epochs of {self.name} to 1"
+                if isinstance(other, ModelCheckpoint):
+                    advice += ", or use BestCheckpoint in its place"
+                raise ValueError(f"{type(other).__name__} checks {self.name} every epoch: {advice}")
 
     def on_save_checkpoint(
         self, trainer: "pl.Trainer", pl_module: "pl.LightningModule", checkpoint: dict[str, Any]

@@ -106,7 +106,7 @@ def test_a_benchmark_used_in_a_second_fit_begins_anew(root, tmp_path):
 def test_callbacks_that_would_score_otherwise_are_refused(root, tmp_path):
     averaging, stopping = EMAWeightAveraging(), EarlyStopping("otb/success", mode="max")
     benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=2)
-    for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set its every_n_epochs to 1")):
+    for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set every_n_epochs of otb to 1$")):
         assert refused(ValueError, message, fit_in, tmp_path, other, benchmark)
     run = trainer_in(tmp_path, benchmark, limit_val_batches=0)
     assert refused(ValueError, "needs a pass of validation", run.validate, VFSSimSiam(**TINY), verbose=False)

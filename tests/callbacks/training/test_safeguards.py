@@ -53,7 +53,8 @@ def test_an_average_of_weights_is_resumed_exactly(use_buffers, tmp_path):
 
 def test_a_plain_checkpoint_on_a_benchmark_that_pauses_names_best_checkpoint(tmp_path):
     plain = ModelCheckpoint(tmp_path / "plain", monitor="counted/score", mode="max")
-    line = "ModelCheckpoint checks counted every epoch: set its every_n_epochs to 1, or use BestCheckpoint"
+    advice = "set every_n_epochs of counted to 1, or use BestCheckpoint in its place"
+    line = f"ModelCheckpoint checks counted every epoch: {advice}"
     refused(ValueError, line, go, "VFSSimSiam", tmp_path, more=[plain], every_n_epochs=2)
     own = type("OwnCheckpoint", (ModelCheckpoint,), {})(tmp_path / "own", monitor="counted/score", mode="max")
     assert refused(ValueError, f"Own{line[5:]}", go, "VFSSimSiam", tmp_path, more=[own], every_n_epochs=2)
