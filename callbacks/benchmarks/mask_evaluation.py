@@ -139,7 +139,7 @@ class MaskEvaluation(Evaluation):
         ]
         nothing = torch.zeros(sequence.size, dtype=torch.uint8)
         for file in files:
-            for _ in stems[sequence.num_frames :]:  # the frames before the first object
+            for _ in range(len(stems) - sequence.num_frames):  # the frames before the first object
                 file.add(nothing)
         with (
             ThreadPoolExecutor(max_workers=1) as pool,
