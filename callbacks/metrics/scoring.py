@@ -265,6 +265,11 @@ def mean(values: NDArray[np.float64]) -> float:
     return float(np.mean(values)) if values.size else math.nan
 
 
+def known_mean(values: NDArray[np.float64]) -> float:
+    """Return the mean of the values that are not NaN; NaN without any, where `np.nanmean` would warn."""
+    return float(np.nanmean(values)) if not np.isnan(values).all() else math.nan
+
+
 def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
     """Return mean, recall and decay of a measure over the frames of a sequence.
 
@@ -283,4 +288,4 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
         raise ValueError(f"values must be (T,) with at least one scored frame, got shape {measure.shape}")
     edges = np.round(np.linspace(1, len(measure), 5) + 1e-10).astype(int) - 1
     first, last = measure[edges[0] : edges[1] + 1], measure[edges[3] : edges[4] + 1]
-    return float(np.nanmean(measure)), float(np.mean(measure > 0.5)), float(np.nanmean(first) - np.nanmean(last))
+    return known_mean(measure), float(np.mean(measure > 0.5)), known_mean(first) - known_mean(last)

@@ -159,6 +159,12 @@ def test_decay_does_not_wrap_beyond_255_frames(davis):
     assert sequence_statistics(falling)[2] == pytest.approx(0.75, abs=1e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_statistics_of_no_known_value_are_nan_without_a_warning():
+    np.testing.assert_array_equal(sequence_statistics([np.nan] * 8), [np.nan, 0, np.nan])
+    np.testing.assert_array_equal(sequence_statistics([0.75] * 5 + [np.nan] * 3), [0.75, 0.625, np.nan])
+
+
 def test_the_overall_score_weighs_seen_and_unseen_alike():
     of_objects = [(0.9, 0.8, False), (0.7, 0.6, False), (0.2, 0.0, True)]
     rows = [{"J-Mean": j, "F-Mean": f, "Unseen": unseen} for j, f, unseen in of_objects]
