@@ -39,6 +39,8 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     Raises:
         ValueError: for another shape.
     """
+    if clip.ndim != 5 or clip.shape[2] != 3:
+        raise ValueError(f"a clip sheet needs clips (B, T, 3, H, W), got {tuple(clip.shape)}")
     length, even = clip.shape[1], clip.shape[1] % 2 == 0
     panels = []
     for number, frames in enumerate(clip[:rows]):

@@ -26,7 +26,7 @@ def test_each_row_is_a_clip_whose_halves_are_marked():
         assert has(sheet, HALVES[place // 2])[18 + 17, place * 24 + 18]
         assert has(sheet, (round(255 * (4 + place) / 11),) * 3, 1)[18 + 42 + 18 + 5, place * 24 + 5]
     assert has(clip_sheet(clip[:, :3], width=20), NEUTRAL)[18 + 17, 18]
-    refused(ValueError, r"frames must be \(T, 3, H, W\)", clip_sheet, clip[0])
+    refused(ValueError, r"clips \(B, T, 3, H, W\)", clip_sheet, clip[0])
 
 
 def test_the_histogram_counts_every_gap_once():
