@@ -39,7 +39,7 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
-        require_at_least(1, every_n_steps=every_n_steps)
+        require_at_least(1, "LastCheckpoint", every_n_steps=every_n_steps)
         self.every_n_steps, self.dirpath = every_n_steps, dirpath
         self.best_model_path = ""
         """Path of the checkpoint, by Lightning's name for it; empty until the run has written it."""

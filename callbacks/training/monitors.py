@@ -85,8 +85,8 @@ class CollapseMonitor(pl.Callback):
     def __init__(
         self, every_n_steps: int = 50, warn_below: float = 0.1, patience: int = 3, max_embeddings: int = 1024
     ) -> None:
-        require_at_least(1, every_n_steps=every_n_steps, patience=patience)
-        require_at_least(2, max_embeddings=max_embeddings)
+        require_at_least(1, "CollapseMonitor", every_n_steps=every_n_steps, patience=patience)
+        require_at_least(2, "CollapseMonitor", max_embeddings=max_embeddings)
         self.every_n_steps, self.warn_below = every_n_steps, warn_below
         self.patience, self.max_embeddings = patience, max_embeddings
         self._collapsed = 0
@@ -140,6 +140,8 @@ class Throughput(pl.Callback):
     """
 
     def __init__(self, warn_above: float = 0.3) -> None:
+        if not 0 < warn_above <= 1:
+            raise ValueError(f"Throughput: warn_above is {warn_above}, it must be a fraction in (0, 1]")
         self.warn_above = warn_above
         self._slow_looks = 0
         self._hinted = False
@@ -195,6 +197,8 @@ class RunProgress(ProgressBar):
 
     def __init__(self, every: float = 30.0) -> None:
         super().__init__()
+        if every <= 0:
+            raise ValueError(f"RunProgress: every is {every} seconds, it must be more than 0")
         self.every = every
         self._silent = False
         self._report = ProgressReport("", None, silent=True)

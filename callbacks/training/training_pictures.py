@@ -52,7 +52,7 @@ class TrainingPictures(pl.Callback):
         stride: int | None = None,
         clips: int = 8,
     ) -> None:
-        require_at_least(1, every_n_epochs=every_n_epochs, clips=clips)
+        require_at_least(1, "TrainingPictures", every_n_epochs=every_n_epochs, clips=clips)
         self.protocol = PropagationProtocol.named(protocol, changes=changes)
         self.every_n_epochs, self.clips = every_n_epochs, clips
         self.stage, self.stride = stage, stride

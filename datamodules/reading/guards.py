@@ -46,15 +46,21 @@ def require_one_of(choices: Collection[Any], **arguments: Any) -> None:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-def require_at_least(least: int, **numbers: int) -> None:
+def require_at_least(least: int, owner: str = "", /, **numbers: int) -> None:
     """Check integer arguments against their smallest value.
+
+    Args:
+        least: the smallest value.
+        owner: class that takes the arguments, for the message.
+        **numbers: the arguments.
 
     Raises:
         ValueError: naming the first smaller argument.
     """
     for name, number in numbers.items():
         if number < least:
-            raise ValueError(f"{name} must be at least {least}, got {number}")
+            of_owner = f"{owner}: " if owner else ""
+            raise ValueError(f"{of_owner}{name} must be at least {least}, got {number}")
 
 
 def plain_name(name: str, listed_in: object) -> str:

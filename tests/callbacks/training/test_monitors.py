@@ -10,10 +10,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from callbacks import CollapseMonitor, RunProgress, Throughput
+from callbacks import CollapseMonitor, LastCheckpoint, RunProgress, Throughput
 from callbacks.training.monitors import effective_rank, embedding_spread
 from datamodules.loading.loader import ClipSampler, ResumableLoader
 from lightning_modules import VFSMoCo, VFSSimSiam
+from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, Clips, Tiny, loader, quiet_trainer
 
 
@@ -146,6 +147,21 @@ def test_what_is_logged(clock, accumulate):
     assert list(logged) == ([2, 4, 6, 8, 10, 12] if accumulate == 1 else [2, 4])
     for seen in logged.values():
         assert seen == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        (CollapseMonitor, {"patience": 0}, "^CollapseMonitor: patience must be at least 1, got 0$"),
+        (CollapseMonitor, {"max_embeddings": 1}, "^CollapseMonitor: max_embeddings must be at least 2, got 1$"),
+        (LastCheckpoint, {"every_n_steps": 0}, "^LastCheckpoint: every_n_steps must be at least 1, got 0$"),
+        (Throughput, {"warn_above": 0.0}, r"^Throughput: warn_above is 0\.0, it must be a fraction in \(0, 1\]$"),
+        (Throughput, {"warn_above": 30.0}, r"^Throughput: warn_above is 30\.0"),
+        (RunProgress, {"every": 0.0}, r"^RunProgress: every is 0\.0 seconds, it must be more than 0$"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(kind, arguments, message):
+    refused(ValueError, message, kind, **arguments)
 
 
 def test_one_hint_when_data_are_slow(clock):

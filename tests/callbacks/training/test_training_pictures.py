@@ -70,7 +70,9 @@ def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path):
-    refused(ValueError, "every_n_epochs must be at least 1, got 0", TrainingPictures, every_n_epochs=0)
+    refused(
+        ValueError, "^TrainingPictures: every_n_epochs must be at least 1, got 0", TrainingPictures, every_n_epochs=0
+    )
     refused(ValueError, "res9", trainer(tmp_path, TrainingPictures(stage="res9")).fit, VFSSimSiam(**TINY), clips())
     plain = [{"image": torch.zeros(3, 8, 8)} for _ in range(4)]
     with pytest.raises(ValueError, match="no clips; leave the callback out"):
