@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..command_line.configs import positive, read_yaml
-from ..command_line.endings import UsageError, reason_of_parser
+from ..command_line.configs import CONFIGS, positive, read_yaml
+from ..command_line.endings import UsageError, near, reason_of_parser
 
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from lightning_modules.functional.evaluation_protocol import EvaluationProtocol
@@ -73,18 +73,22 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
     """Read benchmarks and their data folders, without importing torch.
 
     Args:
-        texts: `NAME=FOLDER` or `NAME`. NAME is a config in `configs/benchmarks/` or a file. FOLDER replaces the
-            config's folder; other data paths of the config keep their position relative to it.
+        texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, or a file with the
+            ending .yaml or .yml. FOLDER replaces the config's folder; other data paths of the config keep their
+            position relative to it.
 
     Raises:
         UsageError: for an unknown name, or a config that cannot be read.
         ValueError: for a config without a benchmark, or a missing folder.
     """
+    known = {path.stem: str(path) for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
     configured = []
     for text in texts:
         name, _, root = text.partition("=")
-        config = name if name.endswith((".yaml", ".yml")) else f"benchmarks/{name}.yaml"
-        path, content = read_yaml(config, f"--on {text}")
+        if name not in known and not name.endswith((".yaml", ".yml")):
+            meant = near(name, known) or ";"
+            raise UsageError(f"--on {text}: no benchmark {name}{meant} there are {', '.join(known)}")
+        path, content = read_yaml(known.get(name, name), f"--on {text}")
         trainer = content.get("trainer")
         callbacks = trainer if isinstance(trainer, dict) else {}
         entries = [entry for key in ("callbacks", "callbacks+") for entry in callbacks.get(key) or []]
@@ -169,33 +173,39 @@ def protocols_of(
         changes: new values of fields; a benchmark takes the fields that its protocol has.
 
     Raises:
-        ValueError: for a name or a field that fits no benchmark.
+        ValueError: for a name or a field that fits no benchmark, or a wrong field in a name.
     """
     protocols: list[list[EvaluationProtocol]] = []
     used: set[str] = set()
-    refusals: dict[str, str] = {}
+    kept = []
     for benchmark in benchmarks:
         default: Any = benchmark.protocol  # type: ignore[attr-defined]
-        kind, chosen = type(default), []
-        for name in names:
-            try:
-                chosen.append(kind.named(name, type(benchmark).name, benchmark.protocols_like))
-                used.add(name)
-            except ValueError as error:
-                refusals.setdefault(name, str(error))
+        kind, data = type(default), (type(benchmark).name, *benchmark.protocols_like)
+        fit = [name for name in names if _values_of(kind, name).keys() & {*data}]
+        chosen = [kind.named(name, data[0], data[1:]) for name in fit] or [default]
         fields = {field: value for field, value in (changes or {}).items() if not kind.misnamed(field)}
-        used |= fields.keys()
-        protocols.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen or [default])))
-        if names and not chosen:
-            kept = f"{benchmark.name} keeps its protocol, {default.name}"
-            print(f"{kept}: {', '.join(names)} has no values for it", flush=True)
+        used |= {*fit, *fields}
+        protocols.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen)))
+        if names and not fit:
+            kept.append(f"{benchmark.name} keeps its protocol, {default.name}: {', '.join(names)} has no values for it")
+    kinds = dict.fromkeys(type(protocol) for of_benchmark in protocols for protocol in of_benchmark)
     for name in names:
         if name not in used:
-            raise ValueError(f"--protocol {name}: {refusals[name]}")
+            known, base = dict.fromkeys(source for kind in kinds for source in kind.sources()), name.partition("+")[0]
+            meant = ";" if base in known else near(base, known) or ";"
+            raise ValueError(f"--protocol {name}: no benchmark here takes it{meant} known are {', '.join(known)}")
     for field in changes or {}:
         if field not in used:
-            raise ValueError(f"--change {field}: {type(protocols[0][0]).misnamed(field)}")
+            raise ValueError(f"--change {field}: {next(iter(kinds)).misnamed(field)}")
+    for line in kept:
+        print(line, flush=True)
     return protocols
+
+
+def _values_of(kind: type[EvaluationProtocol], name: str) -> Mapping[str, Any]:
+    """Return benchmark → values of a named protocol's source; empty if this kind of protocol lacks the source."""
+    source = kind.sources().get(name.partition("+")[0])
+    return source.values if source else {}
 
 
 def common_flags(prog: str, description: str | None, output: str) -> argparse.ArgumentParser:

@@ -47,8 +47,20 @@ trainer:
     assert told == [f"stage res4 of {config} left out; write NETWORK@STAGE or NETWORK@STAGE/STRIDE"]
 
 
+def test_a_name_is_never_a_file_of_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "benchmarks").mkdir()
+    other = "trainer: {callbacks+: [{class_path: DavisBenchmark, init_args: {root: ., protocol: crw}}]}"
+    (tmp_path / "benchmarks/davis.yaml").write_text(other)
+    monkeypatch.chdir(tmp_path)
+    (project,), (user,) = read_on(["davis=."]), read_on(["benchmarks/davis.yaml=."])
+    assert project.arguments.get("protocol") != "crw"
+    assert user.arguments["protocol"] == "crw"
+
+
 def test_mistakes_are_one_line(tmp_path):
-    refused(UsageError, "no file benchmarks/davs.yaml; did you mean benchmarks/davis.yaml", read_on, ["davs=x"])
+    refused(
+        UsageError, "--on davs=x: no benchmark davs; did you mean davis. there are badja, davis", read_on, ["davs=x"]
+    )
     refused(ValueError, "--on davis=nowhere: nowhere: no such folder$", read_on, ["davis=nowhere"])
     refused(ValueError, "no such folder; write davis=FOLDER", read_on, ["davis"])
     refused(UsageError, "--change topk: write FIELD=VALUE", read_changes, ["topk"])
@@ -72,9 +84,14 @@ def test_a_protocol_goes_to_the_benchmarks_of_its_kind(capsys):
     kept = "jhmdb keeps its protocol, vfs: dino has no values for it"
     assert capsys.readouterr().out.splitlines() == [kept, kept.replace("jhmdb", "tap_vid").replace("vfs", "vidcorr")]
     assert [len(of_one) for of_one in protocols_of(benchmarks, ["crw", "vfs", "fomo"])] == [2, 2, 1]
-    refused(
-        ValueError, "--protocol dio: unknown protocol 'dio': expected one of vfs", protocols_of, benchmarks, ["dio"]
-    )
+    for names, message in {
+        ("dio",): "^--protocol dio: no benchmark here takes it; did you mean dino",
+        ("vfs+topq=7",): "^protocol 'vfs\\+topq=7': a protocol has no field 'topq'; did you mean topk",
+        ("dino+topq=7", "crw"): "^protocol 'dino\\+topq=7': a protocol has no field 'topq'",
+    }.items():
+        refused(ValueError, message, protocols_of, benchmarks, names)
+    refused(ValueError, "^--protocol dino: no benchmark here takes it; known", protocols_of, benchmarks[1:], ["dino"])
+    assert not capsys.readouterr().out
     refused(ValueError, "--change topq: a protocol has no field 'topq'", protocols_of, benchmarks, [], {"topq": 7})
 
 
