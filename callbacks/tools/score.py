@@ -41,6 +41,8 @@ def command(args: Sequence[str]) -> None:
     from .score_masks import flat_scores
 
     if flags.json is not None:
+        if flags.json.is_dir():
+            raise ValueError(f"--json {flags.json}: is a folder; name a file")
         require_writable(flags.json.parent)
     if flags.output is not None:
         require_writable(flags.output)

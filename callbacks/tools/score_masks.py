@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from datamodules.parallel.processes import in_processes, usable_cores
+from datamodules.parallel.processes import CrashedError, in_processes, usable_cores
 from datamodules.reading.guards import DataError, read_videos, require_folder, require_one_of
 from datamodules.reading.images import image_header, opened_image
 from datamodules.reading.mask_files import object_ids, read_mask
@@ -22,8 +22,6 @@ from ..results.result import Network, Provenance, Result, Row
 
 MASKS_PER_PROCESS = 400
 """Masks per process: scoring them takes as long as starting a process."""
-SECONDS_PER_FOLDER = 3600
-"""Seconds after which the process of a folder counts as hanging."""
 KEPT_MASKS = 2**26
 """Bytes of annotations that a process caches, since rules and scores both read them."""
 log = logging.getLogger(__name__)
@@ -198,10 +196,12 @@ def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolde
         yield from map(work, folders)
         return
     unfinished, faults = [masks.predictions for masks in folders], dict[Path, DataError]()
-    for masks, outcome in in_processes(work, folders, workers, SECONDS_PER_FOLDER, "folders"):
-        if isinstance(outcome, DataError):
-            names_file = masks.video in str(outcome)
-            faults[masks.predictions] = outcome if names_file else DataError(f"{masks.predictions}: {outcome}")
+    for masks, outcome in in_processes(work, folders, workers, timeout=0, title="folders"):
+        if isinstance(outcome, CrashedError):
+            remedy = "--workers 1 needs less memory"
+            faults[masks.predictions] = DataError(f"{masks.predictions}: {outcome}; {remedy}")
+        elif isinstance(outcome, DataError):
+            faults[masks.predictions] = outcome
         else:
             unfinished.remove(masks.predictions)
             yield outcome
@@ -216,9 +216,11 @@ def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
         prediction = folder.predictions / truth.name
         if not prediction.is_file():
             continue
-        annotated = _colours(truth)
-        for number, colour in _colours(prediction).items():
-            others = [other for other, known in annotated.items() if known == colour and other != number]
+        annotated, predicted = _colours(truth), _colours(prediction)
+        objects = object_ids(read_mask(truth))
+        for number in filter(predicted.__contains__, object_ids(read_mask(prediction))):
+            colour = predicted[number]
+            others = [other for other in objects if other != number and annotated.get(other) == colour]
             if others and annotated.get(number) != colour:
                 log.warning(
                     "%s: object %d has the colour of object %d of the annotation; ids are scored, not colours, so save "
@@ -229,10 +231,9 @@ def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
 
 
 def _colours(path: Path) -> dict[int, list[int]]:
-    """Return id → RGB of the objects in a mask; empty without a palette."""
+    """Return id → RGB of a mask's palette; empty without a palette."""
     with opened_image(path) as image:
-        palette = np.array(image.getpalette() or []).reshape(-1, 3).tolist()
-    return {number: palette[number] for number in object_ids(read_mask(path)) if number < len(palette)}
+        return dict(enumerate(np.array(image.getpalette() or []).reshape(-1, 3).tolist()))
 
 
 def _score_folder(

@@ -20,6 +20,11 @@ ItemT = TypeVar("ItemT")
 WorkT = TypeVar("WorkT")
 ResultT = TypeVar("ResultT")
 
+
+class CrashedError(DataError):
+    """The process of an item died: a library crashed, or the system was short of memory."""
+
+
 STOPS = {signal.SIGINT, signal.SIGTERM}
 """Signals that end a run."""
 
@@ -46,7 +51,7 @@ def in_processes(
         function: function at the top level of a module, or a partial of it; a DataError fails the item.
         items: arguments of the function.
         workers: number of processes; None: the usable cores.
-        timeout: seconds per item.
+        timeout: seconds per item; 0 sets no limit.
         title: title of the progress on stderr.
 
     Yields:
@@ -106,7 +111,7 @@ def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
         if code == -signal.SIGALRM:
             return DataError(f"not done within {timeout:g} s")
         how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
-        return DataError(f"crashed the process that read it ({how})")
+        return CrashedError(f"crashed the process that read it ({how})")
     if isinstance(outcome, OSError | RuntimeError):
         raise outcome
     return outcome
@@ -125,7 +130,7 @@ def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, oth
     with suppress(EOFError):  # the parent has gone
         while True:
             item = pipe.recv()
-            signal.setitimer(signal.ITIMER_REAL, timeout)  # the alarm ends the process, whatever it is at
+            signal.setitimer(signal.ITIMER_REAL, timeout)  # the alarm ends the process; 0 sets none
             try:
                 outcome = function(item)
             except DataError as error:

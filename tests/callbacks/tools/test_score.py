@@ -1,12 +1,15 @@
 """`vidcorr score`: masks on disk against masks on disk, by the rules of DAVIS and YouTube-VOS."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from callbacks.metrics.rules import RULES
 from callbacks.tools.score import command
 from callbacks.tools.score_masks import flat_scores, score
 from datamodules.reading.guards import DataError
@@ -188,6 +191,24 @@ def test_workers_change_no_digit_and_name_the_longest_of_several_bad_sequences(t
         refused(DataError, r"mine/d/00001\.png: ", score, *folders, workers=workers)
 
 
+class Deadly(type(RULES["davis-2017"])):
+    def plan(self, video):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_names_the_folder_and_the_remedy(tmp_path):
+    for name in "ra":  # names that the message of the crash contains
+        folders = write_video(tmp_path, "1100 1100", "1100 1100", name)
+    said = r"/mine/[ra]: crashed .*\(Killed\); --workers 1 needs less memory"
+    refused(DataError, said, score, *folders, Deadly("deadly"), workers=2)
+
+
+def test_a_folder_named_for_the_scores_stays(tmp_path):
+    (tmp_path / "results").mkdir()
+    flags = [str(tmp_path / "truth"), str(tmp_path / "mine"), "--json", str(tmp_path / "results")]
+    refused(ValueError, "results: is a folder; name a file", command, flags)  # before masks, of which there are none
+
+
 def test_an_id_without_a_first_appearance_is_named(tmp_path):
     folders = write_video(tmp_path, "1100 1120 1100", "1100 1100 1100")
     refused(DataError, r"00001\.png: holds id 2; the video has the objects 1. Rules youtube-vos", score, *folders)
@@ -213,3 +234,14 @@ def test_ids_with_the_colours_of_other_ids_are_told(tmp_path, caplog):
         write_ids(tmp_path / "mine" / "bike" / f"{t:05d}.png", ids, swapped)
     assert score(*folders).scores["J&F-Mean"] < 1
     assert "object 1 has the colour of object 2 of the annotation; ids are scored, not colours" in caplog.text
+
+
+def test_equal_palettes_are_no_mistake_where_a_mask_lacks_an_object(tmp_path, caplog):
+    white = np.full_like(davis_palette(), 255)  # objects share a colour
+    for folder, rows in {"truth": ["12", "11", "12"], "mine": ["12", "12", "12"]}.items():
+        (tmp_path / folder / "bike").mkdir(parents=True)
+        for t, row in enumerate(rows):
+            ids = np.tile(np.array(list(row), np.uint8), (4, 1))
+            write_ids(tmp_path / folder / "bike" / f"{t:05d}.png", ids, white)
+    score(tmp_path / "truth", tmp_path / "mine")
+    assert not caplog.text

@@ -28,6 +28,8 @@ def act(item: tuple[str, int]) -> int:
         os._exit(3)
     if word == "hang":
         time.sleep(60)
+    if word == "short":
+        time.sleep(0.2)
     if word == "full":
         raise OSError(28, "No space left on device", "b.mp4")
     if word == "bug":
@@ -53,6 +55,10 @@ def test_each_item_gives_its_result_or_its_failure(workers):
     outcomes = in_processes(act, items, workers, timeout=1)
     found = {item: str(outcome) if isinstance(outcome, DataError) else outcome for item, outcome in outcomes}
     assert found == {item: 3 * item[1] for item in good} | bad
+
+
+def test_a_timeout_of_0_sets_no_limit():
+    assert [outcome for _, outcome in in_processes(act, [("short", 5)], 1, timeout=0)] == [15]
 
 
 def test_processes_are_used_again_and_end_with_the_iteration():
