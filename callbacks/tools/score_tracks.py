@@ -199,17 +199,20 @@ def _from_csv(
     path: Path, sequence: PointSequence, queries: metrics.PointQueries
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the predicted tracks of the queries, see `_predicted`, from a table in pixels of the video."""
-    lines = list(csv.DictReader(read_text(path).splitlines()))
-    frames = list(dict.fromkeys(line.get("frame", "") for line in lines))
+    reader = csv.DictReader(read_text(path).splitlines())
+    lines = [(reader.line_num, line) for line in reader]
+    frames = list(dict.fromkeys(line.get("frame", "") for _, line in lines))
     if len(frames) != sequence.num_frames:
         raise DataError(f"{path}: holds {len(frames)} frames, the truth {sequence.num_frames}")
-    try:
-        points = {
-            (line["name"], line["frame"]): (float(line["x"]), float(line["y"]), float(line["occluded"] == "1"))
-            for line in lines
-        }
-    except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: expected columns frame, name, x, y, occluded: {error}") from error
+    points, known = {}, set(sequence.tracks)
+    for number, line in lines:
+        try:
+            if line["name"] not in known:
+                raise ValueError(f"the truth has no track {line['name']!r}")
+            point = float(line["x"]), float(line["y"]), float(line["occluded"] == "1")
+            points[line["name"], line["frame"]] = point
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(f"{path}, line {number}: expected frame, name, x, y, occluded: {error}") from error
     missing = (np.nan, np.nan, 1.0)
     names = [sequence.tracks[number] for number in queries.track]
     table = np.array([[points.get((name, frame), missing) for frame in frames] for name in names])

@@ -62,6 +62,13 @@ def test_a_csv_of_predict_is_read_by_names(truth, tmp_path):
     assert scores["average_jaccard"] == scores["occlusion_accuracy"] == 1.0
     assert len(scores) > 20
     refused(DataError, "strided queries need", score_tracks, truth, tmp_path, "strided")
+    table = tmp_path / sequence.name / "points.csv"
+    for wrong, said in {
+        f"00000,nobody,{x},{y},1.0,0": "has no track 'nobody'",
+        f"00000,{name},here": "convert",
+    }.items():
+        table.write_text("\n".join([*lines, "", wrong]))
+        refused(DataError, rf"points.csv, line {len(lines) + 2}: .*{said}", score_tracks, truth, tmp_path)
 
 
 def test_survival_and_median_error_by_hand():
