@@ -1,6 +1,5 @@
 """Tables of results in folders, with a column per benchmark and protocol."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -53,11 +52,12 @@ def _records(results: Mapping[tuple[str, Path], Result], scores: Sequence[str]) 
 
 def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
     """Refuse a named folder with two results for the same column: they would count as seeds."""
-    counts = Counter((record.name, record.stage.stride, record.column) for record in records)
-    for (_, _, column), count in counts.items():
-        if count > 1:
-            known = f"{text} holds {count} results of {column.benchmark} by the same protocol"
-            raise ValueError(f"table: {known}; name a single folder")
+    places: dict[tuple[object, ...], Path] = {}
+    for record in records:
+        first = places.setdefault((record.name, record.stage.stride, record.column), record.place)
+        if first != record.place:
+            twice = f"two results of {record.column.benchmark} by the same protocol, {first} and {record.place}"
+            raise ValueError(f"table: {text} holds {twice}; name a single folder")
 
 
 def _named(text: str) -> tuple[str, Path]:
