@@ -13,7 +13,8 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from ..results.checked import first_mistake
+from ..command_line.endings import near
+from ..results.checked import first_mistake, unknown_key
 from ..results.result import RESULTS_FILE
 from .store import slug
 from .training import Training
@@ -216,9 +217,16 @@ def read_study(path: Path, *, small: bool = False) -> Study:
         study = Study.model_validate(content)
         return Study.model_validate(_at_small_scale(content)) if small else study
     except ValidationError as error:
-        raise ValueError(f"{path}: {first_mistake(error)}") from error
+        raise ValueError(f"{path}: {first_mistake(error)}{_similar_key(error)}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _similar_key(error: ValidationError) -> str:
+    """Return "; did you mean …?" for the first unknown key of a study or row; empty without one."""
+    *place, key = unknown_key(error) or ("",)
+    fields = (StudyRow if place else Study).model_fields.items()
+    return near(str(key), [field.alias or name for name, field in fields])
 
 
 def _at_small_scale(content: dict[str, Any]) -> dict[str, Any]:

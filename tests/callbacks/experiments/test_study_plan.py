@@ -52,9 +52,10 @@ def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path):
 
 
 MISTAKES = """
-{sedes: [0]} -> sedes: Extra inputs are not permitted
-{rows: [{name: a, trian: x}]} -> rows.0.trian: Extra inputs are not permitted
-{evaluations: {}} -> evaluations: Extra inputs are not permitted
+{sedes: [0]} -> sedes: unknown key; did you mean seeds?
+{rowz: [], rows: null} -> rowz: unknown key; did you mean rows?
+{rows: [{name: a, trian: x}]} -> rows.0.trian: unknown key; did you mean train?
+{evaluations: {}} -> evaluations: unknown key; did you mean evaluate?
 {base: other} -> there is no row 'other'; the rows are base, four frames
 {rows: [{name: a}, {name: a, flags: --x 1}]} -> two rows have the name 'a'
 {rows: [{name: a, of: b}]} -> there is no row 'b'
@@ -70,7 +71,7 @@ AT_SMALL_SCALE = """
 {} -> has no small scale
 {small: {seeds: [7]}} -> row 'base' trains nothing
 {small: {train: x}, rows: [{name: a, train: y, small: {evaluate: {davis: --z 1}}}]} -> row 'a' has its own `train`; give
-{small: {train: x}, rows: [{name: a, small: {seed: [1]}}]} -> rows.0.seed: Extra inputs are not permitted
+{small: {train: x}, rows: [{name: a, small: {seed: [1]}}]} -> rows.0.seed: unknown key; did you mean seeds?
 """
 
 
