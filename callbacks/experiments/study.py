@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..command_line.arguments import merge, mistakes_in, read_arguments
+from ..command_line.endings import UsageError
 from ..training.run_folder import last_checkpoints
 from .configured import Configured
 from .job import Job, NetworkSpec
@@ -25,8 +26,7 @@ def run_missing(jobs: StudyJobs, store: Store) -> Runner:
         The runner, with the failures.
 
     Raises:
-        UsageError: for a missing or unreadable config; before the first job.
-        ValueError: if a class, argument or folder of a job is missing; before the first job.
+        ValueError: if a config, class, argument or folder of a job is missing; before the first job.
     """
     if mistakes := list(dict.fromkeys(mistakes_in_jobs(jobs, store))):
         raise ValueError("; ".join(mistakes))
@@ -68,17 +68,18 @@ def _benchmark_of(arguments: tuple[str, ...]) -> Any:
 
 
 def mistakes_in_jobs(jobs: StudyJobs, store: Store) -> Iterator[str]:
-    """Yield a line per missing class, argument or data folder of jobs that a store lacks.
+    """Yield a line per missing config, class, argument or data folder of jobs that a store lacks.
 
     A folder that a training generates (`Synthetic…`) may be missing.
-
-    Raises:
-        UsageError: for a missing or unreadable config.
     """
     generated: list[Path] = []
     for job in jobs:
-        given, _ = read_arguments(job.arguments)
-        config = merge(given)
+        try:
+            given, _ = read_arguments(job.arguments)
+            config = merge(given)
+        except UsageError as error:
+            yield str(error)
+            continue
         data = list(_data_of(config))
         generated += [path for _, path, kind in data if kind.startswith("Synthetic")]
         if store.holds(job):

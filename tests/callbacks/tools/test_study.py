@@ -120,10 +120,12 @@ def test_other_arguments_are_another_run_beside_the_first(folder):
 
 def test_what_rows_need_is_looked_for_before_the_first_training(folder):
     rows = "rows: [{name: raw, model: raw_colour, evaluate: {davis: --trainer.callbacks.strid 4}}, "
-    (folder / "study.yaml").write_text(STUDY.replace("rows: [", rows))
+    text = STUDY.replace("rows: [", rows).replace("--data.frames 2", "--config nowhere.yaml")
+    (folder / "study.yaml").write_text(text)
     (folder / "DAVIS").rmdir()
     said = refused(ValueError, "DAVIS: no such folder", run, folder, "--evaluate-flags", "--trainer.devices 2")
     assert said.count("no such folder") == 1  # for five evaluations
+    assert "--config: there is no file nowhere.yaml" in said
     assert "DavisBenchmark has no argument 'strid'; did you mean stride?" in said
     assert (
         "evaluation 'davis': takes --config benchmarks/… and flags --trainer.callbacks.…, not --trainer.devices" in said
