@@ -43,7 +43,8 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = 500)
             raise ValueError(f"--vary {text}: write every field once, as {field}=value,value,…")
         values[field] = read_value(f"[{listed}]", f"--vary {text}")
     if (number := math.prod(map(len, values.values()))) > most:
-        raise ValueError(f"the grid has {number} protocols, more than {most}; --most {number} if it is meant")
+        sizes = " · ".join(f"{len(of_field)} of {field}" for field, of_field in values.items())
+        raise ValueError(f"the grid has {number} protocols ({sizes}), more than {most}; --most {number} if it is meant")
     protocols, refused = [], []
     for combination in product(*values.values()):
         try:

@@ -41,7 +41,7 @@ def test_values_are_read_as_yaml():
         ("radius=[6", "cannot be read as YAML"),
         ("feature_stride=4,8", "features have the strides of --strides"),
         ("radius=-1", "no combination of the grid is a protocol"),
-        (f"radius={THIRTY} context={THIRTY}", "900 protocols"),
+        (f"radius={THIRTY} context={THIRTY}", r"900 protocols \(30 of radius · 30 of context\)"),
     ],
 )
 def test_a_mistake_is_one_line(varied, said):
