@@ -50,9 +50,12 @@ def read_results(place: Path, benchmark: str = "davis") -> dict[str, Result]:
     results = {folder: result for folder, result in results_below(place).items() if result.benchmark == benchmark}
     if not results:
         raise ValueError(f"{place}: no results.json of {benchmark} below it")
-    trained = [(folder, result) for folder, result in results.items() if result.history]
-    trained.sort(key=lambda pair: pair[1].history[-1].step)
-    shown = {folder.parent: result for folder, result in trained} or results
+    trainings: dict[Path, list[Result]] = {}
+    for folder, result in results.items():
+        if result.history:
+            trainings.setdefault(folder.parent, []).append(result)
+    last = {run: max(of_run, key=lambda result: result.history[-1].step) for run, of_run in trainings.items()}
+    shown = last or results
     return {"" if len(shown) == 1 else str(folder.relative_to(place)): result for folder, result in shown.items()}
 
 
@@ -105,8 +108,10 @@ def figure(
         Path of the figure.
 
     Raises:
-        ValueError: if a run lacks the results, or only some of the runs are trainings.
+        ValueError: without runs, if a run lacks the results, or if only some of the runs are trainings.
     """
+    if not runs:
+        raise ValueError("figure: name at least one run")
     folders = [Path(run).resolve() for run in runs]
     above = Path(os.path.commonpath([folder.parent for folder in folders]))
     results = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def _done(study: Study, row: StudyRow, store: Store) -> Iterator[StudyEvaluation
 
 
 def _write_page(study: Study, table: Table, store: Store) -> Path:
-    """Write study.html, with curves of the trainings that ran benchmarks."""
+    """Write study.html, with curves of the trainings that ran the benchmark davis."""
     reports: dict[tuple[str, str], dict[int, Path]] = {}
     runs: dict[Path, None] = {}
     for evaluation in (found for row in study.rows for found in _done(study, row, store)):
@@ -70,10 +69,8 @@ def _write_page(study: Study, table: Table, store: Store) -> Path:
             reports.setdefault((evaluation.row, evaluation.name), {})[evaluation.seed] = page
         if evaluation.training is not None:
             runs[store.folder_of(evaluation.training)] = None
-    curves = None
-    with contextlib.suppress(ValueError):  # no training ran benchmarks
-        measured = [run for run in runs if any(run.glob("**/benchmarks/*/epoch=*"))]
-        curves = figure(measured, store.folder / "curves.png")
+    measured = [run for run in runs if any(run.glob("**/benchmarks/davis/epoch=*/results.json"))]
+    curves = figure(measured, store.folder / "curves.png") if measured else None
     said = [study.source] if study.source else []
     return write_study_page(store.folder / "study.html", study.title, table, reports, said, curves)
 

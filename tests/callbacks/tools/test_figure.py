@@ -79,8 +79,15 @@ def test_a_missing_score_is_named_and_trainings_are_told_apart(tmp_path):
     run = write_run(tmp_path, {(0, 4): blocks(0.4)})
     refused(ValueError, r"no results.json of vip", read_results, run, "vip")
     refused(ValueError, r"no score 'PCK'; it has J&F-Mean, J-Mean", figure, [run], score="PCK")
-    write_run(tmp_path / "other", {(0, 4): blocks(0.5)})
-    assert len(read_results(tmp_path)) == 2  # a curve for each training
+    refused(ValueError, "figure: name at least one run", figure, [])
+    write_run(tmp_path / "a", {(0, 4): blocks(0.5), (1, 8): blocks(0.5)})
+    write_run(tmp_path / "b", {(0, 4): blocks(0.5)})
+    found = read_results(tmp_path)  # a curve for each training, in the order of their folders
+    assert [(name.split("/")[0], result.history[-1].step) for name, result in found.items()] == [
+        ("a", 8),
+        ("b", 4),
+        ("version_0", 4),
+    ]
 
 
 def test_evaluations_without_a_training_are_bars_with_intervals(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from callbacks.experiments import study, training
 from callbacks.experiments.runner import Runner
 from callbacks.experiments.study_plan import read_study
-from callbacks.results.result import Result
+from callbacks.results.result import Evaluated, Network, Result
 from callbacks.tools import study as tool
 from cli import main
 from tests.helpers.folders import held
@@ -141,6 +141,20 @@ def test_the_page_has_the_table_and_a_link_to_each_report(folder):
     assert [seed for _, seed in links] == ["0", "1", "0", "1"]
     assert all((folder / "out" / link).read_text() == "a page" for link, _ in links)
     assert "50.0 (50.0 / 50.0; range 0.0)" in page
+
+
+def test_the_page_has_curves_of_trainings_that_ran_davis(folder):
+    run(folder, "--only", "base")
+    plan = read_study(folder / "study.yaml")
+    trained = folder / "out" / plan.jobs(plan.rows[0], 0)[0].folder
+    for benchmark in ("vip", "davis"):
+        assert not (folder / "out/curves.png").exists()
+        measured = Result(benchmark=benchmark, network=Network(name="A"), scores={"J&F-Mean": 0.5})
+        history = [Evaluated(epoch=1, step=4, scores=measured.scores)]
+        measured = measured.model_copy(update={"history": history})
+        measured.save(trained / f"version_0/benchmarks/{benchmark}/epoch=000-step=000004")
+        assert run(folder, "--table") == []
+    assert (folder / "out/curves.png").exists()
 
 
 def test_a_row_with_its_own_seeds_has_no_others(folder, capsys):
