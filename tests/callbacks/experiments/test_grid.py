@@ -45,14 +45,14 @@ def test_values_are_read_as_yaml():
     ],
 )
 def test_a_mistake_is_one_line(varied, said):
-    refused((UsageError, ValueError), said, read_grid, VFS, varied.split())
+    assert refused((UsageError, ValueError), said, read_grid, VFS, varied.split())
 
 
 def test_all_named_protocols_of_a_benchmark():
     assert len(named_grid(["all"], "davis")) == 20
     assert {protocol.name for protocol in named_grid(["all"], "vip")} >= {"vfs", "cropmae", "spa-then-temp"}
-    refused(ValueError, "unknown protocol 'fvs'", named_grid, ["fvs"], "davis")
-    refused(ValueError, "'rsp' defines no values for 'vip'", named_grid, ["rsp"], "vip")
+    assert refused(ValueError, "unknown protocol 'fvs'", named_grid, ["fvs"], "davis")
+    assert refused(ValueError, "'rsp' defines no values for 'vip'", named_grid, ["rsp"], "vip")
 
 
 def scored(protocol, values, score=None):

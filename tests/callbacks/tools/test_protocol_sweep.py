@@ -65,7 +65,7 @@ def test_what_a_sweep_writes(swept):
 
 
 def test_what_is_no_fraction_is_a_folder_to_select_on(sweep_of, tmp_path):
-    refused(ValueError, "--select-on 1.5: 1.5: no such folder", sweep_of, tmp_path, "--select-on", "1.5")
+    assert refused(ValueError, "--select-on 1.5: 1.5: no such folder", sweep_of, tmp_path, "--select-on", "1.5")
 
 
 def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, sweep_of, evaluated, capsys):
@@ -125,7 +125,7 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path):
         assert one.value == pytest.approx(mean_score(one.videos))
         assert one.result.is_mean(one.key)
     known = "--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"
-    refused(ValueError, known, Sweep, views, benchmark, runner, "PCK")
+    assert refused(ValueError, known, Sweep, views, benchmark, runner, "PCK")
     sweep(Sweep(views, benchmark, runner, "Overall"), grid)
     assert "## Chosen" not in (output / "sweep.md").read_text()  # its rows do not give it
 
@@ -152,7 +152,9 @@ def test_values_that_need_each_other_change_together():
     for backwards in (False, True):
         _, last = protocol_path(dino, liir, backwards)[-1]
         assert last.fields() | {"name": ""} == wanted | {"name": ""}
-    refused(ValueError, "crw and crw have the same fields", protocol_path, *2 * [PropagationProtocol.named("crw")])
+    assert refused(
+        ValueError, "crw and crw have the same fields", protocol_path, *2 * [PropagationProtocol.named("crw")]
+    )
 
 
 @pytest.mark.slow

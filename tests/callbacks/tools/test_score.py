@@ -188,7 +188,7 @@ def test_workers_change_no_digit_and_name_the_longest_of_several_bad_sequences(t
     for name in "bda":
         (tmp_path / "mine" / name / "00001.png").write_bytes(b"no picture")
     for workers in (1, 2):
-        refused(DataError, r"mine/d/00001\.png: ", score, *folders, workers=workers)
+        assert refused(DataError, r"mine/d/00001\.png: ", score, *folders, workers=workers)
 
 
 class Deadly(type(RULES["davis-2017"])):
@@ -200,18 +200,22 @@ def test_a_killed_process_names_the_folder_and_the_remedy(tmp_path):
     for name in "ra":  # names that the message of the crash contains
         folders = write_video(tmp_path, "1100 1100", "1100 1100", name)
     said = r"/mine/[ra]: crashed .*\(Killed\); --workers 1 needs less memory"
-    refused(DataError, said, score, *folders, Deadly("deadly"), workers=2)
+    assert refused(DataError, said, score, *folders, Deadly("deadly"), workers=2)
 
 
 def test_a_folder_named_for_the_scores_stays(tmp_path):
     (tmp_path / "results").mkdir()
     flags = [str(tmp_path / "truth"), str(tmp_path / "mine"), "--json", str(tmp_path / "results")]
-    refused(ValueError, "results: is a folder; name a file", command, flags)  # before masks, of which there are none
+    assert refused(
+        ValueError, "results: is a folder; name a file", command, flags
+    )  # before masks, of which there are none
 
 
 def test_an_id_without_a_first_appearance_is_named(tmp_path):
     folders = write_video(tmp_path, "1100 1120 1100", "1100 1100 1100")
-    refused(DataError, r"00001\.png: holds id 2; the video has the objects 1. Rules youtube-vos", score, *folders)
+    assert refused(
+        DataError, r"00001\.png: holds id 2; the video has the objects 1. Rules youtube-vos", score, *folders
+    )
     assert [len(score(*folders, rules).rows) for rules in ("youtube-vos", "davis-2016")] == [2, 1]
 
 

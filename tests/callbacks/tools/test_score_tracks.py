@@ -61,14 +61,14 @@ def test_a_csv_of_predict_is_read_by_names(truth, tmp_path):
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["average_jaccard"] == scores["occlusion_accuracy"] == 1.0
     assert len(scores) > 20
-    refused(DataError, "strided queries need", score_tracks, truth, tmp_path, "strided")
+    assert refused(DataError, "strided queries need", score_tracks, truth, tmp_path, "strided")
     table = tmp_path / sequence.name / "points.csv"
     for wrong, said in {
         f"00000,nobody,{x},{y},1.0,0": "has no track 'nobody'",
         f"00000,{name},here": "convert",
     }.items():
         table.write_text("\n".join([*lines, "", wrong]))
-        refused(DataError, rf"points.csv, line {len(lines) + 2}: .*{said}", score_tracks, truth, tmp_path)
+        assert refused(DataError, rf"points.csv, line {len(lines) + 2}: .*{said}", score_tracks, truth, tmp_path)
 
 
 def test_survival_and_median_error_by_hand():
@@ -90,12 +90,12 @@ def test_survival_and_median_error_by_hand():
 def test_boxes_that_are_missing_or_no_boxes_are_refused(tmp_path):
     root = write_otb(tmp_path / "otb", 1, frames=8, size=(64, 64))
     (sequence,) = Otb(root, version=None)
-    refused(DataError, rf"{sequence.name}\.txt: no such file", score_boxes, root, tmp_path)
+    assert refused(DataError, rf"{sequence.name}\.txt: no such file", score_boxes, root, tmp_path)
     for spoiled in (np.nan, np.inf, -3.0):
         boxes = sequence.boxes.copy()
         boxes[4, 3] = spoiled
         np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
-        refused(DataError, rf"{sequence.name}\.txt: box 5 is .* has to be finite", score_boxes, root, tmp_path)
+        assert refused(DataError, rf"{sequence.name}\.txt: box 5 is .* has to be finite", score_boxes, root, tmp_path)
 
 
 def test_tracks_that_are_not_finite_are_refused(truth, tmp_path):
@@ -117,7 +117,7 @@ def test_a_causal_tracker_gets_a_hint_for_strided_queries(truth, tmp_path, caplo
 
     write_tracks(truth, tmp_path, "strided", lambda queries: causal(queries, np.nan))
     hint = "before their queries; .* track the reversed video"
-    refused(DataError, hint, score_tracks, truth, tmp_path, "strided")
+    assert refused(DataError, hint, score_tracks, truth, tmp_path, "strided")
     write_tracks(truth, tmp_path, "strided", lambda queries: causal(queries, 0.0))
     assert score_tracks(truth, tmp_path, "strided").scores["average_jaccard"] < 1
     assert "all points before their queries are occluded; strided queries count frames before" in caplog.text

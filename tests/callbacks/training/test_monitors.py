@@ -161,7 +161,7 @@ def test_what_is_logged(clock, accumulate):
     ],
 )
 def test_numbers_out_of_range_are_refused(kind, arguments, message):
-    refused(ValueError, message, kind, **arguments)
+    assert refused(ValueError, message, kind, **arguments)
 
 
 def test_one_hint_when_data_are_slow(clock):

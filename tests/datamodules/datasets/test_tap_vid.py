@@ -72,7 +72,7 @@ def test_a_frame_of_another_size_is_named_when_it_is_read(tmp_path):
     pictures = [encoded(np.zeros((8, 8 + 2 * (t == 3), 3), np.uint8)) for t in range(5)]
     (video,) = TapVid(written(tmp_path, {"goat": element() | {"video": pictures}}))
     assert video.frame(2).shape == (3, 8, 8)
-    refused(DataError, "goat, frame 3: is 10 × 8 px, other frames 8 × 8", video.frame, 3)
+    assert refused(DataError, "goat, frame 3: is 10 × 8 px, other frames 8 × 8", video.frame, 3)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_csv_that_is_not_as_it_should_be(annotated, line, message):
 def test_a_csv_has_each_column_once_and_no_other(annotated, header):
     annotated.write_text(f"{header}\nnose,0,10,5,0,1\n" if header else "")
     told = r"cat\.csv, line 1: expected the columns track,frame,x,y,occluded"
-    refused(DataError, told, TapVid, annotated.parent)
+    assert refused(DataError, told, TapVid, annotated.parent)
 
 
 @pytest.mark.parametrize(
@@ -155,12 +155,12 @@ def test_an_element_that_is_not_tap_vid_is_named(tmp_path, change, message):
 
 
 def test_a_set_without_videos_or_a_video_without_an_array_is_refused(tmp_path):
-    refused(DataError, "holds no videos", TapVid, written(tmp_path, {}))
+    assert refused(DataError, "holds no videos", TapVid, written(tmp_path, {}))
     incomplete = {"goat": {"video": element()["video"], "points": element()["points"]}}
-    refused(DataError, "goat: has no occluded", TapVid, written(tmp_path, incomplete))
+    assert refused(DataError, "goat: has no occluded", TapVid, written(tmp_path, incomplete))
 
 
 def test_a_pickle_that_calls_a_function_is_refused(tmp_path):
     path = written(tmp_path, {"goat": Call(os.mkdir, str(tmp_path / "was-here"))})
-    refused(DataError, "refused: it asks for", TapVid, path)
+    assert refused(DataError, "refused: it asks for", TapVid, path)
     assert not (tmp_path / "was-here").exists()

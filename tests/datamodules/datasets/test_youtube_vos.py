@@ -114,14 +114,14 @@ def test_a_folder_of_scored_videos_alone_is_refused(many: Path, tmp_path: Path) 
     for video in YoutubeVos(many, "holdout"):
         shutil.copytree(many / "train/JPEGImages" / video.name, tmp_path / "train/JPEGImages" / video.name)
     told = "all videos belong to the hold-out split; see --data.include_holdout"
-    refused(DataError, told, training, tmp_path / "train/JPEGImages")
+    assert refused(DataError, told, training, tmp_path / "train/JPEGImages")
 
 
 def test_a_list_that_names_a_scored_video_is_refused(many: Path, tmp_path: Path) -> None:
     folders = sorted((many / "train/JPEGImages").iterdir())
     listing = tmp_path / "list.txt"
     listing.write_text("".join(f"{folder}\n" for folder in folders))
-    refused(DataError, "belong to YouTube-VOS's hold-out split.*--data.include_holdout true", training, listing)
+    assert refused(DataError, "belong to YouTube-VOS's hold-out split.*--data.include_holdout true", training, listing)
     assert len(training(listing, include_holdout=True)) == len(folders)
     scored = {sequence.name for sequence in YoutubeVos(many, "holdout")}
     kept = [folder for folder in folders if folder.name not in scored]

@@ -69,16 +69,16 @@ def test_readers_refuse_names_that_lead_elsewhere(tmp_path: Path, dataset: str, 
 def test_the_limit_can_be_raised_and_lowered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(guards.LIMIT_VARIABLE, "1")
     Image.new("L", (1200, 1000)).save(tmp_path / "mask.png")
-    refused(DecodingError, "claims 1200 × 1000 px, more than the 1 megapixels", read_mask, tmp_path / "mask.png")
+    assert refused(DecodingError, "claims 1200 × 1000 px, more than the 1 megapixels", read_mask, tmp_path / "mask.png")
     raise_limit(1.2)
     assert read_mask(tmp_path / "mask.png").shape == (1000, 1200)
     raise_limit(None)
     assert guards.max_pixels() == 1_200_000
     for number in (0, -1.0, float("nan"), float("inf")):
-        refused(ValueError, "max_megapixels must be above 0", raise_limit, number)
+        assert refused(ValueError, "max_megapixels must be above 0", raise_limit, number)
     assert guards.max_pixels() == 1_200_000
     monkeypatch.setenv(guards.LIMIT_VARIABLE, "many")
-    refused(DataError, "expected a number of megapixels", guards.max_pixels)
+    assert refused(DataError, "expected a number of megapixels", guards.max_pixels)
 
 
 def test_a_mat_file_that_could_grow_is_refused_by_its_size(tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_a_mat_file_that_could_grow_is_refused_by_its_size(tmp_path: Path) -> No
     path.write_bytes(bytes(2**18 + 1))
     assert refused(DataError, "bytes, 262144 at most are read", read_joints, path)
     savemat(path, {"pos_img": np.zeros((3, 15, 4))})
-    refused(DataError, r"pos_img is \(3, 15, 4\); expected 2 × 15", read_joints, path)
+    assert refused(DataError, r"pos_img is \(3, 15, 4\); expected 2 × 15", read_joints, path)
     savemat(path, {"pos_img": np.array([[1, "a"]], dtype=object)})
-    refused(DataError, "pos_img does not hold real numbers", read_joints, path)
+    assert refused(DataError, "pos_img does not hold real numbers", read_joints, path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes on this system")
@@ -123,7 +123,7 @@ def test_a_picture_of_too_many_bytes_is_refused_before_it_is_read(
     for place in ("PIL.Image.open", "datamodules.reading.guards.Path.read_bytes"):
         monkeypatch.setattr(place, Mock(side_effect=AssertionError("reading has begun")))
     for read in (read_image, read_mask, read_mask_image, image_header):
-        refused(DecodingError, r"mask\.png: has 600 MB, more than 356 MB; raise the limit", read, path)
+        assert refused(DecodingError, r"mask\.png: has 600 MB, more than 356 MB; raise the limit", read, path)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])

@@ -89,7 +89,7 @@ def test_a_box_as_it_is_typed(typed):
     ],
 )
 def test_what_is_no_prompt_is_refused(given, message):
-    refused(DataError, message, read_prompts, **given)
+    assert refused(DataError, message, read_prompts, **given)
 
 
 def test_several_values_each_with_its_frame(tmp_path, monkeypatch):
@@ -175,9 +175,11 @@ def test_masks_of_a_folder_belong_to_the_frames_of_their_names(stream, tmp_path)
         Image.fromarray(np.eye(8, 9, dtype=np.uint8) * np.uint8(value)).save(tmp_path / f"masks/{name}.png")
     placed = placed_prompts(read_prompts(mask=str(tmp_path / "masks")), stream)
     assert [prompt.frame for prompt in placed] == [2, 4]
-    refused(DataError, r"already names frame 002; leave @3 out", read_prompts, mask=f"{tmp_path / 'masks'}@3")
+    assert refused(DataError, r"already names frame 002; leave @3 out", read_prompts, mask=f"{tmp_path / 'masks'}@3")
     (tmp_path / "none").mkdir()
-    refused(DataError, "none: holds no mask; name the masks of a folder", read_prompts, mask=str(tmp_path / "none"))
+    assert refused(
+        DataError, "none: holds no mask; name the masks of a folder", read_prompts, mask=str(tmp_path / "none")
+    )
 
 
 def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):
