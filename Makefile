@@ -14,10 +14,10 @@ help:  ## this list
 setup: .venv/ready  ## .venv with everything that the project needs
 
 # uv, not plain pip: it picks torch and torchvision from one and the same build.
-.venv/ready: pyproject.toml constraints.txt setup.py lightning_modules/functional/propagation/screened_search.cpp
+.venv/ready: pyproject.toml constraints.txt setup.py vidcorr/functional/propagation/screened_search.cpp
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e '.[dev]' -c constraints.txt
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e '.[dev]' -c constraints.txt --config-settings editable_mode=compat
 	touch $@
 
 demo: setup  ## train some minutes on generated videos, score before and after
@@ -51,7 +51,7 @@ type: setup  ## types
 	$(BIN)/mypy
 
 doctest: setup  ## the examples in docstrings
-	$(BIN)/python -m pytest --doctest-modules lightning_modules datamodules callbacks cli.py
+	$(BIN)/python -m pytest --doctest-modules vidcorr lightning_modules datamodules callbacks cli.py
 
 docs: setup  ## the documents as a site, in site/index.html
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e '.[docs]' -c constraints.txt

@@ -18,7 +18,7 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parent
 DEBUG = "VIDCORR_DEBUG"
 """Environment variable with the effect of `--debug`."""
-PACKAGES = ("callbacks", "datamodules", "lightning_modules")
+COMMANDS = HOME / "vidcorr" / "commands"
 RUNS = {
     "fit": "Train a model, with benchmarks along the way.",
     "validate": "Measure a checkpoint, or any backbone, on benchmarks.",
@@ -56,7 +56,7 @@ def main(args: Sequence[str] | None = None) -> None:
         run_command(argv[1:])
         sys.stdout.flush()  # here a closed pipe can still be reported
     except BaseException as error:
-        status = None if debug else import_module("callbacks.command_line.endings").report(error, *argv[1:2])
+        status = None if debug else import_module("vidcorr.errors").report(error, *argv[1:2])
         if status is None:
             raise
         sys.exit(status)
@@ -74,15 +74,15 @@ def run_command(args: Sequence[str]) -> None:
         parts = ", ".join(f"{name} {version(name)}" for name in ("torch", "pytorch-lightning", "av", "timm"))
         print(f"vidcorr {version('vidcorr')} ({parts}, Python {sys.version.split()[0]})")
     elif first in RUNS or first.startswith("--print_completion"):
-        import_module("lightning_modules.backbones.pretrained").require_named(args)  # before Lightning's slow import
+        import_module("vidcorr.backbones.pretrained").require_named(args)  # before Lightning's slow import
         gc.disable()  # saves a sixth of the CPU time of Lightning's import
         run = import_module("callbacks.command_line.runs").run
         gc.enable()
         run(args, RUNS.get(first, ""))
     elif (tool := tools().get(first)) is not None:
-        run_tool(f"{tool.parent.parent.name}.tools.{tool.stem}", args[1:])
+        run_tool(f"vidcorr.commands.{tool.stem}", args[1:])
     else:
-        endings, known = import_module("callbacks.command_line.endings"), [*RUNS, *tools()]
+        endings, known = import_module("vidcorr.errors"), [*RUNS, *tools()]
         meant = endings.near(first, known) or ";"
         raise endings.UsageError(f"unknown command {first!r}{meant} Commands: {', '.join(known)}")
 
@@ -100,12 +100,12 @@ def run_tool(module: str, args: Sequence[str]) -> None:
 
 def _terminate(number: int, frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second SIGTERM does not interrupt the cleanup
-    raise import_module("callbacks.command_line.endings").Terminated
+    raise import_module("vidcorr.errors").Terminated
 
 
 def tools() -> dict[str, Path]:
-    """Return command → file of the tools: files in `tools` folders of our packages that define `command`."""
-    files = [file for package in PACKAGES for file in (HOME / package / "tools").glob("*.py")]
+    """Return command → file of the tools: files of `vidcorr/commands` that define `command`."""
+    files = list(COMMANDS.glob("*.py"))
     found = {file.stem.replace("_", "-"): file for file in files if "\ndef command(" in file.read_text("utf-8")}
     return dict(sorted(found.items()))
 

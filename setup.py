@@ -7,12 +7,12 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
-PACKAGE = "lightning_modules.functional.propagation"
+PACKAGE = "vidcorr.functional.propagation"
 VARIANTS = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"]}
 
 
 class BuildWithConfigs(build_py):
-    """Copy `configs/` to `callbacks/configs/`, where `callbacks.command_line.configs` looks first."""
+    """Copy `configs/` to `callbacks/configs/`, where `vidcorr.config_files` looks first."""
 
     def run(self) -> None:
         """Build, then copy; an editable install reads the checkout's own folder."""
@@ -20,7 +20,7 @@ class BuildWithConfigs(build_py):
         if not self.editable_mode:
             shutil.copytree(
                 Path(__file__).with_name("configs"),
-                Path(self.build_lib) / "callbacks" / "configs",
+                Path(self.build_lib) / "vidcorr" / "configs",
                 ignore=shutil.ignore_patterns("README.md"),
                 dirs_exist_ok=True,
             )

@@ -1,17 +1,6 @@
 from .got10k import Got10kDataModule as Got10kDataModule
-from .imagenet import (
-    ImageFolderDataModule as ImageFolderDataModule,
-    VideoFrameDataModule as VideoFrameDataModule,
-)
-from .prompted_video import (
-    FrameStream as FrameStream,
-    PromptedVideoDataModule as PromptedVideoDataModule,
-)
-from .reading.prompts import (
-    BoxPrompt as BoxPrompt,
-    MaskPrompt as MaskPrompt,
-    PointPrompt as PointPrompt,
-)
+from .imagenet import ImageFolderDataModule as ImageFolderDataModule, VideoFrameDataModule as VideoFrameDataModule
+from .prompted_video import FrameStream as FrameStream, PromptedVideoDataModule as PromptedVideoDataModule
 from .synthetic_video import (
     SyntheticTrackingDataModule as SyntheticTrackingDataModule,
     SyntheticVideoDataModule as SyntheticVideoDataModule,

@@ -9,12 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vidcorr.videos.boxes import centred, context_side, read_boxes, read_numbers, square_crop
+from vidcorr.videos.guards import (
+    DataError,
+    raise_limit,
+    read_names,
+    require_at_least,
+    require_folder,
+    require_sequences,
+)
+from vidcorr.videos.images import image_header, read_image
+from vidcorr.videos.source import list_images
+
 from .loading.clips import ReplacingDataset
 from .loading.loader import SampledDataModule
-from .reading.boxes import centred, context_side, read_boxes, read_numbers, square_crop
-from .reading.guards import DataError, raise_limit, read_names, require_at_least, require_folder, require_sequences
-from .reading.images import image_header, read_image
-from .reading.source import list_images
 
 EXEMPLAR, INSTANCE = 120, 255
 """Crop sides of SiamFC's tracker in VFS, pixels."""

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidcorr.videos.guards import DataError, require_at_least
+from vidcorr.videos.images import opened_image
+from vidcorr.videos.source import VideoEntry, list_videos, open_video
+
 from .loading.clips import Key, ReplacingDataset, Transform, draw_frames
 from .loading.loader import SampledDataModule
 from .loading.sampling import random_resized_crop, seeded_generator
-from .reading.guards import DataError, require_at_least
-from .reading.images import opened_image
-from .reading.source import VideoEntry, list_videos, open_video
 
 Read = Callable[[Path, torch.Generator | None], np.ndarray]
 """(path, generator in training or None) → image (H, W, 3) uint8."""

@@ -18,12 +18,12 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from .parallel.processes import read_ahead
-from .reading.container import VIDEO_SUFFIXES
-from .reading.guards import DataError, DecodingError
-from .reading.images import require_size
-from .reading.prompts import BoxPrompt, Prompt, read_prompts
-from .reading.source import FRAME_RATE, Moment, OpenedVideo, frame_number, open_video
+from vidcorr.videos.container import VIDEO_SUFFIXES
+from vidcorr.videos.guards import DataError, DecodingError
+from vidcorr.videos.images import require_size
+from vidcorr.videos.processes import read_ahead
+from vidcorr.videos.prompts import BoxPrompt, Prompt, read_prompts
+from vidcorr.videos.source import FRAME_RATE, Moment, OpenedVideo, frame_number, open_video
 
 HELD = 2**28
 """Bytes of frames in memory while a video is read backwards."""

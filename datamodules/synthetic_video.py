@@ -5,8 +5,9 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
+from vidcorr.datasets.generated.writers import UNSEEN, write_davis, write_got10k, write_otb, write_tap_vid, write_videos
+
 from .got10k import Got10kDataModule
-from .synthetic.writers import UNSEEN, write_davis, write_got10k, write_otb, write_tap_vid, write_videos
 from .video import VideoDataModule
 
 

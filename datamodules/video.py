@@ -12,7 +12,10 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from .datasets.youtube_vos import held_out_among
+from vidcorr.datasets.youtube_vos import held_out_among
+from vidcorr.videos.guards import DataError, raise_limit, require_at_least, require_one_of
+from vidcorr.videos.source import VideoEntry, list_videos, open_video
+
 from .loading.clips import ClipDataset, Sampling, Transform, too_many
 from .loading.loader import SampledDataModule
 from .loading.sampling import (
@@ -24,8 +27,6 @@ from .loading.sampling import (
     seeded_generator,
     whole_frame,
 )
-from .reading.guards import DataError, raise_limit, require_at_least, require_one_of
-from .reading.source import VideoEntry, list_videos, open_video
 
 Batch = dict[str, Any]
 
@@ -47,7 +48,7 @@ class VideoDataModule(SampledDataModule):
 
     Args:
         source: folder that is searched for video files and folders of frames, or a .txt or .csv list with optional
-            labels, see `datamodules.reading.source.list_videos`.
+            labels, see `vidcorr.videos.source.list_videos`.
         frames: T, frames in a clip.
         sampling: "distant", a frame from every of T equal segments, or "continuous", every `interval` frames
             (VFS, Table 1).

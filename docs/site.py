@@ -18,13 +18,13 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = {
     "callbacks": "callbacks",
-    "metrics": "callbacks.metrics",
-    "pictures": "callbacks.pictures",
+    "metrics": "vidcorr.metrics",
+    "pictures": "vidcorr.results.pictures",
     "lightning_modules": "lightning_modules",
-    "backbones": "lightning_modules.backbones",
-    "functional": "lightning_modules.functional",
+    "backbones": "vidcorr.backbones",
+    "functional": "vidcorr.functional",
     "datamodules": "datamodules",
-    "datasets": "datamodules.datasets",
+    "datasets": "vidcorr.datasets",
 }
 """Page → package; the page documents the package's public names."""
 MOVED = {"configs/README.md": "configs.md", "README.md": "index.md"}

@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics import Metric
 from typing_extensions import Self
 
-from .backbones import Normalise, extractor_of, trainable_network
-from .backbones.build import StageNames, path_to_network
-from .checkpoints import SavedModule
+from vidcorr.backbones import Normalise, extractor_of, trainable_network
+from vidcorr.backbones.build import StageNames, path_to_network
+from vidcorr.backbones.checkpoints import SavedModule
+
 from .distributed import world_size_and_rank
 from .schedules import SampleLR, cosine_factor, scaled_lr, scheduled
 

@@ -8,12 +8,13 @@ from torch.nn.functional import normalize
 from torch.optim import Adam
 from torch.optim.lr_scheduler import MultiStepLR
 
-from .backbones import Normalise, pooled_width
-from .backbones.resnet import LAYER_OF_STAGE, is_resnet, resnet_maps
+from vidcorr.backbones import Normalise, pooled_width
+from vidcorr.backbones.resnet import LAYER_OF_STAGE, is_resnet, resnet_maps
+from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
+from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
+
 from .base import Batch, CorrespondenceModule
 from .distributed import world_size_and_rank
-from .functional.losses import contrastive_random_walk_loss, drop_edges
-from .functional.patches import crop_and_resize, grid_patches, random_patch_boxes
 from .schedules import scheduled
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
@@ -52,7 +53,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
     def __init__(
         self,
-        backbone: str = "lightning_modules.backbones:crw_training_resnet18",
+        backbone: str = "vidcorr.backbones:crw_training_resnet18",
         embedding_dim: int = 128,
         nodes: Literal["patches", "cells"] = "patches",
         patch_size: int = 64,

@@ -4,8 +4,9 @@ from typing import Any
 
 from torch import nn
 
-from .backbones import UpsampledExtractor, build_encoder, build_upsampler, encoder_hparams
-from .backbones.build import Encoder, StageNames
+from vidcorr.backbones import UpsampledExtractor, build_encoder, build_upsampler, encoder_hparams
+from vidcorr.backbones.build import Encoder, StageNames
+
 from .base import ExtractorModule
 
 

@@ -8,17 +8,18 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from .backbones import LiirEncoder, module_from_checkpoint
-from .backbones.build import path_to_network
-from .backbones.liir_encoder import Position
+from vidcorr.backbones import LiirEncoder, module_from_checkpoint
+from vidcorr.backbones.build import path_to_network
+from vidcorr.backbones.liir_encoder import Position
+from vidcorr.functional.colour import drop_channel, normalised_lab
+from vidcorr.functional.compactness import CompactnessPrior
+from vidcorr.functional.local_reconstruction import reconstruct_locally
+from vidcorr.functional.position import displacement
+from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
+from vidcorr.functional.window_tiles import Border
+
 from .base import Batch, millions
 from .distributed import gather, own_rows, world_size_and_rank
-from .functional.colour import drop_channel, normalised_lab
-from .functional.compactness import CompactnessPrior
-from .functional.local_reconstruction import reconstruct_locally
-from .functional.position import displacement
-from .functional.reconstruction import positive_mass, reconstruction_loss
-from .functional.window_tiles import Border
 from .momentum import MomentumEncoder, MomentumMethod, average_row, without_statistics
 from .negative_bank import NegativeBank, Negatives
 from .schedules import SampleLR, liir_factor, scheduled

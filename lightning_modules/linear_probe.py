@@ -10,7 +10,8 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from .backbones import build_encoder, encoder_hparams
+from vidcorr.backbones import build_encoder, encoder_hparams
+
 from .base import Batch, CorrespondenceModule
 from .schedules import scaled_lr, scheduled
 

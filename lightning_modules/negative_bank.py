@@ -6,9 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .functional.device import to_device
-from .functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
-from .functional.window_tiles import Border
+from vidcorr.functional.device import to_device
+from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
+from vidcorr.functional.window_tiles import Border
+
 from .momentum import KeyQueue
 
 Negatives = Literal["per_query", "same_place", "shared"]

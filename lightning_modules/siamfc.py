@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from .backbones import build_encoder, encoder_hparams, shared_copy
-from .backbones.build import StageNames
-from .backbones.extractor import Dilated, refuse_options
+from vidcorr.backbones import build_encoder, encoder_hparams, shared_copy
+from vidcorr.backbones.build import StageNames
+from vidcorr.backbones.extractor import Dilated, refuse_options
+from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
+
 from .base import Batch, CorrespondenceModule
-from .functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 from .schedules import scheduled
 
 LOSSES = {"focal": focal_loss, "balanced": balanced_loss}

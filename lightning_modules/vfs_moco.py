@@ -8,10 +8,11 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from .backbones import pooled_width
+from vidcorr.backbones import pooled_width
+from vidcorr.functional.losses import info_nce_loss, pair_similarities
+
 from .base import Batch, split_views
 from .distributed import own_rows
-from .functional.losses import info_nce_loss, pair_similarities
 from .heads import mlp
 from .momentum import KeyQueue, MomentumEncoder, MomentumMethod
 from .shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank

@@ -5,9 +5,10 @@ from einops import rearrange
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from .backbones import pooled_width
+from vidcorr.backbones import pooled_width
+from vidcorr.functional.losses import simsiam_loss
+
 from .base import Batch, CorrespondenceModule, split_views
-from .functional.losses import simsiam_loss
 from .heads import mlp
 from .shuffle_bn import batch_norm_groups
 

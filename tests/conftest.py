@@ -47,7 +47,7 @@ def _repeatable() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def davis_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three short synthetic sequences in DAVIS's layout, 64 px."""
-    from datamodules.synthetic import write_davis
+    from vidcorr.datasets.generated import write_davis
 
     return write_davis(tmp_path_factory.mktemp("davis") / "davis", 3, frames=6, size=(64, 64))
 
@@ -55,6 +55,71 @@ def davis_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six short synthetic mp4 files, 64 px."""
-    from datamodules.synthetic import write_videos
+    from vidcorr.datasets.generated import write_videos
 
     return write_videos(tmp_path_factory.mktemp("videos") / "videos", 6, frames=10, size=(64, 64))
+
+
+@pytest.fixture(scope="session")
+def vfs(tmp_path_factory):
+    """A checkpoint of VFSSimSiam whose every statistic counts."""
+    from lightning_modules import VFSSimSiam
+    from tests.helpers.foreign import enliven
+    from vidcorr.backbones.checkpoints import write_checkpoint
+
+    torch.manual_seed(0)
+    module = VFSSimSiam(projector_dim=16, predictor_dim=8)
+    enliven(module.backbone)
+    path = tmp_path_factory.mktemp("vfs") / "vfs.ckpt"
+    write_checkpoint(module, path)
+    return path
+
+
+@pytest.fixture
+def no_gradients():
+    """Compute without gradients for the length of a test."""
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(scope="session")
+def davis_run(davis_root, tmp_path_factory):
+    """DAVIS by raw colour, with files: the benchmark, its scores, its folder."""
+    from tests.helpers.words import SMALL
+    from vidcorr import DavisBenchmark
+    from vidcorr.backbones import build_feature_extractor
+
+    folder = tmp_path_factory.mktemp("run") / "untrained" / "davis"
+    benchmark = DavisBenchmark(davis_root, changes=SMALL)
+    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder, "raw <colour>"), folder
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A plainly coloured sprite that moves, and its masks."""
+    from tests.helpers.sprite import FRAMES
+    from vidcorr.datasets.generated import render_video
+
+    return render_video(seed=7, index=0, frames=FRAMES, size=(96, 130), sprites=(1, 1), camouflage=0)
+
+
+@pytest.fixture(scope="module")
+def folder(scene, tmp_path_factory):
+    """The scene as a folder of frames, as a video and with the mask of its first frame."""
+    from tests.helpers.sprite import FRAMES, RATE
+    from vidcorr.datasets.generated.writers import write_frames, write_masks, write_mp4
+
+    root = tmp_path_factory.mktemp("scene")
+    video, masks = scene
+    write_frames(root / "frames", video, [f"{t:03d}.png" for t in range(FRAMES)])
+    write_mp4(root / "clip.mp4", video, rate=RATE)
+    write_masks(root / "masks", {"first": masks[0]})
+    return root
+
+
+@pytest.fixture
+def colour():
+    """Raw colour in cells of 4 px."""
+    from vidcorr.backbones import build_feature_extractor
+
+    return build_feature_extractor("raw_colour", stride=4)

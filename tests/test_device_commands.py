@@ -7,17 +7,19 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
-from callbacks import JhmdbBenchmark, TapVidBenchmark, predict_video
-from callbacks.command_line.endings import ROOM
-from callbacks.experiments.job import NetworkSpec
-from callbacks.prediction.predict import extractor_for
+from callbacks import predict_video
+from callbacks.prediction import extractor_for
 from cli import main
-from datamodules import BoxPrompt, FrameStream, MaskPrompt, PointPrompt
-from datamodules.synthetic import write_davis, write_jhmdb, write_tap_vid
+from datamodules import FrameStream
 from lightning_modules import FrozenEncoder
-from lightning_modules.backbones.placement import device_of
 from tests.helpers.fake_device import fake_gpu
 from tests.helpers.words import flags, refusal
+from vidcorr import JhmdbBenchmark, TapVidBenchmark
+from vidcorr.backbones.placement import device_of
+from vidcorr.datasets.generated import write_davis, write_jhmdb, write_tap_vid
+from vidcorr.errors import ROOM
+from vidcorr.experiments.job import NetworkSpec
+from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 RESNET, VIT = "tests.helpers.encoders:TinyResNet", "timm:test_vit"
 CLIPS, RECURRENT = "tests.helpers.encoders:clips", "tests.helpers.encoders:recurrent"

@@ -9,8 +9,8 @@ import torch.distributed as dist
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from callbacks import CollapseMonitor
-from callbacks.training.monitors import RunProgress, Throughput
-from callbacks.training.safeguards import Safeguards
+from callbacks.monitors import RunProgress, Throughput
+from callbacks.safeguards import Safeguards
 from cli import main
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
 from tests.helpers.fake_device import fake_gpu, moved, training_on

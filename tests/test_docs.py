@@ -44,7 +44,7 @@ def commands(text):
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """A folder as after `git clone` and `make demo`."""
-    from datamodules.synthetic import write_davis, write_videos
+    from vidcorr.datasets.generated import write_davis, write_videos
 
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("configs", "docs", "tests"):
@@ -104,8 +104,8 @@ def documented_keys(heading):
 
 
 def test_files_of_a_benchmark_run_hold_what_the_documents_say(davis_root, tmp_path):
-    from callbacks import DavisBenchmark
-    from lightning_modules.backbones import build_feature_extractor
+    from vidcorr import DavisBenchmark
+    from vidcorr.backbones import build_feature_extractor
 
     run, extractor = tmp_path / "run", build_feature_extractor("raw_colour")
     DavisBenchmark(davis_root, changes={"radius": 3}).evaluate(extractor, run)

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-import callbacks
-from callbacks.tracking import frame_encoder
+import vidcorr
 from datamodules.loading.sampling import ColourAugmentation
-from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 from lightning_modules import Liir, SiamFC
-from lightning_modules.backbones import build_encoder, build_feature_extractor
-from lightning_modules.functional import LabelPropagator, PointProtocol, PropagationProtocol
 from tests.helpers.fake_device import Waits, fake_gpu, moved
+from vidcorr.backbones import build_encoder, build_feature_extractor
+from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
+from vidcorr.functional import LabelPropagator, PointProtocol, PropagationProtocol
+from vidcorr.tracking import frame_encoder
 
 R18 = "torchvision:resnet18"
 SOURCES = PropagationProtocol.sources()
@@ -116,11 +116,11 @@ def test_colours_are_augmented_without_a_wait():
 
 SMALL = {"size": (64, 64)}
 BENCHMARKS = {
-    "davis": (write_davis, SMALL, partial(callbacks.DavisBenchmark, split=None)),
-    "youtube_vos": (write_youtube_vos, SMALL | {"valid": 1, "frames": 41}, callbacks.YoutubeVosBenchmark),
-    "vos": (write_davis, SMALL, partial(callbacks.VosBenchmark, frames="JPEGImages/480p", masks="Annotations/480p")),
-    "jhmdb": (write_jhmdb, {}, callbacks.JhmdbBenchmark),
-    "vip": (write_vip, SMALL | {"sprites": (2, 2)}, partial(callbacks.VipBenchmark, parts=["instance"])),
+    "davis": (write_davis, SMALL, partial(vidcorr.DavisBenchmark, split=None)),
+    "youtube_vos": (write_youtube_vos, SMALL | {"valid": 1, "frames": 41}, vidcorr.YoutubeVosBenchmark),
+    "vos": (write_davis, SMALL, partial(vidcorr.VosBenchmark, frames="JPEGImages/480p", masks="Annotations/480p")),
+    "jhmdb": (write_jhmdb, {}, vidcorr.JhmdbBenchmark),
+    "vip": (write_vip, SMALL | {"sprites": (2, 2)}, partial(vidcorr.VipBenchmark, parts=["instance"])),
 }
 """Name → writer of a video of nine frames, what it writes otherwise, the benchmark."""
 
@@ -167,13 +167,13 @@ def test_benchmarks_read_only_what_they_write(name, precision, tmp_path, monkeyp
 def test_points_are_read_once_a_video(name, changes, more, tmp_path):
     """Places, similarities, misses, doubts, digest of weights; if all frames are finite, and the first constant."""
     rules = PointProtocol.named(name, "tap_vid").with_changes(input_size=(64, 64), query_mode="strided", **changes)
-    benchmark = callbacks.TapVidBenchmark(write_tap_vid(tmp_path / "tap_vid", 1, frames=7), protocol=rules)
+    benchmark = vidcorr.TapVidBenchmark(write_tap_vid(tmp_path / "tap_vid", 1, frames=7), protocol=rules)
     extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", "res4", 8)
     assert reads_of(benchmark, extractor, tmp_path / "out") == 5 + 2 + more
 
 
 def test_siamfc_waits_once_a_frame(tmp_path):
     """For the positions of the peaks, without which the next regions cannot be cut out."""
-    benchmark = callbacks.OtbBenchmark(write_otb(tmp_path / "otb", 2, frames=4), version=None)
+    benchmark = vidcorr.OtbBenchmark(write_otb(tmp_path / "otb", 2, frames=4), version=None)
     extractor = benchmark.extractor(build_encoder("tests.helpers.encoders:TinyResNet"))
     assert reads_of(benchmark, extractor, tmp_path / "out") == 2 * 3 + 1

@@ -29,15 +29,14 @@ def test_the_command_is_our_door():
 
 PUBLIC = {
     "lightning_modules": "VFSSimSiam VFSMoCo Liir SiamFC LinearProbe FrozenEncoder",
-    "lightning_modules.functional": "PropagationProtocol propagate_labels simsiam_loss info_nce_loss local_affinity "
+    "vidcorr.functional": "PropagationProtocol propagate_labels simsiam_loss info_nce_loss local_affinity "
     "reconstruct reconstruct_with_negatives compact_affinity siamese_correlation rgb_to_lab",
-    "lightning_modules.backbones": "build_feature_extractor",
+    "vidcorr.backbones": "build_feature_extractor",
     "datamodules": "VideoDataModule SyntheticVideoDataModule Got10kDataModule",
     "datamodules.loading.sampling": "distant_indices continuous_indices",
-    "datamodules.datasets": "Davis YoutubeVos Jhmdb Vip Otb",
+    "vidcorr.datasets": "Davis YoutubeVos Jhmdb Vip Otb",
     "callbacks": "DavisBenchmark YoutubeVosBenchmark JhmdbBenchmark VipBenchmark OtbBenchmark CollapseMonitor",
-    "callbacks.metrics": "region_similarity boundary_accuracy RegionBoundary PCK SemanticIoU InstanceAP "
-    "TrackingSuccess",
+    "vidcorr.metrics": "region_similarity boundary_accuracy RegionBoundary PCK SemanticIoU InstanceAP TrackingSuccess",
     "cli": "main",
 }
 

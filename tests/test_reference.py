@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from callbacks import DavisBenchmark
-from lightning_modules.backbones import build_feature_extractor
-from lightning_modules.functional import PropagationProtocol, propagate_labels
+from vidcorr import DavisBenchmark
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.functional import PropagationProtocol, propagate_labels
 
 FILE = Path(__file__).parents[1] / "docs" / "reference" / "davis.py"
 REFERENCE = SimpleNamespace(**runpy.run_path(str(FILE)))

@@ -42,7 +42,7 @@ def test_every_guide_is_a_page_and_no_page_loads_from_elsewhere(site):
 
 
 @pytest.mark.parametrize(
-    "package", ["callbacks", "callbacks.metrics", "datamodules", "datamodules.datasets", "lightning_modules"]
+    "package", ["callbacks", "vidcorr.metrics", "datamodules", "vidcorr.datasets", "lightning_modules"]
 )
 def test_the_reference_has_every_public_name(site, package):
     text = (site / f"reference/{package.rpartition('.')[2]}.html").read_text("utf-8")
@@ -65,4 +65,4 @@ def test_the_search_works_in_pages_opened_from_the_folder(site, tmp_path):
         found = WebDriverWait(browser, 60).until(
             lambda page: page.find_elements("css selector", ".md-search-result__link")
         )
-        assert any("#callbacks.propagate_masks" in link.get_attribute("href") for link in found)
+        assert any("#vidcorr.propagate_masks" in link.get_attribute("href") for link in found)

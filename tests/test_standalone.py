@@ -58,7 +58,7 @@ def test_every_row_of_the_agreement_ends_with_a_command_that_finds_its_tests():
 @pytest.mark.slow
 def test_the_closing_line_says_what_was_skipped_for_want_of_real_videos(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "VIDCORR_DATA"}
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/datamodules/datasets/test_otb.py"]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/vidcorr/datasets/test_otb.py"]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert (

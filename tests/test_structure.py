@@ -19,7 +19,7 @@ IN_SEVERAL_FILES = {
 """Name → why several files may define it."""
 
 
-LAZY = ("lightning_modules.backbones.networks", "lightning_modules.backbones.transformers_models")
+LAZY = ("vidcorr.backbones.networks", "vidcorr.backbones.transformers_models")
 """A module that imports another within a function, which may close a circle."""
 
 

@@ -7,7 +7,7 @@ SimSiam: 2011.10566, appendix A), so that a config that drifts from them fails.
 import pytest
 
 from callbacks.command_line.runs import VidcorrCLI
-from lightning_modules.functional import PropagationProtocol
+from vidcorr.functional import PropagationProtocol
 
 pytestmark = pytest.mark.slow
 GPUS = 8

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 
 from jsonargparse import get_loader
 
-from lightning_modules.backbones.pretrained import SHORT_NAMES, read_spec
-from lightning_modules.checkpoints import allow_named
+from vidcorr.backbones.checkpoints import allow_named
+from vidcorr.backbones.pretrained import SHORT_NAMES, read_spec
+from vidcorr.config_files import read_yaml
+from vidcorr.errors import UsageError, near, reason_of_parser
 
-from .configs import read_yaml
-from .endings import UsageError, near, reason_of_parser
-
-HOMES = ("lightning_modules", "datamodules", "callbacks", "pytorch_lightning.callbacks")
+HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr", "pytorch_lightning.callbacks")
 """Packages with public classes that a command line may name without a path."""
 SECTIONS = ("model", "data", "trainer", "trainer.callbacks")
 """Options that take the name of a class, or YAML."""

@@ -24,19 +24,19 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
-from lightning_modules.checkpoints import outside_code, reconcile, saved_model
-from lightning_modules.functional.device import bfloat16_cost, fastest_precision
+from vidcorr import signals
+from vidcorr.backbones.checkpoints import outside_code, reconcile, saved_model
+from vidcorr.benchmarks.callback import BenchmarkCallback, join_lightning
+from vidcorr.config_files import CONFIGS
+from vidcorr.errors import OUR_PACKAGES, UsageError
+from vidcorr.functional.device import bfloat16_cost, fastest_precision
 
-from ..benchmarks.callback import BenchmarkCallback, join_lightning
-from ..process import signals
-from ..process.loggers import run_folder
-from ..training.checkpoint import LastCheckpoint
-from ..training.monitors import RunProgress, Throughput
-from ..training.run_folder import closing_lines, last_checkpoints, numbered_loggers
-from ..training.safeguards import Safeguards
+from ..checkpoint import LastCheckpoint
+from ..loggers import run_folder
+from ..monitors import RunProgress, Throughput
+from ..run_folder import closing_lines, last_checkpoints, numbered_loggers
+from ..safeguards import Safeguards
 from .arguments import HOMES, Given, class_named, defaults_of, explain, merge, read_arguments, read_config, update
-from .configs import CONFIGS
-from .endings import OUR_PACKAGES, UsageError
 
 join_lightning()  # benchmarks that were imported before Lightning are callbacks for the parser too
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
@@ -167,7 +167,7 @@ class VidcorrCLI(LightningCLI):
     def __init__(self, args: Sequence[str], about: str = "", completes: bool = False) -> None:
         given, rest = read_arguments(args)
         if any(word in ("-h", "--help") or ".help" in word for word in rest):
-            for package in map(import_module, HOMES[:3]):
+            for package in map(import_module, HOMES[:4]):
                 for name in package.__all__:
                     getattr(package, name)  # imports the class, so that the help lists it
         for word in rest:

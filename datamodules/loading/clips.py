@@ -18,8 +18,9 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
-from ..reading.guards import DataError
-from ..reading.source import OpenedVideo, VideoEntry, open_video
+from vidcorr.videos.guards import DataError
+from vidcorr.videos.source import OpenedVideo, VideoEntry, open_video
+
 from .sampling import seeded_generator
 
 Key = tuple[int, int]  # epoch, number of the sample in it

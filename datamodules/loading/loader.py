@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from ..parallel.processes import STOPS, usable_cores
-from ..reading.guards import DataError, require_at_least
-from ..reading.source import hashed_rank
+from vidcorr.videos.guards import DataError, require_at_least
+from vidcorr.videos.processes import STOPS, usable_cores
+from vidcorr.videos.source import hashed_rank
+
 from .clips import Key, SkippedVideos, collate
 from .sampling import seeded_generator
 

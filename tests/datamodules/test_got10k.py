@@ -12,9 +12,9 @@ import torch
 from datamodules import Got10kDataModule
 from datamodules.got10k import TargetPairs, draw_pair, list_sequences, training_crop, usable_boxes
 from datamodules.loading.sampling import seeded_generator
-from datamodules.reading.guards import DataError
-from datamodules.synthetic import write_got10k
 from tests.helpers.refusal import refused
+from vidcorr.datasets.generated import write_got10k
+from vidcorr.videos.guards import DataError
 
 
 @pytest.fixture(scope="module")

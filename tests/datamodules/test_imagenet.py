@@ -12,9 +12,9 @@ from torchvision.transforms import CenterCrop, PILToTensor, Resize
 
 from datamodules import ImageFolderDataModule, VideoFrameDataModule
 from datamodules.imagenet import LabelledImages
-from datamodules.reading.guards import DataError
-from datamodules.synthetic.writers import write_frames
 from tests.helpers.refusal import refused
+from vidcorr.datasets.generated.writers import write_frames
+from vidcorr.videos.guards import DataError
 
 
 def write_noise(folder: Path, count: int) -> None:

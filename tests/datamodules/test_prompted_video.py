@@ -6,12 +6,12 @@ import torch
 
 from datamodules import FrameStream, PromptedVideoDataModule
 from datamodules.prompted_video import PromptedVideo, placed_prompts
-from datamodules.reading.decoding import VideoFile
-from datamodules.reading.guards import DataError
-from datamodules.reading.prompts import read_prompts
-from datamodules.synthetic.writers import write_frames, write_mp4
 from tests.helpers.numbered_videos import write_video
 from tests.helpers.refusal import refused
+from vidcorr.datasets.generated.writers import write_frames, write_mp4
+from vidcorr.videos.decoding import VideoFile
+from vidcorr.videos.guards import DataError
+from vidcorr.videos.prompts import read_prompts
 
 VIDEO = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3)).astype(np.uint8)
 

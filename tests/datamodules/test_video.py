@@ -12,10 +12,10 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 
 from datamodules import VideoDataModule
 from datamodules.loading.sampling import ColourAugmentation, seeded_generator
-from datamodules.reading.guards import DataError
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
+from vidcorr.videos.guards import DataError
 
 VIDEOS = 13
 

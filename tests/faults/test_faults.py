@@ -1,6 +1,6 @@
 """Failures of a run: one clear line, and nothing good is lost.
 
-A benchmark that takes longer than the process group waits: tests/callbacks/benchmarks/test_ranks.py ("late").
+A benchmark that takes longer than the process group waits: tests/vidcorr/benchmarks/test_ranks.py ("late").
 """
 
 import os
@@ -15,10 +15,10 @@ import pytorch_lightning as pl
 import torch
 
 from callbacks import LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.process.folder_lock import FolderInUse, FolderLock
-from callbacks.training.run_folder import last_checkpoints, numbered_loggers
+from callbacks.run_folder import last_checkpoints, numbered_loggers
 from tests.helpers.faults import harm, last, run, words
 from tests.helpers.spoiled import Training, fit, the_line
+from vidcorr.videos.folder_lock import FolderInUse, FolderLock
 
 slow = pytest.mark.slow
 
@@ -92,7 +92,7 @@ def test_a_folder_is_locked_against_this_process_too(tmp_path):
     first = FolderLock(tmp_path)
     with pytest.raises(FolderInUse, match=r"by another run \(of this process\), "):
         FolderLock(tmp_path / "../" / tmp_path.name)
-    held = "from callbacks.process.folder_lock import FolderLock, Path; FolderLock(Path({!r}))"
+    held = "from vidcorr.videos.folder_lock import FolderLock, Path; FolderLock(Path({!r}))"
     other = [sys.executable, "-c", held.format(str(tmp_path))]
     refusal = subprocess.run(other, capture_output=True, check=False)
     assert b"FolderInUse" in refusal.stderr  # the second lock's end freed nothing

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 
 from cli import main
 from lightning_modules import FrozenEncoder, VFSSimSiam
-from lightning_modules.backbones import module_from_checkpoint
-from lightning_modules.checkpoints import trust, write_checkpoint
 from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
+from vidcorr.backbones import module_from_checkpoint
+from vidcorr.backbones.checkpoints import trust, write_checkpoint
 
 CANARY = "tests.helpers.canary"
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"

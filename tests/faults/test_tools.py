@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 import cli
-from callbacks.experiments import training as training_module
-from callbacks.process.folder_lock import LOCK
-from datamodules.writing.progress import ProgressReport
+from vidcorr.experiments import training as training_module
+from vidcorr.videos.folder_lock import LOCK
+from vidcorr.videos.progress import ProgressReport
 
 SWEEP = "sweep raw_colour --on davis={davis} --vary radius=2,3 --at-once 1 --limit 2 --output {out}"
 EVALUATE = "evaluate raw_colour --on davis={davis} --limit 2 --output {out}"

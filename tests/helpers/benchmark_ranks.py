@@ -9,8 +9,9 @@ from functools import partial
 import torch
 import torch.distributed as dist
 
-from callbacks import (
-    BenchmarkCallback,
+from callbacks import BenchmarkCallback
+from tests.helpers.encoders import clips_over
+from vidcorr import (
     BenchmarkError,
     DavisBenchmark,
     JhmdbBenchmark,
@@ -19,10 +20,9 @@ from callbacks import (
     VipBenchmark,
     YoutubeVosBenchmark,
 )
-from callbacks.benchmarks import ranks
-from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
-from lightning_modules.backbones import build_feature_extractor
-from tests.helpers.encoders import clips_over
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.benchmarks import ranks
+from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 
 SMALL = {"radius": 3, "context": 2}
 

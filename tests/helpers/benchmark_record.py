@@ -23,10 +23,13 @@ import numpy as np
 import torch
 
 import callbacks
-from callbacks import Result, write_report
-from callbacks.results.result import Provenance
-from datamodules.reading.prompts import BoxPrompt, MaskPrompt, PointPrompt
-from datamodules.synthetic import (
+import vidcorr
+from tests.helpers.faults import differences
+from tests.helpers.method_steps import RUNS, trained
+from tests.helpers.references import real_data
+from vidcorr import Result, write_report
+from vidcorr.backbones import build_encoder, build_feature_extractor
+from vidcorr.datasets.generated import (
     write_badja,
     write_davis,
     write_jhmdb,
@@ -35,10 +38,8 @@ from datamodules.synthetic import (
     write_vip,
     write_youtube_vos,
 )
-from lightning_modules.backbones import build_encoder, build_feature_extractor
-from tests.helpers.faults import differences
-from tests.helpers.method_steps import RUNS, trained
-from tests.helpers.references import real_data
+from vidcorr.results.result import Provenance
+from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 CHANGING = {"provenance", "date", "machine", "command", "versions", "seconds", "seconds_per_frame", "seconds_of"}
 """Entries of a JSON file that differ from run to run."""
@@ -76,23 +77,23 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
     entering = {"split": None, "annotations": "entering", "size_tolerance": 1, "limit_sequences": 1}
     benchmarks: dict[str, Callable[[], Any]] = {
-        "davis": partial(callbacks.DavisBenchmark, davis),
-        "davis_crw": partial(callbacks.DavisBenchmark, davis, protocol="crw"),
-        "davis_dino": partial(callbacks.DavisBenchmark, davis, protocol="dino"),
-        "youtube_vos": partial(callbacks.YoutubeVosBenchmark, youtube_vos, split="holdout", holdout=0.4, unseen=2),
-        "youtube_vos_valid": partial(callbacks.YoutubeVosBenchmark, youtube_vos, all_frames=True),
-        "jhmdb": partial(callbacks.JhmdbBenchmark, root / "jhmdb"),
-        "vip": partial(callbacks.VipBenchmark, root / "vip"),
-        "vos": partial(callbacks.VosBenchmark, davis, **folders),
-        "tap_vid": partial(callbacks.TapVidBenchmark, tap_vid),
-        "tap_vid_strided": partial(callbacks.TapVidBenchmark, tap_vid, "fgvc", changes={"query_mode": "strided"}),
-        "tap_vid_chained": partial(callbacks.TapVidBenchmark, tap_vid, "gmrw-chained"),
-        "badja": partial(callbacks.BadjaBenchmark, root / "badja", protocol="fomo"),
-        "real_davis": partial(callbacks.DavisBenchmark, root / "real_davis", split=None),
-        "real_davis_multi": partial(callbacks.DavisBenchmark, real_data("davis_multi_first"), **entering),
-        "real_jhmdb": partial(callbacks.JhmdbBenchmark, real_data("jhmdb"), limit_sequences=1),
-        "otb": partial(callbacks.OtbBenchmark, root / "otb", version=None, video=True),
-        "real_otb": partial(callbacks.OtbBenchmark, root / "real_otb", version=None, video=False),
+        "davis": partial(vidcorr.DavisBenchmark, davis),
+        "davis_crw": partial(vidcorr.DavisBenchmark, davis, protocol="crw"),
+        "davis_dino": partial(vidcorr.DavisBenchmark, davis, protocol="dino"),
+        "youtube_vos": partial(vidcorr.YoutubeVosBenchmark, youtube_vos, split="holdout", holdout=0.4, unseen=2),
+        "youtube_vos_valid": partial(vidcorr.YoutubeVosBenchmark, youtube_vos, all_frames=True),
+        "jhmdb": partial(vidcorr.JhmdbBenchmark, root / "jhmdb"),
+        "vip": partial(vidcorr.VipBenchmark, root / "vip"),
+        "vos": partial(vidcorr.VosBenchmark, davis, **folders),
+        "tap_vid": partial(vidcorr.TapVidBenchmark, tap_vid),
+        "tap_vid_strided": partial(vidcorr.TapVidBenchmark, tap_vid, "fgvc", changes={"query_mode": "strided"}),
+        "tap_vid_chained": partial(vidcorr.TapVidBenchmark, tap_vid, "gmrw-chained"),
+        "badja": partial(vidcorr.BadjaBenchmark, root / "badja", protocol="fomo"),
+        "real_davis": partial(vidcorr.DavisBenchmark, root / "real_davis", split=None),
+        "real_davis_multi": partial(vidcorr.DavisBenchmark, real_data("davis_multi_first"), **entering),
+        "real_jhmdb": partial(vidcorr.JhmdbBenchmark, real_data("jhmdb"), limit_sequences=1),
+        "otb": partial(vidcorr.OtbBenchmark, root / "otb", version=None, video=True),
+        "real_otb": partial(vidcorr.OtbBenchmark, root / "real_otb", version=None, video=False),
     }
     for name, make in benchmarks.items():
         yield f"{name}/resnet18", partial(evaluate, make, resnet, "resnet18")

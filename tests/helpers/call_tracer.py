@@ -21,11 +21,12 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import cli
-from callbacks import DavisBenchmark, VideoPrediction
+from callbacks import VideoPrediction
 from datamodules.prompted_video import PromptedVideoDataModule
-from datamodules.synthetic import write_davis
 from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, Liir, VFSMoCo, VFSSimSiam
 from tests.helpers.training import loader, quiet_trainer
+from vidcorr import DavisBenchmark
+from vidcorr.datasets.generated import write_davis
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = tuple(str(ROOT / name) for name in ("callbacks", "datamodules", "lightning_modules", "cli.py"))

@@ -12,10 +12,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks import BenchmarkError, BestCheckpoint
+from callbacks import BestCheckpoint
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_ranks import FailsOnLast, bits
 from tests.helpers.training import TINY, quiet_trainer
+from vidcorr import BenchmarkError
 
 
 class Failing(FailsOnLast):

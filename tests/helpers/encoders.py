@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules import FrozenEncoder
-from lightning_modules.backbones import Clips, Recurrent
-from lightning_modules.checkpoints import write_checkpoint
+from vidcorr.backbones import Clips, Recurrent
+from vidcorr.backbones.checkpoints import write_checkpoint
 
 
 class Blocky(nn.Module):

@@ -24,7 +24,7 @@ from torch.autograd import Function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lightning_modules.functional.device import PendingCopy
+from vidcorr.functional.device import PendingCopy
 
 aten = torch.ops.aten
 COPIES = {aten._to_copy.default, aten.copy_.default}

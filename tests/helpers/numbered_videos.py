@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from datamodules.synthetic.writers import write_frames
+from vidcorr.datasets.generated.writers import write_frames
 
 BITS = 10
 CELL = 16  # pixels

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.propagation.references import reference_frames
+from vidcorr.functional import PropagationProtocol
+from vidcorr.functional.propagation.references import reference_frames
 
 
 def dense_mask(height: int, width: int, radius: float, neighbourhood: str, queries: int | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_modules.functional import PropagationProtocol, propagate_labels
+from vidcorr.functional import PropagationProtocol, propagate_labels
 
 
 def protocol(**fields: Any) -> PropagationProtocol:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from callbacks.results.result import Network, Protocol, Provenance, Result, Row, Shown, Stage
+from vidcorr.results.result import Network, Protocol, Provenance, Result, Row, Shown, Stage
 
 
 def davis_result(scores: Mapping[str, float] | None = None, **fields: Any) -> Result:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.synthetic.writers import write_frames, write_masks, write_text
-from lightning_modules.backbones import FeatureExtractor
+from vidcorr.backbones import FeatureExtractor
+from vidcorr.datasets.generated.writers import write_frames, write_masks, write_text
 
 
 class Patches(FeatureExtractor):

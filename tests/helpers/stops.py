@@ -12,10 +12,10 @@ import torch
 from pytorch_lightning.callbacks import LambdaCallback
 
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.process import signals
 from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
 from tests.helpers.training import loader, quiet_trainer, resumable, tiny_liir, tiny_moco
+from vidcorr import signals
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 3, 4
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from lightning_modules.backbones import Normalise
+from vidcorr.backbones import Normalise
 
 Golden = dict[str, NDArray[Any]]
 

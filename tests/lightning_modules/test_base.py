@@ -8,12 +8,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from lightning_modules import VFSSimSiam
-from lightning_modules.backbones import describe_network
 from lightning_modules.base import SampleMean, _batch_norm, _few_of_kinetics, keyed_generator
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir
+from vidcorr.backbones import describe_network
 
 
 def test_odd_clip_is_refused():

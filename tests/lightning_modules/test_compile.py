@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lightning_modules.base import CorrespondenceModule
-from lightning_modules.checkpoints import write_checkpoint
 from tests.helpers.method_steps import RUNS
 from tests.helpers.training import loader, quiet_trainer
+from vidcorr.backbones.checkpoints import write_checkpoint
 
 
 def trained(method, **options):

@@ -8,11 +8,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import Liir
-from lightning_modules.functional import compact_affinity, local_affinity, reconstruct, rgb_to_lab
-from lightning_modules.functional.negatives import drawn_cells
 from lightning_modules.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, step_factor
 from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
+from vidcorr.functional import compact_affinity, local_affinity, reconstruct, rgb_to_lab
+from vidcorr.functional.negatives import drawn_cells
 
 OFF = {"position": "none", "bank_frames": 0, "mixture_components": None}
 AVERAGE = OFF | {"reference_encoder": "average"}

@@ -6,10 +6,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import SiamFC
-from lightning_modules.functional import siamese_correlation
-from lightning_modules.functional.siamese import focal_loss, response_labels
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
+from vidcorr.functional import siamese_correlation
+from vidcorr.functional.siamese import focal_loss, response_labels
 
 NETWORK = "tests.helpers.encoders:TinyResNet"
 

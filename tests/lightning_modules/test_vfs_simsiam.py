@@ -3,9 +3,9 @@
 import torch
 
 from lightning_modules import VFSSimSiam
-from lightning_modules.functional.losses import simsiam_loss
 from lightning_modules.schedules import scaled_lr
 from tests.helpers.training import TINY, loader, quiet_trainer
+from vidcorr.functional.losses import simsiam_loss
 
 
 def fit(module, **options):

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-import callbacks
-from callbacks import Result
-from datamodules.synthetic import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
-from lightning_modules.backbones import build_encoder, build_feature_extractor
-from lightning_modules.functional import PointProtocol
+import vidcorr
 from tests.speed.timing import flags, in_words, now
+from vidcorr import Result
+from vidcorr.backbones import build_encoder, build_feature_extractor
+from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
+from vidcorr.functional import PointProtocol
 
 
 def runs(at: Path, small: bool) -> dict[str, Any]:
@@ -30,15 +30,15 @@ def runs(at: Path, small: bool) -> dict[str, Any]:
     joints = write_jhmdb(at / "jhmdb", count, frames=frames)
     points = write_tap_vid(at / "tap_vid", count, frames=frames)
     return {
-        "davis": callbacks.DavisBenchmark(davis, split=None),
-        "davis, bfloat16": callbacks.DavisBenchmark(davis, split=None, changes=low),
-        "youtube_vos": callbacks.YoutubeVosBenchmark(youtube),
-        "vos": callbacks.VosBenchmark(davis, frames="JPEGImages/480p", masks="Annotations/480p"),
-        "jhmdb": callbacks.JhmdbBenchmark(joints, changes=changes),
-        "jhmdb, bfloat16": callbacks.JhmdbBenchmark(joints, changes=changes | low),
-        "vip": callbacks.VipBenchmark(write_vip(at / "vip", count, frames=frames), changes=changes),
-        **{f"tap_vid, {name}": callbacks.TapVidBenchmark(points, protocol=name) for name in PointProtocol.sources()},
-        "otb": callbacks.OtbBenchmark(write_otb(at / "otb", count, frames=frames), version=None),
+        "davis": vidcorr.DavisBenchmark(davis, split=None),
+        "davis, bfloat16": vidcorr.DavisBenchmark(davis, split=None, changes=low),
+        "youtube_vos": vidcorr.YoutubeVosBenchmark(youtube),
+        "vos": vidcorr.VosBenchmark(davis, frames="JPEGImages/480p", masks="Annotations/480p"),
+        "jhmdb": vidcorr.JhmdbBenchmark(joints, changes=changes),
+        "jhmdb, bfloat16": vidcorr.JhmdbBenchmark(joints, changes=changes | low),
+        "vip": vidcorr.VipBenchmark(write_vip(at / "vip", count, frames=frames), changes=changes),
+        **{f"tap_vid, {name}": vidcorr.TapVidBenchmark(points, protocol=name) for name in PointProtocol.sources()},
+        "otb": vidcorr.OtbBenchmark(write_otb(at / "otb", count, frames=frames), version=None),
     }
 
 
@@ -65,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = runs(Path(folder), given.small)
         if given.davis:
-            found["davis, real data"] = callbacks.DavisBenchmark(given.davis)
+            found["davis, real data"] = vidcorr.DavisBenchmark(given.davis)
         for name, benchmark in found.items():
             frozen = build_feature_extractor(spec, "res4", 8)
             extractor = benchmark.extractor(build_encoder(spec)) if name == "otb" else frozen

@@ -10,15 +10,15 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from callbacks.metrics import boundary_score, object_outlines, region_score
-from callbacks.tracking.frame_encoder import view_for
-from datamodules.datasets import Davis
-from lightning_modules.backbones import build_feature_extractor
-from lightning_modules.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
-from lightning_modules.functional import PropagationProtocol, decode_masks, encode_masks
 from tests.helpers.plain_masks import plain_boundary_score, plain_decode, plain_region
 from tests.speed.propagation import time_step
 from tests.speed.timing import DATA, compare, flags, report, row
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from vidcorr.datasets import Davis
+from vidcorr.functional import PropagationProtocol, decode_masks, encode_masks
+from vidcorr.metrics import boundary_score, object_outlines, region_score
+from vidcorr.tracking.frame_encoder import view_for
 
 WHAT = "DAVIS frame at 480p, {}"
 

@@ -16,8 +16,8 @@ import av
 import numpy as np
 
 from datamodules.loading.sampling import distant_indices, seeded_generator
-from datamodules.reading.decoding import VideoFile
 from tests.speed.timing import DATA, compare, flags
+from vidcorr.videos.decoding import VideoFile
 
 
 def ours(path: str, indices: list[int]) -> list[np.ndarray]:

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lightning_modules.functional import LabelPropagator, PropagationProtocol
-from lightning_modules.functional.propagation.memory import SWITCH
 from tests.speed.propagation import video
 from tests.speed.timing import flags, in_words, now
+from vidcorr.functional import LabelPropagator, PropagationProtocol
+from vidcorr.functional.propagation.memory import SWITCH
 
 CHANNELS = {"vfs": 256, "dino": 384}
 """Of ResNet-18's res4 and of ViT-S."""

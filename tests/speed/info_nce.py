@@ -6,9 +6,9 @@ python -m tests.speed.info_nce
 import torch
 from torch.nn.functional import normalize
 
-from lightning_modules.functional import info_nce_loss
 from tests.helpers.plain_info_nce import plain_info_nce
 from tests.speed.timing import DEVICE, compare, flags
+from vidcorr.functional import info_nce_loss
 
 VIDEOS, KEYS = 256, 65536
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_modules.functional.reconstruction import reconstruct_locally
 from tests.speed.timing import DEVICE, compare, flags
+from vidcorr.functional.reconstruction import reconstruct_locally
 
 BATCH, CHANNELS, SIDE, REFERENCES, RADIUS = 2, 64, 64, 3, 6
 

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from callbacks.tools.score_masks import score
 from tests.helpers.plain_masks import plain_score
 from tests.speed.timing import DATA, compare, flags
+from vidcorr.commands.score_masks import score
 
 Means = tuple[float, float]
 

@@ -14,10 +14,10 @@ import cv2
 import torch
 
 from datamodules.loading.sampling import distant_indices, random_resized_crop, seeded_generator
-from datamodules.reading.source import open_video
-from datamodules.tools.transcode import transcode
 from tests.speed.decoding import encode
 from tests.speed.timing import DATA, compare, flags
+from vidcorr.commands.transcode import transcode
+from vidcorr.videos.source import open_video
 
 FRAMES = 300
 SIZES = {(640, 480): (2,), (340, 256): (2, 8)}

@@ -3,11 +3,11 @@
 OMP_NUM_THREADS=1 python -m tests.speed.sweep
 """
 
-from callbacks import DavisBenchmark
-from callbacks.experiments.grid import read_grid
-from lightning_modules.backbones import build_feature_extractor
-from lightning_modules.functional import PropagationProtocol
 from tests.speed.timing import DATA, flags, now, row
+from vidcorr import DavisBenchmark
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.experiments.grid import read_grid
+from vidcorr.functional import PropagationProtocol
 
 VARIED = ["radius=6,12", "topk=1,5,10,20", "temperature=0.03,0.05,0.07,0.1,0.2"]
 

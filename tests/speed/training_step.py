@@ -20,15 +20,15 @@ from torch.utils.data import DataLoader
 
 from callbacks.command_line.runs import MIXED
 from lightning_modules import ContrastiveRandomWalk, Liir, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
-from lightning_modules.backbones import Normalise
-from lightning_modules.functional.colour import normalised_lab
-from lightning_modules.functional.device import fastest_precision
 from tests.helpers.training import quiet_trainer
 from tests.speed.timing import Times, flags, now, report
+from vidcorr.backbones import Normalise
+from vidcorr.functional.colour import normalised_lab
+from vidcorr.functional.device import fastest_precision
 
 WARM_UP = 2
 """Steps before those that count."""
-CRW = "lightning_modules.backbones:crw_training_resnet18"
+CRW = "vidcorr.backbones:crw_training_resnet18"
 R18, R50, TINY = "torchvision:resnet18", "torchvision:resnet50", "tests.helpers.encoders:TinyResNet"
 SCALES = {"tiny": (4, 2, 2, 64), "cpu": (16, 4, 4, 112), "paper": (32, 8, 8, 224)}
 """Name → videos of a batch, frames of VFSSimSiam, frames of VFSMoCo, pixels; `paper` is a device of the configs."""

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from callbacks.command_line.arguments import merge, read_arguments, read_config
-from callbacks.command_line.configs import CONFIGS, find_config
-from callbacks.command_line.endings import UsageError
 from callbacks.command_line.runs import with_last_checkpoint, with_saved_model
 from cli import main
 from lightning_modules import VFSSimSiam
-from lightning_modules.checkpoints import trust, write_checkpoint
 from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
+from vidcorr.backbones.checkpoints import trust, write_checkpoint
+from vidcorr.config_files import CONFIGS, find_config
+from vidcorr.errors import UsageError
 
 TINY = "tests.helpers.encoders:TinyResNet"
 

@@ -8,14 +8,14 @@ import pytest
 from pytorch_lightning.callbacks import EarlyStopping
 
 from callbacks.command_line.arguments import read_config
-from callbacks.command_line.endings import Terminated, UsageError, report
 from callbacks.command_line.runs import VidcorrCLI
 from cli import RUNS, main, tools
 from lightning_modules import VFSSimSiam
-from lightning_modules.foreign.conversion import account
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, loader, quiet_trainer
 from tests.helpers.words import refusal
+from vidcorr.backbones.foreign.conversion import account
+from vidcorr.errors import Terminated, UsageError, report
 
 FIT = "fit --model=VFSSimSiam"
 VALIDATE = "validate --model=FrozenEncoder --model.spec=raw_colour"
@@ -173,7 +173,7 @@ class ProcessRaisedException(Exception):
         (BrokenPipeError(32, "Broken pipe"), "vidcorr: [Errno 32] Broken pipe"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (AssertionError(), None),
-        (ProcessRaisedException("datamodules.reading.guards.DataError: no such folder"), "vidcorr: no such folder"),
+        (ProcessRaisedException("vidcorr.videos.guards.DataError: no such folder"), "vidcorr: no such folder"),
         (ProcessRaisedException("ValueError: stage must be one name"), "vidcorr: stage must be one name"),
         (ProcessRaisedException("KeyError: 'clip'"), None),
         (

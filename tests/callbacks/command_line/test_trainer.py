@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from callbacks.command_line.runs import Trainer
-from lightning_modules.functional import PropagationProtocol
-from lightning_modules.functional.device import fastest_precision
+from vidcorr.functional import PropagationProtocol
+from vidcorr.functional.device import fastest_precision
 
 QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
 

@@ -11,9 +11,9 @@ import torch
 
 from datamodules.loading.clips import SkippedVideos, draw_frames
 from datamodules.loading.sampling import continuous_indices, seeded_generator
-from datamodules.reading.decoding import VideoFile
-from datamodules.reading.source import list_videos
 from tests.helpers.numbered_videos import read_number, write_video
+from vidcorr.videos.decoding import VideoFile
+from vidcorr.videos.source import list_videos
 
 
 class Claiming:

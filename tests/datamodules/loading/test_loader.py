@@ -18,9 +18,9 @@ from datamodules.loading.loader import (
     SteadyLoader,
     start_worker,
 )
-from datamodules.reading.guards import DataError, DecodingError
-from datamodules.reading.source import list_videos
 from tests.helpers.refusal import refused
+from vidcorr.videos.guards import DataError, DecodingError
+from vidcorr.videos.source import list_videos
 
 
 class Echo(ReplacingDataset):

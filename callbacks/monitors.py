@@ -1,0 +1,242 @@
+"""Monitors of a training: collapse and negatives, its speed, and its progress."""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from vidcorr.videos.guards import require_at_least
+from vidcorr.videos.progress import ProgressReport
+
+from .safeguards import accumulates
+
+LOGGED = ("positive_similarity", "negative_similarity", "queue_age")
+
+
+def embedding_spread(embeddings: Tensor) -> Tensor:
+    """Compute the standard deviation of l2-normalised embeddings, mean over the channels, times √D.
+
+    0 if all embeddings are equal, 1 if they are spread evenly over the sphere.
+    Paper: SimSiam (Chen and He, CVPR 2021), section 4.1, Figure 2.
+
+    Args:
+        embeddings: `(N, D)`.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        ValueError: if the embeddings are not `(N, D)` with N ≥ 2.
+
+    Example:
+        >>> embedding_spread(torch.eye(2).repeat(8, 1)).round(decimals=2)
+        tensor(0.7300)
+    """
+    _check(embeddings)
+    return normalize(embeddings.float(), dim=1).std(dim=0).mean() * embeddings.shape[1] ** 0.5
+
+
+def effective_rank(embeddings: Tensor) -> Tensor:
+    """Compute the number of directions that embeddings take: the exponential of their singular values' entropy.
+
+    1 if all l2-normalised embeddings lie on a line, min(N, D) if all directions have equal weight.
+    Papers: Roy and Vetterli, EUSIPCO 2007; RankMe (Garrido et al., ICML 2023), Eq. 1.
+
+    Args:
+        embeddings: `(N, D)`.
+
+    Returns:
+        Scalar in [1, min(N, D)]; NaN if an embedding is not finite.
+
+    Raises:
+        ValueError: if the embeddings are not `(N, D)` with N ≥ 2.
+
+    Example:
+        >>> effective_rank(torch.eye(4))
+        tensor(4.)
+    """
+    _check(embeddings)
+    finite = embeddings.isfinite().all()
+    values = torch.linalg.svdvals(normalize(embeddings.float().where(finite, 0.0), dim=1))
+    return torch.special.entr(values / values.sum()).sum().exp().where(finite, torch.nan)
+
+
+class CollapseMonitor(pl.Callback):
+    """Log the spread of a step's embeddings, and warn when they collapse to a point.
+
+    Logs `monitor/embedding_std` (`embedding_spread`), `monitor/effective_rank`, and if a step returns them
+    `monitor/positive_similarity`, `monitor/negative_similarity`, `monitor/queue_age` (age of the oldest key in
+    optimiser steps). Ranks measure their embeddings separately; the mean over ranks is logged.
+
+    Args:
+        every_n_steps: optimiser steps between checks.
+        warn_below: a smaller spread counts as collapsed.
+        patience: consecutive collapsed checks before the warning; a network may pass through a collapse early.
+        max_embeddings: measure only the first N embeddings of a step.
+    """
+
+    def __init__(
+        self, every_n_steps: int = 50, warn_below: float = 0.1, patience: int = 3, max_embeddings: int = 1024
+    ) -> None:
+        require_at_least(1, "CollapseMonitor", every_n_steps=every_n_steps, patience=patience)
+        require_at_least(2, "CollapseMonitor", max_embeddings=max_embeddings)
+        self.every_n_steps, self.warn_below = every_n_steps, warn_below
+        self.patience, self.max_embeddings = patience, max_embeddings
+        self._collapsed = 0
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget an earlier fit of the same callback."""
+        self._collapsed = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log and warn every few steps."""
+        step = trainer.global_step
+        if step % self.every_n_steps or accumulates(trainer):
+            return
+        if not isinstance(outputs, Mapping) or "embeddings" not in outputs:
+            raise ValueError(
+                f"CollapseMonitor: a training step of {type(pl_module).__name__} returns no embeddings; "
+                "leave the monitor out"
+            )
+        seen = {name: outputs[name] for name in LOGGED if name in outputs}
+        embeddings = outputs["embeddings"][: self.max_embeddings]
+        seen |= {"embedding_std": embedding_spread(embeddings), "effective_rank": effective_rank(embeddings)}
+        values = {f"monitor/{name}": value.float() for name, value in seen.items()}
+        pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
+        spread = float(seen["embedding_std"])
+        self._collapsed = self._collapsed + 1 if spread < self.warn_below else 0
+        if self._collapsed == self.patience:
+            rank_zero_warn(
+                f"step {step}: the embeddings have collapsed: their spread is {spread:.3f} (1 is even, 0 is one point) "
+                f"and was below {self.warn_below} at {self.patience} checks in a row; a lower learning rate, BatchNorm "
+                "in the heads or larger batches may help"
+            )
+
+
+def _check(embeddings: Tensor) -> None:
+    if embeddings.ndim != 2 or len(embeddings) < 2:
+        raise ValueError(f"expected embeddings (N, D) with N of at least 2, got {tuple(embeddings.shape)}")
+
+
+class Throughput(pl.Callback):
+    """Log the speed of training since the last log, or since the last validation.
+
+    Logs, every `trainer.log_every_n_steps` optimiser steps, `time/step` (seconds per optimiser step), `time/data` (the
+    fraction of the time, 0 to 1, spent waiting for the loader; needs a loader that reports it, such as
+    `VideoDataModule`'s) and `time/clips_per_second` (over all ranks). The first batch of the run and after a validation
+    is left out: it waits for workers and the choice of kernels. The callback never waits for the device.
+
+    Args:
+        warn_above: fraction of the time; a warning with advice appears when waiting takes more, twice in a row.
+    """
+
+    def __init__(self, warn_above: float = 0.3) -> None:
+        if not 0 < warn_above <= 1:
+            raise ValueError(f"Throughput: warn_above is {warn_above}, it must be a fraction in (0, 1]")
+        self.warn_above = warn_above
+        self._slow_looks = 0
+        self._hinted = False
+        self._since: float | None = None
+        self._waited = 0.0
+        self._batches = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the batch, and log every few steps."""
+        now, step, loader = time.perf_counter(), trainer.global_step, trainer.train_dataloader
+        waited = getattr(loader, "waited", None)
+        if self._since is not None:
+            self._batches += 1
+            if accumulates(trainer) or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+                return
+            seconds = now - self._since
+            values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
+            if (size := getattr(loader, "batch_size", None)) is not None:
+                values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
+            if waited is not None:
+                values["time/data"] = (waited - self._waited) / seconds
+                self._hint(values["time/data"], loader)
+            pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
+        self._since, self._waited, self._batches = now, waited or 0.0, 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restart the clock at the next batch, so that validations and benchmarks do not count."""
+        self._since = None
+
+    on_train_end = on_validation_end
+
+    def _hint(self, fraction: float, loader: Any) -> None:
+        self._slow_looks = self._slow_looks + 1 if fraction > self.warn_above else 0
+        if self._slow_looks >= 2 and not self._hinted:
+            self._hinted = True
+            rank_zero_warn(
+                f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now "
+                f"{getattr(loader, 'num_workers', 0)}) up to the number of cores, or make the videos cheaper to "
+                "decode: vidcorr transcode SOURCE DESTINATION"
+            )
+
+
+class RunProgress(ProgressBar):
+    """Show a single bar for an entire `fit`: optimiser steps, rate, remaining time, loss; without a terminal, lines.
+
+    Validation and benchmarks count into the rate, hence into the remaining time. Benchmarks show separate bars.
+
+    Args:
+        every: seconds between lines without a terminal.
+    """
+
+    def __init__(self, every: float = 30.0) -> None:
+        super().__init__()
+        if every <= 0:
+            raise ValueError(f"RunProgress: every is {every} seconds, it must be more than 0")
+        self.every = every
+        self._silent = False
+        self._report = ProgressReport("", None, silent=True)
+
+    def disable(self) -> None:
+        """Show nothing (Lightning calls it on all ranks but the first)."""
+        self._silent = True
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the bar at the progress of the run."""
+        steps = trainer.estimated_stepping_batches
+        total = None if math.isinf(steps) else int(steps)
+        self._report = ProgressReport("training", total, "steps", trainer.global_step, self.every, self._silent)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the optimiser's steps."""
+        if trainer.global_step != self._report.done:
+            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+            # the loss is read only when it is shown: reading waits for the device
+            self._report.advance(lambda: "" if loss is None else f"loss {float(loss):.3f}", trainer.global_step)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the bar in `validate`; a benchmark alone has a stand-in batch and a separate bar."""
+        self._report.clear()
+        if trainer.state.fn == "validate":
+            batches = sum(trainer.num_val_batches)
+            total, silent = None if math.isinf(batches) else int(batches), self._silent or batches <= 1
+            self._report = ProgressReport("validating", total, "batches", 0, self.every, silent)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        """Count the batches."""
+        if trainer.state.fn == "validate":
+            self._report.advance()
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        """Remove the bar before other output, such as the message of an error."""
+        self._report.clear()
+
+    on_validation_end = on_exception = on_train_end

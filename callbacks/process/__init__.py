@@ -1,1 +1,0 @@
-"""The process of a command: signals that ask it to stop, and locks of the folders that it writes."""

@@ -1,0 +1,204 @@
+"""The folder of a run: its number, the checkpoint to resume from, and its closing lines."""
+
+import csv
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+from vidcorr.backbones.checkpoints import read_content
+from vidcorr.benchmarks.callback import BenchmarkCallback
+
+from .checkpoint_files import read_state
+from .loggers import run_folder
+
+LAST = "last.ckpt"
+
+
+def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
+    """Return the folder of a callback's checkpoints: `dirpath`, else `checkpoints/` in the folder of the run."""
+    if dirpath is None:
+        return str(run_folder(trainer).absolute() / "checkpoints")
+    return str(dirpath) if "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
+
+
+def numbered_loggers(loggers: Sequence[tuple[Logger, dict[str, Any]]], path: str | Path | None = None) -> list[Logger]:
+    """Make the loggers of a run again, with the number of its `version_N` folder.
+
+    The number is the next that is free for all loggers. The folders are made at once: Lightning makes them later, and
+    two runs that start together would share a folder. A run that resumes from a `last.ckpt` in a folder of the loggers
+    continues in it; logs after the checkpoint are dropped, since the run writes them again.
+
+    Args:
+        loggers: loggers with their arguments; loggers of other kinds than TensorBoard and CSV, with a given version, or
+            with an address as folder are returned unchanged.
+        path: checkpoint to resume from.
+    """
+    made: list[Any] = [logger for logger, _ in loggers]
+    kinds = CSVLogger | TensorBoardLogger
+    local = [n for n, logger in enumerate(made) if isinstance(logger, kinds) and "://" not in str(logger.save_dir)]
+    if local and path is not None and (last := last_run_in(path, made[local[0]])) is not None:
+        for n in local:
+            made[n] = _continued(*loggers[n], *last)
+        return made
+    free = [n for n in local if loggers[n][1].get("version") is None]
+    for n, logger in zip(free, _claimed([loggers[n] for n in free]), strict=True):
+        made[n] = logger
+    return made
+
+
+def _continued(logger: Any, arguments: dict[str, Any], version: int | str, step: int) -> Any:
+    """Make a logger again that continues a version at a step."""
+    if arguments.get("version") is None:
+        arguments = arguments | {"version": version}
+    if isinstance(logger, TensorBoardLogger):
+        return type(logger)(**arguments | {"purge_step": step})
+    made = type(logger)(**arguments)
+    _keep_rows(made, step)
+    return made
+
+
+def _claimed(loggers: Sequence[tuple[Any, dict[str, Any]]]) -> list[Any]:
+    """Make loggers again, with the next version that is free for all of them, and make its folders."""
+    version = max((type(logger)(**arguments).version for logger, arguments in loggers), default=0)
+    while True:
+        made = [type(logger)(**arguments | {"version": version}) for logger, arguments in loggers]
+        try:
+            for folder in {str(logger.log_dir) for logger in made}:
+                os.makedirs(folder)
+            return made
+        except FileExistsError:
+            version += 1
+
+
+def last_run_in(path: str | Path, logger: Any) -> tuple[int | str, int] | None:
+    """Return version and last step of the run of a `last.ckpt`; None if it lies outside the logger's folder."""
+    checkpoint = Path(path).resolve()
+    run = checkpoint.parent.parent
+    if checkpoint != run / "checkpoints" / LAST or Path(logger.root_dir).resolve() != run.parent:
+        return None
+    number = run.name.removeprefix("version_")
+    state = read_state(read_content(checkpoint, checksums=False), checkpoint)
+    # the last scores of a run are logged at its last step
+    return int(number) if number.isdecimal() else run.name, state.global_step + state.resume.run_ended
+
+
+class LastCheckpointFile(NamedTuple):
+    """A `last.ckpt` with its progress; larger tuples are newer.
+
+    Attributes:
+        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 if
+            unknown.
+        step: optimiser steps.
+        epoch: epoch of the last step.
+        path: the file.
+    """
+
+    run: int
+    step: int
+    epoch: int
+    path: Path
+
+
+def last_checkpoints(
+    root: str | Path, folders: Iterable[str | Path] = (), skip_damaged: bool = False
+) -> list[LastCheckpointFile]:
+    """Find the `last.ckpt` of the runs below a folder, and in further folders of checkpoints.
+
+    Lightning's `ckpt_path="last"` searches only the folder of the new run, which is empty. The age comes from the
+    content of the files: the time stamps of a file system change by copying, and may be wrong.
+
+    Returns:
+        The files in order of age, the newest last.
+
+    Raises:
+        ValueError: if a file cannot be read, unless `skip_damaged`.
+    """
+    root = Path(root)
+    paths = {*root.glob(f"checkpoints/{LAST}"), *root.glob(f"*/*/checkpoints/{LAST}")}
+    found = []
+    for path in paths | {path for folder in folders if (path := Path(folder, LAST)).is_file()}:
+        try:
+            state = read_state(read_content(path, checksums=False), path)  # a resumed run checks its file in full
+        except ValueError as error:
+            if not skip_damaged:
+                advice = "remove it, or name the checkpoint to resume from"
+                raise ValueError(f"{path} is damaged ({error}): {advice}") from error
+        else:
+            found.append(LastCheckpointFile(state.resume.run, state.global_step, state.epoch, path))
+    return sorted(found)
+
+
+def _keep_rows(logger: CSVLogger, step: int) -> None:
+    """Start a CSV logger with the complete rows of its file before a step; Lightning deletes the file."""
+    path = Path(logger.log_dir, ExperimentWriter.NAME_METRICS_FILE)
+    if not path.is_file():
+        return
+    with path.open(newline="") as file:
+        complete = [row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdecimal()]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Experiment logs directory")
+        experiment = logger.experiment
+    experiment.metrics = [row for row in complete if int(row["step"]) < step]
+    experiment.save()
+
+
+def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], began: float = 0) -> list[str]:
+    """Return the closing lines: scores, path of the report, checkpoint and next command.
+
+    Scores of benchmarks are in per cent; without a benchmark the lines have the method's `val/…` values.
+
+    Args:
+        trainer: the trainer after its run.
+        next_command: path of a checkpoint → command that evaluates it, or None.
+        began: start of the run, seconds since 1970; older reports are not of this run.
+    """
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+    run, fitted, lines = run_folder(trainer), trainer.state.fn == "fit", []
+    if fitted:  # `validate` has just printed the table of its run
+        lines = _score_changes(benchmarks)
+    if not benchmarks:
+        scores = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+        lines = [", ".join(f"{key} {score:.4f}" for key, score in scores.items())] if scores else []
+    if report := _newest_report(run, benchmarks, began):
+        lines.append(f"report: {report}")
+    if fitted and (checkpoint := _kept_checkpoint(trainer)):
+        command = next_command(checkpoint)
+        lines.append(f"checkpoint: {checkpoint}" + (f"; next: {command}" if command else ""))
+    return lines
+
+
+def _score_changes(benchmarks: Sequence[BenchmarkCallback]) -> list[str]:
+    """Return a line for each benchmark that ran several times: its first and its last score."""
+    lines = []
+    for history in [benchmark.history for benchmark in benchmarks if len(benchmark.history) > 1]:
+        first, last = min(history), max(history)
+        # a run that resumed may have other stages, so other keys
+        if key := next((key for key in history[last] if key in history[first]), None):
+            was, is_now = (f"{100 * history[step][key]:.1f} % at step {step}" for step in (first, last))
+            lines.append(f"{key} {was}, {is_now}")
+    return lines
+
+
+def _newest_report(run: Path, benchmarks: Sequence[BenchmarkCallback], began: float) -> Path | None:
+    """Return the page that a benchmark has written last, since the run began."""
+    if not benchmarks:
+        return None
+    pages = [*run.glob("benchmarks/*/*/report.html")]
+    pages += [Path(found.output_dir, "report.html") for found in benchmarks if found.output_dir is not None]
+    times = {page: page.stat().st_mtime for page in pages if page.is_file()}
+    return max((page for page, changed in times.items() if changed >= began), key=times.__getitem__, default=None)
+
+
+def _kept_checkpoint(trainer: Trainer) -> str | None:
+    """Return the best checkpoint, by the last callback with a monitor, else the last checkpoint."""
+    last_first = reversed(trainer.checkpoint_callbacks)
+    kept = sorted(last_first, key=lambda callback: not getattr(callback, "monitor", None))
+    paths = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
+    return next(filter(None, paths), None)

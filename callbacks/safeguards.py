@@ -1,0 +1,300 @@
+"""Orderly end of a training: on a signal, a non-finite loss, a folder in use."""
+
+import math
+import signal
+from contextlib import ExitStack
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import pytorch_lightning as pl
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.trainer.states import TrainerStatus
+from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import Tensor
+
+from vidcorr import signals
+from vidcorr.benchmarks.ranks import LostRank, Ranks
+from vidcorr.functional.device import PendingCopy
+from vidcorr.videos.folder_lock import FolderLock
+
+from .checkpoint_files import AtomicCheckpointIO, check_optimizers
+
+MOST_VIDEOS = 32
+STOP_ERRORS = (signals.Stopped, SIGTERMException)
+"""Our exception for a stop by a signal, and Lightning's for a signal that arrives before our handlers are installed."""
+
+
+class Outcome(IntEnum):
+    """Outcome of a step; the largest over the ranks counts."""
+
+    GOOD = 0
+    STOP_REQUESTED = 1
+    NOT_FINITE = 2
+
+
+class StepLoss(NamedTuple):
+    """Loss of a batch before its check.
+
+    Attributes:
+        value: copy of the loss, on its way to the CPU.
+        place: step, epoch and batch, for a message.
+        videos: numbers of the batch's videos; None if unknown.
+    """
+
+    value: PendingCopy
+    place: str
+    videos: Tensor | None
+
+
+class TrainingStopped(RuntimeError):
+    """Error for a training whose loss or weights are not finite; all ranks raise it, and nothing is saved."""
+
+
+def accumulates(trainer: pl.Trainer) -> bool:
+    """Return whether the optimiser's next step needs further batches."""
+    batches = trainer.fit_loop.batch_idx + 1
+    return batches % trainer.accumulate_grad_batches != 0 and not ends_epoch(trainer, batches)
+
+
+def ends_epoch(trainer: pl.Trainer, batch: int) -> bool:
+    """Return whether a batch of the epoch, counted from 1, is its last.
+
+    If the length of the epoch is unknown, its last batch is known only after it has arrived.
+    """
+    loop = trainer.fit_loop
+    known_as_last = batch == loop.batch_idx + 1 and loop.epoch_loop.batch_progress.is_last_batch
+    return known_as_last or batch >= trainer.num_training_batches
+
+
+class Safeguards(pl.Callback):
+    """End a run cleanly, a training at the same step on all ranks; the command line always adds it.
+
+    - **SIGTERM** (preemption, `docker stop`, torchrun) and **Ctrl-C**: the optimiser step is finished, `LastCheckpoint`
+      saves it, and the process ends with status 143 or 130; a second Ctrl-C ends it at once. Lightning's handler talks
+      to the other ranks from within the signal, which can block them for good; here the ranks agree after every step.
+      `validate` and `predict` finish their frame. SLURM's requeue signal (USR1 by default, see `SLURMEnvironment`)
+      stays with Lightning, which saves `hpc_ckpt_N.ckpt` and requeues the job.
+    - **A non-finite loss** stops the run with the step and the videos of its batch. A single CPU process checks before
+      the weights change. A loss on a GPU is checked a step later, so no step waits; loss and weights are checked before
+      every save, so nothing replaces a good checkpoint.
+    - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
+    - **Files**: checkpoints are written atomically and checked before they are restored (`AtomicCheckpointIO`), and two
+      runs never share a folder.
+    """
+
+    def __init__(self) -> None:
+        self._ranks: Ranks | None = None  # of a fit; outside a fit, a save needs no agreement
+        self._losses: list[StepLoss] = []
+        self._videos: Tensor | None = None
+        self._agreed_at = -1  # last batch on which the ranks agreed, counted over all epochs
+        self.stopping = False  # all ranks have agreed to stop after the step is logged
+        self._checkpoint: dict[str, Any] | None = None
+        self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Install `AtomicCheckpointIO`."""
+        if forks_ranks(trainer):
+            call_on_exception(trainer)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO(trainer)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the content until it can be compared with the optimisers of the run."""
+        self._checkpoint = checkpoint if trainer.state.fn == "fit" else None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check the state of the optimisers, before Lightning restores it; lock the folders against other runs."""
+        if self._checkpoint is not None:
+            check_optimizers(trainer, self._checkpoint)
+            self._checkpoint = None
+        self._ranks = Ranks()
+        self._losses.clear()
+        self._agreed_at, self.stopping = -1, False
+        with self._ranks.together():
+            if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+                folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
+                for folder in folders:
+                    if folder and "://" not in str(folder):
+                        self._held.enter_context(FolderLock(Path(folder)))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Install the signal handlers, which Lightning restores when the fit ends."""
+        self._held.enter_context(signals.deferred(forward=getattr(trainer.strategy.launcher, "kill", None)))
+
+    on_predict_start = on_train_start
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop if the ranks have agreed to stop; record the videos of the batch."""
+        self._leave_if_stopping()
+        self._videos = batch.get("video_index") if isinstance(batch, dict) else None
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
+        """Check the loss, or start its copy to the CPU."""
+        value, batch = PendingCopy(loss.detach()), trainer.fit_loop.batch_idx
+        place = f"step {trainer.global_step} (epoch {trainer.current_epoch}, batch {batch})"
+        self._losses.append(StepLoss(value, place, self._videos))
+        if trainer.world_size == 1 and not value.of_gpu and (bad := self._bad_loss(trainer)):
+            raise TrainingStopped(bad)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Agree over all ranks whether to continue; the step is logged before a stop."""
+        self.agree(trainer)
+
+    def agree(self, trainer: pl.Trainer) -> None:
+        """Agree over all ranks, once per batch, whether the run has to stop; sets `stopping`.
+
+        Raises:
+            TrainingStopped: on all ranks, if the loss of any rank is not finite.
+        """
+        batch = trainer.fit_loop.total_batch_idx
+        if batch == self._agreed_at:
+            return
+        self._agreed_at, bad = batch, self._bad_loss(trainer, wait=False)
+        requested = Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD
+        worst = self._worst(Outcome.NOT_FINITE if bad else requested)
+        if worst == Outcome.NOT_FINITE:
+            self._stop(bad)
+        self.stopping = worst == Outcome.STOP_REQUESTED and not accumulates(trainer)  # not with half of the gradients
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop if the ranks have agreed to stop."""
+        self._leave_if_stopping()
+
+    on_train_end = on_train_epoch_start
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Skip validation in a run that has to stop."""
+        if trainer.state.fn != "fit":
+            self.on_train_start(trainer, pl_module)
+        self._leave_if_stopping()
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
+        """Stop between two batches; several ranks must agree, and stop after the pass."""
+        if trainer.world_size == 1:
+            signals.check()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Agree over all ranks whether to continue."""
+        if self._worst(Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD):
+            self.stopping = True
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse to save non-finite weights."""
+        weights = dict(pl_module.named_parameters())
+        broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
+        bad = self._bad_loss(trainer)
+        if broken and bad is None:
+            counted = f"{len(broken)} of {len(weights)} weights hold NaN or infinity ({broken[0]}, …)"
+            bad = f"step {trainer.global_step}: {counted}; nothing was saved"
+        if self._worst(Outcome.NOT_FINITE if bad else Outcome.GOOD):
+            self._stop(bad)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Report a stop by a signal, and release the locks of the folders."""
+        launcher = trainer.strategy.launcher
+        if isinstance(exception, LostRank) and launcher is not None:
+            launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
+        if waits_for_ranks(trainer):
+            if isinstance(exception, STOP_ERRORS) and launcher is not None:
+                launcher.kill(signal.SIGTERM)  # multiprocessing waits for them when this process ends
+        elif number := None if isinstance(exception, LostRank) else signals.cause_of(exception):
+            after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
+            rank_zero_info(f"stopped by {signals.NAMES[number]}{after}")
+        self._held.close()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Release the locks of the folders."""
+        self._held.close()
+        if self._ranks is not None:
+            self._ranks.close()
+            self._ranks = None
+
+    def _bad_loss(self, trainer: pl.Trainer, wait: bool = True) -> str | None:
+        """Describe the first non-finite loss, if any; without `wait` the newest loss may remain unchecked."""
+        while self._losses:
+            first = self._losses[0]
+            if first.value.of_gpu and not wait and len(self._losses) == 1:
+                return None
+            loss = float(first.value.wait())
+            if not math.isfinite(loss):
+                return f"{first.place}: the loss is {loss}; videos of the batch: {_names(trainer, first.videos)}"
+            del self._losses[0]
+        return None
+
+    def _leave_if_stopping(self) -> None:
+        if self.stopping:
+            raise signals.Stopped(signals.requests.received or signal.SIGTERM)  # which may have come to another rank
+
+    def _worst(self, outcome: int) -> int:
+        """Return the worst outcome of all ranks in a fit; outside a fit, the given outcome."""
+        return outcome if self._ranks is None else self._ranks.largest(outcome)
+
+    def _stop(self, reason: str | None) -> NoReturn:
+        reasons = [reason] if self._ranks is None else self._ranks.gather(reason)
+        raise TrainingStopped(next(text for text in reasons if text))
+
+
+def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:
+    """Name the videos of a batch by their paths, or by their numbers without a list of videos."""
+    if numbers is None:
+        return "not known"
+    videos = getattr(trainer.datamodule, "videos", None)  # type: ignore[attr-defined]
+    names = [str(videos[number].path) if videos else f"number {number}" for number in numbers.tolist()]
+    more = f" and {len(names) - MOST_VIDEOS} more" if len(names) > MOST_VIDEOS else ""
+    return ", ".join(names[:MOST_VIDEOS]) + more
+
+
+def is_stopping(trainer: pl.Trainer) -> bool:
+    """Return whether the ranks have agreed, after the newest batch, that the run stops."""
+    guards = [callback for callback in trainer.callbacks if isinstance(callback, Safeguards)]  # type: ignore[attr-defined]
+    for guard in guards:
+        guard.agree(trainer)
+    return any(guard.stopping for guard in guards)
+
+
+def forks_ranks(trainer: pl.Trainer) -> bool:
+    """Return whether Lightning forks or spawns the ranks (`ddp_fork`, `ddp_spawn`); it then fetches their results."""
+    return hasattr(trainer.strategy.launcher, "get_extra_results")
+
+
+def waits_for_ranks(trainer: pl.Trainer) -> bool:
+    """Return whether this process only waits for the ranks that it has forked or spawned."""
+    return forks_ranks(trainer) and bool(getattr(trainer.strategy.launcher, "procs", ()))
+
+
+def call_on_exception(trainer: pl.Trainer) -> None:
+    """Let an exception in a rank that Lightning forked or spawned reach the callbacks of the rank.
+
+    Lightning 2.6 handles exceptions only in the parent process, and its callbacks know nothing of the training.
+    """
+    other_loops: dict[str, Any] = {"validate": trainer.validate_loop, "predict": trainer.predict_loop}
+    loop: Any = other_loops.get(str(trainer.state.fn and trainer.state.fn.value), trainer.fit_loop)
+    run = type(loop).run
+
+    def handled() -> Any:
+        try:
+            return run(loop)
+        except BaseException as exception:
+            trainer.state.status = TrainerStatus.INTERRUPTED
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                callback.on_exception(trainer, trainer.lightning_module, exception)
+            trainer.strategy.on_exception(exception)
+            for logger in trainer.loggers:
+                logger.finalize("failed")
+            if isinstance(exception, (*STOP_ERRORS, TrainingStopped)):  # all ranks raise it at the same step
+                trainer.strategy.barrier("stopped")  # the first rank that ends takes the others with it
+            raise
+
+    loop.run = handled

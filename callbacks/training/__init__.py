@@ -1,1 +1,0 @@
-"""Callbacks for `fit` other than the benchmarks: checkpoints, folders, safeguards, monitors."""

@@ -1,0 +1,140 @@
+"""Pictures of a training while it runs: its clips, and the matches of its features."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
+
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.functional import PropagationProtocol
+from vidcorr.functional.device import random_state_kept
+from vidcorr.results.pictures import (
+    Picture,
+    clip_sheet,
+    feature_sheet,
+    gap_histogram,
+    match_sheet,
+    rasterise,
+    write_picture,
+)
+from vidcorr.tracking.frame_encoder import frame_features, view_for
+from vidcorr.videos.guards import require_at_least
+
+from .loggers import log_picture, run_folder
+
+
+class TrainingPictures(pl.Callback):
+    """Draw the first batch of a run, and every few epochs the matches and components of a clip's features.
+
+    - `clips`: the first batch after augmentation, a clip per row;
+    - `gaps`: histogram of the gaps between neighbouring frames of its clips;
+    - `matches`: query points in the last frame of a clip, and the protocol's matches in earlier frames;
+    - `features`: the principal components of the clip's features as colours.
+
+    The clip is the first held-out clip, or the first of the first batch without held-out data, for the whole run.
+    Pictures go to all loggers that take pictures, and as PNGs to `pictures/` in the folder of the run. Only the first
+    rank draws. Drawing uses the module only through `feature_extractor`, and restores the random state.
+
+    Args:
+        every_n_epochs: epochs between pictures of the features; also drawn before the first step and at the end.
+        protocol: protocol of the matches; a protocol or the name of a protocol for DAVIS.
+        changes: fields of the protocol to change.
+        stage: argument of `feature_extractor`; the last of several stages is drawn.
+        stride: argument of `feature_extractor`.
+        clips: largest number of clips of the first batch to draw.
+
+    Raises:
+        ValueError: for a bad argument; in `fit`, if a batch has no `clip`.
+    """
+
+    def __init__(
+        self,
+        every_n_epochs: int = 1,
+        protocol: str | PropagationProtocol = "vfs",
+        changes: dict[str, Any] | None = None,
+        stage: str | None = None,
+        stride: int | None = None,
+        clips: int = 8,
+    ) -> None:
+        require_at_least(1, "TrainingPictures", every_n_epochs=every_n_epochs, clips=clips)
+        self.protocol = PropagationProtocol.named(protocol, changes=changes)
+        self.every_n_epochs, self.clips = every_n_epochs, clips
+        self.stage, self.stride = stage, stride
+        self._clip: Tensor | None = None
+        self._names: list[str] = []
+        self._folder = Path()
+        self._drawn: int | None = None
+        self._begun = False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the folder on all ranks, and refuse a stage or normalisation that the module lacks."""
+        self._folder = run_folder(trainer) / "pictures"
+        self._begun, self._clip, self._drawn = False, None, None
+        with random_state_kept():
+            view_for(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Keep the first held-out clip, from the check before training or from the first validation."""
+        if not self._begun and trainer.is_global_zero and isinstance(batch, Mapping) and "clip" in batch:
+            self._keep(batch)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw the first batch of the run, before its step."""
+        if self._begun:
+            return
+        if not isinstance(batch, Mapping) or "clip" not in batch:
+            raise ValueError("TrainingPictures: the batches have no clips; leave the callback out")
+        self._begun = True
+        if not trainer.is_global_zero:
+            return
+        with random_state_kept():
+            index = batch.get("frame_index")
+            self._show(trainer, "clips", clip_sheet(batch["clip"], index, self.clips))
+            if index is not None and index.shape[1] > 1:
+                self._show(trainer, "gaps", rasterise(gap_histogram(index)))
+        self._keep(batch)
+        self._draw(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the features every `every_n_epochs` epochs."""
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the features at the end."""
+        self._draw(trainer, pl_module)
+
+    def _keep(self, batch: Mapping[str, Any]) -> None:
+        if self._clip is None:
+            self._clip = batch["clip"][0].detach().float().cpu()
+            index = batch.get("frame_index")
+            numbers = range(len(self._clip)) if index is None else index[0].tolist()
+            self._names = [f"frame {number}" for number in numbers]
+
+    def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        clip = self._clip
+        if clip is None or not trainer.is_global_zero or self._drawn == trainer.global_step:
+            return
+        self._drawn = trainer.global_step
+        with random_state_kept(), torch.inference_mode():
+            extractor = build_feature_extractor(pl_module, self.stage, self.stride)
+            features, covered = frame_features(extractor, clip, self.protocol)
+            if not features.isfinite().all():
+                rank_zero_warn(f"TrainingPictures: step {self._drawn}: the features are not finite, nothing is drawn")
+                return
+            self._show(trainer, "features", feature_sheet(clip, features, covered, self._names))
+            if len(clip) > 1:
+                sheet = match_sheet(clip, features, self.protocol, covered=covered, names=self._names)
+                self._show(trainer, "matches", sheet)
+
+    def _show(self, trainer: pl.Trainer, name: str, picture: Picture) -> None:
+        log_picture(trainer, f"pictures/{name}", picture)
+        write_picture(self._folder / f"{name}-step={trainer.global_step:06d}.png", picture)

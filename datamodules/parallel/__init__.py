@@ -1,1 +1,0 @@
-"""Parallel work: processes that may crash, and a thread that reads ahead."""

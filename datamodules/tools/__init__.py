@@ -1,1 +1,0 @@
-"""Commands that check, shrink and pack training videos."""

@@ -1,0 +1,78 @@
+"""Scores and pictures reach every logger of a run: TensorBoard's and CSV's, W&B's offline, MLflow's in a local file."""
+
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from callbacks.loggers import log_picture, log_scores, run_folder
+from cli import main
+from lightning_modules import FrozenEncoder
+from tests.helpers.words import RAW_COLOUR, SMALL, davis, flags
+from vidcorr import DavisBenchmark
+
+KEY = "davis/J&F-Mean"
+
+
+def measure(root, *loggers):
+    """Run a benchmark of one sequence in `validate`; return its score and the trainer."""
+    benchmark = DavisBenchmark(root, changes=SMALL, limit_sequences=1)
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=list(loggers), callbacks=[benchmark], enable_progress_bar=False, devices=1
+    )
+    (found,) = trainer.validate(FrozenEncoder("raw_colour"), verbose=False)
+    return found[KEY], trainer
+
+
+def test_tensorboard_and_csv_both_have_the_score_and_what_is_logged_outside_validation(davis_root, tmp_path):
+    board, table = TensorBoardLogger(tmp_path), CSVLogger(tmp_path, "table")
+    score, trainer = measure(davis_root, board, table)
+    assert run_folder(trainer) == Path(board.log_dir)
+    log_scores(SimpleNamespace(loggers=[board, table], global_step=7), {KEY: 0.5})
+    for logger in (board, table):
+        logger.save()
+    expected = [(0, pytest.approx(score)), (7, 0.5)]
+    events = EventAccumulator(board.log_dir).Reload()
+    assert [(event.step, event.value) for event in events.Scalars(KEY)] == expected
+    assert any(tag.startswith("davis/") for tag in events.Tags()["images"])
+    with (Path(table.log_dir) / "metrics.csv").open(newline="") as file:
+        assert [(int(row["step"]), float(row[KEY])) for row in csv.DictReader(file)] == expected
+
+
+def test_wandb_offline_has_score_and_pictures(davis_root, tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb", reason="W&B is not installed; its test runs where it is")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = flags("trainer.logger", "WandbLogger", project="vidcorr", offline="true", save_dir=tmp_path)
+    main(["validate", *RAW_COLOUR, *davis(davis_root, limit_sequences=1), *logger])
+    summary, version = dict(wandb.run.summary), wandb.run.id
+    wandb.finish()
+    (folder,) = (tmp_path / "vidcorr").iterdir()
+    (results,) = folder.glob("benchmarks/davis/*/results.json")
+    assert (folder.name, (folder / "config.yaml").is_file()) == (version, True)
+    assert summary[KEY] == pytest.approx(json.loads(results.read_text())["scores"]["J&F-Mean"])
+    assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/davis/*.png"))
+
+
+def test_mlflow_in_a_local_file_has_score_and_pictures(davis_root, tmp_path, monkeypatch):
+    pytest.importorskip("mlflow", reason="MLflow is not installed; its test runs where it is")
+    monkeypatch.chdir(tmp_path)  # pictures go to mlruns/ there
+    logger = MLFlowLogger("vidcorr", tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    score, trainer = measure(davis_root, logger)
+    run = logger.experiment.get_run(logger.run_id)
+    assert run.data.metrics["davis/JF-Mean"] == pytest.approx(score)  # MLflow's names have no &
+    assert list(tmp_path.glob("**/artifacts/images/*.png"))
+    assert run_folder(trainer) == tmp_path / logger.name / logger.run_id
+
+
+def test_a_logger_of_ones_own_with_log_image_gets_pictures_and_others_are_passed_over(tmp_path):
+    taken = []
+    own = SimpleNamespace(log_image=lambda key, images, step: taken.append((key, images[0].shape, step)))
+    trainer = SimpleNamespace(loggers=[CSVLogger(tmp_path), own], global_step=3)
+    log_picture(trainer, "davis/worst", np.zeros((4, 6, 3), np.uint8))
+    assert taken == [("davis/worst", (4, 6, 3), 3)]

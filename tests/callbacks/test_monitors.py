@@ -1,0 +1,180 @@
+"""Spread and rank of embeddings on cases with known answers; warnings; speeds by a clock; the bar of a training."""
+
+import math
+import warnings
+from types import SimpleNamespace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from callbacks import CollapseMonitor, LastCheckpoint, RunProgress, Throughput
+from callbacks.monitors import effective_rank, embedding_spread
+from datamodules.loading.loader import ClipSampler, ResumableLoader
+from lightning_modules import VFSMoCo, VFSSimSiam
+from tests.helpers.refusal import refused
+from tests.helpers.training import TINY, Clips, Tiny, loader, quiet_trainer
+
+
+def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
+    assert math.isclose(embedding_spread(torch.randn(5000, 64)).item(), 1, abs_tol=0.02)
+    assert embedding_spread(torch.randn(1, 64).expand(50, -1)).item() < 1e-6
+    two = torch.tensor([[3.0, 0.0], [-5.0, 0.0]])  # unit vectors ±e1: deviations √2 and 0
+    assert math.isclose(embedding_spread(two).item(), math.sqrt(2) / 2 * math.sqrt(2), rel_tol=1e-6)
+
+
+def test_rank_counts_directions():
+    assert math.isclose(effective_rank(torch.randn(1, 16).expand(20, -1)).item(), 1, abs_tol=1e-3)
+    three = torch.eye(16)[:3].repeat(10, 1)
+    assert math.isclose(effective_rank(three).item(), 3, abs_tol=1e-3)
+    assert effective_rank(three * torch.nan).isnan()  # and no error: Safeguards ends the run by its loss
+    two_to_one = torch.eye(4)[[0, 0, 0, 0, 1]]  # singular values 2 and 1
+    entropy = -(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3))
+    assert math.isclose(effective_rank(two_to_one).item(), math.exp(entropy), rel_tol=1e-5)
+
+
+class Seen(pl.Callback):
+    def __init__(self):
+        self.logged = {}
+
+    def on_train_batch_end(self, trainer, *args):
+        found = {name: float(value) for name, value in trainer.callback_metrics.items() if "monitor" in name}
+        if found:
+            self.logged[trainer.global_step] = found
+
+
+def test_it_logs_what_a_step_publishes():
+    module, seen = VFSMoCo("tests.helpers.training:Tiny", 4, queue_size=32), Seen()
+    monitor = CollapseMonitor(every_n_steps=2)
+    quiet_trainer(max_steps=6, log_every_n_steps=1, callbacks=[monitor, seen]).fit(module, loader(24, 4))
+    assert min(seen.logged) == 2
+    last = seen.logged[6]
+    names = ("embedding_std", "effective_rank", "positive_similarity", "negative_similarity", "queue_age")
+    assert set(last) == {f"monitor/{name}" for name in names}
+    assert last["monitor/queue_age"] == 4  # 32 places, 8 keys a step, all filled when step 6 began
+    assert seen.logged[2]["monitor/queue_age"] == 1
+    assert -1 <= last["monitor/negative_similarity"] <= 1
+
+
+class Publishes(pl.LightningModule):
+    """Embeddings in one point for the first 8 steps, then on the sphere."""
+
+    def __init__(self, name="embeddings"):
+        super().__init__()
+        self.layer, self.name = nn.Linear(1, 1), name
+
+    def training_step(self, batch, batch_index):
+        loss = self.layer(torch.ones(1, 1)).sum()
+        embeddings = torch.ones(16, 8) if self.global_step < 8 else torch.randn(16, 8)
+        return {"loss": loss, self.name: embeddings}
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_it_warns_once_after_some_patience():
+    monitor = CollapseMonitor(every_n_steps=2, patience=3)
+    with pytest.warns(UserWarning, match=r"step 6: the embeddings have collapsed.*0\.000"):
+        quiet_trainer(max_steps=12, callbacks=[monitor]).fit(Publishes(), loader(64, 4))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        quiet_trainer(max_steps=12, callbacks=[CollapseMonitor(2, patience=5)]).fit(Publishes(), loader(64, 4))
+    assert not [warning for warning in caught if "collapsed" in str(warning.message)]
+
+
+def test_a_module_without_embeddings_is_refused():
+    with pytest.raises(ValueError, match="Publishes returns no embeddings"):
+        quiet_trainer(max_steps=2, callbacks=[CollapseMonitor(1)]).fit(Publishes("other"), loader(8, 4))
+
+
+class SlowClips(Clips):
+    def __init__(self, clock):
+        super().__init__(12)
+        self.clock = clock
+
+    def __getitem__(self, key):
+        self.clock.now += 1.5
+        return super().__getitem__(key)
+
+
+class Timed(pl.LightningModule):
+    """Each batch takes a second, each validation a hundred."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.net, self.clock, self.logged = Tiny(), clock, {}
+
+    def log(self, name, value, **options):
+        self.logged.setdefault(self.trainer.global_step, {})[name] = value
+        super().log(name, value, **options)
+
+    def training_step(self, batch, batch_index):
+        self.clock.now += 1
+        return self.net(batch["clip"].flatten(0, 1)).square().mean()
+
+    def validation_step(self, batch, batch_index):
+        self.clock.now += 100
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.01)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass only where something is said to take them."""
+    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
+    monkeypatch.setattr("callbacks.monitors.time", clock)
+    monkeypatch.setattr("datamodules.loading.loader.time", clock)
+    return clock
+
+
+def fit(clock, **options):
+    data, module = SlowClips(clock), Timed(clock)
+    loader = ResumableLoader(data, batch_size=2, sampler=ClipSampler(data, 2))
+    options = {"max_epochs": 2, "log_every_n_steps": 1, "num_sanity_val_steps": 0} | options
+    trainer = quiet_trainer(callbacks=[Throughput()], **options)
+    trainer.fit(module, loader, DataLoader([0], batch_size=None))
+    return module.logged
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_what_is_logged(clock, accumulate):
+    logged = fit(clock, accumulate_grad_batches=accumulate, log_every_n_steps=2)
+    # a batch of two clips is waited for 3 seconds and trained on for 1
+    expected = {"time/step": 4.0 * accumulate, "time/data": 0.75, "time/clips_per_second": 0.5}
+    assert list(logged) == ([2, 4, 6, 8, 10, 12] if accumulate == 1 else [2, 4])
+    for seen in logged.values():
+        assert seen == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        (CollapseMonitor, {"patience": 0}, "^CollapseMonitor: patience must be at least 1, got 0$"),
+        (CollapseMonitor, {"max_embeddings": 1}, "^CollapseMonitor: max_embeddings must be at least 2, got 1$"),
+        (LastCheckpoint, {"every_n_steps": 0}, "^LastCheckpoint: every_n_steps must be at least 1, got 0$"),
+        (Throughput, {"warn_above": 0.0}, r"^Throughput: warn_above is 0\.0, it must be a fraction in \(0, 1\]$"),
+        (Throughput, {"warn_above": 30.0}, r"^Throughput: warn_above is 30\.0"),
+        (RunProgress, {"every": 0.0}, r"^RunProgress: every is 0\.0 seconds, it must be more than 0$"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(kind, arguments, message):
+    assert refused(ValueError, message, kind, **arguments)
+
+
+def test_one_hint_when_data_are_slow(clock):
+    with pytest.warns(UserWarning, match=r"75% of the time goes into waiting .*num_workers \(now 0\)") as caught:
+        fit(clock)
+    assert sum("waiting for data" in str(warning.message) for warning in caught) == 1
+
+
+def test_lines_count_optimiser_steps_and_name_the_loss(tmp_path, capsys):
+    progress = RunProgress(every=1e-6)
+    options = {"default_root_dir": tmp_path, "max_epochs": 2, "accumulate_grad_batches": 2}
+    trainer = quiet_trainer(**options, enable_progress_bar=True, callbacks=[progress])
+    trainer.fit(VFSSimSiam(**TINY), loader(16, 4, size=32))
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training: ")]
+    assert [line.split(" steps")[0] for line in lines] == [f"training: {step}/4" for step in range(1, 5)]
+    assert all("loss " in line for line in lines)

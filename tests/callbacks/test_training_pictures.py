@@ -1,0 +1,80 @@
+"""Pictures while a module trains: what is drawn when, from which clip, and that training is the same with them."""
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from callbacks import TrainingPictures
+from lightning_modules import Liir, VFSMoCo, VFSSimSiam
+from tests.helpers.refusal import refused
+from tests.helpers.training import TINY, quiet_trainer
+from tests.helpers.words import SMALL
+from vidcorr import DavisBenchmark
+
+
+def clips(count=8, frames=2, seed=1, size=32):
+    generator = torch.Generator().manual_seed(seed)
+    items = [
+        {
+            "clip": torch.rand(frames, 3, size, size, generator=generator),
+            "frame_index": torch.arange(frames) * 3 + number,
+            "video_index": torch.tensor(number),
+        }
+        for number in range(count)
+    ]
+    return DataLoader(items, batch_size=4)
+
+
+def trainer(folder, *callbacks, max_epochs=2, **arguments):
+    return quiet_trainer(default_root_dir=folder, callbacks=list(callbacks), max_epochs=max_epochs, **arguments)
+
+
+def names(folder):
+    return sorted(path.name for path in (folder / "pictures").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["pictures", "benchmark"])
+def test_training_is_the_same_with_a_callback_and_without(kind, davis_root, tmp_path):
+    callback = TrainingPictures()
+    if kind == "benchmark":
+        callback = DavisBenchmark(davis_root, changes=SMALL, stage="res4", before_training=True)
+    weights = []
+    for callbacks in ([], [callback]):
+        pl.seed_everything(0)
+        module = VFSSimSiam(**TINY)
+        trainer(tmp_path, *callbacks).fit(module, clips(), clips(4, seed=2))
+        weights.append({**module.state_dict(), "random": torch.rand(1), "numpy": torch.tensor(np.random.rand())})  # noqa: NPY002
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+MODULES = {
+    "simsiam": lambda: VFSSimSiam(**TINY),
+    "moco": lambda: VFSMoCo("tests.helpers.encoders:TinyResNet", 4, queue_size=8),
+    "liir": lambda: Liir(position_size=16, bank_frames=0, radius=2),
+}
+
+
+@pytest.mark.parametrize("method", MODULES)
+def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
+    pictures = TrainingPictures(every_n_epochs=2)
+    trainer(tmp_path, pictures, max_epochs=3, limit_train_batches=1).fit(MODULES[method](), clips(4))
+    assert names(tmp_path) == [
+        "clips-step=000000.png",
+        *(f"features-step=00000{step}.png" for step in (0, 2, 3)),
+        "gaps-step=000000.png",
+        *(f"matches-step=00000{step}.png" for step in (0, 2, 3)),
+    ]
+
+
+def test_what_cannot_be_drawn_is_told(tmp_path):
+    refused(
+        ValueError, "^TrainingPictures: every_n_epochs must be at least 1, got 0", TrainingPictures, every_n_epochs=0
+    )
+    refused(ValueError, "res9", trainer(tmp_path, TrainingPictures(stage="res9")).fit, VFSSimSiam(**TINY), clips())
+    plain = [{"image": torch.zeros(3, 8, 8)} for _ in range(4)]
+    with pytest.raises(ValueError, match="no clips; leave the callback out"):
+        trainer(tmp_path, TrainingPictures()).fit(VFSSimSiam(**TINY), DataLoader(plain, batch_size=2))

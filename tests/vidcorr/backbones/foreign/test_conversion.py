@@ -1,0 +1,300 @@
+"""`vidcorr convert`: what becomes of each key of each family, what is refused; nothing that a file holds is run."""
+
+import argparse
+import json
+from collections import OrderedDict
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from cli import main
+from lightning_modules import FrozenEncoder, Liir, LinearProbe, VFSSimSiam
+from tests.helpers.encoders import Wrapped
+from tests.helpers.foreign import (
+    Mast,
+    enliven,
+    features,
+    lively_resnet18,
+    mm_style,
+    random_state,
+    reflecting_resnet18,
+    write,
+)
+from tests.helpers.refusal import refused
+from tests.helpers.words import davis, flags
+from vidcorr.backbones import build_network, module_from_checkpoint
+from vidcorr.backbones.foreign.conversion import account, convert, read_foreign
+from vidcorr.backbones.foreign.families import FAMILIES
+from vidcorr.backbones.foreign.safetensors_export import export
+from vidcorr.config_files import find_config
+from vidcorr.functional.colour import normalised_lab
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
+
+@pytest.fixture
+def converted(tmp_path):
+    """Write what `torch.save` takes, convert it, and return the report and our module."""
+
+    def convert_content(content, *options):
+        torch.save(content, tmp_path / "foreign.pth")
+        report = convert(tmp_path / "foreign.pth", tmp_path / "ours.ckpt", *options)
+        return report, module_from_checkpoint(tmp_path / "ours.ckpt")
+
+    return convert_content
+
+
+KINDS = {
+    # kind: class, channels of the default stage, its stride, prefixes of what is not used, config of its evaluation
+    "vfs_r18": (VFSSimSiam, 256, 8, set(), "davis.yaml"),
+    "crw_r18": (FrozenEncoder, 256, 8, {"selfsim_fc"}, "davis.yaml"),
+    "liir": (Liir, 64, 4, {"conv_semantic", "conv_semantic_k", "colorizer"}, "davis.yaml"),
+    "mast": (Liir, 64, 4, {"feature_extraction"}, "davis.yaml"),  # layer4 and fc, which lead nowhere
+    "moco_v2_r50": (FrozenEncoder, 1024, 8, {"encoder_q"}, "davis.yaml"),  # fc, the projector
+    "vfs_r50": (VFSSimSiam, 1024, 8, set(), "davis_vfs_r50.yaml"),
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "vfs_r50" else kind for kind in KINDS]
+)
+def test_real_keys_find_their_places(kind, converted, tmp_path):
+    kept, channels, stride, unused, benchmark = KINDS[kind]
+    state = random_state(kind)
+    report, module = converted({"state_dict": OrderedDict(state)})
+    assert {key.partition(".")[0] for key in report["unused"]} == unused
+    measure = f"vidcorr validate --ckpt_path {tmp_path}/ours.ckpt --config benchmarks/{benchmark} "
+    assert report["measure"].startswith(measure)
+    assert report["measure"].endswith(" --trainer.callbacks.root FOLDER")
+    assert find_config(f"benchmarks/{benchmark}").is_file()
+    assert type(module) is kept
+    ours = sorted(round(value.double().sum().item(), 4) for value in module.state_dict().values() if value.ndim)
+    used = {key.removeprefix("module."): value for key, value in state.items()}
+    theirs = [value for key, value in used.items() if key not in report["unused"] and value.ndim]
+    assert ours == sorted(round(value.double().sum().item(), 4) for value in theirs)
+    extractor = module.feature_extractor()
+    assert extractor.stride == stride
+    assert extractor(torch.rand(1, 3, 32, 64)).shape == (1, channels, 32 // stride, 64 // stride)
+
+
+def test_unknown_missing_and_misshapen_weights_are_named(converted, tmp_path):
+    state = random_state("crw_r18")
+    lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
+    for spoiled, message in [
+        (state | {"teleporter.weight": torch.zeros(1)}, r"taken for crw: no rule covers .*: teleporter\.weight"),
+        (lacking, r"missing: encoder\.network\.layer2\.1\.bn2\.bias$"),
+        (state | {"encoder.model.conv1.weight": torch.zeros(64, 1, 7, 7)}, r"conv1\.weight \(64, 1, 7, 7\) instead"),
+    ]:
+        refused(ValueError, message, converted, {"model": spoiled})
+    assert not (tmp_path / "ours.ckpt").exists()
+
+
+@pytest.mark.slow
+def test_every_place_takes_what_the_command_writes(davis_root, tmp_path, capsys):
+    foreign, ours = write(tmp_path / "vfs.pth", random_state("vfs_r18")), tmp_path / "ours.ckpt"
+    main(["convert", str(foreign), str(ours)])
+    printed = capsys.readouterr().out
+    for told in ("family", "vfs", "VFSSimSiam", str(ours)):
+        assert told in printed
+    for name, model in (("a", [f"--ckpt_path={ours}"]), ("b", flags("model", "FrozenEncoder", spec=ours))):
+        benchmark = davis(davis_root, stage="res4", output_dir=tmp_path / name)
+        main(["validate", *model, *flags("trainer", logger="false", accelerator="cpu"), *benchmark])
+    a, b = (json.loads((tmp_path / name / "results.json").read_text())["scores"] for name in "ab")
+    assert a == b
+    assert LinearProbe(str(ours), num_classes=2).backbone.stem[0].weight.shape == (64, 3, 7, 7)
+
+
+@pytest.mark.slow
+def test_vfs_to_torchvision_and_back_gives_the_same_features(tmp_path):
+    network, images = lively_resnet18(), torch.rand(1, 3, 32, 48).double()
+    heads = {name: value for name, value in random_state("vfs_r18").items() if name.startswith("img_head.")}
+    foreign = write(tmp_path / "vfs.pth", mm_style(network.state_dict()) | heads, meta={"epoch": 100})
+    convert(foreign, tmp_path / "vfs.ckpt")
+    exported = tmp_path / "vfs.safetensors"
+    export(tmp_path / "vfs.ckpt", exported)
+    convert(exported, tmp_path / "again.ckpt")
+    modules = [module_from_checkpoint(tmp_path / name).double() for name in ("vfs.ckpt", "again.ckpt")]
+    network.double()  # so that the order of sums does not matter
+    for number, stage in enumerate(("res2", "res3", "res4", "res5"), start=1):
+        expected = features(network, images, number)
+        for module in modules:
+            found = module.feature_extractor(stage, 32).double()(images)
+            torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_heads_of_another_form_are_left_out_by_name(converted):
+    state = random_state("vfs_r18")
+    shorter = {name: state[name] for name in state if "fcs.6" not in name and "fcs.7" not in name}
+    report, module = converted({"state_dict": shorter})
+    assert type(module) is FrozenEncoder
+    assert "predictor.0.weight" in report["unused"]
+    assert "head of another form" in account(report)
+
+
+def test_crw_pads_by_reflection(converted):
+    network, images = reflecting_resnet18(), torch.rand(1, 3, 48, 64)
+    state = {f"encoder.model.{name}": value for name, value in network.state_dict().items()}
+    state["selfsim_fc.0.weight"] = torch.rand(128, 256)
+    assert "encoder.model.layer1.0.conv1.1.weight" in state  # as the released file has it
+    report, module = converted({"model": state, "args": argparse.Namespace(lr=1e-4), "epoch": 3})
+    assert report["family"] == "crw"
+    extractor = module.feature_extractor().double()
+    expected = features(network.double(), images.double(), 3)
+    torch.testing.assert_close(extractor(images.double()), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(extractor.folded()(images.double()), expected, rtol=1e-6, atol=1e-6)
+    refused(ValueError, "this ResNet has res2, res3", module.feature_extractor, "res5")
+
+
+def test_mast_gives_the_features_of_its_network(converted):
+    network, images = Mast().eval(), torch.rand(1, 3, 32, 48)
+    enliven(network)
+    _, module = converted({"state_dict": network.state_dict(), "epoch": 1})
+    found = module.feature_extractor()(images)
+    torch.testing.assert_close(found, network(normalised_lab(images)), rtol=1e-4, atol=1e-4)
+
+
+def test_moco_takes_the_query_encoder_of_a_whole_checkpoint():
+    state = lively_resnet18().state_dict()
+    whole = {f"encoder_q.{name}": value for name, value in state.items()}
+    whole |= {f"encoder_k.{name}": -value for name, value in state.items()}
+    whole |= {"queue": torch.rand(128, 64), "queue_ptr": torch.zeros(1)}
+    converted = FAMILIES["moco"].convert(whole, None)
+    assert converted.init_args == {"spec": "torchvision:resnet18"}
+    assert all(converted.state[f"encoder.network.{name}"] is whole[f"encoder_q.{name}"] for name in state)
+    assert converted.unused["queue_ptr"] == "negatives"
+    assert converted.unused["encoder_k.conv1.weight"] == "moving average"
+
+
+def test_dino_is_the_teacher_with_its_own_normalisation(converted):
+    network = build_network("timm:vit_tiny_patch16_224")
+    teacher = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    teacher |= {"head.mlp.0.weight": torch.rand(2, 192), "head.last_layer.weight_g": torch.rand(2, 1)}
+    student = {f"module.{name}": -value for name, value in teacher.items()}
+    content = {"student": student, "teacher": teacher, "args": argparse.Namespace()}
+    refused(ValueError, "taken for dino: no transformer of the family has width 192", converted, content)
+    report, module = converted(content, "auto", "timm:vit_tiny_patch16_224")
+    assert report["family"] == "dino"
+    assert report["beside"] == ("student", "args")
+    assert set(report["unused"]) == {"head.mlp.0.weight", "head.last_layer.weight_g"}
+    torch.testing.assert_close(module.encoder.network.state_dict(), network.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("width", "size", "patch"), [(384, "small", 16), (768, "base", 8)])
+def test_dinos_transformers_have_names_with_imagenets_normalisation(width, size, patch):
+    state = {"patch_embed.proj.weight": torch.empty(width, 3, patch, patch), "cls_token": torch.empty(1, 1, width)}
+    spec = FAMILIES["dino"].convert(state, None).init_args["spec"]
+    assert spec == f"timm:vit_{size}_patch{patch}_224.dino"
+    assert timm.get_pretrained_cfg(spec.removeprefix("timm:")).mean == (0.485, 0.456, 0.406)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["14_reg4_dinov2", "14_dinov2", "16_dinov3", "16_dinov3_qkvb"])
+def test_dinov2_and_dinov3_convert_with_registers_and_layer_scale(name, converted):
+    name = f"vit_small_patch{name}"
+    network = build_network(f"timm:{name}")
+    for parameter_name, parameter in network.named_parameters():
+        if parameter_name.endswith(("q_bias", "v_bias", "gamma_1", "gamma")):
+            parameter.uniform_(0.5, 1.5)
+    report, module = converted(of_dinov2(network, "dinov3" in name))
+    assert report["family"] == "dinov2"
+    assert report["init_args"]["spec"] == f"timm:{name}"
+    assert report["unused"]["mask_token"] == "stands for masked patches in training"
+    torch.testing.assert_close(module.encoder.network.state_dict(), network.state_dict())
+
+
+def of_dinov2(network, third=False):
+    """A network of timm under the names of DINOv2's or DINOv3's own code."""
+    state = dict(network.state_dict())
+    registers = state.pop("reg_token", None)
+    if registers is not None:
+        state["storage_tokens" if third else "register_tokens"] = registers
+    if registers is not None and not third:
+        own = torch.rand(1, 1, state["cls_token"].shape[2])
+        state["pos_embed"] = torch.cat([own, state["pos_embed"]], dim=1)
+        state["cls_token"] = state["cls_token"] - own
+    for name in list(state):
+        if ".gamma_" in name:
+            state[name.replace("gamma_", "ls") + ".gamma"] = state.pop(name)
+        elif name.endswith("attn.q_bias"):
+            query, value = state.pop(name), state.pop(name.replace("q_bias", "v_bias"))
+            state[name.replace("q_bias", "qkv.bias")] = torch.cat([query, torch.full_like(query, 3.0), value])
+            state[name.replace("q_bias", "qkv.bias_mask")] = torch.zeros(3 * len(query))
+    return state | {"mask_token": torch.rand(1, state["cls_token"].shape[2])}
+
+
+@pytest.mark.parametrize(("prefix", "spec"), [("module.backbone.", None), ("encoder.", "torchvision:resnet18")])
+def test_a_known_prefix_is_taken_off_and_named(prefix, spec, converted):
+    network = lively_resnet18()
+    state = {prefix + name: value for name, value in network.state_dict().items()} | {"neck.bias": torch.rand(7)}
+    report, module = converted({"state_dict": state}, "auto", spec)
+    torch.testing.assert_close(module.encoder.network.state_dict(), network.state_dict(), rtol=0, atol=0)
+    assert report["unused"] == {"neck.bias": f"without the prefix {prefix}"}
+    assert f"note        names taken without their prefix {prefix}" in account(report)
+
+
+def test_a_network_keeps_a_prefix_of_its_own_and_an_unknown_prefix_is_named(converted):
+    module, state = "tests.helpers.encoders:Wrapped", Wrapped().state_dict()
+    assert {name.partition(".")[0] for name in state} == {"model"}
+    for prefix in ("", "model."):
+        _, found = converted({prefix + name: value for name, value in state.items()}, "timm", module)
+        torch.testing.assert_close(found.encoder.network.state_dict(), state, rtol=0, atol=0)
+    message = "missing: encoder.network.model.bias, encoder.network.model.weight; unknown: encoder.network.student."
+    with pytest.raises(ValueError, match=message):
+        converted({f"student.{name}": value for name, value in state.items()}, "timm", module)
+
+
+def test_a_bare_transformer_needs_its_name(converted):
+    network = build_network("timm:vit_tiny_patch16_224")
+    content = network.state_dict() | {"head.weight": torch.rand(10, 192)}
+    refused(ValueError, "--kind dino, or --kind timm --architecture", converted, content)
+    refused(ValueError, "--architecture", converted, content, "timm")
+    report, module = converted(content, "timm", "timm:vit_tiny_patch16_224")
+    assert report["unused"] == {"head.weight": "classifier"}
+    assert tuple(module.encoder.mean) == (0.5, 0.5, 0.5)  # these weights of timm's, not ImageNet's custom
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"weights": {"a": torch.zeros(1)}}, r"no weights under .*, model or at the top; it holds weights"),
+        ({"state_dict": {"a": torch.zeros(1)}, "vidcorr": {"class_path": "x"}}, "already a checkpoint of vidcorr"),
+        ({"stem.weight": torch.zeros(1)}, r"not of a known family \(vfs, crw, .*\); it has stem\.weight"),
+        ({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, r"holds fractions\.Fraction, .* add --trust"),
+    ],
+)
+def test_files_that_cannot_be_taken(content, message, converted):
+    assert refused(ValueError, message, converted, content)
+
+
+def test_damaged_missing_and_misnamed_files(tmp_path):
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>404</html>")
+    for name, new, length in (("whole", True, 6000), ("old", False, 20)):
+        torch.save({"a": torch.zeros(3000)}, tmp_path / f"{name}.pth", _use_new_zipfile_serialization=new)
+        (tmp_path / f"{name}_cut.pth").write_bytes((tmp_path / f"{name}.pth").read_bytes()[:length])
+    for foreign, output, message in [
+        ("page.pth", "ours.ckpt", r"page\.pth: cannot be read; is it complete, and no web page"),
+        ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read"),
+        ("old_cut.pth", "ours.ckpt", r"old_cut\.pth: cannot be read"),
+        ("whole.pth", "whole.pth", "would replace the foreign checkpoint"),
+        ("nowhere.pth", "ours.ckpt", "no such file"),
+        ("whole.pth", "ours.bin", r"ends with \.ckpt"),
+    ]:
+        assert refused(ValueError, message, convert, tmp_path / foreign, tmp_path / output)
+
+
+def test_what_official_files_hold_beside_weights_is_read_and_with_trust_anything(tmp_path):
+    beside = {"args": argparse.Namespace(lr=0.1, name="x"), "best": np.float64(0.5), "flag": np.bool_(True)}
+    file = read_foreign(write(tmp_path / "foreign.pth", {"module.a": torch.ones(1)}, **beside))
+    assert (list(file.state), file.beside) == (["a"], ("args", "best", "flag"))
+    path = write(tmp_path / "foreign.pth", {"a": torch.ones(1)}, lr=Fraction(1, 3))
+    assert read_foreign(path, trust=True).beside == ("lr",)
+
+
+def test_safetensors_are_read(tmp_path):
+    save_file(dict(lively_resnet18().state_dict()), tmp_path / "plain.safetensors")
+    report = convert(tmp_path / "plain.safetensors", tmp_path / "ours.ckpt")
+    assert (report["family"], report["init_args"]) == ("torchvision", {"spec": "torchvision:resnet18"})

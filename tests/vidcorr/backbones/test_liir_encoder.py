@@ -1,0 +1,81 @@
+"""Liir's encoder: shapes, strides, position maps, and the view of it that benchmarks see."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules import Liir
+from tests.helpers.foreign import enliven
+from vidcorr.backbones import LiirEncoder, LiirExtractor, PositionMap, build_feature_extractor, shared_copy
+from vidcorr.functional.colour import normalised_lab
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
+STAGES = {"res2": (64, 2), "res3": (128, 4), "res4": (256, 4), "res5.b1": (256, 4), "affinity": (64, 4)}
+
+
+def randomised(position="1dape") -> LiirEncoder:
+    """An encoder whose zeros, running statistics included, are numbers."""
+    encoder = LiirEncoder(position, position_size=8)
+    enliven(encoder)
+    for parameter in encoder.position.parameters():
+        nn.init.normal_(parameter)
+    return encoder.eval()
+
+
+def test_stages_at_any_size():
+    view, size = LiirExtractor(randomised(), list(STAGES)), (30, 45)
+    maps = view(torch.rand(2, 3, *size))
+    assert view.stride == [stride for _, stride in STAGES.values()]
+    for found, (channels, stride) in zip(maps, STAGES.values(), strict=True):
+        assert found.shape == (2, channels, *(-(-side // stride) for side in size))
+
+
+def test_view_of_a_module_shares_weights_and_sees_all_of_lab():
+    module = Liir(position_size=8, bank_frames=0)
+    view = build_feature_extractor(module)
+    images = torch.rand(1, 3, 32, 32)
+    module.eval()
+    torch.testing.assert_close(view(images), module.backbone(normalised_lab(images)))
+    module.backbone.affinity.weight.mul_(2)
+    torch.testing.assert_close(view(images), module.backbone(normalised_lab(images)))
+    assert (view.stage, view.stride, view.multiple) == ("affinity", 4, 4)
+    module.train()
+    assert not any(part.training for part in view.modules())
+
+
+def test_a_coarser_stride_is_the_mean_of_cells():
+    encoder, images = randomised(), torch.rand(1, 3, 40, 32)
+    fine, coarse = (LiirExtractor(shared_copy(encoder), "affinity", stride)(images) for stride in (4, 8))
+    torch.testing.assert_close(coarse, nn.functional.avg_pool2d(fine, 2))
+
+
+def test_folded_batch_norms_change_nothing():
+    view = LiirExtractor(randomised(), ["res4", "affinity"])
+    folded = view.folded()
+    for size in ((32, 40), (32, 40), (40, 32)):  # positions are kept for frames of one size
+        images = torch.rand(1, 3, *size)
+        torch.testing.assert_close(folded(images), view(images), atol=1e-4, rtol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in view.folded().modules())
+
+
+def test_residual_blocks_and_learned_positions_start_at_zero():
+    encoder = LiirEncoder(position_size=8)
+    for layer in (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4):
+        assert all(block.bn2.weight.eq(0).all() for block in layer)
+    for kind, count in (("1dape", 64 * 8 * 8), ("2dape", 64 * 8), ("2dspe", 0), ("none", 0)):
+        parameters = list(PositionMap(kind, 64, 8).parameters())
+        assert sum(parameter.numel() for parameter in parameters) == count
+        assert all(parameter.eq(0).all() for parameter in parameters)
+
+
+@pytest.mark.parametrize("kind", ["1dape", "2dape", "2dspe", "none"])
+@torch.enable_grad()
+def test_a_map_moves_features_and_learns(kind):
+    encoder = randomised(kind)
+    lab = torch.zeros(1, 3, 16, 16)
+    learned = list(encoder.position.parameters())
+    bare = encoder.bn1(encoder.conv1(lab)).relu()
+    assert torch.equal(encoder.stem(lab), bare) == (kind == "none")
+    encoder(lab).square().sum().backward()
+    assert all(parameter.grad.ne(0).any() for parameter in learned)

@@ -1,0 +1,86 @@
+"""ResNets seen at a stage: strides removed, dilated, folded; stages of one pass; views that share tensors."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.foreign import enliven
+from vidcorr.backbones import build_feature_extractor, build_network, extractor_of
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
+
+@pytest.mark.parametrize(("stage", "stride"), [("res2", 4), ("res3", 8), ("res4", 8), ("res5", 8), ("res4.b1", 8)])
+def test_stride_8_keeps_every_stage_at_8_or_finer(stage, stride):
+    extractor = build_feature_extractor("torchvision:resnet18", stage, 8)
+    assert extractor.stride == stride
+    assert extractor(torch.rand(1, 3, 64, 64)).shape[-1] == 64 // stride
+
+
+@pytest.mark.parametrize(
+    ("name", "dilated", "expected"),
+    [
+        ("torchvision:resnet18", True, [2, 2, 2, 2, 4, 4, 4, 4]),
+        ("torchvision:resnet18", "released", [1, 1, 2, 1, 2, 1, 4, 1]),
+        ("timm:resnet50", "released", [1, 2, 2, 2, 2, 2, 2, 4, 4]),
+    ],
+)
+def test_siamfcs_dilations_are_in_every_3x3(name, dilated, expected):
+    extractor = extractor_of(build_network(name), "res5", dilated=dilated)
+    found = {}
+    for key, block in extractor.blocks.items():
+        kernels = [m for m in block.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+        assert all(m.dilation == m.padding and m.stride == (1, 1) for m in kernels if not key.startswith("res3"))
+        found.setdefault(key[:4], []).extend(m.dilation[0] for m in kernels)
+    assert found["res4"] + found["res5"] == expected
+    assert set(found["res2"] + found["res3"]) == {1}
+    assert extractor.dilated == dilated
+
+
+@pytest.mark.parametrize("spec", ["torchvision:resnet18", "timm:resnet26d"])
+def test_folding_changes_only_the_rounding(spec):
+    network = build_network(spec)
+    enliven(network)
+    extractor, images = extractor_of(network, "res4", 8), torch.rand(1, 3, 64, 64)
+    folded = extractor.folded()
+    expected, found = extractor(images), folded(images)
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert left == (1 if spec == "timm:resnet26d" else 0)  # the norm after a stem of several convolutions stays
+
+
+def test_several_stages_come_from_one_pass_and_equal_each_alone():
+    network, images = build_network("torchvision:resnet18"), torch.rand(1, 3, 64, 96)
+    stages = ["res5", "res3", "res4.b1", "res4"]
+    extractor = extractor_of(network, stages, 8)
+    runs = []
+    extractor.stem.register_forward_hook(lambda *_: runs.append(1))
+    together = extractor(images)
+    alone = [extractor_of(network, stage, 8)(images) for stage in stages]
+    assert extractor.stride == [8, 8, 8, 8]
+    assert len(runs) == 1
+    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
+
+
+def test_raw_colour_is_the_mean_of_each_cell():
+    images = torch.rand(1, 3, 16, 20)
+    extractor = build_feature_extractor("raw_colour", stride=8)
+    cells = extractor(images)
+    expected = extractor.normalise(images)[..., 8:16, 16:20].mean((-2, -1))
+    assert cells.shape == (1, 3, 2, 3)
+    assert torch.allclose(cells[..., 1, 2], expected, atol=1e-6)
+
+
+def test_a_view_shares_the_tensors_and_changes_nothing():
+    network = build_network("torchvision:resnet18").train()
+    before = copy.deepcopy(network.state_dict())
+    extractor = extractor_of(network, "res4", 8)
+    extractor(torch.rand(1, 3, 64, 64))
+    assert network.training
+    assert network.layer3[0].conv1.stride == (2, 2)
+    torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)
+    assert extractor.stem[0].weight is network.conv1.weight
+    network.conv1.weight.zero_()
+    assert extractor.stem[0].weight.abs().sum() == 0

@@ -1,0 +1,67 @@
+"""Transformers as maps: DINO's positions, overlapping patches, several blocks."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.refusal import refused
+from tests.helpers.regenerated import regenerated
+from vidcorr.backbones import build_network, extractor_of
+from vidcorr.backbones.vit import dino_positions
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
+TINY = "timm:vit_tiny_patch16_224"
+
+
+@pytest.mark.slow
+def test_dinos_positions_equal_those_of_its_code(golden):
+    content = golden("protocols/e2e_dino")
+    network = regenerated(build_network(TINY), int(content["weight_seed"]))
+    found = dino_positions(network.pos_embed, (14, 14), (30, 52))
+    rows = found[0, 1:] if len(content["pos_interp_s"]) == -(-30 * 52 // 40) else found[0]
+    np.testing.assert_allclose(rows[::40].detach().numpy().reshape(-1), content["pos_interp_s"].reshape(-1), atol=1e-6)
+    extractor, images = extractor_of(network), torch.rand(1, 3, 480, 832)
+    antialiased = extractor(images)
+    extractor.positions = "dino"
+    assert not torch.allclose(extractor(images), antialiased, atol=1e-3)
+
+
+def patches(extractor, images):
+    """Return the map of the network's first convolution, and the extractor's own map."""
+    found = []
+    extractor.network.patch_embed.proj.register_forward_hook(lambda module, inputs, output: found.append(output))
+    features = extractor(images)
+    return found[0], features
+
+
+@pytest.mark.parametrize("spec", [TINY, "timm:vit_small_patch14_reg4_dinov2", "timm:vit_small_patch16_dinov3"])
+def test_overlapping_patches_are_those_of_a_shifted_image(spec):
+    network = build_network(spec)
+    patch = network.patch_embed.proj.kernel_size[0]
+    step = patch // 2
+    extractor = extractor_of(network, "block1", step)
+    assert (extractor.stride, extractor.multiple) == (step, step)
+    assert network.patch_embed.proj.stride == (patch, patch)
+    images, left = torch.rand(1, 3, 5 * patch, 6 * patch), (patch - step) // 2
+    overlapping, features = patches(extractor, images)
+    assert features.shape[2:] == overlapping.shape[2:] == (10, 12)
+    apart, _ = patches(extractor_of(network, "block1"), torch.roll(images, (left, left), dims=(2, 3)))
+    torch.testing.assert_close(overlapping[..., 2::2, 2::2], apart[..., 1:, 1:], rtol=1e-4, atol=1e-4)
+    assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
+
+
+def test_blocks_are_concatenated_or_averaged():
+    network, images = build_network(TINY), torch.rand(1, 3, 64, 96)
+    stages = ["block9+block12", "mean:block9+block12", "block9"]
+    combined = extractor_of(network, stages)
+    combined.positions = "dino"
+    single = extractor_of(network, ["block9", "block12"])
+    single.positions = "dino"
+    both, mean, alone = combined(images)
+    ninth, twelfth = single(images)
+    assert combined.stride == [16, 16, 16]
+    assert torch.equal(both, torch.cat([ninth, twelfth], dim=1))
+    torch.testing.assert_close(mean, (ninth + twelfth) / 2)
+    assert torch.equal(alone, ninth)
+    refused(ValueError, "block13", extractor_of, network, "block9+block13")

@@ -1,0 +1,125 @@
+"""The DAVIS benchmark from the extractor to the files, with and without a Trainer."""
+
+import logging
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from callbacks import BestCheckpoint
+from lightning_modules import FrozenEncoder, VFSSimSiam
+from tests.helpers.masks import read_masks
+from tests.helpers.refusal import refused
+from tests.helpers.runs import rows_of
+from tests.helpers.training import EMPTY, TINY, fit_in, trainer_in
+from tests.helpers.words import SMALL
+from vidcorr import DavisBenchmark, Result
+from vidcorr.backbones import RawColour, build_feature_extractor
+from vidcorr.benchmarks.mask_evaluation import MaskEvaluation
+from vidcorr.commands.score_masks import score
+
+
+def test_files_name_what_the_scores_depend_on(davis_run):
+    benchmark, scores, folder = davis_run
+    results = Result.load(folder)
+    assert results.protocols[0].name == "vfs+context=2+radius=3"
+    assert results.protocols[0].digest == benchmark.protocol.digest()
+    assert len(results.sequences) == 3
+    assert set(results.seconds_of) >= {"decode", "backbone", "propagate", "decode masks", "score"}
+    assert np.mean([float(row["J-Mean"]) for row in rows_of(folder)]) == pytest.approx(scores["J-Mean"])
+    overlays = sorted(path.name for path in (folder / "overlays").iterdir())
+    assert overlays == ["synthetic-000.png", "synthetic-001.png", "synthetic-002.png"]
+
+
+def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
+    """The masks of a run under `naf` have the scores that `vidcorr score --rules naf` gives them."""
+    changes = {name: value for name, value in SMALL.items() if name != "input_size"}
+    benchmark = DavisBenchmark(davis_root, protocol="naf", changes=changes, predictions=True, limit_sequences=1)
+    scores = benchmark.evaluate(RawColour(stride=4), tmp_path)
+    files = davis_root / "Annotations" / "480p", tmp_path / "predictions"
+    assert scores == score(*files, "naf", videos=["synthetic-000"]).scores
+    assert scores != score(*files, videos=["synthetic-000"]).scores
+    assert Result.load(tmp_path).data["rules"]["name"] == "naf"
+
+
+def test_several_stages_are_declared_and_scored_apart_and_equal_each_alone(davis_root, tmp_path):
+    module = FrozenEncoder("tests.helpers.encoders:TinyResNet")
+    together = DavisBenchmark(davis_root, changes=SMALL, stage=["res3", "res4"], stride=8, limit_sequences=1)
+    declared = together.score_keys
+    assert {"davis/res3/J&F-Mean", "davis/res4/J&F-Mean"} < set(declared)
+    scores = together.evaluate(module, tmp_path)
+    assert {f"davis/{key}" for key in scores} == set(declared)
+    alone = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8, limit_sequences=1)
+    expected = alone.evaluate(module.feature_extractor("res4", 8))
+    assert {f"res4/{key}": value for key, value in expected.items()}.items() <= scores.items()
+    assert (tmp_path / "res3" / "predictions" / "synthetic-000" / "00003.png").is_file()
+    results = Result.load(tmp_path)
+    assert (len(results.sequences), results.limit_sequences) == (1, 1)
+
+
+@pytest.mark.slow
+def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_score(davis_root, tmp_path):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=2, stage="res4", stride=8)
+    fit_in(tmp_path, benchmark, BestCheckpoint(save_top_k=-1, dirpath=tmp_path), max_epochs=4)
+    runs = sorted(path.parent for path in (tmp_path / "benchmarks" / "davis").glob("*/results.json"))
+    checkpoints = sorted(tmp_path.glob("*.ckpt"))
+    assert [run.name for run in runs] == ["epoch=001-step=000004", "epoch=003-step=000008"]
+    assert [path.name for path in checkpoints] == [f"best-{run.name}.ckpt" for run in runs]
+    for run, checkpoint in zip(runs, checkpoints, strict=True):
+        at_that_step = Result.load(run).scores
+        again = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8, output_dir=tmp_path / "again")
+        arguments = {"ckpt_path": checkpoint, "verbose": False}
+        (scores,) = trainer_in(tmp_path, again).validate(VFSSimSiam(**TINY), EMPTY, **arguments)
+        assert Result.load(tmp_path / "again").scores == at_that_step
+        assert scores["davis/J&F-Mean"] == pytest.approx(at_that_step["J&F-Mean"])
+
+
+def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path, capsys):
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=5, before_training=True, limit_sequences=1)
+    fit_in(tmp_path, benchmark, BestCheckpoint(dirpath=tmp_path), max_epochs=-1, max_steps=3)
+    assert list(benchmark.history) == [0, 3]
+    assert len(list(tmp_path.glob("best-*-step=000003.ckpt"))) == len(list(tmp_path.glob("*.ckpt"))) == 1
+    assert capsys.readouterr().out.count("J&F-Mean") == 2  # a table for each run, and no more
+
+
+def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(MaskEvaluation, "follow", Mock(side_effect=ValueError("synthetic-000: broken")))
+    run = trainer_in(tmp_path, DavisBenchmark(davis_root))
+    refused(ValueError, "synthetic-000: broken", run.validate, VFSSimSiam(**TINY), EMPTY, verbose=False)
+    benchmark, best = DavisBenchmark(davis_root, stage="res4"), BestCheckpoint(dirpath=tmp_path / "none")
+    with caplog.at_level(logging.ERROR):
+        fit_in(tmp_path, benchmark, best)
+    assert "davis failed; the training continues: synthetic-000: broken" in caplog.text
+    assert "Traceback" in caplog.text
+    repeated = "davis failed after step 2: ValueError: synthetic-000: broken"
+    assert caplog.messages[-1] == repeated  # at the end
+    assert not benchmark.history
+    assert not (tmp_path / "none").exists()
+    refused(ValueError, "broken", fit_in, tmp_path, DavisBenchmark(davis_root, fatal=True))
+
+
+@pytest.mark.slow
+def test_objects_that_enter_later_are_followed_without_a_score(real_data, tmp_path):
+    entering = {"split": None, "annotations": "entering", "size_tolerance": 1}
+    benchmark = DavisBenchmark(real_data("davis_multi_first"), changes=SMALL, **entering)
+    assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=32), tmp_path) == {}
+    masks = read_masks(tmp_path / "predictions" / "judo")
+    for number, start in benchmark.sequences[1].starts.items():
+        assert [(mask == number).any() for mask in masks[: start + 1]] == [False] * start + [True]
+    assert read_masks(tmp_path / "predictions" / "bike").shape == (4, 480, 854)
+    assert (tmp_path / "predictions.zip").is_file()
+
+
+@pytest.mark.slow
+def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):
+    arguments = {"changes": SMALL, "before_training": True, "limit_sequences": 1}
+    first = DavisBenchmark(davis_root, **arguments)
+    second = DavisBenchmark(davis_root, **arguments, output_dir=tmp_path / "second")
+    fit_in(tmp_path, first).save_checkpoint(tmp_path / "state.ckpt")
+    fit_in(tmp_path, second, max_epochs=2, ckpt_path=tmp_path / "state.ckpt")
+    assert list(first.history) == [0, 2]
+    assert list(second.history) == [0, 2, 4]
+    assert {step: second.history[step] for step in (0, 2)} == first.history
+    past = Result.load(tmp_path / "second").history
+    assert [(result.epoch, result.step) for result in past] == [(0, 0), (1, 2), (2, 4)]
+    assert past[1].scores["J&F-Mean"] == first.history[2]["davis/J&F-Mean"]

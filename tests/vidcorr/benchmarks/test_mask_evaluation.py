@@ -1,0 +1,111 @@
+"""Masks in which objects start: an object that is not in its mask, and an id that no mask introduces."""
+
+import shutil
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.refusal import refused
+from tests.helpers.words import SMALL
+from vidcorr import DavisBenchmark, Result, TapVidBenchmark
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.benchmarks.mask_evaluation import ObjectScorer, annotated_frames
+from vidcorr.datasets import Davis
+from vidcorr.datasets.generated import write_tap_vid
+from vidcorr.metrics import ObjectScores
+from vidcorr.metrics.rules import RULES
+from vidcorr.tracking.label_tracker import TrackedFrame
+from vidcorr.videos.files import write_ids
+from vidcorr.videos.guards import DataError
+from vidcorr.videos.mask_files import davis_palette, read_mask
+
+
+def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):
+    sequence = Davis(davis_root)[0]
+    entering = [mask is not None for _, mask in annotated_frames(sequence)]
+    assert entering == [True] + [False] * (sequence.num_frames - 1)
+    message = r"00000\.png: does not hold object 9, which is to start in this frame"
+    refused(DataError, message, list, annotated_frames(replace(sequence, starts={9: 0})))
+
+
+def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
+    root = shutil.copytree(davis_root, tmp_path / "davis")
+    mask = sorted((root / "Annotations/480p/synthetic-000").iterdir())[2]
+    ids = read_mask(mask)
+    ids[:3, :3] = 9
+    write_ids(mask, ids, davis_palette())
+    extractor = build_feature_extractor("raw_colour")
+    message = r"00002\.png: holds id 9, which no mask introduces"
+    refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, extractor)
+    merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate(extractor)
+    assert 0 < merged["J-Mean"] < 1
+
+
+def test_files_are_opened_for_their_header_before_any_work_and_then_once(davis_root):
+    """The first mask has more readers: its ids, the plan of the scores, the labels, and the score."""
+    extractor, root = build_feature_extractor("raw_colour"), str(davis_root)
+    opened = Counter()
+    counting = [True]
+
+    def count(event, arguments):
+        if counting and event == "open" and str(arguments[0]).endswith((".jpg", ".png")):
+            opened[Path(arguments[0])] += str(arguments[0]).startswith(root)
+
+    sys.addaudithook(count)
+    try:
+        DavisBenchmark(davis_root, changes=SMALL).evaluate(extractor)
+    finally:
+        counting.clear()  # a hook cannot be removed
+    found = [path for sequence in Davis(davis_root) for path in (*sequence.frames, *sequence.masks.values())]
+    first = {sequence.masks[0] for sequence in Davis(davis_root)}
+    assert opened == {path: 5 if path in first else 2 for path in found}
+
+
+class Spoilt(nn.Module):
+    """Features that are constant, or not finite."""
+
+    stride = 8
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, frames):
+        return torch.full((len(frames), 4, frames.shape[2] // 8, frames.shape[3] // 8), self.value)
+
+
+def test_features_that_are_not_finite_name_the_sequence(davis_root):
+    message = r"synthetic-00\d: the labels of frame 1 are not finite"
+    assert refused(ValueError, message, DavisBenchmark(davis_root, changes=SMALL).evaluate, Spoilt(float("nan")))
+
+
+@pytest.mark.parametrize("kind", [DavisBenchmark, TapVidBenchmark])
+def test_constant_features_are_told(davis_root, tmp_path, kind):
+    root = davis_root
+    if kind is TapVidBenchmark:
+        root = write_tap_vid(tmp_path / "set", 1, frames=3, tracks=3, size=(48, 64))
+    benchmark = kind(root, changes=SMALL if kind is DavisBenchmark else {})
+    with pytest.warns(UserWarning, match="the same features in all cells: scores are chance"):
+        benchmark.evaluate(Spoilt(1.0), tmp_path / "results")
+    assert Result.load(tmp_path / "results").data["constant_features"] is True
+    benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "varied")
+    assert "constant_features" not in Result.load(tmp_path / "varied").data
+
+
+def test_scoring_never_waits_with_more_than_a_few_frames(davis_root, monkeypatch):
+    """A network that is faster than the scores does not fill the memory."""
+    monkeypatch.setattr("vidcorr.benchmarks.mask_evaluation.MOST_PENDING", 2)
+    sequence, metric = Davis(davis_root)[0], ObjectScores(RULES["davis-2017"])
+    with ThreadPoolExecutor(1) as pool:
+        scorer = ObjectScorer(sequence, [metric], pool)
+        for t in range(sequence.num_frames):
+            scorer.add(t, TrackedFrame(sequence.frame(t), [], [sequence.mask(t)]))
+            assert len(scorer.pending) <= 2
+        scorer.finish()
+    assert metric.compute()["J-Mean"] == 1

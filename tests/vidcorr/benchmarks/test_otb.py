@@ -1,0 +1,113 @@
+"""The OTB benchmark from the frames on disk to scores, files and plots, with and without a Trainer."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
+
+from callbacks import BestCheckpoint
+from lightning_modules import FrozenEncoder, VFSSimSiam
+from tests.helpers.refusal import refused
+from tests.helpers.runs import rows_of
+from tests.helpers.training import TINY, fit_in, trainer_in
+from vidcorr import OtbBenchmark, Result
+from vidcorr.backbones import build_encoder
+from vidcorr.commands.score_tracks import score_boxes
+from vidcorr.datasets.generated import write_otb
+from vidcorr.videos.decoding import VideoFile
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_otb(tmp_path_factory.mktemp("otb") / "otb", 3, frames=6, size=(96, 96))
+
+
+def colour():
+    return build_encoder("raw_colour").feature_extractor()
+
+
+def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
+    benchmark = OtbBenchmark(root, None, video=True)
+    scores = benchmark.evaluate(colour(), tmp_path)
+    results = Result.load(tmp_path)
+    assert scores == score_boxes(root, tmp_path / "predictions").scores == results.scores
+    assert results.protocols[0].name == "vfs+dilated=false"
+    assert results.protocols[0].digest == benchmark.protocol.with_changes(dilated=False).digest()
+    assert set(results.seconds_of) == {"decode", "crop", "backbone", "respond", "draw"}
+    rows = rows_of(tmp_path)
+    assert [row["Sequence"] for row in rows] == ["Synthetic000", "Synthetic001", "Synthetic002-1", "Synthetic002-2"]
+    assert np.mean([float(row["success"]) for row in rows]) == pytest.approx(scores["success"])
+    names = {path.name for path in tmp_path.rglob("*.png")}
+    assert names == {"success.png", "precision.png", *(f"{row['Sequence']}.png" for row in rows)}
+    assert Image.open(tmp_path / "success.png").size[0] > 500
+    with VideoFile(tmp_path / "overlays" / "Synthetic000.mp4") as video:
+        assert video.num_frames == 6
+
+
+def test_missing_sequences_are_in_the_results(root, tmp_path):
+    shutil.copytree(root / "Synthetic000", tmp_path / "otb" / "Man")
+    OtbBenchmark(tmp_path / "otb", "tb100", allow_missing=True).evaluate(colour(), tmp_path / "results")
+    results = Result.load(tmp_path / "results")
+    assert (len(results.sequences), len(results.data["missing"])) == (1, 99)
+
+
+@pytest.mark.slow
+def test_results_tell_the_features_that_were_tracked(root, tmp_path):
+    encoder = build_encoder("tests.helpers.encoders:TinyResNet")
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    for number, extractor in enumerate([encoder.feature_extractor("res4", 8), benchmark.extractor(encoder)]):
+        benchmark.evaluate(extractor, tmp_path / str(number))
+    found = [Result.load(tmp_path / name) for name in ("0", "1")]
+    assert [(f.stages[""].layer, f.stages[""].stride, f.data["dilated"]) for f in found] == [
+        ("res4", 8, False),
+        ("res5", 8, True),
+    ]
+    benchmark.evaluate(build_encoder("raw_colour").feature_extractor(None, 4), tmp_path / "fine")
+    assert Result.load(tmp_path / "fine").protocols[0].fields["stride"] == 4
+
+
+def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
+    """The baseline of `vidcorr evaluate` has no res5, which the benchmark takes of a ResNet where none is named."""
+    benchmark = OtbBenchmark(root, None, limit_sequences=1)
+    assert benchmark.evaluate(FrozenEncoder("raw_colour")) == benchmark.evaluate(colour())
+    with pytest.raises(ValueError, match="stage 'res5': raw colour has colour"):
+        OtbBenchmark(root, None, stage="res5").evaluate(FrozenEncoder("raw_colour"))
+
+
+def test_a_network_that_diverged_is_not_scored(root, tmp_path):
+    module = VFSSimSiam(**TINY)
+    module.backbone.layer4[0][0].weight.data.fill_(torch.nan)
+    run = trainer_in(tmp_path, OtbBenchmark(root, None))
+    assert refused(ValueError, "is not finite; has the network diverged", run.validate, module, verbose=False)
+
+
+def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
+    first, second = (OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3))
+    line = "two benchmarks are called otb.* --trainer.callbacks.name otb_2"
+    refused(ValueError, line, fit_in, tmp_path, first, second)
+    named = OtbBenchmark(root, None, limit_sequences=1, name="otb_3")
+    best = BestCheckpoint("otb_3/success", dirpath=tmp_path / "best")
+    fit_in(tmp_path, first, named, best)
+    assert next(iter(named.history[2])).startswith("otb_3/")
+    assert len(list(tmp_path.glob("**/benchmarks/otb*/*/results.json"))) == 2
+
+
+@pytest.mark.slow
+def test_a_benchmark_used_in_a_second_fit_begins_anew(root, tmp_path):
+    benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=10)
+    for number in range(2):
+        fit_in(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1)
+        assert list(benchmark.history) == [1]
+    assert len(list(tmp_path.glob("*/**/results.json"))) == 2
+
+
+def test_callbacks_that_would_score_otherwise_are_refused(root, tmp_path):
+    averaging, stopping = EMAWeightAveraging(), EarlyStopping("otb/success", mode="max")
+    benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=2)
+    for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set every_n_epochs of otb to 1$")):
+        assert refused(ValueError, message, fit_in, tmp_path, other, benchmark)
+    run = trainer_in(tmp_path, benchmark, limit_val_batches=0)
+    assert refused(ValueError, "needs a pass of validation", run.validate, VFSSimSiam(**TINY), verbose=False)

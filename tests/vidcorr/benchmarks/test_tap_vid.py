@@ -1,0 +1,119 @@
+"""TAP-Vid and BADJA from files to scores: digits of the official function, the grid's limit, files, stages, PCK."""
+
+import json
+import pickle
+
+import cv2
+import pytest
+
+from tests.helpers.runs import rows_of
+from tests.helpers.tap_vid import official_scores, write_golden_tracks
+from vidcorr import BadjaBenchmark, Result, TapVidBenchmark
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.commands.score_tracks import score_tracks
+from vidcorr.datasets.generated import write_badja, write_tap_vid
+from vidcorr.metrics.point_tracking import METRICS
+
+DELTA = "average_pts_within_thresh"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_tap_vid(tmp_path_factory.mktemp("data") / "set", 2, frames=7, tracks=3, size=(48, 64))
+
+
+@pytest.fixture(scope="module")
+def run(root, tmp_path_factory):
+    """A run with files: benchmark, scores and folder."""
+    folder = tmp_path_factory.mktemp("run")
+    benchmark = TapVidBenchmark(root, changes={"query_mode": "strided"})
+    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour", stride=8), folder), folder
+
+
+def test_written_predictions_have_the_digits_of_the_scores(root, run):
+    """`vidcorr score` equals the official function on its own cases, see the test of the command."""
+    _, scores, folder = run
+    by_command = score_tracks(root, folder / "predictions", "strided")
+    for row, expected in zip(rows_of(folder), by_command.rows, strict=True):
+        assert row["Sequence"] == expected.name
+        assert {key: float(row[key]) for key in METRICS} == {key: expected.values[key] for key in METRICS}
+    of_benchmark = {key: value for key, value in scores.items() if key != "grid_limit"}
+    assert of_benchmark.items() <= by_command.scores.items()
+    assert 0 < scores[DELTA] < 1
+    assert 0 < scores["average_jaccard"] < 1
+
+
+def test_every_file_of_a_run(run):
+    benchmark, scores, folder = run
+    data = Result.load(folder).data
+    assert (data["grid"], data["undefined"]) == ("32 x 32 cells of 8 x 8 px", {})
+    assert set(scores) <= set(benchmark.score_names)
+    rows = rows_of(folder, "per_track.csv")
+    assert [row["Sequence"] for row in rows] == sorted(row["Sequence"] for row in rows)
+    first = [float(row[DELTA] or "nan") for row in rows if row["Sequence"] == rows[0]["Sequence"]]
+    assert first[0] == min(first)
+    for name in ("synthetic-000", "synthetic-001"):
+        assert cv2.imread(str(folder / "overlays" / f"{name}.png")).std() > 5
+        animation = json.loads((folder / "animations" / f"{name}.json").read_text())
+        assert set(animation["curves"]) == {"within 4 px", "within 16 px"}
+        assert (folder / "animations" / "worst tracks" / f"{name}.webp").is_file()
+    page = (folder / "report.html").read_text()
+    assert "worst tracks" in page
+    assert "Error over time" in page
+
+
+def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
+    expected, root = official_scores()["exact.pkl"], write_golden_tracks(tmp_path, "exact.pkl")
+    for stride, mode in ((8, "first"), (16, "strided")):
+        benchmark = TapVidBenchmark(root, "fomo", changes={"query_mode": mode}, limit_sequences=2)
+        limit = benchmark.evaluate(build_feature_extractor("raw_colour", stride=stride))["grid_limit"]
+        of_video = expected[mode][f"nearest_cell_centre_stride{stride}"][DELTA]["per_video"]
+        assert limit == sum(list(of_video.values())[:2]) / 2
+
+
+@pytest.mark.parametrize("protocol", ["fomo", "fgvc"])
+def test_without_an_occlusion_rule_only_delta_is_reported(root, protocol):
+    benchmark = TapVidBenchmark(root, protocol, limit_sequences=1)
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
+    assert set(scores) == {DELTA, "grid_limit", *(f"pts_within_{d}" for d in (1, 2, 4, 8, 16))}
+    assert benchmark.result.protocols[0].name == f"{protocol}+feature_stride=16"
+
+
+def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
+    path = tmp_path / "tapvid_davis.pkl"
+    content = pickle.loads((root / path.name).read_bytes())
+    content["synthetic-001"]["occluded"][:] = True
+    path.write_bytes(pickle.dumps(content))
+    extractor = build_feature_extractor("raw_colour", stride=16)
+    scores = TapVidBenchmark(path).evaluate(extractor, tmp_path / "out")
+    assert scores == TapVidBenchmark(path, limit_sequences=1).evaluate(extractor)
+    assert Result.load(tmp_path / "out").data["undefined"][DELTA] == ["synthetic-001"]
+    assert "are left out of those means: synthetic-001" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return write_badja(tmp_path_factory.mktemp("data") / "badja", 2, frames=4, size=(40, 60))
+
+
+@pytest.mark.parametrize("stage", [None, ["res2", "res3"]])
+def test_pck_is_that_of_the_written_predictions_also_by_vidcorr_score(clips, tmp_path, stage):
+    spec = "torchvision:resnet18" if stage else "raw_colour"
+    benchmark = BadjaBenchmark(clips, protocol="fomo", stage=stage)
+    scores = benchmark.evaluate(build_feature_extractor(spec, stage=stage, stride=8), tmp_path)
+    for name in stage or [""]:
+        key = f"{name}/PCK@0.2" if name else "PCK@0.2"
+        by_command = score_tracks(clips, tmp_path / name / "predictions")
+        assert by_command.scores["PCK@0.2"] == scores[key]
+        of_videos = [row.values["PCK@0.2"] for row in benchmark.result.rows if row.stage == name]
+        assert of_videos == [row.values["PCK@0.2"] for row in by_command.rows]
+        assert 0 < by_command.scores["survival"] < 1
+        assert 0 < scores[key] < 1
+    assert {f"badja/{key}" for key in scores} <= set(benchmark.score_keys)
+
+
+def test_without_masks_it_is_delta_alone(tmp_path):
+    path = write_tap_vid(tmp_path / "set", 1, frames=7, size=(48, 64)) / "tapvid_davis.pkl"
+    extractor = build_feature_extractor("raw_colour", stride=16)
+    scores = BadjaBenchmark(path, protocol="fomo").evaluate(extractor)
+    assert scores == TapVidBenchmark(path, "fomo").evaluate(extractor)

@@ -1,0 +1,92 @@
+"""VIP from files to scores: classes by mean IoU, instances by AP."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.helpers.masks import read_masks
+from tests.helpers.refusal import refused
+from tests.helpers.runs import rows_of
+from vidcorr import Result, VipBenchmark
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.benchmarks.evaluation import RunContext
+from vidcorr.benchmarks.mask_evaluation import annotated_frames
+from vidcorr.benchmarks.ranks import Ranks
+from vidcorr.datasets import Vip
+from vidcorr.datasets.generated import write_vip
+from vidcorr.metrics import InstanceAP, SemanticIoU
+from vidcorr.tracking.label_tracker import LabelTracker
+
+SMALL = {"radius": 4, "context": 2}
+
+
+def colour():
+    return build_feature_extractor("raw_colour", stride=4)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_vip(tmp_path_factory.mktemp("data") / "vip", 2, frames=3, size=(48, 64))
+
+
+@pytest.fixture(scope="module")
+def run(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    return VipBenchmark(root, changes=SMALL).evaluate(colour(), folder), folder
+
+
+def test_miou_is_that_of_the_predictions_on_disk(root, run):
+    scores, folder = run
+    metric = SemanticIoU()
+    for video in Vip(root):
+        target = torch.stack([video.mask(t) for t in range(video.num_frames)])
+        metric.update(read_masks(folder / "semantic/predictions" / video.name), target, name=video.name)
+    assert {key: scores[key] for key in ("mIoU", "mAcc", "aAcc")} == metric.compute()
+    assert 0.1 < scores["mIoU"] < 1
+
+
+def test_ap_ranks_instances_by_their_mean_label(root, run):
+    scores, folder = run
+    tracker, metric = LabelTracker(colour(), VipBenchmark(root, changes=SMALL).protocol), InstanceAP()
+    for video in Vip(root, parts="instance"):
+        with torch.inference_mode():
+            tracked = tracker.track_masks(annotated_frames(video), video.starts, tracker.view(video.size))
+            for t, prediction in enumerate(tracked):
+                labels, mask = prediction.labels[0], prediction.decoded[0]
+                assert torch.equal(read_masks(folder / "instance/predictions" / video.name)[t], mask)
+                maps = torch.nn.functional.interpolate(labels[None], size=video.size, mode="bilinear")[0]
+                means = {i: float(maps[i][mask == i].mean()) for i in video.objects if (mask == i).any()}
+                target, classes = video.instances(t)
+                if t > 0:
+                    metric.update(mask, target, classes=video.classes, scores=means, target_classes=classes)
+    expected = {key.replace("AP", "AP-unofficial"): value for key, value in metric.compute().items()}
+    assert {key: value for key, value in scores.items() if key.startswith("AP")} == pytest.approx(expected)
+    assert 0 < scores["AP-unofficial"] < 1
+
+
+def test_files_do_not_promise_equality_of_ap(run):
+    folder = run[1]
+    assert Result.load(folder).data["AP-unofficial"].endswith("equality with other reports is not promised")
+    assert [row["Sequence"] for row in rows_of(folder)] == ["videos1", "videos2"]
+    assert (folder / "instance" / "overlays" / "videos1.png").is_file()
+
+
+def test_one_kind_of_parts_alone(root, run):
+    alone = VipBenchmark(root, parts=["semantic"], changes=SMALL)
+    assert alone.evaluate(colour()) == {key: run[0][key] for key in ("mIoU", "mAcc", "aAcc")}
+    refused(ValueError, r"parts is \['both'\]", VipBenchmark, root, parts=["both"])
+
+
+def test_a_class_out_of_range_names_its_file(tmp_path):
+    root = write_vip(tmp_path / "vip", 1, frames=2, size=(48, 64))
+    path = sorted((root / "VIP_Fine/Annotations/Category_ids/videos1").glob("*.png"))[-1]
+    Image.fromarray(np.full((48, 64), 20, np.uint8)).save(path)
+    benchmark = VipBenchmark(root, parts=["semantic"], changes=SMALL)
+    assert refused(ValueError, f"{path.name}: target must hold classes 0 to 19", benchmark.evaluate, colour())
+
+
+def test_ap_may_count_one_detection_for_an_instance(root):
+    benchmark = VipBenchmark(root, parts=["instance"], one_to_one=True)
+    assert benchmark.start(colour(), RunContext(Ranks())).instance[0].one_to_one
+    assert "one detection at most" in benchmark.data()["AP-unofficial"]

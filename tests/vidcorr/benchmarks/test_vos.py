@@ -1,0 +1,128 @@
+"""Any labelled videos: dense and sparse masks, objects that enter later or overlap, the rules of each data set."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.refusal import refused
+from tests.helpers.words import SMALL
+from vidcorr import DavisBenchmark, Result, VosBenchmark
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.commands.score_masks import score
+from vidcorr.datasets.generated import write_youtube_vos
+from vidcorr.videos.guards import DataError
+from vidcorr.videos.mask_files import read_mask
+
+
+def colour():
+    return build_feature_extractor("raw_colour")
+
+
+def scored_as_by_the_command(benchmark, folder, masks, rules, **data):
+    """Score raw colour; the scores must be those of `vidcorr score` for the predictions in the folder."""
+    scores = benchmark.evaluate(colour(), folder)
+    by_command = score(masks, folder / "predictions", rules, **data)
+    assert scores == pytest.approx(by_command.scores, abs=1e-12)
+    assert benchmark.result.rows == by_command.rows
+    assert Result.load(folder).data["rules"] == by_command.data["rules"]
+    return scores
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory):
+    """YouTube-VOS's layout: a mask on every fifth frame, all frames beside them, objects that enter later."""
+    root = write_youtube_vos(tmp_path_factory.mktemp("sparse") / "data", 3, valid=0, frames=21, size=(64, 64))
+    shutil.copytree(root / "train_all_frames" / "JPEGImages", root / "mine" / "frames")
+    shutil.copytree(root / "train" / "Annotations", root / "mine" / "masks")
+    return root / "mine"
+
+
+def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
+    folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
+    benchmark = VosBenchmark(davis_root, **folders, rules="davis-2017", changes=SMALL)
+    assert benchmark.evaluate(colour()) == DavisBenchmark(davis_root, changes=SMALL).evaluate(colour())
+    alone = VosBenchmark(davis_root, **folders, one_object=True, rules="davis-2016", changes=SMALL)
+    merged = DavisBenchmark(davis_root, year=2016, split=None, changes=SMALL)
+    assert alone.evaluate(colour()) == merged.evaluate(colour())
+
+
+SLOWLY = [pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "youtube-vos")]
+
+
+@pytest.mark.parametrize("rules", ["vos-benchmark", *SLOWLY])
+def test_a_benchmark_and_the_command_score_masks_alike(sparse, tmp_path, rules):
+    """Objects that enter later where the rules take them; the numbers are those of the written predictions."""
+    benchmark = VosBenchmark(sparse, None, "frames", "masks", rules=rules, changes=SMALL)
+    scores = scored_as_by_the_command(benchmark, tmp_path, sparse / "masks", rules)
+    assert benchmark.score_keys == tuple(f"vos/{name}" for name in scores)
+    assert len(list((tmp_path / "predictions").rglob("*.png"))) == sum(each.num_frames for each in benchmark.sequences)
+    assert 0 < scores[benchmark.score_names[0]] < 1
+
+
+def laid_out(davis_root, frames, masks, stem):
+    """Copy two sequences to other folders; `stem` gives the name of a frame."""
+    for video in ("synthetic-000", "synthetic-001"):
+        for source, target in (("JPEGImages", frames), ("Annotations", masks)):
+            (target / video).mkdir(parents=True)
+            for path in (davis_root / source / "480p" / video).iterdir():
+                shutil.copy(path, target / video / f"{stem(int(path.stem))}{path.suffix}")
+
+
+def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
+    """Every fifth frame by number, objects with ranges of their own, seen and unseen videos."""
+    laid_out(davis_root, tmp_path / "JPEGImages", tmp_path / "Annotations", lambda t: f"{5 * t + 1:08d}")
+    videos = {}
+    for video in sorted((tmp_path / "Annotations").iterdir()):
+        first, *_, last = sorted(video.iterdir())
+        objects = enumerate(np.unique(read_mask(first))[1:].tolist())
+        ranges = {str(i): {"start": 1 + 5 * n, "end": int(last.stem), "frame_nums": 6 - n} for n, i in objects}
+        videos[video.name] = {"objects": {i: {"frame_range": found} for i, found in ranges.items()}}
+    (tmp_path / "meta.json").write_text(json.dumps({"videos": videos}))
+    (tmp_path / "unseen.txt").write_text("synthetic-001\n")
+    known = {"rules": "lvos", "meta": tmp_path / "meta.json"}
+    benchmark = VosBenchmark(tmp_path, **known, unseen=tmp_path / "unseen.txt", changes=SMALL)
+    annotations = tmp_path / "Annotations"
+    scores = scored_as_by_the_command(benchmark, tmp_path / "out", annotations, **known, unseen={"synthetic-001"})
+    assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
+    (tmp_path / "Annotations/synthetic-000/00000011.png").unlink()
+    message = "synthetic-000: the metadata counts frame 00000011, which has no mask"
+    refused(DataError, message, VosBenchmark(tmp_path, **known, changes=SMALL).evaluate, colour())
+
+
+def test_sa_v_follows_each_object_by_itself(davis_root, tmp_path):
+    """A folder of masks per object, which overlap, on every fourth frame; one object enters with the second mask."""
+    frames, masks = tmp_path / "JPEGImages_24fps", tmp_path / "Annotations_6fps"
+    laid_out(davis_root, frames, tmp_path / "ids", lambda t: f"{4 * t:05d}")
+    for path in sorted((tmp_path / "ids").rglob("*.png")):
+        shape = read_mask(path) > 0
+        for number, mask in (("000", shape), ("001", np.roll(shape, 9, axis=1) & (path.stem != "00000"))):
+            (masks / path.parent.name / number).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(masks / path.parent.name / number / path.name)
+    for video in frames.iterdir():  # the frames between those that have masks
+        for path in list(video.iterdir()):
+            for t in range(1, 4):
+                shutil.copy(path, video / f"{int(path.stem) + t:05d}.jpg")
+    (tmp_path / "list.txt").write_text("synthetic-000\nsynthetic-001\n")
+    benchmark = VosBenchmark(tmp_path, "list.txt", frames.name, masks.name, rules="sa-v", changes=SMALL)
+    scores = scored_as_by_the_command(benchmark, tmp_path / "out", masks, "sa-v")
+    assert [row.name for row in benchmark.result.rows][:2] == ["synthetic-000_000", "synthetic-000_001"]
+    first, late = (tmp_path / "out/predictions/synthetic-000" / number for number in ("000", "001"))
+    assert len(list(first.iterdir())) == len(list((frames / "synthetic-000").iterdir()))
+    assert not read_mask(late / "00000.png").any()
+    assert (read_mask(first / "00004.png") & read_mask(late / "00004.png")).any()  # a pixel may belong to two objects
+    assert 0 < scores["J&F"] < 1
+
+
+def test_objects_that_enter_later_are_not_given_where_the_rules_know_none(sparse):
+    for rules, enter in (("youtube-vos", True), ("vost", False)):
+        videos = VosBenchmark(sparse, None, "frames", "masks", rules=rules).sequences
+        assert any(start for video in videos for start in video.starts.values()) == enter
+
+
+def test_rules_that_need_metadata_are_refused(davis_root):
+    for rules in ("lvos", "mose-v2", "coco"):
+        message = f"rules '{rules}': expected one of davis-2017, .*vos-benchmark"
+        assert refused(ValueError, message, VosBenchmark, davis_root, rules=rules)

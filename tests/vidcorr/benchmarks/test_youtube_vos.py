@@ -1,0 +1,99 @@
+"""YouTube-VOS from files to scores: objects that enter late, seen and unseen categories, the server's archive."""
+
+import shutil
+import zipfile
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+
+from datamodules import VideoDataModule
+from lightning_modules import FrozenEncoder, VFSSimSiam
+from tests.helpers.masks import read_masks
+from tests.helpers.refusal import refused
+from tests.helpers.runs import rows_of
+from tests.helpers.training import TINY, trainer_in
+from tests.helpers.words import SMALL
+from vidcorr import Result, YoutubeVosBenchmark
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.commands.score_masks import score
+from vidcorr.datasets import YoutubeVos
+from vidcorr.datasets.generated import write_youtube_vos
+
+HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "ytvos"
+    return write_youtube_vos(folder, 5, valid=2, frames=26, size=(64, 64), sprites=(3, 3))
+
+
+@pytest.fixture(scope="module")
+def run(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("holdout")
+    benchmark = YoutubeVosBenchmark(root, changes=SMALL, **HOLDOUT)
+    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder), folder
+
+
+def test_scores_are_those_of_the_predictions_on_disk(root, run):
+    """`vidcorr score` weighs seen and unseen categories as calculated by hand, see its test."""
+    benchmark, scores, folder = run
+    data = {"videos": [video.name for video in benchmark.sequences], "meta": root / "train" / "meta.json"}
+    files = root / "train" / "Annotations", folder / "predictions"
+    by_command = score(*files, "youtube-vos", **data, unseen=benchmark.unseen_names)
+    assert list(scores) == ["Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen"]
+    assert scores == pytest.approx(by_command.scores, abs=1e-12)
+    assert 0 < scores["Overall"] < 1
+
+
+def test_an_object_is_its_annotation_where_it_enters_and_nowhere_before(run):
+    benchmark, _, folder = run
+    assert any(start for sequence in benchmark.sequences for start in sequence.starts.values())
+    for sequence in benchmark.sequences:
+        masks = read_masks(folder / "predictions" / sequence.name)
+        for number, start in sequence.starts.items():
+            assert not (masks[:start] == number).any()
+            assert torch.equal(masks[start] == number, sequence.mask(start) == number)
+
+
+@pytest.mark.parametrize("all_frames", [False, True])
+def test_the_archive_holds_what_the_server_asks_for(root, tmp_path, all_frames):
+    benchmark = YoutubeVosBenchmark(root, all_frames=all_frames, changes=SMALL, stride=16)
+    stale = tmp_path / "predictions" / "of an earlier run" / "00000.png"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"")
+    assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=16), tmp_path) == {}
+    with zipfile.ZipFile(tmp_path / "predictions.zip") as archive:
+        names = sorted(archive.namelist())
+        with archive.open(names[0]) as file, Image.open(file) as mask:
+            assert (mask.mode, mask.size) == ("P", (64, 64))
+    wanted = [f"Annotations/{video.name}/{t:05d}.png" for video in benchmark.sequences for t in range(0, 26, 5)]
+    assert names == sorted(wanted)
+
+
+def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
+    """The data leave out the default hold-out in its own place only; here another one is scored, over a copy."""
+    benchmark = YoutubeVosBenchmark(root, changes=SMALL, **HOLDOUT)
+    named = f"such as {min(sequence.name for sequence in benchmark.sequences)}: "
+    arguments = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "validation_fraction": 0}
+    copies = shutil.copytree(root / "train/JPEGImages", tmp_path / "copies")
+    data = VideoDataModule(copies, **arguments)
+    trainer, message = trainer_in(tmp_path, benchmark), named + r".*--data\.include_holdout true"
+    refused(ValueError, message, trainer.fit, VFSSimSiam(**TINY), datamodule=data)
+    assert trainer.global_step == 0
+    told = VideoDataModule(copies, include_holdout=True, **arguments)
+    told.setup("fit")
+    benchmark.on_fit_start(SimpleNamespace(datamodule=told), FrozenEncoder("raw_colour"))
+    others = SimpleNamespace(include_holdout=False, videos=[SimpleNamespace(path="elsewhere/another.mp4")])
+    benchmark.on_fit_start(SimpleNamespace(datamodule=others), FrozenEncoder("raw_colour"))
+
+
+def test_files_say_what_was_held_out(run):
+    benchmark, _, folder = run
+    stated = Result.load(folder).data
+    assert {key: stated[key] for key in (*HOLDOUT, "seed")} == HOLDOUT | {"seed": 0}
+    unseen = {row["Category"] for row in rows_of(folder) if row["Unseen"] == "True"}
+    assert unseen == set(YoutubeVos(benchmark.root, **HOLDOUT).unseen_categories)
+    assert not (folder / "predictions.zip").exists()

@@ -1,0 +1,136 @@
+"""`vidcorr evaluate`: networks × benchmarks in one table, each result once in a store, whatever stops or fails."""
+
+import csv
+
+import pytest
+import torch
+
+from cli import main
+from tests.helpers.folders import held
+from tests.helpers.refusal import refused
+from tests.helpers.words import SMALL, refusal
+from vidcorr import DavisBenchmark, Result, evaluate
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.datasets.generated import write_tap_vid
+from vidcorr.experiments.job import Job, NetworkSpec
+from vidcorr.experiments.runner import Runner
+from vidcorr.experiments.store import Store
+from vidcorr.results.result import results_below
+from vidcorr.videos.guards import DataError
+
+BLOCKY = "tests.helpers.encoders:Blocky"
+TINY = "tests.helpers.encoders:TinyResNet"
+CHANGES = [f"{field}={value}" for field, value in SMALL.items()]
+
+
+def table_of(folder):
+    return {row["row"]: row for row in csv.DictReader((folder / "table.csv").open()) if "J&F" in row["column"]}
+
+
+@pytest.fixture
+def davis(davis_root):
+    return DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+
+
+def test_scores_equal_each_benchmark_alone_and_are_not_computed_twice(davis, tmp_path, evaluated, capsys):
+    table = evaluate([BLOCKY, TINY], [davis], tmp_path)
+    torch.manual_seed(0)
+    alone = davis.evaluate(build_feature_extractor(TINY))
+    (head,) = (head for head in table.heads if "J&F" in head)
+    assert table.rows[f"{TINY}, stride 8"][head].mean == alone["J&F-Mean"]
+    assert float(table_of(tmp_path)[f"{TINY}, stride 8"]["mean"]) == alone["J&F-Mean"]
+    (title,) = table.blocks
+    assert f"## {title}\n" in (tmp_path / "table.md").read_text()
+    results = results_below(tmp_path)
+    assert {result.network.name for result in results.values()} == {BLOCKY, TINY}
+    assert all((folder / "report.html").is_file() for folder in results)
+    assert "[2/2]" in capsys.readouterr().out
+    del evaluated[:]
+    assert evaluate([TINY, BLOCKY, "raw_colour"], [davis], tmp_path).heads == table.heads
+    assert evaluated == [["vfs+context=2+radius=3"]]  # raw colour alone
+    main(["table", str(tmp_path)])
+    assert f"| {BLOCKY}, stride 4, normalised by itself |" in capsys.readouterr().out
+
+
+def test_a_job_that_fails_is_named_and_the_others_are_done(davis, tmp_path, monkeypatch, capsys):
+    second = DavisBenchmark(davis.root, changes=SMALL, limit_sequences=2, name="second")
+
+    def fail(self, *args):
+        raise RuntimeError("out of\nmemory")
+
+    monkeypatch.setattr(second, "start", fail)
+    message = "2 of 4 jobs failed: raw_colour on second by vfs.*, .*Blocky on second by .*: RuntimeError: out of memory"
+    refused(ValueError, message, evaluate, ["raw_colour", BLOCKY], [second, davis], tmp_path)
+    assert list(table_of(tmp_path)) == ["raw_colour, stride 8", f"{BLOCKY}, stride 4, normalised by itself"]
+
+
+@pytest.mark.parametrize("network", [f"{TINY}@res9", "torchvision:resnet19", "nowhere.ckpt", "weights.pth"])
+def test_a_network_that_cannot_be_built_is_told_before_any_work(network, davis, tmp_path, evaluated):
+    (tmp_path / "weights.pth").write_bytes(b"")
+    network = str(tmp_path / network) if network.endswith("pth") else network
+    assert refused(ValueError, network.rpartition(":")[2], evaluate, ["raw_colour", network], [davis], tmp_path / "out")
+    assert not evaluated
+
+
+def test_a_full_disk_ends_the_command(davis, tmp_path, monkeypatch, evaluated):
+    def full(self, folder):
+        raise OSError(28, "No space left on device", str(folder / "results.json"))
+
+    monkeypatch.setattr(Result, "save", full)
+    message = "No space left .*/raw_colour-davis-.*/results.json"
+    refused(OSError, message, evaluate, ["raw_colour", BLOCKY], [davis], tmp_path)
+    assert len(evaluated) == 1
+
+
+def test_a_job_that_another_process_runs_is_left_to_it(davis, tmp_path, capsys):
+    job = Job(NetworkSpec.read("raw_colour"), davis, davis.protocol)
+    with held(Store(tmp_path).folder_of(job)):
+        table = evaluate(["raw_colour", BLOCKY], [davis], tmp_path)
+    assert f"{job.title}: running elsewhere" in capsys.readouterr().out
+    assert len(table.rows) == 1
+    assert len(evaluate(["raw_colour", BLOCKY], [davis], tmp_path).rows) == 2
+
+
+@pytest.mark.slow
+def test_protocols_that_see_frames_alike_share_a_pass_and_leave_the_results_of_single_ones(davis, tmp_path, evaluated):
+    protocols = [davis.protocol.with_changes(topk=value) for value in (2, 5)]
+    jobs = [Job(NetworkSpec.read("raw_colour"), davis, protocol) for protocol in protocols]
+    shared = Runner(Store(tmp_path / "shared")).run(jobs)
+    assert evaluated == [[protocol.name for protocol in protocols]]
+    single = Runner(Store(tmp_path / "single"), at_once=1).run(jobs)
+    for job in jobs:
+        one, other = shared[job], single[job]
+        assert (one.scores, one.rows, one.stages) == (other.scores, other.rows, other.stages)
+        assert one.stages[""].protocol.digest == job.protocol.digest()
+
+
+@pytest.mark.slow
+def test_by_the_command_line(davis_root, tmp_path, capsys):
+    points = write_tap_vid(tmp_path / "points", 1, frames=6, size=(64, 64))
+    words = [BLOCKY, "--on", f"davis={davis_root}", f"tap_vid={points}", "--limit", "1", "--change", *CHANGES]
+    main(["evaluate", *words, "--baselines", "--seeds", "3", "--protocol", "crw", "--output", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    assert "tap_vid keeps its protocol, vidcorr: crw has no values for it" in said
+    rows = table_of(tmp_path / "out")
+    assert [name.partition(",")[0] for name in rows] == [BLOCKY, "raw_colour", "untrained ResNet-18"]
+    assert rows["untrained ResNet-18, stride 8"]["seeds"] == "3"
+    assert next(iter(rows.values()))["conditions"].startswith("crw+context=2+radius=3 ")
+    results = list(results_below(tmp_path / "out").values())
+    assert sorted(result.benchmark for result in results) == ["davis"] * 3 + ["tap_vid"] * 3
+
+
+def test_mistakes_are_told_before_any_work(davis_root, tmp_path):
+    words = ("--on", f"davis={davis_root}", "--output", tmp_path / "out")
+    assert "name a network" in refusal("evaluate", *words)
+    assert "--on davis=/data/DAVIS" in refusal("evaluate", "raw_colour")
+    refused(DataError, "no such folder", evaluate, [BLOCKY], [DavisBenchmark(tmp_path / "nowhere")], tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    refused(OSError, "file", evaluate, [BLOCKY], [DavisBenchmark(davis_root)], tmp_path / "file" / "out")
+    assert not list((tmp_path / "out").glob("*/results.json"))
+
+
+def test_the_base_is_a_row_of_its_own_where_no_network_is_it(davis_root, tmp_path):
+    words = [BLOCKY, "--base", "raw_colour", "--on", f"davis={davis_root}", "--change", *CHANGES]
+    main(["evaluate", *words, "--output", str(tmp_path)])
+    rows = table_of(tmp_path)
+    assert [row["difference"] != "" for row in rows.values()] == [True, False]

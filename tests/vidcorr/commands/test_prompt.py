@@ -1,0 +1,174 @@
+"""`vidcorr prompt`: what is drawn in the page with the mouse is what `predict` reads."""
+
+import base64
+import io
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.browser import chromium
+from tests.helpers.refusal import refused
+from vidcorr.commands.prompt import write_page
+from vidcorr.datasets.generated.writers import write_mp4
+from vidcorr.videos.guards import DataError
+from vidcorr.videos.prompts import read_prompts
+
+SIZE = 96, 160
+"""Height and width of the frames, pixels."""
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """A folder of three frames with a quote and markup in its name."""
+    folder = tmp_path / "my <b>'clip'"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
+    for number in range(3):
+        Image.fromarray(np.roll(noise, 2 * number, axis=1)).save(folder / f"{number:05d}.png")
+    return folder
+
+
+def test_the_page_is_complete_in_itself(video: Path, tmp_path: Path) -> None:
+    page = write_page(video, tmp_path / "out/page.html").read_text()
+    assert "my &lt;b&gt;" in page
+    assert len(frames_of(page)) == 1
+    assert f"WIDTH = {SIZE[1]}, HEIGHT = {SIZE[0]}" in page
+    assert "data:image/jpeg;base64," in page
+    assert not [text for text in ("<b>'clip'", "{{", "http") if text in page]
+
+
+def frames_of(page: str) -> list[dict[str, Any]]:
+    """The frames that a page holds, as its script reads them."""
+    found = re.search(r"FRAMES = (\[.*?\]), WIDTH", page)
+    assert found is not None
+    frames: list[dict[str, Any]] = json.loads(found[1])
+    return frames
+
+
+def test_chosen_frames_are_in_the_page(video: Path, tmp_path: Path) -> None:
+    output = tmp_path / "page.html"
+    for arguments, numbers in (({}, [0]), ({"frames": ["2", 1, "0.04s"]}, [1, 2]), ({"every": 2}, [0, 2])):
+        frames = frames_of(write_page(video, output, **arguments).read_text())
+        assert [frame["number"] for frame in frames] == numbers
+        assert [frame["label"] for frame in frames] == [f"{number:05d}" for number in numbers]
+        for frame in frames:
+            content = base64.b64decode(frame["image"].partition(",")[2])
+            shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+            original = np.asarray(Image.open(video / f"{frame['label']}.png").convert("RGB")).astype(int)
+            assert np.abs(shown - original).mean() < 60  # noise, as JPEG keeps it
+    clip = tmp_path / "clip.mp4"
+    write_mp4(clip, np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), np.uint8), rate=4)
+    assert [f["label"] for f in frames_of(write_page(clip, output, ["1.5s", "8"]).read_text())] == ["6", "8"]
+    for arguments, message in (
+        ({"frames": ["7"]}, "has no frame 7"),
+        ({"frames": ["soon"]}, "--frames: expected a frame's number such as 120, or a time"),
+        ({"every": 0}, "--every: expected 1 or more frames, got 0"),
+    ):
+        refused(DataError, message, write_page, video, output, **arguments)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    """A headless Chromium that saves to the test's folder."""
+    with chromium(tmp_path) as opened:
+        yield opened
+
+
+class Hand:
+    """Draws on the page's canvas; places are pixels of the frame."""
+
+    def __init__(self, browser: Any) -> None:
+        from selenium.webdriver import ActionChains
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(browser, 60).until(lambda opened: opened.find_element("id", "hint").text)  # pictures are there
+        self._browser, self._actions = browser, ActionChains
+        self._canvas = browser.find_element("id", "canvas")
+
+    def at(self, x: float, y: float) -> tuple[int, int]:
+        """Return the offset of a place from the canvas's centre, in screen pixels."""
+        script = "return [view.scale, view.x, view.y, canvas.clientWidth, canvas.clientHeight]"
+        scale, left, top, width, height = self._browser.execute_script(script)
+        return round(x * scale + left - width / 2), round(y * scale + top - height / 2)
+
+    def click(self, x: float, y: float) -> None:
+        self._actions(self._browser).move_to_element_with_offset(self._canvas, *self.at(x, y)).click().perform()
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        chain = self._actions(self._browser).move_to_element_with_offset(self._canvas, *self.at(*start))
+        chain.click_and_hold().move_to_element_with_offset(self._canvas, *self.at(*end)).release().perform()
+
+    def press(self, name: str) -> None:
+        self._browser.find_element("css selector", name).click()
+
+    def keys(self, *keys: str) -> None:
+        self._actions(self._browser).send_keys(*keys).perform()
+
+
+def saved(folder: Path, name: str) -> Path:
+    """Wait until the browser has saved a file."""
+    for _ in range(200):
+        if (folder / name).is_file() and (folder / name).stat().st_size:
+            return folder / name
+        time.sleep(0.05)
+    raise AssertionError(f"{name} was not saved; there are {sorted(path.name for path in folder.iterdir())}")
+
+
+@pytest.mark.slow
+def test_from_drawing_on_two_frames_to_prediction(video: Path, tmp_path: Path, browser: Any) -> None:
+    browser.get(write_page(video, tmp_path / "page.html", [0, 2]).as_uri())
+    hand = Hand(browser)
+    for corner in ((20, 20), (60, 20), (60, 70), (20, 70)):
+        hand.click(*corner)
+    hand.keys("\ue007")  # Enter
+    hand.press("[data-tool=point]")
+    hand.click(30.5, 40.5)
+    browser.find_elements("css selector", "#frames button")[1].click()
+    assert browser.find_element("id", "frame").text == "frame 00002"
+    assert not browser.find_elements("css selector", "#points li")
+    hand.click(34.5, 44.5)
+    assert browser.find_element("css selector", "#points input").get_attribute("value") == "point 1"
+    browser.find_element("css selector", "#points input").send_keys("\ue009a\ue000nose\n")
+    hand.press("[data-tool=box]")
+    hand.drag((24, 22), (64, 72))  # the first object, corrected
+    hand.press("#add")
+    hand.drag((90, 30), (130, 80))
+    buttons = browser.find_elements("css selector", "#frames button")
+    assert [button.text for button in buttons] == ["00000 · 2", "00002 · 3"]
+
+    hand.press("#save-mask")
+    first, second = read_prompts(mask=str(saved(tmp_path, "masks.json")))
+    expected = np.zeros((2, *SIZE), np.uint8)
+    expected[0, 20:70, 20:60] = expected[1, 22:72, 24:64] = 1
+    expected[1, 30:80, 90:130] = 2
+    for prompt, frame, ids in ((first, 0, expected[0]), (second, 2, expected[1])):
+        assert prompt.frame == frame
+        assert (prompt.ids != ids).mean() < 0.01
+    assert "--data.mask masks.json" in browser.find_element("id", "command").text
+
+    hand.press("#save-box")
+    boxes = read_prompts(box=str(saved(tmp_path, "boxes.json")))
+    assert [(box.name, box.frame) for box in boxes] == [("object 1", 2), ("object 2", 2)]
+    assert (boxes[1].x, boxes[1].y, boxes[1].width, boxes[1].height) == pytest.approx((90, 30, 40, 50), abs=0.5)
+
+    hand.press("#save-points")
+    points = read_prompts(points=str(saved(tmp_path, "points.csv")))
+    assert [(each.names, each.frame) for each in points] == [(("nose",), "00000"), (("nose",), "00002")]
+    assert points[1].points == pytest.approx(np.array([[34, 44]]), abs=0.5)
+
+    hand.press("#undo")
+    assert browser.find_elements("css selector", "#frames button")[1].text == "00002 · 2"
+    hand.press("[data-tool=polygon]")
+    hand.click(5, 5)
+    hand.click(15, 5)
+    hand.keys("\ue012")  # the arrow to the left: what is not closed is dropped, and undo brings it back
+    assert browser.execute_script("return [now, state.open.length]") == [0, 0]
+    hand.press("#undo")
+    assert browser.execute_script("return [now, state.open.length]") == [1, 2]

@@ -1,0 +1,172 @@
+"""A sweep: the scores of each protocol alone, from far fewer passes; a choice that is reported elsewhere."""
+
+import pytest
+import torch
+
+from tests.helpers.folders import held
+from tests.helpers.nodes import run_on_nodes
+from tests.helpers.refusal import refused
+from vidcorr import DavisBenchmark, YoutubeVosBenchmark
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.commands.sweep import command
+from vidcorr.datasets.generated import write_davis, write_youtube_vos
+from vidcorr.experiments.grid import protocol_path, read_grid
+from vidcorr.experiments.job import NetworkSpec
+from vidcorr.experiments.runner import Runner
+from vidcorr.experiments.store import Store
+from vidcorr.experiments.sweep import Sweep, sweep
+from vidcorr.functional import PropagationProtocol
+from vidcorr.results.records import score_of
+from vidcorr.results.result import results_below
+from vidcorr.results.statistics import mean_score
+
+VARIED = ["radius=3,6", "topk=2,10", "temperature=0.05,0.2"]
+
+
+def scores_below(output):
+    return [record for result in results_below(output).values() for record in score_of(result, "J&F-Mean")]
+
+
+@pytest.fixture(scope="module")
+def sweep_of(davis_root):
+    """Return a function that sweeps over three generated sequences, by default with raw colour."""
+
+    def run(output, *flags, network="raw_colour"):
+        command([network, "--on", f"davis={davis_root}", "--output", str(output), *flags])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def swept(sweep_of, tmp_path_factory):
+    """A sweep of eight protocols, untrained ResNet-18."""
+    output = tmp_path_factory.mktemp("sweep")
+    sweep_of(output, "--vary", *VARIED, network="torchvision:resnet18")
+    return output
+
+
+def test_scores_are_those_of_each_protocol_alone(swept, davis_root):
+    scored = scores_below(swept)
+    assert len(scored) == 8
+    torch.manual_seed(0)
+    extractor = build_feature_extractor("torchvision:resnet18", stage="res4", stride=8)
+    for one in scored[::3]:
+        changes = {field: one.stage.protocol.fields[field] for field in ("radius", "topk", "temperature")}
+        benchmark = DavisBenchmark(davis_root, changes=changes)
+        assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
+        assert benchmark.protocol.digest() == one.stage.protocol.shared
+
+
+def test_what_a_sweep_writes(swept):
+    text = (swept / "sweep.md").read_text()
+    assert all(f"## {field}" in text for field in ("radius", "topk", "temperature"))
+    assert "Chosen on some sequences" in text
+    assert (swept / "sweep.png").stat().st_size > 10_000
+
+
+def test_what_is_no_fraction_is_a_folder_to_select_on(sweep_of, tmp_path):
+    assert refused(ValueError, "--select-on 1.5: 1.5: no such folder", sweep_of, tmp_path, "--select-on", "1.5")
+
+
+def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, sweep_of, evaluated, capsys):
+    """Also where another network, protocol or data set has been swept in the folder."""
+    sweep_of(swept, "--vary", *VARIED, network="torchvision:resnet18")
+    assert "Best 8 of 8 protocols" in capsys.readouterr().out
+    assert not evaluated
+    sweep_of(swept, "--vary", *VARIED[:2], "temperature=0.05,0.1", network="torchvision:resnet18")
+    assert "8 jobs, 4 are done; 1 passes over the videos" in capsys.readouterr().out
+    assert [len(protocols) for protocols in evaluated] == [4]
+
+
+@pytest.mark.slow
+def test_processes_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path, capsys):
+    """A batch left to another process, and two ranks by torchrun, against one process."""
+    words = ["raw_colour", "--on", f"davis={davis_root}", "--vary", "topk=2,10", "--at-once", "1", "--output"]
+    command([*words, str(tmp_path / "one")])
+    first = next(path.parent.name for path in sorted((tmp_path / "one").glob("*/results.json")))
+    with held(tmp_path / "several" / first):
+        command([*words, str(tmp_path / "several")])
+    said = capsys.readouterr().out
+    assert "running elsewhere\n" in said
+    assert "1 of 2 jobs are done; the table follows when all are done" in said
+    command([*words, str(tmp_path / "several")])
+    first_rank, other = run_on_nodes(2, ["sweep", *words, str(tmp_path / "ranks")])
+    assert "Best 2 of 2 protocols" in first_rank
+    assert "protocols" not in other
+    one = (tmp_path / "one" / "sweep.md").read_text()
+    assert (tmp_path / "several" / "sweep.md").read_text() == one == (tmp_path / "ranks" / "sweep.md").read_text()
+    assert {result.ranks for result in results_below(tmp_path / "ranks").values()} == {2}
+
+
+@pytest.mark.slow
+def test_named_protocols_are_swept_as_they_are_also_at_another_stride(sweep_of, davis_root, tmp_path, capsys):
+    sweep_of(tmp_path, "--protocols", "vfs", "crw", "--strides", "16")
+    said = capsys.readouterr().out
+    assert "2 jobs; 1 passes" in said
+    assert "sweep.png" not in said
+    assert said.count("## ") == 2
+    scored = scores_below(tmp_path)
+    extractor = build_feature_extractor("raw_colour", stride=16)
+    alone = [DavisBenchmark(davis_root, protocol=name).evaluate(extractor)["J&F-Mean"] for name in ("crw", "vfs")]
+    found = {one.stage.protocol.name: one.value for one in scored}
+    assert found == pytest.approx(dict(zip(("crw+feature_stride=16", "vfs+feature_stride=16"), alone, strict=True)))
+
+
+@pytest.mark.slow
+def test_scores_that_rows_alone_have_are_their_means(tmp_path):
+    """YouTube-VOS has J-Seen and the like over all sequences, and J-Mean in its rows."""
+    root = write_youtube_vos(tmp_path / "data", 3, valid=1, frames=16, size=(64, 64), sprites=(2, 2))
+    benchmark = YoutubeVosBenchmark(root, split="train", predictions=False)
+    grid = read_grid(benchmark.protocol, ["topk=2,10"])
+    views, output = [NetworkSpec.read("raw_colour")], tmp_path / "out"
+    runner = Runner(Store(output), pages=False)
+    sweep(Sweep(views, benchmark, runner), grid)
+    for one in scores_below(output):
+        assert one.value == pytest.approx(mean_score(one.videos))
+        assert one.result.is_mean(one.key)
+    known = "--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"
+    assert refused(ValueError, known, Sweep, views, benchmark, runner, "PCK")
+    sweep(Sweep(views, benchmark, runner, "Overall"), grid)
+    assert "## Chosen" not in (output / "sweep.md").read_text()  # its rows do not give it
+
+
+def test_a_way_between_protocols_in_both_orders(sweep_of, davis_root, tmp_path):
+    """Each step is the score of its protocol alone, and the steps add up to the difference of both ends."""
+    first, second = map(PropagationProtocol.named, ("vfs+radius=3+topk=2", "vfs+radius=6+topk=10"))
+    sweep_of(tmp_path, "--limit", "2", "--explain", first.name, second.name)
+    scored = scores_below(tmp_path)
+    assert len(scored) == 4  # both ends, and one protocol between them in each order
+    benchmark = DavisBenchmark(davis_root, protocol=second, limit_sequences=2)
+    alone = benchmark.evaluate(build_feature_extractor("raw_colour"))
+    one, other = (tmp_path / "explain.md").read_text().split("in the opposite order")
+    assert one.index("| + topk |") < one.index("| + radius |")
+    assert other.index("| + radius |") < other.index("| + topk |")
+    for part in (one, other):
+        assert part.count(f"| {second.name} | {100 * alone['J&F-Mean']:.1f} |") == 1
+    assert (tmp_path / "explain.png").stat().st_size > 10_000
+
+
+def test_values_that_need_each_other_change_together():
+    dino, liir = (PropagationProtocol.named(name) for name in ("dino", "liir"))
+    wanted = liir.with_changes(feature_stride=8).fields()
+    for backwards in (False, True):
+        _, last = protocol_path(dino, liir, backwards)[-1]
+        assert last.fields() | {"name": ""} == wanted | {"name": ""}
+    assert refused(
+        ValueError, "crw and crw have the same fields", protocol_path, *2 * [PropagationProtocol.named("crw")]
+    )
+
+
+@pytest.mark.slow
+def test_a_choice_on_other_data_is_applied_here(sweep_of, tmp_path):
+    write_davis(tmp_path / "train", 2, frames=6, size=(64, 64))
+    grid = ("--vary", "topk=2,10", "radius=3,12")
+    sweep_of(tmp_path / "out", *grid, "--select-on", f"{tmp_path / 'train'}@val")
+    text = (tmp_path / "out/sweep.md").read_text()
+    scored = scores_below(tmp_path / "out")
+    there = [one for one in scored if len(one.result.sequences) == 2]
+    best = max(there, key=lambda one: one.value)
+    here = {one.stage.protocol.shared_name: one.value for one in scored if one not in there}
+    assert here.keys() == {best.stage.protocol.shared_name, "vfs"}
+    value = here[best.stage.protocol.shared_name]
+    assert f"{100 * best.value:.1f} where it was chosen, {100 * value:.1f}" in text

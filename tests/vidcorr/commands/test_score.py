@@ -1,0 +1,251 @@
+"""`vidcorr score`: masks on disk against masks on disk, by the rules of DAVIS and YouTube-VOS."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.plain_masks import plain_score
+from tests.helpers.refusal import refused
+from vidcorr.commands.score import command
+from vidcorr.commands.score_masks import flat_scores, score
+from vidcorr.metrics.rules import RULES
+from vidcorr.videos.files import write_ids
+from vidcorr.videos.guards import DataError
+from vidcorr.videos.mask_files import davis_palette
+
+
+def write_masks(folder, *masks):
+    """Write masks as rows of digits: one row of pixels a frame, four pixels high."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for t, row in enumerate(masks):
+        write_ids(folder / f"{t:05d}.png", np.tile(np.array(list(row), np.uint8), (4, 1)), davis_palette())
+
+
+@pytest.mark.parametrize(("missing", "key"), [(0, "seq"), (3, "seq_missing3")])
+def test_the_official_numbers_to_the_last_bit(golden, tmp_path, missing, key):
+    """Masks on disk against davis2017-evaluation's own table, one object lost in the second case."""
+    davis = golden("davis_metrics")
+    shape = davis["seq_shape"]
+    objects, frames = shape[:2]
+    ids = np.arange(1, objects + 1, dtype=np.uint8)[:, None, None, None]
+    for folder, name in (("truth", "seq_gt"), ("mine", "seq_pred")):
+        (tmp_path / folder / "bike").mkdir(parents=True)
+        masks = (np.unpackbits(davis[name], count=shape.prod()).reshape(shape) * ids).max(0)
+        if folder == "mine":
+            masks[masks == missing] = 0
+        for t in range(frames):
+            write_ids(tmp_path / folder / "bike" / f"{t:05d}.png", masks[t], davis_palette())
+    metric = score(tmp_path / "truth", tmp_path / "mine")
+    np.testing.assert_array_equal(list(metric.scores.values()), davis[f"{key}_table"])
+    for measure in "JF":
+        found = [[row.values[f"{measure}-{name}"] for name in ("Mean", "Recall", "Decay")] for row in metric.rows]
+        np.testing.assert_array_equal(found, davis[f"{key}_{measure}_MRD"])
+
+
+def test_real_masks_score_as_a_plain_scorer_scores_them(real_data, tmp_path):
+    """Two real sequences, a prediction that lags behind, every set of rules."""
+    truth = real_data("davis") / "Annotations" / "480p"
+    for name in ("dog", "horsejump-high"):
+        files = sorted((truth / name).glob("*.png"))[:7]
+        for folder, chosen in (("truth", files), ("mine", [files[0], *files[:-1]])):
+            (tmp_path / folder / name).mkdir(parents=True)
+            for file, source in zip(files, chosen, strict=True):
+                shutil.copy(source, tmp_path / folder / name / file.name)
+    for rules, said in {
+        "davis-2017": {},
+        "davis-2016": {"merged": True},
+        "youtube-vos": {"last_scored": True, "entering": True},
+    }.items():
+        metric = score(tmp_path / "truth", tmp_path / "mine", rules)
+        plain = plain_score(tmp_path / "truth", tmp_path / "mine", **said)
+        assert [row.name for row in metric.rows] == list(plain)
+        found = [(row.values["J-Mean"], row.values["F-Mean"]) for row in metric.rows]
+        np.testing.assert_allclose(found, list(plain.values()), rtol=1e-12)
+        assert 0.2 < metric.scores["J&F-Mean"] < 0.95
+
+
+def test_the_predictions_of_a_benchmark_score_as_it_scored_them(davis_root, davis_run, tmp_path):
+    _, scores, folder = davis_run
+    words = [str(davis_root / "Annotations" / "480p"), str(folder / "predictions"), "--output", str(tmp_path)]
+    command(words)
+    assert json.loads((tmp_path / "results.json").read_text())["scores"] == scores
+
+
+def write_video(folder, truth, mine, name="a"):
+    """Write truth and prediction of one video; return the arguments of `score`."""
+    write_masks(folder / "truth" / name, *truth.split())
+    write_masks(folder / "mine" / name, *mine.split())
+    return str(folder / "truth"), str(folder / "mine")
+
+
+def test_first_and_last_frame_in_and_out_by_hand(tmp_path):
+    """J of the frames is 1, 1/2, 1 and 0."""
+    folders = write_video(tmp_path, "1100 1100 1100 1100", "1100 1000 1100 0011")
+    for flag, expected in {"--workers=1": 0.75, "--keep-ends": 0.625, "--rules=youtube-vos": 0.5}.items():
+        command([*folders, flag, "--output", str(tmp_path)])
+        results = json.loads((tmp_path / "results.json").read_text())
+        assert results["scores"]["J-Mean"] == pytest.approx(expected)
+        assert len(results["sequences"]) == 1
+    assert results["data"]["rules"]["name"] == "youtube-vos"
+
+
+@pytest.mark.parametrize(
+    ("rules", "truth", "mine", "rows"),
+    [
+        ("youtube-vos", "1100 1120 1120 1120", "1100 1120 1100 1120", {"a_1": 1.0, "a_2": 0.5}),
+        ("vos-benchmark", "1100 1120 1120 1120", "1100 1120 1100 1120", {"a_1": 1.0, "a_2": 0.5}),
+        ("youtube-vos", "1100 1100 1120", "1100 1000 1100", {"a_1": 0.75}),
+        ("davis-2017", "1300 1300 1300", "1300 1000 1300", {"a_1": 1.0, "a_2": 1.0, "a_3": 0.0}),
+    ],
+    ids=["enters after it counts", "enters when it counts", "enters last", "a gap in the ids"],
+)
+def test_objects_count_as_the_rules_say(tmp_path, rules, truth, mine, rows):
+    """Of object 2, vos-benchmark counts the first frame and not the last, YouTube-VOS the opposite."""
+    found = score(*write_video(tmp_path, truth, mine), rules).rows
+    assert {row.name: row.values["J-Mean"] for row in found} == pytest.approx(rows)
+
+
+META = {"a": {"1": "dog", "2": "emu"}, "b": {"7": "dog"}}
+
+
+def write_meta(path, videos):
+    """Write a meta.json: video → object → category, each from its first frame."""
+    objects = {
+        name: {"objects": {number: {"category": kind, "frames": ["00000"]} for number, kind in own.items()}}
+        for name, own in videos.items()
+    }
+    path.write_text(json.dumps({"videos": objects}))
+    return str(path)
+
+
+@pytest.fixture
+def categories(tmp_path):
+    """Write masks of three objects of two categories, and the words that score them."""
+    write_video(tmp_path, "7700 7700", "7700 7700", "b")
+    words = [*write_video(tmp_path, "1122 1122 1122", "1122 1022 1020"), "--rules", "youtube-vos"]
+    return [*words, "--meta", write_meta(tmp_path / "valid.json", META), "--output", str(tmp_path)]
+
+
+def test_seen_and_unseen_categories_by_hand(tmp_path, categories):
+    """J of the dogs is 1/2 and 1, that of the emu 3/4; what training has not shown is unseen."""
+    trained = write_meta(tmp_path / "train.json", {"c": {"1": "dog", "2": "cat"}})
+    write_masks(tmp_path / "truth" / "not_listed", "1100", "1100")
+    (tmp_path / "names.txt").write_text("a\nb\n")
+    for flags in (["--trained-meta", trained], ["--unseen", "emu"]):
+        command([*categories, "--list", str(tmp_path / "names.txt"), *flags])
+        results = json.loads((tmp_path / "results.json").read_text())
+        scores = results["scores"]
+        assert (scores["J-Seen"], scores["J-Unseen"]) == (0.75, 0.75)
+        parts = [scores[key] for key in ("J-Seen", "J-Unseen", "F-Seen", "F-Unseen")]
+        assert scores["Overall"] == pytest.approx(np.mean(parts))
+    assert "a_2" in (tmp_path / "per_sequence.csv").read_text()
+
+
+def test_mistakes_with_categories_are_one_line(tmp_path, categories):
+    partial = write_meta(tmp_path / "partial.json", {"a": META["a"]})
+    for flags, message in (
+        ([], "--meta needs --trained-meta or --unseen"),
+        (["--unseen", "yak"], "--unseen yak: .* lacks this category; it has dog, emu"),
+        (["--meta", partial, "--unseen", "emu"], "partial.json: gives no category for object 7 of b"),
+        (["--trained-meta", str(tmp_path / "nowhere.json")], "nowhere.json"),
+    ):
+        assert refused(ValueError, message, command, [*categories, *flags])
+    assert refused(ValueError, "need --meta", command, [*categories[:4], "--unseen", "emu"])
+
+
+def blank(size, value=0):
+    return lambda path: write_ids(path, np.full(size, value, np.uint8), davis_palette())
+
+
+@pytest.mark.parametrize(
+    ("file", "spoil", "message"),
+    [
+        ("00001.png", Path.unlink, "00001.png: 1 predicted masks are missing"),
+        ("00002.png", lambda path: path.write_bytes(b"no picture"), "00002.png"),
+        ("00002.png", blank((64, 32)), "00002.png: is 64 × 32 px, the annotation 64 × 64"),
+        ("00003.png", blank((64, 64), 9), "00003.png: holds id 9; the video has the objects 1"),
+        ("", shutil.rmtree, "1 of 3 videos are missing"),
+    ],
+)
+def test_a_bad_prediction_is_named(davis_root, davis_run, tmp_path, file, spoil, message):
+    shutil.copytree(davis_run[2] / "predictions", tmp_path / "mine")
+    spoil(tmp_path / "mine" / "synthetic-000" / file)
+    said = refused(DataError, message, score, davis_root / "Annotations" / "480p", tmp_path / "mine")
+    assert "mine/synthetic-000" in said
+
+
+def test_workers_change_no_digit_and_name_the_longest_of_several_bad_sequences(tmp_path):
+    """Five sequences, of which longer ones come later in the alphabet, and predictions one pixel off."""
+    for times, name in enumerate("abcde", start=1):
+        folders = write_video(tmp_path, "11000 11100 01110 00110 " * times, "11000 01100 00110 00110 " * times, name)
+    metrics = [score(*folders, workers=workers) for workers in (1, 2)]
+    assert flat_scores(metrics[0]) == flat_scores(metrics[1])
+    for name in "bda":
+        (tmp_path / "mine" / name / "00001.png").write_bytes(b"no picture")
+    for workers in (1, 2):
+        assert refused(DataError, r"mine/d/00001\.png: ", score, *folders, workers=workers)
+
+
+class Deadly(type(RULES["davis-2017"])):
+    def plan(self, video):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_names_the_folder_and_the_remedy(tmp_path):
+    for name in "ra":  # names that the message of the crash contains
+        folders = write_video(tmp_path, "1100 1100", "1100 1100", name)
+    said = r"/mine/[ra]: crashed .*\(Killed\); --workers 1 needs less memory"
+    assert refused(DataError, said, score, *folders, Deadly("deadly"), workers=2)
+
+
+def test_a_folder_named_for_the_scores_stays(tmp_path):
+    (tmp_path / "results").mkdir()
+    flags = [str(tmp_path / "truth"), str(tmp_path / "mine"), "--json", str(tmp_path / "results")]
+    assert refused(
+        ValueError, "results: is a folder; name a file", command, flags
+    )  # before masks, of which there are none
+
+
+def test_an_id_without_a_first_appearance_is_named(tmp_path):
+    folders = write_video(tmp_path, "1100 1120 1100", "1100 1100 1100")
+    assert refused(
+        DataError, r"00001\.png: holds id 2; the video has the objects 1. Rules youtube-vos", score, *folders
+    )
+    assert [len(score(*folders, rules).rows) for rules in ("youtube-vos", "davis-2016")] == [2, 1]
+
+
+def test_a_wrong_folder_and_unknown_rules_are_named(tmp_path):
+    assert refused(DataError, "nowhere: no such folder", score, tmp_path / "nowhere", tmp_path)
+    assert refused(DataError, "no video of .* to score", score, tmp_path, tmp_path)
+    assert refused(ValueError, "rules must be one of 'davis-2017'", score, tmp_path, tmp_path, "davis")
+
+
+def test_ids_with_the_colours_of_other_ids_are_told(tmp_path, caplog):
+    """Perfect masks whose palette was reordered by another program: the ids are scored, as by the official code."""
+    rows = ["0112", "0122", "1122", "1022"]
+    folders = write_video(tmp_path, " ".join(rows), " ".join(rows), "bike")
+    assert score(*folders).scores["J&F-Mean"] == 1
+    assert not caplog.text
+    swapped = davis_palette()
+    swapped[[1, 2]] = swapped[[2, 1]]
+    for t, row in enumerate(rows):
+        ids = np.tile(np.array([0, 2, 1])[np.array(list(row), int)].astype(np.uint8), (4, 1))
+        write_ids(tmp_path / "mine" / "bike" / f"{t:05d}.png", ids, swapped)
+    assert score(*folders).scores["J&F-Mean"] < 1
+    assert "object 1 has the colour of object 2 of the annotation; ids are scored, not colours" in caplog.text
+
+
+def test_equal_palettes_are_no_mistake_where_a_mask_lacks_an_object(tmp_path, caplog):
+    white = np.full_like(davis_palette(), 255)  # objects share a colour
+    for folder, rows in {"truth": ["12", "11", "12"], "mine": ["12", "12", "12"]}.items():
+        (tmp_path / folder / "bike").mkdir(parents=True)
+        for t, row in enumerate(rows):
+            ids = np.tile(np.array(list(row), np.uint8), (4, 1))
+            write_ids(tmp_path / folder / "bike" / f"{t:05d}.png", ids, white)
+    score(tmp_path / "truth", tmp_path / "mine")
+    assert not caplog.text

@@ -1,0 +1,229 @@
+"""`vidcorr score` gives the numbers of each data set's official code and of the published packages."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.references import GOLDEN, golden
+from tests.helpers.refusal import refused
+from vidcorr.commands.score import RULE_SETS, command
+from vidcorr.commands.score_masks import flat_scores, score
+from vidcorr.commands.score_tracks import score_boxes
+from vidcorr.datasets.generated import write_got10k
+from vidcorr.metrics.outlines import object_outlines
+from vidcorr.metrics.rules import RULES as KNOWN
+from vidcorr.videos.guards import DataError
+
+RULES = {"lvos": "lvos", "lvos-2023": "lvos", "vost": "vost", "sa-v": "sav", "mose-v2": "mose"}
+"""Rules → file of their golden numbers."""
+SHIFTED = {("mose-v2", "missing_file"), ("mose-v2", "missing_first")}
+"""Cases in which the official code takes the following frames for the missing one; here they are refused."""
+
+
+def official(rules):
+    """Return the official numbers of each case of the rules."""
+    block = "cases_2023" if rules == "lvos-2023" else "cases"
+    return json.loads((GOLDEN / f"score_rules/{RULES[rules]}.json").read_text())[block]
+
+
+CASES = [(rules, case) for rules in RULES for case in official(rules)]
+
+
+def write(mask, file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask).save(file)
+
+
+def write_tree(arrays, tree, root):
+    for key in (key for key in arrays if key.startswith(f"tree_{tree}__")):
+        for name, mask in zip(arrays[key.replace("tree_", "names_", 1)], arrays[key], strict=True):
+            write(mask, root / key.removeprefix(f"tree_{tree}__") / f"{name}.png")
+
+
+def lay_out(rules, case, root):
+    """Write truth, predictions and metadata of a case; return the arguments of `score`."""
+    arrays = golden(f"score_rules/{RULES[rules]}")
+    wanted = json.loads(str(arrays[f"case_{case}"]))
+    write_tree(arrays, wanted["gt"], root / "truth")
+    write_tree(arrays, wanted["pred"], root / "mine")
+    for path in wanted.get("remove", ()):
+        victim = root / "mine" / path
+        shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
+    for path, key in wanted.get("put", {}).items():
+        write(arrays[key], root / "mine" / path)
+    arguments = {"truth": root / "truth", "predictions": root / "mine", "rules": rules, "workers": 1}
+    meta = "meta" if rules == "mose-v2" else f"meta_{wanted.get('meta')}"
+    if meta in arrays:
+        (root / "meta.json").write_text(str(arrays[meta]))
+        arguments["meta"] = root / "meta.json"
+    if "unseen" in wanted:
+        arguments["unseen"] = set(arrays[f"unseen_{wanted['unseen']}"].tolist())
+    return arguments | {"keep_ends": not wanted.get("skip", True)}
+
+
+@pytest.mark.parametrize(("rules", "case"), CASES)
+def test_each_case_scores_as_the_official_code_or_is_refused(rules, case, tmp_path):
+    expected = official(rules)[case]
+    arguments = lay_out(rules, case, tmp_path)
+    if "error" in expected or (rules, case) in SHIFTED:
+        refused(DataError, ".", score, **arguments, allow_missing="strict" not in case)
+        return
+    if case == "missing_video":
+        refused(DataError, "--allow-missing", score, **arguments)
+    found = flat_scores(score(**arguments, allow_missing=True))
+    scale = 0.01 if rules == "sa-v" else 1.0
+    compared = {key: value for key, value in expected.items() if "frames/" not in key and "rounded" not in key}
+    assert compared
+    for key, value in compared.items():
+        wanted = np.nan if value is None else value * scale
+        assert found[key] == pytest.approx(wanted, abs=1e-9, nan_ok=True), key
+
+
+def test_the_command_names_all_rules():
+    assert list(KNOWN) == RULE_SETS
+
+
+@pytest.mark.parametrize(("name", "case"), [("naf", "c0"), ("naf", "c1"), ("naf", "c2"), ("raysup", "c0"),
+                                            ("raysup", "c1"), ("raysup", "c2")])  # fmt: skip
+def test_naf_scores_as_the_scorers_of_feature_upsamplers(golden, tmp_path, capsys, name, case):
+    """Objects that enter later count, and one that is away in truth and prediction has J = 1 and F = 0."""
+    arrays = golden(f"protocols/protocol_{name}_davis")
+    for folder, key in (("truth", "gt"), ("mine", "masks")):
+        for t, mask in enumerate(arrays[f"{case}_{key}"]):
+            write(mask, tmp_path / folder / "video" / f"{t:05d}.png")
+    command(
+        [str(tmp_path / "truth"), str(tmp_path / "mine"), "--rules", "naf", "--json", str(tmp_path / "scores.json")]
+    )
+    found = json.loads((tmp_path / "scores.json").read_text())
+    keys = ("J&F-Mean", *(f"{measure}-{value}" for measure in "JF" for value in ("Mean", "Recall", "Decay")))
+    np.testing.assert_allclose([found[key] for key in keys], arrays[f"{case}_table"], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", ["pairs0", "pairs1"])
+def test_naf_measures_pairs_as_the_original(golden, case):
+    """Shifted, empty and full masks, dots, holes, lines, noise, and masks along the picture's edge."""
+    arrays = golden("protocols/protocol_raysup_davis")
+    pairs = zip(arrays[f"{case}_pred"], arrays[f"{case}_gt"], strict=True)
+    found = [KNOWN["naf"].measure(*(object_outlines(mask, [1])[1] for mask in pair)) for pair in pairs]
+    np.testing.assert_allclose(np.array(found).T, arrays[f"{case}_JF_frames"][0], rtol=0, atol=1e-9)
+
+
+def test_naf_takes_void_for_an_object(tmp_path):
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:20, 10:30], mask[30:, 40:] = 1, 255
+    for t in range(4):
+        write(mask, tmp_path / "truth" / "video" / f"{t:05d}.png")
+        write(mask, tmp_path / "mine" / "video" / f"{t:05d}.png")
+    found = score(tmp_path / "truth", tmp_path / "mine", "naf")
+    assert found.scores["J-Mean"] == 1.0
+    assert found.scores["F-Mean"] == pytest.approx(2 / 255)
+
+
+def test_without_predictions_of_any_video_all_count_as_0(tmp_path):
+    arguments = lay_out("mose-v2", "missing_video", tmp_path)
+    shutil.rmtree(tmp_path / "mine")
+    (tmp_path / "mine").mkdir()
+    found = score(**arguments, allow_missing=True)
+    assert found.scores["J"] == 0
+    assert len(found.data["missing_videos"]) == len(found.sequences)
+
+
+def test_the_command_writes_one_flat_object(tmp_path, capsys):
+    arguments = lay_out("lvos", "all_seen", tmp_path)
+    (tmp_path / "unseen.txt").write_text("nobody\n")
+    command(
+        [str(arguments["truth"]), str(arguments["predictions"]), "--rules", "lvos", "--meta", str(arguments["meta"]),
+         "--unseen", str(tmp_path / "unseen.txt"), "--json", str(tmp_path / "out" / "scores.json")]
+    )  # fmt: skip
+    written = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert written["J-unseen-Mean"] is None
+    assert written["J/4u66zU73/4"] == pytest.approx(0.5521757777688178, abs=1e-9)
+    assert "J-seen-Mean" in capsys.readouterr().out
+
+
+GOT10K = {"AO": 0.5002020874970352, "SR@0.5": 0.6, "SR@0.75": 0.25}
+"""Scores by got10k 0.1.3 of `write_boxes(…, seed=1)`."""
+
+
+def write_masks(root, seed):
+    """Write masks with late objects, absences, false alarms, a number that the truth lacks, 255, and several sizes."""
+    rng = np.random.default_rng(seed)
+    for video, (height, width) in enumerate([(40, 64), (33, 21), (9, 90)]):
+        numbers = [1, 4, 255][: video + 1]
+        y, x = np.mgrid[:height, :width]
+        for t in range(6):
+            truth, mine = np.zeros((2, height, width), np.uint8)
+            for k, number in enumerate(numbers):
+                centre = rng.uniform(0, (height, width))
+                disk = np.hypot((y - centre[0]) / height, (x - centre[1]) / width) < rng.uniform(0.1, 0.4)
+                shifted = np.roll(disk, rng.integers(-2, 3, 2), (0, 1))
+                if t >= 2 * k and rng.random() < 0.8:
+                    truth[disk] = number
+                if rng.random() < 0.8:
+                    mine[shifted] = number
+            mine[:2, :3] = 77
+            for name, mask in (("truth", truth), ("mine", mine)):
+                write(mask, root / name / f"video{video}" / f"{t:05d}.png")
+
+
+def write_boxes(root, seed):
+    """Write GOT-10k's val with hidden frames, boxes beyond the border and empty ones; return it and the predictions."""
+    rng = np.random.default_rng(seed)
+    truth, mine = write_got10k(root / "truth", 1, valid=3, frames=9, size=(64, 96)) / "val", root / "mine"
+    for sequence in sorted(path for path in truth.iterdir() if path.is_dir()):
+        boxes = np.column_stack([rng.uniform(-15, 80, 9), rng.uniform(-15, 50, 9), rng.uniform(5, 40, (9, 2))])
+        boxes[rng.random(9) < 0.1, 2:] = 0
+        np.savetxt(sequence / "groundtruth.txt", boxes, delimiter=",", fmt="%.4f")
+        for name, values in (("cover", rng.integers(0, 9, 9)), ("absence", np.zeros(9)), ("cut_by_image", np.zeros(9))):
+            np.savetxt(sequence / f"{name}.label", values, fmt="%d")
+        folder = mine / sequence.name
+        folder.mkdir(parents=True)
+        np.savetxt(folder / f"{sequence.name}_time.txt", np.ones(9))
+        for repetition in (1, 2):
+            predicted = boxes + rng.normal(0, 3, boxes.shape)
+            np.savetxt(folder / f"{sequence.name}_{repetition:03d}.txt", predicted, delimiter=",", fmt="%.3f")
+    return truth, mine
+
+
+def vos_benchmark(frames):
+    """Return the scores of `write_masks(…, seed=0)` by vos-benchmark: of the "inner" frames, or with "keep_ends"."""
+    return json.loads((GOLDEN / "score_rules/vos_benchmark.json").read_text())[frames]
+
+
+@pytest.mark.parametrize("frames", ["inner", "keep_ends"])
+def test_masks_score_as_vos_benchmark_printed(frames, tmp_path):
+    write_masks(tmp_path, seed=0)
+    keep_ends = frames == "keep_ends"
+    found = flat_scores(score(tmp_path / "truth", tmp_path / "mine", "vos-benchmark", keep_ends=keep_ends))
+    assert found == pytest.approx(vos_benchmark(frames), abs=1e-12)
+
+
+def test_a_video_without_objects_is_left_out_as_by_vos_benchmark_or_refused(tmp_path):
+    write_masks(tmp_path, seed=0)
+    for t in range(1, 5):
+        Image.fromarray(np.zeros((33, 21), np.uint8)).save(tmp_path / "truth" / "video1" / f"{t:05d}.png")
+    words = (tmp_path / "truth", tmp_path / "mine", "vos-benchmark")
+    refused(DataError, r"video1: 6 masks, none of which .* leaves it out: --allow-missing", score, *words)
+    found = score(*words, allow_missing=True)
+    assert found.data["missing_videos"] == ["video1"]
+    of_videos = [value for key, value in vos_benchmark("inner").items() if key[:8] in ("J/video0", "J/video2")]
+    assert found.scores["J"] == pytest.approx(np.mean(of_videos))
+
+
+def test_boxes_score_as_got10k_printed(tmp_path):
+    truth, mine = write_boxes(tmp_path, seed=1)
+    command([str(truth), str(mine), "--boxes", "got-10k", "--json", str(tmp_path / "scores.json")])
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert {key: scores[key] for key in GOT10K} == pytest.approx(GOT10K, abs=1e-12)
+
+
+def test_a_box_that_is_no_number_overlaps_nothing(tmp_path):
+    """Got10k's AO is then NaN for the whole data set."""
+    truth, mine = write_boxes(tmp_path, seed=1)
+    before = score_boxes(truth, mine, "got-10k").scores["AO"]
+    file = sorted(mine.glob("*/*_001.txt"))[0]
+    file.write_text(file.read_text().replace(file.read_text().splitlines()[4], "nan,nan,nan,nan"))
+    assert 0 < score_boxes(truth, mine, "got-10k").scores["AO"] <= before

@@ -1,0 +1,123 @@
+"""`vidcorr score --tracks` and `--boxes`: what other methods write, by the official rules."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.helpers.refusal import refused
+from tests.helpers.tap_vid import official_scores, write_golden_tracks
+from vidcorr.commands.score import command
+from vidcorr.commands.score_tracks import score_boxes, score_tracks
+from vidcorr.datasets import Otb, TapVid
+from vidcorr.datasets.generated import write_otb
+from vidcorr.metrics import PointQueries, sample_queries, track_survival
+from vidcorr.videos.guards import DataError
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """Return the file of the golden tracks."""
+    return write_golden_tracks(tmp_path / "truth", "exact.pkl")
+
+
+def write_tracks(truth, folder, mode, predict):
+    """Write an .npz per video of what `predict` makes of the queries: tracks and their occlusion."""
+    for sequence in TapVid(truth):
+        queries = sample_queries(sequence.occluded, sequence.points * 256.0, mode)
+        tracks, occluded = predict(queries)
+        np.savez(folder / f"{sequence.name}.npz", tracks=tracks, occluded=occluded)
+
+
+@pytest.mark.parametrize("mode", ["first", "strided"])
+def test_npz_files_score_as_the_official_code_scores_them(truth, tmp_path, mode):
+    """Points that stay where their query is, always visible: `static_visible` of the expected scores."""
+
+    def static(queries):
+        return np.broadcast_to(queries.points[:, None, :0:-1], queries.tracks.shape), np.zeros_like(queries.occluded)
+
+    write_tracks(truth, tmp_path, mode, static)
+    found = score_tracks(truth, tmp_path, mode)
+    official = official_scores()["exact.pkl"][mode]["static_visible"]
+    for key, value in official.items():
+        assert found.scores[key] == pytest.approx(value["mean"], abs=1e-9), key
+        of_videos = {row.name: row.values[key] for row in found.rows}
+        assert of_videos == pytest.approx(value["per_video"], abs=1e-9, nan_ok=True), key
+    assert "AJ_RD" in found.scores
+
+
+def test_a_csv_of_predict_is_read_by_names(truth, tmp_path):
+    """The truth itself, as `predict` would write it: every visible point is found."""
+    for sequence in TapVid(truth):
+        lines = ["frame,name,x,y,score,occluded"]
+        pixels = np.nan_to_num(sequence.points * sequence.size[::-1] - 0.5)
+        for t in range(sequence.num_frames):
+            for k, name in enumerate(sequence.tracks):
+                x, y = pixels[k, t]
+                lines.append(f"{t:05d},{name},{x:.3f},{y:.3f},1.0,{int(sequence.occluded[k, t])}")
+        (tmp_path / sequence.name).mkdir()
+        (tmp_path / sequence.name / "points.csv").write_text("\n".join(lines))
+    command([str(truth), str(tmp_path), "--tracks", "first", "--json", str(tmp_path / "scores.json")])
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["average_jaccard"] == scores["occlusion_accuracy"] == 1.0
+    assert len(scores) > 20
+    assert refused(DataError, "strided queries need", score_tracks, truth, tmp_path, "strided")
+    table = tmp_path / sequence.name / "points.csv"
+    for wrong, said in {
+        f"00000,nobody,{x},{y},1.0,0": "has no track 'nobody'",
+        f"00000,{name},here": "convert",
+    }.items():
+        table.write_text("\n".join([*lines, "", wrong]))
+        assert refused(DataError, rf"points.csv, line {len(lines) + 2}: .*{said}", score_tracks, truth, tmp_path)
+
+
+def test_survival_and_median_error_by_hand():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 256, (7, 12, 2))
+    predicted = truth + rng.normal(0, 7, truth.shape)
+    hidden = rng.random((7, 12)) < 0.3
+    starts = rng.integers(0, 6, 7)
+    queries = PointQueries(np.stack([starts, np.zeros(7), np.zeros(7)], 1), truth, hidden, np.arange(7))
+    survival, error = track_survival(queries, predicted)
+    for k, start in enumerate(starts):
+        distance, seen = np.hypot(*(predicted - truth)[k, start:].T), ~hidden[k, start:]
+        lost = [t for t in range(12 - start) if seen[t] and distance[t] > 16]
+        assert survival[k] == min(lost, default=12 - start) / (12 - start)
+        assert error[k] == pytest.approx(np.median(distance[seen]))
+    assert 0 < survival.mean() < 1
+
+
+def test_boxes_that_are_missing_or_no_boxes_are_refused(tmp_path):
+    root = write_otb(tmp_path / "otb", 1, frames=8, size=(64, 64))
+    (sequence,) = Otb(root, version=None)
+    assert refused(DataError, rf"{sequence.name}\.txt: no such file", score_boxes, root, tmp_path)
+    for spoiled in (np.nan, np.inf, -3.0):
+        boxes = sequence.boxes.copy()
+        boxes[4, 3] = spoiled
+        np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
+        assert refused(DataError, rf"{sequence.name}\.txt: box 5 is .* has to be finite", score_boxes, root, tmp_path)
+
+
+def test_tracks_that_are_not_finite_are_refused(truth, tmp_path):
+    def infinite(queries):
+        tracks = queries.tracks.copy()
+        tracks[0, 1] = np.inf
+        return tracks, np.zeros_like(queries.occluded)
+
+    write_tracks(truth, tmp_path, "first", infinite)
+    assert refused(DataError, r"\.npz: .* not finite", score_tracks, truth, tmp_path, "first")
+
+
+def test_a_causal_tracker_gets_a_hint_for_strided_queries(truth, tmp_path, caplog):
+    """Nothing is predicted before the queries: NaN is refused, occluded points are scored with a warning."""
+
+    def causal(queries, before):
+        past = np.arange(queries.occluded.shape[1]) < queries.frames
+        return np.where(past[..., None], before, queries.tracks), past
+
+    write_tracks(truth, tmp_path, "strided", lambda queries: causal(queries, np.nan))
+    hint = "before their queries; .* track the reversed video"
+    assert refused(DataError, hint, score_tracks, truth, tmp_path, "strided")
+    write_tracks(truth, tmp_path, "strided", lambda queries: causal(queries, 0.0))
+    assert score_tracks(truth, tmp_path, "strided").scores["average_jaccard"] < 1
+    assert "all points before their queries are occluded; strided queries count frames before" in caplog.text

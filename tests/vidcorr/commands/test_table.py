@@ -1,0 +1,189 @@
+"""`vidcorr table`: numbers of one column share benchmark, data and protocol to the last value."""
+
+import csv
+
+import pytest
+
+from cli import main
+from tests.helpers.runs import write_results
+from tests.helpers.words import refusal
+from vidcorr.experiments.table import gather_results
+from vidcorr.functional import PropagationProtocol
+from vidcorr.results.published import PUBLISHED, published_beside
+from vidcorr.results.rendering import render
+from vidcorr.results.result import TEST_SETS, Protocol, Stage
+from vidcorr.results.statistics import difference, interval
+from vidcorr.tracking.frame_encoder import at_stride
+
+
+def write(folder, network, scores, j=None, **more):
+    """Write a result; `j`: sequence → J of its objects."""
+    videos = {} if j is None else {"videos": {"J-Mean": j}}
+    return write_results(folder, scores, **{"network": network, "digest": "d1", "sequences": 8} | videos | more)
+
+
+def test_digests_and_data_are_never_mixed(tmp_path):
+    write(tmp_path / "a", "A", {"J&F-Mean": 0.5, "J-Mean": 0.4})
+    write(tmp_path / "b", "B", {"J&F-Mean": 0.6}, digest="d2")
+    write(tmp_path / "c", "C", {"J&F-Mean": 0.7}, sequences=30)
+    write(tmp_path / "d", "D", {"J&F-Mean": 0.8})
+    write(tmp_path / "e", "A", {"mIoU": 0.3}, benchmark="vip")
+    write(tmp_path / "f", "F", {"J&F-Mean": 0.9}, year=2016, split="val")
+    write(tmp_path / "g", "G", {"J&F-Mean": 0.1}, all_frames=True)
+    table = gather_results([tmp_path])
+    conditions = ("vfs d1, 8", "vfs d2, 8", "vfs d1, 30", "vfs d1, 2016, val, 8", "vfs d1, all frames, 8")
+    davis = [f"davis J&F-Mean ({each} sequences)" for each in conditions]
+    assert table.heads == (*davis[:3], "vip mIoU (vfs d1, 8 sequences)", *davis[3:])
+    column = table.heads.index
+    found = {name: {column(head): cell.mean for head, cell in row.items()} for name, row in table.rows.items()}
+    assert found == {"A": {0: 0.5, 3: 0.3}, "B": {1: 0.6}, "C": {2: 0.7}, "D": {0: 0.8}, "F": {4: 0.9}, "G": {5: 0.1}}
+
+
+def test_rows_of_one_name_are_told_apart_and_stages_are_rows(tmp_path):
+    for run in (0, 1):
+        write(tmp_path / f"run{run}", "A", {"res4/J&F-Mean": run / 10, "res5/J&F-Mean": run / 5, "res4/J-Mean": 1})
+    rows = gather_results([tmp_path / "run0", tmp_path], ["J&F-Mean"]).rows
+    assert sorted(name.replace(str(tmp_path), "") for name in rows) == [
+        "A, res4 (/run0)", "A, res4 (/run1)", "A, res5 (/run0)", "A, res5 (/run1)"
+    ]  # fmt: skip
+
+
+SCORES = {"a": [0.5, 0.7], "b": [0.4], "c": [0.9], "d": [0.625]}
+"""Sequence → J of its objects; their mean is 0.625."""
+
+
+def shifted(by):
+    return {name: [value + by for value in values] for name, values in SCORES.items()}
+
+
+def test_seeds_of_one_command_are_one_row_with_their_spread(tmp_path):
+    for seed in (0, 1, 2):
+        command = ["cli.py", "fit", "--config", "a.yaml", f"--seed_everything={seed}", "--data.seed", str(seed)]
+        about = {"command": command, "network_seed": seed}
+        write(tmp_path / f"s{seed}", "A", {"J-Mean": 0.625 + seed / 10}, shifted(seed / 10), **about)
+    other = write(tmp_path / "x", "A", {"J-Mean": 0.2}, command=["cli.py", "fit", "--config", "b.yaml", "--seed", "3"])
+    table = gather_results([tmp_path])
+    name, apart = table.rows
+    (cell,) = table.rows[name].values()
+    assert apart == f"A ({other})"
+    assert cell.scores == pytest.approx((0.625, 0.725, 0.825))
+    assert (cell.mean, cell.spread) == pytest.approx((0.725, 0.2))
+    assert cell.interval == interval([shifted(seed / 10) for seed in range(3)])
+    assert "72.5 (62.5 / 72.5 / 82.5; range 20.0) [" in render(table, "md")
+
+
+def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_path):
+    runs = [shifted(0.1 + k / 50) for k in range(3)]
+    for k, run in enumerate(runs):
+        write(tmp_path / f"ours{k}", f"x{k}", {"J-Mean": 0.725 + k / 50}, run)
+    base = write(tmp_path / "base", "B", {"J-Mean": 0.625}, SCORES)
+    another = write(tmp_path / "another", "C", {"J-Mean": 0.4}, digest="d2")
+    words = [*(f"ours={tmp_path}/ours{k}" for k in range(3)), str(base), str(another)]
+    table = gather_results(words, base="B")
+    (cell,) = table.rows["ours"].values()
+    assert cell.difference == difference(runs, [SCORES], trained=(True, False))
+    assert cell.difference.mean == pytest.approx(0.12)
+    assert all(cell.difference is None for name in "BC" for cell in table.rows[name].values())
+    text = render(table)
+    assert "; +12.0 [+7.0, +17.0], p 0.0091" in text
+    assert "difference from B, paired by sequence, each row tested by itself" in text
+    fields = next(csv.DictReader(render(table, "csv").splitlines()))
+    assert (fields["row"], fields["column"]) == ("ours", "davis J-Mean (vfs d1, 8 sequences)")
+    assert (float(fields["difference"]), len(fields["scores"].split())) == (pytest.approx(0.12), 3)
+    untested = render(gather_results(words[1:], base="B"))
+    assert "; +13.0 |" in untested
+    assert "A difference without an interval is not tested: fewer than 3 seeds." in untested
+
+
+def test_as_many_sequences_of_other_names_are_another_column(tmp_path):
+    """`vidcorr score` of two data sets with three videos each: only the names tell them apart."""
+    others = {f"other_{name}": values for name, values in SCORES.items()}
+    for folder, videos in (("a", SCORES), ("b", others)):
+        write(tmp_path / folder, folder, {"J-Mean": 0.625}, videos, rules="mose", sequences=4)
+    table = gather_results([tmp_path], base="a")
+    assert len(set(table.heads)) == 2
+    assert all(len(row) == 1 for row in table.rows.values())
+
+
+def test_networks_of_two_strides_share_a_column_and_their_rows_name_the_strides(tmp_path):
+    vfs = PropagationProtocol.named("vfs", "davis")
+    for name, stride, gain in (("resnet", 8, 0.0), ("vit", 16, 0.1)):
+        protocol = Protocol.of(at_stride(vfs, stride))
+        stages = {"": Stage(layer="last", stride=stride, protocol=protocol)}
+        write(tmp_path / name, name, {"J-Mean": 0.625 + gain}, shifted(gain), stages=stages)
+    table = gather_results([tmp_path], base="resnet")
+    (head,) = table.heads
+    assert head == f"davis J-Mean (vfs {vfs.digest()}, 8 sequences)"
+    assert list(table.rows) == ["resnet, stride 8", "vit, stride 16"]
+    assert table.rows["vit, stride 16"][head].difference.mean == pytest.approx(0.1)
+
+
+def test_protocols_of_a_sweep_are_columns(tmp_path):
+    stages = {name: Stage(protocol=Protocol(name=name, digest=f"d{name}")) for name in ("vfs", "crw")}
+    write(tmp_path / "a", "A", {"vfs/J-Mean": 0.1, "crw/J-Mean": 0.2}, stages=stages)
+    table = gather_results([tmp_path])
+    assert [head.split("(")[1].split()[0] for head in table.heads] == ["vfs", "crw"]
+    assert list(table.rows) == ["A"]
+
+
+def test_the_three_formats(tmp_path, capsys):
+    write(tmp_path / "a", "A_1\n| \\input{x}~^", {"J&F-Mean": 0.51239})
+    write(tmp_path / "b", "B", {"J&F-Mean": 0.25, "J-Mean": 0.5})
+    out = [tmp_path / name for name in ("t.md", "t.csv", "t.tex")]
+    main(["table", str(tmp_path), "--score", "J&F-Mean", "--score", "J-Mean", "--output", *map(str, out)])
+    assert capsys.readouterr().out == out[0].read_text()
+    assert out[0].read_text() == (
+        "|  | davis J&F-Mean (vfs d1, 8 sequences) | davis J-Mean (vfs d1, 8 sequences) |\n| --- | ---: | ---: |\n"
+        "| A_1 \\| \\input{x}~^ | 51.2 |  |\n| B | 25.0 | 50.0 |\n"
+    )
+    means = [(row["row"][:3], row["mean"]) for row in csv.DictReader(out[1].open())]
+    assert means == [("A_1", "0.51239"), ("B", "0.25"), ("B", "0.5")]
+    name = r"A\_1 | \textbackslash{}input\{x\}\textasciitilde{}\textasciicircum{}"
+    assert rf"{name} & 51.2 &  \\" in out[2].read_text()
+    assert r"davis J\&F-Mean (vfs d1, 8 sequences)" in out[2].read_text()
+
+
+def digest(**changes):
+    return PropagationProtocol.named("vfs", "davis").with_changes(**changes).digest()
+
+
+def test_published_rows_stand_beside_their_own_protocol_only(tmp_path):
+    ours = write(tmp_path / "a", "A", {"J&F-Mean": 0.5}, sequences=30, digest=digest())
+    rows = gather_results([ours], published=True).rows
+    assert {cell.scores for name, row in rows.items() if name != "A" for cell in row.values()} == {(0.667,), (0.679,)}
+    assert "Table 7" in render(gather_results([ours], published=True), "md")
+    for sequences, other in ((30, digest(radius=6)), (30, "of another version"), (8, digest())):
+        other = write(tmp_path / other, "B", {"J&F-Mean": 0.5}, sequences=sequences, digest=other)
+        assert list(gather_results([other], published=True).rows) == ["B"]
+
+
+def test_published_rows_have_sources_and_uncertain_ones_stay_away():
+    assert all(row.source and all(0 < value < 1 for value in row.scores.values()) for row in PUBLISHED)
+    assert len({(row.name, row.benchmark, row.protocol, row.source) for row in PUBLISHED}) == len(PUBLISHED)
+    certain = [row for row in PUBLISHED if not row.doubt]
+    columns = {(row.benchmark, row.evaluated_by().digest()) for row in certain if row.benchmark in TEST_SETS}
+    shown = [row for column in columns for row in published_beside(*column)]
+    assert len(shown) == len(certain) > 20
+    assert all(row in shown for row in certain)
+    assert len(certain) < len(PUBLISHED)
+    assert not [row for row in certain if row.evaluated_by().origin(row.benchmark, ("davis",)).get("inferred")]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "nowhere: no results.json"),
+        (["a", "--score", "J"], "no result has J; the results have J&F-Mean"),
+        (["unscored"], "no result has a score; the results have none"),
+        (["a", "--output", "x.doc"], "the name has to end in .md, .csv or .tex"),
+        (["a", "--base", "Z"], "--base 'Z' names no rows; the rows are A"),
+        (["N=twice"], "N=twice holds two results of davis by the same protocol, twice/a and twice/b"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a", "A", {"J&F-Mean": 0.5})
+    write(tmp_path / "unscored", "A", {})
+    write(tmp_path / "twice/a", "A", {"J&F-Mean": 0.5})
+    write(tmp_path / "twice/b", "A", {"J&F-Mean": 0.5})
+    assert message in refusal("table", *words)

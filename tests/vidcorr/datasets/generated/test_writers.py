@@ -1,0 +1,111 @@
+"""The writers: same arguments, same bytes; nothing half written; a prefix of a video; the DataModules over them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datamodules import SyntheticTrackingDataModule, SyntheticVideoDataModule
+from tests.helpers.refusal import refused
+from vidcorr.datasets import Davis, Otb, TapVid, generated as synthetic
+from vidcorr.datasets.generated import render_video, scene, write_videos
+from vidcorr.videos.boxes import read_boxes
+from vidcorr.videos.guards import DataError
+
+SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
+
+ROOT = Path(__file__).parents[3]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("write", [getattr(synthetic, name) for name in synthetic.__all__ if name.startswith("write_")])
+def test_the_same_arguments_give_the_same_bytes(tmp_path: Path, write: Callable[..., Path]) -> None:
+    first, again, other = (
+        content(write(tmp_path / name, 2, seed=seed, **SMALL)) for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    )
+    assert first == again != other
+
+
+@pytest.mark.slow
+def test_videos_are_the_same_in_another_process_with_other_threads(tmp_path: Path) -> None:
+    code = (
+        "import sys, cv2; cv2.setNumThreads(7)\n"
+        "from vidcorr.datasets.generated import write_videos\n"
+        "write_videos(sys.argv[1], 3, frames=14, size=(96, 128))"
+    )
+    for name, perturbed in (("a", "0"), ("b", "165")):  # what malloc leaves in memory must not matter
+        environment = os.environ | {"MALLOC_PERTURB_": perturbed}
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], cwd=ROOT, env=environment, check=True)
+    here = content(write_videos(tmp_path / "c", 3, frames=14, size=(96, 128)))
+    assert content(tmp_path / "a") == content(tmp_path / "b") == here
+    assert b"Lavf" not in here["00000.mp4"]  # neither versions nor times
+    assert b"threads=1 lookahead_threads=1" in here["00000.mp4"]
+
+
+def test_finished_folder_is_reused_and_replaced_when_the_arguments_change(tmp_path: Path) -> None:
+    root = write_videos(tmp_path / "videos", 1, **SMALL)
+    written = (root / "00000.mp4").stat().st_mtime_ns
+    write_videos(root, 1, **SMALL)
+    assert (root / "00000.mp4").stat().st_mtime_ns == written
+    write_videos(root, 2, **SMALL)
+    assert len(list(root.glob("*.mp4"))) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["videos"]
+
+
+def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "holiday.mp4").write_bytes(b"")
+    refused(DataError, "not generated here", write_videos, tmp_path, 1, **SMALL)
+    assert (tmp_path / "holiday.mp4").exists()
+
+
+def test_the_datamodule_makes_both_and_they_share_no_video(tmp_path: Path) -> None:
+    small = {"frames_per_video": 4, "video_size": 160, "batch_size": 2, "num_workers": 0}
+    data = SyntheticTrackingDataModule(tmp_path, 3, 1, 1, **small)
+    data.prepare_data()
+    data.setup("fit")
+    assert next(iter(data.train_dataloader()))["search"].shape == (2, 3, 239, 239)
+    assert next(iter(data.val_dataloader()))["search"].shape == (1, 3, 239, 239)
+    (sequence,) = Otb(tmp_path / "otb", version=None)
+    trained_on = [read_boxes(path)[0].tolist() for path in (tmp_path / "got10k").glob("*/*/groundtruth.txt")]
+    assert len(trained_on) == 4
+    assert sequence.boxes[0].tolist() not in trained_on
+    with pytest.raises(TypeError):
+        SyntheticTrackingDataModule(tmp_path, source="elsewhere")
+
+
+def test_same_arguments_same_video_and_fewer_frames_a_prefix() -> None:
+    for whole, prefix in zip(render_video(3, 7, 6, (64, 80)), render_video(3, 7, 4, (64, 80)), strict=True):
+        assert np.array_equal(whole[:4], prefix)
+
+
+def test_data_module_gives_clips_and_a_benchmark(tmp_path: Path) -> None:
+    data = SyntheticVideoDataModule(
+        tmp_path, videos=4, benchmark_videos=2, point_videos=2, frames_per_video=6, video_size=64,
+        frames=2, size=32, batch_size=2, num_workers=0, validation_fraction=0.25,
+    )  # fmt: skip
+    data.prepare_data()
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    assert batch["clip"].shape == (2, 2, 3, 32, 32)
+    assert batch["failures"] == []
+    assert len(Davis(tmp_path / "davis")) == 2
+    assert [(video.num_frames, video.size) for video in TapVid(tmp_path / "tap_vid")] == [(6, (64, 64))] * 2
+
+
+def test_sprites_alike_have_one_patch_and_move_apart() -> None:
+    _, different = scene.draw_video(3, 5, (96, 96), (3, 3))
+    _, alike = scene.draw_video(3, 5, (96, 96), (3, 3), alike=True)
+    assert not np.array_equal(different[1].patch, different[0].patch)
+    for own, other in zip(alike, different, strict=True):
+        assert np.array_equal(own.patch, different[0].patch)
+        assert (own.start, own.velocity) == (other.start, other.velocity)
+    masks = render_video(3, 5, 4, (96, 96), (3, 3), alike=True)[1]
+    assert set(np.unique(masks)) == {0, 1, 2, 3}

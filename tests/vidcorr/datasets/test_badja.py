@@ -1,0 +1,76 @@
+"""BADJA in its released layout, and as a set of TAP-Vid with masks beside it; hostile and broken files."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.refusal import refused
+from vidcorr.datasets import Badja
+from vidcorr.datasets.badja import BADJA_JOINTS
+from vidcorr.datasets.generated import render_video, write_badja, write_tap_vid
+from vidcorr.datasets.generated.writers import write_masks
+from vidcorr.videos.guards import DataError
+
+SIZE = (40, 60)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_badja(tmp_path / "badja", 2, frames=4, size=SIZE)
+
+
+def test_clips_of_the_released_layout_and_areas_of_masks_scaled_to_the_frames(root):
+    small = np.zeros((20, 30, 3), np.uint8)
+    small[:10, :10] = 255
+    Image.fromarray(small).save(root / "extra_videos/synthetic-001/segmentations/00000.png")
+    clip, extra = Badja(root)
+    assert (clip.name, extra.name) == ("synthetic-000", "synthetic-001")
+    assert (clip.size, clip.num_frames) == (SIZE, 4)
+    assert clip.tracks == tuple(BADJA_JOINTS.values())
+    content = json.loads((root / "joint_annotations/synthetic-000.json").read_text())
+    nose, hidden = clip.tracks.index("nose"), [not frame["visibility"][33] for frame in content]
+    row, column = content[2]["joints"][33]
+    np.testing.assert_allclose(clip.points[nose, 2] * [60, 40], [column + 0.5, row + 0.5])
+    assert clip.occluded[nose].tolist() == hidden
+    masks = render_video(0, 0, 4, SIZE, (1, 1))[1]
+    assert all(masks[t, row, column] for t in range(4) if not hidden[t] for row, column in [content[t]["joints"][33]])
+    frame = clip.frame(3)
+    assert frame.shape == (3, *SIZE)
+    assert (frame[:, 0, 0].numpy() == np.array(Image.open(root / content[3]["image_path"]))[0, 0]).all()
+    assert [clip.area(t) for t in range(4)] == [(mask > 0).sum() for mask in masks]
+    assert extra.area(0) == 400.0  # RGB of half the size
+
+
+def test_masks_beside_a_set_of_tap_vid(tmp_path):
+    path = write_tap_vid(tmp_path / "set", 2, frames=3, size=(48, 64)) / "tapvid_davis.pkl"
+    masks, names = np.zeros((6, 48, 64), np.uint8), ("synthetic-000", "synthetic-001")
+    for t in range(6):
+        masks[t, : t + 1, :10] = 1
+    for name in names:
+        write_masks(tmp_path / "each" / name, dict(enumerate(masks[:3])))
+        write_masks(tmp_path / "more" / name, dict(enumerate(masks)))
+    refused(DataError, "synthetic-000: 6 masks for 3 frames; give a mask per", Badja, path, tmp_path / "more")
+    assert [Badja(path, tmp_path / "each")[1].area(t) for t in range(3)] == [10, 20, 30]
+    path.with_suffix(".json").write_text(json.dumps({name: {"frames": [1, 4, 5]} for name in names}))
+    assert [Badja(path, tmp_path / "more")[1].area(t) for t in range(3)] == [20, 50, 60]
+    assert not Badja(path)[0].masks
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c[1].pop("joints"), "synthetic-000.json: expected a list of frames"),
+        (lambda c: c[1].update(image_path="../../../x"), "synthetic-000.json: names '../../../x', which lies outside"),
+        (lambda c: c[1].update(image_path="DAVIS/none.jpg"), "none.jpg: no such file; unpack DAVIS-2017"),
+        (lambda c: c[2]["joints"].__setitem__(33, [900, 5]), "000.json: a visible joint of frame 2 lies outside"),
+        (lambda c: c.clear(), "synthetic-000.json: expected a list of frames"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(root, change, message):
+    file = root / "joint_annotations" / "synthetic-000.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    assert refused(DataError, message, Badja, root)

@@ -1,0 +1,120 @@
+"""The DAVIS reader on real sequences, on a generated layout, and on every mistake there."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.helpers.refusal import refused
+from vidcorr.datasets import Davis
+from vidcorr.datasets.generated import render_video, write_davis
+from vidcorr.videos.guards import DataError, DecodingError
+
+refusal = partial(refused, DataError, ".", Davis)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_davis(tmp_path / "davis", 2, frames=5, size=(64, 80), sprites=(2, 2))
+
+
+def mask_path(root: Path, t: int = 0) -> Path:
+    return root / "Annotations" / "480p" / "synthetic-000" / f"{t:05d}.png"
+
+
+def test_reads_what_was_written(root: Path) -> None:
+    davis = Davis(root)
+    video, masks = render_video(0, 1, 5, (64, 80), (2, 2))
+    sequence = davis[1]
+    assert [s.name for s in davis] == ["synthetic-000", "synthetic-001"]
+    assert (sequence.num_frames, sequence.size, sequence.objects) == (5, (64, 80), (1, 2))
+    assert sequence.ground_truth
+    for t, frame in enumerate(sequence.read()):
+        assert frame.dtype == torch.uint8
+        assert frame.shape == (3, 64, 80)
+        assert (frame.permute(1, 2, 0).numpy().astype(int) - video[t]).std() < 12  # JPEG
+        assert np.array_equal(sequence.mask(t).numpy(), masks[t])
+
+
+def test_real_sequences(real_data: Callable[[str], Path]) -> None:
+    davis = Davis(real_data("davis"))
+    assert {s.name: s.num_frames for s in davis} == {
+        "blackswan": 50, "camel": 90, "car-shadow": 40, "cows": 104,
+        "dance-twirl": 90, "dog": 60, "horsejump-high": 50, "soapbox": 99,
+    }  # fmt: skip
+    assert all(s.objects == (1,) and s.size == (480, 854) for s in davis)
+    dog = davis[5]
+    with Image.open(dog.frames[7]) as image:
+        assert (dog.frame(7).permute(1, 2, 0).numpy().astype(int) - np.asarray(image)).std() < 1
+    with Image.open(dog.masks[7]) as image:
+        assert np.array_equal(dog.mask(7).numpy(), np.asarray(image))
+
+
+def test_real_objects_that_enter_later(real_data: Callable[[str], Path]) -> None:
+    root = real_data("davis_multi_first")
+    assert "853 × 480" in refusal(root, split=None, annotations="entering")
+    bike, judo = Davis(root, split=None, annotations="entering", size_tolerance=1)
+    assert (bike.objects, dict(bike.starts)) == ((1, 2), {1: 0, 2: 0})
+    assert dict(judo.starts) == {1: 0, 2: 5, 3: 8, 4: 13}
+    assert [judo.entering(t) for t in (0, 5, 6)] == [(1,), (2,), ()]
+    assert judo.mask(5).shape == judo.size == (480, 854)
+    assert judo.mask(5).unique().tolist() == [0, 2]
+    assert not judo.ground_truth
+
+
+def test_black_and_white_masks_are_object_one(root: Path) -> None:
+    for t in range(5):
+        ids = np.asarray(Image.open(mask_path(root, t)))
+        Image.fromarray(np.where(ids == 1, 255, 0).astype(np.uint8)).save(mask_path(root, t))
+    sequence = Davis(root)[0]
+    assert sequence.objects == (1,)
+    assert sequence.mask(3).unique().tolist() == [0, 1]
+
+
+def test_2016_merges_objects_and_its_original_list_has_paths(root: Path) -> None:
+    several = Davis(root)[1].mask(0)
+    line = "/JPEGImages/480p/synthetic-001/0000{0}.jpg /Annotations/480p/synthetic-001/0000{0}.png\n"
+    (root / "ImageSets" / "480p").mkdir()
+    (root / "ImageSets" / "480p" / "val.txt").write_text("".join(map(line.format, range(5))))
+    (merged,) = Davis(root, year=2016)
+    assert (merged.name, merged.objects) == ("synthetic-001", (1,))
+    assert torch.equal(merged.mask(0), (several > 0).to(torch.uint8))
+
+
+def test_test_split_has_no_ground_truth(root: Path) -> None:
+    (root / "ImageSets/2017/test-dev.txt").write_text("synthetic-000\n")
+    for t in range(1, 5):
+        mask_path(root, t).unlink()
+    (sequence,) = Davis(root, split="test-dev")
+    assert not sequence.ground_truth
+    assert list(sequence.masks) == [0]
+
+
+def test_missing_parts_are_named(root: Path) -> None:
+    assert "Full-Resolution: no such folder" in refusal(root, resolution="Full-Resolution")
+    refused(DataError, "ImageSets/2017/train.txt: no such list; .*or leave split out", Davis, root, split="train")
+    ids = mask_path(root).read_bytes()
+    Image.new("L", (80, 64)).save(mask_path(root))
+    assert "synthetic-000: no object in the first frame's mask" in refusal(root)
+    mask_path(root).write_bytes(ids)
+    mask_path(root, 3).unlink()
+    assert "4 masks for 5 frames, the first without one is 00003.jpg" in refusal(root)
+    mask_path(root).unlink()
+    assert "the first without one is 00000.jpg" in refusal(root)
+    assert "00000.png: the first frame has no mask" in refusal(root, annotations="first")
+
+
+def test_a_narrower_frame_is_refused_by_name(root: Path) -> None:
+    """On a GPU several frames are stacked; on a CPU its features would not fit the labels."""
+    path = root / "JPEGImages/480p/synthetic-000/00002.jpg"
+    Image.fromarray(np.zeros((64, 79, 3), np.uint8)).save(path)
+    message = r"00002\.jpg: is 79 × 64 px, other frames 80 × 64 px; give frames of one size"
+    frames = Davis(root, annotations="first")[0].read()
+    assert next(frames).shape == next(frames).shape
+    refused(DecodingError, message, next, frames)
+    Image.fromarray(np.zeros((64, 79), np.uint8)).save(mask_path(root, 2))
+    refused(DecodingError, message, Davis, root)

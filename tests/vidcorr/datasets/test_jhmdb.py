@@ -1,0 +1,93 @@
+"""The JHMDB reader on the real clips and on a generated layout, and on mistakes."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import loadmat, savemat
+
+from tests.helpers.refusal import refused
+from vidcorr.datasets import Jhmdb
+from vidcorr.datasets.generated.layouts import sprite_points, write_jhmdb
+from vidcorr.datasets.generated.writers import Scenes
+from vidcorr.datasets.jhmdb import JOINTS, read_joints
+from vidcorr.videos.guards import DataError
+
+refusal = partial(refused, DataError, ".", Jhmdb)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_jhmdb(tmp_path / "jhmdb", 2, frames=4, size=(60, 80))
+
+
+def joint_file(root: Path) -> Path:
+    return root / "joint_positions/walk/synthetic_walk_0/joint_positions.mat"
+
+
+def test_reads_what_was_written(root: Path) -> None:
+    walk, wave = Jhmdb(root)
+    of = Scenes(frames=4, size=(60, 80), sprites=(1, 1))
+    video, masks = of.render(1)
+    assert (walk.name, wave.name, wave.action) == ("synthetic_walk_0", "synthetic_wave_1", "wave")
+    assert (wave.num_frames, wave.size) == (4, (60, 80))
+    np.testing.assert_allclose(wave.points, sprite_points(of, 1, masks, 15)[0], atol=1e-12)
+    for t, frame in enumerate(wave.read()):
+        assert np.array_equal(frame.permute(1, 2, 0).numpy(), video[t])
+
+
+def test_real_clips(real_data: Callable[[str], Path]) -> None:
+    clips = Jhmdb(real_data("jhmdb"))
+    assert [(s.num_frames, s.size, s.points.shape) for s in clips] == [
+        (40, (240, 320), (40, 15, 2)),
+        (37, (240, 320), (37, 15, 2)),
+    ]
+    clip = clips[0]
+    raw = loadmat(real_data("jhmdb/joint_positions/catch") / clip.name / "joint_positions.mat")["pos_img"]
+    t, k = 11, JOINTS.index("left wrist")
+    assert clip.points[t, k].tolist() == [raw[0, k, t] - 1, raw[1, k, t] - 1]
+    above = clip.points[:, JOINTS.index("face"), 1] < clip.points[:, JOINTS.index("belly"), 1]
+    assert above.all()
+
+
+def test_subsets_by_the_number_in_the_list(root: Path) -> None:
+    (root / "splits/walk_test_split1.txt").write_text("synthetic_walk_0.avi 1\n")
+    assert [s.name for s in Jhmdb(root)] == ["synthetic_wave_1"]
+    assert [s.name for s in Jhmdb(root, subset="train")] == ["synthetic_walk_0"]
+
+
+def test_unreadable_and_missing_mat(root: Path) -> None:
+    joint_file(root).write_bytes(b"MATLAB" * 40)
+    assert "joint_positions.mat: not a readable .mat file" in refusal(root)
+    joint_file(root).unlink()
+    assert "joint_positions.mat: cannot be read (No such file" in refusal(root)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_mat_file_with_changed_bytes_never_ends_the_process(tmp_path: Path, compressed: bool) -> None:
+    """Scipy's reader was killed by a segmentation fault for one file in sixty."""
+    path, joints = tmp_path / "joint_positions.mat", np.random.default_rng(0).random((2, 15, 9)) * 200
+    savemat(path, {"scale": [[1.0]], "pos_img": joints, "note": "text"}, do_compression=compressed)
+    sound, expected = path.read_bytes(), joints.transpose(2, 1, 0) - 1
+    assert np.array_equal(read_joints(path), expected)
+    generator, refusals = np.random.default_rng(1), 0
+    for place, value in zip(
+        generator.integers(len(sound), size=400), generator.integers(1, 256, size=400), strict=True
+    ):
+        damaged = bytearray(sound)
+        damaged[place] ^= value
+        path.write_bytes(damaged)
+        try:
+            assert read_joints(path).shape[1:] == (15, 2)
+        except DataError as error:
+            refusals += str(path) in str(error)
+    assert refusals > (300 if compressed else 5)
+
+
+@pytest.mark.parametrize("kind", ["single", "int32", "uint8"])
+def test_numbers_of_every_type_are_read_as_scipy_reads_them(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "joint_positions.mat"
+    savemat(path, {"pos_img": np.arange(60).reshape(2, 15, 2).astype(kind)})
+    assert np.array_equal(read_joints(path) + 1, loadmat(path)["pos_img"].transpose(2, 1, 0))

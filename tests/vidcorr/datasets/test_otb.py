@@ -1,0 +1,88 @@
+"""OTB as distributed, with its odd sequences."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.refusal import refused
+from vidcorr.datasets import Otb
+from vidcorr.datasets.generated.writers import write_frames, write_text
+from vidcorr.videos.guards import DataError
+
+
+def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: str = "") -> Path:
+    """A sequence whose box in frame t is t, 1, 2, 2."""
+    path = root / name / f"groundtruth_rect{suffix}.txt"
+    names = [f"{t + 1:04d}.jpg" for t in range(frames)]
+    write_frames(path.parent / "img", np.zeros((frames, 6, 8, 3), np.uint8), names)
+    write_text(path, [f"{t + 1},1,2,2" for t in range(frames if boxes is None else boxes)])
+    return path
+
+
+def test_real_sequences(real_data: Callable[[str], Path]) -> None:
+    crossing, freeman, man = Otb(real_data("otb"), version=None)
+    lengths = {"Crossing": 120, "Freeman1": 326, "Man": 134}
+    assert {s.name: s.num_frames for s in (crossing, freeman, man)} == lengths
+    assert crossing.boxes[0].tolist() == [205, 151, 17, 50]
+    assert man.boxes[2].tolist() == [71, 50, 26, 39]
+    assert man.frame(0).shape == (3, 193, 241) == (3, *man.size)
+    grey = freeman.frame(5)
+    assert grey.dtype == torch.uint8
+    assert torch.equal(grey[0], grey[2])
+    assert grey.permute(1, 2, 0).is_contiguous()
+
+
+def test_polygons_of_vot_are_read_as_their_bounding_boxes(tmp_path: Path) -> None:
+    path = write(tmp_path, "ball", 2)
+    path.write_text("\n3.5,1,9,4,6,8.25,2,5\n4,2,10,5,7,9,3,6\n")
+    (ball,) = Otb(tmp_path, None)
+    assert ball.boxes.tolist() == [[2, 1, 7, 7.25], [3, 2, 7, 7]]
+    path.write_text("3.5,1,9,4,6,8.25,2,5\n4,2,10,5\n")
+    refused(DataError, "line 2 is '4,2,10,5'; expected x1, y1", Otb, tmp_path, None)
+
+
+def test_two_targets(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write(tmp_path, "Jogging", 3, suffix=f".{number}")
+    write(tmp_path, "Human4", 3, boxes=0, suffix=".1")
+    write(tmp_path, "Human4", 3, suffix=".2")
+    assert [s.name for s in Otb(tmp_path, None)] == ["Human4-2", "Jogging-1", "Jogging-2"]
+    assert len(Otb(tmp_path, "tb100", allow_missing=True)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "first", "last"),
+    [("David", 770, 300, 770), ("Football1", 80, 1, 74), ("Freeman3", 470, 1, 460), ("Freeman4", 290, 1, 283),
+     ("Diving", 231, 1, 215)],
+)  # fmt: skip
+def test_parts_of_sequences(tmp_path: Path, name: str, frames: int, first: int, last: int) -> None:
+    write(tmp_path, name, frames, boxes=last - first + 1)
+    (sequence,) = Otb(tmp_path, None)
+    assert sequence.frames[0].name == f"{first:04d}.jpg"
+    assert sequence.frames[-1].name == f"{last:04d}.jpg"
+    assert sequence.num_frames == len(sequence.boxes)
+
+
+def test_missing_sequences_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, "Crossing", 3)
+    refused(DataError, r"99 of 100 sequences are missing: Basketball, .* and 96 more; unpack them", Otb, tmp_path)
+    with caplog.at_level(logging.WARNING):
+        reader = Otb(tmp_path, "otb2013", allow_missing=True)
+    assert len(reader.missing) == 50
+    assert "50 of 51 sequences are missing: Basketball, " in caplog.text
+    assert [s.name for s in reader] == ["Crossing"]
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    assert refused(ValueError, "version must be one of .*, got 'tb99'", Otb, tmp_path, "tb99")
+    assert refused(DataError, "no sequence of any version among the 0 here", Otb, tmp_path, None)
+    write(tmp_path / "mine", "Mine", 3)
+    assert refused(DataError, "no sequence of tb100 among the 1 here", Otb, tmp_path / "mine", allow_missing=True)
+    path = write(tmp_path, "Crossing", 3, boxes=2)
+    assert refused(DataError, "2 boxes for 3 frames", Otb, tmp_path, None)
+    path.write_text("1,1,0,4\n" * 3)
+    assert refused(DataError, r"first box is \[1.0, 1.0, 0.0, 4.0\]", Otb, tmp_path, None)

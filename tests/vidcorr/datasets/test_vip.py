@@ -1,0 +1,74 @@
+"""The VIP reader: classes, instances, mistakes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vidcorr.datasets import Vip
+from vidcorr.datasets.generated import render_video
+from vidcorr.datasets.generated.layouts import PARTS_OF_SPRITES, write_vip
+from vidcorr.datasets.vip import PARTS
+
+SIZE = (96, 128)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_vip(tmp_path / "vip", 2, frames=3, size=SIZE)
+
+
+def change(root: Path, kind: str, frame: str, place: object, value: int) -> None:
+    path = root / "VIP_Fine/Annotations" / kind / "videos1" / f"{frame}.png"
+    changed = np.array(Image.open(path))
+    changed[place] = value
+    Image.fromarray(changed).save(path)
+
+
+def test_semantic_parts(root: Path) -> None:
+    videos = Vip(root)
+    ids = PARTS_OF_SPRITES[render_video(0, 0, 7, SIZE, (4, 4))[1]]
+    sequence = videos[0]
+    assert [s.name for s in videos] == ["videos1", "videos2"]
+    assert [frame.name for frame in sequence.frames] == ["000000000001.jpg", "000000000026.jpg", "000000000051.jpg"]
+    assert sequence.objects == tuple(k for k in np.unique(ids[0] % 20).tolist() if k)
+    assert dict(sequence.starts) == dict.fromkeys(sequence.objects, 0)
+    for t in range(3):
+        assert np.array_equal(sequence.mask(t).numpy(), ids[3 * t] % 20)
+
+
+def test_instance_parts(root: Path) -> None:
+    ids = PARTS_OF_SPRITES[render_video(0, 0, 7, SIZE, (4, 4))[1]]
+    sequence = Vip(root, parts="instance")[0]
+    pairs = [divmod(k, 20) for k in np.unique(ids[0]).tolist() if k]
+    assert sequence.objects == tuple(range(1, len(pairs) + 1))
+    assert [sequence.classes[i] for i in sequence.objects] == [part for _, part in pairs]
+    for i, (person, part) in enumerate(pairs, start=1):
+        assert np.array_equal(sequence.mask(2).numpy() == i, ids[6] == person * 20 + part)
+    instances, classes = sequence.instances(2)
+    assert np.array_equal(instances.numpy(), ids[6])
+    assert classes == {k: k % 20 for k in np.unique(ids[6]).tolist() if k}
+
+
+def test_instances_that_enter_later_are_annotated_and_not_followed(root: Path) -> None:
+    change(root, "Category_ids", "000000000026", np.s_[0, :3], 5)
+    change(root, "Human_ids", "000000000026", np.s_[0, :3], 7)
+    sequence = Vip(root, parts="instance")[0]
+    instances, classes = sequence.instances(1)
+    assert instances[0, :4].tolist() == [145, 145, 145, 0]
+    assert classes[145] == PARTS.index("dress")
+    assert sequence.mask(1)[0, :3].tolist() == [0, 0, 0]
+
+
+def test_void_is_kept_for_classes_and_no_instance(root: Path) -> None:
+    change(root, "Category_ids", "000000000001", 0, 255)
+    assert (Vip(root)[0].mask(0)[0] == 255).all()
+    assert 255 not in Vip(root)[0].objects
+    sequence = Vip(root, parts="instance")[0]
+    assert not sequence.mask(0)[0].any()
+
+
+def test_root_may_be_vip_fine_and_lists_may_hold_paths(root: Path) -> None:
+    (root / "VIP_Fine/lists/val_videos.txt").write_text("./Images/videos2/\n")
+    assert [s.name for s in Vip(root / "VIP_Fine")] == ["videos2"]

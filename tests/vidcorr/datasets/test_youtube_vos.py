@@ -1,0 +1,129 @@
+"""The YouTube-VOS reader: objects that enter late, hold-out split, every frame, mistakes."""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datamodules import VideoDataModule
+from tests.helpers.refusal import refused
+from vidcorr.datasets import YoutubeVos
+from vidcorr.datasets.generated import write_youtube_vos
+from vidcorr.videos.guards import DataError
+from vidcorr.videos.mask_files import read_mask
+
+SIZE = (48, 64)
+
+refusal = partial(refused, DataError, ".", YoutubeVos)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_youtube_vos(tmp_path / "ytvos", 6, valid=2, frames=21, size=SIZE, sprites=(3, 3))
+
+
+def test_train_gives_all_objects_on_every_fifth_frame(root: Path) -> None:
+    videos = YoutubeVos(root, "train")
+    assert len(videos) == 6
+    sequence = videos[2]
+    masks = [read_mask(root / "train" / "Annotations" / sequence.name / f"{t:05d}.png") for t in range(0, 21, 5)]
+    assert (sequence.num_frames, sequence.ground_truth) == (5, True)
+    assert list(sequence.masks) == [0, 1, 2, 3, 4]
+    assert all(np.array_equal(sequence.mask(t).numpy(), mask) for t, mask in enumerate(masks))
+    for number in sequence.objects:
+        assert sequence.starts[number] == min(t for t, mask in enumerate(masks) if (mask == number).any())
+
+
+def test_valid_masks_introduce_objects_where_they_start(root: Path) -> None:
+    late = 0
+    for sequence in YoutubeVos(root):
+        assert not sequence.ground_truth
+        assert set(sequence.masks) == set(sequence.starts.values())
+        for t in sequence.masks:
+            assert set(sequence.mask(t).unique().tolist()) - {0} == set(sequence.entering(t))
+        late += sum(start > 0 for start in sequence.starts.values())
+    assert late > 0
+
+
+def test_all_frames_are_followed_and_every_fifth_is_reported(root: Path) -> None:
+    sparse, dense = YoutubeVos(root)[0], YoutubeVos(root, all_frames=True)[0]
+    assert (sparse.num_frames, dense.num_frames) == (5, 21)
+    assert dense.reported == (0, 5, 10, 15, 20)
+    assert sparse.reported == (0, 1, 2, 3, 4)
+    assert {i: 5 * t for i, t in sparse.starts.items()} == dict(dense.starts)
+
+
+def test_holdout_hides_whole_categories_and_is_a_function_of_seed_and_name(root: Path) -> None:
+    videos = YoutubeVos(root, "holdout", holdout=0.0, unseen=1)
+    assert len(videos.unseen_categories) == 1
+    held_out = {sequence.name for sequence in videos}
+    assert all(videos.unseen_categories & set(sequence.categories.values()) for sequence in videos)
+    others = [sequence for sequence in YoutubeVos(root, "train") if sequence.name not in held_out]
+    assert len(videos) + len(others) == 6
+    assert not any(videos.unseen_categories & set(sequence.categories.values()) for sequence in others)
+    first, again, *moved = (
+        [s.name for s in YoutubeVos(root, "holdout", holdout=0.5, unseen=0, seed=seed)] for seed in (0, 0, 1, 2, 3)
+    )
+    assert first == again
+    assert len(first) == 3
+    assert any(first != names for names in moved)
+
+
+@pytest.mark.parametrize("videos", [[], {"a": {"objects": {"one": {"frames": ["0"]}}}}, {"../a": {"objects": {}}}])
+def test_another_meta_is_named(root: Path, videos: Any) -> None:
+    path = root / "valid/meta.json"
+    path.write_text(json.dumps({"videos": videos}))
+    assert refusal(root).startswith(f"{path}: ")
+    path.unlink()
+    assert "meta.json: cannot be read (No such file" in refusal(root)
+
+
+def training(source: Path, **arguments: Any) -> set[str]:
+    module = VideoDataModule(source, frames=2, size=16, batch_size=1, num_workers=0, validation_fraction=0, **arguments)
+    module.setup("fit")
+    return {entry.path.name for entry in module.videos}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough videos and categories for the default hold-out split."""
+    root = tmp_path_factory.mktemp("many") / "ytvos"
+    return write_youtube_vos(root, 30, valid=0, frames=11, size=(32, 32), sprites=(1, 1))
+
+
+@pytest.mark.parametrize("pictures", ["train/JPEGImages", "train_all_frames/JPEGImages"])
+def test_training_leaves_the_hold_out_split_out(many: Path, pictures: str) -> None:
+    scored = {sequence.name for sequence in YoutubeVos(many, "holdout")}
+    everything = {path.name for path in (many / pictures).iterdir()}
+    assert set() < scored < everything
+    trained = training(many / pictures)
+    assert trained == everything - scored
+    assert training(many / pictures, include_holdout=True) == everything
+    videos, unseen = YoutubeVos(many, "train"), YoutubeVos(many, "holdout").unseen_categories
+    assert unseen
+    assert all(unseen.isdisjoint(video.categories.values()) for video in videos if video.name in trained)
+
+
+def test_a_folder_of_scored_videos_alone_is_refused(many: Path, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    shutil.copy(many / "train/meta.json", tmp_path / "train")
+    for video in YoutubeVos(many, "holdout"):
+        shutil.copytree(many / "train/JPEGImages" / video.name, tmp_path / "train/JPEGImages" / video.name)
+    told = "all videos belong to the hold-out split; see --data.include_holdout"
+    assert refused(DataError, told, training, tmp_path / "train/JPEGImages")
+
+
+def test_a_list_that_names_a_scored_video_is_refused(many: Path, tmp_path: Path) -> None:
+    folders = sorted((many / "train/JPEGImages").iterdir())
+    listing = tmp_path / "list.txt"
+    listing.write_text("".join(f"{folder}\n" for folder in folders))
+    assert refused(DataError, "belong to YouTube-VOS's hold-out split.*--data.include_holdout true", training, listing)
+    assert len(training(listing, include_holdout=True)) == len(folders)
+    scored = {sequence.name for sequence in YoutubeVos(many, "holdout")}
+    kept = [folder for folder in folders if folder.name not in scored]
+    listing.write_text("".join(f"{folder}\n" for folder in kept))
+    assert training(listing) == {folder.name for folder in kept}

@@ -1,0 +1,103 @@
+"""Jobs: what their keys depend on, and which share a pass of the network."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.helpers.encoders import saved_resnet
+from tests.helpers.refusal import refused
+from vidcorr import DavisBenchmark, TapVidBenchmark
+from vidcorr.datasets.generated import write_davis
+from vidcorr.experiments.grid import read_grid
+from vidcorr.experiments.job import Job, NetworkSpec, networks_of
+from vidcorr.experiments.runner import passes_of
+from vidcorr.functional import PropagationProtocol
+
+VFS = PropagationProtocol.named("vfs")
+RAW = NetworkSpec.read("raw_colour")
+LIBRARY = "torchvision:resnet18"
+
+
+def test_what_the_command_line_names():
+    names = ["timm:vit_small_patch16_224@block9", "run.ckpt@res3/4", "untrained", "raw_colour", "raw_colour"]
+    rows = networks_of(names, seeds=[0, 1], baselines=True)
+    assert [(row.spec, row.stage, row.stride, row.pretrained, row.seed) for row in rows] == [
+        ("timm:vit_small_patch16_224", "block9", None, False, 0),
+        ("timm:vit_small_patch16_224", "block9", None, False, 1),
+        ("run.ckpt", "res3", 4, False, 0),
+        (LIBRARY, None, None, False, 0),
+        (LIBRARY, None, None, False, 1),
+        ("raw_colour", None, None, False, 0),
+    ]
+    assert [row.name for row in rows[1:4]] == [
+        "timm:vit_small_patch16_224@block9, random weights",
+        "run.ckpt@res3/4",
+        "untrained ResNet-18",
+    ]
+    trained = networks_of([LIBRARY, "dino-s16", "my:net"], pretrained=True, seeds=[0, 1])
+    assert [(row.name, row.pretrained) for row in trained] == [(LIBRARY, True), ("dino-s16", True), ("my:net", False)]
+    view = NetworkSpec.read("untrained@res4/8", seed=1)
+    assert view == NetworkSpec("untrained ResNet-18@res4/8", LIBRARY, "res4", 8, seed=1)
+    refused(ValueError, "the stride 'four' is not a number", networks_of, ["x@res3/four"])
+
+
+def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_root, tmp_path):
+    def job(network=RAW, root=davis_root, protocol=VFS, **arguments):
+        return Job(network, DavisBenchmark(root, **arguments), protocol)
+
+    twin = tmp_path / "twin"
+    twin.symlink_to(davis_root)
+    first = job()
+    assert job(root=twin, predictions=False, every_n_epochs=3, protocol=VFS.with_changes(topk=10)).key == first.key
+    write_davis(tmp_path / "other", 3, frames=8, size=(64, 64))
+    others = [
+        job(protocol=VFS.with_changes(topk=7)),
+        job(limit_sequences=1),
+        job(root=tmp_path / "other"),
+        job(name="davis_2016", split=None),
+        job(NetworkSpec.read("raw_colour@colour/4")),
+        job(NetworkSpec.read(LIBRARY)),
+        job(NetworkSpec.read(LIBRARY, seed=1)),
+        job(replace(RAW, upsample="bilinear:2")),
+    ]
+    assert len({each.key for each in (first, *others)}) == 9
+
+
+def test_a_checkpoint_and_a_network_of_the_users_count_by_their_weights(davis_root, tmp_path, monkeypatch):
+    benchmark = DavisBenchmark(davis_root)
+    for seed in (0, 0, 1):
+        saved_resnet(tmp_path / f"{seed}.ckpt", seed)
+    keys = [Job(NetworkSpec.read(str(tmp_path / name)), benchmark, VFS).key for name in ("0.ckpt", "1.ckpt")]
+    (tmp_path / "moved.ckpt").write_bytes((tmp_path / "0.ckpt").read_bytes())
+    assert Job(NetworkSpec.read(str(tmp_path / "moved.ckpt")), benchmark, VFS).key == keys[0] != keys[1]
+    own = NetworkSpec.read("tests.helpers.encoders:TinyResNet")
+    before = Job(own, benchmark, VFS).key
+    assert Job(replace(own), benchmark, VFS).key == before
+    assert Job(replace(own, seed=1), benchmark, VFS).key != before  # its callable drew other weights
+
+
+@pytest.fixture
+def benchmark(davis_root):
+    return DavisBenchmark(davis_root)
+
+
+def test_a_pass_sees_frames_alike(benchmark):
+    grid = read_grid(VFS, ["input_size=null,240", "topk=5,10,15"])
+    jobs = [Job(network, benchmark, protocol) for protocol in grid for network in (RAW, NetworkSpec.read(LIBRARY))]
+    found = passes_of(jobs, at_once=2)
+    assert sorted(map(len, found)) == [1, 1, 1, 1, 2, 2, 2, 2]  # three protocols of each size and network, by twos
+    assert all(len({(job.network, job.protocol.input_size) for job in jobs}) == 1 for jobs in found)
+    assert {job for jobs in found for job in jobs} == set(jobs)
+    assert [jobs[0].network for jobs in found] == [RAW] * 4 + [NetworkSpec.read(LIBRARY)] * 4
+
+
+def test_jobs_of_other_features_data_or_kinds_have_passes_of_their_own(benchmark, davis_root):
+    points = TapVidBenchmark("anywhere")
+    points._sequences = ()
+    jobs = [
+        Job(RAW, benchmark, VFS),
+        Job(NetworkSpec.read("raw_colour@colour/16"), benchmark, VFS),
+        Job(RAW, DavisBenchmark(davis_root), VFS),
+        *(Job(RAW, points, points.protocol.with_changes(temperature=value)) for value in (0.1, 0.2)),
+    ]
+    assert [len(jobs) for jobs in passes_of(jobs)] == [1] * 5

@@ -1,0 +1,242 @@
+"""Points followed through videos of features whose motion is known; independence, occlusion, flow, anchors."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.helpers.refusal import refused
+from vidcorr.functional import PointProtocol, track_points
+from vidcorr.functional.points import job as job_module, track
+from vidcorr.functional.points.job import TrackingJob
+from vidcorr.functional.points.matching import decode_positions, sample_features, similarity_maps
+from vidcorr.functional.points.track import beyond_anchors, bilinear_corners
+
+FRAMES, CELLS, CELL = 6, 16, 8
+STEP = (1, -1)
+"""Rows and columns by which everything moves from frame to frame."""
+
+
+def protocol(name, **changes):
+    return PointProtocol.named(name, "tap_vid").with_changes(**{"scored_size": CELLS * CELL, **changes})
+
+
+SHARP = {
+    "fomo": {},
+    "tapir-matching": {"temperature": 0.01},
+    "gmrw-chained": {"feature_normalisation": "l2", "temperature": 0.01},
+    "fgvc": {"temperature": 0.01, "radius": 4.0},
+    "vidcorr": {"temperature": 0.01},
+}
+"""Changes under which random features are told apart."""
+
+
+def queries_and_truth(times):
+    """Queries at cell centres, and their tracks (N, T, 2)."""
+    generator = torch.Generator().manual_seed(1)
+    cells = torch.randint(6, 10, (len(times), 2), generator=generator) + 0.5
+    since = torch.arange(FRAMES) - torch.tensor(times)[:, None]
+    places = cells[:, None] + since[..., None] * torch.tensor([STEP[1], STEP[0]])
+    queries = torch.cat([torch.tensor(times)[:, None], cells.flip(1) * CELL], dim=1)
+    return queries.double(), places.double() * CELL
+
+
+@pytest.fixture(scope="module")
+def moving():
+    """Random features that move by whole cells and wrap around."""
+    features = torch.randn(64, CELLS, CELLS, generator=torch.Generator().manual_seed(0))
+    return torch.stack([features.roll((t * STEP[0], t * STEP[1]), (1, 2)) for t in range(FRAMES)])
+
+
+@pytest.mark.parametrize("name", PointProtocol.sources())
+def test_points_are_found_in_both_directions_in_time_or_only_ahead(moving, name):
+    queries, truth = queries_and_truth([0, 3, 5, 2])
+    rules, most = protocol(name, **SHARP[name]), 1.5 if name != "fgvc" else 6
+    tracks = track_points(moving.__getitem__, FRAMES, queries, rules)
+    assert tracks.points.dtype == torch.float64
+    assert (tracks.points - truth).norm(dim=-1).max() < most
+    assert not tracks.occluded.any()
+    assert tracks.similarity.min() > 0.9
+    ahead = track_points(moving.__getitem__, FRAMES, queries, rules, both_directions=False)
+    before = torch.arange(FRAMES) < queries[:, :1]
+    assert torch.equal(ahead.occluded, before)
+    assert torch.equal(ahead.points[before], queries[:, None, [2, 1]].expand_as(truth)[before])
+    assert (ahead.points - truth)[~before].norm(dim=-1).max() < most
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "fgvc" else name for name in PointProtocol.sources()]
+)
+def test_a_query_does_not_depend_on_the_others_nor_on_memory(moving, name, monkeypatch):
+    """Neither on the workspace, nor on how many query frames' features are kept at a time."""
+    noisy = moving + 0.8 * torch.randn(moving.shape)
+    rules = protocol(name, query_mode="strided")
+    queries, _ = queries_and_truth([0, 3, 5, 3, 0])
+    together = track_points(noisy.__getitem__, FRAMES, queries, rules)
+    with monkeypatch.context() as patch:
+        patch.setattr(job_module, "KEPT_MAPS", 1)
+        patch.setattr(TrackingJob, "workspace", 1)
+        small = track_points(noisy.__getitem__, FRAMES, queries, rules)
+    for number in range(len(queries)):
+        alone = track_points(noisy.__getitem__, FRAMES, queries[[number]], rules)
+        for other in (alone.points[0], small.points[number]):
+            torch.testing.assert_close(other, together.points[number], atol=1e-3, rtol=0)
+        assert (alone.occluded[0] == together.occluded[number]).all()
+    assert (small.occluded == together.occluded).all()
+
+
+@pytest.mark.parametrize("name", PointProtocol.sources())
+def test_memory_does_not_grow_with_the_video(name):
+    """Frames are made when they are asked for; only a limited number exist at a time, and nothing stays of a frame.
+
+    Small tensors of each frame would split the memory that large ones free.
+    """
+    alive, counts, tensors = weakref.WeakSet(), [], {}
+
+    def counted(t):
+        if t in (10, 25) and t not in tensors:
+            tensors[t] = sum(issubclass(type(found), torch.Tensor) for found in gc.get_objects())
+        maps = torch.randn(8, 8, 8, generator=torch.Generator().manual_seed(t))
+        alive.add(maps)
+        counts.append(len(alive))
+        return maps
+
+    rules = protocol(name, scored_size=16, query_mode="strided")
+    queries = torch.tensor([[float(t), 7.0, 9.0] for t in range(0, 30, 15)])
+    track_points(counted, 30, queries, rules)
+    assert max(counts) <= 10
+    assert tensors[25] - tensors[10] < 10
+
+
+@pytest.mark.parametrize("occlusion", ["similarity", "cycle", "similarity+cycle", "none"])
+def test_a_point_that_vanishes_is_hidden(moving, occlusion):
+    queries, truth = queries_and_truth([0, 5])
+    gone = moving.clone()
+    gone[3] = torch.randn(64, 1, 1, generator=torch.Generator().manual_seed(9))  # nothing to see anywhere
+    rules = protocol("vidcorr", occlusion=occlusion, similarity_threshold=0.8, cycle_threshold=8.0)
+    tracks = track_points(gone.__getitem__, FRAMES, queries, rules)
+    hidden = torch.zeros(2, FRAMES, dtype=torch.bool)
+    hidden[:, 3] = occlusion != "none"
+    assert (tracks.occluded == hidden).all()
+    assert (tracks.points - truth)[~hidden & (torch.arange(FRAMES) != 3)].norm(dim=-1).max() < 1.5
+
+
+def test_queries_that_do_not_fit(moving):
+    mistakes = {"finite t, y, x": torch.zeros(2, 2), "finite": torch.tensor([[0, torch.nan, 1]])}
+    for message, queries in (mistakes | {"must lie in frames 0 to 5": torch.tensor([[6.0, 1, 1]])}).items():
+        assert refused(ValueError, message, track_points, moving.__getitem__, FRAMES, queries, protocol("fomo"))
+
+
+def test_raster_coordinates_scale_by_multiplication(moving):
+    queries, truth = queries_and_truth([1])
+    large = queries * torch.tensor([1, 3, 3])
+    rules = protocol("fomo", scored_size=3 * CELLS * CELL)
+    tracks = track_points(moving.__getitem__, FRAMES, large, rules)
+    torch.testing.assert_close(tracks.points, truth * 3)
+    padded = F.pad(moving, (0, 4, 0, 0))  # four more columns of cells than the picture has
+    tracks = track_points(padded.__getitem__, FRAMES, queries, protocol("fomo"), covered=(CELLS * CELL, 20 * CELL))
+    torch.testing.assert_close(tracks.points, truth)
+
+
+def look_up_flow(flow, places):
+    """Return the flow (2, h, w), in cells, between cell centres: (N, 2), bilinearly; beyond them that of the border."""
+    corners, weights = bilinear_corners(places, flow.shape[1], flow.shape[2])
+    return torch.einsum("nk,nkd->nd", weights, flow.flatten(1).T[corners].to(weights))
+
+
+def test_tracks_and_visibility_are_gmrws(peers, monkeypatch):
+    """Its pixel centres are at integers, ours half a pixel further."""
+    gmrw = {key.removeprefix("gmrw_"): peers[key][0] for key in peers if key.startswith("gmrw_")}
+    forward, backward = torch.from_numpy(gmrw["forward_flows"]), torch.from_numpy(gmrw["backward_flows"])
+    frames, (height, width) = len(forward) + 1, forward.shape[2:]
+
+    def flow(job, here, there, positions):
+        t, other = int(here[0, 0, 0]), int(there[0, 0, 0])
+        return look_up_flow(forward[t] if other > t else backward[other], positions)
+
+    monkeypatch.setattr(track, "flow", flow)
+    queries = torch.from_numpy(gmrw["queries_tyx"]) + torch.tensor([0, 0.5, 0.5])
+    rules = PointProtocol.named("gmrw-chained")
+    job = TrackingJob(lambda t: torch.full((1, height, width), float(t)), frames, queries, (height, width), rules)
+    track.track_by_chaining(job)
+    expected = gmrw["tracks_xy"].transpose(1, 0, 2)
+    np.testing.assert_allclose(job.positions - 0.5, expected, atol=1e-4)
+    inside = ((expected >= 0) & (expected < [width, height])).all(-1)
+    own = np.arange(frames) == gmrw["queries_tyx"][:, :1]
+    visible = (inside & (job.misses < rules.cycle_threshold).numpy()) | own
+    np.testing.assert_array_equal(visible, gmrw["visible"].T)
+    assert 5 < visible.sum() < visible.size - 5
+
+
+def test_flow_is_computed_only_where_points_are_and_equals_the_dense_one():
+    features = torch.randn(3, 8, 6, 6)
+    rules = protocol("gmrw-chained", scored_size=48)
+    queries = torch.tensor([[0.0, 10.3, 17.9], [2.0, 33.0, 40.0]])
+    job = TrackingJob(lambda t: features[t], 3, queries, (48, 48), rules)
+    own = torch.stack(torch.meshgrid(torch.arange(6) + 0.5, torch.arange(6) + 0.5, indexing="xy"), -1).view(-1, 2)
+    table = track.flow(job, features[0], features[1], own).T.unflatten(1, (6, 6))
+    position = torch.tensor([[17.9, 10.3]]) / 8
+    found = track.flow(job, features[0], features[1], position)
+    torch.testing.assert_close(found, look_up_flow(table, position))
+    tracks = track_points(lambda t: features[t], 3, queries, rules)
+    torch.testing.assert_close(tracks.points[0, 1].float(), ((position + found) * 8)[0])
+
+
+def test_the_rule_is_dino_trackers(peers):
+    peer = {key[9:]: torch.from_numpy(peers[key]) for key in peers if key.startswith("dino_occ_")}
+    anchor_threshold, threshold = peer["thresholds"].tolist()
+    anchors = peer["similarity"] >= anchor_threshold
+    distances = torch.full((1, len(anchors), len(anchors)), torch.nan)
+    distances[0, anchors] = (peer["anchor_predictions"] - peer["trajectory"][anchors][:, None]).norm(dim=-1)
+    doubtful = beyond_anchors(distances, anchors[None])[0]
+    assert torch.equal(doubtful | (peer["similarity"] < threshold), peer["occluded"])
+    assert 0 < doubtful.sum() < len(doubtful)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    generator = torch.Generator().manual_seed(0)
+    still = torch.randn(1, 6, CELLS, CELLS, generator=generator)
+    return still + 0.9 * torch.randn(FRAMES, 6, CELLS, CELLS, generator=generator)
+
+
+def doubtful_frames(features, track, similarity, begin, rules):
+    """Frames of one track from `begin` on whose error is above that of every anchor, by a loop."""
+
+    def place_of(t, descriptor):
+        scores = similarity_maps(descriptor[None], features[t])
+        return decode_positions(scores, rules.decoding, rules.temperature, rules.decoding_radius)[0]
+
+    frames = range(begin, FRAMES)
+    anchors = [t for t in frames if similarity[t] >= rules.anchor_similarity]
+    errors = {}
+    for t in frames:
+        descriptor = sample_features(features[t], (track[t] / CELL).float()[None])[0]
+        misses = [float((place_of(anchor, descriptor) - track[anchor] / CELL).norm()) for anchor in anchors]
+        errors[t] = sorted(misses)[(len(misses) - 1) // 2]
+    limit = max(errors[anchor] for anchor in anchors)
+    return torch.tensor([t in errors and errors[t] > limit for t in range(FRAMES)])
+
+
+@pytest.mark.parametrize("both_directions", [True, False])
+@pytest.mark.parametrize("workspace", [1, 64 * 2**20])
+def test_anchors_are_those_of_a_loop(noisy, both_directions, workspace, monkeypatch):
+    monkeypatch.setattr(TrackingJob, "workspace", workspace)
+    changes = {"occlusion": "similarity+anchors", "similarity_threshold": 0.3, "anchor_similarity": 0.75}
+    rules = protocol("tapir-matching", **changes)
+    positions = torch.rand(20, 2, generator=torch.Generator().manual_seed(2)) * CELLS * CELL
+    queries = torch.cat([torch.tensor([0.0, 3, 5, 1] * 5)[:, None], positions], dim=1).double()
+    tracks = track_points(noisy.__getitem__, FRAMES, queries, rules, both_directions=both_directions)
+    expected = torch.zeros(len(queries), FRAMES, dtype=torch.bool)
+    for number, start in enumerate(queries[:, 0].long().tolist()):
+        begin = 0 if both_directions else start
+        found = doubtful_frames(noisy, tracks.points[number], tracks.similarity[number], begin, rules)
+        expected[number] = found | (tracks.similarity[number] < 0.3)
+        expected[number, :begin] = True
+        expected[number, start] = False
+    assert torch.equal(tracks.occluded, expected)
+    by_anchors = expected & (tracks.similarity >= 0.3) & (torch.arange(FRAMES) >= queries[:, :1])
+    assert by_anchors.sum() > 3

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.plain_masks import plain_decode
+from tests.helpers.propagation import protocol
+from tests.helpers.refusal import refused
+from vidcorr.functional import PropagationProtocol, decode_keypoints, decode_masks, encode_keypoints, encode_masks
+
+
+def test_strided_labels_are_those_of_liir(golden):
+    case = golden("liir_mast")
+    labels = encode_masks(case["lab_onehot_in"][0, 0], range(1, 7), (25, 25), protocol(label_encoding="strided"))
+    np.testing.assert_array_equal(labels, case["lab_onehot_out"][0])
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+@pytest.mark.parametrize("size", [(9, 11), (47, 83), (5, 6)])
+@pytest.mark.parametrize("count", [1, 2, 5, 255])
+def test_masks_are_those_of_a_plain_argmax(count, size, rescale):
+    labels = torch.rand(count, 9, 11).softmax(0)
+    labels[count // 2] = 0.0  # an object that is nowhere, and ties with others that are zero
+    labels[-1] = labels[0]
+    before = labels.clone()
+    masks = decode_masks(labels, range(1, count), protocol(label_rescaling=rescale), size)
+    assert torch.equal(masks, plain_decode(labels, size, rescale))
+    assert torch.equal(labels, before)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_masks_of_dino(golden, number):
+    case = golden("propagation_dino")
+    soft, hard, patch = (case[f"c{number}_{name}"] for name in ("out", "hard", "patch"))
+    dino = PropagationProtocol.named("dino").with_changes(feature_stride=int(patch))
+    for labels, mask in zip(torch.from_numpy(soft[1:]), hard, strict=True):
+        np.testing.assert_array_equal(decode_masks(labels, range(1, len(labels)), dino, mask.shape), mask)
+
+
+def test_masks_of_liir(golden):
+    case = golden("liir_mast")
+    labels = torch.from_numpy(case["test_out_R12"][0])
+    masks = decode_masks(labels, range(1, len(labels)), PropagationProtocol.named("liir"), (96, 96))
+    np.testing.assert_array_equal(masks, case["test_pred"][0])
+
+
+def test_bad_masks():
+    mask, of = torch.zeros(10, 10, dtype=torch.long), protocol(label_encoding="strided")
+    refused(ValueError, "integer ids", encode_masks, mask.float(), [1], (5, 5), of)
+    refused(ValueError, r"\(1, 10, 10\)", encode_masks, mask[None], [1], (5, 5), of)
+    refused(ValueError, "background", encode_masks, mask, [0, 1], (5, 5), of)
+    refused(ValueError, "different", encode_masks, mask, [2, 2], (5, 5), of)
+    refused(ValueError, "254 objects", encode_masks, mask, range(1, 256), (5, 5), of)
+    assert refused(ValueError, "5 x 5", encode_masks, mask, [1], (7, 7), of)
+
+
+def test_heat_maps_of_vfs(golden):
+    case = golden("jhmdb_pck")
+    heatmaps = encode_keypoints(
+        case["enc_points"], (60, 80), (60, 80), protocol(keypoint_sigma=float(case["enc_sigma"]))
+    )
+    np.testing.assert_allclose(heatmaps, case["enc_heatmaps"], atol=1e-6)
+
+
+def test_joints_of_vfs(golden):
+    case = golden("jhmdb_pck")
+    for topk, name in ((5, "dec_coords"), (1, "dec_coords_top1")):
+        for frame, heatmaps in enumerate(torch.from_numpy(case["dec_heatmaps"])):
+            found = decode_keypoints(heatmaps, (60, 80), protocol(keypoint_topk=topk))
+            np.testing.assert_allclose(found, case[name][:, :, frame].T, atol=1e-4)
+
+
+def test_a_joint_off_the_picture_is_nowhere():
+    heatmaps = encode_keypoints(torch.tensor([[-100.0, 5.0]]), (48, 64), (6, 8), protocol())
+    assert heatmaps.sum() == 0
+    assert decode_keypoints(heatmaps, (48, 64), protocol()).tolist() == [[-1.0, -1.0]]
+
+
+@pytest.mark.parametrize("beside", [0.0, 0.9])
+def test_the_trace_of_an_object_that_has_left_is_painted_under_vfs_and_not_under_vidcorr(beside):
+    """At most 0.2, below vidcorr's floor; alone, and beside an object that is there."""
+    trace, other = torch.zeros(2, 16, 24)
+    trace[5:8, 3:6], other[9:12, 12:18] = 0.2, beside
+    labels = torch.stack([1 - trace - other, trace, other])
+    vfs, vidcorr = (
+        decode_masks(labels, [1, 2], PropagationProtocol.named(name), (128, 192)) for name in ("vfs", "vidcorr")
+    )
+    assert (vfs == 1).sum() > 20
+    assert torch.equal(vidcorr, vfs.where(vfs == 2, 0))

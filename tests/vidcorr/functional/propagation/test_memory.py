@@ -1,0 +1,124 @@
+"""The native kernel finds what the search by torch finds, whatever its sketches rule out."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vidcorr.functional.propagation import memory as memory_file
+from vidcorr.functional.propagation.attention import LocalAttention
+from vidcorr.functional.propagation.memory import SWITCH, SketchedMemory, kernel
+from vidcorr.functional.propagation.tiles import Neighbourhood
+
+pytestmark = pytest.mark.skipif(kernel() is None, reason="the installation compiled no kernel")
+CIRCLE = Neighbourhood(5.0)
+
+
+def features_of(slots, channels, height, width):
+    """Smooth maps that differ from frame to frame, of a few strong components: (S, h, w, C), normalised."""
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.linspace(0, -6, channels).exp()
+    still = torch.randn(1, channels, height, width, generator=generator)
+    noise = torch.randn(slots, channels, height, width, generator=generator) * 0.2
+    maps = F.avg_pool2d(still, 3, 1, 1) + noise
+    return F.normalize(maps.permute(0, 2, 3, 1) * scales, dim=3).contiguous()
+
+
+def keys_of(maps):
+    """All maps but the last, which is the query, as keys (h, w, S, C)."""
+    return maps[:-1].permute(1, 2, 0, 3).contiguous()
+
+
+def sketched(maps, neighbourhood=CIRCLE, like=None):
+    """All maps but the last as frames 0, 1, … of a memory."""
+    like = maps[0] if like is None else like
+    memory = SketchedMemory(range(len(maps) - 1), 0, like, LocalAttention(neighbourhood))
+    for frame in range(len(maps) - 1):
+        memory.write(frame, maps[frame])
+    return memory
+
+
+def search(maps, memory=None):
+    """Sorted products of the best ten matches in all frames."""
+    values, _ = (memory or sketched(maps)).best_matches(maps[-1], range(len(maps) - 1), 10)
+    return values.sort(2).values
+
+
+def assert_same(maps, neighbourhood=CIRCLE, sketches=None, atol=2e-6):
+    """Compare values and cells with the search by torch; cells only where products are clearly apart."""
+    references, keys = range(len(maps) - 1), keys_of(maps)
+    values, cells = (sketches or sketched(maps, neighbourhood)).best_matches(maps[-1], references, 10)
+    plain_values, plain_cells = LocalAttention(neighbourhood).best_matches(maps[-1], keys, references, 10)
+    missing = 10 - plain_values.shape[2]
+    plain_values, plain_cells = F.pad(plain_values, (0, missing), value=-torch.inf), F.pad(plain_cells, (0, missing))
+    torch.testing.assert_close(values.sort(2).values, plain_values.sort(2).values, atol=atol, rtol=0)
+    products = torch.einsum("hwc,hwkc->hwk", maps[-1], keys.flatten(0, 2)[cells])
+    torch.testing.assert_close(products.masked_fill(values == -torch.inf, -torch.inf), values, atol=atol, rtol=0)
+    assert (cells.sort(2).values == plain_cells.sort(2).values).all(2).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("shape", ["circle", "disc", "square"])
+def test_all_neighbourhoods(shape):
+    for radius in (1.0, 2.5, 40.0, None):
+        assert_same(features_of(5, 96, 13, 22), Neighbourhood(radius, shape))
+
+
+def test_all_sizes_and_norms():
+    for size in ((1, 1), (3, 2), (9, 61), (17, 5)):
+        for channels in (3, 63, 64, 65, 130):
+            assert_same(features_of(4, channels, *size))
+    norms = torch.rand(5, 12, 15, 1, generator=torch.Generator().manual_seed(3)) * 3
+    assert_same(features_of(5, 100, 12, 15) * norms, atol=2e-5)
+
+
+def test_each_processor_gets_the_same_digits(monkeypatch):
+    built, processor = kernel("avx2"), torch.backends.cpu.get_cpu_capability()
+    if built is None or processor != "AVX512":
+        pytest.skip(f"not compiled, or {processor} runs one kernel only: a processor with AVX-512 runs two")
+    maps = features_of(5, 96, 13, 22)
+    expected = search(maps)
+    rows = []
+    monkeypatch.setattr(
+        memory_file, "_compiled", lambda: lambda *arguments: rows.append(arguments) or built(*arguments)
+    )
+    assert torch.equal(search(maps), expected)
+    assert rows, "the search has called another kernel"
+
+
+def test_it_runs_unless_it_is_turned_off(monkeypatch):
+    monkeypatch.delenv(SWITCH, raising=False)
+    assert kernel() is not None
+    monkeypatch.setenv(SWITCH, "0")
+    assert kernel() is None
+
+
+def test_sketches_of_other_features_change_nothing_but_the_time():
+    maps = features_of(5, 200, 12, 15)
+    expected = search(maps)
+    other = sketched(maps, like=torch.randn(12, 15, 200))
+    assert all(torch.equal(search(maps, other), expected) for _ in range(3))
+
+
+def test_sketches_that_rule_out_little_are_made_longer(monkeypatch):
+    monkeypatch.setattr(memory_file, "TOO_MANY", 0)
+    maps = features_of(5, 150, 12, 15)
+    sketches = sketched(maps)
+    for _ in range(4):
+        assert_same(maps, sketches=sketches)
+    assert sketches._sketches.shape[2] == 5
+
+
+@pytest.mark.parametrize("where", ["query", "key"])
+def test_a_nan_is_found(where):
+    maps = features_of(3, 80, 10, 10)
+    maps[-1 if where == "query" else 0, 5, 5, 3] = torch.nan
+    values = search(maps, sketched(maps, Neighbourhood(3.0)))
+    assert values[5, 5].isnan().any()
+    assert values[0, 0].isfinite().all()
+
+
+def test_threads_change_nothing(monkeypatch):
+    maps = features_of(5, 96, 29, 14)
+    one = search(maps)
+    for threads in (2, 7):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert torch.equal(search(maps), one)

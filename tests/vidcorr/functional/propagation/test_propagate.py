@@ -1,0 +1,288 @@
+import subprocess
+import sys
+from collections import deque
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.memory import peak_of
+from tests.helpers.plain_propagation import plain_propagation
+from tests.helpers.propagation import one_hot, protocol, run, video
+from tests.helpers.refusal import refused
+from vidcorr.functional import LabelPropagator, PropagationProtocol, decode_masks, encode_masks, propagate_labels
+from vidcorr.functional.propagation import attention, window_average
+from vidcorr.functional.propagation.attention import WORKSPACE, LocalAttention
+from vidcorr.functional.propagation.memory import SWITCH
+from vidcorr.functional.propagation.references import MatchFinder, matches_of_cells, reference_frames, shared_finders
+from vidcorr.functional.propagation.tiles import Neighbourhood
+from vidcorr.functional.propagation.window_average import WindowAverage
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "case"),
+    [
+        *(("propagation", "vfs", f"c{number}") for number in range(9)),
+        ("propagation", "vfs", "nf0"),
+        *(("propagation_crw", "crw", f"c{number}") for number in range(3)),
+        *(("propagation_dino", "dino", f"c{number}") for number in range(2)),
+    ],
+)
+@pytest.mark.usefixtures("each_search")
+def test_equals_the_original_code(golden, file, name, case):
+    arrays = golden(file)
+    context, topk, temperature, radius, masked = arrays[f"{case}_params"].tolist()
+    numbers = {"context": int(context), "topk": int(topk) or None, "temperature": temperature, "radius": radius or None}
+    if name == "vfs":
+        numbers["first_frame_masked"] = bool(masked)
+    if case == "nf0":  # without the first frame
+        numbers |= {"references": range(-int(context), 0), "first_frame_masked": True}
+    of = PropagationProtocol.named(name).with_changes(**numbers)
+    labels = run(torch.from_numpy(arrays[f"{case}_feats"]), torch.from_numpy(arrays[f"{case}_seg0"]), of)
+    np.testing.assert_allclose(labels, arrays[f"{case}_out"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.usefixtures("each_search")
+def test_equals_vfs_from_mask_to_masks(golden):
+    case = golden("propagation")
+    context, topk, temperature, radius, _ = case["hard0_params"].tolist()
+    of = protocol(context=int(context), topk=int(topk), temperature=temperature, radius=radius)
+    mask = case["hard0_ref"]
+    features = torch.from_numpy(case["hard0_feats"])
+    labels = run(features, encode_masks(mask, range(1, 4), features.shape[2:], of), of)
+    np.testing.assert_allclose(labels[1:], case["hard0_soft"], atol=1e-5, rtol=0)
+    for soft, hard in zip(labels[1:], case["hard0_pred"][1:], strict=True):
+        np.testing.assert_array_equal(decode_masks(soft, range(1, 4), of, mask.shape), hard)
+
+
+def work_like(monkeypatch, gpu, workspace):
+    """Let the CPU choose tiles as a GPU does, or as itself, for a workspace of some bytes."""
+    for module in (attention, window_average):
+        monkeypatch.setattr(module, "few_kernels", lambda keys: gpu)
+        monkeypatch.setattr(module, "workspace_of", lambda device: workspace)
+
+
+@pytest.mark.parametrize(("masked", "repeat_first"), [(True, "in_window"), (False, "padding"), (True, "never")])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"radius": 2.5},
+        {"radius": 0.5, "topk": 1},
+        {"radius": 40, "topk": 500},
+        {"radius": 2, "neighbourhood": "square"},
+        {"radius": 2, "neighbourhood": "disc"},
+        {"radius": 0, "neighbourhood": "square", "topk": 2},
+        {"radius": None, "topk": 7},
+        {"context": 1, "topk": 3},
+        {"context": 9, "temperature": 1.0, "feature_normalisation": "raw"},
+        {"topk": None, "radius": 2.5},
+        {"topk": None, "radius": 3, "neighbourhood": "square"},
+        {"topk": None, "radius": 40},
+        {"topk": None, "radius": None},
+        {"topk": None, "references": (0, 2, -3, -1)},
+        {"precision": "float64"},
+    ],
+)
+def test_equals_the_dense_method(fields, masked, repeat_first, monkeypatch):
+    masked = masked or fields.get("topk", 4) is None  # only the best matches can be found in an unmasked frame
+    of = protocol(first_frame_masked=masked, repeat_first=repeat_first, **fields)
+    features, labels = video(), one_hot(4)
+    expected = plain_propagation(features, labels, of, getattr(torch, of.precision))
+    cases = [("1", WORKSPACE, False), ("0", WORKSPACE, False), ("0", 2_000, False)]
+    cases += [("0", WORKSPACE, True), ("0", 100_000, True)]  # strips, in one group and in several
+    for compiled, workspace, gpu in cases:
+        monkeypatch.setenv(SWITCH, compiled)
+        work_like(monkeypatch, gpu, workspace)
+        found = run(features, labels, of)
+        torch.testing.assert_close(found, expected, atol=1e-12 if of.precision == "float64" else 1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("shape", "references", "most"), [("circle", 21, 1.8), ("square", 8, 1.5)])
+def test_the_strips_of_a_gpu_compute_few_products_within_their_memory(shape, references, most, monkeypatch):
+    """A frame of DAVIS at stride 8: products against those of the exact neighbourhoods, and bytes."""
+    of, (height, width), workspace = Neighbourhood(12, shape), (60, 107), 2**29
+    work_like(monkeypatch, gpu=True, workspace=workspace)
+    computed = []
+    multiply = torch.bmm
+    monkeypatch.setattr(torch, "bmm", lambda a, b, out: computed.append(out.numel()) or multiply(a, b, out=out))
+    keys, query = torch.randn(height, width, references, 2), torch.randn(height, width, 2)
+    search = LocalAttention(of)
+    extra = peak_of(lambda: search.best_matches(query, keys, range(references), 10))
+    axis = range(-of.reach, of.reach + 1)
+    exact = sum((height - abs(y)) * (width - abs(x)) for y, x in product(axis, axis) if of.contains(y, x))
+    assert sum(computed) <= most * references * exact
+    assert len(computed) == 14
+    assert extra <= workspace
+
+
+@pytest.mark.slow
+def test_the_windows_of_a_gpu_compute_few_products_within_their_memory(monkeypatch):
+    """A frame of DAVIS at stride 4 in Liir's window."""
+    of, (height, width), workspace = Neighbourhood(14, "square"), (120, 214), 2**27
+    work_like(monkeypatch, gpu=True, workspace=workspace)
+    computed = []
+    multiply = torch.bmm
+    monkeypatch.setattr(torch, "bmm", lambda a, b: computed.append(a[..., 0].numel() * b.shape[2]) or multiply(a, b))
+    query, keys, values = (torch.randn(height, width, *of_cell) for of_cell in ((2,), (1, 2), (1, 2)))
+    extra = peak_of(lambda: WindowAverage(of, 1.0)(query, keys, values, [0]))
+    axis = range(-of.reach, of.reach + 1)
+    assert sum(computed[::2]) <= 1.8 * sum((height - abs(y)) * (width - abs(x)) for y, x in product(axis, axis))
+    assert len(computed) <= 2 * 5
+    assert extra <= workspace
+
+
+@pytest.mark.parametrize("name", ["liir", "liir-reference"])
+def test_the_windows_of_a_gpu_give_the_same(name, monkeypatch):
+    """The prior, the normalisation, the border; in several groups of tiles."""
+    of, features, labels = PropagationProtocol.named(name), video(8, 16, 20, 30) / 2, one_hot(3, 20, 30)
+    expected = run(features, labels, of)
+    work_like(monkeypatch, gpu=True, workspace=2**23)
+    torch.testing.assert_close(run(features, labels, of), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference"])
+def test_cuda_gives_the_same(name):
+    of = PropagationProtocol.named(name)
+    features, labels = video(8, 64, 40, 60) / 4, one_hot(3, 40, 60)
+    difference = (run(features.cuda(), labels, of).cpu() - run(features, labels, of)).abs().amax(1)
+    assert (difference <= 1e-5).float().mean() >= 0.999
+
+
+def test_memory_does_not_grow_with_the_video():
+    of, features = protocol(), video(6, 8, 10, 12)
+
+    def propagate(frames):
+        deque(propagate_labels((features[i % 6] for i in range(frames)), one_hot(2, 10, 12), of), maxlen=0)
+
+    assert peak_of(lambda: propagate(60)) == peak_of(lambda: propagate(15))
+
+
+def test_entering_objects_by_hand():
+    # Frames that all look alike, each place unlike every other: labels stay where they are.
+    features = torch.eye(12).reshape(12, 3, 4).expand(4, 12, 3, 4)
+    first = torch.zeros(3, 3, 4)
+    first[0], first[0, 0, 0], first[1, 0, 0] = 1, 0, 1
+    new = torch.zeros(3, 3, 4)
+    new[2, 0, 0], new[2, 1, 1] = 1, 0.25
+    labels = run(features, first, protocol(topk=1, radius=2, references=(-1,)), entering={2: new})
+    torch.testing.assert_close(labels[1], first)
+    assert labels[1, 2].sum() == 0
+    for frame in (2, 3):
+        assert labels[frame, :, 0, 0].tolist() == [0, 0, 1]
+        assert labels[frame, :, 1, 1].tolist() == [0.75, 0, 0.25]
+        assert labels[frame, :, 2, 2].tolist() == [1, 0, 0]
+
+
+def test_the_training_around_it_does_not_move_it():
+    features, labels = video(channels=64), one_hot(3)
+    expected = run(features, labels, protocol())
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            result = run(features, labels, protocol())
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert torch.equal(result, expected)
+
+
+NEW_API = """
+import torch
+from vidcorr.functional import PropagationProtocol, propagate_labels
+features, labels = torch.randn(3, 64, 5, 5), torch.rand(2, 5, 5)
+protocol = PropagationProtocol("x", 2, 5, 0.07, 3)
+expected = list(propagate_labels(features, labels, protocol))
+torch.backends.fp32_precision = "tf32"
+torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+found = list(propagate_labels(features, labels, protocol))
+assert all(map(torch.equal, expected, found))
+assert torch.backends.mkldnn.matmul.fp32_precision == "bf16", torch.backends.mkldnn.matmul.fp32_precision
+"""
+
+
+@pytest.mark.slow
+def test_a_precision_set_by_the_newer_api_does_not_move_it():
+    done = subprocess.run([sys.executable, "-c", NEW_API], capture_output=True, text=True)  # torch cannot unset it
+    assert done.returncode == 0, done.stderr
+
+
+def test_bad_input():
+    features, labels = video(), one_hot(2)
+    spoiled = features.clone()
+    spoiled[3, 2, 4, 5] = torch.nan
+    of = protocol()
+    mistakes = {
+        r"\(T, C, h, w\)": lambda: propagate_labels(features[0], labels, of),
+        r"first_labels must be \(L, h, w\) float": lambda: propagate_labels(features, labels.long(), of),
+        "255": lambda: propagate_labels(features, torch.rand(256, 9, 13), of),
+        r"features of frame 0 must be \(C, 8, 13\)": lambda: run(features, labels[:, 1:], of),
+        r"features of frame 1 must be \(8, ": lambda: run([features[0], features[1, :4]], labels, of),
+        "must be float": lambda: run([features[0].long()], labels, of),
+        "entering names frame 9, but": lambda: propagate_labels(features, labels, of, entering={9: labels}),
+        "entering names frame 9": lambda: run(iter(features), labels, of, entering={9: labels}),
+        "entering labels of frame 2": lambda: run(features, labels, of, entering={2: labels[:1]}),
+        "labels of frame 3 are not finite": lambda: run(spoiled, labels, of),
+    }
+    for words, call in mistakes.items():
+        assert refused(ValueError, words, call)
+
+
+def variants(base):
+    return [base.with_changes(topk=topk, temperature=temperature) for topk in (1, 5, 12) for temperature in (0.05, 0.2)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"first_frame_masked": False, "repeat_first": "padding"},
+        {"references": (0, -2, -1), "label_feedback": "hard"},
+        {"feature_normalisation": "raw", "temperature": 3.0, "precision": "float64"},
+    ],
+    ids=str,
+)
+def test_propagators_that_share_a_finder_equal_lone_ones(changes):
+    protocols = variants(protocol(**changes))
+    features, first, entering = video(9, 16), one_hot(3), {4: one_hot(3)}
+    expected = [list(propagate_labels(features, first, each, entering)) for each in protocols]
+    finder = MatchFinder(protocols)
+    together = [LabelPropagator(first, each, finder) for each in protocols]
+    for t, frame in enumerate(features):
+        for propagator, alone in zip(together, expected, strict=True):
+            torch.testing.assert_close(propagator.step(frame, entering.get(t)), alone[t])
+
+
+def test_protocols_that_match_alike_share_a_finder():
+    base = protocol()
+    several = [*variants(base), base.with_changes(radius=5), base.with_changes(label_encoding="bilinear")]
+    finders = shared_finders(several)
+    assert len({id(finder) for finder in finders}) == 2
+    assert [finder is finders[0] for finder in finders] == [True] * 6 + [False, True]
+    ties, liir = base.with_changes(topk_ties="kept"), PropagationProtocol.named("liir", "davis")
+    every = shared_finders([ties, ties.with_changes(topk=3), liir, liir])  # these need every match
+    assert len({id(finder) for finder in every}) == 4
+
+
+@pytest.mark.parametrize("name", ["vfs", "crw", "dino", "liir", "liir-reference"])
+def test_the_weighted_labels_of_the_places_are_what_is_propagated(name):
+    changes = {"mixture_components": None, "normalise_labels": False, "foreground_gain": 1.0, "label_feedback": "soft"}
+    protocol = PropagationProtocol.named(name, changes={"radius": 3, **changes})
+    features, first = torch.randn(6, 8, 7, 9), torch.rand(3, 7, 9)
+    labels = torch.stack(list(propagate_labels(features, first, protocol)))
+    points = torch.tensor([[0, 0], [3, 4], [6, 8], [2, 7]])
+    for frame in (1, 3, 5):
+        matches = matches_of_cells(features[: frame + 1], points, protocol, count=10**6)
+        cells = matches.cells.unbind(2)
+        found = labels.movedim(1, -1)[matches.frames, cells[0], cells[1]]
+        expected = labels[frame][:, points[:, 0], points[:, 1]].T
+        torch.testing.assert_close((matches.weights[..., None] * found).sum(1), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_liirs_references_are_those_of_the_public_code(golden):
+    rule = golden("liir_mast")["ref_index_rule0"]
+    liir = PropagationProtocol.named("liir")
+    for number, row in enumerate(rule):
+        assert reference_frames(liir, number + 1) == [frame for frame in row.tolist() if frame >= 0]

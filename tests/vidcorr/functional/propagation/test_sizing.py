@@ -1,0 +1,137 @@
+"""Input sizes and inputs by hand and by the golden files, padding, and resampling by the rules of libraries."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from tests.helpers.network_input import check_input
+from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
+from vidcorr.functional import PropagationProtocol
+from vidcorr.functional.colour import normalised_lab
+from vidcorr.functional.propagation.sizing import (
+    GREY,
+    NetworkInput,
+    fit_input,
+    nearest_index,
+    resize_ids,
+    resize_maps,
+    resized_size,
+)
+
+
+def rules(**fields):
+    return NetworkInput(name="x", **fields)
+
+
+FAMILIES = [
+    ("dino", "dino", "davis"),
+    ("rsp", "rsp", "davis"),
+    ("dift", "dift-sd", "davis"),
+    ("cropmae_davis", "cropmae", "davis"),
+    ("cropmae_vip", "cropmae", "vip"),
+    ("cropmae_jhmdb_of_pil_bilinear_320x240", "cropmae", "jhmdb"),
+    ("crw_davis", "crw", "davis"),
+    ("crw_crop320", "crw", "jhmdb"),
+    ("crw_crop320", "crw", "vip"),
+    *((f"rvm_{benchmark}", "rvm", benchmark) for benchmark in ("davis", "vip", "jhmdb")),
+    ("dinov3_480", "dinov3+input_size=480", "davis"),
+    ("dinov3_960", "dinov3", "davis"),
+    ("hvc", "hvc", "davis"),
+]
+"""Name in the golden file, protocol, benchmark."""
+
+
+def test_padding_is_grey_and_lies_to_the_right_and_below():
+    image = torch.rand(1, 3, 9, 10)
+    padded = rules(input_padding=4)
+    fitted = fit_input(image, padded)
+    assert torch.equal(fitted[..., :9, :10], image)
+    assert (fitted[..., 9:, :] == GREY).all()
+    assert (fitted[..., 10:] == GREY).all()
+    assert fit_input(image, rules()) is image
+    assert fit_input(image, padded, multiple=6).shape[-2:] == (12, 12)
+
+
+def test_sizes_are_those_of_the_original_codes(golden):
+    sizes = {"16x9": (720, 1280), "davis": (480, 854), "4x3": (480, 640), "portrait": (854, 480), "vip": (1080, 1920)}
+    expected = golden("protocols/inputs")
+    cases = [(*family, size) for family in FAMILIES for size in sizes if f"size_{family[0]}_{size}" in expected]
+    assert len(cases) == 37
+    for family, name, benchmark, size in cases:
+        found = resized_size(sizes[size], PropagationProtocol.named(name, benchmark))
+        assert list(found) == expected[f"size_{family}_{size}"].tolist(), (family, size)
+
+
+def first_frame(real_data, expected):
+    """The picture that the golden inputs were made of, uint8 (3, H, W)."""
+    path = real_data("davis") / str(expected["frame_file"])
+    if not path.is_file():
+        pytest.skip(f"the frame is not here: {path}")
+    return torch.from_numpy(np.asarray(Image.open(path).convert("RGB")).copy()).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize(("family", "name", "benchmark"), FAMILIES)
+def test_the_network_sees_what_it_sees_in_the_original_code(golden, real_data, family, name, benchmark):
+    expected = golden("protocols/inputs")
+    frame = first_frame(real_data, expected)
+    protocol = PropagationProtocol.named(name, benchmark)
+    if family == "cropmae_jhmdb_of_pil_bilinear_320x240":
+        image = Image.fromarray(frame.permute(1, 2, 0).numpy()).resize((320, 240), Image.Resampling.BILINEAR)
+        frame = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    of_network = ((0.0,) * 3, (1.0,) * 3) if name == "rvm" else (IMAGENET_MEAN, IMAGENET_STD)
+    chosen = protocol.rgb_mean or of_network[0], protocol.rgb_std or of_network[1]
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in chosen)
+    check_input((fit_input(frame[None], protocol)[0] - mean) / std, expected, family)
+
+
+@pytest.mark.parametrize("benchmark", ["davis", "jhmdb"])
+def test_what_spa_then_temp_sees_is_lab(golden, real_data, benchmark):
+    """OpenCV's Lab of rgb / 255, minus (50, 0, 0), divided by (50, 127, 127); ours is the exact formula."""
+    expected = golden("protocols/inputs")
+    protocol = PropagationProtocol.named("spa-then-temp", benchmark)
+    seen = fit_input(first_frame(real_data, expected)[None], protocol)
+    lab = torch.from_numpy(cv2.cvtColor(seen[0].permute(1, 2, 0).numpy(), cv2.COLOR_RGB2Lab)).permute(2, 0, 1)
+    offset, scale = (torch.tensor(c).view(3, 1, 1) for c in ((50.0, 0.0, 0.0), (50.0, 127.0, 127.0)))
+    check_input((lab - offset) / scale, expected, f"spa_then_temp_{benchmark}")
+    check_input(normalised_lab(seen)[0], expected, f"spa_then_temp_{benchmark}", tolerance=5e-3)
+
+
+@pytest.mark.parametrize("size", [(30, 55), (213, 288), (101, 47), (480, 854)])
+def test_nearest_is_that_of_the_library(size):
+    ids = torch.arange(208 * 213, dtype=torch.int32).view(208, 213)
+    array = ids.numpy()
+    expected = {
+        "pillow": np.asarray(Image.fromarray(array).resize(size[::-1], Image.Resampling.NEAREST)),
+        "opencv": cv2.resize(array.astype(np.float64), size[::-1], interpolation=cv2.INTER_NEAREST),
+        "opencv-exact": cv2.resize(array.astype(np.float64), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT),
+        "torch-exact": F.interpolate(ids[None, None].double(), size, mode="nearest-exact")[0, 0].numpy(),
+    }
+    for rule, resized in expected.items():
+        np.testing.assert_array_equal(resize_ids(ids, size, rule), resized)
+
+
+def test_masks_are_brought_to_native_size_as_by_the_original_codes(golden):
+    """OpenCV's NEAREST is convert_davis's, NEAREST_EXACT is RVM's: 2,907 other pixels in 2.5 million."""
+    content = golden("protocols/metrics_vip_pck_davis")
+    masks = torch.from_numpy(content["davis_pred_480x880"])
+    for rule, key in (("opencv", "davis_pred_native"), ("opencv-exact", "davis_pred_native_rvm")):
+        found = torch.stack([resize_ids(ids, (480, 854), rule) for ids in masks])
+        np.testing.assert_array_equal(found, content[key])
+
+
+def test_bilinear_between_centres_and_between_corners():
+    ramp = torch.tensor([[[0.0, 1.0]]])
+    assert resize_maps(ramp, (1, 4)).tolist() == [[[0.0, 0.25, 0.75, 1.0]]]
+    torch.testing.assert_close(resize_maps(ramp, (1, 4), "bilinear-aligned"), torch.tensor([[[0, 1 / 3, 2 / 3, 1]]]))
+    assert resize_maps(ramp, (1, 4), "nearest").tolist() == [[[0.0, 0.0, 1.0, 1.0]]]
+    assert resize_maps(ramp, (1, 2)) is ramp
+
+
+def test_cached_indices_serve_outside_inference_mode():
+    nearest_index.cache_clear()
+    with torch.inference_mode():
+        resize_ids(torch.zeros(6, 7, dtype=torch.long), (3, 4))
+    assert not nearest_index(6, 3).is_inference()

@@ -1,0 +1,129 @@
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.helpers.refusal import refused
+from vidcorr.functional import (
+    CompactnessPrior,
+    PropagationProtocol,
+    compact_affinity,
+    compactness_loss,
+    encode_masks,
+    local_affinity,
+    propagate_labels,
+    reconstruct,
+)
+from vidcorr.functional.compactness import compact_windows
+from vidcorr.functional.propagation.references import reference_frames
+from vidcorr.functional.propagation.tiles import Neighbourhood
+from vidcorr.functional.propagation.window_average import WindowAverage
+
+
+def liir_labels(case, radius, compact):
+    """The stored test frames through the engine's window average."""
+    keys = torch.from_numpy(case["test_k"][:, 0]).permute(2, 3, 0, 1).contiguous()
+    masks = [
+        encode_masks(mask[0, 0], range(1, 7), (24, 24), PropagationProtocol.named("liir"))
+        for mask in case["test_labels"]
+    ]
+    values = torch.stack(masks).permute(2, 3, 0, 1)
+    query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
+    adjust = partial(compact_windows, prior=CompactnessPrior(2, 0.1)) if compact else None
+    average = WindowAverage(Neighbourhood(radius, "square"), 1.0, "zero", adjust)
+    return average(query, keys, values, range(3)).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize("key", ["test_out_R12", "compact_off_R6", "compact_out_R6", "compact_out_R14"])
+def test_labels_equal_those_of_mast_and_liir(golden, key):
+    case, compact = golden("liir_mast"), key.startswith("compact_out")
+    labels = liir_labels(case, int(key.partition("_R")[2]), compact)
+    labels[1:] *= 1.05 if compact else 1
+    np.testing.assert_allclose(labels, case[key][0], atol=1e-4)
+
+
+def test_moments_by_hand():
+    axis = torch.arange(-5.0, 6.0)
+    bump = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 1.5**2))
+    bump /= bump.sum()
+    compact = compact_affinity(bump.reshape(1, 121, 1, 1), 5, components=1, width="moments").view(11, 11)
+    variance = (bump * (axis[:, None] ** 2 + axis**2)).sum() / 2
+    torch.testing.assert_close(compact, torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * variance)))
+    lone = torch.zeros(1, 121, 1, 1)
+    lone[0, 60] = 1
+    narrow = compact_affinity(lone, 5, components=1, width="moments")
+    torch.testing.assert_close(narrow, compact_affinity(lone, 5, components=1))
+
+
+@pytest.mark.parametrize("components", [1, 2, 3])
+def test_equals_a_double_loop(components):
+    """Eq. 7, place by place and window by window."""
+    affinity = torch.rand(1, 50, 2, 3)
+    found = compact_affinity(affinity, 2, components)
+    for y, x, window in [(y, x, w) for y in range(2) for x in range(3) for w in range(2)]:
+        weights = affinity[0, 25 * window : 25 * window + 25, y, x]
+        peaks = weights.argsort(descending=True)[:components].tolist()
+        shares = weights[peaks].softmax(0).tolist()
+        for cell in range(25):
+            squares = [(cell // 5 - peak // 5) ** 2 + (cell % 5 - peak % 5) ** 2 for peak in peaks]
+            expected = sum(share * 0.5 ** (4 * square) for share, square in zip(shares, squares, strict=True))
+            assert found[0, 25 * window + cell, y, x].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_weights_by_mass_raise_no_far_peak():
+    """A softmax of the peaks gives 0.70 to a peak of 0.90, and 0.30 to one of 0.05."""
+    window = torch.zeros(1, 49, 1, 1)
+    window[0, 8], window[0, 9], window[0, 40] = 0.9, 0.05, 0.05
+    by_softmax, by_mass = (compact_affinity(window, 3, weights=way).flatten() for way in ("softmax", "mass"))
+    assert by_softmax[40] > 0.25
+    torch.testing.assert_close(by_mass[[8, 40]], torch.tensor([0.95, 0.05]), atol=1e-3, rtol=0)
+
+
+def test_loss_by_hand_and_its_gradient():
+    window = torch.zeros(1, 9, 1, 2)
+    window[0, 4] = torch.tensor([0.9, 0.4])  # the second place is not above the threshold
+    window[0, 5] = torch.tensor([0.1, 0.4])
+    window.requires_grad_()
+    loss = compactness_loss(window, 1, CompactnessPrior(components=1))
+    near, corner = 20 * 0.5**4, 20 * 0.5**8  # of the Gaussian; the peak is 20 there, and 18 in the affinity
+    terms = [2 - 0.5, (2 - near) ** 2 / 2, *3 * [near - 0.5], *4 * [corner**2 / 2]]
+    assert loss.item() == pytest.approx(sum(terms) / 18, rel=1e-5)
+    loss.backward()
+    assert window.grad[..., 1].eq(0).all()
+    assert window.grad[0, 4, 0, 0].item() == pytest.approx(-20 / 18)
+
+
+def test_bad_affinity():
+    assert refused(ValueError, r"got \(1, 24, 3, 3\)", compact_affinity, torch.rand(1, 24, 3, 3), 2)
+    refused(ValueError, "components must be 1 to 25, got 0", compact_affinity, torch.rand(1, 25, 3, 3), 2, components=0)
+
+
+@pytest.mark.parametrize("name", ["liir", "liir+normalise_by=weights", "liir-reference"])
+def test_liir_frame_by_frame(name):
+    """The whole protocol against the stored affinity of each frame; by weights, of labels that sum to anything."""
+    of = PropagationProtocol.named(name).with_changes(radius=3)
+    features = torch.randn(12, 1, 1) + torch.randn(9, 12, 10, 11)
+    first = F.one_hot(torch.randint(3, (10, 11)), 3).permute(2, 0, 1).float()
+    if of.normalise_by == "weights":
+        first = torch.rand(3, 10, 11) ** 8
+    fed, expected = [first], [first]
+    for frame in range(1, len(features)):
+        chosen = reference_frames(of, frame)
+        affinity = local_affinity(features[frame, None], features[None, chosen], 3, of.border)
+        compact = compact_affinity(affinity, 3, threshold=0.1)
+        values = torch.stack([fed[f] for f in chosen])[None]
+        labels = reconstruct(compact, values, 3)[0]
+        mass = reconstruct(compact, torch.ones_like(values), 3)[0]  # of the weights on the map
+        assert (mass - 1).abs().max() > 0.1
+        if name == "liir-reference":
+            labels[1:] *= 1.05
+            winner = F.interpolate(labels[None], scale_factor=4, mode="bilinear")[0].argmax(0)[::4, ::4]
+            fed.append(F.one_hot(winner, 3).permute(2, 0, 1).float())
+        else:
+            labels = labels / (mass if of.normalise_by == "weights" else labels.sum(0))
+            fed.append(labels)
+        expected.append(labels)
+    found = torch.stack(list(propagate_labels(features, first, of)))
+    torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)

@@ -1,0 +1,148 @@
+"""Protocols of any kind: names, digests, changes, types; sources as data."""
+
+import dataclasses
+import re
+from typing import Annotated, Literal
+
+import numpy as np
+import pytest
+
+from tests.helpers.refusal import refused
+from vidcorr.functional import PointProtocol, PropagationProtocol, TrackingProtocol
+from vidcorr.functional.evaluation_protocol import EvaluationProtocol, PositiveInt, Range, Source
+
+PAPER = Source(code="lab/code @ 0123abc: eval.py", values={"first": {}, "second": {"side": 5, "window": (3.0, 4.0)}})
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules(EvaluationProtocol):
+    side: PositiveInt = 8
+    factor: float = 0.5
+    smooth: bool = False
+    kind: Literal["a", "b"] | None = "a"
+    window: tuple[float, float] | None = None
+    frames: tuple[int, ...] = ()
+    rate: Annotated[float, Range(ge=0, lt=1)] | None = None
+    pair: tuple[PositiveInt, PositiveInt] = (1, 1)
+
+    @classmethod
+    def sources(cls):
+        return {"paper": PAPER}
+
+    def _conditions(self):
+        return {"smooth": (not self.smooth or self.kind is not None, "False without a kind")}
+
+
+def test_equal_protocols_have_equal_digests_and_others_have_others():
+    assert Rules("x", factor=1).digest() == Rules("x", factor=1.0).digest()
+    assert Rules("x", window=(1, 2)).digest() == Rules("x", window=(1.0, 2.0)).digest()
+    assert Rules("x", side=np.int64(4)).digest() == Rules("x", side=4).digest()
+    changes = [
+        {"side": 4}, {"factor": 1.0}, {"smooth": True}, {"kind": "b"}, {"kind": None}, {"window": [1, 2]},
+        {"frames": [1, 2]}, {"name": "y"},
+    ]  # fmt: skip
+    digests = {Rules(**({"name": "x"} | fields)).digest() for fields in changes}
+    assert len(digests | {Rules("x").digest()}) == len(changes) + 1
+
+
+def test_a_rule_that_is_added_leaves_the_digests_of_those_who_do_not_use_it():
+    @dataclasses.dataclass(frozen=True)
+    class MoreRules(Rules):
+        added: int = 3
+
+    assert MoreRules("x", side=4).digest() == Rules("x", side=4).digest()
+    assert MoreRules("x", side=4, added=2).digest() != Rules("x", side=4).digest()
+
+
+def test_a_name_says_what_was_changed():
+    paper = Rules.named("paper", "second")
+    assert (paper.side, paper.window, paper.name) == (5, (3.0, 4.0), "paper")
+    changed = paper.with_changes(smooth=True, window=[1, 2])
+    assert changed.name == "paper+smooth=true+window=1,2"
+    assert changed.with_changes(smooth=False, window=(3, 4)) == paper
+    assert changed.with_changes(name="mine").name == "mine"
+    with pytest.raises(TypeError, match="no field 'sides'; did you mean side"):
+        paper.with_changes(sides=4)
+
+
+def test_a_name_is_completed_by_the_values_that_are_not_its_own():
+    paper = Rules.named("paper", "second")
+    assert dataclasses.replace(paper, side=6) == paper.with_changes(side=6)
+    assert dataclasses.replace(paper.with_changes(side=6, factor=2), side=5) == paper.with_changes(factor=2)
+    assert Rules("paper+side=7", side=6).name == "paper+side=6"
+    assert Rules("paper", side=5, window=(3, 4), smooth=True).name == "paper+smooth=true"
+    own = Rules("mine").with_changes(side=7)
+    assert dataclasses.replace(own, side=8).name == own.with_changes(side=8).name == "mine+side=8"
+
+
+def test_every_name_of_a_real_protocol_is_read_back():
+    changes = {"resized_data": [480, 854], "context": 3, "temperature": 0.3, "precision": "float16"}
+    for name, source in PropagationProtocol.sources().items():
+        for benchmark in source.values:
+            protocol = PropagationProtocol.named(name, benchmark, changes=changes)
+            assert PropagationProtocol.named(protocol.name, benchmark) == protocol
+    assert PropagationProtocol.named("liir+references=0,-1").references == (0, -1)
+    assert PropagationProtocol.named("vfs+radius=12") == PropagationProtocol.named("vfs")
+    assert PropagationProtocol.named("vfs+topk=null+radius=null").topk is None
+    assert PropagationProtocol.named("vfs+radius=6", changes={"topk": 5}).name == "vfs+radius=6+topk=5"
+
+
+def test_changes_count_from_the_benchmark_of_the_protocol():
+    assert PropagationProtocol.named("liir", "davis", changes={"input_size": None}).name == "liir"
+    whole = PropagationProtocol.named("liir", "vip", changes={"input_size": None})
+    assert whole.name == "liir+input_size=none"
+    assert PropagationProtocol.named(whole.name, "vip") == whole
+
+
+def test_a_value_with_a_plus_is_one_value():
+    both = PointProtocol.named("fomo", changes={"occlusion": "similarity+cycle"})
+    more = both.with_changes(feature_stride=4)
+    assert more.name == "fomo+feature_stride=4+occlusion=similarity+cycle"
+    assert PointProtocol.named(more.name) == more
+    assert both.origin("tap_vid") == PointProtocol.named("fomo").origin("tap_vid")
+
+
+def test_two_networks_share_a_protocol_but_for_stride_and_normalisation():
+    vfs, dino = (PropagationProtocol.named(name) for name in ("vfs", "dino"))
+    assert vfs.with_changes(feature_stride=16, radius=6).shared() == vfs.with_changes(radius=6)
+    assert dino.with_changes(feature_stride=16, rgb_mean=None, rgb_std=None).shared().digest() == dino.digest()
+    liir = PropagationProtocol.named("liir", "vip")
+    assert (liir.feature_stride, liir.with_changes(feature_stride=16).shared()) == (4, liir)
+    own = PropagationProtocol("own", 1, 5, 0.1, 3)
+    assert own.with_changes(feature_stride=4).shared() == own.shared() == own
+    boxes = TrackingProtocol.named("vfs")
+    assert boxes.at_features(16).shared() == boxes.at_features(8, dilated="released").shared() == boxes
+
+
+def test_a_mistake_in_a_name_is_one_line():
+    mistakes = {
+        "paper+sid=4": "protocol 'paper+sid=4': a protocol has no field 'sid'; did you mean side?",
+        "paper+side=0": "protocol 'paper+side=0': side must be greater than or equal to 1, got 0",
+        "paper+smooth=maybe": "smooth must be a valid boolean, got 'maybe'",
+        "papers+side=4": "unknown protocol 'papers': expected one of paper",
+    }
+    for name, said in mistakes.items():
+        assert refused(ValueError, re.escape(said), Rules.named, name, "first")
+
+
+def test_a_benchmark_declares_whose_values_it_takes():
+    assert Rules.named("paper", "my_videos", like=("first",)) == Rules.named("paper", "first")
+    assert Rules.named("paper", "second", like=("first",)).side == 5
+    with pytest.raises(ValueError, match=r"'paper' defines no values for 'my_videos' \(only for first, second\)"):
+        Rules.named("paper", "my_videos")
+
+
+def test_values_of_another_type_or_out_of_range():
+    mistakes = {
+        "name must be not empty": {"name": ""},
+        "side must be greater than or equal to 1, got 0": {"side": 0},
+        "smooth must be False without a kind, got True": {"smooth": True, "kind": None},
+        "rate must be less than 1 or None, got 1": {"rate": 1},
+        r"pair must be greater than or equal to 1, got \(1, 0\)": {"pair": (1, 0)},
+        "side must be a valid integer, got 1.5": {"side": 1.5},
+        "factor must be a finite number": {"factor": float("nan")},
+        "kind must be 'a' or 'b' or None, got 'c'": {"kind": "c"},
+        r"window must be of another length or None, got \(1, 2, 3\)": {"window": (1, 2, 3)},
+    }
+    for words, fields in mistakes.items():
+        assert refused(ValueError, words, Rules, **{"name": "x"} | fields)

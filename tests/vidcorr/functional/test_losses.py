@@ -1,0 +1,183 @@
+"""VFS's losses and the contrastive random walk: the original codes' numbers, plain forms, and what they keep."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from tests.helpers.memory import peak_of
+from tests.helpers.plain_info_nce import plain_info_nce
+from tests.helpers.refusal import refused
+from vidcorr.functional import contrastive_random_walk_loss, info_nce_loss, logsumexp, simsiam_loss
+from vidcorr.functional.logsumexp import dot_logsumexp
+from vidcorr.functional.losses import drop_edges
+
+
+def unit(*shape, dtype=torch.float32):
+    return normalize(torch.randn(*shape, dtype=dtype), dim=-1)
+
+
+def frames(golden, case, name):
+    batch, length, width, _ = (int(number) for number in golden[f"{case}_params"])
+    return torch.from_numpy(golden[f"{case}_{name}"]).view(batch, length, width)
+
+
+@pytest.mark.parametrize("case", ["n8_clip4", "n4_clip2", "n2_clip1"])
+def test_simsiam_is_the_golden_one(golden, case):
+    numbers = golden("vfs_losses")
+    p1, z1, p2, z2 = (frames(numbers, case, name).requires_grad_() for name in ("p1", "z1", "p2", "z2"))
+    loss = simsiam_loss(p1, z1, p2, z2)
+    loss.backward()
+    assert loss.item() == pytest.approx(float(numbers[f"{case}_loss"]), abs=1e-5)
+    for p, name in ((p1, "grad_p1"), (p2, "grad_p2")):
+        assert torch.allclose(p.grad, frames(numbers, case, name), atol=1e-5)
+    assert z1.grad is None
+    assert z2.grad is None
+
+
+def test_simsiam_equals_a_loop_over_pairs():
+    p1, z1, p2, z2 = torch.randn(4, 3, 4, 8)
+    total = 0.0
+    for b in range(3):
+        for i in range(4):
+            for j in range(4):
+                total += 1 - torch.cosine_similarity(p1[b, i], z2[b, j], dim=0)
+                total += 1 - torch.cosine_similarity(p2[b, i], z1[b, j], dim=0)
+    assert simsiam_loss(p1, z1, p2, z2).item() == pytest.approx(total.item() / (3 * 16), abs=1e-6)
+
+
+def test_info_nce_is_the_golden_one(golden):
+    g = {key: torch.from_numpy(value) for key, value in golden("vfs_losses").items() if key.startswith("moco")}
+    query = g["moco_q"].requires_grad_()
+    loss = info_nce_loss(query, g["moco_k"], g["moco_queue"].T, float(g["moco_tau"]))
+    loss.backward()
+    torch.testing.assert_close(loss.detach(), g["moco_loss_all"].float(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(query.grad, g["moco_grad_q_all"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "frames", "width", "keys", "products"),
+    [
+        (torch.float64, 4, 16, 203, 700),
+        (torch.float32, 11, 48, 400, 1 << 16),  # too small for oneDNN
+        (torch.float32, 11, 48, 5000, 1 << 16),  # several chunks of oneDNN, the last of them small
+    ],
+)
+def test_info_nce_equals_the_plain_form(dtype, frames, width, keys, products, monkeypatch):
+    monkeypatch.setitem(logsumexp.PRODUCTS_AT_ONCE, "cpu", products)
+    query, target, queue = (unit(*shape, width, dtype=dtype) for shape in ((3, frames), (3, frames), (keys,)))
+    excluded = torch.rand(3, keys) < 0.3
+    found = []
+    for function in (info_nce_loss, plain_info_nce):
+        leaf = query.clone().requires_grad_()
+        loss = function(leaf, target, queue, 0.07, excluded)
+        loss.backward()
+        found.append((loss.detach(), leaf.grad))
+    rtol, atol = (1e-9, 1e-12) if dtype == torch.float64 else (1e-5, 1e-7)
+    torch.testing.assert_close(*found, rtol=rtol, atol=atol)
+
+
+def test_a_video_without_negatives_has_no_loss():
+    query = unit(2, 2, 4).requires_grad_()
+    excluded = torch.tensor([[True] * 5, [False] * 5])
+    loss = info_nce_loss(query, unit(2, 2, 4), unit(5, 4), excluded=excluded)
+    loss.backward()
+    assert loss.isfinite()
+    assert query.grad[0].abs().max() == 0
+    assert query.grad[1].abs().min() > 0
+
+
+def test_half_precision_is_summed_in_float32():
+    query, target, queue = unit(4, 2, 32), unit(4, 2, 32), unit(500, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = info_nce_loss(query.bfloat16(), target.bfloat16(), queue)
+    expected = info_nce_loss(query.bfloat16().float(), target.bfloat16().float(), queue)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected)
+
+
+def test_memory_does_not_grow_with_the_queries(monkeypatch):
+    monkeypatch.setitem(logsumexp.PRODUCTS_AT_ONCE, "cpu", 1 << 14)
+    keys = torch.randn(3000, 4)
+
+    def beyond_the_queries(batch):
+        query = torch.randn(batch, 256, 4, requires_grad=True)
+        return peak_of(lambda: dot_logsumexp(query, keys).sum().backward()) - 8 * query.nbytes
+
+    assert beyond_the_queries(8) < 1 << 20  # 25 MB of products
+    assert beyond_the_queries(16) < 1 << 20
+
+
+@pytest.mark.parametrize("case", ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c1d"])
+def test_the_random_walk_is_the_golden_one(golden, case):
+    numbers = golden("crw_loss")
+    nodes = torch.from_numpy(numbers[f"{case}_q"]).requires_grad_()
+    masks = None
+    if f"{case}_drop12" in numbers:
+        masks = torch.from_numpy(numbers[f"{case}_drop12"]), torch.from_numpy(numbers[f"{case}_drop21"])
+    loss = contrastive_random_walk_loss(nodes, float(numbers[f"{case}_params"][0]), masks)
+    (gradient,) = torch.autograd.grad(loss, nodes)
+    if case == "c1d":  # the code's total is float32, its terms are not
+        assert loss.item() == pytest.approx(numbers["c1d_xent"].mean(), abs=1e-10)
+    np.testing.assert_allclose(loss.item(), numbers[f"{case}_loss"].item(), rtol=0, atol=1e-4 if case == "c4" else 1e-5)
+    np.testing.assert_allclose(gradient, numbers[f"{case}_grad_q"], rtol=0, atol=1e-5)
+
+
+def by_paths(nodes, temperature, out, back):
+    """The loss by enumerating the paths of every walk of one sample `(C, T, N)`."""
+    _, frames, count = nodes.shape
+
+    def step(source, target, dropped):
+        return (source.T @ target).masked_fill(dropped, -1e20).div(temperature).softmax(1)
+
+    ahead = [step(nodes[:, t], nodes[:, t + 1], out[t]) for t in range(frames - 1)]
+    home = [step(nodes[:, t + 1], nodes[:, t], back[t] | out[t].T) for t in range(frames - 1)]
+    terms = []
+    for length in range(2, frames):
+        steps = [*ahead[:length], *reversed(home[:length])]
+        total = 0.0
+        for start in range(count):
+            chance = 0.0
+            for path in itertools.product(range(count), repeat=2 * length - 1):
+                moves = zip(steps, itertools.pairwise((start, *path, start)), strict=True)
+                chance += math.prod(float(step[move]) for step, move in moves)
+            total -= math.log(chance + 1e-20) / count
+        terms.append(total)
+    return float(np.mean(terms))
+
+
+def test_the_random_walk_is_the_chance_of_all_paths_that_return():
+    nodes = normalize(torch.randn(1, 4, 4, 3, dtype=torch.float64), dim=1)
+    masks = torch.rand(2, 1, 3, 3, 3) < 0.2
+    expected = by_paths(nodes[0], 0.3, masks[0, 0], masks[1, 0])
+    assert contrastive_random_walk_loss(nodes, 0.3, (masks[0], masks[1])).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_dropped_edges_are_drawn_one_by_one():
+    nodes = torch.zeros(3, 2, 4, 20)
+    generator = torch.Generator().manual_seed(0)
+    out, back = drop_edges(nodes, 0.1, generator) or (None, None)
+    assert out.shape == back.shape == (3, 3, 20, 20)
+    for mask in (out, back):
+        assert mask.float().mean().item() == pytest.approx(0.1, abs=0.02)
+    assert (out & back).float().mean() < 0.03
+    assert drop_edges(nodes, 0.0, generator) is None
+
+
+def test_bad_input():
+    pair, queue, nodes = torch.zeros(2, 1, 4), torch.zeros(5, 4), torch.zeros(1, 2, 3, 4)
+    two, few, masks = torch.zeros(2, 2, 4), torch.zeros(2, 5), (torch.zeros(1, 2, 4, 4),) * 2
+    mistakes = {
+        r"equal shape \(B, n/2, D\).*\(2, 4\)": lambda: simsiam_loss(pair, pair, pair, pair[:, 0]),
+        "expected predicted and target": lambda: info_nce_loss(pair, two, queue),
+        "does not fit": lambda: info_nce_loss(pair, pair, queue[:, :3]),
+        "above 0": lambda: info_nce_loss(pair, pair, queue, temperature=0.0),
+        "excluded must be bool": lambda: info_nce_loss(pair, pair, queue, excluded=few),
+        r"nodes \(B, C, T, N\) with T >= 2, got \(1, 2, 1, 4\)": lambda: contrastive_random_walk_loss(nodes[:, :, :1]),
+        r"two bool masks \(1, 2, 4, 4\)": lambda: contrastive_random_walk_loss(nodes, 0.1, masks),
+    }
+    for words, call in mistakes.items():
+        assert refused(ValueError, words, call)

@@ -1,0 +1,39 @@
+"""Patches and their crops: the original code's, and the boxes that were asked for."""
+
+import torch
+
+from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
+
+
+def as_images(pictures):
+    return torch.from_numpy(pictures).movedim(-1, -3).float() / 255
+
+
+def test_patches_and_crops_are_the_golden_ones(golden):
+    numbers = golden("crw_loss")
+    windows = grid_patches(as_images(numbers["p0_frame_crop"]), 16, 8)
+    assert torch.equal(windows, as_images(numbers["p0_windows"]))
+    found = crop_and_resize(windows.flatten(0, 1), torch.from_numpy(numbers["p0_jitter_box"]).flatten(0, 1).long())
+    expected = as_images(numbers["p0_jittered"]).flatten(0, 1)
+    assert (found - expected).abs().max() <= 1.01 / 255  # Pillow rounds after each axis
+
+
+def test_the_released_grid(golden):
+    places = torch.stack(torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij"))
+    corners = grid_patches(places, 64, 32)[:, :, 0, 0]
+    assert corners.tolist() == golden("crw_loss")["grid256_origin_yx"].tolist()
+
+
+def test_boxes_have_the_area_and_aspect_that_were_asked_for():
+    boxes = random_patch_boxes(4000, 64, (0.7, 0.9), torch.Generator().manual_seed(0)).double()
+    top, left, height, width = boxes.T
+    assert min(top.min(), left.min()) == 0
+    assert max((top + height).max(), (left + width).max()) == 64
+    area, aspect = height * width / 64**2, width / height
+    assert 0.68 < area.min() < 0.71
+    assert 0.89 < area.max() < 0.92
+    assert abs(area.mean() - 0.79) < 0.02
+    assert abs(aspect.log().mean()) < 0.01
+    assert aspect.max() < 4 / 3 + 0.03
+    assert len({tuple(box) for box in boxes.tolist()}) > 1000
+    assert random_patch_boxes(3, 8, (4.0, 5.0), torch.Generator()).tolist() == [[0, 0, 8, 8]] * 3

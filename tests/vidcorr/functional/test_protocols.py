@@ -1,0 +1,82 @@
+"""The protocols of each kind: a number that moves in a named one moves scores, and no other test might see it."""
+
+import numpy as np
+import torch
+
+from tests.helpers.propagation import protocol
+from tests.helpers.refusal import refused
+from vidcorr import SiamFCTracker, TrackingProtocol
+from vidcorr.backbones import RawColour
+from vidcorr.functional import PointProtocol, PropagationProtocol
+from vidcorr.tracking.siamfc_tracker import Track
+
+DIGESTS = {
+    "vfs davis": "80fa73d00846", "vfs vip": "5d0df9c1bc1c", "vfs jhmdb": "f35162699dcb",
+    "vfs-r50 davis": "5267efc1ddb0", "crw davis": "994cc12d50a0", "crw jhmdb": "910364e82be0",
+    "crw vip": "4832335112d4", "dino davis": "e27499e0ccb7", "liir davis": "b6e29c0781b3",
+    "liir youtube_vos": "7d70fb3fb803", "liir vip": "274b6740e498", "liir jhmdb": "a7ceb6b1b26c",
+    "liir-reference davis": "00a0e09261d2", "cropmae davis": "23b48ac60416", "cropmae vip": "1147bbcd6c1d",
+    "cropmae jhmdb": "a594f02ccad9", "rvm davis": "3b048983da67", "rvm vip": "0142701bd36b",
+    "rvm jhmdb": "2f67bf4e8711", "catmae-16 davis": "dbcd9061e749", "catmae-8 davis": "1b83d359880b",
+    "rsp davis": "268407dc5c92", "dift-sd davis": "c6286a1aca81", "dift-adm davis": "74ad83e46608",
+    "dinov3 davis": "190a568460d0", "dinov3 youtube_vos": "6eefaa4e731a", "dinov3 mose": "6eefaa4e731a",
+    "loftup davis": "e714391de1ab", "naf davis": "2985930457a5", "raysup davis": "7ded197ddf52",
+    "hvc davis": "c22a80fea754", "spa-then-temp davis": "3d1e14ea6231", "spa-then-temp jhmdb": "5151acb48f93",
+    "spa-then-temp vip": "0d270f2c4dff", "vidcorr davis": "777525fc7890", "vidcorr youtube_vos": "777525fc7890",
+    "vidcorr vip": "80ce7afbf942", "vidcorr jhmdb": "b58d0dfb64bf", "fomo tap_vid": "af8a94e18eaa",
+    "tapir-matching tap_vid": "f63c7348eae1", "gmrw-chained tap_vid": "66aebe39541f", "fgvc tap_vid": "dbd67bce7536",
+    "vidcorr tap_vid": "5de86a10a082", "vfs otb": "c638efa326fa",
+}  # fmt: skip
+"""Source and benchmark → digest. Stored results compare by them: they change only where a source was misread."""
+
+
+def test_no_named_protocol_changes():
+    found = {
+        f"{name} {benchmark}": kind.named(name, benchmark).digest()
+        for kind in (PropagationProtocol, PointProtocol, TrackingProtocol)
+        for name, source in kind.sources().items()
+        for benchmark in source.values
+    }
+    assert found == DIGESTS
+
+
+def test_another_stride_is_in_the_name_and_geometry_is_exact():
+    assert TrackingProtocol().name == "vfs"
+    tracker = SiamFCTracker(RawColour(stride=4))
+    assert tracker.protocol.name == "vfs+dilated=false+response_size=none+stride=4"
+    assert tracker.protocol.digest() != TrackingProtocol().digest()
+    assert SiamFCTracker(RawColour(stride=8)).protocol == TrackingProtocol(dilated=False)
+    # the target of a box is moved by whole cells: the response's peak is where the shift says
+    track = Track(np.array([50.0, 50, 24, 24]), 48.0, torch.zeros(3, 30, 30))
+    response = torch.zeros(1, 3, 35 * 16, 35 * 16)
+    response[0, 1, 17 * 16 + 8 + 5 * 16, 17 * 16 + 8] = 1
+    tracker.responses = lambda *_: response
+    tracker.step([track], np.zeros((9, 9, 3), np.uint8))
+    half = 0.5 * 4 / 16 * 48 / 120
+    np.testing.assert_allclose(track.target[:2] - 50, np.array([5 * 4 * 48 / 120, 0]) + half)
+
+
+def test_a_protocol_tells_its_origin():
+    source = PropagationProtocol.sources()["vfs"]
+    changed = PropagationProtocol.named("vfs", "vip").with_changes(topk=5)
+    assert changed.origin("vip") == {"code": source.code, "inferred": source.inferred["vip"]}
+    assert changed.origin("parts of my own", ["vip"]) == changed.origin("vip")
+    assert PropagationProtocol.named("vfs").origin("davis") == {"code": source.code}
+    assert PropagationProtocol.named("dino").origin("davis")["note"] == PropagationProtocol.sources()["dino"].note
+    assert changed.with_changes(name="own").origin("vip") == {}
+
+
+def test_bad_values():
+    square = {"topk": None, "neighbourhood": "square"}
+    mistakes = {
+        "above 0 feature cells for a circle": {"radius": 0},
+        "context must be 1 or more frames with .*padding": {"repeat_first": "padding", "context": 0},
+        "0 or -1": {"references": (-3,)},
+        "mixture_components must be .* at most its number": square | {"radius": 0.5, "mixture_components": 2},
+        "border": {"border": "zero"},
+        "first_frame_masked": {"topk": None, "first_frame_masked": False},
+        "topk_ties": {"topk": None, "topk_ties": "kept"},
+        "entering": {"entering": "own-context"},
+    }
+    for words, fields in mistakes.items():
+        assert refused(ValueError, words, protocol, **fields)

@@ -1,0 +1,149 @@
+"""Liir's Eqs. 1 to 5 and 8: golden numbers, double loops, and the form by tiles against the stored affinity."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.refusal import refused
+from vidcorr.functional import (
+    CompactnessPrior,
+    compactness_loss,
+    local_affinity,
+    local_reconstruction,
+    reconstruct,
+    reconstruct_locally,
+    reconstruct_with_negatives,
+)
+from vidcorr.functional.reconstruction import reconstruction_loss
+
+BORDERS = ("exclude", "zero")
+
+
+@pytest.fixture
+def case(golden):
+    return {key: torch.from_numpy(np.asarray(value)) for key, value in golden("liir_mast").items()}
+
+
+def maps(batch, count, channels, height, width):
+    """Query, references and two-channel values, in double precision."""
+    query = torch.randn(batch, channels, height, width, dtype=torch.float64)
+    references = torch.randn(batch, count, channels, height, width, dtype=torch.float64)
+    return query, references, torch.randn(batch, count, 2, height, width, dtype=torch.float64)
+
+
+def by_loops(query, references, values, radius, border, negatives=None):
+    """Affinity `(R · P · P, h, w)` and reconstruction `(V, h, w)` of one sample, place by place."""
+    _, height, width = query.shape
+    affinity = torch.zeros(len(references) * (2 * radius + 1) ** 2, height, width, dtype=query.dtype)
+    result = torch.zeros(values.shape[1], height, width, dtype=query.dtype)
+    offsets = range(-radius, radius + 1)
+    for y, x in itertools.product(range(height), range(width)):
+        others = 0.0 if negatives is None else sum(math.exp(query[:, y, x] @ v) for v in negatives)
+        window = [(r, y + dy, x + dx) for r in range(len(references)) for dy in offsets for dx in offsets]
+        inside = [0 <= i < height and 0 <= j < width for _, i, j in window]
+        for cell, (r, i, j) in enumerate(window):
+            outside = float(border == "zero")
+            affinity[cell, y, x] = math.exp(query[:, y, x] @ references[r, :, i, j]) if inside[cell] else outside
+        affinity[:, y, x] /= affinity[:, y, x].sum() + others
+        for cell, (r, i, j) in enumerate(window):
+            if inside[cell]:
+                result[:, y, x] += affinity[cell, y, x] * values[r, :, i, j]
+    return affinity, result
+
+
+@pytest.mark.parametrize("name", ["rec1", "rec3"])
+def test_equals_mast(case, name):
+    query, references = case[f"{name}_q"], case[f"{name}_k"].transpose(0, 1)
+    colours = case[f"{name}_colours"].transpose(0, 1)
+    stored = reconstruct(local_affinity(query, references, 6, "zero"), colours, 6)
+    torch.testing.assert_close(stored, case[f"{name}_out"], atol=1e-4, rtol=0)
+    tiled = reconstruct_locally(query, references, colours, 6, "zero").values
+    torch.testing.assert_close(tiled, case[f"{name}_out"], atol=1e-4, rtol=0)
+
+
+def test_losses_equal_liir(case):
+    query, references, colours = case["inter_q"], case["inter_k"][:, None], case["inter_colours"][:, None]
+    found = reconstruct_locally(query, references, colours, 6, "zero", CompactnessPrior())
+    torch.testing.assert_close(found.values, case["inter_out"], atol=1e-4, rtol=0)
+    pixel, _, compact = case["inter_loss_parts"].tolist()
+    assert reconstruction_loss(found.values, case["inter_target_full"]).item() == pytest.approx(pixel, abs=1e-4)
+    assert found.compactness.item() == pytest.approx(compact, abs=1e-5)
+    stored = compactness_loss(local_affinity(query, references, 6, "zero"), 6, CompactnessPrior())
+    assert stored.item() == pytest.approx(compact, abs=1e-5)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize(("height", "width", "count", "radius"), [(4, 5, 2, 1), (3, 9, 1, 3), (9, 3, 2, 2)])
+def test_equals_double_loops(height, width, count, radius, border):
+    query, references, values = maps(2, count, 3, height, width)
+    negatives = torch.randn(7, 3, dtype=torch.float64)
+    excluded = torch.rand(2, 7) < torch.tensor([[0.4], [1.0]])
+    affinity = local_affinity(query, references, radius, border)
+    found = reconstruct_with_negatives(query, references, values, negatives, radius, border, excluded)
+    tiled = reconstruct_locally(query, references, values, radius, border)
+    for b in range(2):
+        expected, average = by_loops(query[b], references[b], values[b], radius, border)
+        torch.testing.assert_close(affinity[b], expected)
+        torch.testing.assert_close(reconstruct(affinity, values, radius)[b], average)
+        torch.testing.assert_close(tiled.values[b], average)
+        _, average = by_loops(query[b], references[b], values[b], radius, border, negatives[~excluded[b]])
+        torch.testing.assert_close(found[b], average)
+
+
+@pytest.mark.parametrize("workspace", [1, 1 << 14, 1 << 30])
+@pytest.mark.parametrize("border", BORDERS)
+def test_tiles_equal_the_stored_affinity(monkeypatch, border, workspace):
+    monkeypatch.setitem(local_reconstruction.PRODUCTS_BUDGET, "cpu", workspace)
+    inputs = [tensor.requires_grad_() for tensor in maps(3, 2, 4, 11, 18)]
+    query, references, values = inputs
+    prior = CompactnessPrior(2, 0.4, "moments")
+    affinity = local_affinity(2 * query, references, 3, border)
+    logsumexp = (2 * query * references[:, 0]).sum(1) - affinity[:, 24].log()  # by the cell itself
+    stored = reconstruct(affinity, values, 3), logsumexp, compactness_loss(affinity, 3, prior)
+    tiled = reconstruct_locally(2 * query, references, values, 3, border, prior)
+    assert tiled.compactness > 0
+    torch.testing.assert_close(tuple(tiled), stored)
+    upstream = torch.randn_like(values[:, 0])
+    gradients = [
+        torch.autograd.grad((average * upstream).sum() + total.sin().sum() + 50 * compactness, inputs)
+        for average, total, compactness in (tiled, stored)
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+def test_products_far_apart_stay_finite():
+    query, references, values = (tensor.float() for tensor in maps(1, 1, 4, 9, 9))
+    query = (1000 * query).requires_grad_()
+    negatives = -query.detach()[0, :, 4, 4][None]
+    found = reconstruct_with_negatives(query, references, values, negatives, 2)
+    found.sum().backward()
+    assert found.isfinite().all()
+    assert query.grad.isfinite().all()
+
+
+def test_half_precision_is_computed_in_float32():
+    query, references, values = (tensor.bfloat16() for tensor in maps(1, 1, 8, 4, 4))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = reconstruct_locally(query, references, values, 1).values
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, reconstruct_locally(query.float(), references.float(), values.float(), 1).values)
+
+
+def test_bad_inputs():
+    query, references, values = maps(1, 2, 3, 4, 5)
+    negatives = torch.zeros(6, 3, dtype=torch.float64)
+    mistakes = {
+        r"query \(B, C, h, w\).*got .*\(1, 2, 3, 5, 4\)": lambda: local_affinity(query, references.mT, 1),
+        "radius must be 0 or more": lambda: reconstruct_locally(query, references, values, -1),
+        "exclude or zero, got 'wrap'": lambda: local_affinity(query, references, 1, "wrap"),
+        r"values must be .*got \(1, 1, 2, 4, 5\)": lambda: reconstruct_locally(query, references, values[:, :1], 1),
+        r"need an affinity \(1, 18, 4, 5\)": lambda: reconstruct(local_affinity(query, references, 2), values, 1),
+        r"negatives must be float \(N, 3\)": lambda: reconstruct_with_negatives(
+            query, references, values, negatives[:, :2], 1
+        ),
+    }
+    for words, call in mistakes.items():
+        assert refused(ValueError, words, call)

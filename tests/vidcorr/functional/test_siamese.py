@@ -1,0 +1,61 @@
+"""Correlation against a loop, labels and losses against the golden file."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.refusal import refused
+from vidcorr.functional import siamese_correlation
+from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels
+
+LOSSES = {"balanced": balanced_loss, "focal": focal_loss}
+
+
+@pytest.mark.parametrize("learns", [False, True])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_correlation_is_that_of_a_loop(learns, memory):
+    """Two runs of three search maps, one for each exemplar."""
+    exemplar, search = torch.randn(3, 5, 4, 6), torch.randn(6, 5, 9, 7).to(memory_format=memory).requires_grad_(learns)
+    expected = torch.zeros(6, 1, 6, 2)
+    for n, y, x in itertools.product(range(6), range(6), range(2)):
+        expected[n, 0, y, x] = (exemplar[n % 3] * search[n, :, y : y + 4, x : x + 6]).sum().detach()
+    torch.testing.assert_close(siamese_correlation(exemplar, search), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(siamese_correlation(exemplar, search), expected)
+
+
+def test_correlation_has_gradients_and_wide_types():
+    arguments = [torch.randn(2, 2, size, size, dtype=torch.float64, requires_grad=True) for size in (2, 5)]
+    assert torch.autograd.gradcheck(siamese_correlation, arguments)
+    half = [torch.randn(1, 2, size, size).bfloat16() for size in (2, 5)]
+    assert siamese_correlation(*half).dtype == torch.float32
+
+
+def test_shapes_that_do_not_fit():
+    assert refused(ValueError, "do not fit", siamese_correlation, torch.zeros(2, 3, 4, 4), torch.zeros(3, 3, 8, 8))
+    assert refused(ValueError, "smaller", siamese_correlation, torch.zeros(1, 3, 9, 9), torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("size", [15, 17, 18])
+def test_golden_labels_and_losses(golden, size):
+    expected = golden("siamfc_loss")
+    r_pos, _, stride = expected["params"]
+    labels = response_labels((size, size), r_pos / stride)
+    assert np.array_equal(labels, expected[f"labels_{size}"][0, 0])
+    for name, loss in LOSSES.items():
+        logits = torch.from_numpy(expected[f"resp_{size}"]).requires_grad_()
+        value = loss(logits, labels)
+        value.backward()
+        assert value.item() == pytest.approx(expected[f"{name}_{size}"].item(), abs=1e-5)
+        np.testing.assert_allclose(logits.grad, expected[f"{name}_{size}_grad"], rtol=0, atol=1e-6)
+
+
+def test_losses_of_confident_answers():
+    labels = response_labels((15, 15), 2)
+    for loss in LOSSES.values():
+        right = loss(120 * (2 * labels - 1).view(1, 1, 15, 15), labels)
+        wrong = loss(-40 * (2 * labels - 1).view(1, 1, 15, 15), labels)
+        assert wrong.item() == pytest.approx(40, rel=1e-4)
+        assert right.item() < 1e-6

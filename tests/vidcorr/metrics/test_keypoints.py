@@ -1,0 +1,124 @@
+"""PCK of joints: the public codes to the digit, the sane rule by hand; PCK by the object's area against a loop."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.refusal import refused
+from vidcorr.metrics import PCK, AreaPCK, PointQueries, area_counts, keypoint_distances, pck, sample_queries
+
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def videos(golden, key):
+    """(T, 15, 2) predictions and annotations in zero-based pixels."""
+    data = golden("jhmdb_pck")
+    scale = data["image_wh"] / 40 if key == "pred_grid40" else 1
+    return [
+        (data[f"v{v}_{key}"].transpose(2, 1, 0) * scale, data[f"v{v}_gt_pos_img"].transpose(2, 1, 0) - 1)
+        for v in range(4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("counting", "key", "expected"), [("prediction-visible", "pred", "vfs_pck"), ("crw", "pred_grid40", "crw_pck")]
+)
+def test_golden_scores(golden, counting, key, expected):
+    metric = PCK(counting=counting)
+    for v, (prediction, target) in enumerate(videos(golden, key)):
+        metric.update(torch.from_numpy(prediction), torch.from_numpy(target), name=f"video{v}")
+    scores = metric.compute()
+    assert list(scores) == [f"PCK@{threshold}" for threshold in THRESHOLDS]
+    np.testing.assert_allclose(list(scores.values()), golden("jhmdb_pck")[expected] / 100, rtol=0, atol=1e-12)
+
+
+def test_golden_scores_of_newer_codes(golden):
+    """Frame 0 left out, a joint at x = 0 counts, one that is lost in a clip does not."""
+    content, metric = golden("protocols/metrics_vip_pck_davis"), PCK(counting="crw")
+    for clip in range(3):
+        cells = content[f"pck_pred_grid{clip}"].transpose(2, 1, 0).astype(np.float64)
+        target = content[f"pck_pos_img{clip}"].transpose(2, 1, 0) - 1
+        metric.update(cells * content["pck_image_wh"] / 20, target, name=f"clip{clip}")
+    scores = list(metric.compute().values())
+    for code in ("cropmae", "rvm"):
+        np.testing.assert_allclose(scores, content[f"pck_{code}"] / 100, rtol=0, atol=1e-6)
+
+
+def test_the_sane_rule_by_hand():
+    target = torch.tensor([[[10.0, 10.0], [40.0, 50.0], [200.0, 5.0]]]).repeat(3, 1, 1)
+    target[2, 2] = float("nan")
+    prediction = target.clone()
+    prediction[1, 0, 0] += 6  # the box of the joints inside is 30 × 40: its size is 0.6 · 50 = 30
+    prediction[1, 1] = -1  # not found
+    prediction[2, 1] = float("nan")
+    distances = keypoint_distances(prediction, target, "ground-truth", size=(60, 100))
+    nan, inf = math.nan, math.inf
+    expected = [[nan, nan, nan], [0.2, inf, nan], [0.0, inf, nan]]
+    torch.testing.assert_close(distances, torch.tensor(expected, dtype=torch.float64), equal_nan=True)
+    torch.testing.assert_close(pck(distances, (0.1, 0.2)), torch.tensor([0.25, 0.5], dtype=torch.float64))
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_a_box_without_extent_is_a_miss():
+    point = torch.tensor([[[5.0, 5.0]]])
+    assert keypoint_distances(point, point).item() == math.inf
+    assert math.isnan(PCK(joints=1).compute()["PCK@0.1"])
+
+
+def test_mistakes():
+    points = torch.zeros(2, 15, 2)
+    message = r"wave: joints must be \(T, K, 2\), got prediction \(2, 15, 2\)"
+    assert refused(ValueError, message, PCK().update, points, points[:1], name="wave")
+    assert refused(ValueError, "wave: expected 13 joints, got 15", PCK(joints=13).update, points, points, name="wave")
+    assert refused(ValueError, "must be one of prediction-visible, crw", keypoint_distances, points, points, "vfs")
+    assert refused(ValueError, "needs the image's size", keypoint_distances, points, points, "ground-truth")
+
+
+def test_golden_distances(golden):
+    data = golden("jhmdb_pck")
+    distances = torch.cat([keypoint_distances(p, t) for p, t in videos(golden, "pred")])
+    np.testing.assert_array_equal((~distances.isnan()).sum(0), data["vfs_ndist_count"])
+    joint_by_joint = distances.T[~distances.T.isnan()]
+    np.testing.assert_allclose(joint_by_joint, data["vfs_ndist"], rtol=0, atol=1e-12)
+
+
+def made(seed, tracks=6, frames=7):
+    generator = np.random.default_rng(seed)
+    truth = generator.uniform(0, 60, (tracks, frames, 2))
+    places = truth + generator.normal(0, 4, truth.shape)
+    hidden = generator.random((tracks, frames)) < 0.3
+    points = np.column_stack([generator.integers(0, frames, tracks), truth[:, 0, ::-1]])
+    return PointQueries(points, truth, hidden, np.arange(tracks)), places, generator.uniform(50, 1500, frames)
+
+
+@pytest.mark.parametrize("mode", ["first", "strided"])
+def test_equal_to_a_loop(mode):
+    queries, places, areas = made(0)
+    found = []
+    for n, t in np.argwhere(~queries.occluded):
+        scored = t > queries.points[n, 0] if mode == "first" else t != queries.points[n, 0]
+        if scored:
+            found.append(np.hypot(*(places[n, t] - queries.tracks[n, t])) < 0.2 * areas[t] ** 0.5)
+    assert 0 < sum(found) < len(found)
+    assert area_counts(queries, places, areas, mode) == (sum(found), len(found))
+
+
+def test_the_mean_over_videos_leaves_out_what_has_no_point():
+    metric = AreaPCK()
+    for name, seed in (("a", 1), ("b", 2)):
+        metric.update(*made(seed), name=name)
+    queries, *rest = made(3)
+    metric.update(replace(queries, occluded=np.ones_like(queries.occluded)), *rest, name="c")
+    of_video = [correct / counted for correct, counted in (area_counts(*made(seed)) for seed in (1, 2))]
+    assert metric.compute() == {"PCK@0.2": sum(of_video) / 2}
+    assert np.isnan(metric.rows()[2]["PCK@0.2"])
+
+
+def test_the_distance_is_strictly_below_and_nan_is_never_correct():
+    queries = sample_queries(np.zeros((1, 3), bool), np.zeros((1, 3, 2)))
+    places = np.array([[[0, 0], [2.0, 0], [1.999, 0]]])
+    assert area_counts(queries, places, np.full(3, 100.0)) == (1, 2)
+    assert area_counts(queries, places * np.nan, np.full(3, 100.0)) == (0, 2)

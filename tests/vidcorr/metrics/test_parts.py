@@ -1,0 +1,145 @@
+"""Semantic IoU equal to the public codes; AP of instances by hand and by a loop written from the definition."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.refusal import refused
+from vidcorr.functional.propagation.sizing import resize_ids
+from vidcorr.metrics import InstanceAP, SemanticIoU, average_precision, class_areas
+
+
+def test_golden_areas_and_scores(golden):
+    vip = golden("vip_miou")
+    for k in range(4):
+        prediction, target = torch.from_numpy(vip[f"c{k}_pred"]), torch.from_numpy(vip[f"c{k}_gt"])
+        metric = SemanticIoU()
+        np.testing.assert_array_equal(class_areas(prediction, target), vip[f"c{k}_areas"])
+        metric.update(prediction, target, name="clip")
+        scores = metric.compute()
+        for key in ("mIoU", "mAcc", "aAcc"):
+            assert scores[key] == pytest.approx(float(vip[f"c{k}_{key}"]), abs=1e-15)
+
+
+def test_golden_scores_of_newer_codes_count_frame_0_and_sum_over_the_data(golden):
+    """Predictions of another size are brought to the annotation's by Pillow's nearest pixel, as the protocols do."""
+    content, metric = golden("protocols/metrics_vip_pck_davis"), SemanticIoU()
+    for video in (0, 1):
+        target = torch.from_numpy(content[f"vip_gt{video}"])
+        found = [resize_ids(ids, target.shape[1:]) for ids in torch.from_numpy(content[f"vip_pred{video}"])]
+        metric.update(torch.stack(found), target, name=f"video{video}")
+    areas = np.sum(list(metric.table().values()), axis=0)
+    for code in ("cropmae", "rvm"):
+        assert metric.compute()["mIoU"] == pytest.approx(float(content[f"vip_{code}_miou"]), abs=1e-12)
+        table = content[f"vip_{code}_hist"]
+        shared, found, there = np.diagonal(table), table.sum(0), table.sum(1)
+        np.testing.assert_array_equal(areas, np.stack([shared, found + there - shared, found, there]))
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_classes_that_do_not_occur():
+    metric = SemanticIoU(classes=4)
+    metric.update(torch.tensor([0, 0, 1, 3]), torch.tensor([0, 0, 0, 255]), name="a")
+    # class 0: 2 / 3; class 1 only predicted: 0; classes 2 and 3 nowhere (one pixel is ignored)
+    assert metric.compute()["mIoU"] == pytest.approx(1 / 3)
+    assert math.isnan(SemanticIoU().compute()["mIoU"])
+
+
+def strip(*lengths, width=40):
+    """(1, width) id map: runs of (id, pixels) from the left."""
+    ids = [k for k, n in lengths for _ in range(n)]
+    return torch.tensor([ids + [0] * (width - len(ids))])
+
+
+def test_average_precision_by_hand():
+    correct = np.array([True, False, True])
+    # ranked: right (1 / 1), wrong, right (2 / 3); two of three found: (1 + 2 / 3) / 3
+    assert average_precision(correct, np.array([0.9, 0.8, 0.7]), 3) == pytest.approx((1 + 2 / 3) / 3)
+    # the envelope lifts an early mistake: wrong, right, right is 2 / 3 at both steps
+    assert average_precision(np.array([False, True, True]), np.array([0.9, 0.8, 0.7]), 2) == pytest.approx(2 / 3)
+    assert average_precision(correct, np.ones(3), 3) == pytest.approx(2 / 3 * 2 / 3), "equal scores have no order"
+    assert average_precision(np.array([], dtype=bool), np.array([]), 3) == 0
+    assert average_precision(np.array([False]), np.array([1.0]), 0) == 0
+
+
+def test_an_iou_of_the_threshold_itself_is_wrong():
+    half = InstanceAP()
+    half.update(strip((1, 5)), strip((1, 10)), name="clip", classes={1: 5}, scores={1: 1.0})
+    scores = half.compute()
+    assert [scores[f"AP@{i / 10:g}"] for i in range(1, 10)] == [1, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert scores["AP"] == pytest.approx(4 / 9)
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_missing_and_spurious_instances():
+    metric = InstanceAP(thresholds=(0.5,))
+    metric.update(strip((3, 10)), strip((1, 10)), name="clip", classes={1: 1, 3: 3}, scores={3: 1.0})
+    table = metric.per_class()[:, 0]
+    assert table[0] == 0, "annotated, not found"
+    assert table[2] == 0, "found, not annotated"
+    assert table[1].isnan()
+    assert metric.compute()["AP"] == 0
+    assert math.isnan(InstanceAP().compute()["AP"])
+
+
+def looped_ap(frames, classes, kind, threshold, one_to_one):
+    """AP of one class from the definition, masks one by one."""
+    ranked, annotated = [], 0
+    for t, (prediction, target, scores) in enumerate(frames):
+        truths = [k for k in np.unique(target) if classes.get(int(k)) == kind]
+        annotated += len(truths)
+        for k in np.unique(prediction):
+            if classes.get(int(k)) != kind:
+                continue
+            mask = prediction == k
+            overlaps = [(mask & (target == g)).sum() / (mask | (target == g)).sum() for g in truths]
+            best = int(np.argmax(overlaps)) if overlaps else -1
+            ranked.append((scores[int(k)], t, best, overlaps[best] if overlaps else 0.0))
+    ranked.sort(reverse=True)
+    claimed, right, curve = set(), 0, []
+    for n, (_, t, best, overlap) in enumerate(ranked, start=1):
+        if overlap > threshold and not (one_to_one and (t, best) in claimed):
+            claimed.add((t, best))
+            right += 1
+        curve.append((right, right / n))
+    area, before = 0.0, 0
+    for i, (found, _) in enumerate(curve):
+        area += (found - before) / annotated * max(precision for _, precision in curve[i:])
+        before = found
+    return area
+
+
+@pytest.mark.parametrize("one_to_one", [False, True])
+def test_equal_to_a_loop(one_to_one):
+    generator = np.random.default_rng(0)
+    classes = {k: 1 + k % 3 for k in range(1, 13)}
+    metric = InstanceAP(one_to_one=one_to_one, classes=4)
+    frames = []
+    for _ in range(6):
+        target = np.kron(generator.integers(0, 13, (5, 6)), np.ones((4, 4), dtype=int))
+        noise = generator.random(target.shape) < 0.4
+        prediction = np.where(noise, np.roll(generator.integers(0, 13, target.shape), 1), target)
+        scores = {k: float(generator.random()) for k in classes}
+        frames.append((prediction, target, scores))
+        metric.update(prediction, target, name="clip", classes=classes, scores=scores)
+    table = metric.per_class()
+    for kind in (1, 2, 3):
+        for j, threshold in enumerate(metric.thresholds):
+            expected = looped_ap(frames, classes, kind, threshold, one_to_one)
+            assert table[kind - 1, j].item() == pytest.approx(expected, abs=1e-12)
+    assert 0.05 < metric.compute()["AP"] < 0.95
+
+
+def test_instances_that_do_not_fit():
+    ids, update = strip((1, 4)), partial(InstanceAP().update, name="clip")
+    assert refused(ValueError, r"clip: instances without a score: \[1\]", update, ids, ids, classes={1: 2}, scores={})
+    options = {"classes": {1: 2}, "scores": {1: 1.0}}
+    assert refused(ValueError, r"clip: .* \(1, 40\), target is \(1, 41\)", update, ids, strip(width=41), **options)
+    assert refused(ValueError, "clip: instance ids must not be negative", update, -ids, ids, **options)
+    options["classes"] = {1: 20, 2: 0}
+    assert refused(
+        ValueError, r"clip: classes of instances must be 1 to 19, got \[0, 20\]", update, ids, ids, **options
+    )

@@ -1,0 +1,163 @@
+"""TAP-Vid's metrics and samplers and AJ_RD against the official codes' numbers, by hand, and over ranks."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.references import GOLDEN
+from tests.helpers.refusal import refused
+from vidcorr.metrics import (
+    PointQueries,
+    TapVidMetrics,
+    redetection_events,
+    redetection_scores,
+    sample_queries,
+    tapvid_metrics,
+)
+from vidcorr.metrics.point_tracking import METRICS, fractions_of, mean_of_defined, tapvid_counts
+
+INPUTS = ("query_points", "gt_occluded", "gt_tracks", "pred_occluded", "pred_tracks")
+
+
+@pytest.fixture(scope="module")
+def official(golden):
+    return golden("tap_vid/metrics")
+
+
+def test_every_case_of_the_official_code_to_the_last_digit(official):
+    checked = 0
+    for case in official["cases"]:
+        inputs = [official[f"{case}/{name}"] for name in INPUTS]
+        for mode in ("first", "strided"):
+            for number, video in enumerate(zip(*inputs, strict=True)):
+                found = tapvid_metrics(*video, query_mode=mode)
+                points, hidden, truth, *predicted = video
+                queries = PointQueries(points, truth, hidden, np.arange(len(points)))
+                tracks = fractions_of(tapvid_counts(queries, *map(torch.from_numpy, predicted), query_mode=mode))
+                assert tuple(found) == tuple(tracks) == METRICS
+                for key in METRICS:
+                    expected = official[f"{case}/{mode}/video/{key}"][number]
+                    np.testing.assert_array_equal(found[key], expected, f"{case} {mode} {key}")
+                    expected = official[f"{case}/{mode}/track/{key}"][number]
+                    np.testing.assert_array_equal(tracks[key], expected, f"{case} {mode} {key}")
+                    checked += 1
+    assert checked > 700
+
+
+def test_both_samplers_equal_the_official_ones(official):
+    compared = 0
+    for name in official["samplers"]:
+        occluded, points = (official[f"sampler/{name}/target_{kind}"] for kind in ("occluded", "points"))
+        ways = {key.split("/")[2] for key in official if key.startswith(f"sampler/{name}/") and key.count("/") == 3}
+        for way in ways:
+            if f"sampler/{name}/{way}/error" in official:
+                assert len(sample_queries(occluded, points, "first")) == 0
+                continue
+            stride = int(way.removeprefix("strided") or 5) if way != "first" else 5
+            queries = sample_queries(occluded, points, "first" if way == "first" else "strided", stride)
+            own = {"query_points": queries.points, "target_points": queries.tracks, "occluded": queries.occluded}
+            for key, value in (own | {"trackgroup": queries.track}).items():
+                if (path := f"sampler/{name}/{way}/{key}") in official:
+                    np.testing.assert_array_equal(official[path][0], value)
+                    assert official[path].dtype == value.dtype
+                    compared += 1
+    assert compared >= 20
+
+
+def video(seed, queries=3, frames=5):
+    generator = np.random.default_rng(seed)
+    truth, found = generator.uniform(0, 20, (2, queries, frames, 2))
+    hidden, said = generator.random((2, queries, frames)) < 0.3
+    return PointQueries(np.zeros((queries, 3)), truth, hidden, np.arange(queries)), said, found
+
+
+def test_a_fraction_of_nothing_is_left_out_of_its_mean_and_named():
+    metric = TapVidMetrics()
+    metric.update(*video(1), name="dog")
+    queries, said, found = video(2)
+    metric.update(replace(queries, occluded=np.ones_like(said)), np.ones_like(said), found, name="fog")
+    dog, fog = metric.rows()
+    assert math.isnan(fog["average_jaccard"])
+    assert fog["occlusion_accuracy"] == 1
+    assert metric.compute()["average_jaccard"] == dog["average_jaccard"]
+    assert metric.compute()["occlusion_accuracy"] == (1 + dog["occlusion_accuracy"]) / 2
+    undefined = metric.undefined()
+    assert undefined["average_pts_within_thresh"] == ("fog",)
+    assert "occlusion_accuracy" not in undefined
+
+
+def test_values_are_summed_in_the_order_of_the_data_set():
+    scores = []
+    for names in ("abc", "cba"):
+        metric = TapVidMetrics()
+        for position, name in enumerate(names):
+            metric.update(*video(position), name=name, position=position)
+        assert [row["Sequence"] for row in metric.rows()] == list(names)
+        scores.append(metric.compute())
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"points": np.full((3, 3), 5.0)}, "queries must lie in frames 0 to 4"),
+        ({"points": np.full((3, 3), -1.0)}, "queries must lie in frames 0 to 4"),
+        ({"points": np.zeros((2, 3))}, r"of 2 queries, got \(3, 5, 2\)"),
+        ({"occluded": np.zeros((3, 5), np.uint8)}, "occlusion must be bool"),
+        ({"said": np.zeros((3, 4), bool)}, r"dog: .* of 3 queries, got \(3, 5, 2\) and \(3, 4\)"),
+        ({"found": np.zeros((3, 5, 3))}, r"dog: .* got \(3, 5, 3\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, message):
+    queries, said, found = video(0)
+    said, found = change.pop("said", said), change.pop("found", found)
+
+    def update():
+        TapVidMetrics().update(replace(queries, **change), said, found, name="dog")
+
+    assert refused(ValueError, message, update)
+
+
+def test_an_unknown_mode_is_refused():
+    for make in (TapVidMetrics, lambda mode: tapvid_counts(*video(0), mode)):
+        assert refused(ValueError, "query_mode must be one of first, strided, got 'all'", make, "all")
+
+
+def test_a_mean_has_the_same_digits_on_every_python():
+    """From 3.12 on `sum` gives 0.1 ten times as 1.0; the official code adds one after the other."""
+    assert mean_of_defined([0.1] * 10) == 0.9999999999999999 / 10
+    assert mean_of_defined([0.25, float("nan"), 0.75]) == 0.5
+    assert np.isnan(mean_of_defined([float("nan")]))
+
+
+CASES = ("short", "mixed", "long", "from_start", "longer_only", "on_threshold", "own_thresholds", "none")
+
+
+@pytest.mark.parametrize("case", [*CASES, "never_visible"])
+def test_the_official_numbers(golden, case):
+    arrays = golden("score_rules/aj_rd")
+    official = json.loads((GOLDEN / "score_rules/aj_rd.json").read_text())
+    names = ("gt_visible", "gt_tracks", "pred_visible", "pred_tracks")
+    by_point = [arrays[f"{case}_{name}"].swapaxes(1, 2) for name in names]  # (B, N, T, …)
+    distances, durations = arrays[f"{case}_dist"].tolist(), arrays[f"{case}_dmin"].astype(int).tolist()
+    videos = [
+        redetection_events(~visible, tracks, ~shown, positions, distances)
+        for visible, tracks, shown, positions in zip(*by_point, strict=True)
+    ]
+    events, values = (np.concatenate([video[k] for video in videos]) for k in (0, 1))
+    found = redetection_scores(events[:, 2], values, distances, durations)
+    exact = official.get("cases_float64", {}).get(case, {})
+    for key, value in official["cases"][case].items():
+        if key.startswith("AJ_RD"):
+            assert found[key] == pytest.approx(np.nan if value is None else value, abs=1e-6, nan_ok=True), key
+            if exact.get(key) is not None:
+                assert found[key] == pytest.approx(exact[key], abs=1e-12), key
+    if "events" in official["cases"][case]:
+        expected = np.array(official["cases"][case]["events"], int)
+        batches = np.repeat(np.arange(len(videos)), [len(video[0]) for video in videos])
+        ours = np.column_stack([batches, events[:, 1], events[:, 0], events[:, 2]])
+        assert sorted(map(tuple, ours)) == sorted(map(tuple, expected))

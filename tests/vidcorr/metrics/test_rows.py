@@ -1,0 +1,121 @@
+"""Rows gathered over ranks: the same score to the last bit with 1, 2 and 4 processes."""
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from tests.helpers.ranks import on_ranks
+from tests.helpers.refusal import refused
+from vidcorr.metrics import (
+    PCK,
+    InstanceAP,
+    PointQueries,
+    RegionBoundary,
+    RowMetric,
+    SemanticIoU,
+    TapVidMetrics,
+    TrackingSuccess,
+)
+
+
+class Sums(RowMetric):
+    """Plain use of the base class."""
+
+    def update(self, name, values):
+        self.add_row(name, values)
+
+    def scores(self, table):
+        return {"sum": sum(sum(row) for row in table.values())}
+
+
+def test_rows_are_sorted_and_kept_in_full():
+    metric = Sums()
+    metric.update("été\n", [0.1, math.nan])
+    metric.update("b", [1 / 3, 1e-300])
+    for copied in (metric, copy.deepcopy(metric), pickle.loads(pickle.dumps(metric))):
+        assert copied.table() == {"b": [1 / 3, 1e-300], "été\n": [0.1, pytest.approx(math.nan, nan_ok=True)]}
+        assert list(copied.table()) == ["b", "été\n"]
+    metric.reset()
+    assert metric.table() == {}
+
+
+def test_a_name_comes_once():
+    metric = Sums()
+    metric.update("a", [1.0])
+    assert metric.compute() == {"sum": 1.0}
+    metric.update("a", [1.0])
+    refused(ValueError, "scored more than once: a", metric.compute)
+
+
+def test_sequences_without_a_name_are_numbered_also_by_forward():
+    """Masks of one object may be bool."""
+    mask, metric = torch.ones(4, 8, 8, dtype=torch.bool), RegionBoundary()
+    for _ in range(2):
+        metric(mask, mask)
+    found = [(row["Sequence"], row["J-Mean"]) for row in metric.rows()]
+    assert found == [("sequence-0001_1", 1.0), ("sequence-0002_1", 1.0)]
+
+
+SEQUENCES = 17
+
+
+def filled(sequences, **options):
+    """Every metric, with random sequences that are the same whoever makes them."""
+    kinds = (RegionBoundary, PCK, SemanticIoU, InstanceAP, TrackingSuccess, TapVidMetrics)
+    metrics = region, pck, semantic, instance, tracking, tracks = [kind(**options) for kind in kinds]
+    for k in sequences:
+        generator, name = torch.Generator().manual_seed(k), f"séquence-{k * 7 % SEQUENCES}"
+        target = torch.randint(0, 3, (5, 4, 5), generator=generator).repeat_interleave(5, 1).repeat_interleave(5, 2)
+        noise = torch.rand(target.shape, generator=generator) < 0.05 * (k % 7)
+        prediction = torch.where(noise, torch.randint(0, 3, target.shape, generator=generator), target)
+        region.update(prediction, target, name=name)
+        semantic.update(prediction, target, name=name)
+        for found, truth in zip(prediction, target, strict=True):
+            scores = dict(enumerate(torch.rand(3, generator=generator).tolist()))
+            instance.update(found, truth, name=name, classes={1: 4, 2: 9}, scores=scores)
+        points = torch.rand(4, 15, 2, generator=generator) * 100
+        pck.update(points + 30 * torch.rand(points.shape, generator=generator), points, name=name)
+        boxes = 20 + 50 * torch.rand(6, 4, generator=generator)
+        tracking.update(boxes + 9 * torch.rand(boxes.shape, generator=generator), boxes, name=name)
+        queries, draw = k % 7 + 1, np.random.default_rng(k)
+        truth, (hidden, said) = draw.uniform(0, 256, (queries, 6, 2)), draw.random((2, queries, 6)) < 0.4
+        found = truth + draw.normal(0, 4, truth.shape)
+        asked = PointQueries(np.zeros((queries, 3)), truth, hidden, np.arange(queries))
+        tracks.update(asked, said, found, name=name, position=k)
+    return metrics
+
+
+def results(metrics):
+    """Scores with every bit in sight, those of each track, and the names of videos without a score."""
+    scores = [{key: float(value).hex() for key, value in metric.compute().items()} for metric in metrics]
+    with metrics[-1].sync_context(should_sync=dist.is_initialized()):
+        tracks = {name: [x.hex() for x in of["jaccard_4"].tolist()] for name, of in metrics[-1].per_track().items()}
+        undefined = {key: list(names) for key, names in metrics[-1].undefined().items()}
+    return [*scores, tracks, undefined]
+
+
+def on_rank(rank):
+    """Of 4 processes: scores over all, then over a group of the first two. Rank 3 has no sequence, in the group 0."""
+    pair = dist.new_group([0, 1], backend="gloo")
+    everywhere = filled(range(rank, SEQUENCES, 3) if rank < 3 else range(0))
+    told = {"four": results(everywhere)}
+    with everywhere[0].sync_context():
+        told["rows"] = len(everywhere[0].rows())
+    told["own rows"] = len(everywhere[0].rows())
+    if rank < 2:
+        told["two"] = results(filled(range(SEQUENCES) if rank == 1 else range(0), process_group=pair))
+    return told
+
+
+def test_scores_do_not_depend_on_the_number_of_ranks(tmp_path):
+    expected = results(filled(range(SEQUENCES)))
+    assert 0.1 < float.fromhex(expected[0]["J&F-Mean"]) < 0.9
+    for rank, told in enumerate(on_ranks(4, tmp_path, on_rank)):
+        assert told["four"] == told.get("two", expected) == expected
+        assert told["rows"] == 2 * SEQUENCES
+        assert told["own rows"] == (0 if rank == 3 else 2 * len(range(rank, SEQUENCES, 3)))

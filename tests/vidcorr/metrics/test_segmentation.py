@@ -1,0 +1,174 @@
+"""J and F: the official numbers, the definition by brute force, statistics of a sequence, and mistakes."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.masks import random_masks
+from tests.helpers.plain_masks import plain_boundary_score, plain_region
+from tests.helpers.refusal import refused
+from vidcorr.metrics import (
+    RegionBoundary,
+    VideoScore,
+    boundary_accuracy,
+    boundary_score,
+    object_outlines,
+    region_similarity,
+    seen_and_unseen,
+    sequence_statistics,
+)
+from vidcorr.metrics.rules import RULES
+
+KEYS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
+
+
+@pytest.fixture(scope="module")
+def davis(golden):
+    return golden("davis_metrics")
+
+
+def unpack(davis, key, shape):
+    return np.unpackbits(davis[key], count=int(np.prod(shape))).reshape(shape).astype(bool)
+
+
+def id_maps(davis, missing=0):
+    shape = davis["seq_shape"]
+    labels = np.arange(1, shape[0] + 1, dtype=np.uint8)[:, None, None, None]
+    prediction, target = ((unpack(davis, key, shape) * labels).max(0) for key in ("seq_pred", "seq_gt"))
+    return torch.from_numpy(np.where(prediction == missing, 0, prediction)), torch.from_numpy(target)
+
+
+def check_frames(prediction, target, expected):
+    """Compare J and F of all frames but the first and the last, as DAVIS scores, with those expected: (K, 2, T − 2)."""
+    stems = [f"{t:03d}" for t in range(1, len(target) - 1)]
+    score = VideoScore(RULES["davis-2017"], dict.fromkeys(range(1, len(expected) + 1), stems))
+    for t, stem in enumerate(stems, start=1):
+        score.add(stem, prediction[t], score.outlines(stem, target[t]))
+    for number, of_object in enumerate(expected, start=1):
+        found = np.array([score.measured[number, stem] for stem in stems]).T
+        np.testing.assert_allclose(found, of_object, rtol=0, atol=1e-12)
+
+
+def test_golden_pairs_are_equal_to_the_last_bit(davis):
+    for i in range(len(davis["pair_J"])):
+        shape = (1, *davis[f"p{i}_shape"])
+        prediction, target = (torch.from_numpy(unpack(davis, f"p{i}_{key}", shape)) for key in ("seg", "ann"))
+        void = torch.from_numpy(unpack(davis, f"p{i}_void", shape)) if f"p{i}_void" in davis else None
+        kind = davis["pair_kind"][i]
+        assert region_similarity(prediction, target, void).item() == davis["pair_J"][i], kind
+        assert boundary_accuracy(prediction, target, void=void).item() == davis["pair_F"][i], kind
+        assert boundary_accuracy(prediction, target, bound=3, void=void).item() == davis["pair_F_bound3"][i], kind
+        outline = object_outlines(target[0], [1])[1]
+        assert outline.radius == davis["pair_bound_pix"][i]
+
+
+@pytest.mark.parametrize(("missing", "key"), [(0, "seq_table"), (3, "seq_missing3_table")])
+def test_golden_sequence(davis, missing, key):
+    metric = RegionBoundary()
+    metric.update(*id_maps(davis, missing), name="bike")
+    scores = metric.compute()
+    assert list(scores) == KEYS
+    np.testing.assert_array_equal(list(scores.values()), davis[key])
+    rows = metric.rows()
+    assert [row["Sequence"] for row in rows] == ["bike_1", "bike_2", "bike_3"]
+    prefix = key.removesuffix("table")
+    for measure in "JF":
+        got = [[row[f"{measure}-{statistic}"] for statistic in ("Mean", "Recall", "Decay")] for row in rows]
+        np.testing.assert_array_equal(got, davis[f"{prefix}{measure}_MRD"])
+
+
+@pytest.mark.parametrize(("truth", "prediction"), [("native", "native"), ("resized", "480x880")])
+def test_golden_scores_on_native_and_on_resized_truth(golden, truth, prediction):
+    content, metric = golden("protocols/metrics_vip_pck_davis"), RegionBoundary()
+    masks = content[f"davis_pred_{prediction}"], content[f"davis_gt_{truth}"]
+    metric.update(*masks, name="video")
+    np.testing.assert_allclose(list(metric.compute().values()), content[f"davis_table_gt_{truth}"], rtol=0, atol=1e-12)
+    check_frames(*masks, content[f"davis_JF_frames_gt_{truth}"][:, :, 1:-1])
+
+
+def test_golden_scores_of_rvm(golden):
+    """The official numbers on its masks: RVM's own count of objects, over the video, agrees where all start at once."""
+    content, metric = golden("protocols/metrics_vip_pck_davis"), RegionBoundary()
+    masks = content["davis_pred_native_rvm"], content["davis_gt_native"]
+    metric.update(*masks, name="video")
+    check_frames(*masks, np.stack([content["davis_rvm_J"], content["davis_rvm_F"]], axis=1))
+    scores = metric.compute()
+    found = [scores[key] for key in ("J&F-Mean", "J-Mean", "F-Mean")]
+    np.testing.assert_allclose(found, content["davis_rvm_JF_J_F"], rtol=0, atol=1e-12)
+
+
+def test_void_pixels_of_id_maps():
+    target = torch.zeros(4, 20, 20, dtype=torch.uint8)
+    target[:, 5:15, 5:15] = 1
+    prediction, void = target.clone(), torch.zeros(4, 20, 20, dtype=torch.bool)
+    prediction[:, 5:15, 15:18] = 1
+    void[:, :, 15:] = True
+    metric = RegionBoundary()
+    metric.update(prediction, target, name="b")
+    metric.update(prediction.where(~void, 255), target.where(~void, 255), name="a")
+    rows = metric.rows()
+    assert rows[0]["J-Mean"] == 1.0
+    assert rows[1]["J-Mean"] == 100 / 130
+
+
+def test_mistakes():
+    mask, wide = torch.ones(3, 4, 4, dtype=torch.bool), torch.ones(3, 4, 5, dtype=torch.bool)
+    for score in (region_similarity, boundary_accuracy):
+        assert refused(ValueError, r"target \(3, 4, 5\)", score, mask, wide)
+        assert refused(ValueError, r"\(T, H, W\)", score, mask[0], mask[0])
+        message = r"must be bool, or integers 0 and 1, got float32 from 1\.0 to 1\.0"
+        assert refused(ValueError, message, score, mask.float(), mask.float())
+    for bound in (0, -1, 2.5):
+        assert refused(ValueError, "bound must be", boundary_accuracy, mask, mask, bound)
+    near, wide = (object_outlines(torch.ones(side, 4, dtype=torch.uint8), [1], 1)[1] for side in (4, 5))
+    assert refused(ValueError, "radius: .* 1 px and .* 2 px", boundary_score, near, object_outlines(mask[0], [1], 2)[1])
+    assert refused(ValueError, "differ in size", boundary_score, near, wide)
+    ids = torch.ones(3, 4, 4, dtype=torch.uint8)
+    update = partial(RegionBoundary().update, name="car")
+    assert refused(ValueError, r"car: prediction is \(3, 4, 4\), target is \(2, 4, 4\)", update, ids, ids[:2])
+    assert refused(ValueError, "car: no object", update, ids, ids * 0)
+    assert refused(ValueError, "car: no frame is scored", update, ids[:2], ids[:2])
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bound", [0.008, 0.1, 1, 5, 13])
+def test_equal_to_the_definition_over_the_whole_picture(seed, bound):
+    prediction, target = random_masks(seed), random_masks(seed + 100).roll(seed, 0)
+    radius = math.ceil(bound * math.hypot(37, 52)) if bound < 1 else int(bound)
+    region, boundary = region_similarity(prediction, target), boundary_accuracy(prediction, target, bound)
+    for t, (p, q) in enumerate(zip(prediction.numpy(), target.numpy(), strict=True)):
+        assert region[t].item() == plain_region(p, q)
+        assert boundary[t].item() == plain_boundary_score(p, q, radius)
+
+
+def test_statistics_equal_golden(davis):
+    for k in range(12):
+        np.testing.assert_array_equal(sequence_statistics(davis[f"s{k}_vals"]), davis[f"s{k}_MRD"])
+
+
+def test_decay_does_not_wrap_beyond_255_frames(davis):
+    mean, recall, decay = sequence_statistics(davis["sLong_vals"])
+    wrapped = davis["sLong_MRD_uint8wrap"]
+    assert (mean, recall) == (wrapped[0], wrapped[1])
+    assert decay == davis["sLong_D_nowrap"]
+    assert abs(decay - wrapped[2]) > 1e-3
+    falling = np.linspace(1, 0, 1000)
+    assert sequence_statistics(falling)[2] == pytest.approx(0.75, abs=1e-3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_statistics_of_no_known_value_are_nan_without_a_warning():
+    np.testing.assert_array_equal(sequence_statistics([np.nan] * 8), [np.nan, 0, np.nan])
+    np.testing.assert_array_equal(sequence_statistics([0.75] * 5 + [np.nan] * 3), [0.75, 0.625, np.nan])
+
+
+def test_the_overall_score_weighs_seen_and_unseen_alike():
+    of_objects = [(0.9, 0.8, False), (0.7, 0.6, False), (0.2, 0.0, True)]
+    rows = [{"J-Mean": j, "F-Mean": f, "Unseen": unseen} for j, f, unseen in of_objects]
+    scores = seen_and_unseen(rows)
+    assert scores == pytest.approx({"Overall": 0.425, "J-Seen": 0.8, "F-Seen": 0.7, "J-Unseen": 0.2, "F-Unseen": 0})
+    assert seen_and_unseen(rows[2:]) == pytest.approx({"Overall": 0.1, "J-Unseen": 0.2, "F-Unseen": 0.0})
+    assert seen_and_unseen([]) == {}

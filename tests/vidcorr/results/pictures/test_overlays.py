@@ -1,0 +1,108 @@
+"""Labels drawn over frames: masks, boxes, tracks; animations and overlay videos."""
+
+import json
+
+import numpy as np
+import torch
+from PIL import Image
+
+from tests.helpers.refusal import refused
+from vidcorr.results.pictures import overlay_masks
+from vidcorr.results.pictures.animation import MOST_PICTURES, OverlayAnimation, SequenceAnimation, overlay_writer
+from vidcorr.results.pictures.overlays import draw_boxes, overlay_tracks
+
+GREY = torch.full((3, 120, 160), 128, dtype=torch.uint8)
+YELLOW = np.tile(np.array([255, 255, 0], np.uint8), (256, 1))
+RED_ONLY = np.array([1, 0, 0], np.uint8)
+
+
+def test_an_object_is_tinted_outlined_and_labelled():
+    mask = torch.zeros(120, 160, dtype=torch.uint8)
+    mask[50:90, 60:110] = 7
+    drawn = overlay_masks(GREY, mask, YELLOW * RED_ONLY, labelled=True)
+    assert drawn[70, 80].tolist() == [round(0.55 * 128 + 0.45 * 255), 70, 70]
+    assert (np.abs(drawn[50:90, 55:115].astype(int) - (255, 0, 0)).max(2) < 30).sum() > 80  # the line in its colour
+    assert (drawn[45:95, 55:115].max(2) < 40).any()  # within a dark one
+    assert (drawn[20:46, 50:100] != 128).any()
+    assert (drawn[100:] == 128).all()
+    refused(ValueError, "the frame is", overlay_masks, GREY, mask[1:])
+
+
+def test_boxes_may_leave_the_frame_or_be_lost():
+    boxes = np.array([[20.0, 30, 40, 50], [1e12, 0, 10, 10], [np.nan, 1, 2, 3], [-30, -30, 300, 300]])
+    drawn = draw_boxes(GREY, boxes, [(0, 255, 0)] * 4, ["a", "far", "lost", ""])
+    assert (np.abs(drawn[28:33, 40].astype(int) - (0, 255, 0)).max(1) < 30).any()
+    assert drawn[60, 100].tolist() == [128, 128, 128]
+    assert (draw_boxes(GREY, boxes[2:3], [(0, 255, 0)], ["lost"]) == 128).all()
+
+
+FRAME = torch.full((3, 120, 200), 60, dtype=torch.uint8)
+RED = (255, 0, 0)
+
+
+def drawn(places, occluded=None):
+    points = np.array([places], float) + 0.5
+    hidden = np.zeros(points.shape[:2], bool) if occluded is None else np.array([occluded])
+    return overlay_tracks(FRAME, points, hidden, points.shape[1] - 1, [RED])
+
+
+def changed(picture, x, y):
+    return bool((picture[y, x] != 60).any())
+
+
+def test_a_point_has_a_dot_and_a_tail_that_fades_but_not_over_a_jump():
+    picture = drawn([(20, 60), (40, 60), (60, 60)])
+    assert tuple(picture[60, 60]) == RED
+    assert changed(picture, 50, 60)
+    assert picture[60, 50, 0] > picture[60, 30, 0] > 60
+    assert not changed(picture, 80, 60)
+    picture = drawn([(20, 60), (30, 60), (170, 60)])
+    assert changed(picture, 25, 60)
+    assert not changed(picture, 100, 60)
+
+
+def test_a_hidden_point_has_a_cross_and_no_tail():
+    picture = drawn([(20, 60), (40, 60), (60, 60)], [False, False, True])
+    assert changed(picture, 62, 62)
+    assert changed(picture, 58, 62)
+    assert not changed(picture, 50, 60)
+    assert changed(picture, 30, 60)
+
+
+def test_points_that_are_not_finite_or_far_away_are_not_drawn():
+    assert not (drawn([(np.nan, np.nan)]) != 60).any()
+    assert not (drawn([(1e9, -1e9)]) != 60).any()
+
+
+def test_a_long_sequence_is_shown_in_part(tmp_path):
+    animation = SequenceAnimation(tmp_path, "walk", 100, "semantic")
+    wanted = animation.chosen
+    assert (len(wanted), wanted[0], wanted[-1]) == (32, 0, 99)
+    for _ in wanted:
+        animation.add(np.zeros((120, 160, 3), np.uint8))
+    animation.close({"mIoU": (range(2), [0.5, float("nan")])})
+    assert Image.open(tmp_path / "animations/semantic/walk.webp").size == (8 * 320, 4 * 240)
+    assert not (tmp_path / "animations/semantic/walk.truth.webp").exists()
+    assert json.loads((tmp_path / "animations/semantic/walk.json").read_text())["curves"] == {
+        "mIoU": [[0, 1], [0.5, None]]
+    }
+
+
+def test_a_long_animation_leaves_frames_out(tmp_path):
+    animation = OverlayAnimation(tmp_path / "overlay.gif", rate=25)
+    for t in range(2 * MOST_PICTURES + 10):
+        animation.add(np.full((8, 8, 3), t % 256, np.uint8))
+    animation.close()
+    with Image.open(tmp_path / "overlay.gif") as image:
+        assert image.n_frames == (2 * MOST_PICTURES + 10 + 3) // 4
+        assert image.info["duration"] == 160
+
+
+def test_equal_pictures_give_equal_bytes(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (16, 120, 160, 3), np.uint8)
+    for number in range(4):
+        video = overlay_writer(tmp_path / f"{number}.mp4")
+        for picture in pictures:
+            video.add(picture)
+        video.close()
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1

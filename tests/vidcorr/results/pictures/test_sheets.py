@@ -1,0 +1,87 @@
+"""Sheets of clips, features and matches: dots, lines and colours in pixels that are known."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from tests.helpers.refusal import refused
+from vidcorr.functional import PropagationProtocol
+from vidcorr.results.pictures import clip_sheet, feature_sheet, gap_histogram, match_sheet, principal_colours, rasterise
+from vidcorr.results.pictures.overlays import DISTINCT_COLOURS
+from vidcorr.results.pictures.sheets import HALVES, NEUTRAL
+from vidcorr.tracking.frame_encoder import frame_features
+
+EVERYWHERE = PropagationProtocol("everywhere", context=1, topk=1, temperature=0.01, radius=None, feature_stride=4)
+
+
+def has(picture, colour, tolerance=12):
+    return (np.abs(picture.astype(int) - colour) <= tolerance).all(-1)
+
+
+def test_each_row_is_a_clip_whose_halves_are_marked():
+    clip = torch.linspace(0, 1, 12).view(3, 4, 1, 1, 1).expand(-1, -1, 3, 8, 8)
+    sheet = clip_sheet(clip, rows=2, width=20)
+    assert sheet.shape == (18 + 2 * (18 + 20) + 4, 4 * 24 - 4, 3)
+    for place in range(4):
+        assert has(sheet, HALVES[place // 2])[18 + 17, place * 24 + 18]
+        assert has(sheet, (round(255 * (4 + place) / 11),) * 3, 1)[18 + 42 + 18 + 5, place * 24 + 5]
+    assert has(clip_sheet(clip[:, :3], width=20), NEUTRAL)[18 + 17, 18]
+    refused(ValueError, r"clips \(B, T, 3, H, W\)", clip_sheet, clip[0])
+
+
+def test_the_histogram_counts_every_gap_once():
+    (axes,) = gap_histogram(torch.tensor([[0, 3, 6, 10], [5, 8, 100, 101]])).axes
+    heights = [bar.get_height() for bar in axes.patches]
+    assert len(heights) <= 40
+    assert (sum(heights), heights[0], heights[-1]) == (6, 4, 1)  # gaps 3 3 4 | 3 92 1, three frames to a bar
+    assert "median gap 3" in axes.get_title()
+    assert rasterise(gap_histogram(torch.zeros(2, 2, dtype=torch.long))).shape == (420, 720, 3)
+    refused(ValueError, "two frames or more", gap_histogram, torch.zeros(3, 1, dtype=torch.long))
+
+
+def test_colours_are_the_projections_on_the_components():
+    features = torch.randn(3, 6, 5, 7) * torch.tensor([9.0, 5, 3, 1, 1, 1]).view(-1, 1, 1)
+    colours = principal_colours(features, normalise=False)
+    points = features.movedim(1, -1).reshape(-1, 6)
+    _, _, axes = torch.linalg.svd(points - points.mean(0), full_matrices=False)
+    for number, axis in enumerate(axes[:3]):
+        values = (points @ axis) * axis[axis.abs().argmax()].sign()
+        ordered = values.sort().values
+        expected = ((values - ordered[1]) / (ordered[-2] - ordered[1])).clamp(0, 1)  # 105 places: one at each end
+        torch.testing.assert_close(colours[:, number].flatten(), expected, atol=1e-4, rtol=0)
+    assert (principal_colours(torch.ones(1, 4, 2, 2)) == 0.5).all()
+    assert principal_colours(torch.randn(1, 2, 3, 3))[:, 2].eq(0.5).all()  # two channels have two components
+    refused(ValueError, "T, C, h, w", principal_colours, torch.zeros(1, 4, 1, 1))
+
+
+class HalfMap(nn.Module):
+    """A map that covers more than the frame: sides must be a multiple of 16."""
+
+    multiple, stride = 16, 4
+
+    def forward(self, images):
+        return [images[:, :1, ::8, ::8], nn.functional.avg_pool2d(images, 4)]
+
+
+def test_features_are_those_of_the_padded_frame_and_the_sheet_leaves_the_padding_out():
+    frames = torch.randint(256, (2, 3, 24, 40), dtype=torch.uint8)
+    features, covered = frame_features(HalfMap(), frames, EVERYWHERE)
+    assert (features.shape, covered) == ((2, 3, 8, 12), (32, 48))
+    torch.testing.assert_close(features[..., :6, :10], nn.functional.avg_pool2d(frames.float() / 255, 4))
+    same, _ = frame_features(HalfMap(), frames.float() / 255, EVERYWHERE)
+    assert torch.equal(same, features)
+    assert feature_sheet(frames, features, covered, width=40).shape == (18 + 24 + 24, 2 * 40 + 4, 3)
+    refused(ValueError, "2 frames, but features of 1", feature_sheet, frames, features[:1])
+
+
+def test_a_match_is_drawn_where_the_place_went():
+    frames = torch.full((2, 3, 64, 64), 100, dtype=torch.uint8)
+    features = torch.randn(1, 16, 16, 16)
+    features = torch.cat([features, features.roll((4, 4), (2, 3))])
+    point = torch.tensor([[8, 10]])  # it was at 4, 6
+    sheet = match_sheet(frames, features, EVERYWHERE, point, width=64)
+    query, reference = sheet[18:82, :64], sheet[18:82, 68:132]
+    assert has(query, DISTINCT_COLOURS[0])[34, 42]  # cells are 4 pixels
+    assert has(reference, DISTINCT_COLOURS[0])[18, 26]
+    assert has(reference, (100, 100, 100))[:9].all()
+    assert not has(reference, (100, 100, 100))[26, 34]  # the line between them

@@ -1,0 +1,297 @@
+"""report.html: complete in itself, with the run's own numbers, drawn in a real browser, and safe from texts of data."""
+
+import json
+import re
+import shutil
+import time
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.helpers.benchmark_ranks import KINDS
+from tests.helpers.browser import as_phone, chromium, in_dark_mode
+from tests.helpers.masks import read_masks
+from tests.helpers.refusal import refused
+from tests.helpers.runs import davis_result, write_results
+from tests.helpers.words import SMALL
+from vidcorr import DavisBenchmark
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.benchmarks import base
+from vidcorr.commands.report import command
+from vidcorr.metrics import boundary_accuracy, region_similarity
+from vidcorr.results.page import Animation, Chart, scores_by_sequence, write_report
+from vidcorr.results.pictures import overlay_masks
+from vidcorr.results.pictures.animation import reduced
+from vidcorr.results.result import Evaluated, Network, Protocol, Provenance, Result, Row, Shown, Stage
+
+HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"
+
+
+def content_of(page):
+    """Return the JSON that a page draws."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.read_text())
+    return json.loads(text)
+
+
+# What is in the page
+
+
+def test_the_page_needs_nothing_else_and_holds_the_run(davis_run):
+    benchmark, scores, folder = davis_run
+    source, content = (folder / "report.html").read_text(), content_of(folder / "report.html")
+    assert not re.search(r"(?:src|href)=|@import|url\((?!data:)", source)
+    assert "default-src 'none'" in source  # the browser itself refuses whatever is not in the file
+    assert content["result"]["scores"] == pytest.approx(scores)
+    assert content["result"]["stages"][""]["protocol"]["digest"] == benchmark.protocol.digest()
+    radius = benchmark.protocol.radius
+    shown = f"{radius:g} cells, {8 * radius:g} px"
+    assert content["result"]["stages"][""]["protocol"]["fields"]["radius"] == shown
+    assert content["result"]["protocol_source"]["code"].startswith("xvjiarui/VFS @ 8e055cc")
+    assert content["main"] == ["J&F-Mean", "J-Mean", "F-Mean"]
+    assert content["intervals"] == {}  # of three sequences
+    assert [len(animation["images"]) for animation in content["animations"]] == [2, 2, 2]
+    ranks = [animation["score"] for animation in content["animations"]]
+    assert ranks == sorted(ranks)
+    for animation in content["animations"]:
+        rows = [row for row in content["rows"] if row["Sequence"].startswith(animation["name"])]
+        expected = [(float(row["J-Mean"]) + float(row["F-Mean"])) / 2 for row in rows]
+        assert [score for _, _, score in animation["objects"]] == pytest.approx(expected)
+        assert animation["objects"][0][:2] == [1, [128, 0, 0]]  # as the masks of DAVIS have it
+
+
+def test_animations_hold_predictions_truth_and_curves(davis_run):
+    benchmark, _, folder = davis_run
+    sequence = benchmark.sequences[1]
+    animation = json.loads((folder / "animations" / f"{sequence.name}.json").read_text())
+    width, height = animation["size"]
+    assert animation["frames"] == list(range(sequence.num_frames))
+    predicted = read_masks(folder / "predictions" / sequence.name)
+    truth = [sequence.mask(t) for t in range(sequence.num_frames)]
+    for suffix, masks in (("webp", predicted), ("truth.webp", truth)):
+        sheet = np.asarray(Image.open(folder / "animations" / f"{sequence.name}.{suffix}").convert("RGB")).astype(int)
+        assert sheet.shape == (height, width * sequence.num_frames, 3)
+        for t, mask in enumerate(masks):
+            expected = overlay_masks(*reduced(sequence.frame(t), mask))
+            assert np.abs(sheet[:, t * width : (t + 1) * width] - expected).mean() < 12  # what the compression loses
+    for name, measure in (("J", region_similarity), ("F", boundary_accuracy)):
+        places, values = animation["curves"][name]
+        assert places == list(range(1, sequence.num_frames - 1))
+        of_objects = [measure(predicted == i, torch.stack(truth) == i)[1:-1] for i in sequence.objects]
+        assert values == pytest.approx(torch.stack(of_objects).mean(0).tolist(), abs=1e-4)
+
+
+def test_sequences_and_objects_have_the_means_of_the_last_stage():
+    nan = float("nan")
+    values = [("res3", "1", 0.9, 0.9), ("res4", "1", 0.2, 0.4), ("res4", "12", 0.6, nan), ("res4", "x", 0.1, 0.1)]
+    rows = [
+        Row(video="bike", object=number, stage=stage, values={"J-Mean": j, "F-Mean": f})
+        for stage, number, j, f in values
+    ]
+    shown = Shown(ranked_by=["J-Mean", "F-Mean"])
+    scores, objects = scores_by_sequence(davis_result(rows=rows, sequences=["bike"], shown=shown))
+    assert scores == {"bike": pytest.approx(1.4 / 5)}
+    assert objects == {"bike": {1: pytest.approx(0.3), 12: pytest.approx(0.6)}}
+
+
+def test_animations_of_an_earlier_run_in_the_same_folder_are_left_out(davis_run, tmp_path):
+    again = shutil.copytree(davis_run[2], tmp_path / "again")
+    Result.load(again).model_copy(update={"sequences": ("synthetic-001",)}).save(again)
+    assert [animation["sequence"] for animation in content_of(write_report(again))["animations"]] == ["synthetic-001"]
+
+
+def test_earlier_results_of_the_training_stand_before_its_own(tmp_path):
+    values = {0: 0.0, 3: 0.3, 4: float("nan")}
+    past = [Evaluated(epoch=epoch, step=4 * epoch, scores={"J&F-Mean": value}) for epoch, value in values.items()]
+    last = write_results(tmp_path / "davis" / "last", {"J&F-Mean": float("nan")}, history=past)
+    epochs = content_of(write_report(last))["result"]["history"]
+    found = [(each["epoch"], each["scores"]["J&F-Mean"]) for each in epochs]
+    assert found == [(0, 0.0), (3, 0.3), (4, None)]  # a score that is not defined is null
+
+
+def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path):
+    own = shutil.copytree(davis_run[2], tmp_path / "own")
+    result = Result.load(own)
+    more = [row.model_copy(update={"video": f"again-{row.video}"}) for row in result.rows]
+    result = result.model_copy(update={"rows": (*result.rows, *more)})  # six sequences
+    other = Result.load(write_results(tmp_path / "other/davis", {"J&F-Mean": 0.7}, digest="2"))
+    content = content_of(write_report(own, {"same": result, "other": other}, result))
+    assert list(content["intervals"]) == content["main"]
+    assert all(re.fullmatch(r"\[\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
+    assert "Student's, jackknife over sequences" in content["how"]
+    assert "about these weights, not about how they were trained" in content["how"]
+    same, other = content["others"]
+    assert (same["name"], same["scores"], same["same"]) == ("same", content["result"]["scores"], True)
+    assert (other["name"], other["scores"]["J&F-Mean"], other["same"]) == ("other", 0.7, False)
+    assert set(same["differences"]) == set(content["intervals"])
+    assert all(text.startswith("+0.0 [+0.0, +0.0]") for text in same["differences"].values())
+    assert (other["protocols"], other["differences"]) == ("vfs", {})
+    otb = Result.load(write_results(tmp_path / "otb", {"J&F-Mean": 0.7}, benchmark="otb"))
+    refused(ValueError, "b: is a result of otb, the report is of davis", write_report, own, {"b": otb})
+
+
+CHARTS = {"jhmdb": ["Each joint"], "otb": ["Success", "Precision"]}
+
+
+@pytest.mark.parametrize("name", ["jhmdb", "vip", "youtube_vos", "otb"])
+def test_every_benchmark_writes_one(name, tmp_path):
+    count, frames = (3, 16) if name == "youtube_vos" else (2, 3)
+    write, make = KINDS[name]
+    benchmark = make(write(tmp_path / "data", count, frames=frames, size=(48, 64)), changes=SMALL)
+    benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "run")
+    content = content_of(tmp_path / "run" / "report.html")
+    assert len(content["animations"]) == len(benchmark.sequences) * (2 if name == "vip" else 1)
+    result = content["result"]
+    assert result["sequences"] == [sequence.name for sequence in benchmark.sequences]
+    assert [chart["title"] for chart in result["shown"]["charts"]] == CHARTS.get(name, [])
+    assert result["shown"]["animations"] == benchmark.animations_show
+
+
+# Mistakes and malice
+
+
+def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(base, "write_report", Mock(side_effect=RuntimeError("no template")))
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+    (tmp_path / "report.html").write_text("of an earlier run")
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
+    assert Result.load(tmp_path).scores == scores
+    assert not (tmp_path / "report.html").exists()
+    assert "davis: report.html could not be written: no template" in caplog.text
+
+
+def test_a_damaged_animation_is_named(davis_run, tmp_path):
+    folder = shutil.copytree(davis_run[2], tmp_path / "copy")
+    for text in ("{", "[]"):
+        (folder / "animations/synthetic-000.json").write_text(text)
+        assert refused(ValueError, r"synthetic-000\.json: ", write_report, folder)
+
+
+MODELS = (Result, Network, Stage, Protocol, Row, Shown, Evaluated, Provenance, Animation)
+FIELDS = {name for model in MODELS for name in model.model_fields} | {"title", "x", "y", "labels", "span"}
+"""Keys of the files that are fields, and no text of data."""
+
+
+def spoiled(folder, texts):
+    """Return the page of a result that holds a text wherever the page shows one, keys of its facts included."""
+
+    def spoil(value):
+        if isinstance(value, dict):
+            return {key if key in FIELDS else key + texts: spoil(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [spoil(item) for item in value]
+        return value + texts if isinstance(value, str) else value
+
+    charts = [Chart("chart", "frame", "J", {"J": ([0, 1], [0.0, 1.0]), "F": ([0, 1], [0.0, 1.0])}).plain()]
+    result = Result.load(folder)
+    shown = result.shown.model_copy(update={"charts": charts})
+    Result(**spoil(result.model_copy(update={"shown": shown}).model_dump())).save(folder)
+    for path in (folder / "animations").glob("*.json"):
+        path.write_text(json.dumps(spoil(json.loads(path.read_text()))))
+    return write_report(folder)
+
+
+def test_texts_of_data_are_never_markup(davis_run, tmp_path):
+    """No text ends the script element that holds it, and the page's script has no way to make markup of a text."""
+    clean = (davis_run[2] / "report.html").read_text()
+    source = spoiled(shutil.copytree(davis_run[2], tmp_path / "copy"), HOSTILE).read_text()
+    assert source.count("window.hit") > 20
+    for markup in ("<script", "</script", "<!--", "<img"):
+        assert source.count(markup) == clean.count(markup)
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|srcdoc", source)
+
+
+# In a browser
+
+
+@pytest.mark.slow
+def test_in_a_browser_hostile_texts_do_nothing_but_stand_there(davis_run, tmp_path):
+    page = spoiled(shutil.copytree(davis_run[2], tmp_path / "copy"), HOSTILE)
+    with chromium(tmp_path) as browser:
+        browser.get(page.as_uri())
+        time.sleep(0.5)
+        assert browser.execute_script("return window.hit") is None
+        assert browser.execute_script("return document.images.length + document.scripts.length") == 2
+        assert browser.execute_script("return document.body.innerText.split('window.hit').length") > 20
+        assert len(browser.find_elements("css selector", ".animation")) == 3
+
+
+@pytest.mark.slow
+def test_in_a_browser_animations_play_tables_sort_and_charts_are_drawn(davis_run, tmp_path):
+    folder = shutil.copytree(davis_run[2], tmp_path / "own")
+    chart = Chart("Success", "overlap", "rate", {"success": ([0, 1, 2], [1.0, float("nan"), 0.5])})
+    bars = Chart("Joints", "joint", "PCK", {"PCK": ([0, 1], [0.5, 1.0])}, ("neck", "<face>"), "bars")
+    charts = Shown(ranked_by=("J-Mean", "F-Mean"), charts=[chart.plain(), bars.plain()])
+    result = Result.load(folder).model_copy(update={"shown": charts})
+    with chromium(tmp_path) as browser:
+        browser.get(write_report(folder, {"beside": result}, result).as_uri())
+
+        def texts(selector):
+            return [each.text for each in browser.find_elements("css selector", selector)]
+
+        assert browser.title.startswith("DAVIS: J&F-Mean ")
+        assert texts("tr.this td")[1] == f"{100 * davis_run[1]['J&F-Mean']:.1f}"
+        assert "raw <colour>" in texts("header p")[0]
+        assert "tmp" not in texts(".key")
+        assert [key for key in texts(".wide .key") if "success" in key]  # this run's curve and the one beside it
+        assert "<face>" in [each.get_attribute("textContent") for each in browser.find_elements("css selector", "text")]
+
+        animation = browser.find_element("css selector", ".animation")
+        slider, button = (animation.find_element("css selector", f".controls {kind}") for kind in ("input", "button"))
+        before = slider.get_attribute("value")
+        button.click()
+        assert any(slider.get_attribute("value") != before for _ in (time.sleep(0.1) for _ in range(100)))
+        script = "return [...arguments[0].querySelectorAll('.screen')].map(each => each.style.backgroundPosition)"
+        places = browser.execute_script(script, animation)
+        assert len(places) == 2
+        assert places[0] == places[1]
+        worst = animation.find_element("css selector", ".worst button")
+        worst.click()
+        assert animation.find_element("css selector", "output").text == f"frame {worst.text.partition(':')[0]}"
+        assert button.get_attribute("aria-label") == "play"
+
+        table = browser.find_element("css selector", "table.sortable")
+        for head, sign in ((2, -1), (2, 1)):
+            table.find_elements("css selector", "th")[head].click()
+            cells = table.find_elements("css selector", f"tbody td:nth-child({head + 1})")
+            values = [sign * float(cell.get_attribute("data-value")) for cell in cells]
+            assert values == sorted(values)
+
+        browser.find_element("css selector", "[value=hidden]").click()
+        shown = [animation.find_element("css selector", f".{kind}").is_displayed() for kind in ("prediction", "truth")]
+        assert shown == [True, False]
+
+
+@pytest.mark.slow
+def test_on_a_phone_and_in_the_dark(davis_run, tmp_path):
+    with chromium(tmp_path) as browser:
+        as_phone(browser)
+        in_dark_mode(browser)
+        browser.get((davis_run[2] / "report.html").as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+        script = "const s = getComputedStyle(document.body); return s.backgroundColor + s.color"
+        ground, ink = np.array(re.findall(r"\d+", browser.execute_script(script)), int).reshape(2, -1)
+        assert ground.max() < 60 < 180 < ink.min()
+
+
+# The command
+
+
+def test_the_command_makes_the_pages_again_and_names_what_it_cannot(davis_run, tmp_path, capsys):
+    folder = shutil.copytree(davis_run[2], tmp_path / "runs" / "a")
+    (folder / "report.html").unlink()
+    write_results(tmp_path / "runs" / "b", {"J&F-Mean": 0.7})
+    command([str(tmp_path / "runs"), "--beside", str(davis_run[2] / "results.json")])
+    assert capsys.readouterr().out.split() == [str(tmp_path / "runs" / name / "report.html") for name in "ab"]
+    assert content_of(folder / "report.html")["others"][0]["same"]
+    (tmp_path / "runs" / "b" / "results.json").write_text("{")
+    (folder / "report.html").unlink()
+    message = r"report: 1 of 2 pages could not be written: .*b/results\.json"
+    refused(ValueError, message, command, [str(tmp_path / "runs")])
+    assert (folder / "report.html").is_file()
+    refused(ValueError, r"no results\.json", command, [str(tmp_path / "nowhere")])
+    otb = write_results(tmp_path / "c", {"J&F-Mean": 0.7}, benchmark="otb")
+    message = "none of the results of --beside is of davis"
+    refused(ValueError, message, command, [str(folder), "--beside", str(otb)])

@@ -1,0 +1,63 @@
+"""Published rows: each has the protocol and the size that its source states, and says whose weights its numbers are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vidcorr.results.published import PUBLISHED, published_beside
+
+PROTOCOLS = {
+    "VFS (": ("vfs", "vfs-r50", "crw"), "xvjiarui/VFS": ("vfs", "vfs-r50"), "CRW (": ("crw",), "ajabri": ("crw",),
+    "Liir (": ("liir",), "LIIR_pytorch": ("liir-reference",), "DINO (": ("dino",), "DINOv3 (": ("dinov3",),
+    "facebookresearch/dinov3": ("dinov3",), "alexandre-eymael": ("cropmae",), "minhoooo1": ("catmae-16", "catmae-8"),
+    "qianduoduolr": ("spa-then-temp",), "NUST": ("hvc",), "yafeng19": ("cropmae",), "ToBo (": ("cropmae",),
+    "Perception Encoder (": ("dino",), "LoftUp (": ("loftup",),
+}  # fmt: skip
+"""Beginning of a source → the protocols of its rows."""
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: f"{row.name}, {row.benchmark}")
+def test_a_row_has_the_protocol_and_the_size_that_its_source_states(row):
+    (allowed,) = (names for source, names in PROTOCOLS.items() if row.source.startswith(source))
+    assert row.protocol.partition("+")[0] in allowed
+    assert row.weights
+    protocol = row.evaluated_by()
+    if row.benchmark == "otb":
+        assert f"crops of {protocol.instance_size} px" in row.stated
+    elif "not stated" in row.stated:
+        assert row.doubt or protocol.sources()[row.protocol.partition("+")[0]].inferred
+    elif "native size" in row.stated:
+        assert protocol.input_size is None
+    elif pair := re.search(r"(\d+) x (\d+)", row.stated):
+        assert protocol.input_size == tuple(map(int, pair.groups()))
+    else:
+        (side,) = re.findall(r"(\d+) px(?! with)(?=,|$)", row.stated)
+        assert protocol.input_size == int(side)
+    for number in re.findall(r"radius (?:12; the released configuration: )?(\d+); native", row.stated):
+        assert protocol.radius == int(number)
+
+
+def test_numbers_and_weights_belong_together():
+    """The rows in which an earlier version held weights to the numbers of other weights, or to another protocol."""
+    rows = {(row.name, row.benchmark): row for row in PUBLISHED}
+    released = rows["VFS, ResNet-50, released checkpoint", "davis"]
+    assert released.scores == {"J&F-Mean": 0.695, "J-Mean": 0.67, "F-Mean": 0.72}
+    assert released in published_beside("davis", released.evaluated_by().digest())
+    assert rows["Liir, ResNet-18, LIIR_pytorch's weights", "davis"].scores == {"J&F-Mean": 0.722}
+    for size in "SBL":
+        assert rows[f"DINOv2, ViT-{size}/14", "davis"].evaluated_by().input_size == 840
+    for benchmark in ("davis", "jhmdb", "vip"):
+        assert rows["supervised, ResNet-18", benchmark].protocol == "crw"
+    present = [rows["CropMAE, ViT-S/16, ImageNet, present weights", name] for name in ("davis", "vip", "jhmdb")]
+    assert [next(iter(row.scores.values())) for row in present] == [0.601, 0.332, 0.435]
+
+
+def test_the_ranking_of_the_documents_has_every_row_of_davis_in_order():
+    text = (Path(__file__).resolve().parents[3] / "docs/models.md").read_text("utf-8")
+    rows = sorted((row for row in PUBLISHED if row.benchmark == "davis"), key=lambda row: -row.scores["J&F-Mean"])
+    shown = re.findall(r"^\| (\d[\d.]*) \| (.*?)( \?)? \| `(.*?)`", text, re.MULTILINE)
+    assert [(score, name, bool(doubt), protocol) for score, name, doubt, protocol in shown] == [
+        (f"{100 * row.scores['J&F-Mean']:.6g}", row.name, bool(row.doubt), row.protocol.partition("+")[0])
+        for row in rows
+    ]

@@ -1,0 +1,157 @@
+"""A result equals what was saved of it, and a damaged one is refused in one line that names the file and the field."""
+
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import pytest
+import torch  # noqa: F401
+
+from tests.helpers.refusal import refused
+from tests.helpers.runs import davis_result
+from vidcorr import Result
+from vidcorr.results.result import Evaluated, Network, Protocol, Provenance, Row, Shown, Stage, results_below
+
+PROTOCOL = Protocol(name="vfs", digest="d1", fields={"radius": 12, "sizes": (480, None)})
+FULL = Result(
+    benchmark="davis",
+    network=Network(name="ResNet-18", weights="random weights", seed=3, loaded=False, digest="ab"),
+    scores={"res4/J-Mean": 0.1 + 0.2, "res4/J-Decay": math.nan},
+    stages={"res4": Stage(layer="res4", stride=8, protocol=PROTOCOL)},
+    sequences=["bike", "dog\udcff"],
+    data={"split": "val", "rules": {"name": "davis-2017"}, "undefined": float("nan")},
+    seconds=1.5,
+    history=[Evaluated(epoch=1, step=4, scores={"res4/J-Mean": math.nan})],
+    shown=Shown(ranked_by=["J-Mean"], charts=[{"title": "t", "span": (0.0, 1.0)}]),
+    provenance=Provenance.now(),
+    rows=[
+        Row(video="bike", object="1", stage="res4", values={"J-Mean": 0.2, "Category": "=x", "Unseen": True}),
+        Row(video="dog\udcff", object="1", stage="res4", values={"J-Mean": math.nan, "Category": "", "Unseen": False}),
+    ],
+)
+
+
+def test_a_saved_result_is_read_back_equal(tmp_path):
+    FULL.save(tmp_path / "run")
+    for path in (tmp_path / "run", tmp_path / "run" / "results.json"):
+        assert Result.load(path) == FULL
+    assert results_below(tmp_path) == {tmp_path / "run": FULL}
+    text = (tmp_path / "run" / "results.json").read_text()
+    assert "NaN" not in text
+    json.loads(text, parse_constant=pytest.fail)
+    rows = list(csv.reader((tmp_path / "run" / "per_sequence.csv").open(errors="surrogateescape", newline="")))
+    assert rows[:2] == [["Stage", "Sequence", "J-Mean", "Category", "Unseen"], ["res4", "bike_1", "0.2", "'=x", "True"]]
+    assert rows[2][1:3] == ["dog\udcff_1", ""]
+
+
+def test_a_spreadsheet_runs_no_name(tmp_path):
+    names = ["=1+1", "+cmd|' /C calc'!A0", "-a", "@x", "'quoted", "plain"]
+    rows = [Row(video=name, values={"J-Mean": -0.5}) for name in names]
+    FULL.model_copy(update={"rows": rows}).save(tmp_path)
+    _, *lines = csv.reader((tmp_path / "per_sequence.csv").open(newline=""))
+    assert lines == [[f"'{name}", "-0.5"] for name in names[:5]] + [["plain", "-0.5"]]
+
+
+def test_results_are_written_last_and_hold_the_rows(tmp_path, monkeypatch):
+    """A stop between two files leaves no result, so that the evaluation is run again."""
+    written = []
+
+    def stop(path, text):
+        written.append(path.name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vidcorr.results.result.write_atomically", stop)
+    with pytest.raises(KeyboardInterrupt):
+        FULL.save(tmp_path)
+    assert written == ["per_sequence.csv"]
+
+
+def test_values_of_objects_are_those_of_their_video():
+    assert FULL.values("res4/J-Mean") == {"bike": [0.2], "dog\udcff": [pytest.approx(math.nan, nan_ok=True)]}
+    assert FULL.values("res4/F-Mean") == FULL.values("J-Mean") == FULL.values("res4/Category") == {}
+    j_and_f = {"bike": [0.5, 0.7], "two_dogs": [0.9, 0.7], "two": [0.1, 0.1]}
+    rows = [Row(video=video, object="1", values={"J-Mean": j, "F-Mean": f}) for video, (j, f) in j_and_f.items()]
+    rows[-1] = rows[-1].model_copy(update={"object": "dogs_2"})  # its name is that of the second of two dogs
+    found = FULL.model_copy(update={"rows": rows}).values("J&F-Mean")
+    assert found == {"bike": [pytest.approx(0.6)], "two_dogs": [pytest.approx(0.8)], "two": [pytest.approx(0.1)]}
+
+
+def test_parts_are_results_of_one_stage():
+    (part,) = FULL.parts()
+    assert part.scores.keys() == {"J-Mean", "J-Decay"}
+    assert (list(part.stages), [row.stage for row in part.rows]) == ([""], ["", ""])
+    assert part.history[0].scores.keys() == {"J-Mean"}
+    assert [each.scores for each in part.parts()] == [part.scores]
+
+
+def test_other_data_of_as_many_sequences_are_not_the_test_set():
+    def on_test_set(benchmark="davis", sequences=30, limit_sequences=None, **changes):
+        data = {"year": 2017, "split": "val", "resolution": "480p"} | changes
+        names = list(map(str, range(sequences)))
+        found = davis_result(benchmark=benchmark, sequences=names, data=data, limit_sequences=limit_sequences)
+        return found.on_test_set
+
+    assert on_test_set()
+    others = {"sequences": 29, "year": 2016, "split": "train", "resolution": "Full-Resolution", "limit_sequences": 30}
+    assert not any(on_test_set(**{key: value}) for key, value in others.items())
+    assert not on_test_set(benchmark="mose")
+
+
+def test_command_versions_and_gpus(monkeypatch):
+    def absent(package):
+        if package == "pytorch-lightning":
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr(sys, "argv", ["vidcorr", "score"])
+    monkeypatch.setattr("vidcorr.results.result.version", absent)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda number: f"GPU {number}")
+    found = Provenance.now()
+    assert found.command == ("vidcorr", "score")
+    assert (found.versions["torch"], found.versions["pytorch-lightning"]) == (version("torch"), "not installed")
+    assert list(found.machine) == ["system", "python", "processor", "cores", "compiled_search", "gpus"]
+    assert found.machine["gpus"] == ["GPU 0", "GPU 1"]
+    assert found.device == f"GPU 0, GPU 1, torch {version('torch')}"
+
+
+def changed(**fields):
+    return json.dumps(json.loads(davis_result().model_dump_json()) | fields).encode()
+
+
+DAMAGED = {
+    "text": (b"{", "Expecting"),
+    "bytes": (b"\xff\xfe", "decode"),
+    "a list": (b"[]", "Input should be"),
+    "deep": (b"[" * 50000, "recursion"),
+    "a score as text": (changed(scores={"J": "0.5"}), "scores.J"),
+    "an unknown field": (changed(scorez={}), "scorez"),
+    "a digest as a number": (changed(stages={"": {"protocol": {"digest": 5}}}), "protocol.digest"),
+    "a row without a video": (changed(rows=[{"values": {}}]), "rows.0.video"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damage_is_one_line_with_file_and_field(tmp_path, damage):
+    content, field = DAMAGED[damage]
+    (tmp_path / "results.json").write_bytes(content)
+    expected = r"results\.json: is not a results\.json of a benchmark, or damaged"
+    assert field in refused(ValueError, expected, Result.load, tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_a_folder_is_refused(tmp_path, make):
+    make(tmp_path / "results.json")
+    assert refused(ValueError, "is not a results.json .* not a regular file", Result.load, tmp_path)
+
+
+def test_it_is_read_without_torch():
+    heavy = ("torch", "numpy", "pytorch_lightning")
+    code = f"import callbacks, sys; vidcorr.Result; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,105 @@
+"""The extractor as a protocol wants it, its pass over several frames, sizes of a video, seconds per kind of work."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.refusal import refused
+from vidcorr.backbones import build_encoder, build_feature_extractor
+from vidcorr.functional import PropagationProtocol
+from vidcorr.tracking import stopwatch
+from vidcorr.tracking.frame_encoder import FrameEncoder, View, view_for
+from vidcorr.tracking.stopwatch import Stopwatch
+
+VFS = PropagationProtocol.named("vfs")
+
+
+@torch.no_grad()
+def test_dinos_positions_reach_the_view_and_nothing_else():
+    """Their interpolation is held to a golden file in the test of transformers."""
+    extractor, images = build_feature_extractor("timm:vit_tiny_patch16_224", "block1"), torch.rand(1, 3, 64, 96)
+    before, dino = extractor(images), PropagationProtocol.named("dino")
+    seen, own = (view_for(extractor, rules) for rules in (dino, dino.with_changes(position_embedding="network")))
+    assert not torch.allclose(own(images), seen(images), atol=1e-3)
+    own.positions = "dino"
+    assert torch.equal(own(images), seen(images))
+    assert torch.equal(extractor(images), before)
+
+
+def test_mean_and_std_are_replaced_in_a_folded_view_and_nowhere_else():
+    extractor = build_encoder("tests.helpers.encoders:TinyResNet").feature_extractor("res2", 4)
+    protocol = PropagationProtocol("own", 1, 5, 0.1, 3, rgb_mean=(0.5, 0.25, 0.125), rgb_std=(0.5, 0.5, 0.5))
+    image, mean = torch.rand(1, 3, 32, 32), torch.tensor([0.5, 0.25, 0.125]).view(3, 1, 1)
+    before = extractor(image)
+    same_to_the_network = extractor.normalise.mean + (image - mean) / 0.5 * extractor.normalise.std
+    view = view_for(extractor, protocol)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in view.modules())
+    assert torch.allclose(view(image), extractor(same_to_the_network), atol=1e-5)
+    assert torch.equal(extractor(image), before)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "order"),
+    [
+        (1, ["encode [0]", "use 0", "encode [1]", "use 1", "encode [2]", "use 2"]),
+        (2, ["encode [0, 1]", "encode [2]", "use 0", "use 1", "use 2"]),
+    ],
+)
+def test_a_pass_of_several_frames_is_started_while_the_one_before_is_used(at_once, order):
+    done = []
+
+    class Logged(FrameEncoder):
+        def __call__(self, frames):
+            done.append(f"encode {frames}")
+            return [[frame] for frame in frames]
+
+    encoder = Logged(nn.Identity(), VFS, Stopwatch())
+    encoder.constant = True  # nothing to look at: the maps are numbers here
+    for _, (number,) in encoder.encode(iter(range(3)), at_once):
+        done.append(f"use {number}")
+    assert done == order
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_maps_of_the_second_stream_may_be_used_at_once():
+    extractor = nn.Conv2d(3, 64, 15, padding=7).cuda()
+    encoder = FrameEncoder(extractor, VFS, Stopwatch())
+    frames = torch.randint(256, (40, 3, 256, 256), dtype=torch.uint8)
+    with torch.inference_mode():
+        for frame, (found,) in encoder.encode(frames, 4):  # memory goes to later passes
+            torch.testing.assert_close(found, encoder([frame])[0][0], atol=1e-3, rtol=1e-3)
+
+
+def test_large_frames_are_reduced_and_points_come_back_to_their_places():
+    """Not where the protocol has a size of its own."""
+    view = View.of(nn.Identity(), (80, 120), VFS, 40)
+    assert (view.seen, view.covered, view.covered_of_own) == ((40, 60), (40, 60), (80, 120))
+    frame = torch.zeros(3, 80, 120, dtype=torch.uint8)
+    frame[:, :2, :2] = 200
+    assert view.reduce(frame)[:, 0, 0].tolist() == [200] * 3  # an area average, not a sample
+    corner = torch.tensor([[-0.5, -0.5], [119.5, 79.5]], dtype=torch.float64)
+    assert view.reduce_points(corner).tolist() == [[-0.5, -0.5], [59.5, 39.5]]
+    torch.testing.assert_close(view.restore_points(view.reduce_points(corner)), corner)
+    own = VFS.with_changes(input_size=(32, 32))
+    assert View.of(nn.Identity(), (80, 120), own, 40).seen == (80, 120)
+    refused(ValueError, "short_side must be at least 1 px", View.of, nn.Identity(), (80, 120), VFS, 0)
+
+
+def test_each_kind_is_charged_with_its_own_time(monkeypatch):
+    now = 0.0
+
+    def wait(seconds, item=None):
+        nonlocal now
+        now += seconds
+        return item
+
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: now))
+    watch = Stopwatch()
+    for _ in watch.timed("decode", (wait(2, item) for item in "ab")):
+        with watch("score"):
+            wait(0.564)
+        wait(100)  # of nobody's
+    assert watch.rounded() == {"decode": 4, "score": 1.13}

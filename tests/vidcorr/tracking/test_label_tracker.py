@@ -1,0 +1,163 @@
+"""The engine of label propagation: the view of the extractor, the input's size, padding that is cut."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.helpers.masks import read_masks
+from tests.helpers.refusal import refused
+from tests.helpers.still_videos import Patches, write_still_davis
+from vidcorr import DavisBenchmark, YoutubeVosBenchmark
+from vidcorr.backbones import build_feature_extractor
+from vidcorr.functional import PropagationProtocol, decode_masks, encode_masks
+from vidcorr.tracking.frame_encoder import FrameEncoder, View
+from vidcorr.tracking.label_tracker import LabelTracker, PointCoding
+
+NEAREST = {"topk": 1, "radius": None}
+
+
+def halves(height, width):
+    """Ids of a frame whose lower half is object 1."""
+    ids = torch.zeros(height, width, dtype=torch.uint8)
+    ids[height // 2 :] = 1
+    return ids
+
+
+@pytest.mark.parametrize("around", [True, False])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_backbone_runs_in_the_protocols_precision_whatever_surrounds_it(precision, around):
+    extractor, types = torch.nn.Conv2d(3, 8, 4, 4), []
+    extractor.stride = 4
+    extractor.register_forward_hook(lambda module, images, features: types.append(features.dtype))
+    protocol = PropagationProtocol.named("vfs").with_changes(backbone_precision=precision)
+    tracker = LabelTracker(extractor, protocol)
+    frames = [(torch.randint(256, (3, 32, 40), dtype=torch.uint8), None if t else halves(32, 40)) for t in range(3)]
+    with torch.autocast("cpu", torch.bfloat16, enabled=around):
+        labels = [frame.labels[0] for frame in tracker.track_masks(frames, {1: 0}, tracker.view((32, 40)))]
+    assert types == [getattr(torch, precision)] * 3
+    assert {each.dtype for each in labels} == {torch.float32}
+    image = frames[0][0][None].float() / 255
+    found, exact = tracker.encoder([frames[0][0]])[0][0], extractor(image)[0]
+    torch.testing.assert_close(found, exact, **({"atol": 2e-2, "rtol": 2e-2} if precision == "bfloat16" else {}))
+
+
+@pytest.mark.parametrize(("at_once", "size"), [(2, (45, 61)), (10, (48, 64))])
+def test_frames_in_chunks_give_the_same_labels_and_masks(at_once, size, monkeypatch):
+    """Of two maps, padding and resizing included; an object enters with frame 2, in the middle of a chunk."""
+    extractor = build_feature_extractor("tests.helpers.encoders:TinyResNet", ["res3", "res4"], 8)
+    protocol = PropagationProtocol.named("vfs").with_changes(context=2, input_size=48, input_padding=16)
+    frames, second = torch.randint(256, (7, 3, *size), dtype=torch.uint8), torch.zeros(size, dtype=torch.uint8)
+    second[30:45, 20:40] = 2
+    given = [halves(*size), None, second, None, None, None, None]
+    runs = []
+    for number in (1, at_once):
+        monkeypatch.setattr(FrameEncoder, "frames_at_once", lambda self, size, number=number: number)
+        tracker = LabelTracker(extractor, protocol)
+        annotated = zip(frames, given, strict=True)
+        runs.append(list(tracker.track_masks(annotated, {1: 0, 2: 2}, tracker.view(size))))
+    assert torch.equal(runs[0][0].decoded[0], given[0])
+    assert torch.equal(runs[0][2].decoded[0] == 2, second == 2)
+    for one, other in zip(*runs, strict=True):
+        assert torch.equal(one.frame, other.frame)
+        for kind in ("labels", "decoded"):
+            for alone, chunked in zip(getattr(one, kind), getattr(other, kind), strict=True):
+                torch.testing.assert_close(alone, chunked, atol=1e-5, rtol=1e-5)
+
+
+def test_a_video_whose_first_frame_gives_nothing_is_refused():
+    tracker = LabelTracker(Patches(8), PropagationProtocol("own", 1, 1, 1.0, None))
+    frames = [(torch.zeros(3, 32, 32, dtype=torch.uint8), None)]
+    with pytest.raises(ValueError, match="the first frame gives no annotation"):
+        next(tracker.track_masks(frames, {1: 0}, tracker.view((32, 32))))
+
+
+@pytest.mark.parametrize("first_frame", ["given", "decoded"])
+@pytest.mark.parametrize("label_size", ["annotation", "input"])
+def test_the_protocol_says_how_masks_are_coded(first_frame, label_size):
+    """The first mask is given or decoded, with edges that no cell holds, and labels are made at the size it names."""
+    frames, ids = torch.randint(256, (2, 3, 48, 64), dtype=torch.uint8), torch.zeros(48, 64, dtype=torch.uint8)
+    ids[5:29, 11:43] = 1
+    sizes = {"label_size": label_size, "label_encoding": "bilinear", "input_size": (40, 80), "decoding_size": "input"}
+    protocol = PropagationProtocol("x", 2, 5, 0.1, 3, first_frame=first_frame, **sizes)
+    tracker = LabelTracker(build_feature_extractor("raw_colour"), protocol)
+    annotated = zip(frames, [ids, None], strict=True)
+    first, _ = tracker.track_masks(annotated, {1: 0}, tracker.view((48, 64)))
+    labels = encode_masks(ids, [1], (5, 10), protocol)
+    torch.testing.assert_close(first.labels[0], labels)
+    decoded = decode_masks(labels, [1], protocol, (48, 64), (48, 64))
+    assert not torch.equal(decoded, ids)
+    assert torch.equal(first.decoded[0], ids if first_frame == "given" else decoded)
+
+
+@pytest.mark.parametrize("name", ["vfs", "crw"])
+@pytest.mark.parametrize("short_side", [None, 160])
+def test_points_come_back_to_their_cell(name, short_side):
+    protocol = PropagationProtocol.named(name, "jhmdb").with_changes(input_size=None)
+    view = View.of(torch.nn.Identity(), (320, 320), protocol, short_side)
+    points = torch.tensor([[80.0, 40.0], [250.0, 300.0]], dtype=torch.float64)
+    coding, grid = PointCoding(view), (view.covered[0] // 8, view.covered[1] // 8)
+    heatmaps = coding.encode(0, points, grid, protocol)
+    assert heatmaps.shape == (2, *grid)
+    pixel = 320 / view.seen[0]
+    assert (coding.decode(0, None, heatmaps, protocol) - points).abs().max() <= 8 * pixel
+    reread = coding.reread(points, heatmaps, protocol)
+    assert (reread - points).abs().max() <= (pixel if name == "vfs" else 8 * pixel)
+
+
+def test_a_map_of_too_few_cells_is_refused(davis_root):
+    """The last stage of a classifier at 64 px: 2 × 2 cells, which would score next to nothing, without a message."""
+    extractor = build_feature_extractor("raw_colour", stride=32)
+    message = "2 x 2 cells, too few to distinguish positions"
+    assert refused(ValueError, message, DavisBenchmark(davis_root).evaluate, extractor)
+
+
+STRIDED = {"label_encoding": "strided", "label_rescaling": False, "feature_stride": 4, "input_padding": 4}
+
+
+@pytest.mark.parametrize("size", [(40, 61), (48, 64), (33, 49)])
+@pytest.mark.parametrize(("side", "changes"), [(8, {}), (4, STRIDED)])
+def test_what_was_padded_is_cut_again(tmp_path, side, changes, size):
+    """For complete patches, or as Liir's protocol says, whose labels are every fourth pixel."""
+    extractor = build_feature_extractor("tests.helpers.encoders:Blocky") if changes else Patches(8)
+    benchmark = DavisBenchmark(write_still_davis(tmp_path / "davis", size), changes=NEAREST | changes)
+    benchmark.evaluate(extractor, tmp_path / "out")
+    (sequence,) = benchmark.sequences
+    mask, whole = sequence.mask(0), tuple(-(-length // side) * side for length in size)
+    padded = F.pad(mask, (0, whole[1] - size[1], 0, whole[0] - size[0]))
+    labels = encode_masks(padded, sequence.objects, (whole[0] // side, whole[1] // side), benchmark.protocol)
+    expected = decode_masks(labels, sequence.objects, benchmark.protocol, whole, size)
+    first, *others = read_masks(tmp_path / "out/predictions/still")
+    assert torch.equal(first, mask)
+    assert set(expected.unique().tolist()) == {0, 1, 2}
+    assert all(torch.equal(other, expected) for other in others)
+
+
+def test_an_extractor_that_normalises_nothing_gets_rgb_in_0_to_1_and_the_protocol_says_so(davis_root):
+    seen = []
+
+    class Own(torch.nn.Module):
+        stride, stage = 16, "features"
+
+        def forward(self, images):
+            seen.append((float(images.min()), float(images.max())))
+            return F.avg_pool2d(images, 16)
+
+    tracker = LabelTracker(Own(), PropagationProtocol.named("dino"))
+    (protocol,) = tracker.protocols
+    assert protocol.name == "dino+feature_stride=16+rgb_mean=none+rgb_std=none"
+    assert protocol.shared() == PropagationProtocol.named("dino")
+    DavisBenchmark(davis_root, protocol="dino", limit_sequences=1).evaluate(Own())
+    assert all(0 <= low < high <= 1 for low, high in seen)
+
+
+def test_a_users_benchmark_under_a_new_name_works_with_defaults():
+    class MyVideos(DavisBenchmark):
+        name = "my_videos"
+
+    class MyClips(YoutubeVosBenchmark):
+        name = "my_clips"
+
+    assert MyVideos("anywhere").protocol == PropagationProtocol.named("vfs", "davis")
+    assert MyVideos("anywhere", protocol="dino").protocol.name == "dino"
+    assert MyClips("anywhere").protocol == PropagationProtocol.named("vidcorr", "youtube_vos")
+    refused(ValueError, "'vfs' defines no values for 'my_clips'", MyClips, "anywhere", protocol="vfs")

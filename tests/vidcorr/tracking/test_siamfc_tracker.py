@@ -1,0 +1,110 @@
+"""The tracker frame by frame against the golden file, and where targets do odd things."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.refusal import refused
+from tests.helpers.tracking import GoldenHead, GoldenNet
+from vidcorr import SiamFCTracker, TrackingProtocol
+from vidcorr.backbones import RawColour, build_encoder, build_feature_extractor
+from vidcorr.tracking.siamfc_tracker import cosine_window
+from vidcorr.videos.boxes import centred
+
+pytestmark = pytest.mark.usefixtures("_no_grad")
+
+
+@pytest.fixture
+def _no_grad():
+    with torch.inference_mode():
+        yield
+
+
+def follow(tracker, frames, box):
+    track = tracker.start(frames[0], box)
+    return np.stack([box, *(tracker.step([track], frame)[0] for frame in frames[1:])])
+
+
+def test_golden_features_responses_and_window(golden):
+    expected = golden("siamfc_tracking")
+    tracker = SiamFCTracker(GoldenNet(expected))
+    track = tracker.start(expected["frames"][0], expected["init_box"])
+    np.testing.assert_allclose(track.exemplar, expected["exemplar_feat"], rtol=0, atol=1e-4)
+    rows = cosine_window(272, tracker.device).view(272, 272)[::16]
+    np.testing.assert_allclose(rows, expected["hann_window_rows"], rtol=0, atol=1e-12)
+    for number, frame in enumerate(expected["frames"][1:]):
+        raw = tracker.correlate([track], frame)[0] * expected["hp_out_scale"].item()
+        np.testing.assert_allclose(raw, expected["responses"][number], rtol=0, atol=1e-4)
+        tracker.step([track], frame)
+        state = np.array([*track.target, track.side, track.side * 255 / 120])
+        np.testing.assert_allclose(state, expected["state"][number + 1], rtol=0, atol=1e-3)
+
+
+def test_golden_boxes(golden):
+    expected = golden("siamfc_tracking")
+    boxes = follow(SiamFCTracker(GoldenNet(expected)), expected["frames"], expected["init_box"])
+    assert np.abs(boxes - expected["boxes"]).max() < 1e-3
+    boxes = follow(SiamFCTracker(GoldenHead(expected)), expected["frames"], expected["init_box"])
+    assert np.abs(boxes - expected["convfc_boxes"]).max() < 1e-3
+
+
+def test_targets_tracked_together_are_those_tracked_alone(golden):
+    expected = golden("siamfc_tracking")
+    frames = expected["frames"][:8]
+    boxes = np.array([expected["gt"][0], [30.0, 60, 20, 25], [90.0, 40, 40, 30]])
+    tracker = SiamFCTracker(GoldenNet(expected))
+    video = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    together = np.stack([found for _, found in tracker.track(video, boxes)], axis=1)
+    for n in range(3):
+        np.testing.assert_allclose(together[n], follow(tracker, frames, boxes[n]), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("lowers", "found"), [(True, 1), (False, 0)])
+def test_a_change_of_scale_costs_also_where_responses_are_negative(lowers, found):
+    """VFS's code multiplies a negative response too, which raises it: here the smallest scale would win."""
+    tracker = SiamFCTracker(nn.Identity(), TrackingProtocol(penalty_lowers=lowers))
+    responses = torch.full((1, 3, 4, 4), -20.0)
+    responses[:, :, 1, 2] = torch.tensor([-10.0, -10.0, -11.0])
+    best, place, _ = tracker._peaks(responses).tolist()
+    assert (best, place) == ([found], [6])
+    best = tracker._peaks(responses + 21)[0].tolist()
+    assert best == [1]
+
+
+def test_a_blank_video_leaves_the_target_where_it_is():
+    frames = np.full((4, 60, 80, 3), 90, np.uint8)
+    boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array([30.0, 20, 9, 13]))
+    centres = centred(boxes)[:, :2]
+    assert np.abs(centres - centres[0]).max() < 0.5
+
+
+@pytest.mark.parametrize("box", [[1, 1, 1, 1], [80, 60, 1, 1], [-6, -3, 12, 9], [70, 50, 40, 40], [300, 200, 5, 5]])
+def test_odd_boxes_are_followed(box):
+    """One pixel, partly outside, wholly outside: boxes stay finite and keep their proportions."""
+    frames = np.random.default_rng(0).integers(0, 255, (12, 60, 80, 3), dtype=np.uint8)
+    boxes = follow(SiamFCTracker(build_encoder("raw_colour").feature_extractor()), frames, np.array(box, dtype=float))
+    assert np.isfinite(boxes).all()
+    np.testing.assert_allclose(boxes[:, 2] / boxes[:, 3], box[2] / box[3])
+
+
+def test_a_target_may_leave_the_frame():
+    """It is followed past the border, where only its rear is left, and its box then reaches beyond the frame."""
+    frames = np.full((14, 80, 120, 3), 40, np.uint8)
+    pattern = np.kron(np.random.default_rng(0).integers(0, 255, (5, 5, 3)), np.ones((6, 6, 1))).astype(np.uint8)
+    for t, frame in enumerate(frames):
+        left = 60 + 4 * t
+        frame[25:55, left : left + 30] = pattern[:, : max(120 - left, 0)]
+    truth = np.array([[61.0 + 4 * t, 26, 30, 30] for t in range(14)])
+    tracker = SiamFCTracker(RawColour(stride=4), TrackingProtocol(window_influence=0.1, scale_penalty=0.5))
+    boxes = follow(tracker, frames, truth[0])
+    partly = slice(0, 10)  # the last of these has 24 of its 30 columns inside
+    assert np.abs(centred(boxes)[partly, 1] - centred(truth)[partly, 1]).max() < 8
+    assert boxes[9, 0] + boxes[9, 2] > 120
+
+
+def test_mistakes():
+    several = build_feature_extractor("tests.helpers.encoders:TinyResNet", stage=["res3", "res4"])
+    assert refused(ValueError, "name one stage", SiamFCTracker, several)
+    start, frame = SiamFCTracker(RawColour()).start, np.zeros((9, 9, 3), np.uint8)
+    assert refused(ValueError, r"box \[3.0, 3.0, 0.0, 5.0\]: it needs a width", start, frame, np.array([3.0, 3, 0, 5]))

@@ -1,0 +1,89 @@
+"""Encoders of video under label propagation: windows and states inside, one map a frame outside."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import conv2d
+
+from tests.helpers.benchmark_ranks import KINDS
+from tests.helpers.encoders import clip_network, clips_over
+from tests.helpers.words import SMALL
+from vidcorr import DavisBenchmark
+from vidcorr.backbones import Clips, Recurrent, build_feature_extractor
+from vidcorr.datasets.generated.writers import write_frames, write_masks
+from vidcorr.functional import PropagationProtocol
+from vidcorr.tracking.label_tracker import LabelTracker
+
+CHANGES = {"feature_stride": 8, "input_size": None}
+
+
+def recurrent_step(numbers):
+    """The gated toy network of section 5; the state's first token is a summary, not a cell."""
+
+    def step(frame, state):
+        patches = conv2d(frame[None], numbers["embed_weight"], numbers["embed_bias"], stride=8)[0]
+        embedded = patches.flatten(1).T
+        tokens = torch.cat([numbers["cls"].view(1, -1) + embedded.mean(0, keepdim=True), embedded])
+        state = torch.zeros_like(tokens) if state is None else state
+        update = torch.sigmoid(tokens @ numbers["input_update"] + state @ numbers["state_update"])
+        reset = torch.sigmoid(tokens @ numbers["input_reset"] + state @ numbers["state_reset"]) * state
+        new = torch.tanh(tokens @ numbers["input_new"] + (reset + reset.mean(0)) @ numbers["state_new"])
+        state = (1 - update) * state + update * new
+        return state[1:].T.reshape(-1, *patches.shape[1:]), state
+
+    return step
+
+
+@pytest.fixture(params=["clip_trilinear", "clip_cubic", "recurrent"])
+def case(request, golden):
+    kind = "recurrent" if request.param == "recurrent" else "clip"
+    numbers = {name: torch.from_numpy(value) for name, value in golden(f"video_encoders/{kind}").items()}
+    if kind == "recurrent":
+        return request.param, Recurrent(recurrent_step(numbers))
+    cubic = {"upsampling": "cubic", "mean": None} if "cubic" in request.param else {}
+    return request.param, Clips(clip_network(numbers), **cubic)
+
+
+def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
+    """Cell 23 as a whole; a few cells are decided by rounding, see the golden file's README, section 7."""
+    name, encoder = case
+    numbers = golden("video_encoders/end_to_end")
+    frames, truth = torch.from_numpy(numbers["frames"]), numbers["truth"]
+    rules = PropagationProtocol.named("rvm", "davis").with_changes(**CHANGES)
+    tracker = LabelTracker(encoder, rules)
+    given = [(frame, torch.from_numpy(truth[0]) if t == 0 else None) for t, frame in enumerate(frames)]
+    tracked = list(tracker.track_masks(given, {1: 0, 2: 0}, tracker.view((96, 160))))
+    labels = torch.stack([frame.labels[0] for frame in tracked]).numpy()
+    off = np.abs(labels - numbers[f"{name}_soft"]).max(axis=1)
+    assert (off < 2e-5).mean() > 0.98
+    assert off.max() < 0.1
+    masks = np.stack([frame.decoded[0].numpy() for frame in tracked])
+    assert (masks[1:] != numbers[f"{name}_masks"][1:]).mean() < 1e-4
+    images = frames.permute(0, 2, 3, 1).numpy()
+    write_frames(tmp_path / "JPEGImages/480p/toy", images, [f"{t:05d}.png" for t in range(len(images))])
+    write_masks(tmp_path / "Annotations/480p/toy", {f"{t:05d}": mask for t, mask in enumerate(truth)})
+    scores = DavisBenchmark(tmp_path, split=None, protocol="rvm", changes=CHANGES).evaluate(encoder, tmp_path / "out")
+    found = [scores["J&F-Mean"], scores["J-Mean"], scores["F-Mean"]]
+    np.testing.assert_allclose(found, numbers[f"{name}_JF_J_F"], atol=5e-4)
+    assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_another_stride_than_the_protocols_is_named(golden):
+    numbers = {name: torch.from_numpy(value) for name, value in golden("video_encoders/clip").items()}
+    tracker = LabelTracker(Clips(clip_network(numbers)), PropagationProtocol.named("rvm", "davis"))
+    mask = torch.zeros(64, 64, dtype=torch.uint8)
+    mask[20:40, 20:40] = 1
+    frames = [(torch.zeros(3, 64, 64, dtype=torch.uint8), mask if t == 0 else None) for t in range(3)]
+    with pytest.raises(ValueError, match=r"8 px per cell.*feature_stride: 8"):
+        list(tracker.track_masks(frames, {1: 0}, tracker.view((64, 64))))
+
+
+@pytest.mark.parametrize("kind", ["jhmdb", "vip", "tap_vid"])
+def test_joints_parts_and_points_of_clips_score_as_those_of_the_images_in_them(kind, tmp_path):
+    write, benchmark = KINDS[kind]
+    changes = {"feature_stride": 8, "input_size": (64, 64)} if kind == "tap_vid" else SMALL
+    root = write(tmp_path / "data", 2, frames=6, size=(64, 64))
+    colour = build_feature_extractor("raw_colour")
+    found = [benchmark(root, changes=changes).evaluate(encoder) for encoder in (colour, clips_over(colour))]
+    assert found[0]
+    np.testing.assert_equal(found[1], found[0])

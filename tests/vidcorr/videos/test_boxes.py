@@ -1,0 +1,74 @@
+"""Conventions of boxes, their text files, and crops equal to the golden ones."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.helpers.refusal import refused
+from vidcorr.videos.boxes import centred, context_side, one_based, read_boxes, read_numbers, square_crop
+from vidcorr.videos.guards import DataError
+
+
+def test_one_based_in_one_based_out() -> None:
+    boxes = np.random.default_rng(0).uniform(-50, 300, (200, 4))
+    np.testing.assert_allclose(one_based(centred(boxes)), boxes, rtol=0, atol=1e-12)
+    whole = np.array([[1, 1, 1, 1], [7, 3, 4, 9], [-3, 0, 2, 5]], dtype=np.float64)
+    assert np.array_equal(one_based(centred(whole)), whole)
+
+
+@pytest.mark.parametrize("separator", [",", "\t", " ", ", ", "  "])
+def test_separators(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "groundtruth_rect.txt"
+    path.write_text("".join(f"{separator.join(row)}\r\n" for row in (["1", "2", "3.5", "4"], ["-5", "6", "7", "8"])))
+    assert read_boxes(path).tolist() == [[1, 2, 3.5, 4], [-5, 6, 7, 8]]
+
+
+@pytest.mark.parametrize("line", ["1,2,3", "1,2,3,4,5", "a,b,c,d", "1,2,three,4", ","])
+def test_a_line_that_is_not_a_box_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "groundtruth_rect.txt"
+    path.write_text(f"1,2,3,4\n\n{line}\n")
+    refused(DataError, f"groundtruth_rect.txt: line 3 is '{line}'", read_boxes, path)
+    with pytest.raises(DataError, match=r"nowhere.txt: cannot be read \(No such file or directory\)"):
+        read_boxes(tmp_path / "nowhere.txt")
+
+
+def test_a_byte_order_mark_is_read_over_and_other_encodings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cover.label"
+    path.write_text("8\n\n7.5\n", encoding="utf-8-sig")
+    assert read_numbers(path, ("part",)).tolist() == [[8], [7.5]]
+    path.write_text("8\n7\n", encoding="utf-16")
+    refused(DataError, r"cover.label: not text in UTF-8 \(.*\); save it as UTF-8", read_numbers, path, ("part",))
+    path.write_text("8\n7 7\n")
+    refused(DataError, r"cover.label: line 2 is '7 7'; expected part", read_numbers, path, ("part",))
+    path.write_text("\n")
+    assert read_numbers(path, ("a", "b")).shape == (0, 2)
+
+
+def test_golden_crops(golden: Any) -> None:
+    expected = golden("siamfc_tracking")
+    for number, (y, x, side, size) in enumerate(expected["crop_cases"]):
+        crop = square_crop(expected["frames"][0], (y, x), side, int(size))
+        assert np.abs(crop.astype(int) - expected[f"crop{number}_vfs"]).max() <= 1
+
+
+def test_golden_exemplar_and_search_crops(golden: Any) -> None:
+    expected = golden("siamfc_tracking")
+    y, x, height, width = centred(expected["init_box"])
+    side = context_side(height, width)
+    assert side == pytest.approx(expected["state"][0, 4], abs=1e-4)
+    assert np.array_equal(square_crop(expected["frames"][0], (y, x), side, 120), expected["exemplar_crop"])
+    for number, factor in enumerate(expected["scale_factors"]):
+        crop = square_crop(expected["frames"][1], (y, x), side * 255 / 120 * factor, 255)
+        assert np.abs(crop[::4, ::4].astype(int) - expected["search_crops_f1_sampled"][number]).max() <= 1
+
+
+def test_crops_of_any_size_and_place_are_whole() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    draws = np.random.default_rng(1)
+    for _ in range(300):
+        side = 10 ** draws.uniform(-2, 4)
+        crop = square_crop(picture, tuple(draws.uniform(-30, 30, 2)), side, int(draws.integers(1, 40)))
+        assert crop.min() >= picture.min()
+    assert square_crop(picture, (2, 2), 1e30, 12).shape == (12, 12, 3)

@@ -1,0 +1,245 @@
+"""Frames by number equal those of decoding from the start, upright; broken files give one line."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from tests.helpers import references
+from tests.helpers.numbered_videos import read_number, write_video
+from tests.helpers.refusal import refused
+from vidcorr.datasets.generated.writers import write_mp4
+from vidcorr.videos.container import FrameTable, open_container, read_header, upright
+from vidcorr.videos.decoding import VideoFile
+from vidcorr.videos.guards import DecodingError
+
+
+def files(folder: str, *marks: pytest.MarkDecorator) -> list[Any]:
+    """The files of a folder of real videos as parameters, the large ones with marks; without it one that is skipped."""
+    found = sorted((references.real_videos() or Path("absent")).joinpath(folder).glob("*"))
+    params = [pytest.param(path, id=path.name, marks=marks if path.stat().st_size > 120_000 else ()) for path in found]
+    return params or [pytest.param(None, marks=pytest.mark.skip(reason=references.NO_VIDEOS))]
+
+
+BROKEN = {
+    "moviepy_zero_byte.webm": "has no complete header",
+    "mp4parse_chunk_out_of_range.mp4": "has no complete header",
+    "mp4parse_invalid_userdata.mp4": "no frame could be decoded",
+    "small_AudioVideoInterleave.avi": "no frame could be decoded",
+    "small_mp4-with-audio.mp4": "no video stream",
+}
+
+
+def read(path: Path, indices: list[int], **options: float) -> list[np.ndarray]:
+    with VideoFile(path, **options) as video:
+        return video.read(indices)
+
+
+def in_order(path: Path) -> list[np.ndarray]:
+    """All frames by the plain way."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        stream.codec_context.flush_buffers()
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options", "seeks"),
+    [
+        ("uneven.mkv", "libx264", {"g": "10", "bf": "2"}, True),
+        ("b.mp4", "libx264", {"g": "12", "bf": "3"}, True),
+        ("open.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1:b-pyramid=normal"}, True),
+        ("intra.mkv", "libx264", {"g": "1"}, True),
+        ("plain.mov", "mpeg4", {"g": "10", "bf": "2"}, True),
+        ("hevc.mp4", "libx265", {"x265-params": "keyint=12:bframes=3:log-level=none"}, True),
+        ("vp9.webm", "libvpx-vp9", {"g": "16", "deadline": "realtime", "cpu-used": "8"}, True),
+        ("vp8.webm", "libvpx", {"g": "16", "deadline": "realtime", "cpu-used": "8"}, False),
+        ("old.avi", "mpeg4", {"g": "10", "bf": "2"}, False),
+        ("stream.ts", "libx264", {"g": "12", "bf": "2"}, False),
+    ],
+)
+def test_any_frame_of_any_codec(tmp_path, name, codec, options, seeks):
+    distances = np.random.default_rng(0).integers(1, 9, 60) if name == "uneven.mkv" else np.ones(60, int)
+    path = write_video(tmp_path / name, 60, codec=codec, options=options, times=(np.cumsum(distances) - 1).tolist())
+    with VideoFile(path) as video:
+        for picks in ([0], [59], [30, 31, 32], [11, 12, 13, 5], [59, 0, 30, 30], list(range(60))):
+            assert [read_number(frame) for frame in video.read(picks)] == picks
+        if seeks:
+            assert video.num_frames == 60
+        for number in range(60):
+            assert (video._read_by_seeking([number]) is not None) == seeks
+
+
+@pytest.mark.parametrize("path", files("clips", pytest.mark.slow))
+def test_real_videos_decode_as_in_order(path):
+    expected = in_order(path)
+    generator = np.random.default_rng(0)
+    for count in (1, 2, 4, 8, 20):
+        picks = generator.integers(0, len(expected), count).tolist()
+        with VideoFile(path) as video:
+            frames = video.read(picks)
+            assert video.num_frames >= len(expected)
+        for frame, pick in zip(frames, picks, strict=True):
+            np.testing.assert_array_equal(frame, expected[pick])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("path", files("clips_odd"))
+def test_odd_files_give_frames_or_one_line(path):
+    if path.name in BROKEN:
+        assert refused(DecodingError, BROKEN[path.name], read, path, [0]).startswith(f"{path}: ")
+    elif path.name == "decord_corrupted.mp4":
+        assert read(path, [20])[0].shape == (720, 1280, 3)
+        refused(DecodingError, "Invalid data", read, path, [40])
+    else:
+        frames = read(path, [0, 1, 10**6])
+        assert len(frames) == 3
+        np.testing.assert_array_equal(frames[2], read(path, [10**6])[0])
+
+
+def test_numbers_beyond_the_end_give_the_last_frame(tmp_path, real_data):
+    path = write_video(tmp_path / "v.mp4", 20)
+    assert [read_number(frame) for frame in read(path, [25, 3, 19])] == [19, 3, 19]
+    with VideoFile(real_data("clips/hmdb51_golf.avi")) as video:  # the header counts a frame too many
+        assert video.num_frames == 90
+        np.testing.assert_array_equal(*video.read([88, 89]))
+
+
+def test_a_file_that_is_not_as_its_table_says_is_decoded_from_its_start(tmp_path):
+    path = write_video(tmp_path / "v.mkv", 40, options={"g": "10", "bf": "2"})
+    with VideoFile(path) as video:
+        table = video._table
+        times = list(table.times)
+        wrong = [
+            FrameTable([*times[:25], times[25] + 1, *times[26:]], table.keys),  # another time
+            FrameTable([t + 10**6 for t in times], table.keys),  # beyond the end
+        ]
+        for video._table in wrong:
+            assert video._read_by_seeking([25]) is None
+            assert read_number(video.read([25])[0]) == 25
+
+
+def test_missing_files_negative_numbers_and_a_time_limit(tmp_path):
+    refused(DecodingError, r"nothing\.mp4: cannot be read \(No such file", VideoFile, tmp_path / "nothing.mp4", False)
+    path = write_video(tmp_path / "a b: c%d.mp4", 3)
+    assert len(read(path, [1])) == 1
+    refused(ValueError, r"\[-1\]", read, path, [-1])
+    refused(DecodingError, "not decoded within 1e-09 s", read, path, [1], timeout=1e-9)
+
+
+def test_packets_without_a_time_at_the_start_are_frames_too(tmp_path):
+    """Matroska's times are relative to their cluster's; one before 0 is none."""
+    path = write_video(tmp_path / "v.mkv", 36, options={"g": "6", "bf": "0"})
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.pts) for packet in container.demux(video=0) if packet.size]
+    for position, time in packets:  # SimpleBlock: 0xA3, its size (1 or 2 bytes), track 1, time in ms (2 bytes)
+        place = content.index(b"\x81" + time.to_bytes(2, "big"), position)
+        content[place + 1 : place + 3] = (time - 480).to_bytes(2, "big", signed=True)
+    path.write_bytes(content)
+    with VideoFile(path) as video:
+        assert video.num_frames == 36
+        assert [read_number(frame) for frame in video.read([0, 11, 12, 35])] == [0, 11, 12, 35]
+
+
+def test_a_matroska_file_without_its_index_is_read_from_its_start(real_data, tmp_path):
+    whole, cut = real_data("clips/intel_asl_milk.mkv"), tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 97 // 100])
+    np.testing.assert_array_equal(read(cut, [30]), read(whole, [30]))
+
+
+def test_a_text_that_names_other_files_is_no_video(tmp_path):
+    write_video(tmp_path / "secret.mp4", 3)
+    (tmp_path / "v.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
+    assert refused(DecodingError, r"v\.mp4: is not a video of a known format", VideoFile, tmp_path / "v.mp4")
+
+
+def test_an_index_that_misleads_is_given_up_for_the_packets(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 40, options={"g": "10", "bf": "2"})
+    with VideoFile(path) as video:
+        assert video._table.is_from_index
+        step = video._table.times.step
+        video._table = FrameTable(range(step, 41 * step, step), video._table.keys)
+        monkeypatch.setattr(video, "_read_from_start", None)
+        assert read_number(video.read([25])[0]) == 25
+        assert not video._table.is_from_index
+
+
+def test_the_number_of_frames_stays_exact_once_the_end_has_been_decoded(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "v.mp4", 40, options={"g": "10", "bf": "2"})
+    monkeypatch.setattr("vidcorr.videos.decoding.scan_packets", lambda container: (None, 43))
+    with VideoFile(path) as video:
+        assert sum(1 for _ in video.frames()) == video.num_frames == 40
+        step = video._table.times.step
+        video._table = FrameTable(range(step, 41 * step, step), video._table.keys)
+        assert read_number(video.read([25])[0]) == 25
+        assert video._table is None  # the packets have been scanned
+        assert video.num_frames == 40
+
+
+def test_a_tag_in_another_encoding_does_not_keep_a_file_from_opening(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", 12)
+    content = video.read_bytes()
+    assert content.count(b"Lavf") == 1  # FFmpeg writes its name
+    video.write_bytes(content.replace(b"Lavf", b"L\xe4vf"))  # Latin-1
+    with open_container(video, timeout=10) as opened:
+        assert read_header(opened).num_frames == 12
+
+
+ONE = 1 << 16
+MATRICES = {  # (a, b, c, d): the shown picture from the stored one
+    "none": ((1, 0, 0, 1), lambda x: x),
+    "hflip": ((-1, 0, 0, 1), lambda x: x[:, ::-1]),
+    "vflip": ((1, 0, 0, -1), lambda x: x[::-1]),
+    "half turn": ((-1, 0, 0, -1), lambda x: x[::-1, ::-1]),
+    "clockwise": ((0, 1, -1, 0), lambda x: np.rot90(x, -1)),
+    "counter-clockwise": ((0, -1, 1, 0), lambda x: np.rot90(x, 1)),
+    "transpose": ((0, 1, 1, 0), lambda x: x.swapaxes(0, 1)),
+    "transverse": ((0, -1, -1, 0), lambda x: x.swapaxes(0, 1)[::-1, ::-1]),
+    "zero": ((0, 0, 0, 0), lambda x: x),
+    "singular": ((0, 0, 0, 1), lambda x: x),
+}
+
+
+def matrix(a: float, b: float, c: float, d: float) -> np.ndarray:
+    """Return a display matrix, fixed point as in a file."""
+    return np.array([a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30]).astype(np.int32)
+
+
+def write_with_matrix(path: Path, linear: tuple[int, int, int, int]) -> None:
+    """Write a video of four frames whose track header holds the matrix."""
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:16, :20] = 255, 0, 0  # no two of the eight orientations look alike
+    picture[32:, 40:] = 0, 0, 255
+    picture[:16, 40:] = 0, 255, 0
+    write_mp4(path, np.stack([picture] * 4))
+    movie, name, track = path.read_bytes().partition(b"tkhd")
+    plain, turned = (numbers.astype(">i4").tobytes() for numbers in (matrix(1, 0, 0, 1), matrix(*linear)))
+    assert plain in track
+    path.write_bytes(movie + name + track.replace(plain, turned, 1))
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_display_matrices(tmp_path: Path, name: str) -> None:
+    linear, shown = MATRICES[name]
+    write_with_matrix(tmp_path / "plain.mp4", (1, 0, 0, 1))
+    write_with_matrix(tmp_path / "turned.mp4", linear)
+    with VideoFile(tmp_path / "plain.mp4") as plain, VideoFile(tmp_path / "turned.mp4") as turned:
+        expected = shown(plain.read([2])[0])
+        assert np.array_equal(turned.read([2])[0], expected)
+        assert np.array_equal(list(turned.frames())[2], expected)
+
+
+def test_odd_angles_go_to_the_nearest_quarter_turn() -> None:
+    for degrees in range(0, 360, 10):
+        angle = np.deg2rad(degrees)
+        turned = matrix(np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle))
+        frame = SimpleNamespace(side_data={"DISPLAYMATRIX": turned})
+        picture = np.arange(6).reshape(2, 3)
+        expected = np.rot90(picture, -round(degrees / 90) % 4)
+        assert np.array_equal(upright(picture, frame), expected), degrees  # type: ignore[arg-type]

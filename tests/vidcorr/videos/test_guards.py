@@ -1,0 +1,143 @@
+"""Names, claims and kinds of files are checked before anything is opened, decoded or allocated."""
+
+import json
+import os
+import shutil
+import struct
+import zlib
+from functools import partial
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from scipy.io import savemat
+
+from datamodules.got10k import list_sequences
+from tests.helpers.refusal import refused
+from vidcorr.datasets import Davis, Jhmdb, Vip, YoutubeVos
+from vidcorr.datasets.generated import write_davis, write_got10k, write_jhmdb, write_vip, write_youtube_vos
+from vidcorr.datasets.jhmdb import read_joints
+from vidcorr.videos import guards
+from vidcorr.videos.arrays import read_npz, read_pickle
+from vidcorr.videos.guards import DataError, DecodingError, plain_name, raise_limit
+from vidcorr.videos.images import image_header, read_image
+from vidcorr.videos.mask_files import read_mask, read_mask_image
+from vidcorr.videos.source import list_videos, open_video
+
+HOSTILE = ["../outside", "/etc/passwd", "a/b", "a\\b", "..", "nul\x00byte", "line\tbreak", "C:windows", "x" * 300]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
+    assert refused(DataError, r"list\.txt: .* is not the plain name", plain_name, name, "list.txt").isprintable()
+
+
+LISTS = {
+    "DAVIS": (write_davis, Davis, "ImageSets/2017/val.txt", str),
+    "DAVIS 2016": (
+        write_davis,
+        partial(Davis, year=2016),
+        "ImageSets/2016/val.txt",
+        "/JPEGImages/480p/{0}/0.jpg /Annotations/480p/{0}/0.png".format,
+    ),
+    "YouTube-VOS": (
+        write_youtube_vos,
+        YoutubeVos,
+        "valid/meta.json",
+        lambda name: json.dumps({"videos": {name: {"objects": {"1": {"category": "cat", "frames": ["00000"]}}}}}),
+    ),
+    "JHMDB": (write_jhmdb, Jhmdb, "splits/walk_test_split1.txt", "{}.avi 2".format),
+    "VIP": (write_vip, Vip, "VIP_Fine/lists/val_videos.txt", "Images/{}".format),
+    "GOT-10k": (write_got10k, partial(list_sequences, subset="train"), "train/list.txt", str),
+}
+"""Data set → what writes it, what reads it, its list, and a line of the list from a name."""
+
+
+@pytest.mark.parametrize("name", ["../outside", "nul\x00byte"])
+@pytest.mark.parametrize("dataset", LISTS)
+def test_readers_refuse_names_that_lead_elsewhere(tmp_path: Path, dataset: str, name: str) -> None:
+    write, read, listed, line = LISTS[dataset]
+    write(root := tmp_path / "root", 1, frames=11, size=(32, 32))
+    (root / listed).parent.mkdir(exist_ok=True)
+    (root / listed).write_text(line(name))
+    assert refused(DataError, "is not the plain name", read, root).isprintable()
+
+
+def test_the_limit_can_be_raised_and_lowered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(guards.LIMIT_VARIABLE, "1")
+    Image.new("L", (1200, 1000)).save(tmp_path / "mask.png")
+    assert refused(DecodingError, "claims 1200 × 1000 px, more than the 1 megapixels", read_mask, tmp_path / "mask.png")
+    raise_limit(1.2)
+    assert read_mask(tmp_path / "mask.png").shape == (1000, 1200)
+    raise_limit(None)
+    assert guards.max_pixels() == 1_200_000
+    for number in (0, -1.0, float("nan"), float("inf")):
+        assert refused(ValueError, "max_megapixels must be above 0", raise_limit, number)
+    assert guards.max_pixels() == 1_200_000
+    monkeypatch.setenv(guards.LIMIT_VARIABLE, "many")
+    assert refused(DataError, "expected a number of megapixels", guards.max_pixels)
+
+
+def test_a_mat_file_that_could_grow_is_refused_by_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "joint_positions.mat"
+    path.write_bytes(bytes(2**18 + 1))
+    assert refused(DataError, "bytes, 262144 at most are read", read_joints, path)
+    savemat(path, {"pos_img": np.zeros((3, 15, 4))})
+    assert refused(DataError, r"pos_img is \(3, 15, 4\); expected 2 × 15", read_joints, path)
+    savemat(path, {"pos_img": np.array([[1, "a"]], dtype=object)})
+    assert refused(DataError, "pos_img does not hold real numbers", read_joints, path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes on this system")
+@pytest.mark.timeout(60)
+def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder: Path) -> None:
+    folder = tmp_path / "videos"
+    shutil.copytree(video_folder, folder)
+    os.mkfifo(folder / "pipe.mp4")
+    (pipe,) = (entry.path for entry in list_videos(folder) if entry.path.stem == "pipe")
+    assert refused(DecodingError, r"pipe\.mp4: is a folder, a named pipe", open_video, pipe)
+    os.mkfifo(tmp_path / "other.txt")
+    assert refused(DataError, "a named pipe", list_videos, tmp_path / "other.txt")
+    os.mkfifo(tmp_path / "frame.png")
+    for read in (read_image, read_mask, read_pickle, read_npz):
+        assert refused(DecodingError, "a named pipe", read, tmp_path / "frame.png")
+
+
+def test_a_text_that_grows_is_refused_by_the_name_of_its_picture(tmp_path: Path) -> None:
+    text = PngInfo()
+    text.add_text("key", "x" * 2**21, zip=True)
+    Image.new("L", (16, 16)).save(tmp_path / "text.png", pnginfo=text)
+    for read in (read_image, read_mask, image_header):
+        assert refused(DecodingError, r"text\.png: cannot be decoded as an image", read, tmp_path / "text.png")
+
+
+def test_a_picture_of_too_many_bytes_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mask.png"
+    Image.new("L", (16, 16)).save(path)
+    os.truncate(path, 600_000_000)  # sparse behind the small picture
+    for place in ("PIL.Image.open", "vidcorr.videos.guards.Path.read_bytes"):
+        monkeypatch.setattr(place, Mock(side_effect=AssertionError("reading has begun")))
+    for read in (read_image, read_mask, read_mask_image, image_header):
+        assert refused(DecodingError, r"mask\.png: has 600 MB, more than 356 MB; raise the limit", read, path)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_huge_pictures_are_refused_by_their_headers(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"huge.{kind}"
+    Image.new("RGB", (16, 16)).save(path)
+    content = bytearray(path.read_bytes())
+    if kind == "png":
+        content[16:24] = struct.pack(">II", 32_000, 32_000)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    else:
+        place = content.index(b"\xff\xc0") + 5
+        content[place : place + 4] = struct.pack(">HH", 65_500, 65_500)
+    path.write_bytes(content)
+    monkeypatch.setattr("cv2.imdecode", Mock(side_effect=AssertionError("decoding has begun")))
+    for read in (read_image, read_mask, image_header):
+        assert guards.LIMIT_VARIABLE in refused(DecodingError, r"claims \d+ × \d+ px|too large to decode", read, path)

@@ -1,0 +1,125 @@
+"""Masks: reading and writing ids, COCO's run lengths, and the one check of the objects that masks introduce."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.refusal import refused
+from vidcorr.videos.files import write_ids
+from vidcorr.videos.guards import DataError
+from vidcorr.videos.images import read_image
+from vidcorr.videos.mask_files import (
+    check_introductions,
+    davis_palette,
+    decode_rle,
+    encode_rle,
+    object_ids,
+    read_coco_masks,
+    read_mask,
+    read_mask_image,
+)
+
+
+def written(path: Path, *values: int) -> Path:
+    write_ids(path, np.array([values, values], np.uint8), davis_palette())
+    return path
+
+
+def test_ids_are_written_and_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "mask.png", 0, 3, 254, 255)
+    assert read_mask(path).tolist() == [[0, 3, 254, 255]] * 2
+    assert Image.open(path).mode == "P"
+    assert object_ids(read_mask(path)) == (3, 254)
+    assert read_mask(path, (4, 8)).shape == (4, 8)
+    assert [file.name for file in tmp_path.iterdir()] == ["mask.png"]  # nothing unfinished is left
+
+
+def test_a_jpeg_is_no_mask(tmp_path: Path) -> None:
+    path = tmp_path / "mask.jpg"
+    Image.fromarray(np.eye(16, dtype=np.uint8) * 255).save(path)
+    for read in (read_mask, read_mask_image):
+        assert refused(DataError, r"mask\.jpg: a JPEG does not keep the values of a mask; save it as a PNG", read, path)
+
+
+def test_every_object_is_in_the_mask_that_introduces_it(tmp_path: Path) -> None:
+    masks = {0: written(tmp_path / "0.png", 0, 1, 2), 5: written(tmp_path / "5.png", 1, 0, 255)}
+    check_introductions(masks, {1: 0, 2: 0}, "")
+    check_introductions(masks, {1: 5}, "")
+    for starts, told in (
+        ({1: 0, 3: 5}, r"5\.png: object 3 starts here, but no pixel .*; mend it"),
+        ({1: 0, 7: 0, 4: 0}, r"0\.png: object 4, 7 starts here"),
+        *(({number: 5}, rf"object {number} starts here, .*\(ids are 1 to 254\)") for number in (-1, 0, 255, 300)),
+    ):
+        refused(DataError, told, check_introductions, masks, starts, "mend it")
+
+
+@pytest.mark.parametrize("read", [read_mask, lambda path: read_mask_image(path)[0], read_image])
+def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path: Path, read) -> None:
+    """Pillow and OpenCV decode a third of such files to other pixels without a word."""
+    ids = np.zeros((48, 64), np.uint8)
+    ids[10:30, 20:50], ids[25:40, 5:25] = 1, 2
+    write_ids(tmp_path / "mask.png", ids, davis_palette())
+    sound, expected = (tmp_path / "mask.png").read_bytes(), read(tmp_path / "mask.png")
+    generator, refusals = np.random.default_rng(0), 0
+    for bit in generator.integers(8 * len(sound), size=200).tolist():
+        damaged = bytearray(sound)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "mask.png").write_bytes(damaged)
+        try:
+            assert np.array_equal(read(tmp_path / "mask.png"), expected)
+        except DataError as error:
+            refusals += "mask.png" in str(error)
+    assert refusals > 190
+
+
+def test_masks_come_back_from_plain_and_compressed_run_lengths():
+    mask = np.array([[0, 1, 1], [0, 0, 1]], bool)
+    assert encode_rle(mask) == {"size": [2, 3], "counts": "2111"}
+    for counts in ("2111", [2, 1, 1, 2]):
+        assert np.array_equal(decode_rle({"size": [2, 3], "counts": counts}), mask)
+    draw = np.random.default_rng(0)
+    for mask in (np.zeros((4, 5), bool), np.ones((1, 1), bool), draw.random((40, 30)) < 0.3):
+        assert np.array_equal(decode_rle(encode_rle(mask)), mask)
+
+
+def test_without_pycocotools_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    assert refused(DataError, r"vidcorr\[coco\]", encode_rle, np.ones((2, 2), bool))
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[1, 1, 5, 1, 5, 5]],
+        *({"size": [2, 2], "counts": counts} for counts in ([1, 1], [-1, 5], [1.5, 2.5], "\x01", "o", "11", 24 * "o")),
+        {"size": [10**6, 10**6], "counts": [10**12]},
+        {"size": [0, 3], "counts": []},
+        {"size": [2], "counts": []},
+        None,
+    ],
+)
+def test_run_lengths_of_no_mask_are_refused(segmentation):
+    with pytest.raises(DataError):
+        decode_rle(segmentation)
+
+
+def test_masks_of_a_file_are_put_together_by_frame(tmp_path):
+    a, b = np.eye(3, dtype=bool), np.ones((3, 3), bool)
+    content = {
+        "images": [{"id": 4, "frame": 60}, {"id": 5}],
+        "annotations": [
+            {"image_id": 4, "category_id": 1, "segmentation": encode_rle(b)},
+            {"image_id": 4, "category_id": 1, "track_id": 9, "segmentation": encode_rle(a)},
+            {"image_id": 5, "category_id": 2, "segmentation": {"size": [3, 3], "counts": [0, 9]}},
+        ],
+    }
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(content))
+    found = read_coco_masks(path)
+    assert sorted(found) == [5, 60]
+    assert np.array_equal(found[60], np.where(a, 9, 1))
+    assert np.array_equal(found[5], np.full((3, 3), 2))

@@ -1,0 +1,97 @@
+"""A part of a video, by numbers and by times."""
+
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from datamodules import FrameStream
+from tests.helpers.numbered_videos import write_video
+from tests.helpers.refusal import refused
+from vidcorr.datasets.generated.writers import write_frames, write_mp4
+from vidcorr.videos.decoding import VideoFile
+from vidcorr.videos.guards import DataError
+from vidcorr.videos.source import frame_number
+
+FRAMES = 30
+
+
+@pytest.mark.parametrize("text", ["", "2.5", "-3", "1:30", "s", "4.5m", True, None, 2.5])
+def test_what_names_no_frame_is_refused(text):
+    with pytest.raises(DataError, match=r"start: expected a frame's number such as 120, or a time such as 4\.5s"):
+        frame_number(text, "start", lambda seconds: 0)
+
+
+@pytest.fixture(scope="module", params=["short.mp4", "long_groups.mkv", "no_table.avi", "frames"])
+def video(request, tmp_path_factory):
+    """Videos that can be sought in, one that cannot, and a folder, each with what it shows."""
+    path = tmp_path_factory.mktemp("videos") / request.param
+    pictures = np.random.default_rng(0).integers(0, 256, (FRAMES, 32, 48, 3), dtype=np.uint8)
+    if request.param == "frames":
+        write_frames(path, pictures, [f"p{t:03d}.png" for t in range(FRAMES)])
+    elif request.param == "short.mp4":
+        write_mp4(path, pictures, rate=10)
+    else:
+        codec = {"codec": "mpeg4"} if path.suffix == ".avi" else {"options": {"g": "12", "bf": "2"}}
+        write_video(path, FRAMES, **codec)
+    stream = FrameStream(path)
+    return path, np.stack([frame.numpy() for frame in stream])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "every"), [(0, None, 1), (7, None, 1), (13, 25, 1), (4, 29, 3), (29, None, 1)]
+)
+def test_the_frames_of_a_part_are_those_of_the_video(video, start, end, every):
+    path, pictures = video
+    stream = FrameStream(path, start=start, end=end, every=every)
+    expected = pictures[start:end:every]
+    assert stream.num_frames == len(expected)
+    assert np.array_equal(np.stack([frame.numpy() for frame in stream]), expected)
+    assert stream.frame_rate == pytest.approx(FrameStream(path).frame_rate / every)
+    middle = len(expected) // 2
+    assert np.array_equal(np.stack([frame.numpy() for frame in stream.forwards(middle)]), expected[middle:])
+
+
+@pytest.mark.parametrize("held", [1, 5, 1000])
+def test_backwards_it_gives_the_same_frames_from_the_last_one_asked_for(video, held, monkeypatch):
+    path, pictures = video
+    stream = FrameStream(path, start=2, every=2)
+    monkeypatch.setattr("datamodules.prompted_video.HELD", held * 3 * stream.size[0] * stream.size[1])
+    expected = pictures[2::2][:10][::-1]
+    assert np.array_equal(np.stack([frame.numpy() for frame in stream.backwards(9)]), expected)
+
+
+def test_seconds_are_those_of_the_frames_times(video):
+    path, _ = video
+    rate = FrameStream(path).frame_rate
+    for number in (0, 1, 12, 29):
+        exact, before, after = number / rate, (number - 0.4) / rate, (number + 0.4) / rate
+        assert FrameStream(path).number_of(f"{max(0.0, exact):.6f}s") == number
+        assert FrameStream(path).number_of(f"{max(0.0, before):.6f}s") == number
+        assert FrameStream(path).number_of(f"{after:.6f}s") == number + 1
+    assert FrameStream(path, start=f"{5 / rate:.6f}s", end=f"{9 / rate:.6f}s").part == range(5, 9)
+
+
+def test_a_start_after_the_end_is_refused_and_frames_are_known(video):
+    path, _ = video
+    refused(DataError, "none from frame 900 on", FrameStream, path, start=900)
+    refused(DataError, "every: expected 1 or more", FrameStream, path, every=0)
+    refused(DataError, "frame 4 is not after the start, frame 4", FrameStream, path, start=4, end=4)
+    assert FrameStream(path).holds(29)
+    assert not FrameStream(path).holds(30)
+
+
+def test_a_frame_that_no_seek_finds_is_decoded_from_the_start(tmp_path, monkeypatch):
+    with VideoFile(write_video(tmp_path / "clip.mkv", FRAMES, options={"g": "6"})) as video:
+        expected = [frame.tobytes() for frame in video.frames()][20:]
+        monkeypatch.setattr(VideoFile, "_packets_from", Mock(side_effect=LookupError("no such key frame")))
+        assert [frame.tobytes() for frame in video.frames(20)] == expected
+
+
+def test_pictures_of_a_folder_go_by_their_names(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3)).astype(np.uint8)
+    write_frames(tmp_path / "frames", pictures, [f"{t:05d}.png" for t in range(10, 16)])
+    stream = FrameStream(tmp_path / "frames", start="00012", end=5)
+    assert (stream.part.start, stream.stem(0), stream.stem(2)) == (2, "00012", "00014")
+    assert (stream.number_of("00014"), stream.number_of(4), stream.number_of("4")) == (4, 4, 4)
+    refused(DataError, "frame: expected a frame's number", stream.number_of, "p12")

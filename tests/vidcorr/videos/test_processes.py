@@ -1,0 +1,104 @@
+"""Items in processes: what comes back when one returns, fails, dies, hangs, or the run is stopped."""
+
+import faulthandler
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.refusal import refused
+from vidcorr.videos.guards import DataError, DecodingError
+from vidcorr.videos.processes import in_processes
+
+
+def act(item: tuple[str, int]) -> int:
+    """Does what the item says."""
+    word, number = item
+    if word == "wrong":
+        raise DecodingError("a.mp4", "is broken") if number else DataError("is wrong")
+    if word == "crash":
+        faulthandler.disable()  # pytest's would print where every thread is
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if word == "exit":
+        os._exit(3)
+    if word == "hang":
+        time.sleep(60)
+    if word == "short":
+        time.sleep(0.2)
+    if word == "full":
+        raise OSError(28, "No space left on device", "b.mp4")
+    if word == "bug":
+        raise KeyError("nothing")
+    return os.getpid() if word == "pid" else 3 * number
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_each_item_gives_its_result_or_its_failure(workers):
+    good = [("number", number) for number in range(20)]
+    bad = {
+        ("wrong", 0): "is wrong",
+        ("wrong", 1): "a.mp4: is broken",
+        ("crash", 0): "crashed the process that read it (Segmentation fault)",
+        ("exit", 0): "crashed the process that read it (exit status 3)",
+        ("hang", 0): "not done within 1 s",
+    }
+    items = [*good[:10], *bad, *good[10:]]
+    outcomes = in_processes(act, items, workers, timeout=1)
+    found = {item: str(outcome) if isinstance(outcome, DataError) else outcome for item, outcome in outcomes}
+    assert found == {item: 3 * item[1] for item in good} | bad
+
+
+def test_a_timeout_of_0_sets_no_limit():
+    assert [outcome for _, outcome in in_processes(act, [("short", 5)], 1, timeout=0)] == [15]
+
+
+def test_processes_are_used_again_and_end_with_the_iteration():
+    pids = {pid for _, pid in in_processes(act, [("pid", i) for i in range(12)], 2, timeout=5)}
+    assert len(pids) <= 2
+    assert not any(map(alive, pids))
+
+
+def test_an_error_of_the_run_stops_it():
+    refused(OSError, "No space left .*'b.mp4'", list, in_processes(act, [("full", 0)], 1, timeout=5))
+    with pytest.raises(RuntimeError, match="KeyError: 'nothing'"):
+        list(in_processes(act, [("bug", 0)], 1, timeout=5))
+
+
+def test_a_run_that_is_left_kills_what_hangs():
+    outcomes = in_processes(act, [("pid", 0), ("hang", 0)], 1, timeout=60)
+    start = time.monotonic()
+    with closing(outcomes):
+        _, pid = next(outcomes)
+    assert not alive(pid)
+    assert time.monotonic() - start < 30
+
+
+ORPHANS = """
+import os, sys
+from vidcorr.videos.processes import in_processes
+from tests.datamodules.parallel.test_processes import act
+for _, pid in in_processes(act, [("pid", 0), ("hang", 0), ("hang", 1)], 2, timeout=100):
+    print(pid, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_processes_end_with_a_run_that_is_killed():
+    root = Path(__file__).parents[3]
+    with subprocess.Popen([sys.executable, "-c", ORPHANS], cwd=root, stdout=subprocess.PIPE, text=True) as run:
+        pid = int(run.stdout.readline())
+        assert alive(pid)
+        run.kill()
+    until = time.monotonic() + 20
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive(pid)

@@ -1,0 +1,27 @@
+from .backbones import build_feature_extractor as build_feature_extractor
+from .benchmarks.davis import DavisBenchmark as DavisBenchmark
+from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
+from .benchmarks.otb import OtbBenchmark as OtbBenchmark
+from .benchmarks.ranks import BenchmarkError as BenchmarkError
+from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
+from .benchmarks.vip import VipBenchmark as VipBenchmark
+from .benchmarks.vos import VosBenchmark as VosBenchmark
+from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark
+from .experiments.evaluate import evaluate as evaluate
+from .experiments.figure import figure as figure
+from .functional import (
+    PointProtocol as PointProtocol,
+    PropagationProtocol as PropagationProtocol,
+    TrackingProtocol as TrackingProtocol,
+)
+from .results.page import write_report as write_report
+from .results.result import Result as Result
+from .tracking.follow import (
+    follow_points as follow_points,
+    propagate_masks as propagate_masks,
+    propagate_points as propagate_points,
+    track_box as track_box,
+)
+from .tracking.label_tracker import LabelTracker as LabelTracker
+from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker
+from .videos.prompts import BoxPrompt as BoxPrompt, MaskPrompt as MaskPrompt, PointPrompt as PointPrompt

@@ -1,0 +1,296 @@
+"""The extractor interface of benchmarks: images in, feature maps out; and extractors of any network that gives maps.
+
+`resnet`, `vit` and `liir_encoder` have the other extractors.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoints.trust import reason
+from .placement import device_of
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+PositionRule = Literal["network", "dino"]
+"""Interpolation of a transformer's position embedding: with antialiasing to the new size, or as in DINO's code."""
+MIN_CELLS = 4
+"""Least height and width of a map in cells; a smaller output is a pooled feature."""
+Dilated = bool | Literal["released"]
+"""SiamFC's dilations in place of the strides of res4 and res5, see `ResNetExtractor`."""
+
+PROBE = (256, 320)
+"""Height and width of the blank image for measuring strides; not square, and no network's default size."""
+OUTPUT = "features"
+"""Stage name of a network's last map."""
+UNDILATED = "dilations are for ResNets: set dilated to false, and stage to null or a stage of the network"
+
+
+class Normalise(nn.Module):
+    """Subtract a mean and divide by a deviation, channel by channel; the constants stay out of checkpoints.
+
+    Args:
+        mean: mean of the channels of RGB in [0, 1].
+        std: standard deviation of the channels of RGB in [0, 1].
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise `(N, C, H, W)` in [0, 1], to the constants' type, channels last in memory."""
+        normalised = (images - self.mean) / self.std
+        return normalised.to(self.mean.dtype).contiguous(memory_format=torch.channels_last)
+
+
+def refuse_options(network: str, options: Mapping[str, Any]) -> None:
+    """Refuse options of `feature_extractor` that a network does not have; options set to False or None are ignored.
+
+    Raises:
+        ValueError: one line that names the network and the options.
+    """
+    if given := [name for name, value in options.items() if value]:
+        raise ValueError(f"{network}: has no option {', '.join(given)}; {UNDILATED}")
+
+
+def describe_output(output: object) -> str:
+    """Return the shape of a tensor, or the type of anything else, for a message."""
+    return str(tuple(output.shape)) if isinstance(output, Tensor) else type(output).__name__
+
+
+def check_map(features: Tensor, name: str) -> None:
+    """Refuse a map that is too coarse to distinguish positions.
+
+    Args:
+        features: `(…, h, w)`.
+        name: name of the network, for the message.
+
+    Raises:
+        ValueError: if the map has fewer than 4 × 4 cells.
+    """
+    height, width = features.shape[-2:]
+    if min(height, width) < MIN_CELLS:
+        raise ValueError(f"{name}: {height} x {width} cells, too few to distinguish positions: take a finer stage")
+
+
+class FeatureExtractor(nn.Module, ABC):
+    """Maps float RGB `(N, 3, H, W)` in [0, 1] to feature maps.
+
+    `stage` is a name, and the result a map `(N, C, h, w)`; or a list of names, and the result a list of maps from a
+    single pass. `block9+block12` concatenates the maps of stages along the channels, `mean:block9+block12` averages
+    them; their strides must be equal. `stride` is the number of pixels per cell, in the form of `stage`.
+
+    Args:
+        stage: names, as above.
+        known: names of the network's single stages.
+        network: name of the network in messages.
+
+    Attributes:
+        stage: the argument.
+        stages: the argument as a list.
+        parts: names of the single stages, without repetitions.
+        stride: pixels per cell; a list if `stage` is a list.
+        multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
+        positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
+
+    Raises:
+        ValueError: if the network has no such stage.
+    """
+
+    stride: int | list[int]
+    multiple: int = 1
+    positions: PositionRule = "network"
+
+    def __init__(self, stage: str | list[str], known: Collection[str], network: str) -> None:
+        super().__init__()
+        self.stage = stage
+        self.stages = [stage] if isinstance(stage, str) else stage
+        self._parts_of = {name: name.removeprefix("mean:").split("+") for name in self.stages}
+        self.parts = list(dict.fromkeys(part for parts in self._parts_of.values() for part in parts))
+        if unknown := [part for part in self.parts if part not in known]:
+            raise ValueError(f"stage {unknown[0]!r}: {network} has {', '.join(known)}; null is its default")
+
+    @abstractmethod
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the maps of `parts` from a single pass, by name."""
+
+    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
+        """Return a map, or a list of maps if `stage` is a list.
+
+        Raises:
+            ValueError: if the images are not float RGB of four dimensions, or maps to average differ in channels.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(f"expected float RGB (N, 3, H, W) in [0, 1], got {images.dtype} {tuple(images.shape)}")
+        found = self.maps(images)
+        maps = []
+        for name in self.stages:
+            parts = [found[part] for part in self._parts_of[name]]
+            if len(parts) == 1:
+                maps += parts
+            elif not name.startswith("mean:"):
+                maps.append(torch.cat(parts, dim=1))
+            elif len(channels := {part.shape[1] for part in parts}) == 1:
+                maps.append(torch.stack(parts).mean(dim=0))
+            else:
+                raise ValueError(f"stage {name!r}: maps of {sorted(channels)} channels have no mean")
+        return maps[0] if isinstance(self.stage, str) else maps
+
+    def set_strides(self, strides: Mapping[str, int]) -> None:
+        """Set `stride` from the strides of `parts`.
+
+        Raises:
+            ValueError: if a stage combines parts of different strides.
+        """
+        of_stages = []
+        for name in self.stages:
+            of_parts = {strides[part] for part in self._parts_of[name]}
+            if len(of_parts) > 1:
+                raise ValueError(f"stage {name!r}: its parts have different strides, {sorted(of_parts)}")
+            of_stages.append(of_parts.pop())
+        self.stride = of_stages[0] if isinstance(self.stage, str) else of_stages
+
+
+class RawColour(FeatureExtractor):
+    """Baseline without training: the feature of a cell is its mean colour.
+
+    A trained encoder should propagate labels better than this.
+
+    Args:
+        stage: `colour`, the only stage.
+        stride: pixels per cell.
+
+    Raises:
+        ValueError: for another stage.
+    """
+
+    def __init__(self, stage: str | list[str] = "colour", stride: int | None = None) -> None:
+        super().__init__(stage, ["colour"], "raw colour")
+        self.cell = stride or 8
+        self.set_strides({"colour": self.cell})
+        self.normalise = Normalise()
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the mean colours of cells; cells at the right and lower border may be cut."""
+        images = self.normalise(images)
+        return {"colour": nn.functional.avg_pool2d(images, self.cell, ceil_mode=True, count_include_pad=False)}
+
+
+def measured_stride(output: object, name: str) -> int:
+    """Return the pixels per cell of a map of the blank image.
+
+    Raises:
+        ValueError: if it is not a map of at least 4 × 4 cells with equal strides in both directions.
+    """
+    frame = f"{PROBE[0]} x {PROBE[1]}"
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        raise ValueError(f"{name}: expected a map (N, C, h, w), got {describe_output(output)}; leave its pooling out")
+    check_map(output, name)
+    height, width = output.shape[2:]
+    strides = {max(round(PROBE[0] / height), 1), max(round(PROBE[1] / width), 1)}
+    if len(strides) > 1:
+        raise ValueError(f"{name}: {height} x {width} cells for a {frame} image, two strides; pad its convolutions")
+    return strides.pop()
+
+
+class MapExtractor(FeatureExtractor):
+    """A view of a user's network that outputs a map, or of the stages of a network of timm.
+
+    A user's module maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)` and has a single stage, `features`. A
+    network of timm has `features`, its last map before the pooling (`forward_features`), and the stages of its
+    `feature_info` as `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
+
+    Args:
+        network: the module, taken over by this view.
+        stage: a name or several names; None is `features`.
+        stride: None, or the stride of the stage.
+        normalise: applied to RGB first, for a network of timm; None for a user's module.
+
+    Raises:
+        ValueError: if a stage does not exist or its stride differs, the network's output is not a map of at least 4 × 4
+            cells, or the network takes images of a single size only.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        stage: str | list[str] | None = None,
+        stride: int | None = None,
+        normalise: nn.Module | None = None,
+    ) -> None:
+        kind = type(network).__name__
+        known = [OUTPUT, *(f"stage{number}" for number in range(1, (_staged(network) if normalise else 0) + 1))]
+        super().__init__(stage or OUTPUT, known, kind)
+        self.network: Any = network
+        self.normalise = normalise
+        self.eval()
+        strides = {}
+        for name, output in self._probe().items():
+            strides[name] = measured_stride(output, f"{kind}, {name}")
+            if stride not in (None, strides[name]):
+                raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, {stride} was asked for")
+        self.set_strides(strides)
+        self.multiple = max(strides.values()) if normalise is not None else 1  # some drop a last incomplete cell
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the maps of `parts` by name."""
+        if self.normalise is None:
+            return {OUTPUT: self.network(images.to(next(self.network.parameters(), images).dtype))}
+        images = self.normalise(images)
+        wanted = sorted(int(name.removeprefix("stage")) - 1 for name in self.parts if name != OUTPUT)
+        found: dict[str, Tensor] = {}
+        if wanted:
+            maps = self.network.forward_intermediates(
+                images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
+            )
+            found = {f"stage{number + 1}": features for number, features in zip(wanted, maps, strict=True)}
+        if OUTPUT in self.parts and hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
+            found[OUTPUT] = self.network.forward_intermediates(
+                images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True
+            )[0]
+        elif OUTPUT in self.parts:
+            last = self.network.forward_features(images)
+            channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC")
+            found[OUTPUT] = last.permute(0, 3, 1, 2) if channels_last and last.ndim == 4 else last
+        return found
+
+    def _probe(self) -> dict[str, Tensor]:
+        try:
+            with torch.inference_mode():
+                return self.maps(blank(self, PROBE))
+        except (AssertionError, IndexError, RuntimeError) as error:
+            if self.normalise is None or not self._takes_its_own_size():
+                raise
+            raise ValueError(
+                f"{type(self.network).__name__}: takes images of one size only; videos need a network of any size "
+                f"({reason(error)})"
+            ) from error
+
+    def _takes_its_own_size(self) -> bool:
+        """Return whether the network takes an image of the size that timm states; if not, another error occurred."""
+        try:
+            with torch.inference_mode():
+                self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
+        except Exception:  # any error, for example when the device is out of memory
+            return False
+        return True
+
+
+def _staged(network: Any) -> int:
+    """Return the number of stages that timm describes."""
+    info = getattr(network, "feature_info", None) if hasattr(network, "forward_intermediates") else None
+    return len(getattr(info, "info", info) or ())
+
+
+def blank(network: nn.Module, size: Sequence[int]) -> Tensor:
+    """Return a blank image `(1, 3, H, W)` on the device of a network."""
+    return torch.zeros(1, 3, *size, device=device_of(network))

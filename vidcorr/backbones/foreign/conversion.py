@@ -1,0 +1,175 @@
+"""Convert checkpoints of other projects to ours, without running code from the file."""
+
+import argparse
+import codecs
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from .. import LiirEncoder
+from ..checkpoints import SUFFIXES, allow, write_checkpoint
+from ..checkpoints.reading import UnsafeContent, is_state, load_plain
+from ..checkpoints.trust import check_network, load_into, pass_gate, reason
+from .families import FAMILIES, State, family_of
+
+ENTRIES = ("state_dict", "teacher", "model")
+"""Entries with the weights in official files: mm-style, MoCo and MAST; DINO (the evaluated network); CRW."""
+SCALAR = np.float64(0).__reduce__()[0]
+"""The function by which a pickle makes a scalar of numpy."""
+HARMLESS: dict[str, Any] = {
+    "argparse.Namespace": argparse.Namespace,
+    "numpy.core.multiarray.scalar": SCALAR,
+    "numpy._core.multiarray.scalar": SCALAR,  # its home since numpy 2
+    "numpy.dtype": np.dtype,
+    "_codecs.encode": codecs.encode,
+    **{
+        f"{kind.__module__}.{kind.__qualname__}": kind
+        for kind in {type(np.dtype(name)) for name in ("bool", "int32", "int64", "float16", "float32", "float64", "U")}
+    },
+}
+"""Name in a pickle → type, for types that official files hold beside the weights; none of them runs code."""
+
+
+class ForeignFile(NamedTuple):
+    """Weights of another project.
+
+    Attributes:
+        state: original name → tensor, without DataParallel's `module.`.
+        beside: names of the file's other entries.
+        about: metadata of a safetensors file; `vidcorr export` writes `architecture`, `mean` and `std`.
+    """
+
+    state: State
+    beside: tuple[str, ...] = ()
+    about: Mapping[str, str] = {}
+
+
+def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
+    """Read a `.safetensors` file or a file of `torch.save`.
+
+    Plain types are read, and the types in official files: `argparse.Namespace` and numpy's scalars.
+
+    Args:
+        path: the file.
+        trust: unpickle any type, which runs the code that the file names.
+
+    Raises:
+        ValueError: if the file is missing or damaged, holds other types, or no weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            content, about = _read_safetensors(path)
+        else:
+            content, about = _read_pickle(path, trust), {}
+    except UnsafeContent as error:
+        raise ValueError(f"{path}: {error}; if you trust where the file is from, add --trust") from error
+    except Exception as error:  # torch raises errors of many types for a senseless pickle
+        raise ValueError(f"{path}: cannot be read; is it complete, and no web page? ({reason(error)})") from error
+    entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
+    place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
+    state: Mapping[str, Any] = entries[place] if place else entries
+    if not state or not is_state(state):
+        held = ", ".join(map(str, entries)) or type(content).__name__
+        raise ValueError(f"{path}: no weights under {', '.join(ENTRIES)} or at the top; it holds {held}")
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return ForeignFile(dict(state), tuple(str(name) for name in entries if place and name != place), about)
+
+
+def _read_pickle(path: Path, trust: bool) -> Any:
+    if trust:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    pairs: list[Any] = [(kind, name) for name, kind in HARMLESS.items()]
+    with torch.serialization.safe_globals(pairs):
+        return load_plain(path, HARMLESS)
+
+
+def _read_safetensors(path: Path) -> tuple[State, Mapping[str, str]]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118, no mapping
+
+
+def convert(
+    foreign: str | Path, output: str | Path, kind: str = "auto", architecture: str | None = None, trust: bool = False
+) -> dict[str, Any]:
+    """Convert a foreign checkpoint to one of ours.
+
+    Every tensor of the file is mapped, or a rule states why it is not needed. Every tensor of our module is found in
+    the file.
+
+    Args:
+        foreign: `.safetensors`, or a file of `torch.save`.
+        output: the checkpoint to write, `.ckpt`.
+        kind: a family of `FAMILIES`, or "auto" to choose by the keys.
+        architecture: `torchvision:NAME` or `timm:NAME`, if the keys do not determine it.
+        trust: unpickle any type, which may run code.
+
+    Returns:
+        `family`; `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `beside`:
+        the file's entries beside the weights; `note`; and `measure`, the command closest to the source's evaluation.
+
+    Raises:
+        ValueError: if the family is unknown, no rule covers a key, or a weight is missing or has another shape.
+    """
+    output = Path(output)
+    if output.suffix not in SUFFIXES:
+        raise ValueError(f"{output}: the name of a checkpoint ends with {' or '.join(SUFFIXES)}")
+    if output.resolve() == Path(foreign).resolve():
+        raise ValueError(f"{output}: would replace the foreign checkpoint itself; give another name")
+    file = read_foreign(foreign, trust)
+    spec = architecture or file.about.get("architecture")
+    if "vidcorr" in file.beside:
+        raise ValueError(f"{foreign}: already a checkpoint of vidcorr, no conversion is needed")
+    if spec == LiirEncoder.architecture:
+        raise ValueError(f"{foreign}: Liir's encoder without its arguments; use the checkpoint that it came from")
+    if architecture is not None:
+        allow(architecture)
+    if spec is not None:
+        check_network(spec, foreign)
+    family = family_of(file.state, spec, foreign) if kind == "auto" else kind
+    try:
+        converted = FAMILIES[family].convert(file.state, spec)
+        noted = {name: file.about[name].split(",") for name in ("mean", "std") if name in file.about}
+        normalisation = {name: tuple(map(float, numbers)) for name, numbers in noted.items()}
+    except KeyError as error:
+        raise ValueError(f"{foreign}: taken for {family}, it lacks {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{foreign}: taken for {family}: {error}") from error
+    recipe = pass_gate(converted.class_path, converted.init_args | normalisation, foreign)
+    state = converted.state
+    norms = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
+    # torch before 0.4.1 did not save the BatchNorms' numbers of batches, which are not used
+    state = {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms} | state
+    module: Any = load_into(recipe, state, f"{foreign}, taken for {family} ({spec or converted.init_args})")
+    write_checkpoint(module, output)
+    return {
+        "family": family,
+        "class_path": converted.class_path,
+        "init_args": recipe.arguments,
+        "unused": converted.unused,
+        "beside": file.beside,
+        "note": converted.note,
+        "measure": f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --config benchmarks/{converted.benchmark} "
+        "--trainer.callbacks.root FOLDER",
+    }
+
+
+def account(report: Mapping[str, Any]) -> str:
+    """Return a result of `convert` as printed lines."""
+    arguments = ", ".join(f"{name}={value}" for name, value in report["init_args"].items())
+    rows = [("family", report["family"]), ("made", f"{report['class_path'].rpartition('.')[2]}({arguments})")]
+    rows += [("not used", f"{why}: {count} tensors") for why, count in Counter(report["unused"].values()).items()]
+    beside = [name if name.isprintable() else ascii(name) for name in map(str, report["beside"])]
+    rows.append(("not used", f"stored with the weights: {', '.join(beside)}" if beside else ""))
+    rows += [(name, report[name]) for name in ("note", "measure")]
+    return "\n".join(f"  {name:<10}  {text}" for name, text in rows if text)

@@ -1,0 +1,185 @@
+"""Liir's encoder: a ResNet-18 of stride 4 with a position map."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..functional.colour import normalised_lab
+from ..functional.device import to_device
+from ..functional.position import resized_position, sinusoidal_position
+from .extractor import FeatureExtractor
+from .resnet import LAYER_OF_STAGE, folded_copy, named_blocks, stage_of
+
+Position = Literal["1dape", "2dape", "2dspe", "none"]
+Modulation = Callable[[Tensor], Tensor]
+"""Position map `(C, h, w)` → maps of N frames, `(N, C, h, w)`."""
+
+STRIDES = {
+    **{f"{stage}{block}": 2 if stage == "res2" else 4 for stage in LAYER_OF_STAGE for block in ("", ".b1", ".b2")},
+    "affinity": 4,
+}
+
+
+class PositionMap(nn.Module):
+    """The map P that is added to the features of the first layer; learned maps start at zero.
+
+    Paper: Liir, section 3.2.
+
+    Args:
+        kind: "1dape": a free parameter per cell and channel; "2dape": a learned embedding of the column in the first
+            half of the channels and of the row in the second; "2dspe": the same with fixed sines; "none": zero.
+        channels: number of channels of the map.
+        size: height and width of a learned map in cells; it is interpolated (bicubic) to other sizes.
+    """
+
+    def __init__(self, kind: Position, channels: int = 64, size: int = 128) -> None:
+        super().__init__()
+        self.kind, self.channels = kind, channels
+        if kind == "1dape":
+            self.places = nn.Parameter(torch.zeros(channels, size, size))
+        elif kind == "2dape":
+            self.columns, self.rows = (nn.Parameter(torch.zeros(channels // 2, size)) for _ in range(2))
+
+    def forward(self, size: tuple[int, int]) -> Tensor | None:
+        """Return the map at a size (h, w): `(C, h, w)`, or None for the kind "none"."""
+        if self.kind == "none":
+            return None
+        if self.kind == "2dspe":
+            return sinusoidal_position(self.channels, *size)
+        if self.kind == "1dape":
+            return resized_position(self.places, size)
+        side = self.rows.shape[1]
+        columns, rows = self.columns[:, None].expand(-1, side, -1), self.rows[:, :, None].expand(-1, -1, side)
+        return resized_position(torch.cat([columns, rows]), size)
+
+
+class LiirEncoder(nn.Module):
+    """ResNet-18 without max-pooling, of stride 4, with a position map and a 3×3 convolution to the affinity's features.
+
+    A 7×7 Conv-BN-ReLU at stride 2; the position map, added to its output; stages of 64, 128 (stride 2), 256 and 256
+    channels; 64 channels for the affinity. Residual blocks start at zero.
+    Paper: Liir, section 3.3, following MAST (Lai et al., CVPR 2020).
+
+    Args:
+        position: kind of the position map, see `PositionMap`.
+        position_size: height and width of a learned map in cells; 128 for frames of 256 px.
+        affinity_dim: channels of the compared features: 64 in the public code, 256 in the paper (section 3.3).
+        stages: 4; 3 leaves out the last stage.
+
+    Attributes:
+        arguments: arguments of the constructor.
+
+    Raises:
+        ValueError: for another number of stages.
+    """
+
+    architecture = "vidcorr.backbones:LiirEncoder"
+
+    def __init__(
+        self, position: Position = "1dape", position_size: int = 128, affinity_dim: int = 64, stages: int = 4
+    ) -> None:
+        super().__init__()
+        if stages not in (3, 4):
+            raise ValueError(f"stages must be 3 or 4, got {stages}")
+        self.arguments = {
+            "position": position,
+            "position_size": position_size,
+            "affinity_dim": affinity_dim,
+            "stages": stages,
+        }
+        self.position = PositionMap(position, 64, position_size)
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = _stage(64, 64, 1)
+        self.layer2 = _stage(64, 128, 2)
+        self.layer3 = _stage(128, 256, 1)
+        self.layer4 = _stage(256, 256, 1) if stages == 4 else nn.Sequential()
+        self.affinity = nn.Conv2d(256, affinity_dim, 3, padding=1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module is not self.affinity:
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.to(memory_format=torch.channels_last)
+
+    def stem(self, lab: Tensor, modulate: Modulation | None = None) -> Tensor:
+        """Encode normalised Lab `(N, 3, H, W)` by the first layer, `(N, 64, H/2, W/2)`, and add the position map.
+
+        Args:
+            lab: result of `functional.colour.normalised_lab`.
+            modulate: displaces the position map frame by frame.
+        """
+        lab = lab.to(self.affinity.weight.dtype).contiguous(memory_format=torch.channels_last)
+        x = self.bn1(self.conv1(lab)).relu_()
+        position = self.position((x.shape[2], x.shape[3]))
+        if position is None:
+            return x
+        position = to_device(position, x.device).to(x.dtype)
+        return x + (position if modulate is None else modulate(position))
+
+    def forward(self, lab: Tensor, modulate: Modulation | None = None, project: bool = True) -> Tensor:
+        """Encode normalised Lab `(N, 3, H, W)` as features for dot products, `(N, 64, H/4, W/4)`.
+
+        Args:
+            lab: result of `functional.colour.normalised_lab`.
+            modulate: displaces the position map frame by frame.
+            project: False leaves out the last convolution and returns 256 channels.
+        """
+        x = self.stem(lab, modulate)
+        for layer in LAYER_OF_STAGE.values():
+            x = getattr(self, layer)(x)
+        return self.affinity(x) if project else x
+
+
+class LiirExtractor(FeatureExtractor):
+    """A view of the stages of Liir's encoder, for images of any size.
+
+    Args:
+        encoder: taken over by this view: pass a copy (`shared_copy`).
+        stage: `affinity` (64 channels, the features that Liir compares), `res2 … res5`, a block (`res4.b1`), or a list.
+        stride: pixels per cell; maps of a finer stride are averaged. None is the stride of the stage.
+
+    Raises:
+        ValueError: if a stage does not exist or the stride is not a multiple of the stage's.
+    """
+
+    multiple = 4
+
+    def __init__(self, encoder: LiirEncoder, stage: str | list[str] = "affinity", stride: int | None = None) -> None:
+        super().__init__(stage, [name for name in STRIDES if encoder.layer4 or not name.startswith("res5")], "Liir")
+        self.encoder = encoder
+        for name in self.parts:
+            if stride is not None and stride % STRIDES[name]:
+                raise ValueError(f"stride {stride}: not a multiple of {STRIDES[name]}, the stride of Liir's {name}")
+        self.pooled_by = {name: (stride or STRIDES[name]) // STRIDES[name] for name in self.parts}
+        self.set_strides({name: stride or STRIDES[name] for name in self.parts})
+        self.eval()
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the maps of `parts` by name."""
+        x = self.encoder.stem(normalised_lab(images))
+        found: dict[str, Tensor] = {}
+        for name, block in named_blocks(self.encoder).items():
+            x = block(x)
+            found |= {part: x for part in (stage_of(name), name) if part in self.parts}
+        if "affinity" in self.parts:
+            found["affinity"] = self.encoder.affinity(x)
+        for name, by in self.pooled_by.items():
+            if by > 1:  # cells at the right and lower border may be cut
+                found[name] = nn.functional.avg_pool2d(found[name], by, ceil_mode=True, count_include_pad=False)
+        return found
+
+    folded = folded_copy
+
+
+def _stage(channels: int, width: int, stride: int) -> nn.Sequential:
+    """Return two basic blocks of torchvision; their second BatchNorms start at zero."""
+    from torchvision.models.resnet import BasicBlock
+
+    shortcut = None
+    if stride != 1 or channels != width:
+        shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+    blocks = BasicBlock(channels, width, stride, shortcut), BasicBlock(width, width)
+    for block in blocks:
+        nn.init.zeros_(block.bn2.weight)
+    return nn.Sequential(*blocks)

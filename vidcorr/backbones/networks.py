@@ -1,0 +1,150 @@
+"""Networks by name, for modules to train and benchmarks to evaluate."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoints.trust import allow, import_named, reason
+from .extractor import describe_output
+from .placement import shared_copy
+from .pretrained import SHORT_NAMES, require_timm, require_torchvision
+
+RANDOM_WEIGHTS = "random weights"
+"""Origin of weights that a library has drawn."""
+
+
+def build_network(spec: str, pretrained: bool = False) -> nn.Module:
+    """Build a network by its name, without its classifier.
+
+    `timm:NAME` and `torchvision:NAME` take a name of that library, `transformers:NAME` a name of its hub or a folder;
+    `package.module:callable` is imported and called without arguments. Residual blocks of the ResNets start at zero
+    (SimSiam, section 4).
+
+    Args:
+        spec: the name, for example `torchvision:resnet18` or `timm:vit_small_patch16_224`.
+        pretrained: load the library's weights (supervised or otherwise), from its cache or over the network.
+
+    Returns:
+        A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`; or the result of an imported
+        callable, unchanged, which may be a video encoder (`VideoEncoder`). The attribute `architecture` of a module
+        is the name, `weights_origin` the origin of its weights, and `weights_seed` the seed of random weights.
+
+    Raises:
+        ValueError: if the name has no prefix or the library does not know it.
+
+    Example:
+        >>> network = build_network("torchvision:resnet18")
+        >>> network(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 512])
+    """
+    library, separator, name = spec.partition(":")
+    seed: int | None = torch.initial_seed()
+    if not separator:
+        import torchvision
+
+        known = {name: f"torchvision:{name}" for name in torchvision.models.list_models()}
+        known |= {"raw_colour": "raw_colour"} | {short: long.partition("@")[0] for short, long in SHORT_NAMES.items()}
+        near = get_close_matches(spec, known, 1)
+        meant = f"did you mean {known[near[0]]}? " if near else ""
+        raise ValueError(f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable")
+    network: Any
+    origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS
+    if library == "timm":
+        network = _timm(name, pretrained)
+    elif library == "torchvision":
+        network = _torchvision(name, pretrained)
+    elif library == "transformers":
+        from .transformers_models import from_transformers
+
+        network, origin = from_transformers(name), f"weights of {library}"
+    elif pretrained:
+        raise ValueError(f"backbone {spec}: pretrained=True needs a timm: or torchvision: name")
+    else:
+        state = torch.get_rng_state()
+        network, origin = imported(library, name), f"weights of {spec}"  # random or loaded: only the callable knows
+        seed = None if torch.equal(state, torch.get_rng_state()) else seed
+    if not isinstance(network, nn.Module):
+        return network  # a video encoder is used as it is
+    network.architecture = spec  # type: ignore[assignment]
+    network.weights_origin = origin  # type: ignore[assignment]
+    network.weights_seed = None if origin == f"weights of {library}" else seed  # type: ignore[assignment]
+    # Six times faster in bfloat16 on a CPU, and faster on recent GPUs; values and checkpoints are the same.
+    return network.to(memory_format=torch.channels_last)
+
+
+def _timm(name: str, pretrained: bool) -> nn.Module:
+    if pretrained:
+        require_timm(f"timm:{name}")  # before the import of timm, which takes seconds
+    import timm
+
+    if not timm.is_model(name):
+        raise _unknown("timm", name, timm.list_models())
+    options: dict[str, Any] = {}  # for images of any size
+    file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
+    if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
+        options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
+    elif file in ("swin_transformer", "swin_transformer_v2"):
+        options = {"dynamic_img_size": True}
+    return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+
+
+def _unknown(library: str, name: str, models: Sequence[str]) -> ValueError:
+    near = ", ".join(get_close_matches(name, models, 3)) or "none of its names is near"
+    return ValueError(f"backbone {library}:{name}: {library} has no such model; near it: {near}")
+
+
+def _torchvision(name: str, pretrained: bool) -> nn.Module:
+    from torchvision import models
+
+    if name not in models.list_models():
+        raise _unknown("torchvision", name, models.list_models())
+    if name.startswith("regnet_"):  # it cannot be made on the meta device, which the check of a checkpoint needs
+        raise ValueError(f"backbone torchvision:{name}: take timm's RegNets, such as timm:regnety_004")
+    options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}
+    weights = models.get_model_weights(name).DEFAULT if pretrained else None
+    if weights is not None:
+        require_torchvision(f"torchvision:{name}", weights.url, Path(torch.hub.get_dir()) / "checkpoints")
+    network = models.get_model(name, weights=weights, **options)
+    for classifier in ("fc", "classifier", "heads", "head"):
+        if hasattr(network, classifier):
+            setattr(network, classifier, nn.Identity())
+    return network
+
+
+def imported(module: str, name: str) -> nn.Module:
+    """Import the user's callable, and call it without arguments.
+
+    Raises:
+        ValueError: if it cannot be imported, loads weights that do not fit, or does not return a module or a video
+            encoder.
+    """
+    spec = f"{module}:{name}"
+    built = import_named(module, name, f"backbone {spec}")
+    try:
+        network: nn.Module = built()
+    except RuntimeError as error:
+        if str(error).startswith("Error(s) in loading state_dict"):  # torch's list of names, a line each
+            raise ValueError(f"backbone {spec}: {reason(error)}") from error
+        raise
+    allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
+    if not isinstance(network, nn.Module) and (isinstance(network, str) or not hasattr(network, "encode")):
+        raise ValueError(f"backbone {spec}: expected a module or a video encoder, got a {type(network).__name__}")
+    return network
+
+
+def pooled_width(network: nn.Module) -> int:
+    """Return the number of channels `C` of a network's pooled feature, by a pass of a blank 64 × 64 image.
+
+    Raises:
+        ValueError: if the network's output is not `(N, C)`.
+    """
+    probe = shared_copy(network).eval()
+    with torch.inference_mode():
+        output = probe(torch.zeros(1, 3, 64, 64))
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        raise ValueError(f"{type(network).__name__}: expected pooled features (N, C), got {describe_output(output)}")
+    return output.shape[1]

@@ -1,0 +1,187 @@
+"""Models of the library `transformers` (an extra) as backbones: V-JEPA 2, VideoMAE, image models of tokens."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checkpoints.trust import reason
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, Normalise
+from .video import CLIP_FAMILIES, Clips
+
+
+def from_transformers(name: str) -> Clips | nn.Module:
+    """Load a model of the library's hub, or of a local folder, as a video encoder or a network of images.
+
+    Weights come from safetensors only, and no code of the hub runs.
+
+    Args:
+        name: name on the hub, or path of a folder with config.json and model.safetensors.
+
+    Raises:
+        ValueError: without the extra, for a model that cannot be loaded, or a model without a grid of tokens.
+    """
+    try:
+        from transformers import AutoConfig, AutoModel
+    except ImportError as error:
+        raise ValueError(f"backbone transformers:{name}: pip install 'vidcorr[transformers]'") from error
+    try:
+        kind = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
+        model = AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"backbone transformers:{name}: cannot be loaded: {reason(error)}") from error
+    model = getattr(model, "vision_model", model).eval()  # SigLIP's and CLIP's image part
+    if kind == "vjepa2":
+        # windows of 16 frames as in RVM's notebook, although it was trained on 64
+        return Clips(VJepa2(model), tubelet=model.config.tubelet_size, **CLIP_FAMILIES["v-jepa-2"])
+    if kind == "videomae":
+        norm = _norm_of_classifier(name) if model.config.use_mean_pooling else None
+        network = VideoMae(model, norm)
+        return Clips(network, tubelet=model.config.tubelet_size, layout="TCHW", **CLIP_FAMILIES["videomae"])
+    return TokenGrid(model, name)
+
+
+def _norm_of_classifier(name: str) -> nn.Module:
+    """Return the final norm of a VideoMAE with mean pooling, which the library keeps with the classifier.
+
+    Raises:
+        ValueError: if the weights do not hold it.
+    """
+    from transformers import VideoMAEForVideoClassification
+
+    loaded: Any = VideoMAEForVideoClassification.from_pretrained(
+        name, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+    )
+    classifier, found = loaded
+    if "fc_norm.weight" in found["missing_keys"]:
+        raise ValueError(f"backbone transformers:{name}: holds no fc_norm, its last norm; take it with its classifier")
+    return classifier.fc_norm.eval()
+
+
+class VJepa2(nn.Module):
+    """V-JEPA 2's encoder, without its predictor, at any size: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
+
+    The library counts positions as if all tubelets had the trained grid: at another size it mixes rows, columns and
+    time, without an error. Here rows and columns of the map cover the trained grid evenly.
+    Source: google-deepmind/representations4d, `rvm_evaluation_demo.ipynb`, cells 56 and 57.
+
+    Args:
+        model: `VJEPA2Model`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model, self.stride = model, int(model.config.patch_size)
+        for layer in model.encoder.layer:  # bound methods: a copy of the network gets copies of them
+            layer.attention.get_position_ids = types.MethodType(_positions, layer.attention)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Return the maps of the tubelets."""
+        size = clip.shape[3] // self.stride, clip.shape[4] // self.stride
+        for layer in self.model.encoder.layer:
+            layer.attention.map_size = size
+        tokens = self.model(pixel_values_videos=clip, skip_predictor=True).last_hidden_state
+        return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
+
+
+def _positions(attention: Any, tokens: Tensor, masks: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return time, row and column of all tokens; it replaces a method of V-JEPA 2's attention."""
+    height, width = attention.map_size
+    tubelets = tokens.shape[1] // (height * width)
+    rows, columns = (_places_on_grid(attention.grid_size, cells, tokens.device) for cells in (height, width))
+    time = torch.arange(tubelets, device=tokens.device, dtype=rows.dtype)
+    return (
+        time.repeat_interleave(height * width),
+        rows.repeat_interleave(width).repeat(tubelets),
+        columns.repeat(height * tubelets),
+    )
+
+
+class VideoMae(nn.Module):
+    """VideoMAE's encoder at any size: `(1, T, 3, H, W)` to `(1, C, T / tubelet, h, w)`.
+
+    The library refuses other sizes than the trained size. Here the planes of the position table are resized bicubically
+    (a = −0.75, without smoothing). Source: as for `VJepa2`, cells 29 and 30.
+
+    Args:
+        model: `VideoMAEModel`.
+        norm: final norm of a model that has none itself, because its classifier pools by the mean.
+    """
+
+    def __init__(self, model: Any, norm: nn.Module | None = None) -> None:
+        super().__init__()
+        config = model.config
+        self.norm = norm or nn.Identity()
+        self.model, self.stride, self.tubelet = model, int(config.patch_size), int(config.tubelet_size)
+        grid = config.image_size // config.patch_size
+        table = model.embeddings.position_embeddings.detach()
+        self.register_buffer("table", table.view(-1, grid, grid, table.shape[-1]).permute(0, 3, 1, 2), persistent=False)
+
+    table: Tensor
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Return the maps of the tubelets."""
+        size = clip.shape[3] // self.stride, clip.shape[4] // self.stride
+        planes = F.interpolate(self.table, size=size, mode="bicubic") if size != self.table.shape[2:] else self.table
+        embeddings = self.model.embeddings
+        embeddings.position_embeddings = planes.permute(0, 2, 3, 1).flatten(0, 2)[None]
+        embeddings.patch_embeddings.image_size = clip.shape[3:]
+        tokens = self.norm(self.model(pixel_values=clip).last_hidden_state)
+        return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
+
+
+class TokenGrid(nn.Module):
+    """An image model of tokens (DINOv2, DINOv3, SigLIP 2, I-JEPA, …) as a map: RGB `(N, 3, H, W)` to `(N, C, h, w)`.
+
+    Tokens before the patches' tokens (class, registers) are dropped. Images are padded with zeros to complete patches
+    after normalisation.
+
+    Args:
+        model: takes `pixel_values` and gives `last_hidden_state`.
+        name: for messages.
+
+    Raises:
+        ValueError: if the model states no patch size.
+    """
+
+    def __init__(self, model: Any, name: str) -> None:
+        super().__init__()
+        patch = getattr(model.config, "patch_size", None)
+        if not isinstance(patch, int):
+            raise ValueError(f"backbone transformers:{name}: states no patch size; it gives no grid of tokens")
+        self.model, self.name, self.stride = model, name, patch
+        self.normalise = Normalise(*_statistics(name))
+        asked = inspect.signature(model.forward).parameters
+        self.arguments = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in asked else {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the map of RGB in [0, 1]."""
+        height, width = images.shape[2:]
+        images = F.pad(self.normalise(images), (0, -width % self.stride, 0, -height % self.stride))
+        rows, columns = images.shape[2] // self.stride, images.shape[3] // self.stride
+        tokens = self.model(pixel_values=images, **self.arguments).last_hidden_state
+        if tokens.ndim != 3 or tokens.shape[1] < rows * columns:
+            raise ValueError(f"backbone transformers:{self.name}: gives {tuple(tokens.shape)}, not a grid of tokens")
+        return tokens[:, -rows * columns :].unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
+
+
+def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
+    """Return the positions of cells on a trained grid: 0 … grid − 1, resized bilinearly."""
+    places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
+    return places.clamp(0, grid - 1)
+
+
+def _statistics(name: str) -> tuple[Any, Any]:
+    """Return mean and standard deviation of RGB of the model's image processor, or ImageNet's."""
+    from transformers import AutoImageProcessor
+
+    try:
+        processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+        return tuple(processor.image_mean), tuple(processor.image_std)
+    except (OSError, ValueError, AttributeError, TypeError, ImportError):
+        return IMAGENET_MEAN, IMAGENET_STD

@@ -1,0 +1,168 @@
+"""Upsamplers of feature maps: interpolation, or a user's callable that the frame may guide."""
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
+
+from .checkpoints.trust import INTERPOLATION, LIBRARIES, allow, import_named
+from .extractor import PROBE, FeatureExtractor, Normalise, blank, describe_output
+from .placement import shared_copy
+
+Upsample = Callable[[Tensor, Tensor], Tensor]
+"""A frame and its features → upsampled features, see `build_upsampler`; a function or a module."""
+
+
+def build_upsampler(spec: str) -> Upsample:
+    """Build an upsampler of features.
+
+    Args:
+        spec: `bilinear:FACTOR`, `nearest:FACTOR`, or `package.module:callable`. The callable takes a frame
+            `(1, 3, H, W)` as the network saw it, resized, padded and normalised, and its features `(1, C, h, w)`, and
+            returns features `(1, C', k h, k w)`. It may be a function, a module, or a class or function without
+            arguments that makes a module. The weights of a module are stored in checkpoints of a `FrozenEncoder`.
+
+    Returns:
+        A function or module of a frame and its features.
+
+    Raises:
+        ValueError: for another form of spec, or if it cannot be imported.
+    """
+    if match := re.fullmatch(INTERPOLATION, spec):
+        return partial(_interpolated, mode=match[1], factor=int(match[2]))
+    module, separator, name = spec.partition(":")
+    if not separator or module in (*LIBRARIES, "bilinear", "nearest"):
+        raise ValueError(f"upsample {spec!r}: write bilinear:2, nearest:2 or package.module:callable")
+    found: Any = import_named(module, name, f"upsample {spec}")
+    if not isinstance(found, nn.Module) and callable(found) and _takes_no_arguments(found):
+        found = found()
+    if not callable(found) or isinstance(found, type):
+        raise ValueError(f"upsample {spec}: expected a callable of a frame and its features, got {found!r:.80}")
+    allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
+    upsample: Upsample = found
+    return upsample
+
+
+def _interpolated(frame: Tensor, features: Tensor, mode: str, factor: int) -> Tensor:
+    """Upsample features `(N, C, h, w)` by torch, between the centres of cells; the frame is not used."""
+    return interpolate(features, scale_factor=factor, mode=mode)
+
+
+def _takes_no_arguments(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError):  # it needs arguments, or is built in and states no signature
+        return False
+    return True
+
+
+class UpsampledExtractor(FeatureExtractor):
+    """A view of an encoder with upsampled maps; it shares the weights of encoder and upsampler.
+
+    Args:
+        inner: the view of the encoder.
+        upsampler: result of `build_upsampler`.
+
+    Raises:
+        ValueError: for a video encoder or a view with a head (SiamFC); if the upsampler does not return a multiple of
+            the grid, or the multiple does not divide the stride.
+    """
+
+    def __init__(self, inner: nn.Module, upsampler: Upsample) -> None:
+        if not isinstance(inner, FeatureExtractor):
+            raise ValueError(f"{type(inner).__name__}: its maps cannot be upsampled; leave the upsampling out")
+        super().__init__(inner.stage, inner.parts, "the encoder")
+        self.parts = self.stages  # the encoder's view has combined them
+        self._parts_of = {name: [name] for name in self.stages}
+        self.inner, self.multiple = inner, inner.multiple
+        self.upsampler = shared_copy(upsampler) if isinstance(upsampler, nn.Module) else upsampler
+        self._factors: dict[str, int] = {}  # of the stages, known once an image was probed
+        self.eval()
+        strides = [inner.stride] if isinstance(inner.stride, int) else inner.stride
+        image = blank(self, PROBE)
+        with torch.inference_mode():
+            coarse, fine = self._coarse(image), self.maps(image)
+        probed = zip(self.stages, coarse, strides, strict=True)
+        fine_strides = {name: _fine_stride(of_stage, fine[name], stride) for name, of_stage, stride in probed}
+        self._factors = {name: stride // fine_strides[name] for name, stride in zip(self.stages, strides, strict=True)}
+        self.set_strides(fine_strides)
+
+    def maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the upsampled maps of the stages, under the position rule of this view."""
+        frame = self._as_the_network_sees(images)
+        maps = {}
+        for name, coarse in zip(self.stages, self._coarse(images), strict=True):
+            pairs = zip(frame.split(1), coarse.split(1), strict=True)
+            fine = [self.upsampler(*pair) for pair in pairs]
+            if not isinstance(fine[0], Tensor) or fine[0].ndim != 4:
+                raise ValueError(f"upsampler: expected a map (1, C, h, w), got {describe_output(fine[0])}")
+            maps[name] = torch.cat(fine)
+            expected = [self._factors.get(name, 0) * size for size in coarse.shape[2:]]
+            if self._factors and list(maps[name].shape[2:]) != expected:
+                raise ValueError(f"upsampler: expected {expected} cells, got {list(maps[name].shape[2:])}")
+        return maps
+
+    def _coarse(self, images: Tensor) -> list[Tensor]:
+        """Return the encoder's maps of the stages."""
+        self.inner.positions = self.positions
+        maps = self.inner(images)
+        return [maps] if isinstance(maps, Tensor) else maps
+
+    def _as_the_network_sees(self, images: Tensor) -> Tensor:
+        """Return images normalised, if the encoder normalises, and padded to whole cells."""
+        normalise = next((module for module in self.inner.modules() if isinstance(module, Normalise)), None)
+        images = images if normalise is None else normalise(images)
+        return pad(images, (0, -images.shape[3] % self.multiple, 0, -images.shape[2] % self.multiple))
+
+    def folded(self) -> "UpsampledExtractor":
+        """Return a view over the encoder's folded view, if it has a folded view, see `ResNetExtractor.folded`."""
+        inner: Any = self.inner
+        if not hasattr(inner, "folded"):
+            return self
+        view = shared_copy(self)
+        view.inner = inner.folded()
+        return view
+
+
+def _fine_stride(coarse: Tensor, fine: Tensor, stride: int) -> int:
+    """Return the pixels per cell of an upsampled map.
+
+    Args:
+        coarse: the map before, `(1, C, h, w)`.
+        fine: the map after.
+        stride: pixels per cell before.
+
+    Raises:
+        ValueError: if it is not a multiple of the grid, or its cells would not have whole pixels.
+    """
+    height, width = coarse.shape[2:]
+    factor = fine.shape[2] // height
+    if factor < 1 or fine.shape[2:] != (factor * height, factor * width):
+        raise ValueError(f"upsampler: expected a multiple of {height} x {width} cells, got {tuple(fine.shape)}")
+    if stride % factor:
+        raise ValueError(f"upsampling {factor} times: cells of {stride} px would not have whole pixels")
+    return stride // factor
+
+
+class UpsampledEncoder(nn.Module):
+    """An encoder with upsampled views.
+
+    Args:
+        encoder: result of `build_encoder`.
+        upsampler: result of `build_upsampler`.
+        spec: name of the upsampler, for descriptions.
+    """
+
+    def __init__(self, encoder: nn.Module, upsampler: Upsample, spec: str) -> None:
+        super().__init__()
+        self.encoder, self.upsampler, self.upsampling = encoder, upsampler, spec
+
+    def feature_extractor(self, stage: str | list[str] | None = None, stride: int | None = None, **options: Any) -> Any:
+        """Return an upsampled view of the encoder; `stride` is the stride before the upsampling."""
+        encoder: Any = self.encoder
+        return UpsampledExtractor(encoder.feature_extractor(stage, stride, **options), self.upsampler)

@@ -1,0 +1,66 @@
+"""Video object segmentation on DAVIS, scored as by the official toolkit."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ..datasets import Davis, MaskSequence
+from ..functional import PropagationProtocol
+from ..metrics.rules import RULES
+from .mask_evaluation import MaskBenchmark
+
+
+class DavisBenchmark(MaskBenchmark):
+    """Score propagated masks on DAVIS-2017 or 2016: J and F per object, first and last frame not scored.
+
+    Logs `davis/J&F-Mean`, `davis/J-Mean`, `davis/F-Mean`, recall and decay. Files: results.json, per_sequence.csv,
+    predictions as indexed PNGs that the official toolkit reads, overlays. Sequences without ground truth (test-dev) are
+    predicted and packed into predictions.zip.
+
+    The scores equal the official toolkit's to the last bit. Like the toolkit, it counts every id up to the largest id
+    of the first frame, and a missing id as found perfectly (J = F = 1). DAVIS has no missing id; `VosBenchmark` counts
+    existing objects only.
+
+    Papers: Pont-Tuset et al., The 2017 DAVIS Challenge; VFS, section 4.2.
+
+    Args:
+        root: folder with JPEGImages, Annotations, ImageSets.
+        year: 2017, or 2016 for a single object per sequence; masks of DAVIS-2016 are recognised, and results.json then
+            states 2016.
+        split: list under ImageSets/<year>, or the path of a list; None is every sequence.
+        resolution: folder under JPEGImages and Annotations.
+        annotations: see `Davis`.
+        size_tolerance: see `Davis`.
+        protocol: a protocol, or the name of a protocol with values for DAVIS (`vfs`, `crw`, `dino`, …).
+        kwargs: arguments of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
+
+    Raises:
+        DataError: when the data are first read, with the name of the file.
+        ValueError: if the protocol defines no values for this benchmark.
+    """
+
+    name = "davis"
+    score_names = RULES["davis-2017"].score_names
+    recorded = ("year", "split", "resolution")
+
+    def __init__(
+        self,
+        root: str | Path,
+        year: Literal[2016, 2017] = 2017,
+        split: str | None = "val",
+        resolution: str = "480p",
+        annotations: Literal["dense", "first", "entering"] | None = None,
+        size_tolerance: int = 0,
+        protocol: str | PropagationProtocol = "vfs",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(rules=f"davis-{year}", protocol=protocol, **kwargs)
+        self.root, self.year, self.split, self.resolution = root, year, split, resolution
+        self.annotations, self.size_tolerance = annotations, size_tolerance
+
+    def read(self) -> Sequence[MaskSequence]:
+        """Open the data set; masks of a single white object make it DAVIS-2016."""
+        sequences = Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
+        if all(sequence.values for sequence in sequences):
+            self.year, self.data_rules = 2016, RULES["davis-2016"]
+        return self.scorable(sequences)

@@ -1,0 +1,318 @@
+"""The evaluation of propagated object masks by the rules of a data set: prediction, scoring in a thread, files."""
+
+import io
+import zipfile
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ..datasets import MaskSequence
+from ..datasets.records import FrameSequence
+from ..functional import PropagationProtocol
+from ..functional.propagation.sizing import Size, resize_ids, resize_images
+from ..metrics.rules import RULES
+from ..metrics.scoring import Ids, ObjectRows, Rules, Video, VideoScore
+from ..results.pictures import Picture, overlay_masks
+from ..results.pictures.animation import Curve, reduced
+from ..tracking.label_tracker import LabelTracker, TrackedFrame
+from ..tracking.record import IndexedMasks
+from ..videos.guards import DataError
+from ..videos.mask_files import object_ids
+from .callback import BenchmarkCallback
+from .evaluation import Evaluation, RunContext
+
+JPEG_QUALITY = 75
+"""Pillow's default, with which the scripts of CatMAE and RSP save resized frames."""
+MOST_PENDING = 16
+"""Frames that may wait for their scores; then the network waits, so memory does not grow with the video."""
+ANIMATIONS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
+
+
+class MaskBenchmark(BenchmarkCallback):
+    """Base of the benchmarks of object masks: a reader, a protocol, and scoring rules.
+
+    Args:
+        rules: name in `RULES` of the data set's scoring rules, for protocols without scoring rules.
+        protocol: a protocol, or the name of a protocol with values for this benchmark.
+        kwargs: arguments of `BenchmarkCallback`.
+
+    Attributes:
+        videos: video → its metadata, if the rules need them.
+        unseen_names: videos or categories that training has not seen, if the rules distinguish them.
+        archive: folder of the sequences inside predictions.zip; "" is its top (DAVIS).
+    """
+
+    animations_show = ANIMATIONS_SHOW
+    archive = ""
+
+    def __init__(self, rules: str, protocol: str | PropagationProtocol, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.protocol: Any = PropagationProtocol.named(protocol, type(self).name, self.protocols_like, self.changes)
+        self.data_rules = RULES[rules]
+        self.ranked_by = tuple(f"{measure}-Mean" for measure in self.rules.measures if measure in ("J", "F"))
+        self.videos: Mapping[str, Mapping[str, Any]] = {}
+        self.unseen_names: Collection[str] = ()
+
+    @property
+    def rules(self) -> Rules:
+        """Return the scoring rules: the protocol's if it has any, else the data set's.
+
+        Protocols that share a pass have the same rules.
+        """
+        first = self.protocol if isinstance(self.protocol, PropagationProtocol) else self.protocol[0]
+        return self.data_rules if first.scoring == "benchmark" else RULES[first.scoring]
+
+    def scorable(self, videos: Sequence[MaskSequence]) -> Sequence[MaskSequence]:
+        """Return the videos.
+
+        Raises:
+            DataError: if the rules leave nothing to score in a video; names the video.
+        """
+        for video in videos if self.rules.inner_only else ():
+            if video.ground_truth and len(video.masks) < 3:
+                raise DataError(
+                    f"{video.masks[0].parent}: {len(video.masks)} masks, but by rules {self.rules.name} neither the "
+                    "first nor the last is scored; take the video out of the list"
+                )
+        return videos
+
+    def start(self, extractor: nn.Module, context: RunContext) -> "MaskEvaluation":
+        """Begin a run; without ground truth, the predictions are packed for a server."""
+        sequences, tracker = self.sequences, LabelTracker(extractor, self.protocol)
+        metrics = [ObjectRows(self.rules, self.videos, self.unseen_names) for _ in tracker.stages]
+        evaluation = MaskEvaluation(context, metrics, tracker, self.predictions)
+        if not all(sequence.ground_truth for sequence in sequences):
+            files = [
+                Path(sequence.video, sequence.folder, f"{stem}.png")
+                for sequence in sequences
+                for stem in predicted_stems(sequence)
+                if stem is not None
+            ]
+            evaluation.packed = {file: Path(self.archive, file) for file in files}
+        return evaluation
+
+    def data(self) -> dict[str, Any]:
+        """Return the facts of the data that the scores depend on, and the scoring rules."""
+        return super().data() | {"rules": self.rules.stated()}
+
+
+class MaskEvaluation(Evaluation):
+    """Follow objects by label propagation, and score them by the rules of the metrics.
+
+    A thread scores frames while the network propagates later frames.
+
+    Attributes:
+        packed: file, relative to the predictions → its place in predictions.zip; empty: no archive. An earlier run may
+            have left other files.
+    """
+
+    packed: Mapping[Path, Path] = MappingProxyType({})
+
+    def scorer(self, sequence: Any, pool: Executor) -> Any:
+        """Return the scorer of a sequence, with `add` and `finish` as in `ObjectScorer`; None does not score it.
+
+        A sequence is scored if an object has masks after its first.
+        """
+        followed = any(start < max(sequence.masks) for start in sequence.starts.values())
+        return ObjectScorer(sequence, self.metrics, pool) if sequence.ground_truth and followed else None
+
+    def follow(self, sequence: MaskSequence, kind: str = "") -> None:
+        """Predict, score and write a sequence.
+
+        Args:
+            sequence: the sequence.
+            kind: folder of its files, if a benchmark follows it in several ways.
+        """
+        sequence = at_size_of_data(sequence, self.tracker.protocols[0])
+        view, stems = self.tracker.view(sequence.size), predicted_stems(sequence)
+        files = [
+            IndexedMasks(folder / sequence.video / sequence.folder, stems) for folder in self.prediction_folders(kind)
+        ]
+        nothing = torch.zeros(sequence.size, dtype=torch.uint8)
+        for file in files:
+            for _ in range(len(stems) - sequence.num_frames):  # the frames before the first object
+                file.add(nothing)
+        with (
+            ThreadPoolExecutor(max_workers=1) as pool,
+            self.record(sequence, overlay_masks, files, kind, draw_animation=_overlay_small) as record,
+        ):
+            scorer = self.scorer(sequence, pool)
+            tracked_frames = self.tracker.track_masks(annotated_frames(sequence), sequence.starts, view)
+            for t, tracked in enumerate(tracked_frames):
+                truth = None
+                if scorer is not None and t in sequence.masks:
+                    with self.watch("score"):
+                        truth = scorer.add(t, tracked)
+                with self.watch("write"):
+                    record.add(tracked.frame, tracked.decoded, truth=truth)
+            curves: dict[str, Curve] = {}
+            if scorer is not None:
+                with self.watch("score"):
+                    curves = scorer.finish()
+            record.close(curves)
+
+    def finish(self, folder: Path) -> dict[str, Picture]:
+        """Write predictions.zip for data without ground truth; see `Evaluation`."""
+        folders = self.prediction_folders() if self.packed else []
+        for predictions in folders:
+            with zipfile.ZipFile(predictions.with_suffix(".zip"), "w", zipfile.ZIP_STORED) as archive:
+                for file in sorted(self.packed):
+                    archive.write(predictions / file, self.packed[file])
+        return {}
+
+
+def _overlay_small(frame: Tensor, mask: Tensor) -> Picture:
+    return overlay_masks(*reduced(frame, mask))
+
+
+def predicted_stems(sequence: MaskSequence) -> list[str | None]:
+    """Return the stem of each frame's predicted mask, None for a frame that the benchmark does not report.
+
+    If it reports all frames, the frames before the first object come first: their predictions are empty.
+    """
+    if sequence.reported is None:
+        return [path.stem for path in (*sequence.earlier, *sequence.frames)]
+    return [path.stem if t in sequence.reported else None for t, path in enumerate(sequence.frames)]
+
+
+class ObjectScorer:
+    """The scores of a sequence, for all stages.
+
+    Args:
+        sequence: a sequence with ground truth.
+        metrics: a metric per stage; their rules say which frames and objects count.
+        pool: scores the frames.
+
+    Raises:
+        DataError: if the rules leave nothing to score, or count a frame without a mask.
+    """
+
+    def __init__(self, sequence: MaskSequence, metrics: Sequence[ObjectRows], pool: Executor) -> None:
+        self.sequence, self.metrics, self.pool = sequence, metrics, pool
+        self.rules: Rules = metrics[0].rules
+        self.stems = {t: sequence.masks[t].stem for t in sorted(sequence.masks)}
+        files = {path.stem: path for path in (*sequence.earlier, *(sequence.masks[t] for t in self.stems))}
+        starts = {number: list(files).index(self.stems[t]) for number, t in sequence.starts.items()}
+        folder = sequence.masks[min(self.stems)].parent
+
+        def annotation(stem: str) -> Ids:
+            return sequence.read_ids(files[stem]).numpy()
+
+        meta = metrics[0].videos.get(sequence.video, {})
+        try:
+            self.plan = self.rules.plan(Video(sequence.video, list(files), annotation, meta, starts=starts))
+        except DataError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{folder}: {error}") from error
+        if not self.plan:
+            raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on")
+        self.scores = [VideoScore(self.rules, self.plan) for _ in metrics]
+        if lacking := sorted(self.scores[0].objects.keys() - files.keys()):
+            raise DataError(f"{folder}: the metadata counts frame {lacking[0]}, which has no mask")
+        self.pending: deque[Future[None]] = deque()
+        nothing = [torch.zeros(sequence.size, dtype=torch.uint8)] * len(metrics)
+        for path in sequence.earlier:  # nothing is predicted before the first object
+            self.pending.append(pool.submit(self._score, path.stem, annotation(path.stem), nothing))
+
+    def add(self, t: int, tracked: TrackedFrame) -> Tensor:
+        """Score the annotated frame `t`, and return its annotation: ids `(H, W)`, for the animations.
+
+        Raises:
+            DataError: if the annotation holds an unknown id, and the rules refuse it.
+        """
+        truth = self.sequence.mask(t).numpy()
+        unknown = set(object_ids(self.rules.ids(truth))) - set(self.plan) if self.rules.refuses_unknown else ()
+        if unknown:
+            raise DataError(
+                f"{self.sequence.masks[t]}: holds id {min(unknown)}, which no mask introduces; take it out of the "
+                "mask, or score these videos by VosBenchmark and rules youtube-vos, where objects may enter later"
+            )
+        while len(self.pending) >= MOST_PENDING:
+            self.pending.popleft().result()
+        self.pending.append(self.pool.submit(self._score, self.stems[t], truth, tracked.decoded))
+        return torch.from_numpy(truth)
+
+    def _score(self, stem: str, truth: Ids, masks: Sequence[Tensor]) -> None:
+        if stem not in self.scores[0].objects:
+            return
+        outlines = self.scores[0].outlines(stem, truth)
+        for score, mask in zip(self.scores, masks, strict=True):
+            score.add(stem, mask.numpy(), outlines)
+
+    def finish(self) -> dict[str, Curve]:
+        """Update the metrics; return J and F by frame, means over objects, of the last stage."""
+        for frame in self.pending:
+            frame.result()
+        for metric, score in zip(self.metrics, self.scores, strict=True):
+            values = {self.sequence.folder or number: found for number, found in score.values().items()}
+            metric.update(self.sequence.video, values)
+        curves: dict[str, Curve] = {}
+        for measure in ("J", "F"):
+            if measure in self.rules.measures:
+                means = self.scores[-1].frame_means(measure)
+                frames = [t for t, stem in self.stems.items() if stem in means]
+                curves[measure] = frames, [means[self.stems[t]] for t in frames]
+        return curves
+
+
+def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield the frames of a sequence; a frame in which objects start has its mask, any other None.
+
+    Raises:
+        DataError: if a mask lacks an object that starts in it: the metric would count two empty masks as a perfect
+            match.
+    """
+    for t, frame in enumerate(sequence.read()):
+        entering = sequence.entering(t)
+        mask = sequence.mask(t) if entering else None
+        if mask is not None and (absent := set(entering) - set(object_ids(mask.numpy()))):
+            raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
+        yield frame, mask
+
+
+def at_size_of_data(sequence: MaskSequence, protocol: PropagationProtocol) -> MaskSequence:
+    """Return a sequence at the size of a protocol's `resized_data`; itself if its size is right already."""
+    if protocol.resized_data is None or protocol.resized_data == sequence.size:
+        return sequence
+    return cast(MaskSequence, _ResizedSequence(sequence, protocol.resized_data))
+
+
+class _ResizedSequence:
+    """A sequence with resized frames and masks; all other attributes are the original's."""
+
+    def __init__(self, sequence: MaskSequence, size: Size) -> None:
+        self._sequence, self.size = sequence, size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sequence, name)
+
+    def frame(self, t: int) -> Tensor:
+        """Return frame `t`, resized by the nearest pixel, saved as JPEG and read again, like a resized data set."""
+        resized = resize_images(self._sequence.frame(t)[None], self.size, "pillow-nearest")[0]
+        file = io.BytesIO()
+        Image.fromarray(resized.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=JPEG_QUALITY)
+        return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
+
+    read = FrameSequence.read
+
+    def mask(self, t: int) -> Tensor:
+        """Return the mask of frame `t`, by the nearest pixel."""
+        return resize_ids(self._sequence.mask(t), self.size)
+
+    def read_ids(self, path: Path) -> Tensor:
+        """Return a mask of the video, by the nearest pixel."""
+        return resize_ids(self._sequence.read_ids(path), self.size)
+
+    def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
+        """Return the instances of frame `t`, by the nearest pixel; see `PartSequence`."""
+        ids, classes = self._sequence.instances(t)  # type: ignore[attr-defined]
+        return resize_ids(ids, self.size), classes

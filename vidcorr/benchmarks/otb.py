@@ -1,0 +1,147 @@
+"""Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..backbones import build_encoder
+from ..backbones.extractor import Dilated
+from ..backbones.resnet import is_resnet
+from ..datasets import BoxSequence, Otb
+from ..datasets.otb import Version
+from ..functional import TrackingProtocol
+from ..metrics.box_tracking import ERRORS, OVERLAPS, BoxRows, box_iou
+from ..results.page import Chart
+from ..results.pictures import Picture, overlay_boxes, plot_curves
+from ..tracking.record import PredictionTable, fixed
+from ..tracking.siamfc_tracker import SiamFCTracker
+from .callback import BenchmarkCallback
+from .evaluation import Evaluation, RunContext
+
+
+class OtbBenchmark(BenchmarkCallback):
+    """Score SiamFC tracking on OTB by success and precision, in a single pass from the first box.
+
+    Features are from res5; res4 and res5 have no stride, and their 3 × 3 convolutions are dilated by 2 and 4. A
+    fine-tuned `SiamFC` brings its features. The trained module stays unchanged.
+
+    Logs `otb/success` (mean of the success curve), `otb/precision@20px` and `otb/success@0.5`. Files: results.json,
+    per_sequence.csv, predictions in the text form of the GOT-10k toolkit, success.png and precision.png, overlays.
+
+    Papers: Wu, Lim and Yang, Object Tracking Benchmark (TPAMI 2015); SiamFC; VFS, section 4.2.
+
+    Args:
+        root: folder with the sequences' folders.
+        version: see `Otb`; None is every sequence in root.
+        allow_missing: see `Otb`; results.json names missing sequences.
+        stage: stage of the encoder; None is res5 of a ResNet, and the default of other networks.
+        stride: pixels per feature cell if `dilated` is False; None is the encoder's default.
+        dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks.
+        video: write overlay videos.
+        kwargs: arguments of `BenchmarkCallback`: changes (fields of `TrackingProtocol` that differ from VFS's, without
+            `stride` and `dilated`), predictions, every_n_epochs, output_dir, …
+
+    Raises:
+        ValueError: for a bad argument.
+        DataError: when the data are first read, with the name of the file.
+    """
+
+    name = "otb"
+    score_names = ("success", "precision@20px", "success@0.5")
+    ranked_by = ("success",)
+    recorded = ("version",)
+    animations_show = "red: the box that was tracked; white: the annotation"
+
+    def __init__(
+        self,
+        root: str | Path,
+        version: Version | None = "tb100",
+        allow_missing: bool = False,
+        stage: str | None = None,
+        stride: int | None = None,
+        dilated: Dilated = True,
+        video: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(stage=stage, stride=stride, **kwargs)
+        if of_features := self.changes.keys() & {"stride", "dilated"}:
+            field = min(of_features)
+            raise ValueError(f"OtbBenchmark: {field} is that of the features; give {field}, not changes")
+        if stride is not None and dilated:
+            raise ValueError(f"OtbBenchmark: dilated features have their own stride; set dilated to false for {stride}")
+        self.root, self.version, self.allow_missing = root, version, allow_missing
+        self.protocol = TrackingProtocol().with_changes(**self.changes)
+        self.dilated, self.video = dilated, video
+        self.missing: tuple[str, ...] = ()
+
+    def read(self) -> Sequence[BoxSequence]:
+        """Open the data set."""
+        reader = Otb(self.root, self.version, self.allow_missing)
+        self.missing = reader.missing
+        return reader
+
+    def extractor(self, encoder: nn.Module) -> nn.Module:
+        """Return the feature extractor of an encoder, with SiamFC's dilations if `dilated` is set."""
+        built: Any = build_encoder(encoder)
+        stage = self.stage or ("res5" if any(map(is_resnet, built.modules())) else None)
+        view: nn.Module = built.feature_extractor(stage, self.stride, dilated=self.dilated)
+        return view
+
+    def start(self, extractor: nn.Module, context: RunContext) -> "BoxEvaluation":
+        """Begin a run; see `BenchmarkCallback`."""
+        return BoxEvaluation(context, SiamFCTracker(extractor, self.protocol), self)
+
+    def data(self) -> dict[str, Any]:
+        """Return version and missing sequences."""
+        return super().data() | {"missing": list(self.missing)}
+
+
+class BoxEvaluation(Evaluation):
+    """Track the targets of the sequences and score their boxes."""
+
+    def __init__(self, context: RunContext, tracker: SiamFCTracker, benchmark: OtbBenchmark) -> None:
+        super().__init__(context, [BoxRows()], tracker, benchmark.predictions)
+        self.video, self.frames = benchmark.video, 0
+
+    def follow(self, sequence: BoxSequence) -> None:
+        """Track and score a sequence; see `Evaluation`."""
+        stems = [frame.stem for frame in sequence.frames]
+        files = [
+            PredictionTable(folder / f"{sequence.name}.txt", stems, _rows, line_end="\n")
+            for folder in self.prediction_folders()
+        ]
+        found: list[NDArray[np.float64]] = []
+        with self.record(sequence, overlay_boxes, files, video=self.video) as record:
+            for frame, (box,) in self.tracker.track(sequence.read(), sequence.boxes[:1]):
+                with self.watch("draw"):
+                    record.add(frame, [box], sequence.boxes[len(found)])
+                found.append(box)
+            boxes = np.stack(found)
+            record.close({"overlap": (range(len(boxes)), box_iou(boxes, sequence.boxes).tolist())})
+        self.frames += len(boxes) - 1  # the first box is given
+        self.metrics[0].update(boxes, sequence.boxes, name=sequence.name)
+
+    def charts(self) -> list[Chart]:
+        """Return the curves over all sequences; see `Evaluation`."""
+        success, precision = (curve.tolist() for curve in self.metrics[0].curves())
+        return [
+            Chart("Success", "overlap threshold", "success rate", {"success": (OVERLAPS.tolist(), success)}),
+            Chart("Precision", "location error (px)", "precision", {"precision": (ERRORS.tolist(), precision)}),
+        ]
+
+    def finish(self, folder: Path) -> dict[str, Picture]:
+        """Draw the curves of `charts`; see `Evaluation`."""
+        return plot_curves(self.metrics[0].curves(), self.tracker.protocol.name)
+
+    def data(self) -> dict[str, Any]:
+        """Return the dilations of the network and the number of frames; see `Evaluation`."""
+        return {"dilated": self.tracker.protocol.dilated, "frames_of_rank_0": self.frames}
+
+
+def _rows(stem: str, box: NDArray[np.float64]) -> list[list[str]]:
+    """Return a frame's line in the format of the GOT-10k toolkit."""
+    return [fixed(box, 3)]

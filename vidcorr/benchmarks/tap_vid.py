@@ -1,0 +1,310 @@
+"""Point tracking on TAP-Vid by the features of an extractor."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ..datasets import Badja, PointSequence, TapVid
+from ..functional import PointProtocol, PointTracks
+from ..metrics.point_measures import AREA_PCK, AreaRows
+from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, PointRows, sample_queries
+from ..metrics.rows import RowValues
+from ..results.page import Chart
+from ..results.pictures import Picture
+from ..results.pictures.animation import Curve, SequenceAnimation
+from ..results.pictures.overlays import overlay_tracks, rainbow
+from ..tracking.point_tracker import PointTracker
+from ..tracking.record import SequenceRecord
+from ..videos.files import csv_text, write_atomically
+from .callback import BenchmarkCallback
+from .evaluation import Evaluation, RunContext
+
+log = logging.getLogger(__name__)
+
+DRAWN = 40
+"""Number of tracks in a picture, evenly spaced among all."""
+
+WORST_SHOWN = 5
+"""Number of tracks in the animation of the worst tracks."""
+
+WITHOUT_OCCLUSION = tuple(key for key in METRICS if key.startswith(("pts_within", "average_pts")))
+"""Measures for a protocol without an occlusion rule; the others would only reflect how often points are visible."""
+
+SCORES = tuple(key for key in METRICS if not key.startswith("jaccard"))
+"""Logged measures; the files also have the Jaccard index at every threshold."""
+
+LIMIT = "grid_limit"
+"""`average_pts_within_thresh` of the true tracks, moved to the nearest cell centres: the limit of an argmax."""
+
+
+class TapVidBenchmark(BenchmarkCallback):
+    """Score points tracked without training on TAP-Vid: DAVIS, RGB-Stacking, Kinetics, RoboTAP, a user's videos.
+
+    Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, with an occlusion
+    rule in the protocol also `tap_vid/average_jaccard` (AJ) and `tap_vid/occlusion_accuracy` (OA); and
+    `tap_vid/grid_limit`, the δ_avg that the feature grid allows an argmax.
+    The mean of a measure leaves out videos in which it is 0/0; results.json names them. Files: results.json,
+    per_sequence.csv, per_track.csv, `predictions/<video>.npz` (arguments of the official function), overlays,
+    animations.
+
+    Paper: Doersch et al., TAP-Vid (NeurIPS 2022).
+
+    Args:
+        root: see `TapVid`.
+        protocol: name of a protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a protocol.
+        kwargs: arguments of `BenchmarkCallback`: changes (`{query_mode: strided}`), predictions, stage, stride,
+            every_n_epochs, output_dir, …
+
+    Raises:
+        DataError: when the data are first read, with the name of the file.
+        ValueError: for an unknown protocol, or changes out of range.
+    """
+
+    name = "tap_vid"
+    score_names = (*SCORES, LIMIT)
+    ranked_by = ("average_pts_within_thresh",)
+    text_columns = ("Queries",)
+    animations_show = "tracks that were found; a cross where a point is said to be hidden; white, the truth"
+
+    def __init__(
+        self,
+        root: str | Path,
+        protocol: str | PointProtocol = "vidcorr",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.root, self.protocol = root, PointProtocol.named(protocol, changes=self.changes)
+
+    def read(self) -> Sequence[PointSequence]:
+        """Open the data set; see `BenchmarkCallback`."""
+        return TapVid(self.root)
+
+    def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
+        """Begin a run; see `BenchmarkCallback`."""
+        return TapVidEvaluation(context, PointTracker(extractor, self.protocol), self.sequences, self.predictions)
+
+
+class BadjaBenchmark(TapVidBenchmark):
+    """Track the joints of BADJA's animals without training, and score them by PCK and TAP-Vid's metrics.
+
+    Logs, as fractions, the scores of `TapVidBenchmark`: `badja/average_pts_within_thresh`, …; and with masks
+    `badja/PCK@0.2`: joints within 0.2 times the square root of the animal's area (see `area_counts`). A joint is
+    followed from the first frame in which it is visible. Files as for `TapVidBenchmark`.
+
+    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
+
+    Args:
+        root: BADJA's folder, or BADJA in a layout of TAP-Vid, see `Badja`.
+        masks: folder of the animals' masks if root does not name them, see `Badja`; None: δ alone.
+        kwargs: arguments of `TapVidBenchmark`: protocol, changes, predictions; and of `BenchmarkCallback`.
+
+    Raises:
+        DataError: when the data are first read, with the name of the file.
+        ValueError: for an unknown protocol, or changes out of range.
+    """
+
+    name = "badja"
+    score_names = ("PCK@0.2", *TapVidBenchmark.score_names)
+
+    def __init__(self, root: str | Path, masks: str | Path | None = None, **kwargs: Any) -> None:
+        super().__init__(root, **kwargs)
+        self.masks = masks
+
+    def read(self) -> Sequence[PointSequence]:
+        """Open the data set; see `BenchmarkCallback`."""
+        return Badja(self.root, self.masks)
+
+
+class TapVidEvaluation(Evaluation):
+    """Track and score the queries of the videos, separately for every map of the extractor.
+
+    Args:
+        context: ranks and folder of the run.
+        tracker: tracks points by its protocols.
+        sequences: all videos of the data set; if all have masks, scores relative to the object's area are added.
+        predictions: write the predicted tracks.
+    """
+
+    def __init__(
+        self, context: RunContext, tracker: PointTracker, sequences: Sequence[PointSequence], predictions: bool
+    ) -> None:
+        self._protocol = tracker.protocols[-1]
+        mode, with_areas = self._protocol.query_mode, all(sequence.masks for sequence in sequences)
+        points, self._limits = ([PointRows(mode) for _ in tracker.stages] for _ in range(2))
+        self._by_area = [AreaRows(mode) for _ in tracker.stages if with_areas]
+        super().__init__(context, [*points, *self._limits, *self._by_area], tracker, predictions)
+        self._positions = {sequence.name: position for position, sequence in enumerate(sequences)}
+        self._kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
+        longest = max(sequence.num_frames for sequence in sequences)
+        self._over_time = np.zeros((1 + len(PIXEL_THRESHOLDS), longest), np.int64)  # see `counts_over_time`
+
+    def follow(self, sequence: PointSequence) -> None:
+        """Follow and score the points of a video; see `Evaluation`."""
+        protocol = self._protocol
+        queries = sample_queries(
+            sequence.occluded, sequence.points * protocol.scored_size, protocol.query_mode, protocol.query_stride
+        )
+        frames = sequence.num_frames
+        found = self.tracker.track(
+            lambda first: map(sequence.frame, range(first, frames)),
+            frames,
+            sequence.size,
+            queries.points,
+            both_directions=protocol.query_mode == "strided",
+        )
+        where: dict[str, Any] = {"name": sequence.name, "position": self._positions[sequence.name]}
+        own = np.array(sequence.size[::-1]) / protocol.scored_size
+        at_own_size = replace(queries, tracks=queries.tracks * own)
+        for folder, tracks in zip(self.prediction_folders(), found, strict=False):
+            write_prediction(folder, sequence, queries, tracks)
+        for number, tracks in enumerate(found):
+            points, occluded = tracks.points.numpy(), tracks.occluded.numpy()
+            self.metrics[number].update(queries, occluded, points, **where)
+            nearest = nearest_centres(queries.tracks, self.tracker.grids[number], protocol.scored_size)
+            self._limits[number].update(queries, queries.occluded, nearest, **where)
+            if self._by_area:
+                areas = np.array([sequence.area(t) for t in range(frames)])
+                self._by_area[number].update(at_own_size, points * own, areas, name=sequence.name)
+        errors = np.linalg.norm(points - queries.tracks, axis=-1)  # of the last map, as the animations
+        scored = ~queries.occluded & queries.scored(protocol.query_mode)
+        since = np.abs(np.arange(frames) - queries.frames).astype(int)
+        self._over_time += counts_over_time(since[scored], errors[scored], self._over_time.shape[1])
+        if self.context.folder is not None and len(queries):
+            self._draw(self.context.folder, sequence, at_own_size, points * own, occluded, errors, scored)
+
+    def _draw(
+        self,
+        folder: Path,
+        sequence: PointSequence,
+        queries: PointQueries,
+        points: NDArray[np.float64],
+        occluded: NDArray[np.bool_],
+        errors: NDArray[np.float64],
+        scored: NDArray[np.bool_],
+    ) -> None:
+        """Animate the tracks, in pixels of the frame; and the worst tracks with their ground truth."""
+        frames = sequence.num_frames
+        chosen = np.unique(np.linspace(0, len(queries) - 1, DRAWN).round().astype(int))
+        mean = np.where(scored, np.minimum(errors, self._protocol.scored_size), 0).sum(1) / scored.sum(1).clip(1)
+        worst = np.sort(np.argsort(-mean, kind="stable")[:WORST_SHOWN])
+
+        def record(kind: str, shown: NDArray[np.int64], truth: NDArray[np.float64] | None) -> SequenceRecord:
+            colours = rainbow(queries.points[shown][:, [2, 1]])
+
+            def draw(frame: Any, t: int) -> NDArray[np.uint8]:
+                return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, queries.occluded[shown])
+
+            overlay = None if kind else folder / "overlays" / f"{sequence.name}.png"
+            return SequenceRecord(
+                frames, draw, overlay=overlay, animation=SequenceAnimation(folder, sequence.name, frames, kind)
+            )
+
+        truth_of_worst = queries.tracks[worst]
+        with record("", chosen, None) as all_tracks, record("worst tracks", worst, truth_of_worst) as worst_tracks:
+            for t in range(frames):
+                frame = sequence.frame(t)
+                for each in (all_tracks, worst_tracks):
+                    each.add(frame, [t])
+            for each in (all_tracks, worst_tracks):
+                each.close(over_frames(errors, scored))
+        self.keep_overlay(sequence.name, all_tracks)
+
+    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
+        """Return scores and rows, and warn of undefined measures; see `Evaluation`."""
+        metric = self.metrics[number]
+        undefined, scores = metric.undefined(), metric.compute()
+        bound = self._limits[number].compute()["average_pts_within_thresh"]
+        if undefined and self.context.ranks.rank == 0:
+            left_out = ", ".join(sorted({name for names in undefined.values() for name in names}))
+            said = "%s: videos with nothing to score (0/0) are left out of those means: %s"
+            log.warning(said, ", ".join(undefined), left_out)
+        found = {key: scores[key] for key in SCORES if key in self._kept} | {LIMIT: bound}
+        rows = {video: {key: own[key] for key in ("Queries", *self._kept)} for video, _, own in metric.values()}
+        if self._by_area:
+            found = self._by_area[number].compute() | found
+            for video, _, own in self._by_area[number].values():
+                rows[video][AREA_PCK] = own[AREA_PCK]
+        return (found if rows else {}), [(video, "", own) for video, own in rows.items()]
+
+    def charts(self) -> list[Chart]:
+        """Return a chart of visible points within the thresholds by frames from their query; see `Evaluation`."""
+        total = np.sum(self.context.ranks.gather(self._over_time), axis=0)
+        frames = np.flatnonzero(total[0])
+        curves: dict[str, Curve] = {
+            f"within {threshold} px": (frames.tolist(), (within[frames] / total[0, frames]).tolist())
+            for threshold, within in zip(PIXEL_THRESHOLDS, total[1:], strict=True)
+        }
+        return [Chart("Error over time", "frames from the query", "visible points", curves)] if len(frames) else []
+
+    def finish(self, folder: Path) -> dict[str, Picture]:
+        """Write per_track.csv; see `Evaluation`."""
+        for stage, metric in zip(self.stages, self.metrics, strict=False):
+            write_tracks(folder / stage / "per_track.csv", metric.per_track(), self._kept)
+        return {}
+
+    def data(self) -> dict[str, Any]:
+        """Return the feature grid and the videos with 0/0; see `Evaluation`."""
+        side = self._protocol.scored_size
+        grids = [
+            f"{rows} x {columns} cells of {side / rows:g} x {side / columns:g} px"
+            for rows, columns in self.tracker.grids
+        ]
+        undefined = {stage: metric.undefined() for stage, metric in zip(self.stages, self.metrics, strict=False)}
+        return super().data() | {
+            "grid": grids[0] if len(grids) == 1 else grids,
+            "undefined": undefined.get("", undefined),
+        }
+
+
+def write_prediction(folder: Path, sequence: PointSequence, queries: PointQueries, found: PointTracks) -> None:
+    """Write the tracks of a video as .npz, with the arguments of TAP-Vid's official function."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        folder / f"{sequence.name}.npz",
+        query_points=queries.points,
+        tracks=found.points.numpy(),
+        occluded=found.occluded.numpy(),
+        target_points=queries.tracks,
+        target_occluded=queries.occluded,
+        trackgroup=queries.track,
+    )
+
+
+def counts_over_time(since: NDArray[np.int64], errors: NDArray[np.float64], frames: int) -> NDArray[np.int64]:
+    """Count scored points by frames from their query, and the points within the five thresholds: (6, frames)."""
+    near = [np.full(len(errors), True), *(errors < threshold for threshold in PIXEL_THRESHOLDS)]
+    return np.stack([np.bincount(since[each], minlength=frames) for each in near])
+
+
+def nearest_centres(tracks: NDArray[Any], grid: tuple[int, int], side: int) -> NDArray[np.float64]:
+    """Move x, y `(…, 2)` in pixels of a picture of `side` x `side` to the centre of the nearest of `grid` cells."""
+    cells = np.array(grid[::-1])
+    size = side / cells
+    return (np.clip(np.floor(tracks / size), 0, cells - 1) + 0.5) * size
+
+
+def over_frames(errors: NDArray[np.float64], scored: NDArray[np.bool_]) -> dict[str, Curve]:
+    """Return the fractions of scored points within 4 and 16 px by frame; NaN for a frame without scored points."""
+    total = scored.sum(0)
+    curves: dict[str, Curve] = {}
+    for threshold in (4, 16):
+        with np.errstate(invalid="ignore"):
+            curves[f"within {threshold} px"] = range(len(total)), ((errors < threshold) & scored).sum(0) / total
+    return curves
+
+
+def write_tracks(path: Path, tracks: dict[str, dict[str, NDArray[np.float64]]], keys: Sequence[str]) -> None:
+    """Write the scores of all queries as CSV, by video and with the worst queries first; 0/0 is empty."""
+    rows: list[list[Any]] = [["Sequence", "Query", *keys]]
+    for name, scores in tracks.items():
+        for query in np.argsort(scores["average_pts_within_thresh"], kind="stable"):
+            values = (scores[key][query] for key in keys)
+            rows.append([name, int(query), *(None if np.isnan(value) else float(value) for value in values)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, csv_text(rows))

@@ -1,0 +1,89 @@
+"""Video object segmentation on any labelled videos: MOSE, LVOS, VOST, SA-V, a user's videos."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..datasets import MaskSequence, Vos
+from ..functional import PropagationProtocol
+from ..metrics.rules import RULES
+from ..videos.guards import DataError, read_names, read_videos
+from .mask_evaluation import MaskBenchmark
+
+
+class VosBenchmark(MaskBenchmark):
+    """Score propagated masks on a folder of frames and a folder of indexed masks: J and F per object.
+
+    Masks may be dense or sparse. By the default rules an object may enter with any mask, and is scored on the annotated
+    frames after it. Objects with separate folders of masks may overlap (SA-V): each object is a separate sequence, so
+    the network sees the frames once per object, and predictions lie in `predictions/<video>/<object>`. Videos with no
+    mask after their objects' first are predicted and packed into predictions.zip.
+
+    Logs `vos/J&F-Mean`, `vos/J-Mean`, `vos/F-Mean`, recall and decay; other rules log the scores that `vidcorr score`
+    names. Files: results.json, per_sequence.csv, predictions as indexed PNGs, overlays.
+
+    Args:
+        root: folder that holds the two folders.
+        split: name or path of a list of videos, see `Vos`; None is every video.
+        frames: folder of the frames in root, with a folder per video.
+        masks: folder of the masks.
+        one_object: merge all ids into a single object, as in DAVIS-2016.
+        size_tolerance: pixels by which a mask may differ from its frame, see `Vos`.
+        rules: the data set's scoring rules, as in `vidcorr score`: "youtube-vos", "davis-2017", "davis-2016", "lvos",
+            "vost", "sa-v", "mose-v2" or "vos-benchmark" (MOSE).
+        meta: the data set's metadata file, for the rules of LVOS and MOSEv2.
+        unseen: file with the names of the videos (LVOS) or categories that training has not seen.
+        protocol: a protocol, or the name of a protocol with values for DAVIS (`vfs`, `crw`, `dino`, …).
+        kwargs: arguments of `BenchmarkCallback`: changes, predictions, name, stage, stride, every_n_epochs, …
+
+    Raises:
+        DataError: when the data are first read, with the name of the file.
+        ValueError: if the protocol defines no values for this benchmark, or the rules need metadata.
+    """
+
+    name = "vos"
+    recorded = ("split", "one_object")
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | None = None,
+        frames: str = "JPEGImages",
+        masks: str = "Annotations",
+        one_object: bool = False,
+        size_tolerance: int = 0,
+        rules: str = "youtube-vos",
+        meta: str | Path | None = None,
+        unseen: str | Path | None = None,
+        protocol: str | PropagationProtocol = "vfs",
+        **kwargs: Any,
+    ) -> None:
+        offered = [name for name, known in RULES.items() if meta is not None or not known.needs_meta]
+        if rules not in offered:
+            remedy = "; give these their metadata file, meta" if rules in RULES else ""
+            raise ValueError(f"VosBenchmark: rules {rules!r}: expected one of {', '.join(offered)}{remedy}")
+        super().__init__(rules=rules, protocol=protocol, **kwargs)
+        self.score_names = self.rules.score_names
+        self.root, self.split, self.frames, self.masks = root, split, frames, masks
+        self.one_object, self.size_tolerance = one_object, size_tolerance
+        self._meta, self._unseen = meta, unseen
+
+    def read(self) -> Sequence[MaskSequence]:
+        """Open the folders; see `BenchmarkCallback`."""
+        if self._meta is not None:
+            self.videos = read_videos(Path(self._meta).expanduser())
+        if self._unseen is not None:
+            remedy = "give the data set's list of unseen names"
+            self.unseen_names = set(read_names(Path(self._unseen).expanduser(), remedy))
+        videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
+        if self.rules.needs_meta and (lacking := [one for one in videos if one.video not in self.videos]):
+            raise DataError(f"{self._meta}: has no video {lacking[0].video}")
+        if not self.rules.objects_enter:
+            return self.scorable([_of_first_mask(video) for video in videos])
+        return self.scorable(videos)
+
+
+def _of_first_mask(video: MaskSequence) -> MaskSequence:
+    """Return a video with only the objects of its first mask."""
+    return replace(video, starts={number: 0 for number, start in video.starts.items() if start == 0})

@@ -1,0 +1,106 @@
+"""Video object segmentation on YouTube-VOS: a hold-out split that is scored here, predictions for the server."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from ..datasets import MaskSequence, YoutubeVos
+from ..functional import PropagationProtocol
+from .evaluation import RunContext
+from .mask_evaluation import MaskBenchmark, MaskEvaluation
+
+
+class YoutubeVosBenchmark(MaskBenchmark):
+    """Score propagated masks on YouTube-VOS: J and F, separately for categories seen and not seen in training.
+
+    An object enters with its first annotation, at any frame, and is scored on the annotated frames after it. J and F
+    are means over the frames of an object, then over the objects; `Overall` is the mean of the four scores. If all
+    objects are seen, or all unseen, only two scores are logged and `Overall` is their mean.
+
+    Logs `youtube_vos/Overall`, `youtube_vos/J-Seen`, `F-Seen`, `J-Unseen`, `F-Unseen`. Only the server has the masks of
+    "valid" and "test": predictions of its frames are packed into predictions.zip in its layout,
+    `Annotations/<video>/<frame>.png`. How the server treats an object's first frame is not published.
+
+    Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
+
+    Args:
+        root: folder that holds train and valid.
+        split: "holdout", "train", "valid" or "test", see `YoutubeVos`.
+        all_frames: follow the objects through every frame; predictions are still reported for every fifth frame.
+        holdout: see `YoutubeVos`.
+        unseen: see `YoutubeVos`.
+        seed: see `YoutubeVos`.
+        protocol: a protocol, or the name of a protocol for YouTube-VOS. VFS defines no values for it, so this project
+            chose the values of the default.
+        kwargs: arguments of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
+
+    Raises:
+        DataError: when the data are first read, with the name of the file.
+        ValueError: at the start of `fit`, if the run would train on videos that the hold-out split scores.
+    """
+
+    name = "youtube_vos"
+    score_names = ("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
+    protocols_like = ("youtube_vos",)
+    text_columns = ("Category", "Unseen")
+    recorded = ("split", "all_frames")
+    archive = "Annotations"
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: Literal["valid", "train", "test", "holdout"] = "valid",
+        all_frames: bool = False,
+        holdout: float = 0.05,
+        unseen: int = 5,
+        seed: int = 0,
+        protocol: str | PropagationProtocol = "vidcorr",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(rules="youtube-vos", protocol=protocol, **kwargs)
+        self.root, self.split, self.all_frames = root, split, all_frames
+        self.holdout, self.unseen, self.seed = holdout, unseen, seed
+
+    def read(self) -> Sequence[MaskSequence]:
+        """Open the data set."""
+        data = YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
+        self.unseen_names = data.unseen_categories
+        self.videos = {
+            video.name: {"objects": {str(i): {"category": video.categories.get(i, "none")} for i in video.objects}}
+            for video in data
+        }
+        return data
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Refuse to train on scored hold-out videos, unless the data module sets `include_holdout`."""
+        super().on_fit_start(trainer, pl_module)
+        data: Any = getattr(trainer, "datamodule", None)
+        if self.split != "holdout" or getattr(data, "include_holdout", True):
+            return
+        trained = {Path(entry.path).stem for entry in data.videos}
+        if both := sorted(sequence.name for sequence in self.sequences if sequence.name in trained):
+            raise ValueError(
+                f"{self.name}: {len(both)} of the {len(self.sequences)} sequences that it holds out are trained on, "
+                f"such as {both[0]}: training leaves out those of the default holdout, unseen and seed, in the layout "
+                "of YouTube-VOS; take the others out of data.source, or train on them with --data.include_holdout true"
+            )
+
+    def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
+        """Begin a run; rows also give an object's category, and whether training has not seen it."""
+        evaluation = super().start(extractor, context)
+        evaluation.columns = {
+            (sequence.name, str(number)): {
+                "Category": sequence.categories.get(number, ""),
+                "Unseen": sequence.categories.get(number) in self.unseen_names,
+            }
+            for sequence in self.sequences
+            for number in sequence.objects
+        }
+        return evaluation
+
+    def data(self) -> dict[str, Any]:
+        """Return split and hold-out."""
+        held_out = {"holdout": self.holdout, "unseen": self.unseen, "seed": self.seed}
+        return super().data() | (held_out if self.split == "holdout" else {})

@@ -1,0 +1,30 @@
+"""Convert a checkpoint of another project to one of ours."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+KINDS = ("auto", "vfs", "crw", "liir", "mast", "moco", "dino", "dinov2", "torchvision", "timm")
+"""Families of foreign checkpoints, listed here because `--help` does not import the converters."""
+
+
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr convert`.
+
+    Args:
+        args: arguments of the command line after `convert`.
+
+    Raises:
+        ValueError: for a user's mistake, one line.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr convert", description=__doc__)
+    parser.add_argument("foreign", type=Path, metavar="FOREIGN", help="checkpoint of another project")
+    parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write, .ckpt")
+    parser.add_argument("--kind", default="auto", choices=KINDS, help="family of the checkpoint (default: by its keys)")
+    parser.add_argument("--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, if keys do not show it")
+    parser.add_argument("--trust", action="store_true", help="unpickle any type that it holds, which may run code")
+    flags = parser.parse_args(list(args))
+
+    from ..backbones.foreign.conversion import account, convert
+
+    print(f"{flags.foreign}\n{account(convert(**vars(flags)))}")

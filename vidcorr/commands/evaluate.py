@@ -1,0 +1,43 @@
+"""Score frozen networks on benchmarks and print a table, with differences from a base network if --base names it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..experiments.configured import common_flags, protocols_of, read_changes, read_on
+
+
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr evaluate`; a user's mistake raises UsageError, ValueError or OSError."""
+    parser = common_flags("vidcorr evaluate", __doc__, "evaluation")
+    named = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
+    parser.add_argument("networks", nargs="*", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
+    parser.add_argument("--protocol", nargs="+", default=[], metavar="NAME", help="protocols (default: the config's)")
+    parser.add_argument("--change", nargs="+", default=[], metavar="FIELD=VALUE", help="protocol fields to change")
+    parser.add_argument("--base", default="", metavar="NETWORK", help="network to compare the others with")
+    parser.add_argument("--baselines", action="store_true", help="add raw colour and an untrained ResNet-18")
+    upsampler = "upsampler of the features: bilinear:2, nearest:2 or my_module:my_upsampler"
+    parser.add_argument("--upsample", metavar="SPEC", help=upsampler)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of random weights (default: 0)")
+    flags = parser.parse_args(list(args))
+    names = [*flags.networks, *filter(None, [flags.base])]
+    if not names and not flags.baselines:
+        raise ValueError("evaluate: name a network; or --baselines alone")
+    if not flags.on:
+        raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
+    configured, changes = read_on(flags.on), read_changes(flags.change)
+
+    from ..backbones.checkpoints import allow_named
+    from ..experiments.evaluate import run_jobs
+    from ..experiments.job import Job, NetworkSpec, networks_of
+
+    allow_named(args)
+    benchmarks = [benchmark.build(limit_sequences=flags.limit) for benchmark in configured]
+    protocols = protocols_of(benchmarks, flags.protocol, changes)
+    jobs = [
+        Job(replace(network, upsample=flags.upsample), benchmark, protocol)
+        for network in networks_of(names, flags.pretrained, flags.seeds, flags.baselines)
+        for benchmark, of_benchmark in zip(benchmarks, protocols, strict=True)
+        for protocol in of_benchmark
+    ]
+    base = NetworkSpec.read(flags.base, flags.pretrained).name if flags.base else ""
+    run_jobs(jobs, flags.output, base)

@@ -1,0 +1,115 @@
+"""Write a page for drawing prompts: objects, boxes or points in frames of a video, in the formats of `predict`."""
+
+import argparse
+import base64
+import html
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..videos.files import write_atomically
+from ..videos.guards import DataError
+from ..videos.mask_files import davis_palette
+from ..videos.source import Moment, OpenedVideo, frame_number, open_video
+
+PAGE = Path(__file__).with_suffix(".html")
+QUALITY = 95
+MOST_FRAMES = 120
+
+
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr prompt` with its arguments.
+
+    Raises:
+        DataError: if the video or a frame cannot be read; one line.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr prompt", description=__doc__)
+    parser.add_argument("video", type=Path, help="video file, or folder of frames")
+    parser.add_argument("--output", type=Path, default=None, help="page to write (default: VIDEO_prompt.html here)")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--frames",
+        nargs="+",
+        default=["0"],
+        metavar="FRAME",
+        help="frames to show: numbers from 0, or times such as 4.5s (default: 0)",
+    )
+    chosen.add_argument("--every", type=int, metavar="N", help=f"show every N-th frame, at most {MOST_FRAMES}")
+    flags = parser.parse_args(list(args))
+    output = flags.output or Path(f"{flags.video.resolve().stem}_prompt.html")
+    write_page(flags.video, output, flags.frames, flags.every)
+    print(f"{output}: open it in a browser, draw, save; the page then shows the command that follows the objects")
+
+
+def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every: int | None = None) -> Path:
+    """Write the page of a video: a single file that needs neither a server nor a network.
+
+    The page saves files for `--data.mask`, `--data.box` and `--data.points`, with the numbers of their frames: a mask
+    of frame 0 as an indexed PNG at the frame's size, masks of other frames as COCO's JSON, boxes as JSON with (0, 0) at
+    the corner of the first pixel, points as CSV with (0, 0) at its centre.
+
+    Args:
+        video: file or folder of frames.
+        output: path of the page.
+        frames: frames in the page, by numbers or times.
+        every: show every N-th frame instead.
+
+    Returns:
+        `output`.
+
+    Raises:
+        DataError: if the video or a frame does not exist, cannot be decoded, or there are more than 120 frames.
+        OSError: if the page cannot be written.
+    """
+    with open_video(video, timeout=600.0) as opened:
+        images = _chosen(opened, frames, every)
+        stems = opened.stems
+    height, width = next(iter(images.values())).shape[:2]
+    embedded = [
+        {"number": number, "label": stems[number] if stems else str(number), "image": _data_uri(image)}
+        for number, image in images.items()
+    ]
+    values = {
+        "title": html.escape(video.name),
+        "video": _script(shlex.quote(str(video))),
+        "frames": _script(embedded),
+        "width": str(width),
+        "height": str(height),
+        "palette": _script(davis_palette().tolist()),
+    }
+    page = re.sub(r"\{\{(\w+)\}\}", lambda name: values[name[1]], PAGE.read_text(encoding="utf-8"))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(output, page)
+    return output
+
+
+def _chosen(video: OpenedVideo, moments: Sequence[Moment], every: int | None) -> dict[int, NDArray[np.uint8]]:
+    """Return number → frame for the wanted frames, ascending."""
+    if every is not None and every < 1:
+        raise DataError(f"--every: expected 1 or more frames, got {every}")
+    named = {frame_number(moment, "--frames", video.number_at) for moment in moments}
+    numbers = sorted(named) if every is None else range(0, video.num_frames, every)
+    if len(numbers) > MOST_FRAMES:
+        raise DataError(f"{video.path}: {len(numbers)} frames; a page holds {MOST_FRAMES} at most: take fewer")
+    images = dict(zip(numbers, video.read(numbers), strict=True))
+    beyond = [number for number in numbers if number >= video.num_frames]  # which is exact now
+    if beyond and every is None:
+        raise DataError(f"{video.path}: has no frame {beyond[0]}")
+    return {number: image for number, image in images.items() if number not in beyond}
+
+
+def _data_uri(image: NDArray[np.uint8]) -> str:
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, packed = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    return f"data:image/jpeg;base64,{base64.b64encode(packed.tobytes()).decode()}"
+
+
+def _script(value: object) -> str:
+    """Return a value as JavaScript that cannot close its script element."""
+    return json.dumps(value).replace("<", "\\u003c")

@@ -1,0 +1,108 @@
+"""List the named protocols, show the fields of a protocol with their sources, or compare two protocols."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import near
+from ..results.rendering import readable_fields
+
+if TYPE_CHECKING:
+    from ..functional.evaluation_protocol import EvaluationProtocol
+
+
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr protocols` with its arguments.
+
+    Raises:
+        ValueError: for an unknown name, or a benchmark without values in the source.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr protocols", description=__doc__)
+    parser.add_argument("name", nargs="?", help="protocol, with or without changed fields: vfs+radius=6")
+    parser.add_argument("other", nargs="?", help="second protocol, to compare")
+    parser.add_argument("--benchmark", help="benchmark of the values (default: the first that the source has)")
+    flags = parser.parse_args(list(args))
+    if flags.name is None:
+        parts = []
+        for kind, protocols in kinds().items():
+            sources = protocols.sources().items()
+            lines = [f"  {name:16} {', '.join(source.values)}\n{'':19}{source.code}" for name, source in sources]
+            parts.append("\n".join([f"{kind}:", *lines]))
+        print("\n\n".join(parts))
+        return
+    first = find_protocols(flags.name, flags.benchmark)
+    if flags.other is None:
+        print("\n\n".join("\n".join(description(*pair)) for pair in first.values()))
+        return
+    second = find_protocols(flags.other, flags.benchmark)
+    if not first.keys() & second.keys():
+        raise ValueError(f"{flags.name} is of {', '.join(first)}, {flags.other} of {', '.join(second)}")
+    for kind in first.keys() & second.keys():
+        print("\n".join(differences(first[kind], second[kind])))
+
+
+def kinds() -> dict[str, type[EvaluationProtocol]]:
+    """Return kind of labels → class of protocols."""
+    from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
+
+    return {"masks and joints": PropagationProtocol, "points": PointProtocol, "boxes": TrackingProtocol}
+
+
+def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[EvaluationProtocol, str]]:
+    """Return kind of labels → (protocol, benchmark) for a name.
+
+    Args:
+        name: see `EvaluationProtocol.named`.
+        benchmark: name of the benchmark; by default the kind's default, or the source's first benchmark.
+
+    Raises:
+        ValueError: for an unknown name, or a benchmark without values in the source.
+    """
+    base, refusal = name.partition("+")[0], ""
+    named: dict[str, tuple[EvaluationProtocol, str]] = {}
+    for kind, protocols in kinds().items():
+        if (source := protocols.sources().get(base)) is None:
+            continue
+        default = protocols.default_benchmark
+        chosen = benchmark or (default if default in source.values else next(iter(source.values)))
+        try:
+            named[kind] = protocols.named(name, chosen), chosen
+        except ValueError as error:  # another kind may have the name and its changed fields
+            refusal = refusal or str(error)
+    if not named:
+        known = [source for protocols in kinds().values() for source in protocols.sources()]
+        advice = near(base, known) or "; vidcorr protocols lists them"
+        raise ValueError(refusal or f"there is no protocol {base}{advice}")
+    return named
+
+
+def description(protocol: EvaluationProtocol, benchmark: str) -> list[str]:
+    """Return lines that show a protocol: its source, and all fields with the origin of their values."""
+    base = protocol.name.partition("+")[0]
+    values = protocol.sources()[base].values
+    named = type(protocol).named(base, benchmark).fields()
+    about = protocol.origin(benchmark)
+    lines = [f"{protocol.name}, {benchmark} (digest {protocol.digest()})", f"source: {about.pop('code')}"]
+    if others := [other for other in values if other != benchmark]:
+        lines.append(f"other benchmarks: {', '.join(others)}")
+    lines += [f"{key}: {text}" for key, text in about.items()]
+    for field, shown in readable_fields(protocol.fields()).items():
+        if field != "name":
+            stated = "source" if field in values[benchmark] else "default"
+            origin = stated if protocol.fields()[field] == named[field] else "changed"
+            lines.append(f"  {field:24} {shown!s:28} {origin}")
+    return lines
+
+
+def differences(first: tuple[EvaluationProtocol, str], second: tuple[EvaluationProtocol, str]) -> list[str]:
+    """Return a heading, a line per field in which two protocols differ, and the notes on both."""
+    values, others = (readable_fields(protocol.fields()) for protocol, _ in (first, second))
+    lines = [f"{'':26}{first[0].name + ', ' + first[1]:28} {second[0].name}, {second[1]}"]
+    different = [field for field in values if field != "name" and values[field] != others[field]]
+    lines += [f"  {field:24}{values[field]!s:28} {others[field]}" for field in different]
+    for protocol, benchmark in (first, second):
+        if note := protocol.origin(benchmark).get("note"):
+            lines.append(f"note on {protocol.name}: {note}")
+    return lines if different else [f"{first[0].name} and {second[0].name} are the same"]

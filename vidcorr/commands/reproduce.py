@@ -1,0 +1,46 @@
+"""Repeat published scores with public weights, and find the protocol fields that explain a difference."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config_files import find_config
+from ..experiments.configured import common_flags, read_on
+
+
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr reproduce` with its arguments.
+
+    Raises:
+        ValueError: for a user's mistake, or if a row failed.
+    """
+    parser = common_flags("vidcorr reproduce", __doc__, "reproduced")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="rows to repeat (default: all rows with weights)")
+    parser.add_argument("--study", default="studies/published.yaml", help="YAML file (default: %(default)s)")
+    parser.add_argument("--no-fields", action="store_true", help="do not search for fields that explain a difference")
+    flags = parser.parse_args(list(args))
+    configured = read_on(flags.on)
+
+    from ..backbones.checkpoints import allow_named
+    from ..experiments.reproduce import described, not_repeated, repeat
+    from ..experiments.study_plan import read_study
+
+    study = read_study(find_config(flags.study, "--study"))
+    rows = [study.row(name) for name in flags.rows] or list(study.rows)
+    wanted = [entry.name for entry in configured] or list(study.evaluations)
+    if not any(name in row.published for row in rows for name in wanted):
+        known = ", ".join(study.evaluations)
+        raise ValueError(f"--on {' '.join(wanted)}: no row has a printed score; rows have {known}")
+    missing = [row for row in rows if row.network.endswith(".ckpt") and not Path(row.network).is_file()]
+    for row in missing if configured else rows:
+        needs = f"{row.network} is missing: " if row in missing else ""
+        for name in wanted:
+            if name in row.published:
+                print(f"{row.name}: {described(row, name)}; {needs}weights: {row.download}")
+    if configured:
+        allow_named(args)
+        benchmarks = {entry.name: entry.build(limit_sequences=flags.limit) for entry in configured}
+        repeat([row for row in rows if row not in missing], benchmarks, flags.output, fields=not flags.no_fields)
+        if missing and flags.rows:
+            raise ValueError("; ".join(f"{row.name}: its weights are missing" for row in missing))
+    elif not flags.rows:
+        print("\n".join(["", "other published rows:", *not_repeated(study)]))

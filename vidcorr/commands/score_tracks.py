@@ -1,0 +1,223 @@
+"""Score point tracks by the rules of TAP-Vid, PointOdyssey and BADJA, and boxes by the rules of OTB or GOT-10k."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.got10k import list_sequences, read_annotation
+
+from .. import metrics
+from ..datasets import Badja, Otb, PointSequence
+from ..metrics.box_tracking import BoxRows
+from ..metrics.point_measures import AREA_PCK
+from ..metrics.point_tracking import METRICS, QueryMode, mean_of_defined
+from ..results.result import Result, Row
+from ..videos.boxes import read_boxes
+from ..videos.guards import DataError, read_text, require_folder, require_regular
+from ..videos.images import image_header
+from .score_masks import result_of
+
+RASTER = 256.0
+"""Side of TAP-Vid's square raster; distances are in its pixels."""
+BACKWARDS = "strided queries count frames before the query too: track the reversed video as well, or use --tracks first"
+log = logging.getLogger(__name__)
+
+TAP_VID = {
+    "name": "tap-vid",
+    "source": "google-deepmind/tapnet: tapnet/tapvid/evaluation_datasets.py, tapnet/tapnextpp/metrics/aj_rd.py; "
+    "survival, median error: aharley/pips2 @ 0e0b69d, test_on_pod.py; PCK: aharley/pips, test_on_badja.py",
+}
+BoxRules = Literal["otb", "got-10k"]
+BOX_SOURCES: dict[BoxRules, str] = {
+    "otb": "got-10k/toolkit @ 956e728, ExperimentOTB, one-pass evaluation",
+    "got-10k": "got-10k/toolkit @ 62b8fa0, ExperimentGOT10k",
+}
+
+
+def score_tracks(
+    truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first", masks: str | Path | None = None
+) -> Result:
+    """Score point tracks on disk.
+
+    The scores are means over videos of TAP-Vid's metrics, and AJ_RD over all videos together. Queries "first" add
+    PointOdyssey's survival (with the median error in pixels in `data`) and, for BADJA, PCK.
+
+    Args:
+        truth: a data set of `TapVid` or `Badja`.
+        predictions: folder with a file per video, in either of two forms. `<video>.npz`: `tracks` (N, T, 2), x and y in
+            raster pixels of a 256 × 256 image, and `occluded` (N, T) bool, for the queries of `sample_queries` in their
+            order. `<video>.csv` or `<video>/points.csv`, as `predict` writes: frame, name of the annotated track, x, y,
+            occluded; in pixels of the video, 0 at the centre of the first pixel (queries "first" only).
+        query_mode: "first" or "strided".
+        masks: masks of BADJA's animals if the truth does not name them, see `Badja`.
+
+    Raises:
+        DataError: for a missing or wrong file; the message names it.
+    """
+    folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
+    rows: list[Row] = []
+    redetected, causal = [], []
+    for sequence in Badja(truth, masks):
+        queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
+        tracks, occluded = _predicted(folder, sequence, queries, query_mode)
+        if query_mode == "strided" and _lacks_past(queries, occluded):
+            causal.append(sequence.name)
+        row = metrics.tapvid_metrics(queries.points, queries.occluded, queries.tracks, occluded, tracks, query_mode)
+        if query_mode == "first":
+            survival, error = metrics.track_survival(queries, tracks)
+            row |= {"survival": mean_of_defined(survival), "median_error": mean_of_defined(error)}
+        if sequence.masks:
+            scale = np.array(sequence.size[::-1]) / RASTER
+            areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
+            at_own_size = replace(queries, tracks=queries.tracks * scale)
+            correct, counted = metrics.area_counts(at_own_size, tracks * scale, areas, query_mode)
+            row[AREA_PCK] = correct / counted if counted else np.nan
+        rows.append(Row(video=sequence.name, values={"Queries": len(queries), **row}))
+        redetected.append(metrics.redetection_events(queries.occluded, queries.tracks, occluded, tracks))
+    if causal:
+        log.warning("%s: all points before their queries are occluded; %s", ", ".join(causal), BACKWARDS)
+    averaged = [key for key in (AREA_PCK, *METRICS, "survival", "median_error") if key in rows[0].values]
+    scores = {key: mean_of_defined([float(row.values.get(key, np.nan)) for row in rows]) for key in averaged}
+    events, values = map(np.concatenate, zip(*redetected, strict=True))
+    redetection = metrics.redetection_scores(events[:, 2], values)
+    data = {"rules": TAP_VID | {"query_mode": query_mode}, "redetection": redetection, "truth": truth}
+    if "median_error" in scores:
+        data["median_error"] = scores.pop("median_error")  # pixels, while all scores are fractions
+    return result_of("tap_vid", predictions, scores | {"AJ_RD": redetection["AJ_RD"]}, rows, data)
+
+
+def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
+    """Score boxes on disk.
+
+    OTB's one-pass evaluation gives success and precision, means over the sequences. GOT-10k's rules give the average
+    overlap `AO` and the success rates `SR@0.5` and `SR@0.75`, over the frames of all sequences together.
+
+    Args:
+        truth: OTB's folder, of which all sequences on disk are scored; or GOT-10k's `val`, a folder with list.txt.
+        predictions: folder with files `<sequence>.txt`: lines of x, y, width, height per frame, one-based. For GOT-10k
+            also `<sequence>/<sequence>_001.txt` and further repetitions, as the toolkit writes.
+        rules: "otb" or "got-10k".
+
+    Raises:
+        DataError: for a missing or wrong file; the message names it.
+    """
+    folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each sequence")
+    scores, rows = (_by_otb if rules == "otb" else _by_got10k)(Path(truth).expanduser(), folder)
+    stated = {"name": rules, "source": BOX_SOURCES[rules]}
+    return result_of(rules.replace("-", ""), predictions, scores, rows, {"rules": stated, "truth": truth})
+
+
+def _by_otb(truth: Path, folder: Path) -> tuple[dict[str, float], list[Row]]:
+    metric = BoxRows()
+    for sequence in Otb(truth, version=None):
+        path = folder / f"{sequence.name}.txt"
+        boxes = _predicted_boxes(path, sequence.boxes)
+        # GOT-10k's rules score such a box, as overlapping nothing
+        if wrong := np.flatnonzero(~np.isfinite(boxes).all(1) | (boxes[:, 2:] < 0).any(1)).tolist():
+            box = boxes[wrong[0]].tolist()
+            raise DataError(f"{path}: box {wrong[0] + 1} is {box}; it has to be finite, with sides of 0 or more")
+        metric.update(boxes, sequence.boxes, name=sequence.name)
+    return metric.compute(), [Row(video=name, values=values) for name, _, values in metric.values()]
+
+
+def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[Row]]:
+    overlaps: dict[str, NDArray[np.float64]] = {}
+    for sequence in list_sequences(truth.parent, truth.name):
+        name = sequence.name
+        frames, boxes, cover = read_annotation(sequence)
+        if cover is None:
+            raise DataError(f"{sequence / 'cover.label'}: no such file; unpack the sequence again")
+        size = image_header(frames[0])[0]
+        files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / f"{name}.txt"]
+        repetitions = [metrics.got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
+        overlaps[name] = np.concatenate(repetitions)
+    rows = [Row(video=name, values=_average_overlap(values)) for name, values in overlaps.items()]
+    return _average_overlap(np.concatenate(list(overlaps.values()))), rows
+
+
+def _average_overlap(iou: NDArray[np.float64]) -> dict[str, float]:
+    rates = {f"SR@{threshold:g}": float(np.mean(iou > threshold)) for threshold in (0.5, 0.75)}
+    return {"AO": float(np.mean(iou)), **rates}
+
+
+def _predicted_boxes(path: Path, target: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; every sequence needs its boxes")
+    boxes = read_boxes(path)
+    if boxes.shape != target.shape:
+        raise DataError(f"{path}: {len(boxes)} boxes for {len(target)} frames")
+    return boxes
+
+
+def _predicted(
+    folder: Path, sequence: PointSequence, queries: metrics.PointQueries, query_mode: QueryMode
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the predicted tracks (N, T, 2) in pixels of 256 × 256, and their occlusion (N, T)."""
+    archive = folder / f"{sequence.name}.npz"
+    if archive.exists():
+        return _from_npz(archive, queries, query_mode)
+    tables = [folder / f"{sequence.name}.csv", folder / sequence.name / "points.csv"]
+    for table in tables:
+        if table.is_file():
+            if query_mode != "first":
+                raise DataError(f"{table}: strided queries need an .npz; a CSV holds one track for each name")
+            return _from_csv(table, sequence, queries)
+    raise DataError(f"{archive}: no such file, nor {tables[0].name} or {sequence.name}/points.csv")
+
+
+def _from_npz(
+    path: Path, queries: metrics.PointQueries, query_mode: QueryMode
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    require_regular(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            tracks, occluded = arrays["tracks"], arrays["occluded"]
+        queries.check(tracks, occluded)
+        if not np.isfinite(tracks).all():
+            before = np.arange(occluded.shape[1]) < queries.frames
+            only_before = query_mode == "strided" and np.isfinite(tracks[~before]).all()
+            raise ValueError(f"tracks are not finite{f' before their queries; {BACKWARDS}' if only_before else ''}")
+    except (KeyError, ValueError, OSError) as error:
+        raise DataError(f"{path}: needs arrays tracks and occluded of {query_mode} queries: {error}") from error
+    return tracks, occluded
+
+
+def _lacks_past(queries: metrics.PointQueries, occluded: NDArray[np.bool_]) -> bool:
+    """Return whether all predictions before the queries' frames are occluded although some points are visible."""
+    past = np.arange(occluded.shape[1]) < queries.frames
+    return bool(occluded[past].all() and not queries.occluded[past].all())
+
+
+def _from_csv(
+    path: Path, sequence: PointSequence, queries: metrics.PointQueries
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the predicted tracks of the queries, see `_predicted`, from a table in pixels of the video."""
+    reader = csv.DictReader(read_text(path).splitlines())
+    lines = [(reader.line_num, line) for line in reader]
+    frames = list(dict.fromkeys(line.get("frame", "") for _, line in lines))
+    if len(frames) != sequence.num_frames:
+        raise DataError(f"{path}: holds {len(frames)} frames, the truth {sequence.num_frames}")
+    points, known = {}, set(sequence.tracks)
+    for number, line in lines:
+        try:
+            if line["name"] not in known:
+                raise ValueError(f"the truth has no track {line['name']!r}")
+            point = float(line["x"]), float(line["y"]), float(line["occluded"] == "1")
+            points[line["name"], line["frame"]] = point
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(f"{path}, line {number}: expected frame, name, x, y, occluded: {error}") from error
+    missing = (np.nan, np.nan, 1.0)
+    names = [sequence.tracks[number] for number in queries.track]
+    table = np.array([[points.get((name, frame), missing) for frame in frames] for name in names])
+    table = table.reshape(len(names), len(frames), 3)
+    for name, track in zip(names, table, strict=True):
+        if not np.isfinite(track).all():
+            raise DataError(f"{path}: track {name} has no line with finite numbers in some frame")
+    return (table[..., :2] + 0.5) * (RASTER / np.array(sequence.size[::-1])), table[..., 2] == 1

@@ -1,0 +1,121 @@
+"""Score a network under many protocols at once: a grid of fields, or the path from a protocol to another."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config_files import positive
+from ..experiments.configured import Configured, common_flags, protocols_of, read_changes, read_on
+
+if TYPE_CHECKING:  # with torch, which a mistake need not wait for
+    from ..experiments.sweep import Sweep
+
+ONE_BENCHMARK = "a sweep takes a single benchmark by label propagation"
+
+
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr sweep`; a user's mistake raises UsageError, ValueError or OSError."""
+    flags = _parser().parse_args(list(args))
+    _refuse_mixed(flags)
+    configured, *others = read_on(flags.on or ["davis"])
+    if others:
+        raise ValueError(f"--on {' '.join(flags.on)}: {ONE_BENCHMARK}")
+    fraction = _selection_fraction(flags.select_on)
+
+    from ..backbones.checkpoints import allow_named
+    from ..experiments.grid import named_grid, read_grid
+    from ..experiments.sweep import explain_protocols, sweep
+
+    allow_named(args)
+    run = _sweep_of(flags, configured)
+    kind, like = type(run.benchmark).name, run.benchmark.protocols_like
+    if flags.explain:
+        explain_protocols(run, *(named_grid([name], kind, like)[0] for name in flags.explain))
+        return
+    if flags.protocols:
+        protocols = named_grid(flags.protocols, kind, like)
+    else:
+        protocols = read_grid(run.benchmark.protocol, flags.vary, flags.most)
+    fields = [text.partition("=")[0] for text in flags.vary]
+    if fraction is not None:
+        sweep(run, protocols, fields, fraction)
+    else:
+        root, _, split = flags.select_on.partition("@")
+        elsewhere = configured.build(root=root, limit_sequences=flags.limit, split=split or None)
+        sweep(run, protocols, fields, replace(run, benchmark=elsewhere))
+
+
+def _refuse_mixed(flags: argparse.Namespace) -> None:
+    """Refuse flags that another kind of sweep would ignore.
+
+    Raises:
+        ValueError: naming the flags.
+    """
+    if (flags.protocols or flags.explain) and (flags.protocol or flags.change):
+        raise ValueError("--protocol and --change choose the base of --vary; --protocols and --explain have none")
+    if flags.explain and (flags.stages or flags.strides):
+        raise ValueError("--explain A B: write stage and stride as SPEC@STAGE/STRIDE")
+
+
+def _selection_fraction(select_on: str) -> float | None:
+    """Return the fraction of `--select-on`; None for the folder of another data set.
+
+    Raises:
+        ValueError: for a missing folder.
+    """
+    if re.fullmatch(r"0?\.\d*[1-9]\d*", select_on):
+        return float(select_on)
+    if not Path(root := select_on.partition("@")[0]).exists():
+        raise ValueError(f"--select-on {select_on}: {root}: no such folder")
+    return None
+
+
+def _sweep_of(flags: argparse.Namespace, configured: Configured) -> Sweep:
+    """Return the network with all stages and strides, and the benchmark with the base of the grid.
+
+    Raises:
+        ValueError: for a benchmark without label propagation, or a wrong protocol, field, score or stride.
+    """
+    from ..experiments.job import NetworkSpec
+    from ..experiments.runner import Runner
+    from ..experiments.store import Store
+    from ..experiments.sweep import Sweep
+    from ..functional import PropagationProtocol
+
+    benchmark: Any = configured.build(limit_sequences=flags.limit)
+    if not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol):
+        raise ValueError(f"{configured.text}: {ONE_BENCHMARK}")
+    ((benchmark.protocol,),) = protocols_of([benchmark], flags.protocol, read_changes(flags.change))
+    network = NetworkSpec.read(flags.spec, flags.pretrained, flags.seed)
+    views = product(flags.stages or [network.stage], flags.strides or [network.stride])
+    networks = [replace(network, stage=stage, stride=stride) for stage, stride in views]
+    return Sweep(networks, benchmark, Runner(Store(flags.output), flags.at_once, pages=False), flags.score)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = common_flags("vidcorr sweep", __doc__, "sweep")
+    parser.add_argument("spec", help="checkpoint, dino-b8 or another short name, timm:NAME, raw_colour, …")
+    several: dict[str, Any] = {"nargs": "+", "default": []}
+    parser.add_argument(
+        "--protocol", nargs=1, default=[], metavar="NAME", help="base of the grid (default: the config's)"
+    )
+    parser.add_argument("--change", **several, metavar="FIELD=VALUE", help="fields of the base to change")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--vary", **several, metavar="FIELD=V,V", help="values of fields: radius=6,12 topk=5,10")
+    kinds.add_argument("--protocols", **several, metavar="NAME", help="named protocols, or all, instead of a grid")
+    kinds.add_argument("--explain", nargs=2, metavar=("A", "B"), help="change protocol A into B, a field at a time")
+    parser.add_argument("--stages", nargs="+", help="stages of the features (default: the benchmark's choice)")
+    parser.add_argument("--strides", nargs="+", type=positive, help="their strides (default: the benchmark's choice)")
+    parser.add_argument("--score", default="J&F-Mean", help="score to compare (default: J&F-Mean)")
+    choice = "select on a fraction of the sequences (default: 0.5), or on another data set of the same layout"
+    parser.add_argument("--select-on", default="0.5", metavar="FRACTION|ROOT[@SPLIT]", help=choice)
+    parser.add_argument("--seed", type=int, default=0, help="seed of untrained weights (default: 0)")
+    parser.add_argument("--most", type=positive, default=500, metavar="N", help="largest allowed grid (default: 500)")
+    parser.add_argument("--at-once", type=positive, default=40, metavar="N", help="protocols per pass (default: 40)")
+    return parser

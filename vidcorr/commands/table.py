@@ -1,0 +1,32 @@
+"""Gather results into a table in Markdown, CSV or LaTeX, with a column per benchmark and protocol."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..results.rendering import FORMATS, render
+from ..videos.files import write_atomically
+
+
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr table`; a user's mistake raises ValueError or OSError."""
+    parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
+    folders = "folder of benchmark results, or a folder above; folders with the same NAME are seeds of a row"
+    parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
+    shown = "score to show, as J-Mean (may be repeated)"
+    parser.add_argument("--score", action="append", default=[], metavar="KEY", help=shown)
+    parser.add_argument("--base", default="", metavar="ROW", help="base row; other rows show their differences from it")
+    parser.add_argument("--published", action="store_true", help="add published scores of the same data and protocol")
+    parser.add_argument("--format", choices=FORMATS, default="md", help="format of the printed table (default: md)")
+    parser.add_argument("--output", type=Path, nargs="+", default=[], help="files to write: .md, .csv or .tex")
+    flags = parser.parse_args(list(args))
+    if wrong := [path for path in flags.output if path.suffix.removeprefix(".") not in FORMATS]:
+        raise ValueError(f"--output {wrong[0]}: the name has to end in .md, .csv or .tex")
+
+    from ..experiments.table import gather_results
+
+    table = gather_results(flags.folders, flags.score, flags.published, flags.base)
+    for path in flags.output:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, render(table, path.suffix.removeprefix(".")))
+    print(render(table, flags.format), end="")

@@ -1,0 +1,61 @@
+"""Rewrite a TAP-Vid set without pickle, as an .npz per video, without executing the pickle."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..videos.files import partial_path, unfinished
+from ..videos.guards import DataError
+
+if TYPE_CHECKING:  # with torch, which the help need not wait for
+    from ..datasets.tap_vid import PointSequence
+
+
+def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
+    """Write every video of a TAP-Vid set as an uncompressed .npz of `video`, `points` and `occluded`.
+
+    JPEG frames keep their bytes, padded with zeros to the longest of a video. Memory holds one video at a time.
+
+    Args:
+        source: see `TapVid`.
+        destination: folder without .npz files.
+
+    Returns:
+        The files, written atomically.
+
+    Raises:
+        DataError: if the source cannot be read, or the destination holds .npz files.
+        OSError: if the destination cannot be written.
+    """
+    from ..datasets.tap_vid import TapVid
+
+    videos, folder = TapVid(source), Path(destination)
+    folder.mkdir(parents=True, exist_ok=True)
+    if present := sorted(folder.glob("*.npz")):
+        raise DataError(f"{folder}: holds {present[0].name} already; name an empty folder")
+    return [_write(sequence, folder / f"{sequence.name}.npz") for sequence in videos]
+
+
+def _write(sequence: PointSequence, path: Path) -> Path:
+    with unfinished(path, partial_path(path)) as temporary, temporary.open("wb") as file:
+        np.savez(file, video=sequence.stored_frames(), points=sequence.points, occluded=sequence.occluded)
+    return path
+
+
+def command(args: Sequence[str]) -> None:
+    """Run `vidcorr unpickle` with its arguments.
+
+    Raises:
+        DataError: for a user's mistake, one line.
+    """
+    parser = argparse.ArgumentParser(prog="vidcorr unpickle", description=__doc__)
+    parser.add_argument("source", metavar="SOURCE", help=".pkl file of TAP-Vid, or the folder of its shards")
+    parser.add_argument("destination", metavar="DESTINATION", help="folder for the .npz files, one per video")
+    options = parser.parse_args(list(args))
+    written = unpickle(options.source, options.destination)
+    print(f"{len(written)} videos in {options.destination}: tap_vid reads that folder in place of {options.source}")

@@ -1,0 +1,132 @@
+"""JHMDB as distributed: clips of an acting person with 15 joints."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ..videos.arrays import read_mat
+from ..videos.guards import (
+    DataError,
+    plain_name,
+    read_bytes,
+    read_text,
+    require_folder,
+    require_one_of,
+    require_sequences,
+)
+from ..videos.images import image_header
+from ..videos.mask_files import list_frames
+from .records import FrameSequence, Reader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+JOINTS = (
+    "neck", "belly", "face", "right shoulder", "left shoulder", "right hip", "left hip", "right elbow", "left elbow",
+    "right knee", "left knee", "right wrist", "left wrist", "right ankle", "left ankle",
+)  # fmt: skip
+SUBSETS = {"train": "1", "test": "2"}
+LARGEST = 2**18
+"""Limit on the bytes of a file of joints; released files have some 20,000. Unpacking multiplies them by at most 1,000,
+which stays below the limit of an image."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeypointSequence(FrameSequence):
+    """A video of a person with joints in every frame.
+
+    Args:
+        points: (T, 15, 2) float64 x, y in pixels, zero-based; they may lie outside the frame.
+        action: action of the person.
+    """
+
+    points: NDArray[np.float64]
+    action: str = ""
+
+
+class Jhmdb(Reader[KeypointSequence]):
+    """The clips of a JHMDB split, with their joints.
+
+    Reads `Rename_Images/<action>/<clip>/*.png`, `joint_positions/<action>/<clip>/joint_positions.mat` (`pos_img`,
+    2 × 15 × T, one-based) and `splits/<action>_test_split<n>.txt` (`clip.avi 2`; 2 is test, 1 train). Frames after the
+    last annotated frame are left out.
+    Paper: Jhuang et al., Towards Understanding Action Recognition (ICCV 2013).
+
+    Args:
+        root: the folder that holds Rename_Images, joint_positions and splits.
+        split: 1, 2 or 3; results are reported on 1.
+        subset: "test" or "train".
+
+    Raises:
+        ValueError: for another split or subset.
+        DataError: one line naming the file: a missing folder, list or clip, a clip of a single frame, a .mat that
+            cannot be read or holds no joints or more joints than the clip has frames.
+    """
+
+    def __init__(
+        self, root: str | Path, split: Literal[1, 2, 3] = 1, subset: Literal["test", "train"] = "test"
+    ) -> None:
+        require_one_of((1, 2, 3), split=split)
+        require_one_of(SUBSETS, subset=subset)
+        self.root = Path(root).expanduser()
+        self.split, self.subset = split, subset
+        self._sequences = tuple(self._sequence(action, clip) for action, clip in self._clips())
+
+    def _clips(self) -> list[tuple[str, str]]:
+        require_folder(self.root / "Rename_Images", "give the folder of JHMDB's unpacked Rename_Images.tar.gz")
+        require_folder(self.root / "joint_positions", "unpack JHMDB's joint_positions.zip")
+        ending = f"_test_split{self.split}.txt"
+        lists = sorted((self.root / "splits").glob(f"*{ending}"))
+        if not lists:
+            raise DataError(f"{self.root / 'splits'}: no *{ending}; unpack JHMDB's splits.zip")
+        clips = []
+        for path in lists:
+            for line in filter(str.strip, read_text(path).splitlines()):
+                match = re.fullmatch(r"\s*(.*?)(?:\.avi)?\s+([12])\s*", line)
+                if not match:
+                    raise DataError(f"{path}: cannot read the line {line!r}; expected a clip's name and 1 or 2")
+                if match[2] == SUBSETS[self.subset]:
+                    clips.append((path.name.removesuffix(ending), plain_name(match[1], path)))
+        if not clips:
+            raise DataError(f"{lists[0]}: no clip of the {self.subset} subset in the lists of split {self.split}")
+        require_sequences(self.root / "Rename_Images", map("/".join, clips), lists[0].parent)
+        return list(dict.fromkeys(clips))
+
+    def _sequence(self, action: str, clip: str) -> KeypointSequence:
+        folder = self.root / "Rename_Images" / action / clip
+        frames = list_frames(folder)
+        path = self.root / "joint_positions" / action / clip / "joint_positions.mat"
+        points = read_joints(path)
+        if len(points) > len(frames):
+            raise DataError(f"{path}: joints of {len(points)} frames, {folder} holds {len(frames)}; unpack it again")
+        frames = frames[: len(points)]
+        size, _ = image_header(frames[0])
+        return KeypointSequence(name=clip, frames=frames, size=size, points=points, action=action)
+
+
+def read_joints(path: Path) -> NDArray[np.float64]:
+    """Read the joints of a JHMDB .mat file: (T, 15, 2) x, y in pixels, zero-based; they may lie outside the frame.
+
+    Raises:
+        DataError: if the file is missing, cannot be read, or holds no `pos_img` of 2 × 15 × T finite numbers.
+    """
+    packed = read_bytes(path)
+    if len(packed) > LARGEST:
+        raise DataError(
+            f"{path}: has {len(packed)} bytes, {LARGEST} at most are read; unpack joint_positions.zip again"
+        )
+    try:
+        joints = read_mat(packed, "pos_img")
+    except (ValueError, KeyError, IndexError, struct.error, zlib.error) as error:
+        raise DataError(f"{path}: not a readable .mat file ({error}); unpack joint_positions.zip again") from error
+    if joints.shape[:2] != (2, len(JOINTS)) or joints.ndim > 3 or not np.isfinite(joints).all():
+        raise DataError(f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers")
+    joints = joints.reshape(2, len(JOINTS), -1)  # MATLAB drops a last axis of 1
+    return np.ascontiguousarray(joints.transpose(2, 1, 0), dtype=np.float64) - 1

@@ -1,0 +1,143 @@
+"""OTB as distributed: the box of a target in every frame."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..videos.boxes import read_boxes
+from ..videos.guards import DataError, plain_name, read_bytes, require_folder, require_one_of
+from ..videos.images import image_header, read_image
+from ..videos.source import list_images
+from .records import FrameSequence, Reader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+Version = Literal["otb2013", "tb50", "tb100"]
+
+OTB2013 = (
+    "Basketball Bolt Boy Car4 CarDark CarScale Coke Couple Crossing David David2 David3 Deer Dog1 Doll Dudek FaceOcc1 "
+    "FaceOcc2 Fish FleetFace Football Football1 Freeman1 Freeman3 Freeman4 Girl Ironman Jogging-1 Jogging-2 Jumping "
+    "Lemming Liquor Matrix Mhyang MotorRolling MountainBike Shaking Singer1 Singer2 Skating1 Skiing Soccer Subway Suv "
+    "Sylvester Tiger1 Tiger2 Trellis Walking Walking2 Woman"
+)
+TB50 = (
+    "Basketball Biker Bird1 BlurBody BlurCar2 BlurFace BlurOwl Bolt Box Car1 Car4 CarDark CarScale ClifBar Couple "
+    "Crowds David Deer Diving DragonBaby Dudek Football Freeman4 Girl Human3 Human4-2 Human6 Human9 Ironman Jump "
+    "Jumping Liquor Matrix MotorRolling Panda RedTeam Shaking Singer2 Skating1 Skating2-1 Skating2-2 Skiing Soccer "
+    "Surfer Sylvester Tiger2 Trellis Walking Walking2 Woman"
+)
+OTHERS_OF_TB100 = (
+    "Bird2 BlurCar1 BlurCar3 BlurCar4 Board Bolt2 Boy Car2 Car24 Coke Coupon Crossing Dancer Dancer2 David2 David3 Dog "
+    "Dog1 Doll FaceOcc1 FaceOcc2 Fish FleetFace Football1 Freeman1 Freeman3 Girl2 Gym Human2 Human5 Human7 Human8 "
+    "Jogging-1 Jogging-2 KiteSurf Lemming Man Mhyang MountainBike Rubik Singer1 Skater Skater2 Subway Suv Tiger1 Toy "
+    "Trans Twinnings Vase"
+)
+VERSIONS = {"otb2013": OTB2013.split(), "tb50": TB50.split(), "tb100": sorted(f"{TB50} {OTHERS_OF_TB100}".split())}
+"""Version → sequences; `Name-2` is the second target of the folder Name."""
+
+FRAMES = {"David": (300, 770), "Football1": (1, 74), "Freeman3": (1, 460), "Freeman4": (1, 283), "Diving": (1, 215)}
+"""First and last annotated frame (one-based) of sequences with more images."""
+
+FILE = re.compile(r"groundtruth_rect(?:\.([0-9]+))?\.txt")
+"""Name of a file of boxes, with the number of its target among several."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoxSequence(FrameSequence):
+    """A video with the box of a target in every frame.
+
+    Args:
+        boxes: (T, 4) float64 x, y, width, height in pixels, one-based as in OTB; they may leave the frame.
+    """
+
+    boxes: NDArray[np.float64]
+
+    def frame(self, t: int) -> Tensor:
+        """Read a frame as `FrameSequence.frame`, but contiguous in `(H, W, 3)` order for cropping."""
+        return torch.from_numpy(read_image(self.frames[t])).permute(2, 0, 1)
+
+
+class Otb(Reader[BoxSequence]):
+    """The sequences of OTB, with their boxes.
+
+    Reads `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` of a
+    video with two targets (`Jogging-1`, `Jogging-2`; empty files are skipped, so Human4 has `Human4-2` only). Commas,
+    tabs or spaces separate the numbers; see `read_boxes` for polygons. David, Football1, Freeman3, Freeman4 and Diving
+    are cut to the annotated part.
+    Paper: Wu, Lim and Yang, Object Tracking Benchmark (TPAMI 2015).
+
+    Args:
+        root: the folder that holds the sequences' folders.
+        version: "tb100" (OTB-100, also called OTB-2015), "tb50", "otb2013", or None for all sequences in root.
+        allow_missing: continue without missing sequences of the version; a warning names them.
+
+    Attributes:
+        missing: missing sequences of the version.
+
+    Raises:
+        ValueError: for another version.
+        DataError: one line naming the file: a missing folder or sequence, boxes that cannot be read, different numbers
+            of boxes and frames.
+    """
+
+    def __init__(self, root: str | Path, version: Version | None = "tb100", allow_missing: bool = False) -> None:
+        self.root = Path(root).expanduser()
+        self.version = version
+        require_one_of((*VERSIONS, None), version=version)
+        require_folder(self.root, "give the folder that holds OTB's sequences")
+        targets = _targets(self.root)
+        names = sorted(targets) if version is None else VERSIONS[version]
+        self.missing = tuple(name for name in names if name not in targets)
+        if len(self.missing) == len(names):
+            raise DataError(
+                f"{self.root}: no sequence of {version or 'any version'} among the {len(targets)} here; expected "
+                "<Sequence>/img and <Sequence>/groundtruth_rect.txt, of any name if version is null"
+            )
+        if self.missing:
+            few, rest = self.missing[:3], len(self.missing[3:])
+            named = ", ".join(few) + (f" and {rest} more" if rest else "")
+            text = f"{self.root}: {len(self.missing)} of {len(names)} sequences are missing: {named}"
+            if not allow_missing:
+                raise DataError(f"{text}; unpack them, set allow_missing, or set version to null for all that exist")
+            log.warning("%s", text)
+        self._sequences = tuple(_sequence(name, targets[name]) for name in names if name in targets)
+
+
+def _targets(root: Path) -> dict[str, Path]:
+    """Return name of target → file of its boxes."""
+    boxes = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        files = {path: match[1] for path in folder.iterdir() if (match := FILE.fullmatch(path.name))}
+        targets = {path: number for path, number in files.items() if read_bytes(path).strip()}
+        if (folder / "img").is_dir() and not targets:
+            raise DataError(f"{folder}: no groundtruth_rect.txt with boxes; unpack the sequence again")
+        for path, number in targets.items():
+            boxes[plain_name(f"{folder.name}-{number}" if number else folder.name, root)] = path
+    return boxes
+
+
+def _sequence(name: str, path: Path) -> BoxSequence:
+    frames, boxes = list_images(path.parent / "img"), read_boxes(path)
+    first, last = FRAMES.get(path.parent.name, (1, len(frames)))
+    if len(frames) > len(boxes):
+        frames = frames[first - 1 : last]
+    if len(frames) != len(boxes) or len(boxes) < 2:
+        raise DataError(
+            f"{path}: {len(boxes)} boxes for {len(frames)} frames in {path.parent / 'img'}; both must be equal and at "
+            "least 2: unpack the sequence again"
+        )
+    if not np.isfinite(boxes[0]).all() or boxes[0, 2:].min() <= 0:
+        raise DataError(f"{path}: the first box is {boxes[0].tolist()}; it must have a width and a height")
+    size, _ = image_header(frames[0])
+    return BoxSequence(name=name, frames=frames, size=size, boxes=boxes)

@@ -1,0 +1,133 @@
+"""VIP (Video Instance-level Parsing) as distributed: people and their parts, every 25th frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..videos.guards import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
+from ..videos.mask_files import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
+from .records import MaskSequence, Reader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PARTS = (
+    "background", "hat", "hair", "sun-glasses", "upper-clothes", "dress", "coat", "socks", "pants", "gloves", "scarf",
+    "skirt", "torso-skin", "face", "right-arm", "left-arm", "right-leg", "left-leg", "right-shoe", "left-shoe",
+)  # fmt: skip
+"""Classes of Category_ids, with the names of TimeCycle's and UVC's evaluation."""
+NUM_PARTS = len(PARTS)
+
+_PATHS = r"(?:(?:\./)?/?(?:VIP_Fine/)?Images/)?([^/]+)/?"  # lines of a list: paths, or names
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PartSequence(MaskSequence):
+    """A video of people with annotated parts in every frame.
+
+    With `humans`, an object is a class of a person in the first frame; `mask` numbers the objects from 1 in the order
+    of `first`, and `instances` gives all annotated instances, including later ones. Without, `mask` gives the classes.
+
+    Args:
+        humans: frame number → PNG of the persons' ids, which may change from frame to frame.
+        first: ids of the objects in the first frame, as in `instances`.
+    """
+
+    humans: Mapping[int, Path] = field(default_factory=dict)
+    first: tuple[int, ...] = ()
+
+    @property
+    def classes(self) -> dict[int, int]:
+        """Object id → class number, with `humans`."""
+        return {number: instance % NUM_PARTS for number, instance in enumerate(self.first, start=1)}
+
+    def mask(self, t: int) -> Tensor:
+        """Read the mask as `MaskSequence.mask`; instances that the first frame lacks become 0."""
+        return self.followed(self.instances(t)[0]) if self.humans else super().mask(t)
+
+    def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
+        """Return all annotated instances of frame `t`: int32 ids (H, W), and id → class."""
+        instances = part_instances(read_mask(self.masks[t], self.size), read_mask(self.humans[t], self.size))
+        return torch.from_numpy(instances), {i: i % NUM_PARTS for i in np.unique(instances).tolist() if i}
+
+    def followed(self, instances: Tensor) -> Tensor:
+        """Convert the ids of `instances` to the ids of `mask`: uint8 (H, W)."""
+        table = np.zeros(VOID * NUM_PARTS, dtype=np.uint8)
+        table[list(self.first)] = self.objects
+        return torch.from_numpy(table[instances.numpy()])
+
+
+class Vip(Reader[PartSequence]):
+    """The videos of a VIP split.
+
+    Reads `VIP_Fine`: `Images/<video>/*.jpg`, `Annotations/Category_ids/<video>/*.png` (20 classes),
+    `Annotations/Human_ids/<video>/*.png` and `lists/<split>_videos.txt`, a video's name or path (`Images/videos1/`) per
+    line. Instances are pairs of person and part; the distributed Instance_ids are not read.
+    Paper: Zhou et al., Adaptive Temporal Encoding Network for Video Instance-level Human Parsing (ACM MM 2018).
+
+    Args:
+        root: VIP_Fine, or the folder that holds it.
+        split: "val" or "train", name of a list under `lists`, or path of a list file.
+        parts: "semantic": objects are the classes of the first frame, for mIoU; "instance": objects are pairs of
+            person and class, for AP.
+
+    Raises:
+        ValueError: for other parts.
+        DataError: one line naming the file: a missing folder, list or video, a video of a single frame, masks that
+            differ from the frames in count, names or size, a first frame without parts, RGB or 16-bit masks.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | Path = "val",
+        parts: Literal["semantic", "instance"] = "semantic",
+    ) -> None:
+        require_one_of(("semantic", "instance"), parts=parts)
+        root = Path(root).expanduser()
+        self.root = root / "VIP_Fine" if (root / "VIP_Fine").is_dir() else root
+        self.split, self.parts = split, parts
+        self._sequences = tuple(self._sequence(name) for name in self._names())
+
+    def _names(self) -> tuple[str, ...]:
+        images = require_folder(self.root / "Images", "unpack VIP_Fine's Images, and give VIP_Fine or its folder")
+        require_folder(self.root / "Annotations" / "Category_ids", "unpack VIP_Fine's Annotations")
+        path = find_list(self.root, self.split, ["lists/{}_videos.txt"])
+        names = read_names(path, "unpack VIP_Fine's lists, or give the path of a list file", _PATHS)
+        require_sequences(images, names, path)
+        return names
+
+    def _sequence(self, name: str) -> PartSequence:
+        frames = list_frames(self.root / "Images" / name)
+        masks, size = self._masks(frames, "Category_ids")
+        parts, humans, first = read_mask(masks[0]), dict[int, Path](), tuple[int, ...]()
+        objects: Sequence[int] = [part for part in object_ids(parts) if part < NUM_PARTS]
+        if self.parts == "instance":
+            humans, _ = self._masks(frames, "Human_ids")
+            instances = np.unique(part_instances(parts, read_mask(humans[0]))).tolist()
+            first = tuple(instance for instance in instances if instance)
+            objects = range(1, len(first) + 1)
+        if not 0 < len(objects) < 255:
+            raise DataError(
+                f"{masks[0]}: {len(objects)} {self.parts} parts in the first frame; 1 to 254 can be followed"
+            )
+        starts = dict.fromkeys(objects, 0)
+        return PartSequence(name=name, frames=frames, size=size, masks=masks, starts=starts, humans=humans, first=first)
+
+    def _masks(self, frames: tuple[Path, ...], kind: str) -> tuple[dict[int, Path], tuple[int, int]]:
+        folder = self.root / "Annotations" / kind / frames[0].parent.name
+        masks = match_masks(folder, frames, "unpack VIP_Fine's Annotations again")
+        return masks, check_masks(masks, frames)
+
+
+def part_instances(parts: NDArray[np.uint8], humans: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Return ids of (person, class): person · 20 + class; 0 if either is background or void."""
+    known = (parts > 0) & (parts < NUM_PARTS) & (humans > 0) & (humans < VOID)
+    return np.where(known, humans.astype(np.int32) * NUM_PARTS + parts, 0).astype(np.int32)

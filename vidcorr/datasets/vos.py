@@ -1,0 +1,209 @@
+"""Labelled videos: a folder of frames and a folder of indexed masks (DAVIS, MOSE, LVOS, VOST, SA-V, a user's)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, get_args
+
+from ..videos.guards import PAGES, DataError, find_list, read_names, require_folder, require_one_of, require_sequences
+from ..videos.mask_files import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
+from ..videos.source import natural_order
+from .records import MaskSequence, Reader
+
+Annotations = Literal["dense", "first", "entering"]
+
+PATHS = r"/?JPEGImages/[^/]+/([^/]+)/[^/]+(?:\s+/?Annotations/[^/]+/\1/[^/]+)?"
+"""A line of the original 2016 lists: `/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png`."""
+
+
+class Vos(Reader[MaskSequence]):
+    """Videos with masks of one or many objects, on some or all of their frames.
+
+    Reads `<root>/<frames>/<video>/*.jpg` (or .png) and `<root>/<masks>/<video>/*.png`, with equal stems of frame and
+    mask. This is the layout of MOSE (`Vos("MOSE/train")`), LVOS, VOST, SA-V (`Vos("sav_val", "sav_val.txt",
+    "JPEGImages_24fps", "Annotations_6fps")`) and, in other folders, of DAVIS.
+
+    Masks are indexed or 8-bit grey PNGs: 0 is background, 255 beside other ids is void (scored as background, as by
+    DAVIS's official code). Ids may have gaps. If all masks of a video hold only 0 and 255, its object is number 1. An
+    object starts with the first mask that shows it; frames before a video's first object are left out.
+
+    If `<masks>/<video>` holds folders, every folder holds the binary masks of an object and becomes a sequence with
+    object 1; objects may overlap (SA-V).
+
+    `ground_truth` is True if a mask can be scored: a mask that shows an object from an earlier mask, or comes after all
+    objects have entered. It is False for masks that only introduce objects, as in validation splits with a server.
+
+    Args:
+        root: the folder that holds frames and masks.
+        split: path of a list with a name per line, relative to root or absolute, or the name without `.txt` of a list
+            in root or `root/ImageSets`; None: every folder of masks.
+        frames: folder of the videos' folders of frames, relative to root or absolute.
+        masks: folder of the videos' folders of masks.
+        one_object: merge all objects of a video into number 1.
+        size_tolerance: largest difference of a mask and its frame in height and width, pixels; the mask is resized to
+            the frame by nearest pixel.
+        annotations: "dense": every frame has ground truth, for the objects of the first frame; "first": only the first
+            frame has a mask, nothing is scored; "entering": masks on some frames introduce new objects, nothing is
+            scored; None: decide by the masks.
+
+    Raises:
+        ValueError: for other annotations.
+        DataError: one line naming the file: a missing folder, list or video, a video of fewer than two frames, no mask
+            or no object, a mask without its frame, of another size, in RGB or 16 bit, or damaged.
+    """
+
+    lists: tuple[str, ...] = ("{}.txt", "ImageSets/{}.txt")
+    """Paths of named lists, relative to the root."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str | Path | None = None,
+        frames: str | Path = "JPEGImages",
+        masks: str | Path = "Annotations",
+        one_object: bool = False,
+        size_tolerance: int = 0,
+        annotations: Annotations | None = None,
+    ) -> None:
+        require_one_of((None, *get_args(Annotations)), annotations=annotations)
+        self.root = require_folder(Path(root).expanduser(), f"give the folder that holds frames and masks; {PAGES}")
+        self.split, self.one_object, self.size_tolerance = split, one_object, size_tolerance
+        self.annotations = annotations
+        remedy = "name the folders of frames and masks as they are called here"
+        self.frames = require_folder(self.root / frames, remedy)
+        self.masks = require_folder(self.root / masks, remedy)
+        if split is None:
+            listed_in, names = self.masks, labelled_names(self.masks)
+        else:
+            listed_in = find_list(self.root, split, self.lists)
+            remedy = "give a name or path of an existing list, or leave split out to take every folder of masks"
+            names = read_names(listed_in, remedy, PATHS)
+        require_sequences(self.frames, names, listed_in)
+        require_sequences(self.masks, names, listed_in)
+        units = [(name, folder) for name in names for folder in _folders(self.masks / name) or [""]]
+        with ThreadPoolExecutor(8) as pool:
+            self._sequences = tuple(pool.map(self._sequence, *zip(*units, strict=True)))
+
+    def _sequence(self, name: str, folder: str) -> MaskSequence:
+        frames, path = list_frames(self.frames / name), self.masks / name / folder
+        remedy = 'complete them, or say annotations="first" or "entering" to propagate without a score'
+        masks = match_masks(path, frames, remedy if self.annotations == "dense" else None)
+        if not masks:
+            raise DataError(f"{path}: holds no masks; expected indexed png files named after their frames")
+        if self.annotations is not None and 0 not in masks:
+            raise DataError(f"{path / frames[0].stem}.png: the first frame has no mask; there is nothing to follow")
+        masks = {0: masks[0]} if self.annotations == "first" else masks
+        size = check_masks(masks, frames, self.size_tolerance, "take both at one size, or raise size_tolerance")
+        introducing = masks if self.annotations in (None, "entering") else [0]
+        values = {t: object_values(masks[t]) for t in sorted(introducing)}
+        is_white = set[int]().union(*values.values()) == {VOID}
+        if folder and any(len(seen) > 1 for seen in values.values()):
+            raise DataError(f"{path}: holds more than one object; in a folder per object, a mask holds a single object")
+        if folder or is_white:
+            values = {t: {1} if seen else set() for t, seen in values.items()}
+        starts = first_appearances(values)
+        if not starts or (self.annotations is not None and 0 not in starts.values()):
+            place = "any mask" if self.annotations is None else "the first frame's mask"
+            raise DataError(f"{path}: no object in {place}; there is nothing to follow")
+        scored = self.annotations == "dense" or any(is_scored(t, values, starts) for t in values)
+        merged = {1: min(starts.values())} if self.one_object else starts
+        ids = dict.fromkeys(range(1, VOID), 1) if folder or self.one_object else {}
+        if folder or is_white:
+            ids[VOID] = 1
+        return MaskSequence.from_first_object(
+            frames,
+            masks,
+            merged,
+            size=size,
+            name=f"{name}_{folder}" if folder else name,
+            folder=folder,
+            ground_truth=scored and self.annotations in (None, "dense"),
+            values=ids,
+        )
+
+
+class Davis(Vos):
+    """The sequences of a DAVIS split.
+
+    Reads `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
+    `ImageSets/<year>/<split>.txt` (for 2016 also the original `ImageSets/480p/<split>.txt` with two paths a line).
+    Objects are the ids of the first mask; in a first mask of only 0 and 255, as in 2016, the object is number 1.
+    Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
+
+    Args:
+        root: the folder that holds JPEGImages and Annotations.
+        year: 2017, or 2016 for a single object per sequence (all ids become object 1).
+        split: name of a list under ImageSets, path of a list file, or None for every folder of masks.
+        resolution: folder under JPEGImages and Annotations.
+        annotations: see `Vos`; None: "first" for the test splits, else "dense".
+        size_tolerance: see `Vos`.
+
+    Raises:
+        ValueError: for other years or annotations.
+        DataError: one line naming the file: a missing folder, list or sequence, a sequence of a single frame, masks
+            that differ from the frames in count, names or size, a first frame without mask or object, RGB or 16-bit
+            masks.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        year: Literal[2016, 2017] = 2017,
+        split: str | Path | None = "val",
+        resolution: str = "480p",
+        annotations: Annotations | None = None,
+        size_tolerance: int = 0,
+    ) -> None:
+        require_one_of((2016, 2017), year=year)
+        folders_of_lists = [str(year), resolution] if year == 2016 else [str(year)]
+        self.lists = tuple(f"ImageSets/{folder}/{{}}.txt" for folder in folders_of_lists)
+        annotations = annotations or ("first" if str(split).startswith("test") else "dense")
+        folders = f"JPEGImages/{resolution}", f"Annotations/{resolution}"
+        super().__init__(root, split, *folders, year == 2016, size_tolerance, annotations)
+
+
+def _folders(path: Path) -> list[str]:
+    """Return the names of the folders in a folder, in natural order, without hidden ones."""
+    names = [entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return sorted(names, key=natural_order)
+
+
+def labelled_names(masks: Path) -> tuple[str, ...]:
+    """Return the names of the folders of masks, in natural order, without hidden ones.
+
+    Raises:
+        DataError: if there are no folders.
+    """
+    names = _folders(masks)
+    if not names:
+        raise DataError(f"{masks}: no folders of masks; expected a folder per video, {masks}/<video>/<frame>.png")
+    return tuple(names)
+
+
+def object_values(mask: Path) -> set[int]:
+    """Return the ids of a mask, including 255, without background."""
+    ids = read_mask(mask)
+    return set(object_ids(ids)) | ({VOID} if (ids == VOID).any() else set())
+
+
+def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:
+    """Return object id → number of the first frame with the object.
+
+    Example:
+        >>> first_appearances({0: {1, 255}, 5: {1, 3}})
+        {1: 0, 3: 5}
+    """
+    starts: dict[int, int] = {}
+    for t in sorted(values):
+        for value in sorted(values[t]):
+            if 0 < value < VOID:
+                starts.setdefault(value, t)
+    return starts
+
+
+def is_scored(t: int, values: Mapping[int, Iterable[int]], starts: Mapping[int, int]) -> bool:
+    """Return True if the mask of frame t can be scored: it shows an earlier object, or no object enters."""
+    is_later = t > min(starts.values())
+    return is_later and (t not in starts.values() or any(starts.get(value, t) < t for value in values[t]))

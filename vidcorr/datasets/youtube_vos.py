@@ -1,0 +1,184 @@
+"""YouTube-VOS as distributed: objects enter at any frame, some frames are annotated."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from ..videos.guards import DataError, plain_name, read_json, require_folder, require_one_of, require_sequences
+from ..videos.mask_files import check_introductions, check_masks, list_frames, match_masks
+from ..videos.source import hashed_rank, list_images
+from .records import MaskSequence, Reader
+
+Objects = Mapping[int, tuple[str, int]]
+"""Object id → its category ("" if the split hides it) and the number of its first frame."""
+
+HOLDOUT, UNSEEN, SEED = 0.05, 5, 0
+"""Defaults of the hold-out split: fraction of the videos without unseen categories, unseen categories, seed."""
+
+
+class YoutubeVos(Reader[MaskSequence]):
+    """The videos of a YouTube-VOS split.
+
+    Reads `<split>/meta.json` (`videos → <video> → objects → <id> → category, frames`), `<split>/JPEGImages/<video>`
+    and `<split>/Annotations/<video>`. The set has every fifth frame of a video, named by its number (00000, 00005, …).
+    The masks of "valid" and "test" only introduce objects, and a server scores them; "holdout" is a part of "train",
+    scored here. Frames before a video's first object are left out.
+    Paper: Xu et al., YouTube-VOS: A Large-Scale Video Object Segmentation Benchmark (arXiv:1809.03327).
+
+    The hold-out split takes `unseen` categories, with all videos that show them, and the fraction `holdout` of the
+    other videos; (seed, name) alone decides. A model trained on the rest has not seen the `unseen_categories`;
+    `VideoDataModule` leaves the held-out videos out by default.
+
+    Args:
+        root: the folder that holds train and valid.
+        split: "valid", "train", "test" or "holdout".
+        all_frames: follow objects through every frame of the video (`<split>_all_frames/JPEGImages`, also searched for
+            under `all_frames`); predictions are still reported on every fifth frame.
+        holdout: fraction of the training videos without unseen categories that is held out.
+        unseen: number of held-out categories.
+        seed: seed of the hold-out split.
+
+    Raises:
+        DataError: one line naming the file: a missing folder, meta.json or video, a video of a single frame, an object
+            without a mask in its first frame, an annotation without its frame, masks of another size, RGB or 16-bit
+            masks.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: Literal["valid", "train", "test", "holdout"] = "valid",
+        all_frames: bool = False,
+        holdout: float = HOLDOUT,
+        unseen: int = UNSEEN,
+        seed: int = SEED,
+    ) -> None:
+        require_one_of(("valid", "train", "test", "holdout"), split=split)
+        self.root = Path(root).expanduser()
+        self.split = split
+        folder = "train" if split == "holdout" else split
+        self.folder = require_folder(self.root / folder, "give the folder that holds train and valid")
+        self._videos = read_meta(self.folder / "meta.json")
+        names, self.unseen_categories = tuple(sorted(self._videos)), frozenset[str]()
+        if split == "holdout":
+            names, self.unseen_categories = _hold_out(self._videos, holdout, unseen, seed)
+            if not names:
+                raise DataError(
+                    f"{self.folder / 'meta.json'}: {len(self._videos)} videos of which {unseen} categories and a "
+                    f"fraction of {holdout:g} cannot be held out; lower unseen, or raise holdout"
+                )
+        frames = self._all_frames(folder) if all_frames else self.folder / "JPEGImages"
+        require_sequences(frames, names, self.folder / "meta.json")
+        require_sequences(self.folder / "Annotations", names, self.folder / "meta.json")
+        self._sequences = tuple(self._sequence(name, frames) for name in names)
+
+    def _all_frames(self, folder: str) -> Path:
+        folders = [self.root / f"{folder}_all_frames", self.root / "all_frames" / f"{folder}_all_frames"]
+        existing = next(filter(Path.is_dir, folders), folders[0])
+        return require_folder(existing / "JPEGImages", "unpack it, or set all_frames to False")
+
+    def _sequence(self, name: str, root: Path) -> MaskSequence:
+        frames, folder = list_frames(root / name), self.folder / "Annotations" / name
+        masks = match_masks(folder, frames)
+        objects, number = self._videos[name], {frame: t for t, frame in enumerate(map(number_in_name, frames))}
+        if not objects:
+            raise DataError(f"{self.folder / 'meta.json'}: video {name} has no object with frames; remove it")
+        for i, (_, start) in objects.items():
+            if number.get(start) not in masks:
+                path = folder / f"{start:05d}.png"
+                raise DataError(f"{path}: no such mask, but object {i} starts here by meta.json; unpack it again")
+        starts = {i: number[start] for i, (_, start) in objects.items()}
+        size = check_masks(masks, frames)
+        check_introductions(masks, starts, f"correct it, or take the object out of {self.folder / 'meta.json'}")
+        asked = map(number_in_name, list_images(self.folder / "JPEGImages" / name))
+        begin = min(starts.values())
+        return MaskSequence.from_first_object(
+            frames,
+            masks,
+            starts,
+            size=size,
+            name=name,
+            ground_truth=self.split in ("train", "holdout"),
+            categories={i: category for i, (category, _) in objects.items() if category},
+            reported=tuple(number[frame] - begin for frame in asked if number.get(frame, -1) >= begin),
+        )
+
+
+def number_in_name(image: Path) -> int:
+    """Return the number in the name of a frame or mask.
+
+    Raises:
+        DataError: if the name is not a number.
+    """
+    if not re.fullmatch("[0-9]+", image.stem):
+        raise DataError(f"{image}: name is not a frame number; remove it")
+    return int(image.stem)
+
+
+def read_meta(path: Path) -> dict[str, Objects]:
+    """Read the videos of a meta.json; objects without frames are left out.
+
+    Returns:
+        Video → object id → its category and the number of its first frame.
+
+    Raises:
+        DataError: if the file is missing or has another form.
+    """
+    content = read_json(path)
+    try:
+        videos = {
+            name: {
+                int(i): (str(thing.get("category", "")), min(int(frame) for frame in thing["frames"]))
+                for i, thing in video["objects"].items()
+                if thing["frames"]
+            }
+            for name, video in content["videos"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not a YouTube-VOS meta.json ({type(error).__name__}: {error})") from error
+    return {plain_name(name, path): objects for name, objects in videos.items()}
+
+
+def held_out_among(folders: Iterable[Path]) -> frozenset[Path]:
+    """Return the frame folders that belong to the default hold-out split of a YouTube-VOS.
+
+    A folder belongs to YouTube-VOS if it is `<root>/train/JPEGImages/<video>` or
+    `<root>/train_all_frames/JPEGImages/<video>` (also under `<root>/all_frames`) and `<root>/train/meta.json` exists.
+    Sets that are too small have no hold-out split.
+
+    Raises:
+        DataError: if a meta.json cannot be read.
+    """
+    videos_of: dict[Path, list[Path]] = defaultdict(list)
+    for folder in folders:
+        videos_of[folder.parent].append(folder)
+    held_out: set[Path] = set()
+    for images, videos in videos_of.items():
+        split = images.absolute().parent
+        if images.name != "JPEGImages" or split.name not in ("train", "train_all_frames"):
+            continue
+        root = split.parent.parent if split.parent.name == "all_frames" else split.parent
+        if (root / "train" / "meta.json").is_file():
+            chosen, _ = _hold_out(read_meta(root / "train" / "meta.json"), HOLDOUT, UNSEEN, SEED)
+            held_out |= {video for video in videos if video.stem in chosen}
+    return frozenset(held_out)
+
+
+def _hold_out(
+    videos: Mapping[str, Objects], fraction: float, unseen: int, seed: int
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the held-out videos and the unseen categories; both empty if there are too few categories."""
+    rank = partial(hashed_rank, seed)
+    categories = {name: {category for category, _ in objects.values()} for name, objects in videos.items()}
+    ranked = sorted(set().union(*categories.values()), key=rank)
+    if not 0 <= unseen < len(ranked):
+        return (), frozenset()
+    hidden = frozenset(ranked[:unseen])
+    others = sorted((name for name, shown in categories.items() if not shown & hidden), key=rank)
+    kept = others[round(fraction * len(others)) :]
+    return tuple(sorted(categories.keys() - set(kept))), hidden

@@ -1,0 +1,122 @@
+"""Sets of protocols: grids, named protocols, single changes, and paths between two protocols."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from ..functional import PropagationProtocol
+from .configured import read_value
+
+SET_BY_NETWORK = {"name", "feature_stride"}
+"""Fields of a protocol that the network sets."""
+
+
+def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = 500) -> list[PropagationProtocol]:
+    """Combine values of fields into protocols, named by their differences from a base.
+
+    Invalid combinations are left out and counted on stderr.
+
+    Args:
+        base: protocol with the values of all other fields.
+        varied: texts `field=value,value,…` with values in YAML (`topk=5,10,null`).
+        most: largest allowed number of combinations.
+
+    Raises:
+        UsageError: for values that cannot be read.
+        ValueError: for an unknown field, a repeated field, a field without values, no valid combination, or more
+            combinations than `most`.
+    """
+    values: dict[str, list[Any]] = {}
+    for text in varied:
+        field, _, listed = text.partition("=")
+        if problem := base.misnamed(field):
+            raise ValueError(f"--vary {text}: {problem}")
+        if field == "feature_stride":
+            raise ValueError(f"--vary {text}: features have the strides of --strides")
+        if field in values or not listed.strip():
+            raise ValueError(f"--vary {text}: write every field once, as {field}=value,value,…")
+        values[field] = read_value(f"[{listed}]", f"--vary {text}")
+    if (number := math.prod(map(len, values.values()))) > most:
+        sizes = " · ".join(f"{len(of_field)} of {field}" for field, of_field in values.items())
+        raise ValueError(f"the grid has {number} protocols ({sizes}), more than {most}; --most {number} if it is meant")
+    protocols, refused = [], []
+    for combination in product(*values.values()):
+        try:
+            protocols.append(base.with_changes(**dict(zip(values, combination, strict=True))))
+        except ValueError as error:
+            refused.append(str(error))
+    if not protocols:
+        raise ValueError(f"no combination of the grid is a protocol: {refused[0]}")
+    if refused:
+        print(f"left out: {len(refused)} combinations that no protocol can have; {refused[0]}", file=sys.stderr)
+    return list(dict.fromkeys(protocols))
+
+
+def named_grid(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -> list[PropagationProtocol]:
+    """Return named protocols.
+
+    Args:
+        names: names of sources; `all` stands for every source with values for the benchmark.
+        benchmark: name of the benchmark.
+        like: benchmarks with substitute values, see `PropagationProtocol.named`.
+
+    Raises:
+        ValueError: for an unknown name, or a source without values for the benchmark.
+    """
+    if list(names) == ["all"]:
+        known = PropagationProtocol.sources().items()
+        names = [name for name, source in known if {benchmark, *like} & source.values.keys()]
+    return [PropagationProtocol.named(name, benchmark, like) for name in dict.fromkeys(names)]
+
+
+def single_changes(base: PropagationProtocol, benchmark: str, like: Sequence[str] = ()) -> list[PropagationProtocol]:
+    """Return all protocols that differ from a base in a single field, with values of named protocols.
+
+    Args:
+        base: the base protocol.
+        benchmark: see `named_grid`.
+        like: see `named_grid`.
+    """
+    others = named_grid(["all"], benchmark, like)
+    changed = []
+    for field, other in product(base.fields().keys() - SET_BY_NETWORK, others):
+        with contextlib.suppress(ValueError):  # fields that depend on each other
+            changed.append(base.with_changes(**{field: getattr(other, field)}))
+    return sorted(set(changed) - {base}, key=lambda protocol: protocol.name)
+
+
+def protocol_path(
+    first: PropagationProtocol, second: PropagationProtocol, backwards: bool = False
+) -> list[tuple[str, PropagationProtocol]]:
+    """Return a path from a protocol to another that changes a field at a time, as (changed fields, protocol).
+
+    Fields that depend on each other change together.
+
+    Args:
+        first: start of the path; not returned.
+        second: end of the path, except that the feature stride stays.
+        backwards: change the fields in the opposite order.
+
+    Raises:
+        ValueError: if the two protocols have equal fields.
+    """
+    before = first.fields()
+    values = {k: v for k, v in second.fields().items() if k not in SET_BY_NETWORK and v != before[k]}
+    if not values:
+        raise ValueError(f"{first.name} and {second.name} have the same fields")
+    path: list[tuple[str, PropagationProtocol]] = []
+    current, changes = first, dict[str, Any]()
+    for field in reversed(values) if backwards else values:
+        changes[field] = values[field]
+        with contextlib.suppress(ValueError):  # a value may be valid only with a later field
+            current = current.with_changes(**changes)
+            path.append((", ".join(changes), current))
+            changes = {}
+    if changes:
+        raise ValueError(f"{', '.join(changes)} of {second.name} cannot be taken over by {first.name}")
+    return path

@@ -1,0 +1,125 @@
+"""Published scores, repeated with public weights and compared to the printed digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from ..benchmarks.base import Benchmark
+from ..functional import PropagationProtocol
+from ..results.published import PUBLISHED, line_of, published_row, seen_size
+from ..results.records import Record, score_of
+from ..results.rendering import percent
+from .configured import protocols_of
+from .grid import single_changes
+from .job import Job, NetworkSpec
+from .runner import Runner, process_group
+from .store import Store
+from .study_plan import Study, StudyRow
+
+MOST_CHANGES = 5
+"""Number of printed changes of single fields."""
+
+
+def protocol_of(row: StudyRow, evaluation: str) -> str:
+    """Return the name of a row's protocol; empty for the config's protocol.
+
+    Raises:
+        ValueError: if the row's evaluation has other arguments.
+    """
+    arguments = row.evaluate.get(evaluation, ())
+    if arguments and (arguments[0], len(arguments)) != ("--trainer.callbacks.protocol", 2):
+        raise ValueError(f"row {row.name!r}: {' '.join(arguments)}: a row to reproduce names its protocol alone")
+    return "".join(arguments[1:])
+
+
+def described(row: StudyRow, evaluation: str) -> str:
+    """Return a row's printed score, and its protocol, input size and doubt, in words."""
+    printed = row.published[evaluation]
+    parts = [f"{evaluation} {printed} printed"]
+    if protocol := protocol_of(row, evaluation):
+        known = published_row(evaluation, protocol, printed)
+        size = seen_size(PropagationProtocol.named(protocol, evaluation, ("davis",)))
+        parts.append(f"protocol {protocol}, {size}")
+        if known and known.doubt:
+            parts.append(f"doubt: {known.doubt}")
+    return "; ".join(parts)
+
+
+def not_repeated(study: Study) -> list[str]:
+    """Return a line per published row that the study does not evaluate."""
+    pairs = [(row, name) for row in study.rows for name in row.published if name in study.evaluations]
+    repeated = [published_row(name, protocol_of(row, name), row.published[name]) for row, name in pairs]
+    return [line_of(row) for row in PUBLISHED if row not in repeated]
+
+
+def repeat(rows: Sequence[StudyRow], benchmarks: Mapping[str, Benchmark], output: Path, fields: bool = True) -> None:
+    """Score rows on benchmarks, and print the differences from the printed scores.
+
+    Args:
+        rows: rows with weights at hand.
+        benchmarks: evaluation of the study → its benchmark.
+        output: folder of the results.
+        fields: search for protocol fields that explain a difference.
+
+    Raises:
+        ValueError: if a job failed; after all other jobs.
+    """
+    jobs: dict[Job, tuple[StudyRow, float]] = {}
+    for name, benchmark in benchmarks.items():
+        for row in (row for row in rows if name in row.published):
+            ((protocol,),) = protocols_of([benchmark], list(filter(None, [protocol_of(row, name)])))
+            jobs[Job(NetworkSpec.of_study(row.model), benchmark, protocol)] = row, row.published[name]
+    with process_group() as rank:
+        runner = Runner(Store(output))
+        for job, result in runner.run(list(jobs)).items():
+            row, printed = jobs[job]
+            (record,) = score_of(result)
+            line, is_missed = verdict(f"{row.name} on {job.benchmark.name}", record, printed)
+            print(line, flush=True)
+            if is_missed and fields:
+                for line in moving_fields(job, record, runner, printed):
+                    print(f"  {line}")
+    if rank == 0:
+        runner.raise_failures(len(jobs))
+
+
+def verdict(name: str, record: Record, printed: float) -> tuple[str, bool]:
+    """Compare a score with a printed score, to the printed digits.
+
+    Args:
+        name: row and benchmark.
+        record: the score.
+        printed: printed score in per cent.
+
+    Returns:
+        A line of text, and True if the score differs.
+    """
+    digits, missed = len(str(printed).partition(".")[2]), 100 * record.value - printed
+    is_missed = abs(missed) > 0.5 * 10**-digits + 1e-9
+    said = f"{missed:+.{digits}f} of {printed} printed" if is_missed else "as printed"
+    part = "" if record.result.on_test_set else f"; not the whole test set ({record.column.conditions})"
+    return f"{name}: {100 * record.value:.{digits}f}, {said}{part}", is_missed
+
+
+def moving_fields(job: Job, record: Record, runner: Runner, printed: float) -> list[str]:
+    """Score all changes of a single field of a job's protocol.
+
+    Args:
+        job: job with a score that differs from the printed score.
+        record: score of the job.
+        runner: runner of the changes.
+        printed: printed score in per cent.
+
+    Returns:
+        Lines with the largest changes, and with the change that comes nearest to the printed score.
+    """
+    kind, protocol = type(job.benchmark), cast("PropagationProtocol", job.protocol)
+    others = single_changes(protocol, kind.name, kind.protocols_like)
+    results = runner.run([Job(job.network, job.benchmark, other) for other in others])
+    values = {other.protocol.name: score_of(result, record.column.score)[0].value for other, result in results.items()}
+    moved = sorted(values, key=lambda name: -abs(values[name] - record.value))
+    lines = [f"{name}: {100 * (values[name] - record.value):+.1f}" for name in moved[:MOST_CHANGES]]
+    nearest = min(moved, key=lambda name: abs(100 * values[name] - printed))
+    return [*lines, f"nearest to the printed score: {nearest}, {percent(values[nearest])}"]

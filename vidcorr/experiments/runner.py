@@ -1,0 +1,232 @@
+"""The runner of missing jobs, with several jobs per pass of the network."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
+from io import StringIO
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from ..backbones import on_device
+from ..benchmarks.ranks import LostRank, Ranks
+from ..errors import ROOM
+from ..functional.device import out_of_memory_advice
+from ..results.result import Result, require_writable
+from .job import Job, NetworkSpec
+from .store import Store, StoredJob
+from .training import LOG, Training
+
+AT_ONCE = 40
+"""Most jobs per pass; the labels of a job take a few megabytes at 480p."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a full or read-only disk, at which all later jobs would fail too."""
+
+
+class Runner:
+    """Runs jobs whose results a store lacks.
+
+    A failed job is reported and the other jobs run. Ranks of torchrun share the sequences of a job. Other processes may
+    use the same store.
+
+    Args:
+        store: store of the results.
+        at_once: most jobs per pass.
+        pages: write predictions, pictures and a page too, for a pass with a single job.
+
+    Attributes:
+        failures: job → error message without line breaks.
+
+    Raises:
+        OSError: if the store's folder cannot be written.
+    """
+
+    def __init__(self, store: Store, at_once: int = AT_ONCE, pages: bool = True) -> None:
+        require_writable(store.folder)
+        self.store, self.at_once, self.pages = store, at_once, pages
+        self.failures: dict[StoredJob, str] = {}
+        self._encoder: Any = None
+        self._built: tuple[object, ...] = ()
+
+    def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
+        """Run the jobs that the store lacks; return the results of all jobs but failed ones and jobs run elsewhere.
+
+        Args:
+            jobs: jobs with equal folders run once.
+
+        Raises:
+            DataError: for wrong data; before any work.
+            OSError: if the disk is full.
+            ValueError: if a network cannot be built or lacks the features; before any work.
+        """
+        with Ranks() as ranks:
+            with ranks.together():
+                different = list({job.folder: job for job in jobs}.values())
+            missing: set[str] = ranks.gather({job.folder for job in different if not self.store.holds(job)})[0]
+            lacking = [job for job in different if job.folder in missing]
+            with ranks.together():
+                self._check(lacking)
+            passes = passes_of(lacking, self.at_once)
+            done = f", {len(different) - len(lacking)} are done" if len(lacking) < len(different) else ""
+            if len(different) > 1:
+                print(f"{len(different)} jobs{done}; {len(passes)} passes over the videos", flush=True)
+            for number, jobs_of_pass in enumerate(passes, start=1):
+                self._run_pass(ranks, jobs_of_pass, f"[{number}/{len(passes)}]")
+        return {job: self.store.result(job) for job in jobs if self.store.holds(job)}
+
+    def raise_failures(self, jobs: int) -> None:
+        """Raise an error if a job failed.
+
+        Args:
+            jobs: total number of jobs, for the message.
+
+        Raises:
+            ValueError: naming the failed jobs.
+        """
+        if self.failures:
+            titles: dict[str, list[str]] = {}
+            for job, error in self.failures.items():
+                titles.setdefault(error, []).append(job.title)
+            lines = "; ".join(f"{', '.join(failed)}: {error}" for error, failed in titles.items())
+            raise ValueError(f"{len(self.failures)} of {jobs} jobs failed: {lines}")
+
+    def train(self, training: Training, heading: str) -> None:
+        """Run a training that the store lacks, unless another process runs it.
+
+        Args:
+            training: the training.
+            heading: beginning of the printed line.
+
+        Raises:
+            OSError: if the disk is full.
+        """
+        lock = self.store.claim(training)
+        if lock is None:
+            return
+        self._encoder, self._built = None, ()
+        torch.cuda.empty_cache()  # the training is another process on the same device
+        folder = self.store.folder_of(training)
+        print(f"{heading} {training.title}: {folder / LOG}", flush=True)
+        with lock, self.attempt([training]):
+            training.run(folder)
+
+    @contextmanager
+    def attempt(self, jobs: Sequence[StoredJob]) -> Iterator[None]:
+        """Record and print an error of the block as the failure of jobs.
+
+        Raises:
+            LostRank: if another rank has ended.
+            OSError: if the disk is full.
+        """
+        try:
+            yield
+        except Exception as error:  # of any type: the other jobs still run
+            if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
+                raise
+            self.failures |= {job: _line(error) for job in jobs}
+            print(f"{_title(jobs)} failed: {_line(error)}", flush=True)
+
+    def _check(self, jobs: Sequence[Job]) -> None:
+        """Build all networks and features once, to report mistakes before any work.
+
+        Raises:
+            ValueError: naming the network.
+        """
+        views = {(*job.network.weights, job.network.stage, job.network.stride, job.benchmark.name): job for job in jobs}
+        for job in views.values():
+            try:
+                job.network.extractor(self._encoder_of(job.network), job.benchmark)
+            except Exception as error:  # libraries raise any type
+                raise ValueError(f"{job.network.name} on {job.benchmark.name}: {_line(error)}") from error
+
+    def _encoder_of(self, network: NetworkSpec) -> Any:
+        """Return the encoder of a network; the last encoder is cached."""
+        if self._built != network.weights:
+            self._encoder = None  # frees its memory first
+            self._encoder, self._built = network.build(), network.weights
+        return self._encoder
+
+    def _run_pass(self, ranks: Ranks, jobs: list[Job], heading: str) -> None:
+        """Run the jobs of a pass, without jobs that another process has locked."""
+        with ExitStack() as locks:
+            taken = []
+            for job in jobs if ranks.rank == 0 else ():
+                if (lock := self.store.claim(job)) is not None:
+                    locks.enter_context(lock)
+                    taken.append(job.folder)
+            folders = ranks.gather(taken)[0]
+            jobs = [job for job in jobs if job.folder in folders]
+            if not jobs:
+                return
+            began = time.perf_counter()
+            print(f"{heading} {_title(jobs)}", flush=True)
+            with self.attempt(jobs), ranks.together():
+                self._evaluate(jobs, writes=ranks.rank == 0)
+                print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
+
+    def _evaluate(self, jobs: Sequence[Job], writes: bool) -> None:
+        """Score jobs in a single pass of their network, and save their results."""
+        first = jobs[0]
+        benchmark: Any = copy.copy(first.benchmark)
+        benchmark.protocol = first.protocol if len(jobs) == 1 else [job.protocol for job in jobs]
+        with out_of_memory_advice(ROOM):
+            extractor = on_device(first.network.extractor(self._encoder_of(first.network), benchmark))
+        folder = self.store.folder_of(first) if self.pages and len(jobs) == 1 else None
+        benchmark.evaluate(extractor, folder, first.network.name)
+        if folder is None and writes:
+            for job, result in zip(jobs, benchmark.result.parts(), strict=True):
+                result.save(self.store.folder_of(job))
+
+
+def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:
+    """Group jobs that see the same frames into passes, ordered by network.
+
+    Args:
+        jobs: the jobs.
+        at_once: most jobs per pass; a smaller number takes less memory and encodes frames more often.
+    """
+    networks = list(dict.fromkeys(job.network.weights for job in jobs))
+    alike: dict[tuple[object, ...], list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: (networks.index(job.network.weights), *_matches(job))):
+        alike.setdefault(job.sight, []).append(job)
+    return [jobs_alike[n : n + at_once] for jobs_alike in alike.values() for n in range(0, len(jobs_alike), at_once)]
+
+
+def _matches(job: Job) -> tuple[str, ...]:
+    """Return a sort key by which protocols with shared matches are neighbours."""
+    protocol: Any = job.protocol
+    return *(str(getattr(protocol, field, "")) for field in ("radius", "context", "neighbourhood")), protocol.name
+
+
+def _title(jobs: Sequence[StoredJob]) -> str:
+    """Return the title of the first job, and the number of the others."""
+    return jobs[0].title + (f" and {len(jobs) - 1} more protocols" if len(jobs) > 1 else "")
+
+
+def _line(error: BaseException) -> str:
+    """Return an error's message without line breaks; errors of other libraries begin with their type."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
+
+
+@contextmanager
+def process_group() -> Iterator[int]:
+    """Join the process group of torchrun, if any; yield the rank. Ranks other than 0 print nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    dist.init_process_group("gloo")
+    try:
+        rank = dist.get_rank()
+        with redirect_stdout(StringIO()) if rank else nullcontext():
+            yield rank
+    finally:
+        dist.destroy_process_group()

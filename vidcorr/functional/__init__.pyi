@@ -1,0 +1,31 @@
+from .colour import rgb_to_lab as rgb_to_lab
+from .compactness import (
+    CompactnessPrior as CompactnessPrior,
+    compact_affinity as compact_affinity,
+    compactness_loss as compactness_loss,
+)
+from .local_reconstruction import reconstruct_locally as reconstruct_locally
+from .losses import (
+    contrastive_random_walk_loss as contrastive_random_walk_loss,
+    info_nce_loss as info_nce_loss,
+    simsiam_loss as simsiam_loss,
+)
+from .points.track import PointTracks as PointTracks, track_points as track_points
+from .propagation.label_coding import (
+    decode_keypoints as decode_keypoints,
+    decode_masks as decode_masks,
+    encode_keypoints as encode_keypoints,
+    encode_masks as encode_masks,
+)
+from .propagation.propagate import LabelPropagator as LabelPropagator, propagate_labels as propagate_labels
+from .protocols import (
+    PointProtocol as PointProtocol,
+    PropagationProtocol as PropagationProtocol,
+    TrackingProtocol as TrackingProtocol,
+)
+from .reconstruction import (
+    local_affinity as local_affinity,
+    reconstruct as reconstruct,
+    reconstruct_with_negatives as reconstruct_with_negatives,
+)
+from .siamese import siamese_correlation as siamese_correlation

@@ -1,0 +1,249 @@
+"""Maps of reference frames, cell by cell, and the search for the best matches in them: by torch, or a native kernel.
+
+The kernel, for float32 on a CPU, computes few of the dot products. A sketch of a vector holds its coordinates along the
+principal components of the features, followed by the norm of the residual. By the Cauchy–Schwarz inequality the product
+of two sketches is an upper bound of the dot product of their vectors. The kernel skips a dot product if the bound is
+below the k-th largest product so far.
+"""
+
+import ctypes
+import functools
+import importlib.util
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .attention import FoundMatches, LocalAttention
+
+SWITCH = "VIDCORR_NATIVE"
+"""Environment variable that turns the native kernel off if it is 0."""
+CHUNK = 32  # numbers of a sketch that lie side by side in memory; the C++ file has it too
+FIRST_CHUNKS = 2  # of a sketch: a single chunk is faster to multiply, but rules out fewer keys
+MOST_MATCHES = 64  # the kernel looks through the matches of a query one by one
+MANY = 1000  # dot products a query, above which sketches twice as long are worth their time
+TOO_MANY = 3000  # the same while there are fewer references than matches, and so little to rule keys out by
+ROWS = 8  # of queries that the kernel takes together
+
+
+def _members(kind: type, names: str) -> list[tuple[str, type]]:
+    """Return members of one type for a `ctypes.Structure`."""
+    return [(name, kind) for name in names.split()]
+
+
+class _Search(ctypes.Structure):
+    """Arguments of the kernel, in the order of `Search` in screened_search.cpp."""
+
+    _fields_ = (
+        *_members(ctypes.c_int64, "height width slots channels chunks pitch reach topk used"),
+        *_members(ctypes.c_void_p, "query keys query_sketches key_sketches half_widths used_slots counts"),
+        *_members(ctypes.c_double, "margin"),
+        *_members(ctypes.c_void_p, "values indices"),
+    )
+
+
+def kernel(variant: str | None = None) -> Any:
+    """Return the kernel that setup.py compiled: address of a `_Search`, first and last row → number of dot products.
+
+    Args:
+        variant: "avx512", "avx2" or "other"; None is this processor's.
+
+    Returns:
+        The function, or None if the installation compiled none or `VIDCORR_NATIVE=0` turns it off.
+    """
+    return None if os.environ.get(SWITCH) == "0" else _compiled(variant)
+
+
+@functools.cache
+def _compiled(variant: str | None = None) -> Any:
+    processor = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "other")
+    spec = importlib.util.find_spec(f"vidcorr.functional.propagation.compiled_{variant or processor}")
+    if spec is None or spec.origin is None:
+        return None
+    function = ctypes.CDLL(spec.origin).vidcorr_screened_search
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64], ctypes.c_int64
+    return function
+
+
+class FrameMemory:
+    """Maps of lasting frames and of the latest `recent` other frames, cell by cell.
+
+    Args:
+        lasting: numbers of the lasting frames.
+        recent: number of other frames.
+        like: the map (h, w, D) of a frame, for its shape and type.
+
+    Attributes:
+        maps: (h, w, S, D), S = lasting + recent.
+    """
+
+    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor) -> None:
+        self.lasting, self.recent = sorted(set(lasting)), recent
+        height, width, depth = like.shape
+        self.maps = like.new_zeros(height, width, len(self.lasting) + recent, depth)
+
+    def write(self, frame: int, item: Tensor) -> None:
+        """Take the map (h, w, D) of a frame, if it can become a reference."""
+        if frame in self.lasting or self.recent > 0:
+            self.maps[:, :, self.slot(frame)] = item
+
+    def slot(self, frame: int) -> int:
+        """Return the index of a frame on the third axis."""
+        if frame in self.lasting:
+            return self.lasting.index(frame)
+        # count from the first frame that is not lasting, so that slots fill up in order
+        first = 1 if self.lasting == [0] else 0
+        return len(self.lasting) + (frame - first) % self.recent
+
+
+class KeyMemory(FrameMemory):
+    """Features of reference frames, and the search for the best matches in them.
+
+    Args:
+        lasting: see `FrameMemory`.
+        recent: see `FrameMemory`.
+        like: see `FrameMemory`.
+        attention: the neighbourhood of a cell that is searched, and the search by torch.
+    """
+
+    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> None:
+        super().__init__(lasting, recent, like)
+        self.attention = attention
+
+    @staticmethod
+    def fastest(lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> "KeyMemory":
+        """Return a memory searched by the native kernel if it runs here, otherwise by torch."""
+        plain = type(like) is Tensor and like.device.type == "cpu" and like.dtype == torch.float32
+        kind = SketchedMemory if plain and kernel() else KeyMemory
+        return kind(lasting, recent, like, attention)
+
+    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
+        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells."""
+        return self.attention.best_matches(query, self.maps, [self.slot(frame) for frame in frames], topk)
+
+
+class SketchedMemory(KeyMemory):
+    """Features of reference frames, and sketches that shorten the search.
+
+    The sketches affect the time, not the results. Sketches that rule out too few keys are computed again, twice as
+    long, up to all channels.
+
+    Args:
+        lasting: see `FrameMemory`.
+        recent: see `FrameMemory`.
+        like: see `FrameMemory`; float32 on a CPU. The sketches use its principal components.
+        attention: see `KeyMemory`.
+    """
+
+    def __init__(self, lasting: Sequence[int], recent: int, like: Tensor, attention: LocalAttention) -> None:
+        super().__init__(lasting, recent, like, attention)
+        height, width, _ = like.shape
+        reach = attention.neighbourhood.reach
+        # columns of the neighbourhood to either side, 0, 1, … rows away
+        sides = attention.neighbourhood.kept[reach:].sum(1) // 2 if reach is not None else [width] * height
+        self._half_widths = torch.as_tensor(sides, dtype=torch.long)
+        self._chunks = FIRST_CHUNKS
+        self._largest = 0.0  # norm of a key
+        self._allocate(like)
+
+    def write(self, frame: int, item: Tensor) -> None:
+        """Take the features (h, w, C) of a frame, if it can become a reference."""
+        super().write(frame, item)
+        if frame in self.lasting or self.recent > 0:
+            norms = item.square().sum(2).sqrt()
+            self._largest = max(self._largest, float(norms.nan_to_num(0.0, posinf=torch.inf).amax()))
+            searched, sketches = self._latest
+            self._keep(self.slot(frame), sketches if searched is item else self._sketch(item))
+
+    def best_matches(self, query: Tensor, frames: Sequence[int], topk: int) -> FoundMatches:
+        """Return the largest dot products of queries (h, w, C) with the keys of some frames, and their cells.
+
+        In a neighbourhood of fewer than `topk` keys the result is padded with −inf at index 0.
+        """
+        if topk > MOST_MATCHES:
+            return super().best_matches(query, frames, topk)
+        height, width, slots, channels = self.maps.shape
+        sketches = self._sketch(query)
+        self._latest = query, sketches
+        listed = Counter(self.slot(frame) for frame in frames)
+        used_slots, counts = torch.tensor(sorted(listed.items())).T.contiguous()
+        values, indices = query.new_empty(height, width, topk), torch.empty(height, width, topk, dtype=torch.long)
+        arguments = _Search(
+            height=height,
+            width=width,
+            slots=slots,
+            channels=channels,
+            chunks=self._chunks,
+            pitch=self._sketches.shape[3],
+            reach=len(self._half_widths) - 1,
+            topk=topk,
+            used=len(listed),
+            query=query.data_ptr(),
+            keys=self.maps.data_ptr(),
+            query_sketches=sketches.data_ptr(),
+            key_sketches=self._sketches.data_ptr(),
+            half_widths=self._half_widths.data_ptr(),
+            used_slots=used_slots.data_ptr(),
+            counts=counts.data_ptr(),
+            margin=4 * channels * 2.0**-24 * self._largest,
+            values=values.data_ptr(),
+            indices=indices.data_ptr(),
+        )
+        products_of_query = _run(arguments, height) / (height * width)
+        most = TOO_MANY if len(frames) < topk else MANY
+        if products_of_query > most and self._chunks * CHUNK < channels:  # else most features are equal
+            self._lengthen(query)
+        return values, indices
+
+    def _lengthen(self, features: Tensor) -> None:
+        """Compute all sketches again, twice as long, in the principal components of some features."""
+        self._chunks *= 2
+        del self._sketches  # before longer ones take memory
+        self._allocate(features)
+        for slot in range(self.maps.shape[2]):
+            self._keep(slot, self._sketch(self.maps[:, :, slot]))
+
+    def _keep(self, slot: int, sketches: Tensor) -> None:
+        """Store the sketches (h, w, chunks · CHUNK) of a frame as the kernel reads them."""
+        self._sketches[slot, :, :, :-1] = sketches.unflatten(2, (-1, CHUNK)).transpose(1, 2)
+
+    def _allocate(self, features: Tensor) -> None:
+        """Choose the principal components, and make room for the sketches."""
+        height, width, slots, channels = self.maps.shape
+        # the query, which is often written next, and its sketches
+        self._latest = features.new_empty(0), features.new_empty(0)
+        self._basis = None
+        if self._chunks * CHUNK < channels:  # the first principal components, the mean left in
+            rows = features.flatten(0, 1)
+            moments = (rows.T @ rows).double().nan_to_num(0, 0, 0)  # NaN is for the search to find
+            components = torch.linalg.eigh(moments).eigenvectors.flip(1)
+            self._basis = components[:, : self._chunks * CHUNK - 1].to(features).contiguous()
+        self._chunks = min(self._chunks, -(-channels // CHUNK))
+        # Keys are taken in pairs: the last of a row has a neighbour in memory too.
+        self._sketches = features.new_zeros(slots, height, self._chunks, width + 1, CHUNK)
+
+    def _sketch(self, features: Tensor) -> Tensor:
+        """(h, w, C) → (h, w, chunks · CHUNK), contiguous."""
+        length, channels = self._chunks * CHUNK, features.shape[2]
+        if self._basis is None:
+            return F.pad(features, (0, length - channels)).contiguous()
+        coordinates = features @ self._basis
+        squared = features.square().sum(2, keepdim=True)
+        # Rounding must not make the bound too small.
+        left = (squared - coordinates.square().sum(2, keepdim=True)).clamp_min(0) + 2 * channels * 2.0**-24 * squared
+        return torch.cat([coordinates, left.sqrt()], 2)
+
+
+def _run(arguments: _Search, height: int) -> int:
+    """Search on as many threads as torch has, each in a band of rows; return the number of dot products."""
+    bands = -(-height // ROWS)
+    threads = min(torch.get_num_threads(), bands)
+    edges = [min(height, ROWS * (i * bands // threads)) for i in range(threads + 1)]
+    search = functools.partial(_compiled(), ctypes.addressof(arguments))
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(search, edges[:-1], edges[1:]))

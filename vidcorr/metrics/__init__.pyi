@@ -1,0 +1,44 @@
+from .box_tracking import (
+    box_iou as box_iou,
+    centre_error as centre_error,
+    got10k_overlaps as got10k_overlaps,
+    precision_curve as precision_curve,
+    success_curve as success_curve,
+)
+from .classes import (
+    PCK as PCK,
+    AreaPCK as AreaPCK,
+    InstanceAP as InstanceAP,
+    ObjectScores as ObjectScores,
+    RegionBoundary as RegionBoundary,
+    RowMetric as RowMetric,
+    SemanticIoU as SemanticIoU,
+    TapVidMetrics as TapVidMetrics,
+    TrackingSuccess as TrackingSuccess,
+)
+from .keypoints import keypoint_distances as keypoint_distances, pck as pck
+from .outlines import (
+    Outline as Outline,
+    boundary_score as boundary_score,
+    object_outlines as object_outlines,
+    region_score as region_score,
+)
+from .parts import (
+    average_precision as average_precision,
+    class_areas as class_areas,
+    match_instances as match_instances,
+)
+from .point_measures import (
+    area_counts as area_counts,
+    redetection_events as redetection_events,
+    redetection_scores as redetection_scores,
+    track_survival as track_survival,
+)
+from .point_tracking import (
+    PointQueries as PointQueries,
+    sample_queries as sample_queries,
+    tapvid_metrics as tapvid_metrics,
+)
+from .rules import seen_and_unseen as seen_and_unseen
+from .scoring import VideoScore as VideoScore, sequence_statistics as sequence_statistics
+from .segmentation import boundary_accuracy as boundary_accuracy, region_similarity as region_similarity

@@ -1,0 +1,193 @@
+"""Further measures of point tracks: AJ_RD after points come back, PointOdyssey's survival, and BADJA's PCK."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .outlines import as_array
+from .point_tracking import Array, PointQueries, QueryMode, mean_of_defined
+from .rows import SequenceRows
+
+DISTANCES = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Thresholds of the distance for AJ_RD, pixels of the benchmark's raster (256 × 256 for TAP-Vid)."""
+
+DURATIONS = (1, 4, 16, 64, 256)
+"""Minimum lengths of an absence for AJ_RD, frames."""
+
+FAILURE = 16.0
+"""Pixels of a 256 × 256 image beyond which a track has failed."""
+
+FRACTION = 0.2
+"""BADJA's PCK counts points within this fraction of the square root of the object's area."""
+
+AREA_PCK = f"PCK@{FRACTION:g}"
+"""Key of BADJA's PCK."""
+
+
+def redetection_events(
+    target_occluded: NDArray[Any],
+    target_tracks: NDArray[Any],
+    predicted_occluded: NDArray[Any],
+    predicted_tracks: NDArray[Any],
+    distances: Sequence[float] = DISTANCES,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the events in which points reappear, and the Jaccard index from the event to the end of the video.
+
+    An event is the first visible frame after an absence that is longer than all earlier absences of the point; an
+    absence from frame 0 on counts too. A true positive is visible in both tracks and at most the threshold away; a
+    false positive is predicted visible, and not visible or too far.
+    Source: google-deepmind/tapnet @ c2cbab8, tapnet/tapnextpp/metrics/aj_rd.py.
+
+    Args:
+        target_occluded: (N, T) bool.
+        target_tracks: (N, T, 2) x, y in pixels of the benchmark's raster.
+        predicted_occluded: (N, T) bool.
+        predicted_tracks: (N, T, 2).
+        distances: thresholds, pixels.
+
+    Returns:
+        (E, 3) point, frame of return and length of absence of the events, and (E, D) Jaccard index by threshold.
+    """
+    wanted, predicted = ~np.asarray(target_occluded, bool), ~np.asarray(predicted_occluded, bool)
+    error = np.linalg.norm(np.asarray(predicted_tracks, float) - np.asarray(target_tracks, float), axis=-1)
+    events = [(point, *event) for point, visible in enumerate(wanted) for event in _returns(visible)]
+    values = np.zeros((len(events), len(distances)))
+    for row, (point, start, _) in enumerate(events):
+        seen, shown, distance = (array[point, start:, None] for array in (wanted, predicted, error))
+        right = seen & (distance <= np.asarray(distances))
+        values[row] = (shown & right).sum(axis=0) / (seen.sum() + (shown & ~right).sum(axis=0))
+    return np.array(events, np.int64).reshape(-1, 3), values
+
+
+def redetection_scores(
+    lengths: NDArray[np.int64],
+    values: NDArray[np.float64],
+    distances: Sequence[float] = DISTANCES,
+    durations: Sequence[int] = DURATIONS,
+) -> dict[str, float]:
+    """Return `AJ_RD`, and its parts by minimum length of the absence and by threshold; NaN without events.
+
+    Args:
+        lengths: (E,) lengths of the absences of all videos.
+        values: (E, D), see `redetection_events`.
+        distances: thresholds, pixels.
+        durations: minimum lengths; an event counts for all that it reaches.
+    """
+    scores: dict[str, float] = {}
+    means: list[float] = []
+    for duration in durations:
+        chosen = values[lengths >= duration]
+        columns = chosen.mean(axis=0) if len(chosen) else np.full(len(distances), math.nan)
+        scores |= {f"AJ_RD_D{d:g}_dmin{duration}": float(v) for d, v in zip(distances, columns, strict=True)}
+        scores[f"AJ_RD_dmin{duration}"] = float(columns.mean())
+        means += [float(columns.mean())] if len(chosen) else []
+    return {"AJ_RD": float(np.mean(means)) if means else math.nan, **scores}
+
+
+def _returns(visible: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return (frame, length of absence) of a point's returns after its longest absence so far."""
+    found, absent, longest = [], 0, 0
+    for t, seen in enumerate(visible.tolist()):
+        if seen and absent > longest:
+            found.append((t, absent))
+            longest = absent
+        absent = 0 if seen else absent + 1
+    return found
+
+
+def track_survival(queries: PointQueries, tracks: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute the survival of tracks, and their median errors.
+
+    A track fails in the first frame in which it is more than `FAILURE` pixels away from the annotated point. Its
+    survival is the fraction of frames before the failure, among the frames from the query's on; a track holds in frames
+    without an annotated point. PointOdyssey averages over tracks, then over videos.
+    Paper: Zheng et al., PointOdyssey (ICCV 2023), section 5; aharley/pips2 @ 0e0b69d, test_on_pod.py. Difference: in
+    PointOdyssey all queries lie in frame 0, and occluded points are annotated too; here they are not.
+
+    Args:
+        queries: queries and annotation in pixels of a 256 × 256 image; hidden points are not annotated.
+        tracks: (N, T, 2) predicted x, y; NaN is a failure, and infinitely far for the median.
+
+    Returns:
+        (N,) survival in [0, 1], and (N,) median error in pixels over the annotated points; NaN without any.
+
+    Example:
+        >>> from vidcorr.metrics import sample_queries
+        >>> track = np.zeros((1, 4, 2))
+        >>> moved = track + np.array([[0.0], [3.0], [20.0], [1.0]])
+        >>> survival, error = track_survival(sample_queries(np.zeros((1, 4), bool), track), moved)
+        >>> survival.item(), round(error.item(), 3)
+        (0.5, 2.828)
+    """
+    since_query = np.arange(queries.occluded.shape[1]) >= queries.frames
+    annotated = since_query & ~queries.occluded
+    distance = np.linalg.norm(as_array(tracks).astype(np.float64) - queries.tracks, axis=-1)
+    distance = np.where(np.isnan(distance), np.inf, distance)
+    failed = np.logical_or.accumulate(annotated & (distance > FAILURE), axis=1)
+    survival = (since_query & ~failed).sum(1) / since_query.sum(1)
+    errors = (row[known] for row, known in zip(distance, annotated, strict=True))
+    return survival, np.array([np.median(error) if len(error) else np.nan for error in errors], np.float64)
+
+
+def area_counts(queries: PointQueries, tracks: Array, areas: Array, query_mode: QueryMode = "first") -> tuple[int, int]:
+    """Count the annotated visible points within a fifth of the square root of the object's area, and all of them.
+
+    All points of all scored frames have equal weight; `tapvid_metrics` scores the same frames.
+    Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018); the count follows aharley/pips, test_on_badja.py.
+    Difference: pips resizes frames to 320 x 512 px first, which changes their aspect ratio, and follows only joints
+    that are visible in the first frame.
+
+    Args:
+        queries: queries and annotation in pixels of the frames.
+        tracks: (N, T, 2) predicted x, y in pixels of the frames; NaN is never correct.
+        areas: (T,) pixels of the object by frame.
+        query_mode: "first" or "strided".
+
+    Returns:
+        Number of correct points, and number of points that count.
+
+    Raises:
+        ValueError: if the shapes do not fit together or the mode is unknown.
+
+    Example:
+        >>> from vidcorr.metrics import sample_queries
+        >>> track = np.array([[[8.0, 8.0], [9.0, 8.0], [10.0, 8.0]]])
+        >>> queries = sample_queries(np.zeros((1, 3), bool), track)
+        >>> area_counts(queries, track + [3.0, 0.0], np.array([100.0, 100.0, 400.0]))
+        (1, 2)
+    """
+    predicted, area = as_array(tracks), as_array(areas)
+    queries.check(predicted, queries.occluded)
+    if area.shape != queries.occluded.shape[1:]:
+        raise ValueError(f"expected the area in each of {queries.occluded.shape[1]} frames, got {area.shape}")
+    counted = ~queries.occluded & queries.scored(query_mode)
+    distance = np.linalg.norm(predicted.astype(np.float64) - queries.tracks, axis=-1)
+    correct = counted & (distance < FRACTION * np.sqrt(area.astype(np.float64)))
+    return int(correct.sum()), int(counted.sum())
+
+
+class AreaRows(SequenceRows):
+    """Mean over videos of the fraction of `area_counts`, under the key `PCK@0.2`.
+
+    The mean leaves out videos in which no point counts.
+
+    Args:
+        query_mode: "first" or "strided".
+    """
+
+    def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.query_mode = query_mode
+
+    def update(self, queries: PointQueries, tracks: Array, areas: Array, *, name: str | None = None) -> None:
+        """Add a video; arguments and errors of `area_counts`."""
+        with self.named(name) as name:
+            counts = area_counts(queries, tracks, areas, self.query_mode)
+        self.add_row(name, counts)
+
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return the mean over videos; NaN if no video has a point that counts."""
+        return {AREA_PCK: mean_of_defined(correct / counted for correct, counted in table.values() if counted)}

@@ -1,0 +1,88 @@
+"""Models that check their values, and JSON files read as models."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from ..videos.guards import require_regular
+
+Json = dict[str, Any]
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON gives it back: lists for tuples, text for paths, None for NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):  # also numpy's
+        return None if math.isnan(value) else float(value)
+    return value if value is None or isinstance(value, str | bool | int) else str(value)
+
+
+def _number(value: Any) -> Any:
+    """Return a number as JSON gives it back, and `math.nan` itself for None or NaN, so that equal results are equal."""
+    return math.nan if value is None or value != value else plain(value)
+
+
+def as_tuple(value: Any) -> Any:
+    """Return a tuple for a list, so that equal results are equal."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Score = Annotated[float, BeforeValidator(_number)]
+"""A fraction, or NaN if it is undefined; null in JSON."""
+Value = Annotated[bool | int | float | str, BeforeValidator(_number)]
+"""A cell of a row; NaN for an undefined number."""
+Facts = Annotated[Json, BeforeValidator(plain)]
+Item = TypeVar("Item")
+Items = Annotated[Sequence[Item], BeforeValidator(as_tuple)]
+
+
+class Exact(BaseModel):
+    """A model that checks its values and refuses unknown fields."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def read_as(path: Path, kind: str, model: type[ModelT]) -> ModelT:
+    """Read a JSON file as a model.
+
+    Args:
+        path: the file.
+        kind: name of the file's kind in an error, for example "results.json of a benchmark".
+        model: type of the content.
+
+    Raises:
+        ValueError: if the file cannot be read or does not fit; the message names the file and the field.
+    """
+    try:
+        require_regular(path)  # reading a named pipe would wait for ever
+        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise ValueError(f"{path}: is not a {kind}, or damaged ({first_mistake(error)})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not a {kind}, or damaged ({error})") from error
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Return the field and the message of the first unknown key, else of the first mistake, as a single line."""
+    place, message = unknown_key(error), "unknown key"
+    if not place:
+        first = error.errors()[0]
+        place, message = first["loc"], first["msg"].removeprefix("Value error, ")
+    return ": ".join([*filter(None, [".".join(map(str, place))]), message])
+
+
+def unknown_key(error: ValidationError) -> tuple[str | int, ...]:
+    """Return the place of the first unknown key; empty without one."""
+    return next((mistake["loc"] for mistake in error.errors() if mistake["type"] == "extra_forbidden"), ())

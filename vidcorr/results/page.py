@@ -1,0 +1,252 @@
+"""Self-contained pages: report.html of a result and the animations in its folder, study.html of a study.
+
+For a report, this module collects scores and animations in a JSON, and the script in page.html draws it.
+"""
+
+import json
+import os
+import shlex
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from importlib.resources import files
+from math import isnan
+from pathlib import Path
+from statistics import fmean
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import Field
+
+from ..videos.files import write_atomically
+from ..videos.mask_files import davis_palette
+from .checked import Exact, Facts, Json, plain, read_as
+from .pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
+from .published import published_beside
+from .records import Table
+from .rendering import notes, readable_fields, text_rows
+from .result import Result
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
+
+TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
+AT_EACH_END = 3
+"""Number of worst, and of best, sequences with animations in the page."""
+MOST_BYTES = 8_000_000
+"""Most bytes of animations in the page."""
+STUDY_STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
+.wide { overflow-x: auto } table { border-collapse: collapse } th, td { padding: .3rem .8rem; text-align: right }
+th:first-child, td:first-child { text-align: left } tr + tr { border-top: 1px solid #ccc } img { max-width: 100% }"""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves or bars over one axis.
+
+    Attributes:
+        title: title of the chart.
+        x: name of the x axis, or of the bars.
+        y: name of the measure, a fraction shown in per cent.
+        curves: name → curve; the x of a bar is the index of its label.
+        labels: labels of the bars.
+        kind: "lines" or "bars".
+        span: range of the y axis; None fits the range to the values.
+    """
+
+    title: str
+    x: str
+    y: str
+    curves: Mapping[str, Curve]
+    labels: Sequence[str] = ()
+    kind: Literal["lines", "bars"] = "lines"
+    span: tuple[float, float] | None = (0.0, 1.0)
+
+    def plain(self) -> Json:
+        """Return the chart as JSON, for `Shown.charts`."""
+        return asdict(self) | {"curves": plain_curves(self.curves)}
+
+
+class Animation(Exact):
+    """JSON file beside the images of an animation, see `SequenceAnimation`."""
+
+    sequence: str
+    kind: str = ""
+    columns: int
+    frames: list[int]
+    size: list[int]
+    curves: Facts = Field(default_factory=dict)
+
+
+def write_report(
+    folder: str | Path, beside: Mapping[str, Result] = MappingProxyType({}), result: Result | None = None
+) -> Path:
+    """Write report.html into the folder of a result.
+
+    The table of scores includes earlier epochs of the training, and published scores if the result covers the whole
+    test set.
+
+    Args:
+        folder: folder of the result, with animations/ if the benchmark draws them.
+        beside: name → other result of the benchmark, for tables and charts.
+        result: the result; by default the folder's.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ValueError: if the folder holds no result or a damaged file, or if a result of `beside` belongs to another
+            benchmark.
+    """
+    folder = Path(folder)
+    result = result or Result.load(folder)
+    main = result.main_scores()
+    ends_of = {key: result.interval(key) for key in main}
+    intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
+    digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
+    papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
+    others = [_beside(result, name, other, main) for name, other in beside.items()]
+    shown = result.model_dump(exclude={"rows"})
+    for stage in shown["stages"].values():
+        stage["protocol"]["fields"] = readable_fields(stage["protocol"]["fields"])
+    content = {
+        "result": shown,
+        "name": TITLES.get(result.benchmark, result.benchmark),
+        "network": str(result.network),
+        "command": shlex.join(result.provenance.command),
+        "main": main,
+        "intervals": intervals,
+        "how": f"95 % intervals: {HOW}; none below {FEWEST_SEQUENCES} sequences. {ABOUT_WEIGHTS}",
+        "others": others,
+        "published": [{"name": f"{paper.name} ({paper.source})", "scores": dict(paper.scores)} for paper in papers],
+        "animations": _animations(folder, result),
+        "rows": result.records(),
+    }
+    # in JSON these characters occur in texts only; escaped texts cannot end the script element or open another
+    text = json.dumps(plain(content), allow_nan=False)
+    text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    path = folder / "report.html"
+    write_atomically(path, (files(__package__) / "page.html").read_text("utf-8").replace("DATA", text, 1))
+    return path
+
+
+def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -> Json:
+    """Return the page's content for another result: scores, epochs, charts, and paired tests of `compared` scores.
+
+    Raises:
+        ValueError: if the results belong to different benchmarks.
+    """
+    if other.benchmark != result.benchmark:
+        raise ValueError(f"{name}: is a result of {other.benchmark}, the report is of {result.benchmark}")
+    ours, theirs = ([protocol.shared or protocol.digest for protocol in side.protocols] for side in (result, other))
+    same = ours == theirs
+    differences = {}
+    for key in compared if same else ():
+        change = difference([result.values(key)], [other.values(key)])
+        differences[key] = "other sequences" if change is None else change.in_points
+    strides = {stage.stride for side in (result, other) for stage in side.stages.values()} - {None}
+    stride = ", ".join(dict.fromkeys(f"stride {stage.stride}" for stage in other.stages.values() if stage.stride))
+    return {
+        "name": f"{name}, {stride}" if len(strides) > 1 and stride else name,
+        "scores": other.scores,
+        "protocols": ", ".join(protocol.name for protocol in other.protocols) or "none",
+        "same": same,
+        "differences": differences,
+        "history": [past.model_dump() for past in other.history],
+        "charts": other.shown.charts,
+    }
+
+
+def _animations(folder: Path, result: Result) -> list[Json]:
+    """Return the animations of a result, lowest score first, sequences without a score last.
+
+    Only the worst and best sequences have images.
+    """
+    scores, objects = scores_by_sequence(result)
+    palette = davis_palette().tolist()
+    animations: list[tuple[Json, Path]] = []
+    for path in sorted((folder / "animations").rglob("*.json")):
+        animation = read_as(path, "file of an animation", Animation)
+        name = animation.sequence
+        if name in result.sequences and path.with_suffix(".webp").is_file():
+            of_objects = sorted(objects.get(name, {}).items())
+            shown = {
+                "name": f"{name} ({animation.kind})" if animation.kind else name,
+                "score": scores.get(name),
+                "objects": [(number, palette[number % 256], score) for number, score in of_objects],
+                "images": [],
+            }
+            animations.append((animation.model_dump() | shown, path))
+    animations.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0))
+    room = MOST_BYTES
+    few = len(animations) <= 2 * AT_EACH_END
+    for content, path in animations if few else animations[:AT_EACH_END] + animations[-AT_EACH_END:]:
+        images = [image for image in (path.with_suffix(".webp"), path.with_suffix(TRUTH_SUFFIX)) if image.is_file()]
+        room -= sum(image.stat().st_size for image in images) * 4 // 3  # in base64
+        if room >= 0:
+            content["images"] = [b64encode(image.read_bytes()).decode() for image in images]
+    return [content for content, _ in animations]
+
+
+def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict[int, float]]]:
+    """Return sequence → score, and sequence → object → score for rows of numbered objects.
+
+    A score is the mean over the columns of `Shown.ranked_by`, in the rows of the last stage.
+    """
+    values: dict[str, list[float]] = {}
+    objects: dict[str, dict[int, float]] = {}
+    for row in result.rows:
+        if row.stage == result.rows[-1].stage:
+            cells = (row.values.get(column) for column in result.shown.ranked_by)
+            ranked = [cell for cell in cells if isinstance(cell, int | float) and not isnan(cell)]
+            name = row.name if row.name in result.sequences else row.video  # an object may be followed by itself
+            values.setdefault(name, []).extend(ranked)
+            if ranked and row.object.isdecimal() and name == row.video:
+                objects.setdefault(name, {})[int(row.object)] = fmean(ranked)
+    return {name: fmean(ranked) for name, ranked in values.items() if ranked}, objects
+
+
+def write_study_page(
+    file: Path,
+    title: str,
+    table: Table,
+    reports: Mapping[tuple[str, str], Mapping[int, Path]],
+    said: Sequence[str] = (),
+    curves: Path | None = None,
+) -> Path:
+    """Write the page of a study.
+
+    Args:
+        file: path of the page.
+        title: title of the study.
+        table: scores of the study.
+        reports: row and evaluation → seed → page of the evaluation.
+        said: paragraphs about source, protocols and data.
+        curves: picture of the scores over training, or None.
+
+    Returns:
+        The page.
+    """
+    head = "".join(f"<th>{escape(text)}</th>" for text in ("", *table.heads))
+    body = ""
+    for name, *cells in text_rows(table):
+        body += f"<tr><td>{escape(name)}</td>"
+        for evaluation, text in zip(table.heads, cells, strict=True):
+            links = [
+                f'<a href="{escape(Path(os.path.relpath(page, file.parent)).as_posix())}">{seed}</a>'
+                for seed, page in reports.get((name, evaluation), {}).items()
+            ]
+            body += f"<td>{escape(text)}{'<br>reports: ' if links else ''}{' '.join(links)}</td>"
+        body += "</tr>\n"
+    paragraphs = "".join(f"<p>{escape(text)}</p>\n" for text in (*said, *notes(table)))
+    picture = ""
+    if curves is not None:
+        picture = (
+            f'<h2>Over training</h2>\n<img src="data:image/png;base64,{b64encode(curves.read_bytes()).decode()}">\n'
+        )
+    write_atomically(
+        file,
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
+        f"<style>{STUDY_STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
+        f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}</table></div>\n{paragraphs}{picture}</body></html>\n',
+    )
+    return file

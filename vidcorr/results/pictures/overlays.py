@@ -1,0 +1,328 @@
+"""Frames with labels drawn over them: masks, boxes, points, joints, tracks; and contact sheets."""
+
+import colorsys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ...videos.mask_files import davis_palette
+
+Picture = NDArray[np.uint8]
+"""An image for people, `(H, W, 3)` uint8 RGB."""
+Colour = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
+
+DAVIS_COLOURS = davis_palette()
+DARK, LIGHT = (0, 0, 0), (255, 255, 255)
+TRUTH, FOUND = LIGHT, (230, 40, 40)
+
+DISTINCT_COLOURS: list[Colour] = [
+    (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48), (240, 50, 230), (70, 240, 240),
+    (170, 110, 40), (191, 239, 69), (250, 190, 212), (145, 30, 180), (0, 150, 150), (220, 190, 255), (255, 250, 200),
+    (170, 255, 195), (255, 215, 180),
+]  # fmt: skip
+"""Colours that are easy to tell apart, the easiest first: the bright colours of Sasha Trubetskoy's list."""
+
+LIMBS = (
+    (2, 0), (0, 1), (0, 3), (0, 4), (3, 7), (4, 8), (7, 11), (8, 12),
+    (1, 5), (1, 6), (5, 9), (6, 10), (9, 13), (10, 14),
+)  # fmt: skip
+"""Pairs of JHMDB's joints, connected by a line."""
+
+TAIL = 12
+"""Length of a track's tail, frames."""
+JUMP = 0.15
+"""A longer step between frames, as a fraction of the image's longer side, is a lost point and has no tail."""
+
+
+def distinct_colours(count: int) -> list[Colour]:
+    """Return colours of `count` objects or points, from `DISTINCT_COLOURS`; further colours repeat."""
+    return [DISTINCT_COLOURS[number % len(DISTINCT_COLOURS)] for number in range(count)]
+
+
+def rainbow(positions: NDArray[np.float64]) -> list[Colour]:
+    """Return colours of points by their height in the image, so that neighbours have similar colours.
+
+    Args:
+        positions: x, y `(N, 2)` in the first frame.
+    """
+    rank = np.argsort(np.argsort(positions[:, 1], kind="stable"), kind="stable") / max(len(positions), 1)
+    bright = (colorsys.hsv_to_rgb(0.85 * hue, 0.9, 1.0) for hue in rank.tolist())
+    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in bright]
+
+
+def as_picture(frame: Tensor) -> Picture:
+    """Return a frame, uint8 `(3, H, W)`, as a new image `(H, W, 3)` to draw into."""
+    return np.array(frame.permute(1, 2, 0).cpu().numpy(), order="C")
+
+
+def overlay_masks(
+    frame: Tensor, mask: Tensor, colours: NDArray[np.uint8] = DAVIS_COLOURS, labelled: bool = False
+) -> Picture:
+    """Tint the objects, and outline them with a bright line on a dark line.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        mask: uint8 ids `(H, W)`, 0 is background.
+        colours: RGB by id, `(256, 3)`; DAVIS's by default.
+        labelled: write ids above the largest parts of the objects.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+
+    Raises:
+        ValueError: if the sizes differ.
+    """
+    if frame.shape[1:] != mask.shape:
+        raise ValueError(f"overlay: the frame is {tuple(frame.shape[1:])}, the mask {tuple(mask.shape)}")
+    picture, ids = as_picture(frame), mask.cpu().numpy()
+    inside = ids > 0
+    tints = colours.astype(np.float32)[ids[inside]]
+    picture[inside] = (0.55 * picture[inside] + 0.45 * tints).round().astype(np.uint8)
+    labels = []
+    for number in np.unique(ids[inside]).tolist():
+        outline, _ = cv2.findContours((ids == number).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        for colour, width in _strokes(picture, colours[number].tolist()):
+            cv2.drawContours(picture, outline, -1, colour, width, cv2.LINE_AA)
+        largest = max(outline, key=cv2.contourArea)[:, 0]
+        labels.append((str(number), largest[largest[:, 1].argmin()], colours[number].tolist()))
+    return _labelled(picture, labels) if labelled else picture
+
+
+def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Sequence[str] = ()) -> Picture:
+    """Draw boxes as a bright line on a dark line, with labels above their corners.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        boxes: left, top, width, height, an array or tensor `(N, 4)`; (0, 0) is the corner of the first pixel. Boxes may
+            leave the frame; non-finite boxes are left out.
+        colours: colours of the boxes.
+        labels: labels of the boxes; empty: no labels.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    picture, boxes = as_picture(frame), np.asarray(boxes)
+    first, last = (_pixels(corner, picture) for corner in (boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1))
+    finite = np.flatnonzero(np.isfinite(boxes).all(1)).tolist()
+    for number in finite:
+        for colour, width in _strokes(picture, colours[number]):
+            cv2.rectangle(picture, first[number], last[number], colour, width, cv2.LINE_AA)
+    return _labelled(picture, [(labels[k], first[k], colours[k]) for k in finite] if labels else [])
+
+
+def overlay_boxes(frame: Tensor, found: NDArray[np.float64], truth: NDArray[np.float64] | None = None) -> Picture:
+    """Draw the tracked box in red, over the annotated box in white.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        found: one-based x, y, width, height; boxes may leave the frame.
+        truth: one-based x, y, width, height; None: not annotated.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    boxes = [found] if truth is None else [truth, found]
+    return draw_boxes(frame, np.stack(boxes) - (1, 1, 0, 0), (TRUTH, FOUND)[-len(boxes) :])
+
+
+def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Sequence[Colour]) -> Picture:
+    """Draw points as coloured dots with their names.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        found: x, y, score `(K, 3)`; points with x NaN are left out.
+        names: names of the points.
+        colours: colours of the points.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    picture = as_picture(frame)
+    unit = thickness_of(picture)
+    places = _pixels(found.numpy()[:, :2], picture)
+    shown = np.flatnonzero(~found[:, 0].isnan().numpy()).tolist()
+    for number in shown:
+        for radius, colour in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colours[number])):
+            cv2.circle(picture, places[number], radius, colour, -1, cv2.LINE_AA)
+    return _labelled(picture, [(names[number], places[number], LIGHT) for number in shown])
+
+
+def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
+    """Draw a frame with the joints of a person, connected limb by limb.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        points: `(15, 2)` x, y in pixels, in the order of JHMDB; negative for a joint that was not found.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    picture, places, found = as_picture(frame), points.round().int().tolist(), (points >= 0).all(1).tolist()
+    for colour, (a, b) in zip(DAVIS_COLOURS[1:].tolist(), LIMBS, strict=False):
+        if found[a] and found[b]:
+            cv2.line(picture, places[a], places[b], colour, 2, cv2.LINE_AA)
+    for place, shown in zip(places, found, strict=True):
+        if shown:
+            cv2.circle(picture, place, 3, LIGHT, -1, cv2.LINE_AA)
+    return picture
+
+
+def overlay_tracks(
+    frame: Tensor,
+    points: NDArray[np.float64],
+    occluded: NDArray[np.bool_],
+    t: int,
+    colours: Sequence[Colour],
+    truth: NDArray[np.float64] | None = None,
+    truth_occluded: NDArray[np.bool_] | None = None,
+) -> Picture:
+    """Draw the points of a frame with the last part of their tracks: dots for visible, crosses for hidden points.
+
+    A tail has gaps in frames in which its point is hidden or jumps.
+
+    Args:
+        frame: uint8 RGB `(3, H, W)`.
+        points: x, y `(N, T, 2)` in raster pixels of the frame.
+        occluded: `(N, T)`.
+        t: number of the frame.
+        colours: RGB of the points.
+        truth: `(N, T, 2)`; visible annotated points get a white ring, and a line to the tracked point.
+        truth_occluded: `(N, T)`.
+
+    Returns:
+        uint8 RGB `(H, W, 3)`.
+    """
+    picture = as_picture(frame)
+    mean, unit = picture.reshape(-1, 3).mean(0), thickness_of(picture)
+    tails = slice(max(0, t - TAIL), t + 1)
+    for track, hidden, colour in zip(points[:, tails] - 0.5, occluded[:, tails], colours, strict=True):
+        places = _pixels(track, picture)
+        far = np.abs(np.diff(places, axis=0)).max(1, initial=0) > JUMP * max(picture.shape)
+        for step in np.flatnonzero(~far & ~hidden[1:] & ~hidden[:-1]).tolist():
+            age = (len(places) - 2 - step) / TAIL  # the end of a tail is faint
+            faded = ((1 - 0.8 * age) * np.array(colour) + 0.8 * age * mean).round().tolist()
+            cv2.line(picture, places[step], places[step + 1], faded, unit, cv2.LINE_AA)
+    places = _pixels(points[:, t] - 0.5, picture)
+    if truth is not None and truth_occluded is not None:
+        true = _pixels(truth[:, t] - 0.5, picture)
+        for number in np.flatnonzero(~truth_occluded[:, t]):
+            cv2.line(picture, places[number], true[number], TRUTH, 1, cv2.LINE_AA)
+            cv2.circle(picture, true[number], 2 * unit + 1, TRUTH, 1, cv2.LINE_AA)
+    for place, hidden, colour in zip(places, occluded[:, t], colours, strict=True):
+        if hidden:
+            cv2.drawMarker(picture, place, colour, cv2.MARKER_TILTED_CROSS, 4 * unit + 1, unit, cv2.LINE_AA)
+        else:
+            cv2.circle(picture, place, unit + 1, colour, -1, cv2.LINE_AA)
+    return picture
+
+
+def thickness_of(picture: Picture) -> int:
+    """Return the width of lines in an image, pixels: 2 at 240p, 4 at 480p, 9 at 1080p."""
+    return max(2, round(min(picture.shape[:2]) / 120))
+
+
+def _strokes(picture: Picture, colour: Colour) -> tuple[tuple[Colour, int], tuple[Colour, int]]:
+    """Return (colour, width) of a wide dark stroke and of the bright stroke on it."""
+    unit = thickness_of(picture)
+    bright = max(2, round(0.7 * unit))
+    return (DARK, bright + 2 * max(1, round(unit / 4))), (colour, bright)
+
+
+def _pixels(points: NDArray[Any], picture: Picture) -> list[tuple[int, int]]:
+    """Return x, y `(N, 2)` as integer pixels for OpenCV; non-finite and far points lie outside the image."""
+    limit = 4 * max(picture.shape)  # OpenCV draws in 32 bits
+    pixels = np.clip(np.nan_to_num(points, nan=-limit), -limit, limit).round().astype(int)
+    return [(x, y) for x, y in pixels.tolist()]
+
+
+def _labelled(picture: Picture, labels: Iterable[tuple[str, Sequence[int], Colour]]) -> Picture:
+    """Write texts with dark outlines, above and to the right of their places, shifted to stay inside the image."""
+    unit, image = thickness_of(picture), Image.fromarray(picture)
+    draw = ImageDraw.Draw(image)
+    style: dict[str, Any] = {"font": ImageFont.load_default(size=3.5 * unit + 2), "anchor": "ls"}
+    for text, (x, y), colour in labels:
+        at, width = (int(x) + 2 * unit, int(y) - 2 * unit), max(1, unit // 3)
+        _, top, right, bottom = draw.textbbox(at, text, stroke_width=width, **style)
+        left = max(width, at[0] - max(0, right - picture.shape[1]))
+        line = at[1] + max(0, -top) - max(0, bottom - picture.shape[0])
+        draw.text((left, line), text, fill=tuple(colour), stroke_width=width, stroke_fill=DARK, **style)
+    return np.array(image)
+
+
+def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, gap: int = 4) -> Picture:
+    """Lay images side by side, resized to `width` pixels.
+
+    Args:
+        pictures: uint8 `(H, W, 3)`.
+        columns: images in a row.
+        width: width of an image in the sheet, pixels.
+        gap: space between images, pixels.
+
+    Returns:
+        uint8 `(H', W', 3)`.
+    """
+    pictures = [resized(picture, width) for picture in pictures]
+    height = max(picture.shape[0] for picture in pictures)
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for number, picture in enumerate(pictures):
+        y, x = number // columns * (height + gap), number % columns * (width + gap)
+        sheet[y : y + picture.shape[0], x : x + width] = picture
+    return sheet
+
+
+def captioned(picture: Picture, text: str, colour: Colour = LIGHT, height: int = 18) -> Picture:
+    """Put an image under a line of text.
+
+    Args:
+        picture: uint8 `(H, W, 3)`.
+        text: the line; cut at the image's width.
+        colour: RGB behind the text; the text is black or white by contrast.
+        height: height of the line, pixels.
+
+    Returns:
+        uint8 `(H + height, W, 3)`.
+    """
+    line = Image.new("RGB", (picture.shape[1], height), colour)
+    ink = "black" if np.dot(colour, (0.299, 0.587, 0.114)) > 140 else "white"
+    font = ImageFont.load_default(size=0.7 * height)
+    ImageDraw.Draw(line).text((height // 5, height / 2), text, fill=ink, font=font, anchor="lm")
+    return np.concatenate([np.asarray(line), picture])
+
+
+def as_pictures(frames: Tensor) -> list[Picture]:
+    """Return frames as arrays: `(T, 3, H, W)`, uint8 or float in [0, 1] → T times uint8 `(H, W, 3)`.
+
+    Raises:
+        ValueError: for another shape.
+    """
+    if frames.ndim != 4 or frames.shape[1] != 3:
+        raise ValueError(f"frames must be (T, 3, H, W), got {tuple(frames.shape)}")
+    if frames.is_floating_point():
+        frames = frames.float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return list(frames.permute(0, 2, 3, 1).cpu().contiguous().numpy())
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write a PNG, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+
+
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """Return at most `count` different frame numbers from the first to the last of `length` frames."""
+    return sorted({round(number * (length - 1) / max(count - 1, 1)) for number in range(count)})
+
+
+def resized(picture: Picture, width: int) -> Picture:
+    """Resize an image to another width, its aspect kept."""
+    height = round(picture.shape[0] * width / picture.shape[1])
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))

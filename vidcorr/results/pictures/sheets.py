@@ -1,0 +1,273 @@
+"""Figures of training and evaluation: clips, features, matches and curves."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...functional import PropagationProtocol
+from ...functional.propagation.references import Matches, matches_of_cells
+from ...functional.propagation.sizing import Size
+from .overlays import LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HALVES = ((31, 119, 180), (214, 108, 14))
+NEUTRAL = (235, 235, 235)
+MOST_REFERENCES = 5
+
+
+def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
+    """Draw clips of a batch, a clip per row; colours mark the first and the second half, VFS's two views.
+
+    Args:
+        clip: `(B, T, 3, H, W)`, uint8 or float in [0, 1].
+        frame_index: `(B, T)`, numbers of the frames in their videos; None: their indices in the clip.
+        rows: largest number of clips.
+        width: width of a frame, pixels.
+
+    Returns:
+        uint8 `(H', W', 3)`.
+
+    Raises:
+        ValueError: for another shape.
+    """
+    if clip.ndim != 5 or clip.shape[2] != 3:
+        raise ValueError(f"a clip sheet needs clips (B, T, 3, H, W), got {tuple(clip.shape)}")
+    length, even = clip.shape[1], clip.shape[1] % 2 == 0
+    panels = []
+    for number, frames in enumerate(clip[:rows]):
+        for column, picture in enumerate(as_pictures(frames)):
+            text = str(column if frame_index is None else int(frame_index[number, column]))
+            colour = HALVES[2 * column // length] if even else NEUTRAL
+            panels.append(captioned(resized(picture, width), text, colour))
+    sheet = contact_sheet(panels, columns=length, width=width)
+    return captioned(sheet, "frame numbers" + ("; orange: second half" if even else ""))  # fits above two frames
+
+
+def gap_histogram(frame_index: Tensor) -> "Figure":
+    """Draw a histogram of the gaps between neighbouring frames of clips.
+
+    Args:
+        frame_index: `(B, T)` long, of a batch, or of an epoch's batches concatenated.
+
+    Returns:
+        A matplotlib figure; `rasterise` converts it to an array.
+
+    Raises:
+        ValueError: if clips have fewer than two frames.
+    """
+    from matplotlib.figure import Figure
+
+    if frame_index.ndim != 2 or frame_index.shape[1] < 2:
+        raise ValueError(f"gaps need frame numbers (B, T) of two frames or more, got {tuple(frame_index.shape)}")
+    gaps = frame_index.cpu().diff(dim=1).flatten().numpy()
+    step = -(-(int(np.ptp(gaps)) + 1) // 40)  # whole frames, at most 40 bars
+    figure = Figure(figsize=(6, 3.5), dpi=120, layout="constrained")
+    axes = figure.add_subplot(
+        xlabel="gap between neighbouring frames of a clip (frames)",
+        ylabel="gaps",
+        title=f"{len(frame_index)} clips of {frame_index.shape[1]} frames: median gap {np.median(gaps):g}",
+    )
+    axes.hist(gaps, bins=list(np.arange(gaps.min(), gaps.max() + step + 1, step) - 0.5), edgecolor="white")
+    axes.locator_params(integer=True)
+    axes.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def rasterise(figure: "Figure") -> Picture:
+    """Return a matplotlib figure as uint8 RGB `(H, W, 3)`."""
+    # the object-oriented interface needs no window system and keeps no global state
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def plot_curves(curves: Sequence[Tensor], name: str) -> dict[str, Picture]:
+    """Draw the success and precision plots of one-pass evaluation.
+
+    Args:
+        curves: success at overlaps from 0 to 1, `(21,)`, and precision at errors of 0, 1, … pixels, `(51,)`, see
+            `TrackingSuccess.curves`.
+        name: label of the curves.
+
+    Returns:
+        `success` and `precision` → uint8 RGB `(H, W, 3)`.
+    """
+    from matplotlib.figure import Figure
+
+    success, precision = (curve.numpy() for curve in curves)
+    pictures: dict[str, Picture] = {}
+    for key, places, values, score, xlabel, ylabel in (
+        ("success", np.linspace(0, 1, len(success)), success, success.mean(), "overlap threshold", "success rate"),
+        ("precision", np.arange(len(precision)), precision, precision[20], "location error (px)", "precision"),
+    ):
+        figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
+        axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel, xlim=(0, places[-1]), ylim=(0, 1))
+        axes.plot(places, values, lw=2, label=f"{name} [{score:.3f}]")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        pictures[key] = rasterise(figure)
+    return pictures
+
+
+def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
+    """Return the three principal components of feature maps as red, green and blue.
+
+    The components are computed over all frames, so a colour has the same meaning in all of them. The largest loading of
+    a component is made positive, so that pictures do not invert between epochs. Its range leaves out the most extreme
+    hundredths.
+
+    Args:
+        features: `(T, C, h, w)`.
+        normalise: l2-normalise over the channels first, as most protocols do.
+
+    Returns:
+        Float32 `(T, 3, h, w)` in [0, 1]; 0.5 in components that do not vary.
+
+    Raises:
+        ValueError: for another shape, or fewer than two cells.
+    """
+    if features.ndim != 4 or features[:, 0].numel() < 2:
+        raise ValueError(f"features must be (T, C, h, w) with two cells or more, got {tuple(features.shape)}")
+    frames, channels, height, width = features.shape
+    if normalise:
+        features = F.normalize(features.float(), dim=1)
+    cells = features.movedim(1, -1).reshape(-1, channels).double()
+    cells = cells - cells.mean(0)
+    _, vectors = torch.linalg.eigh(cells.T @ cells)  # ascending
+    axes = vectors.flip(1)[:, :3]
+    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+    values = F.pad(cells @ (axes * largest.sign()), (0, 3 - axes.shape[1]))
+    ordered, cut = values.sort(0).values, len(values) // 100
+    low, span = ordered[cut], ordered[len(values) - 1 - cut] - ordered[cut]
+    varies = span > 1e-6 * span.max().clamp_min(1e-6)
+    colours = torch.where(varies, (values - low) / span.where(varies, 1.0), 0.5).clamp(0, 1)
+    return colours.float().view(frames, height, width, 3).permute(0, 3, 1, 2)
+
+
+def feature_sheet(
+    frames: Tensor,
+    features: Tensor,
+    covered: Size | None = None,
+    names: Sequence[str] | None = None,
+    width: int = 240,
+) -> Picture:
+    """Draw frames in a row, and below them their features' principal components over the grey frame.
+
+    Args:
+        frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
+        features: `(T, C, h, w)`, see `vidcorr.tracking.frame_encoder.frame_features`.
+        covered: size that the feature map covers, in pixels of the frame; None is the frame.
+        names: names of the frames; by default their numbers.
+        width: width of a picture, pixels.
+
+    Returns:
+        uint8 `(H', W', 3)`.
+
+    Raises:
+        ValueError: if the numbers of maps and frames differ.
+    """
+    if len(frames) != len(features):
+        raise ValueError(f"{len(frames)} frames, but features of {len(features)}")
+    height, right = frames.shape[-2:]
+    colours = F.interpolate(principal_colours(features), covered or (height, right), mode="bilinear")
+    colours = colours[:, :, :height, :right].cpu()
+    pictures = frames.cpu() if frames.is_floating_point() else frames.cpu().float() / 255
+    grey = pictures.float().mean(1, keepdim=True)
+    names = names or [f"frame {number}" for number in range(len(frames))]
+    pairs = zip(as_pictures(frames), as_pictures(0.85 * colours + 0.15 * grey), strict=True)
+    stacked = [np.concatenate([resized(item, width) for item in pair]) for pair in pairs]
+    panels = [captioned(picture, name) for picture, name in zip(stacked, names, strict=True)]
+    return contact_sheet(panels, columns=len(panels), width=width)
+
+
+def match_sheet(
+    frames: Tensor,
+    features: Tensor,
+    protocol: PropagationProtocol,
+    points: Tensor | None = None,
+    covered: Size | None = None,
+    names: Sequence[str] | None = None,
+    width: int = 400,
+) -> Picture:
+    """Draw query points in the last frame, and the matching cells from which they take labels in its reference frames.
+
+    Points have different colours. In a reference frame a ring marks the point's position in the query frame, and lines
+    lead from it to its matches; larger and less transparent dots have more weight. A caption states the fraction of all
+    weights in the frame. The frames are drawn with half of their colour.
+
+    Args:
+        frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
+        features: `(T, C, h, w)`, see `vidcorr.tracking.frame_encoder.frame_features`.
+        protocol: see `matches_of_cells`.
+        points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
+        covered: size that the feature map covers, in pixels of the frame; None is the frame.
+        names: names of the frames; by default their numbers.
+        width: width of a frame, pixels.
+
+    Returns:
+        uint8 `(H', W', 3)`: the query, then in time order the references with most weight, five at most.
+
+    Raises:
+        ValueError: see `matches_of_cells`.
+    """
+    height, right = frames.shape[-2:]
+    grid, query = (features.shape[-2], features.shape[-1]), len(frames) - 1
+    if points is None:  # away from the border
+        points = torch.cartesian_prod(*(((torch.arange(3) + 0.5) * side / 3).long() for side in grid))
+    matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol)))
+    names = names or [f"frame {number}" for number in range(len(frames))]
+    cell = torch.tensor(covered or (height, right)) / torch.tensor(grid) * width / right
+    starts, ends = ((points.cpu() + 0.5) * cell).numpy(), ((matches.cells + 0.5) * cell).numpy()
+    fractions = torch.zeros(len(frames)).index_add_(0, matches.frames.flatten(), matches.weights.flatten().float())
+    fractions /= fractions.sum()
+    heaviest = fractions.argsort(descending=True)[:MOST_REFERENCES].tolist()
+    shown = sorted(number for number in heaviest if fractions[number] > 0)
+    pictures = [resized(picture, width) for picture in as_pictures(frames[[query, *shown]])]
+    pale = [((image + image.mean(2, keepdims=True)) / 2).round().astype(np.uint8) for image in pictures]
+    colours = distinct_colours(len(points))
+    panels = [captioned(_ringed(pale[0], starts, colours, -1), f"{names[query]}: the points")]
+    for number, picture in zip(shown, pale[1:], strict=True):
+        weights = torch.where(matches.frames == number, matches.weights, 0).numpy()
+        drawn = _ringed(_with_matches(picture, starts, ends, weights, colours), starts, colours, 1)
+        panels.append(captioned(drawn, f"{names[number]}: {100 * fractions[number]:.0f} % of the weights"))
+    return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
+
+
+def _ringed(picture: Picture, points: NDArray[Any], colours: Sequence[Colour], thickness: int) -> Picture:
+    """Draw coloured rings with white edges around points y, x; with a negative thickness dots."""
+    picture = picture.copy()
+    for (y, x), colour in zip(points.tolist(), colours, strict=True):
+        cv2.circle(picture, _pixel(x, y), 6, LIGHT, 2 * thickness, cv2.LINE_AA)
+        cv2.circle(picture, _pixel(x, y), 5, colour, thickness, cv2.LINE_AA)
+    return picture
+
+
+def _with_matches(
+    picture: Picture, starts: NDArray[Any], ends: NDArray[Any], weights: NDArray[Any], colours: Sequence[Colour]
+) -> Picture:
+    """Draw light matches first, so that the heavy ones lie on top."""
+    for point, match in zip(*np.unravel_index(weights.argsort(axis=None), weights.shape), strict=True):
+        weight = float(weights[point, match])
+        if weight < 0.005:
+            continue
+        (y0, x0), (y, x) = starts[point].tolist(), ends[point, match].tolist()
+        drawn = picture.copy()
+        cv2.line(drawn, _pixel(x0, y0), _pixel(x, y), colours[point], 1, cv2.LINE_AA)
+        cv2.circle(drawn, _pixel(x, y), round(2 + 6 * weight**0.5), colours[point], -1, cv2.LINE_AA)
+        opacity = min(1.0, 0.4 + weight)
+        picture = np.asarray(cv2.addWeighted(drawn, opacity, picture, 1 - opacity, 0), np.uint8)
+    return picture
+
+
+def _pixel(x: float, y: float) -> tuple[int, int]:
+    return round(x - 0.5), round(y - 0.5)

@@ -1,0 +1,157 @@
+"""Tables as Markdown, LaTeX, CSV or console text, and tables of scores with their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+from ..videos.files import csv_of_records
+from .statistics import ABOUT_WEIGHTS, FEWEST_SEEDS, HOW
+
+if TYPE_CHECKING:
+    from .records import Cell, Table
+    from .result import Result
+
+FORMATS = ("md", "csv", "tex")
+LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+}
+
+
+def percent(value: float | None) -> str:
+    """Return a fraction in per cent with a single decimal; a dash for NaN, an empty text for None."""
+    return "" if value is None else "–" if isnan(value) else f"{100 * value:.1f}"
+
+
+def readable_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a protocol for people, with the radius in cells and in pixels of the input."""
+    radius, stride = fields.get("radius"), fields.get("feature_stride")
+    in_pixels = {} if radius is None or stride is None else {"radius": f"{radius:g} cells, {radius * stride:g} px"}
+    return dict(fields) | in_pixels
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], first_right: int | None = None) -> str:
+    """Return a table as Markdown with escaped cells; columns from index `first_right` are right-aligned."""
+    rule = ["---:" if first_right is not None and index >= first_right else "---" for index in range(len(head))]
+    lines = ([" ".join(cell.split()).replace("|", r"\|") for cell in line] for line in (head, rule, *rows))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as LaTeX with booktabs and escaped cells; all columns but the first are right-aligned."""
+    escaped = str.maketrans(LATEX)
+    lines = [" & ".join(" ".join(cell.split()).translate(escaped) for cell in line) + r" \\" for line in (head, *rows)]
+    begin = rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
+    return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; all columns but the first are right-aligned."""
+    lines = [[" ".join(cell.split()) for cell in line] for line in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for name, *cells in lines:
+        print("  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]).rstrip())
+
+
+def print_result(result: Result) -> None:
+    """Print the network, the feature grid if known, and a line of scores per stage."""
+    grid = result.data.get("grid")
+    grids = f"; {', '.join([grid] if isinstance(grid, str) else grid)}" if grid else ""
+    print(f"{result.benchmark}: {result.network}{grids}")
+    if not result.scores:
+        print("no ground truth, nothing to score")
+        return
+    lines: dict[str, dict[str, float]] = {}
+    for key, score in result.scores.items():
+        stage, name = result.stage_of(key)
+        lines.setdefault(f"{result.benchmark} {stage}".rstrip(), {})[name] = score
+    columns = list(dict.fromkeys(name for scores in lines.values() for name in scores))
+    rows = [[line, *(percent(scores.get(name)) for name in columns)] for line, scores in lines.items()]
+    print_table(["", *columns], rows)
+
+
+def render(table: Table, format: str = "md") -> str:
+    """Return a table of scores as text.
+
+    Markdown and LaTeX print per cent: mean over the seeds, scores of several seeds and their range, 95 % interval
+    over sequences, and difference from the base row. CSV has a line per cell, with the same quantities as fractions.
+
+    Args:
+        table: the scores.
+        format: `md`, `csv` or `tex` (LaTeX with booktabs).
+    """
+    if format == "csv":
+        cells = ((name, head, row[head]) for name, row in table.rows.items() for head in table.heads if head in row)
+        return csv_of_records([{"row": name, "column": head, **_fields(cell)} for name, head, cell in cells])
+    head, lines = ["", *table.heads], text_rows(table)
+    if format == "md":
+        return markdown_table(head, lines, first_right=1) + "".join(f"\n{note}\n" for note in notes(table))
+    return _latex_table(head, lines) + "".join(f"% {note}\n" for note in notes(table))
+
+
+def text_rows(table: Table, heads: Iterable[str] | None = None) -> list[list[str]]:
+    """Return the rows of a table as texts, with the row's name first; `notes` explains the cells.
+
+    Args:
+        table: the scores.
+        heads: heads of the columns; None: all columns.
+    """
+    shown = table.heads if heads is None else list(heads)
+    return [[name, *(_text(row.get(head)) for head in shown)] for name, row in table.rows.items()]
+
+
+def notes(table: Table) -> list[str]:
+    """Return a paragraph that explains the cells of a table; nothing if all cells are plain scores."""
+    cells = [cell for row in table.rows.values() for cell in row.values()]
+    tested = [cell.difference for cell in cells if cell.difference is not None]
+    sentences = ["Per cent."]
+    if any(len(cell.scores) > 1 for cell in cells):
+        sentences.append("Several seeds: mean (each seed; range = largest − smallest).")
+    if any(cell.interval is not None for cell in cells):
+        sentences.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
+    if tested:
+        sentences.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
+        if any(change.p is not None for change in tested):
+            sentences.append(ABOUT_WEIGHTS)
+        if lacks := sorted({change.lacks for change in tested} - {""}):
+            sentences.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
+    elif table.base and any(row for name, row in table.rows.items() if name != table.base):
+        sentences.append(f"No row has the same sequences under the same protocol as {table.base}.")
+    machines = sorted({record.result.provenance.device for cell in cells for record in cell.records} - {""})
+    if len(machines) > 1 and any(cell.trained for cell in cells):
+        text = "A seed trains to another score on another machine."
+        sentences.append(f"Run on different machines: {'; '.join(machines)}. {text}")
+    return [" ".join(sentences)] if len(sentences) > 1 else []
+
+
+def _text(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    text = percent(cell.mean)
+    if len(cell.scores) > 1:
+        text += f" ({' / '.join(map(percent, cell.scores))}; range {percent(cell.spread)})"
+    if (ends := cell.interval) is not None:
+        text += f" [{percent(ends[0])}, {percent(ends[1])}]"
+    if cell.difference is not None:
+        text += f"; {cell.difference.figures}"
+    return text.replace("-", "−")
+
+
+def _fields(cell: Cell) -> dict[str, object]:
+    low, high = cell.interval or (None, None)
+    difference = cell.difference or (None, None, None, None)
+    return {
+        "conditions": "; ".join(dict.fromkeys(record.column.conditions for record in cell.records)),
+        "mean": cell.mean,
+        "low": low,
+        "high": high,
+        **dict(zip(("difference", "difference low", "difference high", "p"), difference, strict=False)),
+        "seeds": " ".join("?" if record.seed is None else str(record.seed) for record in cell.records),
+        "scores": " ".join(map(str, cell.scores)),
+        "machines": "; ".join(dict.fromkeys(record.result.provenance.device for record in cell.records)),
+    }

@@ -1,0 +1,393 @@
+"""The result of a benchmark: the same value in memory and in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+from typing_extensions import Self
+
+from ..videos.files import csv_of_records, write_atomically
+from .checked import Exact, Facts, Items, Json, Score, Value, plain, read_as
+from .statistics import interval, mean_score
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..functional.evaluation_protocol import EvaluationProtocol
+
+RESULTS_FILE = "results.json"
+
+
+class Network(Exact):
+    """The network that was evaluated.
+
+    Attributes:
+        name: name in tables, given by the user, else the architecture, for example "ResNet-18".
+        weights: source of the weights, for example "weights of vfs_r18.ckpt" or "random weights"; empty if `name`
+            contains it.
+        spec: argument of `build_network`, for example `torchvision:resnet18`; empty for a network without a name.
+        seed: seed of random weights, or of the training; None if unknown.
+        loaded: False only if the weights are known to be random.
+        digest: digest of the weights; empty if the weights were not at hand.
+    """
+
+    name: str
+    weights: str = ""
+    spec: str = ""
+    seed: int | None = None
+    loaded: bool = True
+    digest: str = ""
+
+    @classmethod
+    def of(cls, module: nn.Module, name: str | None = None) -> Self:
+        """Describe the network in a module, see `describe_network`; a user's name replaces architecture and weights."""
+        from ..backbones import describe_network
+
+        known = describe_network(module)
+        names = {"name": known.name, "weights": known.weights} if name is None else {"name": name}
+        return cls(**names, spec=known.spec, seed=known.seed, loaded=known.loaded)
+
+    @property
+    def row(self) -> str:
+        """The name of the network's row in a table, without the seed."""
+        return ", ".join(filter(None, (self.name, self.weights)))
+
+    def __str__(self) -> str:
+        return self.row if self.loaded or self.seed is None else f"{self.row}, seed {self.seed}"
+
+
+class Protocol(Exact):
+    """The protocol of a stage.
+
+    Attributes:
+        name: name of the protocol, followed by `+field=value` for every changed field.
+        digest: equal for equal protocols.
+        fields: all fields.
+        shared_name: name without the fields that the network sets, for example the stride of its features.
+        shared: digest without these fields; rows with equal digests are comparable.
+    """
+
+    name: str = ""
+    digest: str = ""
+    fields: Facts = Field(default={})
+    shared_name: str = ""
+    shared: str = ""
+
+    @classmethod
+    def of(cls, protocol: EvaluationProtocol) -> Self:
+        """Return the facts of a protocol."""
+        shared = protocol.shared()
+        return cls(
+            name=protocol.name,
+            digest=protocol.digest(),
+            fields=protocol.fields(),
+            shared_name=shared.name,
+            shared=shared.digest(),
+        )
+
+
+class Stage(Exact):
+    """Features of a network and the protocol that scored them.
+
+    Attributes:
+        layer: name of the network's feature map; empty if the network gives a single map.
+        stride: pixels per cell of the map; None if nothing is tracked or the network does not declare it.
+        normalised_by: who normalised the frames; empty if the network declares its normalisation.
+        protocol: has no name if the benchmark has no protocol.
+    """
+
+    layer: str = ""
+    stride: int | None = None
+    normalised_by: str = ""
+    protocol: Protocol = Protocol()
+
+
+class Row(Exact):
+    """The values of a sequence, or of an object in a sequence.
+
+    Attributes:
+        video: name of the sequence.
+        object: name or number of the object; empty for values of the whole sequence.
+        stage: key in the result's stages.
+        values: column → value; scores are fractions.
+    """
+
+    video: str
+    object: str = ""
+    stage: str = ""
+    values: Mapping[str, Value]
+
+    @property
+    def name(self) -> str:
+        """The name of the row: `VIDEO`, or `VIDEO_OBJECT`."""
+        return f"{self.video}_{self.object}" if self.object else self.video
+
+
+class Evaluated(Exact):
+    """Scores of an evaluation within a training, after `epoch` epochs and `step` optimiser steps."""
+
+    epoch: int
+    step: int
+    scores: dict[str, Score]
+
+
+class Shown(Exact):
+    """Content of report.html beside the scores.
+
+    Attributes:
+        ranked_by: columns of the rows; the mean over these columns ranks the sequences.
+        animations: caption of the animations.
+        charts: charts over all sequences, see `report.Chart.plain`.
+        text_columns: columns of the rows that hold no fractions.
+    """
+
+    ranked_by: Items[str] = ()
+    animations: str = ""
+    charts: Items[Facts] = ()
+    text_columns: Items[str] = ()
+
+
+class Provenance(Exact):
+    """Date, command, machine and package versions of a result."""
+
+    date: str = ""
+    command: Items[str] = ()
+    machine: Facts = Field(default={})
+    versions: dict[str, str] = Field(default={})
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the provenance of a result that this process makes now.
+
+        GPUs and the native kernel are recorded only if torch is imported; without torch neither was used.
+        """
+        gpus: list[str] = []
+        compiled = False
+        if "torch" in sys.modules:
+            import torch
+
+            from ..functional.propagation.memory import kernel
+
+            compiled = kernel() is not None
+            if torch.cuda.is_available():
+                gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+        file = Path("/proc/cpuinfo")
+        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        machine = {
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "processor": next(filter(None, names), "") or platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "compiled_search": compiled,
+            "gpus": gpus,
+        }
+        versions = {}
+        for package in ("vidcorr", "torch", "pytorch-lightning"):
+            try:
+                versions[package] = version(package)
+            except PackageNotFoundError:
+                versions[package] = "not installed"
+        date = datetime.now().astimezone().isoformat(timespec="seconds")
+        return cls(date=date, command=tuple(sys.argv), machine=machine, versions=versions)
+
+    @property
+    def device(self) -> str:
+        """The GPUs, else the processor, and the version of torch; empty if unknown."""
+        gpus = self.machine.get("gpus")
+        names = sorted({str(name) for name in gpus}) if isinstance(gpus, list) else []
+        device = ", ".join(names) or str(self.machine.get("processor", ""))
+        torch = self.versions.get("torch")
+        return f"{device}, torch {torch}" if device and torch else device
+
+
+TEST_SETS: dict[str, Json] = {
+    "davis": {"sequences": 30, "year": 2017, "split": "val", "resolution": "480p"},
+    "davis_2016": {"sequences": 20, "year": 2016, "split": "val", "resolution": "480p"},
+    "jhmdb": {"sequences": 268, "split": 1, "subset": "test"},
+    "vip": {"sequences": 50, "split": "val"},
+    "otb": {"sequences": 100},
+}
+"""Benchmark → number of sequences and facts of the test set in papers. Evaluation servers have other test sets."""
+MEANS_OF = {"J&F-Mean": ("J-Mean", "F-Mean")}
+"""Score → columns of the rows; the score is their mean. A score that is not listed has a column of its name."""
+
+
+class Result(Exact):
+    """The result of a benchmark.
+
+    Attributes:
+        benchmark: name of the benchmark.
+        network: the evaluated network.
+        scores: key → fraction; keys of several stages begin with the stage, for example `res4/J&F-Mean`.
+        stages: name → features and protocol; a single stage has the empty name.
+        rows: values of the sequences, or of their objects, for all stages.
+        sequences: names of the evaluated sequences.
+        limit_sequences: limit on the number of sequences, if set.
+        data: other facts that the scores depend on: year, split, rules, …
+        protocol_source: publication of the protocol, and the fields that it leaves open.
+        seconds: duration of the evaluation.
+        seconds_of: kind of work → seconds of the first rank.
+        ranks: number of processes.
+        history: all evaluations of the training, this result last; empty outside a training.
+        shown: further content of the page.
+        provenance: date, command, machine and versions.
+
+    Raises:
+        ValueError: for a value of the wrong type; pydantic's `ValidationError`.
+    """
+
+    benchmark: str
+    network: Network
+    scores: dict[str, Score]
+    stages: dict[str, Stage] = Field(default={})
+    sequences: Items[str] = ()
+    limit_sequences: int | None = None
+    data: Facts = Field(default={})
+    protocol_source: dict[str, str] = Field(default={})
+    seconds: float = 0.0
+    seconds_of: dict[str, float] = Field(default={})
+    ranks: int = 1
+    history: Items[Evaluated] = ()
+    shown: Shown = Shown()
+    provenance: Provenance = Field(default_factory=Provenance)
+    rows: Items[Row] = ()
+
+    # Files
+
+    def save(self, folder: str | Path) -> None:
+        """Write per_sequence.csv, an export for people, and then the complete results.json; both atomically.
+
+        Raises:
+            OSError: if the folder cannot be written.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.rows:
+            write_atomically(folder / "per_sequence.csv", csv_of_records(self.records()))
+        content = plain(self.model_dump())
+        write_atomically(folder / RESULTS_FILE, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a result, equal to the saved one, from its folder or its results.json.
+
+        Raises:
+            ValueError: if the file is not a result, or is damaged; the message names the file and the field.
+        """
+        path = Path(path)
+        file = path if path.name == RESULTS_FILE else path / RESULTS_FILE
+        return read_as(file, "results.json of a benchmark", cls)
+
+    def records(self) -> list[Json]:
+        """Return the lines of per_sequence.csv; an undefined value is None."""
+        several = any(row.stage for row in self.rows)
+        return [
+            {**({"Stage": row.stage} if several else {}), "Sequence": row.name, **plain(row.values)}
+            for row in self.rows
+        ]
+
+    # What readers ask
+
+    def parts(self) -> list[Self]:
+        """Split the result into results of a single stage, in the order of the stages."""
+        parts = []
+        for name, stage in self.stages.items():
+            rows = tuple(row.model_copy(update={"stage": ""}) for row in self.rows if row.stage == name)
+            history = tuple(past.model_copy(update={"scores": _of_stage(name, past.scores)}) for past in self.history)
+            part = {"scores": _of_stage(name, self.scores), "stages": {"": stage}, "rows": rows, "history": history}
+            parts.append(self.model_copy(update=part))
+        return parts
+
+    @property
+    def protocols(self) -> list[Protocol]:
+        """The protocols of the stages."""
+        return [stage.protocol for stage in self.stages.values() if stage.protocol.name]
+
+    @property
+    def on_test_set(self) -> bool:
+        """True if the result covers the whole test set of `TEST_SETS`."""
+        wanted = TEST_SETS.get(self.benchmark)
+        if wanted is None or self.limit_sequences is not None:
+            return False
+        facts = self.data | {"sequences": len(self.sequences)}
+        return all(facts.get(key, value) == value for key, value in wanted.items())
+
+    def main_scores(self) -> list[str]:
+        """Return the keys of at most three scores: first the first, then scores that rank sequences, then others."""
+        ranking = [key for key in self.scores if key.rpartition("/")[2] in self.shown.ranked_by]
+        return list(dict.fromkeys([*list(self.scores)[:1], *ranking, *self.scores]))[:3]
+
+    def stage_of(self, key: str) -> tuple[str, str]:
+        """Split the key of a score into the names of stage and score: `res4/J-Mean` into `res4` and `J-Mean`."""
+        stage, _, score = key.rpartition("/")
+        return stage, score
+
+    def values(self, key: str) -> dict[str, list[float]]:
+        """Return the single values behind a score: video → values of its objects.
+
+        Args:
+            key: a key of `scores`. J&F is the mean of J and F.
+
+        Returns:
+            An empty dictionary if the rows lack a column of the score.
+        """
+        stage, score = self.stage_of(key)
+        columns = MEANS_OF.get(score, (score,))
+        videos: dict[str, list[float]] = {}
+        for row in self.rows:
+            if row.stage == stage:
+                cells = [cell for column in columns if isinstance(cell := row.values.get(column), int | float)]
+                if len(cells) < len(columns):
+                    return {}
+                videos.setdefault(row.video, []).append(fmean(cells))
+        return videos
+
+    def interval(self, key: str) -> tuple[float, float] | None:
+        """Compute the 95 % interval of a score over sequences, see `statistics.interval`; None unless `is_mean`."""
+        return interval([self.values(key)], self.stage_of(key)[1]) if self.is_mean(key) else None
+
+    def is_mean(self, key: str) -> bool:
+        """Return whether a score is the mean over objects; other scores, as an IoU over pixels, have no interval."""
+        mean = mean_score(self.values(key))
+        return abs(mean - self.scores.get(key, mean)) < 1e-6
+
+
+def _of_stage(stage: str, scores: Mapping[str, float]) -> dict[str, float]:
+    """Return the scores of a stage, without its name in their keys."""
+    prefix = f"{stage}/" if stage else ""
+    return {key.removeprefix(prefix): value for key, value in scores.items() if key.startswith(prefix)}
+
+
+def results_below(folder: Path) -> dict[Path, Result]:
+    """Read a results.json, or every results.json in or below a folder; return folder → result, sorted.
+
+    Raises:
+        ValueError: if no results.json is found, or a file is damaged.
+    """
+    files = [folder] if folder.name == RESULTS_FILE and folder.is_file() else sorted(folder.rglob(RESULTS_FILE))
+    if not files:
+        raise ValueError(f"{folder}: no results.json of a benchmark in or below it")
+    return {file.parent: Result.load(file) for file in files}
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder and check that it can be written.
+
+    Raises:
+        OSError: if the folder cannot be made or written; the error names it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder):
+        pass

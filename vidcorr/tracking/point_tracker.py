@@ -1,0 +1,137 @@
+"""Points queried at any frame of a video, followed by the features of an extractor."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .. import signals
+from ..functional import PointProtocol, PointTracks, track_points
+from ..functional.propagation.sizing import Size, padded_size, resized_size
+from .frame_encoder import FrameEncoder, Maps, for_network, maps_of
+from .stopwatch import Stopwatch
+
+FramesFrom = Callable[[int], Iterator[Tensor]]
+"""Number of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""
+
+KEPT_FEATURES = 512 * 2**20
+"""Bytes of a video's features in memory; features of further frames are computed whenever they are needed."""
+BLOCK = 8
+"""Frames that are encoded together to follow a video backwards, since decoding goes forwards."""
+
+
+class PointTracker:
+    """An extractor with a point protocol; follows points through any number of videos.
+
+    The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
+
+    Args:
+        extractor: see `build_feature_extractor`; it may give several maps a frame.
+        protocol: the protocol. The stride of a map replaces the protocol's; the protocol's name shows the change.
+        stopwatch: counts the seconds of "decode", "backbone" and "track".
+
+    Attributes:
+        stages: names of the maps; a single map has an empty name.
+        protocols: protocols of the maps.
+        grids: (height, width) in cells of the maps, of the last video.
+
+    Raises:
+        ValueError: if the extractor does not name its stride.
+    """
+
+    def __init__(self, extractor: nn.Module, protocol: PointProtocol, stopwatch: Stopwatch | None = None) -> None:
+        maps = maps_of(extractor)
+        self.stages = [stage for stage, _ in maps]
+        self.protocols = [for_network(protocol, extractor, stride) for _, stride in maps]
+        self.watch = stopwatch or Stopwatch()
+        self.encoder = FrameEncoder(extractor, protocol, self.watch)
+        self.device = self.encoder.device
+        self.grids: list[tuple[int, int]] = []
+
+    @torch.no_grad()
+    def track(
+        self,
+        video: FramesFrom,
+        frames: int,
+        size: Size,
+        queries: NDArray[Any],
+        both_directions: bool = True,
+    ) -> list[PointTracks]:
+        """Follow points through a video.
+
+        Args:
+            video: the frames; read again from a frame on if the video's features do not fit into memory.
+            frames: number of frames.
+            size: (H, W) of the frames.
+            queries: `(N, 3)` t, y, x; x and y in raster pixels of the protocol's scored size.
+            both_directions: also follow points back from their query to frame 0.
+
+        Returns:
+            Tracks by map, in pixels of the scored size.
+
+        Raises:
+            ValueError: if the features of a frame are not finite.
+            Stopped: between two frames, if a signal asks for it.
+        """
+        features = _Features(self, video, size)
+        self.grids = [(maps.shape[1], maps.shape[2]) for maps in features.maps(0)]
+        seen = resized_size(size, self.protocols[0], self.encoder.multiple)
+        padded = padded_size(seen, self.protocols[0], self.encoder.multiple)
+        tracks = []
+        for number, protocol in enumerate(self.protocols):
+            side = protocol.scored_size
+            before = self.watch.seconds["backbone"] + self.watch.seconds["decode"]
+            with self.watch("track", self.device):
+                tracks.append(
+                    track_points(
+                        features.of(number),
+                        frames,
+                        torch.as_tensor(queries, dtype=torch.float64),
+                        protocol,
+                        (side * (padded[0] / seen[0]), side * (padded[1] / seen[1])),
+                        both_directions=both_directions,
+                    )
+                )
+            self.watch.seconds["track"] -= self.watch.seconds["backbone"] + self.watch.seconds["decode"] - before
+        return tracks
+
+
+class _Features:
+    """Features of a video's frames; keeps the first frames that fit into memory, and the last few."""
+
+    def __init__(self, tracker: PointTracker, video: FramesFrom, size: Size) -> None:
+        self._encoder, self._watch, self._video = tracker.encoder, tracker.watch, video
+        self._kept: dict[int, Maps] = {}
+        self._recent: dict[int, Maps] = {}
+        self._room = KEPT_FEATURES
+        self._run = self._encoded(0, self._encoder.frames_at_once(size))
+        self._next = 0  # next frame of the run
+
+    def of(self, number: int) -> Callable[[int], Tensor]:
+        """Return frame number → features `(C, h, w)` of map `number`."""
+        return lambda t: self.maps(t)[number]
+
+    def maps(self, t: int) -> Maps:
+        """Return the maps of frame `t`."""
+        signals.check()
+        if t in self._kept:
+            return self._kept[t]
+        if t not in self._recent and t < self._next:  # a video encoder starts at frame 0, an image encoder near t
+            self._next = 0 if self._encoder.in_order else max(0, t - BLOCK + 1)
+            self._recent.clear()
+            self._run = self._encoded(self._next)
+        while self._next <= t:
+            maps = self._recent[self._next] = next(self._run)
+            self._recent.pop(self._next - BLOCK, None)
+            if self._room > 0 and self._next not in self._kept:
+                self._room -= sum(item.numel() * item.element_size() for item in maps)
+                if self._room >= 0:
+                    self._kept[self._next] = maps
+            self._next += 1
+        return self._recent[t]
+
+    def _encoded(self, first: int, at_once: int = 1) -> Iterator[Maps]:
+        encoded = self._encoder.encode(self._watch.timed("decode", self._video(first)), at_once)
+        return (maps for _, maps in encoded)

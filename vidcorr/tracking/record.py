@@ -1,0 +1,179 @@
+"""Files of a sequence, written while it is tracked: predictions, overlays, an animation and its curves."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..results.pictures.animation import Curve, OverlayAnimation, SequenceAnimation
+from ..results.pictures.overlays import Picture, contact_sheet, evenly_spaced, write_picture
+from ..videos.files import csv_text, write_atomically, write_ids
+from ..videos.mask_files import davis_palette
+from ..videos.mp4 import Mp4Writer
+
+OVERLAY_FRAMES = 5
+
+Draw = Callable[..., Picture]
+"""Frame, uint8 `(3, H, W)`, with its results (and further ones to draw beside them) → image `(H, W, 3)`."""
+
+
+class PredictionFile(ABC):
+    """A file or folder that takes results frame by frame."""
+
+    @abstractmethod
+    def add(self, found: Any) -> None:
+        """Add the results of the next frame."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish the file, atomically, after the last frame."""
+
+
+class SequenceRecord(AbstractContextManager["SequenceRecord"]):
+    """The files of a sequence: predictions, overlays, animation; without further arguments it writes no file.
+
+    Use it as a context: if tracking fails, the video still plays up to the last frame.
+
+    Args:
+        num_frames: number of frames of the sequence.
+        draw: draws results over a frame.
+        predictions: a file per map of the extractor; for a single map also several.
+        overlay: PNG with five frames side by side, drawn for the last map.
+        animation: animation in the report, drawn for the last map.
+        draw_animation: draws the frames of the animation; None is `draw`.
+        video: video or animation of all frames, drawn for the last map.
+
+    Attributes:
+        sheet: the image of `overlay`, after `close`.
+        written: number of frames so far.
+    """
+
+    def __init__(
+        self,
+        num_frames: int,
+        draw: Draw,
+        predictions: Sequence[PredictionFile] = (),
+        overlay: Path | None = None,
+        animation: SequenceAnimation | None = None,
+        draw_animation: Draw | None = None,
+        video: Mp4Writer | OverlayAnimation | None = None,
+    ) -> None:
+        self.sheet: Picture | None = None
+        self.written = 0
+        self._predictions, self._overlay, self._animation, self._video = predictions, overlay, animation, video
+        self._draw, self._draw_animation = draw, draw_animation or draw
+        self._chosen = evenly_spaced(num_frames, OVERLAY_FRAMES) if overlay else []
+        self._pictures: list[Picture] = []
+
+    def add(self, frame: Tensor, found: Sequence[Any], beside: Any = None, truth: Any = None) -> None:
+        """Write the next frame.
+
+        Args:
+            frame: uint8 `(3, H, W)`.
+            found: results, an item per map.
+            beside: further argument of `draw`, for example the annotation.
+            truth: ground truth, for the animation.
+        """
+        for file, item in zip(self._predictions, cycle(found), strict=False):
+            file.add(item)
+        drawn = (found[-1],) if beside is None else (found[-1], beside)
+        if self.written in self._chosen or self._video is not None:
+            picture = self._draw(frame, *drawn)
+            if self.written in self._chosen:
+                self._pictures.append(picture)
+            if self._video is not None:
+                self._video.add(picture)
+        if self._animation is not None and self.written in self._animation.chosen:
+            true = None if truth is None else self._draw_animation(frame, truth)
+            self._animation.add(self._draw_animation(frame, *drawn), true)
+        self.written += 1
+
+    def close(self, curves: Mapping[str, Curve] | None = None) -> None:
+        """Finish all files but the video.
+
+        Args:
+            curves: measures over the frames, for the animation.
+        """
+        for file in self._predictions:
+            file.close()
+        if self._animation is not None:
+            self._animation.close(curves)
+        if self._overlay is not None and self._pictures:
+            self.sheet = contact_sheet(self._pictures, columns=len(self._pictures))
+            write_picture(self._overlay, self.sheet)
+
+    def __exit__(self, *_: object) -> None:
+        if self._video is not None:
+            self._video.close()
+
+
+class IndexedMasks(PredictionFile):
+    """Masks as indexed PNGs, `<folder>/<stem>.png`.
+
+    Args:
+        folder: folder of the files; made if missing.
+        stems: names of the frames' files, without suffix; None for a frame without a file.
+        palette: `(256, 3)` RGB by id; None is DAVIS's.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stems: Iterable[str | None],
+        palette: NDArray[np.uint8] | None = None,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._stems = folder, iter(stems)
+        self._palette = davis_palette() if palette is None else palette
+
+    def add(self, found: Tensor) -> None:
+        """Write the ids `(H, W)` uint8 of the next frame."""
+        if (stem := next(self._stems)) is not None:
+            write_ids(self._folder / f"{stem}.png", found.numpy(), self._palette)
+
+    def close(self) -> None:
+        """Do nothing: the images are complete."""
+
+
+class PredictionTable(PredictionFile):
+    """Rows of numbers as CSV, written atomically by `close`.
+
+    Args:
+        path: the file; its folder is made if missing.
+        stems: names of the frames.
+        rows: name of a frame and its results → its lines.
+        columns: the heading; empty: none.
+        line_end: end of a line.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        stems: Iterable[str],
+        rows: Callable[[str, Any], Iterable[Sequence[str]]],
+        columns: Sequence[str] = (),
+        line_end: str = "\r\n",
+    ) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._stems, self._rows = path, iter(stems), rows
+        self._lines: list[Sequence[str]] = [columns] if columns else []
+        self._line_end = line_end
+
+    def add(self, found: Any) -> None:
+        """Add the results of the next frame."""
+        self._lines.extend(self._rows(next(self._stems), found))
+
+    def close(self) -> None:
+        """Write the lines below the heading."""
+        write_atomically(self._path, csv_text(self._lines, self._line_end))
+
+
+def fixed(values: Iterable[float], digits: int) -> list[str]:
+    """Return numbers as text with a fixed number of decimals; NaN is empty."""
+    return [f"{value:.{digits}f}" if value == value else "" for value in values]

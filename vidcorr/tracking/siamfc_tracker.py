@@ -1,0 +1,218 @@
+"""SiamFC tracking: correlate a target's first appearance with a search region, at a few scales."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from .. import signals
+from ..backbones.placement import device_of
+from ..backbones.video import VideoEncoder
+from ..functional import TrackingProtocol as TrackingProtocol  # also in callbacks
+from ..functional.device import PendingCopy, to_device
+from ..functional.siamese import siamese_correlation
+from ..videos.boxes import centred, context_side, one_based, square_crop
+from .frame_encoder import stride_of
+from .stopwatch import Stopwatch
+
+Image = NDArray[np.uint8]
+"""A frame, (H, W, 3) uint8 RGB."""
+
+FLAT = 1e-5
+"""A response that varies by less than this fraction of its size is rounding error; only the window then counts."""
+
+
+@dataclasses.dataclass
+class Track:
+    """State of a tracked target.
+
+    Attributes:
+        target: zero-based centre y, x, height, width, pixels.
+        side: side of the exemplar's square, pixels; scaled with the target.
+        exemplar: features of the first frame, (C, a, a).
+    """
+
+    target: NDArray[np.float64]
+    side: float
+    exemplar: Tensor
+
+
+class SiamFCTracker:
+    """Tracker of the targets of a video; a pass of the backbone covers all targets and scales of a frame.
+
+    The tracker may use a copy of the extractor with folded BatchNorms, so make a new tracker after further training.
+
+    Args:
+        extractor: float RGB (N, 3, H, W) in [0, 1] → (N, C, h, w); a fine-tuned extractor also has `exemplar(crops)`
+            for the first frame.
+        protocol: sizes, scales and penalties; the extractor's stride and dilation replace the protocol's.
+        stopwatch: counts the seconds of "decode", "crop", "backbone" and "respond".
+
+    Raises:
+        ValueError: if the extractor gives several maps.
+    """
+
+    def __init__(
+        self, extractor: nn.Module, protocol: TrackingProtocol | None = None, stopwatch: Stopwatch | None = None
+    ) -> None:
+        if isinstance(extractor, VideoEncoder):
+            raise ValueError("SiamFC tracks by single crops; an encoder of video cannot encode them")
+        stride = stride_of(extractor) if hasattr(extractor, "stride") else None
+        protocol = protocol or TrackingProtocol()
+        self.protocol = protocol.at_features(stride or protocol.stride, getattr(extractor, "dilated", False))
+        self.protocols, self.stages = [self.protocol], [""]  # of each map, as other trackers have them
+        view: Any = extractor
+        self.extractor: Any = view.folded() if hasattr(view, "folded") else view
+        self.watch = stopwatch or Stopwatch()
+        self.device = device_of(extractor)
+
+    @torch.no_grad()
+    def track(
+        self, frames: Iterable[Tensor], boxes: NDArray[np.float64]
+    ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
+        """Follow targets through a video.
+
+        Args:
+            frames: uint8 RGB `(3, H, W)`.
+            boxes: one-based x, y, width, height (N, 4) of the targets in the first frame.
+
+        Yields:
+            The frames with their boxes (N, 4); the first frame has the given boxes.
+
+        Raises:
+            ValueError: if a box has no area, or a response is not finite.
+            Stopped: between two frames, if a signal asks for it.
+        """
+        tracks: list[Track] | None = None
+        for frame in self.watch.timed("decode", frames):
+            signals.check()
+            image = np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
+            if tracks is None:
+                tracks = [self.start(image, box) for box in boxes]
+            else:
+                boxes = self.step(tracks, image)
+            yield frame, boxes
+
+    def start(self, frame: Image, box: NDArray[np.float64]) -> Track:
+        """Start to track a target.
+
+        Args:
+            frame: the first frame, (H, W, 3) uint8 RGB.
+            box: one-based x, y, width, height.
+
+        Raises:
+            ValueError: if the box has no area.
+        """
+        target = centred(box)
+        if not (np.isfinite(target).all() and target[2:].min() > 0):
+            raise ValueError(f"cannot follow the box {np.asarray(box).tolist()}: it needs a width and a height")
+        protocol = self.protocol
+        side = context_side(target[2], target[3], protocol.context)
+        with self.watch("crop"):
+            crop = square_crop(frame, (target[0], target[1]), side, protocol.exemplar_size)
+        look = getattr(self.extractor, "exemplar", self.extractor)
+        return Track(target, side, self._features(crop[None], look)[0])
+
+    def step(self, tracks: Sequence[Track], frame: Image) -> NDArray[np.float64]:
+        """Find the targets in the next frame.
+
+        Args:
+            tracks: results of `start`; moved in place.
+            frame: the next frame, (H, W, 3) uint8 RGB.
+
+        Returns:
+            (N, 4) one-based x, y, width, height.
+
+        Raises:
+            ValueError: if a response is not finite.
+        """
+        protocol, factors = self.protocol, self.protocol.factors
+        responses = self.responses(tracks, frame)
+        with self.watch("respond", self.device):
+            best, peak, finite = PendingCopy(self._peaks(responses)).wait().tolist()  # the one wait for the device
+        if not all(finite):
+            raise ValueError("tracking: the response is not finite; has the network diverged?")
+        width = responses.shape[-1]
+        for track, scale, index in zip(tracks, factors[best], peak, strict=True):
+            offset = np.array(divmod(index, width)) - (width - 1) / 2
+            in_crop = offset * protocol.stride / protocol.upsampling
+            track.target[:2] += in_crop * track.side / protocol.exemplar_size * scale
+            growth = 1 - protocol.scale_rate + protocol.scale_rate * scale
+            track.target[2:] *= growth
+            track.side *= growth
+        return one_based(np.stack([track.target for track in tracks]))
+
+    def responses(self, tracks: Sequence[Track], frame: Image) -> Tensor:
+        """Return `correlate`, up-sampled: (N, scales, U, U), U = response_size · upsampling.
+
+        Bicubic up-sampling is linear and separable, so two matrix products compute it.
+        """
+        raw, protocol = self.correlate(tracks, frame), self.protocol
+        with self.watch("respond", self.device):
+            cells = raw.shape[-1]
+            matrix = bicubic_weights(cells, (protocol.response_size or cells) * protocol.upsampling, self.device)
+            return matrix @ raw @ matrix.T
+
+    def correlate(self, tracks: Sequence[Track], frame: Image) -> Tensor:
+        """Correlate the targets with the regions around their last positions: (N, scales, n, n)."""
+        size, exemplar, scales = self.protocol.instance_size, self.protocol.exemplar_size, self.protocol.factors
+        with self.watch("crop"):  # of all targets at the smallest scale, then at the next: (scales · N, S, S, 3)
+            crops = np.stack(
+                [
+                    square_crop(frame, (track.target[0], track.target[1]), track.side * size / exemplar * factor, size)
+                    for factor, track in product(scales, tracks)
+                ]
+            )
+        search = self._features(crops, self.extractor)
+        with self.watch("respond", self.device):
+            raw = siamese_correlation(torch.stack([track.exemplar for track in tracks]), search)
+            return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
+
+    def _features(self, crops: Image, look: Any) -> Tensor:
+        low = self.protocol.precision == "bfloat16"
+        with self.watch("backbone", self.device), torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+            images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
+            features: Tensor = look(images.float().div_(255))
+        return features.float()
+
+    def _peaks(self, responses: Tensor) -> Tensor:
+        """Return the targets' best scales, best peaks, and 1 if all responses are finite: integers (3, N)."""
+        protocol, middle = self.protocol, self.protocol.scales // 2
+        penalty = responses.new_full((protocol.scales,), protocol.scale_penalty)
+        penalty[middle] = 1
+        peaks = responses.amax((-2, -1))
+        if protocol.penalty_lowers:
+            penalty = torch.where(peaks < 0, 2 - penalty, penalty)
+        best = (peaks * penalty).argmax(1)
+        chosen = responses[torch.arange(len(responses), device=best.device), best].flatten(1)
+        low, high = chosen.amin(1, keepdim=True), chosen.amax(1, keepdim=True)  # `aminmax` takes 15 times as long
+        # the response above its minimum sums to 1 - influence, as the window, of sum 1, does to influence
+        total = chosen.sum(1, keepdim=True, dtype=torch.float64) - chosen.shape[1] * low.double()
+        flat = high - low <= FLAT * torch.maximum(high.abs(), low.abs())
+        window = cosine_window(responses.shape[-1], responses.device)
+        weight = torch.where(flat, 0, (1 - protocol.window_influence) / (total + 1e-16))
+        peak = torch.addcmul(protocol.window_influence * window, weight, chosen).argmax(1)
+        return torch.stack([best, peak, peaks.isfinite().all(1).long()])
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
+def bicubic_weights(cells: int, wanted: int, device: torch.device) -> Tensor:
+    """Return the weights `(wanted, cells)` of a bicubic up-sampling along one axis."""
+    unit = torch.eye(cells, dtype=torch.float32, device=device)[None, None]
+    return interpolate(unit, size=(wanted, cells), mode="bicubic")[0, 0]
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # kept from call to call, whatever mode the next one is in
+def cosine_window(cells: int, device: torch.device) -> Tensor:
+    """Return a cosine window over cells × cells, flattened, with sum 1, float64."""
+    window = torch.hann_window(cells, periodic=False, dtype=torch.float64, device=device)
+    return (window.outer(window) / window.sum() ** 2).flatten()

@@ -1,0 +1,288 @@
+"""Frames of video files by number: the same frames as by decoding from the start, found by seeking.
+
+The file's index, or else a scan of its packets, gives the times of all frames and the key frames. A read then seeks
+once per group of pictures that holds a wanted frame, skips unwanted frames without references, and drains the decoder
+at the last wanted frame. If decoded frames disagree with the table, the file is decoded from its start.
+"""
+
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from itertools import chain, dropwhile, islice
+from math import ceil
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .container import FrameTable, can_seek, open_container, read_header, scan_packets, starts_afresh, upright
+from .guards import DecodingError
+from .images import reformatter
+
+if TYPE_CHECKING:
+    import av
+
+_SKIPS = frozenset({"h264", "mpeg4"})  # decoders that can leave out frames to which no other frame refers
+
+
+class VideoFile(AbstractContextManager["VideoFile"]):
+    """An open video file; a context manager.
+
+    Args:
+        path: video file.
+        timeout: seconds allowed for opening or reading.
+        table: learn the exact times of the frames; False: read the header only.
+
+    Attributes:
+        info: properties from the header.
+        frame_rate: average frames per second; 0 if unknown.
+        num_frames: number of frames that can be decoded, at least 1. Exact if the file has reliable time stamps or its
+            end has been read; else the number of its packets, which differs by a few frames in some files. Without a
+            table, the header's count.
+
+    Raises:
+        DecodingError: if it is not a readable video, not a regular file, or has more pixels than `guards` permits.
+    """
+
+    stems = None  # a folder's images have names
+
+    def __init__(self, path: str | PathLike[str], timeout: float = 60.0, table: bool = True) -> None:
+        self.path, self._timeout = Path(path), timeout
+        self._reformat = reformatter()
+        self._end_time: float | None = None
+        self._table: FrameTable | None = None
+        with self._in_time():
+            self._open()
+            self.info = read_header(self._container)
+            self.frame_rate, self.num_frames = self.info.fps, self.info.num_frames
+            if table and can_seek(self._container, self._stream):
+                self._table = FrameTable.from_index(self._stream)
+            if table and self._table is None:
+                self._scan()
+
+    def __exit__(self, *error: object) -> None:
+        self._container.close()
+
+    @property
+    def truncation(self) -> str:
+        """Sentence on the missing end of a truncated file; empty for a complete file.
+
+        The estimate uses the packets read so far, so read the last frame first. A file is truncated if it lacks a tenth
+        of the header's frames and of its time: headers also count dropped frames.
+        """
+        info, few = self.info, max(2, self.info.num_frames // 10)
+        if info.num_frames - self.num_frames <= few:
+            return ""
+        start, base = self._stream.start_time or 0, float(self._stream.time_base or 0)
+        last_time = self._end_time
+        if last_time is None and self._table:
+            last_time = self._table.times[-1] * base
+        if last_time is not None and info.fps and last_time - start * base >= info.duration - (few + 1) / info.fps:
+            return ""
+        return f"ends early: {self.num_frames} of {info.num_frames} frames; copy it again"
+
+    def read(self, indices: Sequence[int]) -> list[np.ndarray]:
+        """Decode frames by number.
+
+        A number beyond the end gives the last frame; `num_frames` is exact afterwards and at most that number.
+
+        Args:
+            indices: zero-based, in any order, repeats allowed.
+
+        Returns:
+            An (H, W, 3) uint8 RGB array per index; repeated indices give the same array.
+
+        Raises:
+            DecodingError: if a frame cannot be decoded.
+        """
+        if not indices or min(indices) < 0:
+            raise ValueError(f"need frame numbers of 0 or more, got {list(indices)}")
+        with self._in_time():
+            frames = self._read_by_seeking(indices)
+            if frames is None and self._table is not None and self._table.is_from_index:
+                self._scan()
+                frames = self._read_by_seeking(indices)
+            if frames is None:
+                frames = self._read_from_start(set(indices))
+        last = max(frames)
+        return [frames[min(i, last)] for i in indices]
+
+    def frames(self, start: int = 0, every: int = 1) -> Iterator[np.ndarray]:
+        """Decode the frames in time order, lazily; the timeout holds per frame.
+
+        Args:
+            start: number of the first frame.
+            every: convert frames `start`, `start + every`, … only.
+
+        Yields:
+            (H, W, 3) uint8 RGB; nothing if the video ends before `start`.
+
+        Raises:
+            DecodingError: if a frame cannot be decoded, or the video has no frame.
+        """
+        return map(self.to_rgb, islice(self.decode(start), 0, None, every))
+
+    def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
+        """Decode the frames from number `start` on, neither rotated nor converted."""
+        with self._in_time():
+            for number, frame in self._numbered(start):
+                if number >= start:
+                    yield frame
+                self._deadline = time.monotonic() + self._timeout
+
+    def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
+        """Convert a decoded frame to (H, W, 3) uint8 RGB, turned by its display matrix."""
+        return upright(self._reformat(frame, format="rgb24").to_ndarray(), frame)
+
+    def number_at(self, seconds: float) -> int:
+        """Return the number of the first frame shown `seconds` or later after the first one.
+
+        Time stamps decide if the file has them, else the frame rate. After the last frame: the number of frames.
+        """
+        table, base = self._table, self._stream.time_base
+        if table is None or not base:
+            return max(0, ceil(seconds * self.info.fps - 1e-3))
+        return bisect_left(table.times, table.times[0] + seconds / float(base) - 0.5)
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Restart the time limit, and name the file in any error."""
+        self._deadline = time.monotonic() + self._timeout
+        try:
+            yield
+        except DecodingError:
+            raise
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            if time.monotonic() > self._deadline:
+                reason = f"not decoded within {self._timeout:g} s"
+            raise DecodingError(self.path, reason) from error
+
+    def _open(self) -> None:
+        self._container = open_container(self.path, self._timeout)
+        self._stream = self._container.streams.video[0]
+        self._is_fresh = True
+
+    def _reopen(self) -> None:
+        """Go back to the first packet; a seek would skip packets without a time, such as Matroska's before time 0."""
+        if not self._is_fresh:
+            self._container.close()
+            self._open()
+
+    def _packets(self) -> Iterator["av.Packet"]:
+        """Iterate over the following packets; raise `TimeoutError` after the time limit."""
+        self._is_fresh = False
+        for packet in self._container.demux(self._stream):
+            if time.monotonic() > self._deadline:
+                raise TimeoutError
+            yield packet
+
+    def _scan(self) -> None:
+        """Learn the frames' times, or at least their number, from all packets."""
+        status = self.path.stat()
+        self._table, count = _scanned(self.path, self._timeout, status.st_size, status.st_mtime_ns)
+        if self._end_time is None:  # else the end has been decoded, so the number is exact
+            self.num_frames = count or self.num_frames
+
+    def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
+        """Decode frames by number; None if the file disagrees with its table."""
+        import av
+
+        table = self._table
+        if table is None:
+            return None
+        groups: dict[int, dict[int, int]] = defaultdict(dict)  # key frame: time: number
+        for number in sorted({min(i, len(table) - 1) for i in indices}):
+            groups[table.key(number)][table.times[number]] = number
+        frames: dict[int, np.ndarray] = {}
+        try:
+            for key, wanted in groups.items():
+                for frame in self._decode_group(table.times[key], wanted.keys()):
+                    if frame.pts in wanted and not frame.is_corrupt:
+                        frames[wanted[frame.pts]] = self.to_rgb(frame)
+        except (av.FFmpegError, LookupError, ValueError):
+            return None
+        return frames if len(frames) == sum(map(len, groups.values())) else None
+
+    def _packets_from(self, key: int) -> Iterator["av.Packet"]:
+        """Return the packets from the key frame at this time on; raise `LookupError` if a seek does not find it."""
+        self._is_fresh = False
+        self._container.seek(key, stream=self._stream)
+        packets = self._packets()
+        first = next(packets)
+        is_exact = self._table is not None and self._table.is_from_index
+        is_there = first.pts == key or (first.pts is not None and first.pts < key and not is_exact)
+        if not is_there or not starts_afresh(first):
+            raise LookupError("the seek did not lead to the key frame")
+        return chain([first], packets)
+
+    def _decoder_at(self, start: int) -> tuple[Iterator["av.VideoFrame"], int]:
+        """Return a decoder and the number of its first frame: `start` if a seek finds it, else 0."""
+        import av
+
+        if start and self._table is not None and start < len(self._table):
+            self._reopen()
+            due = self._table.times[start]
+            try:
+                decoded = _decoded(self._packets_from(self._table.times[self._table.key(start)]))
+                later = dropwhile(lambda frame: frame.pts is None or frame.pts < due, decoded)
+                first = next(later, None)
+                if first is not None and first.pts == due and not first.is_corrupt:
+                    return chain([first], later), start
+            except (av.FFmpegError, LookupError, ValueError):
+                pass
+        self._reopen()
+        return _decoded(self._packets()), 0
+
+    def _decode_group(self, key: int, wanted: Collection[int]) -> Iterator["av.VideoFrame"]:
+        """Decode from the key frame at this time until all wanted times are decoded."""
+        codec, last, missing, beyond = self._stream.codec_context, max(wanted), len(wanted), 0
+        for packet in self._packets_from(key):
+            beyond += packet.is_keyframe and packet.pts is not None and packet.pts > last
+            if packet.pts is None or beyond > 1:  # frames shown just before a key frame may follow it
+                raise LookupError("a frame has another time")
+            is_wanted = packet.pts in wanted
+            if codec.name in _SKIPS:
+                codec.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+            yield from codec.decode(packet)
+            missing -= is_wanted
+            if not missing:
+                break
+        yield from codec.decode(None)
+
+    def _numbered(self, start: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
+        """Iterate over (number, frame) from `start` or earlier to the end, and note the end."""
+        frame = None
+        decoded, first = self._decoder_at(start)
+        for number, frame in enumerate(decoded, first):
+            yield number, frame
+        if frame is None:
+            raise DecodingError(self.path, "no frame could be decoded")
+        self.num_frames, self._end_time = number + 1, frame.time
+
+    def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
+        """Decode frames by number; numbers beyond the end give the last frame."""
+        last, frames = max(wanted), {}
+        for number, frame in self._numbered(0):
+            if number in wanted:
+                frames[number] = self.to_rgb(frame)
+            if number == last:
+                self._end_time = frame.time if last + 1 == self.num_frames else self._end_time
+                return frames
+        frames[number] = self.to_rgb(frame)
+        return frames
+
+
+def _decoded(packets: Iterable["av.Packet"]) -> Iterator["av.VideoFrame"]:
+    return (frame for packet in packets for frame in packet.decode())
+
+
+@lru_cache(64)
+def _scanned(path: Path, timeout: float, size: int, changed: int) -> tuple[FrameTable | None, int]:
+    """Scan a file's packets, once per process and state of the file."""
+    with open_container(path, timeout) as container:
+        return scan_packets(container)

@@ -1,0 +1,71 @@
+"""Encode an mp4 file frame by frame."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .images import reformatter
+
+if TYPE_CHECKING:
+    import av
+    from numpy.typing import NDArray
+
+REPEATABLE_X264 = "threads=1:lookahead-threads=1:sliced-threads=0:mbtree=0"
+"""Parameters that make x264's output repeatable: several threads decide differently on different machines, and the
+macroblock tree reads uninitialised memory."""
+
+
+class Mp4Writer:
+    """Writer of an H.264 file (yuv420p); `close` finishes it. The same images give the same bytes.
+
+    Args:
+        path: the file; its folder is made.
+        rate: frames per second.
+        key_interval: most frames between key frames; None: the encoder's default.
+        parameters: x264's parameters.
+        options: options of the encoder, for example `crf`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rate: float | Fraction,
+        key_interval: int | None = None,
+        parameters: str = REPEATABLE_X264,
+        **options: str,
+    ) -> None:
+        import av
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = av.open(f"file:{path}", "w", format="mp4", options={"fflags": "+bitexact"})
+        self._reformat = reformatter()  # PyAV's own conversion takes a thread for each core of the machine
+        rate, options = Fraction(rate).limit_denominator(1001), options | {"x264-params": parameters}
+        self._stream: Any = self._container.add_stream("libx264", rate=rate, options=options)
+        self._codec = self._stream.codec_context
+        self._codec.thread_count = 1
+        if key_interval is not None:
+            self._codec.gop_size = key_interval
+
+    def add(self, image: "NDArray[np.uint8]") -> None:
+        """Append a frame, uint8 RGB `(H, W, 3)`, without an odd last row or column, as H.264 needs even sizes."""
+        import av
+
+        height, width = (length - length % 2 for length in image.shape[:2])
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
+        self.encode(self._reformat(frame, format="yuv420p"))
+
+    def encode(self, frame: "av.VideoFrame") -> None:
+        """Append a frame in yuv420p; the first frame sets the size and the colour space."""
+        if not self._codec.is_open:
+            self._codec.width, self._codec.height, self._codec.pix_fmt = frame.width, frame.height, "yuv420p"
+            self._codec.colorspace, self._codec.color_range = frame.colorspace, frame.color_range
+            self._codec.color_primaries, self._codec.color_trc = frame.color_primaries, frame.color_trc
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._codec.is_open:
+            self._container.mux(self._stream.encode())
+        self._container.close()

@@ -1,0 +1,167 @@
+"""Parallel calls in processes that may hang or crash without ending the run, and items that a thread prefetches."""
+
+import os
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from multiprocessing import Pipe, Process, parent_process
+from multiprocessing.connection import Connection, wait
+from threading import Thread
+from typing import Any, TypeVar, cast
+
+from .guards import DataError
+from .progress import ProgressReport
+
+ItemT = TypeVar("ItemT")
+WorkT = TypeVar("WorkT")
+ResultT = TypeVar("ResultT")
+
+
+class CrashedError(DataError):
+    """The process of an item died: a library crashed, or the system was short of memory."""
+
+
+STOPS = {signal.SIGINT, signal.SIGTERM}
+"""Signals that end a run."""
+
+
+def usable_cores() -> int:
+    """Return the number of processor cores available to this process."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_processes(
+    function: Callable[[WorkT], ResultT],
+    items: Sequence[WorkT],
+    workers: int | None,
+    timeout: float,
+    title: str = "items",
+) -> Generator[tuple[WorkT, ResultT | DataError]]:
+    """Call a function with every item in a few processes; yield results as they are ready.
+
+    An item fails if its process dies or exceeds the time limit; a new process replaces the old. The processes are
+    killed when the caller stops iterating (also by Ctrl-C). The pools of the standard library cannot tell the item that
+    killed a process, and wait for a process that hangs.
+
+    Args:
+        function: function at the top level of a module, or a partial of it; a DataError fails the item.
+        items: arguments of the function.
+        workers: number of processes; None: the usable cores.
+        timeout: seconds per item; 0 sets no limit.
+        title: title of the progress on stderr.
+
+    Yields:
+        (item, result of the function or the error of the item).
+
+    Raises:
+        OSError: from the function; it ends the run (for example, a full disk).
+        RuntimeError: any other error in the function, with its traceback.
+    """
+    waiting, count = iter(items), max(workers or usable_cores(), 1)
+    idle: list[tuple[Connection, Process]] = []
+    busy: dict[Connection, tuple[Process, WorkT]] = {}
+    with ProgressReport(title, len(items)) as progress:
+        try:
+            while True:
+                for item in islice(waiting, count - len(busy)):
+                    pipe, process = idle.pop() if idle else _start(function, timeout)
+                    busy[pipe] = process, item
+                    pipe.send(item)
+                if not busy:
+                    return
+                ready = wait(list(busy))
+                for pipe in [pipe for pipe in busy if pipe in ready]:
+                    process, item = busy[pipe]
+                    outcome = _receive(pipe, process, timeout)
+                    del busy[pipe]
+                    if process.is_alive():
+                        idle.append((pipe, process))
+                    yield item, outcome
+                    progress.advance()
+        finally:
+            for process in [process for process, _ in busy.values()] + [process for _, process in idle]:
+                process.kill()
+                process.join()
+
+
+def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, Process]:
+    pipe, end = Pipe()
+    process = Process(target=_serve, args=(function, timeout, end, pipe), daemon=True)
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:  # Python swallows a handler's error during a fork
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    end.close()  # held by the process alone: its death closes the pipe
+    return pipe, process
+
+
+def _receive(pipe: Connection, process: Process, timeout: float) -> Any:
+    """Return the function's result or the item's error; raise an error that ends the run."""
+    try:
+        outcome = pipe.recv()
+    except EOFError:
+        pipe.close()
+        process.join()
+        code = process.exitcode or 0
+        if code == -signal.SIGALRM:
+            return DataError(f"not done within {timeout:g} s")
+        how = signal.strsignal(-code) if code < 0 else f"exit status {code}"
+        return CrashedError(f"crashed the process that read it ({how})")
+    if isinstance(outcome, OSError | RuntimeError):
+        raise outcome
+    return outcome
+
+
+def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, other_end: Connection) -> None:
+    import cv2
+
+    other_end.close()
+    Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    for kind in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(kind, signal.SIG_DFL)  # not the parent's handler, which a fork inherits
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    cv2.setNumThreads(0)
+    with suppress(EOFError):  # the parent has gone
+        while True:
+            item = pipe.recv()
+            signal.setitimer(signal.ITIMER_REAL, timeout)  # the alarm ends the process; 0 sets none
+            try:
+                outcome = function(item)
+            except DataError as error:
+                outcome = DataError(str(error))  # without the traceback, which keeps frames in memory
+            except OSError as error:  # a plain error, as libraries' errors may not pickle
+                outcome = OSError(error.errno, error.strerror or str(error), error.filename)
+            except Exception:
+                outcome = RuntimeError(traceback.format_exc())
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            pipe.send(outcome)
+
+
+def _end_with_parent() -> None:
+    """Exit when the parent does, so that a killed run leaves no worker behind."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:
+    """Iterate over items that a thread prefetches, up to `ahead` of them.
+
+    An error in the thread is raised in place of its item. Closing waits until the thread has left `items`.
+    """
+    source, end = iter(items), object()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending = deque(pool.submit(next, source, end) for _ in range(ahead))
+        try:
+            while (item := pending.popleft().result()) is not end:
+                pending.append(pool.submit(next, source, end))
+                yield cast("ItemT", item)
+        finally:
+            pool.shutdown(cancel_futures=True)
