@@ -18,7 +18,7 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parent
 DEBUG = "VIDCORR_DEBUG"
 """Environment variable with the effect of `--debug`."""
-COMMANDS = HOME / "vidcorr" / "commands"
+COMMAND_FILES = HOME / "vidcorr" / "commands"
 RUNS = {
     "fit": "Train a model, with benchmarks along the way.",
     "validate": "Measure a checkpoint, or any backbone, on benchmarks.",
@@ -105,7 +105,7 @@ def _terminate(number: int, frame: object) -> None:
 
 def tools() -> dict[str, Path]:
     """Return command → file of the tools: files of `vidcorr/commands` that define `command`."""
-    files = list(COMMANDS.glob("*.py"))
+    files = list(COMMAND_FILES.glob("*.py"))
     found = {file.stem.replace("_", "-"): file for file in files if "\ndef command(" in file.read_text("utf-8")}
     return dict(sorted(found.items()))
 

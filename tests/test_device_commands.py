@@ -83,9 +83,9 @@ def test_predict(name, davis, tmp_path):
 
 
 LOWERED = {
-    "validate": ("davis, .*--trainer.callbacks.changes", "tracking.frame_encoder.FrameEncoder.__call__"),
-    "predict": ("lower --trainer.callbacks.short_side", "tracking.siamfc_tracker.SiamFCTracker.start"),
-    "evaluate": ("davis, .*--change", "tracking.frame_encoder.FrameEncoder.__call__"),
+    "validate": ("davis, .*--trainer.callbacks.changes", "vidcorr.tracking.frame_encoder.FrameEncoder.__call__"),
+    "predict": ("lower --trainer.callbacks.short_side", "vidcorr.tracking.siamfc_tracker.SiamFCTracker.start"),
+    "evaluate": ("davis, .*--change", "vidcorr.tracking.frame_encoder.FrameEncoder.__call__"),
 }
 """Command → what its advice names, and a function that computes on the device."""
 
@@ -109,13 +109,13 @@ def test_a_full_device_says_what_to_lower_in_one_line(command, davis, tmp_path, 
         "predict": [f"--data.video={video}", "--data.box=8,8,30,30", f"--trainer.callbacks.output_dir={out}", *model],
         "evaluate": [RESNET, "--on", f"davis={davis}", "--output", str(out)],
     }
-    moves = "experiments.runner.on_device"
+    moves = "vidcorr.experiments.runner.on_device"
     if command != "evaluate":
-        moves = "command_line.runs.pl.strategies.SingleDeviceStrategy.model_to_device"
+        moves = "callbacks.command_line.runs.pl.strategies.SingleDeviceStrategy.model_to_device"
     advice, computes = LOWERED[command]
     for place, said in ((computes, advice), (moves, ROOM)):
         with monkeypatch.context() as patched:
-            patched.setattr(f"callbacks.{place}", full)
+            patched.setattr(place, full)
             line = refusal(command, *words[command])
         assert re.search(f"CUDA out of memory. Tried to allocate 2.00 GiB; .*{said}", line)
         assert "of which" not in line

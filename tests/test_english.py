@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("callbacks", "datamodules", "lightning_modules", "tests")
+ROOMS = ("callbacks", "datamodules", "lightning_modules", "vidcorr", "tests")
 CODE = [ROOT / "cli.py", *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
 DOCUMENTS = [
     ROOT / "README.md",
@@ -70,7 +70,7 @@ FRAGMENTS = re.compile(r"(?:of|that|which|the same|both|in place|default)\b", re
 
 
 def test_the_help_of_each_flag_says_what_it_gives():
-    trees = [ast.parse(path.read_text()) for path in CODE if path.parent.name == "tools"]
+    trees = [ast.parse(path.read_text()) for path in CODE if path.parent.name == "commands"]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     flags = [node for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument"]
     texts = {ast.unparse(flag): [k.value for k in flag.keywords if k.arg == "help"] for flag in flags}

@@ -15,7 +15,7 @@ from cli import tools
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("name", ["callbacks", "datamodules", "lightning_modules", "cli"])
+@pytest.mark.parametrize("name", ["callbacks", "datamodules", "lightning_modules", "vidcorr", "cli"])
 def test_the_name_is_ours(name):
     module = importlib.import_module(name)
     assert Path(module.__file__).is_relative_to(ROOT)
@@ -35,7 +35,9 @@ PUBLIC = {
     "datamodules": "VideoDataModule SyntheticVideoDataModule Got10kDataModule",
     "datamodules.loading.sampling": "distant_indices continuous_indices",
     "vidcorr.datasets": "Davis YoutubeVos Jhmdb Vip Otb",
-    "callbacks": "DavisBenchmark YoutubeVosBenchmark JhmdbBenchmark VipBenchmark OtbBenchmark CollapseMonitor",
+    "callbacks": "BenchmarkCallback CollapseMonitor",
+    "vidcorr": "evaluate build_feature_extractor PropagationProtocol Result DavisBenchmark YoutubeVosBenchmark "
+    "VosBenchmark JhmdbBenchmark VipBenchmark OtbBenchmark TapVidBenchmark",
     "vidcorr.metrics": "region_similarity boundary_accuracy RegionBoundary PCK SemanticIoU InstanceAP TrackingSuccess",
     "cli": "main",
 }

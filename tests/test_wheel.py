@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("callbacks", "datamodules", "lightning_modules")
+PACKAGES = ("callbacks", "datamodules", "lightning_modules", "vidcorr")
 FILES = ("cli.py", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "constraints.txt")
 SMALL = ["--trainer.accelerator=cpu", "--trainer.callbacks.changes={radius: 3, context: 2}"]
 

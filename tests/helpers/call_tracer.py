@@ -29,7 +29,7 @@ from vidcorr import DavisBenchmark
 from vidcorr.datasets.generated import write_davis
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = tuple(str(ROOT / name) for name in ("callbacks", "datamodules", "lightning_modules", "cli.py"))
+OURS = tuple(str(ROOT / name) for name in ("callbacks", "datamodules", "lightning_modules", "vidcorr", "cli.py"))
 ROUND = (3, 7)
 """Calls of the function that begins each round (a frame, a step) between which functions count as those of a round."""
 

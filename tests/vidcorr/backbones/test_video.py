@@ -132,11 +132,11 @@ def recurrent():
 
 
 def test_a_callable_may_give_an_encoder_of_video():
-    made = build_feature_extractor("tests.lightning_modules.backbones.test_video:recurrent")
+    made = build_feature_extractor("tests.vidcorr.backbones.test_video:recurrent")
     assert isinstance(made, Recurrent)
     assert build_feature_extractor(made) is made
     assert [one.shape for one in made.encode(iter(torch.zeros(2, 3, 32, 32)))] == [(2, 4, 4)] * 2
     message = "a video encoder fixes its stage and stride; leave them out"
     refused(ValueError, message, build_feature_extractor, made, "res4")
-    frozen = FrozenEncoder("tests.lightning_modules.backbones.test_video:recurrent")
+    frozen = FrozenEncoder("tests.vidcorr.backbones.test_video:recurrent")
     assert isinstance(frozen.feature_extractor(), Recurrent)

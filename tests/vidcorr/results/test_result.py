@@ -152,6 +152,6 @@ def test_a_pipe_or_a_folder_is_refused(tmp_path, make):
 
 def test_it_is_read_without_torch():
     heavy = ("torch", "numpy", "pytorch_lightning")
-    code = f"import callbacks, sys; vidcorr.Result; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import vidcorr, sys; vidcorr.Result; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

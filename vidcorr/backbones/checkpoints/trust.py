@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from .weights import check_fit
 
 OURS = "lightning_modules"
-OWN_NETWORKS = frozenset({f"{OURS}.backbones:crw_resnet18", f"{OURS}.backbones:crw_training_resnet18", "raw_colour"})
+OWN_NETWORKS = frozenset({"vidcorr.backbones:crw_resnet18", "vidcorr.backbones:crw_training_resnet18", "raw_colour"})
 """Encoders of this project that a file may name, in addition to the networks of timm and torchvision."""
 LIBRARIES = ("timm", "torchvision")
 LIBRARY_NAME = re.compile(r"(timm|torchvision):\w+(\.\w+)?", re.ASCII)
