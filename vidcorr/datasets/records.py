@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from ..videos.guards import DataError, plain_name
 from ..videos.images import read_image, require_size
-from ..videos.mask_files import read_mask
+from ..videos.mask_files import read_mask, renumbered
 from ..videos.processes import read_ahead
 
 S = TypeVar("S", bound="FrameSequence")
@@ -124,12 +124,7 @@ class MaskSequence(FrameSequence):
 
     def read_ids(self, path: Path) -> Tensor:
         """Read a mask of the video, as `mask`."""
-        ids = read_mask(path, self.size)
-        if self.values:
-            table = np.arange(256, dtype=np.uint8)
-            table[list(self.values)] = list(self.values.values())
-            ids = table[ids]
-        return torch.from_numpy(ids)
+        return torch.from_numpy(renumbered(read_mask(path, self.size), self.values))
 
     def entering(self, t: int) -> tuple[int, ...]:
         """Return the ids of the objects that enter in frame `t`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..videos.guards import PAGES, DataError, find_list, read_names, require_folder, require_one_of, require_sequences
-from ..videos.mask_files import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
+from ..videos.mask_files import VOID, check_masks, ids_by_value, list_frames, match_masks, object_ids, read_mask
 from ..videos.source import natural_order
 from .records import MaskSequence, Reader
 
@@ -26,8 +26,8 @@ class Vos(Reader[MaskSequence]):
     "JPEGImages_24fps", "Annotations_6fps")`) and, in other folders, of DAVIS.
 
     Masks are indexed or 8-bit grey PNGs: 0 is background, 255 beside other ids is void (scored as background, as by
-    DAVIS's official code). Ids may have gaps. If all masks of a video hold only 0 and 255, its object is number 1. An
-    object starts with the first mask that shows it; frames before a video's first object are left out.
+    DAVIS's official code). Ids may have gaps. If all masks of a video hold only 0 and 255, its object is number 1, see
+    `ids_by_value`. An object starts with the first mask that shows it; frames before a video's first object are left out.
 
     If `<masks>/<video>` holds folders, every folder holds the binary masks of an object and becomes a sequence with
     object 1; objects may overlap (SA-V).
@@ -98,7 +98,7 @@ class Vos(Reader[MaskSequence]):
         size = check_masks(masks, frames, self.size_tolerance, "take both at one size, or raise size_tolerance")
         introducing = masks if self.annotations in (None, "entering") else [0]
         values = {t: object_values(masks[t]) for t in sorted(introducing)}
-        is_white = set[int]().union(*values.values()) == {VOID}
+        is_white = bool(ids_by_value(masks[t] for t in sorted(masks)))
         if folder and any(len(seen) > 1 for seen in values.values()):
             raise DataError(f"{path}: holds more than one object; in a folder per object, a mask holds a single object")
         if folder or is_white:
@@ -129,7 +129,7 @@ class Davis(Vos):
 
     Reads `JPEGImages/<resolution>/<sequence>/*.jpg`, `Annotations/<resolution>/<sequence>/*.png` and
     `ImageSets/<year>/<split>.txt` (for 2016 also the original `ImageSets/480p/<split>.txt` with two paths a line).
-    Objects are the ids of the first mask; in a first mask of only 0 and 255, as in 2016, the object is number 1.
+    Objects are the ids of the first mask; in masks of only 0 and 255, as in 2016, the object is number 1.
     Paper: Pont-Tuset et al., The 2017 DAVIS Challenge (arXiv:1704.00675), section 2.
 
     Args:

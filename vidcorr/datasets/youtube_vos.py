@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..videos.guards import DataError, plain_name, read_json, require_folder, require_one_of, require_sequences
-from ..videos.mask_files import check_introductions, check_masks, list_frames, match_masks
+from ..videos.mask_files import check_introductions, check_masks, ids_by_value, list_frames, match_masks
 from ..videos.source import hashed_rank, list_images
 from .records import MaskSequence, Reader
 
@@ -94,7 +94,8 @@ class YoutubeVos(Reader[MaskSequence]):
                 raise DataError(f"{path}: no such mask, but object {i} starts here by meta.json; unpack it again")
         starts = {i: number[start] for i, (_, start) in objects.items()}
         size = check_masks(masks, frames)
-        check_introductions(masks, starts, f"correct it, or take the object out of {self.folder / 'meta.json'}")
+        values = ids_by_value(masks.values())
+        check_introductions(masks, starts, values, f"correct it, or take the object out of {self.folder / 'meta.json'}")
         asked = map(number_in_name, list_images(self.folder / "JPEGImages" / name))
         begin = min(starts.values())
         return MaskSequence.from_first_object(
@@ -104,6 +105,7 @@ class YoutubeVos(Reader[MaskSequence]):
             size=size,
             name=name,
             ground_truth=self.split in ("train", "holdout"),
+            values=values,
             categories={i: category for i, (category, _) in objects.items() if category},
             reported=tuple(number[frame] - begin for frame in asked if number.get(frame, -1) >= begin),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +160,48 @@ def object_ids(ids: NDArray[np.uint8]) -> tuple[int, ...]:
     return tuple(int(value) for value in np.flatnonzero(counts) if 0 < value < VOID)
 
 
-def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], remedy: str) -> None:
+def ids_by_value(masks: Iterable[Path]) -> dict[int, int]:
+    """Return pixel value → object id of a video's masks; empty if the values are the ids.
+
+    The rule for truth and predictions alike: where all masks of a video hold only 0 and 255, 255 is its object, with id
+    1. Beside other ids 255 is void. Masks are read up to the first that holds another id.
+
+    Args:
+        masks: all masks of the video.
+
+    Raises:
+        DataError: see `read_mask`.
+    """
+    has_white = False
+    for mask in masks:
+        ids = read_mask(mask)
+        if object_ids(ids):
+            return {}
+        has_white = has_white or bool((ids == VOID).any())
+    return {VOID: 1} if has_white else {}
+
+
+def renumbered(ids: NDArray[np.uint8], values: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Return a mask with other ids.
+
+    Args:
+        ids: (H, W).
+        values: pixel value → object id, see `ids_by_value`; other values stay.
+
+    Example:
+        >>> renumbered(np.array([[0, 255]], np.uint8), {255: 1}).tolist()
+        [[0, 1]]
+    """
+    if not values:
+        return ids
+    table = np.arange(256, dtype=np.uint8)
+    table[list(values)] = list(values.values())
+    return table[ids]
+
+
+def check_introductions(
+    masks: Mapping[int, Path], starts: Mapping[int, int], values: Mapping[int, int], remedy: str
+) -> None:
     """Check that the mask that introduces an object shows it.
 
     An object without a pixel cannot be followed, and would score 1.0 while it stays absent.
@@ -168,6 +209,7 @@ def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], re
     Args:
         masks: frame number → mask.
         starts: object id → number of the first frame of the object.
+        values: pixel value → object id, see `ids_by_value`.
         remedy: remedy in the message about a missing object.
 
     Raises:
@@ -175,7 +217,7 @@ def check_introductions(masks: Mapping[int, Path], starts: Mapping[int, int], re
     """
     for t in sorted(set(starts.values())):
         starting = {i for i, start in starts.items() if start == t}
-        if missing := sorted(starting.difference(object_ids(read_mask(masks[t])))):
+        if missing := sorted(starting.difference(object_ids(renumbered(read_mask(masks[t]), values)))):
             names = ", ".join(map(str, missing))
             raise DataError(
                 f"{masks[t]}: object {names} starts here, but no pixel of this mask holds it (ids are 1 to 254); "
@@ -192,11 +234,13 @@ def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         image.load()
     if image.mode == "P":
         ids = np.array(image, dtype=np.uint8)
-        if len(np.setdiff1d(ids, (0, VOID))):
-            ids[ids == VOID] = 0
         palette = np.zeros((256, 3), np.uint8)
         colours = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
         palette[: len(colours)] = colours
+        if object_ids(ids):
+            ids[ids == VOID] = 0
+        elif (ids == VOID).any():  # see `ids_by_value`
+            ids, palette[1] = renumbered(ids, {VOID: 1}), palette[VOID]
         used = np.unique(ids)
         if not palette[0].any() or palette[used[used < len(colours)]].any(1).all():
             return ids, palette

@@ -13,8 +13,9 @@ from datamodules import VideoDataModule
 from tests.helpers.refusal import refused
 from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
+from vidcorr.videos.files import write_ids
 from vidcorr.videos.guards import DataError
-from vidcorr.videos.mask_files import read_mask
+from vidcorr.videos.mask_files import davis_palette, read_mask
 
 SIZE = (48, 64)
 
@@ -127,3 +128,13 @@ def test_a_list_that_names_a_scored_video_is_refused(many: Path, tmp_path: Path)
     kept = [folder for folder in folders if folder.name not in scored]
     listing.write_text("".join(f"{folder}\n" for folder in kept))
     assert training(listing) == {folder.name for folder in kept}
+
+
+def test_255_alone_is_object_1_of_the_metadata(tmp_path: Path) -> None:
+    root = write_youtube_vos(tmp_path / "ytvos", 1, valid=1, frames=6, size=SIZE, sprites=(1, 1))
+    expected = YoutubeVos(root)[0].mask(0)
+    for path in (root / "valid" / "Annotations").rglob("*.png"):
+        write_ids(path, read_mask(path) * 255, davis_palette())
+    (sequence,) = YoutubeVos(root)
+    assert sequence.objects == (1,)
+    assert sequence.mask(0).equal(expected)

@@ -17,10 +17,12 @@ from vidcorr.videos.mask_files import (
     davis_palette,
     decode_rle,
     encode_rle,
+    ids_by_value,
     object_ids,
     read_coco_masks,
     read_mask,
     read_mask_image,
+    renumbered,
 )
 
 
@@ -47,14 +49,23 @@ def test_a_jpeg_is_no_mask(tmp_path: Path) -> None:
 
 def test_every_object_is_in_the_mask_that_introduces_it(tmp_path: Path) -> None:
     masks = {0: written(tmp_path / "0.png", 0, 1, 2), 5: written(tmp_path / "5.png", 1, 0, 255)}
-    check_introductions(masks, {1: 0, 2: 0}, "")
-    check_introductions(masks, {1: 5}, "")
+    check_introductions(masks, {1: 0, 2: 0}, {}, "")
+    check_introductions(masks, {1: 5}, {}, "")
     for starts, told in (
         ({1: 0, 3: 5}, r"5\.png: object 3 starts here, but no pixel .*; mend it"),
         ({1: 0, 7: 0, 4: 0}, r"0\.png: object 4, 7 starts here"),
         *(({number: 5}, rf"object {number} starts here, .*\(ids are 1 to 254\)") for number in (-1, 0, 255, 300)),
     ):
-        refused(DataError, told, check_introductions, masks, starts, "mend it")
+        refused(DataError, told, check_introductions, masks, starts, {}, "mend it")
+
+
+def test_255_is_the_object_of_a_video_that_has_no_other_id(tmp_path: Path) -> None:
+    empty, white, both = (written(tmp_path / f"{n}.png", *ids) for n, ids in enumerate(([0, 0], [0, 255], [2, 255])))
+    assert ids_by_value([empty, white]) == {255: 1}
+    assert ids_by_value([empty, white, both]) == ids_by_value([empty]) == {}
+    assert renumbered(read_mask(white), {255: 1}).tolist() == [[0, 1]] * 2
+    check_introductions({0: white}, {1: 0}, {255: 1}, "")
+    refused(DataError, "object 1 starts here", check_introductions, {0: white}, {1: 0}, {}, "")
 
 
 @pytest.mark.parametrize("read", [read_mask, lambda path: read_mask_image(path)[0], read_image])

@@ -37,7 +37,9 @@ def red_with_black_at(index: int) -> Image.Image:
     ("image", "ids", "palette"),
     [
         pytest.param(indexed(IDS, PALETTE), np.where(IDS == 255, 0, IDS), PALETTE, id="255 beside other ids is void"),
-        pytest.param(indexed(WHITE, davis_palette()), WHITE, davis_palette(), id="255 alone is an object"),
+        pytest.param(
+            indexed(WHITE, davis_palette()), WHITE // 255, davis_palette()[[0, 255]], id="255 alone is object 1"
+        ),
         pytest.param(red_with_black_at(1), [[0, 0, 1], [0, 1, 1]], [[0, 0, 0], [200, 0, 0]], id="black is 1"),
         pytest.param(red_with_black_at(255), [[0, 0, 1], [0, 1, 1]], [[0, 0, 0], [200, 0, 0]], id="black is 255"),
         *(
