@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
@@ -39,41 +38,17 @@ def embedding_spread(embeddings: Tensor) -> Tensor:
         >>> embedding_spread(torch.eye(2).repeat(8, 1)).round(decimals=2)
         tensor(0.7300)
     """
-    _check(embeddings)
+    if embeddings.ndim != 2 or len(embeddings) < 2:
+        raise ValueError(f"expected embeddings (N, D) with N of at least 2, got {tuple(embeddings.shape)}")
     return normalize(embeddings.float(), dim=1).std(dim=0).mean() * embeddings.shape[1] ** 0.5
-
-
-def effective_rank(embeddings: Tensor) -> Tensor:
-    """Compute the number of directions that embeddings take: the exponential of their singular values' entropy.
-
-    1 if all l2-normalised embeddings lie on a line, min(N, D) if all directions have equal weight.
-    Papers: Roy and Vetterli, EUSIPCO 2007; RankMe (Garrido et al., ICML 2023), Eq. 1.
-
-    Args:
-        embeddings: `(N, D)`.
-
-    Returns:
-        Scalar in [1, min(N, D)]; NaN if an embedding is not finite.
-
-    Raises:
-        ValueError: if the embeddings are not `(N, D)` with N ≥ 2.
-
-    Example:
-        >>> effective_rank(torch.eye(4))
-        tensor(4.)
-    """
-    _check(embeddings)
-    finite = embeddings.isfinite().all()
-    values = torch.linalg.svdvals(normalize(embeddings.float().where(finite, 0.0), dim=1))
-    return torch.special.entr(values / values.sum()).sum().exp().where(finite, torch.nan)
 
 
 class CollapseMonitor(pl.Callback):
     """Log the spread of a step's embeddings, and warn when they collapse to a point.
 
-    Logs `monitor/embedding_std` (`embedding_spread`), `monitor/effective_rank`, and if a step returns them
-    `monitor/positive_similarity`, `monitor/negative_similarity`, `monitor/queue_age` (age of the oldest key in
-    optimiser steps). Ranks measure their embeddings separately; the mean over ranks is logged.
+    Logs `monitor/embedding_std` (`embedding_spread`), and if a step returns them `monitor/positive_similarity`,
+    `monitor/negative_similarity`, `monitor/queue_age` (age of the oldest key in optimiser steps). Ranks measure their
+    embeddings separately; the mean over ranks is logged.
 
     Args:
         every_n_steps: optimiser steps between checks.
@@ -109,7 +84,7 @@ class CollapseMonitor(pl.Callback):
             )
         seen = {name: outputs[name] for name in LOGGED if name in outputs}
         embeddings = outputs["embeddings"][: self.max_embeddings]
-        seen |= {"embedding_std": embedding_spread(embeddings), "effective_rank": effective_rank(embeddings)}
+        seen["embedding_std"] = embedding_spread(embeddings)
         values = {f"monitor/{name}": value.float() for name, value in seen.items()}
         pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
         spread = float(seen["embedding_std"])
@@ -120,11 +95,6 @@ class CollapseMonitor(pl.Callback):
                 f"and was below {self.warn_below} at {self.patience} checks in a row; a lower learning rate, BatchNorm "
                 "in the heads or larger batches may help"
             )
-
-
-def _check(embeddings: Tensor) -> None:
-    if embeddings.ndim != 2 or len(embeddings) < 2:
-        raise ValueError(f"expected embeddings (N, D) with N of at least 2, got {tuple(embeddings.shape)}")
 
 
 class Throughput(pl.Callback):

@@ -19,7 +19,7 @@ from vidcorr.benchmarks.ranks import LostRank, Ranks
 from vidcorr.functional.device import PendingCopy
 from vidcorr.videos.folder_lock import FolderLock
 
-from .checkpoint_files import AtomicCheckpointIO, check_optimizers
+from .checkpoint_files import AtomicCheckpointIO
 
 MOST_VIDEOS = 32
 STOP_ERRORS = (signals.Stopped, SIGTERMException)
@@ -90,7 +90,6 @@ class Safeguards(pl.Callback):
         self._videos: Tensor | None = None
         self._agreed_at = -1  # last batch on which the ranks agreed, counted over all epochs
         self.stopping = False  # all ranks have agreed to stop after the step is logged
-        self._checkpoint: dict[str, Any] | None = None
         self._held = ExitStack()  # the handlers of signals and the locks of folders, until the run ends
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -98,19 +97,10 @@ class Safeguards(pl.Callback):
         if forks_ranks(trainer):
             call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = AtomicCheckpointIO(trainer)
-
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Keep the content until it can be compared with the optimisers of the run."""
-        self._checkpoint = checkpoint if trainer.state.fn == "fit" else None
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check the state of the optimisers, before Lightning restores it; lock the folders against other runs."""
-        if self._checkpoint is not None:
-            check_optimizers(trainer, self._checkpoint)
-            self._checkpoint = None
+        """Lock the folders against other runs."""
         self._ranks = Ranks()
         self._losses.clear()
         self._agreed_at, self.stopping = -1, False

@@ -65,9 +65,11 @@ class SampleMean(Metric):
 def keyed_generator(*key: int) -> torch.Generator:
     """Return a CPU generator with a stream that depends on the key alone, for example (seed, epoch, batch).
 
-    The seed is Python's hash of the key; changing it would change the random draws of published runs.
+    The seed is Python's hash of the key; changing it would change the random draws of published runs. A negative part
+    enters as a tuple, because `hash(-1) == hash(-2)`.
     """
-    return torch.Generator().manual_seed(hash(key) % 2**63)
+    distinct = tuple(part if part >= 0 else (-part,) for part in key)
+    return torch.Generator().manual_seed(hash(distinct) % 2**63)
 
 
 class ExtractorModule(SavedModule):
@@ -103,7 +105,7 @@ class CorrespondenceModule(ExtractorModule):
     - `step(batch)`, which returns at least `loss`, and detached tensors for callbacks (for example `embeddings`
       `(N, D)` for `CollapseMonitor`). A training step returns the same dict;
     - `configure_optimizers()`;
-    - `batch_size(batch)`, if its batches hold no `clip`.
+    - `samples_in(batch)`, if its batches hold no `clip`.
     """
 
     backbone: nn.Module
@@ -166,25 +168,25 @@ class CorrespondenceModule(ExtractorModule):
             `loss`, a scalar, and detached tensors for callbacks.
         """
 
-    def batch_size(self, batch: Batch) -> int:
+    def samples_in(self, batch: Batch) -> int:
         """Return the number of samples in a batch; 0 for the empty batch of a loader without held-out data."""
         return len(batch.get("clip", ()))
 
     def training_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor]:
         """Compute the loss of a batch; log it as `train/loss`, and the scalars of `logged`."""
-        self._batch_position, size = (self.current_epoch, batch_index), self.batch_size(batch)
+        self._batch_position, size = (self.current_epoch, batch_index), self.samples_in(batch)
         if isinstance(schedule := self.lr_schedulers(), SampleLR):
             schedule.count(size * world_size_and_rank()[0])
         outputs = self.step(batch)
         shows = self.device.type == "cpu"  # Lightning's bar reads the loss at every step, and would wait for a GPU
-        self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size)
+        self.log("train/loss", outputs["loss"], prog_bar=shows, batch_size=size, sync_dist=True)
         shown = {f"train/{name}": outputs[name] for name in self.logged if name in outputs}
-        self.log_dict(shown, batch_size=size)
+        self.log_dict(shown, batch_size=size, sync_dist=True)
         return outputs
 
     def validation_step(self, batch: Batch, batch_index: int) -> dict[str, Tensor] | None:
         """Compute the objective on held-out data; log `val/loss`, the mean over all samples of all ranks."""
-        if not (size := self.batch_size(batch)):
+        if not (size := self.samples_in(batch)):
             return None
         outputs = self.step(batch)
         self.validation_loss.update(outputs["loss"], size)
@@ -256,6 +258,8 @@ class CorrespondenceModule(ExtractorModule):
         """Return the rows of the plan that is printed before training, name → text."""
         trainer, steps = self.trainer, self.total_steps()
         rates = [f"{group['lr']:.6g}" for group in trainer.optimizers[0].param_groups]
+        base_lr = self.hparams.get("base_lr")  # `lr_find` suggests a rate, which must not be taken for this
+        scaling = f", base_lr {base_lr:.6g} × {self.global_batch()} / 256" if base_lr else ""
         place = f"step {trainer.global_step}" if trainer.global_step else "the start"
         backbone = self.hparams.get("backbone") or type(self.backbone).__name__
         data = _few_of_kinetics(getattr(trainer, "datamodule", None))
@@ -265,7 +269,7 @@ class CorrespondenceModule(ExtractorModule):
             "backbone": f"{backbone}, {millions(self.backbone)} of {millions(self)} M parameters",
             "global batch": f"{self.global_batch()} {self.samples} = {self.samples_per_device()} per device × "
             f"{trainer.world_size} device(s) × {trainer.accumulate_grad_batches} accumulated",
-            "learning rate": f"{', '.join(rates)} at {place}",
+            "learning rate": f"{', '.join(rates)} at {place}{scaling}",
             "length": f"{steps} steps" + ("" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"),
             "BatchNorm": _batch_norm(self, trainer.world_size),
             "precision": f"{trainer.precision}{getattr(trainer, 'precision_reason', '')}{compiled}",

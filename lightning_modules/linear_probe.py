@@ -83,7 +83,7 @@ class LinearProbe(CorrespondenceModule):
         """Return logits: float RGB `(N, 3, H, W)` in [0, 1] → `(N, classes)`."""
         return self.classifier(self.features(images))
 
-    def batch_size(self, batch: Batch) -> int:
+    def samples_in(self, batch: Batch) -> int:
         """Return the number of images in a batch."""
         return len(batch.get("label", ()))
 
@@ -97,7 +97,7 @@ class LinearProbe(CorrespondenceModule):
         if (outputs := super().validation_step(batch, batch_index)) is not None:
             for name, metric in (("val/top1", self.top1), ("val/top5", self.top5)):
                 metric(outputs["logits"], batch["label"])
-                self.log(name, metric, prog_bar=True, batch_size=self.batch_size(batch))
+                self.log(name, metric, prog_bar=True, batch_size=self.samples_in(batch))
         return outputs
 
     def on_fit_start(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
+from pytorch_lightning.callbacks import StochasticWeightAveraging
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
@@ -224,7 +225,15 @@ class MomentumMethod(CorrespondenceModule):
         self._pending.clear()
 
     def on_fit_start(self) -> None:
-        """Drop pending keys of an interrupted run."""
+        """Drop pending keys of an interrupted run.
+
+        Raises:
+            ValueError: with `StochasticWeightAveraging`, whose last pass accumulates an epoch and takes no step.
+        """
+        if any(isinstance(callback, StochasticWeightAveraging) for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
+            raise ValueError(
+                f"StochasticWeightAveraging cannot follow the queue of {type(self).__name__}: use EMAWeightAveraging"
+            )
         super().on_fit_start()
         self._pending.clear()
 

@@ -92,7 +92,7 @@ class SiamFC(CorrespondenceModule):
             z, x = self.backbone(exemplar), self.backbone(search)
         return siamese_correlation(self.exemplar_conv(z), self.search_conv(x)) * self.hparams["response_scale"]
 
-    def batch_size(self, batch: Batch) -> int:
+    def samples_in(self, batch: Batch) -> int:
         """Return the number of pairs in a batch."""
         return len(batch.get("search", ()))
 

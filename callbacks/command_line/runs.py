@@ -59,7 +59,6 @@ WARNINGS = (
     "does not have many workers",
     "is smaller than the logging interval",  # steps count on over epochs
     "args parameter is intended to run from within Python",
-    "recommended to use .self.log.*/.* sync_dist=True",
     "module.s. in eval mode at the start of training",
     "callbacks used to create the checkpoint need to be provided",
 )

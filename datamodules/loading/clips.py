@@ -200,10 +200,13 @@ class SkippedVideos(pl.Callback):
         counts: path → number of replacements, updated in place; None: a new counter.
         max_unusable: fraction of replaced clips above which a warning says what to do.
         source: the videos, for the warning.
+
+    Attributes:
+        counts: see above.
     """
 
     def __init__(self, counts: Counter[str] | None = None, max_unusable: float = 1.0, source: str = "") -> None:
-        self._counts: Counter[str] = Counter() if counts is None else counts
+        self.counts: Counter[str] = Counter() if counts is None else counts
         self._max_unusable, self._source = max_unusable, source
         self._clips = self._replaced = 0
         self._redrawn: Counter[str] = Counter()
@@ -216,7 +219,7 @@ class SkippedVideos(pl.Callback):
         if not isinstance(batch, dict):
             return
         failures = batch.get("failures", ())
-        _enter(failures, self._counts, "replaced by another video")
+        _enter(failures, self.counts, "replaced by another video")
         _enter(batch.get("redrawn", ()), self._redrawn, "resampled from the existing frames")
         self._replaced += len(failures)
         self._clips += len(failures) + len(batch.get("video_index", ()))
@@ -226,7 +229,7 @@ class SkippedVideos(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log both counts since the process began, summed over the ranks."""
-        for name, counts in (("data/skipped_videos", self._counts), ("data/redrawn_clips", self._redrawn)):
+        for name, counts in (("data/skipped_videos", self.counts), ("data/redrawn_clips", self._redrawn)):
             total = torch.tensor(float(counts.total()), device=pl_module.device)
             pl_module.log(name, total, sync_dist=True, reduce_fx="sum")
 

@@ -253,8 +253,11 @@ class SampledDataModule(pl.LightningDataModule):
             )
         loader: ResumableLoader[Any] = ResumableLoader(self.training, sampler=sampler, **self._arguments())
         if self.trainer is not None:
-            callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-            if not any(isinstance(callback, SkippedVideos) for callback in callbacks):
+            callbacks: list[pl.Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+            watches = [callback for callback in callbacks if isinstance(callback, SkippedVideos)]
+            if not any(watch.counts is self.skipped for watch in watches):
+                for watch in watches:  # of a fit with another DataModule
+                    callbacks.remove(watch)
                 callbacks.append(SkippedVideos(self.skipped, self.max_unusable, str(self.source)))
             progress = self.trainer.fit_loop.epoch_loop.batch_progress
             loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Spread and rank of embeddings on cases with known answers; warnings; speeds by a clock; the bar of a training."""
+"""Spread of embeddings on cases with known answers; warnings; speeds by a clock; the bar of a training."""
 
 import math
 import warnings
@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from callbacks import CollapseMonitor, LastCheckpoint, RunProgress, Throughput
-from callbacks.monitors import effective_rank, embedding_spread
+from callbacks.monitors import embedding_spread
 from datamodules.loading.loader import ClipSampler, ResumableLoader
 from lightning_modules import VFSMoCo, VFSSimSiam
 from tests.helpers.refusal import refused
@@ -23,16 +23,6 @@ def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
     assert embedding_spread(torch.randn(1, 64).expand(50, -1)).item() < 1e-6
     two = torch.tensor([[3.0, 0.0], [-5.0, 0.0]])  # unit vectors ±e1: deviations √2 and 0
     assert math.isclose(embedding_spread(two).item(), math.sqrt(2) / 2 * math.sqrt(2), rel_tol=1e-6)
-
-
-def test_rank_counts_directions():
-    assert math.isclose(effective_rank(torch.randn(1, 16).expand(20, -1)).item(), 1, abs_tol=1e-3)
-    three = torch.eye(16)[:3].repeat(10, 1)
-    assert math.isclose(effective_rank(three).item(), 3, abs_tol=1e-3)
-    assert effective_rank(three * torch.nan).isnan()  # and no error: Safeguards ends the run by its loss
-    two_to_one = torch.eye(4)[[0, 0, 0, 0, 1]]  # singular values 2 and 1
-    entropy = -(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3))
-    assert math.isclose(effective_rank(two_to_one).item(), math.exp(entropy), rel_tol=1e-5)
 
 
 class Seen(pl.Callback):
@@ -51,7 +41,7 @@ def test_it_logs_what_a_step_publishes():
     quiet_trainer(max_steps=6, log_every_n_steps=1, callbacks=[monitor, seen]).fit(module, loader(24, 4))
     assert min(seen.logged) == 2
     last = seen.logged[6]
-    names = ("embedding_std", "effective_rank", "positive_similarity", "negative_similarity", "queue_age")
+    names = ("embedding_std", "positive_similarity", "negative_similarity", "queue_age")
     assert set(last) == {f"monitor/{name}" for name in names}
     assert last["monitor/queue_age"] == 4  # 32 places, 8 keys a step, all filled when step 6 began
     assert seen.logged[2]["monitor/queue_age"] == 1

@@ -5,14 +5,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import StochasticWeightAveraging
+from pytorch_lightning.tuner import Tuner
 from torch.utils.data import DataLoader
 
+from callbacks import LastCheckpoint, Safeguards
+from datamodules import SyntheticVideoDataModule
 from lightning_modules import VFSSimSiam
 from lightning_modules.base import SampleMean, _batch_norm, _few_of_kinetics, keyed_generator
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir
+from tests.helpers.training import TINY, loader, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr.backbones import describe_network
 
 
@@ -53,6 +57,8 @@ def test_a_key_has_one_stream_of_its_own():
     first, again = ([torch.rand(4, generator=keyed_generator(*key)) for key in keys] for _ in range(2))
     assert all(map(torch.equal, first, again))
     assert len({tuple(draws.tolist()) for draws in first}) == len(keys)
+    negative = [keyed_generator(seed, 0).initial_seed() for seed in (-1, -2)]
+    assert negative[0] != negative[1]  # although hash(-1) == hash(-2)
     assert keyed_generator(0, 1, 2).initial_seed() == 2187946392326065592  # published runs drew by these
 
 
@@ -62,6 +68,28 @@ def test_a_network_that_was_trained_here_is_not_called_random():
     quiet_trainer(max_steps=1).fit(module, loader(4, 2, size=32))
     described = describe_network(module.feature_extractor("res4"))
     assert (described.weights, described.seed, described.loaded) == ("trained by VFSSimSiam", None, True)
+
+
+def test_lightnings_tuner_sets_the_batch_of_the_data_and_the_plan_states_the_scaled_rate(tmp_path, caplog):
+    """`BatchSizeFinder` writes `batch_size` of whatever has it; `lr_find` suggests a rate, but `base_lr` is scaled."""
+    caplog.set_level("INFO")
+    module, guards = VFSSimSiam(**TINY), [LastCheckpoint(dirpath=tmp_path), Safeguards()]
+    held = SyntheticVideoDataModule(tmp_path / "data", videos=8, batch_size=2, num_workers=0, frames=2, size=32)
+    trainer = quiet_trainer(max_steps=2, callbacks=guards, default_root_dir=tmp_path, enable_checkpointing=True)
+    tuner = Tuner(trainer)
+    tuner.scale_batch_size(module, datamodule=held, max_trials=1, steps_per_trial=1, init_val=4)
+    assert held.batch_size == 4
+    found = tuner.lr_find(module, datamodule=held, num_training=16, attr_name="base_lr")
+    assert module.hparams["base_lr"] == found.suggestion()
+    trainer.fit(module, datamodule=held)
+    rate = module.hparams["base_lr"]
+    assert f"{rate * 4 / 256:.6g} at the start, base_lr {rate:.6g} × 4 / 256" in caplog.text
+
+
+def test_a_swa_pass_without_steps_is_refused_where_a_queue_needs_them():
+    message = "StochasticWeightAveraging cannot follow the queue of VFSMoCo: use EMAWeightAveraging"
+    trainer = quiet_trainer(max_epochs=2, callbacks=[StochasticWeightAveraging(0.1)])
+    assert refused(ValueError, message, trainer.fit, tiny_moco(32), loader(8, 4))
 
 
 def test_golden_cosine(golden):

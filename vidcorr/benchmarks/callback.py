@@ -180,7 +180,7 @@ class BenchmarkCallback(Benchmark):
         else:
             folder = run_folder(trainer) / "benchmarks" / self.name / EPOCH_FOLDER.format(trainer.current_epoch, step)
         self._tried = step
-        epoch = trainer.current_epoch + 1 if step else 0
+        epoch = _epochs_completed(trainer) if step else 0
         try:
             past, at = (self._past(step), (epoch, step)) if fitting else ([], None)
             scores = self.evaluate(self.extractor(pl_module), folder, _network(trainer, pl_module), past, at)
@@ -206,6 +206,13 @@ class BenchmarkCallback(Benchmark):
                 scores = {key.removeprefix(f"{self.name}/"): value for key, value in self.history[earlier].items()}
                 found.append(Evaluated(epoch=self._epochs[earlier], step=earlier, scores=scores))
         return found
+
+
+def _epochs_completed(trainer: "pl.Trainer") -> int:
+    """Return the number of epochs that were trained to their end; Lightning also counts one that `max_steps` cuts."""
+    batches, epochs = trainer.fit_loop.epoch_loop.batch_progress, trainer.fit_loop.epoch_progress
+    whole = batches.is_last_batch or batches.current.ready >= trainer.num_training_batches
+    return epochs.current.started - (not whole)
 
 
 def _network(trainer: "pl.Trainer", pl_module: "pl.LightningModule") -> Network:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch._utils import ExceptionWrapper
 
-from datamodules.loading.clips import ClipDataset, ReplacingDataset
+from datamodules.loading.clips import ClipDataset, ReplacingDataset, SkippedVideos
 from datamodules.loading.loader import (
     ClipSampler,
     FixedSampler,
@@ -19,6 +19,7 @@ from datamodules.loading.loader import (
     start_worker,
 )
 from tests.helpers.refusal import refused
+from tests.helpers.training import quiet_trainer
 from vidcorr.videos.guards import DataError, DecodingError
 from vidcorr.videos.source import list_videos
 
@@ -174,6 +175,16 @@ def test_loaders_of_a_datamodule_leave_the_global_generator_alone(workers):
     assert torch.equal(torch.get_rng_state(), before)
     assert [len(batch) for batch in seen] == [4] * 3
     assert held_out[:, 1].tolist() == list(range(13))
+
+
+def test_a_trainer_counts_the_skipped_videos_of_its_newest_datamodule():
+    trainer = quiet_trainer()
+    for module in (SampledDataModule("first", 4, 0, 0), SampledDataModule("second", 4, 0, 0)):
+        module.training, module.trainer = Echo(13), trainer
+        for _ in range(2):
+            module.train_dataloader()
+        (watch,) = [callback for callback in trainer.callbacks if isinstance(callback, SkippedVideos)]
+        assert watch.counts is module.skipped
 
 
 def test_too_few_samples_for_a_batch_are_refused():

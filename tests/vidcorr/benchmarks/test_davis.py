@@ -78,6 +78,7 @@ def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path
     benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=5, before_training=True, limit_sequences=1)
     fit_in(tmp_path, benchmark, BestCheckpoint(dirpath=tmp_path), max_epochs=-1, max_steps=3)
     assert list(benchmark.history) == [0, 3]
+    assert benchmark._epochs == {0: 0, 3: 1}  # the second epoch was cut off
     assert len(list(tmp_path.glob("best-*-step=000003.ckpt"))) == len(list(tmp_path.glob("*.ckpt"))) == 1
     assert capsys.readouterr().out.count("J&F-Mean") == 2  # a table for each run, and no more
 
