@@ -43,7 +43,7 @@ def write_results(
     provenance = {key: about.pop(key) for key in list(about) if key in Provenance.model_fields}
     fields = {key: about.pop(key) for key in list(about) if key in Result.model_fields}
     content = {
-        "network": Network(name=network, seed=about.pop("network_seed", None)),
+        "network": Network(name=network, seed=about.pop("network_seed", None), recipe=about.pop("recipe", "")),
         "stages": {key.rpartition("/")[0]: Stage(layer=key.rpartition("/")[0], protocol=protocol) for key in scores},
         "sequences": [str(number) for number in range(sequences)],
         "rows": rows,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..functional import PropagationProtocol
 from ..results.records import Record
 from ..results.rendering import markdown_table, percent
-from ..results.statistics import Difference, ScoresBySequence, difference, from_best, interval, mean_score
+from ..results.statistics import Difference, Sample, ScoresBySequence, difference, from_best, interval, mean_score
 from ..videos.files import save_figure
 from .job import Job
 
@@ -133,8 +133,10 @@ def grid_markdown(scored: Scored, score: str, effects: Effects) -> str:
 
 def choice_markdown(choice: Selection) -> str:
     """Return a selection as a Markdown section."""
-    features, ends = features_of(choice.best), _ends(interval([choice.videos]))
-    gain = difference([choice.videos], [choice.base]) if choice.base else None
+    features, ends = features_of(choice.best), _ends(interval([Sample.of_means(choice.videos)]))
+    gain = None
+    if choice.base:
+        gain = difference([Sample.of_means(choice.videos)], [Sample.of_means(choice.base)])
     text = (
         "## Chosen on some sequences, reported on others\n\n"
         f"{choice.best.stage.protocol.shared_name}, stage {features['stage']}, stride {features['stride']}:\n"
@@ -143,8 +145,8 @@ def choice_markdown(choice: Selection) -> str:
     )
     if gain is not None:
         text += f"; over the base protocol {gain.in_points}"
-    is_mean = choice.best.result.is_mean(choice.best.key)
-    pooled = "" if is_mean else " These are means over the sequences, unlike the score."
+    is_pooled = choice.best.key in choice.best.result.without
+    pooled = " These are means over the sequences, unlike the score." if is_pooled else ""
     return f"{text}.{pooled}\n"
 
 
@@ -164,7 +166,8 @@ def walk(scored: Scored, first: PropagationProtocol, path: Sequence[tuple[str, P
     steps = [Step("", records[first], None)]
     for fields, protocol in path:
         record, before = records[protocol], steps[-1].record
-        steps.append(Step(fields, record, difference([record.videos], [before.videos])))
+        after, former = (each.result.sample(each.key) for each in (record, before))
+        steps.append(Step(fields, record, difference([after], [former]) if after and former else None))
     return steps
 
 

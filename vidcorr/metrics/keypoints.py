@@ -98,6 +98,8 @@ class KeypointRows(SequenceRows):
         joints: K; JHMDB has 15.
     """
 
+    pooled = True
+
     def __init__(
         self,
         thresholds: Sequence[float] = PCK_THRESHOLDS,

@@ -56,6 +56,8 @@ class ClassRows(SequenceRows):
         classes: C, background included; VIP has 20.
     """
 
+    pooled = True
+
     def __init__(self, classes: int = 20, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.classes = classes
@@ -169,6 +171,8 @@ class InstanceRows(SequenceRows):
         classes: C, background included.
         thresholds: thresholds of IoU.
     """
+
+    pooled = True
 
     def __init__(
         self,

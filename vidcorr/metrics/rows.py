@@ -16,7 +16,12 @@ class SequenceRows(ABC):
 
     Scores therefore do not depend on the distribution of sequences over ranks, to the last digit. A subclass adds rows
     in `update` and computes `scores` from rows.
+
+    Attributes:
+        pooled: the scores are no means over the rows, but ratios of sums, or means over groups of rows.
     """
+
+    pooled: bool = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)  # of `RowMetric`, torchmetrics' options
@@ -78,6 +83,20 @@ class SequenceRows(ABC):
         """Yield video, object (empty for a row of a whole video) and scores, row by row."""
         for name, row in self.table().items():
             yield name, "", self.scores({name: row})
+
+    def sequence_of(self, name: str, row: Any) -> str:
+        """Return the sequence of a row; a row is named after its sequence, or after a part of it."""
+        return name
+
+    def without(self) -> dict[str, dict[str, float]]:
+        """Return score → sequence → score of all the others, for a jackknife; empty unless `pooled`."""
+        rows = [(self.sequence_of(name, row), name, row) for name, row in self.table().items()]
+        found: dict[str, dict[str, float]] = {}
+        for left_out in dict.fromkeys(sequence for sequence, _, _ in rows) if self.pooled else ():
+            if others := {name: row for sequence, name, row in rows if sequence != left_out}:
+                for key, score in self.scores(others).items():
+                    found.setdefault(key, {})[left_out] = score
+        return found
 
     def rows(self) -> list[RowValues]:
         """Return a line of scores per row, for a CSV."""

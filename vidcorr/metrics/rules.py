@@ -26,6 +26,7 @@ class YoutubeVosRules(DavisRules):
     four scores.
     """
 
+    pooled = True
     source = (
         "Xu et al., YouTube-VOS (arXiv:1809.03327), section 5; the server's code is not published: that the last frame "
         "counts is inferred"
@@ -89,6 +90,7 @@ class LvosRules(Rules):
             visited counts 0.
     """
 
+    pooled = True
     source = "LingyiHongfd/lvos-evaluation @ 25cb02d; lvos-2023: @ 9ff733c"
     needs_meta = True
     inner_only = False
@@ -138,6 +140,7 @@ class MoseV2Rules(Rules):
     a disk that is not centred on the pixel.
     """
 
+    pooled = True
     source = "henghuiding/MOSE-api @ 241977a, MOSEv2/sam2_rcms/tools"
     measures = ("J", "F_new", "F", "present")
     needs_meta = True
@@ -224,6 +227,7 @@ class VosBenchmarkRules(Rules):
     makes the frames in between count too. 255 is an ordinary id.
     """
 
+    pooled = True
     source = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
     measures = ("J", "F", "present")
     missing_video = "left out"

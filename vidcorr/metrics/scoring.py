@@ -76,6 +76,8 @@ class Rules:
     """Treatment of a video without predictions by the official code."""
     empty_video: ClassVar[Literal["refused", "left out"]] = "refused"
     """Treatment of a video without an object in the frames that count by the official code."""
+    pooled: ClassVar[bool] = False
+    """`table` returns no plain means over all objects, or gives them names that no column has."""
     folder_per_object: ClassVar[bool] = False
     """Masks lie in a folder per object, and objects may overlap; otherwise a frame has a single image."""
 
@@ -233,11 +235,16 @@ class ObjectRows(SequenceRows):
     ) -> None:
         super().__init__(**kwargs)
         self.rules, self.videos, self.unseen = rules, videos or {}, unseen
+        self.pooled = rules.pooled
 
     def update(self, name: str, objects: Mapping[Object, Values]) -> None:
         """Add the objects of a sequence: number → result of `Rules.summarise`; a row is named like "bike_1"."""
         for number, values in objects.items():
             self.add_row(f"{name}_{number}", [name, str(number), values])
+
+    def sequence_of(self, name: str, row: Any) -> str:
+        """Return the video of an object's row."""
+        return str(row[0])
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return the scores of the data set from the values of its objects."""

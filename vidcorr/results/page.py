@@ -105,7 +105,7 @@ def write_report(
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
     others = [_beside(result, name, other, main) for name, other in beside.items()]
-    shown = result.model_dump(exclude={"rows"})
+    shown = result.model_dump(exclude={"rows", "without"})
     for stage in shown["stages"].values():
         stage["protocol"]["fields"] = readable_fields(stage["protocol"]["fields"])
     content = {
@@ -140,8 +140,10 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
     ours, theirs = ([protocol.shared or protocol.digest for protocol in side.protocols] for side in (result, other))
     same = ours == theirs
     differences = {}
+    alike = {row.name for row in result.rows} == {row.name for row in other.rows}
     for key in compared if same else ():
-        change = difference([result.values(key)], [other.values(key)])
+        samples = [each for side in (result, other) if (each := side.sample(key)) is not None]
+        change = difference(samples[:1], samples[1:]) if alike and len(samples) == 2 else None
         differences[key] = "other sequences" if change is None else change.in_points
     strides = {stage.stride for side in (result, other) for stage in side.stages.values()} - {None}
     stride = ", ".join(dict.fromkeys(f"stride {stage.stride}" for stage in other.stages.values() if stage.stride))

@@ -5,7 +5,6 @@ to the network and are part of the row's name.
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,15 +14,10 @@ from statistics import fmean
 from typing import NamedTuple
 
 from .result import Result, Stage
-from .statistics import Difference, ScoresBySequence, difference, interval, mean_score
+from .statistics import Difference, Sample, ScoresBySequence, difference, interval, mean_score
 
 SWITCHES = {"one_object": "one object", "all_frames": "all frames", "one_to_one": "one detection per instance"}
 """Switch of a benchmark that changes scores → its name in the head of a column."""
-SEEDS = ("seed_everything", "seed", "seeds", "model.seed", "data.seed")
-PLACES = ("output", "trainer.default_root_dir", "trainer.logger.save_dir", "trainer.callbacks.output_dir")
-OF_A_RUN = re.compile(rf"\0--({'|'.join(map(re.escape, SEEDS + PLACES))})[=\0][^\0]*")
-"""Flags of seeds and folders, in a command whose words follow NULs. Commands that differ only in these flags are seeds
-of the same row."""
 
 
 class Column(NamedTuple):
@@ -102,11 +96,6 @@ class Record:
         normalised = self.stage.normalised_by and f"normalised by {self.stage.normalised_by}"
         return ", ".join(filter(None, (stride, normalised)))
 
-    @property
-    def recipe(self) -> str:
-        """Arguments of the command without the flags in `OF_A_RUN`."""
-        return OF_A_RUN.sub("", "".join(f"\0{word}" for word in self.result.provenance.command[1:]))
-
     @cached_property
     def column(self) -> Column:
         """Column of the score."""
@@ -154,10 +143,10 @@ class Cell:
         return max(self.scores) - min(self.scores)
 
     @cached_property
-    def runs(self) -> list[ScoresBySequence]:
-        """Values of sequences and objects, per seed; empty if the score is not a mean of these values."""
-        are_means = all(record.result.is_mean(record.key) for record in self.records)
-        return [record.videos for record in self.records] if are_means else []
+    def runs(self) -> list[Sample]:
+        """The score as a sample of sequences, per seed; empty if a result has no values by sequence."""
+        samples = [record.result.sample(record.key) for record in self.records]
+        return [] if None in samples else [sample for sample in samples if sample is not None]
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
@@ -250,7 +239,7 @@ def score_of(result: Result, score: str = "", place: Path = Path()) -> list[Reco
 
 
 def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Group records into rows: records with the same name from the user, or seeds of the same network and command.
+    """Group records into rows: records with the same name from the user, or seeds of the same network and recipe.
 
     Names include stride and normalisation if the networks differ in either. Results that are not seeds of the same row
     get separate rows, and the folder becomes part of the row's name.
@@ -261,10 +250,10 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
         name = ", ".join(filter(None, (record.name, record.brought if differ else "")))
         key: tuple[str, ...] = (name,)
         if not record.row:
-            key = (name, record.recipe)
+            key = (name, record.result.network.recipe)
             seeds = [other.seed for other in rows.get(key, ()) if other.column == record.column]
             if seeds and (record.seed is None or record.seed in seeds or None in seeds):
-                key = (name, record.recipe, str(record.place))
+                key = (name, record.result.network.recipe, str(record.place))
         rows.setdefault(key, []).append(record)
     taken = Counter(name for name, *_ in rows)
     return {

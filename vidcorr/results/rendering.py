@@ -109,19 +109,23 @@ def notes(table: Table) -> list[str]:
     """Return a paragraph that explains the cells of a table; nothing if all cells are plain scores."""
     cells = [cell for row in table.rows.values() for cell in row.values()]
     tested = [cell.difference for cell in cells if cell.difference is not None]
+    unknown = sorted({record.column.score for cell in cells for record in cell.records if not cell.runs})
     sentences = ["Per cent."]
     if any(len(cell.scores) > 1 for cell in cells):
         sentences.append("Several seeds: mean (each seed; range = largest − smallest).")
     if any(cell.interval is not None for cell in cells):
         sentences.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
     if tested:
-        sentences.append(f"After “;”: difference from {table.base}, paired by sequence, each row tested by itself.")
+        paired = f"paired by sequence, and by seed where rows share {FEWEST_SEEDS} seeds or more"
+        sentences.append(f"After “;”: difference from {table.base}, {paired}, each row tested by itself.")
         if any(change.p is not None for change in tested):
             sentences.append(ABOUT_WEIGHTS)
         if lacks := sorted({change.lacks for change in tested} - {""}):
             sentences.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
-    elif table.base and any(row for name, row in table.rows.items() if name != table.base):
+    elif table.base and not unknown and any(row for name, row in table.rows.items() if name != table.base):
         sentences.append(f"No row has the same sequences under the same protocol as {table.base}.")
+    if unknown:
+        sentences.append(f"No interval for {', '.join(unknown)}: a result holds no values by sequence.")
     machines = sorted({record.result.provenance.device for cell in cells for record in cell.records} - {""})
     if len(machines) > 1 and any(cell.trained for cell in cells):
         text = "A seed trains to another score on another machine."

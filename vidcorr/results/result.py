@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from ..videos.files import csv_of_records, write_atomically
 from .checked import Exact, Facts, Items, Json, Score, Value, plain, read_as
-from .statistics import interval, mean_score
+from .statistics import Sample, interval
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +40,7 @@ class Network(Exact):
         seed: seed of random weights, or of the training; None if unknown.
         loaded: False only if the weights are known to be random.
         digest: digest of the weights; empty if the weights were not at hand.
+        recipe: digest of all that made the weights but the seed. Networks of one name and recipe are seeds of a row.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Network(Exact):
     seed: int | None = None
     loaded: bool = True
     digest: str = ""
+    recipe: str = ""
 
     @classmethod
     def of(cls, module: nn.Module, name: str | None = None) -> Self:
@@ -231,6 +233,7 @@ class Result(Exact):
         benchmark: name of the benchmark.
         network: the evaluated network.
         scores: key → fraction; keys of several stages begin with the stage, for example `res4/J&F-Mean`.
+        without: score that is no mean over the rows, as an IoU over all pixels → sequence → score of all the others.
         stages: name → features and protocol; a single stage has the empty name.
         rows: values of the sequences, or of their objects, for all stages.
         sequences: names of the evaluated sequences.
@@ -251,6 +254,7 @@ class Result(Exact):
     benchmark: str
     network: Network
     scores: dict[str, Score]
+    without: dict[str, dict[str, Score]] = Field(default={})
     stages: dict[str, Stage] = Field(default={})
     sequences: Items[str] = ()
     limit_sequences: int | None = None
@@ -355,13 +359,16 @@ class Result(Exact):
         return videos
 
     def interval(self, key: str) -> tuple[float, float] | None:
-        """Compute the 95 % interval of a score over sequences, see `statistics.interval`; None unless `is_mean`."""
-        return interval([self.values(key)], self.stage_of(key)[1]) if self.is_mean(key) else None
+        """Compute the 95 % interval of a score over sequences, see `statistics.interval`; None without a `sample`."""
+        sample = self.sample(key)
+        return interval([sample], self.stage_of(key)[1]) if sample else None
 
-    def is_mean(self, key: str) -> bool:
-        """Return whether a score is the mean over objects; other scores, as an IoU over pixels, have no interval."""
-        mean = mean_score(self.values(key))
-        return abs(mean - self.scores.get(key, mean)) < 1e-6
+    def sample(self, key: str) -> Sample | None:
+        """Return a score as a sample of sequences; None if the result has no values by sequence for it."""
+        if key in self.without:
+            return Sample(self.scores[key], self.without[key], self.network.seed)
+        values = self.values(key)
+        return Sample.of_means(values, self.network.seed) if values else None
 
 
 def _of_stage(stage: str, scores: Mapping[str, float]) -> dict[str, float]:

@@ -3,17 +3,22 @@
 The sampling unit is the sequence: its objects share camera and scene and stay together. Trainings vary over sequences
 and seeds.
 
-Intervals are Student's. The variance is the jackknife's over sequences, plus the variance between seeds for trainings;
-degrees of freedom by Welch and Satterthwaite. Intervals need four sequences and are cut to the range of the measure.
+Intervals are Student's. The variance is the jackknife's over sequences, which holds for means and for ratios of sums
+alike, plus the variance between seeds for trainings; degrees of freedom by Welch and Satterthwaite. Intervals need four
+sequences and are cut to the range of the measure.
+
+Two trainings that share three seeds or more are compared over these seeds, in pairs: a seed that is good for both rows
+(the same initial weights, the same order of the data) then says nothing about their difference.
 
 Coverage of the 95 % intervals in simulations of scores like DAVIS's, with 2 to 60 sequences: 93 to 96 %, and 90 to 95 %
 if a few hard videos skew the scores. Percentile bootstrap: 48 % with 2 sequences, 75 % with 3, 87 % with 8.
 
 False positives of the test at the 5 % level, for two identical trainings with 3 seeds: at most 5 %. A bootstrap over
 seeds and sequences has up to 19 %, a bootstrap over sequences up to 73 %. Unequal variances raise the rate: 8 % with
-3 seeds of spread 1.5 points against 10 seeds of spread 0.3.
+3 seeds of spread 1.5 points against 10 seeds of spread 0.3. Where seeds share a spread of 2 points, the test in pairs
+finds a difference that the test of independent seeds mostly misses.
 
-`tests/vidcorr/results/test_statistics.py` repeats small versions of both simulations.
+`tests/vidcorr/results/test_statistics.py` repeats small versions of the simulations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +33,36 @@ FEWEST_SEEDS, FEWEST_SEQUENCES = 3, 4
 HOW = "Student's, jackknife over sequences; the objects of a sequence stay together"
 """Method of the intervals, printed under tables."""
 ABOUT_WEIGHTS = "The p of rows with one run is about these weights, not about how they were trained."
+
+
+class Sample(NamedTuple):
+    """A score of a run over a sample of sequences.
+
+    Attributes:
+        score: score of all sequences.
+        without: sequence → score of all the others; NaN for a sequence without a value.
+        seed: seed of the training; None if unknown.
+    """
+
+    score: float
+    without: Mapping[str, float]
+    seed: int | None = None
+
+    @classmethod
+    def of_means(cls, videos: ScoresBySequence, seed: int | None = None) -> "Sample":
+        """Return the sample of a mean over objects; objects without a value are left out.
+
+        Example:
+            >>> Sample.of_means({"bike": [0.25], "dogs": [0.5, 0.75]})
+            Sample(score=0.5, without={'bike': 0.625, 'dogs': 0.25}, seed=None)
+        """
+        known = {name: [value for value in values if isfinite(value)] for name, values in videos.items()}
+        total, objects = sum(map(sum, known.values())), sum(map(len, known.values()))
+        without = {
+            name: (total - sum(values)) / (objects - len(values)) if 0 < len(values) < objects else nan
+            for name, values in known.items()
+        }
+        return cls(mean_score(videos), without, seed)
 
 
 class Difference(NamedTuple):
@@ -61,50 +96,65 @@ class Difference(NamedTuple):
         return f"{self.figures} ({self.lacks}: not tested)" if self.lacks else self.figures
 
 
-def interval(runs: Sequence[ScoresBySequence], score: str = "") -> tuple[float, float] | None:
-    """Compute the 95 % interval of a mean over objects.
+def interval(runs: Sequence[Sample], score: str = "") -> tuple[float, float] | None:
+    """Compute the 95 % interval of a score.
 
     Args:
-        runs: scores of a network, or of the seeds of a training. With three seeds or more the interval covers the
-            variation over seeds too.
+        runs: a network, or the seeds of a training. With three seeds or more the interval covers the variation over
+            seeds too.
         score: name of the score. The interval is cut to [0, 1] unless the score is a decay.
 
     Returns:
-        Lower and upper end; None with fewer than four sequences, or if the objects of the runs differ.
+        Lower and upper end; None with fewer than four sequences, or if the sequences of the runs differ.
     """
     variances = _over_sequences(runs)
     if variances is None or variances[1] + 1 < FEWEST_SEQUENCES:
         return None
-    seeds = [_over_seeds(runs)] if len(runs) >= FEWEST_SEEDS else []
-    _, low, high, _ = _students(mean_score(*runs), [variances, *seeds])
+    scores = [run.score for run in runs]
+    seeds = [_over_seeds(scores)] if len(runs) >= FEWEST_SEEDS else []
+    _, low, high, _ = _students(fmean(scores), [variances, *seeds])
     return (low, high) if score.endswith("Decay") else (max(low, 0.0), min(high, 1.0))
 
 
 def difference(
-    first: Sequence[ScoresBySequence], second: Sequence[ScoresBySequence], trained: tuple[bool, bool] = (False, False)
+    first: Sequence[Sample], second: Sequence[Sample], trained: tuple[bool, bool] = (False, False)
 ) -> Difference | None:
     """Compare two rows on the same sequences.
 
     Args:
-        first: scores of the first row, per seed.
-        second: scores of the second row, per seed. Seeds of the two rows are independent samples.
+        first: the first row, per seed.
+        second: the second row, per seed. Two trainings are compared over the seeds that both have, in pairs, if these
+            are three or more; other seeds are independent samples.
         trained: for both rows, True if the row stands for a training, sampled by its seeds.
 
     Returns:
-        Mean difference over all objects, its 95 % interval and p. Interval and p are None if a training has fewer than
-        three seeds, or with fewer than four sequences. The whole result is None with fewer than two sequences, or if
-        the objects of the runs differ.
+        Difference of the scores, its 95 % interval and p. Interval and p are None if a training has fewer than three
+        seeds, or with fewer than four sequences. The whole result is None with fewer than two sequences, or if the
+        sequences of the runs differ.
     """
+    pairs = _pairs(first, second) if all(trained) else []
+    if pairs:
+        first, second = zip(*pairs, strict=True)
     variances = _over_sequences(first, second)
     if variances is None:
         return None
-    mean = mean_score(*first) - mean_score(*second)
-    sides = [runs for runs, of_training in zip((first, second), trained, strict=True) if of_training]
+    scores = [[run.score for run in runs] for runs in (first, second)]
+    mean = fmean(scores[0]) - fmean(scores[1])
+    sides = [runs for runs, of_training in zip(scores, trained, strict=True) if of_training]
     if any(len(runs) < FEWEST_SEEDS for runs in sides):
         return Difference(mean, lacks=f"fewer than {FEWEST_SEEDS} seeds")
     if variances[1] + 1 < FEWEST_SEQUENCES:
         return Difference(mean, lacks=f"fewer than {FEWEST_SEQUENCES} sequences")
+    if pairs:
+        sides = [[one.score - other.score for one, other in pairs]]
     return Difference(*_students(mean, [variances, *map(_over_seeds, sides)]))
+
+
+def _pairs(first: Sequence[Sample], second: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
+    """Return the runs of the seeds that both rows have; empty if these are fewer than three."""
+    ours, theirs = ({run.seed: run for run in runs if run.seed is not None} for runs in (first, second))
+    pairs = [(run, theirs[seed]) for seed, run in ours.items() if seed in theirs]
+    return pairs if len(pairs) >= FEWEST_SEEDS else []
 
 
 def _students(mean: float, parts: Sequence[tuple[float, int]]) -> tuple[float, float, float, float]:
@@ -125,38 +175,24 @@ def _students(mean: float, parts: Sequence[tuple[float, int]]) -> tuple[float, f
     return mean, mean - half, mean + half, float(2 * stdtr(freedom, -abs(mean) / error))
 
 
-def _over_seeds(runs: Sequence[ScoresBySequence]) -> tuple[float, int]:
-    """Return the variance of the mean over runs, and its degrees of freedom."""
-    means = [mean_score(run) for run in runs]
-    return variance(means) / len(means), len(means) - 1
+def _over_seeds(scores: Sequence[float]) -> tuple[float, int]:
+    """Return the variance of the mean over seeds, and its degrees of freedom."""
+    return variance(scores) / len(scores), len(scores) - 1
 
 
-def _over_sequences(
-    first: Sequence[ScoresBySequence], second: Sequence[ScoresBySequence] = ()
-) -> tuple[float, int] | None:
-    """Return the jackknife variance of a mean or a paired difference over sequences, and its degrees of freedom."""
-    shapes = {tuple(sorted((name, len(values)) for name, values in run.items())) for run in (*first, *second)}
-    if len(shapes) != 1:
+def _over_sequences(first: Sequence[Sample], second: Sequence[Sample] = ()) -> tuple[float, int] | None:
+    """Return the jackknife variance of a score or a paired difference over sequences, and its degrees of freedom."""
+    names = first[0].without.keys()
+    if any(run.without.keys() != names for run in (*first, *second)):
         return None
-    sequences = []
-    for name in first[0]:
-        values = _over_runs(first, name)
-        if second:
-            values = [value - other for value, other in zip(values, _over_runs(second, name), strict=True)]
-        if known := [value for value in values if isfinite(value)]:
-            sequences.append((sum(known), len(known)))
-    number = len(sequences)
-    if number < 2:
+    means = [fmean(run.without[name] for run in first) for name in names]
+    if second:
+        means = [mean - fmean(run.without[name] for run in second) for mean, name in zip(means, names, strict=True)]
+    known = [mean for mean in means if isfinite(mean)]
+    if len(known) < 2:
         return None
-    total, objects = map(sum, zip(*sequences, strict=True))
-    without = [(total - part) / (objects - count) for part, count in sequences]
-    spread = (number - 1) * pvariance(without)
-    return (spread if spread > 1e-24 else 0.0), number - 1  # equal values differ by rounding
-
-
-def _over_runs(runs: Sequence[ScoresBySequence], name: str) -> list[float]:
-    """Return the means over runs for the objects of a sequence."""
-    return [fmean(values) for values in zip(*(run[name] for run in runs), strict=True)]
+    spread = (len(known) - 1) * pvariance(known)
+    return (spread if spread > 1e-24 else 0.0), len(known) - 1  # equal values differ by rounding
 
 
 def from_best(value: float) -> tuple[bool, float]:
@@ -164,7 +200,7 @@ def from_best(value: float) -> tuple[bool, float]:
     return isnan(value), -value
 
 
-def mean_score(*runs: ScoresBySequence) -> float:
-    """Return the mean over objects of the means over runs, without NaN."""
-    known = [value for name in runs[0] for value in _over_runs(runs, name) if not isnan(value)]
+def mean_score(videos: ScoresBySequence) -> float:
+    """Return the mean over objects, without NaN."""
+    known = [value for values in videos.values() for value in values if not isnan(value)]
     return fmean(known) if known else nan

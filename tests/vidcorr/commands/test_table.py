@@ -12,7 +12,7 @@ from vidcorr.functional import PropagationProtocol
 from vidcorr.results.published import PUBLISHED, published_beside
 from vidcorr.results.rendering import render
 from vidcorr.results.result import TEST_SETS, Protocol, Stage
-from vidcorr.results.statistics import difference, interval
+from vidcorr.results.statistics import Sample, difference, interval
 from vidcorr.tracking.frame_encoder import at_stride
 
 
@@ -56,19 +56,18 @@ def shifted(by):
     return {name: [value + by for value in values] for name, values in SCORES.items()}
 
 
-def test_seeds_of_one_command_are_one_row_with_their_spread(tmp_path):
+def test_seeds_of_one_recipe_are_one_row_with_their_spread(tmp_path):
     for seed in (0, 1, 2):
-        command = ["cli.py", "fit", "--config", "a.yaml", f"--seed_everything={seed}", "--data.seed", str(seed)]
-        about = {"command": command, "network_seed": seed}
+        about = {"recipe": "a", "network_seed": seed}
         write(tmp_path / f"s{seed}", "A", {"J-Mean": 0.625 + seed / 10}, shifted(seed / 10), **about)
-    other = write(tmp_path / "x", "A", {"J-Mean": 0.2}, command=["cli.py", "fit", "--config", "b.yaml", "--seed", "3"])
+    other = write(tmp_path / "x", "A", {"J-Mean": 0.2}, recipe="b", network_seed=3)
     table = gather_results([tmp_path])
     name, apart = table.rows
     (cell,) = table.rows[name].values()
     assert apart == f"A ({other})"
     assert cell.scores == pytest.approx((0.625, 0.725, 0.825))
     assert (cell.mean, cell.spread) == pytest.approx((0.725, 0.2))
-    assert cell.interval == interval([shifted(seed / 10) for seed in range(3)])
+    assert cell.interval == interval([Sample.of_means(shifted(seed / 10)) for seed in range(3)])
     assert "72.5 (62.5 / 72.5 / 82.5; range 20.0) [" in render(table, "md")
 
 
@@ -81,12 +80,13 @@ def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_pat
     words = [*(f"ours={tmp_path}/ours{k}" for k in range(3)), str(base), str(another)]
     table = gather_results(words, base="B")
     (cell,) = table.rows["ours"].values()
-    assert cell.difference == difference(runs, [SCORES], trained=(True, False))
+    samples = list(map(Sample.of_means, runs))
+    assert cell.difference == difference(samples, [Sample.of_means(SCORES)], trained=(True, False))
     assert cell.difference.mean == pytest.approx(0.12)
     assert all(cell.difference is None for name in "BC" for cell in table.rows[name].values())
     text = render(table)
     assert "; +12.0 [+7.0, +17.0], p 0.0091" in text
-    assert "difference from B, paired by sequence, each row tested by itself" in text
+    assert "difference from B, paired by sequence, and by seed where" in text
     fields = next(csv.DictReader(render(table, "csv").splitlines()))
     assert (fields["row"], fields["column"]) == ("ours", "davis J-Mean (vfs d1, 8 sequences)")
     assert (float(fields["difference"]), len(fields["scores"].split())) == (pytest.approx(0.12), 3)

@@ -1,20 +1,18 @@
-"""A damaged result ends every word in one line; stages have their own protocols; seeds of a command have one recipe."""
+"""A damaged result ends every word in one line; stages have their own protocols."""
 
 from tests.helpers.refusal import refused
-from tests.helpers.runs import davis_result, write_results
+from tests.helpers.runs import write_results
 from tests.helpers.words import refusal
 from vidcorr import Result
 from vidcorr.experiments.table import gather_results
-from vidcorr.results.records import records_of, score_of
-from vidcorr.results.result import Protocol, Provenance, Stage
+from vidcorr.results.records import score_of
+from vidcorr.results.result import Protocol, Stage
 
 
 def test_a_damaged_result_is_named_by_every_word(tmp_path):
-    run, good = (write_results(tmp_path / name / "davis", {"J&F-Mean": 0.5}) for name in ("run", "good"))
+    run = write_results(tmp_path / "run" / "davis", {"J&F-Mean": 0.5})
     (run / "results.json").write_text("[]")
     said = [
-        refusal("report", run),
-        refusal("report", good, "--beside", run),
         refusal("figure", run, "--output", tmp_path / "figure.png"),
         refusal("table", run, "--published"),
     ]
@@ -33,14 +31,3 @@ def test_each_stage_stands_under_its_own_protocol_and_a_missing_score_is_named(t
         "ResNet-18, res4": {"davis J-Mean (vfs d4, 2 sequences)": (0.5,)},
     }
     refused(ValueError, "run: has no score 'PCK'; it has J-Mean", score_of, Result.load(run), "PCK", run)
-
-
-def test_commands_that_differ_in_seeds_and_places_have_one_recipe():
-    def recipe(*words):
-        result = davis_result({"J": 1.0}, provenance=Provenance(command=("vidcorr", *words)))
-        return records_of(result)[0].recipe
-
-    first = recipe("fit", "--seed_everything", "0", "--data.frames", "2", "--trainer.default_root_dir=a")
-    assert first == recipe("fit", "--seed_everything=1", "--data.frames", "2", "--trainer.default_root_dir", "b")
-    assert first.split("\0") == ["", "fit", "--data.frames", "2"]
-    assert first != recipe("fit", "--data.frames", "4")

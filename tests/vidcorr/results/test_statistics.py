@@ -5,15 +5,22 @@ import pytest
 from scipy import stats
 
 from tests.helpers.runs import davis_result
-from vidcorr.results.result import Row
-from vidcorr.results.statistics import difference, from_best, interval
+from vidcorr.metrics.keypoints import KeypointRows
+from vidcorr.results.records import records_of, tabulate
+from vidcorr.results.rendering import render
+from vidcorr.results.result import Network, Result, Row
+from vidcorr.results.statistics import Sample, difference, from_best, interval
 
 VALUES = {"bike": [0.5], "two_dogs": [0.9, 0.1], "cat": [0.5], "cow": [0.5]}
 """J of the objects of each sequence."""
 
 
-def by_name(values):
-    return {str(number): [value] for number, value in enumerate(values)}
+def by_name(values, seed=None):
+    return of({str(number): [value] for number, value in enumerate(values)}, seed)
+
+
+def of(videos, seed=None):
+    return Sample.of_means(videos, seed)
 
 
 def test_one_object_a_sequence_gives_students_interval_and_test():
@@ -27,11 +34,11 @@ def test_one_object_a_sequence_gives_students_interval_and_test():
 
 def test_objects_of_one_sequence_stay_together_and_missing_scores_are_left_out():
     once = {"a": [0.4], "b": [0.6], "c": [0.5], "d": [0.45]}
-    assert interval([once]) == pytest.approx(interval([{name: 20 * values for name, values in once.items()}]))
+    assert interval([of(once)]) == pytest.approx(interval([of({name: 20 * values for name, values in once.items()})]))
     half = {name: [0.5] for name in "bcd"}
-    assert interval([{"a": [0.5, float("nan")], **half}]) == pytest.approx((0.5, 0.5))
-    assert interval([{"a": [float("nan")], **half}]) is None
-    assert interval([{"a": [0.5, 0.6]}]) is None
+    assert interval([of({"a": [0.5, float("nan")], **half})]) == pytest.approx((0.5, 0.5))
+    assert interval([of({"a": [float("nan")], **half})]) is None
+    assert interval([of({"a": [0.5, 0.6]})]) is None
 
 
 def test_an_interval_needs_four_sequences_and_stays_where_its_score_is():
@@ -54,7 +61,7 @@ def test_a_constant_difference_is_certain_and_none_is_none():
     first = by_name([0.5, 0.6, 0.9, 0.3])
     assert difference([by_name([0.6, 0.7, 1.0, 0.4])], [first])[:3] == pytest.approx((0.1, 0.1, 0.1))
     assert difference([first], [first])[:4] == (0, 0, 0, 1)
-    assert difference([first], [{"a": [1.0]}]) is None
+    assert difference([first], [of({"a": [1.0]})]) is None
 
 
 @pytest.mark.parametrize("skewed", [False, True])
@@ -66,7 +73,7 @@ def test_intervals_over_few_sequences_cover_the_mean(sequences, skewed):
     for _ in range(400):
         videos = generator.exponential(size=sequences) - 1 if skewed else generator.normal(size=sequences)
         objects = [0.6 - 0.15 * video + generator.normal(0, 0.1, generator.integers(1, 5)) for video in videos]
-        low, high = interval([{str(k): values.tolist() for k, values in enumerate(objects)}], "J-Decay")
+        low, high = interval([of({str(k): values.tolist() for k, values in enumerate(objects)})], "J-Decay")
         hits += low <= 0.6 <= high
     assert hits / 400 > (0.87 if skewed else 0.91)
 
@@ -103,12 +110,91 @@ def test_seeds_widen_an_interval():
     assert interval(runs[:2]) == pytest.approx(tuple(np.array(interval(runs[1:2])) - 0.1))
 
 
-def test_only_scores_that_are_means_of_their_rows_have_intervals():
+def trainings(generator, shared, seeds=(5, 5), effect=0.0, sequences=30):
+    """Two rows that share seeds: the spread that a seed gives both, a row's own, and that of sequences."""
+    videos = generator.normal(0.6, 0.15, sequences)
+    of_seed = generator.normal(0, shared, (max(seeds), 1))
+    return [
+        [
+            by_name(run, seed)
+            for seed, run in enumerate(
+                videos + shift + of_seed[:count] + generator.normal(0, 0.003, (count, 1)) + noise[:count]
+            )
+        ]
+        for count, shift, noise in zip(seeds, (effect, 0.0), generator.normal(0, 0.01, (2, 5, sequences)), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("shared", "effect"), [(0.02, 0.012), (0.02, 0.0), (0.0, 0.0)])
+def test_rows_that_share_seeds_are_compared_in_pairs(shared, effect):
+    """Seeds whose spread of 2 points both rows share hide no difference of 1.2 points, and make none."""
+    generator = np.random.default_rng(0)
+    runs = [trainings(generator, shared, effect=effect) for _ in range(300)]
+    paired = np.mean([difference(*rows, trained=(True, True)).p < 0.05 for rows in runs])
+    strangers = [[[run._replace(seed=None) for run in row] for row in rows] for rows in runs]
+    independent = np.mean([difference(*rows, trained=(True, True)).p < 0.05 for rows in strangers])
+    if effect:
+        assert (paired > 0.95, independent < 0.3) == (True, True)
+    else:
+        assert max(paired, independent) < 0.08
+
+
+def test_only_the_seeds_of_both_rows_enter_a_paired_difference():
+    first, second = trainings(np.random.default_rng(1), 0.02, seeds=(5, 3))
+    assert difference(first, second, (True, True)) == difference(first[:3], second, (True, True))
+    assert difference(first, second[:2], (True, True)).lacks == "fewer than 3 seeds"
+
+
+def test_a_pooled_score_has_the_jackknife_over_its_sequences():
+    """JHMDB's PCK by hand: joints are counted over all clips; a clip with few joints weighs little."""
+    generator = np.random.default_rng(0)
+    shifts = [generator.uniform(0, 30, (frames, 3, 2)) for frames in (2, 9, 4, 6, 3)]
+    box = np.array([[0.0, 0.0], [30.0, 0.0], [30.0, 40.0]]) + 100
+
+    def scored(scale, clips):
+        metric = KeypointRows(thresholds=(0.5,), joints=3)
+        for clip in clips:
+            truth = np.broadcast_to(box, shifts[clip].shape)
+            metric.update(truth + scale * shifts[clip], truth, name=str(clip))
+        return metric
+
+    ours, base = (scored(scale, range(5)) for scale in (1.0, 1.3))
+    results = [
+        Result(
+            benchmark="jhmdb",
+            network=Network(name=name),
+            scores=metric.compute(),
+            without=metric.without(),
+            rows=[Row(video=video, values=values) for video, _, values in metric.values()],
+        )
+        for name, metric in (("ours", ours), ("base", base))
+    ]
+    rest = [scored(1.0, [other for other in range(5) if other != clip]).compute()["PCK@0.5"] for clip in range(5)]
+    assert results[0].sample("PCK@0.5").without == {str(clip): score for clip, score in enumerate(rest)}
+    half = stats.t.ppf(0.975, 4) * np.sqrt(4 * np.var(rest))
+    score = ours.compute()["PCK@0.5"]
+    assert results[0].interval("PCK@0.5") == pytest.approx((max(score - half, 0), min(score + half, 1)))
+    table = tabulate(record for result in results for record in records_of(result)).with_differences("base")
+    change = next(iter(table.rows["ours"].values())).difference
+    assert change.low < change.mean < change.high
+    assert "No row has" not in render(table)
+    assert "No interval" not in render(table)
+
+
+def test_a_score_without_values_by_sequence_has_no_interval_and_says_so():
+    results = [davis_result({"AP": score}, network=Network(name=name)) for name, score in (("A", 0.5), ("B", 0.4))]
+    assert results[0].interval("AP") is None
+    text = render(tabulate(record for result in results for record in records_of(result)).with_differences("B"))
+    assert "No interval for AP: a result holds no values by sequence." in text
+    assert "No row has" not in text
+
+
+def test_the_sample_of_a_mean_comes_from_its_rows():
     rows = [
         Row(video=video, object=str(k), values={"J-Mean": j, "F-Mean": 0.5})
         for video, values in VALUES.items()
         for k, j in enumerate(values)
     ]
-    scores = {"J-Mean": 0.5, "mIoU": 0.4, "F-Mean": 0.9}  # F is not the mean of its rows
-    result = davis_result(scores, rows=rows)
-    assert {key: result.interval(key) for key in scores} == {"J-Mean": interval([VALUES]), "mIoU": None, "F-Mean": None}
+    result = davis_result({"J-Mean": 0.5, "mIoU": 0.4}, rows=rows)
+    assert result.interval("J-Mean") == interval([of(VALUES)])
+    assert result.interval("mIoU") is None
