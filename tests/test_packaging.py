@@ -93,7 +93,7 @@ def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
 
 def test_help_of_tools_waits_for_no_library_that_only_the_work_needs():
     """Each takes longer to import than the rest of what the help needs."""
-    lines = [f"{tool} --help" for tool in ("score", "table", "study", "report", "figure")]
+    lines = [f"{tool} --help" for tool in ("score", "table", "study", "figure")]
     assert imported(("numpy", "pydantic"), lines) == [f"imported: by {line}" for line in lines]
 
 

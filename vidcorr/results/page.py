@@ -17,11 +17,9 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Literal
 
-from pydantic import Field
-
 from ..videos.files import write_atomically
 from ..videos.mask_files import davis_palette
-from .checked import Exact, Facts, Json, plain, read_as
+from .checked import Json, plain
 from .pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
 from .published import published_beside
 from .records import Table
@@ -64,17 +62,6 @@ class Chart:
     def plain(self) -> Json:
         """Return the chart as JSON, for `Shown.charts`."""
         return asdict(self) | {"curves": plain_curves(self.curves)}
-
-
-class Animation(Exact):
-    """JSON file beside the images of an animation, see `SequenceAnimation`."""
-
-    sequence: str
-    kind: str = ""
-    columns: int
-    frames: list[int]
-    size: list[int]
-    curves: Facts = Field(default_factory=dict)
 
 
 def write_report(
@@ -121,9 +108,7 @@ def write_report(
         "animations": _animations(folder, result),
         "rows": result.records(),
     }
-    # in JSON these characters occur in texts only; escaped texts cannot end the script element or open another
-    text = json.dumps(plain(content), allow_nan=False)
-    text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    text = json.dumps(plain(content), allow_nan=False).replace("<", "\\u003c")  # no text ends the script element
     path = folder / "report.html"
     write_atomically(path, (files(__package__) / "page.html").read_text("utf-8").replace("DATA", text, 1))
     return path
@@ -167,17 +152,17 @@ def _animations(folder: Path, result: Result) -> list[Json]:
     palette = davis_palette().tolist()
     animations: list[tuple[Json, Path]] = []
     for path in sorted((folder / "animations").rglob("*.json")):
-        animation = read_as(path, "file of an animation", Animation)
-        name = animation.sequence
+        animation = json.loads(path.read_text("utf-8"))  # see `SequenceAnimation`
+        name, kind = animation["sequence"], animation.get("kind")
         if name in result.sequences and path.with_suffix(".webp").is_file():
             of_objects = sorted(objects.get(name, {}).items())
             shown = {
-                "name": f"{name} ({animation.kind})" if animation.kind else name,
+                "name": f"{name} ({kind})" if kind else name,
                 "score": scores.get(name),
                 "objects": [(number, palette[number % 256], score) for number, score in of_objects],
                 "images": [],
             }
-            animations.append((animation.model_dump() | shown, path))
+            animations.append(({**animation, **shown}, path))
     animations.sort(key=lambda pair: (pair[0]["score"] is None, pair[0]["score"] or 0))
     room = MOST_BYTES
     few = len(animations) <= 2 * AT_EACH_END

@@ -124,7 +124,7 @@ def notes(table: Table) -> list[str]:
             sentences.append(f"A difference without an interval is not tested: {' or '.join(lacks)}.")
     elif table.base and not unknown and any(row for name, row in table.rows.items() if name != table.base):
         sentences.append(f"No row has the same sequences under the same protocol as {table.base}.")
-    if unknown:
+    if unknown and (table.base or any(cell.interval is not None for cell in cells)):
         sentences.append(f"No interval for {', '.join(unknown)}: a result holds no values by sequence.")
     machines = sorted({record.result.provenance.device for cell in cells for record in cell.records} - {""})
     if len(machines) > 1 and any(cell.trained for cell in cells):

@@ -1,11 +1,10 @@
-"""Atomic writing of files and folders, masks as PNGs, figures, and CSV tables without formulas."""
+"""Atomic writing of files and folders, masks as PNGs, figures, and CSV tables."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_FORMULA = re.compile(r"(?![+-]([\d.]+(e[+-]?\d+)?|inf|nan)$)[=+@'-]", re.IGNORECASE)
-"""Start of a spreadsheet's formula, but not of a number, and of text that `csv_text` has marked."""
 
 
 @contextmanager
@@ -114,15 +110,9 @@ def save_figure(figure: Any, path: Path) -> None:
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
-    """Return rows as the text of a CSV file, for `write_atomically`; None is empty.
-
-    An apostrophe is put before text that a spreadsheet would run as a formula, and before text that begins with an
-    apostrophe; a reader of the file removes the first apostrophe.
-    """
+    """Return rows as the text of a CSV file, for `write_atomically`; None is empty."""
     text = StringIO(newline="")
-    csv.writer(text, lineterminator=line_end).writerows(
-        [f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in row] for row in rows
-    )
+    csv.writer(text, lineterminator=line_end).writerows(rows)
     return text.getvalue()
 
 

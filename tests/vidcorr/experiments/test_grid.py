@@ -58,8 +58,11 @@ def test_all_named_protocols_of_a_benchmark():
 def scored(protocol, values, score=None):
     """Return a job with its record, of single-object sequences; the score is their mean unless another is given."""
     scores = {"mIoU": sum(values) / len(values) if score is None else score}
+    without = {} if score is None else {"mIoU": {f"v{number}": score for number in range(len(values))}}
     rows = [Row(video=f"v{number}", values={"mIoU": value}) for number, value in enumerate(values)]
-    result = davis_result(scores, rows=rows, stages={"": Stage(stride=8, protocol=Protocol.of(protocol))})
+    result = davis_result(
+        scores, without=without, rows=rows, stages={"": Stage(stride=8, protocol=Protocol.of(protocol))}
+    )
     return {Job(NetworkSpec("net", "raw_colour"), None, protocol): Record(result, "mIoU")}
 
 
@@ -91,13 +94,12 @@ def test_values_stand_in_their_own_order():
     assert list(effects(rows, ["radius"])["radius"]) == ["3", "6", "12", "null"]
 
 
-def test_a_pooled_score_has_no_interval_of_the_rows():
+def test_a_pooled_score_has_its_own_interval_and_the_choice_says_that_it_takes_means():
     values = [0.2 * number for number in range(4)]
     mean, pooled = scored(VFS, values), scored(VFS, values, 0.5)
-    assert [record.result.is_mean(record.key) for record in (*mean.values(), *pooled.values())] == [True, False]
     of_mean, of_pooled = (grid_markdown(one, "mIoU", {}) for one in (mean, pooled))
     assert "| 30.0 | " in of_mean
     assert " … " in of_mean
-    assert "| 50.0 |  |" in of_pooled
+    assert "| 50.0 | 50.0 … 50.0 |" in of_pooled  # no sequence moves it
     said = [choice_markdown(choose(one, VFS)) for one in (mean, pooled)]
     assert ["These are means over the sequences, unlike the score." in text for text in said] == [False, True]
