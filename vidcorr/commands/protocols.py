@@ -45,9 +45,14 @@ def command(args: Sequence[str]) -> None:
 
 def kinds() -> dict[str, type[EvaluationProtocol]]:
     """Return kind of labels → class of protocols."""
-    from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
+    from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol, TrackingProtocol
 
-    return {"masks and joints": PropagationProtocol, "points": PointProtocol, "boxes": TrackingProtocol}
+    return {
+        "masks and joints": PropagationProtocol,
+        "points": PointProtocol,
+        "boxes": TrackingProtocol,
+        "pairs of pictures": MatchingProtocol,
+    }
 
 
 def find_protocols(name: str, benchmark: str | None) -> dict[str, tuple[EvaluationProtocol, str]]:

@@ -134,19 +134,23 @@ class EvaluationProtocol:
             + (f"; use one of {', '.join(others)}" if others else "")
         )
 
-    def with_changes(self, *, name: str | None = None, **fields: Any) -> Self:
+    def with_changes(
+        self, changes: Mapping[str, Any] | None = None, /, *, name: str | None = None, **fields: Any
+    ) -> Self:
         """Return this protocol with other values, under a name that shows the changes: `vfs+radius=6+topk=5`.
 
         A change back to the source's value leaves the name again.
 
         Args:
+            changes: field → value.
             name: replaces the name.
-            **fields: values to change.
+            **fields: values to change, in addition to `changes`.
 
         Raises:
             TypeError: for a field that does not exist.
             ValueError: for a value out of range.
         """
+        fields = dict(changes or {}) | fields
         changed = self.name
         for field, value in fields.items():
             if problem := self.misnamed(field):

@@ -1,0 +1,124 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.matching import FOLDER
+from vidcorr.datasets.generated import write_spair
+from vidcorr.datasets.spair import partner_rows, read_pairs, shown_ids
+from vidcorr.functional import MatchingProtocol
+from vidcorr.functional.matching import frame_points
+from vidcorr.metrics.matching import reference_length
+from vidcorr.videos.guards import DataError
+
+READER = FOLDER / "reader"
+EXPECTED = json.loads((READER / "expected.json").read_text())
+
+
+def in_frame(pair, side, protocol):
+    return frame_points(torch.from_numpy(pair.points[side]), pair.sizes[side], protocol).numpy()
+
+
+def test_pairs_of_spair():
+    kind, pairs = read_pairs(READER / "SPair-71k")
+    assert kind == "spair"
+    assert [pair.name for pair in pairs] == [entry["pair"] for entry in EXPECTED["insid3"]]
+    for pair, entry in zip(pairs, EXPECTED["insid3"], strict=True):
+        np.testing.assert_array_equal(pair.points[0], entry["src_kps"])
+        np.testing.assert_array_equal(pair.points[1], entry["trg_kps"])
+        length = reference_length(pair.box, pair.points[1], pair.sizes[1], MatchingProtocol.named("insid3"))
+        assert length == entry["pck_thresh"]
+    assert pairs[0].difficulty == {"viewpoint": 1, "scale": 1, "truncation": 2, "occlusion": 2}
+
+
+def test_points_in_the_frames_of_the_codes():
+    pairs = {pair.category: pair for pair in read_pairs(READER / "SPair-71k")[1]}
+    geoaware, probe3d = MatchingProtocol.named("geoaware"), MatchingProtocol.named("probe3d")
+    for category, entry in EXPECTED["geoaware_spair_840"].items():
+        pair = pairs[category]
+        rows = [entry["used"].index(number) for number in pair.ids]
+        for side in (0, 1):
+            expected = np.array(entry["kps"][side])[rows, :2]
+            np.testing.assert_allclose(in_frame(pair, side, geoaware), expected, atol=1e-3)
+        length = reference_length(pair.box, pair.points[1], pair.sizes[1], geoaware)
+        assert length * 840 / max(pair.sizes[1]) == pytest.approx(entry["thresholds"][0], abs=1e-3)
+        assert shown_ids(READER / "SPair-71k", [pair])[category] == set(entry["used"])
+    for entry in EXPECTED["probe3d_800"]:
+        pair = next(pair for pair in pairs.values() if pair.name == entry["pair"])
+        for side, key in enumerate(("src_kps", "trg_kps")):
+            expected = np.array(entry[key])[list(pair.ids), :2]
+            np.testing.assert_array_equal(in_frame(pair, side, probe3d), expected)
+
+
+def test_pairs_of_pf_pascal(tmp_path):
+    root = tmp_path / "PF-dataset-PASCAL"
+    shutil.copytree(READER / "PF-dataset-PASCAL", root)
+    with pytest.raises(DataError, match="no such file; put the pictures"):
+        read_pairs(root)
+    (root / "JPEGImages").mkdir()
+    for file in (READER / "SPair-71k" / "JPEGImages").glob("*/*.jpg"):
+        shutil.copy(file, root / "JPEGImages")
+    kind, pairs = read_pairs(root)
+    assert kind == "pf_pascal"
+    assert [pair.category for pair in pairs] == ["cat", "horse", "train"]
+    spair = read_pairs(READER / "SPair-71k")[1]
+    assert pairs[0].sizes == spair[0].sizes
+    assert pairs[0].box is None
+    np.testing.assert_array_equal(pairs[1].points[0][0], [0.5, 26.5])
+    np.testing.assert_array_equal(pairs[1].points[1][-1], [41.5, 52.5])
+    with pytest.raises(ValueError, match="measures by the object's box, which the data lack"):
+        reference_length(pairs[0].box, pairs[0].points[1], pairs[0].sizes[1], MatchingProtocol.named("dift"))
+
+
+def test_pairs_of_pf_willow(tmp_path):
+    folder = tmp_path / "PF-WILLOW" / "duck(S)"
+    folder.mkdir(parents=True)
+    for number, file in enumerate(sorted((READER / "SPair-71k" / "JPEGImages" / "cat").glob("*.jpg"))):
+        shutil.copy(file, folder / f"{number}.jpg")
+    numbers = [*range(40)]
+    line = ",".join(["PF-WILLOW/duck(S)/0.jpg", "PF-WILLOW/duck(S)/1.jpg", *map(str, numbers)])
+    (folder.parent / "test_pairs.csv").write_text(f"imageA,imageB,…\n{line}\n")
+    kind, (pair,) = read_pairs(folder.parent)
+    assert kind == "pf_willow"
+    assert pair.category == "duck(S)"
+    np.testing.assert_array_equal(pair.points[0][:2], [[0, 10], [1, 11]])
+    np.testing.assert_array_equal(pair.points[1][-1], [29, 39])
+    assert reference_length(None, pair.points[1], pair.sizes[1], MatchingProtocol.named("vidcorr", "pf_willow")) == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: shutil.rmtree(root / "PairAnnotation"), "PairAnnotation"),
+        (lambda root: (root / "Layout" / "large" / "test.txt").unlink(), "test.txt"),
+        (
+            lambda root: next((root / "PairAnnotation" / "test").iterdir()).write_text('{"category": "cat"}'),
+            "SPair-71k",
+        ),
+    ],
+)
+def test_refusals(tmp_path, change, message):
+    shutil.copytree(READER / "SPair-71k", tmp_path / "set")
+    change(tmp_path / "set")
+    with pytest.raises(DataError, match=message):
+        read_pairs(tmp_path / "set")
+
+
+def test_generated_pairs(tmp_path):
+    root = write_spair(tmp_path / "set", 2, views=3, points=8, frames=9, size=(64, 80))
+    kind, pairs = read_pairs(root)
+    assert kind == "spair"
+    assert len(pairs) == 6
+    assert {pair.category for pair in pairs} == {"scene000", "scene001"}
+    assert all(pair.files[0].is_file() and len(pair.ids) for pair in pairs)
+    assert [pair.difficulty["viewpoint"] for pair in pairs[:3]] == [0, 1, 0]
+    assert shown_ids(root, pairs)["scene000"] >= set(pairs[0].ids)
+
+
+def test_partners():
+    pair = read_pairs(READER / "SPair-71k")[1][0]  # a cat with the points 2, 3, 5, 6, 9, 10, 11, 14
+    everything = set(range(30))
+    assert partner_rows(pair, everything) == [1, 0, -1, -1, 5, 4, -1, 7]
+    assert partner_rows(pair, everything - {4}) == [1, 0, 2, -1, 5, 4, -1, 7]

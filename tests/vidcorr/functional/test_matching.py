@@ -1,0 +1,302 @@
+"""Matching of keypoints against the numbers of the five public codes: tests/golden/match."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.helpers.matching import FOLDER, Case, fused
+from vidcorr.functional import MatchingProtocol, match_keypoints
+from vidcorr.functional.matching import (
+    bias_directions,
+    frame_points,
+    mutual_distance,
+    prepare_features,
+    prepare_picture,
+    upsampled_norms,
+)
+from vidcorr.metrics.matching import averages, correct_points, reference_length
+
+
+def correct_of(case, predicted, protocol, length=None):
+    """Return which points are correct, by pair."""
+    result = []
+    for pair, (_, target) in enumerate(case["pairs"].tolist()):
+        rows, size = case.rows(pair), case.size(target)
+        of_pair = length or reference_length(case["img_bndbox"][target], case["trg"][rows], size, protocol)
+        result.append(correct_points(predicted[rows], case["trg"][rows], of_pair, size, protocol))
+    return result
+
+
+def require_correct(case, correct):
+    """Require the golden answers, point by point."""
+    for pair, of_pair in enumerate(correct):
+        np.testing.assert_array_equal(of_pair, case["correct"][case.rows(pair)])
+
+
+@pytest.mark.parametrize("name", ["c0", "c1", "c2", "tie"])
+def test_dift(name):
+    case = Case("dift_spair.npz", name)
+    width, height = case["img_size"].tolist()
+    protocol = MatchingProtocol.named("dift").with_changes(
+        {"input_size": [height, width], "thresholds": case["alphas"].tolist()}
+    )
+    found = case.matched(case.features("feats"), protocol)
+    x0, y0, x1, y1 = case["tie_box"].T
+    assert ((found[:, 0] >= x0) & (found[:, 0] <= x1) & (found[:, 1] >= y0) & (found[:, 1] <= y1)).all()
+    exact = ~case["tied"] if name != "tie" else slice(None)
+    np.testing.assert_array_equal(found[exact], case["pred"][exact])
+    correct = correct_of(case, found, protocol)
+    require_correct(case, correct)
+    scores = averages(correct, case.categories)
+    np.testing.assert_allclose(scores["image"], case["all_pck_img"], atol=1e-9)
+    np.testing.assert_allclose(scores["point"], case["all_pck_pt"], atol=1e-9)
+
+
+def padded(name, side):
+    return MatchingProtocol.named(name).with_changes({"input_size": side})
+
+
+@pytest.mark.parametrize("name", ["c0", "c1", "c2", "pascal", "tie"])
+def test_sd_dino(name):
+    case = Case("sddino.npz", name)
+    protocol = padded("sd-dino", int(case["size"]))
+    if name == "pascal":
+        protocol = MatchingProtocol.named("sd-dino", "pf_pascal").with_changes(input_size=int(case["size"]))
+    maps = case.features("feats")
+    if name == "c2":
+        maps = torch.cat([F.normalize(case.features("feats_sd"), dim=1), F.normalize(maps, dim=1)], dim=1)
+    found = case.matched(maps, protocol)
+    np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
+    correct = correct_of(case, found, protocol)
+    require_correct(case, correct)
+    scores = averages(correct, case.categories)
+    np.testing.assert_allclose(scores["class"], case["mean_class"], atol=1e-6)
+    np.testing.assert_allclose(scores["weighted"], case["weighted"], atol=1e-6)
+    for image in range(len(case["img_wh"])):
+        rows = [row for row, pair in enumerate(case["kp_pair"]) if case["pairs"][pair][0] == image]
+        points = frame_points(torch.from_numpy(case["src"][rows]), case.size(image), protocol)
+        np.testing.assert_allclose(points, case["src_frame"][rows], atol=1e-3)
+        cells = (points * (maps.shape[-1] / int(case["size"]))).long()
+        np.testing.assert_array_equal(cells[:, 1] * maps.shape[-1] + cells[:, 0], case["src_cell"][rows])
+
+
+def test_sd_dino_sample():
+    case = Case("sddino.npz", "c1_sample3", "c1")
+    protocol = padded("sd-dino", 280).with_changes(pairs="sample", pairs_per_class=3)
+    drawn = case.draws(protocol)[""]
+    members = [[n for n, category in enumerate(case.categories) if category == c] for c in ("cat", "horse", "train")]
+    expected = [members[row][place] for row, places in enumerate(case["chosen_in_class"]) for place in places]
+    assert drawn == expected
+    correct = correct_of(case, case.matched(case.features("feats"), protocol), protocol)
+    scores = averages([correct[n] for n in drawn], [case.categories[n] for n in drawn])
+    np.testing.assert_allclose(scores["class"], case["mean_class"], atol=1e-6)
+    np.testing.assert_allclose(scores["weighted"], case["weighted"], atol=1e-6)
+
+
+GEOAWARE = {
+    "c0": {},
+    "c1": {},
+    "tie_window": {},
+    "pascal": {},
+    "c0_argmax": {"decoding": "argmax", "window": None},
+    "tie": {"decoding": "argmax", "window": None},
+    "c0_soft": {"window": None},
+    "c0_kernel7": {"window": None, "kernel": 7.0},
+    "c0_window15": {"window": 7},
+}
+
+
+@pytest.mark.parametrize("name", GEOAWARE)
+def test_geoaware(name):
+    inputs = "c0" if name in ("pascal",) or name.startswith("c0") else name.split("_")[0]
+    case = Case("geoaware.npz", name, inputs)
+    benchmark = "pf_pascal" if name == "pascal" else "spair"
+    protocol = MatchingProtocol.named("geoaware", benchmark).with_changes(GEOAWARE[name])
+    found = case.matched(fused(case), protocol)
+    for pair, (_, target) in enumerate(case["pairs"].tolist()):
+        rows = case.rows(pair)
+        frame = frame_points(torch.from_numpy(found[rows]), case.size(target), protocol)
+        np.testing.assert_allclose(frame, case["pred_frame"][rows], atol=5e-3)
+    if name != "tie_window":
+        np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
+    correct = correct_of(case, found, protocol)
+    require_correct(case, correct)
+    if name != "tie_window":
+        scores = averages(correct, case.categories)
+        np.testing.assert_allclose(scores["image"], case["weighted"], atol=1e-6)  # weighted by pairs
+    if name == "c0":
+        np.testing.assert_allclose(scores["point"], Case("geoaware.npz", "c0_kpt")["weighted"], atol=1e-6)
+
+
+def test_geoaware_flip():
+    case, partners = Case("geoaware_flip.npz", "mutual", "mask"), np.load(FOLDER / "partners.npz")
+    protocol = MatchingProtocol.named("geoaware").with_changes({"flip": "mutual"})
+    maps, turned = fused(case), fused(case, "_flip")
+    ready, mirrored = ([prepare_features(one, protocol, None) for one in some] for some in (maps, turned))
+    for pair, (source, target) in enumerate(case["pairs"].tolist()):
+        distances = [mutual_distance(one[source], ready[target]) for one in (ready, mirrored)]
+        np.testing.assert_allclose(distances, case["flip_dist"][pair], atol=1e-5)
+
+    def rows_of_partners(pair, rows):
+        ids, category = case["kp_id"][rows].tolist(), case.categories[pair]
+        shown = case["img_kps"][case["img_cat"] == category][:, :, 2].any(0)
+        wanted = [int(partners[f"flip_partner_{category}"][one]) for one in ids]
+        own = [one if other < 0 or not shown[other] else other for one, other in zip(ids, wanted, strict=True)]
+        return torch.tensor([ids.index(other) if other in ids else -1 for other in own])
+
+    found = case.matched(
+        maps, protocol, mirrored=lambda pair, rows: turned[case["pairs"][pair][0]], partners=rows_of_partners
+    )
+    np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
+    require_correct(case, correct_of(case, found, protocol))
+    plain = case.matched(maps, MatchingProtocol.named("geoaware"))
+    assert (np.abs(plain - found) > 1).any()
+    with pytest.raises(ValueError, match="needs `mirrored` and `partners`"):
+        case.matched(maps, protocol)
+
+
+@pytest.mark.parametrize("name", ["c0", "c1", "c2", "tie"])
+def test_insid3(name):
+    case = Case("insid3_spair.npz", name)
+    components = int(case["svd_comps"])
+    protocol = padded("insid3", int(case["image_size"])).with_changes(debiased=components)
+    bias = bias_directions(case.features("noise_feats"), components) if components else None
+    found = case.matched(case.features("feats"), protocol, bias=bias)
+    np.testing.assert_allclose(found, case["pred"], atol=1e-3)
+    correct = correct_of(case, found, protocol)
+    require_correct(case, correct)
+    np.testing.assert_allclose(averages(correct, case.categories)["image"], case["all_pck_img"], atol=1e-6)
+
+
+def test_insid3_counts_equal_distances():
+    case, protocol = Case("insid3_spair.npz", "measure"), MatchingProtocol.named("insid3")
+    correct = correct_points(case["pred"], case["trg"], float(case["thr"]), (64, 64), protocol)
+    np.testing.assert_array_equal(correct, case["correct"])
+
+
+@pytest.mark.parametrize("name", ["c0", "c1", "c2", "tie"])
+def test_probe3d(name):
+    case = Case("probe3d_spair.npz", name)
+    protocol = padded("probe3d", int(case["image_size"])).with_changes(thresholds=case["alphas"].tolist())
+    found = case.matched(case.features("feats"), protocol)
+    np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
+    for pair, (source, target) in enumerate(case["pairs"].tolist()):
+        rows, side = case.rows(pair), int(case["image_size"])
+        unit = found[rows] / max(case.size(target))
+        np.testing.assert_allclose(unit, case["pred_unit"][rows], atol=1e-6)
+        points = frame_points(torch.from_numpy(case["src"][rows]), case.size(source), protocol)
+        np.testing.assert_allclose(points / side, case["src_unit"][rows], atol=1e-6)
+    correct = correct_of(case, found, protocol)
+    require_correct(case, correct)
+    drawn = case.draws(protocol)
+    for column, level in enumerate(["viewpoint=0", "viewpoint=1", "viewpoint=2", ""]):
+        expected = case["recall_mean"][column]
+        numbers = drawn.get(level, [])
+        score = averages([correct[n] for n in numbers], [case.categories[n] for n in numbers])["class"]
+        value = score[1 if len(score) > 1 else 0]
+        np.testing.assert_allclose(100 * value, expected, atol=1e-4)
+
+
+def test_probe3d_subset():
+    case = Case("probe3d_spair.npz", "c0_subset2", "c0")
+    protocol = padded("probe3d", 256).with_changes(pairs_per_class=2)
+    drawn, files = case.draws(protocol), case["pair_files"].tolist()
+    order = sorted(range(len(files)), key=lambda n: files[n])
+    assert order == list(range(len(files)))
+    for column, level in enumerate(["viewpoint=0", "viewpoint=1", "viewpoint=2", ""]):
+        chosen = [int(n) for row in case["chosen"][:, column] for n in row if n >= 0]
+        assert sorted(drawn[level]) == sorted(chosen)
+    correct = correct_of(case, case.matched(case.features("feats"), protocol), protocol)
+    scores = averages([correct[n] for n in drawn[""]], [case.categories[n] for n in drawn[""]])
+    np.testing.assert_allclose(100 * scores["class"][0], case["recall_mean"][3], atol=1e-4)
+
+
+def test_pf_willow():
+    file = np.load(FOLDER / "pfwillow_measure.npz")
+    protocol = MatchingProtocol.named("vidcorr", "pf_willow")
+    for reference, key in (("points", "bbox"), ("image", "img")):
+        rules = protocol.with_changes(reference=reference)
+        correct = []
+        for pair, (width, height) in enumerate(file["img_wh"].tolist()):
+            length = reference_length(None, file["trg"][pair], (height, width), rules)
+            assert length == file[f"thr_{key}"][pair]
+            correct.append(correct_points(file["pred"][pair], file["trg"][pair], length, (height, width), rules))
+        np.testing.assert_array_equal([each.sum(0) for each in correct], file[f"n_correct_{key}"])
+        np.testing.assert_allclose(averages(correct, [""] * len(correct))["image"], file[f"pck_{key}"], atol=1e-12)
+
+
+HALF, IMAGENET = ([0.5] * 3, [0.5] * 3), ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+INPUTS = {
+    "dift768": ("dift", {}, HALF),
+    "dift_adm512": ("dift", {"input_size": 512}, HALF),
+    "sddino840": ("sd-dino", {}, IMAGENET),
+    "insid3_768": ("insid3", {}, IMAGENET),
+    "probe3d800": ("probe3d", {}, IMAGENET),
+}
+
+
+@pytest.mark.parametrize("family", INPUTS)
+def test_inputs(family):
+    file, (name, changes, (mean, deviation)) = np.load(FOLDER / "inputs.npz"), INPUTS[family]
+    protocol = MatchingProtocol.named(name).with_changes(changes)
+    for number in range(3):
+        image = torch.from_numpy(file[f"img{number}"]).permute(2, 0, 1)
+        seen = prepare_picture(image, protocol)
+        normalised = (seen.double() / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(deviation)[:, None, None]
+        key = f"{family}_{number}"
+        assert list(normalised.shape) == file[f"{key}_shape"].tolist()
+        step = next(int(known.removeprefix(f"{key}_s")) for known in file if re.fullmatch(rf"{key}_s\d+", known))
+        np.testing.assert_allclose(normalised[:, ::step, ::step], file[f"{key}_s{step}"], atol=1e-5)
+        np.testing.assert_allclose(normalised.mean((1, 2)), file[f"{key}_mean_c"], atol=1e-5)
+        if family == "sddino840":
+            np.testing.assert_array_equal(seen[:, ::12, ::12].permute(1, 2, 0), file[f"{key}_u8_s12"])
+            edge = prepare_picture(image, protocol.with_changes(padding="edge"))
+            np.testing.assert_array_equal(edge[:, ::12, ::12].permute(1, 2, 0), file[f"sddino840_edge_{number}_u8_s12"])
+
+
+def test_upsampled_norms():
+    features = torch.randn(24, 7, 9, generator=torch.Generator().manual_seed(0))
+    for size in ((50, 41), (7, 9), (3, 30)):
+        expected = F.interpolate(features[None].double(), size, mode="bilinear")[0].norm(dim=0)
+        torch.testing.assert_close(upsampled_norms(features, size), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_chunks_do_not_change_the_answer(monkeypatch):
+    generator = torch.Generator().manual_seed(1)
+    source, target = torch.randn(2, 16, 12, 12, generator=generator)
+    points = torch.rand(9, 2, generator=generator) * 99
+    whole = {name: match_keypoints(source, target, points, (100, 100), (80, 90), padded(name, 96)) for name in MATCHERS}
+    distance = mutual_distance(source, target)
+    monkeypatch.setattr("vidcorr.functional.matching.POINTS_WORKSPACE", 4000)
+    for name, expected in whole.items():
+        found = match_keypoints(source, target, points, (100, 100), (80, 90), padded(name, 96))
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+        assert found.dtype == points.dtype
+    assert mutual_distance(source, target) == pytest.approx(distance, abs=1e-5)
+
+
+MATCHERS = ("dift", "sd-dino", "geoaware", "insid3", "probe3d")
+
+
+@pytest.mark.parametrize("name", MATCHERS)
+def test_no_points(name):
+    features = torch.randn(8, 6, 6)
+    assert match_keypoints(features, features, torch.zeros(0, 2), (60, 60), (50, 60), padded(name, 84)).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"window": 5, "decoding": "argmax"},
+        {"input_size": [480, 640]},
+        {"sampling": "aligned", "upsampling": "frame"},
+        {"debiased": 5, "upsampling": "frame"},
+        {"thresholds": []},
+    ],
+)
+def test_refusals(changes):
+    with pytest.raises(ValueError, match="must be"):
+        MatchingProtocol.named("sd-dino").with_changes(changes)

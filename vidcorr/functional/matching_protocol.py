@@ -1,0 +1,120 @@
+"""The protocols of keypoint matching between two pictures: every number and rule that affects a score.
+
+Without torch, so that protocols are listed at once.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+from .evaluation_protocol import EvaluationProtocol, NonNegativeInt, PositiveFloat, PositiveInt
+from .protocols import NetworkInput
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MatchingProtocol(EvaluationProtocol):
+    """Every number and rule that affects a score of keypoint matching.
+
+    Named protocols (`dift`, `sd-dino`, `geoaware`, `insid3`, `probe3d`) are data: see protocols.yaml. Points are x, y
+    in pixels, as the data sets' files have them; no code adds half a pixel. The frame is the picture itself if
+    pictures are stretched, and otherwise the padded square of side `input_size`.
+
+    Attributes:
+        input_size: side of the network's input, pixels; (height, width) if pictures are stretched.
+        input_fit: "stretched"; "centred": longer side resized, shorter side padded equally; "corner": padded at the
+            right and below, then resized.
+        padding: "black", "white", or the repeated "edge".
+        input_filter: Pillow's, on 8 bits, smoothed before shrinking.
+        position_embedding: see `NetworkInput`.
+        rgb_mean: see `NetworkInput`.
+        rgb_std: see `NetworkInput`.
+        backbone_precision: see `NetworkInput`.
+        feature_stride: pixels of the input per cell; the network sets it.
+        upsampling: match "cells", or the pixels of the "frame" after bilinear upsampling of the features.
+        debiased: number of directions, the largest in the features of a black picture, that features lose (INSID3).
+        integer_points: points are truncated to whole pixels of the frame (Probe3D).
+        sampling: the source descriptor is the cell at x · cells / side rounded down ("floor"), or to the nearest even
+            ("round"); or "aligned": bilinear at x · (cells - 1) / side.
+        decoding: "argmax": the most similar cell, the first among equals; "expectation": the mean of all cells,
+            weighted by the softmax.
+        temperature: divides the similarities before the softmax.
+        window: for "expectation", similarities beyond this number of cells from the argmax in x or y become 0. They
+            keep a weight, which counts if the largest similarity is low. None: no window.
+        kernel: for "expectation", multiply similarities by a Gaussian around the argmax; standard deviation, cells.
+        answer: point of a cell that is the answer: its "centre", its "corner", or its "pixel-centre", half a pixel
+            before the centre.
+        flip: "mutual": match the mirrored source if its mutual nearest neighbours in the target are closer, with left
+            and right exchanged (GeoAware).
+        reference: length that thresholds multiply: longer side of the target's annotated "box", of the target
+            "image", or of the box around its key "points".
+        thresholds: fractions of the reference length.
+        inclusive: a distance equal to the threshold is correct.
+        compared: compare the distance with threshold · length ("product"), or distance / length with the threshold.
+        compared_in: precision of the comparison; "float32-thresholds": float64, with thresholds rounded to float32.
+        average: average that is reported first: over pairs of the fraction of points ("image"), over all "point"s,
+            over classes of the fraction of points ("class"), or the same weighted by the pairs of a class ("weighted").
+        pairs: "all"; "sample": drawn with repetition, per class, by numpy from seed 42; "subset": shuffled per class
+            and viewpoint difference by Python from seed 20. Draws are from the sorted list of pairs.
+        pairs_per_class: number of pairs in a draw.
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    input_size: PositiveInt | tuple[PositiveInt, PositiveInt]
+    input_fit: Literal["stretched", "centred", "corner"] = "stretched"
+    padding: Literal["black", "white", "edge"] = "black"
+    input_filter: Literal["pillow-bilinear", "pillow-bicubic", "pillow-lanczos"] = "pillow-bicubic"
+    position_embedding: Literal["network", "dino"] = "network"
+    rgb_mean: tuple[float, float, float] | None = None
+    rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    backbone_precision: Literal["float32", "bfloat16"] = "float32"
+    feature_stride: PositiveInt = 16
+    upsampling: Literal["cells", "frame"] = "cells"
+    debiased: NonNegativeInt = 0
+    integer_points: bool = False
+    sampling: Literal["floor", "round", "aligned"]
+    decoding: Literal["argmax", "expectation"] = "argmax"
+    temperature: PositiveFloat = 0.02
+    window: NonNegativeInt | None = None
+    kernel: PositiveFloat | None = None
+    answer: Literal["centre", "pixel-centre", "corner"]
+    flip: Literal["off", "mutual"] = "off"
+    reference: Literal["box", "image", "points"] = "box"
+    thresholds: tuple[PositiveFloat, ...] = (0.1,)
+    inclusive: bool
+    compared: Literal["product", "fraction"] = "product"
+    compared_in: Literal["float64", "float32", "float32-thresholds"] = "float64"
+    average: Literal["image", "point", "class", "weighted"]
+    pairs: Literal["all", "sample", "subset"] = "all"
+    pairs_per_class: PositiveInt = 20
+
+    kind: ClassVar[str] = "matching"
+    default_benchmark: ClassVar[str] = "spair"
+
+    @property
+    def input_sides(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
+        return self.input_size if isinstance(self.input_size, tuple) else (self.input_size, self.input_size)
+
+    def network_input(self) -> NetworkInput:
+        """Return the rules by which a prepared picture enters the network."""
+        return NetworkInput(
+            name=self.name,
+            input_size=self.input_sides,
+            position_embedding=self.position_embedding,
+            rgb_mean=self.rgb_mean,
+            rgb_std=self.rgb_std,
+            backbone_precision=self.backbone_precision,
+        )
+
+    def _conditions(self) -> dict[str, tuple[bool, str]]:
+        stretched, soft = self.input_fit == "stretched", self.decoding == "expectation"
+        return {
+            "input_size": (stretched or isinstance(self.input_size, int), "the side of a square for padded pictures"),
+            "debiased": (not self.debiased or self.upsampling == "cells", "0 for upsampled features"),
+            "sampling": (self.sampling != "aligned" or self.upsampling == "cells", "'floor' or 'round' if upsampled"),
+            "integer_points": (not self.integer_points or not stretched, "False for stretched pictures"),
+            "window": (self.window is None or (soft and self.kernel is None), "None except for an 'expectation'"),
+            "kernel": (self.kernel is None or soft, "None except for an 'expectation'"),
+            "thresholds": (bool(self.thresholds), "not empty"),
+        }
