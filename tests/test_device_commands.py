@@ -165,7 +165,5 @@ def test_reproduce(davis, tmp_path):
     row = "{{name: row{}, model: {}, download: nowhere, published: {{davis: 50.0}}}}"
     rows = ", ".join(row.format(*pair) for pair in enumerate((RESNET, VIT, CLIPS, RECURRENT)))
     study = tmp_path / "study.yaml"
-    study.write_text(
-        f"{{title: rows, seeds: [0], evaluate: {{davis: --config benchmarks/davis.yaml}}, rows: [{rows}]}}"
-    )
+    study.write_text(f"{{title: rows, seeds: [0], evaluate: {{davis: --on davis}}, rows: [{rows}]}}")
     assert waits(davis, tmp_path, "reproduce", "--no-fields", "--study", str(study)) == 4 * (OF_VIDEO + DIGEST)

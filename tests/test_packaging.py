@@ -75,7 +75,7 @@ def imported(heavy, lines):
 
 
 def test_nothing_heavy_is_imported(video_folder, davis_root, tmp_path):
-    lines = ["--help", "--version", "fti", "study studies/vfs_small.yaml --print", "protocols", "protocols vfs"]
+    lines = ["--help", "--version", "fti", "study studies/vfs_small.yaml", "protocols", "protocols vfs"]
     lines += [f"{tool} --help" for tool in tools()]
     lines += [
         f"check-data {video_folder} --workers=1 --output={tmp_path / 'out'}",

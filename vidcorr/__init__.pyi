@@ -8,7 +8,6 @@ from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark
 from .experiments.evaluate import evaluate as evaluate
-from .experiments.figure import figure as figure
 from .functional import (
     PointProtocol as PointProtocol,
     PropagationProtocol as PropagationProtocol,

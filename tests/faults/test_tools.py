@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import cli
-from vidcorr.experiments import training as training_module
+from vidcorr.commands import study
 from vidcorr.videos.folder_lock import LOCK
 from vidcorr.videos.progress import ProgressReport
 
@@ -88,12 +88,13 @@ title: a trial
 train: --config demo.yaml
 seeds: [0]
 score: J&F-Mean
-evaluate: {davis: --config benchmarks/davis.yaml --trainer.callbacks.root .}
+evaluate: {davis: --on davis=.}
 rows: [{name: base}]
 """
 TRAINING = """
 import pathlib, signal, sys, time
 folder = pathlib.Path(sys.argv[sys.argv.index("--trainer.default_root_dir") + 1])
+folder.mkdir(parents=True)
 
 def save(*_):
     time.sleep(0.5)  # a step that is finished first
@@ -110,7 +111,7 @@ time.sleep(60)
 def test_study_lets_its_training_save(tmp_path, monkeypatch, capsys):
     (tmp_path / "study.yaml").write_text(STUDY)
     (tmp_path / "cli.py").write_text(TRAINING)
-    monkeypatch.setattr(training_module, "CLI", tmp_path / "cli.py")
+    monkeypatch.setattr(study, "CLI", tmp_path / "cli.py")
 
     def strike():
         until = time.monotonic() + 50
@@ -119,6 +120,6 @@ def test_study_lets_its_training_save(tmp_path, monkeypatch, capsys):
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=strike).start()
-    said = stopped(f"study {tmp_path / 'study.yaml'} --output {tmp_path / 'out'}", capsys)
+    said = stopped(f"study {tmp_path / 'study.yaml'} --output {tmp_path / 'out'} --run", capsys)
     assert said == "vidcorr: interrupted: run the same command again to resume"
     assert len(list((tmp_path / "out").rglob("saved"))) == 1

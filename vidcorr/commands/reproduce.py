@@ -22,7 +22,7 @@ def command(args: Sequence[str]) -> None:
 
     from ..backbones.checkpoints import allow_named
     from ..experiments.reproduce import described, not_repeated, repeat
-    from ..experiments.study_plan import read_study
+    from ..experiments.study import read_study
 
     study = read_study(find_config(flags.study, "--study"))
     rows = [study.row(name) for name in flags.rows] or list(study.rows)

@@ -1,4 +1,4 @@
-"""Score a network under many protocols at once: a grid of fields, or the path from a protocol to another."""
+"""Score a network under many protocols at once: a grid of fields, or named protocols."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ ONE_BENCHMARK = "a sweep takes a single benchmark by label propagation"
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr sweep`; a user's mistake raises UsageError, ValueError or OSError."""
     flags = _parser().parse_args(list(args))
-    _refuse_mixed(flags)
+    if flags.protocols and (flags.protocol or flags.change):
+        raise ValueError("--protocol and --change choose the base of --vary; --protocols has none")
     configured, *others = read_on(flags.on or ["davis"])
     if others:
         raise ValueError(f"--on {' '.join(flags.on)}: {ONE_BENCHMARK}")
@@ -30,14 +31,11 @@ def command(args: Sequence[str]) -> None:
 
     from ..backbones.checkpoints import allow_named
     from ..experiments.grid import named_grid, read_grid
-    from ..experiments.sweep import explain_protocols, sweep
+    from ..experiments.sweep import sweep
 
     allow_named(args)
     run = _sweep_of(flags, configured)
     kind, like = type(run.benchmark).name, run.benchmark.protocols_like
-    if flags.explain:
-        explain_protocols(run, *(named_grid([name], kind, like)[0] for name in flags.explain))
-        return
     if flags.protocols:
         protocols = named_grid(flags.protocols, kind, like)
     else:
@@ -49,18 +47,6 @@ def command(args: Sequence[str]) -> None:
         root, _, split = flags.select_on.partition("@")
         elsewhere = configured.build(root=root, limit_sequences=flags.limit, split=split or None)
         sweep(run, protocols, fields, replace(run, benchmark=elsewhere))
-
-
-def _refuse_mixed(flags: argparse.Namespace) -> None:
-    """Refuse flags that another kind of sweep would ignore.
-
-    Raises:
-        ValueError: naming the flags.
-    """
-    if (flags.protocols or flags.explain) and (flags.protocol or flags.change):
-        raise ValueError("--protocol and --change choose the base of --vary; --protocols and --explain have none")
-    if flags.explain and (flags.stages or flags.strides):
-        raise ValueError("--explain A B: write stage and stride as SPEC@STAGE/STRIDE")
 
 
 def _selection_fraction(select_on: str) -> float | None:
@@ -109,7 +95,6 @@ def _parser() -> argparse.ArgumentParser:
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--vary", **several, metavar="FIELD=V,V", help="values of fields: radius=6,12 topk=5,10")
     kinds.add_argument("--protocols", **several, metavar="NAME", help="named protocols, or all, instead of a grid")
-    kinds.add_argument("--explain", nargs=2, metavar=("A", "B"), help="change protocol A into B, a field at a time")
     parser.add_argument("--stages", nargs="+", help="stages of the features (default: the benchmark's choice)")
     parser.add_argument("--strides", nargs="+", type=positive, help="their strides (default: the benchmark's choice)")
     parser.add_argument("--score", default="J&F-Mean", help="score to compare (default: J&F-Mean)")

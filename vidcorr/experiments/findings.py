@@ -1,9 +1,9 @@
-"""Findings of a sweep: a protocol selected on some sequences, effects of fields, and steps between two protocols."""
+"""Findings of a sweep: a protocol selected on some sequences, and effects of fields."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -11,12 +11,10 @@ from typing import Any, NamedTuple
 from ..functional import PropagationProtocol
 from ..results.records import Record
 from ..results.rendering import markdown_table, percent
-from ..results.statistics import Difference, Sample, ScoresBySequence, difference, from_best, interval, mean_score
+from ..results.statistics import Sample, ScoresBySequence, difference, from_best, interval, mean_score
 from ..videos.files import save_figure
 from .job import Job
 
-ORDERS = ("in this order", "in the opposite order")
-"""Orders in which fields change from a protocol to another."""
 TOP = 20
 """Number of protocols in the table."""
 Scored = Mapping[Job, Record]
@@ -39,14 +37,6 @@ class Selection(NamedTuple):
     selected: float
     videos: ScoresBySequence
     base: ScoresBySequence
-
-
-class Step(NamedTuple):
-    """A step between two protocols: the changed fields, the score after it, and the difference from the step before."""
-
-    fields: str
-    record: Record
-    change: Difference | None
 
 
 def record_of(scored: Scored, protocol: PropagationProtocol) -> Record | None:
@@ -152,62 +142,6 @@ def choice_markdown(choice: Selection) -> str:
 
 def _ends(ends: tuple[float, float] | None) -> str:
     return "" if ends is None else f"{100 * ends[0]:.1f} … {100 * ends[1]:.1f}"
-
-
-def walk(scored: Scored, first: PropagationProtocol, path: Sequence[tuple[str, PropagationProtocol]]) -> list[Step]:
-    """Return the steps along a path of protocols; the first protocol has no change.
-
-    Args:
-        scored: scores of all protocols of the path.
-        first: first protocol.
-        path: see `protocol_path`.
-    """
-    records = {job.protocol: record for job, record in scored.items()}
-    steps = [Step("", records[first], None)]
-    for fields, protocol in path:
-        record, before = records[protocol], steps[-1].record
-        after, former = (each.result.sample(each.key) for each in (record, before))
-        steps.append(Step(fields, record, difference([after], [former]) if after and former else None))
-    return steps
-
-
-def walks_markdown(walks: Sequence[Sequence[Step]], ends: tuple[str, str], score: str) -> str:
-    """Return the steps between two protocols as Markdown, with a table per order of the fields."""
-    parts = []
-    for order, steps in zip(ORDERS, walks, strict=True):
-        first, last = ([end, *_score(step)] for end, step in zip(ends, (steps[0], steps[-1]), strict=True))
-        rows = [[f"+ {step.fields}", _score(step)[0], step.change.in_points if step.change else ""] for step in steps]
-        table = markdown_table(["fields", score, "change, 95 % interval"], [first, *rows[1:], last], first_right=1)
-        parts.append(f"## From {ends[0]} to {ends[1]}, {order}\n\n{table}")
-    return "\n".join(parts).rstrip()
-
-
-def _score(step: Step) -> list[str]:
-    return [percent(step.record.value), _ends(step.record.result.interval(step.record.key))]
-
-
-def draw_walks(walks: Sequence[Sequence[Step]], ends: tuple[str, str], score: str, file: Path) -> None:
-    """Draw the scores along the steps, with a panel per order of the fields.
-
-    A vertical bar at a step is the 95 % interval of its paired difference over sequences.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.6 + 0.45 * sum(map(len, walks)), 5.4), layout="constrained")
-    panels = figure.subplots(1, len(walks), sharey=True, squeeze=False)[0]
-    for panel, steps, order in zip(panels, walks, ORDERS, strict=True):
-        scores = [100 * step.record.value for step in steps]
-        panel.plot(scores, "o-")
-        for place, (before, step) in enumerate(zip(scores, steps[1:], strict=False), start=1):
-            if step.change is not None and step.change.low is not None and step.change.high is not None:
-                ends_of_change = [before + 100 * step.change.low, before + 100 * step.change.high]
-                panel.plot([place, place], ends_of_change, color="black", linewidth=1)
-        labels = [ends[0], *(f"+ {step.fields}" for step in steps[1:])]
-        panel.set_xticks(range(len(steps)), labels, rotation=60, ha="right", fontsize="small")
-        panel.set_title(f"to {ends[1]}, {order}", fontsize="medium")
-        panel.grid(axis="y", alpha=0.3)
-    panels[0].set_ylabel(f"{score} (%)")
-    save_figure(figure, file)
 
 
 def draw_effects(effects: Effects, score: str, file: Path) -> None:

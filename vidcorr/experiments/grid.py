@@ -1,4 +1,4 @@
-"""Sets of protocols: grids, named protocols, single changes, and paths between two protocols."""
+"""Sets of protocols: grids, named protocols, and single changes."""
 
 from __future__ import annotations
 
@@ -88,35 +88,3 @@ def single_changes(base: PropagationProtocol, benchmark: str, like: Sequence[str
         with contextlib.suppress(ValueError):  # fields that depend on each other
             changed.append(base.with_changes(**{field: getattr(other, field)}))
     return sorted(set(changed) - {base}, key=lambda protocol: protocol.name)
-
-
-def protocol_path(
-    first: PropagationProtocol, second: PropagationProtocol, backwards: bool = False
-) -> list[tuple[str, PropagationProtocol]]:
-    """Return a path from a protocol to another that changes a field at a time, as (changed fields, protocol).
-
-    Fields that depend on each other change together.
-
-    Args:
-        first: start of the path; not returned.
-        second: end of the path, except that the feature stride stays.
-        backwards: change the fields in the opposite order.
-
-    Raises:
-        ValueError: if the two protocols have equal fields.
-    """
-    before = first.fields()
-    values = {k: v for k, v in second.fields().items() if k not in SET_BY_NETWORK and v != before[k]}
-    if not values:
-        raise ValueError(f"{first.name} and {second.name} have the same fields")
-    path: list[tuple[str, PropagationProtocol]] = []
-    current, changes = first, dict[str, Any]()
-    for field in reversed(values) if backwards else values:
-        changes[field] = values[field]
-        with contextlib.suppress(ValueError):  # a value may be valid only with a later field
-            current = current.with_changes(**changes)
-            path.append((", ".join(changes), current))
-            changes = {}
-    if changes:
-        raise ValueError(f"{', '.join(changes)} of {second.name} cannot be taken over by {first.name}")
-    return path

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -19,7 +19,6 @@ from ..backbones.pretrained import read_spec
 from ..benchmarks.base import Benchmark
 from ..functional import PropagationProtocol
 from ..functional.evaluation_protocol import EvaluationProtocol
-from ..results.result import RESULTS_FILE
 from ..tracking.label_tracker import seen_by
 from .store import slug
 
@@ -123,14 +122,11 @@ class Job:
         network: see `NetworkSpec`.
         benchmark: the benchmark with its data; its `protocol` is not used.
         protocol: protocol of the evaluation.
-        place: folder of the result in a store; empty: made of network, benchmark and key.
     """
 
     network: NetworkSpec
     benchmark: Benchmark
     protocol: EvaluationProtocol
-    place: str = ""
-    done: ClassVar[str] = RESULTS_FILE
 
     @property
     def title(self) -> str:
@@ -161,7 +157,7 @@ class Job:
     @property
     def folder(self) -> str:
         """Folder of the result in a store."""
-        return self.place or f"{slug(self.network.name)[-LONGEST:]}-{self.benchmark.name}-{self.key}"
+        return f"{slug(self.network.name)[-LONGEST:]}-{self.benchmark.name}-{self.key}"
 
     @property
     def sight(self) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ from .grid import single_changes
 from .job import Job, NetworkSpec
 from .runner import Runner, process_group
 from .store import Store
-from .study_plan import Study, StudyRow
+from .study import Study, StudyRow
 
 MOST_CHANGES = 5
 """Number of printed changes of single fields."""
@@ -29,7 +29,7 @@ def protocol_of(row: StudyRow, evaluation: str) -> str:
         ValueError: if the row's evaluation has other arguments.
     """
     arguments = row.evaluate.get(evaluation, ())
-    if arguments and (arguments[0], len(arguments)) != ("--trainer.callbacks.protocol", 2):
+    if arguments and (arguments[0], len(arguments)) != ("--protocol", 2):
         raise ValueError(f"row {row.name!r}: {' '.join(arguments)}: a row to reproduce names its protocol alone")
     return "".join(arguments[1:])
 

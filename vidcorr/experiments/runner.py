@@ -20,8 +20,7 @@ from ..errors import ROOM
 from ..functional.device import out_of_memory_advice
 from ..results.result import Result, require_writable
 from .job import Job, NetworkSpec
-from .store import Store, StoredJob
-from .training import LOG, Training
+from .store import Store
 
 AT_ONCE = 40
 """Most jobs per pass; the labels of a job take a few megabytes at 480p."""
@@ -50,7 +49,7 @@ class Runner:
     def __init__(self, store: Store, at_once: int = AT_ONCE, pages: bool = True) -> None:
         require_writable(store.folder)
         self.store, self.at_once, self.pages = store, at_once, pages
-        self.failures: dict[StoredJob, str] = {}
+        self.failures: dict[Job, str] = {}
         self._encoder: Any = None
         self._built: tuple[object, ...] = ()
 
@@ -96,28 +95,8 @@ class Runner:
             lines = "; ".join(f"{', '.join(failed)}: {error}" for error, failed in titles.items())
             raise ValueError(f"{len(self.failures)} of {jobs} jobs failed: {lines}")
 
-    def train(self, training: Training, heading: str) -> None:
-        """Run a training that the store lacks, unless another process runs it.
-
-        Args:
-            training: the training.
-            heading: beginning of the printed line.
-
-        Raises:
-            OSError: if the disk is full.
-        """
-        lock = self.store.claim(training)
-        if lock is None:
-            return
-        self._encoder, self._built = None, ()
-        torch.cuda.empty_cache()  # the training is another process on the same device
-        folder = self.store.folder_of(training)
-        print(f"{heading} {training.title}: {folder / LOG}", flush=True)
-        with lock, self.attempt([training]):
-            training.run(folder)
-
     @contextmanager
-    def attempt(self, jobs: Sequence[StoredJob]) -> Iterator[None]:
+    def attempt(self, jobs: Sequence[Job]) -> Iterator[None]:
         """Record and print an error of the block as the failure of jobs.
 
         Raises:
@@ -204,7 +183,7 @@ def _matches(job: Job) -> tuple[str, ...]:
     return *(str(getattr(protocol, field, "")) for field in ("radius", "context", "neighbourhood")), protocol.name
 
 
-def _title(jobs: Sequence[StoredJob]) -> str:
+def _title(jobs: Sequence[Job]) -> str:
     """Return the title of the first job, and the number of the others."""
     return jobs[0].title + (f" and {len(jobs) - 1} more protocols" if len(jobs) > 1 else "")
 

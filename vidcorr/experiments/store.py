@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Protocol
 
-from ..results.result import Result
+from ..results.result import RESULTS_FILE, Result
 from ..videos.folder_lock import FolderInUse, FolderLock
 
 
@@ -16,15 +16,12 @@ class StoredJob(Protocol):
     Attributes:
         title: the job in words.
         folder: folder in the store; jobs with equal folders are equal.
-        done: name of the file that a finished job has in its folder.
     """
 
     @property
     def title(self) -> str: ...
     @property
     def folder(self) -> str: ...
-    @property
-    def done(self) -> str: ...
 
 
 class Store:
@@ -43,7 +40,7 @@ class Store:
 
     def holds(self, job: StoredJob) -> bool:
         """Return whether a job is done."""
-        return (self.folder_of(job) / job.done).is_file()
+        return (self.folder_of(job) / RESULTS_FILE).is_file()
 
     def result(self, job: StoredJob) -> Result:
         """Read the result of a job.

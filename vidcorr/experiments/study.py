@@ -1,112 +1,254 @@
-"""The run of a study: checks before the first training, then trainings and evaluations that a store lacks."""
+"""A study: rows, seeds and evaluations in YAML, and their commands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from functools import cache
+import hashlib
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
-from callbacks.command_line.arguments import merge, mistakes_in, read_arguments
-from callbacks.run_folder import last_checkpoints
+import yaml  # type: ignore[import-untyped]
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from typing_extensions import Self
 
-from ..errors import UsageError
-from .configured import Configured
-from .job import Job, NetworkSpec
-from .runner import Runner
-from .store import Store
-from .study_plan import StudyEvaluation, StudyJobs
-from .training import Training
+from ..errors import near
+from ..results.checked import first_mistake, unknown_key
+from ..results.result import RESULTS_FILE
+from .store import slug
+
+CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
+"""Last checkpoint in the folder of a training."""
 
 
-def run_missing(jobs: StudyJobs, store: Store) -> Runner:
-    """Run all jobs that a store lacks; evaluations of a failed training are left out.
+def _arguments(value: Any) -> tuple[str, ...]:
+    """Split a text, or the texts of a list, as a shell does."""
+    if isinstance(value, str):
+        return tuple(shlex.split(value))
+    if isinstance(value, list | tuple):
+        return tuple(argument for text in value for argument in _arguments(text))
+    raise ValueError(f"expected arguments as on a command line, got {value!r:.80}")
 
-    Returns:
-        The runner, with the failures.
+
+Name = Annotated[str, BeforeValidator(str)]
+Arguments = Annotated[tuple[str, ...], BeforeValidator(_arguments)]
+Seeds = Annotated[tuple[Annotated[int, Field(strict=True)], ...], Field(min_length=1)]
+
+
+class StudyRow(BaseModel, extra="forbid"):
+    """A row of a study.
+
+    Attributes:
+        name: name, unique in the study.
+        train: arguments of `vidcorr fit`, without `flags`; None for a row without a training.
+        flags: arguments added to `train`.
+        model: frozen network to evaluate without training, as `vidcorr evaluate` takes it, with or without
+            `--pretrained`.
+        of: name of another row; this row evaluates that row's checkpoints.
+        evaluate: evaluation → arguments added to the study's arguments of this evaluation.
+        published: evaluation → score of the paper in per cent, with the printed digits.
+        download: source of the weights of `model`, for `vidcorr reproduce`.
+        seeds: seeds of this row instead of the study's; a single seed is enough for a model without randomness.
+        small: keys that replace keys of the row at the small scale; a list or text of arguments replaces `train`.
+    """
+
+    name: Name
+    train: Arguments | None = None
+    flags: Arguments = ()
+    model: Arguments = ()
+    of: Name | None = None
+    evaluate: dict[Name, Arguments] = {}
+    published: dict[Name, Annotated[float, Field(strict=True)]] = {}
+    download: str = ""
+    seeds: Seeds = ()
+    small: str | list[Any] | dict[str, Any] = {}
+
+    @property
+    def network(self) -> str:
+        """Name of the frozen network, without `--pretrained`."""
+        return self.model[0]
+
+
+class Command(NamedTuple):
+    """A command of a study.
+
+    Attributes:
+        words: the command without `vidcorr`.
+        done: folder below which a `results.json` shows that the command is done; None for a training, whose evaluations
+            show it.
+    """
+
+    words: tuple[str, ...]
+    done: Path | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """True if the result is there."""
+        return self.done is not None and any(self.done.glob(f"**/{RESULTS_FILE}"))
+
+
+class Study(BaseModel, extra="forbid"):
+    """A table of trainings: rows, seeds and common evaluations.
+
+    Attributes:
+        title: title of the table.
+        source: table or figure of the paper, or empty.
+        train: default of the rows' `train`.
+        rows: rows in the order of the table.
+        seeds: default of the rows' `seeds`.
+        seed_flags: key `seed`: arguments added last to all trainings; `{seed}` in them is replaced.
+        evaluations: key `evaluate`: name → arguments of `vidcorr evaluate` for a single benchmark and protocol.
+        score: key in results.json, for example `J&F-Mean`; by default the benchmark's first score.
+        base: name of the base row of differences; by default the first row.
+        small: keys that replace keys of the study at the small scale.
+    """
+
+    title: Name
+    source: Name = ""
+    train: Arguments | None = None
+    rows: Annotated[tuple[StudyRow, ...], Field(min_length=1)]
+    seeds: Seeds
+    seed_flags: Arguments = Field(default=("--seed_everything", "{seed}"), alias="seed")
+    evaluations: dict[Name, Arguments] = Field(min_length=1, alias="evaluate")
+    score: Name = ""
+    base: Name = ""
+    small: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Complete the rows with defaults; refuse unknown references and repeated names."""
+        self.base = self.row(self.base or self.rows[0].name).name
+        for row in self.rows:
+            if sum(map(bool, (row.train or row.flags, row.model, row.of))) > 1:
+                raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
+            if not (row.model or row.of):
+                row.train = row.train or self.train
+                if not row.train:
+                    raise ValueError(
+                        f"row {row.name!r} trains nothing: give the study `train`, or the row `train`, `model` or `of`"
+                    )
+            if unknown := [name for name in (*row.evaluate, *row.published) if name not in self.evaluations]:
+                known = ", ".join(self.evaluations)
+                raise ValueError(f"row {row.name!r}: there is no evaluation {unknown[0]!r} ({known})")
+        for row in self.rows:
+            if row.of and self.trained(row).train is None:
+                raise ValueError(f"row {row.name!r} is of {row.of!r}, which trains nothing itself")
+            row.seeds = row.seeds or self.trained(row).seeds
+        names = [row.name for row in self.rows]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two rows have the name {twice[0]!r}")
+        return self
+
+    def row(self, name: str) -> StudyRow:
+        """Return a row by name.
+
+        Raises:
+            ValueError: if no row has this name.
+        """
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise ValueError(f"there is no row {name!r}; the rows are {', '.join(row.name for row in self.rows)}")
+
+    def trained(self, row: StudyRow) -> StudyRow:
+        """Return the row that trains the checkpoints of a row: the row itself, or its `of`."""
+        return self.row(row.of) if row.of else row
+
+    def lines(self, output: Path, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[list[Command]]:
+        """Return the commands of rows and seeds: a list per training or frozen network, with all its evaluations.
+
+        The lists do not depend on each other, so a scheduler may run them in any order or together.
+
+        Args:
+            output: folder of the runs and results.
+            only: names of rows; empty: all rows.
+            seeds: seeds; empty: the study's. A row with its own seeds has no others.
+
+        Raises:
+            ValueError: for an unknown row.
+        """
+        lines: dict[Path, list[Command]] = {}
+        for row in [self.row(name) for name in only] or self.rows:
+            for seed in [seed for seed in seeds or row.seeds or self.seeds if not row.seeds or seed in row.seeds]:
+                folder, training = self._training(row, seed, output)
+                line = lines.setdefault(folder, training)
+                line += self._evaluations(row, seed, output, folder)
+        return list(lines.values())
+
+    def _training(self, row: StudyRow, seed: int, output: Path) -> tuple[Path, list[Command]]:
+        """Return the folder of a row's checkpoints for a seed, and the command that trains them, if any.
+
+        The folder's name ends with a digest of the arguments: other arguments are another run.
+        """
+        trained = self.trained(row)
+        given = (*trained.model, *(trained.train or ()), *trained.flags, *self.seed_flags)
+        words = tuple(word.replace("{seed}", str(seed)) for word in given)
+        folder = output / slug(trained.name) / f"seed-{seed}-{key_of(words)}"
+        if trained.train is None:
+            return folder, []
+        # a named version has the checkpoint at a known place, also after the run has resumed
+        logger = ("--trainer.logger", "TensorBoardLogger", "--trainer.logger.save_dir", str(folder))
+        place = ("--trainer.default_root_dir", str(folder), *logger, "--trainer.logger.version", "run")
+        return folder, [Command(("fit", *words, *place, "--ckpt_path", "last"))]
+
+    def _evaluations(self, row: StudyRow, seed: int, output: Path, folder: Path) -> list[Command]:
+        """Return the commands that evaluate a row for a seed, given the folder of its training."""
+        network = (*row.model, "--seeds", str(seed)) if row.model else (str(folder / CHECKPOINT),)
+        commands = []
+        for name, common in self.evaluations.items():
+            words = (*common, *row.evaluate.get(name, ()))
+            place = output / slug(row.name) / folder.name / f"{slug(name)}-{key_of(words)}"
+            commands.append(Command(("evaluate", *network, *words, "--output", str(place)), place))
+        return commands
+
+
+def key_of(arguments: Sequence[str]) -> str:
+    """Return a digest of a command's arguments."""
+    return hashlib.sha256("\0".join(arguments).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def read_study(path: Path, *, small: bool = False) -> Study:
+    """Read a study from YAML (`docs/studies.md` describes the keys).
+
+    Args:
+        path: YAML file.
+        small: replace keys of the study and its rows by their `small`.
 
     Raises:
-        ValueError: if a config, class, argument or folder of a job is missing; before the first job.
+        ValueError: for an unknown or missing key, a value of the wrong type, a reference to an unknown row, a
+            repeated name, or a missing small scale; the message names the file.
     """
-    if mistakes := list(dict.fromkeys(mistakes_in_jobs(jobs, store))):
-        raise ValueError("; ".join(mistakes))
-    runner = Runner(store)
-    for number, job in enumerate(jobs, start=1):
-        if store.holds(job):
-            continue
-        if isinstance(job, Training):
-            runner.train(job, f"[{number}/{len(jobs)}]")
-        elif job.training is None or store.holds(job.training):
-            with runner.attempt([job]):
-                runner.run([evaluation_job(job, store)])
-    return runner
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+    try:
+        study = Study.model_validate(content)
+        return Study.model_validate(_at_small_scale(content)) if small else study
+    except ValidationError as error:
+        raise ValueError(f"{path}: {first_mistake(error)}{_similar_key(error)}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
-def evaluation_job(evaluation: StudyEvaluation, store: Store) -> Job:
-    """Return the job of an evaluation whose training is done.
-
-    Raises:
-        ValueError: for wrong arguments, or a training without a checkpoint.
-    """
-    if evaluation.training is None:
-        network = NetworkSpec.of_study(evaluation.model, evaluation.seed)
-    else:
-        folder = store.folder_of(evaluation.training)
-        if not (checkpoints := last_checkpoints(folder)):
-            raise ValueError(f"there is no last.ckpt in {folder}")
-        network = NetworkSpec("", str(checkpoints[-1].path))
-    network = replace(network, name=f"{evaluation.row}, seed {evaluation.seed}")
-    benchmark = _benchmark_of(evaluation.arguments)
-    return Job(network, benchmark, benchmark.protocol, evaluation.folder)
+def _similar_key(error: ValidationError) -> str:
+    """Return "; did you mean …?" for the first unknown key of a study or row; empty without one."""
+    *place, key = unknown_key(error) or ("",)
+    fields = (StudyRow if place else Study).model_fields.items()
+    return near(str(key), [field.alias or name for name, field in fields])
 
 
-@cache  # so that a data set is opened once
-def _benchmark_of(arguments: tuple[str, ...]) -> Any:
-    """Return the last benchmark that arguments of `validate` name."""
-    entry = merge(read_arguments(arguments)[0])["trainer"]["callbacks"][-1]
-    return Configured("evaluate", entry["class_path"], entry.get("init_args") or {}).build()
-
-
-def mistakes_in_jobs(jobs: StudyJobs, store: Store) -> Iterator[str]:
-    """Yield a line per missing config, class, argument or data folder of jobs that a store lacks.
-
-    A folder that a training generates (`Synthetic…`) may be missing.
-    """
-    generated: list[Path] = []
-    for job in jobs:
-        try:
-            given, _ = read_arguments(job.arguments)
-            config = merge(given)
-        except UsageError as error:
-            yield str(error)
-            continue
-        data = list(_data_of(config))
-        generated += [path for _, path, kind in data if kind.startswith("Synthetic")]
-        if store.holds(job):
-            continue
-        yield from mistakes_in(config, given)
-        if not isinstance(job, Training):
-            yield from _mistakes_in_evaluation(job.name, config)
-        for key, path, kind in data:
-            if not path.exists() and not any(map(path.is_relative_to, generated)):
-                yield f"{path}: no such folder ({kind}, {key})"
-
-
-def _mistakes_in_evaluation(name: str, config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line if the configuration of an evaluation is not that of a benchmark alone."""
-    trainer = config.get("trainer") or {}
-    others = sorted(config.keys() - {"trainer"} | {f"trainer.{key}" for key in trainer.keys() - {"callbacks"}})
-    if others or not trainer.get("callbacks"):
-        named = f", not --{others[0]}" if others else ""
-        yield f"evaluation {name!r}: takes --config benchmarks/… and flags --trainer.callbacks.…{named}"
-
-
-def _data_of(config: Mapping[str, Any]) -> Iterator[tuple[str, Path, str]]:
-    """Yield the data folders of a configuration, as (argument, folder, class)."""
-    trainer = config.get("trainer") or {}
-    for entry in (config.get("data"), *trainer.get("callbacks", [])):
-        kind = str(entry.get("class_path", "")).rpartition(".")[2] if isinstance(entry, dict) else ""
-        arguments = (entry.get("init_args") or {}) if kind else {}
-        for key in sorted(arguments.keys() & {"root", "source"}):
-            yield key, Path(str(arguments[key])).expanduser(), kind
+def _at_small_scale(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a valid study at its small scale."""
+    if content.get("small") is None:
+        raise ValueError("has no small scale (key `small`); run it without --small")
+    rows = []
+    for row in content["rows"]:
+        small = row.get("small", {})
+        changes = small if isinstance(small, dict) else {"train": small}
+        if row.get("train") and "train" not in changes:
+            raise ValueError(f"row {row['name']!r} has its own `train`; give it `small`, the same at the small scale")
+        rows.append(row | changes)
+    # the study's `train` is dropped: a full-scale training must not appear at the small scale
+    title = f"{content['title']}, at a small scale"
+    return content | {"train": None} | content["small"] | {"title": title, "rows": rows}

@@ -1,4 +1,4 @@
-"""Sweeps: a network and a benchmark under many protocols, or along the path from a protocol to another."""
+"""Sweeps: a network and a benchmark under many protocols."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from ..results.result import MEANS_OF
 from ..results.statistics import from_best
 from ..videos.files import write_atomically
 from . import findings
-from .grid import protocol_path
 from .job import Job, NetworkSpec
 from .runner import Runner, process_group
 
@@ -110,27 +109,6 @@ def _apply(run: Sweep, job: Job, best: Record) -> findings.Selection | None:
     if here is None or not here.videos:
         return None
     return findings.Selection(best, best.value, here.videos, there.videos if there else {})
-
-
-def explain_protocols(run: Sweep, first: PropagationProtocol, second: PropagationProtocol) -> None:
-    """Change a protocol into another field by field, in both orders; write explain.md and a plot.
-
-    Args:
-        run: network, with a single view, and benchmark.
-        first: start of the path.
-        second: end of the path.
-
-    Raises:
-        ValueError, OSError: for a user's mistake.
-    """
-    paths = [protocol_path(first, second, backwards) for backwards in (False, True)]
-    with process_group() as rank:
-        scored = run.scored([first, *dict.fromkeys(protocol for path in paths for _, protocol in path)])
-        if scored and rank == 0:
-            walks, ends = [findings.walk(scored, first, path) for path in paths], (first.name, second.name)
-            output = run.runner.store.folder
-            findings.draw_walks(walks, ends, run.score, output / "explain.png")
-            _write(findings.walks_markdown(walks, ends, run.score), output / "explain.md", output / "explain.png")
 
 
 def _write(text: str, file: Path, *plots: Path) -> None:

@@ -1,15 +1,13 @@
-"""Self-contained pages: report.html of a result and the animations in its folder, study.html of a study.
+"""Self-contained page: report.html of a result and the animations in its folder.
 
 For a report, this module collects scores and animations in a JSON, and the script in page.html draws it.
 """
 
 import json
-import os
 import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from importlib.resources import files
 from math import isnan
 from pathlib import Path
@@ -22,8 +20,7 @@ from ..videos.mask_files import davis_palette
 from .checked import Json, plain
 from .pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
 from .published import published_beside
-from .records import Table
-from .rendering import notes, readable_fields, text_rows
+from .rendering import readable_fields
 from .result import Result
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
 
@@ -32,9 +29,6 @@ AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
 MOST_BYTES = 8_000_000
 """Most bytes of animations in the page."""
-STUDY_STYLE = """body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
-.wide { overflow-x: auto } table { border-collapse: collapse } th, td { padding: .3rem .8rem; text-align: right }
-th:first-child, td:first-child { text-align: left } tr + tr { border-top: 1px solid #ccc } img { max-width: 100% }"""
 
 
 @dataclass(frozen=True)
@@ -190,50 +184,3 @@ def scores_by_sequence(result: Result) -> tuple[dict[str, float], dict[str, dict
             if ranked and row.object.isdecimal() and name == row.video:
                 objects.setdefault(name, {})[int(row.object)] = fmean(ranked)
     return {name: fmean(ranked) for name, ranked in values.items() if ranked}, objects
-
-
-def write_study_page(
-    file: Path,
-    title: str,
-    table: Table,
-    reports: Mapping[tuple[str, str], Mapping[int, Path]],
-    said: Sequence[str] = (),
-    curves: Path | None = None,
-) -> Path:
-    """Write the page of a study.
-
-    Args:
-        file: path of the page.
-        title: title of the study.
-        table: scores of the study.
-        reports: row and evaluation → seed → page of the evaluation.
-        said: paragraphs about source, protocols and data.
-        curves: picture of the scores over training, or None.
-
-    Returns:
-        The page.
-    """
-    head = "".join(f"<th>{escape(text)}</th>" for text in ("", *table.heads))
-    body = ""
-    for name, *cells in text_rows(table):
-        body += f"<tr><td>{escape(name)}</td>"
-        for evaluation, text in zip(table.heads, cells, strict=True):
-            links = [
-                f'<a href="{escape(Path(os.path.relpath(page, file.parent)).as_posix())}">{seed}</a>'
-                for seed, page in reports.get((name, evaluation), {}).items()
-            ]
-            body += f"<td>{escape(text)}{'<br>reports: ' if links else ''}{' '.join(links)}</td>"
-        body += "</tr>\n"
-    paragraphs = "".join(f"<p>{escape(text)}</p>\n" for text in (*said, *notes(table)))
-    picture = ""
-    if curves is not None:
-        picture = (
-            f'<h2>Over training</h2>\n<img src="data:image/png;base64,{b64encode(curves.read_bytes()).decode()}">\n'
-        )
-    write_atomically(
-        file,
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
-        f"<style>{STUDY_STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
-        f'<div class="wide"><table>\n<tr>{head}</tr>\n{body}</table></div>\n{paragraphs}{picture}</body></html>\n',
-    )
-    return file

@@ -74,7 +74,7 @@ IMPOSSIBLE = {
     f"{MEASURE} '--trainer.callbacks.protocol={{name: x, context: 0, topk: 0, temperature: 1, radius: 1}}'": (
         "protocol 'x': topk must be greater than or equal to 1 or None, got 0"
     ),
-    "figure nowhere": "nowhere",
+    "table nowhere": "nowhere",
     "validate --model=raw_colour@x/none": "raw_colour@x/none: the stride 'none' is not a number; write SPEC@STAGE",
     f"{VALIDATE} --trainer.logger=false": "nothing to measure: add a benchmark",
     f"{MEASURE} '--trainer.callbacks.changes={{radus: 3}}'": "a protocol has no field 'radus'; did you mean radius?",

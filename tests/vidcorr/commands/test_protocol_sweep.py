@@ -10,12 +10,11 @@ from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.commands.sweep import command
 from vidcorr.datasets.generated import write_davis, write_youtube_vos
-from vidcorr.experiments.grid import protocol_path, read_grid
+from vidcorr.experiments.grid import read_grid
 from vidcorr.experiments.job import NetworkSpec
 from vidcorr.experiments.runner import Runner
 from vidcorr.experiments.store import Store
 from vidcorr.experiments.sweep import Sweep, sweep
-from vidcorr.functional import PropagationProtocol
 from vidcorr.results.records import score_of
 from vidcorr.results.result import results_below
 from vidcorr.results.statistics import mean_score
@@ -127,33 +126,6 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path):
     assert refused(ValueError, known, Sweep, views, benchmark, runner, "PCK")
     sweep(Sweep(views, benchmark, runner, "Overall"), grid)
     assert "## Chosen" not in (output / "sweep.md").read_text()  # its rows do not give it
-
-
-def test_a_way_between_protocols_in_both_orders(sweep_of, davis_root, tmp_path):
-    """Each step is the score of its protocol alone, and the steps add up to the difference of both ends."""
-    first, second = map(PropagationProtocol.named, ("vfs+radius=3+topk=2", "vfs+radius=6+topk=10"))
-    sweep_of(tmp_path, "--limit", "2", "--explain", first.name, second.name)
-    scored = scores_below(tmp_path)
-    assert len(scored) == 4  # both ends, and one protocol between them in each order
-    benchmark = DavisBenchmark(davis_root, protocol=second, limit_sequences=2)
-    alone = benchmark.evaluate(build_feature_extractor("raw_colour"))
-    one, other = (tmp_path / "explain.md").read_text().split("in the opposite order")
-    assert one.index("| + topk |") < one.index("| + radius |")
-    assert other.index("| + radius |") < other.index("| + topk |")
-    for part in (one, other):
-        assert part.count(f"| {second.name} | {100 * alone['J&F-Mean']:.1f} |") == 1
-    assert (tmp_path / "explain.png").stat().st_size > 10_000
-
-
-def test_values_that_need_each_other_change_together():
-    dino, liir = (PropagationProtocol.named(name) for name in ("dino", "liir"))
-    wanted = liir.with_changes(feature_stride=8).fields()
-    for backwards in (False, True):
-        _, last = protocol_path(dino, liir, backwards)[-1]
-        assert last.fields() | {"name": ""} == wanted | {"name": ""}
-    assert refused(
-        ValueError, "crw and crw have the same fields", protocol_path, *2 * [PropagationProtocol.named("crw")]
-    )
 
 
 @pytest.mark.slow

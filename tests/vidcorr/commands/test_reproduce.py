@@ -10,7 +10,7 @@ from tests.helpers.encoders import saved_resnet
 from tests.helpers.words import refusal
 from vidcorr import DavisBenchmark
 from vidcorr.experiments.reproduce import protocol_of
-from vidcorr.experiments.study_plan import read_study
+from vidcorr.experiments.study import read_study
 from vidcorr.functional import PropagationProtocol
 from vidcorr.results.published import PUBLISHED, published_row
 

@@ -13,7 +13,6 @@ def test_a_damaged_result_is_named_by_every_word(tmp_path):
     run = write_results(tmp_path / "run" / "davis", {"J&F-Mean": 0.5})
     (run / "results.json").write_text("[]")
     said = [
-        refusal("figure", run, "--output", tmp_path / "figure.png"),
         refusal("table", run, "--published"),
     ]
     assert all("davis/results.json: is not a results.json of a benchmark" in line for line in said)

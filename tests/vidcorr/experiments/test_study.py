@@ -1,6 +1,7 @@
 """Studies as data: their commands, the table of their results, and one line for what is wrong with a file."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,8 @@ import yaml
 
 from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
-from vidcorr.experiments.store import Store
-from vidcorr.experiments.study_plan import read_study
-from vidcorr.experiments.study_table import study_markdown, study_table
+from vidcorr.experiments.study import read_study
+from vidcorr.experiments.study_table import study_table
 from vidcorr.results.rendering import render
 from vidcorr.results.result import Provenance
 
@@ -20,12 +20,12 @@ CONTENT = {
     "seed": "--seed_everything {seed}",
     "seeds": [0, 3],
     "score": "J&F-Mean",
-    "evaluate": {"davis": "--config benchmarks/davis.yaml", "240p": "--config benchmarks/davis_240p.yaml"},
+    "evaluate": {"davis": "--on davis=data/DAVIS", "240p": "--on davis_240p=data/DAVIS"},
     "rows": [
         {"name": "base", "published": {"davis": 65.0}},
         {"name": "four frames", "flags": "--data.frames 4"},
-        {"name": "soft", "of": "base", "evaluate": {"davis": "--trainer.callbacks.changes '{topk: 5}'"}},
-        {"name": "colour", "model": "raw_colour", "seeds": [0]},
+        {"name": "soft", "of": "base", "evaluate": {"davis": "--change topk=5"}},
+        {"name": "colour", "model": "timm:x --pretrained", "seeds": [0]},
     ],
 }
 
@@ -36,19 +36,38 @@ def written(tmp_path, **changes):
     return path
 
 
-def test_a_row_trains_once_and_is_evaluated_by_every_evaluation(tmp_path):
-    study = read_study(written(tmp_path))
-    train, davis, small = study.jobs(study.row("four frames"), 3)
-    assert Path(train.folder).parent == Path("four-frames")
-    assert train.line(tmp_path / train.folder) == (
-        "vidcorr fit --config demo.yaml --data.frames 4 --seed_everything 3 "
-        f"--trainer.default_root_dir {tmp_path / train.folder} --ckpt_path last"
+def test_a_line_trains_once_and_evaluates_every_row_of_its_checkpoint(tmp_path):
+    lines = read_study(written(tmp_path)).lines(Path("out"), seeds=[0, 3])
+    words = [[" ".join(step.words) for step in line] for line in lines]
+    assert list(map(len, words)) == [5, 5, 3, 3, 2]  # base with soft, four frames, colour by its own seed alone
+    train, davis, small, soft, _ = words[1]
+    run = train.split()[train.split().index("--trainer.default_root_dir") + 1]
+    assert Path(run).parent == Path("out/base")
+    assert Path(run).name.startswith("seed-3-")
+    assert train == (
+        f"fit --config demo.yaml --seed_everything 3 --trainer.default_root_dir {run} --trainer.logger "
+        f"TensorBoardLogger --trainer.logger.save_dir {run} --trainer.logger.version run --ckpt_path last"
     )
-    assert davis.arguments == ("--config", "benchmarks/davis.yaml")
-    assert [Path(job.folder).name.rpartition("-")[0] for job in (train, davis, small)] == [
-        "seed-3", "four-frames-davis", "four-frames-240p"
-    ]  # fmt: skip
-    assert {Path(job.folder).parent for job in (davis, small)} == {Path(train.folder)}
+    checkpoint = f"{run}/lightning_logs/run/checkpoints/last.ckpt"
+    assert davis.startswith(f"evaluate {checkpoint} --on davis=data/DAVIS --output {run}/davis-")
+    assert small.startswith(f"evaluate {checkpoint} --on davis_240p=data/DAVIS --output {run}/240p-")
+    place = f"out/soft/{Path(run).name}/davis-"
+    assert soft.startswith(f"evaluate {checkpoint} --on davis=data/DAVIS --change topk=5 --output {place}")
+    assert words[-1][0].startswith(
+        "evaluate timm:x --pretrained --seeds 0 --on davis=data/DAVIS --output out/colour/seed-0-"
+    )
+
+
+def test_other_arguments_have_another_folder(tmp_path):
+    def places(**changes):
+        (line,) = read_study(written(tmp_path, **changes)).lines(tmp_path, ["four frames"], [0])
+        return [step.done and step.done.relative_to(tmp_path) for step in line]
+
+    _, davis, small = places()
+    _, trained, _ = places(train="--config demo.yaml --model.base_lr 1")
+    assert (trained.parent != davis.parent, trained.name == davis.name) == (True, True)
+    _, changed, same = places(evaluate={"davis": "--on davis=other", "240p": "--on davis_240p=data/DAVIS"})
+    assert (changed.parent == davis.parent, changed != davis, same == small) == (True, True, True)
 
 
 MISTAKES = """
@@ -103,14 +122,13 @@ def test_the_small_scale_replaces_what_it_names(tmp_path):
 def write_trial(folder, *rows, **changes):
     """Write a study of one evaluation over three seeds: three rows, and others."""
     rows = [{"name": "base", "published": {"davis": 65.0}}, {"name": "better"}, {"name": "missing"}, *rows]
-    evaluate = {"davis": "--config benchmarks/davis.yaml"}
+    evaluate = {"davis": "--on davis=data/DAVIS"}
     written(folder, source="a paper, Table 1", seeds=[0, 1, 2], evaluate=evaluate, rows=rows, **changes)
 
 
 def leave_result(folder, row, seed, gain, digest="d1", **more):
     """Write what the evaluation of a row leaves: four videos, one of them with two objects."""
-    study = read_study(folder / "study.yaml")
-    place = folder / study.jobs(study.row(row), seed)[-1].folder
+    place = read_study(folder / "study.yaml").lines(folder, [row], [seed])[0][-1].done / "network-davis-key"
     values = {"a": [0.5, 0.6], "b": [0.7], "c": [0.4], "d": [0.3]}
     columns = {
         measure: {video: [value + gain + shift for value in found] for video, found in values.items()}
@@ -124,14 +142,13 @@ def output(tmp_path):
     write_trial(tmp_path)
     for seed in (0, 1, 2):
         leave_result(tmp_path, "base", seed, 0.02 * seed)
-        leave_result(tmp_path, "better", seed, 0.1 + 0.02 * seed)
+        leave_result(tmp_path, "better", seed, 0.1 + 0.02 * seed + 0.01 * (seed == 1))
     return tmp_path
 
 
 def table_of(output):
-    study = read_study(output / "study.yaml")
-    table = study_table(study, Store(output))
-    return table, study_markdown(study, table)
+    table = study_table(read_study(output / "study.yaml"), output)
+    return table, render(table)
 
 
 def test_each_row_has_its_seeds_their_range_and_its_difference(output):
@@ -140,11 +157,12 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     base, better = table.rows["base"]["davis"], table.rows["better"]["davis"]
     assert base.scores == pytest.approx((0.55, 0.57, 0.59))
     assert (base.difference, base.spread) == (None, pytest.approx(0.04))
-    assert better.difference.mean == pytest.approx(0.1)
-    assert 0.001 < better.difference.p < 0.01  # it varies between seeds only: 4 degrees of freedom, t = 6.1
+    assert better.difference.mean == pytest.approx(0.31 / 3)
+    # paired by seed, it varies by 10, 11 and 10 points: t = 31 with 2 degrees of freedom; unpaired t = 6.1
+    assert better.difference.p == pytest.approx(0.00104, rel=0.01)
     assert "| base | 57.0 (55.0 / 57.0 / 59.0; range 4.0) [" in text
-    assert "; +10.0 [+5.5, +14.5], p 0.0036 |  |" in text
-    assert text.splitlines()[6].startswith("|  | davis | davis, paper |")
+    assert "; +10.3 [+8.9, +11.8], p 0.001 |  |" in text
+    assert text.splitlines()[0].startswith("|  | davis | davis, paper |")
     assert "] | 65.0 |" in text
     assert "| missing | 60.0 [" in text
     assert "; +3.0 |  |" in text
@@ -164,9 +182,8 @@ def test_a_model_that_is_not_trained_is_compared_with_every_seed(output):
 def test_rows_of_different_protocols_or_data_are_not_compared(output):
     for more in ({"digest": "d2"}, {"resolution": "1080p"}, {"sequences": 3}):
         leave_result(output, "missing", 0, 0.3, **more)
-        table, text = table_of(output)
-        assert table.rows["missing"]["davis"].difference is None
-        assert "Rows scored by different protocols or on different data are not compared" in text
+        assert table_of(output)[0].rows["missing"]["davis"].difference is None
+        shutil.rmtree(output / "missing")
 
 
 def test_seeds_that_are_on_disk_are_gathered(output):
@@ -186,3 +203,16 @@ def test_rows_of_several_machines_are_pointed_out(output):
     table, text = table_of(output)
     assert "Run on different machines: EPYC, torch 2.11; H200." in text
     assert "EPYC, torch 2.11; H200" in render(table, "csv")
+
+
+def test_two_results_of_a_row_and_seed_are_refused(output):
+    """A row whose flags have changed since the first run."""
+    rows = [{"name": "base", "flags": "--data.frames 4"}, {"name": "better"}, {"name": "missing"}]
+    written(output, seeds=[0, 1, 2], evaluate={"davis": "--on davis=data/DAVIS"}, rows=rows)
+    leave_result(output, "base", 1, 0.3)
+    refused(ValueError, "two results of 'base' for seed 1, .* the study's arguments have changed", table_of, output)
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    write_trial(tmp_path)
+    refused(ValueError, "no result of the study 'a trial'", table_of, tmp_path)
