@@ -12,7 +12,6 @@ from pytorch_lightning.utilities import rank_zero_info
 from vidcorr.benchmarks.callback import BenchmarkCallback
 from vidcorr.videos.guards import require_at_least
 
-from .checkpoint_files import KeptCheckpoints, ResumeNote, read_state
 from .run_folder import LAST, checkpoint_folder, last_checkpoints
 from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping, waits_for_ranks
 
@@ -43,8 +42,8 @@ class LastCheckpoint(Checkpoint):
         self.every_n_steps, self.dirpath = every_n_steps, dirpath
         self.best_model_path = ""
         """Path of the checkpoint, by Lightning's name for it; empty until the run has written it."""
-        self._note = ResumeNote()
-        self._resumed: ResumeNote | None = None
+        self._note: dict[str, Any] = {}
+        self._resumed: dict[str, Any] | None = None
         self._loader_states: list[dict[str, Any]] | None = None  # None: the checkpoint lies between two epochs
         self._resumable = False  # Lightning could resume from the current state
         self._saved_step = 0  # at first the step at which the run began or resumed
@@ -66,8 +65,12 @@ class LastCheckpoint(Checkpoint):
         """Read the position in the training from the checkpoint."""
         if trainer.state.fn != "fit":
             return
-        self._resumed = read_state(checkpoint, trainer.ckpt_path).resume
-        if self._resumed.within_step:
+        if "loops" not in checkpoint:
+            raise ValueError(
+                f"{trainer.ckpt_path} holds weights and no training: start from its weights by --model.backbone"
+            )
+        self._resumed = checkpoint.get("resume", {})
+        if self._resumed.get("within_step"):
             raise ValueError(
                 f"{trainer.ckpt_path} was written within an optimiser step, between two accumulated batches: no run "
                 f"can resume from it; name a {LAST}"
@@ -88,30 +91,30 @@ class LastCheckpoint(Checkpoint):
         """Record the number of the run and the sizes of its batches."""
         if trainer.state.fn != "fit":
             return
-        checkpoint["resume"] = self._note.model_copy(update={"within_step": accumulates(trainer)}).model_dump()
-        if self._note.run_ended and self._counters is not None:
+        checkpoint["resume"] = self._note | {"within_step": accumulates(trainer)}
+        if self._note["run_ended"] and self._counters is not None:
             checkpoint["loops"]["fit_loop"] = self._counters
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Number the run after all others in its folder."""
         # methods and schedules may later change the number of accumulated batches
-        self._note = ResumeNote(accumulated=trainer.accumulate_grad_batches)
+        self._note = {"run": -1, "accumulated": trainer.accumulate_grad_batches, "batch": None, "run_ended": False}
         self._resumable, self._flush_due, self._counters = False, False, None
         self.best_model_path = ""
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             earlier = last_checkpoints(trainer.default_root_dir, [str(self.dirpath)], skip_damaged=True)
-            self._note.run = max((file.run for file in earlier), default=-1) + 1
+            self._note["run"] = max((file.run for file in earlier), default=-1) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Continue at the batch of the checkpoint, with batches of its size."""
         self._saved_step = trainer.global_step
         size = getattr(trainer.train_dataloader, "batch_size", None)
-        self._note.batch = size and size * trainer.world_size
+        self._note["batch"] = size and size * trainer.world_size
         resumed, self._resumed = self._resumed, None
         if resumed is None:
             return
-        before, now = ((note.batch, note.accumulated) for note in (resumed, self._note))
-        if resumed.accumulated is not None and before != now:
+        before, now = ((note.get("batch"), note.get("accumulated")) for note in (resumed, self._note))
+        if before[1] is not None and before != now:
             wanted, given = (f"{batch} samples × {accumulated}" for batch, accumulated in (before, now))
             raise ValueError(
                 f"{trainer.ckpt_path} was written with batches of {wanted} accumulated, this run has {given}: its "
@@ -167,7 +170,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save at the end of the run, with the scores of benchmarks that ran after the last step."""
-        self._note.run_ended = True
+        self._note["run_ended"] = True
         self._save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -179,7 +182,7 @@ class LastCheckpoint(Checkpoint):
             try:
                 if self._resumable and trainer.global_step > self._saved_step:
                     self._save(trainer)
-            except (OSError, TrainingStopped) as error:
+            except (OSError, ValueError, TrainingStopped) as error:
                 log.error("not saved: %s", error)
             else:
                 self._report(trainer)
@@ -302,16 +305,17 @@ class BestCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Record the kept checkpoints."""
-        kept = KeptCheckpoints(folder=str(self.dirpath), scores=self._scores)
-        checkpoint.setdefault("best", {})[self.monitor] = kept.model_dump()
+        kept = {"folder": str(self.dirpath), "scores": self._scores}
+        checkpoint.setdefault("best", {})[self.monitor] = kept
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Restore the scores of existing files; files in the folder of another run do not count."""
-        kept = read_state(checkpoint, trainer.ckpt_path).best.get(self.monitor)
-        if kept is not None and kept.folder == str(self.dirpath):
-            self._scores = {name: score for name, score in kept.scores.items() if Path(kept.folder, name).is_file()}
+        kept = checkpoint.get("best", {}).get(self.monitor, {})
+        if kept.get("folder") == str(self.dirpath):
+            files = {path.name for path in Path(kept["folder"]).glob("*.ckpt")}
+            self._scores = {name: score for name, score in kept["scores"].items() if name in files}
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save if the benchmark has just run and its score is among the best.

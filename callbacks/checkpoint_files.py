@@ -1,23 +1,22 @@
-"""Checkpoint files: written atomically, read as data, and checked before they are restored.
+"""Files of checkpoints: written atomically, and only with what can be read back."""
 
-A file gives no orders: numbers must be numbers, attributes must have the names that this program writes, and only files
-in the run's folders are removed (see `AtomicCheckpointIO.remove_checkpoint`).
-"""
-
+import copy
 import logging
 import os
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+import numpy as np
 import torch
-from pydantic import BaseModel, Field, ValidationError
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from vidcorr.backbones.checkpoints import read_content
 from vidcorr.videos.files import unfinished
 
 log = logging.getLogger(__name__)
+PLAIN = (bool, int, float, complex, str, bytes, torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype, torch.device)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -36,10 +35,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
         Raises:
             OSError: if it cannot be written, for example on a full disk; an earlier file is kept.
+            ValueError: if it holds a value that could not be read back; the message has its key.
         """
+        checkpoint = plain(dict(checkpoint))
         self._folders.add(str(path).rpartition("/")[0])
         if "://" in str(path):
-            return super().save_checkpoint(dict(checkpoint), path, storage_options)
+            return super().save_checkpoint(checkpoint, path, storage_options)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         hidden = path.with_name(f".{path.name}.unfinished")
@@ -49,28 +50,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError for some errors of the system
-            reason = error if isinstance(error, OSError) else error.__cause__ or error.__context__
-            if not isinstance(reason, OSError):
+            cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+            if not isinstance(cause, OSError):
                 raise
             before = "; the one before is as it was" if path.exists() else ""
             raise OSError(
-                f"{path} could not be written: {reason.strerror}{before}; make room and resume with --ckpt_path last"
+                f"{path} could not be written: {cause.strerror}{before}; make room and resume with --ckpt_path last"
             ) from error
         return None
 
     def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> Any:
-        """Read a checkpoint as data: no code in it runs.
-
-        Args:
-            path: the file, or an address such as `s3://…`, which Lightning reads.
-            map_location: device for tensors from an address; a file is read to the CPU.
-            weights_only: ignored; code is never unpickled.
+        """Read a checkpoint as data, a file to the CPU: no code in it runs, whatever `weights_only` says.
 
         Raises:
-            ValueError: if the file is damaged, holds other types than tensors and plain types.
+            ValueError: if the file is damaged, or holds other types than tensors and plain types.
         """
-        remote = "://" in str(path)
-        return super().load_checkpoint(path, map_location, True) if remote else read_content(path, mapped=False)
+        if "://" in str(path):
+            return super().load_checkpoint(path, map_location, True)
+        return read_content(path, mapped=False)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint after a better checkpoint was saved.
@@ -87,59 +84,27 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             log.warning("%s is not removed: it is no checkpoint of this run", path)
 
 
-Whole = Annotated[int, Field(strict=True, ge=0)]
-Number = Annotated[float, Field(strict=True)]
+def plain(value: Any, key: str = "") -> Any:
+    """Return a value with Python's numbers in place of numpy's, in the types that `torch.load` reads as data.
 
-
-class ResumeNote(BaseModel):
-    """The record of `LastCheckpoint` in a checkpoint.
-
-    Attributes:
-        run: number of the run, counted over the runs of a folder in the order in which they began or resumed; −1 if
-            unknown.
-        batch: samples per batch over all devices; None if the loader does not know.
-        accumulated: batches per optimiser step that the user asked for.
-        within_step: True for a checkpoint between two batches of an optimiser step.
-        run_ended: True after the hooks of the run's end.
-    """
-
-    run: Annotated[int, Field(strict=True, ge=-1)] = -1
-    batch: Whole | None = None
-    accumulated: Whole | None = None
-    within_step: Annotated[bool, Field(strict=True)] = False
-    run_ended: Annotated[bool, Field(strict=True)] = False
-
-
-class KeptCheckpoints(BaseModel):
-    """The record of a `BestCheckpoint` in a checkpoint.
-
-    Attributes:
-        folder: folder of the checkpoints.
-        scores: file name of a kept checkpoint → its score.
-    """
-
-    folder: str
-    scores: dict[Annotated[str, Field(pattern=r"^[^/]+\.ckpt$")], Number]
-
-
-class CheckpointState(BaseModel):
-    """A checkpoint of a training, without its weights."""
-
-    global_step: Whole
-    epoch: Whole
-    resume: ResumeNote = ResumeNote()
-    best: dict[str, KeptCheckpoints] = {}
-
-
-def read_state(content: Any, path: object) -> CheckpointState:
-    """Return the state in a checkpoint.
+    Args:
+        value: part of a checkpoint.
+        key: its place in the checkpoint, for the message.
 
     Raises:
-        ValueError: if a part is missing or has another form.
+        ValueError: for a value of another type.
     """
-    try:
-        return CheckpointState.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path} is damaged ({where}: {first['msg']}): resume from another checkpoint") from error
+    if isinstance(value, np.generic):
+        value = value.item()  # a schedule over an array makes its rates numpy's
+    if value is None or type(value) in PLAIN:
+        return value
+    if type(value) in (dict, OrderedDict, Counter):
+        made = copy.copy(value)  # with the attributes that a state dict has
+        made.clear()
+        for name, part in value.items():
+            made[plain(name, key)] = plain(part, f"{key}.{name}".lstrip("."))
+        return made
+    if type(value) in (list, tuple):
+        return type(value)(plain(part, f"{key}.{number}") for number, part in enumerate(value))
+    kind = type(value).__qualname__
+    raise ValueError(f"{key} is a {kind}, which no checkpoint can hold: make it a number, text, list, dict or tensor")

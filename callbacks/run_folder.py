@@ -14,7 +14,6 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from vidcorr.backbones.checkpoints import read_content
 from vidcorr.benchmarks.callback import BenchmarkCallback
 
-from .checkpoint_files import read_state
 from .loggers import run_folder
 
 LAST = "last.ckpt"
@@ -83,9 +82,10 @@ def last_run_in(path: str | Path, logger: Any) -> tuple[int | str, int] | None:
     if checkpoint != run / "checkpoints" / LAST or Path(logger.root_dir).resolve() != run.parent:
         return None
     number = run.name.removeprefix("version_")
-    state = read_state(read_content(checkpoint, checksums=False), checkpoint)
+    state = read_content(checkpoint)
     # the last scores of a run are logged at its last step
-    return int(number) if number.isdecimal() else run.name, state.global_step + state.resume.run_ended
+    step = state["global_step"] + state.get("resume", {}).get("run_ended", False)
+    return int(number) if number.isdecimal() else run.name, step
 
 
 class LastCheckpointFile(NamedTuple):
@@ -124,13 +124,13 @@ def last_checkpoints(
     found = []
     for path in paths | {path for folder in folders if (path := Path(folder, LAST)).is_file()}:
         try:
-            state = read_state(read_content(path, checksums=False), path)  # a resumed run checks its file in full
-        except ValueError as error:
+            state = read_content(path)
+            run = state.get("resume", {}).get("run", -1)
+            found.append(LastCheckpointFile(run, state["global_step"], state["epoch"], path))
+        except (ValueError, KeyError, AttributeError) as error:
             if not skip_damaged:
                 advice = "remove it, or name the checkpoint to resume from"
                 raise ValueError(f"{path} is damaged ({error}): {advice}") from error
-        else:
-            found.append(LastCheckpointFile(state.resume.run, state.global_step, state.epoch, path))
     return sorted(found)
 
 

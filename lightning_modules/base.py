@@ -18,9 +18,9 @@ from typing_extensions import Self
 
 from vidcorr.backbones import Normalise, extractor_of, trainable_network
 from vidcorr.backbones.build import StageNames, path_to_network
-from vidcorr.backbones.checkpoints import SavedModule
 
 from .distributed import world_size_and_rank
+from .saving import SavedModule
 from .schedules import SampleLR, cosine_factor, scaled_lr, scheduled
 
 Batch = dict[str, Any]

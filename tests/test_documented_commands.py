@@ -10,7 +10,7 @@ import pytest
 from callbacks.command_line import runs
 from cli import run_command
 from tests.helpers.parsed import Parsed
-from vidcorr.backbones.checkpoints.trust import pass_gate
+from vidcorr.backbones.trust import pass_gate
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "configs/README.md", *(ROOT / "docs").glob("*.md")])

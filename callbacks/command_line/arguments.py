@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from jsonargparse import get_loader
 
-from vidcorr.backbones.checkpoints import allow_named
 from vidcorr.backbones.pretrained import SHORT_NAMES, read_spec
+from vidcorr.backbones.trust import allow_named
 from vidcorr.config_files import read_yaml
 from vidcorr.errors import UsageError, near, reason_of_parser
 

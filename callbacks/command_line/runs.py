@@ -25,7 +25,8 @@ from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from vidcorr import signals
-from vidcorr.backbones.checkpoints import outside_code, reconcile, saved_model
+from vidcorr.backbones.checkpoints import saved_model
+from vidcorr.backbones.trust import outside_code, reconcile
 from vidcorr.benchmarks.callback import BenchmarkCallback, join_lightning
 from vidcorr.config_files import CONFIGS
 from vidcorr.errors import OUR_PACKAGES, UsageError

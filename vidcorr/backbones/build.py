@@ -13,12 +13,12 @@ from torch import nn
 
 from ..functional.device import PendingCopy
 from .checkpoints import SUFFIXES, module_from_checkpoint
-from .checkpoints.trust import import_path, make, pass_gate
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, MapExtractor, Normalise, RawColour, refuse_options
 from .liir_encoder import LiirEncoder, LiirExtractor
 from .networks import RANDOM_WEIGHTS, build_network
 from .placement import device_of, held_networks, shared_copy
 from .resnet import ResNetExtractor, is_resnet
+from .trust import import_path, make, pass_gate
 from .upsampling import UpsampledEncoder, build_upsampler
 from .video import VideoEncoder, VideoNetwork
 from .vit import ViTExtractor, is_vit

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checkpoints.trust import allow, import_named, reason
 from .extractor import describe_output
 from .placement import shared_copy
 from .pretrained import SHORT_NAMES, require_timm, require_torchvision
+from .trust import allow, import_named, reason
 
 RANDOM_WEIGHTS = "random weights"
 """Origin of weights that a library has drawn."""

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoints.trust import reason
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, Normalise
+from .trust import reason
 from .video import CLIP_FAMILIES, Clips
 
 

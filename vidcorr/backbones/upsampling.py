@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from .checkpoints.trust import INTERPOLATION, LIBRARIES, allow, import_named
 from .extractor import PROBE, FeatureExtractor, Normalise, blank, describe_output
 from .placement import shared_copy
+from .trust import INTERPOLATION, LIBRARIES, allow, import_named
 
 Upsample = Callable[[Tensor, Tensor], Tensor]
 """A frame and its features → upsampled features, see `build_upsampler`; a function or a module."""

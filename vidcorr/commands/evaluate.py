@@ -26,7 +26,7 @@ def command(args: Sequence[str]) -> None:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     configured, changes = read_on(flags.on), read_changes(flags.change)
 
-    from ..backbones.checkpoints import allow_named
+    from ..backbones.trust import allow_named
     from ..experiments.evaluate import run_jobs
     from ..experiments.job import Job, NetworkSpec, networks_of
 

@@ -23,8 +23,8 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     flags = parser.parse_args(list(args))
 
-    from ..backbones.checkpoints import allow_named
     from ..backbones.foreign.safetensors_export import export
+    from ..backbones.trust import allow_named
 
     allow_named(args)
     print(export(flags.checkpoint, flags.output, flags.format))

@@ -20,7 +20,7 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
     configured = read_on(flags.on)
 
-    from ..backbones.checkpoints import allow_named
+    from ..backbones.trust import allow_named
     from ..experiments.reproduce import described, not_repeated, repeat
     from ..experiments.study import read_study
 

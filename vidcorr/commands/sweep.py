@@ -29,7 +29,7 @@ def command(args: Sequence[str]) -> None:
         raise ValueError(f"--on {' '.join(flags.on)}: {ONE_BENCHMARK}")
     fraction = _selection_fraction(flags.select_on)
 
-    from ..backbones.checkpoints import allow_named
+    from ..backbones.trust import allow_named
     from ..experiments.grid import named_grid, read_grid
     from ..experiments.sweep import sweep
 

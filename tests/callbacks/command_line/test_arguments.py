@@ -13,7 +13,8 @@ from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Parsed
 from tests.helpers.refusal import refused
-from vidcorr.backbones.checkpoints import trust, write_checkpoint
+from vidcorr.backbones import trust
+from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.config_files import CONFIGS, find_config
 from vidcorr.errors import UsageError
 

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from .. import LiirEncoder
-from ..checkpoints import SUFFIXES, allow, write_checkpoint
-from ..checkpoints.reading import UnsafeContent, is_state, load_plain
-from ..checkpoints.trust import check_network, load_into, pass_gate, reason
-from .families import FAMILIES, State, family_of
+from ..checkpoints import SUFFIXES, load_weights, write_checkpoint
+from ..trust import allow, check_names, make, pass_gate, reason
+from .families import FAMILIES, FROZEN, State, family_of
 
 ENTRIES = ("state_dict", "teacher", "model")
 """Entries with the weights in official files: mm-style, MoCo and MAST; DINO (the evaluated network); CRW."""
@@ -69,10 +68,10 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
             content, about = _read_safetensors(path)
         else:
             content, about = _read_pickle(path, trust), {}
-    except UnsafeContent as error:
-        raise ValueError(f"{path}: {error}; if you trust where the file is from, add --trust") from error
-    except Exception as error:  # torch raises errors of many types for a senseless pickle
-        raise ValueError(f"{path}: cannot be read; is it complete, and no web page? ({reason(error)})") from error
+    except Exception as error:  # torch raises errors of many types for a senseless file
+        names_code = "Unsupported global" in str(error)
+        advice = "if you trust where it is from, add --trust" if names_code else "is it complete, and no web page?"
+        raise ValueError(f"{path}: cannot be read; {advice} ({reason(error)})") from error
     entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
     place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
     state: Mapping[str, Any] = entries[place] if place else entries
@@ -89,7 +88,12 @@ def _read_pickle(path: Path, trust: bool) -> Any:
         return torch.load(path, map_location="cpu", weights_only=False)
     pairs: list[Any] = [(kind, name) for name, kind in HARMLESS.items()]
     with torch.serialization.safe_globals(pairs):
-        return load_plain(path, HARMLESS)
+        return torch.load(path, "cpu", weights_only=True)
+
+
+def is_state(content: Any) -> bool:
+    """Return whether a value is a mapping of names to tensors."""
+    return isinstance(content, Mapping) and all(isinstance(value, torch.Tensor) for value in content.values())
 
 
 def _read_safetensors(path: Path) -> tuple[State, Mapping[str, str]]:
@@ -135,7 +139,7 @@ def convert(
     if architecture is not None:
         allow(architecture)
     if spec is not None:
-        check_network(spec, foreign)
+        check_names({"class_path": FROZEN, "init_args": {"spec": spec}}, foreign)
     family = family_of(file.state, spec, foreign) if kind == "auto" else kind
     try:
         converted = FAMILIES[family].convert(file.state, spec)
@@ -150,7 +154,8 @@ def convert(
     norms = [name.removesuffix("running_mean") for name in state if name.endswith("running_mean")]
     # torch before 0.4.1 did not save the BatchNorms' numbers of batches, which are not used
     state = {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.long) for norm in norms} | state
-    module: Any = load_into(recipe, state, f"{foreign}, taken for {family} ({spec or converted.init_args})")
+    module = make(recipe, foreign)
+    load_weights(module, state, f"{foreign}, taken for {family} ({spec or converted.init_args})")
     write_checkpoint(module, output)
     return {
         "family": family,

@@ -15,7 +15,6 @@ from torch import Tensor
 from torchvision.models import get_model_builder, list_models
 
 from .. import build_network
-from ..checkpoints.weights import listed
 
 State = dict[str, Tensor]
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
@@ -76,7 +75,8 @@ class Family:
             else:
                 renamed[name] = tensor
         if unknown:
-            raise ValueError(f"no rule covers these tensors: {listed(unknown)}")
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            raise ValueError(f"no rule covers these tensors: {', '.join(sorted(unknown)[:3])}{more}")
         made = self.make(renamed, spec)
         return made._replace(unused=unused | dict(made.unused), note="; ".join(filter(None, (self.note, made.note))))
 

@@ -4,14 +4,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ...videos.files import unfinished
 from .. import FeatureExtractor, LiirEncoder, build_network, module_from_checkpoint
 from ..build import Encoder, path_to_network
-from ..checkpoints import written_completely
-from ..checkpoints.weights import check_fit
+from ..checkpoints import load_weights
 from ..extractor import IMAGENET_MEAN, IMAGENET_STD
 
 ExportFormat = Literal["torchvision", "timm", "own"]
@@ -54,9 +53,10 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
         named = next((part for part in path if isinstance(part, Encoder)), None)
         mean, std = (named.mean, named.std) if named else (IMAGENET_MEAN, IMAGENET_STD)  # as views of a method
         header |= {"mean": ", ".join(map(str, mean)), "std": ", ".join(map(str, std))}
-    with written_completely(output) as unfinished:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with unfinished(output) as temporary:
         tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
-        save_file(tensors, unfinished, {"format": "pt", **header, "load": load})
+        save_file(tensors, temporary, {"format": "pt", **header, "load": load})
     return load
 
 
@@ -74,9 +74,8 @@ def _target(network: Any, format: ExportFormat | None, output: Path) -> tuple[st
     if not known:
         raise ValueError(f"{network.architecture} is not a network of {format}; its format is own")
     name = name if format == library else name.partition(".")[0]
-    with torch.device("meta"):
-        same = build_network(f"{format}:{name}")
-    check_fit(same, network.state_dict(), f"{format}:{name}")
+    same = build_network(f"{format}:{name}")
+    load_weights(same, network.state_dict(), f"{format}:{name}")
     if format == "timm":
         load = f"import timm\nnetwork = timm.create_model({name!r}, num_classes=0, checkpoint_path={str(output)!r})"
     else:

@@ -86,8 +86,11 @@ def test_unknown_missing_and_misshapen_weights_are_named(converted, tmp_path):
     lacking = {name: value for name, value in state.items() if name != "encoder.model.layer2.1.bn2.bias"}
     for spoiled, message in [
         (state | {"teleporter.weight": torch.zeros(1)}, r"taken for crw: no rule covers .*: teleporter\.weight"),
-        (lacking, r"missing: encoder\.network\.layer2\.1\.bn2\.bias$"),
-        (state | {"encoder.model.conv1.weight": torch.zeros(64, 1, 7, 7)}, r"conv1\.weight \(64, 1, 7, 7\) instead"),
+        (lacking, r'Missing key.*: "encoder\.network\.layer2\.1\.bn2\.bias"\.$'),
+        (
+            state | {"encoder.model.conv1.weight": torch.zeros(64, 1, 7, 7)},
+            r"conv1\.weight: .*\[64, 1, 7, 7\]",
+        ),
     ]:
         refused(ValueError, message, converted, {"model": spoiled})
     assert not (tmp_path / "ours.ckpt").exists()
@@ -242,7 +245,7 @@ def test_a_network_keeps_a_prefix_of_its_own_and_an_unknown_prefix_is_named(conv
     for prefix in ("", "model."):
         _, found = converted({prefix + name: value for name, value in state.items()}, "timm", module)
         torch.testing.assert_close(found.encoder.network.state_dict(), state, rtol=0, atol=0)
-    message = "missing: encoder.network.model.bias, encoder.network.model.weight; unknown: encoder.network.student."
+    message = "Missing .*encoder.network.model.weight.* Unexpected .*encoder.network.student."
     with pytest.raises(ValueError, match=message):
         converted({f"student.{name}": value for name, value in state.items()}, "timm", module)
 
@@ -263,7 +266,7 @@ def test_a_bare_transformer_needs_its_name(converted):
         ({"weights": {"a": torch.zeros(1)}}, r"no weights under .*, model or at the top; it holds weights"),
         ({"state_dict": {"a": torch.zeros(1)}, "vidcorr": {"class_path": "x"}}, "already a checkpoint of vidcorr"),
         ({"stem.weight": torch.zeros(1)}, r"not of a known family \(vfs, crw, .*\); it has stem\.weight"),
-        ({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, r"holds fractions\.Fraction, .* add --trust"),
+        ({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, r"add --trust \(.*fractions\.Fraction"),
     ],
 )
 def test_files_that_cannot_be_taken(content, message, converted):

@@ -1,58 +1,29 @@
-"""Writing of checkpoints, and a module's checks on loading."""
+"""A module's part in its checkpoints: what it writes into them, and its checks when it takes one back."""
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.utilities import rank_zero_warn
 
-from .reading import FORMAT, METADATA_KEY, SUFFIXES, check_metadata, module_from_checkpoint
-from .trust import NETWORK_ARGUMENTS, allow, import_path
-from .weights import check_digest, check_fit, digest_of
-
-
-@contextmanager
-def written_completely(path: Path) -> Iterator[Path]:
-    """Give a temporary name next to a file; the temporary file replaces it when the block ends without an error.
-
-    Args:
-        path: the file; its folder is created.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def write_checkpoint(module: pl.LightningModule, output: Path) -> None:
-    """Write a module as Lightning's checkpoint, without the state of a run.
-
-    Args:
-        module: a module of this project.
-        output: the file, written atomically.
-    """
-    checkpoint = {
-        "epoch": 0,
-        "global_step": 0,
-        "pytorch-lightning_version": pl.__version__,
-        "state_dict": module.state_dict(),
-        "hyper_parameters": dict(module.hparams),
-    }
-    module.on_save_checkpoint(checkpoint)
-    with written_completely(output) as unfinished:
-        torch.save(checkpoint, unfinished)
+from vidcorr.backbones.checkpoints import (
+    METADATA_KEY,
+    SUFFIXES,
+    check_digest,
+    check_metadata,
+    describe,
+    load_weights,
+    module_from_checkpoint,
+)
+from vidcorr.backbones.trust import NETWORK_ARGUMENTS
 
 
 class SavedModule(pl.LightningModule):
     """Base of all modules that checkpoints of this project hold."""
+
+    weights_origin: str | None = None
+    """Source of the weights, "weights of FILE", once they are loaded."""
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = None, **overrides: Any) -> Any:  # type: ignore[override]
@@ -72,15 +43,9 @@ class SavedModule(pl.LightningModule):
             raise ValueError(f"{checkpoint_path}: holds {type(module).__name__}, not {cls.__name__}")
         return module if map_location is None else module.to(map_location)
 
-    weights_origin: str | None = None
-    """Source of the weights, "weights of FILE", once they are loaded."""
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record class, version, format and the digest of the weights: a checkpoint can be loaded by its path alone."""
-        class_path, digest = import_path(type(self)), digest_of(checkpoint.get("state_dict", {}))
-        allow(class_path)  # this process runs the class, so the user has named it
-        about = {"class_path": class_path, "version": version("vidcorr"), "format": FORMAT, "digest": digest}
-        checkpoint[METADATA_KEY] = about
+        """Record class, version, format and the digest of the weights."""
+        checkpoint[METADATA_KEY] = describe(type(self), checkpoint.get("state_dict", {}))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is ours, fits this module, and is undamaged.
@@ -99,12 +64,12 @@ class SavedModule(pl.LightningModule):
         check_metadata(checkpoint, source)
         networks = _networks(self.hparams, checkpoint.get("hyper_parameters", {}))
         try:
-            check_fit(self, checkpoint["state_dict"], source)
+            load_weights(self, checkpoint["state_dict"], source)
         except ValueError as error:
             raise ValueError(f"{error}{networks}") from error
         if networks:
             rank_zero_warn(f"{source}: its weights fit, but its strides or padding may be others{networks}")
-        check_digest(checkpoint["state_dict"], checkpoint[METADATA_KEY].get("digest"), source)
+        check_digest(checkpoint, source)
         if trainer is None or trainer.state.fn != "fit":  # a resumed training counts its own steps
             self.weights_origin = f"weights of {Path(source).name}"
 

@@ -1,0 +1,165 @@
+"""Checkpoints say what they are, are read as data, and need no other file."""
+
+import subprocess
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from lightning_modules import FrozenEncoder, LinearProbe, SiamFC, VFSMoCo, VFSSimSiam
+from tests.helpers.method_steps import RUNS, data
+from tests.helpers.refusal import refused
+from tests.helpers.training import quiet_trainer
+from vidcorr.backbones import build_feature_extractor, module_from_checkpoint
+from vidcorr.backbones.checkpoints import (
+    FORMAT,
+    METADATA_KEY,
+    ForeignCheckpoint,
+    check_digest,
+    digest_of,
+    read_content,
+    saved_model,
+    write_checkpoint,
+)
+
+
+def made(run):
+    kind, arguments, _ = RUNS[run]
+    return kind(**arguments)
+
+
+@pytest.mark.parametrize("run", ["simsiam", "moco", "liir", "siamfc", "probe-moco"])
+def test_a_run_leaves_a_checkpoint_of_plain_types(run, tmp_path):
+    module, path = made(run), tmp_path / "a.ckpt"
+    trainer = quiet_trainer(max_steps=1)
+    trainer.fit(module, data(run))
+    trainer.save_checkpoint(path)
+    content = torch.load(path, weights_only=True)
+    assert content["optimizer_states"]
+    assert content["vidcorr"]["class_path"].endswith(f".{type(module).__name__}")
+    assert content["vidcorr"]["format"] == FORMAT
+    again = module_from_checkpoint(path)
+    assert type(again) is type(module)
+    torch.testing.assert_close(again.state_dict(), module.state_dict(), rtol=0, atol=0)
+    assert not again.training
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(FrozenEncoder, {}), (LinearProbe, {"num_classes": 2}), (SiamFC, {"dilated": False})],
+)
+def test_a_probe_needs_nothing_but_its_own_checkpoint(kind, options, tmp_path):
+    first, second = tmp_path / "first.ckpt", tmp_path / "second.ckpt"
+    write_checkpoint(made("simsiam"), first)
+    write_checkpoint(FrozenEncoder(str(first), stage="res5"), second)  # one more between
+    module = kind(str(second), **options)
+    write_checkpoint(module, tmp_path / "probe.ckpt")
+    first.unlink()
+    second.unlink()
+    again = module_from_checkpoint(tmp_path / "probe.ckpt")
+    view, expected = (m.backbone if kind is LinearProbe else m.feature_extractor() for m in (again, module))
+    images = torch.rand(1, 3, 32, 32)
+    assert torch.equal(view(images), expected(images))
+
+
+@pytest.mark.parametrize("kind", [VFSSimSiam, VFSMoCo])
+def test_training_may_begin_with_a_checkpoint(kind, tmp_path):
+    first, start = made("simsiam"), tmp_path / "start.ckpt"
+    write_checkpoint(first, start)
+    module = kind(str(start))
+    assert torch.equal(module.backbone.conv1.weight, first.backbone.conv1.weight)
+    assert module.backbone.training
+    write_checkpoint(module, tmp_path / "own.ckpt")
+    start.unlink()
+    assert torch.equal(module_from_checkpoint(tmp_path / "own.ckpt").backbone.conv1.weight, first.backbone.conv1.weight)
+    write_checkpoint(made("liir"), tmp_path / "liir.ckpt")
+    refused(ValueError, "Liir has no full network", kind, str(tmp_path / "liir.ckpt"))
+
+
+def changed(path, **changes):
+    write_checkpoint(made("simsiam"), path)
+    content = torch.load(path, weights_only=True)
+    content["vidcorr"] |= changes
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 99, "version": "9.1"}, r"written by vidcorr 9\.1 in format 99; this is vidcorr .*: update it"),
+        ({"class_path": "lightning_modules.VFSMoCo"}, "VFSMoCo cannot be made: .* unexpected keyword argument 'p"),
+        ({"class_path": "lightning_modules.Liir"}, "Liir cannot be made"),
+        ({"digest": "0" * 64}, "its weights are not those that were saved"),
+    ],
+)
+def test_checkpoints_that_do_not_load_say_why(changes, message, tmp_path):
+    assert refused(ValueError, message, lambda: build_feature_extractor(changed(tmp_path / "x.ckpt", **changes)))
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("named", [print, subprocess.Popen])
+def test_no_code_of_a_file_runs(named, new, tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return named, (10,)
+
+    torch.save({"a": Attack()}, tmp_path / "a.ckpt", _use_new_zipfile_serialization=new)
+    assert refused(ValueError, rf"a\.ckpt: damaged or foreign: .*{named.__name__}", read_content, tmp_path / "a.ckpt")
+
+
+def test_a_damaged_file_is_one_line(tmp_path):
+    path = tmp_path / "a.ckpt"
+    refused(ValueError, r"a\.ckpt: no such checkpoint", read_content, path)
+    torch.save({"a": torch.rand(300)}, path)
+    whole = path.read_bytes()
+    message = r"a\.ckpt: damaged or foreign: .*; if these are weights of another"
+    for content in (whole[:400], whole[:-30], b"<html>404</html>", b"", b"\x80\x02}q\x01h\x05."):
+        path.write_bytes(content)
+        assert refused(ValueError, message, read_content, path)
+
+
+def test_files_of_others_are_told_with_the_line_that_converts_them(tmp_path):
+    torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "vfs_r18.pth")
+    line = r"vidcorr convert .*vfs_r18\.pth vfs_r18_converted\.ckpt, with --architecture .*; then give"
+    refused(ForeignCheckpoint, line, saved_model, tmp_path / "vfs_r18.pth")
+    torch.save({"state_dict": {}, "pytorch-lightning_version": pl.__version__}, tmp_path / "users.ckpt")
+    # a module of the user's own, which --model names, and words of Lightning
+    for path in (tmp_path / "users.ckpt", "last", "best", "hpc", "s3://bucket/a.ckpt"):
+        assert saved_model(path) is None
+
+
+def load_that_of(backbone):
+    """Give a checkpoint of a network to a module around torchvision's ResNet-18."""
+    own, other = (VFSSimSiam(spec, projector_dim=8, predictor_dim=4) for spec in ("torchvision:resnet18", backbone))
+    checkpoint = {"state_dict": other.state_dict(), "hyper_parameters": dict(other.hparams)}
+    other.on_save_checkpoint(checkpoint)
+    own.on_load_checkpoint(checkpoint)
+
+
+def test_a_checkpoint_of_another_backbone_says_so():
+    message = r"does not fit VFSSimSiam: .*; it is of torchvision:resnet34, this model of torchvision:resnet18"
+    assert refused(ValueError, message, load_that_of, "torchvision:resnet34")
+
+
+def test_weights_of_a_network_with_other_strides_fit_with_a_warning():
+    """CRW's ResNet-18 has torchvision's parameters, but neither its strides nor its padding."""
+    message = r"strides or padding may be others; it is of .*:crw_training_resnet18, this model of torchvision:resnet18"
+    with pytest.warns(UserWarning, match=message):
+        load_that_of("vidcorr.backbones:crw_training_resnet18")
+
+
+def test_a_digest_sees_every_number_name_shape_and_type():
+    state = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(1), "c": torch.zeros(2, dtype=torch.bfloat16)}
+    digest = digest_of(state)
+    assert digest == digest_of(dict(reversed(state.items())))
+    assert digest == digest_of(state | {"a": state["a"].t().contiguous().t()})  # the same numbers, otherwise in memory
+    for change in (
+        {"a": state["a"] + torch.eye(3)[:2] * 1e-6},
+        {"a": state["a"].view(3, 2)},
+        {"b": torch.tensor(1.0)},
+        {"d": torch.zeros(0)},
+    ):
+        assert digest_of(state | change) != digest
+    for noted in (digest, None):
+        check_digest({"state_dict": state, METADATA_KEY: {"digest": noted}}, "x.ckpt")

@@ -1,0 +1,72 @@
+"""The gate: a file has nothing made but classes of this project, and what the command line names."""
+
+import sys
+
+import pytest
+
+from lightning_modules import FrozenEncoder, LinearProbe
+from tests.helpers.refusal import refused
+from vidcorr.backbones import build_encoder, trust
+from vidcorr.backbones.checkpoints import saved_model, write_checkpoint
+from vidcorr.backbones.trust import pass_gate, reconcile
+
+FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
+PROBE = "lightning_modules.linear_probe.LinearProbe"
+CANARY = "tests.helpers.canary"
+RAW = {"class_path": FROZEN, "init_args": {"spec": "raw_colour"}}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_allowed(monkeypatch, tmp_path):
+    monkeypatch.setattr(trust, "_allowed", set())
+    monkeypatch.chdir(tmp_path)  # the modules of the tests are installed here, not the user's own
+    sys.modules.pop(CANARY, None)
+    yield
+    assert CANARY not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("class_path", "arguments", "message"),
+    [
+        (["a"], {}, "is damaged: it names no class"),
+        (FROZEN, {"spec": f"{CANARY}:sing"}, f"names code of neither .*, add --allow {CANARY}:sing$"),
+        (FROZEN, {"spec": "/other/file.ckpt"}, "its encoder is /other/file.ckpt, another file"),
+        (FROZEN, {"spec": "raw_colour", "upsample": "os:abort"}, "add --allow os:abort$"),
+        (FROZEN, {"spec": "x", "upsample": "os:abort", "encoder": RAW}, "add --allow os:abort$"),
+        (f"{CANARY}.Song", {"backbone": "os:abort"}, f"add --allow os:abort --allow {CANARY}.Song$"),  # all at once
+        ("vidcorr.errors.UsageError", {}, "is not a torch.nn.Module"),
+    ],
+)
+def test_what_a_file_may_not_name(class_path, arguments, message):
+    assert refused(ValueError, message, pass_gate, class_path, arguments, "x.ckpt").startswith("x.ckpt: ")
+
+
+def test_nested_encoders_take_the_same_way(tmp_path):
+    process = {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", str(tmp_path / "canary")]}}
+    arguments = {"backbone": "b.ckpt", "num_classes": 2, "encoder": process}
+    refused(ValueError, r"add --allow subprocess\.Popen$", pass_gate, PROBE, arguments, "x.ckpt")
+    refused(ValueError, r"add --allow subprocess\.Popen$", build_encoder, "a.ckpt", recipe=process)
+    refused(ValueError, r"add --allow subprocess\.Popen$", FrozenEncoder, "a.ckpt", encoder=process)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_the_encoder_of_a_checkpoint_is_that_of_the_named_backbone(tmp_path):
+    write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "first.ckpt")
+    probe = LinearProbe(str(tmp_path / "first.ckpt"), num_classes=2, stage=None, stride=None)
+    write_checkpoint(probe, tmp_path / "probe.ckpt")
+    saved = saved_model(tmp_path / "probe.ckpt")
+    chosen = {"class_path": saved.class_path, "init_args": saved.arguments | {"encoder": None}}
+    reconcile(saved, chosen, "probe.ckpt")
+    assert chosen["init_args"]["encoder"] == saved.arguments["encoder"]
+    chosen["init_args"]["backbone"] = "torchvision:resnet18"
+    message = r"is over .*first\.ckpt, not over torchvision:resnet18: leave out --model.backbone"
+    refused(ValueError, message, reconcile, saved, chosen, "probe.ckpt")
+
+
+def test_modules_below_the_working_directory_are_the_users_own(tmp_path):
+    (tmp_path / "own_net_of_a_test.py").write_text("import torch\nclass Net(torch.nn.Module):\n    ...\n")
+    assert pass_gate("own_net_of_a_test.Net", {}, "x.ckpt").kind.__name__ == "Net"
+    installed = [pytest.__name__, "json", "os", "posix", "subprocess", "no_such_module"]
+    assert trust.outside_code({"class_path": FROZEN, "init_args": {"spec": "own_net_of_a_test:Net"}}) == []
+    for name in installed:
+        assert trust.outside_code({"class_path": FROZEN, "init_args": {"spec": f"{name}:f"}}) == [f"{name}:f"]

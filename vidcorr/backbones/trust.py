@@ -1,0 +1,221 @@
+"""The gate for the code that a checkpoint names.
+
+A checkpoint is data, but names a class and networks to make. It may name this project, timm, torchvision, transformers,
+and modules below the working directory, which are the user's own. A module of another installed package is imported
+only if the user has named it: on the command line, by a call in this process, or by `allow`.
+"""
+
+import contextvars
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+TRUSTED = ("vidcorr", "lightning_modules", "timm", "torchvision", "transformers")
+"""Packages that every checkpoint may name."""
+LIBRARIES = ("timm", "torchvision")
+INTERPOLATION = re.compile(r"(bilinear|nearest):([1-9]\d?)", re.ASCII)
+"""An upsampler of this project: rule and factor."""
+NETWORK_ARGUMENTS = ("spec", "backbone")
+"""Arguments that name an encoder."""
+RECIPE = "encoder"
+"""The argument that holds a nested class and its arguments."""
+
+_allowed: set[str] = set()
+
+
+class Recipe(NamedTuple):
+    """A class and its arguments, from a file, that have passed the gate.
+
+    Attributes:
+        kind: the class.
+        class_path: its import path.
+        arguments: arguments of its constructor, plain types only.
+    """
+
+    kind: type[nn.Module]
+    class_path: str
+    arguments: dict[str, Any]
+
+
+def allow(*names: str) -> None:
+    """Allow files to name code of other installed packages.
+
+    Args:
+        names: `package.module.Class` or `package.module:callable`, exactly as in the files.
+    """
+    _allowed.update(names)
+
+
+def allow_named(given: object) -> None:
+    """Allow files to name the code that a user's arguments name.
+
+    Args:
+        given: words of a command line, and contents of its configs; every name in their text is allowed
+            (`--model=my_methods.Mine`, `my_networks:small`, also within JSON).
+    """
+    allow(*re.findall(r"[\w.]+(?::[\w.]+)?", str(given)))
+
+
+def outside_code(model: Mapping[str, Any]) -> list[str]:
+    """Return the code that a model names and a file may not, as arguments of `--allow`.
+
+    Args:
+        model: `class_path` and `init_args`.
+    """
+    return [name for name in _named_code(model) if not _is_trusted(re.split("[.:]", name)[0])]
+
+
+def _named_code(model: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the class of a model, its networks and upsampler, and those of its nested encoder."""
+    yield str(model.get("class_path"))
+    arguments = model.get("init_args") or {}
+    nested = arguments.get(RECIPE)
+    if isinstance(nested, Mapping):
+        yield from _named_code(nested)
+    for argument in ("upsample", *(() if nested else NETWORK_ARGUMENTS)):
+        value = arguments.get(argument)
+        if isinstance(value, str) and ":" in value and not INTERPOLATION.fullmatch(value):
+            yield value
+
+
+def _is_trusted(package: str) -> bool:
+    """Return whether a package is among `TRUSTED`, or lies below the working directory and is not installed."""
+    if package in TRUSTED:
+        return True
+    _search_working_directory()
+    try:
+        found = importlib.util.find_spec(package)  # of a package without dots: imports nothing
+    except (ImportError, ValueError):
+        return False
+    if found is None:
+        return False
+    places = [*(found.submodule_search_locations or ()), *([found.origin] if found.has_location else ())]
+    installed = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return bool(places) and all(
+        place.is_relative_to(Path.cwd()) and not any(map(place.is_relative_to, installed))
+        for place in map(Path.resolve, map(Path, map(str, places)))
+    )
+
+
+def check_names(model: Mapping[str, Any], source: str | Path) -> None:
+    """Refuse a model that names code which its file may not name.
+
+    Args:
+        model: `class_path` and `init_args`.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: one line with all names that the user would have to allow.
+    """
+    if refused := sorted({name for name in outside_code(model) if name not in _allowed}):
+        flags = " ".join(f"--allow {name}" for name in refused)
+        raise ValueError(
+            f"{source}: names code of neither this project nor the working directory; if you trust it, add {flags}"
+        )
+
+
+def pass_gate(class_path: Any, arguments: Any, source: str | Path) -> Recipe:
+    """Check the class and arguments that a file names, without importing anything that is not allowed.
+
+    Args:
+        class_path: the class that the file names.
+        arguments: arguments of its constructor.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: for a refused name; the message says how to allow it.
+    """
+    if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
+        raise ValueError(f"{source}: is damaged: it names no class with arguments")
+    check_names({"class_path": class_path, "init_args": arguments}, source)
+    package, _, name = class_path.rpartition(".")
+    kind = import_named(package, name, f"{source}: its class {class_path}")
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ValueError(f"{source}: its class {class_path} is not a torch.nn.Module")
+    given = {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}  # Lightning's own
+    for name in NETWORK_ARGUMENTS if given.get(RECIPE) is None else ():
+        if isinstance(spec := given.get(name), str) and ":" not in spec and spec != "raw_colour":
+            raise ValueError(f"{source}: its encoder is {spec}, another file; a checkpoint holds its encoder")
+    return Recipe(kind, class_path, given)
+
+
+def make(recipe: Recipe, source: str | Path) -> nn.Module:
+    """Build the module of a recipe, with fresh weights.
+
+    Raises:
+        ValueError: if its constructor refuses the arguments.
+    """
+    try:
+        # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
+        return contextvars.Context().run(recipe.kind, **recipe.arguments)
+    except MemoryError:
+        raise
+    except Exception as error:  # of any type: the arguments in the file are at fault
+        raise ValueError(f"{source}: {recipe.kind.__name__} cannot be made: {reason(error)}") from error
+
+
+def reconcile(saved: Recipe, chosen: Any, path: str | Path) -> None:
+    """Copy the encoder's recipe from a checkpoint to a model with the same backbone on the command line, in place.
+
+    A module over an encoder from another checkpoint stores the recipe as `encoder`; a command line names the path.
+
+    Args:
+        saved: class and arguments of the checkpoint's module.
+        chosen: `class_path` and `init_args`, merged from flags, files and `saved`.
+        path: the checkpoint, for the message.
+
+    Raises:
+        ValueError: if the command line names another backbone than the checkpoint.
+    """
+    arguments: MutableMapping[str, Any] = chosen.get("init_args") or {}
+    key = next((name for name in NETWORK_ARGUMENTS if name in saved.arguments), "")
+    same = str(chosen["class_path"]).rpartition(".")[2] == saved.class_path.rpartition(".")[2]
+    if not same or not saved.arguments.get(RECIPE) or RECIPE not in arguments:
+        return
+    noted = saved.arguments[key]
+    if arguments[key] == noted:
+        arguments[RECIPE] = saved.arguments[RECIPE]
+    elif arguments[RECIPE] is not None:
+        raise ValueError(f"--ckpt_path {path} is over {noted}, not over {arguments[key]}: leave out --model.{key}")
+
+
+def import_path(kind: type) -> str:
+    """Return `package.module.Class`."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def import_named(module: str, name: str, what: str) -> Any:
+    """Import a name that the user gave; the module may lie in the working directory.
+
+    Args:
+        module: the module.
+        name: a name in it.
+        what: what the name stands for, the start of the message.
+
+    Raises:
+        ValueError: if the module does not exist, does not have the name, or importing it fails.
+    """
+    _search_working_directory()
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{what}: cannot import it ({error}); run from its folder, or set PYTHONPATH") from error
+
+
+def _search_working_directory() -> None:
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # last, to hide nothing; the installed command does not have it
+
+
+def reason(error: Exception) -> str:
+    """Return the first words of an error on one line, for a message."""
+    text = str(error).rpartition("WeightsUnpickler error: ")[2]  # torch puts a page of advice before it
+    return " ".join(text.split())[:300] or type(error).__name__
