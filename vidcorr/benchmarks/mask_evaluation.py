@@ -5,6 +5,7 @@ import zipfile
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -19,7 +20,7 @@ from ..datasets.records import FrameSequence
 from ..functional import PropagationProtocol
 from ..functional.propagation.sizing import Size, resize_ids, resize_images
 from ..metrics.rules import RULES
-from ..metrics.scoring import Ids, ObjectRows, Rules, Video, VideoScore
+from ..metrics.scoring import Ids, MaskScorer, ObjectRows, Rules, Video
 from ..results.pictures import Picture, overlay_masks
 from ..results.pictures.animation import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
@@ -207,61 +208,60 @@ class ObjectScorer:
             return sequence.read_ids(files[stem]).numpy()
 
         meta = metrics[0].videos.get(sequence.video, {})
-        try:
-            self.plan = self.rules.plan(Video(sequence.video, list(files), annotation, meta, starts=starts))
-        except DataError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{folder}: {error}") from error
-        if not self.plan:
+        video = Video(sequence.video, list(files), annotation, meta, starts=starts)
+        with errors_of(folder):
+            self.scorer = MaskScorer(self.rules, video, len(metrics))
+        if not self.scorer.plan:
             raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on")
-        self.scores = [VideoScore(self.rules, self.plan) for _ in metrics]
-        if lacking := sorted(self.scores[0].objects.keys() - files.keys()):
+        if lacking := sorted(self.scorer.objects.keys() - files.keys()):
             raise DataError(f"{folder}: the metadata counts frame {lacking[0]}, which has no mask")
         self.pending: deque[Future[None]] = deque()
         nothing = [torch.zeros(sequence.size, dtype=torch.uint8)] * len(metrics)
         for path in sequence.earlier:  # nothing is predicted before the first object
-            self.pending.append(pool.submit(self._score, path.stem, annotation(path.stem), nothing))
+            self.pending.append(pool.submit(self._score, path, annotation(path.stem), nothing))
 
     def add(self, t: int, tracked: TrackedFrame) -> Tensor:
         """Score the annotated frame `t`, and return its annotation: ids `(H, W)`, for the animations.
 
         Raises:
-            DataError: if the annotation holds an unknown id, and the rules refuse it.
+            DataError: if an earlier annotation holds an unknown id, and the rules refuse it.
         """
         truth = self.sequence.mask(t).numpy()
-        unknown = set(object_ids(self.rules.ids(truth))) - set(self.plan) if self.rules.refuses_unknown else ()
-        if unknown:
-            raise DataError(
-                f"{self.sequence.masks[t]}: holds id {min(unknown)}, which no mask introduces; take it out of the "
-                "mask, or score these videos by VosBenchmark and rules youtube-vos, where objects may enter later"
-            )
         while len(self.pending) >= MOST_PENDING:
             self.pending.popleft().result()
-        self.pending.append(self.pool.submit(self._score, self.stems[t], truth, tracked.decoded))
+        self.pending.append(self.pool.submit(self._score, self.sequence.masks[t], truth, tracked.decoded))
         return torch.from_numpy(truth)
 
-    def _score(self, stem: str, truth: Ids, masks: Sequence[Tensor]) -> None:
-        if stem not in self.scores[0].objects:
-            return
-        outlines = self.scores[0].outlines(stem, truth)
-        for score, mask in zip(self.scores, masks, strict=True):
-            score.add(stem, mask.numpy(), outlines)
+    def _score(self, file: Path, truth: Ids, masks: Sequence[Tensor]) -> None:
+        with errors_of(file):
+            self.scorer.add(file.stem, truth, *(mask.numpy() for mask in masks))
 
     def finish(self) -> dict[str, Curve]:
         """Update the metrics; return J and F by frame, means over objects, of the last stage."""
         for frame in self.pending:
             frame.result()
-        for metric, score in zip(self.metrics, self.scores, strict=True):
-            values = {self.sequence.folder or number: found for number, found in score.values().items()}
-            metric.update(self.sequence.video, values)
+        for metric, objects in zip(self.metrics, self.scorer.finish(), strict=True):
+            metric.update(
+                self.sequence.video, {self.sequence.folder or number: values for number, values in objects.items()}
+            )
         curves: dict[str, Curve] = {}
         for measure in ("J", "F"):
             if measure in self.rules.measures:
-                means = self.scores[-1].frame_means(measure)
+                means = self.scorer.frame_means(measure)
                 frames = [t for t, stem in self.stems.items() if stem in means]
                 curves[measure] = frames, [means[self.stems[t]] for t in frames]
         return curves
+
+
+@contextmanager
+def errors_of(place: Path) -> Iterator[None]:
+    """Prefix the scorer's errors with a file or folder of the annotation."""
+    try:
+        yield
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{place}: {error}") from error
 
 
 def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..metrics.rules import RULES
-from ..metrics.scoring import Ids, Object, Plan, Rules, Values, Video, VideoScore
+from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row
 from ..videos.guards import DataError, read_videos, require_folder, require_one_of
 from ..videos.images import image_header, opened_image
-from ..videos.mask_files import object_ids, read_mask
+from ..videos.mask_files import ids_by_value, object_ids, read_mask, renumbered
 from ..videos.processes import CrashedError, in_processes, usable_cores
 from ..videos.source import list_images
 
@@ -79,8 +80,8 @@ def score(
         meta: metadata file of the data set, if the rules need it.
         unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
         keep_ends: count the first and the last frame too.
-        allow_missing: treat videos without predictions or without objects as the official code does: leave them out,
-            or count them as 0.
+        allow_missing: count videos without predictions as 0 where the official code does (MOSEv2), else leave them
+            out; leave out videos without objects where the official code does.
         workers: number of processes; by default a process per core, or fewer for few masks. The scores do not depend on
             it.
 
@@ -113,6 +114,7 @@ def score(
     work = partial(_score_folder, rules, entries, keep_ends, optional)
     enough = 1 + sum(len(masks.truth) for masks in folders) // MASKS_PER_PROCESS
     _compare_palettes(folders)
+    _note_ignored(predictions, names, folders)
     for of_folder in _results(work, folders, workers or min(usable_cores(), enough)):
         objects |= of_folder
     if not objects:
@@ -164,13 +166,13 @@ def _missing(names: Sequence[str], predictions: Path, rules: Rules, allowed: boo
     """Return the videos without predictions.
 
     Raises:
-        DataError: if there are any, unless they are allowed and the official code does not refuse them.
+        DataError: if there are any, unless they are allowed.
     """
     missing = [name for name in names if not (predictions / name).is_dir()]
-    if missing and (rules.missing_video == "refused" or not allowed):
-        treatment = f"; by the official code they are {rules.missing_video}: --allow-missing"
-        remedy = "" if rules.missing_video == "refused" else treatment
-        raise DataError(f"{predictions / missing[0]}: {len(missing)} of {len(names)} videos are missing{remedy}")
+    if missing and not allowed:
+        number = "1 video of" if len(missing) == 1 else f"{len(missing)} videos of"
+        remedy = f"with --allow-missing they are {rules.missing_video}"
+        raise DataError(f"{predictions / missing[0]}: predictions lack {number} {len(names)}; {remedy}")
     return missing
 
 
@@ -189,23 +191,30 @@ def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterat
 
 
 def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolder], workers: int) -> Iterator[ByObject]:
-    """Yield the values of the folders, longest first; the error of the longest faulty folder ends the scoring."""
+    """Yield the values of the folders, longest first; a folder's error ends the scoring."""
     folders = sorted(folders, key=lambda masks: -len(masks.truth))
     if min(workers, len(folders)) <= 1:
         yield from map(work, folders)
         return
-    unfinished, faults = [masks.predictions for masks in folders], dict[Path, DataError]()
     for masks, outcome in in_processes(work, folders, workers, timeout=0, title="folders"):
         if isinstance(outcome, CrashedError):
-            remedy = "--workers 1 needs less memory"
-            faults[masks.predictions] = DataError(f"{masks.predictions}: {outcome}; {remedy}")
-        elif isinstance(outcome, DataError):
-            faults[masks.predictions] = outcome
-        else:
-            unfinished.remove(masks.predictions)
-            yield outcome
-        if faults and unfinished[0] in faults:  # no longer folder is left, so the number of workers changes no message
-            raise faults[unfinished[0]]
+            raise DataError(f"{masks.predictions}: {outcome}; --workers 1 needs less memory")
+        if isinstance(outcome, DataError):
+            raise outcome
+        yield outcome
+
+
+def _note_ignored(predictions: Path, names: Collection[str], folders: Sequence[MaskFolder]) -> None:
+    """Name predicted videos and frames that have no annotation and are not scored."""
+    if videos := sorted(set(_folders_in(predictions)) - set(names)):
+        log.warning("%s: not scored, the truth lacks them: %s", predictions, ", ".join(videos[:10]))
+    extra = []
+    for folder in folders:
+        annotated = {path.stem for path in folder.truth}
+        predicted = list_images(folder.predictions) if folder.predictions.is_dir() else ()
+        extra += [path for path in predicted if path.stem not in annotated]
+    if extra:
+        log.warning("%s: no annotation of this frame; predicted masks not scored: %d", extra[0], len(extra))
 
 
 def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
@@ -242,52 +251,46 @@ def _score_folder(
     files = {path.stem: path for path in masks.truth}
     predictions = {path.stem: path for path in list_images(masks.predictions)}
     folder, one_object = masks.truth[0].parent, bool(masks.object)
+    true_ids, predicted_ids = ({} if one_object else ids_by_value(each.values()) for each in (files, predictions))
     height, width = image_header(masks.truth[0])[0]
 
     @lru_cache(max(1, KEPT_MASKS // (height * width)))
     def annotation(stem: str) -> Ids:
         if stem not in files:
             raise DataError(f"{folder / stem}.png: the metadata names this frame, but it has no annotation")
-        return _read(files[stem], one_object)
+        return _read(files[stem], one_object, true_ids)
 
-    video = Video(masks.video, sorted(files), annotation, entries.get(masks.video, {}), keep_ends)
-    try:
-        plan = rules.plan(video)
-    except DataError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder}: {error}") from error
-    if not plan and not optional:
+    with _errors_named(folder):
+        video = Video(masks.video, sorted(files), annotation, entries.get(masks.video, {}), keep_ends)
+        scorer = MaskScorer(rules, video)
+    if not scorer.plan and not optional:
         remedy = "; the official code leaves it out: --allow-missing" if rules.empty_video == "left out" else ""
         raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on{remedy}")
-    if missing := [stem for stem in rules.required(video, plan) if stem not in predictions]:
-        raise DataError(f"{masks.predictions / missing[0]}.png: {len(missing)} predicted masks are missing")
-    scored = VideoScore(rules, plan)
-    for stem in sorted(scored.objects):
-        target, predicted = annotation(stem), _read(predictions[stem], one_object)
-        if predicted.shape != target.shape:
-            size, expected = (" × ".join(map(str, mask.shape)) for mask in (predicted, target))
-            raise DataError(f"{predictions[stem]}: is {size} px, the annotation {expected}")
-        if rules.refuses_unknown:
-            _refuse_unknown(files[stem], rules.ids(target), plan)
-            _refuse_unknown(predictions[stem], rules.ids(predicted), plan)
-        scored.add(stem, predicted, scored.outlines(stem, target))
-    return {(masks.video, masks.object or number): values for number, values in scored.values().items()}
+    if missing := [stem for stem in rules.required(video, scorer.plan) if stem not in predictions]:
+        number = "1 predicted mask is" if len(missing) == 1 else f"{len(missing)} predicted masks are"
+        raise DataError(f"{masks.predictions / missing[0]}.png: {number} missing")
+    for stem in sorted(scorer.objects):
+        predicted = _read(predictions[stem], one_object, predicted_ids)
+        with _errors_named(predictions[stem]):
+            scorer.add(stem, annotation(stem), predicted)
+    with _errors_named(masks.predictions):
+        (objects,) = scorer.finish()
+    return {(masks.video, masks.object or number): values for number, values in objects.items()}
 
 
-def _refuse_unknown(file: Path, ids: Ids, plan: Plan) -> None:
-    """Refuse a mask with an id that is no object of the video; the objects are 1 to n."""
-    if ids.max(initial=0) <= len(plan):  # a histogram takes longer than the scores
-        return
-    if unknown := set(object_ids(ids)) - set(plan):
-        raise DataError(
-            f"{file}: holds id {min(unknown)}; the video has the objects {', '.join(map(str, plan))}. Rules "
-            "youtube-vos and vos-benchmark score objects that enter later"
-        )
+@contextmanager
+def _errors_named(place: Path) -> Iterator[None]:
+    """Prefix the scorer's errors with a file or folder."""
+    try:
+        yield
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{place}: {error}") from error
 
 
-def _read(path: Path, one_object: bool) -> Ids:
-    ids = read_mask(path)
+def _read(path: Path, one_object: bool, values: Mapping[int, int]) -> Ids:
+    ids = renumbered(read_mask(path), values)
     if one_object and len(np.unique(ids[ids > 0])) > 1:
         raise DataError(f"{path}: holds more than one object; with a folder per object each mask holds one")
     return (ids > 0).astype(np.uint8) if one_object else ids

@@ -40,5 +40,5 @@ from .point_tracking import (
     tapvid_metrics as tapvid_metrics,
 )
 from .rules import seen_and_unseen as seen_and_unseen
-from .scoring import VideoScore as VideoScore, sequence_statistics as sequence_statistics
+from .scoring import MaskScorer as MaskScorer, sequence_statistics as sequence_statistics
 from .segmentation import boundary_accuracy as boundary_accuracy, region_similarity as region_similarity

@@ -206,7 +206,6 @@ class NafRules(Rules):
 
     source = "valeoai/NAF @ ad4e24d, evaluation/eval_video_seg.py; MAP-RaysUp/RaysUp @ a320000 alike"
     refuses_unknown = True
-    missing_video = "left out"
 
     def plan(self, video: Video) -> Plan:
         """Return the ids from 1 to the largest of the video, in all frames but the first and the last."""
@@ -230,7 +229,6 @@ class VosBenchmarkRules(Rules):
     pooled = True
     source = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
     measures = ("J", "F", "present")
-    missing_video = "left out"
     empty_video: ClassVar[Literal["refused", "left out"]] = "left out"
 
     def plan(self, video: Video) -> Plan:

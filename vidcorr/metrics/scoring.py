@@ -72,8 +72,8 @@ class Rules:
     """Objects and frames come from a metadata file of the data set."""
     refuses_unknown: ClassVar[bool] = False
     """An id that is no object of the video is an error; otherwise it matches nothing."""
-    missing_video: ClassVar[Literal["refused", "left out", "counted as 0"]] = "refused"
-    """Treatment of a video without predictions by the official code."""
+    missing_video: ClassVar[Literal["left out", "counted as 0"]] = "left out"
+    """Treatment of a video without predictions, where the user allows it."""
     empty_video: ClassVar[Literal["refused", "left out"]] = "refused"
     """Treatment of a video without an object in the frames that count by the official code."""
     pooled: ClassVar[bool] = False
@@ -161,58 +161,110 @@ class DavisRules(Rules):
         return (ids > 0).astype(np.uint8) if self.merged else ids
 
 
-class VideoScore:
-    """The measures of the objects of a video, without its masks.
+class MaskScorer:
+    """Score the masks of a video, frame by frame, by the rules of a data set.
 
     Args:
         rules: rules of the data set.
-        plan: object → names of the frames that count, see `Rules.plan`.
+        video: the annotation, from which the rules plan the scoring.
+        predictions: number of predictions of each frame, scored side by side.
 
     Attributes:
-        objects: name of a frame → the objects that count in it.
-        measured: (object, name of a frame) → `Rules.measures`.
+        plan: see `Rules.plan`; empty if the rules leave nothing to score.
+        objects: name of a frame that counts → the objects that count in it.
+        measured: per prediction, (object, name of a frame) → `Rules.measures`.
+
+    Raises:
+        ValueError: for metadata that do not fit.
 
     Example:
-        >>> score = VideoScore(DavisRules("davis-2017"), {1: ["00001"]})
         >>> ids = np.ones((4, 4), np.uint8)
-        >>> score.add("00001", ids, score.outlines("00001", ids))
-        >>> score.values()[1]["J-Mean"]
+        >>> scorer = MaskScorer(DavisRules("davis-2017"), Video("bike", ["0", "1", "2"], lambda stem: ids))
+        >>> for stem in ("0", "1", "2"):
+        ...     scorer.add(stem, ids, ids)
+        >>> scorer.finish()[0][1]["J-Mean"]
         1.0
     """
 
-    def __init__(self, rules: Rules, plan: Plan) -> None:
-        self.rules, self.plan = rules, plan
+    def __init__(self, rules: Rules, video: Video, predictions: int = 1) -> None:
+        self.rules, self.video = rules, video
+        try:
+            self.plan = rules.plan(video)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the metadata do not fit: {type(error).__name__}: {error}") from error
         self.objects: dict[str, list[int]] = {}
-        for number, stems in plan.items():
+        for number, stems in self.plan.items():
             for stem in stems:
                 if stem is not None:
                     self.objects.setdefault(stem, []).append(number)
-        self.measured: dict[tuple[int, str | None], tuple[float, ...]] = {}
+        self.measured: list[dict[tuple[int, str | None], tuple[float, ...]]] = [{} for _ in range(predictions)]
+        # per prediction, the ids in frames that show an object, until an object of the video is found
+        self._others: list[list[set[int]]] = [[] for _ in range(predictions)]
+        self._found = [False] * predictions
 
-    def outlines(self, stem: str, ids: Ids) -> dict[int, Outline]:
-        """Return object → outline in ids `(H, W)`, predicted or annotated."""
-        return object_outlines(self.rules.ids(ids), self.objects[stem])
+    def add(self, stem: str, truth: Ids, *predictions: Ids) -> None:
+        """Score a frame if it counts; all are ids `(H, W)`.
 
-    def add(self, stem: str, prediction: Ids, target: Mapping[int, Outline]) -> None:
-        """Score a frame that counts: predicted ids `(H, W)` against the `outlines` of its annotation."""
-        predicted = self.outlines(stem, prediction)
-        for number in self.objects[stem]:
-            self.measured[number, stem] = self.rules.measure(predicted[number], target[number])
+        Raises:
+            ValueError: for a prediction of another size, or an id that is no object of the video if the rules refuse
+                it.
+        """
+        if stem not in self.objects:
+            return
+        numbers, truth = self.objects[stem], self.rules.ids(truth)
+        self._refuse_unknown(truth, "annotation")
+        target = object_outlines(truth, numbers)
+        for place, prediction in enumerate(predictions):
+            ids = self.rules.ids(prediction)
+            if ids.shape != truth.shape:
+                size, expected = (" × ".join(map(str, mask.shape)) for mask in (ids, truth))
+                raise ValueError(f"is {size} px, the annotation {expected}")
+            self._refuse_unknown(ids, "prediction")
+            found = object_outlines(ids, numbers)
+            for number in numbers:
+                self.measured[place][number, stem] = self.rules.measure(found[number], target[number])
+            self._found[place] = self._found[place] or any(outline.area for outline in found.values())
+            if not self._found[place] and any(outline.area for outline in target.values()):
+                self._others[place].append(set(np.unique(ids).tolist()) - {0, 255})
 
-    def values(self) -> dict[Object, Values]:
-        """Return object → values; a frame that was never added counts 0."""
+    def _refuse_unknown(self, ids: Ids, label: str) -> None:
+        """Refuse an id that is no object of the video, if the rules do; the objects are 1 to n."""
+        if not self.rules.refuses_unknown or ids.max(initial=0) <= len(self.plan):  # to list the ids takes longer
+            return
+        if unknown := set(np.unique(ids).tolist()) - {0, 255, *self.plan}:
+            raise ValueError(
+                f"the {label} holds id {min(unknown)}; the video has the objects {', '.join(map(str, self.plan))}. "
+                "Rules youtube-vos and vos-benchmark score objects that enter later"
+            )
+
+    def finish(self) -> list[dict[Object, Values]]:
+        """Return object → values, per prediction.
+
+        Raises:
+            ValueError: if a frame that counts is missing, or if a prediction holds ids in most frames that show an
+                object, and never an object's.
+        """
+        for others, found in zip(self._others, self._found, strict=True):
+            if not found and 2 * sum(map(bool, others)) > len(others):
+                held, wanted = (", ".join(map(str, sorted(ids))) for ids in (set().union(*others), self.plan))
+                raise ValueError(f"the predictions hold id {held}, the annotation {wanted}: none in common")
+        return [self._values(measured) for measured in self.measured]
+
+    def _values(self, measured: Mapping[tuple[int, str | None], tuple[float, ...]]) -> dict[Object, Values]:
         nothing = (0.0,) * len(self.rules.measures)
         values: dict[Object, Values] = {}
         for number, stems in self.plan.items():
-            rows = [self.measured.get((number, stem), nothing) for stem in stems]
+            if missing := [stem for stem in stems if stem is not None and (number, stem) not in measured]:
+                raise ValueError(f"frame {missing[0]} counts and is missing")
+            rows = [measured.get((number, stem), nothing) for stem in stems]
             values[number] = self.rules.summarise(np.array(rows, dtype=np.float64).reshape(-1, len(nothing)))
         return values
 
     def frame_means(self, measure: str) -> dict[str, float]:
-        """Return frame → mean of a measure over the objects that count in it."""
+        """Return frame → mean of a measure over the objects that count in it, of the last prediction."""
         column = self.rules.measures.index(measure)
         return {
-            stem: float(np.mean([self.measured[number, stem][column] for number in numbers]))
+            stem: float(np.mean([self.measured[-1][number, stem][column] for number in numbers]))
             for stem, numbers in sorted(self.objects.items())
         }
 

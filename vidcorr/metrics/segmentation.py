@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_pair, object_outlines, region_score
-from .scoring import DavisRules, ObjectRows, Video, VideoScore
+from .scoring import DavisRules, MaskScorer, ObjectRows, Video
 
 
 def region_similarity(prediction: Masks, target: Masks, void: Masks | None = None) -> Tensor:
@@ -96,11 +96,10 @@ class RegionRows(ObjectRows):
             frames = {f"{t:06d}": t for t in range(len(wanted))}
             if len(frames) < 3:
                 raise ValueError("no frame is scored")
-            plan = self.rules.plan(Video(name, list(frames), lambda stem: wanted[frames[stem]]))
-            if not plan:
+            scorer = MaskScorer(self.rules, Video(name, list(frames), lambda stem: wanted[frames[stem]]))
+            if not scorer.plan:
                 raise ValueError("no object to score")
-            score = VideoScore(self.rules, plan)
-            for stem in score.objects:
-                t = frames[stem]
-                score.add(stem, predicted[t], score.outlines(stem, wanted[t]))
-        super().update(name, score.values())
+            for stem, t in frames.items():
+                scorer.add(stem, wanted[t], predicted[t])
+            (objects,) = scorer.finish()
+        super().update(name, objects)

@@ -165,11 +165,11 @@ def blank(size, value=0):
 @pytest.mark.parametrize(
     ("file", "spoil", "message"),
     [
-        ("00001.png", Path.unlink, "00001.png: 1 predicted masks are missing"),
+        ("00001.png", Path.unlink, "00001.png: 1 predicted mask is missing"),
         ("00002.png", lambda path: path.write_bytes(b"no picture"), "00002.png"),
         ("00002.png", blank((64, 32)), "00002.png: is 64 × 32 px, the annotation 64 × 64"),
-        ("00003.png", blank((64, 64), 9), "00003.png: holds id 9; the video has the objects 1"),
-        ("", shutil.rmtree, "1 of 3 videos are missing"),
+        ("00003.png", blank((64, 64), 9), "00003.png: the prediction holds id 9; the video has the objects 1"),
+        ("", shutil.rmtree, "predictions lack 1 video of 3; with --allow-missing they are left out"),
     ],
 )
 def test_a_bad_prediction_is_named(davis_root, davis_run, tmp_path, file, spoil, message):
@@ -214,7 +214,10 @@ def test_a_folder_named_for_the_scores_stays(tmp_path):
 def test_an_id_without_a_first_appearance_is_named(tmp_path):
     folders = write_video(tmp_path, "1100 1120 1100", "1100 1100 1100")
     assert refused(
-        DataError, r"00001\.png: holds id 2; the video has the objects 1. Rules youtube-vos", score, *folders
+        DataError,
+        r"00001\.png: the annotation holds id 2; the video has the objects 1. Rules youtube-vos",
+        score,
+        *folders,
     )
     assert [len(score(*folders, rules).rows) for rules in ("youtube-vos", "davis-2016")] == [2, 1]
 

@@ -11,8 +11,8 @@ from tests.helpers.masks import random_masks
 from tests.helpers.plain_masks import plain_boundary_score, plain_region
 from tests.helpers.refusal import refused
 from vidcorr.metrics import (
+    MaskScorer,
     RegionBoundary,
-    VideoScore,
     boundary_accuracy,
     boundary_score,
     object_outlines,
@@ -21,6 +21,7 @@ from vidcorr.metrics import (
     sequence_statistics,
 )
 from vidcorr.metrics.rules import RULES
+from vidcorr.metrics.scoring import Video
 
 KEYS = ["J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay"]
 
@@ -44,11 +45,14 @@ def id_maps(davis, missing=0):
 def check_frames(prediction, target, expected):
     """Compare J and F of all frames but the first and the last, as DAVIS scores, with those expected: (K, 2, T − 2)."""
     stems = [f"{t:03d}" for t in range(1, len(target) - 1)]
-    score = VideoScore(RULES["davis-2017"], dict.fromkeys(range(1, len(expected) + 1), stems))
-    for t, stem in enumerate(stems, start=1):
-        score.add(stem, prediction[t], score.outlines(stem, target[t]))
+    prediction, target = np.asarray(prediction), np.asarray(target)
+    frames = {f"{t:03d}": t for t in range(len(target))}
+    scorer = MaskScorer(RULES["davis-2017"], Video("video", list(frames), lambda stem: target[frames[stem]]))
+    for stem, t in frames.items():
+        scorer.add(stem, target[t], prediction[t])
+    assert list(scorer.plan) == list(range(1, len(expected) + 1))
     for number, of_object in enumerate(expected, start=1):
-        found = np.array([score.measured[number, stem] for stem in stems]).T
+        found = np.array([scorer.measured[0][number, stem] for stem in stems]).T
         np.testing.assert_allclose(found, of_object, rtol=0, atol=1e-12)
 
 
