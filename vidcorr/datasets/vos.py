@@ -99,11 +99,12 @@ class Vos(Reader[MaskSequence]):
         size = check_masks(masks, frames, self.size_tolerance, "take both at one size, or raise size_tolerance")
         introducing = masks if self.annotations in (None, "entering") else [0]
         values = {t: object_values(masks[t]) for t in sorted(introducing)}
-        is_white = bool(ids_by_value(masks[t] for t in sorted(masks)))
-        if folder and any(len(seen) > 1 for seen in values.values()):
+        seen = set[int]().union(*values.values())
+        is_white = seen <= {VOID} and bool(ids_by_value(masks[t] for t in sorted(masks)))
+        if folder and any(len(shown) > 1 for shown in values.values()):
             raise DataError(f"{path}: holds more than one object; in a folder per object, a mask holds a single object")
         if folder or is_white:
-            values = {t: {1} if seen else set() for t, seen in values.items()}
+            values = {t: {1} if shown else set() for t, shown in values.items()}
         starts = first_appearances(values)
         if not starts or (self.annotations is not None and 0 not in starts.values()):
             place = "any mask" if self.annotations is None else "the first frame's mask"

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from vidcorr.commands.score_masks import flat_scores, score
 from vidcorr.metrics.rules import RULES
 from vidcorr.videos.files import write_ids
 from vidcorr.videos.guards import DataError
-from vidcorr.videos.mask_files import davis_palette
+from vidcorr.videos.mask_files import davis_palette, read_mask
 
 
 def write_masks(folder, *masks):
@@ -108,6 +109,54 @@ def test_objects_count_as_the_rules_say(tmp_path, rules, truth, mine, rows):
     """Of object 2, vos-benchmark counts the first frame and not the last, YouTube-VOS the opposite."""
     found = score(*write_video(tmp_path, truth, mine), rules).rows
     assert {row.name: row.values["J-Mean"] for row in found} == pytest.approx(rows)
+
+
+MOVED, LAGGING = "11000 11100 01110 00110 00111", "11000 11000 11100 01110 00111"
+
+
+def painted(folder, masks, white):
+    """Write masks of one object as 0 and 1, or as 0 and 255."""
+    write_masks(folder, *masks.split())
+    for file in folder.iterdir() if white else ():
+        write_ids(file, read_mask(file) * 255, davis_palette())
+
+
+@pytest.mark.parametrize("rules", ["davis-2017", "davis-2016", "youtube-vos", "vost", "sa-v", "vos-benchmark", "naf"])
+def test_masks_of_0_and_255_score_as_masks_of_0_and_1_on_either_side(tmp_path, rules):
+    found = []
+    for number, sides in enumerate(product((False, True), repeat=2)):
+        for folder, masks, white in zip(("truth", "mine"), (MOVED, LAGGING), sides, strict=True):
+            painted(tmp_path / str(number) / folder / "a", masks, white)
+        found.append(score(tmp_path / str(number) / "truth", tmp_path / str(number) / "mine", rules))
+    assert all(each.scores == found[0].scores for each in found)
+    assert all(each.rows == found[0].rows for each in found)
+    assert 0.2 < next(iter(found[0].scores.values())) < 1
+
+
+def test_predictions_without_an_id_of_the_video_are_refused_and_lost_objects_are_not(tmp_path):
+    folders = write_video(tmp_path, "1100 1100 1100 1100", "3300 3300 3300 3300")
+    for rules in ("youtube-vos", "vost", "vos-benchmark", "sa-v"):
+        assert refused(DataError, "mine/a: the predictions hold id 3, the annotation 1: none", score, *folders, rules)
+    assert score(*folders, "davis-2016").scores["J-Mean"] == 1
+    lost = write_video(tmp_path / "lost", "1100 1100 1100 1100 1100", "1100 0000 0300 0000 0000")
+    assert score(*lost, "vost").scores["J-Mean"] == 0
+
+
+@pytest.mark.parametrize("rules", ["davis-2017", "youtube-vos", "vost"])
+def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path, rules):
+    write_masks(tmp_path / "truth" / "b", "1100", "1100", "1100")
+    folders = write_video(tmp_path, "1100 1100 1100", "1100 1000 1100")
+    assert refused(DataError, "mine/b: predictions lack 1 video of 2; with --allow-missing", score, *folders, rules)
+    found = score(*folders, rules, allow_missing=True)
+    assert (found.sequences, found.data["missing_videos"]) == (("a",), ["b"])
+
+
+def test_frames_and_videos_that_are_not_scored_are_named(tmp_path, caplog):
+    folders = write_video(tmp_path, "1100 1100 1100", "1100 1000 1100 1100 1100")
+    write_masks(tmp_path / "mine" / "cat", "1100")
+    score(*folders)
+    assert "mine: not scored, the truth lacks them: cat" in caplog.text
+    assert "mine/a/00003.png: no annotation of this frame; predicted masks not scored: 2" in caplog.text
 
 
 META = {"a": {"1": "dog", "2": "emu"}, "b": {"7": "dog"}}
