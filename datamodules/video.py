@@ -6,23 +6,22 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from vidcorr.datasets.youtube_vos import held_out_among
-from vidcorr.videos.guards import DataError, raise_limit, require_at_least, require_one_of
+from vidcorr.videos.guards import DataError, raise_limit, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
 from .loading.clips import ClipDataset, Sampling, Transform, too_many
 from .loading.loader import SampledDataModule
 from .loading.sampling import (
+    Augmentation,
     ColourAugmentation,
+    FrameSampling,
     centre_crop,
-    continuous_indices,
-    distant_indices,
     random_resized_crop,
     seeded_generator,
     whole_frame,
@@ -50,19 +49,9 @@ class VideoDataModule(SampledDataModule):
         source: folder that is searched for video files and folders of frames, or a .txt or .csv list with optional
             labels, see `vidcorr.videos.source.list_videos`.
         frames: T, frames in a clip.
-        sampling: "distant", a frame from every of T equal segments, or "continuous", every `interval` frames
-            (VFS, Table 1).
-        interval: distance of consecutive frames in continuous sampling. From a list, an interval is drawn per clip.
-            0 repeats a frame.
-        interval_weights: probabilities of the intervals; equal by default.
+        sampling: the frames of a clip, see `FrameSampling`: by default one from every of T equal segments.
         size: side of the frames, pixels.
-        spatial: True for a random resized crop and flip per frame, False for a centre crop, "whole" for the complete
-            frame squeezed into the square (Liir).
-        area: smallest and largest fraction of the frame's area that a random crop takes.
-        flip: probability of a horizontal flip.
-        colour: apply colour jitter, greyscale and blur per frame (training only, on the device).
-        blur_sigma: smallest and largest standard deviation of the blur, pixels. The default is VFS's released value,
-            which hardly blurs; its paper cites MoCo v2, which has (0.1, 2.0).
+        augmentation: crops, flips and colours, see `Augmentation`.
         batch_size: clips per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
         validation_fraction: fraction of the videos kept for validation, at least one video unless 0.
@@ -84,15 +73,9 @@ class VideoDataModule(SampledDataModule):
         self,
         source: str | os.PathLike[str],
         frames: int = 8,
-        sampling: Literal["distant", "continuous"] = "distant",
-        interval: int | list[int] = 8,
-        interval_weights: list[float] | None = None,
+        sampling: FrameSampling = FrameSampling(),
         size: int = 224,
-        spatial: bool | Literal["whole"] = True,
-        area: tuple[float, float] = (0.2, 1.0),
-        flip: float = 0.5,
-        colour: bool = False,
-        blur_sigma: tuple[float, float] = (0.1, 0.2),
+        augmentation: Augmentation = Augmentation(),
         batch_size: int = 32,
         num_workers: int | None = None,
         validation_fraction: float = 0.02,
@@ -105,25 +88,13 @@ class VideoDataModule(SampledDataModule):
         max_megapixels: float | None = None,
     ) -> None:
         super().__init__(Path(source).expanduser(), batch_size, num_workers, seed)
-        intervals = [interval] if isinstance(interval, int) else list(interval)
-        weights = interval_weights or [1.0] * len(intervals)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
         if samples_per_epoch is not None:
             require_at_least(1, samples_per_epoch=samples_per_epoch)
-        require_one_of(("distant", "continuous"), sampling=sampling)
-        require_one_of((True, False, "whole"), spatial=spatial)
         for fits, expected in (
-            (bool(intervals) and min(intervals) >= 0, f"interval must be 0 or more frames, got {intervals}"),
-            (
-                len(weights) == len(intervals) and min(weights) >= 0 and sum(weights) > 0,
-                f"interval_weights {weights} do not fit the intervals {intervals}",
-            ),
-            (0 < area[0] <= area[1] <= 1, f"area must be two ascending fractions in (0, 1], got {area}"),
-            (0 <= flip <= 1, f"flip must be a probability in [0, 1], got {flip}"),
             (timeout > 0, f"timeout must be above 0 seconds, got {timeout}"),
             (0 <= validation_fraction < 1, f"validation_fraction must be in [0, 1), got {validation_fraction}"),
             (0 <= max_unusable <= 1, f"max_unusable must be a fraction in [0, 1], got {max_unusable}"),
-            (0 < blur_sigma[0] <= blur_sigma[1], f"blur_sigma must be two ascending numbers above 0, got {blur_sigma}"),
         ):
             if not fits:
                 raise ValueError(expected)
@@ -131,15 +102,12 @@ class VideoDataModule(SampledDataModule):
         self.timeout = timeout
         self.validation_fraction, self.include_holdout = validation_fraction, include_holdout
         self.samples_per_epoch, self.repeat, self.max_unusable = samples_per_epoch, repeat, max_unusable
-        self.sampling: Sampling = (
-            partial(distant_indices, n=frames)
-            if sampling == "distant"
-            else partial(_continuous, n=frames, intervals=intervals, weights=weights)
-        )
-        self.evaluation_transform: Transform = partial(whole_frame if spatial == "whole" else centre_crop, size=size)
-        random_crop = partial(random_resized_crop, size=size, area=area, flip=flip)
-        self.transform = random_crop if spatial is True else self.evaluation_transform
-        self.colour = ColourAugmentation(sigma=(blur_sigma[0], blur_sigma[1])) if colour else None
+        self.sampling: Sampling = partial(sampling, n=frames)
+        whole = augmentation.spatial == "whole"
+        self.evaluation_transform: Transform = partial(whole_frame if whole else centre_crop, size=size)
+        random_crop = partial(random_resized_crop, size=size, area=augmentation.area, flip=augmentation.flip)
+        self.transform = random_crop if augmentation.spatial is True else self.evaluation_transform
+        self.colour = ColourAugmentation(sigma=augmentation.blur_sigma) if augmentation.colour else None
         self.videos: tuple[VideoEntry, ...] = ()
 
     def setup(self, stage: str) -> None:
@@ -212,10 +180,3 @@ class VideoDataModule(SampledDataModule):
         if counts.count(0) > self.max_unusable * len(counts):
             rank_zero_warn(too_many(f"{counts.count(0)} of {len(counts)} videos", str(self.source)))
         return counts
-
-
-def _continuous(
-    num_frames: int, n: int, generator: torch.Generator, intervals: list[int], weights: list[float]
-) -> Tensor:
-    interval = intervals[int(torch.multinomial(torch.tensor(weights), 1, generator=generator))]
-    return continuous_indices(num_frames, n, interval, generator)

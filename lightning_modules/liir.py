@@ -1,7 +1,9 @@
 """Liir: reconstruct a frame from similar cells of another frame, with cells of other videos as negatives."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -17,14 +19,15 @@ from vidcorr.functional.local_reconstruction import reconstruct_locally
 from vidcorr.functional.position import displacement
 from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
+from vidcorr.videos.guards import require_at_least
 
 from .base import Batch, millions
 from .distributed import gather, own_rows, world_size_and_rank
 from .momentum import MomentumEncoder, MomentumMethod, average_row, without_statistics
-from .negative_bank import NegativeBank, Negatives
-from .schedules import SampleLR, liir_factor, scheduled
+from .negative_bank import BankSettings, EncodedBy, NegativeBank
+from .schedules import LiirSchedule, SampleLR, scheduled
 
-EncodedBy = Literal["learned", "average"]
+Settings = TypeVar("Settings")
 
 
 class Liir(MomentumMethod):
@@ -34,48 +37,34 @@ class Liir(MomentumMethod):
     the missing channel of the query is reconstructed from windows of the references, weighted by the affinity of
     features. The first phase trains on this reconstruction alone. In the second phase, points of other videos, encoded
     by the momentum encoder with displaced positions, join the softmax as negatives, and a prior draws the affinity
-    towards a few compact peaks. With `position="none"`, `bank_frames=0` and `mixture_components=None` this is MAST's
+    towards a few compact peaks. With `position="none"`, `bank=BankSettings(frames=0)` and `prior=None` this is MAST's
     objective.
 
-    Paper: Liir (Li et al., CVPR 2022); MAST is of Lai et al., CVPR 2020. The paper compares features of 256 channels
-    (section 3.3); here, as in the public code and its weights, a convolution reduces them to 64.
+    Paper: Liir (Li et al., CVPR 2022); MAST is of Lai et al., CVPR 2020.
 
     Args:
         position: kind of the map that is added to the features of the first layer, see `PositionMap`.
         position_size: height and width of a learned map in cells; half the frames' size.
-        modulation: displacement of the map for the bank: "shift" by a random step, "shuffle" its cells, or "none".
-        bank_frames: number of frames of other videos; 0 leaves inter-video reconstruction out.
-        points_per_frame: number of random cells per stored frame, for negatives "per_query" and "shared".
-        negatives: cells of the stored frames that a query competes with: "per_query", "same_place" or "shared", see
-            `NegativeBank`.
+        affinity_dim: channels of the compared features: 64 in the public code and its weights, 256 in the paper
+            (section 3.3).
+        bank: the negatives, see `BankSettings`; a dict of its fields, as checkpoints hold it, does too.
+        prior: the compactness prior in training, see `compact_affinity`; None leaves it out.
+        compactness_weight: weight of the compactness loss.
+        schedule: the two phases, see `LiirSchedule`.
         reference_encoder: encoder of the references in the second phase. "learned": the encoder that learns; the paper
             updates the position map by query and references alike (section 3.2). "average": its moving average, without
             gradient, as in the public code.
         reference_gradient: False cuts the gradient through learned references in the second phase: a control.
-        key_encoder: encoder of the stored frames: "average" as in MoCo, which the paper cites (section 3.3), or
-            "learned". Keys never take a gradient. Products are not normalised: keys of a lagging average are smaller
-            than learned references, and take little of the softmax.
         averaged: part of the encoder that is averaged: "encoder", all of it; or "last_convolution", over the features
             of the encoder that learns, as in the public code (shasha521/LIIR_pytorch).
         encoder_momentum: m of the moving average.
-        mixture_components: K of the compactness prior in training; None leaves it out.
-        mixture_threshold: only windows with a largest affinity above it are compared with the prior.
-        mixture_width: see `compact_affinity`.
-        mixture_weights: see `compact_affinity`.
-        compactness_weight: weight of the compactness loss.
         radius: radius of the window, in cells of 4 px.
         border: "exclude" leaves cells outside the map out; "zero": see `local_affinity`.
-        warmup_epochs: epochs of the first phase.
-        warmup_accumulation: batches per optimiser step in the first phase; afterwards 1.
-        warmup_lr: learning rate of the first phase; not scaled with the batch.
-        lr: learning rate of the second phase.
-        warmup_decay_samples: samples over which `warmup_lr` decays to 1/16.
-        decay_samples: samples over which `lr` decays to 1/16.
         seed: seed of the dropped channels, displacements and sampled cells.
         compile: compile the encoder with torch.compile when training starts.
         stages: residual stages of the encoder, 3 or 4.
         start: checkpoint of Liir with the encoder's first weights, for example of a first phase that several second
-            phases share (with `warmup_epochs=0`). The average starts as a copy of them.
+            phases share (with `schedule.warmup_epochs` 0). The average starts as a copy of them.
 
     Raises:
         ValueError: for an unknown choice, a number out of range, or an encoder in `start` with other
@@ -90,28 +79,17 @@ class Liir(MomentumMethod):
         self,
         position: Position = "1dape",
         position_size: int = 128,
-        modulation: Literal["shift", "shuffle", "none"] = "shift",
-        bank_frames: int = 1440,
-        points_per_frame: int = 4,
-        negatives: Negatives = "per_query",
+        affinity_dim: int = 64,
+        bank: BankSettings = BankSettings(),
+        prior: CompactnessPrior | None = CompactnessPrior(),
+        compactness_weight: float = 1.0,
+        schedule: LiirSchedule = LiirSchedule(),
         reference_encoder: EncodedBy = "learned",
         reference_gradient: bool = True,
-        key_encoder: EncodedBy = "average",
         averaged: Literal["encoder", "last_convolution"] = "encoder",
         encoder_momentum: float = 0.999,
-        mixture_components: int | None = 2,
-        mixture_threshold: float = 0.5,
-        mixture_width: Literal["fixed", "moments"] = "fixed",
-        mixture_weights: Literal["softmax", "mass"] = "softmax",
-        compactness_weight: float = 1.0,
         radius: int = 6,
         border: Border = "exclude",
-        warmup_epochs: int = 30,
-        warmup_accumulation: int = 2,
-        warmup_lr: float = 1e-3,
-        lr: float = 1e-4,
-        warmup_decay_samples: int = 1_000_000,
-        decay_samples: int = 300_000,
         seed: int = 0,
         compile: bool = False,
         stages: int = 4,
@@ -120,22 +98,21 @@ class Liir(MomentumMethod):
         super().__init__()
         self.save_hyperparameters()
         self.check_choices()
-        lowest = {"bank_frames": 0, "warmup_epochs": 0, "points_per_frame": 1, "warmup_accumulation": 1, "radius": 0}
-        for name, least in lowest.items():
-            if self.hparams[name] < least:
-                raise ValueError(f"{name} must be {least} or more, got {self.hparams[name]}")
-        if (mixture_components or 0) > (2 * radius + 1) ** 2:
-            raise ValueError(f"mixture_components {mixture_components} do not fit a window of radius {radius}")
-        self.backbone: LiirEncoder = LiirEncoder(position, position_size, stages=stages)
+        require_at_least(0, radius=radius)
+        bank, self.schedule = _given(BankSettings, bank), _given(LiirSchedule, schedule)
+        self.prior = None if prior is None else _given(CompactnessPrior, prior)
+        if self.prior is not None and self.prior.components > (2 * radius + 1) ** 2:
+            raise ValueError(f"prior: {self.prior.components} components do not fit a window of radius {radius}")
+        plain = {"bank": asdict(bank), "prior": self.prior and asdict(self.prior), "schedule": asdict(self.schedule)}
+        self.save_hyperparameters(plain)  # checkpoints and loggers hold plain types
+        self.backbone: LiirEncoder = LiirEncoder(position, position_size, affinity_dim, stages)
         if start is not None:
             self.backbone.load_state_dict(_encoder_like(self.backbone, start).state_dict())
             self.hparams["start"] = None  # checkpoints of this run hold the weights
-        size = points_per_frame, self.backbone.affinity.out_channels, -(-position_size // 2)
-        self.bank = NegativeBank(bank_frames, *size, negatives, radius // 2, border) if bank_frames else None
-        averages = reference_encoder == "average" or (key_encoder == "average" and bank_frames > 0)
+        side = -(-position_size // 2)
+        self.bank = NegativeBank(bank, affinity_dim, side, radius // 2, border) if bank.frames else None
+        averages = reference_encoder == "average" or (bank.encoder == "average" and bank.frames > 0)
         self.target_encoder = MomentumEncoder(self.encoder) if averages else None
-        shape = mixture_threshold, mixture_width, mixture_weights
-        self.prior = None if mixture_components is None else CompactnessPrior(mixture_components, *shape)
 
     @property
     def encoder(self) -> nn.Module:
@@ -145,7 +122,7 @@ class Liir(MomentumMethod):
     @property
     def warming_up(self) -> bool:
         """True in the first phase."""
-        return self.current_epoch < self.hparams["warmup_epochs"]
+        return self.current_epoch < self.schedule.warmup_epochs
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the objective with a or b dropped at random, equal on all ranks; in validation the mean of both."""
@@ -201,8 +178,8 @@ class Liir(MomentumMethod):
         """Encode normalised Lab `(B, 3, H, W)` with displaced positions for the bank, see `NegativeBank.keys_of`."""
         assert self.bank is not None
         videos, own = world_size_and_rank()[0] * len(frames), partial(own_rows, rows=len(frames))
-        displace = displacement(self.hparams["modulation"], videos, generator, own)
-        if self.hparams["key_encoder"] == "learned" or self.target_encoder is None:
+        displace = displacement(self.hparams["bank"]["modulation"], videos, generator, own)
+        if self.hparams["bank"]["encoder"] == "learned" or self.target_encoder is None:
             features = without_statistics(self.backbone, frames, displace)
         elif self.hparams["averaged"] == "last_convolution":
             features = self.target_encoder(without_statistics(self.backbone, frames, displace, project=False))
@@ -211,10 +188,10 @@ class Liir(MomentumMethod):
         return self.bank.keys_of(features, generator, own, videos)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam; the learning rate depends on the samples seen (section 3.3), see `liir_factor`."""
-        optimizer = Adam(self.backbone.parameters(), self.hparams["warmup_lr"], betas=(0.9, 0.999))
+        """Adam; the learning rate depends on the samples seen (section 3.3), see `LiirSchedule`."""
+        optimizer = Adam(self.backbone.parameters(), self.schedule.warmup_lr, betas=(0.9, 0.999))
         samples = self.global_batch() * int(self.trainer.num_training_batches)
-        return scheduled(optimizer, SampleLR(optimizer, liir_factor(self.hparams, samples)))
+        return scheduled(optimizer, SampleLR(optimizer, lambda seen: self.schedule.factor(seen, samples)))
 
     def on_fit_start(self) -> None:
         """Refuse the trainer's accumulation.
@@ -223,7 +200,9 @@ class Liir(MomentumMethod):
             ValueError: names the argument to use instead.
         """
         if self.trainer.accumulate_grad_batches != 1:
-            raise ValueError("trainer.accumulate_grad_batches: leave it out, Liir has model.warmup_accumulation")
+            raise ValueError(
+                "trainer.accumulate_grad_batches: leave it out, Liir has model.schedule.warmup_accumulation"
+            )
         super().on_fit_start()
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
@@ -233,7 +212,7 @@ class Liir(MomentumMethod):
         resumes within an epoch.
         """
         super().on_train_batch_start(batch, batch_index)
-        self.trainer.accumulate_grad_batches = self.hparams["warmup_accumulation"] if self.warming_up else 1
+        self.trainer.accumulate_grad_batches = self.schedule.warmup_accumulation if self.warming_up else 1
 
     def on_fit_end(self) -> None:
         """Restore the trainer's accumulation."""
@@ -242,24 +221,29 @@ class Liir(MomentumMethod):
 
     def plan(self) -> dict[str, str]:
         """Return the plan, with the values of both phases."""
-        rows, settings, trainer, pairs = super().plan(), self.hparams, self.trainer, self.global_batch()
-        epochs, batches = settings["warmup_epochs"], int(trainer.num_training_batches)
+        rows, settings, trainer, pairs = super().plan(), self.schedule, self.trainer, self.global_batch()
+        position = self.hparams["position"]
+        epochs, batches = settings.warmup_epochs, int(trainer.num_training_batches)
         later = f", from epoch {epochs} on" if epochs else ""
         if epochs and self.target_encoder is not None:
-            steps = min(self.total_steps(), epochs * -(-batches // settings["warmup_accumulation"]))
-            rows["momentum encoder"] = average_row(settings["encoder_momentum"], steps)
-        warmup_batch = f"{pairs * settings['warmup_accumulation']} clips, then " if epochs else ""
-        warmup_lr = f"{settings['warmup_lr']:.6g}, then " if epochs else ""
+            steps = min(self.total_steps(), epochs * -(-batches // settings.warmup_accumulation))
+            rows["momentum encoder"] = average_row(self.hparams["encoder_momentum"], steps)
+        warmup_batch = f"{pairs * settings.warmup_accumulation} clips, then " if epochs else ""
+        warmup_lr = f"{settings.warmup_lr:.6g}, then " if epochs else ""
         limits = ((trainer.max_epochs, "epochs"), (trainer.max_steps, "steps"))
         return rows | {
-            "backbone": f"ResNet-18, stride 4, position {settings['position']}, {millions(self.backbone)} M parameters",
+            "backbone": f"ResNet-18, stride 4, position {position}, {millions(self.backbone)} M parameters",
             "global batch": f"{warmup_batch}{pairs} clips",
-            "learning rate": f"{warmup_lr}{settings['lr']:.6g}",
+            "learning rate": f"{warmup_lr}{settings.lr:.6g}",
             "length": ", at most ".join(f"{limit} {unit}" for limit, unit in limits if limit != -1),
             "phases": f"{epochs} epochs within videos, then all; {batches} batches an epoch",
             "negatives": f"{self.bank}{later}" if self.bank is not None else "none",
             "compactness": f"{self.prior}{later}" if self.prior else "none",
         }
+
+
+def _given(kind: type[Settings], fields: Settings | Mapping[str, Any]) -> Settings:
+    return kind(**fields) if isinstance(fields, Mapping) else fields
 
 
 def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:

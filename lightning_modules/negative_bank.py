@@ -1,7 +1,8 @@
 """The bank of negatives for Liir's second phase: cells of other videos."""
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -9,10 +10,47 @@ from torch import Tensor
 from vidcorr.functional.device import to_device
 from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
 from vidcorr.functional.window_tiles import Border
+from vidcorr.videos.guards import require_at_least, require_one_of
 
 from .momentum import KeyQueue
 
 Negatives = Literal["per_query", "same_place", "shared"]
+EncodedBy = Literal["learned", "average"]
+Modulation = Literal["shift", "shuffle", "none"]
+
+
+@dataclass(frozen=True)
+class BankSettings:
+    """Choices for the negatives of Liir.
+
+    Args:
+        frames: number of stored frames of other videos; 0 leaves inter-video reconstruction out.
+        points: number of random cells per stored frame, for "per_query" and "shared".
+        negatives: "per_query": store feature maps; every cell of a query draws new cells of all frames at every step,
+            as in the paper's text. "same_place": store feature maps; a query takes the cells of a window around its
+            place in all frames, the geometry of the public code. "shared": draw the cells of a frame when it is
+            stored; all queries share them, and memory is `side² / points` times smaller.
+        encoder: encoder of the stored frames: "average" as in MoCo, which the paper cites (section 3.3), or "learned".
+            Keys never take a gradient. Products are not normalised: keys of a lagging average are smaller than learned
+            references, and take little of the softmax.
+        modulation: displacement of the position map: "shift" by a random step, "shuffle" its cells, or "none".
+
+    Raises:
+        ValueError: for an unknown choice, or a number out of range.
+    """
+
+    frames: int = 1440
+    points: int = 4
+    negatives: Negatives = "per_query"
+    encoder: EncodedBy = "average"
+    modulation: Modulation = "shift"
+
+    def __post_init__(self) -> None:
+        require_at_least(0, "bank", frames=self.frames)
+        require_at_least(1, "bank", points=self.points)
+        require_one_of(get_args(Negatives), negatives=self.negatives)
+        require_one_of(get_args(EncodedBy), encoder=self.encoder)
+        require_one_of(get_args(Modulation), modulation=self.modulation)
 
 
 class NegativeBank(KeyQueue):
@@ -21,31 +59,18 @@ class NegativeBank(KeyQueue):
     Paper: Liir, section 3.3.
 
     Args:
-        frames: number of stored frames.
-        points: number of cells per frame, for "per_query" and "shared".
+        settings: kind and number of the stored cells.
         width: channels of a feature map.
         side: height and width of the feature maps of training, in cells.
-        kind: "per_query": store feature maps; every cell of a query draws new cells of all frames at every step, as in
-            the paper's text. "same_place": store feature maps; a query takes the cells of a window around its place
-            in all frames, the geometry of the public code. "shared": draw the cells of a frame when it is stored; all
-            queries share them, and memory is `side² / points` times smaller.
         radius: radius of the window of "same_place", in cells.
         border: see `same_place_logsumexp`.
     """
 
-    def __init__(
-        self,
-        frames: int,
-        points: int,
-        width: int,
-        side: int,
-        kind: Negatives,
-        radius: int = 3,
-        border: Border = "exclude",
-    ) -> None:
-        shared = kind == "shared"
-        super().__init__(frames * (points if shared else 1), width if shared else (side, side, width), seed=None)
-        self.points, self.kind, self.radius, self.border = points, kind, radius, border
+    def __init__(self, settings: BankSettings, width: int, side: int, radius: int, border: Border) -> None:
+        shared, frames = settings.negatives == "shared", settings.frames
+        keys = frames * settings.points if shared else frames
+        super().__init__(keys, width if shared else (side, side, width), seed=None)
+        self.points, self.kind, self.radius, self.border = settings.points, settings.negatives, radius, border
 
     def keys_of(
         self, features: Tensor, generator: torch.Generator, own: Callable[[Tensor], Tensor], videos: int

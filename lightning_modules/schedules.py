@@ -1,12 +1,14 @@
 """Learning rates: linear scaling with the global batch, and the decays that the papers use."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from vidcorr.videos.guards import require_at_least
 
 LIIR_WARMUP_STEPS = {0.4: 1 / 2, 0.6: 1 / 4, 0.8: 1 / 8, 1.0: 1 / 16}
 """Liir's first phase: fraction of its decay samples (1 M in the public code) → factor beyond this fraction."""
@@ -66,22 +68,43 @@ class SampleLR(LambdaLR):
         super().step(epoch)
 
 
-def liir_factor(settings: Mapping[str, Any], epoch_samples: int) -> Callable[[int], float]:
-    """Return Liir's factor of the learning rate as a function of the samples seen.
+@dataclass(frozen=True)
+class LiirSchedule:
+    """Liir's two phases: their lengths, learning rates and batches per optimiser step.
 
     In both phases the rate falls by steps to 1/16 of the phase's first rate, as in the public code.
 
     Args:
-        settings: `warmup_epochs`, the length of phase 1; `warmup_lr` and `lr`, the first rates of phases 1 and 2;
-            `warmup_decay_samples` and `decay_samples`, the samples after which the rates have fallen to 1/16.
-        epoch_samples: samples of an epoch, over all ranks.
+        warmup_epochs: epochs of the first phase, the reconstruction within videos.
+        warmup_accumulation: batches per optimiser step in the first phase; afterwards 1.
+        warmup_lr: learning rate of the first phase; not scaled with the batch.
+        lr: learning rate of the second phase.
+        warmup_decay_samples: samples over which `warmup_lr` decays to 1/16.
+        decay_samples: samples over which `lr` decays to 1/16.
+
+    Raises:
+        ValueError: for a number of epochs below 0, or of batches below 1.
     """
-    warmup_samples = settings["warmup_epochs"] * epoch_samples
-    ratio = settings["lr"] / settings["warmup_lr"]
 
-    def factor(samples: int) -> float:
+    warmup_epochs: int = 30
+    warmup_accumulation: int = 2
+    warmup_lr: float = 1e-3
+    lr: float = 1e-4
+    warmup_decay_samples: int = 1_000_000
+    decay_samples: int = 300_000
+
+    def __post_init__(self) -> None:
+        require_at_least(0, warmup_epochs=self.warmup_epochs)
+        require_at_least(1, warmup_accumulation=self.warmup_accumulation)
+
+    def factor(self, samples: int, epoch_samples: int) -> float:
+        """Return the factor on `warmup_lr` after a number of samples.
+
+        Args:
+            samples: samples seen, over all ranks.
+            epoch_samples: samples of an epoch, over all ranks.
+        """
+        warmup_samples = self.warmup_epochs * epoch_samples
         if samples < warmup_samples:
-            return step_factor(samples / settings["warmup_decay_samples"], LIIR_WARMUP_STEPS)
-        return ratio * step_factor((samples - warmup_samples) / settings["decay_samples"], LIIR_STEPS)
-
-    return factor
+            return step_factor(samples / self.warmup_decay_samples, LIIR_WARMUP_STEPS)
+        return self.lr / self.warmup_lr * step_factor((samples - warmup_samples) / self.decay_samples, LIIR_STEPS)

@@ -21,17 +21,17 @@ CLIP, VIDEOS = torch.rand(4, 4, 3, 64, 64), torch.arange(4)
 CLIPS = {"clip": CLIP, "video_index": VIDEOS}
 PAIRS = {"exemplar": torch.rand(2, 3, 127, 127), "search": torch.rand(2, 3, 255, 255)}
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet"}
-LIIR = {"bank_frames": 4, "position_size": 32, "warmup_epochs": 0}
+LIIR = {"bank": {"frames": 4}, "position_size": 32, "schedule": {"warmup_epochs": 0}}
 TWO = {"clip": CLIP[:2, :2], "video_index": VIDEOS[:2]}
 STEPS = {
     "VFSSimSiam": (lambda: VFSSimSiam(**TINY, projector_dim=32, predictor_dim=16), CLIPS, 0),
     "VFSSimSiam, ViT": (lambda: VFSSimSiam("timm:test_vit", projector_dim=32, predictor_dim=16), CLIPS, 0),
     "VFSMoCo": (lambda: VFSMoCo(**TINY, queue_size=64), CLIPS, 0),
-    "Liir, first phase": (lambda: Liir(**LIIR | {"warmup_epochs": 1, "warmup_accumulation": 1}), TWO, 0),
+    "Liir, first phase": (lambda: Liir(**LIIR | {"schedule": {"warmup_epochs": 1, "warmup_accumulation": 1}}), TWO, 0),
     # which windows are drawn towards their peaks is asked once for each part of a batch
     "Liir, second": (lambda: Liir(**LIIR), TWO, 1),
-    "Liir, shuffled": (lambda: Liir(**LIIR, modulation="shuffle", mixture_components=None), TWO, 0),
-    "Liir, shared": (lambda: Liir(**LIIR, negatives="shared", mixture_components=None), TWO, 0),
+    "Liir, shuffled": (lambda: Liir(**LIIR | {"bank": {"frames": 4, "modulation": "shuffle"}}, prior=None), TWO, 0),
+    "Liir, shared": (lambda: Liir(**LIIR | {"bank": {"frames": 4, "negatives": "shared"}}, prior=None), TWO, 0),
     "ContrastiveRandomWalk": (lambda: ContrastiveRandomWalk(**TINY), {"clip": torch.rand(2, 3, 3, 96, 96)}, 0),
     "ContrastiveRandomWalk, cells": (lambda: ContrastiveRandomWalk(**TINY, nodes="cells"), CLIPS, 0),
     "SiamFC": (lambda: SiamFC(**TINY), PAIRS, 0),
@@ -110,5 +110,5 @@ def test_by_the_command_line(video_folder, tmp_path):
     }
     words += flags("trainer", **options, default_root_dir=tmp_path)
     with fake_gpu() as gpu, training_on(gpu):
-        main(["fit", "--config", "trainer/gpus.yaml", *words, *clips(video_folder, colour=True)])
+        main(["fit", "--config", "trainer/gpus.yaml", *words, *clips(video_folder), "--data.augmentation.colour=true"])
     assert gpu.reads == 1

@@ -80,7 +80,7 @@ def test_a_frame_takes_few_kernels_and_waits_once_where_ties_are_kept(name, stri
 
 
 def liirs(position):
-    return Liir(position=position, position_size=32, bank_frames=0).feature_extractor(["res3", "affinity"])
+    return Liir(position=position, position_size=32, bank={"frames": 0}).feature_extractor(["res3", "affinity"])
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,18 @@ pytestmark = pytest.mark.slow
 GPUS = 8
 # VFS, section 4.1; the list is passed once, or five times for the 500 epochs of a ResNet-50
 VFS = {"model.base_lr": 0.05, "model.momentum": 0.9, "model.weight_decay": 1e-4, "data.batch_size": 256 // GPUS}
-VFS |= {"trainer.max_epochs": 100, "trainer.accumulate_grad_batches": 1, "data.colour": False}
+VFS |= {"trainer.max_epochs": 100, "trainer.accumulate_grad_batches": 1, "data.augmentation.colour": False}
 MOCO = {"model.encoder_momentum": 0.999, "model.temperature": 0.2, "model.queue_size": 65536}
 MOCO |= {"model.projection_dim": 128}
 # augmentation and sampling of the released recipe
-RELEASED = {"data.size": 224, "data.area": (0.2, 1.0), "data.flip": 0.5, "data.sampling": "distant"}
-RELEASED |= {"data.frames": 8, "data.repeat": 2}
+RELEASED = {"data.size": 224, "data.augmentation.area": (0.2, 1.0), "data.augmentation.flip": 0.5}
+RELEASED |= {"data.frames": 8, "data.repeat": 2, "data.sampling.interval": None}
 # Liir, section 3.3
-BANK = {"model.bank_frames": 1440, "model.points_per_frame": 4, "model.encoder_momentum": 0.999}
-LIIR = {"model.position": "1dape", "model.modulation": "shift", "model.mixture_components": 2, "model.radius": 6}
-LIIR |= {"model.warmup_lr": 1e-3, "model.lr": 1e-4, "model.warmup_epochs": 30, "trainer.max_epochs": 35}
-PAIRS = {"data.frames": 2, "data.size": 256, "data.spatial": "whole", "data.samples_per_epoch": 69600}
+BANK = {"model.bank.frames": 1440, "model.bank.points": 4, "model.encoder_momentum": 0.999}
+LIIR = {"model.position": "1dape", "model.bank.modulation": "shift", "model.radius": 6}
+LIIR |= {"model.prior.components": 2, "model.schedule.warmup_lr": 1e-3, "model.schedule.lr": 1e-4}
+LIIR |= {"model.schedule.warmup_epochs": 30, "trainer.max_epochs": 35}
+PAIRS = {"data.frames": 2, "data.size": 256, "data.augmentation.spatial": "whole", "data.samples_per_epoch": 69600}
 # VFS, appendix A: × 0.912 an epoch
 SIAMFC = {"model.lr": 1e-3, "model.last_lr": 1e-5, "model.stage": "res5"}
 LINEAR = {"model.num_classes": 1000, "model.weight_decay": 0}
@@ -63,7 +64,7 @@ def test_a_recipe_has_the_values_of_its_paper(files):
     found = {}
     for option in RECIPES[files]:
         section, _, name = option.partition(".")
-        found[option] = config[section][name] if section == "trainer" else config[section]["init_args"][name]
+        found[option] = config[section if section == "trainer" else f"{section}.init_args"][name]
     assert found == RECIPES[files]
 
 
@@ -74,7 +75,7 @@ def test_linear_protocols_have_their_learning_rate(name, lr):
 
 @pytest.mark.parametrize("interval", [0, 2, 4, 8, 16, 32])
 def test_vfs_table_3(interval):
-    flags = ("--data.sampling=continuous", f"--data.interval={interval}", "--data.frames=2", "--data.spatial=false")
+    flags = (f"--data.sampling.interval={interval}", "--data.frames=2", "--data.augmentation.spatial=false")
     first, second = build("vfs_simsiam_r18 data/kinetics", *flags).datamodule.sampling(300, generator=None)
     assert second - first == interval
 

@@ -4,11 +4,14 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from vidcorr.videos.guards import require_one_of
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a crop, pixels."""
@@ -79,6 +82,77 @@ def continuous_indices(num_frames: int, n: int, interval: int, generator: torch.
     starts = max(num_frames - (n - 1) * interval, 1)
     start = torch.randint(starts, (), generator=generator)
     return (start + interval * torch.arange(n)).clamp_(max=num_frames - 1)
+
+
+@dataclass(frozen=True)
+class FrameSampling:
+    """Choice of a clip's frames (VFS, Table 1).
+
+    Args:
+        interval: distance of consecutive frames from a random start, "continuous" in VFS. From a list, an interval is
+            drawn per clip. 0 repeats a frame. None takes a frame from each of equal segments, "distant" in VFS.
+        weights: probabilities of the intervals; None for equal ones.
+
+    Raises:
+        ValueError: for an interval below 0, or weights that do not fit the intervals.
+    """
+
+    interval: int | list[int] | None = None
+    weights: list[float] | None = None
+
+    def __post_init__(self) -> None:
+        intervals, weights = self._choices()
+        if self.interval is not None and (not intervals or min(intervals) < 0):
+            raise ValueError(f"interval must be 0 or more frames, got {self.interval}")
+        if len(weights) != len(intervals) or (weights and (min(weights) < 0 or not sum(weights))):
+            raise ValueError(f"sampling: weights {self.weights} do not fit the interval {self.interval}")
+
+    def _choices(self) -> tuple[list[int], list[float]]:
+        given = self.interval
+        intervals = [] if given is None else [given] if isinstance(given, int) else list(given)
+        return intervals, self.weights or [1.0] * len(intervals)
+
+    def __call__(self, num_frames: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw the indices of n frames, see `distant_indices` and `continuous_indices`."""
+        intervals, weights = self._choices()
+        if not intervals:
+            return distant_indices(num_frames, n, generator)
+        chosen = int(torch.multinomial(torch.tensor(weights), 1, generator=generator))
+        return continuous_indices(num_frames, n, intervals[chosen], generator)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a clip's frames, each frame on its own.
+
+    Args:
+        spatial: True for a random resized crop and flip, False for a centre crop, "whole" for the complete frame
+            squeezed into the square (Liir).
+        area: smallest and largest fraction of the frame's area that a random crop takes.
+        flip: probability of a horizontal flip.
+        colour: apply colour jitter, greyscale and blur (training only, on the device).
+        blur_sigma: smallest and largest standard deviation of the blur, pixels. The default is VFS's released value,
+            which hardly blurs; its paper cites MoCo v2, which has (0.1, 2.0).
+
+    Raises:
+        ValueError: for a value out of range.
+    """
+
+    spatial: bool | Literal["whole"] = True
+    area: tuple[float, float] = (0.2, 1.0)
+    flip: float = 0.5
+    colour: bool = False
+    blur_sigma: tuple[float, float] = (0.1, 0.2)
+
+    def __post_init__(self) -> None:
+        area, sigma = self.area, self.blur_sigma
+        require_one_of((True, False, "whole"), spatial=self.spatial)
+        if not 0 < area[0] <= area[1] <= 1:
+            raise ValueError(f"area must be two ascending fractions in (0, 1], got {area}")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"flip must be a probability in [0, 1], got {self.flip}")
+        if not 0 < sigma[0] <= sigma[1]:
+            raise ValueError(f"blur_sigma must be two ascending numbers above 0, got {sigma}")
 
 
 def random_crops(

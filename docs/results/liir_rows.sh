@@ -1,10 +1,10 @@
 # The rows by `liir` of liir_rows.csv. FLAGS are those of a row in studies/liir_table4.yaml, with
-# --model.reference_encoder average --model.negatives shared
+# --model.reference_encoder average --model.bank.negatives shared
 TRAIN="--config liir.yaml --config trainer/cpu.yaml --config data/clips.yaml --trainer.max_steps -1 --data.frames 2
-    --data.sampling continuous --data.interval [2,5,8] --data.interval_weights [0.66,0.25,0.08] --data.spatial whole
+    --data.sampling.interval [2,5,8] --data.sampling.weights [0.66,0.25,0.08] --data.augmentation.spatial whole
     --data.size 96 --data.batch_size 8 --data.validation_fraction 0 --data.samples_per_epoch 800 --data.num_workers 1
-    --model.position_size 48 --model.encoder_momentum 0.99 --model.warmup_epochs 5 --model.warmup_accumulation 1
-    --model.warmup_decay_samples 4000 --model.decay_samples 1600 --model.bank_frames 480 --seed_everything SEED"
+    --model.position_size 48 --model.encoder_momentum 0.99 --model.schedule.warmup_epochs 5 --model.schedule.warmup_accumulation 1
+    --model.schedule.warmup_decay_samples 4000 --model.schedule.decay_samples 1600 --model.bank.frames 480 --seed_everything SEED"
 vidcorr fit $TRAIN --trainer.max_epochs 5 [--model.position none]                        # the first phase
 vidcorr fit $TRAIN --trainer.max_epochs 7 FLAGS --ckpt_path FIRST_PHASE/last.ckpt
 vidcorr validate --ckpt_path last.ckpt --config benchmarks/davis_liir.yaml --trainer.callbacks.root data/DAVIS-8 \
@@ -15,8 +15,8 @@ vidcorr validate --ckpt_path last.ckpt --config benchmarks/davis_liir.yaml --tra
 python cli.py fit --config configs/liir.yaml --config configs/data/clips.yaml \
     --trainer.accelerator cpu \
     --trainer.precision bf16-mixed --trainer.max_epochs 7 \
-    --data.frames 2 --data.sampling continuous --data.interval '[2, 5, 8]' --data.interval_weights '[0.4, 0.4, 0.2]' \
-    --data.spatial whole --data.size 96 --data.batch_size 8 --data.validation_fraction 0 --data.samples_per_epoch 800 \
-    --data.num_workers 1 --model.position_size 48 --model.bank_frames 240 --model.warmup_epochs 6 \
-    --model.warmup_accumulation 1 --model.warmup_decay_samples 4800 --model.decay_samples 800 \
+    --data.frames 2 --data.sampling.interval '[2, 5, 8]' --data.sampling.weights '[0.4, 0.4, 0.2]' \
+    --data.augmentation.spatial whole --data.size 96 --data.batch_size 8 --data.validation_fraction 0 --data.samples_per_epoch 800 \
+    --data.num_workers 1 --model.position_size 48 --model.bank.frames 240 --model.schedule.warmup_epochs 6 \
+    --model.schedule.warmup_accumulation 1 --model.schedule.warmup_decay_samples 4800 --model.schedule.decay_samples 800 \
     --seed_everything SEED --model.seed SEED --data.seed SEED

@@ -54,7 +54,7 @@ def test_training_is_the_same_with_a_callback_and_without(kind, davis_root, tmp_
 MODULES = {
     "simsiam": lambda: VFSSimSiam(**TINY),
     "moco": lambda: VFSMoCo("tests.helpers.encoders:TinyResNet", 4, queue_size=8),
-    "liir": lambda: Liir(position_size=16, bank_frames=0, radius=2),
+    "liir": lambda: Liir(position_size=16, bank={"frames": 0}, radius=2),
 }
 
 

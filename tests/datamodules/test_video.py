@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.demos.boring_classes import BoringModel
 
 from datamodules import VideoDataModule
+from datamodules.loading import Augmentation, FrameSampling
 from datamodules.loading.sampling import ColourAugmentation, seeded_generator
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
@@ -18,6 +19,7 @@ from tests.helpers.training import quiet_trainer
 from vidcorr.videos.guards import DataError
 
 VIDEOS = 13
+COLOUR = Augmentation(colour=True)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +69,7 @@ class Toy(BoringModel):
 
 
 def test_the_batch(videos):
-    data = make(videos, spatial="whole", size=160)
+    data = make(videos, augmentation=Augmentation(spatial="whole"), size=160)
     seen = batches(data)
     assert len(seen) == VIDEOS // 4
     kinds = {"clip": ((4, 4, 3, 160, 160), torch.uint8), "video_index": ((4,), torch.int64)}
@@ -96,7 +98,7 @@ def test_draws_are_a_function_of_seed_and_epoch_for_any_number_of_workers(videos
 def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tmp_path):
     write_folder(tmp_path / "short", 4)
     write_folder(tmp_path / "long", 36)
-    data = make(tmp_path, samples_per_epoch=400, frames=1, sampling="continuous", batch_size=50)
+    data = make(tmp_path, samples_per_epoch=400, frames=1, sampling=FrameSampling(8), batch_size=50)
     seen = batches(data)
     assert len(seen) == 8
     assert 0.85 < torch.cat([b["video_index"] for b in seen]).eq(0).float().mean() < 0.95  # "long" comes first
@@ -113,7 +115,7 @@ def test_samples_per_epoch_draws_from_all_frames_of_videos_that_can_be_opened(tm
 
 
 def test_validation_videos_are_fixed_and_apart(videos, tmp_path):
-    data = make(videos, validation_fraction=0.25, spatial=True, batch_size=2)
+    data = make(videos, validation_fraction=0.25, batch_size=2)
     validation = torch.cat([b["video_index"] for b in data.val_dataloader()]).tolist()
     training = {int(i) for batch in batches(data) for i in batch["video_index"]}
     assert len(validation) == 3
@@ -157,17 +159,22 @@ def test_what_can_be_known_before_training(videos, tmp_path):
     with pytest.raises(DataError, match=r"1 video.* leave none to train on; set data.validation_fraction to 0"):
         make(tmp_path, validation_fraction=0.1)
     for arguments in (
-        {"batch_size": 0}, {"interval": [2, -1]}, {"interval": [2, 5], "interval_weights": [1.0]}, {"flip": 2.0},
-        {"validation_fraction": 1.0}, {"samples_per_epoch": 0}, {"spatial": "Whole"}, {"blur_sigma": (0.2, 0.1)},
+        {"batch_size": 0}, {"validation_fraction": 1.0}, {"samples_per_epoch": 0},
         {"validation_fraction": -0.5}, {"max_unusable": 5}, {"max_unusable": -0.1}, {"max_megapixels": 0},
     ):  # fmt: skip
         refused(ValueError, "|".join(arguments), make, videos, **arguments)
+    for kind, arguments in (
+        (FrameSampling, {"interval": [2, -1]}), (FrameSampling, {"interval": [2, 5], "weights": [1.0]}),
+        (Augmentation, {"flip": 2.0}), (Augmentation, {"spatial": "Whole"}), (Augmentation, {"area": (0.5, 0.2)}),
+        (Augmentation, {"blur_sigma": (0.2, 0.1)}),
+    ):  # fmt: skip
+        refused(ValueError, "|".join(arguments), kind, **arguments)
 
 
 def test_on_the_device_clips_are_floats_and_colour_is_drawn_by_step(videos):
     plain, coloured = Toy(), Toy()
     quiet_trainer(max_epochs=2).fit(plain, datamodule=make(videos, validation_fraction=0.1))
-    quiet_trainer(max_epochs=2).fit(coloured, datamodule=make(videos, validation_fraction=0.1, colour=True))
+    quiet_trainer(max_epochs=2).fit(coloured, datamodule=make(videos, validation_fraction=0.1, augmentation=COLOUR))
     for (epoch, step, before), (_, _, after) in zip(plain.seen, coloured.seen, strict=True):
         assert before["clip"].dtype == torch.float32
         assert before["clip"].max() <= 1
@@ -184,10 +191,13 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(videos, tmp_path):
 
     whole, resumed = Toy(), Toy()
     quiet_trainer(max_epochs=3, callbacks=[LambdaCallback(on_train_batch_end=save_within_an_epoch)]).fit(
-        whole, datamodule=make(videos, colour=True)
+        whole, datamodule=make(videos, augmentation=COLOUR)
     )
     quiet_trainer(max_epochs=3).fit(
-        resumed, datamodule=make(videos, colour=True, num_workers=2), ckpt_path=tmp_path / "at.ckpt", weights_only=False
+        resumed,
+        datamodule=make(videos, augmentation=COLOUR, num_workers=2),
+        ckpt_path=tmp_path / "at.ckpt",
+        weights_only=False,
     )
     assert [place[:2] for place in whole.seen] == [(e, b) for e in range(3) for b in range(3)]
     assert [place[:2] for place in resumed.seen] == [(1, 2), (2, 0), (2, 1), (2, 2)]
@@ -210,10 +220,9 @@ def test_intervals_are_drawn_with_the_released_statistics_over_pairs():
     """Before any training: what Liir's configuration draws, and what the public code's list of pairs holds."""
     config = yaml.safe_load((Path(__file__).parents[2] / "configs/data/youtube_vos_train.yaml").read_text())
     arguments = config["data"]["init_args"]
-    assert (arguments["interval"], arguments["interval_weights"]) == ([2, 5, 8], [0.66, 0.25, 0.08])
-    kept = {name: arguments[name] for name in ("frames", "sampling", "interval", "interval_weights")}
-    sampling = VideoDataModule("nowhere", batch_size=1, num_workers=0, **kept).sampling
-    gaps = [int(sampling(100, generator=seeded_generator(0, i)).diff()) for i in range(4000)]
+    assert arguments["sampling"] == {"interval": [2, 5, 8], "weights": [0.66, 0.25, 0.08]}
+    sampling = FrameSampling(**arguments["sampling"])
+    gaps = [int(sampling(100, 2, seeded_generator(0, i)).diff()) for i in range(4000)]
     drawn = np.array([gaps.count(interval) for interval in (2, 5, 8)]) / len(gaps)
     assert sum(drawn) == 1
     assert np.abs(drawn - [0.66, 0.25, 0.08]).max() < 0.03

@@ -19,7 +19,7 @@ from tests.helpers.words import NETWORK, flags
 METHODS = {
     "VFSSimSiam": {"projector_dim": 16, "predictor_dim": 8, "backbone": NETWORK},
     "VFSMoCo": {"projection_dim": 8, "queue_size": 24, "backbone": NETWORK},
-    "Liir": {"position_size": 16, "bank_frames": 6, "points_per_frame": 2, "radius": 2, "warmup_epochs": 1},
+    "Liir": {"position_size": 16, "radius": 2, "bank": {"frames": 6, "points": 2}, "schedule": {"warmup_epochs": 1}},
 }
 
 

@@ -13,14 +13,16 @@ from tests.helpers.training import Clips, quiet_trainer
 
 BACKBONE = "tests.helpers.encoders:TinyResNet"
 MOCO = {"backbone": BACKBONE, "projection_dim": 8, "queue_size": 48, "base_lr": 5.0, "encoder_momentum": 0.9}
-LIIR = {"position_size": 16, "bank_frames": 6, "points_per_frame": 2, "radius": 2, "mixture_threshold": 0.02}
+LIIR = {"position_size": 16, "bank": {"frames": 6, "points": 2}, "radius": 2, "prior": {"threshold": 0.02}}
+SHUFFLED = {"schedule": {"warmup_epochs": 1}, "bank": {"frames": 6, "points": 2, "modulation": "shuffle"}}
+MAST = {"position": "none", "bank": {"frames": 0}, "prior": None, "schedule": {"warmup_epochs": 0}}
 RUNS: dict[str, tuple[type[pl.LightningModule], dict[str, Any], dict[str, Any]]] = {
     "simsiam": (VFSSimSiam, {"backbone": BACKBONE, "projector_dim": 16, "predictor_dim": 8, "base_lr": 5.0}, {}),
     "moco": (VFSMoCo, MOCO, {}),
     "moco-accumulated": (VFSMoCo, MOCO | {"groups": 1}, {"accumulate_grad_batches": 2}),
-    "liir": (Liir, LIIR | {"warmup_epochs": 0}, {}),
-    "liir-phases": (Liir, LIIR | {"warmup_epochs": 1, "modulation": "shuffle"}, {"limit_train_batches": 2}),
-    "liir-mast": (Liir, {"position": "none", "bank_frames": 0, "mixture_components": None, "warmup_epochs": 0}, {}),
+    "liir": (Liir, LIIR | {"schedule": {"warmup_epochs": 0}}, {}),
+    "liir-phases": (Liir, LIIR | SHUFFLED, {"limit_train_batches": 2}),
+    "liir-mast": (Liir, MAST, {}),
     "siamfc": (SiamFC, {"backbone": BACKBONE, "response_scale": 0.1}, {}),
     "probe-moco": (LinearProbe, {"backbone": BACKBONE, "num_classes": 3}, {}),
     "probe-simsiam": (LinearProbe, {"backbone": BACKBONE, "num_classes": 3, "protocol": "simsiam"}, {}),

@@ -16,12 +16,13 @@ from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 from tests.helpers.training import quiet_trainer
 
 BACKBONE = "tests.helpers.encoders:TinyResNet"
-LIIR = {"position_size": 16, "bank_frames": 32, "points_per_frame": 2, "radius": 2, "decay_samples": 10**6}
+LIIR = {"position_size": 16, "bank": {"frames": 32, "points": 2}, "radius": 2}
 METHODS: dict[str, tuple[type[pl.LightningModule], dict[str, Any]]] = {
     "VFSSimSiam": (VFSSimSiam, {"backbone": BACKBONE, "projector_dim": 64, "predictor_dim": 16, "base_lr": 0.4}),
     "VFSMoCo": (VFSMoCo, {"backbone": BACKBONE, "projection_dim": 32, "queue_size": 64, "groups": 1, "base_lr": 0.4}),
     "Liir": (Liir, LIIR),
 }
+PHASES = {"decay_samples": 10**6}
 BATCH, STEPS = 8, 20
 
 
@@ -49,7 +50,9 @@ def losses(
     torch.manual_seed(0)
     options: dict[str, Any] = {"accumulate_grad_batches": accumulated}
     if name == "Liir":
-        arguments = arguments | {"warmup_epochs": int(warming_up), "warmup_accumulation": accumulated}
+        arguments = arguments | {
+            "schedule": PHASES | {"warmup_epochs": int(warming_up), "warmup_accumulation": accumulated}
+        }
         options = {}
     found: list[Tensor] = []
 

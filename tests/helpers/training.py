@@ -32,10 +32,15 @@ def tiny_moco(queue_size: int = 16, **options: Any) -> VFSMoCo:
 
 
 def tiny_liir(**options: Any) -> Liir:
-    """For frames of 16 px; features small, so that no place takes all of the softmax before training."""
-    settings = {"position_size": 8, "bank_frames": 6, "points_per_frame": 2, "radius": 2, "warmup_epochs": 0}
+    """For frames of 16 px; features small, so that no place takes all of the softmax before training.
+
+    A dict in `options` replaces single fields of the settings.
+    """
+    groups = {"bank": {"frames": 6, "points": 2}, "prior": {"threshold": 0.02}, "schedule": {"warmup_epochs": 0}}
+    for name, fields in options.items():
+        groups[name] = groups[name] | fields if isinstance(fields, dict) else fields
     torch.manual_seed(0)
-    module = Liir(**(settings | {"mixture_threshold": 0.02} | options))
+    module = Liir(**{"position_size": 8, "radius": 2} | groups)
     with torch.no_grad():
         module.backbone.affinity.weight.mul_(0.2)
         if module.target_encoder is not None:

@@ -8,13 +8,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_modules import Liir
-from lightning_modules.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, step_factor
+from lightning_modules.negative_bank import BankSettings
+from lightning_modules.schedules import LIIR_STEPS, LIIR_WARMUP_STEPS, LiirSchedule, step_factor
 from tests.helpers.refusal import refused
 from tests.helpers.training import Clips, quiet_trainer, tiny_liir
+from vidcorr.backbones import module_from_checkpoint
 from vidcorr.functional import compact_affinity, local_affinity, reconstruct, rgb_to_lab
 from vidcorr.functional.negatives import drawn_cells
 
-OFF = {"position": "none", "bank_frames": 0, "mixture_components": None}
+OFF = {"position": "none", "bank": {"frames": 0}, "prior": None}
 AVERAGE = OFF | {"reference_encoder": "average"}
 
 
@@ -93,12 +95,12 @@ def by_equations(module, batch, dropped):
         OFF | {"reference_gradient": False},
         AVERAGE,
         AVERAGE | {"averaged": "last_convolution"},
-        OFF | {"bank_frames": 6},
-        OFF | {"bank_frames": 6, "negatives": "same_place"},
-        OFF | {"bank_frames": 6, "negatives": "shared"},
-        AVERAGE | {"bank_frames": 6, "averaged": "last_convolution", "negatives": "shared"},
-        AVERAGE | {"bank_frames": 6},
-        OFF | {"mixture_components": 2},
+        OFF | {"bank": {"frames": 6}},
+        OFF | {"bank": {"frames": 6, "negatives": "same_place"}},
+        OFF | {"bank": {"frames": 6, "negatives": "shared"}},
+        AVERAGE | {"averaged": "last_convolution", "bank": {"frames": 6, "negatives": "shared"}},
+        AVERAGE | {"bank": {"frames": 6}},
+        OFF | {"prior": {"components": 2}},
         {},
     ],
 )
@@ -137,7 +139,7 @@ def test_step_is_that_of_the_equations(options):
 )
 def test_keys_of_the_bank(modulation, keys, averaged, negatives):
     """A key is a feature of the query by the key encoder, its position map displaced; nothing learns from it."""
-    module = tiny_liir(modulation=modulation, key_encoder=keys, averaged=averaged, negatives=negatives)
+    module = tiny_liir(averaged=averaged, bank={"modulation": modulation, "encoder": keys, "negatives": negatives})
     batch, last = clips(2), averaged == "last_convolution"
     if keys == "learned":
         assert module.target_encoder is None
@@ -168,8 +170,8 @@ def test_keys_of_the_bank(modulation, keys, averaged, negatives):
 @pytest.mark.parametrize("keys", ["learned", "average"])
 @pytest.mark.parametrize("averaged", ["encoder", "last_convolution"])
 def test_statistics_move_once_a_step_and_not_by_displaced_positions(references, keys, averaged):
-    options = {"reference_encoder": references, "key_encoder": keys, "averaged": averaged}
-    module, plain = tiny_liir(**options), tiny_liir(**options, modulation="none")
+    options = {"reference_encoder": references, "averaged": averaged}
+    module, plain = (tiny_liir(**options, bank={"encoder": keys, "modulation": name}) for name in ("shift", "none"))
     batch = clips(4)
     for one in (module, plain):
         torch.nn.init.normal_(one.backbone.position.places, generator=torch.Generator().manual_seed(1))
@@ -183,7 +185,7 @@ def test_statistics_move_once_a_step_and_not_by_displaced_positions(references, 
 
 def test_references_keep_their_gradient_in_the_first_phase():
     batch, gradients = clips(3), []
-    for options in ({}, {"reference_gradient": False}, {"reference_gradient": False, "warmup_epochs": 1}):
+    for options in ({}, {"reference_gradient": False}, {"reference_gradient": False, "schedule": {"warmup_epochs": 1}}):
         module = tiny_liir(**OFF, **options)
         module.trainer = quiet_trainer(max_epochs=1)
         gradients += torch.autograd.grad(module.objective(batch, 1)["loss"], module.backbone.affinity.weight)
@@ -202,12 +204,12 @@ def test_an_average_of_references_moves_without_a_bank():
 
 
 def test_second_phases_start_from_one_first_phase(tmp_path):
-    first = tiny_liir(**OFF | {"position": "1dape"}, warmup_epochs=1)
+    first = tiny_liir(**OFF | {"position": "1dape"}, schedule={"warmup_epochs": 1})
     trainer = quiet_trainer(max_epochs=1)
     trainer.fit(first, DataLoader(Clips(8, 2, 16), batch_size=4))
     trainer.save_checkpoint(path := tmp_path / "first.ckpt")
-    for options in ({"bank_frames": 0}, {}, {"reference_encoder": "average", "averaged": "last_convolution"}):
-        module = Liir(position_size=8, radius=2, start=str(path), **{"bank_frames": 6} | options)
+    for options in ({"bank": {"frames": 0}}, {}, {"reference_encoder": "average", "averaged": "last_convolution"}):
+        module = Liir(position_size=8, radius=2, start=str(path), **{"bank": {"frames": 6}} | options)
         for name, tensor in first.backbone.state_dict().items():
             assert torch.equal(module.backbone.state_dict()[name], tensor), name
         assert module.backbone.training
@@ -254,7 +256,7 @@ def test_golden_learning_rates(golden):
 
 def test_both_phases_in_one_run():
     """8 clips an epoch by 2: two batches a step in the first of two epochs, then one."""
-    module = tiny_liir(warmup_epochs=1, warmup_decay_samples=10, decay_samples=10)
+    module = tiny_liir(schedule={"warmup_epochs": 1, "warmup_decay_samples": 10, "decay_samples": 10})
     published, places, rates = [], [], []
 
     def after_batch(trainer, module, outputs, *args):
@@ -295,7 +297,9 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
 
         hooks = {"on_train_batch_start": before_batch, "on_train_batch_end": after_batch}
         record = LambdaCallback(**hooks, on_before_optimizer_step=before_step)
-        quiet_trainer(max_steps=3, callbacks=[record], **options).fit(tiny_liir(lr=1e-5, warmup_lr=1e-5), loader)
+        quiet_trainer(max_steps=3, callbacks=[record], **options).fit(
+            tiny_liir(schedule={"lr": 1e-5, "warmup_lr": 1e-5}), loader
+        )
 
     def saved(name, step):
         return torch.load(tmp_path / f"{name}-{step}.pt", weights_only=True)
@@ -318,11 +322,25 @@ def test_two_ranks_are_one_rank_with_all_samples(tmp_path):
     ("options", "message"),
     [
         ({"border": "wrap"}, "border must be .exclude. or .zero., got .wrap."),
-        ({"key_encoder": "bank"}, "key_encoder must be .learned. or .average., got .bank."),
-        ({"warmup_accumulation": 0}, "warmup_accumulation must be 1 or more, got 0"),
-        ({"negatives": "none"}, "negatives must be .per_query. or .same_place. or .shared., got .none."),
-        ({"mixture_components": 10, "radius": 1}, "mixture_components 10 do not fit a window of radius 1"),
+        ({"bank": {"encoder": "bank"}}, "encoder must be one of .learned., .average., got .bank."),
+        ({"schedule": {"warmup_accumulation": 0}}, "warmup_accumulation must be at least 1, got 0"),
+        ({"bank": {"negatives": "none"}}, "negatives must be one of .per_query., .same_place., .shared., got .none."),
+        ({"prior": {"components": 10}, "radius": 1}, "prior: 10 components do not fit a window of radius 1"),
     ],
 )
 def test_bad_choices_are_refused_before_the_epochs_that_do_without_them(options, message):
     assert refused(ValueError, message, Liir, **options)
+
+
+def test_settings_are_saved_as_plain_types_and_read_again(tmp_path):
+    """The paper's 256 channels, scaled down; a checkpoint names no dataclass."""
+    settings = {"bank": BankSettings(frames=6), "schedule": LiirSchedule(lr=1e-5), "prior": None}
+    module = Liir(position_size=8, affinity_dim=8, radius=2, **settings)
+    trainer = quiet_trainer(max_steps=1)
+    trainer.fit(module, DataLoader(Clips(2, 2, 16), batch_size=2))
+    trainer.save_checkpoint(tmp_path / "liir.ckpt")
+    saved = torch.load(tmp_path / "liir.ckpt", weights_only=True)["hyper_parameters"]
+    assert (saved["bank"]["frames"], saved["schedule"]["lr"], saved["prior"]) == (6, 1e-5, None)
+    again = module_from_checkpoint(tmp_path / "liir.ckpt")
+    assert again.bank.keys.shape == (6, 4, 4, 8)
+    assert (again.schedule, again.prior) == (module.schedule, None)

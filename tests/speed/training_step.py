@@ -54,8 +54,8 @@ def methods(scale: str) -> dict[str, Method]:
     backbone = {"backbone": TINY if tiny else R18}
     queue = {"queue_size": {"tiny": 64, "cpu": 8192, "paper": 65536}[scale]}
     walk = {"patch_size": 32, "patch_stride": 32} | backbone if tiny else {"backbone": CRW}
-    liir = {"position_size": wide // 2, "bank_frames": 4 if tiny else 1440}
-    second = liir | {"warmup_epochs": 0}
+    liir = {"position_size": wide // 2, "bank": {"frames": 4 if tiny else 1440}}
+    second = liir | {"schedule": {"warmup_epochs": 0}}
 
     def images(*shape: int, side: int = side) -> Tensor:
         return torch.randint(256, (*shape, 3, side, side), dtype=torch.uint8)
@@ -69,8 +69,10 @@ def methods(scale: str) -> dict[str, Method]:
         "VFSMoCo": Method(VFSMoCo, backbone | queue, clips(videos, few)),
         "Liir-warmup": Method(Liir, liir, clips(6, 2, wide)),
         "Liir": Method(Liir, second, clips(6, 2, wide)),
-        "Liir-shared": Method(Liir, second | {"negatives": "shared"}, clips(6, 2, wide)),
-        "Liir-same-place": Method(Liir, second | {"negatives": "same_place"}, clips(6, 2, wide)),
+        "Liir-shared": Method(Liir, second | {"bank": liir["bank"] | {"negatives": "shared"}}, clips(6, 2, wide)),
+        "Liir-same-place": Method(
+            Liir, second | {"bank": liir["bank"] | {"negatives": "same_place"}}, clips(6, 2, wide)
+        ),
         "Liir-average": Method(Liir, second | {"reference_encoder": "average"}, clips(6, 2, wide)),
         "ContrastiveRandomWalk": Method(ContrastiveRandomWalk, walk, clips(2 if tiny else 10, 4, wide)),
         "SiamFC": Method(SiamFC, backbone, {"exemplar": images(8, side=120), "search": images(8, side=239)}),

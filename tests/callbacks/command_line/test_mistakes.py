@@ -47,8 +47,8 @@ MISUNDERSTOOD = {
         "--data.source: nothing names the class; add --data CLASS or a file such as data/synthetic.yaml"
     ),
     f"{FIT} --data.frames=4 --data=VideoDataModule": "data: the following arguments are required: source",
-    f"{FIT} --data=VideoDataModule --data.source=x --data.spatial=hole": (
-        "data.spatial: expected bool or Literal['whole'], got 'hole'"
+    f"{FIT} --data=VideoDataModule --data.source=x --data.augmentation.spatial=hole": (
+        "data.augmentation.spatial: expected bool or Literal['whole'], got 'hole'"
     ),
     f"{FIT} --trainer.max_epochs=many": "trainer.max_epochs: expected int, got 'many'",
     f"{FIT} --trainer.max_epohcs=3": "unknown option --trainer.max_epohcs; did you mean --trainer.max_epochs?",

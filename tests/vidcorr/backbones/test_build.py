@@ -108,7 +108,7 @@ def test_random_weights_are_named_with_their_seed():
         (LinearProbe("torchvision:resnet18", 2), ("ResNet-18", "random weights", 7, False)),
         (build_encoder("timm:vit_tiny_patch16_224"), ("vit_tiny_patch16_224", "random weights", 7, False)),
         (build_encoder("raw_colour"), ("raw colour", "", None, True)),
-        (Liir(position_size=8, bank_frames=0), ("LiirEncoder", "", None, True)),
+        (Liir(position_size=8, bank={"frames": 0}), ("LiirEncoder", "", None, True)),
         (torch.nn.Identity(), ("Identity", "", None, True)),
     ]:
         found = describe_network(module)

@@ -32,7 +32,7 @@ def test_stages_at_any_size():
 
 
 def test_view_of_a_module_shares_weights_and_sees_all_of_lab():
-    module = Liir(position_size=8, bank_frames=0)
+    module = Liir(position_size=8, bank={"frames": 0})
     view = build_feature_extractor(module)
     images = torch.rand(1, 3, 32, 32)
     module.eval()

@@ -52,12 +52,12 @@ def test_flags_for_every_training_and_evaluation(folder, capsys):
         "base",
         "--seeds",
         "0",
-        "--train-flags=--data.colour=true",
+        "--train-flags=--data.augmentation.colour=true",
         "--evaluate-flags",
         "--on davis=/data",
     ]
     ((fit, evaluate),) = printed(capsys, *words)
-    assert "--data.colour=true" in fit
+    assert "--data.augmentation.colour=true" in fit
     assert evaluate[3:7] == ["--on", "davis=DAVIS", "--on", "davis=/data"]  # the last counts
 
 

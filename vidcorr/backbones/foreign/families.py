@@ -133,12 +133,12 @@ LIIR_BENCHMARK = "davis.yaml --trainer.callbacks.protocol liir-reference --train
 
 def _liir(state: State, spec: str | None) -> Converted:
     places = state["backbone.position.places"][0]
-    arguments = {"position": "1dape", "position_size": places.shape[-1], "bank_frames": 0, "border": "zero"}
+    arguments = {"position": "1dape", "position_size": places.shape[-1], "bank": {"frames": 0}, "border": "zero"}
     return Converted(LIIR, arguments, state | {"backbone.position.places": places}, LIIR_BENCHMARK)
 
 
 def _mast(state: State, spec: str | None) -> Converted:
-    arguments = {"position": "none", "stages": 3, "bank_frames": 0, "mixture_components": None, "border": "zero"}
+    arguments = {"position": "none", "stages": 3, "bank": {"frames": 0}, "prior": None, "border": "zero"}
     changes = "'{radius: 12, mixture_components: null, foreground_gain: 1.0}'"
     return Converted(LIIR, arguments, state, f"{LIIR_BENCHMARK} --trainer.callbacks.changes {changes}")
 

@@ -39,7 +39,7 @@ def test_a_library_loads_it_and_has_the_same_features(library, vfs, tmp_path):
 
 
 def test_liir_goes_out_under_its_own_names(tmp_path):
-    module = Liir(position="2dape", position_size=8, bank_frames=0)
+    module = Liir(position="2dape", position_size=8, bank={"frames": 0})
     torch.nn.init.normal_(module.backbone.position.rows)
     write_checkpoint(module, tmp_path / "liir.ckpt")
     network = loaded(export(tmp_path / "liir.ckpt", tmp_path / "liir.safetensors"))
