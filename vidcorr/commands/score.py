@@ -63,25 +63,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vidcorr score", description=__doc__)
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks per video")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="predictions in the same layout")
-    rules = "rules of a data set (default: davis-2017)"
-    parser.add_argument("--rules", choices=RULE_SETS, default="davis-2017", help=rules)
+    rules = "rules of a data set (default: davis-2017; MOSE v1: vos-benchmark)"
+    parser.add_argument("--rules", type=_rules, choices=RULE_SETS, default="davis-2017", help=rules)
     parser.add_argument("--tracks", choices=["first", "strided"], help="score point tracks by these queries of TAP-Vid")
     boxes = "score boxes (by default by OTB's rules)"
     parser.add_argument("--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help=boxes)
     parser.add_argument("--masks", type=Path, metavar="FOLDER", help="masks of BADJA's animals, for --tracks")
-    parser.add_argument("--meta", type=Path, metavar="FILE", help="metadata: lvos, mose-v2, youtube-vos's categories")
+    meta = 'metadata of lvos, of youtube-vos\'s categories, or of mose-v2: {"videos": {VIDEO: {"objects": {"1": {}}}}}'
+    parser.add_argument("--meta", type=Path, metavar="FILE", help=meta)
     unseen = "unseen videos (lvos) or categories, or a file of names"
     parser.add_argument("--unseen", nargs="+", default=[], metavar="NAME", help=unseen)
     trained = "meta.json of YouTube-VOS's training set; others are unseen"
     parser.add_argument("--trained-meta", type=Path, metavar="FILE", help=trained)
     parser.add_argument("--list", type=Path, metavar="FILE", help="file of video names, one per line")
     parser.add_argument("--keep-ends", action="store_true", help="count the first and the last frame too")
-    missing = "treat videos without predictions as the official code does"
+    missing = "leave videos without predictions out (mose-v2: count them as 0)"
     parser.add_argument("--allow-missing", action="store_true", help=missing)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all scores to a flat JSON object")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write results.json and per_sequence.csv")
     parser.add_argument("--workers", type=positive, help="number of processes (default: by the number of masks)")
     return parser
+
+
+def _rules(name: str) -> str:
+    if name == "mose":
+        raise argparse.ArgumentTypeError("MOSE v1 is scored by vos-benchmark, MOSEv2 by mose-v2")
+    return name
 
 
 def _scored(flags: argparse.Namespace) -> Result:

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..metrics.rows import leave_one_out
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row
@@ -121,7 +123,7 @@ def score(
         raise DataError(f"{predictions}: no video of {truth} to score")
     ordered = {key: objects[key] for key in sorted(objects, key=lambda key: (key[0], str(key[1]).zfill(9)))}
     try:
-        table = rules.table(ordered, entries, set(unseen))
+        table = _table(rules, entries, set(unseen), ordered)
     except ValueError as error:
         raise DataError(f"{meta}: {error}") from error
     scored = {video for video, _ in ordered}
@@ -132,17 +134,30 @@ def score(
         "truth": truth,
     }
     rows = [Row(video=video, object=str(number), values=values) for (video, number), values in ordered.items()]
-    return result_of(rules.name, predictions, table, rows, data)
+    without = (
+        leave_one_out(ordered, itemgetter(0), partial(_table, rules, entries, set(unseen))) if rules.pooled else {}
+    )
+    return result_of(rules.name, predictions, table, rows, data, without)
+
+
+def _table(rules: Rules, entries: Mapping[str, Any], unseen: Collection[str], objects: ByObject) -> Values:
+    return rules.table(objects, entries, unseen)
 
 
 def result_of(
-    benchmark: str, predictions: str | Path, scores: dict[str, float], rows: Sequence[Row], data: dict[str, Any]
+    benchmark: str,
+    predictions: str | Path,
+    scores: dict[str, float],
+    rows: Sequence[Row],
+    data: dict[str, Any],
+    without: dict[str, dict[str, float]],
 ) -> Result:
-    """Return the result of predictions on disk, with their folder as the name of the network."""
+    """Return the result of predictions on disk, with their folder as the name of the network; see `Result`."""
     return Result(
         benchmark=benchmark,
         network=Network(name=str(predictions)),
         scores=scores,
+        without=without,
         rows=rows,
         sequences=list(dict.fromkeys(row.video for row in rows)),
         data=data,

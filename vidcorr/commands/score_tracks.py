@@ -16,8 +16,9 @@ from datamodules.got10k import list_sequences, read_annotation
 from .. import metrics
 from ..datasets import Badja, Otb, PointSequence
 from ..metrics.box_tracking import BoxRows
-from ..metrics.point_measures import AREA_PCK
-from ..metrics.point_tracking import METRICS, QueryMode, mean_of_defined
+from ..metrics.point_measures import AreaRows
+from ..metrics.point_tracking import PointRows, QueryMode, mean_of_defined
+from ..metrics.rows import leave_one_out
 from ..results.result import Result, Row
 from ..videos.boxes import read_boxes
 from ..videos.guards import DataError, read_text, require_folder, require_regular
@@ -28,6 +29,10 @@ RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
 BACKWARDS = "strided queries count frames before the query too: track the reversed video as well, or use --tracks first"
 log = logging.getLogger(__name__)
+Events = dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
+"""Video → its `metrics.redetection_events`."""
+Scored = tuple[dict[str, float], list[Row], dict[str, dict[str, float]]]
+"""Scores, rows, and scores without each sequence."""
 
 TAP_VID = {
     "name": "tap-vid",
@@ -62,35 +67,45 @@ def score_tracks(
         DataError: for a missing or wrong file; the message names it.
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
-    rows: list[Row] = []
-    redetected, causal = [], []
-    for sequence in Badja(truth, masks):
-        queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
+    points, by_area, causal = PointRows(query_mode), AreaRows(query_mode), list[str]()
+    further: dict[str, dict[str, float]] = {}
+    events: Events = {}
+    for position, sequence in enumerate(Badja(truth, masks)):
+        name, queries = sequence.name, metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
         if query_mode == "strided" and _lacks_past(queries, occluded):
-            causal.append(sequence.name)
-        row = metrics.tapvid_metrics(queries.points, queries.occluded, queries.tracks, occluded, tracks, query_mode)
+            causal.append(name)
+        points.update(queries, occluded, tracks, name=name, position=position)
+        further[name] = {}
         if query_mode == "first":
             survival, error = metrics.track_survival(queries, tracks)
-            row |= {"survival": mean_of_defined(survival), "median_error": mean_of_defined(error)}
+            further[name] = {"survival": mean_of_defined(survival), "median_error": mean_of_defined(error)}
         if sequence.masks:
             scale = np.array(sequence.size[::-1]) / RASTER
             areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
-            at_own_size = replace(queries, tracks=queries.tracks * scale)
-            correct, counted = metrics.area_counts(at_own_size, tracks * scale, areas, query_mode)
-            row[AREA_PCK] = correct / counted if counted else np.nan
-        rows.append(Row(video=sequence.name, values={"Queries": len(queries), **row}))
-        redetected.append(metrics.redetection_events(queries.occluded, queries.tracks, occluded, tracks))
+            by_area.update(replace(queries, tracks=queries.tracks * scale), tracks * scale, areas, name=name)
+        events[name] = metrics.redetection_events(queries.occluded, queries.tracks, occluded, tracks)
     if causal:
         log.warning("%s: all points before their queries are occluded; %s", ", ".join(causal), BACKWARDS)
-    averaged = [key for key in (AREA_PCK, *METRICS, "survival", "median_error") if key in rows[0].values]
-    scores = {key: mean_of_defined([float(row.values.get(key, np.nan)) for row in rows]) for key in averaged}
-    events, values = map(np.concatenate, zip(*redetected, strict=True))
-    redetection = metrics.redetection_scores(events[:, 2], values)
-    data = {"rules": TAP_VID | {"query_mode": query_mode}, "redetection": redetection, "truth": truth}
-    if "median_error" in scores:
-        data["median_error"] = scores.pop("median_error")  # pixels, while all scores are fractions
-    return result_of("tap_vid", predictions, scores | {"AJ_RD": redetection["AJ_RD"]}, rows, data)
+    for name, _, values in by_area.values():
+        further[name] |= values
+    rows = [Row(video=name, values=values | further[name]) for name, _, values in points.values()]
+    scores = {**(by_area.compute() if by_area.table() else {}), **points.compute()}
+    data: dict[str, Any] = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
+    if query_mode == "first":
+        scores["survival"] = mean_of_defined(values["survival"] for values in further.values())
+        # pixels, while all scores are fractions
+        data["median_error"] = mean_of_defined(values["median_error"] for values in further.values())
+    data["redetection"] = redetection = _redetection(events)
+    scores["AJ_RD"] = redetection["AJ_RD"]
+    without = {"AJ_RD": leave_one_out(events, str, _redetection).get("AJ_RD", {})}
+    return result_of("tap_vid", predictions, scores, rows, data, without)
+
+
+def _redetection(events: Events) -> dict[str, float]:
+    """Return AJ_RD and its parts of some videos, from their `metrics.redetection_events`."""
+    returns, values = map(np.concatenate, zip(*events.values(), strict=True))
+    return metrics.redetection_scores(returns[:, 2], values)
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
@@ -109,12 +124,13 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
         DataError: for a missing or wrong file; the message names it.
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each sequence")
-    scores, rows = (_by_otb if rules == "otb" else _by_got10k)(Path(truth).expanduser(), folder)
-    stated = {"name": rules, "source": BOX_SOURCES[rules]}
-    return result_of(rules.replace("-", ""), predictions, scores, rows, {"rules": stated, "truth": truth})
+    stated = {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth}
+    score = _by_otb if rules == "otb" else _by_got10k
+    scores, rows, without = score(Path(truth).expanduser(), folder)
+    return result_of(rules.replace("-", ""), predictions, scores, rows, stated, without)
 
 
-def _by_otb(truth: Path, folder: Path) -> tuple[dict[str, float], list[Row]]:
+def _by_otb(truth: Path, folder: Path) -> Scored:
     metric = BoxRows()
     for sequence in Otb(truth, version=None):
         path = folder / f"{sequence.name}.txt"
@@ -124,10 +140,10 @@ def _by_otb(truth: Path, folder: Path) -> tuple[dict[str, float], list[Row]]:
             box = boxes[wrong[0]].tolist()
             raise DataError(f"{path}: box {wrong[0] + 1} is {box}; it has to be finite, with sides of 0 or more")
         metric.update(boxes, sequence.boxes, name=sequence.name)
-    return metric.compute(), [Row(video=name, values=values) for name, _, values in metric.values()]
+    return metric.compute(), [Row(video=name, values=values) for name, _, values in metric.values()], {}
 
 
-def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[Row]]:
+def _by_got10k(truth: Path, folder: Path) -> Scored:
     overlaps: dict[str, NDArray[np.float64]] = {}
     for sequence in list_sequences(truth.parent, truth.name):
         name = sequence.name
@@ -138,13 +154,12 @@ def _by_got10k(truth: Path, folder: Path) -> tuple[dict[str, float], list[Row]]:
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / f"{name}.txt"]
         repetitions = [metrics.got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
         overlaps[name] = np.concatenate(repetitions)
-    rows = [Row(video=name, values=_average_overlap(values)) for name, values in overlaps.items()]
-    return _average_overlap(np.concatenate(list(overlaps.values()))), rows
+    rows = [Row(video=name, values=metrics.got10k_scores(values)) for name, values in overlaps.items()]
 
+    def pooled(some: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+        return metrics.got10k_scores(np.concatenate(list(some.values())))
 
-def _average_overlap(iou: NDArray[np.float64]) -> dict[str, float]:
-    rates = {f"SR@{threshold:g}": float(np.mean(iou > threshold)) for threshold in (0.5, 0.75)}
-    return {"AO": float(np.mean(iou)), **rates}
+    return pooled(overlaps), rows, leave_one_out(overlaps, str, pooled)
 
 
 def _predicted_boxes(path: Path, target: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -109,7 +109,8 @@ class Otb(Reader[BoxSequence]):
             named = ", ".join(few) + (f" and {rest} more" if rest else "")
             text = f"{self.root}: {len(self.missing)} of {len(names)} sequences are missing: {named}"
             if not allow_missing:
-                raise DataError(f"{text}; unpack them, set allow_missing, or set version to null for all that exist")
+                remedy = "version=None (in a copy of benchmarks/otb.yaml: version: null) takes all that exist"
+                raise DataError(f"{text}; unpack them, or {remedy}")
             log.warning("%s", text)
         self._sequences = tuple(_sequence(name, targets[name]) for name in names if name in targets)
 

@@ -2,6 +2,7 @@ from .box_tracking import (
     box_iou as box_iou,
     centre_error as centre_error,
     got10k_overlaps as got10k_overlaps,
+    got10k_scores as got10k_scores,
     precision_curve as precision_curve,
     success_curve as success_curve,
 )

@@ -84,6 +84,12 @@ def got10k_overlaps(
     return np.nan_to_num(box_iou(*inside).numpy())
 
 
+def got10k_scores(overlaps: NDArray[np.float64]) -> dict[str, float]:
+    """Return `AO`, the mean, and `SR@0.5` and `SR@0.75`, the fractions strictly above, see `got10k_overlaps`."""
+    rates = {f"SR@{threshold:g}": float(np.mean(overlaps > threshold)) for threshold in (0.5, 0.75)}
+    return {"AO": float(np.mean(overlaps)), **rates}
+
+
 class BoxRows(SequenceRows):
     """One-pass evaluation: curves by sequence, averaged over the sequences.
 

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
+KeyT = TypeVar("KeyT")
+RowT = TypeVar("RowT")
 RowValues = dict[str, Any]
 """Column → value."""
 
@@ -84,20 +86,30 @@ class SequenceRows(ABC):
         for name, row in self.table().items():
             yield name, "", self.scores({name: row})
 
-    def sequence_of(self, name: str, row: Any) -> str:
-        """Return the sequence of a row; a row is named after its sequence, or after a part of it."""
-        return name
-
     def without(self) -> dict[str, dict[str, float]]:
         """Return score → sequence → score of all the others, for a jackknife; empty unless `pooled`."""
-        rows = [(self.sequence_of(name, row), name, row) for name, row in self.table().items()]
-        found: dict[str, dict[str, float]] = {}
-        for left_out in dict.fromkeys(sequence for sequence, _, _ in rows) if self.pooled else ():
-            if others := {name: row for sequence, name, row in rows if sequence != left_out}:
-                for key, score in self.scores(others).items():
-                    found.setdefault(key, {})[left_out] = score
-        return found
+        return leave_one_out(self.table(), str, self.scores) if self.pooled else {}
 
     def rows(self) -> list[RowValues]:
         """Return a line of scores per row, for a CSV."""
         return [{"Sequence": "_".join(filter(None, (video, part))), **values} for video, part, values in self.values()]
+
+
+def leave_one_out(
+    rows: Mapping[KeyT, RowT],
+    sequence_of: Callable[[KeyT], str],
+    scores: Callable[[dict[KeyT, RowT]], Mapping[str, float]],
+) -> dict[str, dict[str, float]]:
+    """Return score → sequence → score of all the other sequences.
+
+    Args:
+        rows: rows by any key.
+        sequence_of: key of a row → its sequence.
+        scores: computes the scores of some rows.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for left_out in dict.fromkeys(map(sequence_of, rows)):
+        if others := {key: row for key, row in rows.items() if sequence_of(key) != left_out}:
+            for name, score in scores(others).items():
+                found.setdefault(name, {})[left_out] = score
+    return found

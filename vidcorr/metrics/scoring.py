@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .outlines import Outline, boundary_score, object_outlines, region_score
-from .rows import SequenceRows
+from .rows import SequenceRows, leave_one_out
 
 Ids = NDArray[np.uint8]
 Object = int | str
@@ -294,15 +294,16 @@ class ObjectRows(SequenceRows):
         for number, values in objects.items():
             self.add_row(f"{name}_{number}", [name, str(number), values])
 
-    def sequence_of(self, name: str, row: Any) -> str:
-        """Return the video of an object's row."""
-        return str(row[0])
-
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return the scores of the data set from the values of its objects."""
         objects: ObjectValues = {(video, number): values for video, number, values in table.values()}
         scores = self.rules.table(objects, self.videos, self.unseen) if objects else {}
         return scores or dict.fromkeys(self.rules.score_names, math.nan)
+
+    def without(self) -> dict[str, dict[str, float]]:
+        """Return score → video → score of all the others; see `SequenceRows`."""
+        table = self.table()
+        return leave_one_out(table, lambda name: str(table[name][0]), self.scores) if self.pooled else {}
 
     def values(self) -> Iterator[tuple[str, str, Values]]:
         """Yield video, object and values; see `SequenceRows`."""
