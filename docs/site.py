@@ -122,7 +122,7 @@ def command_line() -> str:
     for command, file in tools().items():
         text = io.StringIO()
         with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-            import_module(f"{file.parent.parent.name}.tools.{file.stem}").command(["--help"])
+            import_module(f"vidcorr.commands.{file.stem}").command(["--help"])
         shown[command] = text.getvalue()
     runs = ", ".join(f"`vidcorr {command} --help`" for command in RUNS)
     head = f"# Command line\n\nThe commands that train, validate and predict have Lightning's options; see {runs}.\n"

@@ -53,7 +53,7 @@ class Liir(MomentumMethod):
         schedule: the two phases, see `LiirSchedule`.
         reference_encoder: encoder of the references in the second phase. "learned": the encoder that learns; the paper
             updates the position map by query and references alike (section 3.2). "average": its moving average, without
-            gradient, as in the public code.
+            gradient. The public code averages only references of its stride-8 branch, which is not evaluated.
         reference_gradient: False cuts the gradient through learned references in the second phase: a control.
         averaged: part of the encoder that is averaged: "encoder", all of it; or "last_convolution", over the features
             of the encoder that learns, as in the public code (shasha521/LIIR_pytorch).

@@ -1,5 +1,6 @@
 """The root is flat, so its names must be ours alone; a command imports what it needs and no more."""
 
+import hashlib
 import importlib
 import json
 import os
@@ -108,3 +109,9 @@ def test_a_pipe_that_closes_early_ends_quietly(unbuffered):
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() == 141
+
+
+def test_the_licence_is_apaches_standard_text():
+    assert hashlib.md5((ROOT / "LICENSE").read_bytes()).hexdigest() == "3b83ef96387f14655fc854ddc3c6bd57"
+    assert 'license = "Apache-2.0"' in (ROOT / "pyproject.toml").read_text()
+    assert "license: Apache-2.0" in (ROOT / "CITATION.cff").read_text()

@@ -12,10 +12,9 @@ from scipy import stats
 
 DIFFERENCES = {
     "liir": [[1.9, -1.2, -7.0], [-2.3, -0.8, -0.2], [3.2, -0.8, 0.0], [2.8, -3.8, -0.2]],
-    "liir, without soapbox": [[-1.0, -1.1, -4.4]],
     "vfs": [[0.8, -0.2, -1.2], [0.0, 0.0, 0.4], [1.9, 0.2, -1.0], [1.0, -0.5, -0.8]],
 }
-"""Protocol → rows: negatives; compactness, position, all parts where they are known."""
+"""Protocol → rows: negatives, compactness, position, all parts."""
 MINUTES_OF_PHASE_1, MINUTES_OF_ROW, ROWS = 7, 3 + 2 + 2, 8
 """One core of an idle Xeon: phase 1 of a seed; phase 2 and two scores of a row of studies/liir_negatives.yaml."""
 
