@@ -6,6 +6,6 @@ from .monitors import (
     RunProgress as RunProgress,
     Throughput as Throughput,
 )
-from .prediction import VideoPrediction as VideoPrediction, predict_video as predict_video
+from .prediction import VideoPrediction as VideoPrediction
 from .safeguards import Safeguards as Safeguards, TrainingStopped as TrainingStopped
 from .training_pictures import TrainingPictures as TrainingPictures

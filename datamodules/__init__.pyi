@@ -1,6 +1,6 @@
 from .got10k import Got10kDataModule as Got10kDataModule
 from .imagenet import ImageFolderDataModule as ImageFolderDataModule, VideoFrameDataModule as VideoFrameDataModule
-from .prompted_video import FrameStream as FrameStream, PromptedVideoDataModule as PromptedVideoDataModule
+from .prompted_video import PromptedVideoDataModule as PromptedVideoDataModule
 from .synthetic_video import (
     SyntheticTrackingDataModule as SyntheticTrackingDataModule,
     SyntheticVideoDataModule as SyntheticVideoDataModule,

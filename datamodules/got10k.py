@@ -9,17 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidcorr.videos.boxes import centred, context_side, read_boxes, read_numbers, square_crop
-from vidcorr.videos.guards import (
-    DataError,
-    raise_limit,
-    read_names,
-    require_at_least,
-    require_folder,
-    require_sequences,
-)
+from vidcorr.datasets.got10k import list_sequences, read_annotation
+from vidcorr.videos.boxes import centred, context_side, square_crop
+from vidcorr.videos.guards import DataError, raise_limit, require_at_least
 from vidcorr.videos.images import image_header, read_image
-from vidcorr.videos.source import list_images
 
 from .loading.clips import ReplacingDataset
 from .loading.loader import SampledDataModule
@@ -117,22 +110,6 @@ class TargetPairs(ReplacingDataset):
         return {"exemplar": exemplar, "search": search, "video_index": item}
 
 
-def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.float64] | None]:
-    """List a sequence's frames, its boxes (T, 4), and the visible parts (T,) of the target, 0 to 8, or None.
-
-    Raises:
-        DataError: if the numbers of frames, boxes and visible parts differ, or a file cannot be read.
-    """
-    frames, boxes = list_images(folder), read_boxes(folder / "groundtruth.txt")
-    if not frames or len(frames) != len(boxes):
-        raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
-    path = folder / "cover.label"
-    visible = read_numbers(path, ("the visible part",))[:, 0] if path.is_file() else None
-    if visible is not None and len(visible) != len(boxes):
-        raise DataError(f"{path}: {len(visible)} visible parts for {len(boxes)} boxes; unpack the sequence again")
-    return frames, boxes, visible
-
-
 def usable_boxes(
     boxes: NDArray[np.float64], size: tuple[int, int], cover: NDArray[np.float64] | None = None
 ) -> NDArray[np.bool_]:
@@ -205,17 +182,3 @@ def training_crop(
     shifted = (y + SHIFT * (2 * draws[1] - 1) * pixel, x + SHIFT * (2 * draws[2] - 1) * pixel)
     methods = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
     return square_crop(image, shifted, size * pixel, size, methods[int(draws[3] * len(methods))])
-
-
-def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
-    """List the folders of the sequences in a subset's list.txt.
-
-    Raises:
-        DataError: if the list or a listed folder is missing, or the boxes of the first sequence cannot be read.
-    """
-    folder = require_folder(root / subset, f"give the folder that holds GOT-10k's {subset}")
-    path = folder / "list.txt"
-    names = read_names(path, "it names the sequences; unpack GOT-10k again")
-    require_sequences(folder, names, path)
-    read_boxes(folder / names[0] / "groundtruth.txt")
-    return tuple(folder / name for name in names)

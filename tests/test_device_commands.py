@@ -7,18 +7,16 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
-from callbacks import predict_video
-from callbacks.prediction import extractor_for
 from cli import main
-from datamodules import FrameStream
 from lightning_modules import FrozenEncoder
 from tests.helpers.fake_device import fake_gpu
 from tests.helpers.words import flags, refusal
-from vidcorr import JhmdbBenchmark, TapVidBenchmark
+from vidcorr import FrameStream, JhmdbBenchmark, TapVidBenchmark, predict_video
 from vidcorr.backbones.placement import device_of
 from vidcorr.datasets.generated import write_davis, write_jhmdb, write_tap_vid
 from vidcorr.errors import ROOM
 from vidcorr.experiments.job import NetworkSpec
+from vidcorr.tracking.predict import extractor_for
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 RESNET, VIT = "tests.helpers.encoders:TinyResNet", "timm:test_vit"
@@ -78,7 +76,7 @@ def test_predict(name, davis, tmp_path):
     with fake_gpu() as gpu:
         prompt = prompt_of(min(masks.iterdir()))
         extractor = extractor_for(there(spec, gpu), prompt)
-        predict_video(extractor, FrameStream(frames), prompt, tmp_path / "out", overlay="none", **options)
+        predict_video(extractor, FrameStream(frames), prompt, tmp_path / "out", overlay=False, **options)
     assert gpu.reads == reads
 
 

@@ -43,7 +43,7 @@ def test_every_command_runs_as_it_stands(videos, capsys):
         capsys.readouterr()
         main(words)
         said[words[0]] = capsys.readouterr().out
-    assert list(said) == ["check-data", "validate", "table", "sweep", "score"]
+    assert list(said) == ["validate", "table", "sweep", "score"]
     results = json.loads((videos / "mine/raw_colour/results.json").read_text())
     assert (len(results["sequences"]), results["stages"][""]["protocol"]["name"]) == (2, "vfs")
     assert 0.7 < results["scores"]["J&F-Mean"] < 1

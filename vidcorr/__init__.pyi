@@ -22,5 +22,7 @@ from .tracking.follow import (
     track_box as track_box,
 )
 from .tracking.label_tracker import LabelTracker as LabelTracker
+from .tracking.predict import predict_video as predict_video
 from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker
 from .videos.prompts import BoxPrompt as BoxPrompt, MaskPrompt as MaskPrompt, PointPrompt as PointPrompt
+from .videos.stream import FrameStream as FrameStream

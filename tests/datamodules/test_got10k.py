@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from datamodules import Got10kDataModule
-from datamodules.got10k import TargetPairs, draw_pair, list_sequences, training_crop, usable_boxes
+from datamodules.got10k import TargetPairs, draw_pair, training_crop, usable_boxes
 from datamodules.loading.sampling import seeded_generator
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated import write_got10k
+from vidcorr.datasets.got10k import list_sequences
 from vidcorr.videos.guards import DataError
 
 

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import FrameStream, PromptedVideoDataModule
-from datamodules.prompted_video import PromptedVideo, placed_prompts
+from datamodules import PromptedVideoDataModule
 from tests.helpers.numbered_videos import write_video
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.guards import DataError
-from vidcorr.videos.prompts import read_prompts
+from vidcorr.videos.stream import FrameStream
 
 VIDEO = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3)).astype(np.uint8)
 
@@ -53,16 +52,7 @@ def test_the_datamodule_gives_one_batch(folder, tmp_path):
     data.setup("predict")
     (batch,) = data.predict_dataloader()
     assert batch["video"].frames.frame_rate == 5
-    assert batch["video"].prompts[0].metadata()["box"] == [1, 2, 30, 40]
-
-
-def test_prompts_are_checked_once_for_their_video_and_again_for_another(folder, monkeypatch):
-    stream = FrameStream(folder)
-    video = PromptedVideo(stream, read_prompts(box="1,2,3,4@7"))
-    with monkeypatch.context() as patch:
-        patch.delattr(FrameStream, "number_of")
-        assert placed_prompts(video, stream) is video.prompts
-    refused(DataError, "frame 7 is not in the part .* to frame 4", placed_prompts, video, FrameStream(folder, end=5))
+    assert batch["video"].prompt.metadata()["box"] == [1, 2, 30, 40]
 
 
 def test_a_file_that_lacks_its_end_is_told(tmp_path):

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import callbacks
 import vidcorr
 from tests.helpers.faults import differences
 from tests.helpers.method_steps import RUNS, trained
@@ -106,13 +105,12 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     ys, xs = np.nonzero(mask.ids)
     box = BoxPrompt.of([float(xs.min()), float(ys.min()), float(np.ptp(xs)) + 1, float(np.ptp(ys)) + 1])
     points = PointPrompt.of({"first": [float(xs[0]), float(ys[0])], "middle": [float(xs.mean()), float(ys.mean())]})
-    predict = partial(callbacks.predict_video, resnet.feature_extractor("res4", 8), clip)
+    predict = partial(vidcorr.predict_video, resnet.feature_extractor("res4", 8), clip)
     yield "predict_masks", partial(predict, mask)
-    yield "predict_masks_small", lambda folder: predict(mask, folder, short_side=64, overlay="gif")
+    yield "predict_masks_small", lambda folder: predict(mask, folder, short_side=64, overlay=False)
     yield "predict_points", partial(predict, points)
     yield "predict_points_fomo", lambda folder: predict(points, folder, protocol="fomo")
-    yield "predict_masks_exported", lambda folder: predict(mask, folder, exports=("coco", "csv"), overlay="none")
-    yield "predict_box", partial(callbacks.predict_video, resnet.feature_extractor("res5", dilated=True), clip, box)
+    yield "predict_box", partial(vidcorr.predict_video, resnet.feature_extractor("res5", dilated=True), clip, box)
     for method in RUNS:
         yield f"fit_{method}", partial(train, method)
 

@@ -11,13 +11,14 @@ from torch import nn
 
 from ..metrics.rows import RowValues
 from ..results.page import Chart
-from ..results.pictures import Picture, overlay_writer
+from ..results.pictures import Picture
 from ..results.pictures.animation import SequenceAnimation
 from ..results.result import Protocol, Row, Stage
 from ..tracking.frame_encoder import normalises
 from ..tracking.record import Draw, PredictionFile, SequenceRecord
 from ..tracking.stopwatch import Stopwatch
 from ..videos.guards import DataError
+from ..videos.mp4 import Mp4Writer
 from .ranks import Ranks
 
 MAX_OVERLAYS = 8
@@ -151,7 +152,7 @@ class Evaluation(ABC):
             overlays = folder / self.stages[-1] / kind / "overlays"
             pictures["overlay"] = overlays / f"{name}.png"
             pictures["animation"] = SequenceAnimation(folder, name, frames, kind)
-            pictures["video"] = overlay_writer(overlays / f"{name}.mp4") if video else None
+            pictures["video"] = Mp4Writer(overlays / f"{name}.mp4", 30, crf="23") if video else None
         with SequenceRecord(frames, draw, predictions, draw_animation=draw_animation, **pictures) as record:
             yield record
         self.keep_overlay(f"{kind}/{name}" if kind else name, record)

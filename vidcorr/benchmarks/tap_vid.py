@@ -93,15 +93,14 @@ class TapVidBenchmark(BenchmarkCallback):
 class BadjaBenchmark(TapVidBenchmark):
     """Track the joints of BADJA's animals without training, and score them by PCK and TAP-Vid's metrics.
 
-    Logs, as fractions, the scores of `TapVidBenchmark`: `badja/average_pts_within_thresh`, …; and with masks
+    Logs, as fractions, the scores of `TapVidBenchmark`: `badja/average_pts_within_thresh`, …; and
     `badja/PCK@0.2`: joints within 0.2 times the square root of the animal's area (see `area_counts`). A joint is
     followed from the first frame in which it is visible. Files as for `TapVidBenchmark`.
 
     Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
 
     Args:
-        root: BADJA's folder, or BADJA in a layout of TAP-Vid, see `Badja`.
-        masks: folder of the animals' masks if root does not name them, see `Badja`; None: δ alone.
+        root: BADJA's folder, see `Badja`.
         kwargs: arguments of `TapVidBenchmark`: protocol, changes, predictions; and of `BenchmarkCallback`.
 
     Raises:
@@ -112,13 +111,9 @@ class BadjaBenchmark(TapVidBenchmark):
     name = "badja"
     score_names = ("PCK@0.2", *TapVidBenchmark.score_names)
 
-    def __init__(self, root: str | Path, masks: str | Path | None = None, **kwargs: Any) -> None:
-        super().__init__(root, **kwargs)
-        self.masks = masks
-
     def read(self) -> Sequence[PointSequence]:
         """Open the data set; see `BenchmarkCallback`."""
-        return Badja(self.root, self.masks)
+        return Badja(self.root)
 
 
 class TapVidEvaluation(Evaluation):

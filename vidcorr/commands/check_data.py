@@ -6,7 +6,7 @@ import json
 import os
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,12 +17,11 @@ from ..videos.decoding import VideoFile
 from ..videos.files import write_atomically
 from ..videos.guards import DataError, raise_limit
 from ..videos.processes import in_processes
-from ..videos.source import list_images, list_line, list_videos, open_video, stamp
+from ..videos.source import list_line, list_videos, open_video, stamp
 
-Kind = Literal["unreadable", "too short", "duplicate"]
+Kind = Literal["unreadable", "too short"]
 
 _SHOWN = 20  # unusable videos that are printed
-_ENDS = 2**16  # bytes of a file's head and of its tail that its digest covers
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,6 @@ class VideoReport:
         path: absolute path.
         bytes: size on disk.
         modified: time of the last change, ns; a video with the same path, bytes and time is not read again.
-        digest: digest of the size, the first and the last 64 KiB; for a folder, of the sizes of all images, the first
-            64 KiB of the first image and the last 64 KiB of the last. Videos with equal digests count as duplicates.
         frames: number of frames.
         seconds: duration, 0 if unknown.
         fps: average frame rate, 0 if unknown.
@@ -48,7 +45,6 @@ class VideoReport:
     path: str
     bytes: int = 0
     modified: int = 0
-    digest: str = ""
     frames: int = 0
     seconds: float = 0.0
     fps: float = 0.0
@@ -102,7 +98,7 @@ def check_data(
                 )
     finally:
         known = [(entry, reports[path]) for entry in entries if (path := os.path.abspath(entry.path)) in reports]
-        rows = list(_judged([report for _, report in known], min_frames))
+        rows = [_judged(report, min_frames) for _, report in known]
         videos = [asdict(row) | {"label": entry.label} for (entry, _), row in zip(known, rows, strict=True)]
         content = {"source": os.fspath(source), "videos": videos, "complete": len(rows) == len(entries)}
         write_atomically(output / "report.json", json.dumps(content, indent=1) + "\n")
@@ -128,17 +124,8 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--min-frames", type=int, default=8, help="smallest usable number of frames (default: 8)")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds allowed per video (default: 60)")
     parser.add_argument("--max-megapixels", type=float, help="largest frame to decode (default: 89)")
-    parser.add_argument("--labels", action="store_true", help="check the folders of frames and masks in SOURCE")
-    parser.add_argument("--frames", default="JPEGImages", help="with --labels: folder of frames (default: JPEGImages)")
-    parser.add_argument("--masks", default="Annotations", help="with --labels: folder of masks (default: Annotations)")
     flags = parser.parse_args(list(args))
     raise_limit(flags.max_megapixels)
-    if flags.labels:
-        from .check_labels import check_labels, print_labels  # its readers import torch
-
-        if not print_labels(check_labels(flags.source, flags.frames, flags.masks, flags.output)):
-            raise DataError(f"{flags.source}: not all of it can be used; see {flags.output / 'labels.json'}")
-        return
     try:
         rows = check_data(flags.source, flags.output, flags.workers, flags.min_frames, flags.timeout)
     except KeyboardInterrupt as stopped:
@@ -164,7 +151,7 @@ def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoRepor
                 raise DataError(cut)
             properties = {"codec": info.codec, "height": info.height, "width": info.width, "fps": round(info.fps, 3)}
             properties["seconds"] = round(info.duration or (frames / info.fps if info.fps else 0.0), 3)
-    return VideoReport(path, size, modified, _digest(path), frames, **properties)
+    return VideoReport(path, size, modified, frames, **properties)
 
 
 def _cut_off(path: str, size: int) -> str:
@@ -180,17 +167,6 @@ def _cut_off(path: str, size: int) -> str:
     return ""
 
 
-def _digest(path: str) -> str:
-    files = list_images(path) if os.path.isdir(path) else [Path(path)]
-    sizes = [file.stat().st_size for file in files]
-    digest = hashlib.blake2b(" ".join(map(str, sizes)).encode(), digest_size=16)
-    for file, offset in ((files[0], 0), (files[-1], max(sizes[-1] - _ENDS, 0))):
-        with file.open("rb") as content:
-            content.seek(offset)
-            digest.update(content.read(_ENDS))
-    return digest.hexdigest()
-
-
 def _earlier(file: Path) -> dict[str, VideoReport]:
     """Return path → report of an earlier run; empty without a valid report."""
     names = VideoReport.__dataclass_fields__
@@ -202,25 +178,16 @@ def _earlier(file: Path) -> dict[str, VideoReport]:
     return {report.path: report for report in reports}
 
 
-def _judged(reports: Sequence[VideoReport], min_frames: int) -> Iterator[VideoReport]:
-    """Yield the reports with their problems, in order; the first of several duplicates is usable."""
-    first: dict[str, str] = {}
-    for report in reports:
-        path = report.path
-        kind: Kind | None = None
-        reason = ""
-        if report.kind == "unreadable":
-            kind, reason = report.kind, report.reason
-        elif report.frames < min_frames:
-            kind, reason = "too short", f"{report.frames} frame(s), fewer than {min_frames}"
-        elif path.strip().splitlines() != [path]:
-            kind, reason = "unreadable", f"{Path(path).name!r} cannot stand in a list file; rename it"
-        elif report.digest in first:
-            same = first[report.digest]
-            kind, reason = "duplicate", "listed twice" if same == path else f"the same as {same}"
-        else:
-            first[report.digest] = path
-        yield replace(report, kind=kind, reason=reason)
+def _judged(report: VideoReport, min_frames: int) -> VideoReport:
+    """Return a report with its problem, if any."""
+    if report.kind == "unreadable":
+        return report
+    if report.frames < min_frames:
+        return replace(report, kind="too short", reason=f"{report.frames} frame(s), fewer than {min_frames}")
+    if report.path.strip().splitlines() != [report.path]:
+        reason = f"{Path(report.path).name!r} cannot stand in a list file; rename it"
+        return replace(report, kind="unreadable", reason=reason)
+    return replace(report, kind=None, reason="")
 
 
 def _print(reports: Sequence[VideoReport], output: Path) -> None:

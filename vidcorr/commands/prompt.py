@@ -1,4 +1,4 @@
-"""Write a page for drawing prompts: objects, boxes or points in frames of a video, in the formats of `predict`."""
+"""Write a page for drawing a prompt: objects, boxes or points in a frame of a video, in the formats of `predict`."""
 
 import argparse
 import base64
@@ -50,9 +50,9 @@ def command(args: Sequence[str]) -> None:
 def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every: int | None = None) -> Path:
     """Write the page of a video: a single file that needs neither a server nor a network.
 
-    The page saves files for `--data.mask`, `--data.box` and `--data.points`, with the numbers of their frames: a mask
-    of frame 0 as an indexed PNG at the frame's size, masks of other frames as COCO's JSON, boxes as JSON with (0, 0) at
-    the corner of the first pixel, points as CSV with (0, 0) at its centre.
+    The page saves what is drawn in the frame that it shows, for `--data.mask`, `--data.box` and `--data.points`: a mask
+    as an indexed PNG at the frame's size, boxes as JSON with (0, 0) at the corner of the first pixel, points as CSV
+    with (0, 0) at its centre.
 
     Args:
         video: file or folder of frames.

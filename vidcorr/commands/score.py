@@ -68,7 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tracks", choices=["first", "strided"], help="score point tracks by these queries of TAP-Vid")
     boxes = "score boxes (by default by OTB's rules)"
     parser.add_argument("--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help=boxes)
-    parser.add_argument("--masks", type=Path, metavar="FOLDER", help="masks of BADJA's animals, for --tracks")
     meta = 'metadata of lvos, of youtube-vos\'s categories, or of mose-v2: {"videos": {VIDEO: {"objects": {"1": {}}}}}'
     parser.add_argument("--meta", type=Path, metavar="FILE", help=meta)
     unseen = "unseen videos (lvos) or categories, or a file of names"
@@ -98,7 +97,7 @@ def _scored(flags: argparse.Namespace) -> Result:
 
         if flags.boxes:
             return score_boxes(flags.truth, flags.predictions, flags.boxes)
-        return score_tracks(flags.truth, flags.predictions, flags.tracks, flags.masks)
+        return score_tracks(flags.truth, flags.predictions, flags.tracks)
     from . import score_masks
 
     return score_masks.score(

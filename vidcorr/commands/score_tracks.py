@@ -11,17 +11,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.got10k import list_sequences, read_annotation
-
 from .. import metrics
-from ..datasets import Badja, Otb, PointSequence
+from ..datasets import Badja, Otb, PointSequence, TapVid
+from ..datasets.got10k import list_sequences, read_annotation
 from ..metrics.box_tracking import BoxRows
 from ..metrics.point_measures import AreaRows
 from ..metrics.point_tracking import PointRows, QueryMode, mean_of_defined
 from ..metrics.rows import leave_one_out
 from ..results.result import Result, Row
 from ..videos.boxes import read_boxes
-from ..videos.guards import DataError, read_text, require_folder, require_regular
+from ..videos.guards import DataError, read_text, require_folder
 from ..videos.images import image_header
 from .score_masks import result_of
 
@@ -46,9 +45,7 @@ BOX_SOURCES: dict[BoxRules, str] = {
 }
 
 
-def score_tracks(
-    truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first", masks: str | Path | None = None
-) -> Result:
+def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMode = "first") -> Result:
     """Score point tracks on disk.
 
     The scores are means over videos of TAP-Vid's metrics, and AJ_RD over all videos together. Queries "first" add
@@ -61,7 +58,6 @@ def score_tracks(
             order. `<video>.csv` or `<video>/points.csv`, as `predict` writes: frame, name of the annotated track, x, y,
             occluded; in pixels of the video, 0 at the centre of the first pixel (queries "first" only).
         query_mode: "first" or "strided".
-        masks: masks of BADJA's animals if the truth does not name them, see `Badja`.
 
     Raises:
         DataError: for a missing or wrong file; the message names it.
@@ -70,7 +66,8 @@ def score_tracks(
     points, by_area, causal = PointRows(query_mode), AreaRows(query_mode), list[str]()
     further: dict[str, dict[str, float]] = {}
     events: Events = {}
-    for position, sequence in enumerate(Badja(truth, masks)):
+    is_badja = (Path(truth).expanduser() / "joint_annotations").is_dir()
+    for position, sequence in enumerate(Badja(truth) if is_badja else TapVid(truth)):
         name, queries = sequence.name, metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
         if query_mode == "strided" and _lacks_past(queries, occluded):
@@ -190,7 +187,6 @@ def _predicted(
 def _from_npz(
     path: Path, queries: metrics.PointQueries, query_mode: QueryMode
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    require_regular(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             tracks, occluded = arrays["tracks"], arrays["occluded"]

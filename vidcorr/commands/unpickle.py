@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # with torch, which the help need not wait for
 
 
 def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
-    """Write every video of a TAP-Vid set as an uncompressed .npz of `video`, `points` and `occluded`.
+    """Write every video of a TAP-Vid set as an .npz of `video`, `points` and `occluded`.
 
-    JPEG frames keep their bytes, padded with zeros to the longest of a video. Memory holds one video at a time.
+    JPEG frames keep their bytes, padded with zeros to the longest of a video. Memory holds one file of the set.
 
     Args:
         source: see `TapVid`.
@@ -32,13 +32,13 @@ def unpickle(source: str | Path, destination: str | Path) -> list[Path]:
         DataError: if the source cannot be read, or the destination holds .npz files.
         OSError: if the destination cannot be written.
     """
-    from ..datasets.tap_vid import TapVid
+    from ..datasets.tap_vid import read_sets
 
-    videos, folder = TapVid(source), Path(destination)
+    folder = Path(destination)
     folder.mkdir(parents=True, exist_ok=True)
     if present := sorted(folder.glob("*.npz")):
         raise DataError(f"{folder}: holds {present[0].name} already; name an empty folder")
-    return [_write(sequence, folder / f"{sequence.name}.npz") for sequence in videos]
+    return [_write(sequence, folder / f"{sequence.name}.npz") for sequence in read_sets(Path(source).expanduser())]
 
 
 def _write(sequence: PointSequence, path: Path) -> Path:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from ..videos.guards import DataError, plain_name, read_json, require_folder
 from ..videos.images import image_header, pixels
-from ..videos.source import list_images
 from .records import Reader
-from .tap_vid import PointSequence, TapVid
+from .tap_vid import PointSequence
 
 BADJA_JOINTS = {
     8: "upper_right_1", 9: "upper_right_2", 10: "upper_right_3", 12: "upper_left_1", 13: "upper_left_2",
@@ -34,37 +30,22 @@ class Badja(Reader[PointSequence]):
     (row, column) and `visibility` per annotated frame, and the files that they name: DAVIS-2017 at full resolution in
     `DAVIS/`, two more clips in `extra_videos/`. Frames without annotation and joints that are never visible are left
     out. The clips cat_jump and tiger are skipped, as their frames were never released.
-    Or reads BADJA in a layout of `TapVid`, with the masks in a separate folder.
     Paper: Biggs et al., Creatures Great and SMAL (ACCV 2018).
 
     Args:
-        root: the folder that holds joint_annotations; or a set for `TapVid`.
-        masks: for a set of `TapVid`: `<masks>/<clip>/*.png`, animal above 0, a mask per frame. Or more masks, named by
-            frame numbers (DAVIS's `Annotations/480p`), with the annotated numbers in a JSON next to the root's file
-            with its stem, `{"<clip>": {"frames": [0, 5, …]}}`.
+        root: the folder that holds joint_annotations.
 
     Raises:
-        DataError: one line naming the file: a missing folder or file, a JSON of another kind, masks that do not fit.
+        DataError: one line naming the file: a missing folder or file, a JSON of another kind.
     """
 
-    def __init__(self, root: str | Path, masks: str | Path | None = None) -> None:
+    def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
-        annotations = self.root / "joint_annotations"
-        if annotations.is_dir():
-            if masks is not None:
-                raise DataError(f"{self.root}: already names the masks; leave `masks` out")
-            files = sorted(path for path in annotations.glob("*.json") if path.stem not in WITHOUT_FRAMES)
-            if not files:
-                raise DataError(f"{annotations}: no <clip>.json; clone BADJA's repository")
-            self._sequences = tuple(_clip(self.root, file) for file in files)
-        else:
-            self._sequences = tuple(TapVid(self.root))
-            if masks is not None:
-                folder = require_folder(Path(masks).expanduser(), "give the folder that holds a folder per clip")
-                file = self.root.with_suffix(".json")
-                content = read_json(file) if file.is_file() else {}
-                numbers = content if isinstance(content, dict) else {}
-                self._sequences = tuple(_with_masks(sequence, folder, numbers) for sequence in self._sequences)
+        annotations = require_folder(self.root / "joint_annotations", "clone BADJA's repository")
+        files = sorted(path for path in annotations.glob("*.json") if path.stem not in WITHOUT_FRAMES)
+        if not files:
+            raise DataError(f"{annotations}: no <clip>.json; clone BADJA's repository")
+        self._sequences = tuple(_clip(self.root, file) for file in files)
 
 
 def _clip(root: Path, file: Path) -> PointSequence:
@@ -109,23 +90,3 @@ def _existing(root: Path, file: Path, named: str) -> Path:
             "extra_videos.zip next to joint_annotations"
         )
     return root / path
-
-
-def _with_masks(sequence: PointSequence, folder: Path, numbers: Mapping[str, Any]) -> PointSequence:
-    """Return a clip with a mask per frame."""
-    remedy = "put the masks of a clip into a folder of its name"
-    clip_folder, count = require_folder(folder / sequence.name, remedy), sequence.num_frames
-    files, entry = list_images(clip_folder), numbers.get(sequence.name)
-    frames = entry.get("frames") if isinstance(entry, dict) else None
-    if isinstance(frames, list) and len(frames) == count:
-        by_number = {int(file.stem): file for file in files if file.stem.isdecimal()}
-        lacking = [number for number in frames if number not in by_number]
-        if lacking:
-            raise DataError(f"{clip_folder}: has no mask of frame {lacking[0]}; unpack all of the clip's")
-        files = tuple(by_number[number] for number in frames)
-    if len(files) != count:
-        raise DataError(
-            f"{clip_folder}: {len(files)} masks for {count} frames; give a mask per frame, or the frames' numbers "
-            f'in a JSON next to the annotation, {{"{sequence.name}": {{"frames": [0, 5, …]}}}}'
-        )
-    return dataclasses.replace(sequence, masks=tuple(files))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..videos.arrays import read_mat
 from ..videos.guards import (
     DataError,
     plain_name,
@@ -33,9 +31,6 @@ JOINTS = (
     "right knee", "left knee", "right wrist", "left wrist", "right ankle", "left ankle",
 )  # fmt: skip
 SUBSETS = {"train": "1", "test": "2"}
-LARGEST = 2**18
-"""Limit on the bytes of a file of joints; released files have some 20,000. Unpacking multiplies them by at most 1,000,
-which stays below the limit of an image."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,14 +112,12 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     Raises:
         DataError: if the file is missing, cannot be read, or holds no `pos_img` of 2 × 15 × T finite numbers.
     """
+    from scipy.io import loadmat
+
     packed = read_bytes(path)
-    if len(packed) > LARGEST:
-        raise DataError(
-            f"{path}: has {len(packed)} bytes, {LARGEST} at most are read; unpack joint_positions.zip again"
-        )
     try:
-        joints = read_mat(packed, "pos_img")
-    except (ValueError, KeyError, IndexError, struct.error, zlib.error) as error:
+        joints = loadmat(io.BytesIO(packed), variable_names=["pos_img"])["pos_img"].astype(np.float64)
+    except Exception as error:  # a damaged file makes scipy's reader fail in every way
         raise DataError(f"{path}: not a readable .mat file ({error}); unpack joint_positions.zip again") from error
     if joints.shape[:2] != (2, len(JOINTS)) or joints.ndim > 3 or not np.isfinite(joints).all():
         raise DataError(f"{path}: pos_img is {joints.shape}; expected 2 × {len(JOINTS)} × frames of finite numbers")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..videos.arrays import PickledArray, read_npz, read_pickle
+from ..videos.arrays import read_npz, read_pickle
 from ..videos.container import VIDEO_SUFFIXES
 from ..videos.guards import DataError, DecodingError, plain_name, read_text
 from ..videos.images import AGAIN, image_header, opened_image, read_image, require_size
@@ -96,7 +96,7 @@ class TapVid(Reader[PointSequence]):
 
     Reads the released pickles of TAP-Vid-DAVIS, RGB-Stacking, Kinetics and RoboTAP without executing them, see
     `read_pickle`; the output of `vidcorr unpickle`; or a folder of videos (files, or folders of frames) beside CSVs of
-    the same names. A frame is read when it is used.
+    the same names. Memory holds a pickle; of the other forms a frame is read when it is used.
 
     Videos without a name in a released set are called by their number, `007`, and in a shard by shard and number,
     `0003_of_0010-007`. A CSV has exactly the columns `track,frame,x,y,occluded`: x and y in raster pixels of the video
@@ -114,10 +114,16 @@ class TapVid(Reader[PointSequence]):
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
-        self._sequences = tuple(sequence for file in _files(self.root) for sequence in _sequences(file, self.root))
+        self._sequences = tuple(read_sets(self.root))
         names = [sequence.name for sequence in self._sequences]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DataError(f"{self.root}: two videos are called {twice[0]}; give the file or folder of one data set")
+
+
+def read_sets(root: Path) -> Iterator[PointSequence]:
+    """Yield the videos of a data set, file by file; see `TapVid`."""
+    for file in _files(root):
+        yield from _sequences(file, root)
 
 
 def _files(root: Path) -> list[Path]:
@@ -166,9 +172,7 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     if not isinstance(element, dict) or not set(ENTRY_KEYS) <= set(element):
         lacking = [key for key in ENTRY_KEYS if not isinstance(element, dict) or key not in element]
         raise DataError(f"{where}: has no {', '.join(lacking)}; a video of TAP-Vid is a dictionary with all three")
-    video, points, occluded = (
-        value.array if isinstance(value, PickledArray) else value for value in (element[key] for key in ENTRY_KEYS)
-    )
+    video, points, occluded = (element[key] for key in ENTRY_KEYS)
     tracks, count = occluded.shape if _is_array(occluded, "b", 2) else (0, 0)
     if not tracks or not count or not _is_array(points, "f", 3) or points.shape != (tracks, count, 2):
         raise DataError(
@@ -211,7 +215,7 @@ def _frames(where: str, video: Any, kept: Callable[[], Any]) -> tuple[dict[str, 
         length, height, width, channels = video.shape
         if channels == 3 and height and width:
             return {"images": lambda t: np.asarray(kept()[t])}, length, (height, width)
-    is_list = isinstance(video, list) and all(isinstance(item, bytes | memoryview) for item in video)
+    is_list = isinstance(video, list) and all(isinstance(item, bytes) for item in video)
     if not (is_list or _is_array(video, "S", 1)) or not len(video):
         raise DataError(
             f"{where}: video is {_told(video)}; expected (frames, height, width, 3) uint8, or JPEG bytes of each frame"

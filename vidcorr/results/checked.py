@@ -10,8 +10,6 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from ..videos.guards import require_regular
-
 Json = dict[str, Any]
 
 
@@ -66,7 +64,6 @@ def read_as(path: Path, kind: str, model: type[ModelT]) -> ModelT:
         ValueError: if the file cannot be read or does not fit; the message names the file and the field.
     """
     try:
-        require_regular(path)  # reading a named pipe would wait for ever
         return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise ValueError(f"{path}: is not a {kind}, or damaged ({first_mistake(error)})") from error

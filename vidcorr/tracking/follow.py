@@ -1,10 +1,11 @@
-"""Follow a user's prompts through a video: masks, boxes or points.
+"""Follow a user's prompt through a video: masks, boxes or points.
 
 The functions take an extractor, a video and a prompt for its first frame, and yield frame after frame; memory holds
-the protocol's window. `follow_points` and `predict_video` follow prompts of any frame, in both directions.
+the protocol's window. `follow_points` and `predict_video` follow a prompt of any frame, in both directions.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
@@ -13,17 +14,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor, nn
-
-from datamodules.prompted_video import FrameStream, PromptedVideo, placed_prompts
 
 from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..functional.propagation.sizing import Size
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+from ..videos.stream import FrameStream, placed
 from .frame_encoder import View, stride_of
 from .label_tracker import LabelTracker
-from .plan import labels_of, nearest_prompt, protocol_for
+from .plan import labels_of, protocol_for
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker
 from .stopwatch import Stopwatch
@@ -164,7 +163,7 @@ def _propagate(
     prompt = prompt.placed(size)
     prompt.check(size)
     follow = follower(extractor, type(prompt), rules, size, short_side)
-    return follow(chain([first], frames), labels_of([prompt]))
+    return follow(chain([first], frames), labels_of(prompt))
 
 
 @torch.no_grad()
@@ -178,9 +177,10 @@ def follow_masks(
         if t == 0:
             followed = tracked.labels[0][1:].flatten(1).any(1).tolist()
             if lost := [str(number) for number, held in zip(objects, followed, strict=True) if not held]:
-                rank_zero_warn(
+                warnings.warn(
                     f"object {', '.join(lost)} is too small for feature cells of {tracker.protocols[0].feature_stride} "
-                    "px and is not followed; take a larger short_side or a smaller stride"
+                    "px and is not followed; take a larger short_side or a smaller stride",
+                    stacklevel=2,
                 )
         yield tracked.frame, tracked.decoded[0]
 
@@ -240,13 +240,12 @@ def follow_points(
     """Follow points of any frame, forwards and backwards, independently of each other.
 
     The video is read three times: to count its frames, to track, and to yield its frames with the points; memory holds
-    a bounded part of its features. A point given in several frames follows, in every frame, its nearest prompt in time.
+    a bounded part of its features.
 
     Args:
         extractor: see `build_feature_extractor`; it gives a single map.
         video: a file, or a folder of frames.
-        points: a file's path, a dictionary of x, y by name, `(K, 2)` in pixels, or `grid:16`; see `PointPrompt.of`. Or
-            prompts of several frames, or the `PromptedVideo` of the stream `video`.
+        points: a file's path, a dictionary of x, y by name, `(K, 2)` in pixels, or `grid:16`; see `PointPrompt.of`.
         protocol: a point protocol or its name (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`). Its
             `input_size` is 256 x 256 by default.
         short_side: short side to which larger frames are reduced if `input_size` is None, pixels; None keeps the
@@ -261,52 +260,29 @@ def follow_points(
         ValueError: if the protocol does not exist, the extractor gives several maps, or short_side is below 1.
     """
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    first = points[0] if isinstance(points, list | tuple) and points else points
-    given = points if isinstance(first, PointPrompt | PromptedVideo) else PointPrompt.all_of(points)
-    prompts = placed_prompts(given, stream)
+    prompt = placed(PointPrompt.of(points), stream)
     rules = PointProtocol.named(protocol)
     stride_of(extractor)  # raises for several maps
     tracker = PointTracker(extractor, rules, stopwatch)
     view = View.of(extractor, stream.size, rules, short_side)
-    return _follow_points(tracker, stream, prompts, view)
+    return _follow_points(tracker, stream, prompt, view)
 
 
 def _follow_points(
-    tracker: PointTracker, stream: FrameStream, prompts: Sequence[Prompt], view: View
+    tracker: PointTracker, stream: FrameStream, prompt: PointPrompt, view: View
 ) -> Iterator[tuple[Tensor, FollowedPoints]]:
-    """Track the points of all prompts, then yield the frames with a track per name."""
+    """Track the points, then yield the frames with them."""
     with tracker.watch("decode"):
         count = sum(1 for _ in stream)
-    points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt)]
-    names = [name for prompt in points for name in prompt.names]
-    starts = [stream.part.index(int(prompt.frame or 0)) for prompt in points for _ in prompt.names]
+    start = stream.part.index(int(prompt.frame or 0))
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
-    positions = (torch.from_numpy(np.concatenate([prompt.points for prompt in points])) + 0.5) / scale
-    queries = torch.cat([torch.tensor(starts, dtype=torch.float64)[:, None], positions.flip(1)], dim=1)
+    positions = (torch.from_numpy(prompt.points) + 0.5) / scale
+    queries = torch.cat([torch.full((len(positions), 1), start, dtype=torch.float64), positions.flip(1)], dim=1)
 
     def video(first: int) -> Iterator[Tensor]:
         return map(view.reduce, stream.forwards(first))
 
-    (tracks,) = tracker.track(video, count, view.seen, queries.numpy(), max(starts) > 0)
-    nearest, times = nearest_tracks(names, starts, count), torch.arange(count)
-    positions, occluded = (tracks.points * scale - 0.5)[nearest, times], tracks.occluded[nearest, times]
+    (tracks,) = tracker.track(video, count, view.seen, queries.numpy(), start > 0)
+    positions = tracks.points * scale - 0.5
     for t, frame in enumerate(stream):
-        yield frame, FollowedPoints(t, positions, occluded, tracks.similarity[nearest, times])
-
-
-def nearest_tracks(names: Sequence[str], starts: Sequence[int], frames: int) -> Tensor:
-    """Return the number of the track that a point takes in a frame: of all tracks of its name, the nearest start.
-
-    Args:
-        names: names of the tracks.
-        starts: first frames of the tracks.
-        frames: number of frames T.
-
-    Returns:
-        `(K, T)` long, a row per name in the order of first appearance.
-    """
-    rows = []
-    for name in dict.fromkeys(names):
-        tracks = {start: n for n, (other, start) in enumerate(zip(names, starts, strict=True)) if other == name}
-        rows.append([tracks[nearest_prompt(list(tracks), t)] for t in range(frames)])
-    return torch.tensor(rows)
+        yield frame, FollowedPoints(t, positions, tracks.occluded, tracks.similarity)

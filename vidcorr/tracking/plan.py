@@ -1,9 +1,7 @@
-"""Labels and palette of prompts, the passes of `predict` over a video, and the protocol that follows prompts."""
+"""Labels of a prompt, and the protocol that follows it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
@@ -15,76 +13,11 @@ from .frame_encoder import at_stride, stride_of
 AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
 
 
-class Pass(NamedTuple):
-    """A pass of a tracker over a video, from a prompted frame in a single direction.
-
-    Attributes:
-        start: index of the prompted frame.
-        step: 1 forwards, -1 backwards.
-        last: index of the last frame of the pass; None: the video's end.
-    """
-
-    start: int
-    step: int
-    last: int | None
-
-
-def labels_of(prompts: Sequence[Prompt]) -> NDArray[Any]:
-    """Return the labels in the prompts of a frame: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""
-    given: list[Any] = list(prompts)
-    if isinstance(given[0], BoxPrompt):
-        return np.array([[box.x, box.y, box.width, box.height] for box in given])
-    if isinstance(given[0], PointPrompt):
-        return np.concatenate([prompt.points for prompt in given])
-    ids: NDArray[np.uint8] = given[0].ids.copy()
-    for mask in given[1:]:
-        ids[mask.ids > 0] = mask.ids[mask.ids > 0]
-    return ids
-
-
-def palette_of(prompts: Sequence[Prompt]) -> NDArray[np.uint8]:
-    """Return the palette (256, 3) of all masks; a later mask adds the colours of its new objects."""
-    masks = [prompt for prompt in prompts if isinstance(prompt, MaskPrompt)]
-    palette = masks[0].palette.copy()
-    for mask in reversed(masks):
-        palette[list(mask.objects)] = mask.palette[list(mask.objects)]
-    return palette
-
-
-def nearest_prompt(prompted: Sequence[int], t: int) -> int:
-    """Return the prompted frame of an object that is nearest to frame `t`; the earlier of two equally near frames.
-
-    Example:
-        >>> nearest_prompt([0, 120], 60), nearest_prompt([0, 120], 61), nearest_prompt([40], 0)
-        (0, 120, 40)
-    """
-    return min(prompted, key=lambda frame: (abs(t - frame), frame))
-
-
-def plan_passes(prompted: Mapping[Any, Sequence[int]]) -> list[Pass]:
-    """Return the passes that follow objects to every frame from their nearest prompts, see `nearest_prompt`.
-
-    A pass ends at the last frame that any object of its prompt needs; the prompted frame itself belongs to the pass
-    forwards.
-
-    Args:
-        prompted: object → its prompted frames, ascending.
-
-    Example:
-        >>> plan_passes({1: [0, 120]})
-        [Pass(start=0, step=1, last=60), Pass(start=120, step=1, last=None), Pass(start=120, step=-1, last=61)]
-    """
-    passes: list[Pass] = []
-    for frame in sorted({frame for frames in prompted.values() for frame in frames}):
-        objects = [frames for frames in prompted.values() if frame in frames]
-        later = [min((other for other in frames if other > frame), default=None) for frames in objects]
-        earlier = [max((other for other in frames if other < frame), default=None) for frames in objects]
-        ends = [(frame + other) // 2 for other in later if other is not None]
-        passes.append(Pass(frame, 1, max(ends) if len(ends) == len(later) else None))
-        first = min(0 if other is None else (frame + other) // 2 + 1 for other in earlier)
-        if first < frame:
-            passes.append(Pass(frame, -1, first))
-    return passes
+def labels_of(prompt: Prompt) -> NDArray[Any]:
+    """Return the labels of a prompt: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""
+    if isinstance(prompt, BoxPrompt):
+        return prompt.boxes
+    return prompt.points if isinstance(prompt, PointPrompt) else prompt.ids
 
 
 def protocol_for(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..results.pictures.animation import Curve, OverlayAnimation, SequenceAnimation
+from ..results.pictures.animation import Curve, SequenceAnimation
 from ..results.pictures.overlays import Picture, contact_sheet, evenly_spaced, write_picture
 from ..videos.files import csv_text, write_atomically, write_ids
 from ..videos.mask_files import davis_palette
@@ -47,7 +47,7 @@ class SequenceRecord(AbstractContextManager["SequenceRecord"]):
         overlay: PNG with five frames side by side, drawn for the last map.
         animation: animation in the report, drawn for the last map.
         draw_animation: draws the frames of the animation; None is `draw`.
-        video: video or animation of all frames, drawn for the last map.
+        video: video of all frames, drawn for the last map.
 
     Attributes:
         sheet: the image of `overlay`, after `close`.
@@ -62,7 +62,7 @@ class SequenceRecord(AbstractContextManager["SequenceRecord"]):
         overlay: Path | None = None,
         animation: SequenceAnimation | None = None,
         draw_animation: Draw | None = None,
-        video: Mp4Writer | OverlayAnimation | None = None,
+        video: Mp4Writer | None = None,
     ) -> None:
         self.sheet: Picture | None = None
         self.written = 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import DecodingError, check_pixels, max_pixels, require_regular
+from .guards import DecodingError, check_pixels, max_pixels
 
 if TYPE_CHECKING:
     import av
@@ -69,12 +69,11 @@ def open_container(path: Path, timeout: float) -> InputContainer:
 
     Raises:
         DecodingError: if the format does not belong to `VIDEO_SUFFIXES`, the file is cut off or damaged, has no video
-            stream or an unknown codec, is not regular, or has more pixels than `guards` permits.
+            stream or an unknown codec, or has more pixels than `guards` permits.
         av.FFmpegError: if the file cannot be opened for another reason.
     """
     import av
 
-    require_regular(path)
     # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
     tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:

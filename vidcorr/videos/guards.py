@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ LIMIT_VARIABLE = "VIDCORR_MAX_MEGAPIXELS"
 """Environment variable with the limit on pixels, which worker processes inherit."""
 DEFAULT_MEGAPIXELS = 89.0
 """Default limit on pixels: more than twice an 8K frame (33 megapixels), just below Pillow's warning."""
-BYTES_PER_PIXEL = 4
-"""Limit on an image, mask or annotation file: bytes per permitted pixel, as in RGBA."""
 
 
 class DataError(ValueError):
@@ -126,48 +123,20 @@ def check_pixels(path: object, width: int, height: int) -> None:
         )
 
 
-def require_regular(path: str | os.PathLike[str]) -> os.stat_result:
-    """Return the `stat` of a regular file, following links.
-
-    Raises:
-        DecodingError: if the file is missing, or is a named pipe, a device or a socket, which may never end.
-    """
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        raise DecodingError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise DecodingError(path, "is a folder, a named pipe or a device, not a regular file; give a file")
-    return status
-
-
-def require_bounded(path: str | os.PathLike[str]) -> None:
-    """Refuse a file of more than `BYTES_PER_PIXEL` times `max_pixels()` bytes, or one that is not regular.
-
-    Raises:
-        DecodingError: if it is missing, is not a regular file or is too large.
-    """
-    size, most = require_regular(path).st_size, max_pixels() * BYTES_PER_PIXEL
-    if size > most:
-        sizes = f"{size / 1e6:.0f} MB, more than {most / 1e6:.0f} MB"
-        raise DecodingError(path, f"has {sizes}; raise the limit with {LIMIT_VARIABLE}")
-
-
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a file within the limit of `require_bounded`.
+    """Read a file.
 
     Raises:
-        DecodingError: if it cannot be read, is not a regular file or is too large.
+        DecodingError: if it cannot be read.
     """
-    require_bounded(path)
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        raise DecodingError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """Read a regular UTF-8 file, with or without a byte order mark, within the limit of `read_bytes`.
+    """Read a UTF-8 file, with or without a byte order mark.
 
     Raises:
         DataError: if it cannot be read or is not in UTF-8.

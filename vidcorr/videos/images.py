@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import LIMIT_VARIABLE, DataError, DecodingError, check_pixels, max_pixels, read_bytes, require_bounded
+from .guards import LIMIT_VARIABLE, DataError, DecodingError, check_pixels, max_pixels, read_bytes
 
 if TYPE_CHECKING:
     import av
@@ -59,8 +59,8 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
         content: check these bytes instead; `path` names them in errors.
 
     Raises:
-        DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, not a regular file, or larger than
-            the limits of `guards`.
+        DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, or its header exceeds the limit of
+            `guards`.
     """
     content = read_bytes(path) if content is None else content
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
@@ -72,7 +72,7 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
 
 @contextmanager
 def opened_image(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
-    """Open an image with Pillow after checking its file and header against the limits of `guards`.
+    """Open an image with Pillow after checking its header against the limit of `guards`.
 
     Args:
         path: the file, of any format.
@@ -87,8 +87,6 @@ def opened_image(path: str | os.PathLike[str], content: bytes | None = None) -> 
     from PIL import Image, UnidentifiedImageError
 
     source, kinds = (path, None) if content is None else (io.BytesIO(content), ("JPEG", "PNG"))
-    if content is None:
-        require_bounded(path)
     if max_pixels() > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow's own limit must not be lower
         Image.MAX_IMAGE_PIXELS = max_pixels()
     try:

@@ -1,14 +1,14 @@
-"""Masks of object ids: indexed PNGs, painted images, COCO's run lengths, and the checks for all layouts."""
+"""Masks of object ids: indexed PNGs, painted images, and the checks for all layouts."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .guards import DataError, check_pixels, read_json
+from .guards import DataError
 from .images import image_header, opened_image, pixels, read_whole, require_size
 from .source import list_images
 
@@ -199,6 +199,16 @@ def renumbered(ids: NDArray[np.uint8], values: Mapping[int, int]) -> NDArray[np.
     return table[ids]
 
 
+def without_void(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the ids of a prompt's mask (H, W): 255 becomes object 1 if it is alone, else background.
+
+    Example:
+        >>> without_void(np.array([[0, 255]], np.uint8)).tolist(), without_void(np.array([[2, 255]], np.uint8)).tolist()
+        ([[0, 1]], [[2, 0]])
+    """
+    return renumbered(ids, {VOID: 0 if object_ids(ids) else 1})
+
+
 def check_introductions(
     masks: Mapping[int, Path], starts: Mapping[int, int], values: Mapping[int, int], remedy: str
 ) -> None:
@@ -237,10 +247,9 @@ def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         palette = np.zeros((256, 3), np.uint8)
         colours = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
         palette[: len(colours)] = colours
-        if object_ids(ids):
-            ids[ids == VOID] = 0
-        elif (ids == VOID).any():  # see `ids_by_value`
-            ids, palette[1] = renumbered(ids, {VOID: 1}), palette[VOID]
+        if not object_ids(ids):
+            palette[1] = palette[VOID]
+        ids = without_void(ids)
         used = np.unique(ids)
         if not palette[0].any() or palette[used[used < len(colours)]].any(1).all():
             return ids, palette
@@ -266,80 +275,3 @@ def _ids_of_colours(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.ui
     if np.ptp(colours, axis=1).any():  # greys would tint an overlay poorly
         palette[: len(values)] = colours[from_dark]
     return ids[numbers].reshape(packed.shape), palette
-
-
-def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return a mask `(H, W)` as COCO's `segmentation`: size and compressed run lengths.
-
-    Raises:
-        DataError: without pycocotools.
-    """
-    counts = require_pycocotools().encode(np.asfortranarray(mask, np.uint8))["counts"]
-    return {"size": [int(length) for length in mask.shape], "counts": counts.decode()}
-
-
-def decode_rle(segmentation: Any) -> NDArray[np.bool_]:
-    """Return the mask `(H, W)` of a `segmentation` with plain or compressed run lengths.
-
-    Raises:
-        DataError: for other content, for example a polygon, or without pycocotools.
-    """
-    tools = require_pycocotools()
-    try:
-        height, width = (int(length) for length in segmentation["size"])
-        counts = segmentation["counts"]
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise DataError("segmentation: expected run lengths, {size: [height, width], counts: …}") from error
-    if min(height, width) < 1:
-        raise DataError(f"segmentation: expected a size of 1 × 1 or more, got {height} × {width}")
-    check_pixels("segmentation", width, height)
-    wrong = f"run lengths: expected {height} × {width} px in COCO's form, got {counts!r:.60}"
-    try:
-        if isinstance(counts, list) and sum(counts) == height * width:
-            return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
-        mask: NDArray[np.uint8] = tools.decode({"size": [height, width], "counts": counts})
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(wrong) from error
-    if tools.encode(mask)["counts"].decode() != counts:  # pixels that it leaves out: any
-        raise DataError(wrong)
-    return mask.astype(bool)
-
-
-def require_pycocotools() -> Any:
-    """Return pycocotools' module of masks; raise DataError with the install command if it is missing."""
-    try:
-        from pycocotools import mask
-    except ImportError as error:
-        raise DataError('COCO\'s masks need pycocotools: pip install "vidcorr[coco]"') from error
-    return mask
-
-
-def read_coco_masks(path: Path) -> dict[int, NDArray[np.uint8]]:
-    """Return the ids `(H, W)` of each frame of a file in COCO's format.
-
-    An image's frame is its field `frame`, else its `id`. An annotation's object is its `track_id`, else its
-    `category_id`. Later annotations of a frame cover earlier ones.
-
-    Raises:
-        DataError: naming the file, if it has another form or a mask cannot be read.
-    """
-    content = read_json(path, "correct it")
-    masks: dict[int, NDArray[np.uint8]] = {}
-    try:
-        frames = {image["id"]: int(image.get("frame", image["id"])) for image in content["images"]}
-        for annotation in content["annotations"]:
-            frame = frames[annotation["image_id"]]
-            number = int(annotation.get("track_id", annotation["category_id"]))
-            if not 1 <= number <= 255 or frame < 0:
-                raise DataError(f"object {number} of frame {frame}: expected objects of 1 to 255, frames of 0 or more")
-            inside = decode_rle(annotation["segmentation"])
-            ids = masks.setdefault(frame, np.zeros(inside.shape, np.uint8))
-            if ids.shape != inside.shape:
-                raise DataError(f"frame {frame}: masks of two sizes, {ids.shape} and {inside.shape}")
-            ids[inside] = number
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        wanted = "images and annotations with image_id, category_id, segmentation"
-        raise DataError(f"{path}: expected COCO's {wanted}") from error
-    return masks

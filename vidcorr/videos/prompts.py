@@ -1,10 +1,11 @@
-"""Prompts for frames of a video: masks, boxes or points, from files or arrays."""
+"""Prompts for a frame of a video: a mask, boxes or points, from files or arrays."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing_extensions import Self
 from .boxes import BOX, PromptRow, read_rows
 from .guards import DataError
 from .images import pixels
-from .mask_files import VOID, davis_palette, read_coco_masks, read_mask_image
-from .source import Moment, list_images
+from .mask_files import VOID, davis_palette, read_mask_image, without_void
+from .source import Moment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,7 @@ MOST_IN_GRID = 128
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prompt(ABC):
-    """Prompt for one frame of a video: a mask, a box or points.
+    """Prompt for one frame of a video: a mask, boxes or points.
 
     Attributes:
         source: file or description, for messages and the record.
@@ -41,27 +42,17 @@ class Prompt(ABC):
 
     @classmethod
     @abstractmethod
-    def all_of(cls, given: Any) -> Iterator[Self]:
-        """Build the prompts of a file, or a single prompt from another value that the class takes."""
-
-    @classmethod
     def of(cls, given: Any) -> Self:
-        """Build a single prompt from a file or a value, see the class.
+        """Build a prompt from a file or a value, see the class; a prompt is returned as it is.
 
         Raises:
-            DataError: if the value is not a prompt of this class, or the file holds several.
+            DataError: if the value is not a prompt of this class, or a file names several frames.
         """
-        if isinstance(given, cls):
-            return given
-        first, *others = cls.all_of(given)
-        if others:
-            raise DataError(f"{first.source}: holds {cls.kind} prompts for {len(others) + 1} places; give one")
-        return first
 
     @property
     @abstractmethod
     def objects(self) -> tuple[int | str, ...]:
-        """Objects of the prompt: ids of a mask, the name of a box, names of points."""
+        """Objects of the prompt: ids of a mask, names of boxes or points."""
 
     @abstractmethod
     def check(self, size: tuple[int, int]) -> None:
@@ -80,10 +71,9 @@ class Prompt(ABC):
 class MaskPrompt(Prompt):
     """Objects to follow as ids of pixels, from an image, or from an array or tensor of integer ids (H, W).
 
-    An indexed PNG holds ids and a palette; 255 beside other ids is void, as in DAVIS, and becomes background. In a grey
-    or RGB image, black (or transparent) is background and every other colour an object, numbered from dark to light.
-    So is an indexed image with black at another index than 0, as quantising leaves it. A folder of images named after
-    their frames, and JSON in COCO's format, hold several prompts.
+    An indexed PNG holds ids and a palette; 255 beside other ids is void, as in DAVIS, and becomes background; alone it
+    is object 1. In a grey or RGB image, black (or transparent) is background and every other colour an object, numbered
+    from dark to light. So is an indexed image with black at another index than 0, as quantising leaves it.
 
     Attributes:
         ids: (H, W) uint8, 0 is background.
@@ -102,29 +92,16 @@ class MaskPrompt(Prompt):
             raise DataError(f"{self.source}: the mask is empty; mark at least one object with an id other than 0")
 
     @classmethod
-    def all_of(cls, given: Any) -> Iterator[Self]:
-        """Build the prompts of a folder or JSON file, or a single prompt from an image or array."""
-        if not isinstance(given, str | Path):
-            yield cls._of_array(given)
-            return
-        path = Path(given)
-        if path.is_dir():
-            prompts = [cls(*read_mask_image(file), source=str(file), frame=file.stem) for file in list_images(path)]
-        elif path.suffix.lower() == ".json":
-            by_frame = sorted(read_coco_masks(path).items())
-            prompts = [cls(ids, davis_palette(), source=str(path), frame=frame) for frame, ids in by_frame]
-        else:
-            prompts = [cls(*read_mask_image(path), source=str(path))]
-        if not prompts:
-            raise DataError(f"{path}: holds no mask; name the masks of a folder after their frames, 00120.png")
-        yield from prompts
-
-    @classmethod
-    def _of_array(cls, given: Any) -> Self:
+    def of(cls, given: Any) -> Self:
+        """Build the prompt of an image or array; see `Prompt.of`."""
+        if isinstance(given, cls):
+            return given
+        if isinstance(given, str | Path):
+            return cls(*read_mask_image(Path(given)), source=str(given))
         ids = np.asarray(given)
         if ids.ndim != 2 or ids.dtype.kind not in "biu" or ids.min(initial=0) < 0 or ids.max(initial=0) > VOID:
             raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {ids.shape} {ids.dtype}")
-        return cls(ids.astype(np.uint8), davis_palette(), source="array")
+        return cls(without_void(ids.astype(np.uint8)), davis_palette(), source="array")
 
     @cached_property
     def objects(self) -> tuple[int, ...]:
@@ -146,65 +123,69 @@ class MaskPrompt(Prompt):
 
 @dataclass(frozen=True, eq=False)
 class BoxPrompt(Prompt):
-    """A target to follow: four numbers, or text such as `10,20,64,48` or `car=10,20,64,48`.
+    """Targets to follow: four numbers, or text such as `10,20,64,48` or `car=10,20,64,48;dog=5,5,30,30`.
 
-    A file is text or CSV, with or without a heading, or JSON: four numbers, or an object with x, y, width, height.
+    A file is text or CSV, with or without a heading, or JSON: four numbers, or an object with x, y, width, height; see
+    `read_rows`. Several boxes without names are numbered from 1.
 
     Attributes:
-        x: left edge, pixels; 0 is the left edge of the first pixel.
-        y: upper edge, pixels.
-        width: above 0.
-        height: above 0.
-        name: name of the target; boxes with the same name mark the same target in several frames.
+        names: names of the N targets; a single one may be empty.
+        boxes: (N, 4) float64 left, top, width, height in pixels; (0, 0) is the upper left corner of the first pixel,
+            half a pixel from the origin of `PointPrompt`.
 
     Raises:
-        DataError: if the box has no area.
+        DataError: if there is no box, a box has no area, or two have the same name.
     """
 
     kind = "box"
-    x: float
-    y: float
-    width: float
-    height: float
-    name: str = ""
+    names: tuple[str, ...]
+    boxes: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        if not (self.width > 0 and self.height > 0):
-            box = f"{self.x:g},{self.y:g},{self.width:g},{self.height:g}"
-            raise DataError(f"{self.source}: a box needs a width and a height above 0, got {box}")
+        if not self.names:
+            raise DataError(f"{self.source}: holds no box; write one in a line, below a heading if there is one")
+        for box in self.boxes[(self.boxes[:, 2:] <= 0).any(1)].tolist():
+            got = ",".join(f"{value:g}" for value in box)
+            raise DataError(f"{self.source}: a box needs a width and a height above 0, got {got}")
+        if len(set(self.names)) < len(self.names):
+            raise DataError(f"{self.source}: two boxes have the same name")
 
     @classmethod
-    def all_of(cls, given: Any) -> Iterator[Self]:
-        """Build the prompts of a file, see `read_rows`, or a single prompt from text or four numbers."""
-        source, rows = "box", [PromptRow(given)]
+    def of(cls, given: Any) -> Self:
+        """Build a prompt from a file, text or four numbers; see `Prompt.of`."""
+        if isinstance(given, cls):
+            return given
         if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv", ".json"}:
             source, rows = str(given), read_rows(Path(given), BOX)
-            if not rows:
-                raise DataError(f"{source}: holds no box; write one in a line, below a heading if there is one")
         elif isinstance(given, str):
-            name, _, box = given.rpartition("=")
-            source, rows = f"box {given}", [PromptRow(box, name=name.strip())]
-        for row in rows:
-            x, y, width, height = _numbers(row.values, BOX, source)
-            yield cls(x, y, width, height, row.name, source=source, frame=row.frame)
+            source, parts = f"box {given}", [part.rpartition("=") for part in given.split(";") if part.strip()]
+            rows = [PromptRow(box, name=name.strip()) for name, _, box in parts]
+        else:
+            source, rows = "box", [PromptRow(given)]
+        boxes = np.array([_numbers(row.values, BOX, source) for row in rows])
+        numbers = (number for number in map(str, itertools.count(1)) if number not in {row.name for row in rows})
+        names = tuple(row.name or ("" if len(rows) == 1 else next(numbers)) for row in rows)
+        return cls(names, boxes, source=source, frame=_frame_of(rows, source))
 
     @property
-    def objects(self) -> tuple[str]:
-        """Name of the target."""
-        return (self.name,)
+    def objects(self) -> tuple[str, ...]:
+        """Names of the targets."""
+        return self.names
 
     def check(self, size: tuple[int, int]) -> None:
-        """Raise `DataError` unless the box lies inside the frame, (height, width) pixels."""
-        if min(self.x, self.y) < 0 or self.x + self.width > size[1] or self.y + self.height > size[0]:
-            raise DataError(
-                f"{self.source}: the box spans x {self.x:g} to {self.x + self.width:g} and y {self.y:g} to "
-                f"{self.y + self.height:g}, outside frame {self.frame or 0} of {pixels(size)}"
-            )
+        """Raise `DataError` unless the boxes lie inside the frame, (height, width) pixels."""
+        for x, y, width, height in self.boxes.tolist():
+            if min(x, y) < 0 or x + width > size[1] or y + height > size[0]:
+                raise DataError(
+                    f"{self.source}: the box spans x {x:g} to {x + width:g} and y {y:g} to {y + height:g}, outside "
+                    f"frame {self.frame or 0} of {pixels(size)}"
+                )
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
-        box = {"box": [self.x, self.y, self.width, self.height]}
-        return super().metadata() | box | ({"name": self.name} if self.name else {})
+        boxes = self.boxes.tolist()
+        named = {"boxes": dict(zip(self.names, boxes, strict=True))}
+        return super().metadata() | ({"box": boxes[0]} if self.names == ("",) else named)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,26 +216,25 @@ class PointPrompt(Prompt):
             raise DataError(f"{self.source}: two points have the same name")
 
     @classmethod
-    def all_of(cls, given: Any) -> Iterator[Self]:
-        """Build a prompt per frame of a file, see `read_rows`, or a single prompt from another value."""
+    def of(cls, given: Any) -> Self:
+        """Build a prompt from a file, see `read_rows`, a grid, a dictionary or an array; see `Prompt.of`."""
+        if isinstance(given, cls):
+            return given
         if isinstance(given, str) and given.startswith("grid:"):
             count = given.removeprefix("grid:")
             if not count.isdecimal() or not 1 <= int(count) <= MOST_IN_GRID:
                 raise DataError(
                     f"points {given}: expected grid:N with N of 1 to {MOST_IN_GRID}, rows and columns of points"
                 )
-            yield cls((), np.zeros((0, 2)), int(count), source=given)
-            return
+            return cls((), np.zeros((0, 2)), int(count), source=given)
         if isinstance(given, str | Path):
             source, rows = str(given), read_rows(Path(given), ("x", "y"))
         else:
             named = given.items() if isinstance(given, Mapping) else (("", position) for position in given)
             source, rows = "points", [PromptRow(position, name=str(name)) for name, position in named]
-        numbered = [(row.name or str(number), row) for number, row in enumerate(rows, start=1)]
-        for frame in dict.fromkeys(row.frame for row in rows) or [None]:
-            members = [(name, row) for name, row in numbered if row.frame == frame]
-            points = np.array([_numbers(row.values, ("x", "y"), source) for _, row in members])
-            yield cls(tuple(name for name, _ in members), points, source=source, frame=frame)
+        names = tuple(row.name or str(number) for number, row in enumerate(rows, start=1))
+        points = np.array([_numbers(row.values, ("x", "y"), source) for row in rows])
+        return cls(names, points, source=source, frame=_frame_of(rows, source))
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -300,16 +280,26 @@ def _numbers(values: Any, columns: Sequence[str], source: str) -> list[float]:
     return numbers
 
 
-def read_prompts(mask: Any = None, box: Any = None, points: Any = None) -> list[Prompt]:
-    """Return prompts of exactly one kind, from any form that its class takes.
+def _frame_of(rows: Sequence[PromptRow], source: str) -> Moment | None:
+    """Return the frame of all rows of a file."""
+    frames = list(dict.fromkeys(row.frame for row in rows))
+    if len(frames) > 1:
+        raise DataError(f"{source}: names {len(frames)} frames; a prompt is for one frame")
+    return frames[0] if frames else None
+
+
+def read_prompt(mask: Any = None, box: Any = None, points: Any = None) -> Prompt:
+    """Return the prompt of exactly one kind, from any form that its class takes.
+
+    `@` and a frame's number or time at the end of a text name its frame: `corrected.png@120`, `1,2,3,4@2.5s`.
 
     Args:
-        mask: files, folders or arrays, see `MaskPrompt`; several with their frames, see `separated`.
-        box: boxes, see `BoxPrompt`.
-        points: points of one or several frames, see `PointPrompt`.
+        mask: an image or array, see `MaskPrompt`.
+        box: boxes, see `BoxPrompt`; or a list of their texts.
+        points: points, see `PointPrompt`.
 
     Raises:
-        DataError: if no kind or several kinds are given, or a prompt is invalid.
+        DataError: if no kind or several kinds are given, or the prompt is invalid.
     """
     kinds: list[tuple[type[Prompt], Any]] = [(MaskPrompt, mask), (BoxPrompt, box), (PointPrompt, points)]
     given = [(kind, value) for kind, value in kinds if value is not None]
@@ -319,31 +309,23 @@ def read_prompts(mask: Any = None, box: Any = None, points: Any = None) -> list[
             f"say what to follow by exactly one of mask, box and points (--data.mask first.png); got {kinds_given}"
         )
     ((kind, value),) = given
-    prompts: list[Prompt] = []
-    for item, frame in separated(value):
-        for prompt in kind.all_of(item):
-            if frame is not None and prompt.frame is not None:
-                raise DataError(f"{prompt.source}: already names frame {prompt.frame}; leave @{frame} out")
-            prompts.append(prompt if frame is None else replace(prompt, frame=frame))
-    return prompts
+    if kind is BoxPrompt and isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        value = ";".join(value)
+    value, frame = _with_frame(value)
+    prompt = kind.of(value)
+    if frame is not None and prompt.frame is not None:
+        raise DataError(f"{prompt.source}: already names frame {prompt.frame}; leave @{frame} out")
+    return prompt if frame is None else replace(prompt, frame=frame)
 
 
-def separated(given: Any) -> list[tuple[Any, Moment | None]]:
-    """Return (value, frame) pairs of a flag: `a.png;b.png@120`, or a list of such texts.
-
-    The name of an existing file may hold `;` or `@`.
+def _with_frame(given: Any) -> tuple[Any, Moment | None]:
+    """Return a value and its frame; the name of an existing file may hold `@`.
 
     Example:
-        >>> separated("a.png; b.png@120"), separated(["1,2,3,4@2.5s"]), separated([1, 2, 3, 4])
-        ([('a.png', None), ('b.png', '120')], [('1,2,3,4', '2.5s')], [([1, 2, 3, 4], None)])
+        >>> _with_frame("b.png@120"), _with_frame("1,2,3,4@2.5s"), _with_frame([1, 2, 3, 4])
+        (('b.png', '120'), ('1,2,3,4', '2.5s'), ([1, 2, 3, 4], None))
     """
-    if isinstance(given, list | tuple) and given and all(isinstance(item, str | Path) for item in given):
-        return [pair for item in given for pair in separated(item)]
     if not isinstance(given, str) or os.path.exists(given):
-        return [(given, None)]
-    pairs: list[tuple[Any, Moment | None]] = []
-    for part in filter(None, map(str.strip, given.split(";"))):
-        value, _, frame = part.rpartition("@")
-        names_frame = value and not os.path.exists(part)
-        pairs.append((value, frame.strip()) if names_frame else (part, None))
-    return pairs or [(given, None)]
+        return given, None
+    value, _, frame = given.rpartition("@")
+    return (value, frame.strip()) if value else (given, None)

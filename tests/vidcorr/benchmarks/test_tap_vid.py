@@ -110,10 +110,3 @@ def test_pck_is_that_of_the_written_predictions_also_by_vidcorr_score(clips, tmp
         assert 0 < by_command.scores["survival"] < 1
         assert 0 < scores[key] < 1
     assert {f"badja/{key}" for key in scores} <= set(benchmark.score_keys)
-
-
-def test_without_masks_it_is_delta_alone(tmp_path):
-    path = write_tap_vid(tmp_path / "set", 1, frames=7, size=(48, 64)) / "tapvid_davis.pkl"
-    extractor = build_feature_extractor("raw_colour", stride=16)
-    scores = BadjaBenchmark(path, protocol="fomo").evaluate(extractor)
-    assert scores == TapVidBenchmark(path, "fomo").evaluate(extractor)

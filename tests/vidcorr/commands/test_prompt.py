@@ -18,7 +18,7 @@ from tests.helpers.refusal import refused
 from vidcorr.commands.prompt import write_page
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos.guards import DataError
-from vidcorr.videos.prompts import read_prompts
+from vidcorr.videos.prompts import BoxPrompt, PointPrompt, read_prompt
 
 SIZE = 96, 160
 """Height and width of the frames, pixels."""
@@ -122,7 +122,7 @@ def saved(folder: Path, name: str) -> Path:
 
 
 @pytest.mark.slow
-def test_from_drawing_on_two_frames_to_prediction(video: Path, tmp_path: Path, browser: Any) -> None:
+def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path, browser: Any) -> None:
     browser.get(write_page(video, tmp_path / "page.html", [0, 2]).as_uri())
     hand = Hand(browser)
     for corner in ((20, 20), (60, 20), (60, 70), (20, 70)):
@@ -144,24 +144,23 @@ def test_from_drawing_on_two_frames_to_prediction(video: Path, tmp_path: Path, b
     assert [button.text for button in buttons] == ["00000 · 2", "00002 · 3"]
 
     hand.press("#save-mask")
-    first, second = read_prompts(mask=str(saved(tmp_path, "masks.json")))
-    expected = np.zeros((2, *SIZE), np.uint8)
-    expected[0, 20:70, 20:60] = expected[1, 22:72, 24:64] = 1
-    expected[1, 30:80, 90:130] = 2
-    for prompt, frame, ids in ((first, 0, expected[0]), (second, 2, expected[1])):
-        assert prompt.frame == frame
-        assert (prompt.ids != ids).mean() < 0.01
-    assert "--data.mask masks.json" in browser.find_element("id", "command").text
+    command = browser.find_element("id", "command").text
+    assert "--data.mask mask.png@00002" in command
+    expected = np.zeros(SIZE, np.uint8)
+    expected[22:72, 24:64], expected[30:80, 90:130] = 1, 2
+    prompt: Any = read_prompt(mask=f"{saved(tmp_path, 'mask.png')}@00002")
+    assert (prompt.frame, prompt.objects) == ("00002", (1, 2))
+    assert (prompt.ids != expected).mean() < 0.01
 
     hand.press("#save-box")
-    boxes = read_prompts(box=str(saved(tmp_path, "boxes.json")))
-    assert [(box.name, box.frame) for box in boxes] == [("object 1", 2), ("object 2", 2)]
-    assert (boxes[1].x, boxes[1].y, boxes[1].width, boxes[1].height) == pytest.approx((90, 30, 40, 50), abs=0.5)
+    boxes = BoxPrompt.of(saved(tmp_path, "boxes.json"))
+    assert (boxes.names, boxes.frame) == (("object 1", "object 2"), 2)
+    assert boxes.boxes[1] == pytest.approx((90, 30, 40, 50), abs=0.5)
 
     hand.press("#save-points")
-    points = read_prompts(points=str(saved(tmp_path, "points.csv")))
-    assert [(each.names, each.frame) for each in points] == [(("nose",), "00000"), (("nose",), "00002")]
-    assert points[1].points == pytest.approx(np.array([[34, 44]]), abs=0.5)
+    points = PointPrompt.of(saved(tmp_path, "points.csv"))
+    assert (points.names, points.frame) == (("nose",), "00002")
+    assert points.points == pytest.approx(np.array([[34, 44]]), abs=0.5)
 
     hand.press("#undo")
     assert browser.find_elements("css selector", "#frames button")[1].text == "00002 · 2"

@@ -1,4 +1,4 @@
-"""BADJA in its released layout, and as a set of TAP-Vid with masks beside it; hostile and broken files."""
+"""BADJA in its released layout; hostile and broken files."""
 
 import json
 
@@ -9,8 +9,7 @@ from PIL import Image
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Badja
 from vidcorr.datasets.badja import BADJA_JOINTS
-from vidcorr.datasets.generated import render_video, write_badja, write_tap_vid
-from vidcorr.datasets.generated.writers import write_masks
+from vidcorr.datasets.generated import render_video, write_badja
 from vidcorr.videos.guards import DataError
 
 SIZE = (40, 60)
@@ -41,21 +40,6 @@ def test_clips_of_the_released_layout_and_areas_of_masks_scaled_to_the_frames(ro
     assert (frame[:, 0, 0].numpy() == np.array(Image.open(root / content[3]["image_path"]))[0, 0]).all()
     assert [clip.area(t) for t in range(4)] == [(mask > 0).sum() for mask in masks]
     assert extra.area(0) == 400.0  # RGB of half the size
-
-
-def test_masks_beside_a_set_of_tap_vid(tmp_path):
-    path = write_tap_vid(tmp_path / "set", 2, frames=3, size=(48, 64)) / "tapvid_davis.pkl"
-    masks, names = np.zeros((6, 48, 64), np.uint8), ("synthetic-000", "synthetic-001")
-    for t in range(6):
-        masks[t, : t + 1, :10] = 1
-    for name in names:
-        write_masks(tmp_path / "each" / name, dict(enumerate(masks[:3])))
-        write_masks(tmp_path / "more" / name, dict(enumerate(masks)))
-    refused(DataError, "synthetic-000: 6 masks for 3 frames; give a mask per", Badja, path, tmp_path / "more")
-    assert [Badja(path, tmp_path / "each")[1].area(t) for t in range(3)] == [10, 20, 30]
-    path.with_suffix(".json").write_text(json.dumps({name: {"frames": [1, 4, 5]} for name in names}))
-    assert [Badja(path, tmp_path / "more")[1].area(t) for t in range(3)] == [20, 50, 60]
-    assert not Badja(path)[0].masks
 
 
 @pytest.mark.parametrize(

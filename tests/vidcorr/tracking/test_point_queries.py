@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks import predict_video
-from datamodules.prompted_video import FrameStream
-from vidcorr import follow_points
+from vidcorr import FrameStream, follow_points, predict_video
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.functional import PointProtocol
 from vidcorr.tracking.point_tracker import PointTracker
@@ -44,14 +42,14 @@ def test_points_are_those_of_the_tracking_functions(video, colour, name):
 
 
 def test_a_grid_over_the_first_frame(video, colour, tmp_path):
-    content = predict_video(colour, video, PointPrompt.of("grid:3"), tmp_path / "out", "vidcorr", overlay="gif")
+    content = predict_video(colour, video, PointPrompt.of("grid:3"), tmp_path / "out", "vidcorr")
     rows = list(csv.DictReader((tmp_path / "out" / "points.csv").open()))
     assert list(rows[0]) == ["frame", "name", "x", "y", "score", "occluded"]
     assert len(rows) == 5 * 9
     first = [(row["name"], float(row["x"]), float(row["y"]), row["occluded"]) for row in rows[:9]]
     assert first[0] == ("1-1", pytest.approx(15.5, abs=1e-3), pytest.approx(10.167, abs=1e-3), "0")
     assert first[-1] == ("3-3", pytest.approx(79.5, abs=1e-3), pytest.approx(52.833, abs=1e-3), "0")
-    assert (tmp_path / "out" / "overlay.gif").stat().st_size > 1000
+    assert (tmp_path / "out" / "overlay.mp4").stat().st_size > 1000
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert record == content | {"date": record["date"]}
     assert record["protocol"]["name"] == "vidcorr+feature_stride=4"

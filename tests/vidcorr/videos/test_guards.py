@@ -1,31 +1,24 @@
 """Names, claims and kinds of files are checked before anything is opened, decoded or allocated."""
 
 import json
-import os
-import shutil
 import struct
 import zlib
 from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from scipy.io import savemat
 
-from datamodules.got10k import list_sequences
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis, Jhmdb, Vip, YoutubeVos
 from vidcorr.datasets.generated import write_davis, write_got10k, write_jhmdb, write_vip, write_youtube_vos
-from vidcorr.datasets.jhmdb import read_joints
+from vidcorr.datasets.got10k import list_sequences
 from vidcorr.videos import guards
-from vidcorr.videos.arrays import read_npz, read_pickle
 from vidcorr.videos.guards import DataError, DecodingError, plain_name, raise_limit
 from vidcorr.videos.images import image_header, read_image
-from vidcorr.videos.mask_files import read_mask, read_mask_image
-from vidcorr.videos.source import list_videos, open_video
+from vidcorr.videos.mask_files import read_mask
 
 HOSTILE = ["../outside", "/etc/passwd", "a/b", "a\\b", "..", "nul\x00byte", "line\tbreak", "C:windows", "x" * 300]
 
@@ -81,49 +74,12 @@ def test_the_limit_can_be_raised_and_lowered(tmp_path: Path, monkeypatch: pytest
     assert refused(DataError, "expected a number of megapixels", guards.max_pixels)
 
 
-def test_a_mat_file_that_could_grow_is_refused_by_its_size(tmp_path: Path) -> None:
-    path = tmp_path / "joint_positions.mat"
-    path.write_bytes(bytes(2**18 + 1))
-    assert refused(DataError, "bytes, 262144 at most are read", read_joints, path)
-    savemat(path, {"pos_img": np.zeros((3, 15, 4))})
-    assert refused(DataError, r"pos_img is \(3, 15, 4\); expected 2 × 15", read_joints, path)
-    savemat(path, {"pos_img": np.array([[1, "a"]], dtype=object)})
-    assert refused(DataError, "pos_img does not hold real numbers", read_joints, path)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes on this system")
-@pytest.mark.timeout(60)
-def test_named_pipes_are_refused_and_not_waited_for(tmp_path: Path, video_folder: Path) -> None:
-    folder = tmp_path / "videos"
-    shutil.copytree(video_folder, folder)
-    os.mkfifo(folder / "pipe.mp4")
-    (pipe,) = (entry.path for entry in list_videos(folder) if entry.path.stem == "pipe")
-    assert refused(DecodingError, r"pipe\.mp4: is a folder, a named pipe", open_video, pipe)
-    os.mkfifo(tmp_path / "other.txt")
-    assert refused(DataError, "a named pipe", list_videos, tmp_path / "other.txt")
-    os.mkfifo(tmp_path / "frame.png")
-    for read in (read_image, read_mask, read_pickle, read_npz):
-        assert refused(DecodingError, "a named pipe", read, tmp_path / "frame.png")
-
-
 def test_a_text_that_grows_is_refused_by_the_name_of_its_picture(tmp_path: Path) -> None:
     text = PngInfo()
     text.add_text("key", "x" * 2**21, zip=True)
     Image.new("L", (16, 16)).save(tmp_path / "text.png", pnginfo=text)
     for read in (read_image, read_mask, image_header):
         assert refused(DecodingError, r"text\.png: cannot be decoded as an image", read, tmp_path / "text.png")
-
-
-def test_a_picture_of_too_many_bytes_is_refused_before_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "mask.png"
-    Image.new("L", (16, 16)).save(path)
-    os.truncate(path, 600_000_000)  # sparse behind the small picture
-    for place in ("PIL.Image.open", "vidcorr.videos.guards.Path.read_bytes"):
-        monkeypatch.setattr(place, Mock(side_effect=AssertionError("reading has begun")))
-    for read in (read_image, read_mask, read_mask_image, image_header):
-        assert refused(DecodingError, r"mask\.png: has 600 MB, more than 356 MB; raise the limit", read, path)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])

@@ -1,7 +1,5 @@
-"""Masks: reading and writing ids, COCO's run lengths, and the one check of the objects that masks introduce."""
+"""Masks: reading and writing ids, and the one check of the objects that masks introduce."""
 
-import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,8 @@ from vidcorr.videos.images import read_image
 from vidcorr.videos.mask_files import (
     check_introductions,
     davis_palette,
-    decode_rle,
-    encode_rle,
     ids_by_value,
     object_ids,
-    read_coco_masks,
     read_mask,
     read_mask_image,
     renumbered,
@@ -85,52 +80,3 @@ def test_a_png_with_a_flipped_bit_is_refused_or_has_the_same_pixels(tmp_path: Pa
         except DataError as error:
             refusals += "mask.png" in str(error)
     assert refusals > 190
-
-
-def test_masks_come_back_from_plain_and_compressed_run_lengths():
-    mask = np.array([[0, 1, 1], [0, 0, 1]], bool)
-    assert encode_rle(mask) == {"size": [2, 3], "counts": "2111"}
-    for counts in ("2111", [2, 1, 1, 2]):
-        assert np.array_equal(decode_rle({"size": [2, 3], "counts": counts}), mask)
-    draw = np.random.default_rng(0)
-    for mask in (np.zeros((4, 5), bool), np.ones((1, 1), bool), draw.random((40, 30)) < 0.3):
-        assert np.array_equal(decode_rle(encode_rle(mask)), mask)
-
-
-def test_without_pycocotools_one_line_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pycocotools", None)
-    assert refused(DataError, r"vidcorr\[coco\]", encode_rle, np.ones((2, 2), bool))
-
-
-@pytest.mark.parametrize(
-    "segmentation",
-    [
-        [[1, 1, 5, 1, 5, 5]],
-        *({"size": [2, 2], "counts": counts} for counts in ([1, 1], [-1, 5], [1.5, 2.5], "\x01", "o", "11", 24 * "o")),
-        {"size": [10**6, 10**6], "counts": [10**12]},
-        {"size": [0, 3], "counts": []},
-        {"size": [2], "counts": []},
-        None,
-    ],
-)
-def test_run_lengths_of_no_mask_are_refused(segmentation):
-    with pytest.raises(DataError):
-        decode_rle(segmentation)
-
-
-def test_masks_of_a_file_are_put_together_by_frame(tmp_path):
-    a, b = np.eye(3, dtype=bool), np.ones((3, 3), bool)
-    content = {
-        "images": [{"id": 4, "frame": 60}, {"id": 5}],
-        "annotations": [
-            {"image_id": 4, "category_id": 1, "segmentation": encode_rle(b)},
-            {"image_id": 4, "category_id": 1, "track_id": 9, "segmentation": encode_rle(a)},
-            {"image_id": 5, "category_id": 2, "segmentation": {"size": [3, 3], "counts": [0, 9]}},
-        ],
-    }
-    path = tmp_path / "m.json"
-    path.write_text(json.dumps(content))
-    found = read_coco_masks(path)
-    assert sorted(found) == [5, 60]
-    assert np.array_equal(found[60], np.where(a, 9, 1))
-    assert np.array_equal(found[5], np.full((3, 3), 2))

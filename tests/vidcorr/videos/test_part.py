@@ -5,13 +5,13 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from datamodules import FrameStream
 from tests.helpers.numbered_videos import write_video
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.guards import DataError
 from vidcorr.videos.source import frame_number
+from vidcorr.videos.stream import FrameStream
 
 FRAMES = 30
 
@@ -56,7 +56,7 @@ def test_the_frames_of_a_part_are_those_of_the_video(video, start, end, every):
 def test_backwards_it_gives_the_same_frames_from_the_last_one_asked_for(video, held, monkeypatch):
     path, pictures = video
     stream = FrameStream(path, start=2, every=2)
-    monkeypatch.setattr("datamodules.prompted_video.HELD", held * 3 * stream.size[0] * stream.size[1])
+    monkeypatch.setattr("vidcorr.videos.stream.HELD", held * 3 * stream.size[0] * stream.size[1])
     expected = pictures[2::2][:10][::-1]
     assert np.array_equal(np.stack([frame.numpy() for frame in stream.backwards(9)]), expected)
 

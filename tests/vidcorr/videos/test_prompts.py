@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules import FrameStream
-from datamodules.prompted_video import placed_prompts
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.videos.guards import DataError
 from vidcorr.videos.mask_files import davis_palette
-from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompts, separated
+from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompt
+from vidcorr.videos.stream import FrameStream, placed
 
 IDS = np.array([[0, 0, 7, 7], [0, 3, 3, 0], [0, 3, 255, 0]], np.uint8)
 WHITE = np.where(IDS, 255, 0).astype(np.uint8)
@@ -91,51 +90,37 @@ def test_a_box_as_it_is_typed(typed):
     ],
 )
 def test_what_is_no_prompt_is_refused(given, message):
-    assert refused(DataError, message, read_prompts, **given)
-
-
-def test_several_values_each_with_its_frame(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert separated("a.png") == [("a.png", None)]
-    assert separated("a.png;b@x.png@120;") == [("a.png", None), ("b@x.png", "120")]
-    assert separated(["1,2,3,4@2.5s", "5,6,7,8"]) == [("1,2,3,4", "2.5s"), ("5,6,7,8", None)]
-    (tmp_path / "one;two@3.png").touch()
-    assert separated("one;two@3.png") == [("one;two@3.png", None)]
-    assert separated(";") == [(";", None)]
-    array = np.zeros((2, 2))
-    assert separated(array)[0][0] is array
+    assert refused(DataError, message, read_prompt, **given)
 
 
 @pytest.mark.parametrize(
     ("flag", "name", "text", "expected"),
     [
-        ("box", "b.txt", "1 2 3 4", [{"box": [1, 2, 3, 4]}]),
-        ("box", "b.csv", "1e1,2,3,4\n5,6,7,8", [{"box": [10, 2, 3, 4]}]),
-        ("box", "b.csv", "x,y,width,height\n1,2,3,4\n5,6,7,8", [{"box": [1, 2, 3, 4]}, {"box": [5, 6, 7, 8]}]),
-        ("box", "b.csv", "frame,name,x,y,width,height,score\n7,car,1,2,3,4,9\n8,b,5,6,7,8,9",
-         [{"frame": "7", "box": [1, 2, 3, 4], "name": "car"}, {"frame": "8", "box": [5, 6, 7, 8], "name": "b"}]),
-        ("box", "b.json", "[1, 2, 3, 4]", [{"box": [1, 2, 3, 4]}]),
-        ("box", "b.json", '{"x": 1, "y": 2, "w": 3, "h": 4}', [{"box": [1, 2, 3, 4]}]),
-        ("box", "b.json", "[[1, 2, 3, 4], [5, 6, 7, 8]]", [{"box": [1, 2, 3, 4]}, {"box": [5, 6, 7, 8]}]),
+        ("box", "b.txt", "1 2 3 4", {"box": [1, 2, 3, 4]}),
+        ("box", "b.csv", "1e1,2,3,4\n5,6,7,8", {"box": [10, 2, 3, 4]}),
+        ("box", "b.csv", "x,y,width,height\n1,2,3,4\n5,6,7,8", {"boxes": {"1": [1, 2, 3, 4], "2": [5, 6, 7, 8]}}),
+        ("box", "b.csv", "frame,name,x,y,width,height,score\n7,car,1,2,3,4,9\n7,,5,6,7,8,9",
+         {"frame": "7", "boxes": {"car": [1, 2, 3, 4], "1": [5, 6, 7, 8]}}),
+        ("box", "b.json", "[1, 2, 3, 4]", {"box": [1, 2, 3, 4]}),
+        ("box", "b.json", '{"x": 1, "y": 2, "w": 3, "h": 4}', {"box": [1, 2, 3, 4]}),
+        ("box", "b.json", "[[1, 2, 3, 4], [5, 6, 7, 8]]", {"boxes": {"1": [1, 2, 3, 4], "2": [5, 6, 7, 8]}}),
         ("box", "b.json", '[{"frame": 5, "name": "a", "x": 1, "y": 2, "width": 3, "height": 4}]',
-         [{"frame": 5, "box": [1, 2, 3, 4], "name": "a"}]),
-        ("points", "p.csv", "a,1,2\nb,3,4", [{"points": {"a": [1, 2], "b": [3, 4]}}]),
-        ("points", "p.csv", "joint,x,y\na,1,2\nb,3,4", [{"points": {"a": [1, 2], "b": [3, 4]}}]),
-        ("points", "p.csv", "frame,x,y\n3,1,2", [{"frame": "3", "points": {"1": [1, 2]}}]),
-        ("points", "p.csv", "frame,name,x,y,score\n3,a,1,2,.5\n9,a,3,4,.5",
-         [{"frame": "3", "points": {"a": [1, 2]}}, {"frame": "9", "points": {"a": [3, 4]}}]),
-        ("points", "p.json", '{"a": [1, 2], "b": {"x": 3, "y": 4, "frame": 7}}',
-         [{"points": {"a": [1, 2]}}, {"frame": 7, "points": {"b": [3, 4]}}]),
-        ("points", "p.json", "[[1, 2], [3, 4]]", [{"points": {"1": [1, 2], "2": [3, 4]}}]),
+         {"frame": 5, "boxes": {"a": [1, 2, 3, 4]}}),
+        ("points", "p.csv", "a,1,2\nb,3,4", {"points": {"a": [1, 2], "b": [3, 4]}}),
+        ("points", "p.csv", "joint,x,y\na,1,2\nb,3,4", {"points": {"a": [1, 2], "b": [3, 4]}}),
+        ("points", "p.csv", "frame,x,y\n3,1,2", {"frame": "3", "points": {"1": [1, 2]}}),
+        ("points", "p.csv", "frame,name,x,y,score\n3,a,1,2,.5\n3,b,3,4,.5",
+         {"frame": "3", "points": {"a": [1, 2], "b": [3, 4]}}),
+        ("points", "p.json", '{"a": {"x": 1, "y": 2, "frame": 7}}', {"frame": 7, "points": {"a": [1, 2]}}),
+        ("points", "p.json", "[[1, 2], [3, 4]]", {"points": {"1": [1, 2], "2": [3, 4]}}),
         ("points", "p.json", '[{"x": 1, "y": 2}, {"x": 3, "y": 4, "name": 7}]',
-         [{"points": {"1": [1, 2], "7": [3, 4]}}]),
+         {"points": {"1": [1, 2], "7": [3, 4]}}),
     ],
 )  # fmt: skip
 def test_boxes_and_points_of_a_file(flag, name, text, expected, tmp_path):
     (tmp_path / name).write_text(text)
-    found = [prompt.metadata() for prompt in read_prompts(**{flag: str(tmp_path / name)})]
-    kind = {"kind": flag, "source": str(tmp_path / name)}
-    assert found == [kind | prompt for prompt in expected]
+    found = read_prompt(**{flag: str(tmp_path / name)}).metadata()
+    assert found == {"kind": flag, "source": str(tmp_path / name)} | expected
 
 
 @pytest.mark.parametrize(
@@ -152,17 +137,13 @@ def test_boxes_and_points_of_a_file(flag, name, text, expected, tmp_path):
         pytest.param("points", "p.csv", "n" * 200_000 + ",1,2", "is not a CSV file", id="a long name"),
         ("points", "p.json", '{"a": {"X": 1, "y": 2}}', r"expected 2 numbers, x,y, got \[None, 2\]"),
         pytest.param("points", "p.json", "[" * 100_000, r"is not JSON \(.*\); correct it$", id="levels"),
-        ("mask", "m.json", "{", r"m\.json: is not JSON .*; correct it$"),
-        ("mask", "m.json", "[]", "expected COCO's images and annotations"),
-        ("mask", "m.json", '{"images": [], "annotations": [{"id": 1}]}', "expected COCO's images and annotations"),
-        ("mask", "m.json", '{"images": [{"id": 6}], "annotations": [{"image_id": 6, "category_id": 300}]}',
-         "object 300 of frame 6: expected objects of 1 to 255"),
-        ("mask", "m.json", '{"images": [], "annotations": []}', "holds no mask"),
+        ("points", "p.csv", "frame,x,y\n3,1,2\n9,3,4", "names 2 frames; a prompt is for one frame"),
+        ("box", "b.csv", "name,x,y,width,height\na,1,2,3,4\na,1,2,3,4", "two boxes have the same name"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_wrong_is_named(flag, name, text, message, tmp_path):
     (tmp_path / name).write_text(text)
-    assert str(tmp_path / name) in refused(DataError, message, read_prompts, **{flag: str(tmp_path / name)})
+    assert str(tmp_path / name) in refused(DataError, message, read_prompt, **{flag: str(tmp_path / name)})
 
 
 @pytest.fixture
@@ -171,38 +152,32 @@ def stream(tmp_path):
     return FrameStream(tmp_path / "frames", start=1)
 
 
-def test_masks_of_a_folder_belong_to_the_frames_of_their_names(stream, tmp_path):
-    (tmp_path / "masks").mkdir()
-    for name, value in (("004", 2), ("002", 1)):
-        Image.fromarray(np.eye(8, 9, dtype=np.uint8) * np.uint8(value)).save(tmp_path / f"masks/{name}.png")
-    placed = placed_prompts(read_prompts(mask=str(tmp_path / "masks")), stream)
-    assert [prompt.frame for prompt in placed] == [2, 4]
-    assert refused(DataError, r"already names frame 002; leave @3 out", read_prompts, mask=f"{tmp_path / 'masks'}@3")
-    (tmp_path / "none").mkdir()
-    assert refused(
-        DataError, "none: holds no mask; name the masks of a folder", read_prompts, mask=str(tmp_path / "none")
-    )
+def test_the_frame_at_the_end_of_a_prompt(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b@x.png", "one@3.png"):
+        Image.fromarray(np.eye(2, dtype=np.uint8)).save(name)
+    for text, frame in (("a.png", None), ("b@x.png@120", "120"), ("one@3.png", None), ("a.png@ 2.5s", "2.5s")):
+        assert read_prompt(mask=text).frame == frame
+    (tmp_path / "b.csv").write_text("frame,x,y,width,height\n2,0,0,2,2")
+    assert refused(DataError, r"already names frame 2; leave @3 out", read_prompt, box="b.csv@3")
 
 
-def test_prompts_are_placed_in_the_order_of_their_frames_and_named(stream):
-    boxes = placed_prompts(read_prompts(box="car=0,0,2,2@4;1,1,2,2;2,2,3,3@0.1s"), stream)
-    assert [(box.name, box.frame) for box in boxes] == [("1", 1), ("2", 3), ("car", 4)]
-    boxes = placed_prompts(read_prompts(box="1,1,2,2;1=0,0,2,2@4;2,2,3,3@0.1s"), stream)
-    assert [(box.name, box.frame) for box in boxes] == [("2", 1), ("3", 3), ("1", 4)]
-    (alone,) = placed_prompts(BoxPrompt.of([0, 0, 2, 2]), stream)
-    assert (alone.name, alone.frame) == ("", 1)
+def test_boxes_without_a_name_are_numbered(stream):
+    for given in ("car=0,0,2,2;1,1,2,2;2,2,3,3@0.1s", ["car=0,0,2,2", "1,1,2,2", "2,2,3,3@0.1s"]):
+        boxes = placed(read_prompt(box=given), stream)
+        assert (boxes.objects, boxes.frame) == (("car", "1", "2"), 3)
+    assert read_prompt(box="1,1,2,2;1=0,0,2,2").objects == ("2", "1")
+    alone = placed(BoxPrompt.of([0, 0, 2, 2]), stream)
+    assert (alone.objects, alone.frame) == (("",), 1)
 
 
-def test_prompts_that_cannot_be_placed_are_refused(stream, tmp_path):
+def test_a_prompt_that_cannot_be_placed_is_refused(stream, tmp_path):
     (tmp_path / "p.json").write_text('{"a": {"x": 1, "y": 2, "frame": [1]}}')
     mistakes = {
-        "frame: expected a frame's number": read_prompts(points=str(tmp_path / "p.json")),
-        "expected prompts of one kind, got box and points": [BoxPrompt.of([0, 0, 2, 2]), PointPrompt.of([[1, 1]])],
-        "expected prompts of one kind, got none": [],
-        "outside frame 4 of 9 × 8 px": read_prompts(box="0,0,20,2@4"),
+        "frame: expected a frame's number": read_prompt(points=str(tmp_path / "p.json")),
+        "outside frame 4 of 9 × 8 px": read_prompt(box="0,0,20,2@4"),
         "point tail at 9,1 lies outside frame 1 of 9 × 8 px": PointPrompt.of({"nose": (8, 7), "tail": (9, 1)}),
-        "frame 0 is not in the part of the video from frame 1": read_prompts(box="0,0,2,2@0"),
-        "array: two prompts of frame 1 for 1": [MaskPrompt.of(np.eye(8, 9, dtype=np.uint8))] * 2,
+        "frame 0 is not in the part of the video from frame 1": read_prompt(box="0,0,2,2@0"),
     }
-    for message, prompts in mistakes.items():
-        assert refused(DataError, message, placed_prompts, prompts, stream)
+    for message, prompt in mistakes.items():
+        assert refused(DataError, message, placed, prompt, stream)

@@ -1,4 +1,3 @@
-from .animation import OverlayAnimation as OverlayAnimation, overlay_writer as overlay_writer
 from .overlays import (
     Picture as Picture,
     as_pictures as as_pictures,

@@ -1,4 +1,4 @@
-"""Images that play: H.264, GIF and WebP, and the animation of a sequence with its curves, for the report."""
+"""The animation of a sequence with its curves, for the report."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 
 from ...videos.files import write_atomically
-from ...videos.mp4 import Mp4Writer
 from .overlays import Picture, contact_sheet, evenly_spaced, resized
 
 FRAMES, COLUMNS, WIDTH = 32, 8, 320
@@ -78,43 +77,3 @@ def plain_curves(curves: Mapping[str, Curve]) -> dict[str, list[list[float | Non
         name: [[None if value != value else round(float(value), 4) for value in values] for values in curve]
         for name, curve in curves.items()
     }
-
-
-MOST_PICTURES, WIDEST = 150, 480
-"""Limits of the frames of a GIF or WebP, which memory holds, and of their width in pixels."""
-
-
-def overlay_writer(path: Path, rate: float = 30) -> "Mp4Writer | OverlayAnimation":
-    """Return the writer of drawn frames, uint8 RGB `(H, W, 3)`: an mp4, GIF or WebP of `rate` frames a second."""
-    return Mp4Writer(path, rate, crf="23") if path.suffix == ".mp4" else OverlayAnimation(path, rate)
-
-
-class OverlayAnimation:
-    """A GIF or WebP; it shows every second, fourth, … frame of long videos, at the video's pace.
-
-    Args:
-        path: ends in .gif or .webp.
-        rate: frames per second of the video.
-    """
-
-    def __init__(self, path: Path, rate: float) -> None:
-        self._path, self._rate = path, rate
-        self._pictures: list[Image.Image] = []
-        self._step, self._t = 1, 0
-
-    def add(self, picture: Picture) -> None:
-        """Append a frame, uint8 RGB `(H, W, 3)`."""
-        if self._t % self._step == 0:
-            image = Image.fromarray(picture)
-            image.thumbnail((WIDEST, WIDEST * image.height))
-            self._pictures.append(image)
-        self._t += 1
-        if len(self._pictures) > MOST_PICTURES:
-            self._pictures, self._step = self._pictures[::2], 2 * self._step
-
-    def close(self) -> None:
-        """Write the file."""
-        if self._pictures:
-            first, *rest = self._pictures
-            milliseconds = max(20, round(1000 * self._step / self._rate))
-            first.save(self._path, save_all=True, append_images=rest, duration=milliseconds, loop=0, quality=80)

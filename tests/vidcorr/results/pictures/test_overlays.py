@@ -8,8 +8,9 @@ from PIL import Image
 
 from tests.helpers.refusal import refused
 from vidcorr.results.pictures import overlay_masks
-from vidcorr.results.pictures.animation import MOST_PICTURES, OverlayAnimation, SequenceAnimation, overlay_writer
+from vidcorr.results.pictures.animation import SequenceAnimation
 from vidcorr.results.pictures.overlays import draw_boxes, overlay_tracks
+from vidcorr.videos.mp4 import Mp4Writer
 
 GREY = torch.full((3, 120, 160), 128, dtype=torch.uint8)
 YELLOW = np.tile(np.array([255, 255, 0], np.uint8), (256, 1))
@@ -88,20 +89,10 @@ def test_a_long_sequence_is_shown_in_part(tmp_path):
     }
 
 
-def test_a_long_animation_leaves_frames_out(tmp_path):
-    animation = OverlayAnimation(tmp_path / "overlay.gif", rate=25)
-    for t in range(2 * MOST_PICTURES + 10):
-        animation.add(np.full((8, 8, 3), t % 256, np.uint8))
-    animation.close()
-    with Image.open(tmp_path / "overlay.gif") as image:
-        assert image.n_frames == (2 * MOST_PICTURES + 10 + 3) // 4
-        assert image.info["duration"] == 160
-
-
 def test_equal_pictures_give_equal_bytes(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (16, 120, 160, 3), np.uint8)
     for number in range(4):
-        video = overlay_writer(tmp_path / f"{number}.mp4")
+        video = Mp4Writer(tmp_path / f"{number}.mp4", 30)
         for picture in pictures:
             video.add(picture)
         video.close()

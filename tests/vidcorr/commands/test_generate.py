@@ -1,0 +1,36 @@
+"""`vidcorr generate`: every layout is read by its reader."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.refusal import refused
+from vidcorr.commands.generate import LAYOUTS, command
+from vidcorr.datasets import Badja, Davis, Jhmdb, Otb, TapVid, Vip, YoutubeVos
+from vidcorr.datasets.got10k import list_sequences
+from vidcorr.videos.source import list_videos
+
+READERS = {
+    "badja": Badja,
+    "davis": Davis,
+    "got10k": lambda root: list_sequences(root, "train"),
+    "jhmdb": Jhmdb,
+    "otb": lambda root: Otb(root, version=None),
+    "tap_vid": TapVid,
+    "videos": list_videos,
+    "vip": Vip,
+    "youtube_vos": YoutubeVos,
+}
+
+
+def test_all_layouts_are_read_by_their_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command([str(tmp_path / "all")])
+    assert READERS.keys() == LAYOUTS.keys()
+    assert all(len(read(tmp_path / "all" / name)) >= 2 for name, read in READERS.items())
+    assert f"--on badja={tmp_path / 'all' / 'badja'} davis=" in capsys.readouterr().out
+
+
+def test_chosen_layouts_alone(tmp_path: Path) -> None:
+    command([str(tmp_path), "vip", "davis"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["davis", "vip"]
+    refused(ValueError, "layout must be one of 'badja', .* got 'coco'", command, [str(tmp_path), "coco"])

@@ -1,0 +1,44 @@
+"""GOT-10k as distributed: sequences of a subset, with the target's box and visible part in every frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..videos.boxes import read_boxes, read_numbers
+from ..videos.guards import DataError, read_names, require_folder, require_sequences
+from ..videos.source import list_images
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def list_sequences(root: Path, subset: str) -> tuple[Path, ...]:
+    """List the folders of the sequences in a subset's list.txt.
+
+    Raises:
+        DataError: if the list or a listed folder is missing, or the boxes of the first sequence cannot be read.
+    """
+    folder = require_folder(root / subset, f"give the folder that holds GOT-10k's {subset}")
+    path = folder / "list.txt"
+    names = read_names(path, "it names the sequences; unpack GOT-10k again")
+    require_sequences(folder, names, path)
+    read_boxes(folder / names[0] / "groundtruth.txt")
+    return tuple(folder / name for name in names)
+
+
+def read_annotation(folder: Path) -> tuple[tuple[Path, ...], NDArray[np.float64], NDArray[np.float64] | None]:
+    """List a sequence's frames, its boxes (T, 4), and the visible parts (T,) of the target, 0 to 8, or None.
+
+    Raises:
+        DataError: if the numbers of frames, boxes and visible parts differ, or a file cannot be read.
+    """
+    frames, boxes = list_images(folder), read_boxes(folder / "groundtruth.txt")
+    if not frames or len(frames) != len(boxes):
+        raise DataError(f"{folder}: {len(boxes)} boxes for {len(frames)} frames; unpack the sequence again")
+    path = folder / "cover.label"
+    visible = read_numbers(path, ("the visible part",))[:, 0] if path.is_file() else None
+    if visible is not None and len(visible) != len(boxes):
+        raise DataError(f"{path}: {len(visible)} visible parts for {len(boxes)} boxes; unpack the sequence again")
+    return frames, boxes, visible

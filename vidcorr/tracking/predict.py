@@ -1,0 +1,213 @@
+"""`predict_video`: track a user's prompt through a video, and write the results."""
+
+import json
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import signals
+from ..backbones import build_encoder
+from ..functional import PointProtocol, TrackingProtocol
+from ..functional.device import out_of_memory_advice
+from ..results.result import Provenance
+from ..videos.files import write_atomically
+from ..videos.folder_lock import FolderLock
+from ..videos.guards import DataError
+from ..videos.images import pixels
+from ..videos.progress import ProgressReport
+from ..videos.prompts import BoxPrompt, Prompt
+from ..videos.stream import FrameStream, PromptedVideo
+from .follow import SHORT_SIDE, Follow, follow_points, follower
+from .frame_encoder import LOWER, View
+from .output_files import RECORD, check_folder, earlier_kept, open_record
+from .plan import AnyProtocol, labels_of, rules_for
+from .record import SequenceRecord
+from .stopwatch import Stopwatch
+
+
+def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride: int | None = None) -> nn.Module:
+    """Return the extractor of a module that follows a prompt.
+
+    Args:
+        module: see `build_encoder`.
+        prompt: a box is followed by the dilated res5, if the encoder has it and neither the call nor the module names a
+            stage or stride.
+        stage: see `FeatureExtractor`.
+        stride: pixels per feature cell.
+    """
+    encoder = build_encoder(module)
+    own = getattr(module, "hparams", {})
+    named = [stage, stride, own.get("stage"), own.get("stride")]
+    if isinstance(prompt, BoxPrompt) and all(index is None for index in named):
+        try:
+            return encoder.feature_extractor("res5", dilated=True)
+        except ValueError:
+            pass  # no ResNet
+    return encoder.feature_extractor(stage, stride)
+
+
+def predict_video(
+    extractor: nn.Module,
+    video: str | Path | FrameStream,
+    prompt: Prompt,
+    output_dir: str | Path,
+    protocol: str | None = None,
+    changes: dict[str, Any] | None = None,
+    short_side: int | None = SHORT_SIDE,
+    overlay: bool = True,
+    overwrite: bool = False,
+    metadata: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Track a prompt through a video, forwards and backwards from its frame, and write the results.
+
+    Files, named after the frames of the whole video: `masks/<frame>.png`, `boxes.csv` or `points.csv`; `overlay.mp4`;
+    and last `prediction.json`, with the protocol, the prompt, the seconds and the command. In `boxes.csv` (0, 0) is the
+    corner of the first pixel, in `points.csv` its centre, as in the prompts.
+
+    Args:
+        extractor: see `build_feature_extractor`; for a box see `SiamFCTracker`.
+        video: a file, a folder of frames, or a `FrameStream` of a part of a video.
+        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`, of any frame.
+        output_dir: folder of the files.
+        protocol: name of a propagation protocol, or for points of a point protocol (`fomo`, `tapir-matching`,
+            `gmrw-chained`, `fgvc`, `vidcorr`), see `follow_points`; None chooses by the extractor.
+        changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then shows them.
+        short_side: see `propagate_masks`.
+        overlay: write `overlay.mp4`.
+        overwrite: replace an earlier prediction in the folder.
+        metadata: further entries of prediction.json.
+
+    Returns:
+        The content of prediction.json.
+
+    Raises:
+        DataError: if the prompt does not fit the video, or a frame cannot be read.
+        ValueError: for an unknown protocol or field of the protocol, or a folder that holds a prediction.
+        OSError: if the folder cannot be written, or another process writes into it.
+        Stopped: if a signal asks for it, after the current frame. The files then hold the frames so far, and `complete`
+            in prediction.json is false. The same call begins again. After any other error an earlier prediction is back
+            in its place.
+    """
+    began, watch, folder = time.perf_counter(), Stopwatch(), Path(output_dir)
+    interrupted = check_folder(folder, overwrite)
+    stream = video if isinstance(video, FrameStream) else FrameStream(video)
+    if min(stream.size) < 2:  # H.264 has even sizes
+        raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; 2 × 2 px are the least")
+    prompted = PromptedVideo(stream, prompt)
+    rules = rules_for(extractor, prompted.prompt, protocol, changes)
+    advice = f"{stream.path}: lower --trainer.callbacks.short_side, or {LOWER}"
+    with out_of_memory_advice(advice):
+        found = _follow(extractor, prompted, rules, short_side, watch)
+    if interrupted:
+        print(f"{folder}: holds a prediction that was interrupted; it begins again")
+    with FolderLock(folder, "name another output_dir"):
+        check_folder(folder, overwrite)  # another run may have written it before the lock
+        with earlier_kept(folder):
+            content = _conditions(extractor, prompted, rules, short_side, metadata or {})
+            write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+            with out_of_memory_advice(advice):
+                frames = _write(open_record(folder, prompted, rules, overlay), found, folder, stream, watch)
+            seconds = time.perf_counter() - began
+            content |= {
+                "frames": frames,
+                "complete": True,
+                "seconds": round(seconds, 2),
+                "seconds_per_frame": round(seconds / frames, 4),
+                "seconds_of": watch.rounded(),
+            }
+            write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+    return content
+
+
+def _conditions(
+    extractor: nn.Module, video: PromptedVideo, rules: AnyProtocol, short_side: int | None, metadata: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the content of prediction.json before the first frame: the conditions of the prediction."""
+    stream = video.frames
+    content = {
+        "video": str(stream.path),
+        "prompt": video.prompt.metadata(),
+        **metadata,
+        "stage": getattr(extractor, "stage", None),
+        "stride": getattr(extractor, "stride", None),
+        "protocol": {"digest": rules.digest(), **rules.fields()},
+        "size": list(stream.size),
+        "frame_rate": stream.frame_rate,
+        "part": {"start": stream.part.start, "end": stream.end, "every": stream.part.step},
+        "complete": False,
+        **Provenance.now().model_dump(mode="json"),
+    }
+    if not isinstance(rules, TrackingProtocol):
+        content["seen_at"] = list(View.of(extractor, stream.size, rules, short_side).seen)
+    return content
+
+
+def _follow(
+    extractor: nn.Module, video: PromptedVideo, rules: AnyProtocol, short_side: int | None, watch: Stopwatch
+) -> Iterator[tuple[Tensor, Any]]:
+    """Return the frames in order, with their results; faulty arguments raise before the first frame."""
+    if isinstance(rules, PointProtocol):
+        return follow_points(extractor, video.frames, video.prompt, rules, short_side, watch)
+    follow = follower(extractor, type(video.prompt), rules, video.frames.size, short_side, watch)
+    if video.start == 0:
+        return follow(video.frames.forwards(), labels_of(video.prompt))
+    return both_directions(video, follow, watch)
+
+
+def _write(
+    record: SequenceRecord, found: Iterator[tuple[Tensor, Any]], folder: Path, stream: FrameStream, watch: Stopwatch
+) -> int:
+    """Write the results, frame by frame, and return the number of frames; a signal keeps the frames so far."""
+    with record, ProgressReport(stream.name, stream.num_frames, "frames") as progress:
+        try:
+            for frame, results in found:
+                with watch("write"):
+                    record.add(frame, [results])
+                progress.advance()
+                signals.check()
+        except signals.Stopped:
+            print(f"{folder}: interrupted; the same command begins again")
+            if record.written and signals.requests.interrupts < 2:
+                record.close()
+            raise
+        except ValueError as error:  # for example frames too small for the features
+            if str(stream.path) in str(error):
+                raise
+            raise ValueError(f"{stream.path}: {error}") from error
+        record.close()
+    return record.written
+
+
+def both_directions(video: PromptedVideo, follow: Follow, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
+    """Follow a prompt backwards to the first frame, then yield the frames in order with their results.
+
+    Args:
+        video: the video with the prompt.
+        follow: follows the prompt in a single direction.
+        watch: counts the seconds of "write".
+
+    Raises:
+        Stopped: if a signal asks for it, after the current frame.
+    """
+    stream, start, labels = video.frames, video.start, labels_of(video.prompt)
+    earlier = list[tuple[bytes, tuple[int, ...], Any]]()  # packed, as memory holds the masks of all frames
+    with ProgressReport(f"{stream.name}, backwards", start, "frames") as progress:
+        for done, (_, found) in enumerate(follow(stream.backwards(start), labels)):
+            if done:  # the prompt's frame belongs to the pass forwards
+                with watch("write"):
+                    array = np.asarray(found)
+                    earlier.append((zlib.compress(array.tobytes(), level=1), array.shape, array.dtype))
+                progress.advance()
+                signals.check()
+    with closing(stream.forwards()) as frames:
+        for frame, (packed, shape, dtype) in zip(frames, reversed(earlier), strict=False):
+            array = np.frombuffer(bytearray(zlib.decompress(packed)), dtype).reshape(shape)
+            yield frame, torch.from_numpy(array)
+    yield from follow(stream.forwards(start), labels)

@@ -1,0 +1,195 @@
+"""A video, or a part of it, that is read in order, and a prompt of the objects to follow in it."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .container import VIDEO_SUFFIXES
+from .guards import DataError, DecodingError
+from .images import require_size
+from .processes import read_ahead
+from .prompts import Prompt
+from .source import FRAME_RATE, Moment, OpenedVideo, frame_number, open_video
+
+HELD = 2**28
+"""Bytes of frames in memory while a video is read backwards."""
+
+
+class FrameStream:
+    """A video, or a part of it, that is read in order and never held in memory; every pass reopens the file.
+
+    Frame t of the stream is frame `part[t]` of the video. A file that is much shorter than its header claims is read
+    to its last frame, with a warning.
+
+    Args:
+        path: video file, or folder that directly holds the frames as images.
+        frame_rate: frames per second; None: as the file says, 24 for a folder.
+        start: first frame of the part, by number or time, see `Moment`; None: the first of the video.
+        end: frame after the part; None: the end of the video.
+        every: take every N-th frame.
+
+    Attributes:
+        size: (height, width) of the frames, pixels.
+        part: frame numbers of the part; an unbounded range without `end`.
+        end: number of the frame after the part; None: the end of the video.
+        num_frames: number of frames of the part: exact for a folder, estimated from the header of a file.
+        frame_rate: frames of the part per second.
+
+    Raises:
+        DataError: if the video or the part does not exist, its first frame cannot be decoded, or the frame rate is not
+            above 0.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        frame_rate: float | None = None,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        every: int = 1,
+    ) -> None:
+        self.path = Path(path).expanduser()
+        if frame_rate is not None and not frame_rate > 0:
+            raise DataError(f"frame_rate must be above 0 frames per second, got {frame_rate:g}")
+        if every < 1:
+            raise DataError(f"every: expected 1 or more frames, got {every}")
+        if not self.path.exists():
+            raise DataError(f"{self.path}: no such video; give a video file or a folder of frames")
+        self._rate = frame_rate or FRAME_RATE
+        with self._open(table=(start, end) != (None, None)) as video:
+            self.size: tuple[int, int] = next(video.frames()).shape[:2]
+            rate, self._stems = video.frame_rate, video.stems
+            first = 0 if start is None else self._number(video, start, "start")
+            self.end = None if end is None else self._number(video, end, "end")
+            if self.end is not None and self.end <= first:
+                raise DataError(f"end: frame {self.end} is not after the start, frame {first}; the end is left out")
+            self.part = range(first, sys.maxsize if self.end is None else self.end, every)
+            self.num_frames = len(range(first, min(self.part.stop, video.num_frames), every))
+            if not self.num_frames:
+                raise DataError(f"{self.path}: has {video.num_frames} frames, none from frame {first} on")
+        self.frame_rate = (frame_rate or rate or FRAME_RATE) / every
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its suffix, or name of the folder."""
+        path = self.path.resolve()
+        return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+
+    def stem(self, t: int) -> str:
+        """Return the stem of output files for frame t: the stem of its image, or its number in the video."""
+        number = self.part[t]
+        return self._stems[number] if self._stems is not None else f"{number:05d}"
+
+    def number_of(self, moment: Moment) -> int:
+        """Return the number in the video of the frame with a given number, time or image name.
+
+        Raises:
+            DataError: if no frame fits.
+        """
+        with self._open(table=True) as video:
+            return self._number(video, moment, "frame")
+
+    def holds(self, number: int) -> bool:
+        """Return whether the video has a frame of this number."""
+        with self._open(table=True) as video:
+            return next(video.frames(number), None) is not None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Iterate over the frames in time order; see `forwards`."""
+        return self.forwards()
+
+    def forwards(self, t: int = 0) -> Iterator[Tensor]:
+        """Iterate over the frames from t on, uint8 RGB (3, H, W); a thread decodes a few frames ahead.
+
+        Raises:
+            DecodingError: if a frame cannot be decoded, or its size differs from the first frame's.
+        """
+        rest = self.part[t:]
+        with (
+            self._open(table=rest.start > 0) as video,  # stays open until the thread has left it
+            closing(read_ahead(islice(video.frames(rest.start, rest.step), len(rest)))) as images,
+        ):
+            for image in images:
+                yield self._checked(image, t)
+                t += 1
+            if self.end is None and video.truncation:
+                warnings.warn(f"{self.path}: {video.truncation}", stacklevel=2)
+
+    def backwards(self, t: int) -> Iterator[Tensor]:
+        """Iterate over the frames from t down to the first, holding at most `HELD` bytes of frames in memory.
+
+        Raises:
+            DecodingError: as `forwards`, and if the video ends before frame t.
+        """
+        room = max(1, HELD // (3 * self.size[0] * self.size[1]))
+        with self._open(table=True) as video:
+            while t >= 0:
+                first = max(0, t - room + 1)
+                images = list(islice(video.frames(self.part[first], self.part.step), t - first + 1))
+                if len(images) <= t - first:
+                    raise DecodingError(self.path, f"ends before frame {self.part[t]}")
+                while images:
+                    yield self._checked(images.pop(), t)
+                    t -= 1
+
+    def _checked(self, image: Any, t: int) -> Tensor:
+        """Return an image `(H, W, 3)` as a frame `(3, H, W)`, if its size equals the first frame's."""
+        require_size(self.path, image.shape, self.size, self.part[t])
+        return torch.from_numpy(image).permute(2, 0, 1)
+
+    def _open(self, table: bool = False) -> OpenedVideo:
+        return open_video(self.path, table=table, frame_rate=self._rate)
+
+    def _number(self, video: OpenedVideo, moment: Moment, name: str) -> int:
+        """Return the number of a frame; text that equals the stem of a folder's image means that image."""
+        if self._stems is not None and moment in self._stems:
+            return self._stems.index(str(moment))
+        return frame_number(moment, name, video.number_at)
+
+
+def placed(prompt: Prompt, video: FrameStream) -> Prompt:
+    """Return a prompt with the number of its frame and the points of its grid, checked against the video.
+
+    Raises:
+        DataError: if the prompt does not fit its frame, or the frame is not read.
+    """
+    frame = video.part.start if prompt.frame is None else video.number_of(prompt.frame)
+    if frame not in video.part:
+        until, step = "its end" if video.end is None else f"frame {video.end - 1}", video.part.step
+        raise DataError(
+            f"{prompt.source}: frame {frame} is not in the part of the video from frame {video.part.start} to "
+            f"{until}" + (f", one frame in {step}" if step > 1 else "")
+        )
+    if frame != video.part.start and not video.holds(frame):
+        raise DataError(f"{prompt.source}: frame {frame} lies beyond the end of the video")
+    prompt = replace(prompt.placed(video.size), frame=frame)
+    prompt.check(video.size)
+    return prompt
+
+
+class PromptedVideo:
+    """A video and a prompt for one of its frames.
+
+    Attributes:
+        frames: the video.
+        prompt: the prompt, see `placed`.
+        start: index of the prompt's frame in the stream.
+
+    Raises:
+        DataError: if the prompt does not fit its frame.
+    """
+
+    def __init__(self, frames: FrameStream, prompt: Prompt) -> None:
+        self.frames, self.prompt = frames, placed(prompt, frames)
+        self.start = frames.part.index(int(self.prompt.frame or 0))
