@@ -39,7 +39,7 @@ def read_pickle(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except pickle.UnpicklingError as error:
-        raise DataError(f"{path}: refused: {error}") from error
+        raise DataError(f"{path}: refused: {' '.join(str(error).split())}") from error
     except EOFError as error:
         raise DataError(f"{path}: the pickle ends too early; copy or download it again") from error
     except Exception as error:  # a damaged file makes the instructions fail in every way

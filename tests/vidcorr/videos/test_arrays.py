@@ -39,7 +39,7 @@ def test_the_same_content_as_pickle_reads(tmp_path, protocol):
     for key, value in CONTENT.items():
         if isinstance(value, np.ndarray):
             np.testing.assert_array_equal(found[key], value)
-            assert found[key].dtype == value.dtype.newbyteorder("=")
+            assert found[key].dtype.newbyteorder("=") == value.dtype.newbyteorder("=")
         else:
             assert found[key] == value
 
