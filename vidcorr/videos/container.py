@@ -77,11 +77,14 @@ def open_container(path: Path, timeout: float) -> InputContainer:
     # Tags in other encodings than UTF-8 are an error before PyAV 19, which keeps them as surrogates.
     tags: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:
+        path.stat()
         container = av.open(f"file:{path}", "r", timeout=timeout, options={"format_whitelist": _DEMUXERS}, **tags)
     except av.error.ArgumentError as error:
         raise DecodingError(path, "is not a video of a known format") from error
     except (av.error.InvalidDataError, av.error.OSError) as error:
         raise DecodingError(path, "has no complete header: cut off, damaged or no video; copy it again") from error
+    except (OSError, ValueError) as error:  # of the path; ValueError: a NUL byte in it
+        raise DecodingError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if not container.streams.video:
         raise DecodingError(path, "no video stream")
     codec = container.streams.video[0].codec_context

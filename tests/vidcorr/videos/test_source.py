@@ -9,7 +9,6 @@ from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
 from vidcorr.videos.guards import DataError, DecodingError
 from vidcorr.videos.images import read_image
-from vidcorr.videos.prompts import read_prompts
 from vidcorr.videos.source import FrameFolder, hashed_rank, list_videos, open_video, stamp
 
 
@@ -113,7 +112,7 @@ def test_two_images_of_one_stem_are_refused(tmp_path):
     for folder in (frames, masks):
         for name in ("00001.jpg", "00001.png"):
             cv2.imwrite(str(folder / name), read_image(frames / "00000.jpg"))
-    for read, argument in ((Davis, davis), (list_videos, davis / "JPEGImages"), (read_prompts, str(masks))):
+    for read, argument in ((Davis, davis), (list_videos, davis / "JPEGImages")):
         assert refused(DataError, r"00001\.jpg and 00001\.png have the same stem", read, argument)
 
 
