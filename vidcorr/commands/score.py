@@ -55,8 +55,7 @@ def command(args: Sequence[str]) -> None:
     if left_out := result.data.get("missing_videos"):
         from ..metrics.rules import RULES
 
-        treatment, listed = RULES[flags.rules].missing_video, ", ".join(left_out[:10])
-        print(f"{len(left_out)} videos without predictions or objects to score, {treatment}: {listed}")
+        print(f"without predictions or objects to score, {RULES[flags.rules].missing_video}: {', '.join(left_out)}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -122,8 +122,12 @@ def score(
     if not objects:
         raise DataError(f"{predictions}: no video of {truth} to score")
     ordered = {key: objects[key] for key in sorted(objects, key=lambda key: (key[0], str(key[1]).zfill(9)))}
+
+    def scores_of(some: ByObject) -> Values:
+        return rules.table(some, entries, set(unseen))
+
     try:
-        table = _table(rules, entries, set(unseen), ordered)
+        table = scores_of(ordered)
     except ValueError as error:
         raise DataError(f"{meta}: {error}") from error
     scored = {video for video, _ in ordered}
@@ -134,14 +138,8 @@ def score(
         "truth": truth,
     }
     rows = [Row(video=video, object=str(number), values=values) for (video, number), values in ordered.items()]
-    without = (
-        leave_one_out(ordered, itemgetter(0), partial(_table, rules, entries, set(unseen))) if rules.pooled else {}
-    )
+    without = leave_one_out(ordered, itemgetter(0), scores_of) if rules.pooled else {}
     return result_of(rules.name, predictions, table, rows, data, without)
-
-
-def _table(rules: Rules, entries: Mapping[str, Any], unseen: Collection[str], objects: ByObject) -> Values:
-    return rules.table(objects, entries, unseen)
 
 
 def result_of(

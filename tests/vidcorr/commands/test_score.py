@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.helpers.plain_masks import plain_score
 from tests.helpers.refusal import refused
@@ -250,6 +251,25 @@ def test_a_killed_process_names_the_folder_and_the_remedy(tmp_path):
         folders = write_video(tmp_path, "1100 1100", "1100 1100", name)
     said = r"/mine/[ra]: crashed .*\(Killed\); --workers 1 needs less memory"
     assert refused(DataError, said, score, *folders, Deadly("deadly"), workers=2)
+
+
+def test_mose_v1_is_told_its_rules(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command([str(tmp_path), str(tmp_path), "--rules", "mose"])
+    assert "MOSE v1 is scored by vos-benchmark, MOSEv2 by mose-v2" in capsys.readouterr().err
+
+
+def test_a_score_over_groups_of_objects_has_an_interval_over_the_videos(tmp_path):
+    """The rules of vos-benchmark: a mean under a name that no column has; by hand, the jackknife of the videos."""
+    values = {}
+    for name, masks in (("a", LAGGING), ("b", MOVED), ("c", "11000 10000 10000 10000 00111"), ("d", LAGGING)):
+        folders = write_video(tmp_path, MOVED, masks, name)
+        values[name] = score(*folders, "vos-benchmark", videos=[name]).scores["J"]
+    found = score(*folders, "vos-benchmark")
+    rest = {name: np.mean([values[other] for other in values if other != name]) for name in values}
+    assert found.without["J"] == pytest.approx(rest)
+    half = stats.t.ppf(0.975, 3) * np.std(list(values.values()), ddof=1) / 2
+    assert found.interval("J") == pytest.approx((found.scores["J"] - half, min(found.scores["J"] + half, 1)))
 
 
 def test_a_folder_named_for_the_scores_stays(tmp_path):
