@@ -12,7 +12,7 @@ from ..videos.files import write_atomically
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr table`; a user's mistake raises ValueError or OSError."""
     parser = argparse.ArgumentParser(prog="vidcorr table", description=__doc__)
-    folders = "folder of benchmark results, or a folder above; folders with the same NAME are seeds of a row"
+    folders = "folder of results, or a folder above; with NAME=, its seeds and folders of the same NAME are a row"
     parser.add_argument("folders", nargs="+", metavar="[NAME=]FOLDER", help=folders)
     shown = "score to show, as J-Mean (may be repeated)"
     parser.add_argument("--score", action="append", default=[], metavar="KEY", help=shown)

@@ -19,20 +19,22 @@ def gather_results(
     their folders in the names.
 
     Args:
-        folders: folders of benchmark results, or folders above. `NAME=FOLDER` names the row; several folders with the
-            same name are seeds of the row.
+        folders: folders of benchmark results, or folders above. `NAME=FOLDER` names the row; results with different
+            seeds below it, and several folders with the same name, are seeds of the row. Of a training, the last
+            evaluation counts.
         scores: keys without a stage, for example `J&F-Mean`; by default the first score of every benchmark.
         published: add published scores for the same benchmark, sequences and protocol.
         base: base row for differences, or empty.
 
     Raises:
         ValueError: if a folder holds no results, a file is damaged, no result has any of the scores, the base row is
-            unknown, or a named folder holds two results for the same column.
+            unknown, or a named folder holds two results of a seed for the same column.
     """
     results: dict[tuple[str, Path], Result] = {}
     for text in folders:
         name, folder = _named(str(text))
-        below = {(name, place): result for place, result in results_below(folder).items()}
+        found = results_below(folder)
+        below = {(name, place): result for place, result in (_last(found) if name else found).items()}
         if name:
             _refuse_repeated(f"{name}={folder}", _records(below, scores))
         results |= below
@@ -50,13 +52,26 @@ def _records(results: Mapping[tuple[str, Path], Result], scores: Sequence[str]) 
     return [record for (name, place), result in results.items() for record in records_of(result, name, scores, place)]
 
 
+def _last(results: Mapping[Path, Result]) -> dict[Path, Result]:
+    """Return the last evaluation of each training, whose evaluations lie side by side, and all other results."""
+    last: dict[object, Path] = {}
+    for place, result in sorted(
+        results.items(), key=lambda item: max((past.step for past in item[1].history), default=0)
+    ):
+        last[(place.parent, result.benchmark) if result.history else place] = place
+    return {place: result for place, result in results.items() if place in last.values()}
+
+
 def _refuse_repeated(text: str, records: Sequence[Record]) -> None:
-    """Refuse a named folder with two results for the same column: they would count as seeds."""
+    """Refuse a named folder with two results of a seed for the same column."""
     places: dict[tuple[object, ...], Path] = {}
     for record in records:
-        first = places.setdefault((record.name, record.stage.stride, record.column), record.place)
+        first = places.setdefault((record.name, record.stage.stride, record.column, record.seed), record.place)
         if first != record.place:
-            twice = f"two results of {record.column.benchmark} by the same protocol, {first} and {record.place}"
+            of_seed = "" if record.seed is None else f" of seed {record.seed}"
+            twice = (
+                f"two results{of_seed} of {record.column.benchmark} by the same protocol, {first} and {record.place}"
+            )
             raise ValueError(f"table: {text} holds {twice}; name a single folder")
 
 

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isnan, nan
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 from .result import Result, Stage
@@ -138,9 +139,9 @@ class Cell:
         return fmean(self.scores)
 
     @property
-    def spread(self) -> float:
-        """Largest minus smallest score over the seeds."""
-        return max(self.scores) - min(self.scores)
+    def deviation(self) -> float:
+        """Standard deviation over the seeds, of a sample; NaN for a single score."""
+        return stdev(self.scores) if len(self.scores) > 1 else nan
 
     @cached_property
     def runs(self) -> list[Sample]:
@@ -162,7 +163,7 @@ class Cell:
         return replace(self, difference=difference(self.runs, base.runs, (self.trained, base.trained)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Scores by row and column.
 
@@ -176,10 +177,29 @@ class Table:
     rows: Mapping[str, Mapping[str, Cell]]
     base: str = ""
 
+    def __repr__(self) -> str:
+        return f"Table({len(self.rows)} rows, {len(self.heads)} columns: {'; '.join(self.rows)})"
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        from .rendering import render
+
+        return render(self, "html")
+
     @property
     def heads(self) -> tuple[str, ...]:
         """Heads of the columns."""
         return tuple(head for block in self.blocks.values() for head in block)
+
+    @cached_property
+    def best(self) -> dict[str, str]:
+        """Head of a column with several scores → the largest mean as text; columns of decays have no best."""
+        found = {}
+        for head in self.heads:
+            means = [row[head].mean for row in self.rows.values() if head in row and not isnan(row[head].mean)]
+            if len(means) > 1 and not head.partition(" (")[0].endswith("Decay"):
+                found[head] = f"{100 * max(means):.1f}"
+        return found
 
     def with_differences(self, base: str) -> "Table":
         """Return the table with the differences of all rows from a base row.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from .result import Result
 
 FORMATS = ("md", "csv", "tex")
+BOLD = re.compile(r"\*\*([\d.]+)\*\*")
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -45,7 +48,11 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], first_rig
 def _latex_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table as LaTeX with booktabs and escaped cells; all columns but the first are right-aligned."""
     escaped = str.maketrans(LATEX)
-    lines = [" & ".join(" ".join(cell.split()).translate(escaped) for cell in line) + r" \\" for line in (head, *rows)]
+    cells = (
+        [BOLD.sub(r"\\textbf{\1}", " ".join(cell.split()).translate(escaped)) for cell in line]
+        for line in (head, *rows)
+    )
+    lines = [" & ".join(line) + r" \\" for line in cells]
     begin = rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
     return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
 
@@ -58,6 +65,23 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]).rstrip())
 
 
+def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as HTML with escaped cells; `**` around a text makes it bold."""
+    lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"]
+    lines += [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
+    return BOLD.sub(r"<b>\1</b>", f"<table>{''.join(lines)}</table>")
+
+
+def scores_of(result: Result) -> tuple[list[str], list[list[str]]]:
+    """Return heads and a line of scores per stage, in per cent."""
+    lines: dict[str, dict[str, float]] = {}
+    for key, score in result.scores.items():
+        stage, name = result.stage_of(key)
+        lines.setdefault(f"{result.benchmark} {stage}".rstrip(), {})[name] = score
+    columns = list(dict.fromkeys(name for scores in lines.values() for name in scores))
+    return ["", *columns], [[line, *(percent(scores.get(name)) for name in columns)] for line, scores in lines.items()]
+
+
 def print_result(result: Result) -> None:
     """Print the network, the feature grid if known, and a line of scores per stage."""
     grid = result.data.get("grid")
@@ -66,43 +90,42 @@ def print_result(result: Result) -> None:
     if not result.scores:
         print("no ground truth, nothing to score")
         return
-    lines: dict[str, dict[str, float]] = {}
-    for key, score in result.scores.items():
-        stage, name = result.stage_of(key)
-        lines.setdefault(f"{result.benchmark} {stage}".rstrip(), {})[name] = score
-    columns = list(dict.fromkeys(name for scores in lines.values() for name in scores))
-    rows = [[line, *(percent(scores.get(name)) for name in columns)] for line, scores in lines.items()]
-    print_table(["", *columns], rows)
+    print_table(*scores_of(result))
 
 
 def render(table: Table, format: str = "md") -> str:
     """Return a table of scores as text.
 
-    Markdown and LaTeX print per cent: mean over the seeds, scores of several seeds and their range, 95 % interval
-    over sequences, and difference from the base row. CSV has a line per cell, with the same quantities as fractions.
+    Markdown, LaTeX and HTML print per cent: mean and standard deviation over the seeds, the best mean of a column in
+    bold, 95 % interval over sequences, and difference from the base row. CSV has a line per cell, with the same
+    quantities as fractions, and the score of each seed.
 
     Args:
         table: the scores.
-        format: `md`, `csv` or `tex` (LaTeX with booktabs).
+        format: `md`, `csv`, `tex` (LaTeX with booktabs) or `html`.
     """
     if format == "csv":
         cells = ((name, head, row[head]) for name, row in table.rows.items() for head in table.heads if head in row)
         return csv_of_records([{"row": name, "column": head, **_fields(cell)} for name, head, cell in cells])
-    head, lines = ["", *table.heads], text_rows(table)
+    head, lines = ["", *table.heads], text_rows(table, bold=True)
     if format == "md":
         return markdown_table(head, lines, first_right=1) + "".join(f"\n{note}\n" for note in notes(table))
+    if format == "html":
+        return html_table(head, lines) + "".join(f"<p>{escape(note)}</p>" for note in notes(table))
     return _latex_table(head, lines) + "".join(f"% {note}\n" for note in notes(table))
 
 
-def text_rows(table: Table, heads: Iterable[str] | None = None) -> list[list[str]]:
+def text_rows(table: Table, heads: Iterable[str] | None = None, bold: bool = False) -> list[list[str]]:
     """Return the rows of a table as texts, with the row's name first; `notes` explains the cells.
 
     Args:
         table: the scores.
         heads: heads of the columns; None: all columns.
+        bold: put `**` around the best mean of a column.
     """
     shown = table.heads if heads is None else list(heads)
-    return [[name, *(_text(row.get(head)) for head in shown)] for name, row in table.rows.items()]
+    best = table.best if bold else {}
+    return [[name, *(_text(row.get(head), best.get(head)) for head in shown)] for name, row in table.rows.items()]
 
 
 def notes(table: Table) -> list[str]:
@@ -112,7 +135,7 @@ def notes(table: Table) -> list[str]:
     unknown = sorted({record.column.score for cell in cells for record in cell.records if not cell.runs})
     sentences = ["Per cent."]
     if any(len(cell.scores) > 1 for cell in cells):
-        sentences.append("Several seeds: mean (each seed; range = largest − smallest).")
+        sentences.append("Several seeds: mean ± standard deviation.")
     if any(cell.interval is not None for cell in cells):
         sentences.append(f"[Low, high]: 95 % interval ({HOW}), over seeds too from {FEWEST_SEEDS} on.")
     if tested:
@@ -133,12 +156,14 @@ def notes(table: Table) -> list[str]:
     return [" ".join(sentences)] if len(sentences) > 1 else []
 
 
-def _text(cell: Cell | None) -> str:
+def _text(cell: Cell | None, best: str | None = None) -> str:
     if cell is None:
         return ""
     text = percent(cell.mean)
+    if text == best:
+        text = f"**{text}**"
     if len(cell.scores) > 1:
-        text += f" ({' / '.join(map(percent, cell.scores))}; range {percent(cell.spread)})"
+        text += f" ± {percent(cell.deviation)}"
     if (ends := cell.interval) is not None:
         text += f" [{percent(ends[0])}, {percent(ends[1])}]"
     if cell.difference is not None:
@@ -152,6 +177,7 @@ def _fields(cell: Cell) -> dict[str, object]:
     return {
         "conditions": "; ".join(dict.fromkeys(record.column.conditions for record in cell.records)),
         "mean": cell.mean,
+        "deviation": None if isnan(cell.deviation) else cell.deviation,
         "low": low,
         "high": high,
         **dict(zip(("difference", "difference low", "difference high", "p"), difference, strict=False)),

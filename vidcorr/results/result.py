@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from datetime import datetime
+from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
@@ -267,6 +268,20 @@ class Result(Exact):
     shown: Shown = Shown()
     provenance: Provenance = Field(default_factory=Provenance)
     rows: Items[Row] = ()
+
+    def __repr__(self) -> str:
+        scores = []
+        for key in self.main_scores():
+            ends = self.interval(key)
+            shown = f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else ""
+            scores.append(f"{key} {100 * self.scores[key]:.1f}{shown}")
+        return f"Result({self.benchmark}, {self.network}, {len(self.sequences)} sequences: {', '.join(scores)})"
+
+    def _repr_html_(self) -> str:
+        """Return the scores for a notebook."""
+        from .rendering import html_table, scores_of
+
+        return f"<p>{escape(repr(self))}</p>{html_table(*scores_of(self))}"
 
     # Files
 

@@ -11,7 +11,7 @@ from vidcorr.experiments.table import gather_results
 from vidcorr.functional import PropagationProtocol
 from vidcorr.results.published import PUBLISHED, published_beside
 from vidcorr.results.rendering import render
-from vidcorr.results.result import TEST_SETS, Protocol, Stage
+from vidcorr.results.result import TEST_SETS, Evaluated, Protocol, Result, Stage
 from vidcorr.results.statistics import Sample, difference, interval
 from vidcorr.tracking.frame_encoder import at_stride
 
@@ -66,9 +66,9 @@ def test_seeds_of_one_recipe_are_one_row_with_their_spread(tmp_path):
     (cell,) = table.rows[name].values()
     assert apart == f"A ({other})"
     assert cell.scores == pytest.approx((0.625, 0.725, 0.825))
-    assert (cell.mean, cell.spread) == pytest.approx((0.725, 0.2))
+    assert (cell.mean, cell.deviation) == pytest.approx((0.725, 0.1))
     assert cell.interval == interval([Sample.of_means(shifted(seed / 10)) for seed in range(3)])
-    assert "72.5 (62.5 / 72.5 / 82.5; range 20.0) [" in render(table, "md")
+    assert "| 72.5 ± 10.0 [" in render(table, "md")
 
 
 def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_path):
@@ -93,6 +93,26 @@ def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_pat
     untested = render(gather_results(words[1:], base="B"))
     assert "; +13.0 |" in untested
     assert "A difference without an interval is not tested: fewer than 3 seeds." in untested
+
+
+def test_a_named_folder_holds_the_seeds_of_a_row_and_of_a_training_its_last_evaluation(tmp_path):
+    for seed, step in ((0, 4), (0, 8), (1, 8)):
+        past = [Evaluated(epoch=step // 4, step=step, scores={})]
+        place = tmp_path / "runs" / f"seed-{seed}" / f"step={step}"
+        write(place, "A", {"J-Mean": 0.5 + seed / 10 + step / 100}, network_seed=seed, history=past)
+    (cell,) = gather_results([f"a={tmp_path}/runs"]).rows["a"].values()
+    assert cell.scores == pytest.approx((0.58, 0.68))
+    write(tmp_path / "runs/again", "A", {"J-Mean": 0.1}, network_seed=1)
+    assert "two results of seed 1 of davis" in refusal("table", f"a={tmp_path}/runs")
+
+
+def test_a_notebook_shows_results_and_tables(tmp_path):
+    folders = [write(tmp_path / name, f"<{name}>", {"J-Mean": 0.625}, SCORES) for name in "ab"]
+    result, table = Result.load(folders[0]), gather_results(folders)
+    assert repr(result) == "Result(davis, <a>, 8 sequences: J-Mean 62.5 [37.6, 87.4])"
+    assert "<td>62.5</td>" in result._repr_html_()
+    assert repr(table) == "Table(2 rows, 1 columns: <a>; <b>)"
+    assert "<td>&lt;a&gt;</td><td><b>62.5</b> [37.6, 87.4]</td>" in table._repr_html_()
 
 
 def test_as_many_sequences_of_other_names_are_another_column(tmp_path):
@@ -134,12 +154,12 @@ def test_the_three_formats(tmp_path, capsys):
     assert capsys.readouterr().out == out[0].read_text()
     assert out[0].read_text() == (
         "|  | davis J&F-Mean (vfs d1, 8 sequences) | davis J-Mean (vfs d1, 8 sequences) |\n| --- | ---: | ---: |\n"
-        "| A_1 \\| \\input{x}~^ | 51.2 |  |\n| B | 25.0 | 50.0 |\n"
+        "| A_1 \\| \\input{x}~^ | **51.2** |  |\n| B | 25.0 | 50.0 |\n"
     )
     means = [(row["row"][:3], row["mean"]) for row in csv.DictReader(out[1].open())]
     assert means == [("A_1", "0.51239"), ("B", "0.25"), ("B", "0.5")]
     name = r"A\_1 | \textbackslash{}input\{x\}\textasciitilde{}\textasciicircum{}"
-    assert rf"{name} & 51.2 &  \\" in out[2].read_text()
+    assert rf"{name} & \textbf{{51.2}} &  \\" in out[2].read_text()
     assert r"davis J\&F-Mean (vfs d1, 8 sequences)" in out[2].read_text()
 
 

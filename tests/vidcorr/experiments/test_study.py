@@ -156,11 +156,11 @@ def test_each_row_has_its_seeds_their_range_and_its_difference(output):
     table, text = table_of(output)
     base, better = table.rows["base"]["davis"], table.rows["better"]["davis"]
     assert base.scores == pytest.approx((0.55, 0.57, 0.59))
-    assert (base.difference, base.spread) == (None, pytest.approx(0.04))
+    assert (base.difference, base.deviation) == (None, pytest.approx(0.02))
     assert better.difference.mean == pytest.approx(0.31 / 3)
     # paired by seed, it varies by 10, 11 and 10 points: t = 31 with 2 degrees of freedom; unpaired t = 6.1
     assert better.difference.p == pytest.approx(0.00104, rel=0.01)
-    assert "| base | 57.0 (55.0 / 57.0 / 59.0; range 4.0) [" in text
+    assert "| base | 57.0 ± 2.0 [" in text
     assert "; +10.3 [+8.9, +11.8], p 0.001 |  |" in text
     assert text.splitlines()[0].startswith("|  | davis | davis, paper |")
     assert "] | 65.0 |" in text
