@@ -240,18 +240,23 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     Returns:
         `(H, W)` float64.
     """
-    cells = F.pad(features.float(), (0, 1, 0, 1), mode="replicate")
-    (y, fy), (x, fx) = (_steps(*pair, features.device) for pair in zip(features.shape[1:], size, strict=True))
+    _, height, width = features.shape
+    cells, (y, fy), (x, fx) = (
+        features.float().flatten(1),
+        *(_steps(*pair, features.device) for pair in zip((height, width), size, strict=True)),
+    )
 
-    def products(first: Tensor, second: Tensor) -> Tensor:
-        return (first * second).sum(0).double()
+    def products(step: int) -> Tensor:
+        """Return the product of every cell with the cell `step` later in row order."""
+        along = (cells[:, : cells.shape[1] - step] * cells[:, step:]).sum(0).double()
+        return F.pad(along, (0, width * (height + 1) + 1 - len(along)))
 
     def along_x(own: Tensor, crossed: Tensor) -> Tensor:
-        return (1 - fx) ** 2 * own[:, x] + fx * (1 - fx) * crossed[:, x] + fx**2 * own[:, x + 1]
+        own, crossed, after = (part.unfold(0, width, width) for part in (own, crossed, own[1:]))
+        return (1 - fx) ** 2 * own[:, x] + fx * (1 - fx) * crossed[:, x] + fx**2 * after[:, x]
 
-    across = products(cells[:, :-1, :-1], cells[:, 1:, 1:]) + products(cells[:, :-1, 1:], cells[:, 1:, :-1])
-    own = along_x(products(cells, cells), 2 * products(cells[:, :, :-1], cells[:, :, 1:]))
-    below = along_x(products(cells[:, :-1], cells[:, 1:]), across)
+    own = along_x(products(0), 2 * products(1))
+    below = along_x(products(width), products(width + 1) + F.pad(products(width - 1)[1:], (0, 1)))
     fy = fy[:, None]
     squares = (1 - fy) ** 2 * own[y] + 2 * fy * (1 - fy) * below[y] + fy**2 * own[y + 1]
     return squares.clamp_min(0).sqrt()
