@@ -24,8 +24,8 @@ DIFFICULTIES = {
 }
 """Name of a difficulty → field of SPair-71k's files. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
 
-PF_LISTS = {"test_pairs_pf_pascal.csv": "pf_pascal", "test_pairs.csv": "pf_willow", "test_pairs_pf.csv": "pf_willow"}
-"""List of pairs → data set."""
+PF_LISTS = {"pf_pascal": ("test_pairs_pf_pascal.csv",), "pf_willow": ("test_pairs.csv", "test_pairs_pf.csv")}
+"""Data set → names of its list of pairs."""
 
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -58,29 +58,20 @@ class MatchPair:
     difficulty: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_pairs(root: str | Path, split: str = "test") -> tuple[str, tuple[MatchPair, ...]]:
-    """Read the pairs of a data set, in sorted order.
-
-    SPair-71k: `Layout/large/<split>.txt`, `PairAnnotation/`, `JPEGImages/<class>/`. PF-PASCAL and PF-WILLOW: a list of
-    `PF_LISTS` in the root, with paths of pictures from the folder above or from the root.
+def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
+    """Read the pairs of SPair-71k, in sorted order: Layout/large/, PairAnnotation/, JPEGImages/<class>/.
 
     Args:
         root: folder of the data set.
-        split: of SPair-71k: trn, val or test.
-
-    Returns:
-        "spair", "pf_pascal" or "pf_willow", and the pairs.
+        split: trn, val or test.
 
     Raises:
         DataError: one line naming the file: a missing folder or file, or one of another form.
     """
     root = Path(root).expanduser()
-    for file, kind in PF_LISTS.items():
-        if (root / file).is_file():
-            return kind, tuple(sorted(_pf_pairs(root, root / file, kind), key=lambda pair: pair.name))
-    annotations = require_folder(root / "PairAnnotation" / split, "give the folder SPair-71k, or of PF-PASCAL's csv")
+    folder = require_folder(root / "PairAnnotation" / split, "give SPair-71k's folder, which holds PairAnnotation")
     names = sorted(read_names(root / "Layout" / "large" / f"{split}.txt", "give SPair-71k's Layout/large"))
-    return "spair", tuple(_spair_pair(root, annotations / f"{plain_name(name, 'Layout')}.json", name) for name in names)
+    return [_spair_pair(root, folder / f"{plain_name(name, 'Layout')}.json", name) for name in names]
 
 
 def _spair_pair(root: Path, file: Path, name: str) -> MatchPair:
@@ -110,11 +101,23 @@ def _spair_pair(root: Path, file: Path, name: str) -> MatchPair:
         raise DataError(f"{file}: is not a pair of SPair-71k ({error}); get the file again") from error
 
 
-def _pf_pairs(root: Path, file: Path, kind: str) -> list[MatchPair]:
-    """Read PF-PASCAL's list (points joined by `;`, class from 1) or PF-WILLOW's (10 columns per coordinate)."""
-    pairs, size_of = [], functools.lru_cache(None)(lambda path: image_header(path)[0])
-    rows = list(csv.reader(read_text(file).splitlines()))[1:]
-    for number, row in enumerate(rows):
+def read_pf(root: str | Path, kind: str) -> list[MatchPair]:
+    """Read the pairs of PF-PASCAL or PF-WILLOW, in the order of the list.
+
+    PF-PASCAL's coordinates are joined by `;`, its classes count from 1. PF-WILLOW has 10 columns per coordinate, and
+    its class is the folder.
+
+    Args:
+        root: folder of the list, see `PF_LISTS`, and of the pictures that it names: from here or from the folder above.
+        kind: "pf_pascal" or "pf_willow".
+
+    Raises:
+        DataError: one line naming the file: a missing file, or a line of another form.
+    """
+    root = Path(root).expanduser()
+    file = next((root / name for name in PF_LISTS[kind] if (root / name).is_file()), root / PF_LISTS[kind][0])
+    pairs, size_of = [], functools.cache(lambda path: image_header(path)[0])
+    for number, row in enumerate(list(csv.reader(read_text(file).splitlines()))[1:]):
         try:
             if kind == "pf_pascal":
                 category = VOC[int(row[2]) - 1]

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from ..backbones.extractor import Normalise
 from ..backbones.placement import device_of, shared_copy
 from ..backbones.video import VideoEncoder
-from ..functional import PointProtocol, PropagationProtocol
+from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.sizing import NetworkInput, Size, backbone_autocast, covered_size, fit_input, resized_size
 from .stopwatch import Stopwatch
@@ -33,7 +33,7 @@ LOWER = (
 )
 """Advice for a device that runs out of memory while tracking."""
 
-P = TypeVar("P", PropagationProtocol, PointProtocol)
+P = TypeVar("P", PropagationProtocol, PointProtocol, MatchingProtocol)
 T = TypeVar("T")
 
 

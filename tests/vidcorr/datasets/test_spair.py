@@ -7,7 +7,7 @@ import torch
 
 from tests.helpers.matching import FOLDER
 from vidcorr.datasets.generated import write_spair
-from vidcorr.datasets.spair import partner_rows, read_pairs, shown_ids
+from vidcorr.datasets.spair import partner_rows, read_pf, read_spair, shown_ids
 from vidcorr.functional import MatchingProtocol
 from vidcorr.functional.matching import frame_points
 from vidcorr.metrics.matching import reference_length
@@ -22,8 +22,7 @@ def in_frame(pair, side, protocol):
 
 
 def test_pairs_of_spair():
-    kind, pairs = read_pairs(READER / "SPair-71k")
-    assert kind == "spair"
+    pairs = read_spair(READER / "SPair-71k")
     assert [pair.name for pair in pairs] == [entry["pair"] for entry in EXPECTED["insid3"]]
     for pair, entry in zip(pairs, EXPECTED["insid3"], strict=True):
         np.testing.assert_array_equal(pair.points[0], entry["src_kps"])
@@ -34,7 +33,7 @@ def test_pairs_of_spair():
 
 
 def test_points_in_the_frames_of_the_codes():
-    pairs = {pair.category: pair for pair in read_pairs(READER / "SPair-71k")[1]}
+    pairs = {pair.category: pair for pair in read_spair(READER / "SPair-71k")}
     geoaware, probe3d = MatchingProtocol.named("geoaware"), MatchingProtocol.named("probe3d")
     for category, entry in EXPECTED["geoaware_spair_840"].items():
         pair = pairs[category]
@@ -56,14 +55,13 @@ def test_pairs_of_pf_pascal(tmp_path):
     root = tmp_path / "PF-dataset-PASCAL"
     shutil.copytree(READER / "PF-dataset-PASCAL", root)
     with pytest.raises(DataError, match="no such file; put the pictures"):
-        read_pairs(root)
+        read_pf(root, "pf_pascal")
     (root / "JPEGImages").mkdir()
     for file in (READER / "SPair-71k" / "JPEGImages").glob("*/*.jpg"):
         shutil.copy(file, root / "JPEGImages")
-    kind, pairs = read_pairs(root)
-    assert kind == "pf_pascal"
+    pairs = read_pf(root, "pf_pascal")
     assert [pair.category for pair in pairs] == ["cat", "horse", "train"]
-    spair = read_pairs(READER / "SPair-71k")[1]
+    spair = read_spair(READER / "SPair-71k")
     assert pairs[0].sizes == spair[0].sizes
     assert pairs[0].box is None
     np.testing.assert_array_equal(pairs[1].points[0][0], [0.5, 26.5])
@@ -80,8 +78,7 @@ def test_pairs_of_pf_willow(tmp_path):
     numbers = [*range(40)]
     line = ",".join(["PF-WILLOW/duck(S)/0.jpg", "PF-WILLOW/duck(S)/1.jpg", *map(str, numbers)])
     (folder.parent / "test_pairs.csv").write_text(f"imageA,imageB,…\n{line}\n")
-    kind, (pair,) = read_pairs(folder.parent)
-    assert kind == "pf_willow"
+    (pair,) = read_pf(folder.parent, "pf_willow")
     assert pair.category == "duck(S)"
     np.testing.assert_array_equal(pair.points[0][:2], [[0, 10], [1, 11]])
     np.testing.assert_array_equal(pair.points[1][-1], [29, 39])
@@ -103,13 +100,12 @@ def test_refusals(tmp_path, change, message):
     shutil.copytree(READER / "SPair-71k", tmp_path / "set")
     change(tmp_path / "set")
     with pytest.raises(DataError, match=message):
-        read_pairs(tmp_path / "set")
+        read_spair(tmp_path / "set")
 
 
 def test_generated_pairs(tmp_path):
     root = write_spair(tmp_path / "set", 2, views=3, points=8, frames=9, size=(64, 80))
-    kind, pairs = read_pairs(root)
-    assert kind == "spair"
+    pairs = read_spair(root)
     assert len(pairs) == 6
     assert {pair.category for pair in pairs} == {"scene000", "scene001"}
     assert all(pair.files[0].is_file() and len(pair.ids) for pair in pairs)
@@ -118,7 +114,7 @@ def test_generated_pairs(tmp_path):
 
 
 def test_partners():
-    pair = read_pairs(READER / "SPair-71k")[1][0]  # a cat with the points 2, 3, 5, 6, 9, 10, 11, 14
+    pair = read_spair(READER / "SPair-71k")[0]  # a cat with the points 2, 3, 5, 6, 9, 10, 11, 14
     everything = set(range(30))
     assert partner_rows(pair, everything) == [1, 0, -1, -1, 5, 4, -1, 7]
     assert partner_rows(pair, everything - {4}) == [1, 0, 2, -1, 5, 4, -1, 7]

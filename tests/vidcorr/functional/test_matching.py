@@ -30,6 +30,12 @@ def correct_of(case, predicted, protocol, length=None):
     return result
 
 
+def averages_of(correct, categories):
+    """Return the averages of pairs."""
+    right, counts = np.array([each.sum(0) for each in correct]), np.array([len(each) for each in correct])
+    return averages(right.reshape(len(correct), -1), counts, categories)
+
+
 def require_correct(case, correct):
     """Require the golden answers, point by point."""
     for pair, of_pair in enumerate(correct):
@@ -50,7 +56,7 @@ def test_dift(name):
     np.testing.assert_array_equal(found[exact], case["pred"][exact])
     correct = correct_of(case, found, protocol)
     require_correct(case, correct)
-    scores = averages(correct, case.categories)
+    scores = averages_of(correct, case.categories)
     np.testing.assert_allclose(scores["image"], case["all_pck_img"], atol=1e-9)
     np.testing.assert_allclose(scores["point"], case["all_pck_pt"], atol=1e-9)
 
@@ -72,7 +78,7 @@ def test_sd_dino(name):
     np.testing.assert_allclose(found, case["pred_orig"], atol=1e-3)
     correct = correct_of(case, found, protocol)
     require_correct(case, correct)
-    scores = averages(correct, case.categories)
+    scores = averages_of(correct, case.categories)
     np.testing.assert_allclose(scores["class"], case["mean_class"], atol=1e-6)
     np.testing.assert_allclose(scores["weighted"], case["weighted"], atol=1e-6)
     for image in range(len(case["img_wh"])):
@@ -91,7 +97,7 @@ def test_sd_dino_sample():
     expected = [members[row][place] for row, places in enumerate(case["chosen_in_class"]) for place in places]
     assert drawn == expected
     correct = correct_of(case, case.matched(case.features("feats"), protocol), protocol)
-    scores = averages([correct[n] for n in drawn], [case.categories[n] for n in drawn])
+    scores = averages_of([correct[n] for n in drawn], [case.categories[n] for n in drawn])
     np.testing.assert_allclose(scores["class"], case["mean_class"], atol=1e-6)
     np.testing.assert_allclose(scores["weighted"], case["weighted"], atol=1e-6)
 
@@ -125,7 +131,7 @@ def test_geoaware(name):
     correct = correct_of(case, found, protocol)
     require_correct(case, correct)
     if name != "tie_window":
-        scores = averages(correct, case.categories)
+        scores = averages_of(correct, case.categories)
         np.testing.assert_allclose(scores["image"], case["weighted"], atol=1e-6)  # weighted by pairs
     if name == "c0":
         np.testing.assert_allclose(scores["point"], Case("geoaware.npz", "c0_kpt")["weighted"], atol=1e-6)
@@ -168,7 +174,7 @@ def test_insid3(name):
     np.testing.assert_allclose(found, case["pred"], atol=1e-3)
     correct = correct_of(case, found, protocol)
     require_correct(case, correct)
-    np.testing.assert_allclose(averages(correct, case.categories)["image"], case["all_pck_img"], atol=1e-6)
+    np.testing.assert_allclose(averages_of(correct, case.categories)["image"], case["all_pck_img"], atol=1e-6)
 
 
 def test_insid3_counts_equal_distances():
@@ -194,10 +200,11 @@ def test_probe3d(name):
     drawn = case.draws(protocol)
     for column, level in enumerate(["viewpoint=0", "viewpoint=1", "viewpoint=2", ""]):
         expected = case["recall_mean"][column]
-        numbers = drawn.get(level, [])
-        score = averages([correct[n] for n in numbers], [case.categories[n] for n in numbers])["class"]
-        value = score[1 if len(score) > 1 else 0]
-        np.testing.assert_allclose(100 * value, expected, atol=1e-4)
+        if numbers := drawn.get(level):
+            scores = averages_of([correct[n] for n in numbers], [case.categories[n] for n in numbers])
+            np.testing.assert_allclose(100 * scores["class"][1], expected, atol=1e-4)
+        else:
+            assert np.isnan(expected)
 
 
 def test_probe3d_subset():
@@ -210,7 +217,7 @@ def test_probe3d_subset():
         chosen = [int(n) for row in case["chosen"][:, column] for n in row if n >= 0]
         assert sorted(drawn[level]) == sorted(chosen)
     correct = correct_of(case, case.matched(case.features("feats"), protocol), protocol)
-    scores = averages([correct[n] for n in drawn[""]], [case.categories[n] for n in drawn[""]])
+    scores = averages_of([correct[n] for n in drawn[""]], [case.categories[n] for n in drawn[""]])
     np.testing.assert_allclose(100 * scores["class"][0], case["recall_mean"][3], atol=1e-4)
 
 
@@ -225,7 +232,7 @@ def test_pf_willow():
             assert length == file[f"thr_{key}"][pair]
             correct.append(correct_points(file["pred"][pair], file["trg"][pair], length, (height, width), rules))
         np.testing.assert_array_equal([each.sum(0) for each in correct], file[f"n_correct_{key}"])
-        np.testing.assert_allclose(averages(correct, [""] * len(correct))["image"], file[f"pck_{key}"], atol=1e-12)
+        np.testing.assert_allclose(averages_of(correct, [""] * len(correct))["image"], file[f"pck_{key}"], atol=1e-12)
 
 
 HALF, IMAGENET = ([0.5] * 3, [0.5] * 3), ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

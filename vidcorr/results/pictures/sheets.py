@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HALVES = ((31, 119, 180), (214, 108, 14))
 NEUTRAL = (235, 235, 235)
 MOST_REFERENCES = 5
+RIGHT, WRONG = (40, 190, 80), (230, 40, 40)
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
@@ -241,6 +242,54 @@ def match_sheet(
         drawn = _ringed(_with_matches(picture, starts, ends, weights, colours), starts, colours, 1)
         panels.append(captioned(drawn, f"{names[number]}: {100 * fractions[number]:.0f} % of the weights"))
     return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
+
+
+def pair_picture(
+    pictures: Sequence[Tensor],
+    points: Sequence[NDArray[Any]],
+    found: NDArray[Any],
+    correct: NDArray[np.bool_],
+    caption: str,
+    width: int = 640,
+) -> Picture:
+    """Draw two pictures side by side, with a line from every key point to its match: green if correct, red if not.
+
+    A white ring and a thin white line show where a wrong match should be.
+
+    Args:
+        pictures: source and target, uint8 `(3, H, W)`.
+        points: key points of the source and of the target, x, y `(N, 2)` in pixels.
+        found: matched points of the target, `(N, 2)`.
+        correct: `(N,)`.
+        caption: text above.
+        width: width of the result, pixels.
+
+    Returns:
+        uint8 `(H', width, 3)`; H' depends on the width only.
+    """
+    half, height = width // 2, 3 * width // 8
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    places = []
+    for number, (picture, marked) in enumerate(zip(pictures, (points[:1], (points[1], found)), strict=True)):
+        scale = min((half - 2) / picture.shape[2], height / picture.shape[1])
+        image = resized(as_pictures(picture[None])[0], max(1, round(scale * picture.shape[2])))[:height]
+        left, top = number * half + (half - image.shape[1]) // 2, (height - image.shape[0]) // 2
+        canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+        offset = np.array([left, top])
+        places += [(np.asarray(each, float) + 0.5) * scale + offset for each in marked]
+    from_, true, to = places
+    inside = np.array([half + 1, 0]), np.array([width - 1, height - 1])
+    for wrong, order in ((False, np.flatnonzero(correct)), (True, np.flatnonzero(~correct))):
+        for start, end, truth in zip(from_[order], to[order].clip(*inside), true[order], strict=True):
+            colour = WRONG if wrong else RIGHT
+            if wrong:
+                cv2.line(canvas, _pixel(*end), _pixel(*truth), LIGHT, 1, cv2.LINE_AA)
+                cv2.circle(canvas, _pixel(*truth), 4, LIGHT, 1, cv2.LINE_AA)
+            cv2.line(canvas, _pixel(*start), _pixel(*end), colour, 1, cv2.LINE_AA)
+            for place in (start, end):
+                cv2.circle(canvas, _pixel(*place), 3, LIGHT, -1, cv2.LINE_AA)
+                cv2.circle(canvas, _pixel(*place), 2, colour, -1, cv2.LINE_AA)
+    return captioned(canvas, caption)
 
 
 def _ringed(picture: Picture, points: NDArray[Any], colours: Sequence[Colour], thickness: int) -> Picture:
