@@ -79,7 +79,7 @@ class MatchBenchmark(Benchmark):
     protocol_kind = MatchingProtocol
     protocols_like = ()
     recorded = ("split",)
-    animations_show = "the pairs with the lowest PCK first; green, correct; red, wrong; white, where it should be"
+    animations_show = "the pairs with the lowest PCK first; green, correct; red, wrong; a ring, where it should be"
 
     root: str | Path
     protocol: str | MatchingProtocol = "dift"

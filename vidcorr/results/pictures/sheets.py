@@ -13,7 +13,7 @@ from torch import Tensor
 from ...functional import PropagationProtocol
 from ...functional.propagation.references import Matches, matches_of_cells
 from ...functional.propagation.sizing import Size
-from .overlays import LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
+from .overlays import DARK, LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 HALVES = ((31, 119, 180), (214, 108, 14))
 NEUTRAL = (235, 235, 235)
 MOST_REFERENCES = 5
-RIGHT, WRONG = (40, 190, 80), (230, 40, 40)
+COLOURS = {True: (20, 190, 90), False: (225, 30, 30)}
+"""Colours of correct and wrong matches."""
 
 
 def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, width: int = 112) -> Picture:
@@ -234,7 +235,7 @@ def match_sheet(
     heaviest = fractions.argsort(descending=True)[:MOST_REFERENCES].tolist()
     shown = sorted(number for number in heaviest if fractions[number] > 0)
     pictures = [resized(picture, width) for picture in as_pictures(frames[[query, *shown]])]
-    pale = [((image + image.mean(2, keepdims=True)) / 2).round().astype(np.uint8) for image in pictures]
+    pale = [_pale(image) for image in pictures]
     colours = distinct_colours(len(points))
     panels = [captioned(_ringed(pale[0], starts, colours, -1), f"{names[query]}: the points")]
     for number, picture in zip(shown, pale[1:], strict=True):
@@ -254,7 +255,7 @@ def pair_picture(
 ) -> Picture:
     """Draw two pictures side by side, with a line from every key point to its match: green if correct, red if not.
 
-    A white ring and a thin white line show where a wrong match should be.
+    A white ring shows where a wrong match should be. The pictures are drawn with half of their colour.
 
     Args:
         pictures: source and target, uint8 `(3, H, W)`.
@@ -274,22 +275,31 @@ def pair_picture(
         scale = min((half - 2) / picture.shape[2], height / picture.shape[1])
         image = resized(as_pictures(picture[None])[0], max(1, round(scale * picture.shape[2])))[:height]
         left, top = number * half + (half - image.shape[1]) // 2, (height - image.shape[0]) // 2
-        canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+        canvas[top : top + image.shape[0], left : left + image.shape[1]] = _pale(image)
         offset = np.array([left, top])
         places += [(np.asarray(each, float) + 0.5) * scale + offset for each in marked]
     from_, true, to = places
-    inside = np.array([half + 1, 0]), np.array([width - 1, height - 1])
-    for wrong, order in ((False, np.flatnonzero(correct)), (True, np.flatnonzero(~correct))):
-        for start, end, truth in zip(from_[order], to[order].clip(*inside), true[order], strict=True):
-            colour = WRONG if wrong else RIGHT
-            if wrong:
-                cv2.line(canvas, _pixel(*end), _pixel(*truth), LIGHT, 1, cv2.LINE_AA)
-                cv2.circle(canvas, _pixel(*truth), 4, LIGHT, 1, cv2.LINE_AA)
-            cv2.line(canvas, _pixel(*start), _pixel(*end), colour, 1, cv2.LINE_AA)
-            for place in (start, end):
-                cv2.circle(canvas, _pixel(*place), 3, LIGHT, -1, cv2.LINE_AA)
-                cv2.circle(canvas, _pixel(*place), 2, colour, -1, cv2.LINE_AA)
+    to = to.clip((half + 1, 0), (width - 1, height - 1))
+    order = np.argsort(correct, kind="stable").tolist()  # correct ones on top
+    lines = canvas.copy()
+    for number in order:
+        cv2.line(lines, _pixel(*from_[number]), _pixel(*to[number]), COLOURS[correct[number]], 1 + correct[number], cv2.LINE_AA)
+    canvas = np.asarray(cv2.addWeighted(lines, 0.6, canvas, 0.4, 0), np.uint8)
+    for number in order:
+        colour, unit = COLOURS[correct[number]], max(2, width // 200)
+        if not correct[number]:
+            cv2.line(canvas, _pixel(*to[number]), _pixel(*true[number]), DARK, 1, cv2.LINE_AA)
+            cv2.circle(canvas, _pixel(*true[number]), unit + 1, DARK, 3, cv2.LINE_AA)
+            cv2.circle(canvas, _pixel(*true[number]), unit + 1, LIGHT, 1, cv2.LINE_AA)
+        for place in (from_[number], to[number]):
+            cv2.circle(canvas, _pixel(*place), unit + 1, LIGHT, -1, cv2.LINE_AA)
+            cv2.circle(canvas, _pixel(*place), unit, colour, -1, cv2.LINE_AA)
     return captioned(canvas, caption)
+
+
+def _pale(picture: Picture) -> Picture:
+    """Take half of the colour out of an image."""
+    return ((picture + picture.mean(2, keepdims=True)) / 2).round().astype(np.uint8)
 
 
 def _ringed(picture: Picture, points: NDArray[Any], colours: Sequence[Colour], thickness: int) -> Picture:
