@@ -24,6 +24,7 @@ COMMANDS = [
     "info_nce --widths 128 --repeats 2",
     "crop",
     "decoding",
+    "matching --repeats 3",
     "training_step --repeats 3 --only VFSSimSiam VFSMoCo Liir",
 ]
 

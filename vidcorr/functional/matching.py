@@ -49,22 +49,24 @@ def match_keypoints(
         raise ValueError(f"features must be (C, h, w), got {tuple(source.shape)} and {tuple(target.shape)}")
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"points must be (N, 2), got {tuple(points.shape)}")
-    if protocol.debiased and bias is None:
-        raise ValueError(f"protocol {protocol.name!r} needs `bias`, see bias_directions")
+    if bool(protocol.debiased) != (bias is not None):
+        raise ValueError(
+            f"protocol {protocol.name!r} has debiased={protocol.debiased}: give `bias` if and only if it is above 0"
+        )
     if protocol.flip != "off" and (mirrored is None or partners is None):
         raise ValueError(f"protocol {protocol.name!r} needs `mirrored` and `partners`")
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
-    maps = [prepare_features(features, protocol, bias) for features in (source, target)]
+    first, second = (debiased(features.float(), bias) for features in (source, target))
     at = frame_points(to_device(points, source.device), source_size, protocol)
     frames = frame_size(source_size, protocol), frame_size(target_size, protocol)
-    found = _match(*maps, at, frames, protocol)
+    found = _match(first, second, at, frames, protocol)
     if protocol.flip == "mutual" and mirrored is not None and partners is not None:
-        turned = prepare_features(mirrored, protocol, bias)
-        if mutual_distance(turned, maps[1]) < mutual_distance(maps[0], maps[1]):
+        turned = debiased(mirrored.float(), bias)
+        if mutual_distance(turned, second) < mutual_distance(first, second):
             rows = to_device(partners, source.device)
             mirrored_at = torch.stack([frames[0][1] - at[:, 0], at[:, 1]], dim=1)[rows]
-            found = torch.where(rows[:, None] >= 0, _match(turned, maps[1], mirrored_at, frames, protocol), found)
+            found = torch.where(rows[:, None] >= 0, _match(turned, second, mirrored_at, frames, protocol), found)
     scale, left, top = _placement(target_size, protocol)
     answers = (found - torch.tensor([left, top], dtype=torch.float64, device=found.device)) / scale
     return answers.to(points if points.is_floating_point() else answers)
@@ -107,8 +109,8 @@ def bias_directions(features: Tensor, components: int) -> Tensor:
 
 
 def mutual_distance(first: Tensor, second: Tensor) -> float:
-    """Return the mean Euclidean distance of mutual nearest neighbours of two maps `(C, h, w)`; NaN without any."""
-    cells, others = first.flatten(1).T, second.flatten(1).T
+    """Return the mean distance, on the unit sphere, of mutual nearest neighbours of two maps `(C, h, w)`."""
+    cells, others = (F.normalize(features, dim=0).flatten(1).T for features in (first, second))
     nearest, chosen = [], []
     best, best_row = others.new_full((len(others),), torch.inf), others.new_zeros(len(others), dtype=torch.long)
     chunk = max(1, POINTS_WORKSPACE // (4 * len(others)))
@@ -159,16 +161,12 @@ def _pad(image: Tensor, around: tuple[int, int, int, int], protocol: MatchingPro
     return F.pad(image[None], around, value=FILLING[protocol.padding])
 
 
-def prepare_features(features: Tensor, protocol: MatchingProtocol, bias: Tensor | None) -> Tensor:
-    """Return features of unit length, debiased if the protocol says so; features to upsample stay as they are."""
-    features = features.float()
-    if protocol.upsampling == "frame":
+def debiased(features: Tensor, bias: Tensor | None) -> Tensor:
+    """Return features `(C, h, w)` of unit length without their part along the directions `(C, k)`, if there are any."""
+    if bias is None:
         return features
-    features = F.normalize(features, dim=0)
-    if protocol.debiased and bias is not None:
-        cells = features.flatten(1)
-        features = F.normalize(cells - bias @ (bias.T @ cells), dim=0).view_as(features)
-    return features
+    cells = F.normalize(features.flatten(1), dim=0)
+    return F.normalize(cells - bias @ (bias.T @ cells), dim=0).view_as(features)
 
 
 def _match(source: Tensor, target: Tensor, at: Tensor, frames: tuple[Size, Size], protocol: MatchingProtocol) -> Tensor:
@@ -176,26 +174,28 @@ def _match(source: Tensor, target: Tensor, at: Tensor, frames: tuple[Size, Size]
     descriptors = _descriptors(source, at, frames[0], protocol)
     upsampled = protocol.upsampling == "frame"
     grid = frames[1] if upsampled else (target.shape[1], target.shape[2])
-    lengths = upsampled_norms(target, grid).float().clamp_min(1e-12) if upsampled else None
+    lengths = upsampled_norms(target, grid) if upsampled else target.square().sum(0).sqrt()
+    lengths.clamp_(min=1e-12)
     positions = []
     for part in descriptors.split(max(1, POINTS_WORKSPACE // (4 * grid[0] * grid[1]))):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])
-        if lengths is not None:
+        if upsampled:
             similarities = F.interpolate(similarities[None], grid, mode="bilinear", align_corners=False)[0]
-            similarities /= lengths
-        positions.append(_decode(similarities, protocol))
+        positions.append(_decode(similarities.div_(lengths), protocol))
     cell = at.new_tensor([frames[1][1] / grid[1], frames[1][0] / grid[0]], dtype=torch.float64)
     of_cell, of_pixel = ANSWERS[protocol.answer] if not upsampled else (0.0, 0.0)
     return (torch.cat(positions) + of_cell) * cell + of_pixel
 
 
 def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
-    """Return the features `(N, C)` of points x, y `(N, 2)` of the frame."""
+    """Return the features `(N, C)` of points x, y `(N, 2)` of the frame, of unit length unless interpolated."""
     height, width = frame if protocol.upsampling == "frame" else features.shape[1:]
     if protocol.sampling == "aligned":
         unit = at / to_device([float(frame[1]), float(frame[0])], at.device)
         grid = (unit * 2 - 1)[None, None]
-        return F.grid_sample(features[None], grid, align_corners=True, padding_mode="border")[0, :, 0].T.contiguous()
+        return F.grid_sample(F.normalize(features, dim=0)[None], grid, align_corners=True, padding_mode="border")[
+            0, :, 0
+        ].T.contiguous()
     cells = torch.stack([at[:, 0] * (width / frame[1]), at[:, 1] * (height / frame[0])], dim=1)
     cells = cells.floor() if protocol.sampling == "floor" else cells.round()
     if protocol.sampling == "round":
@@ -203,7 +203,7 @@ def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingPr
     # the codes that round down index a flat map: a point on the right border, x = side, reads the next row's first cell
     flat = (cells[:, 1].clamp(0, height - 1) * width + cells[:, 0]).clamp(0, height * width - 1).long()
     if protocol.upsampling == "cells":
-        return features.flatten(1)[:, flat].T
+        return F.normalize(features.flatten(1)[:, flat].T, dim=1)
     x, y = flat % width, flat // width
     pixel = torch.tensor([features.shape[2] / width, features.shape[1] / height], device=at.device)
     return F.normalize(sample_features(features, (torch.stack([x, y], dim=1) + 0.5) * pixel), dim=1)
@@ -238,7 +238,7 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
         size: (H, W).
 
     Returns:
-        `(H, W)` float64.
+        `(H, W)` float32.
     """
     _, height, width = features.shape
     cells, (y, fy), (x, fx) = (
@@ -257,9 +257,9 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
 
     own = along_x(products(0), 2 * products(1))
     below = along_x(products(width), products(width + 1) + F.pad(products(width - 1)[1:], (0, 1)))
-    fy = fy[:, None]
-    squares = (1 - fy) ** 2 * own[y] + 2 * fy * (1 - fy) * below[y] + fy**2 * own[y + 1]
-    return squares.clamp_min(0).sqrt()
+    fy, own, below = fy[:, None].float(), own.float(), below.float()  # large from here on
+    squares = ((1 - fy) ** 2 * own[y]).addcmul_(2 * fy * (1 - fy), below[y]).addcmul_(fy**2, own[y + 1])
+    return squares.clamp_(min=0).sqrt_()
 
 
 def _steps(cells: int, pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -283,7 +283,8 @@ def pair_picture(
     order = np.argsort(correct, kind="stable").tolist()  # correct ones on top
     lines = canvas.copy()
     for number in order:
-        cv2.line(lines, _pixel(*from_[number]), _pixel(*to[number]), COLOURS[correct[number]], 1 + correct[number], cv2.LINE_AA)
+        colour, unit = COLOURS[correct[number]], 1 + int(correct[number])
+        cv2.line(lines, _pixel(*from_[number]), _pixel(*to[number]), colour, unit, cv2.LINE_AA)
     canvas = np.asarray(cv2.addWeighted(lines, 0.6, canvas, 0.4, 0), np.uint8)
     for number in order:
         colour, unit = COLOURS[correct[number]], max(2, width // 200)
