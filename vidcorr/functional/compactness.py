@@ -102,30 +102,39 @@ def compactness_loss(affinity: Tensor, radius: int, prior: CompactnessPrior) -> 
 
 
 @torch.no_grad()
-def compact_windows(windows: Tensor, prior: CompactnessPrior) -> Tensor:
-    """Replace windows `(…, P · P)` as `compact_affinity` does."""
+def compact_windows(windows: Tensor, prior: CompactnessPrior, logits: Tensor | None = None) -> Tensor:
+    """Replace windows `(…, P · P)` as `compact_affinity` does.
+
+    Args:
+        windows: affinities.
+        prior: the arguments of the mixture.
+        logits: logarithms of the affinities, up to a constant per window; below a quarter of the lowest number for
+            cells that do not count. They tell place and width of peaks whose affinity has vanished beside the first.
+    """
     side = math.isqrt(windows.shape[-1])
-    peaks, index = windows.topk(prior.components, dim=-1)
+    highest, index = (windows if logits is None else logits).topk(prior.components, dim=-1)
+    peaks = highest if logits is None else windows.gather(-1, index)
     axis = torch.arange(side, device=windows.device)
     dy = (axis - (index // side)[..., None]).to(windows.dtype) ** 2  # (…, K, P)
     dx = (axis - (index % side)[..., None]).to(windows.dtype) ** 2
     variance, shares = torch.full_like(peaks, _FIXED_VARIANCE), peaks.softmax(-1)
     if prior.width == "moments" or prior.weights == "mass":
-        mass, moment = _mass_and_moment(windows, dy, dx)
+        distance = (dy[..., :, None] + dx[..., None, :]).flatten(-2)  # (…, K, P · P)
+        nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
         tiny = torch.finfo(windows.dtype).tiny
         if prior.width == "moments":
+            if logits is None:
+                around = nearest * windows[..., None, :]
+            else:  # only their ratios count: 1 at the peak
+                outside = logits < torch.finfo(logits.dtype).min / 4
+                relative = (logits[..., None, :] - highest[..., None]).clamp_(-80, 0).exp_()
+                around = nearest * relative.masked_fill_(outside[..., None, :], 0)
+            moment, mass = (around * distance).sum(-1), around.sum(-1)
             variance = (moment / (2 * mass).clamp_min(tiny)).clamp_min(_FIXED_VARIANCE)
         if prior.weights == "mass":
+            mass = (nearest * windows[..., None, :]).sum(-1)
             shares = mass / mass.sum(-1, keepdim=True).clamp_min(tiny)
     falloff = (-0.5 / variance)[..., None]
     rows, columns = ((d * falloff).clamp_min(-80).exp() for d in (dy, dx))  # exp of less than −80 is slow, and 0
     mixture = ((rows * shares[..., None]).mT @ columns).flatten(-2)  # separable: (P, K) x (K, P)
     return torch.where(peaks[..., :1] > prior.threshold, mixture, windows)
-
-
-def _mass_and_moment(windows: Tensor, dy: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
-    """Return Σ affinity and Σ affinity · distance² over the cells nearest to the peaks, both `(…, K)`."""
-    distance = (dy[..., :, None] + dx[..., None, :]).flatten(-2)  # (…, K, P · P)
-    nearest = torch.zeros_like(distance).scatter_(-2, distance.argmin(-2, keepdim=True), 1.0)
-    mass = nearest * windows[..., None, :]
-    return mass.sum(-1), (mass * distance).sum(-1)

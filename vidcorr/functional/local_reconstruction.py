@@ -101,16 +101,19 @@ class _LocalReconstruction(Function):
         results = query.new_empty(*work.queries.shape[:-1], work.channels + 1)  # values and logsumexp
         compactness = query.new_zeros(())
         ctx.rows = []
+        spare = None if prior is None else torch.empty_like(work.buffer)
         for part in work:
             largest = part.logits.amax(dim=-1, keepdim=True)
-            weights = part.logits.sub_(largest).clamp_(min=NOTHING).exp_()
+            logits = part.logits.sub_(largest)
+            kept = None if spare is None else _copied(logits, spare)
+            weights = logits.clamp_(min=NOTHING).exp_()
             sums = weights @ F.pad(part.values, (0, 1), value=1.0)  # the last column sums the weights
             total = sums[..., -1:]
             of_part = torch.cat([sums[..., :-1] / total, largest + total.log()], dim=-1)
             results[part.place] = of_part.view_as(results[part.place])
-            if prior is not None:
+            if prior is not None and kept is not None:
                 ctx.rows.append(work.confident(part.place, total, prior.threshold))
-                difference, _ = work.sharpened(weights, total, ctx.rows[-1], prior)
+                difference, _ = work.sharpened(kept, total, ctx.rows[-1], prior)
                 compactness += F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="sum")
         ctx.entries = query[..., 0].numel() * work.references * (2 * radius + 1) ** 2
         ctx.radius, ctx.border, ctx.prior = radius, border, prior
@@ -122,6 +125,11 @@ class _LocalReconstruction(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.autocast(gradients[0].device.type, enabled=False):  # `backward()` may stand within autocast
+            return _LocalReconstruction._backward(ctx, *gradients)
+
+    @staticmethod
+    def _backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         query, keys, values, colours, logsumexp = ctx.saved_tensors
         of_colours, of_logsumexp, of_compactness = gradients
         work = _BatchParts(query, keys, values, ctx.radius, ctx.border)
@@ -135,13 +143,18 @@ class _LocalReconstruction(Function):
         d_values = values.new_zeros(len(values), *tiles.padded, values.shape[-1]) if values.requires_grad else None
         for number, part in enumerate(work):
             place = part.place
-            weights = part.logits.sub_(logsumexp[place].flatten(0, 2)).clamp_(min=NOTHING).exp_()
+            logits = part.logits.sub_(logsumexp[place].flatten(0, 2))
+            kept = None if prior is None else _copied(logits, spare)
+            weights = logits.clamp_(min=NOTHING).exp_()
             of_part = upstream[place].flatten(0, 2)
             if d_values is not None:
                 tiles.add_windows(d_values, weights.mT @ of_part[..., :-1], place)
             pull = None
-            if prior is not None:
-                pull = work.pull(weights, ctx.rows[number], prior, of_compactness * (SHARPNESS / ctx.entries))
+            if prior is not None and kept is not None:
+                scale = of_compactness * (SHARPNESS / ctx.entries)
+                difference, addresses = work.sharpened(kept, None, ctx.rows[number], prior)
+                weighted = difference.clamp_(-1, 1).mul_(weights.view(-1)[addresses]).mul_(scale)
+                pull = _Pull(ctx.rows[number], addresses, weighted)
             d_logits = _to_logit_gradients(weights, of_part, part.values, spare, pull)
             d_query[place] = torch.bmm(d_logits, part.keys).view_as(d_query[place])
             tiles.add_windows(d_keys, torch.bmm(d_logits.mT, part.queries), place)
@@ -235,23 +248,30 @@ class _BatchParts:
         wanted = ((total * threshold < 1) & inside.flatten(0, 2)).flatten()
         return to_device(PendingCopy(wanted).wait().nonzero().squeeze(1), wanted.device)  # the one wait of a part
 
-    def pull(self, weights: Tensor, rows: Tensor, prior: CompactnessPrior, scale: Tensor) -> _Pull:
-        """Return the gradient of smooth-L1 towards the mixtures, times `scale`, for confident rows."""
-        difference, addresses = self.sharpened(weights, None, rows, prior)
-        return _Pull(rows, addresses, difference.clamp_(-1, 1).mul_(weights.view(-1)[addresses]).mul_(scale))
-
     def sharpened(
-        self, weights: Tensor, total: Tensor | None, rows: Tensor, prior: CompactnessPrior
+        self, logits: Tensor, total: Tensor | None, rows: Tensor, prior: CompactnessPrior
     ) -> tuple[Tensor, Tensor]:
-        """Return 20 times M windows less their mixtures, `(M, R, P²)`, and the addresses of the weights."""
+        """Return 20 times M windows less their mixtures, `(M, R, P²)`, and their addresses in the flat logits.
+
+        Args:
+            logits: logarithms of the weights, `(n, TILE², K)`.
+            total: divisor of the weights; None for 1.
+            rows: `(M,)`, see `confident`.
+            prior: the mixtures.
+        """
         squares = self._addresses.unflatten(1, (self.references, -1))[rows % TILE**2]
-        addresses = squares + (rows * weights.shape[-1])[:, None, None]
-        windows = weights.view(-1)[addresses]
-        windows.masked_fill_(windows < CLAMPED, 0)  # otherwise cells outside the map count in the second moment
+        addresses = squares + (rows * logits.shape[-1])[:, None, None]
+        of_windows = logits.view(-1)[addresses]
+        windows = of_windows.clamp(min=NOTHING).exp_()
+        windows.masked_fill_(windows < CLAMPED, 0)  # otherwise cells outside the map count
         if total is not None:
             windows /= total.view(-1, 1, 1)[rows]
-        compact = compact_windows(windows, prior)
+        compact = compact_windows(windows, prior, of_windows)
         return (windows - compact).mul_(SHARPNESS), addresses
+
+
+def _copied(logits: Tensor, buffer: Tensor) -> Tensor:
+    return buffer[: logits.numel()].view(logits.shape).copy_(logits)
 
 
 def channels_last(maps: Tensor) -> Tensor:

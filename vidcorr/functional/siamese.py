@@ -88,6 +88,7 @@ def response_labels(size: tuple[int, int], radius: float, device: torch.device |
 def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Compute cross-entropy in which all positive cells of the batch weigh as much as all negative cells.
 
+    If all cells are of one kind, their mean remains.
     Paper: SiamFC, Eq. 4 and section 3.1.
 
     Args:
@@ -99,7 +100,7 @@ def balanced_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """
     labels = labels.expand_as(logits)
     positive, negative = labels == 1, labels == 0
-    weight = positive / positive.sum() + negative / negative.sum()
+    weight = positive / positive.sum().clamp(min=1) + negative / negative.sum().clamp(min=1)
     return binary_cross_entropy_with_logits(logits, labels, weight / weight.sum(), reduction="sum")
 
 
