@@ -119,7 +119,7 @@ def test_files_of_a_benchmark_run_hold_what_the_documents_say(davis_root, tmp_pa
 
 
 def test_the_scores_of_the_readme_stand_in_the_results():
-    rows = re.findall(r"^\| ([^|]+) \| (\d\d\.\d) \|$", (ROOT / "README.md").read_text(), re.M)
-    results = (ROOT / "docs/results.md").read_text()
-    assert len(rows) == 4
-    assert [name for name, score in rows if f"| {name} | {score} |" not in results] == []
+    line = re.search(r"^- \*\*J&F (.*?)\n- ", (ROOT / "README.md").read_text(), re.M | re.S)[1]
+    scores, results = re.findall(r"\d\d\.\d", line), (ROOT / "docs/results.md").read_text()
+    assert len(scores) == 2
+    assert all(re.search(rf"^\| [^|]+ \| {score}( †)? \|", results, re.M) for score in scores)
