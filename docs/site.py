@@ -3,6 +3,7 @@
 import ast
 import base64
 import contextlib
+import csv
 import io
 import json
 import os
@@ -46,6 +47,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are not files of docs/."""
     pages = {page: (ROOT / file).read_text("utf-8") for file, page in MOVED.items()}
     pages["command_line.md"] = command_line()
+    pages["published.md"] = published()
     pages |= {f"reference/{page}.md": reference(package) for page, package in REFERENCE.items()}
     pages["tour.md"], pictures = tour()
     for path, content in (pages | pictures).items():
@@ -110,6 +112,21 @@ def tour() -> tuple[str, dict[str, bytes]]:
             elif "text/plain" in data:
                 parts.append(f"```text\n{''.join(data['text/plain'])}\n```")
     return "\n\n".join(parts), pictures
+
+
+def published() -> str:
+    """Return the page of published scores: the rows of published.csv by benchmark, the highest score first."""
+    page = "# Published scores\n\nPer cent. Only rows of one protocol can be compared.\n"
+    with (ROOT / "vidcorr/results/published.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row | {"score": row["scores"].split()[0].split("=")} for row in csv.DictReader(file)]
+    for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
+        page += f"\n## {benchmark}\n\n| score | weights | protocol | source | doubt |\n|---|---|---|---|---|\n"
+        for row in sorted(rows, key=lambda row: -float(row["score"][1])):
+            if row["benchmark"] == benchmark:
+                name, value = row["score"]
+                cells = f"{name} {100 * float(value):.4g}", row["name"], row["protocol"], row["source"], row["doubt"]
+                page += f"| {' | '.join(cells)} |\n"
+    return page
 
 
 def command_line() -> str:

@@ -13,7 +13,7 @@ from tests.helpers.references import GOLDEN, real_videos
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTSIDE = re.compile(rb"\.\./" + rb"shared")
-COMMAND = re.compile(r"`pytest ([^`]+)`")
+COMMAND = re.compile(r"`(tests/[^`]+)`")
 
 
 def shipped():
