@@ -49,7 +49,7 @@ def test_the_page_needs_nothing_else_and_holds_the_run(davis_run):
     assert content["result"]["stages"][""]["protocol"]["fields"]["radius"] == shown
     assert content["result"]["protocol_source"]["code"].startswith("xvjiarui/VFS @ 8e055cc")
     assert content["main"] == ["J&F-Mean", "J-Mean", "F-Mean"]
-    assert content["intervals"] == {}  # of three sequences
+    assert (content["intervals"], content["compared"]) == ({}, "")  # of three sequences; nothing stands beside it
     assert [len(animation["images"]) for animation in content["animations"]] == [2, 2, 2]
     ranks = [animation["score"] for animation in content["animations"]]
     assert ranks == sorted(ranks)
@@ -119,7 +119,7 @@ def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path
     assert list(content["intervals"]) == content["main"]
     assert all(re.fullmatch(r"\[\d+\.\d, \d+\.\d\]", text) for text in content["intervals"].values())
     assert "Student's, jackknife over sequences" in content["how"]
-    assert "about these weights, not about how they were trained" in content["how"]
+    assert "about these weights, not about how they were trained" in content["compared"]
     same, other = content["others"]
     assert (same["name"], same["scores"], same["same"]) == ("same", content["result"]["scores"], True)
     assert (other["name"], other["scores"]["J&F-Mean"], other["same"]) == ("other", 0.7, False)
