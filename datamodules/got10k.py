@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidcorr.datasets.got10k import list_sequences, read_annotation
 from vidcorr.videos.boxes import centred, context_side, square_crop
-from vidcorr.videos.guards import DataError, raise_limit, require_at_least
+from vidcorr.videos.guards import DataError, require_at_least
 from vidcorr.videos.images import image_header, read_image
 
 from .loading.clips import ReplacingDataset
@@ -50,7 +50,6 @@ class Got10kDataModule(SampledDataModule):
         batch_size: pairs per rank.
         num_workers: decoding processes per rank; by default the usable cores, at most 8.
         seed: seed of every draw.
-        max_megapixels: largest image that is decoded (89 by default).
 
     Raises:
         DataError: from `setup`, if the layout is not as described.
@@ -65,10 +64,8 @@ class Got10kDataModule(SampledDataModule):
         batch_size: int = 8,
         num_workers: int | None = None,
         seed: int = 0,
-        max_megapixels: float | None = None,
     ) -> None:
         super().__init__(Path(root).expanduser() / subset, batch_size, num_workers, seed)
-        raise_limit(max_megapixels)
         require_at_least(1, repeat=repeat)
         require_at_least(2, max_gap=max_gap)
         self.root, self.subset, self.repeat, self.max_gap = Path(root).expanduser(), subset, repeat, max_gap

@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from vidcorr.datasets.youtube_vos import held_out_among
-from vidcorr.videos.guards import DataError, raise_limit, require_at_least
+from vidcorr.videos.guards import DataError, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
 from .loading.clips import ClipDataset, Sampling, Transform, too_many
@@ -62,7 +62,6 @@ class VideoDataModule(SampledDataModule):
         repeat: passes over the videos in an epoch.
         seed: seed of every draw.
         timeout: seconds allowed for decoding a video.
-        max_megapixels: largest frame that is decoded (89 by default); a video with larger frames is unusable.
         max_unusable: fraction of replaced clips above which a warning says how to find the bad videos.
 
     Raises:
@@ -85,7 +84,6 @@ class VideoDataModule(SampledDataModule):
         seed: int = 0,
         timeout: float = 60.0,
         max_unusable: float = 0.05,
-        max_megapixels: float | None = None,
     ) -> None:
         super().__init__(Path(source).expanduser(), batch_size, num_workers, seed)
         require_at_least(1, frames=frames, size=size, repeat=repeat)
@@ -98,7 +96,6 @@ class VideoDataModule(SampledDataModule):
         ):
             if not fits:
                 raise ValueError(expected)
-        raise_limit(max_megapixels)
         self.timeout = timeout
         self.validation_fraction, self.include_holdout = validation_fraction, include_holdout
         self.samples_per_epoch, self.repeat, self.max_unusable = samples_per_epoch, repeat, max_unusable

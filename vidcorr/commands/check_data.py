@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ..videos.decoding import VideoFile
 from ..videos.files import write_atomically
-from ..videos.guards import DataError, raise_limit
+from ..videos.guards import DataError
 from ..videos.processes import in_processes
 from ..videos.source import list_line, list_videos, open_video, stamp
 
@@ -123,9 +123,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
     parser.add_argument("--min-frames", type=int, default=8, help="smallest usable number of frames (default: 8)")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds allowed per video (default: 60)")
-    parser.add_argument("--max-megapixels", type=float, help="largest frame to decode (default: 89)")
     flags = parser.parse_args(list(args))
-    raise_limit(flags.max_megapixels)
     try:
         rows = check_data(flags.source, flags.output, flags.workers, flags.min_frames, flags.timeout)
     except KeyboardInterrupt as stopped:

@@ -51,7 +51,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
     """Write the page of a video: a single file that needs neither a server nor a network.
 
     The page saves what is drawn in the frame that it shows, for `--data.mask`, `--data.box` and `--data.points`: a mask
-    as an indexed PNG at the frame's size, boxes as JSON with (0, 0) at the corner of the first pixel, points as CSV
+    as an indexed PNG at the frame's size, boxes as CSV with (0, 0) at the corner of the first pixel, points as CSV
     with (0, 0) at its centre.
 
     Args:

@@ -112,9 +112,11 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
     overlap `AO` and the success rates `SR@0.5` and `SR@0.75`, over the frames of all sequences together.
 
     Args:
-        truth: OTB's folder, of which all sequences on disk are scored; or GOT-10k's `val`, a folder with list.txt.
-        predictions: folder with files `<sequence>.txt`: lines of x, y, width, height per frame, one-based. For GOT-10k
-            also `<sequence>/<sequence>_001.txt` and further repetitions, as the toolkit writes.
+        truth: OTB's folder, of which all sequences on disk are scored; for "otb" also a folder with `predict`'s boxes,
+            as below; or GOT-10k's `val`, a folder with list.txt.
+        predictions: folder with files `<sequence>.txt`: lines of x, y, width, height per frame, one-based; or
+            `<sequence>.csv` or `<sequence>/boxes.csv`, as `predict` writes. For GOT-10k also
+            `<sequence>/<sequence>_001.txt` and further repetitions, as the toolkit writes.
         rules: "otb" or "got-10k".
 
     Raises:
@@ -129,14 +131,14 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
 
 def _by_otb(truth: Path, folder: Path) -> Scored:
     metric = BoxRows()
-    for sequence in Otb(truth, version=None):
-        path = folder / f"{sequence.name}.txt"
-        boxes = _predicted_boxes(path, sequence.boxes)
+    for name, target in _true_boxes(truth).items():
+        path = _box_file(folder, name)
+        boxes = _predicted_boxes(path, target)
         # GOT-10k's rules score such a box, as overlapping nothing
         if wrong := np.flatnonzero(~np.isfinite(boxes).all(1) | (boxes[:, 2:] < 0).any(1)).tolist():
             box = boxes[wrong[0]].tolist()
             raise DataError(f"{path}: box {wrong[0] + 1} is {box}; it has to be finite, with sides of 0 or more")
-        metric.update(boxes, sequence.boxes, name=sequence.name)
+        metric.update(boxes, target, name=name)
     return metric.compute(), [Row(video=name, values=values) for name, _, values in metric.values()], {}
 
 
@@ -148,7 +150,7 @@ def _by_got10k(truth: Path, folder: Path) -> Scored:
         if cover is None:
             raise DataError(f"{sequence / 'cover.label'}: no such file; unpack the sequence again")
         size = image_header(frames[0])[0]
-        files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [folder / f"{name}.txt"]
+        files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [_box_file(folder, name)]
         repetitions = [metrics.got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
         overlaps[name] = np.concatenate(repetitions)
     rows = [Row(video=name, values=metrics.got10k_scores(values)) for name, values in overlaps.items()]
@@ -157,6 +159,22 @@ def _by_got10k(truth: Path, folder: Path) -> Scored:
         return metrics.got10k_scores(np.concatenate(list(some.values())))
 
     return pooled(overlaps), rows, leave_one_out(overlaps, str, pooled)
+
+
+def _true_boxes(truth: Path) -> dict[str, NDArray[np.float64]]:
+    """Return the boxes of OTB's sequences, or of the files that `predict` writes, by name."""
+    files = {path.stem: path for path in truth.glob("*.csv")} | {
+        path.parent.name: path for path in truth.glob("*/boxes.csv")
+    }
+    if files:
+        return {name: read_boxes(files[name]) for name in sorted(files)}
+    return {sequence.name: sequence.boxes for sequence in Otb(truth, version=None)}
+
+
+def _box_file(folder: Path, name: str) -> Path:
+    """Return the file of a sequence's boxes, in any form."""
+    forms = [folder / f"{name}.txt", folder / f"{name}.csv", folder / name / "boxes.csv"]
+    return next(filter(Path.is_file, forms), forms[0])
 
 
 def _predicted_boxes(path: Path, target: NDArray[np.float64]) -> NDArray[np.float64]:

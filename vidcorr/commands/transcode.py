@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..videos.files import partial_path, remove, unfinished, write_atomically
-from ..videos.guards import DataError, DecodingError, raise_limit
+from ..videos.guards import DataError, DecodingError
 from ..videos.processes import in_processes
 from ..videos.source import VideoEntry, list_images, list_line, list_videos, open_video, stamp
 from .encoding import OutputFormat, write_images, write_video
@@ -144,9 +144,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--quality", type=int, default=90, help="JPEG quality (default: 90)")
     parser.add_argument("--workers", type=int, help="number of processes (default: one per core)")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds allowed per video (default: 3600)")
-    parser.add_argument("--max-megapixels", type=float, help="largest frame to decode (default: 89)")
     flags = parser.parse_args(list(args))
-    raise_limit(flags.max_megapixels)
     form = OutputFormat(flags.short_side, flags.key_interval, flags.crf, flags.frames, flags.quality)
     try:
         made, failed = transcode(flags.source, flags.destination, form, flags.workers, flags.timeout)

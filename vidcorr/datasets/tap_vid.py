@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 ENTRY_KEYS = ("video", "points", "occluded")
 SET_SUFFIXES = (".pkl", ".npz", ".csv")
 COLUMNS = ("track", "frame", "x", "y", "occluded")
+PREDICTED = ("frame", "name", "x", "y", "score", "occluded")
+"""Columns of `predict`'s points.csv, which counts x and y from the centre of the first pixel."""
 
 EXPECTED = (
     "expected a file of TAP-Vid (tapvid_davis.pkl, tapvid_rgb_stacking.pkl) or a folder of shards (0000_of_0010.pkl, "
@@ -101,7 +103,8 @@ class TapVid(Reader[PointSequence]):
     Videos without a name in a released set are called by their number, `007`, and in a shard by shard and number,
     `0003_of_0010-007`. A CSV has exactly the columns `track,frame,x,y,occluded`: x and y in raster pixels of the video
     (0.5 is the centre of the first pixel; both may be empty if occluded is 1), frames counted from 0. Frames without a
-    line are left out of the sequence; a frame with lines needs a line of every track.
+    line are left out of the sequence; a frame with lines needs a line of every track. `predict`'s points.csv, under the
+    video's name, is read too.
     Paper: Doersch et al., TAP-Vid (NeurIPS 2022); Vecerik et al., RoboTAP (ICRA 2024).
 
     Args:
@@ -274,7 +277,9 @@ def _from_csv(file: Path) -> PointSequence:
             f"{file}: {len(videos)} videos of the same name; expected one, {file.stem}.mp4 or a folder of frames "
             f"{file.stem}"
         )
-    rows = _rows(file)
+    with open_video(videos[0], table=False) as video:
+        stems = video.stems
+    rows = _rows(file, stems)
     names = tuple(dict.fromkeys(track for track, _ in rows))
     frames = tuple(sorted({frame for _, frame in rows}))
     lacking = next(((track, frame) for track in names for frame in frames if (track, frame) not in rows), None)
@@ -292,18 +297,20 @@ def _from_csv(file: Path) -> PointSequence:
     )
 
 
-def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
-    """Return (track, frame) → x, y, occluded."""
+def _rows(file: Path, stems: Sequence[str] | None) -> dict[tuple[str, int], tuple[float, float, int]]:
+    """Return (track, frame) → x, y, occluded; `stems` are the names of a folder's frames."""
     reader = csv.DictReader(read_text(file).splitlines())
     try:
         lines = list(reader)
     except csv.Error as error:
         raise DataError(f"{file}: is not a CSV file ({error})") from error
-    if sorted(reader.fieldnames or ()) != sorted(COLUMNS) or not lines:
+    is_predicted = tuple(reader.fieldnames or ()) == PREDICTED
+    if not (is_predicted or sorted(reader.fieldnames or ()) == sorted(COLUMNS)) or not lines:
         raise DataError(f"{file}, line 1: expected the columns {','.join(COLUMNS)}, then a line per point and frame")
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}
     for number, row in enumerate(lines, start=2):
         try:
+            row = _as_annotation(row, stems) if is_predicted else row
             hidden = {"0": 0, "1": 1, "false": 0, "true": 1}[row["occluded"].strip().lower()]
             key = row["track"].strip(), int(row["frame"])
             x, y = (float(row[axis]) if row[axis].strip() or not hidden else math.nan for axis in ("x", "y"))
@@ -317,3 +324,9 @@ def _rows(file: Path) -> dict[tuple[str, int], tuple[float, float, int]]:
             raise DataError(f"{file}, line {number}: track {key[0]} has two lines for frame {key[1]}")
         rows[key] = x, y, hidden
     return rows
+
+
+def _as_annotation(row: dict[str, str], stems: Sequence[str] | None) -> dict[str, str]:
+    """Return a line of `predict`'s points.csv as a line of an annotation."""
+    frame = str(stems.index(row["frame"])) if stems else row["frame"]
+    return row | {"track": row["name"], "frame": frame} | {axis: str(float(row[axis]) + 0.5) for axis in ("x", "y")}

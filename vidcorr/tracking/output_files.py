@@ -2,8 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import signals
 from ..functional import PointProtocol
 from ..results.pictures import Picture
 from ..results.pictures.overlays import (
@@ -67,42 +65,10 @@ def check_folder(folder: Path, overwrite: bool = False) -> bool:
     return not complete
 
 
-@contextmanager
-def earlier_kept(folder: Path) -> Iterator[None]:
-    """Set an earlier prediction aside during the block, and put it back if the block fails.
-
-    A stop by a signal is no failure: the frames so far then replace the earlier prediction.
-
-    Args:
-        folder: folder of the prediction; its subfolder `.earlier` holds the earlier files.
-    """
-    earlier = folder / ".earlier"
-    if earlier.is_dir():  # a killed process left it, and its unfinished files
-        _remove_outputs(folder)
-    else:
-        earlier.mkdir()
-        _move_outputs(folder, earlier)
-    try:
-        yield
-    except signals.Stopped:
-        raise
-    except BaseException:
-        _remove_outputs(folder)
-        _move_outputs(earlier, folder)
-        raise
-    finally:
-        remove(earlier)
-
-
-def _remove_outputs(folder: Path) -> None:
+def remove_outputs(folder: Path) -> None:
+    """Remove an earlier prediction."""
     for name in OUTPUTS:
         remove(folder / name)
-
-
-def _move_outputs(source: Path, destination: Path) -> None:
-    for name in OUTPUTS:
-        if (source / name).exists():
-            (source / name).replace(destination / name)
 
 
 def open_record(folder: Path, video: PromptedVideo, rules: AnyProtocol, overlay: bool) -> SequenceRecord:

@@ -26,7 +26,7 @@ from ..videos.prompts import BoxPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo
 from .follow import SHORT_SIDE, Follow, follow_points, follower
 from .frame_encoder import LOWER, View
-from .output_files import RECORD, check_folder, earlier_kept, open_record
+from .output_files import RECORD, check_folder, open_record, remove_outputs
 from .plan import AnyProtocol, labels_of, rules_for
 from .record import SequenceRecord
 from .stopwatch import Stopwatch
@@ -92,8 +92,7 @@ def predict_video(
         ValueError: for an unknown protocol or field of the protocol, or a folder that holds a prediction.
         OSError: if the folder cannot be written, or another process writes into it.
         Stopped: if a signal asks for it, after the current frame. The files then hold the frames so far, and `complete`
-            in prediction.json is false. The same call begins again. After any other error an earlier prediction is back
-            in its place.
+            in prediction.json is false. The same call begins again.
     """
     began, watch, folder = time.perf_counter(), Stopwatch(), Path(output_dir)
     interrupted = check_folder(folder, overwrite)
@@ -109,20 +108,20 @@ def predict_video(
         print(f"{folder}: holds a prediction that was interrupted; it begins again")
     with FolderLock(folder, "name another output_dir"):
         check_folder(folder, overwrite)  # another run may have written it before the lock
-        with earlier_kept(folder):
-            content = _conditions(extractor, prompted, rules, short_side, metadata or {})
-            write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
-            with out_of_memory_advice(advice):
-                frames = _write(open_record(folder, prompted, rules, overlay), found, folder, stream, watch)
-            seconds = time.perf_counter() - began
-            content |= {
-                "frames": frames,
-                "complete": True,
-                "seconds": round(seconds, 2),
-                "seconds_per_frame": round(seconds / frames, 4),
-                "seconds_of": watch.rounded(),
-            }
-            write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+        remove_outputs(folder)
+        content = _conditions(extractor, prompted, rules, short_side, metadata or {})
+        write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
+        with out_of_memory_advice(advice):
+            frames = _write(open_record(folder, prompted, rules, overlay), found, folder, stream, watch)
+        seconds = time.perf_counter() - began
+        content |= {
+            "frames": frames,
+            "complete": True,
+            "seconds": round(seconds, 2),
+            "seconds_per_frame": round(seconds / frames, 4),
+            "seconds_of": watch.rounded(),
+        }
+        write_atomically(folder / RECORD, json.dumps(content, indent=2) + "\n")
     return content
 
 

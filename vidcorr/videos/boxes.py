@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .guards import DataError, read_json, read_text
+from .guards import DataError, read_text
 from .source import Moment
 
 if TYPE_CHECKING:
@@ -25,12 +25,22 @@ SMALLEST_SIDE = 2.0
 def read_boxes(path: Path) -> NDArray[np.float64]:
     """Read a box per line: (T, 4) float64 x, y, width, height as in the file, one-based in OTB and GOT-10k.
 
-    Lines of 8 numbers are polygons x1, y1, …, x4, y4, read as their bounding boxes, as by the tools of VOT.
+    Lines of 8 numbers are polygons x1, y1, …, x4, y4, read as their bounding boxes, as by the tools of VOT. A table
+    with a heading is `predict`'s boxes.csv of a single target, whose boxes become one-based.
 
     Raises:
         DataError: as `read_numbers`.
     """
-    first_line = read_text(path).lstrip().partition("\n")[0]
+    first_line = read_text(path).lstrip().partition("\n")[0].strip()
+    if {"x", "y"} <= set(first_line.split(",")):
+        rows = read_rows(path, BOX)
+        if len({row.name for row in rows}) > 1:
+            raise DataError(f"{path}: holds boxes of several targets; give a file for each")
+        try:
+            found = np.array([row.values for row in rows]).astype(np.float64).reshape(-1, 4)
+            return found + np.array([1.0, 1.0, 0.0, 0.0])
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}: expected numbers below {', '.join(BOX)} in each line") from error
     if len(first_line.replace(",", " ").split()) != 2 * len(BOX):
         return read_numbers(path, BOX)
     corners = read_numbers(path, CORNERS).reshape(-1, 4, 2)
@@ -80,12 +90,11 @@ class PromptRow(NamedTuple):
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
-    """Read the boxes or points of a text, CSV or JSON file.
+    """Read the boxes or points of a text or CSV file.
 
     A table with x and y in its heading holds a box or point per line, with optional columns `frame` and `name`.
     Without this heading, lines of points are name, x and y; of boxes only the first line is read, since OTB's files go
-    on with the following frames. JSON holds a list of numbers, an object with these keys, a list of either, or an
-    object of name → either.
+    on with the following frames.
 
     Args:
         path: the file.
@@ -94,8 +103,6 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
     Raises:
         DataError: naming the file that cannot be read, and the line that does not fit the heading.
     """
-    if path.suffix.lower() == ".json":
-        return [_row(item, columns, name) for name, item in _named_items(read_json(path, "correct it"))]
     try:
         cells = [[cell.strip() for cell in line] for line in csv.reader(read_text(path).splitlines())]
     except csv.Error as error:
@@ -110,23 +117,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[PromptRow]:
         raise DataError(f"{path}: expected {','.join(heading)} in each line, got {','.join(wrong[0])!r}")
     named = "name" if heading[0] in (*columns, "frame") else heading[0]
     tables = [dict(zip(heading, line, strict=True)) for line in lines]
-    return [_row(table, columns, table.get(named, "")) for table in tables]
-
-
-def _named_items(content: Any) -> list[tuple[str, Any]]:
-    """Return (name or "", box or point) pairs of a JSON file."""
-    if isinstance(content, Mapping) and "x" not in content:
-        return list(content.items())
-    is_list = isinstance(content, list) and content and all(isinstance(item, Mapping | list) for item in content)
-    return [("", item) for item in (content if is_list else [content])]
-
-
-def _row(item: Any, columns: Sequence[str], name: str) -> PromptRow:
-    if not isinstance(item, Mapping):
-        return PromptRow(item, name=name)
-    values, frame = [item.get(key, item.get(key[0])) for key in columns], item.get("frame")
-    name = name if item.get("name") is None else str(item["name"])
-    return PromptRow(values, frame if isinstance(frame, int | None) else str(frame), name)
+    return [
+        PromptRow([table.get(column) for column in columns], table.get("frame"), table.get(named, ""))
+        for table in tables
+    ]
 
 
 def centred(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

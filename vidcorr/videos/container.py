@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import DecodingError, check_pixels, max_pixels
+from .guards import MOST_PIXELS, DecodingError, check_pixels
 
 if TYPE_CHECKING:
     import av
@@ -92,7 +92,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         raise DecodingError(path, "unknown codec")
     check_pixels(path, codec.width, codec.height)
     codec.thread_count = 1  # the workers are the parallelism
-    codec.options = {"max_pixels": str(max_pixels())}  # for frames that are larger than the header says
+    codec.options = {"max_pixels": str(MOST_PIXELS)}  # for frames that are larger than the header says
     return container
 
 

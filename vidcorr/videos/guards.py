@@ -9,10 +9,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-LIMIT_VARIABLE = "VIDCORR_MAX_MEGAPIXELS"
-"""Environment variable with the limit on pixels, which worker processes inherit."""
-DEFAULT_MEGAPIXELS = 89.0
-"""Default limit on pixels: more than twice an 8K frame (33 megapixels), just below Pillow's warning."""
+MOST_PIXELS = 89_000_000
+"""Limit on the pixels of an image or frame: more than twice an 8K frame, just below Pillow's warning."""
 
 
 class DataError(ValueError):
@@ -83,44 +81,15 @@ def plain_name(name: str, listed_in: object) -> str:
     return name
 
 
-def raise_limit(megapixels: float | None) -> None:
-    """Set the largest image that is decoded, in this process and its children; None changes nothing.
-
-    Raises:
-        ValueError: if the number is not above 0 and at most 1,000,000.
-    """
-    if megapixels is None:
-        return
-    if not 0 < megapixels <= 1e6:
-        raise ValueError(f"max_megapixels must be above 0 and at most 1,000,000, got {megapixels:g}")
-    os.environ[LIMIT_VARIABLE] = f"{megapixels:g}"
-
-
-def max_pixels() -> int:
-    """Return the limit on the pixels of an image or frame.
-
-    Raises:
-        DataError: if the environment variable is not a number.
-    """
-    text = os.environ.get(LIMIT_VARIABLE, DEFAULT_MEGAPIXELS)
-    try:
-        return int(float(text) * 1e6)
-    except (ValueError, OverflowError) as error:
-        raise DataError(f"{LIMIT_VARIABLE}={text}: expected a number of megapixels") from error
-
-
 def check_pixels(path: object, width: int, height: int) -> None:
-    """Refuse an image or video with more pixels in its header than the limit.
+    """Refuse an image or video with more pixels in its header than the limit: a damaged header would take all memory.
 
     Raises:
-        DecodingError: naming the file, its claim and how to raise the limit.
+        DecodingError: naming the file and its claim.
     """
-    if width * height > max_pixels():
-        raise DecodingError(
-            path,
-            f"its header claims {width} × {height} px, more than the {max_pixels() / 1e6:g} megapixels that are "
-            f"decoded; if that is right, raise the limit (--max-megapixels, data.max_megapixels or {LIMIT_VARIABLE})",
-        )
+    if width * height > MOST_PIXELS:
+        most = f"{MOST_PIXELS / 1e6:g} megapixels"
+        raise DecodingError(path, f"its header claims {width} × {height} px, more than the {most} that are decoded")
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import LIMIT_VARIABLE, DataError, DecodingError, check_pixels, max_pixels, read_bytes
+from .guards import DataError, DecodingError, check_pixels, read_bytes
 
 if TYPE_CHECKING:
     import av
@@ -87,8 +86,6 @@ def opened_image(path: str | os.PathLike[str], content: bytes | None = None) -> 
     from PIL import Image, UnidentifiedImageError
 
     source, kinds = (path, None) if content is None else (io.BytesIO(content), ("JPEG", "PNG"))
-    if max_pixels() > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow's own limit must not be lower
-        Image.MAX_IMAGE_PIXELS = max_pixels()
     try:
         with Image.open(source, formats=kinds) as image:
             check_pixels(path, *image.size)
@@ -96,7 +93,7 @@ def opened_image(path: str | os.PathLike[str], content: bytes | None = None) -> 
     except DataError:
         raise
     except Image.DecompressionBombError as error:
-        raise DecodingError(path, f"too large to decode ({error}); raise the limit with {LIMIT_VARIABLE}") from error
+        raise DecodingError(path, f"too large to decode ({error})") from error
     except UnidentifiedImageError as error:
         raise DecodingError(path, f"cannot be decoded as an image (of no known format); {AGAIN}") from error
     except (OSError, SyntaxError, ValueError, IndexError, MemoryError) as error:  # all kinds, for damaged files

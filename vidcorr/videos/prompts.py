@@ -125,8 +125,7 @@ class MaskPrompt(Prompt):
 class BoxPrompt(Prompt):
     """Targets to follow: four numbers, or text such as `10,20,64,48` or `car=10,20,64,48;dog=5,5,30,30`.
 
-    A file is text or CSV, with or without a heading, or JSON: four numbers, or an object with x, y, width, height; see
-    `read_rows`. Several boxes without names are numbered from 1.
+    A file is text or CSV, with or without a heading, see `read_rows`. Several boxes without names are numbered from 1.
 
     Attributes:
         names: names of the N targets; a single one may be empty.
@@ -155,7 +154,7 @@ class BoxPrompt(Prompt):
         """Build a prompt from a file, text or four numbers; see `Prompt.of`."""
         if isinstance(given, cls):
             return given
-        if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv", ".json"}:
+        if isinstance(given, str | Path) and Path(given).suffix.lower() in {".txt", ".csv"}:
             source, rows = str(given), read_rows(Path(given), BOX)
         elif isinstance(given, str):
             source, parts = f"box {given}", [part.rpartition("=") for part in given.split(";") if part.strip()]
@@ -192,7 +191,7 @@ class BoxPrompt(Prompt):
 class PointPrompt(Prompt):
     """Points of a frame to follow, from a dictionary of name → (x, y), or an array (K, 2).
 
-    A file is CSV of `name,x,y`, or JSON: `{"name": [x, y], …}` or `[[x, y], …]`; points without a name are numbered
+    A file is CSV of `name,x,y`, see `read_rows`; points without a name are numbered
     from 1. `grid:16` is a grid of 16 × 16 points over the frame, see `placed`.
 
     Attributes:

@@ -12,7 +12,7 @@ from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
 from vidcorr.commands import check_data as module
 from vidcorr.commands.check_data import VideoReport, check_data, command, content_digest
-from vidcorr.videos.guards import LIMIT_VARIABLE, DataError
+from vidcorr.videos.guards import DataError
 from vidcorr.videos.processes import in_processes
 from vidcorr.videos.source import list_videos, open_video
 
@@ -66,9 +66,6 @@ def test_a_source_is_read_and_a_second_run_reads_what_has_changed(source, tmp_pa
     assert [(entry.path.name, entry.label) for entry in clean] == [("good 1.mp4", 0), ("other.mkv", 1), ("frames", 2)]
 
     # nothing is opened again but what failed; another limit on the length needs no reading
-    with (tmp_path / "out/report.json").open("a") as file:
-        file.write(" " * 50_000)
-    monkeypatch.setenv(LIMIT_VARIABLE, "0.01")  # of pictures and of data sets' files: 40 kB, less than the report
     opened = tmp_path / "opened"
     monkeypatch.setattr(module, "open_video", partial(noted_open_video, opened))
     assert [row.kind is None for row in check_data(source, tmp_path / "out", 1, min_frames=25)][:2] == [True, False]

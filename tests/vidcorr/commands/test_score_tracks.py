@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 
 from tests.helpers.refusal import refused
+from tests.helpers.sprite import FRAMES
 from tests.helpers.tap_vid import official_scores, write_golden_tracks
+from vidcorr import predict_video
 from vidcorr.commands.score import command
 from vidcorr.commands.score_tracks import score_boxes, score_tracks
 from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
 from vidcorr.metrics import PointQueries, sample_queries, track_survival
+from vidcorr.videos.boxes import read_boxes
 from vidcorr.videos.guards import DataError
+from vidcorr.videos.prompts import BoxPrompt, PointPrompt
 
 
 @pytest.fixture
@@ -96,6 +100,30 @@ def test_boxes_that_are_missing_or_no_boxes_are_refused(tmp_path):
         boxes[4, 3] = spoiled
         np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
         assert refused(DataError, rf"{sequence.name}\.txt: box 5 is .* has to be finite", score_boxes, root, tmp_path)
+
+
+def test_boxes_of_predict_are_truth_and_prediction(folder, colour, tmp_path):
+    predict_video(colour, folder / "frames", BoxPrompt.of([20, 30, 24, 18]), tmp_path / "walk", overlay=False)
+    assert score_boxes(tmp_path, tmp_path).scores["success"] == pytest.approx(20 / 21)  # no overlap is above 1
+    (tmp_path / "otb" / "walk").mkdir(parents=True)
+    boxes = read_boxes(tmp_path / "walk" / "boxes.csv")
+    assert boxes[0].tolist() == [21, 31, 24, 18]  # one-based
+    np.savetxt(tmp_path / "otb" / "walk.txt", boxes)
+    assert score_boxes(tmp_path, tmp_path / "otb").scores == score_boxes(tmp_path, tmp_path).scores
+    (tmp_path / "walk" / "boxes.csv").write_text("frame,name,x,y,width,height\n0,a,1,1,2,2\n0,b,1,1,2,2\n")
+    refused(DataError, "boxes of several targets", score_boxes, tmp_path, tmp_path)
+
+
+def test_points_of_predict_are_truth_and_prediction(folder, colour, tmp_path):
+    prompt = PointPrompt.of({"a": (40, 30), "b": (60, 50)})
+    predict_video(colour, folder / "frames", prompt, tmp_path / "out" / "walk", "fomo", overlay=False)
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "walk").symlink_to(folder / "frames")
+    (tmp_path / "truth" / "walk.csv").write_bytes((tmp_path / "out" / "walk" / "points.csv").read_bytes())
+    (sequence,) = TapVid(tmp_path / "truth")
+    assert (sequence.tracks, sequence.num_frames) == (("a", "b"), FRAMES)
+    np.testing.assert_allclose(sequence.points[0, 0] * sequence.size[::-1], [40.5, 30.5], atol=1e-3)
+    assert score_tracks(tmp_path / "truth", tmp_path / "out").scores["average_pts_within_thresh"] == 1
 
 
 def test_tracks_that_are_not_finite_are_refused(truth, tmp_path):

@@ -1,20 +1,16 @@
 """A prompt of any frame, parts of a video: found as a plain run from that prompt finds it."""
 
 import csv
-import errno
 import itertools
 import json
-import math
 import os
 import signal
 from dataclasses import replace
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 from cli import main
 from tests.helpers.refusal import refused
@@ -197,22 +193,6 @@ def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_pat
 @pytest.mark.parametrize("text", ["grid:0", "grid:", "grid:999", "grid:2x2"])
 def test_a_grid_of_no_points_or_too_many_is_refused(text):
     assert refused(DataError, f"points {text}: expected grid:N", read_prompt, points=text)
-
-
-@pytest.mark.parametrize("broken", ["features", "disk"])
-def test_an_earlier_prediction_outlives_a_new_one_that_fails(folder, colour, tmp_path, at, monkeypatch, broken):
-    predict_video(colour, folder / "frames", at(0), tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
-    if broken == "features":
-        spoilt = nn.Sequential(colour, nn.Threshold(2.0, math.nan))
-        spoilt.stride = colour.stride
-    else:
-        spoilt = colour
-        full = OSError(errno.ENOSPC, "No space left on device", "00003.png")
-        monkeypatch.setattr("vidcorr.tracking.record.write_ids", Mock(side_effect=[None, None, None, full]))
-    with pytest.raises((ValueError, OSError), match=r"finite|No space"):
-        predict_video(spoilt, folder / "clip.mp4", at(0), tmp_path, overwrite=True)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
 
 
 def test_two_predictions_never_share_a_folder(folder, colour, tmp_path):

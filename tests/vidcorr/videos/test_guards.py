@@ -15,8 +15,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis, Jhmdb, Vip, YoutubeVos
 from vidcorr.datasets.generated import write_davis, write_got10k, write_jhmdb, write_vip, write_youtube_vos
 from vidcorr.datasets.got10k import list_sequences
-from vidcorr.videos import guards
-from vidcorr.videos.guards import DataError, DecodingError, plain_name, raise_limit
+from vidcorr.videos.guards import DataError, DecodingError, plain_name
 from vidcorr.videos.images import image_header, read_image
 from vidcorr.videos.mask_files import read_mask
 
@@ -59,21 +58,6 @@ def test_readers_refuse_names_that_lead_elsewhere(tmp_path: Path, dataset: str, 
     assert refused(DataError, "is not the plain name", read, root).isprintable()
 
 
-def test_the_limit_can_be_raised_and_lowered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(guards.LIMIT_VARIABLE, "1")
-    Image.new("L", (1200, 1000)).save(tmp_path / "mask.png")
-    assert refused(DecodingError, "claims 1200 × 1000 px, more than the 1 megapixels", read_mask, tmp_path / "mask.png")
-    raise_limit(1.2)
-    assert read_mask(tmp_path / "mask.png").shape == (1000, 1200)
-    raise_limit(None)
-    assert guards.max_pixels() == 1_200_000
-    for number in (0, -1.0, float("nan"), float("inf")):
-        assert refused(ValueError, "max_megapixels must be above 0", raise_limit, number)
-    assert guards.max_pixels() == 1_200_000
-    monkeypatch.setenv(guards.LIMIT_VARIABLE, "many")
-    assert refused(DataError, "expected a number of megapixels", guards.max_pixels)
-
-
 def test_a_text_that_grows_is_refused_by_the_name_of_its_picture(tmp_path: Path) -> None:
     text = PngInfo()
     text.add_text("key", "x" * 2**21, zip=True)
@@ -96,4 +80,4 @@ def test_huge_pictures_are_refused_by_their_headers(tmp_path: Path, kind: str, m
     path.write_bytes(content)
     monkeypatch.setattr("cv2.imdecode", Mock(side_effect=AssertionError("decoding has begun")))
     for read in (read_image, read_mask, image_header):
-        assert guards.LIMIT_VARIABLE in refused(DecodingError, r"claims \d+ × \d+ px|too large to decode", read, path)
+        assert refused(DecodingError, r"claims \d+ × \d+ px|too large to decode", read, path)

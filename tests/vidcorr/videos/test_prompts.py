@@ -101,20 +101,11 @@ def test_what_is_no_prompt_is_refused(given, message):
         ("box", "b.csv", "x,y,width,height\n1,2,3,4\n5,6,7,8", {"boxes": {"1": [1, 2, 3, 4], "2": [5, 6, 7, 8]}}),
         ("box", "b.csv", "frame,name,x,y,width,height,score\n7,car,1,2,3,4,9\n7,,5,6,7,8,9",
          {"frame": "7", "boxes": {"car": [1, 2, 3, 4], "1": [5, 6, 7, 8]}}),
-        ("box", "b.json", "[1, 2, 3, 4]", {"box": [1, 2, 3, 4]}),
-        ("box", "b.json", '{"x": 1, "y": 2, "w": 3, "h": 4}', {"box": [1, 2, 3, 4]}),
-        ("box", "b.json", "[[1, 2, 3, 4], [5, 6, 7, 8]]", {"boxes": {"1": [1, 2, 3, 4], "2": [5, 6, 7, 8]}}),
-        ("box", "b.json", '[{"frame": 5, "name": "a", "x": 1, "y": 2, "width": 3, "height": 4}]',
-         {"frame": 5, "boxes": {"a": [1, 2, 3, 4]}}),
         ("points", "p.csv", "a,1,2\nb,3,4", {"points": {"a": [1, 2], "b": [3, 4]}}),
         ("points", "p.csv", "joint,x,y\na,1,2\nb,3,4", {"points": {"a": [1, 2], "b": [3, 4]}}),
         ("points", "p.csv", "frame,x,y\n3,1,2", {"frame": "3", "points": {"1": [1, 2]}}),
         ("points", "p.csv", "frame,name,x,y,score\n3,a,1,2,.5\n3,b,3,4,.5",
          {"frame": "3", "points": {"a": [1, 2], "b": [3, 4]}}),
-        ("points", "p.json", '{"a": {"x": 1, "y": 2, "frame": 7}}', {"frame": 7, "points": {"a": [1, 2]}}),
-        ("points", "p.json", "[[1, 2], [3, 4]]", {"points": {"1": [1, 2], "2": [3, 4]}}),
-        ("points", "p.json", '[{"x": 1, "y": 2}, {"x": 3, "y": 4, "name": 7}]',
-         {"points": {"1": [1, 2], "7": [3, 4]}}),
     ],
 )  # fmt: skip
 def test_boxes_and_points_of_a_file(flag, name, text, expected, tmp_path):
@@ -130,13 +121,10 @@ def test_boxes_and_points_of_a_file(flag, name, text, expected, tmp_path):
         ("box", "b.csv", "frame,x,y,width,height\n1,2,3", "expected frame,x,y,width,height in each line, got '1,2,3'"),
         ("box", "b.csv", "left,top,w,h\n1,2,3,4", "expected 4 numbers, x,y,width,height, got 'left,top,w,h'"),
         ("box", "b.csv", "x,y,width,height,name", r"b\.csv: holds no box; write one in a line"),
-        ("box", "b.json", f"[1, 2, 3, {10**400}]", "expected 4 numbers"),
         ("points", "p.csv", "frame,name,x,y\n1,a,2,3\n1,a,4,5", "two points have the same name"),
         ("points", "p.csv", "nose,1\n", "expected name,x,y in each line, got 'nose,1'"),
         ("points", "p.csv", "", "at least one point"),
         pytest.param("points", "p.csv", "n" * 200_000 + ",1,2", "is not a CSV file", id="a long name"),
-        ("points", "p.json", '{"a": {"X": 1, "y": 2}}', r"expected 2 numbers, x,y, got \[None, 2\]"),
-        pytest.param("points", "p.json", "[" * 100_000, r"is not JSON \(.*\); correct it$", id="levels"),
         ("points", "p.csv", "frame,x,y\n3,1,2\n9,3,4", "names 2 frames; a prompt is for one frame"),
         ("box", "b.csv", "name,x,y,width,height\na,1,2,3,4\na,1,2,3,4", "two boxes have the same name"),
     ],
@@ -172,9 +160,9 @@ def test_boxes_without_a_name_are_numbered(stream):
 
 
 def test_a_prompt_that_cannot_be_placed_is_refused(stream, tmp_path):
-    (tmp_path / "p.json").write_text('{"a": {"x": 1, "y": 2, "frame": [1]}}')
+    (tmp_path / "p.csv").write_text("frame,x,y\nsoon,1,2")
     mistakes = {
-        "frame: expected a frame's number": read_prompt(points=str(tmp_path / "p.json")),
+        "frame: expected a frame's number": read_prompt(points=str(tmp_path / "p.csv")),
         "outside frame 4 of 9 × 8 px": read_prompt(box="0,0,20,2@4"),
         "point tail at 9,1 lies outside frame 1 of 9 × 8 px": PointPrompt.of({"nose": (8, 7), "tail": (9, 1)}),
         "frame 0 is not in the part of the video from frame 1": read_prompt(box="0,0,2,2@0"),
