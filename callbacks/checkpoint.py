@@ -9,9 +9,9 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler
 from pytorch_lightning.utilities import rank_zero_info
 
-from vidcorr.benchmarks.callback import BenchmarkCallback
 from vidcorr.videos.guards import require_at_least
 
+from .benchmark import BenchmarkCallback
 from .run_folder import LAST, checkpoint_folder, last_checkpoints
 from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping, waits_for_ranks
 
@@ -289,7 +289,7 @@ class BestCheckpoint(Checkpoint):
         if name not in benchmarks:
             there = ", ".join(benchmarks) or "there is none"
             raise ValueError(f"{wrong}: no benchmark {name!r} among the callbacks ({there})")
-        keys = benchmarks[name].score_keys  # empty: a user's benchmark that declares none
+        keys = benchmarks[name].benchmark.score_keys  # empty: a user's benchmark that declares none
         if keys and self.monitor not in keys:
             raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(keys)}")
         for other in callbacks:

@@ -12,8 +12,8 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from vidcorr.backbones.checkpoints import read_content
-from vidcorr.benchmarks.callback import BenchmarkCallback
 
+from .benchmark import BenchmarkCallback
 from .loggers import run_folder
 
 LAST = "last.ckpt"

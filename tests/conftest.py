@@ -91,7 +91,7 @@ def davis_run(davis_root, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("run") / "untrained" / "davis"
     benchmark = DavisBenchmark(davis_root, changes=SMALL)
-    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder, "raw <colour>"), folder
+    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder, "raw <colour>").scores, folder
 
 
 @pytest.fixture(scope="module")

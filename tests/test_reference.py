@@ -76,7 +76,7 @@ def test_scores_are_those_of_the_engine(davis, protocol):
     )
     region, contour = np.mean([means for objects in scores.values() for means in objects.values()], axis=0)
     benchmark = DavisBenchmark(davis, protocol=protocol, changes={"precision": "float64"})
-    ours = benchmark.evaluate(build_feature_extractor("raw_colour"))
+    ours = benchmark.evaluate(build_feature_extractor("raw_colour")).scores
     assert ours["J-Mean"] == pytest.approx(region, abs=1e-9)
     assert ours["F-Mean"] == pytest.approx(contour, abs=1e-9)
     assert 0.3 < region < 0.99

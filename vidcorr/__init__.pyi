@@ -1,4 +1,5 @@
 from .backbones import build_feature_extractor as build_feature_extractor
+from .benchmarks.base import Benchmark as Benchmark
 from .benchmarks.davis import DavisBenchmark as DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark

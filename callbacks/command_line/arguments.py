@@ -12,6 +12,7 @@ from jsonargparse import get_loader
 
 from vidcorr.backbones.pretrained import SHORT_NAMES, read_spec
 from vidcorr.backbones.trust import allow_named
+from vidcorr.benchmarks.base import Benchmark
 from vidcorr.config_files import read_yaml
 from vidcorr.errors import UsageError, near, reason_of_parser
 
@@ -188,7 +189,7 @@ def _callback_for(callbacks: Callbacks, position: int, options: dict[str, Any]) 
     option = next(iter(options.get("init_args", options)))
     if not callbacks:
         raise UsageError(f"--trainer.callbacks.{option}: {no_class('trainer.callbacks')}")
-    takers = [item for item in callbacks if option in defaults_of(class_named(item[1].get("class_path", "")))]
+    takers = [item for item in callbacks if option in _options_of(item[1].get("class_path", ""))]
     before = [entry for at, entry in takers if at < position]
     return before[-1] if before else (takers or callbacks[-1:])[0][1]
 
@@ -229,6 +230,13 @@ def defaults_of(kind: type | None) -> dict[str, Any]:
         if inspect.Parameter.VAR_KEYWORD not in variadic:
             break
     return found
+
+
+def _options_of(name: str) -> dict[str, Any]:
+    """Return `defaults_of` a class by its name; a benchmark also has the options of its callback."""
+    kind = class_named(name)
+    is_benchmark = kind is not None and issubclass(kind, Benchmark)
+    return defaults_of(kind) | (defaults_of(class_named("BenchmarkCallback")) if is_benchmark else {})
 
 
 def explain(message: str, config: dict[str, Any], options: Sequence[str], given: Sequence[Given]) -> str:
@@ -289,6 +297,6 @@ def _mistake_in(section: str, entry: dict[str, Any]) -> str | None:
         known = [public for home in HOMES for public in import_module(home).__all__]
         known += SHORT_NAMES if section == "model" else ()
         return f"{section}: unknown class {name!r}{near(name, known)}"
-    parameters = defaults_of(kind)
+    parameters = _options_of(name)
     unknown = next((argument for argument in entry.get("init_args") or {} if argument not in parameters), None)
     return unknown and f"{section}: {kind.__name__} has no argument {unknown!r}{near(unknown, parameters)}"

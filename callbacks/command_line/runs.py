@@ -27,11 +27,12 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from vidcorr import signals
 from vidcorr.backbones.checkpoints import saved_model
 from vidcorr.backbones.trust import outside_code, reconcile
-from vidcorr.benchmarks.callback import BenchmarkCallback, join_lightning
+from vidcorr.benchmarks.base import Benchmark
 from vidcorr.config_files import CONFIGS
 from vidcorr.errors import OUR_PACKAGES, UsageError
 from vidcorr.functional.device import bfloat16_cost, fastest_precision
 
+from ..benchmark import BenchmarkCallback
 from ..checkpoint import LastCheckpoint
 from ..loggers import run_folder
 from ..monitors import RunProgress, Throughput
@@ -39,7 +40,6 @@ from ..run_folder import closing_lines, last_checkpoints, numbered_loggers
 from ..safeguards import Safeguards
 from .arguments import HOMES, Given, class_named, defaults_of, explain, merge, read_arguments, read_config, update
 
-join_lightning()  # benchmarks that were imported before Lightning are callbacks for the parser too
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 """Data type → Lightning's precision."""
 DEFAULT_ROOT = "runs"
@@ -193,7 +193,7 @@ class VidcorrCLI(LightningCLI):
                 trainer_defaults={"callbacks": Safeguards()},
                 save_config_callback=SaveConfig,
                 parser_kwargs={"prog": "vidcorr", "exit_on_error": False, "formatter_class": ClassHelp} | usage,
-                args=rest if completes else [f"--config={json.dumps(config, default=str)}", *rest],
+                args=rest if completes else [f"--config={json.dumps(with_callbacks(config), default=str)}", *rest],
                 run=completes,
             )
         except ArgumentError as error:
@@ -297,11 +297,10 @@ class VidcorrCLI(LightningCLI):
         """
         plain: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         entries = [(class_named(entry["class_path"]), entry) for entry in plain["trainer"]["callbacks"] or ()]
-        benchmarks = [
-            (kind, entry["init_args"]) for kind, entry in entries if kind and issubclass(kind, BenchmarkCallback)
-        ]
+        described = [entry["init_args"]["benchmark"] for kind, entry in entries if kind is BenchmarkCallback]
+        benchmarks: list[tuple[Any, Any]] = [(class_named(of["class_path"]), of["init_args"]) for of in described]
         kind, options = benchmarks[-1] if benchmarks else (None, {})
-        names = [options.get("name"), kind.name] if kind else [getattr(self.model, "suited_benchmark", "davis")]
+        names = [options.get("name"), kind.default_name] if kind else [getattr(self.model, "suited_benchmark", "davis")]
         configs = (f"benchmarks/{name}.yaml" for name in names)
         config = next((name for name in configs if (CONFIGS / name).is_file()), None)
         if config is None:
@@ -321,6 +320,22 @@ class VidcorrCLI(LightningCLI):
 
 WHEN = {"every_n_epochs", "before_training", "output_dir", "fatal", "predictions", "name"}
 """Arguments of a benchmark that change its time and its files, but no score."""
+
+
+def with_callbacks(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration in which each benchmark among the callbacks stands in its `BenchmarkCallback`."""
+    trainer = dict(config.get("trainer") or {})
+    entries = []
+    for entry in trainer.get("callbacks") or []:
+        if (kind := class_named(str(entry.get("class_path", "")))) and issubclass(kind, Benchmark):
+            given = entry.get("init_args") or {}
+            when = {key: value for key, value in given.items() if key in defaults_of(BenchmarkCallback)}
+            inner = {key: value for key, value in given.items() if key not in when}
+            benchmark = {"class_path": entry["class_path"], "init_args": inner}
+            name = f"{BenchmarkCallback.__module__}.{BenchmarkCallback.__qualname__}"
+            entry = {"class_path": name, "init_args": {"benchmark": benchmark, **when}}
+        entries.append(entry)
+    return config | {"trainer": trainer | {"callbacks": entries}} if entries else config
 
 
 def with_last_checkpoint(config: dict[str, Any], given: Sequence[Given], command: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from callbacks import BenchmarkCallback
 from callbacks.loggers import log_picture, log_scores, run_folder
 from cli import main
 from lightning_modules import FrozenEncoder
@@ -22,7 +23,7 @@ KEY = "davis/J&F-Mean"
 
 def measure(root, *loggers):
     """Run a benchmark of one sequence in `validate`; return its score and the trainer."""
-    benchmark = DavisBenchmark(root, changes=SMALL, limit_sequences=1)
+    benchmark = BenchmarkCallback(DavisBenchmark(root, changes=SMALL, limit_sequences=1))
     trainer = pl.Trainer(
         accelerator="cpu", logger=list(loggers), callbacks=[benchmark], enable_progress_bar=False, devices=1
     )

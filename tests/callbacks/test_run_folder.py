@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
+from callbacks import AtomicCheckpointIO, BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
 from callbacks.command_line.runs import VidcorrCLI
 from callbacks.run_folder import closing_lines, last_checkpoints, numbered_loggers
 from cli import main
@@ -117,7 +117,7 @@ def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root
 
 
 def test_the_scores_of_a_run_that_resumed_with_other_stages(davis_root, tmp_path):
-    benchmark = DavisBenchmark(davis_root)
+    benchmark = BenchmarkCallback(DavisBenchmark(davis_root))
     benchmark.history = {2: {"davis/res4/J&F-Mean": 0.5}, 4: {"davis/J&F-Mean": 0.6}}
     trainer = Trainer(logger=False, accelerator="cpu", callbacks=[benchmark], default_root_dir=tmp_path)
     trainer.state.fn = TrainerFn.FITTING
@@ -134,7 +134,7 @@ def test_the_scores_of_a_run_that_resumed_with_other_stages(davis_root, tmp_path
 class TimeOrder(DavisBenchmark):
     """A user's own benchmark."""
 
-    name = "time_order"
+    default_name = "time_order"
 
 
 def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
@@ -150,7 +150,7 @@ def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
     assert "--allow" not in other  # the network lies below the working directory
     assert "every_n_epochs" not in other
     parsed = VidcorrCLI(["fit", *TINY, *shlex.split(other)[4:]]).trainer.callbacks
-    (benchmark,) = [callback for callback in parsed if isinstance(callback, DavisBenchmark)]
+    (benchmark,) = [callback.benchmark for callback in parsed if isinstance(callback, BenchmarkCallback)]
     assert (benchmark.root, benchmark.stage, benchmark.protocol.radius) == (str(root), "res4", SMALL["radius"])
     assert command(*RAW_COLOUR) == f"{begins}/davis.yaml --trainer.callbacks.root FOLDER"
     assert command(*RAW_COLOUR, *davis(root, f"{__name__}.TimeOrder")) is None

@@ -8,7 +8,7 @@ import pytest
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from callbacks import CollapseMonitor, LastCheckpoint, Safeguards
+from callbacks import BenchmarkCallback, CollapseMonitor, LastCheckpoint, Safeguards
 from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted, Stop, go, joined, make
 from tests.helpers.training import Clips, quiet_trainer
@@ -18,14 +18,14 @@ from vidcorr import signals
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_validate_between_two_frames(number, status):
     class Stopped(Counted):
-        def evaluate(self, extractor, *args, **options):
+        def run(self, network, *args, **options):
             send(number)
             self.events.append("the frame under way")
-            return super().evaluate(extractor, *args, **options)
+            return super().run(network, *args, **options)
 
     events = []
     before = [signal.getsignal(each) for each in signals.NAMES]
-    trainer = quiet_trainer(callbacks=[Stopped(events), Safeguards()])
+    trainer = quiet_trainer(callbacks=[BenchmarkCallback(Stopped(events)), Safeguards()])
     with pytest.raises(signals.Stopped) as stopped:
         trainer.validate(make("VFSSimSiam", 1), DataLoader(Clips(2, 2, 16), batch_size=2), verbose=False)
     assert (events, stopped.value.code) == (["the frame under way"], status)

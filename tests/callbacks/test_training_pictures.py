@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks import TrainingPictures
+from callbacks import BenchmarkCallback, TrainingPictures
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.training import TINY, quiet_trainer
@@ -40,7 +40,7 @@ def names(folder):
 def test_training_is_the_same_with_a_callback_and_without(kind, davis_root, tmp_path):
     callback = TrainingPictures()
     if kind == "benchmark":
-        callback = DavisBenchmark(davis_root, changes=SMALL, stage="res4", before_training=True)
+        callback = BenchmarkCallback(DavisBenchmark(davis_root, changes=SMALL, stage="res4"), before_training=True)
     weights = []
     for callbacks in ([], [callback]):
         pl.seed_everything(0)

@@ -9,7 +9,6 @@ from functools import partial
 import torch
 import torch.distributed as dist
 
-from callbacks import BenchmarkCallback
 from tests.helpers.encoders import clips_over
 from vidcorr import (
     BenchmarkError,
@@ -22,6 +21,7 @@ from vidcorr import (
 )
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.benchmarks import ranks
+from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 
 SMALL = {"radius": 3, "context": 2}
@@ -99,9 +99,9 @@ def bits(scores: dict[str, float]) -> dict[str, str]:
 
 def evaluate(root: str, kind: str = "davis", folder: str | None = None) -> dict[str, str]:
     """Scores as hexadecimal digits, or the error that ended the benchmark."""
-    benchmark: BenchmarkCallback = KINDS[kind][1](root, changes=SMALL)
+    benchmark: Benchmark = KINDS[kind][1](root, changes=SMALL)
     try:
-        return bits(benchmark.evaluate(build_feature_extractor("raw_colour"), folder))
+        return bits(benchmark.evaluate(build_feature_extractor("raw_colour"), folder, shared=True).scores)
     except BenchmarkError as error:
         return {"error": str(error)}
 

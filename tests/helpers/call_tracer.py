@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import cli
-from callbacks import VideoPrediction
+from callbacks import BenchmarkCallback, VideoPrediction
 from datamodules.prompted_video import PromptedVideoDataModule
 from lightning_modules import ContrastiveRandomWalk, FrozenEncoder, Liir, VFSMoCo, VFSSimSiam
 from tests.helpers.training import loader, quiet_trainer
@@ -109,7 +109,9 @@ def main() -> None:
             cli.main([*words.split(), "--trainer.default_root_dir", folder])
         print(summary("validate of DAVIS, command line", found, flags.list))
         with entered(frame) as found:
-            quiet_trainer(default_root_dir=folder, callbacks=[DavisBenchmark(root)]).validate(encoder, verbose=False)
+            quiet_trainer(default_root_dir=folder, callbacks=[BenchmarkCallback(DavisBenchmark(root))]).validate(
+                encoder, verbose=False
+            )
         print(summary("validate of DAVIS, Trainer", found, flags.list))
         words = f"evaluate torchvision:resnet18@res4/8 --on davis={root} --output {folder}/evaluation"
         with entered(frame) as found:

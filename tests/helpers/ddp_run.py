@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks import BestCheckpoint
+from callbacks import BenchmarkCallback, BestCheckpoint
 from lightning_modules import VFSSimSiam
 from tests.helpers.benchmark_ranks import FailsOnLast, bits
 from tests.helpers.training import TINY, quiet_trainer
@@ -20,22 +20,27 @@ from vidcorr import BenchmarkError
 
 
 class Failing(FailsOnLast):
-    """The last rank fails on its sequences in the first epoch and in `validate`."""
-
-    broken = True
-
-    def on_validation_epoch_end(self, trainer, pl_module):
-        self.broken = trainer.state.fn == "validate" or trainer.current_epoch == 0
-        super().on_validation_epoch_end(trainer, pl_module)
+    """The last rank fails on its sequences while `BROKEN` is set."""
 
     def act(self, sequence):
-        if self.broken:
+        if BROKEN:
             super().act(sequence)
+
+
+class BreaksIt(BenchmarkCallback):
+    """The benchmark fails in the first epoch and in `validate`."""
+
+    def on_validation_epoch_end(self, trainer, pl_module):
+        BROKEN[:] = [True] if trainer.state.fn == "validate" or trainer.current_epoch == 0 else []
+        super().on_validation_epoch_end(trainer, pl_module)
+
+
+BROKEN: list[bool] = []
 
 
 def main(root: str, folder: str) -> None:
     torch.set_num_threads(1)
-    benchmark = Failing(root, changes={"radius": 3, "context": 2}, stage="res4", stride=8)
+    benchmark = BreaksIt(Failing(root, changes={"radius": 3, "context": 2}, stage="res4", stride=8))
     ranks = {"strategy": "ddp", "devices": 2, "default_root_dir": folder, "enable_checkpointing": True}
     once = {"max_epochs": 2, "num_sanity_val_steps": 0}
     trainer = quiet_trainer(callbacks=[benchmark, BestCheckpoint(dirpath=folder)], **ranks, **once)

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,9 @@ from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safegua
 from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
 from tests.helpers.training import loader, quiet_trainer, resumable, tiny_liir, tiny_moco
-from vidcorr import signals
+from vidcorr import Result, signals
+from vidcorr.benchmarks.base import Benchmark, Run
+from vidcorr.results.result import Network
 
 EPOCHS, BATCHES, BATCH_SIZE = 3, 3, 4
 
@@ -59,34 +62,26 @@ def striker(stop: Stop | None, kill: bool) -> pl.Callback:
     )
 
 
-class Counted(BenchmarkCallback):
+@dataclass(frozen=True)
+class Counted(Benchmark):
     """A benchmark whose score is a function of the weights; it can be stopped."""
 
-    name = "counted"
-    read = start = None  # only `evaluate` is called
+    default_name = "counted"
+    start = None  # only `run` is called
 
-    def __init__(self, events: list[Any], **options: Any) -> None:
-        super().__init__(**options)
-        self.events = events
+    events: list[Any]
 
-    @property
-    def sequences(self) -> list[Any]:
+    def read(self) -> list[Any]:
         return []
 
     def extractor(self, encoder: Any) -> Any:
         return encoder
 
-    def evaluate(self, extractor: Any, *args: Any, **options: Any) -> dict[str, float]:
+    def run(self, network: Any, *args: Any, **options: Any) -> Run:
         signals.check()
-        score = float(sum(parameter.double().sum() for parameter in extractor.state_dict().values()))
+        score = float(sum(parameter.double().sum() for parameter in network.state_dict().values()))
         self.events.append(("benchmark", score.hex()))
-        return {"score": score}
-
-    def _evaluate_in(self, trainer: pl.Trainer, pl_module: Any) -> dict[str, float]:
-        self._tried = trainer.global_step
-        scores = {f"counted/{key}": value for key, value in self.evaluate(pl_module).items()}
-        self.history[trainer.global_step] = scores
-        return scores
+        return Run([Result(benchmark="counted", network=Network(name="counted"), scores={"score": score})], {})
 
 
 class Events(pl.Callback):
@@ -152,7 +147,7 @@ def go(
         options: of the Trainer.
     """
     events: list[Any] = []
-    benchmark = Counted(events, before_training=True, every_n_epochs=every_n_epochs)
+    benchmark = BenchmarkCallback(Counted(events), every_n_epochs, before_training=True)
     callbacks = [striker(stop, kill), benchmark, Events(events), *deepcopy(more)]
     callbacks += [BestCheckpoint("counted/score", dirpath=folder / "best"), LastCheckpoint(every, folder), Safeguards()]
     train = resumable(BATCHES * BATCH_SIZE, BATCH_SIZE, 2, 16)

@@ -1,1 +1,1 @@
-"""Benchmarks as Lightning callbacks, a file for each benchmark."""
+"""Benchmarks: data set, protocol and rules as a value, a file for each."""

@@ -1,18 +1,19 @@
-"""Base of all benchmarks: their interface and the run over a data set, without Lightning and torchmetrics."""
+"""Base of all benchmarks: a data set, a protocol and rules as a value, and the run over the sequences."""
 
 import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple, get_type_hints
 
 import torch
 from torch import nn
 
 from .. import signals
-from ..backbones import build_feature_extractor, weights_digest
+from ..backbones import build_feature_extractor, on_device, weights_digest
 from ..functional.device import out_of_memory_advice, random_state_kept
 from ..functional.evaluation_protocol import EvaluationProtocol
 from ..results.page import write_report
@@ -22,73 +23,90 @@ from ..results.result import Evaluated, Network, Provenance, Result, Shown, requ
 from ..tracking.frame_encoder import LOWER
 from ..videos.progress import ProgressReport
 from .evaluation import Evaluation, RunContext, errors_named
+from .network import NetworkLike, NetworkSpec
 from .ranks import Ranks, distribute
 
 log = logging.getLogger(__name__)
 
 
-class Benchmark(ABC):
-    """A data set with its evaluation, and the run over its sequences.
+class Run(NamedTuple):
+    """What a run gives.
 
-    A subclass defines `name`, `read` and `start`, and declares `score_names`. The sequences are distributed over the
-    ranks by length; an error on any rank ends the benchmark on all ranks. The run leaves the network unchanged and
-    restores torch's random state.
+    Attributes:
+        results: a result per protocol.
+        pictures: name → plot, or overlay of one of the first few sequences, for a logger.
+    """
+
+    results: list[Result]
+    pictures: dict[str, Picture]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark(ABC):
+    """A data set with its protocol and rules: a value, which no run changes.
+
+    A subclass is a frozen dataclass whose fields are its arguments. It defines `default_name`, `read` and `start`, and
+    declares `score_names`. The sequences are distributed over the ranks by length; an error on any rank ends the
+    benchmark on all ranks. A run leaves the network unchanged and restores torch's random state.
 
     Args:
         limit_sequences: only the first N, for a quick check; the result records it.
         predictions: write the predictions, if the benchmark has files for them.
         changes: fields of the protocol to change; the protocol's name then shows them.
-        name: prefix of keys and name of folders, needed if two benchmarks of a class run together; None is the name of
-            the class.
+        name: prefix of keys and name of folders, needed if two benchmarks of a class run together; by default
+            `default_name`.
         stage: stage of the encoder, or a list of stages with separate scores; None is the encoder's default.
         stride: pixels per feature cell; None is the backbone's default, 8 for a ResNet and the patch of a ViT. The
             protocol's name shows a stride that differs from the protocol's.
-
-    Attributes:
-        result: the result of the last run; None before the first.
-        overlays: sequence → its overlay, for the first few sequences of the last run.
-        plots: name → picture, of the last run.
 
     Raises:
         ValueError: for a number out of range; at the start of a run that could not give the right scores.
     """
 
-    name: str
-    score_names: tuple[str, ...] = ()
-    """Every score that the benchmark may give, without its name and stage; empty: not declared."""
-    protocols_like: tuple[str, ...] = ("davis",)
+    default_name: ClassVar[str]
+    rules_version: ClassVar[int] = 1
+    """Part of the key of a stored result: raise it with every change of the rules that changes scores."""
+    protocol_kind: ClassVar[type[EvaluationProtocol] | None] = None
+    """Class of the protocols that the field `protocol` names; None without such a field."""
+    protocols_like: ClassVar[tuple[str, ...]] = ("davis",)
     """Fallback benchmarks, for protocols without values for this benchmark."""
-    ranked_by: tuple[str, ...] = ()
-    """Columns of the rows; their mean ranks the sequences in the report."""
-    text_columns: tuple[str, ...] = ()
+    shares_passes: ClassVar[bool] = False
+    """Protocols that see frames alike share a pass of the network."""
+    text_columns: ClassVar[tuple[str, ...]] = ()
     """Text columns of the rows, in addition to Stage and Sequence."""
-    recorded: tuple[str, ...] = ()
-    """Attributes that results.json states."""
-    animations_show: str = ""
+    recorded: ClassVar[tuple[str, ...]] = ()
+    """Arguments that results.json states."""
+    animations_show: ClassVar[str] = ""
     """Caption of the animations: the drawings over the frames."""
 
-    def __init__(
-        self,
-        limit_sequences: int | None = None,
-        predictions: bool = True,
-        changes: dict[str, Any] | None = None,
-        name: str | None = None,
-        stage: str | list[str] | None = None,
-        stride: int | None = None,
-    ) -> None:
-        super().__init__()
-        if name is not None:
-            self.name = name
-        if limit_sequences is not None and limit_sequences < 1:
-            raise ValueError(f"{type(self).__name__}: limit_sequences is {limit_sequences}, it must be at least 1")
-        self.limit_sequences = limit_sequences
-        self.predictions, self.changes = predictions, changes or {}
-        self.stage, self.stride = stage, stride
-        self.result: Result | None = None
-        self.overlays: dict[str, Picture] = {}
-        self.plots: dict[str, Picture] = {}
-        self._sequences: Sequence[Any] | None = None
-        self._most: int | None = None  # sequences of a `fast_dev_run`
+    limit_sequences: int | None = None
+    predictions: bool = True
+    changes: dict[str, Any] | None = None
+    name: str = ""
+    stage: str | list[str] | None = None
+    stride: int | None = None
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a constructor of its own: a stored result is found by the benchmark's fields."""
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}: declare the arguments as fields of a @dataclass(frozen=True), no __init__"
+            )
+
+    def __post_init__(self) -> None:
+        if self.limit_sequences is not None and self.limit_sequences < 1:
+            raise ValueError(f"{type(self).__name__}: limit_sequences is {self.limit_sequences}, it must be at least 1")
+        self._complete(name=self.name or self.default_name)
+        if (kind := self.protocol_kind) is not None:
+            self._complete(protocol=kind.named(self.protocol, self.default_name, self.protocols_like, self.changes))
+        elif self.changes and self.protocol is None:
+            raise ValueError(f"{type(self).__name__}: has no protocol, so it takes no changes")
+
+    def _complete(self, **values: Any) -> None:
+        """Replace arguments by what they stand for, while the benchmark is made."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     # For subclasses
 
@@ -104,20 +122,35 @@ class Benchmark(ABC):
     def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run: return the evaluation that tracks and scores its sequences."""
 
-    def extractor(self, encoder: nn.Module) -> nn.Module:
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Every score that the benchmark may give, without its name and stage; empty: not declared."""
+        return ()
+
+    @property
+    def ranked_by(self) -> tuple[str, ...]:
+        """Columns of the rows; their mean ranks the sequences in the report."""
+        return ()
+
+    @property
+    def protocol(self) -> Any:
+        """The protocol of `evaluate`; None for a benchmark that has none."""
+        return None
+
+    def extractor(self, encoder: Any) -> nn.Module:
         """Return the feature extractor of an encoder, at the benchmark's stage and stride."""
         return build_feature_extractor(encoder, self.stage, self.stride)
 
     def data(self) -> dict[str, Any]:
-        """Return the facts of the data that the scores depend on: the attributes named in `recorded`."""
+        """Return the facts of the data that the scores depend on: the arguments named in `recorded`."""
         return {name: getattr(self, name) for name in self.recorded}
 
-    def protocol_source(self) -> dict[str, str]:
-        """Return the publication of the protocol and the values it leaves open; empty without a named protocol."""
-        protocol = getattr(self, "protocol", None)
-        if not isinstance(protocol, EvaluationProtocol):
-            return {}
-        return protocol.origin(type(self).name, self.protocols_like)
+    def refuse_training_on(self, videos: set[str]) -> None:  # noqa: B027  # most benchmarks refuse none
+        """Raise if a training on videos, given by their names, would make scores wrong.
+
+        Raises:
+            ValueError: naming a video.
+        """
 
     # Use
 
@@ -127,89 +160,179 @@ class Benchmark(ABC):
         stages = self.stage if isinstance(self.stage, list) else [""]
         return tuple("/".join(filter(None, (self.name, s, key))) for s in stages for key in self.score_names)
 
+    @cached_property
+    def data_set(self) -> Sequence[Any]:
+        """The whole data set, read once."""
+        return self.read()
+
     @property
     def sequences(self) -> Sequence[Any]:
-        """The sequences of a run, read once; in a `fast_dev_run` as many as it has batches."""
-        if self._sequences is None:
-            self._sequences = self.read()[: self.limit_sequences]
-        return self._sequences[: self._most]
+        """The sequences of a run."""
+        return self.data_set[: self.limit_sequences]
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that scores depend on, but network and protocol: rules, every argument, names of the sequences.
+
+        A path counts by its resolved path. `protocol` and `changes` are left out: they choose the protocol.
+        """
+        kind, hints = type(self), get_type_hints(type(self))
+        arguments = {
+            item.name: _identity_of(getattr(self, item.name), hints[item.name])
+            for item in fields(self)
+            if item.name not in ("protocol", "changes")
+        }
+        return {
+            "benchmark": f"{kind.__module__}.{kind.__qualname__}",
+            "rules_version": self.rules_version,
+            "arguments": arguments,
+            "sequences": [[sequence.name, sequence.num_frames] for sequence in self.sequences],
+        }
 
     def evaluate(
         self,
-        extractor: nn.Module,
+        network: NetworkLike,
         folder: str | Path | None = None,
-        network: str | Network | None = None,
-        past: Sequence[Evaluated] = (),
-        at: tuple[int, int] | None = None,
-    ) -> dict[str, float]:
-        """Run the benchmark, with or without a Trainer.
+        name: str | Network | None = None,
+        *,
+        shared: bool = False,
+    ) -> Result:
+        """Score a network by the benchmark's protocol.
 
         Args:
-            extractor: result of `feature_extractor(stage, stride)` or `build_feature_extractor`; or a module with
-                such a method, evaluated at the stage and stride of the benchmark.
+            network: a module, a checkpoint's path, a name ("dino-s16", "timm:NAME", "torchvision:NAME@STAGE/STRIDE"),
+                `package.module:callable`, or a feature extractor, whose stage and stride then count.
             folder: folder of results, predictions and pictures; None writes nothing.
-            network: name of the network for console and results, or its whole description; None takes the description
+            name: name of the network for console and results, or its whole description; None takes the description
                 from the network.
-            past: earlier evaluations of the same training, for the result.
-            at: epochs and optimiser steps of the training so far; None outside a training.
+            shared: share the sequences among the ranks of the process group; every rank must call it.
 
         Returns:
-            Scores as fractions, for example `J&F-Mean`; with several stages `res4/J&F-Mean`. `result` has the rest.
+            The result, with its scores as fractions, for example `J&F-Mean`; with several stages `res4/J&F-Mean`.
 
         Raises:
             BenchmarkError: if it failed on another rank.
             DataError: for faulty data.
+            ValueError: if the network cannot be built or lacks the features.
         """
-        module = extractor
-        if hasattr(extractor, "feature_extractor"):
-            extractor = self.extractor(extractor)
+        return self.run(network, [self.protocol], folder, name, shared=shared).results[0]
+
+    def evaluate_protocols(
+        self,
+        network: NetworkLike,
+        protocols: Sequence[Any],
+        name: str | Network | None = None,
+        *,
+        shared: bool = False,
+    ) -> list[Result]:
+        """Score a network by several protocols, if possible in one pass over the frames; see `evaluate`.
+
+        Args:
+            network: see `evaluate`.
+            protocols: for label propagation, protocols that see frames alike, see `seen_by`.
+            name: see `evaluate`.
+            shared: see `evaluate`.
+
+        Returns:
+            A result per protocol.
+        """
+        passes = [protocols] if self.shares_passes else [[protocol] for protocol in protocols]
+        return [result for each in passes for result in self.run(network, each, None, name, shared=shared).results]
+
+    def run(
+        self,
+        network: NetworkLike,
+        protocols: Sequence[Any],
+        folder: str | Path | None = None,
+        name: str | Network | None = None,
+        *,
+        shared: bool = False,
+        past: Sequence[Evaluated] = (),
+        at: tuple[int, int] | None = None,
+    ) -> Run:
+        """Score a network in one pass over the frames.
+
+        Args:
+            network: see `evaluate`.
+            protocols: protocols of the pass; a single one if there is a folder.
+            folder: see `evaluate`.
+            name: see `evaluate`.
+            shared: see `evaluate`.
+            past: earlier evaluations of the same training, for the result.
+            at: epochs and optimiser steps of the training so far; None outside a training.
+
+        Returns:
+            The results and the pictures for a logger.
+        """
         began = time.perf_counter()
-        with Ranks() as ranks:
-            context = RunContext(ranks, None if folder is None else Path(folder))
-            with random_state_kept(), torch.inference_mode():
-                with ranks.together():
-                    if context.folder is not None and ranks.rank == 0:
-                        require_writable(context.folder)
-                    with out_of_memory_advice(f"{self.name}: {LOWER}"):
-                        evaluation = self.start(extractor, context)
-                    for sequence in self._sequences_of(ranks):
-                        advice = f"{self.name}, {sequence.name}: {LOWER}"
-                        with out_of_memory_advice(advice), errors_named(sequence.name):
-                            evaluation.follow(sequence)
-                with ranks.together():
-                    scores, rows = evaluation.compute()
-                    charts = evaluation.charts() if rows else ()
+        with Ranks(shared) as ranks, random_state_kept():
             with ranks.together():
-                self.overlays = evaluation.overlays
-                described = network if isinstance(network, Network) else Network.of(module, network)
-                self.result = Result(
-                    benchmark=self.name,
-                    network=described.model_copy(update={"digest": weights_digest(extractor)}),
-                    scores=scores,
-                    stages=evaluation.stages_of(extractor),
-                    rows=rows,
-                    sequences=[sequence.name for sequence in self.sequences],
-                    limit_sequences=self.limit_sequences,
-                    data=self.data() | evaluation.data(),
-                    protocol_source=self.protocol_source(),
-                    seconds=round(time.perf_counter() - began, 2),
-                    seconds_of=evaluation.watch.rounded(),
-                    ranks=ranks.size,
-                    history=[*past, Evaluated(epoch=at[0], step=at[1], scores=scores)] if at else past,
-                    shown=Shown(
-                        ranked_by=self.ranked_by,
-                        animations=self.animations_show,
-                        charts=[chart.plain() for chart in charts],
-                        text_columns=self.text_columns,
-                    ),
-                    provenance=Provenance.now(),
-                )
+                extractor, described = self._features_of(NetworkSpec.of(network), name)
+            context = RunContext(ranks, None if folder is None else Path(folder), tuple(protocols))
+            with torch.inference_mode():
+                evaluation = self._follow_all(extractor, context)
+                with ranks.together():
+                    scored = evaluation.compute()
+                    charts = evaluation.charts() if scored[0].rows else ()
+            with ranks.together():
+                seconds = round(time.perf_counter() - began, 2)
+                results = [
+                    Result(
+                        benchmark=self.name,
+                        network=described,
+                        scores=scores,
+                        stages=stages,
+                        rows=rows,
+                        sequences=[sequence.name for sequence in self.sequences],
+                        limit_sequences=self.limit_sequences,
+                        data=self.data() | evaluation.data(),
+                        protocol_source=self._source_of(protocol),
+                        seconds=seconds,
+                        seconds_of=evaluation.watch.rounded(),
+                        ranks=ranks.size,
+                        history=[*past, Evaluated(epoch=at[0], step=at[1], scores=scores)] if at else past,
+                        shown=Shown(
+                            ranked_by=self.ranked_by,
+                            animations=self.animations_show,
+                            charts=[chart.plain() for chart in charts],
+                            text_columns=self.text_columns,
+                        ),
+                        provenance=Provenance.now(),
+                    )
+                    for protocol, (scores, rows), stages in zip(
+                        protocols, scored, evaluation.stages_of(extractor), strict=True
+                    )
+                ]
+                plots: dict[str, Picture] = {}
                 if ranks.rank == 0:
-                    print_result(self.result)
+                    if len(results) == 1:
+                        print_result(results[0])
                     if context.folder is not None:
-                        self.plots = evaluation.finish(context.folder)
-                        self._write(self.result, context.folder)
-        return scores
+                        plots = evaluation.finish(context.folder)
+                        self._write(results[0], context.folder, plots)
+        return Run(results, plots | evaluation.overlays)
+
+    def _features_of(self, spec: NetworkSpec, name: str | Network | None) -> tuple[nn.Module, Network]:
+        """Return the extractor and the description of a network; a network by name runs on the GPU, if there is one."""
+        encoder = spec.build()
+        extractor = spec.extractor(encoder, self)
+        if spec.is_named:
+            extractor, name = on_device(extractor), name or spec.row
+        network = name if isinstance(name, Network) else Network.of(encoder, name)
+        return extractor, network.model_copy(update={"digest": weights_digest(extractor)})
+
+    def _follow_all(self, extractor: nn.Module, context: RunContext) -> Evaluation:
+        """Track and score the sequences of this rank."""
+        ranks = context.ranks
+        with ranks.together():
+            if context.folder is not None and ranks.rank == 0:
+                require_writable(context.folder)
+            with out_of_memory_advice(f"{self.name}: {LOWER}"):
+                evaluation = self.start(extractor, context)
+            for sequence in self._sequences_of(ranks):
+                advice = f"{self.name}, {sequence.name}: {LOWER}"
+                with out_of_memory_advice(advice), errors_named(sequence.name):
+                    evaluation.follow(sequence)
+        return evaluation
 
     def _sequences_of(self, ranks: Ranks) -> Iterator[Any]:
         """Yield the sequences of this rank; the first rank shows the progress in frames."""
@@ -223,9 +346,15 @@ class Benchmark(ABC):
                 done += frames[number]
                 progress.advance(partial(str, self.sequences[number].name), to=done)
 
-    def _write(self, result: Result, folder: Path) -> None:
+    def _source_of(self, protocol: Any) -> dict[str, str]:
+        """Return the publication of a protocol and the values it leaves open; empty without a named protocol."""
+        if not isinstance(protocol, EvaluationProtocol):
+            return {}
+        return protocol.origin(self.default_name, self.protocols_like)
+
+    def _write(self, result: Result, folder: Path, plots: dict[str, Picture]) -> None:
         """Write the plots, the page and the result of a run; the result last."""
-        for name, picture in self.plots.items():
+        for name, picture in plots.items():
             write_picture(folder / f"{name}.png", picture)
         try:
             write_report(folder, result=result)
@@ -234,3 +363,11 @@ class Benchmark(ABC):
             log.warning("%s: report.html could not be written: %s", self.name, error)
         result.save(folder)
         log.info("%s: results are in %s", self.name, folder)
+
+
+def _identity_of(value: Any, kind: Any) -> Any:
+    """Return an argument's value for the identity; an argument that may be a path counts by its resolved path."""
+    takes_path = kind is Path or Path in getattr(kind, "__args__", ())
+    if isinstance(value, Path) or (takes_path and isinstance(value, str)):
+        return str(Path(value).expanduser().resolve())
+    return repr(value)

@@ -1,15 +1,18 @@
 """Video object segmentation on DAVIS, scored as by the official toolkit."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ..datasets import Davis, MaskSequence
 from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
+from ..metrics.scoring import Rules
 from .mask_evaluation import MaskBenchmark
 
 
+@dataclass(frozen=True)
 class DavisBenchmark(MaskBenchmark):
     """Score propagated masks on DAVIS-2017 or 2016: J and F per object, first and last frame not scored.
 
@@ -32,35 +35,35 @@ class DavisBenchmark(MaskBenchmark):
         annotations: see `Davis`.
         size_tolerance: see `Davis`.
         protocol: a protocol, or the name of a protocol with values for DAVIS (`vfs`, `crw`, `dino`, …).
-        kwargs: arguments of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, with the name of the file.
         ValueError: if the protocol defines no values for this benchmark.
     """
 
-    name = "davis"
+    default_name = "davis"
     score_names = RULES["davis-2017"].score_names
     recorded = ("year", "split", "resolution")
 
-    def __init__(
-        self,
-        root: str | Path,
-        year: Literal[2016, 2017] = 2017,
-        split: str | None = "val",
-        resolution: str = "480p",
-        annotations: Literal["dense", "first", "entering"] | None = None,
-        size_tolerance: int = 0,
-        protocol: str | PropagationProtocol = "vfs",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(rules=f"davis-{year}", protocol=protocol, **kwargs)
-        self.root, self.year, self.split, self.resolution = root, year, split, resolution
-        self.annotations, self.size_tolerance = annotations, size_tolerance
+    root: str | Path
+    year: Literal[2016, 2017] = 2017
+    split: str | None = "val"
+    resolution: str = "480p"
+    annotations: Literal["dense", "first", "entering"] | None = None
+    size_tolerance: int = 0
+    protocol: str | PropagationProtocol = "vfs"
 
     def read(self) -> Sequence[MaskSequence]:
-        """Open the data set; masks of a single white object make it DAVIS-2016."""
-        sequences = Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
-        if all(sequence.values for sequence in sequences):
-            self.year, self.data_rules = 2016, RULES["davis-2016"]
-        return self.scorable(sequences)
+        """Open the data set."""
+        return Davis(self.root, self.year, self.split, self.resolution, self.annotations, self.size_tolerance)
+
+    def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:
+        """Return the rules of the year; masks of a single white object make it DAVIS-2016."""
+        return RULES[f"davis-{self._year(videos)}"]
+
+    def data(self) -> dict[str, Any]:
+        """Return year, split and resolution."""
+        return super().data() | {"year": self._year(self.data_set)}
+
+    def _year(self, videos: Sequence[MaskSequence]) -> int:
+        return 2016 if videos and all(sequence.values for sequence in videos) else self.year

@@ -31,10 +31,19 @@ class RunContext(NamedTuple):
     Attributes:
         ranks: the ranks that share the sequences.
         folder: folder of the files; None writes nothing.
+        protocols: protocols of the run; (None,) for a benchmark without protocols.
     """
 
     ranks: Ranks
     folder: Path | None = None
+    protocols: tuple[Any, ...] = (None,)
+
+
+class Scored(NamedTuple):
+    """Scores of a protocol as fractions, and the rows of sequences or objects, over all ranks."""
+
+    scores: dict[str, float]
+    rows: list[Row]
 
 
 @contextmanager
@@ -53,12 +62,12 @@ class Evaluation(ABC):
 
     Args:
         context: ranks and folder of the run.
-        metrics: a metric for every stage of the tracker, and any further metrics; see `SequenceRows`.
+        metrics: a metric for every output of the tracker, and any further metrics; see `SequenceRows`.
         tracker: propagates labels, points or boxes by its `protocols`; None if the benchmark tracks nothing.
         predictions: write the predictions.
 
     Attributes:
-        stages: names of the stages that are scored separately; a single stage has an empty name.
+        stages: names of the stages of the outputs: an output per stage and protocol; a single stage has an empty name.
         watch: seconds by kind of work, those of the tracker included.
         overlays: name → overlay of the first few sequences, for the logger.
         columns: video and object → further columns of their row.
@@ -79,30 +88,30 @@ class Evaluation(ABC):
         """Evaluate a sequence: write its files and update the metrics."""
 
     def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
-        """Return scores and rows (video, object, values) of a stage; without rows no scores.
+        """Return scores and rows (video, object, values) of an output; without rows no scores.
 
         The metrics hold the rows of all ranks.
         """
         values = list(self.metrics[number].values())
         return (self.metrics[number].compute() if values else {}), values
 
-    def compute(self) -> tuple[dict[str, float], list[Row]]:
-        """Return the scores as fractions, and the rows of sequences or objects, over all ranks; every rank calls it.
+    def compute(self) -> list[Scored]:
+        """Return scores and rows of each protocol; every rank calls it.
 
         With several stages, the keys begin with the stage's name.
         """
         for metric in self.metrics:
             metric.gather(self.context.ranks.gather)
-        scores: dict[str, float] = {}
-        rows: list[Row] = []
+        found = [Scored({}, []) for _ in self.context.protocols]
         for number, stage in enumerate(self.stages):
-            of_stage, values = self.scores_of_stage(number)
-            scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_stage.items()}
+            scores, rows = found[number % len(found)]
+            of_output, values = self.scores_of_stage(number)
+            scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_output.items()}
             rows += [
                 Row(video=video, object=part, stage=stage, values=measured | self.columns.get((video, part), {}))
                 for video, part, measured in values
             ]
-        return scores, rows
+        return found
 
     def charts(self) -> Sequence[Chart]:
         """Return charts of all sequences and ranks for the report; every rank calls it after `compute`."""
@@ -162,15 +171,16 @@ class Evaluation(ABC):
         if record.sheet is not None and len(self.overlays) < MAX_OVERLAYS:
             self.overlays[name] = record.sheet
 
-    def stages_of(self, extractor: nn.Module) -> dict[str, Stage]:
-        """Return stage → its features and protocol, for the result."""
+    def stages_of(self, extractor: nn.Module) -> list[dict[str, Stage]]:
+        """Return, for each protocol, stage → its features and protocol, for the result."""
         values = [getattr(extractor, name, None) for name in ("stage", "stride")]
         layers, strides = (value if isinstance(value, list) else [value] for value in values)
+        count = len(self.context.protocols)
+        found: list[dict[str, Stage]] = [{} for _ in range(count)]
         protocols = getattr(self.tracker, "protocols", [None] * len(self.stages))
-        found = {}
         for number, (name, protocol) in enumerate(zip(self.stages, protocols, strict=True)):
-            place = number * len(layers) // len(self.stages)  # several protocols share a map
-            found[name] = Stage(
+            place = number // count  # the protocols share a map
+            found[number % count][name] = Stage(
                 layer=layers[place] or "",
                 stride=strides[place] if len(strides) == len(layers) else strides[0],
                 normalised_by="" if self.tracker is None or normalises(extractor) else "itself",

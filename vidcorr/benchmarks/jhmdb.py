@@ -1,8 +1,9 @@
 """Human pose propagation on JHMDB: 15 joints as heat-maps, scored by the percentage of correct keypoints."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +17,15 @@ from ..results.pictures import overlay_joints
 from ..results.pictures.animation import Curve
 from ..tracking.label_tracker import LabelTracker, PointCoding
 from ..tracking.record import PredictionTable, fixed
-from .callback import BenchmarkCallback
+from .base import Benchmark
 from .evaluation import Evaluation, RunContext
 
 CURVE_THRESHOLDS = (0.1, 0.2)
 """Thresholds in the report, the first thresholds of the metric."""
 
 
-class JhmdbBenchmark(BenchmarkCallback):
+@dataclass(frozen=True)
+class JhmdbBenchmark(Benchmark):
     """Score propagated joints on JHMDB by the percentage of correct keypoints.
 
     The protocol says how heat-maps are drawn and read, and which joints count. `vfs` counts joints that it predicts,
@@ -40,41 +42,35 @@ class JhmdbBenchmark(BenchmarkCallback):
         split: 1, 2 or 3; results are reported on 1.
         subset: "test" or "train".
         protocol: name of a protocol for JHMDB, or a protocol.
-        kwargs: arguments of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, with the name of the file.
     """
 
-    name = "jhmdb"
+    default_name = "jhmdb"
     score_names = ("PCK@0.1", "PCK@0.2", "PCK@0.3", "PCK@0.4", "PCK@0.5")
     protocols_like = ("jhmdb",)
     ranked_by = ("PCK@0.1",)
+    protocol_kind = PropagationProtocol
+    shares_passes = True
     recorded = ("split", "subset")
     animations_show = (
         "propagated joints; those of the first frame are its annotation as read from the heat-maps, up to 1 px away"
     )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: Literal[1, 2, 3] = 1,
-        subset: Literal["test", "train"] = "test",
-        protocol: str | PropagationProtocol = "vfs",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like, self.changes)
-        self.root, self.split, self.subset = root, split, subset
+    root: str | Path
+    split: Literal[1, 2, 3] = 1
+    subset: Literal["test", "train"] = "test"
+    protocol: str | PropagationProtocol = "vfs"
 
     def read(self) -> Sequence[KeypointSequence]:
         """Open the data set."""
         return Jhmdb(self.root, self.split, self.subset)
 
     def start(self, extractor: nn.Module, context: RunContext) -> "JointEvaluation":
-        """Begin a run; see `BenchmarkCallback`."""
-        tracker = LabelTracker(extractor, self.protocol)
-        metrics = [KeypointRows(counting=self.protocol.keypoint_counting) for _ in tracker.stages]
+        """Begin a run; see `Benchmark`."""
+        tracker = LabelTracker(extractor, context.protocols)
+        metrics = [KeypointRows(counting=protocol.keypoint_counting) for protocol in tracker.protocols]
         return JointEvaluation(context, metrics, tracker, self.predictions)
 
 

@@ -2,13 +2,16 @@
 
 import io
 import zipfile
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -27,7 +30,7 @@ from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
 from ..videos.guards import DataError
 from ..videos.mask_files import object_ids
-from .callback import BenchmarkCallback
+from .base import Benchmark
 from .evaluation import Evaluation, RunContext
 
 JPEG_QUALITY = 75
@@ -37,59 +40,67 @@ MOST_PENDING = 16
 ANIMATIONS_SHOW = "propagated masks; the first frame's are the annotation, where the protocol gives it"
 
 
-class MaskBenchmark(BenchmarkCallback):
+@dataclass(frozen=True)
+class MaskBenchmark(Benchmark):
     """Base of the benchmarks of object masks: a reader, a protocol, and scoring rules.
 
-    Args:
-        rules: name in `RULES` of the data set's scoring rules, for protocols without scoring rules.
-        protocol: a protocol, or the name of a protocol with values for this benchmark.
-        kwargs: arguments of `BenchmarkCallback`.
-
-    Attributes:
-        videos: video → its metadata, if the rules need them.
-        unseen_names: videos or categories that training has not seen, if the rules distinguish them.
-        archive: folder of the sequences inside predictions.zip; "" is its top (DAVIS).
+    A subclass has a field `protocol`: a protocol, or the name of a protocol with values for the benchmark.
     """
 
     animations_show = ANIMATIONS_SHOW
-    archive = ""
+    protocol_kind = PropagationProtocol
+    shares_passes = True
+    archive: ClassVar[str] = ""
+    """Folder of the sequences inside predictions.zip; "" is its top (DAVIS)."""
 
-    def __init__(self, rules: str, protocol: str | PropagationProtocol, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.protocol: Any = PropagationProtocol.named(protocol, type(self).name, self.protocols_like, self.changes)
-        self.data_rules = RULES[rules]
-        self.ranked_by = tuple(f"{measure}-Mean" for measure in self.rules.measures if measure in ("J", "F"))
-        self.videos: Mapping[str, Mapping[str, Any]] = {}
-        self.unseen_names: Collection[str] = ()
+    @abstractmethod
+    def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:
+        """Return the data set's scoring rules, for protocols without scoring rules; () stands for data not yet read."""
+
+    def rules_for(self, protocol: Any, videos: Sequence[MaskSequence] = ()) -> Rules:
+        """Return the scoring rules: the protocol's if it has any, else the data set's."""
+        return self.data_rules(videos) if protocol.scoring == "benchmark" else RULES[protocol.scoring]
 
     @property
-    def rules(self) -> Rules:
-        """Return the scoring rules: the protocol's if it has any, else the data set's.
+    def ranked_by(self) -> tuple[str, ...]:
+        """Return the means of J and F that the rules measure; see `Benchmark`."""
+        measures = self.rules_for(self.protocol).measures
+        return tuple(f"{measure}-Mean" for measure in measures if measure in ("J", "F"))
 
-        Protocols that share a pass have the same rules.
-        """
-        first = self.protocol if isinstance(self.protocol, PropagationProtocol) else self.protocol[0]
-        return self.data_rules if first.scoring == "benchmark" else RULES[first.scoring]
+    @property
+    def videos(self) -> Mapping[str, Mapping[str, Any]]:
+        """Video → its metadata, if the rules need them."""
+        return {}
 
-    def scorable(self, videos: Sequence[MaskSequence]) -> Sequence[MaskSequence]:
-        """Return the videos.
+    @property
+    def unseen_names(self) -> Collection[str]:
+        """Videos or categories that training has not seen, if the rules distinguish them."""
+        return ()
+
+    @cached_property
+    def data_set(self) -> Sequence[MaskSequence]:
+        """The whole data set, read once.
 
         Raises:
             DataError: if the rules leave nothing to score in a video; names the video.
         """
-        for video in videos if self.rules.inner_only else ():
+        videos: Sequence[MaskSequence] = self.read()
+        rules = self.rules_for(self.protocol, videos)
+        for video in videos if rules.inner_only else ():
             if video.ground_truth and len(video.masks) < 3:
                 raise DataError(
-                    f"{video.masks[0].parent}: {len(video.masks)} masks, but by rules {self.rules.name} neither the "
+                    f"{video.masks[0].parent}: {len(video.masks)} masks, but by rules {rules.name} neither the "
                     "first nor the last is scored; take the video out of the list"
                 )
         return videos
 
     def start(self, extractor: nn.Module, context: RunContext) -> "MaskEvaluation":
         """Begin a run; without ground truth, the predictions are packed for a server."""
-        sequences, tracker = self.sequences, LabelTracker(extractor, self.protocol)
-        metrics = [ObjectRows(self.rules, self.videos, self.unseen_names) for _ in tracker.stages]
+        sequences, tracker = self.sequences, LabelTracker(extractor, context.protocols)
+        rules = self.rules_for(context.protocols[0], self.data_set)  # those of a pass are alike, see `seen_by`
+        metrics = [ObjectRows(rules, self.videos, self.unseen_names) for _ in tracker.stages]
         evaluation = MaskEvaluation(context, metrics, tracker, self.predictions)
+        evaluation.facts = {"rules": rules.stated()}
         if not all(sequence.ground_truth for sequence in sequences):
             files = [
                 Path(sequence.video, sequence.folder, f"{stem}.png")
@@ -100,10 +111,6 @@ class MaskBenchmark(BenchmarkCallback):
             evaluation.packed = {file: Path(self.archive, file) for file in files}
         return evaluation
 
-    def data(self) -> dict[str, Any]:
-        """Return the facts of the data that the scores depend on, and the scoring rules."""
-        return super().data() | {"rules": self.rules.stated()}
-
 
 class MaskEvaluation(Evaluation):
     """Follow objects by label propagation, and score them by the rules of the metrics.
@@ -113,9 +120,11 @@ class MaskEvaluation(Evaluation):
     Attributes:
         packed: file, relative to the predictions → its place in predictions.zip; empty: no archive. An earlier run may
             have left other files.
+        facts: what `data` states beside the facts of every evaluation.
     """
 
     packed: Mapping[Path, Path] = MappingProxyType({})
+    facts: Mapping[str, Any] = MappingProxyType({})
 
     def scorer(self, sequence: Any, pool: Executor) -> Any:
         """Return the scorer of a sequence, with `add` and `finish` as in `ObjectScorer`; None does not score it.
@@ -168,6 +177,10 @@ class MaskEvaluation(Evaluation):
                 for file in sorted(self.packed):
                     archive.write(predictions / file, self.packed[file])
         return {}
+
+    def data(self) -> dict[str, Any]:
+        """Return the scoring rules; see `Evaluation`."""
+        return {**self.facts, **super().data()}
 
 
 def _overlay_small(frame: Tensor, mask: Tensor) -> Picture:

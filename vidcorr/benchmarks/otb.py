@@ -1,8 +1,9 @@
 """Object tracking on OTB by SiamFC, scored by one-pass evaluation."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,12 @@ from ..results.page import Chart
 from ..results.pictures import Picture, overlay_boxes, plot_curves
 from ..tracking.record import PredictionTable, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker
-from .callback import BenchmarkCallback
+from .base import Benchmark
 from .evaluation import Evaluation, RunContext
 
 
-class OtbBenchmark(BenchmarkCallback):
+@dataclass(frozen=True)
+class OtbBenchmark(Benchmark):
     """Score SiamFC tracking on OTB by success and precision, in a single pass from the first box.
 
     Features are from res5; res4 and res5 have no stride, and their 3 × 3 convolutions are dilated by 2 and 4. A
@@ -38,51 +40,47 @@ class OtbBenchmark(BenchmarkCallback):
         root: folder with the sequences' folders.
         version: see `Otb`; None is every sequence in root.
         allow_missing: see `Otb`; results.json names missing sequences.
-        stage: stage of the encoder; None is res5 of a ResNet, and the default of other networks.
-        stride: pixels per feature cell if `dilated` is False; None is the encoder's default.
-        dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks.
+        dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks, and for a stride.
         video: write overlay videos.
-        kwargs: arguments of `BenchmarkCallback`: changes (fields of `TrackingProtocol` that differ from VFS's, without
-            `stride` and `dilated`), predictions, every_n_epochs, output_dir, …
+
+    `changes` are fields of `TrackingProtocol` that differ from VFS's, without `stride` and `dilated`. Without `stage`,
+    a ResNet gives res5, another network its default.
 
     Raises:
         ValueError: for a bad argument.
         DataError: when the data are first read, with the name of the file.
     """
 
-    name = "otb"
+    default_name = "otb"
     score_names = ("success", "precision@20px", "success@0.5")
     ranked_by = ("success",)
     recorded = ("version",)
     animations_show = "red: the box that was tracked; white: the annotation"
 
-    def __init__(
-        self,
-        root: str | Path,
-        version: Version | None = "tb100",
-        allow_missing: bool = False,
-        stage: str | None = None,
-        stride: int | None = None,
-        dilated: Dilated = True,
-        video: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(stage=stage, stride=stride, **kwargs)
-        if of_features := self.changes.keys() & {"stride", "dilated"}:
+    root: str | Path
+    version: Version | None = "tb100"
+    allow_missing: bool = False
+    dilated: Dilated = True
+    video: bool = False
+
+    def __post_init__(self) -> None:
+        if of_features := (self.changes or {}).keys() & {"stride", "dilated"}:
             field = min(of_features)
             raise ValueError(f"OtbBenchmark: {field} is that of the features; give {field}, not changes")
-        if stride is not None and dilated:
-            raise ValueError(f"OtbBenchmark: dilated features have their own stride; set dilated to false for {stride}")
-        self.root, self.version, self.allow_missing = root, version, allow_missing
-        self.protocol = TrackingProtocol().with_changes(**self.changes)
-        self.dilated, self.video = dilated, video
-        self.missing: tuple[str, ...] = ()
+        if self.stride is not None and self.dilated:
+            raise ValueError(
+                f"OtbBenchmark: dilated features have their own stride; set dilated to false for {self.stride}"
+            )
+        super().__post_init__()
 
-    def read(self) -> Sequence[BoxSequence]:
+    @cached_property
+    def protocol(self) -> TrackingProtocol:
+        """VFS's protocol with the changes."""
+        return TrackingProtocol().with_changes(**self.changes or {})
+
+    def read(self) -> Otb:
         """Open the data set."""
-        reader = Otb(self.root, self.version, self.allow_missing)
-        self.missing = reader.missing
-        return reader
+        return Otb(self.root, self.version, self.allow_missing)
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the feature extractor of an encoder, with SiamFC's dilations if `dilated` is set."""
@@ -92,12 +90,12 @@ class OtbBenchmark(BenchmarkCallback):
         return view
 
     def start(self, extractor: nn.Module, context: RunContext) -> "BoxEvaluation":
-        """Begin a run; see `BenchmarkCallback`."""
-        return BoxEvaluation(context, SiamFCTracker(extractor, self.protocol), self)
+        """Begin a run; see `Benchmark`."""
+        return BoxEvaluation(context, SiamFCTracker(extractor, *context.protocols), self)
 
     def data(self) -> dict[str, Any]:
         """Return version and missing sequences."""
-        return super().data() | {"missing": list(self.missing)}
+        return super().data() | {"missing": list(cast(Otb, self.data_set).missing)}
 
 
 class BoxEvaluation(Evaluation):

@@ -26,14 +26,17 @@ class LostRank(BenchmarkError):
 
 
 class Ranks(AbstractContextManager["Ranks"]):
-    """The ranks of this run; without a process group a single rank.
+    """The ranks that share a run; without a process group a single rank.
 
     Results travel over a separate gloo group, which needs no GPU and has longer limits than the group of the training.
     Use it as a context, or call `close`.
+
+    Args:
+        shared: False: this rank runs alone, and no other need call it.
     """
 
-    def __init__(self) -> None:
-        active = dist.is_available() and dist.is_initialized()
+    def __init__(self, shared: bool = True) -> None:
+        active = shared and dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if active else 0
         self.size = dist.get_world_size() if active else 1
         self.group: Any = dist.new_group(backend="gloo", timeout=EXCHANGE) if self.size > 1 else None

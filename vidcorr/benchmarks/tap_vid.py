@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..results.pictures.overlays import overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceRecord
 from ..videos.files import csv_text, write_atomically
-from .callback import BenchmarkCallback
+from .base import Benchmark
 from .evaluation import Evaluation, RunContext
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ LIMIT = "grid_limit"
 """`average_pts_within_thresh` of the true tracks, moved to the nearest cell centres: the limit of an argmax."""
 
 
-class TapVidBenchmark(BenchmarkCallback):
+@dataclass(frozen=True)
+class TapVidBenchmark(Benchmark):
     """Score points tracked without training on TAP-Vid: DAVIS, RGB-Stacking, Kinetics, RoboTAP, a user's videos.
 
     Logs, as fractions, `tap_vid/average_pts_within_thresh` (δ_avg), `tap_vid/pts_within_1` … `_16`, with an occlusion
@@ -58,38 +59,33 @@ class TapVidBenchmark(BenchmarkCallback):
     Args:
         root: see `TapVid`.
         protocol: name of a protocol (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`) or a protocol.
-        kwargs: arguments of `BenchmarkCallback`: changes (`{query_mode: strided}`), predictions, stage, stride,
-            every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, with the name of the file.
         ValueError: for an unknown protocol, or changes out of range.
     """
 
-    name = "tap_vid"
+    default_name = "tap_vid"
+    protocol_kind = PointProtocol
+    protocols_like = ("tap_vid",)
     score_names = (*SCORES, LIMIT)
     ranked_by = ("average_pts_within_thresh",)
     text_columns = ("Queries",)
     animations_show = "tracks that were found; a cross where a point is said to be hidden; white, the truth"
 
-    def __init__(
-        self,
-        root: str | Path,
-        protocol: str | PointProtocol = "vidcorr",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.root, self.protocol = root, PointProtocol.named(protocol, changes=self.changes)
+    root: str | Path
+    protocol: str | PointProtocol = "vidcorr"
 
     def read(self) -> Sequence[PointSequence]:
-        """Open the data set; see `BenchmarkCallback`."""
+        """Open the data set."""
         return TapVid(self.root)
 
     def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
-        """Begin a run; see `BenchmarkCallback`."""
-        return TapVidEvaluation(context, PointTracker(extractor, self.protocol), self.sequences, self.predictions)
+        """Begin a run; see `Benchmark`."""
+        return TapVidEvaluation(context, PointTracker(extractor, *context.protocols), self.sequences, self.predictions)
 
 
+@dataclass(frozen=True)
 class BadjaBenchmark(TapVidBenchmark):
     """Track the joints of BADJA's animals without training, and score them by PCK and TAP-Vid's metrics.
 
@@ -101,18 +97,18 @@ class BadjaBenchmark(TapVidBenchmark):
 
     Args:
         root: BADJA's folder, see `Badja`.
-        kwargs: arguments of `TapVidBenchmark`: protocol, changes, predictions; and of `BenchmarkCallback`.
+        protocol: see `TapVidBenchmark`.
 
     Raises:
         DataError: when the data are first read, with the name of the file.
         ValueError: for an unknown protocol, or changes out of range.
     """
 
-    name = "badja"
+    default_name = "badja"
     score_names = ("PCK@0.2", *TapVidBenchmark.score_names)
 
     def read(self) -> Sequence[PointSequence]:
-        """Open the data set; see `BenchmarkCallback`."""
+        """Open the data set."""
         return Badja(self.root)
 
 

@@ -18,7 +18,7 @@ from ..metrics.parts import ClassRows, InstanceRows, class_areas
 from ..metrics.rows import RowValues
 from ..results.pictures.animation import Curve
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
-from .callback import BenchmarkCallback
+from .base import Benchmark
 from .evaluation import RunContext
 from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation
 
@@ -51,7 +51,8 @@ class PartVideo:
         return sum(sequence.num_frames for sequence in self.sequences.values())
 
 
-class VipBenchmark(BenchmarkCallback):
+@dataclass(frozen=True)
+class VipBenchmark(Benchmark):
     """Score propagated human parts on VIP: `vip/mIoU` of classes, `vip/AP-unofficial` of parts of single persons.
 
     Both follow different labels, so a video is propagated twice unless `parts` names a single kind. mIoU counts the
@@ -68,38 +69,36 @@ class VipBenchmark(BenchmarkCallback):
         one_to_one: AP counts at most a single detection as right for an annotated instance, as SDS defines it; by
             default any number, like the published script of ATEN.
         protocol: a protocol, or the name of a protocol for VIP.
-        kwargs: arguments of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, with the name of the file.
         ValueError: if `parts` is empty or has an unknown kind.
     """
 
-    name = "vip"
-    score_names = (*SCORES_OF_PARTS["semantic"], *SCORES_OF_PARTS["instance"])
+    default_name = "vip"
+    protocol_kind = PropagationProtocol
     protocols_like = ("vip",)
+    shares_passes = True
     ranked_by = ("mIoU",)
     recorded = ("split",)
     animations_show = ANIMATIONS_SHOW
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "val",
-        parts: Sequence[Parts] = ("semantic", "instance"),
-        one_to_one: bool = False,
-        protocol: str | PropagationProtocol = "vfs",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if not parts or not set(parts) <= {"semantic", "instance"}:
-            raise ValueError(f"VipBenchmark: parts is {parts!r}; name 'semantic', 'instance' or both in a list")
-        self.protocol = PropagationProtocol.named(protocol, type(self).name, self.protocols_like, self.changes)
-        self.root, self.split, self.parts = root, split, tuple(parts)
-        self.one_to_one = one_to_one
-        self.score_names = tuple(
-            name for part, names in SCORES_OF_PARTS.items() if part in self.parts for name in names
-        )
+    root: str | Path
+    split: str = "val"
+    parts: Sequence[Parts] = ("semantic", "instance")
+    one_to_one: bool = False
+    protocol: str | PropagationProtocol = "vfs"
+
+    def __post_init__(self) -> None:
+        if not self.parts or not set(self.parts) <= {"semantic", "instance"}:
+            raise ValueError(f"VipBenchmark: parts is {self.parts!r}; name 'semantic', 'instance' or both in a list")
+        self._complete(parts=tuple(self.parts))
+        super().__post_init__()
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Return the scores of the followed parts; see `Benchmark`."""
+        return tuple(name for part, names in SCORES_OF_PARTS.items() if part in self.parts for name in names)
 
     def read(self) -> Sequence[PartVideo]:
         """Open the data set, once per kind of labels."""
@@ -107,8 +106,8 @@ class VipBenchmark(BenchmarkCallback):
         return [PartVideo(dict(zip(self.parts, video, strict=True))) for video in zip(*readers, strict=True)]
 
     def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:
-        """Begin a run; see `BenchmarkCallback`."""
-        return PartEvaluation(context, LabelTracker(extractor, self.protocol), self)
+        """Begin a run; see `Benchmark`."""
+        return PartEvaluation(context, LabelTracker(extractor, context.protocols), self)
 
     def data(self) -> dict[str, Any]:
         """Return the split and the definition of AP."""

@@ -1,17 +1,20 @@
 """Video object segmentation on any labelled videos: MOSE, LVOS, VOST, SA-V, a user's videos."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..datasets import MaskSequence, Vos
 from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
+from ..metrics.scoring import Rules
 from ..videos.guards import DataError, read_names, read_videos
 from .mask_evaluation import MaskBenchmark
 
 
+@dataclass(frozen=True)
 class VosBenchmark(MaskBenchmark):
     """Score propagated masks on a folder of frames and a folder of indexed masks: J and F per object.
 
@@ -35,53 +38,61 @@ class VosBenchmark(MaskBenchmark):
         meta: the data set's metadata file, for the rules of LVOS and MOSEv2.
         unseen: file with the names of the videos (LVOS) or categories that training has not seen.
         protocol: a protocol, or the name of a protocol with values for DAVIS (`vfs`, `crw`, `dino`, …).
-        kwargs: arguments of `BenchmarkCallback`: changes, predictions, name, stage, stride, every_n_epochs, …
 
     Raises:
         DataError: when the data are first read, with the name of the file.
         ValueError: if the protocol defines no values for this benchmark, or the rules need metadata.
     """
 
-    name = "vos"
+    default_name = "vos"
     recorded = ("split", "one_object")
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str | None = None,
-        frames: str = "JPEGImages",
-        masks: str = "Annotations",
-        one_object: bool = False,
-        size_tolerance: int = 0,
-        rules: str = "youtube-vos",
-        meta: str | Path | None = None,
-        unseen: str | Path | None = None,
-        protocol: str | PropagationProtocol = "vfs",
-        **kwargs: Any,
-    ) -> None:
-        offered = [name for name, known in RULES.items() if meta is not None or not known.needs_meta]
-        if rules not in offered:
-            remedy = "; give these their metadata file, meta" if rules in RULES else ""
-            raise ValueError(f"VosBenchmark: rules {rules!r}: expected one of {', '.join(offered)}{remedy}")
-        super().__init__(rules=rules, protocol=protocol, **kwargs)
-        self.score_names = self.rules.score_names
-        self.root, self.split, self.frames, self.masks = root, split, frames, masks
-        self.one_object, self.size_tolerance = one_object, size_tolerance
-        self._meta, self._unseen = meta, unseen
+    root: str | Path
+    split: str | None = None
+    frames: str = "JPEGImages"
+    masks: str = "Annotations"
+    one_object: bool = False
+    size_tolerance: int = 0
+    rules: str = "youtube-vos"
+    meta: str | Path | None = None
+    unseen: str | Path | None = None
+    protocol: str | PropagationProtocol = "vfs"
+
+    def __post_init__(self) -> None:
+        offered = [name for name, known in RULES.items() if self.meta is not None or not known.needs_meta]
+        if self.rules not in offered:
+            remedy = "; give these their metadata file, meta" if self.rules in RULES else ""
+            raise ValueError(f"VosBenchmark: rules {self.rules!r}: expected one of {', '.join(offered)}{remedy}")
+        super().__post_init__()
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Return the scores of the rules; see `Benchmark`."""
+        return self.rules_for(self.protocol).score_names
+
+    def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:
+        """Return the rules of the argument."""
+        return RULES[self.rules]
+
+    @cached_property
+    def videos(self) -> Mapping[str, Mapping[str, Any]]:
+        """The metadata file's videos."""
+        return {} if self.meta is None else read_videos(Path(self.meta).expanduser())
+
+    @cached_property
+    def unseen_names(self) -> Collection[str]:
+        """The names in the file `unseen`."""
+        remedy = "give the data set's list of unseen names"
+        return () if self.unseen is None else set(read_names(Path(self.unseen).expanduser(), remedy))
 
     def read(self) -> Sequence[MaskSequence]:
-        """Open the folders; see `BenchmarkCallback`."""
-        if self._meta is not None:
-            self.videos = read_videos(Path(self._meta).expanduser())
-        if self._unseen is not None:
-            remedy = "give the data set's list of unseen names"
-            self.unseen_names = set(read_names(Path(self._unseen).expanduser(), remedy))
+        """Open the folders and the lists."""
+        known, _ = self.videos, self.unseen_names
         videos = Vos(self.root, self.split, self.frames, self.masks, self.one_object, self.size_tolerance)
-        if self.rules.needs_meta and (lacking := [one for one in videos if one.video not in self.videos]):
-            raise DataError(f"{self._meta}: has no video {lacking[0].video}")
-        if not self.rules.objects_enter:
-            return self.scorable([_of_first_mask(video) for video in videos])
-        return self.scorable(videos)
+        rules = self.rules_for(self.protocol)
+        if rules.needs_meta and (lacking := [one for one in videos if one.video not in known]):
+            raise DataError(f"{self.meta}: has no video {lacking[0].video}")
+        return videos if rules.objects_enter else [_of_first_mask(video) for video in videos]
 
 
 def _of_first_mask(video: MaskSequence) -> MaskSequence:

@@ -1,17 +1,22 @@
 """Video object segmentation on YouTube-VOS: a hold-out split that is scored here, predictions for the server."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from torch import nn
 
 from ..datasets import MaskSequence, YoutubeVos
 from ..functional import PropagationProtocol
+from ..metrics.rules import RULES
+from ..metrics.scoring import Rules
 from .evaluation import RunContext
 from .mask_evaluation import MaskBenchmark, MaskEvaluation
 
 
+@dataclass(frozen=True)
 class YoutubeVosBenchmark(MaskBenchmark):
     """Score propagated masks on YouTube-VOS: J and F, separately for categories seen and not seen in training.
 
@@ -34,57 +39,57 @@ class YoutubeVosBenchmark(MaskBenchmark):
         seed: see `YoutubeVos`.
         protocol: a protocol, or the name of a protocol for YouTube-VOS. VFS defines no values for it, so this project
             chose the values of the default.
-        kwargs: arguments of `BenchmarkCallback`: changes, predictions, stage, stride, every_n_epochs, output_dir, …
 
     Raises:
         DataError: when the data are first read, with the name of the file.
         ValueError: at the start of `fit`, if the run would train on videos that the hold-out split scores.
     """
 
-    name = "youtube_vos"
+    default_name = "youtube_vos"
     score_names = ("Overall", "J-Seen", "F-Seen", "J-Unseen", "F-Unseen")
     protocols_like = ("youtube_vos",)
     text_columns = ("Category", "Unseen")
     recorded = ("split", "all_frames")
     archive = "Annotations"
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: Literal["valid", "train", "test", "holdout"] = "valid",
-        all_frames: bool = False,
-        holdout: float = 0.05,
-        unseen: int = 5,
-        seed: int = 0,
-        protocol: str | PropagationProtocol = "vidcorr",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(rules="youtube-vos", protocol=protocol, **kwargs)
-        self.root, self.split, self.all_frames = root, split, all_frames
-        self.holdout, self.unseen, self.seed = holdout, unseen, seed
+    root: str | Path
+    split: Literal["valid", "train", "test", "holdout"] = "valid"
+    all_frames: bool = False
+    holdout: float = 0.05
+    unseen: int = 5
+    seed: int = 0
+    protocol: str | PropagationProtocol = "vidcorr"
 
-    def read(self) -> Sequence[MaskSequence]:
+    def data_rules(self, videos: Sequence[MaskSequence] = ()) -> Rules:
+        """Return the rules of YouTube-VOS."""
+        return RULES["youtube-vos"]
+
+    def read(self) -> YoutubeVos:
         """Open the data set."""
-        data = YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
-        self.unseen_names = data.unseen_categories
-        self.videos = {
-            video.name: {"objects": {str(i): {"category": video.categories.get(i, "none")} for i in video.objects}}
-            for video in data
-        }
-        return data
+        return YoutubeVos(self.root, self.split, self.all_frames, self.holdout, self.unseen, self.seed)
 
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Refuse to train on scored hold-out videos, unless the data module sets `include_holdout`."""
-        super().on_fit_start(trainer, pl_module)
-        data: Any = getattr(trainer, "datamodule", None)
-        if self.split != "holdout" or getattr(data, "include_holdout", True):
-            return
-        trained = {Path(entry.path).stem for entry in data.videos}
-        if both := sorted(sequence.name for sequence in self.sequences if sequence.name in trained):
+    @property
+    def unseen_names(self) -> Collection[str]:
+        """The categories that training has not seen."""
+        return cast(YoutubeVos, self.data_set).unseen_categories
+
+    @cached_property
+    def videos(self) -> Mapping[str, Mapping[str, Any]]:
+        """Video → category of each object."""
+        return {
+            video.name: {"objects": {str(i): {"category": video.categories.get(i, "none")} for i in video.objects}}
+            for video in self.data_set
+        }
+
+    def refuse_training_on(self, videos: set[str]) -> None:
+        """Refuse to train on scored hold-out videos; see `Benchmark`."""
+        scored = [sequence.name for sequence in self.sequences]
+        if self.split == "holdout" and (both := sorted(videos.intersection(scored))):
             raise ValueError(
-                f"{self.name}: {len(both)} of the {len(self.sequences)} sequences that it holds out are trained on, "
+                f"{self.name}: {len(both)} of the {len(scored)} sequences that it holds out are trained on, "
                 f"such as {both[0]}: training leaves out those of the default holdout, unseen and seed, in the layout "
-                "of YouTube-VOS; take the others out of data.source, or train on them with --data.include_holdout true"
+                "of YouTube-VOS; take the others out of data.source, or set include_holdout of the data to train on "
+                "them"
             )
 
     def start(self, extractor: nn.Module, context: RunContext) -> MaskEvaluation:

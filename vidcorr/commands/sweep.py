@@ -35,7 +35,7 @@ def command(args: Sequence[str]) -> None:
 
     allow_named(args)
     run = _sweep_of(flags, configured)
-    kind, like = type(run.benchmark).name, run.benchmark.protocols_like
+    kind, like = run.benchmark.default_name, run.benchmark.protocols_like
     if flags.protocols:
         protocols = named_grid(flags.protocols, kind, like)
     else:
@@ -77,7 +77,8 @@ def _sweep_of(flags: argparse.Namespace, configured: Configured) -> Sweep:
     benchmark: Any = configured.build(limit_sequences=flags.limit)
     if not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol):
         raise ValueError(f"{configured.text}: {ONE_BENCHMARK}")
-    ((benchmark.protocol,),) = protocols_of([benchmark], flags.protocol, read_changes(flags.change))
+    ((protocol,),) = protocols_of([benchmark], flags.protocol, read_changes(flags.change))
+    benchmark = replace(benchmark, protocol=protocol, changes=None)
     network = NetworkSpec.read(flags.spec, flags.pretrained, flags.seed)
     views = product(flags.stages or [network.stage], flags.strides or [network.stride])
     networks = [replace(network, stage=stage, stride=stride) for stage, stride in views]

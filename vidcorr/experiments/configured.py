@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from ..functional.evaluation_protocol import EvaluationProtocol
 
 ConfigArguments = dict[str, Any]
+OF_CALLBACK = ("every_n_epochs", "before_training", "output_dir", "fatal")
+"""Arguments of a config's entry that say when `fit` runs the benchmark."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Configured:
         if kind is None or not issubclass(kind, Benchmark):
             raise ValueError(f"{self.text}: {self.class_path} is not a benchmark")
         changes = {key: value for key, value in changes.items() if value is not None}
-        entry = as_class({"class_path": self.class_path, "init_args": self.arguments | changes})
+        arguments = {key: value for key, value in self.arguments.items() if key not in OF_CALLBACK} | changes
+        entry = as_class({"class_path": self.class_path, "init_args": arguments})
         for mistake in mistakes_in({"trainer": {"callbacks": [entry]}}, ()):
             raise ValueError(f"{self.text}: {mistake}")
         parser = ArgumentParser(exit_on_error=False)
@@ -179,8 +182,8 @@ def protocols_of(
     used: set[str] = set()
     kept = []
     for benchmark in benchmarks:
-        default: Any = benchmark.protocol  # type: ignore[attr-defined]
-        kind, data = type(default), (type(benchmark).name, *benchmark.protocols_like)
+        default = benchmark.protocol
+        kind, data = type(default), (benchmark.default_name, *benchmark.protocols_like)
         fit = [name for name in names if _values_of(kind, name).keys() & {*data}]
         chosen = [kind.named(name, data[0], data[1:]) for name in fit] or [default]
         fields = {field: value for field, value in (changes or {}).items() if not kind.misnamed(field)}

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..benchmarks.base import Benchmark
+from ..benchmarks.network import NetworkLike, NetworkSpec
 from ..results.page import write_report
 from ..results.records import Table, records_of, tabulate
 from ..results.rendering import markdown_table, notes, print_table, render, text_rows
 from ..results.result import Result
 from ..videos.files import write_atomically
-from .job import Job, NetworkSpec
+from .job import Job
 from .runner import Runner, process_group
 from .store import Store
 
 
 def evaluate(
-    networks: Sequence[NetworkSpec | str],
+    networks: Sequence[NetworkLike],
     benchmarks: Sequence[Benchmark],
     output: str | Path = "evaluation",
     base: str = "",
@@ -25,7 +27,7 @@ def evaluate(
     """Score networks on benchmarks; results in the output folder are reused.
 
     Args:
-        networks: arguments of `vidcorr evaluate`, or networks.
+        networks: arguments of `vidcorr evaluate`, modules, extractors; see `Benchmark.evaluate`.
         benchmarks: benchmarks for all networks, with their protocols.
         output: folder of the results; table.md and table.csv are the printed table.
         base: network to compare the others with, or empty.
@@ -38,9 +40,24 @@ def evaluate(
         ValueError: if a network cannot be built, before any work; or after all other jobs, if a job failed.
         OSError: if the folder cannot be written.
     """
-    specs = [NetworkSpec.read(network) if isinstance(network, str) else network for network in networks]
-    jobs = [Job(spec, benchmark, benchmark.protocol) for spec in specs for benchmark in benchmarks]  # type: ignore[attr-defined]
-    return run_jobs(jobs, output, base)
+    specs = told_apart(map(NetworkSpec.of, networks))
+    return run_jobs(
+        [Job(spec, benchmark, benchmark.protocol) for spec in specs for benchmark in benchmarks], output, base
+    )
+
+
+def told_apart(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:
+    """Return different networks with different names, since a row of a table is a name."""
+    taken: dict[str, list[NetworkSpec]] = {}
+    for network in networks:
+        alike = taken.setdefault(network.row, [])
+        if network not in alike:
+            alike.append(network)
+    return [
+        replace(network, name=f"{network.name} ({number})") if number > 1 and not network.is_named else network
+        for alike in taken.values()
+        for number, network in enumerate(alike, start=1)
+    ]
 
 
 def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
@@ -61,11 +78,12 @@ def _table(results: Mapping[Job, Result], base: str) -> Table:
     records = [
         record
         for job, result in results.items()
-        for record in records_of(result, job.network.name, result.main_scores())
+        for record in records_of(result, job.network.row, result.main_scores())
     ]
     table = tabulate(records, trained=False)
+    rows = {job.network.row for job in results if base and job.network.name == base}
     for name, row in table.rows.items():
-        if base in (record.result.network.name for cell in row.values() for record in cell.records):
+        if rows.intersection(record.row for cell in row.values() for record in cell.records):
             return table.with_differences(name)
     return table
 
@@ -87,7 +105,7 @@ def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
     """Write the pages again, with comparisons to all other results of the same benchmark."""
     for job, result in results.items():
         others = {
-            f"{other_job.network.name}, {other_job.protocol.name}": other
+            ", ".join(filter(None, (other_job.network.row, getattr(other_job.protocol, "name", "")))): other
             for other_job, other in results.items()
             if other_job != job and other.benchmark == result.benchmark
         }

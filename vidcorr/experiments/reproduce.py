@@ -116,7 +116,7 @@ def moving_fields(job: Job, record: Record, runner: Runner, printed: float) -> l
         Lines with the largest changes, and with the change that comes nearest to the printed score.
     """
     kind, protocol = type(job.benchmark), cast("PropagationProtocol", job.protocol)
-    others = single_changes(protocol, kind.name, kind.protocols_like)
+    others = single_changes(protocol, kind.default_name, kind.protocols_like)
     results = runner.run([Job(job.network, job.benchmark, other) for other in others])
     values = {other.protocol.name: score_of(result, record.column.score)[0].value for other, result in results.items()}
     moved = sorted(values, key=lambda name: -abs(values[name] - record.value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import errno
 import os
 import time
@@ -18,7 +17,7 @@ from ..backbones import on_device
 from ..benchmarks.ranks import LostRank, Ranks
 from ..errors import ROOM
 from ..functional.device import out_of_memory_advice
-from ..results.result import Result, require_writable
+from ..results.result import Network, Result, require_writable
 from .job import Job, NetworkSpec
 from .store import Store
 
@@ -151,16 +150,18 @@ class Runner:
 
     def _evaluate(self, jobs: Sequence[Job], writes: bool) -> None:
         """Score jobs in a single pass of their network, and save their results."""
-        first = jobs[0]
-        benchmark: Any = copy.copy(first.benchmark)
-        benchmark.protocol = first.protocol if len(jobs) == 1 else [job.protocol for job in jobs]
+        network, benchmark = jobs[0].network, jobs[0].benchmark
         with out_of_memory_advice(ROOM):
-            extractor = on_device(first.network.extractor(self._encoder_of(first.network), benchmark))
-        folder = self.store.folder_of(first) if self.pages and len(jobs) == 1 else None
-        benchmark.evaluate(extractor, folder, first.network.name)
-        if folder is None and writes:
-            for job, result in zip(jobs, benchmark.result.parts(), strict=True):
-                result.save(self.store.folder_of(job))
+            encoder = self._encoder_of(network)
+            extractor = on_device(network.extractor(encoder, benchmark))
+        name = Network.of(encoder, network.row)
+        if self.pages and len(jobs) == 1:
+            folder = self.store.folder_of(jobs[0])
+            benchmark.run(extractor, [jobs[0].protocol], folder, name, shared=True)
+            return
+        results = benchmark.evaluate_protocols(extractor, [job.protocol for job in jobs], name, shared=True)
+        for job, result in zip(jobs, results, strict=True) if writes else ():
+            result.save(self.store.folder_of(job))
 
 
 def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:

@@ -159,6 +159,24 @@ class EvaluationProtocol:
                 changed += f"+{field}={_as_text(value)}"
         return dataclasses.replace(self, name=changed if name is None else name, **fields)
 
+    def brought_by_features(self, **fields: Any) -> Self:
+        """Return this protocol with values that features have, such as their stride; the name shows what differs.
+
+        Raises:
+            ValueError: if the name changes a field to another value: the change would be dropped.
+        """
+        asked = self.changed
+        for field, value in fields.items():
+            if field in asked and getattr(self, field) != value:
+                text = f"the features have {field} {_as_text(value)}: leave the change out, or choose other features"
+                raise ValueError(f"protocol {self.name!r}: {text}")
+        return self.with_changes(**fields)
+
+    @property
+    def changed(self) -> Mapping[str, str]:
+        """Field → value, as text, of the changes in the name."""
+        return self._split(self.name)[1]
+
     def fields(self) -> dict[str, Any]:
         """Return all fields as plain JSON types, for results.json."""
         return json.loads(json.dumps(dataclasses.asdict(self)))

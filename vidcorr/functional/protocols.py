@@ -5,7 +5,7 @@ Without torch, so that protocols are listed at once.
 
 import dataclasses
 import math
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -359,8 +359,15 @@ class TrackingProtocol(EvaluationProtocol):
         return self.scale_step ** np.arange(-(self.scales // 2), self.scales // 2 + 1, dtype=np.float64)
 
     def at_features(self, stride: int, dilated: bool | Literal["released"] = False) -> "TrackingProtocol":
-        """Return this protocol for the features of an extractor; the name shows a different stride or dilation."""
-        changes: dict[str, Any] = {"dilated": dilated}
-        if stride != self.stride:
-            changes |= {"stride": stride, "response_size": None}
-        return self.with_changes(**changes)
+        """Return this protocol for the features of an extractor; the name shows a different stride or dilation.
+
+        A different stride changes the number of cells of the response, so `response_size` becomes None unless the name
+        changes it.
+
+        Raises:
+            ValueError: if the name changes stride or dilation to another one.
+        """
+        protocol = self.brought_by_features(stride=stride, dilated=dilated)
+        if stride != self.stride and "response_size" not in self.changed:
+            protocol = protocol.with_changes(response_size=None)
+        return protocol

@@ -42,6 +42,7 @@ class Network(Exact):
         loaded: False only if the weights are known to be random.
         digest: digest of the weights; empty if the weights were not at hand.
         recipe: digest of all that made the weights but the seed. Networks of one name and recipe are seeds of a row.
+        upsampling: upsampler of the features, which `name` shows too; empty: none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Network(Exact):
     loaded: bool = True
     digest: str = ""
     recipe: str = ""
+    upsampling: str = ""
 
     @classmethod
     def of(cls, module: nn.Module, name: str | None = None) -> Self:
@@ -59,7 +61,8 @@ class Network(Exact):
 
         known = describe_network(module)
         names = {"name": known.name, "weights": known.weights} if name is None else {"name": name}
-        return cls(**names, spec=known.spec, seed=known.seed, loaded=known.loaded)
+        upsampling = getattr(module, "upsampling", None) or ""
+        return cls(**names, spec=known.spec, seed=known.seed, loaded=known.loaded, upsampling=upsampling)
 
     @property
     def row(self) -> str:
@@ -319,16 +322,6 @@ class Result(Exact):
 
     # What readers ask
 
-    def parts(self) -> list[Self]:
-        """Split the result into results of a single stage, in the order of the stages."""
-        parts = []
-        for name, stage in self.stages.items():
-            rows = tuple(row.model_copy(update={"stage": ""}) for row in self.rows if row.stage == name)
-            history = tuple(past.model_copy(update={"scores": _of_stage(name, past.scores)}) for past in self.history)
-            part = {"scores": _of_stage(name, self.scores), "stages": {"": stage}, "rows": rows, "history": history}
-            parts.append(self.model_copy(update=part))
-        return parts
-
     @property
     def protocols(self) -> list[Protocol]:
         """The protocols of the stages."""
@@ -384,12 +377,6 @@ class Result(Exact):
             return Sample(self.scores[key], self.without[key], self.network.seed)
         values = self.values(key)
         return Sample.of_means(values, self.network.seed) if values else None
-
-
-def _of_stage(stage: str, scores: Mapping[str, float]) -> dict[str, float]:
-    """Return the scores of a stage, without its name in their keys."""
-    prefix = f"{stage}/" if stage else ""
-    return {key.removeprefix(prefix): value for key, value in scores.items() if key.startswith(prefix)}
 
 
 def results_below(folder: Path) -> dict[Path, Result]:

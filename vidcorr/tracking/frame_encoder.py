@@ -27,10 +27,7 @@ PIXELS_AT_ONCE = 8 * 480 * 854
 """Pixels in a pass of the network on a GPU: 8 frames of DAVIS."""
 MOST_AT_ONCE = 16
 
-LOWER = (
-    "set changes (--trainer.callbacks.changes; of evaluate and sweep --change) to a smaller input_size or to "
-    "backbone_precision bfloat16, or take a larger stride"
-)
+LOWER = "set the protocol's changes to a smaller input_size or to backbone_precision bfloat16, or take a larger stride"
 """Advice for a device that runs out of memory while tracking."""
 
 P = TypeVar("P", PropagationProtocol, PointProtocol, MatchingProtocol)
@@ -68,8 +65,12 @@ def stride_of(extractor: nn.Module) -> int | None:
 
 
 def at_stride(protocol: P, stride: int | None) -> P:
-    """Return the protocol for features of a stride; its name shows a stride that differs from the protocol's."""
-    return protocol if stride in (None, protocol.feature_stride) else protocol.with_changes(feature_stride=stride)
+    """Return the protocol for features of a stride; its name shows a stride that differs from the protocol's.
+
+    Raises:
+        ValueError: if the protocol's name changes the stride to another one.
+    """
+    return protocol if stride is None else protocol.brought_by_features(feature_stride=stride)
 
 
 def for_network(protocol: P, extractor: nn.Module, stride: int | None) -> P:

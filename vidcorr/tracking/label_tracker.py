@@ -29,7 +29,7 @@ from .stopwatch import Stopwatch
 
 
 class TrackedFrame(NamedTuple):
-    """A frame with its results on the CPU; labels and decoded labels have a tensor per stage of the tracker.
+    """A frame with its results on the CPU; labels and decoded labels have a tensor per output of the tracker.
 
     Attributes:
         frame: the input frame, uint8 RGB `(3, H, W)`.
@@ -133,9 +133,8 @@ class LabelTracker:
         stopwatch: counts the seconds of "decode", "backbone", "propagate", "decode masks" and "decode points".
 
     Attributes:
-        stages: names of the results, a result per map and protocol: the name of the map (empty for a single map), and
-            of several protocols the name of the protocol.
-        protocols: protocols of the stages.
+        stages: name of the map of each output, an output per map and protocol; empty for a single map.
+        protocols: protocol of each output.
         device: device of the extractor.
 
     Raises:
@@ -157,9 +156,7 @@ class LabelTracker:
         self._of_map = [[for_network(rules, extractor, stride) for rules in chosen] for _, stride in self._maps]
         self.protocols = [rules for of_map in self._of_map for rules in of_map]
         self._map_numbers = [number for number, of_map in enumerate(self._of_map) for _ in of_map]
-        stages = [stage for stage, _ in self._maps for _ in chosen]
-        names = [rules.name if len(chosen) > 1 else "" for rules in self.protocols]
-        self.stages = ["/".join(filter(None, pair)) for pair in zip(stages, names, strict=True)]
+        self.stages = [stage for stage, _ in self._maps for _ in chosen]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0], self.watch)
         self.device = self.encoder.device
@@ -253,7 +250,7 @@ class LabelTracker:
             propagator.check_finite()
 
     def _begin(self, given: Tensor | None, coding: LabelCoding, maps: Maps, view: View) -> list[LabelPropagator]:
-        """Check the maps of frame 0, and return a propagator per stage with the labels of frame 0."""
+        """Check the maps of frame 0, and return a propagator per output with the labels of frame 0."""
         if given is None:
             raise ValueError("the first frame gives no annotation: there is nothing to follow")
         for features, (stage, _) in zip(maps, self._maps, strict=True):
@@ -263,7 +260,7 @@ class LabelTracker:
         return [LabelPropagator(*begin) for begin in zip(first_labels, self.protocols, finders, strict=True)]
 
     def _encode(self, t: int, given: Tensor, coding: LabelCoding, features: Sequence[Tensor]) -> list[Tensor]:
-        """Return the labels of frame `t`'s annotation on the grid of each stage."""
+        """Return the labels of frame `t`'s annotation on the grid of each output."""
         grids = [(found.shape[-2], found.shape[-1]) for found in features]
         return [coding.encode(t, given, grid, rules) for grid, rules in zip(grids, self.protocols, strict=True)]
 

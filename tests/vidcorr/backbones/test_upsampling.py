@@ -111,7 +111,7 @@ def test_a_benchmark_shows_the_stride_and_a_finer_grid_follows_objects_better(da
     for upsample in (None, "tests.helpers.encoders:guided"):
         extractor = build_feature_extractor("raw_colour", stride=16, upsample=upsample)
         benchmark = DavisBenchmark(davis_root, protocol=protocol, limit_sequences=1)
-        scores[upsample] = benchmark.evaluate(extractor, tmp_path / str(bool(upsample)))["J&F-Mean"]
+        scores[upsample] = benchmark.evaluate(extractor, tmp_path / str(bool(upsample))).scores["J&F-Mean"]
     text = (tmp_path / "True" / "results.json").read_text()
     assert "feature_stride=4" in text
     assert scores["tests.helpers.encoders:guided"] > scores[None]

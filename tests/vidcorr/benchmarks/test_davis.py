@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from callbacks import BestCheckpoint
+from callbacks import BenchmarkCallback, BestCheckpoint
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
@@ -35,7 +35,7 @@ def test_a_protocol_with_its_own_scoring_is_scored_by_it(davis_root, tmp_path):
     """The masks of a run under `naf` have the scores that `vidcorr score --rules naf` gives them."""
     changes = {name: value for name, value in SMALL.items() if name != "input_size"}
     benchmark = DavisBenchmark(davis_root, protocol="naf", changes=changes, predictions=True, limit_sequences=1)
-    scores = benchmark.evaluate(RawColour(stride=4), tmp_path)
+    scores = benchmark.evaluate(RawColour(stride=4), tmp_path).scores
     files = davis_root / "Annotations" / "480p", tmp_path / "predictions"
     assert scores == score(*files, "naf", videos=["synthetic-000"]).scores
     assert scores != score(*files, videos=["synthetic-000"]).scores
@@ -47,10 +47,10 @@ def test_several_stages_are_declared_and_scored_apart_and_equal_each_alone(davis
     together = DavisBenchmark(davis_root, changes=SMALL, stage=["res3", "res4"], stride=8, limit_sequences=1)
     declared = together.score_keys
     assert {"davis/res3/J&F-Mean", "davis/res4/J&F-Mean"} < set(declared)
-    scores = together.evaluate(module, tmp_path)
+    scores = together.evaluate(module, tmp_path).scores
     assert {f"davis/{key}" for key in scores} == set(declared)
     alone = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8, limit_sequences=1)
-    expected = alone.evaluate(module.feature_extractor("res4", 8))
+    expected = alone.evaluate(module.feature_extractor("res4", 8)).scores
     assert {f"res4/{key}": value for key, value in expected.items()}.items() <= scores.items()
     assert (tmp_path / "res3" / "predictions" / "synthetic-000" / "00003.png").is_file()
     results = Result.load(tmp_path)
@@ -59,7 +59,8 @@ def test_several_stages_are_declared_and_scored_apart_and_equal_each_alone(davis
 
 @pytest.mark.slow
 def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_score(davis_root, tmp_path):
-    benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=2, stage="res4", stride=8)
+    of_res4 = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8)
+    benchmark = BenchmarkCallback(of_res4, every_n_epochs=2)
     fit_in(tmp_path, benchmark, BestCheckpoint(save_top_k=-1, dirpath=tmp_path), max_epochs=4)
     runs = sorted(path.parent for path in (tmp_path / "benchmarks" / "davis").glob("*/results.json"))
     checkpoints = sorted(tmp_path.glob("*.ckpt"))
@@ -67,7 +68,7 @@ def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_scor
     assert [path.name for path in checkpoints] == [f"best-{run.name}.ckpt" for run in runs]
     for run, checkpoint in zip(runs, checkpoints, strict=True):
         at_that_step = Result.load(run).scores
-        again = DavisBenchmark(davis_root, changes=SMALL, stage="res4", stride=8, output_dir=tmp_path / "again")
+        again = BenchmarkCallback(of_res4, output_dir=tmp_path / "again")
         arguments = {"ckpt_path": checkpoint, "verbose": False}
         (scores,) = trainer_in(tmp_path, again).validate(VFSSimSiam(**TINY), EMPTY, **arguments)
         assert Result.load(tmp_path / "again").scores == at_that_step
@@ -75,7 +76,8 @@ def test_fit_runs_it_every_n_epochs_keeps_the_best_and_validate_repeats_its_scor
 
 
 def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path, capsys):
-    benchmark = DavisBenchmark(davis_root, changes=SMALL, every_n_epochs=5, before_training=True, limit_sequences=1)
+    short = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+    benchmark = BenchmarkCallback(short, every_n_epochs=5, before_training=True)
     fit_in(tmp_path, benchmark, BestCheckpoint(dirpath=tmp_path), max_epochs=-1, max_steps=3)
     assert list(benchmark.history) == [0, 3]
     assert benchmark._epochs == {0: 0, 3: 1}  # the second epoch was cut off
@@ -85,9 +87,10 @@ def test_a_run_that_ends_within_an_epoch_is_scored_and_kept(davis_root, tmp_path
 
 def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(MaskEvaluation, "follow", Mock(side_effect=ValueError("synthetic-000: broken")))
-    run = trainer_in(tmp_path, DavisBenchmark(davis_root))
+    run = trainer_in(tmp_path, BenchmarkCallback(DavisBenchmark(davis_root)))
     refused(ValueError, "synthetic-000: broken", run.validate, VFSSimSiam(**TINY), EMPTY, verbose=False)
-    benchmark, best = DavisBenchmark(davis_root, stage="res4"), BestCheckpoint(dirpath=tmp_path / "none")
+    benchmark = BenchmarkCallback(DavisBenchmark(davis_root, stage="res4"))
+    best = BestCheckpoint(dirpath=tmp_path / "none")
     with caplog.at_level(logging.ERROR):
         fit_in(tmp_path, benchmark, best)
     assert "davis failed; the training continues: synthetic-000: broken" in caplog.text
@@ -96,14 +99,15 @@ def test_a_failure_ends_validate_but_fit_only_where_it_is_fatal(davis_root, tmp_
     assert caplog.messages[-1] == repeated  # at the end
     assert not benchmark.history
     assert not (tmp_path / "none").exists()
-    refused(ValueError, "broken", fit_in, tmp_path, DavisBenchmark(davis_root, fatal=True))
+    fatal = BenchmarkCallback(DavisBenchmark(davis_root), fatal=True)
+    refused(ValueError, "broken", fit_in, tmp_path, fatal)
 
 
 @pytest.mark.slow
 def test_objects_that_enter_later_are_followed_without_a_score(real_data, tmp_path):
     entering = {"split": None, "annotations": "entering", "size_tolerance": 1}
     benchmark = DavisBenchmark(real_data("davis_multi_first"), changes=SMALL, **entering)
-    assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=32), tmp_path) == {}
+    assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=32), tmp_path).scores == {}
     masks = read_masks(tmp_path / "predictions" / "judo")
     for number, start in benchmark.sequences[1].starts.items():
         assert [(mask == number).any() for mask in masks[: start + 1]] == [False] * start + [True]
@@ -113,9 +117,9 @@ def test_objects_that_enter_later_are_followed_without_a_score(real_data, tmp_pa
 
 @pytest.mark.slow
 def test_a_resumed_run_keeps_the_scores_from_before(davis_root, tmp_path):
-    arguments = {"changes": SMALL, "before_training": True, "limit_sequences": 1}
-    first = DavisBenchmark(davis_root, **arguments)
-    second = DavisBenchmark(davis_root, **arguments, output_dir=tmp_path / "second")
+    benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+    first = BenchmarkCallback(benchmark, before_training=True)
+    second = BenchmarkCallback(benchmark, before_training=True, output_dir=tmp_path / "second")
     fit_in(tmp_path, first).save_checkpoint(tmp_path / "state.ckpt")
     fit_in(tmp_path, second, max_epochs=2, ckpt_path=tmp_path / "state.ckpt")
     assert list(first.history) == [0, 2]

@@ -60,7 +60,7 @@ def plain_joints(clip, extractor, protocol):
 def test_joints_and_scores_are_those_of_the_plain_chain(root, tmp_path):
     extractor = build_feature_extractor("raw_colour", stride=8)
     benchmark = JhmdbBenchmark(root, changes=SMALL)
-    scores = benchmark.evaluate(extractor, tmp_path)
+    scores = benchmark.evaluate(extractor, tmp_path).scores
     metric = PCK()
     for clip in Jhmdb(root):
         plain = plain_joints(clip, extractor, benchmark.protocol)
@@ -76,7 +76,7 @@ def test_joints_and_scores_are_those_of_the_plain_chain(root, tmp_path):
 def test_joints_are_counted_as_the_protocol_says(root, tmp_path, counting):
     crw = PropagationProtocol.named("crw").with_changes(input_size=(320, 320), context=2, radius=6)
     benchmark = JhmdbBenchmark(root, protocol=crw, changes={"keypoint_counting": counting})
-    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path).scores
     metric = PCK(counting=counting)
     for clip in Jhmdb(root):
         metric.update(read_joints(tmp_path, clip), clip.points, name=clip.name, size=clip.size)

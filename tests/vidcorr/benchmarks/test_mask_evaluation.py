@@ -43,7 +43,7 @@ def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):
     extractor = build_feature_extractor("raw_colour")
     message = r"00002\.png: the annotation holds id 9; the video has the objects"
     refused(DataError, message, DavisBenchmark(root, changes=SMALL).evaluate, extractor)
-    merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate(extractor)
+    merged = DavisBenchmark(root, year=2016, split=None, changes=SMALL).evaluate(extractor).scores
     assert 0 < merged["J-Mean"] < 1
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
 
-from callbacks import BestCheckpoint
+from callbacks import BenchmarkCallback, BestCheckpoint
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
@@ -31,7 +31,7 @@ def colour():
 
 def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
     benchmark = OtbBenchmark(root, None, video=True)
-    scores = benchmark.evaluate(colour(), tmp_path)
+    scores = benchmark.evaluate(colour(), tmp_path).scores
     results = Result.load(tmp_path)
     assert scores == score_boxes(root, tmp_path / "predictions").scores == results.scores
     assert results.protocols[0].name == "vfs+dilated=false"
@@ -72,7 +72,7 @@ def test_results_tell_the_features_that_were_tracked(root, tmp_path):
 def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
     """The baseline of `vidcorr evaluate` has no res5, which the benchmark takes of a ResNet where none is named."""
     benchmark = OtbBenchmark(root, None, limit_sequences=1)
-    assert benchmark.evaluate(FrozenEncoder("raw_colour")) == benchmark.evaluate(colour())
+    assert benchmark.evaluate(FrozenEncoder("raw_colour")).scores == benchmark.evaluate(colour()).scores
     with pytest.raises(ValueError, match="stage 'res5': raw colour has colour"):
         OtbBenchmark(root, None, stage="res5").evaluate(FrozenEncoder("raw_colour"))
 
@@ -80,15 +80,16 @@ def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
 def test_a_network_that_diverged_is_not_scored(root, tmp_path):
     module = VFSSimSiam(**TINY)
     module.backbone.layer4[0][0].weight.data.fill_(torch.nan)
-    run = trainer_in(tmp_path, OtbBenchmark(root, None))
+    run = trainer_in(tmp_path, BenchmarkCallback(OtbBenchmark(root, None)))
     assert refused(ValueError, "is not finite; has the network diverged", run.validate, module, verbose=False)
 
 
 def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
-    first, second = (OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3))
-    line = "two benchmarks are called otb.* --trainer.callbacks.name otb_2"
+    kinds = [OtbBenchmark(root, None, limit_sequences=1, changes={"scales": n}) for n in (1, 3)]
+    first, second = map(BenchmarkCallback, kinds)
+    line = "two benchmarks are called otb: their scores would be logged as one; give one another name"
     refused(ValueError, line, fit_in, tmp_path, first, second)
-    named = OtbBenchmark(root, None, limit_sequences=1, name="otb_3")
+    named = BenchmarkCallback(OtbBenchmark(root, None, limit_sequences=1, name="otb_3"))
     best = BestCheckpoint("otb_3/success", dirpath=tmp_path / "best")
     fit_in(tmp_path, first, named, best)
     assert next(iter(named.history[2])).startswith("otb_3/")
@@ -97,7 +98,7 @@ def test_two_of_a_kind_need_names_of_their_own(root, tmp_path):
 
 @pytest.mark.slow
 def test_a_benchmark_used_in_a_second_fit_begins_anew(root, tmp_path):
-    benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=10)
+    benchmark = BenchmarkCallback(OtbBenchmark(root, None, limit_sequences=1), every_n_epochs=10)
     for number in range(2):
         fit_in(tmp_path / str(number), benchmark, max_epochs=-1, max_steps=1)
         assert list(benchmark.history) == [1]
@@ -106,7 +107,7 @@ def test_a_benchmark_used_in_a_second_fit_begins_anew(root, tmp_path):
 
 def test_callbacks_that_would_score_otherwise_are_refused(root, tmp_path):
     averaging, stopping = EMAWeightAveraging(), EarlyStopping("otb/success", mode="max")
-    benchmark = OtbBenchmark(root, None, limit_sequences=1, every_n_epochs=2)
+    benchmark = BenchmarkCallback(OtbBenchmark(root, None, limit_sequences=1), every_n_epochs=2)
     for other, message in ((averaging, "name WeightAveraging after it"), (stopping, "set every_n_epochs of otb to 1$")):
         assert refused(ValueError, message, fit_in, tmp_path, other, benchmark)
     run = trainer_in(tmp_path, benchmark, limit_val_batches=0)

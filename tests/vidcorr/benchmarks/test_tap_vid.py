@@ -27,7 +27,7 @@ def run(root, tmp_path_factory):
     """A run with files: benchmark, scores and folder."""
     folder = tmp_path_factory.mktemp("run")
     benchmark = TapVidBenchmark(root, changes={"query_mode": "strided"})
-    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour", stride=8), folder), folder
+    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour", stride=8), folder).scores, folder
 
 
 def test_written_predictions_have_the_digits_of_the_scores(root, run):
@@ -66,7 +66,7 @@ def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
     expected, root = official_scores()["exact.pkl"], write_golden_tracks(tmp_path, "exact.pkl")
     for stride, mode in ((8, "first"), (16, "strided")):
         benchmark = TapVidBenchmark(root, "fomo", changes={"query_mode": mode}, limit_sequences=2)
-        limit = benchmark.evaluate(build_feature_extractor("raw_colour", stride=stride))["grid_limit"]
+        limit = benchmark.evaluate(build_feature_extractor("raw_colour", stride=stride)).scores["grid_limit"]
         of_video = expected[mode][f"nearest_cell_centre_stride{stride}"][DELTA]["per_video"]
         assert limit == sum(list(of_video.values())[:2]) / 2
 
@@ -74,9 +74,9 @@ def test_the_grids_limit_is_that_of_the_nearest_cell_centre(tmp_path):
 @pytest.mark.parametrize("protocol", ["fomo", "fgvc"])
 def test_without_an_occlusion_rule_only_delta_is_reported(root, protocol):
     benchmark = TapVidBenchmark(root, protocol, limit_sequences=1)
-    scores = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
-    assert set(scores) == {DELTA, "grid_limit", *(f"pts_within_{d}" for d in (1, 2, 4, 8, 16))}
-    assert benchmark.result.protocols[0].name == f"{protocol}+feature_stride=16"
+    result = benchmark.evaluate(build_feature_extractor("raw_colour", stride=16))
+    assert set(result.scores) == {DELTA, "grid_limit", *(f"pts_within_{d}" for d in (1, 2, 4, 8, 16))}
+    assert result.protocols[0].name == f"{protocol}+feature_stride=16"
 
 
 def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
@@ -85,8 +85,8 @@ def test_a_video_with_nothing_to_score_is_named(root, tmp_path, caplog):
     content["synthetic-001"]["occluded"][:] = True
     path.write_bytes(pickle.dumps(content))
     extractor = build_feature_extractor("raw_colour", stride=16)
-    scores = TapVidBenchmark(path).evaluate(extractor, tmp_path / "out")
-    assert scores == TapVidBenchmark(path, limit_sequences=1).evaluate(extractor)
+    scores = TapVidBenchmark(path).evaluate(extractor, tmp_path / "out").scores
+    assert scores == TapVidBenchmark(path, limit_sequences=1).evaluate(extractor).scores
     assert Result.load(tmp_path / "out").data["undefined"][DELTA] == ["synthetic-001"]
     assert "are left out of those means: synthetic-001" in caplog.text
 
@@ -100,12 +100,13 @@ def clips(tmp_path_factory):
 def test_pck_is_that_of_the_written_predictions_also_by_vidcorr_score(clips, tmp_path, stage):
     spec = "torchvision:resnet18" if stage else "raw_colour"
     benchmark = BadjaBenchmark(clips, protocol="fomo", stage=stage)
-    scores = benchmark.evaluate(build_feature_extractor(spec, stage=stage, stride=8), tmp_path)
+    result = benchmark.evaluate(build_feature_extractor(spec, stage=stage, stride=8), tmp_path)
+    scores = result.scores
     for name in stage or [""]:
         key = f"{name}/PCK@0.2" if name else "PCK@0.2"
         by_command = score_tracks(clips, tmp_path / name / "predictions")
         assert by_command.scores["PCK@0.2"] == scores[key]
-        of_videos = [row.values["PCK@0.2"] for row in benchmark.result.rows if row.stage == name]
+        of_videos = [row.values["PCK@0.2"] for row in result.rows if row.stage == name]
         assert of_videos == [row.values["PCK@0.2"] for row in by_command.rows]
         assert 0 < by_command.scores["survival"] < 1
         assert 0 < scores[key] < 1

@@ -33,7 +33,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    return VipBenchmark(root, changes=SMALL).evaluate(colour(), folder), folder
+    return VipBenchmark(root, changes=SMALL).evaluate(colour(), folder).scores, folder
 
 
 def test_miou_is_that_of_the_predictions_on_disk(root, run):
@@ -74,7 +74,7 @@ def test_files_do_not_promise_equality_of_ap(run):
 
 def test_one_kind_of_parts_alone(root, run):
     alone = VipBenchmark(root, parts=["semantic"], changes=SMALL)
-    assert alone.evaluate(colour()) == {key: run[0][key] for key in ("mIoU", "mAcc", "aAcc")}
+    assert alone.evaluate(colour()).scores == {key: run[0][key] for key in ("mIoU", "mAcc", "aAcc")}
     refused(ValueError, r"parts is \['both'\]", VipBenchmark, root, parts=["both"])
 
 
@@ -88,5 +88,5 @@ def test_a_class_out_of_range_names_its_file(tmp_path):
 
 def test_ap_may_count_one_detection_for_an_instance(root):
     benchmark = VipBenchmark(root, parts=["instance"], one_to_one=True)
-    assert benchmark.start(colour(), RunContext(Ranks())).instance[0].one_to_one
+    assert benchmark.start(colour(), RunContext(Ranks(), None, (benchmark.protocol,))).instance[0].one_to_one
     assert "one detection at most" in benchmark.data()["AP-unofficial"]

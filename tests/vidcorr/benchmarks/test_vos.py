@@ -23,12 +23,12 @@ def colour():
 
 def scored_as_by_the_command(benchmark, folder, masks, rules, **data):
     """Score raw colour; the scores must be those of `vidcorr score` for the predictions in the folder."""
-    scores = benchmark.evaluate(colour(), folder)
+    result = benchmark.evaluate(colour(), folder)
     by_command = score(masks, folder / "predictions", rules, **data)
-    assert scores == by_command.scores
-    assert benchmark.result.rows == by_command.rows
+    assert result.scores == by_command.scores
+    assert result.rows == by_command.rows
     assert Result.load(folder).data["rules"] == by_command.data["rules"]
-    return scores
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,10 @@ def sparse(tmp_path_factory):
 def test_davis_scores_as_the_davis_benchmark_scores_it(davis_root):
     folders = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
     benchmark = VosBenchmark(davis_root, **folders, rules="davis-2017", changes=SMALL)
-    assert benchmark.evaluate(colour()) == DavisBenchmark(davis_root, changes=SMALL).evaluate(colour())
+    assert benchmark.evaluate(colour()).scores == DavisBenchmark(davis_root, changes=SMALL).evaluate(colour()).scores
     alone = VosBenchmark(davis_root, **folders, one_object=True, rules="davis-2016", changes=SMALL)
     merged = DavisBenchmark(davis_root, year=2016, split=None, changes=SMALL)
-    assert alone.evaluate(colour()) == merged.evaluate(colour())
+    assert alone.evaluate(colour()).scores == merged.evaluate(colour()).scores
 
 
 SLOWLY = [pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "youtube-vos")]
@@ -56,7 +56,7 @@ SLOWLY = [pytest.param(rules, marks=pytest.mark.slow) for rules in ("vost", "you
 def test_a_benchmark_and_the_command_score_masks_alike(sparse, tmp_path, rules):
     """Objects that enter later where the rules take them; the numbers are those of the written predictions."""
     benchmark = VosBenchmark(sparse, None, "frames", "masks", rules=rules, changes=SMALL)
-    scores = scored_as_by_the_command(benchmark, tmp_path, sparse / "masks", rules)
+    scores = scored_as_by_the_command(benchmark, tmp_path, sparse / "masks", rules).scores
     assert benchmark.score_keys == tuple(f"vos/{name}" for name in scores)
     assert len(list((tmp_path / "predictions").rglob("*.png"))) == sum(each.num_frames for each in benchmark.sequences)
     assert 0 < scores[benchmark.score_names[0]] < 1
@@ -93,7 +93,8 @@ def test_lvos_is_scored_by_its_metadata(davis_root, tmp_path):
     known = {"rules": "lvos", "meta": tmp_path / "meta.json"}
     benchmark = VosBenchmark(tmp_path, **known, unseen=tmp_path / "unseen.txt", changes=SMALL)
     annotations = tmp_path / "Annotations"
-    scores = scored_as_by_the_command(benchmark, tmp_path / "out", annotations, **known, unseen={"synthetic-001"})
+    unseen = {"synthetic-001"}
+    scores = scored_as_by_the_command(benchmark, tmp_path / "out", annotations, **known, unseen=unseen).scores
     assert scores["J-seen-Mean"] != scores["J-unseen-Mean"]
     (tmp_path / "Annotations/synthetic-000/00000011.png").unlink()
     message = "synthetic-000: the metadata counts frame 00000011, which has no mask"
@@ -115,13 +116,13 @@ def test_sa_v_follows_each_object_by_itself(davis_root, tmp_path):
                 shutil.copy(path, video / f"{int(path.stem) + t:05d}.jpg")
     (tmp_path / "list.txt").write_text("synthetic-000\nsynthetic-001\n")
     benchmark = VosBenchmark(tmp_path, "list.txt", frames.name, masks.name, rules="sa-v", changes=SMALL)
-    scores = scored_as_by_the_command(benchmark, tmp_path / "out", masks, "sa-v")
-    assert [row.name for row in benchmark.result.rows][:2] == ["synthetic-000_000", "synthetic-000_001"]
+    result = scored_as_by_the_command(benchmark, tmp_path / "out", masks, "sa-v")
+    assert [row.name for row in result.rows][:2] == ["synthetic-000_000", "synthetic-000_001"]
     first, late = (tmp_path / "out/predictions/synthetic-000" / number for number in ("000", "001"))
     assert len(list(first.iterdir())) == len(list((frames / "synthetic-000").iterdir()))
     assert not read_mask(late / "00000.png").any()
     assert (read_mask(first / "00004.png") & read_mask(late / "00004.png")).any()  # a pixel may belong to two objects
-    assert 0 < scores["J&F"] < 1
+    assert 0 < result.scores["J&F"] < 1
 
 
 def test_objects_that_enter_later_are_not_given_where_the_rules_know_none(sparse):

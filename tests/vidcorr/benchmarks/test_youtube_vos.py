@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from callbacks import BenchmarkCallback
 from datamodules import VideoDataModule
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.masks import read_masks
@@ -34,7 +35,7 @@ def root(tmp_path_factory):
 def run(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("holdout")
     benchmark = YoutubeVosBenchmark(root, changes=SMALL, **HOLDOUT)
-    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder), folder
+    return benchmark, benchmark.evaluate(build_feature_extractor("raw_colour"), folder).scores, folder
 
 
 def test_scores_are_those_of_the_predictions_on_disk(root, run):
@@ -64,7 +65,7 @@ def test_the_archive_holds_what_the_server_asks_for(root, tmp_path, all_frames):
     stale = tmp_path / "predictions" / "of an earlier run" / "00000.png"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"")
-    assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=16), tmp_path) == {}
+    assert benchmark.evaluate(build_feature_extractor("raw_colour", stride=16), tmp_path).scores == {}
     with zipfile.ZipFile(tmp_path / "predictions.zip") as archive:
         names = sorted(archive.namelist())
         with archive.open(names[0]) as file, Image.open(file) as mask:
@@ -80,14 +81,15 @@ def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
     arguments = {"frames": 2, "size": 32, "batch_size": 2, "num_workers": 0, "validation_fraction": 0}
     copies = shutil.copytree(root / "train/JPEGImages", tmp_path / "copies")
     data = VideoDataModule(copies, **arguments)
-    trainer, message = trainer_in(tmp_path, benchmark), named + r".*--data\.include_holdout true"
+    callback = BenchmarkCallback(benchmark)
+    trainer, message = trainer_in(tmp_path, callback), named + r".*set include_holdout of the data"
     refused(ValueError, message, trainer.fit, VFSSimSiam(**TINY), datamodule=data)
     assert trainer.global_step == 0
     told = VideoDataModule(copies, include_holdout=True, **arguments)
     told.setup("fit")
-    benchmark.on_fit_start(SimpleNamespace(datamodule=told), FrozenEncoder("raw_colour"))
+    callback.on_fit_start(SimpleNamespace(datamodule=told), FrozenEncoder("raw_colour"))
     others = SimpleNamespace(include_holdout=False, videos=[SimpleNamespace(path="elsewhere/another.mp4")])
-    benchmark.on_fit_start(SimpleNamespace(datamodule=others), FrozenEncoder("raw_colour"))
+    callback.on_fit_start(SimpleNamespace(datamodule=others), FrozenEncoder("raw_colour"))
 
 
 def test_files_say_what_was_held_out(run):

@@ -52,7 +52,7 @@ def test_scores_are_those_of_each_protocol_alone(swept, davis_root):
     for one in scored[::3]:
         changes = {field: one.stage.protocol.fields[field] for field in ("radius", "topk", "temperature")}
         benchmark = DavisBenchmark(davis_root, changes=changes)
-        assert benchmark.evaluate(extractor)["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
+        assert benchmark.evaluate(extractor).scores["J&F-Mean"] == pytest.approx(one.value, abs=1e-9)
         assert benchmark.protocol.digest() == one.stage.protocol.shared
 
 
@@ -106,7 +106,9 @@ def test_named_protocols_are_swept_as_they_are_also_at_another_stride(sweep_of, 
     assert said.count("## ") == 2
     scored = scores_below(tmp_path)
     extractor = build_feature_extractor("raw_colour", stride=16)
-    alone = [DavisBenchmark(davis_root, protocol=name).evaluate(extractor)["J&F-Mean"] for name in ("crw", "vfs")]
+    alone = [
+        DavisBenchmark(davis_root, protocol=name).evaluate(extractor).scores["J&F-Mean"] for name in ("crw", "vfs")
+    ]
     found = {one.stage.protocol.name: one.value for one in scored}
     assert found == pytest.approx(dict(zip(("crw+feature_stride=16", "vfs+feature_stride=16"), alone, strict=True)))
 

@@ -48,7 +48,9 @@ def test_equal_or_by_how_much_not_and_what_moves_it(davis_root, tmp_path, capsys
     """The scores that two rows are to have are known from the benchmark alone, the second one by another radius."""
     model = saved_resnet(tmp_path / "tiny.ckpt")
     protocols = [PropagationProtocol.named(name) for name in ("vfs+context=3+radius=4", "vfs+context=3+radius=6")]
-    here, other = (100 * DavisBenchmark(davis_root, protocol=each).evaluate(model)["J&F-Mean"] for each in protocols)
+    here, other = (
+        100 * DavisBenchmark(davis_root, protocol=each).evaluate(model).scores["J&F-Mean"] for each in protocols
+    )
     assert abs(here - other) > 0.1
     row = {"model": str(tmp_path / "tiny.ckpt")}
     row["evaluate"] = {"davis": f"--trainer.callbacks.protocol {protocols[0].name}"}

@@ -48,7 +48,7 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
     twin = tmp_path / "twin"
     twin.symlink_to(davis_root)
     first = job()
-    assert job(root=twin, predictions=False, every_n_epochs=3, protocol=VFS.with_changes(topk=10)).key == first.key
+    assert job(root=twin, changes={"topk": 5}, protocol=VFS.with_changes(topk=10)).key == first.key
     write_davis(tmp_path / "other", 3, frames=8, size=(64, 64))
     others = [
         job(protocol=VFS.with_changes(topk=7)),
@@ -93,7 +93,7 @@ def test_a_pass_sees_frames_alike(benchmark):
 
 def test_jobs_of_other_features_data_or_kinds_have_passes_of_their_own(benchmark, davis_root):
     points = TapVidBenchmark("anywhere")
-    points._sequences = ()
+    vars(points)["data_set"] = ()
     jobs = [
         Job(RAW, benchmark, VFS),
         Job(NetworkSpec.read("raw_colour@colour/16"), benchmark, VFS),

@@ -154,7 +154,7 @@ def test_a_page_that_cannot_be_written_takes_nothing_away(davis_root, tmp_path, 
     monkeypatch.setattr(base, "write_report", Mock(side_effect=RuntimeError("no template")))
     benchmark = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
     (tmp_path / "report.html").write_text("of an earlier run")
-    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path)
+    scores = benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path).scores
     assert Result.load(tmp_path).scores == scores
     assert not (tmp_path / "report.html").exists()
     assert "davis: report.html could not be written: no template" in caplog.text

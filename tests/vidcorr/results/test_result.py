@@ -72,14 +72,6 @@ def test_values_of_objects_are_those_of_their_video():
     assert found == {"bike": [pytest.approx(0.6)], "two_dogs": [pytest.approx(0.8)], "two": [pytest.approx(0.1)]}
 
 
-def test_parts_are_results_of_one_stage():
-    (part,) = FULL.parts()
-    assert part.scores.keys() == {"J-Mean", "J-Decay"}
-    assert (list(part.stages), [row.stage for row in part.rows]) == ([""], ["", ""])
-    assert part.history[0].scores.keys() == {"J-Mean"}
-    assert [each.scores for each in part.parts()] == [part.scores]
-
-
 def test_other_data_of_as_many_sequences_are_not_the_test_set():
     def on_test_set(benchmark="davis", sequences=30, limit_sequences=None, **changes):
         data = {"year": 2017, "split": "val", "resolution": "480p"} | changes

@@ -152,10 +152,10 @@ def test_an_extractor_that_normalises_nothing_gets_rgb_in_0_to_1_and_the_protoco
 
 def test_a_users_benchmark_under_a_new_name_works_with_defaults():
     class MyVideos(DavisBenchmark):
-        name = "my_videos"
+        default_name = "my_videos"
 
     class MyClips(YoutubeVosBenchmark):
-        name = "my_clips"
+        default_name = "my_clips"
 
     assert MyVideos("anywhere").protocol == PropagationProtocol.named("vfs", "davis")
     assert MyVideos("anywhere", protocol="dino").protocol.name == "dino"

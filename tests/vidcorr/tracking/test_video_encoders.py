@@ -62,7 +62,9 @@ def test_davis_end_to_end_equals_the_notebook(case, golden, tmp_path):
     images = frames.permute(0, 2, 3, 1).numpy()
     write_frames(tmp_path / "JPEGImages/480p/toy", images, [f"{t:05d}.png" for t in range(len(images))])
     write_masks(tmp_path / "Annotations/480p/toy", {f"{t:05d}": mask for t, mask in enumerate(truth)})
-    scores = DavisBenchmark(tmp_path, split=None, protocol="rvm", changes=CHANGES).evaluate(encoder, tmp_path / "out")
+    scores = (
+        DavisBenchmark(tmp_path, split=None, protocol="rvm", changes=CHANGES).evaluate(encoder, tmp_path / "out").scores
+    )
     found = [scores["J&F-Mean"], scores["J-Mean"], scores["F-Mean"]]
     np.testing.assert_allclose(found, numbers[f"{name}_JF_J_F"], atol=5e-4)
     assert (tmp_path / "out" / "results.json").is_file()
@@ -84,6 +86,6 @@ def test_joints_parts_and_points_of_clips_score_as_those_of_the_images_in_them(k
     changes = {"feature_stride": 8, "input_size": (64, 64)} if kind == "tap_vid" else SMALL
     root = write(tmp_path / "data", 2, frames=6, size=(64, 64))
     colour = build_feature_extractor("raw_colour")
-    found = [benchmark(root, changes=changes).evaluate(encoder) for encoder in (colour, clips_over(colour))]
+    found = [benchmark(root, changes=changes).evaluate(encoder).scores for encoder in (colour, clips_over(colour))]
     assert found[0]
     np.testing.assert_equal(found[1], found[0])

@@ -1,0 +1,152 @@
+"""A frozen network to evaluate: a module, a checkpoint or a name, and the view of its features."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ..backbones import build_encoder, describe_network, weights_digest
+from ..backbones.checkpoints import SUFFIXES
+from ..backbones.networks import RANDOM_WEIGHTS
+from ..backbones.pretrained import read_spec
+from ..backbones.video import VideoEncoder
+
+if TYPE_CHECKING:
+    from .base import Benchmark
+
+UNTRAINED = "untrained"
+"""Name of a baseline: a ResNet-18 with random weights."""
+NetworkLike = Any
+"""A `NetworkSpec`, a text of `NetworkSpec.read`, the path of a checkpoint, a module, an extractor, a video encoder."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A frozen network and the choice of its features.
+
+    Attributes:
+        name: name in tables, without the upsampling.
+        spec: see `build_feature_extractor`; a module, an extractor or a video encoder stands for itself.
+        stage: name of the features. None is the benchmark's choice: res4 of a ResNet and the last block of a ViT for
+            label propagation, SiamFC's dilated res5 for tracking.
+        stride: pixels per feature cell; None is the benchmark's choice.
+        pretrained: load the weights of timm or torchvision.
+        seed: seed of random weights.
+        upsample: upsampler of the features, see `build_upsampler`; None: none.
+    """
+
+    name: str
+    spec: Any
+    stage: str | None = None
+    stride: int | None = None
+    pretrained: bool = False
+    seed: int = 0
+    upsample: str | None = None
+
+    @classmethod
+    def read(cls, text: str, pretrained: bool = False, seed: int = 0) -> NetworkSpec:
+        """Read `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`, see `read_spec`; SPEC may be the baseline `untrained`.
+
+        Args:
+            text: the text.
+            pretrained: load the library's weights, for names of timm and torchvision.
+            seed: see the class.
+
+        Raises:
+            ValueError: if the stride is not a number.
+        """
+        view = read_spec(text)
+        if view["spec"] == UNTRAINED:
+            name = text.replace(UNTRAINED, "untrained ResNet-18", 1)
+            return cls(name, "torchvision:resnet18", view["stage"], view["stride"], seed=seed)
+        of_library = view["spec"].startswith(("timm:", "torchvision:"))
+        trained = bool(view["pretrained"] or (of_library and pretrained))
+        name = f"{text}, {RANDOM_WEIGHTS}" if of_library and not trained else text
+        return cls(name, view["spec"], view["stage"], view["stride"], trained, seed)
+
+    @classmethod
+    def of(cls, network: NetworkLike) -> NetworkSpec:
+        """Return the spec of a network in any form; see `NetworkLike`."""
+        if isinstance(network, NetworkSpec):
+            return network
+        if isinstance(network, str | Path):
+            return cls.read(str(network))
+        known = describe_network(network)
+        return cls(", ".join(filter(None, (known.name, known.weights))), network)
+
+    @classmethod
+    def of_study(cls, model: Sequence[str], seed: int = 0) -> NetworkSpec:
+        """Read the `model` of a study's row: a network, and `--pretrained` if it is."""
+        return cls.read(model[0], "--pretrained" in model, seed)
+
+    @property
+    def row(self) -> str:
+        """Name in tables, with the upsampling."""
+        return f"{self.name} upsampled by {self.upsample}" if self.upsample else self.name
+
+    @property
+    def is_named(self) -> bool:
+        """True for a name or path, False for an object in memory."""
+        return isinstance(self.spec, str)
+
+    @property
+    def is_random(self) -> bool:
+        """True if the weights are random, so that seeds make different networks."""
+        return self.is_named and self.spec.startswith(("timm:", "torchvision:")) and not self.pretrained
+
+    @property
+    def weights(self) -> tuple[object, ...]:
+        """Arguments of `build`; specs with equal values share an encoder."""
+        return self.spec, self.pretrained, self.seed, self.upsample
+
+    def build(self) -> Any:
+        """Return the encoder, see `build_encoder`; an extractor or a video encoder stands for itself.
+
+        Raises:
+            ValueError: if it cannot be built.
+        """
+        if is_extractor(self.spec):
+            if self.upsample:
+                raise ValueError(f"{self.name}: an extractor cannot be upsampled; give its network")
+            return self.spec
+        if self.is_named:
+            torch.manual_seed(self.seed)
+        return build_encoder(self.spec, self.pretrained, upsample=self.upsample)
+
+    def extractor(self, encoder: Any, benchmark: Benchmark) -> Any:
+        """Return the features of an encoder: by stage and stride, or the benchmark's choice if both are None."""
+        if is_extractor(encoder):
+            return encoder
+        chosen = self.stage is not None or self.stride is not None
+        return encoder.feature_extractor(self.stage, self.stride) if chosen else benchmark.extractor(encoder)
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """Identity of weights and view: digest of a checkpoint or of the weights, else spec, source and seed."""
+        view = {"stage": self.stage, "stride": self.stride, "upsampling": self.upsample}
+        if not self.is_named:
+            own = {name: str(getattr(self.spec, name, None)) for name in ("stage", "stride")}
+            return view | {"module": repr(self.spec), "of_module": own, "weights": weights_digest(self.spec)}
+        if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():
+            return view | {"sha256": hashlib.sha256(Path(self.spec).read_bytes()).hexdigest()}
+        identity = view | {"spec": self.spec, "pretrained": self.pretrained}
+        if self.is_random:
+            identity["seed"] = self.seed
+        elif ":" in self.spec and not self.pretrained and not self.spec.startswith("transformers:"):
+            encoder = self.build()  # the user's callable: its weights and code may change, its name stays
+            identity["weights"] = weights_digest(encoder)
+        return identity
+
+
+def is_extractor(network: Any) -> bool:
+    """Return whether an object gives feature maps as it is, so that a benchmark takes no view of it."""
+    if hasattr(network, "feature_extractor"):
+        return False
+    return isinstance(network, VideoEncoder) or (isinstance(network, nn.Module) and hasattr(network, "stride"))
