@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics import Metric
 from typing_extensions import Self
 
-from vidcorr.backbones import Normalise, extractor_of, trainable_network
+from vidcorr.backbones import Normalise, extractor_of, normalises_itself, trainable_network
 from vidcorr.backbones.build import StageNames, path_to_network
 
 from .distributed import world_size_and_rank
@@ -122,7 +122,7 @@ class CorrespondenceModule(ExtractorModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.normalise = Normalise()
+        self.normalise: nn.Module = Normalise()
         self.validation_loss = SampleMean()
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
         self._places: list[dict[str, Any]] = []  # loader states of the checkpoint that the run resumes from
@@ -136,10 +136,13 @@ class CorrespondenceModule(ExtractorModule):
     def network_to_train(self, spec: str) -> nn.Module:
         """Return the network of a spec, see `trainable_network`; store its name as hyper-parameter `backbone`.
 
-        A checkpoint to start from is thus not needed again: the module's checkpoints hold the weights.
+        A checkpoint to start from is thus not needed again: the module's checkpoints hold the weights. A user's own
+        module takes RGB in [0, 1] in training too.
         """
         network = trainable_network(spec)
         self.hparams["backbone"] = network.architecture
+        if normalises_itself(network):
+            self.normalise = nn.Identity()
         return network
 
     def check_choices(self) -> None:

@@ -1,10 +1,19 @@
 """Projector and predictor of the siamese networks."""
 
-from torch import nn
+from torch import Tensor, nn
 
 
-def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequential:
-    """Return linear layers with ReLU between them.
+class Head(nn.Sequential):
+    """Layers over features `(N, C)`, or over the mean of a map `(N, C, h, w)`."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Pool a map, and apply the layers."""
+        pooled: Tensor = super().forward(features.mean((2, 3)) if features.ndim == 4 else features)
+        return pooled
+
+
+def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> Head:
+    """Return linear layers with ReLU between them, over features or the mean of a map.
 
     VFS without negatives (as SimSiam): projector `mlp(C, D, D, D, norm=True, norm_last=True)` and predictor
     `mlp(D, hidden, D, norm=True)`. VFS with negatives (as MoCo v2): projector `mlp(C, C, 128)`.
@@ -15,7 +24,7 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
         norm_last: put BatchNorm after the last layer.
 
     Returns:
-        The layers, which map `(N, widths[0])` to `(N, widths[-1])`.
+        The layers, which map `(N, widths[0])` or `(N, widths[0], h, w)` to `(N, widths[-1])`.
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2
@@ -25,4 +34,4 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> nn.Sequent
             layers.append(nn.BatchNorm1d(widths[number + 1]))
         if number != last:
             layers.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*layers)
+    return Head(*layers)

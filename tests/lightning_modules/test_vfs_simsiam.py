@@ -1,8 +1,9 @@
 """The module around the loss: two views, stopped gradient, the plan, training in half precision."""
 
+import pytest
 import torch
 
-from lightning_modules import VFSSimSiam
+from lightning_modules import VFSMoCo, VFSSimSiam
 from lightning_modules.schedules import scaled_lr
 from tests.helpers.training import TINY, loader, quiet_trainer
 from vidcorr.functional.losses import simsiam_loss
@@ -21,6 +22,20 @@ def test_step_pulls_the_first_half_of_the_frames_towards_the_last():
     assert torch.allclose(published["loss"], simsiam_loss(p1, z1, p2, z2))
     assert published["embeddings"].shape == (6, 16)
     assert not published["embeddings"].requires_grad
+
+
+@pytest.mark.parametrize("method", [VFSSimSiam, VFSMoCo])
+def test_an_encoder_that_gives_maps_is_trained_on_their_mean(method):
+    """It takes RGB in [0, 1] in training as in benchmarks."""
+    sizes = {"projector_dim": 8, "predictor_dim": 4} if method is VFSSimSiam else {"queue_size": 4, "groups": 1}
+    module = method("tests.helpers.encoders:Wrapped", **sizes).eval()
+    clip, seen = torch.rand(2, 2, 3, 32, 32), []
+    module.projector[0].register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    module.step({"clip": clip, "video_index": torch.arange(2)})["loss"].backward()
+    maps = module.feature_extractor()(clip[:, 0])
+    assert maps.shape == (2, 4, 8, 8)
+    torch.testing.assert_close(seen[0][:2], maps.mean((2, 3)))
+    assert module.backbone.model.weight.grad.abs().sum() > 0
 
 
 def test_each_view_is_normalised_by_itself():

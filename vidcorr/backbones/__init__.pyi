@@ -6,6 +6,7 @@ from .build import (
     encoder_hparams as encoder_hparams,
     extractor_of as extractor_of,
     module_from_checkpoint as module_from_checkpoint,
+    normalises_itself as normalises_itself,
     trainable_network as trainable_network,
     weights_digest as weights_digest,
 )

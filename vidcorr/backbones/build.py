@@ -18,7 +18,7 @@ from .liir_encoder import LiirEncoder, LiirExtractor
 from .networks import RANDOM_WEIGHTS, build_network
 from .placement import device_of, held_networks, shared_copy
 from .resnet import ResNetExtractor, is_resnet
-from .trust import import_path, make, pass_gate
+from .trust import LIBRARIES, import_path, make, pass_gate
 from .upsampling import UpsampledEncoder, build_upsampler
 from .video import VideoEncoder, VideoNetwork
 from .vit import ViTExtractor, is_vit
@@ -175,8 +175,18 @@ def extractor_of(
         return LiirExtractor(view, stage or "affinity", stride)
     if is_vit(view):
         return ViTExtractor(view, normalise, stage, stride)
-    of_timm = hasattr(view, "pretrained_cfg") and hasattr(view, "forward_features")
+    of_timm = _library_of(view) == "timm" and hasattr(view, "forward_features")
     return MapExtractor(view, stage, stride, normalise if of_timm else None)
+
+
+def normalises_itself(network: nn.Module) -> bool:
+    """Return True for a user's own module, which takes RGB in [0, 1]; ResNets and networks of libraries do not."""
+    return not (_library_of(network) or is_resnet(network) or is_vit(network))
+
+
+def _library_of(network: nn.Module) -> str:
+    packages = [base.__module__.partition(".")[0] for base in type(network).__mro__]
+    return next((package for package in packages if package in LIBRARIES), "")
 
 
 def path_to_network(module: nn.Module) -> list[nn.Module]:

@@ -185,27 +185,41 @@ class RawColour(FeatureExtractor):
         return {"colour": nn.functional.avg_pool2d(images, self.cell, ceil_mode=True, count_include_pad=False)}
 
 
-def measured_stride(output: object, name: str) -> int:
+def measured_stride(output: object, name: str, stated: int | None = None) -> int:
     """Return the pixels per cell of a map of the blank image.
 
+    Args:
+        output: what the network returned for the image.
+        name: name of the network, for the message.
+        stated: the stride that the network states.
+
     Raises:
-        ValueError: if it is not a map of at least 4 × 4 cells with equal strides in both directions.
+        ValueError: if it is not a map of at least 4 × 4 cells, has two strides, or fewer or more cells than its stride
+            gives, which a window of the map would not show.
     """
     frame = f"{PROBE[0]} x {PROBE[1]}"
     if not isinstance(output, Tensor) or output.ndim != 4:
         raise ValueError(f"{name}: expected a map (N, C, h, w), got {describe_output(output)}; leave its pooling out")
     check_map(output, name)
     height, width = output.shape[2:]
-    strides = {max(round(PROBE[0] / height), 1), max(round(PROBE[1] / width), 1)}
+    sides = list(zip(PROBE, (height, width), strict=True))
+    strides = {stated} if stated else {max(round(side / cells), 1) for side, cells in sides}
     if len(strides) > 1:
         raise ValueError(f"{name}: {height} x {width} cells for a {frame} image, two strides; pad its convolutions")
-    return strides.pop()
+    stride = strides.pop()
+    if any(cells not in (side // stride, -(-side // stride)) for side, cells in sides):
+        raise ValueError(
+            f"{name}: {height} x {width} cells for a {frame} image, but {PROBE[0] // stride} x {PROBE[1] // stride} at "
+            f"stride {stride}: cut its padding or pad its convolutions"
+        )
+    return stride
 
 
 class MapExtractor(FeatureExtractor):
     """A view of a user's network that outputs a map, or of the stages of a network of timm.
 
-    A user's module maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)` and has a single stage, `features`. A
+    A user's module maps float RGB `(N, 3, H, W)` in [0, 1] to `(N, C, h, w)` and has a single stage, `features`. Its
+    stride is that of a map of a blank image whose sides differ, or its attribute `stride`. A
     network of timm has `features`, its last map before the pooling (`forward_features`), and the stages of its
     `feature_info` as `stage1 … stageN` (ConvNeXt, Swin, EfficientNet, …).
 
@@ -233,9 +247,10 @@ class MapExtractor(FeatureExtractor):
         self.network: Any = network
         self.normalise = normalise
         self.eval()
+        stated = getattr(network, "stride", None)
         strides = {}
         for name, output in self._probe().items():
-            strides[name] = measured_stride(output, f"{kind}, {name}")
+            strides[name] = measured_stride(output, f"{kind}, {name}", stated if isinstance(stated, int) else None)
             if stride not in (None, strides[name]):
                 raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, {stride} was asked for")
         self.set_strides(strides)

@@ -137,14 +137,14 @@ def imported(module: str, name: str) -> nn.Module:
 
 
 def pooled_width(network: nn.Module) -> int:
-    """Return the number of channels `C` of a network's pooled feature, by a pass of a blank 64 × 64 image.
+    """Return the number of channels `C` of a network's map or pooled feature, by a pass of a blank 64 × 64 image.
 
     Raises:
-        ValueError: if the network's output is not `(N, C)`.
+        ValueError: if the network's output is neither `(N, C, h, w)` nor `(N, C)`.
     """
     probe = shared_copy(network).eval()
     with torch.inference_mode():
         output = probe(torch.zeros(1, 3, 64, 64))
-    if not isinstance(output, Tensor) or output.ndim != 2:
-        raise ValueError(f"{type(network).__name__}: expected pooled features (N, C), got {describe_output(output)}")
+    if not isinstance(output, Tensor) or output.ndim not in (2, 4):
+        raise ValueError(f"{type(network).__name__}: expected a map (N, C, h, w), got {describe_output(output)}")
     return output.shape[1]

@@ -52,6 +52,7 @@ def test_contract(spec, channels, stride):
         ("timm:beit_base_patch16_224", None, None, "Beit: takes images of 224 x 224 px only; take a transformer"),
         ("timm:convnext_atto", "stage5", None, r"stage 'stage5': ConvNeXt has features, stage1, .*, stage4; null"),
         ("timm:convnext_atto", "stage1+stage2", None, r"different strides, \[4, 8\]"),
+        ("tests.helpers.encoders:Padded", None, None, "34 x 42 cells .* but 32 x 40 at stride 8: cut its padding"),
         ("tests.helpers.encoders:Unpadded", None, None, "cells for a 256 x 320 image, two strides"),
         ("timm:mvitv2_tiny", None, None, "takes images of one size only; videos need a network of any size"),
         ("raw_color", None, None, r"backbone 'raw_color': did you mean raw_colour\? write timm:NAME"),
@@ -60,6 +61,10 @@ def test_contract(spec, channels, stride):
 )
 def test_mistakes_are_named(spec, stage, stride, message):
     assert refused(ValueError, message, build_feature_extractor, spec, stage, stride)
+
+
+def test_a_stated_stride_is_taken():
+    assert build_feature_extractor("tests.helpers.encoders:Patches").stride == 24
 
 
 def test_frozen_encoder_gives_its_defaults_and_what_is_asked_for():
