@@ -142,8 +142,8 @@ def start_worker(worker: int) -> None:
 class ResumableLoader(SteadyLoader[BatchT]):
     """A loader over a `ClipSampler`; its state is the number of batches taken in the epoch.
 
-    Prefetched batches do not count, so a run that resumes from the state starts at the next batch, for any number of
-    workers. Lightning keeps the state in its checkpoints.
+    Batches that were prefetched but not used do not count, so a run that resumes from the state starts at the next
+    batch, for any number of workers. Lightning keeps the state in its checkpoints.
 
     Attributes:
         waited: seconds spent waiting for batches.
