@@ -113,3 +113,10 @@ def evaluate_on(rank: int, root: str, folder: str, kind: str) -> dict[str, str]:
     dist.all_reduce(alive)
     assert alive.item() == dist.get_world_size()
     return results
+
+
+def first_alone_on(rank: int, root: str) -> dict[str, str]:
+    """Evaluate on the first rank alone, while the others wait in another message."""
+    scores = bits(DavisBenchmark(root, changes=SMALL).evaluate("raw_colour").scores) if rank == 0 else {}
+    dist.barrier()
+    return scores

@@ -280,6 +280,7 @@ class Benchmark(ABC):
                         benchmark=self.name,
                         network=described,
                         scores=scores,
+                        without=without,
                         stages=stages,
                         rows=rows,
                         sequences=[sequence.name for sequence in self.sequences],
@@ -298,7 +299,7 @@ class Benchmark(ABC):
                         ),
                         provenance=Provenance.now(),
                     )
-                    for protocol, (scores, rows), stages in zip(
+                    for protocol, (scores, rows, without), stages in zip(
                         protocols, scored, evaluation.stages_of(extractor), strict=True
                     )
                 ]

@@ -40,10 +40,15 @@ class RunContext(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Scores of a protocol as fractions, and the rows of sequences or objects, over all ranks."""
+    """Scores of a protocol as fractions, and the rows of sequences or objects, over all ranks.
+
+    Attributes:
+        without: see `Result`.
+    """
 
     scores: dict[str, float]
     rows: list[Row]
+    without: dict[str, dict[str, float]]
 
 
 @contextmanager
@@ -95,6 +100,10 @@ class Evaluation(ABC):
         values = list(self.metrics[number].values())
         return (self.metrics[number].compute() if values else {}), values
 
+    def without(self, number: int) -> dict[str, dict[str, float]]:
+        """Return pooled score → sequence → score of all the others, of an output; see `SequenceRows`."""
+        return self.metrics[number].without() if list(self.metrics[number].values()) else {}
+
     def compute(self) -> list[Scored]:
         """Return scores and rows of each protocol; every rank calls it.
 
@@ -102,11 +111,13 @@ class Evaluation(ABC):
         """
         for metric in self.metrics:
             metric.gather(self.context.ranks.gather)
-        found = [Scored({}, []) for _ in self.context.protocols]
+        found = [Scored({}, [], {}) for _ in self.context.protocols]
         for number, stage in enumerate(self.stages):
-            scores, rows = found[number % len(found)]
+            scores, rows, without = found[number % len(found)]
             of_output, values = self.scores_of_stage(number)
-            scores |= {f"{stage}/{key}" if stage else key: value for key, value in of_output.items()}
+            names = {key: f"{stage}/{key}" if stage else key for key in of_output}
+            scores |= {names[key]: value for key, value in of_output.items()}
+            without |= {names[key]: others for key, others in self.without(number).items() if key in names}
             rows += [
                 Row(video=video, object=part, stage=stage, values=measured | self.columns.get((video, part), {}))
                 for video, part, measured in values

@@ -144,6 +144,14 @@ class PartEvaluation(MaskEvaluation):
             scores |= {key.replace("AP", AP): value for key, value in instances.items()}
         return scores, rows
 
+    def without(self, number: int) -> dict[str, dict[str, float]]:
+        """Return the scores of both kinds of labels without each sequence; see `Evaluation`."""
+        found = self.semantic[number].without() if "semantic" in self.parts else {}
+        if "instance" in self.parts:
+            instances = self.instance[number].without()
+            found |= {key.replace("AP", AP): others for key, others in instances.items()}
+        return found
+
 
 class _SemanticScorer:
     """Areas of the classes, summed over the frames of a sequence."""

@@ -3,10 +3,10 @@
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from timeit import repeat
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,47 @@ def random_state_kept() -> Iterator[None]:
     """Restore torch's random state after a block, on the CPU and on the current GPU if torch uses it."""
     gpus = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(gpus):
+        yield
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Turn off autocast and TF32 or bfloat16 products, whatever the surrounding code has set."""
+    with _products("ieee"), torch.autocast(device.type, enabled=False):
+        yield
+
+
+@contextmanager
+def backbone_precision(precision: str, device: torch.device) -> Iterator[None]:
+    """Run a network in a protocol's precision, whatever the surrounding code has set.
+
+    Args:
+        precision: "float32", "tf32" or "bfloat16".
+        device: device of the network.
+    """
+    tf32 = precision == "tf32" and device.type == "cuda"
+    low = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    with _products("tf32" if tf32 else "ieee"), low:
+        yield
+
+
+@contextmanager
+def _products(precision: Literal["ieee", "tf32"]) -> Iterator[None]:
+    """Set the precision of float32 products and convolutions.
+
+    The setting is changed and restored by the API that set it, because torch refuses to mix both APIs.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+            torch.set_float32_matmul_precision("highest" if precision == "ieee" else "high")
+            stack.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+            torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        except RuntimeError:  # set by fp32_precision of torch.backends
+            backends: Any = torch.backends
+            for part in (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.mkldnn.conv):
+                stack.callback(setattr, part, "fp32_precision", part.fp32_precision)
+                part.fp32_precision = precision
         yield
 
 

@@ -50,9 +50,10 @@ class NetworkInput(EvaluationProtocol):
             smoothed before shrinking), or as "dino" does, see `ViTExtractor`.
         rgb_mean: mean of the RGB normalisation; None: the module's.
         rgb_std: standard deviation of the RGB normalisation; None: the module's.
-        backbone_precision: data type of the network's products. "bfloat16" (by autocast) is twice as fast on a CPU
-            that supports it; it moves features by a few thousandths, and scores a little. "auto" is replaced by the
-            faster type on this machine, also in the name and the digest.
+        backbone_precision: precision of the network's products. "bfloat16" (by autocast) is twice as fast on a CPU that
+            supports it; it moves features by a few thousandths, and scores a little. "tf32" lets a GPU round the
+            factors to 10 bits; "float32" does not. "auto" is replaced by the faster of float32 and bfloat16 on this
+            machine, also in the name and the digest.
     """
 
     input_size: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
@@ -66,7 +67,7 @@ class NetworkInput(EvaluationProtocol):
     position_embedding: Literal["network", "dino"] = "network"
     rgb_mean: tuple[float, float, float] | None = None
     rgb_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
-    backbone_precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    backbone_precision: Literal["float32", "tf32", "bfloat16", "auto"] = "float32"
 
     def __post_init__(self) -> None:
         if self.backbone_precision == "auto":
@@ -92,7 +93,8 @@ class PropagationProtocol(NetworkInput):
         context: number of preceding frames that are references in addition to the first frame; 0 or more.
         topk: matches kept per query over all reference frames together; the softmax is over these. None: all.
         temperature: divides the dot products before the softmax; above 0.
-        radius: radius of the neighbourhood, in feature cells; None: everywhere.
+        radius: radius of the neighbourhood, in the unit of `radius_unit`; None: everywhere.
+        radius_unit: "cell" of the features, or "pixel" of the input: features of any stride then search equal areas.
         neighbourhood: "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| and |dx| <=
             radius.
         first_frame_masked: the neighbourhood also restricts the lasting copy of frame 0.
@@ -179,14 +181,20 @@ class PropagationProtocol(NetworkInput):
     keypoint_topk: PositiveInt = 5
     keypoint_grid: Literal["input", "feature"] = "input"
     keypoint_counting: Literal["prediction-visible", "crw", "ground-truth"] = "prediction-visible"
+    radius_unit: Literal["cell", "pixel"] = "cell"
     resized_data: tuple[PositiveInt, PositiveInt] | None = None
 
     kind: ClassVar[str] = "propagation"
 
+    @property
+    def radius_in_cells(self) -> float | None:
+        """Radius of the neighbourhood in feature cells; None: everywhere."""
+        return self.radius if self.radius is None or self.radius_unit == "cell" else self.radius / self.feature_stride
+
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         padded = self.repeat_first == "padding" and self.references is None
         everything_in_square = self.topk is None and self.radius is not None and self.neighbourhood == "square"
-        window = (2 * math.floor(self.radius or 0) + 1) ** 2
+        window = (2 * math.floor(self.radius_in_cells or 0) + 1) ** 2
         return {
             "context": (self.context >= padded, "1 or more frames with repeat_first='padding'"),
             "radius": (self.radius != 0 or self.neighbourhood != "circle", "above 0 feature cells for a circle"),
@@ -321,7 +329,7 @@ class TrackingProtocol(EvaluationProtocol):
         upsampling: cells of the up-sampled response per cell of the response.
         response_size: side in cells that is up-sampled to response_size · upsampling. VFS uses SiamFC's 17 although
             its response has 18 cells, so its displacements are 17/18 of the true ones. None: the true number.
-        precision: data type of the backbone's arithmetic.
+        precision: precision of the backbone's products, see `backbone_precision` of `NetworkInput`.
 
     Raises:
         ValueError: for a value out of range.
@@ -341,7 +349,7 @@ class TrackingProtocol(EvaluationProtocol):
     dilated: bool | Literal["released"] = True
     upsampling: PositiveInt = 16
     response_size: PositiveInt | None = 17
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
 
     kind: ClassVar[str] = "boxes"
     default_benchmark: ClassVar[str] = "otb"

@@ -34,7 +34,10 @@ def percent(value: float | None) -> str:
 def readable_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a protocol for people, with the radius in cells and in pixels of the input."""
     radius, stride = fields.get("radius"), fields.get("feature_stride")
-    in_pixels = {} if radius is None or stride is None else {"radius": f"{radius:g} cells, {radius * stride:g} px"}
+    if radius is None or stride is None:
+        return dict(fields)
+    cells = radius / stride if fields.get("radius_unit") == "pixel" else radius
+    in_pixels = {"radius": f"{cells:g} cells, {cells * stride:g} px"}
     return dict(fields) | in_pixels
 
 

@@ -16,8 +16,8 @@ from ..backbones.extractor import Normalise
 from ..backbones.placement import device_of, shared_copy
 from ..backbones.video import VideoEncoder
 from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol
-from ..functional.device import PendingCopy, to_device
-from ..functional.propagation.sizing import NetworkInput, Size, backbone_autocast, covered_size, fit_input, resized_size
+from ..functional.device import PendingCopy, backbone_precision, to_device
+from ..functional.propagation.sizing import NetworkInput, Size, covered_size, fit_input, resized_size
 from .stopwatch import Stopwatch
 
 Maps = list[Tensor]
@@ -194,7 +194,7 @@ class FrameEncoder:
             frames: uint8 RGB `(3, H, W)`, of equal size.
         """
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
-        with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
+        with self._watch("backbone", self.device), backbone_precision(self._rules.backbone_precision, self.device):
             output = self._view(fit_input(stacked, self._rules, self.multiple, self.device))
             maps = [batch.float() for batch in ([output] if isinstance(output, Tensor) else output)]
         return [[batch[number] for batch in maps] for number in range(len(frames))]
@@ -254,7 +254,7 @@ class FrameEncoder:
 
         encoded = iter(encoder.encode(images()))
         while True:
-            with self._watch("backbone", self.device), backbone_autocast(self._rules, self.device):
+            with self._watch("backbone", self.device), backbone_precision(self._rules.backbone_precision, self.device):
                 output = next(encoded, None)
             if output is None:
                 return

@@ -4,19 +4,25 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 
 import pytest
 import pytorch_lightning as pl
 import torch
+import torchvision
 
 from callbacks import BenchmarkCallback
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.benchmark_ranks import KINDS
 from tests.helpers.folders import held
 from tests.helpers.refusal import refused
-from tests.helpers.training import TINY, loader, trainer_in
-from vidcorr import DavisBenchmark
-from vidcorr.backbones import build_encoder
+from tests.helpers.training import EMPTY, TINY, loader, trainer_in
+from tests.helpers.words import SMALL
+from vidcorr import DavisBenchmark, OtbBenchmark
+from vidcorr.backbones import RawColour, build_encoder
+from vidcorr.benchmarks.base import Benchmark
+from vidcorr.datasets.generated import write_otb
+from vidcorr.tracking.label_tracker import LabelTracker
 from vidcorr.videos.folder_lock import FolderLock
 from vidcorr.videos.guards import DataError
 
@@ -94,7 +100,10 @@ importlib.metadata.version = version
 import vidcorr
 for name in ("Badja", "Jhmdb", "Otb", "TapVid", "Vip", "Vos", "YoutubeVos"):
     getattr(vidcorr, f"{name}Benchmark")
-from vidcorr.backbones import build_encoder
+from vidcorr.backbones import RawColour, build_encoder
+from vidcorr.benchmarks.base import Benchmark
+from vidcorr.datasets.generated import write_otb
+from vidcorr.tracking.label_tracker import LabelTracker
 benchmark = vidcorr.DavisBenchmark(root, limit_sequences=1, changes={"radius": 3, "context": 2})
 result = benchmark.evaluate(build_encoder("torchvision:resnet18"), folder)
 assert vidcorr.Result.load(folder) == result
@@ -124,3 +133,100 @@ def test_scores_do_not_depend_on_torchs_default_type(kind, tmp_path):
         assert make(root).evaluate(network).scores == scores
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_a_network_is_found_by_name_file_module_or_extractor(davis_root, vfs):
+    davis = DavisBenchmark(davis_root, changes=SMALL, limit_sequences=1)
+    named = davis.evaluate("torchvision:resnet18@res4/8")
+    assert named.network.name == "torchvision:resnet18@res4/8, random weights"
+    torch.manual_seed(0)
+    plain = torchvision.models.resnet18(weights=None)
+    encoder = build_encoder("torchvision:resnet18")
+    encoder.network.load_state_dict(plain.state_dict(), strict=False)
+    of_all = [davis.evaluate(each).scores for each in (plain, encoder, encoder.feature_extractor("res4", 8))]
+    assert of_all[0] == of_all[1] == of_all[2]
+    saved = davis.evaluate(vfs)
+    assert saved.scores == davis.evaluate(str(vfs)).scores
+    assert saved.network.name == str(vfs)
+
+
+def test_several_protocols_in_a_pass_give_a_result_each(davis_root):
+    davis = DavisBenchmark(davis_root, changes=SMALL, stage=["res3", "res4"], stride=8, limit_sequences=1)
+    protocols = [davis.protocol, davis.protocol.with_changes(topk=3)]
+    network = build_encoder("tests.helpers.encoders:TinyResNet")
+    together = davis.evaluate_protocols(network, protocols)
+    for result, protocol in zip(together, protocols, strict=True):
+        alone = replace(davis, protocol=protocol).evaluate(network)
+        assert (result.scores, result.rows, result.stages) == (alone.scores, alone.rows, alone.stages)
+    assert list(together[0].stages) == ["res3", "res4"]
+    assert together[0].scores != together[1].scores
+
+
+def test_a_change_that_the_features_would_drop_is_refused(davis_root, tmp_path):
+    coarse = DavisBenchmark(davis_root, changes={"feature_stride": 4})
+    refused(ValueError, "feature_stride 8: leave the change out", coarse.evaluate, "raw_colour")
+    assert coarse.evaluate("raw_colour@colour/4").scores
+    otb = OtbBenchmark(write_otb(tmp_path / "otb", 1, frames=3, size=(48, 64)), None)
+    changed = [otb.protocol.with_changes(stride=4)]
+    refused(ValueError, "stride 8: leave the change out", otb.evaluate_protocols, "raw_colour", changed)
+    refused(ValueError, "NoProtocol: has no protocol", NoProtocol, changes={"topk": 5})
+
+
+@dataclass(frozen=True)
+class NoProtocol(Benchmark):
+    default_name = "none"
+
+    def read(self):
+        return []
+
+    def start(self, extractor, context):
+        raise NotImplementedError
+
+
+def test_trainer_test_names_validate(davis_root, tmp_path):
+    trainer = trainer_in(tmp_path, BenchmarkCallback(DavisBenchmark(davis_root)))
+    module = FrozenEncoder("raw_colour")
+    module.test_step = lambda batch: None
+    refused(ValueError, "davis runs in validation: call trainer.validate", trainer.test, module, EMPTY)
+
+
+def test_a_pooled_score_has_its_value_without_each_sequence(tmp_path):
+    write, make = KINDS["vip"]
+    benchmark = make(write(tmp_path / "data", 3, frames=3, size=(48, 64)), changes=SMALL)
+    result = benchmark.evaluate("raw_colour")
+    names = [sequence.name for sequence in benchmark.sequences]
+    assert list(result.without["mIoU"]) == names
+    assert result.without.keys() <= result.scores.keys()
+
+
+def test_a_window_in_pixels_is_one_choice_for_features_of_any_stride(davis_root):
+    """Raw colour at strides 4 and 8, 48 px: the scores of radius 12 and 6 cells, comparable in one column."""
+    davis = DavisBenchmark(davis_root, changes={"radius": 48, "radius_unit": "pixel", "context": 2}, limit_sequences=1)
+    conditions = set()
+    for stride, cells in ((4, 12), (8, 6)):
+        network = f"raw_colour@colour/{stride}"
+        result = davis.evaluate(network)
+        in_cells = DavisBenchmark(davis_root, changes={"radius": cells, "context": 2}, limit_sequences=1)
+        assert result.scores == in_cells.evaluate(network).scores
+        conditions.add(result.stages[""].protocol.shared)
+    assert len(conditions) == 1
+
+
+class Watched(RawColour):
+    """Notes the precision of products that a pass may use."""
+
+    def maps(self, images):
+        self.seen = (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision())
+        return super().maps(images)
+
+
+def test_float32_is_float32_whatever_the_surroundings_allow(davis_root):
+    torch.set_float32_matmul_precision("high")
+    try:
+        network = Watched()
+        tracker = LabelTracker(network, DavisBenchmark(davis_root).protocol)
+        tracker.encoder([torch.zeros(3, 64, 64, dtype=torch.uint8)])
+        assert network.seen == (False, "highest")
+        assert (torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()) == (True, "high")
+    finally:
+        torch.set_float32_matmul_precision("highest")

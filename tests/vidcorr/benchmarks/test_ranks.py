@@ -54,6 +54,12 @@ def test_every_benchmark_scores_the_same_over_two_ranks(tmp_path, kind):
     assert tables[0] == tables[1]
 
 
+def test_outside_a_trainer_a_rank_evaluates_alone(davis_root, tmp_path):
+    torch.set_num_threads(1)
+    alone = benchmark_ranks.evaluate(str(davis_root))
+    assert on_ranks(2, tmp_path, benchmark_ranks.first_alone_on, str(davis_root), limit=20) == [alone, {}]
+
+
 def test_a_rank_that_fails_takes_the_others_along(davis_root, tmp_path):
     results = in_processes(2, davis_root, tmp_path / "run", "fails")
     assert results[0] == results[1]

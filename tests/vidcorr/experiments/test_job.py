@@ -1,17 +1,20 @@
 """Jobs: what their keys depend on, and which share a pass of the network."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.encoders import saved_resnet
 from tests.helpers.refusal import refused
-from vidcorr import DavisBenchmark, TapVidBenchmark
+from vidcorr import DavisBenchmark, TapVidBenchmark, VosBenchmark
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.grid import read_grid
 from vidcorr.experiments.job import Job, NetworkSpec, networks_of
 from vidcorr.experiments.runner import passes_of
 from vidcorr.functional import PropagationProtocol
+from vidcorr.videos.mask_files import read_mask
 
 VFS = PropagationProtocol.named("vfs")
 RAW = NetworkSpec.read("raw_colour")
@@ -61,6 +64,49 @@ def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_roo
         job(replace(RAW, upsample="bilinear:2")),
     ]
     assert len({each.key for each in (first, *others)}) == 9
+
+
+@dataclass(frozen=True)
+class Own(DavisBenchmark):
+    """A user's benchmark with an argument of its own."""
+
+    threshold: float = 0.5
+
+
+def test_every_argument_and_the_version_of_the_rules_belong_to_the_key(davis_root, tmp_path, monkeypatch):
+    folders = {"masks": "Annotations/480p", "changes": {"radius": 3}}
+    (tmp_path / "Low").symlink_to(davis_root / "JPEGImages/480p")
+    (tmp_path / "JPEGImages").symlink_to(davis_root / "JPEGImages/480p")
+    (tmp_path / "Annotations").symlink_to(davis_root / "Annotations")
+
+    def key(benchmark):
+        return Job(RAW, benchmark, VFS).key
+
+    assert key(VosBenchmark(tmp_path, frames="Low", **folders)) != key(VosBenchmark(tmp_path, **folders))
+    assert key(Own(davis_root, threshold=0.7)) != key(Own(davis_root)) != key(DavisBenchmark(davis_root))
+    before = key(Own(davis_root))
+    monkeypatch.setattr(Own, "rules_version", 2)
+    assert key(Own(davis_root)) != before
+
+
+def test_masks_of_davis_2016_change_no_benchmark_and_no_key(tmp_path):
+    root = write_davis(tmp_path / "davis", 1, frames=4, size=(32, 32))
+    for path in (root / "Annotations").rglob("*.png"):
+        Image.fromarray(np.where(read_mask(path) > 0, 255, 0).astype(np.uint8)).save(path)
+    benchmark = DavisBenchmark(root, changes={"radius": 3})
+    told, key = repr(benchmark), Job(RAW, benchmark, VFS).key
+    result = benchmark.evaluate("raw_colour")
+    assert (result.data["year"], result.data["rules"]["name"]) == (2016, "davis-2016")
+    assert (repr(benchmark), Job(RAW, benchmark, VFS).key) == (told, key)
+
+
+def test_a_benchmark_with_a_constructor_of_its_own_is_refused():
+    def define():
+        class Hidden(DavisBenchmark):
+            def __init__(self, root):
+                self.root = root
+
+    refused(TypeError, "Hidden: declare the arguments as fields", define)
 
 
 def test_a_checkpoint_and_a_network_of_the_users_count_by_their_weights(davis_root, tmp_path, monkeypatch):

@@ -7,10 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import to_device
+from ..device import full_precision, to_device
 from ..propagation.attention import LocalAttention
 from ..propagation.memory import FrameMemory, KeyMemory
-from ..propagation.propagate import full_precision
 from ..propagation.references import average_of_matches
 from ..propagation.tiles import Neighbourhood
 from .job import TrackingJob
@@ -71,7 +70,7 @@ class _Pass:
     def __init__(self, job: TrackingJob) -> None:
         self._job = job
         self._rules = job.protocol.propagation()
-        self._nearby = LocalAttention(Neighbourhood(self._rules.radius, self._rules.neighbourhood))
+        self._nearby = LocalAttention(Neighbourhood(self._rules.radius_in_cells, self._rules.neighbourhood))
         self._groups: list[_Group] = []
 
     def run(self, queries: Tensor, order: range) -> None:

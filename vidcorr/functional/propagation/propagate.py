@@ -1,7 +1,6 @@
 """Label propagation: the labels of a video's first frame are propagated by the similarity of features."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import torch
@@ -9,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..compactness import CompactnessPrior, compact_windows
-from ..device import PendingCopy, to_device
+from ..device import PendingCopy, full_precision, to_device
 from ..protocols import PropagationProtocol
 from .label_coding import upsampled_argmax
 from .memory import FrameMemory
@@ -216,7 +215,7 @@ def _average_over_neighbours(protocol: PropagationProtocol) -> WindowAverage:
         shape = protocol.mixture_threshold, protocol.mixture_width, protocol.mixture_weights
         mixture = partial(compact_windows, prior=CompactnessPrior(protocol.mixture_components, *shape))
     return WindowAverage(
-        Neighbourhood(protocol.radius, protocol.neighbourhood),
+        Neighbourhood(protocol.radius_in_cells, protocol.neighbourhood),
         protocol.temperature,
         protocol.border,
         adjust=mixture,
@@ -234,21 +233,3 @@ def _harden(labels: Tensor, stride: int) -> Tensor:
 def _check_entering(entering: Mapping[int, Tensor], frames: int) -> None:
     if beyond := sorted(frame for frame in entering if not 0 <= frame < frames):
         raise ValueError(f"entering names frame {beyond[0]}, but the video has frames 0 to {frames - 1}")
-
-
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Turn off autocast and TF32 or bfloat16 products, whatever the surrounding code has set.
-
-    The setting is changed and restored by the API that set it, because torch refuses to mix both APIs.
-    """
-    with ExitStack() as stack:
-        try:
-            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-            torch.set_float32_matmul_precision("highest")
-        except RuntimeError:  # set by fp32_precision of torch.backends
-            for backend in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul):  # type: ignore[attr-defined]
-                stack.callback(setattr, backend, "fp32_precision", backend.fp32_precision)
-                backend.fp32_precision = "ieee"
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        yield

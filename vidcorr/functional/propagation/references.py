@@ -66,7 +66,7 @@ class MatchFinder:
         self.keys: dict[int, KeyMemory] = {}
         self._protocol = protocols[0]
         self._topk = max(protocol.topk or 0 for protocol in protocols)
-        self._nearby = LocalAttention(Neighbourhood(self._protocol.radius, self._protocol.neighbourhood))
+        self._nearby = LocalAttention(Neighbourhood(self._protocol.radius_in_cells, self._protocol.neighbourhood))
         self._anywhere = LocalAttention(Neighbourhood(None))
         self._everywhere = looks_everywhere(self._protocol)
         self._new_memory = KeyMemory if self._protocol.topk is None else KeyMemory.fastest
@@ -232,7 +232,7 @@ def matches_of_cells(
 def _searched_cells(points: Tensor, protocol: PropagationProtocol, references: int, height: int, width: int) -> Tensor:
     """Return a mask of the cells that the protocol searches for each point, bool (N, R, h, w)."""
     y, x = (torch.arange(side, device=points.device) for side in (height, width))
-    neighbourhood = Neighbourhood(protocol.radius, protocol.neighbourhood)
+    neighbourhood = Neighbourhood(protocol.radius_in_cells, protocol.neighbourhood)
     near = neighbourhood.contains(y[:, None] - points[:, 0, None, None], x - points[:, 1, None, None])
     searched = near[:, None].repeat(1, references, 1, 1)
     if looks_everywhere(protocol):
@@ -242,9 +242,10 @@ def _searched_cells(points: Tensor, protocol: PropagationProtocol, references: i
 
 def _softmax(logits: Tensor, protocol: PropagationProtocol, references: int) -> Tensor:
     """Return weights of the sorted logits; with border "zero", cells outside the map take part in the softmax."""
-    if protocol.border != "zero" or protocol.radius is None:
+    radius = protocol.radius_in_cells
+    if protocol.border != "zero" or radius is None:
         return logits.softmax(1)
-    window = references * (2 * int(protocol.radius) + 1) ** 2
+    window = references * (2 * int(radius) + 1) ** 2
     missing = window - logits.isfinite().sum(1, keepdim=True)
     outside = missing.clamp_min(0).to(logits).log()
     return torch.exp(logits - torch.logaddexp(logits.logsumexp(1, keepdim=True), outside))

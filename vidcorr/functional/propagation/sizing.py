@@ -21,11 +21,6 @@ GREY = 0.466327
 """Padding colour: RGB of Lab lightness 50, which Liir's normalisation makes 0 and others nearly so."""
 
 
-def backbone_autocast(rules: NetworkInput, device: torch.device) -> torch.autocast:
-    """Return the context that runs the network in the protocol's precision, whatever the surrounding autocast."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=rules.backbone_precision == "bfloat16")
-
-
 def resized_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
     """Return the height and width of an image as the network sees it, without padding.
 
