@@ -99,7 +99,7 @@ class MatchingProtocol(EvaluationProtocol):
     def network_input(self) -> NetworkInput:
         """Return the rules by which a prepared picture enters the network."""
         return NetworkInput(
-            name=self.name,
+            name="prepared",
             input_size=self.input_sides,
             position_embedding=self.position_embedding,
             rgb_mean=self.rgb_mean,
