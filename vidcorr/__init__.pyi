@@ -2,6 +2,11 @@ from .backbones import build_feature_extractor as build_feature_extractor
 from .benchmarks.base import Benchmark as Benchmark
 from .benchmarks.davis import DavisBenchmark as DavisBenchmark
 from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
+from .benchmarks.match import (
+    MatchBenchmark as MatchBenchmark,
+    PfPascalBenchmark as PfPascalBenchmark,
+    PfWillowBenchmark as PfWillowBenchmark,
+)
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
 from .benchmarks.ranks import BenchmarkError as BenchmarkError
 from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
@@ -10,6 +15,7 @@ from .benchmarks.vos import VosBenchmark as VosBenchmark
 from .benchmarks.youtube_vos import YoutubeVosBenchmark as YoutubeVosBenchmark
 from .experiments.evaluate import evaluate as evaluate
 from .functional import (
+    MatchingProtocol as MatchingProtocol,
     PointProtocol as PointProtocol,
     PropagationProtocol as PropagationProtocol,
     TrackingProtocol as TrackingProtocol,

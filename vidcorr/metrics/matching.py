@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..functional import MatchingProtocol
-from .rows import RowValues, SequenceRows
+from .rows import RowValues, SequenceRows, leave_one_out
 
 AVERAGES = ("image", "point", "class", "weighted")
 """See `MatchingProtocol.average`."""
@@ -140,7 +140,7 @@ def averages(
 class MatchRows(SequenceRows):
     """PCK of pairs, by the averages and draws of a protocol.
 
-    A row is a pair: its category, points and correct points. The sequence of a row is its category: pairs of a category
+    A row is a pair: its category, points and correct points. The jackknife leaves out a category: pairs of a category
     share pictures, each in about 13 pairs of SPair-71k, and pairs of different categories share none. A jackknife over
     pairs would take dependent pairs for independent ones, and no other grouping separates the pictures.
 
@@ -159,9 +159,10 @@ class MatchRows(SequenceRows):
         """Add a pair: which points are correct at the thresholds, `(N, A)`."""
         self.add_row(name, (category, len(correct), correct.sum(0).tolist()))
 
-    def sequence_of(self, name: str, row: Any) -> str:
-        """Return the category of a pair."""
-        return row[0]
+    def without(self) -> dict[str, dict[str, float]]:
+        """Return score → category → score of all the others; see `SequenceRows`."""
+        table = self.table()
+        return leave_one_out(table, lambda name: str(table[name][0]), self.scores)
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return the keys of `score_keys`."""

@@ -1,4 +1,4 @@
-"""Key points of pictures, matched by the features of an extractor under a protocol."""
+"""PictureKey points of pictures, matched by the features of an extractor under a protocol."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,10 +19,10 @@ from ..videos.processes import read_ahead
 from .frame_encoder import FrameEncoder, Maps, for_network, maps_of
 from .stopwatch import Stopwatch
 
-KEPT_FEATURES = 2 * 2**30
+KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of features in memory; features of further pictures are computed whenever a pair needs them."""
 
-Key = tuple[Path, bool]
+PictureKey = tuple[Path, bool]
 """A picture, and whether it is mirrored."""
 
 
@@ -53,12 +53,13 @@ class KeypointMatcher:
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0].network_input(), self.watch)
         self.grids: list[Size] = []
-        self._protocol, self._kept = protocol, dict[Key, Maps]()
+        self._protocol, self._kept = protocol, dict[PictureKey, Maps]()
         self._sizes: Mapping[Path, Size] = {}
         self._bias: list[Tensor | None] = [None] * len(maps)
         if protocol.debiased:
             black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
-            ((_, found),) = self.encoder.encode([black])
+            encoder = self.encoder
+            found = next(encoder.encode([black]))[1] if encoder.in_order else encoder([black])[0]
             self._bias = [bias_directions(features, protocol.debiased) for features in found]
 
     @torch.no_grad()
@@ -72,7 +73,7 @@ class KeypointMatcher:
             DecodingError: if a picture cannot be decoded or has another size.
             Stopped: between two pictures, if a signal asks for it.
         """
-        self._kept, self._sizes, room = {}, pictures, KEPT_FEATURES
+        self._kept, self._sizes, room = {}, pictures, KEPT_OF_PICTURES
         turned = (False, True) if self._protocol.flip != "off" else (False,)
         for key, maps in self._encoded((file, mirrored) for file in pictures for mirrored in turned):
             signals.check()
@@ -125,7 +126,7 @@ class KeypointMatcher:
         key = file, mirrored
         return self._kept[key] if key in self._kept else next(self._encoded([key]))[1]
 
-    def _encoded(self, keys: Iterable[Key]) -> Iterator[tuple[Key, Maps]]:
+    def _encoded(self, keys: Iterable[PictureKey]) -> Iterator[tuple[PictureKey, Maps]]:
         """Yield the maps of pictures; a thread reads and prepares the next pictures."""
         images = read_ahead((key, self._prepared(*key)) for key in keys)
         encoder = self.encoder

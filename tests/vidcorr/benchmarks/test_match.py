@@ -1,0 +1,123 @@
+"""Matching of key points on generated pairs, whose answer is known."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+from torch import Tensor, nn
+
+from vidcorr import MatchBenchmark, PfWillowBenchmark, Result
+from vidcorr.datasets.generated import write_spair
+from vidcorr.functional import MatchingProtocol
+from vidcorr.metrics.matching import AVERAGES, MatchRows, score_keys
+from vidcorr.tracking import keypoint_matcher
+
+SMALL = {"input_size": 64}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_spair(tmp_path_factory.mktemp("data") / "set", 4, views=3, points=12, frames=9, size=(48, 64))
+
+
+class Colours(nn.Module):
+    """Mean colours of cells of 4 px; counts the pictures that it sees."""
+
+    stride, stage = 4, "colour"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen += list(images)
+        return nn.functional.avg_pool2d(images - 0.5, 4)
+
+
+@pytest.mark.parametrize("name", ["dift", "sd-dino", "geoaware", "geoaware+flip=mutual", "insid3", "insid3+debiased=2"])
+def test_protocols(root, name):
+    network = Colours()
+    result = MatchBenchmark(root=root, protocol=name, changes=SMALL).evaluate(network)
+    assert set(result.scores) < set(score_keys(MatchBenchmark(root=root, protocol=name).protocol, ("", *LEVELS)))
+    assert 0 <= result.scores["PCK@0.1-point"] < 1
+    of_pairs = [value for values in result.values("PCK@0.1").values() for value in values]
+    assert np.nanmean(of_pairs) == pytest.approx(result.scores["PCK@0.1-image"])
+    assert list(result.values("PCK@0.1")) == [f"scene00{n}" for n in range(4)]
+    assert result.data["pairs"] == len(of_pairs) == 12
+    passes = {"geoaware+flip=mutual": 2, "insid3+debiased=2": 1 + 1 / 12}
+    assert len(network.seen) == round(12 * passes.get(name, 1))  # every picture once; mirrored; a black one
+
+
+LEVELS = [f"{kind}={n}" for kind in ("viewpoint", "scale", "truncation", "occlusion") for n in range(4)]
+
+
+def test_jackknife_is_over_categories():
+    rows = MatchRows(MatchingProtocol.named("sd-dino").with_changes(thresholds=[0.1]), {"": ["a", "b", "c"]})
+    for name, category, correct in (("a", "cat", [1, 1]), ("b", "cat", [0, 1]), ("c", "dog", [0, 0, 0])):
+        rows.update(name, category, np.array(correct, bool)[:, None])
+    assert rows.compute() == {f"PCK@0.1{of}": pytest.approx(value) for of, value in AVERAGES_OF_THREE.items()}
+    without = rows.without()
+    assert without["PCK@0.1"] == without["PCK@0.1-class"] == {"cat": 0, "dog": 0.75}
+
+
+AVERAGES_OF_THREE = {"": 0.375, "-class": 0.375, "-image": 0.5, "-point": 3 / 7, "-weighted": 0.5}
+
+
+def test_perfect_features_find_every_point(root, monkeypatch):
+    benchmark = MatchBenchmark(root=root, protocol="dift", changes=SMALL)
+    monkeypatch.setattr(keypoint_matcher.KeypointMatcher, "match", lambda self, pair, partners: [pair.points[1]])
+    scores = benchmark.evaluate(Colours()).scores
+    assert all(scores[f"PCK@0.1-{kind}"] == 1 for kind in AVERAGES)
+
+
+def test_features_out_of_memory_are_computed_again(root, monkeypatch):
+    benchmark = MatchBenchmark(root=root, protocol="insid3", changes=SMALL)
+    expected, network = benchmark.evaluate(Colours()).scores, Colours()
+    monkeypatch.setattr(keypoint_matcher, "KEPT_OF_PICTURES", 3 * 16 * 16 * 4)
+    assert benchmark.evaluate(network).scores == expected
+    assert len(network.seen) > 12
+
+
+def test_input_size_becomes_a_multiple_of_the_stride(root):
+    result = MatchBenchmark(root=root, protocol="sd-dino", changes={"thresholds": [0.1]}).evaluate(Odd())
+    assert result.stages[""].protocol.name == "sd-dino+feature_stride=52+input_size=832+thresholds=0.1"
+    with pytest.raises(ValueError, match="input_size 104"):
+        MatchBenchmark(root=root, protocol="sd-dino", changes={"input_size": 100}).evaluate(Odd())
+
+
+class Odd(Colours):
+    stride = 52
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(images - 0.5, 52)
+
+
+def test_files(root, tmp_path):
+    benchmark = MatchBenchmark(root=root, protocol="dift", changes=SMALL)
+    result = benchmark.evaluate(Colours(), tmp_path)
+    assert Result.load(tmp_path) == result
+    rows = list(csv.DictReader((tmp_path / "per_category.csv").open()))
+    assert [row["Category"] for row in rows] == [f"scene00{n}" for n in range(4)]
+    mean = math.fsum(float(row["PCK@0.1-point"]) * int(row["Points"]) for row in rows)
+    assert mean / sum(int(row["Points"]) for row in rows) == pytest.approx(result.scores["PCK@0.1-point"])
+    found = json.loads((tmp_path / "predictions" / "scene000.json").read_text())
+    assert len(found) == 3
+    assert all((tmp_path / "overlays" / f"scene00{n}.png").is_file() for n in range(4))
+    assert "scene003" in (tmp_path / "report.html").read_text()
+
+
+def test_subset_is_ours_and_repeatable(root):
+    benchmark = MatchBenchmark(root=root, protocol="probe3d", changes=SMALL | {"pairs_per_class": 1})
+    first, second = (benchmark.evaluate(Colours()) for _ in range(2))
+    assert first.scores == second.scores
+    assert first.data["pairs"] < 12
+    assert first.data["pair_list"] == second.data["pair_list"]
+    assert "this project" in first.data["drawn_by"]
+    assert benchmark.identity()["pairs"] == MatchBenchmark(root=root).identity()["pairs"]
+
+
+def test_other_data_sets_need_values_of_their_own(root):
+    with pytest.raises(ValueError, match="defines no values for 'pf_willow'"):
+        PfWillowBenchmark(root=root, protocol="dift")
