@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 from ..videos.guards import (
     DataError,
     plain_name,
-    read_bytes,
     read_text,
     require_folder,
     require_one_of,
@@ -114,9 +112,10 @@ def read_joints(path: Path) -> NDArray[np.float64]:
     """
     from scipy.io import loadmat
 
-    packed = read_bytes(path)
     try:
-        joints = loadmat(io.BytesIO(packed), variable_names=["pos_img"])["pos_img"].astype(np.float64)
+        joints = loadmat(str(path), variable_names=["pos_img"])["pos_img"].astype(np.float64)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # a damaged file makes scipy's reader fail in every way
         raise DataError(f"{path}: not a readable .mat file ({error}); unpack joint_positions.zip again") from error
     if joints.shape[:2] != (2, len(JOINTS)) or joints.ndim > 3 or not np.isfinite(joints).all():

@@ -22,7 +22,7 @@ from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream, placed
 from .frame_encoder import View, stride_of
 from .label_tracker import LabelTracker
-from .plan import labels_of, protocol_for
+from .plan import protocol_for
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker
 from .stopwatch import Stopwatch
@@ -121,7 +121,7 @@ def track_box(
 
 
 Follow = Callable[[Iterator[Tensor], NDArray[Any]], Iterator[tuple[Tensor, Any]]]
-"""Frames and labels of the first frame, see `labels_of` → frames and results: ids `(H, W)`, boxes `(N, 4)` or x, y,
+"""Frames and labels of the first frame, see `Prompt.labels` → frames and results: ids `(H, W)`, boxes `(N, 4)` or x, y,
 score `(K, 3)`."""
 
 
@@ -163,7 +163,7 @@ def _propagate(
     prompt = prompt.placed(size)
     prompt.check(size)
     follow = follower(extractor, type(prompt), rules, size, short_side)
-    return follow(chain([first], frames), labels_of(prompt))
+    return follow(chain([first], frames), prompt.labels)
 
 
 @torch.no_grad()

@@ -1,8 +1,7 @@
-"""Labels of a prompt, and the protocol that follows it."""
+"""The protocol that follows a prompt."""
 
 from typing import Any
 
-from numpy.typing import NDArray
 from torch import nn
 
 from ..backbones import LiirExtractor
@@ -11,13 +10,6 @@ from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from .frame_encoder import at_stride, stride_of
 
 AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
-
-
-def labels_of(prompt: Prompt) -> NDArray[Any]:
-    """Return the labels of a prompt: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""
-    if isinstance(prompt, BoxPrompt):
-        return prompt.boxes
-    return prompt.points if isinstance(prompt, PointPrompt) else prompt.ids
 
 
 def protocol_for(

@@ -27,7 +27,7 @@ from ..videos.stream import FrameStream, PromptedVideo
 from .follow import SHORT_SIDE, Follow, follow_points, follower
 from .frame_encoder import LOWER, View
 from .output_files import RECORD, check_folder, open_record, remove_outputs
-from .plan import AnyProtocol, labels_of, rules_for
+from .plan import AnyProtocol, rules_for
 from .record import SequenceRecord
 from .stopwatch import Stopwatch
 
@@ -156,7 +156,7 @@ def _follow(
         return follow_points(extractor, video.frames, video.prompt, rules, short_side, watch)
     follow = follower(extractor, type(video.prompt), rules, video.frames.size, short_side, watch)
     if video.start == 0:
-        return follow(video.frames.forwards(), labels_of(video.prompt))
+        return follow(video.frames.forwards(), video.prompt.labels)
     return both_directions(video, follow, watch)
 
 
@@ -195,7 +195,7 @@ def both_directions(video: PromptedVideo, follow: Follow, watch: Stopwatch) -> I
     Raises:
         Stopped: if a signal asks for it, after the current frame.
     """
-    stream, start, labels = video.frames, video.start, labels_of(video.prompt)
+    stream, start, labels = video.frames, video.start, video.prompt.labels
     earlier = list[tuple[bytes, tuple[int, ...], Any]]()  # packed, as memory holds the masks of all frames
     with ProgressReport(f"{stream.name}, backwards", start, "frames") as progress:
         for done, (_, found) in enumerate(follow(stream.backwards(start), labels)):

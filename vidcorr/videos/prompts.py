@@ -54,6 +54,11 @@ class Prompt(ABC):
     def objects(self) -> tuple[int | str, ...]:
         """Objects of the prompt: ids of a mask, names of boxes or points."""
 
+    @property
+    @abstractmethod
+    def labels(self) -> NDArray[Any]:
+        """Labels to follow: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""
+
     @abstractmethod
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the prompt fits the frame, (height, width) pixels."""
@@ -102,6 +107,11 @@ class MaskPrompt(Prompt):
         if ids.ndim != 2 or ids.dtype.kind not in "biu" or ids.min(initial=0) < 0 or ids.max(initial=0) > VOID:
             raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {ids.shape} {ids.dtype}")
         return cls(without_void(ids.astype(np.uint8)), davis_palette(), source="array")
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """The ids."""
+        return self.ids
 
     @cached_property
     def objects(self) -> tuple[int, ...]:
@@ -171,6 +181,11 @@ class BoxPrompt(Prompt):
         """Names of the targets."""
         return self.names
 
+    @property
+    def labels(self) -> NDArray[np.float64]:
+        """The boxes."""
+        return self.boxes
+
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the boxes lie inside the frame, (height, width) pixels."""
         for x, y, width, height in self.boxes.tolist():
@@ -239,6 +254,11 @@ class PointPrompt(Prompt):
     def objects(self) -> tuple[str, ...]:
         """Names of the points."""
         return self.names
+
+    @property
+    def labels(self) -> NDArray[np.float64]:
+        """The points."""
+        return self.points
 
     def placed(self, size: tuple[int, int]) -> Self:
         """Return the prompt with the points of its grid, named `row-column` from 1 on.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ from .images import require_size
 from .processes import read_ahead
 from .prompts import Prompt
 from .source import FRAME_RATE, Moment, OpenedVideo, frame_number, open_video
+
+PromptT = TypeVar("PromptT", bound=Prompt)
 
 HELD = 2**28
 """Bytes of frames in memory while a video is read backwards."""
@@ -109,7 +111,7 @@ class FrameStream:
         """Iterate over the frames in time order; see `forwards`."""
         return self.forwards()
 
-    def forwards(self, t: int = 0) -> Iterator[Tensor]:
+    def forwards(self, t: int = 0) -> Generator[Tensor]:
         """Iterate over the frames from t on, uint8 RGB (3, H, W); a thread decodes a few frames ahead.
 
         Raises:
@@ -158,7 +160,7 @@ class FrameStream:
         return frame_number(moment, name, video.number_at)
 
 
-def placed(prompt: Prompt, video: FrameStream) -> Prompt:
+def placed(prompt: PromptT, video: FrameStream) -> PromptT:
     """Return a prompt with the number of its frame and the points of its grid, checked against the video.
 
     Raises:
