@@ -32,7 +32,7 @@ DIFFICULT = tuple(
 )
 """Levels of difficulty in SPair-71k."""
 
-WORST_SHOWN = 8
+WORST_PAIRS = 8
 """Pairs of a category in its picture."""
 
 
@@ -89,7 +89,7 @@ class MatchBenchmark(Benchmark):
     @property
     def score_names(self) -> tuple[str, ...]:
         """Every score that the data set may give."""
-        return score_keys(self.protocol, ("", *DIFFICULT))
+        return score_keys(self.protocol, DIFFICULT)
 
     @property
     def ranked_by(self) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ class MatchBenchmark(Benchmark):
 
     def identity(self) -> dict[str, Any]:
         """Return all that scores depend on, with the list of pairs; see `Benchmark`."""
-        return super().identity() | {"pairs": digest_of(self.sequences)}
+        return super().identity() | {"pairs": digest_of_pairs(self.sequences)}
 
     def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run; see `Benchmark`."""
@@ -162,7 +162,7 @@ class MatchEvaluation(Evaluation):
         metrics = [MatchRows(protocol, names) for protocol in matcher.protocols]
         super().__init__(context, metrics, matcher, benchmark.predictions)
         used = {name for names_of_draw in names.values() for name in names_of_draw}
-        self._used = {category.name: used_of(category, used) for category in benchmark.sequences}
+        self._used = {category.name: pairs_named(category, used) for category in benchmark.sequences}
         self._shown = shown_ids(benchmark.root, pairs) if protocol.flip != "off" else {}
         self.columns = {
             (pair.category, pair.name): {kind.title(): level for kind, level in pair.difficulty.items()}
@@ -190,7 +190,7 @@ class MatchEvaluation(Evaluation):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / f"{sequence.name}.json", json.dumps(content) + "\n")
         if self.context.folder is not None:
-            self._draw(self.context.folder, sequence.name, sorted(last, key=lambda item: item[0])[:WORST_SHOWN])
+            self._draw(self.context.folder, sequence.name, sorted(last, key=lambda item: item[0])[:WORST_PAIRS])
 
     def _draw(
         self, folder: Path, name: str, worst: Sequence[tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]]
@@ -224,19 +224,19 @@ class MatchEvaluation(Evaluation):
             "grid": [f"{rows} x {columns}" for rows, columns in self.tracker.grids],
             "pairs": sum(len(category.pairs) for category in used),
             "pictures": sum(category.num_frames for category in used),
-            "pair_list": digest_of(used),
+            "pair_list": digest_of_pairs(used),
         }
         if self.metrics[0].protocol.pairs == "subset":
             facts["drawn_by"] = "this project: the list is sorted before the seeded draw"
         return super().data() | facts
 
 
-def used_of(category: PairsOfCategory, names: set[str]) -> PairsOfCategory:
+def pairs_named(category: PairsOfCategory, names: set[str]) -> PairsOfCategory:
     """Return a category with the pairs of these names only."""
     return PairsOfCategory(category.name, tuple(pair for pair in category.pairs if pair.name in names))
 
 
-def digest_of(categories: Sequence[PairsOfCategory]) -> str:
+def digest_of_pairs(categories: Sequence[PairsOfCategory]) -> str:
     """Return a digest of the names of all pairs."""
     names = sorted(pair.name for category in categories for pair in category.pairs)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]

@@ -8,7 +8,7 @@ from typing import cast
 
 from ..benchmarks.base import Benchmark
 from ..functional import PropagationProtocol
-from ..results.published import PUBLISHED, line_of, published_row, seen_size
+from ..results.published import PUBLISHED, line_of, protocol_named, published_row, seen_size
 from ..results.records import Record, score_of
 from ..results.rendering import percent
 from .configured import protocols_of
@@ -40,7 +40,7 @@ def described(row: StudyRow, evaluation: str) -> str:
     parts = [f"{evaluation} {printed} printed"]
     if protocol := protocol_of(row, evaluation):
         known = published_row(evaluation, protocol, printed)
-        size = seen_size(PropagationProtocol.named(protocol, evaluation, ("davis",)))
+        size = seen_size(protocol_named(protocol, evaluation))
         parts.append(f"protocol {protocol}, {size}")
         if known and known.doubt:
             parts.append(f"doubt: {known.doubt}")

@@ -174,7 +174,7 @@ class MatchRows(SequenceRows):
         for draw, names in self.draws.items():
             chosen = [number[name] for name in names if name in number]
             of_draw = averages(right[chosen], counts[chosen], categories[chosen])
-            for place, threshold in enumerate(self.protocol.thresholds):
+            for place, threshold in enumerate(self.protocol.thresholds[: 1 if draw else None]):
                 found[score_key(threshold, draw)] = float(of_draw[self.protocol.average][place])
                 if not draw:
                     found |= {score_key(threshold, kind): float(of_draw[kind][place]) for kind in AVERAGES}
@@ -207,7 +207,7 @@ def score_key(threshold: float, of: str = "") -> str:
     return f"PCK@{threshold:g}" + (f"-{of.replace('=', '-')}" if of else "")
 
 
-def score_keys(protocol: MatchingProtocol, draws: Iterable[str] = ("",)) -> tuple[str, ...]:
-    """Return the keys of all scores."""
-    kinds = [kind for draw in draws for kind in ((draw,) if draw else ("", *AVERAGES))]
-    return tuple(score_key(threshold, kind) for threshold in protocol.thresholds for kind in kinds)
+def score_keys(protocol: MatchingProtocol, levels: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the keys of all scores; levels of difficulty, such as `viewpoint=2`, have one at the first threshold."""
+    by_average = [score_key(threshold, kind) for threshold in protocol.thresholds for kind in ("", *AVERAGES)]
+    return (*by_average, *(score_key(protocol.thresholds[0], level) for level in levels))

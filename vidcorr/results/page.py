@@ -24,7 +24,16 @@ from .rendering import readable_fields
 from .result import Result
 from .statistics import ABOUT_WEIGHTS, FEWEST_SEQUENCES, HOW, difference
 
-TITLES = {"davis": "DAVIS", "youtube_vos": "YouTube-VOS", "jhmdb": "JHMDB", "vip": "VIP", "otb": "OTB"}
+TITLES = {
+    "davis": "DAVIS",
+    "youtube_vos": "YouTube-VOS",
+    "jhmdb": "JHMDB",
+    "vip": "VIP",
+    "otb": "OTB",
+    "spair": "SPair-71k",
+    "pf_pascal": "PF-PASCAL",
+    "pf_willow": "PF-WILLOW",
+}
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
 MOST_BYTES = 8_000_000

@@ -6,10 +6,14 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..functional.evaluation_protocol import EvaluationProtocol
+
+
+MATCHING = ("spair", "pf_pascal", "pf_willow")
+"""Benchmarks of pairs of pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +47,17 @@ class Published:
         Raises:
             ValueError: if the source of the protocol defines no values for the benchmark.
         """
-        from ..functional import PropagationProtocol, TrackingProtocol  # late: `table --help` is fast
+        return protocol_named(self.protocol, self.benchmark)
 
-        if self.benchmark == "otb":
-            return TrackingProtocol.named(self.protocol, "otb")
-        return PropagationProtocol.named(self.protocol, self.benchmark, ("davis",))
+
+def protocol_named(name: str, benchmark: str) -> EvaluationProtocol:
+    """Return a protocol of a benchmark's kind by its name, see `EvaluationProtocol.named`."""
+    from .. import functional  # late: `table --help` is fast
+
+    kinds = {"otb": functional.TrackingProtocol} | dict.fromkeys(MATCHING, functional.MatchingProtocol)
+    if kind := kinds.get(benchmark):
+        return kind.named(name, benchmark)
+    return functional.PropagationProtocol.named(name, benchmark, ("davis",))
 
 
 def published_beside(benchmark: str, digest: str) -> list[Published]:
@@ -69,9 +79,7 @@ def published_row(benchmark: str, protocol: str, percent: float) -> Published | 
         protocol: name of the protocol, see `EvaluationProtocol.named`.
         percent: first score of the row, in per cent.
     """
-    from ..functional import PropagationProtocol
-
-    wanted = PropagationProtocol.named(protocol, benchmark, ("davis",))
+    wanted: Any = protocol_named(protocol, benchmark)
     for row in PUBLISHED:
         first = 100 * next(iter(row.scores.values()))
         if row.benchmark == benchmark and abs(first - percent) < 1e-6:
@@ -83,7 +91,7 @@ def published_row(benchmark: str, protocol: str, percent: float) -> Published | 
 
 def seen_size(protocol: EvaluationProtocol) -> str:
     """Return the network's input size in words: "224 x 224 px", "short side 480 px", …"""
-    size = getattr(protocol, "input_size", None)
+    size = getattr(protocol, "input_sides", None) or getattr(protocol, "input_size", None)
     if isinstance(size, tuple):
         return f"{size[0]} x {size[1]} px"
     return f"{getattr(protocol, 'input_side', 'short')} side {size} px" if size else "native size"

@@ -12,10 +12,11 @@ def shown(capsys, *words):
 
 
 def test_it_lists_every_name(capsys):
-    from vidcorr.functional import PointProtocol, PropagationProtocol
+    from vidcorr.functional import MatchingProtocol, PointProtocol, PropagationProtocol
 
     names = {line.split()[0] for line in shown(capsys) if line.startswith("  ") and line[2] != " "}
-    assert names == {*PropagationProtocol.sources(), *PointProtocol.sources(), "vfs"}
+    kinds = PropagationProtocol, PointProtocol, MatchingProtocol
+    assert names == {"vfs", *(name for kind in kinds for name in kind.sources())}
 
 
 def test_one_shows_each_field_with_where_its_value_comes_from(capsys):

@@ -11,7 +11,8 @@ PROTOCOLS = {
     "Liir (": ("liir",), "LIIR_pytorch": ("liir-reference",), "DINO (": ("dino",), "DINOv3 (": ("dinov3",),
     "facebookresearch/dinov3": ("dinov3",), "alexandre-eymael": ("cropmae",), "minhoooo1": ("catmae-16", "catmae-8"),
     "qianduoduolr": ("spa-then-temp",), "NUST": ("hvc",), "yafeng19": ("cropmae",), "ToBo (": ("cropmae",),
-    "Perception Encoder (": ("dino",), "LoftUp (": ("loftup",),
+    "Perception Encoder (": ("dino",), "LoftUp (": ("loftup",), "visinf/INSID3": ("insid3",),
+    "Junyi42/GeoAware-SC": ("geoaware",),
 }  # fmt: skip
 """Beginning of a source → the protocols of its rows."""
 
