@@ -76,9 +76,9 @@ def run_command(args: Sequence[str]) -> None:
     elif first in RUNS or first.startswith("--print_completion"):
         import_module("vidcorr.backbones.pretrained").require_named(args)  # before Lightning's slow import
         gc.disable()  # saves a sixth of the CPU time of Lightning's import
-        run = import_module("callbacks.command_line.runs").run
+        run = import_module("callbacks.lightning_cli").run
         gc.enable()
-        run(args, RUNS.get(first, ""))
+        run(args)
     elif (tool := tools().get(first)) is not None:
         run_tool(f"vidcorr.commands.{tool.stem}", args[1:])
     else:

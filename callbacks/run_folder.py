@@ -1,15 +1,11 @@
 """The folder of a run: its number, the checkpoint to resume from, and its closing lines."""
 
-import csv
-import os
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
-from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from vidcorr.backbones.checkpoints import read_content
 
@@ -26,66 +22,18 @@ def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
     return str(dirpath) if "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
 
 
-def numbered_loggers(loggers: Sequence[tuple[Logger, dict[str, Any]]], path: str | Path | None = None) -> list[Logger]:
-    """Make the loggers of a run again, with the number of its `version_N` folder.
-
-    The number is the next that is free for all loggers. The folders are made at once: Lightning makes them later, and
-    two runs that start together would share a folder. A run that resumes from a `last.ckpt` in a folder of the loggers
-    continues in it; logs after the checkpoint are dropped, since the run writes them again.
+def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
+    """Let TensorBoard loggers continue in the folder of the `last.ckpt` that a run resumes from.
 
     Args:
-        loggers: loggers with their arguments; loggers of other kinds than TensorBoard and CSV, with a given version, or
-            with an address as folder are returned unchanged.
+        loggers: loggers of the new run, so far unused; loggers with a version or another folder are left alone.
         path: checkpoint to resume from.
     """
-    made: list[Any] = [logger for logger, _ in loggers]
-    kinds = CSVLogger | TensorBoardLogger
-    local = [n for n, logger in enumerate(made) if isinstance(logger, kinds) and "://" not in str(logger.save_dir)]
-    if local and path is not None and (last := last_run_in(path, made[local[0]])) is not None:
-        for n in local:
-            made[n] = _continued(*loggers[n], *last)
-        return made
-    free = [n for n in local if loggers[n][1].get("version") is None]
-    for n, logger in zip(free, _claimed([loggers[n] for n in free]), strict=True):
-        made[n] = logger
-    return made
-
-
-def _continued(logger: Any, arguments: dict[str, Any], version: int | str, step: int) -> Any:
-    """Make a logger again that continues a version at a step."""
-    if arguments.get("version") is None:
-        arguments = arguments | {"version": version}
-    if isinstance(logger, TensorBoardLogger):
-        return type(logger)(**arguments | {"purge_step": step})
-    made = type(logger)(**arguments)
-    _keep_rows(made, step)
-    return made
-
-
-def _claimed(loggers: Sequence[tuple[Any, dict[str, Any]]]) -> list[Any]:
-    """Make loggers again, with the next version that is free for all of them, and make its folders."""
-    version = max((type(logger)(**arguments).version for logger, arguments in loggers), default=0)
-    while True:
-        made = [type(logger)(**arguments | {"version": version}) for logger, arguments in loggers]
-        try:
-            for folder in {str(logger.log_dir) for logger in made}:
-                os.makedirs(folder)
-            return made
-        except FileExistsError:
-            version += 1
-
-
-def last_run_in(path: str | Path, logger: Any) -> tuple[int | str, int] | None:
-    """Return version and last step of the run of a `last.ckpt`; None if it lies outside the logger's folder."""
-    checkpoint = Path(path).resolve()
-    run = checkpoint.parent.parent
-    if checkpoint != run / "checkpoints" / LAST or Path(logger.root_dir).resolve() != run.parent:
-        return None
-    number = run.name.removeprefix("version_")
-    state = read_content(checkpoint)
-    # the last scores of a run are logged at its last step
-    step = state["global_step"] + state.get("resume", {}).get("run_ended", False)
-    return int(number) if number.isdecimal() else run.name, step
+    run = Path(path).resolve().parent.parent if Path(path).name == LAST else None
+    for logger in loggers if run else ():
+        free = isinstance(logger, TensorBoardLogger) and logger._version is None
+        if free and Path(logger.root_dir).resolve() == run.parent:
+            logger._version = run.name
 
 
 class LastCheckpointFile(NamedTuple):
@@ -132,20 +80,6 @@ def last_checkpoints(
                 advice = "remove it, or name the checkpoint to resume from"
                 raise ValueError(f"{path} is damaged ({error}): {advice}") from error
     return sorted(found)
-
-
-def _keep_rows(logger: CSVLogger, step: int) -> None:
-    """Start a CSV logger with the complete rows of its file before a step; Lightning deletes the file."""
-    path = Path(logger.log_dir, ExperimentWriter.NAME_METRICS_FILE)
-    if not path.is_file():
-        return
-    with path.open(newline="") as file:
-        complete = [row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdecimal()]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Experiment logs directory")
-        experiment = logger.experiment
-    experiment.metrics = [row for row in complete if int(row["step"]) < step]
-    experiment.save()
 
 
 def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], began: float = 0) -> list[str]:

@@ -275,7 +275,7 @@ class CorrespondenceModule(ExtractorModule):
             "learning rate": f"{', '.join(rates)} at {place}{scaling}",
             "length": f"{steps} steps" + ("" if steps == trainer.max_steps else f" in {trainer.max_epochs} epochs"),
             "BatchNorm": _batch_norm(self, trainer.world_size),
-            "precision": f"{trainer.precision}{getattr(trainer, 'precision_reason', '')}{compiled}",
+            "precision": f"{trainer.precision}{compiled}",
         }
 
     def compiled_networks(self) -> list[nn.Module]:

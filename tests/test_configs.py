@@ -7,18 +7,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from callbacks.command_line.arguments import merge, read_arguments
-from callbacks.command_line.runs import VidcorrCLI
+from tests.helpers.parsed import Built, Parsed
+from vidcorr.benchmarks.base import Benchmark
+from vidcorr.experiments.configured import read_on
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ON_ANY_MACHINE = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto"]
-EVERY = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml") if path.parent.name != "studies")
+BENCHMARKS = sorted(path.stem for path in (CONFIGS / "benchmarks").glob("*.yaml"))
+OTHER = ("studies", "benchmarks")
+EVERY = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml") if path.parent.name not in OTHER)
 FIT = {"LearningRateMonitor", "LastCheckpoint", "Throughput", "Safeguards"}
 
 
 def build(*configs, arguments=(), machine=ON_ANY_MACHINE):
     words = [word for config in configs for word in ("--config", str(CONFIGS / config))]
-    return VidcorrCLI([*words, *machine, *arguments])
+    return Built(["fit", *words, *machine, *arguments])
 
 
 @cache
@@ -35,7 +38,6 @@ FAST = (
     "liir.yaml",
     "siamfc_r18.yaml",
     "linear_probe_moco.yaml",
-    "benchmarks/tap_vid.yaml",
     "data/kinetics.yaml",
 )
 """One config of each kind; the others are built in the slow tier."""
@@ -54,12 +56,18 @@ def test_builds(config):
     assert {entry["class_path"] for entry in given.get("trainer", {}).get("callbacks+", [])} <= names(built)
 
 
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_builds(name, tmp_path):
+    (configured,) = read_on([f"{name}={tmp_path}"])
+    benchmark = configured.build()
+    assert isinstance(benchmark, Benchmark)
+    assert type(benchmark).__name__ == content(f"benchmarks/{name}.yaml")["class_path"]
+    assert configured.schedule["every_n_epochs"] == (5 if name == "davis_liir" else 10)
+
+
 def test_each_appends_its_callbacks_and_leaves_normalisation_to_the_method():
     for config in EVERY:
-        trainer = content(config).get("trainer", {})
-        assert not {"callbacks", "sync_batchnorm"} & trainer.keys(), config
-        if config.startswith("benchmarks/"):  # flags go to the last callback of a file
-            assert trainer["callbacks+"][-1]["class_path"].endswith("Benchmark"), config
+        assert not {"callbacks", "sync_batchnorm"} & content(config).get("trainer", {}).keys(), config
 
 
 def leaves(tree, prefix=""):
@@ -71,7 +79,7 @@ def leaves(tree, prefix=""):
 
 
 def test_no_two_pieces_set_the_same_value():
-    families = {"": [], "trainer": [], "data": [], "benchmarks": []}
+    families = {"": [], "trainer": [], "data": []}
     for config in EVERY:
         families[Path(config).parent.as_posix().removeprefix(".")].append(config)
     combine = [config for config in families[""] if "data" not in content(config)]  # the others are complete runs
@@ -87,24 +95,21 @@ def test_no_two_pieces_set_the_same_value():
     [("vfs_moco_r18.yaml", "trainer/gpus.yaml"), pytest.param("liir.yaml", "trainer/cpu.yaml", marks=pytest.mark.slow)],
 )
 def test_every_order_comes_to_the_same_run(method, trainer):
-    pieces = [method, trainer, "benchmarks/davis.yaml", "monitor.yaml"]
-    flags = ["--trainer.callbacks.root=elsewhere", "--trainer.callbacks.every_n_steps=7"]
+    pieces = [method, trainer, "monitor.yaml", "pictures.yaml"]
     seen = []
     for order in permutations(pieces):
-        config = merge(read_arguments([*(f"--config={CONFIGS / piece}" for piece in order), *flags])[0])
-        config["trainer"]["callbacks"].sort(key=lambda entry: entry["class_path"])
-        seen.append({key: config[key] for key in ("model", "trainer")})
+        words = [*(f"--config={CONFIGS / piece}" for piece in order), "--trainer.max_steps=7"]
+        config = Parsed(["fit", *words]).config["fit"]
+        entries = sorted(config.trainer.callbacks, key=lambda entry: entry.class_path)
+        seen.append((config.model, {**config.trainer.as_dict(), "callbacks": entries}))
     assert all(config == seen[0] for config in seen)
-    found = {entry["class_path"].rpartition(".")[2]: entry["init_args"] for entry in seen[0]["trainer"]["callbacks"]}
-    assert found.keys() == {"DavisBenchmark", "BestCheckpoint", "CollapseMonitor"}
-    assert found["DavisBenchmark"]["root"] == "elsewhere"
-    assert found["CollapseMonitor"]["every_n_steps"] == "7"  # the parser makes it a number
+    assert [entry.class_path.rpartition(".")[2] for entry in entries] == ["CollapseMonitor", "TrainingPictures"]
 
 
-def test_every_fit_has_what_a_resume_needs_once():
-    built = build("vfs_simsiam_r18.yaml", "data/kinetics.yaml", "benchmarks/davis.yaml")
+def test_every_fit_has_what_a_resume_needs_once(tmp_path):
+    built = build("vfs_simsiam_r18.yaml", "data/kinetics.yaml", arguments=["--on", f"davis={tmp_path}"])
     kinds = [type(callback).__name__ for callback in built.trainer.callbacks]
-    assert names(built) >= FIT | {"DavisBenchmark", "BestCheckpoint"}
+    assert names(built) >= FIT | {"BenchmarkCallback", "BestCheckpoint"}
     assert all(kinds.count(name) == 1 for name in FIT)
     own = build(
         "vfs_simsiam_r18.yaml", arguments=["--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.every_n_steps=3"]
@@ -113,17 +118,6 @@ def test_every_fit_has_what_a_resume_needs_once():
     assert last.every_n_steps == 3
     bare = build("vfs_simsiam_r18.yaml", arguments=["--trainer.logger=false", "--trainer.enable_checkpointing=false"])
     assert not names(bare) & {"LearningRateMonitor", "LastCheckpoint"}
-
-
-def test_davis_2017_alone_chooses_the_checkpoint_and_every_benchmark_runs_as_often():
-    for config in sorted((CONFIGS / "benchmarks").iterdir()):
-        entries = content(config.relative_to(CONFIGS))["trainer"]["callbacks+"]
-        benchmark = entries[-1]["init_args"]
-        name = benchmark.get("name", "davis")
-        chooses = config.name.startswith("davis") and name != "davis_2016" and "before_training" not in benchmark
-        chosen_by = [f"{name}/J&F-Mean"] if chooses else []
-        assert [entry["init_args"]["monitor"] for entry in entries[:-1]] == chosen_by, config.name
-        assert benchmark["every_n_epochs"] == (5 if config.name == "davis_liir.yaml" else 10), config.name
 
 
 def test_every_config_says_what_it_is_and_asks_for_the_gpus_of_its_heading():

@@ -81,9 +81,9 @@ def test_predict(name, davis, tmp_path):
 
 
 LOWERED = {
-    "validate": ("davis, .*--trainer.callbacks.changes", "vidcorr.tracking.frame_encoder.FrameEncoder.__call__"),
-    "predict": ("lower --trainer.callbacks.short_side", "vidcorr.tracking.siamfc_tracker.SiamFCTracker.start"),
-    "evaluate": ("davis, .*--change", "vidcorr.tracking.frame_encoder.FrameEncoder.__call__"),
+    "validate": ("davis, .*a smaller input_size", "vidcorr.tracking.frame_encoder.FrameEncoder.__call__"),
+    "predict": ("lower short_side", "vidcorr.tracking.siamfc_tracker.SiamFCTracker.start"),
+    "evaluate": ("davis, .*a smaller input_size", "vidcorr.tracking.frame_encoder.FrameEncoder.__call__"),
 }
 """Command → what its advice names, and a function that computes on the device."""
 
@@ -98,18 +98,13 @@ def test_a_full_device_says_what_to_lower_in_one_line(command, davis, tmp_path, 
     (video,) = (davis / "JPEGImages" / "480p").iterdir()
     out, model = tmp_path / "out", [*flags("model", "FrozenEncoder", spec=RESNET), "--trainer.accelerator=cpu"]
     words = {
-        "validate": [
-            "--config",
-            "benchmarks/davis.yaml",
-            *flags("trainer.callbacks", root=davis, output_dir=out),
-            *model,
-        ],
+        "validate": ["--on", f"davis={davis}", f"--trainer.default_root_dir={out}", *model],
         "predict": [f"--data.video={video}", "--data.box=8,8,30,30", f"--trainer.callbacks.output_dir={out}", *model],
         "evaluate": [RESNET, "--on", f"davis={davis}", "--output", str(out)],
     }
     moves = "vidcorr.experiments.runner.on_device"
     if command != "evaluate":
-        moves = "callbacks.command_line.runs.pl.strategies.SingleDeviceStrategy.model_to_device"
+        moves = "callbacks.lightning_cli.pl.strategies.SingleDeviceStrategy.model_to_device"
     advice, computes = LOWERED[command]
     for place, said in ((computes, advice), (moves, ROOM)):
         with monkeypatch.context() as patched:
@@ -152,7 +147,7 @@ def test_evaluate(davis, tmp_path):
 @pytest.mark.usefixtures("built")
 def test_sweep(spec, strides, davis, tmp_path):
     """Two protocols in a pass, passes of several views."""
-    words = ["sweep", spec, "--vary", "topk=3,5", "--at-once", "2", *(["--strides", *strides] if strides else [])]
+    words = ["sweep", spec, "--vary", "topk=3,5", "--at-once", "2", *(["--stride", *strides] if strides else [])]
     of_pass = 2 * 2 * FRAMES + 3 + DIGEST
     assert waits(davis, tmp_path, *words) == max(1, len(strides)) * of_pass
 

@@ -6,7 +6,8 @@ SimSiam: 2011.10566, appendix A), so that a config that drifts from them fails.
 
 import pytest
 
-from callbacks.command_line.runs import VidcorrCLI
+from tests.helpers.parsed import Built
+from vidcorr.experiments.configured import read_on
 from vidcorr.functional import PropagationProtocol
 
 pytestmark = pytest.mark.slow
@@ -49,18 +50,17 @@ def build(files, *flags):
     """Build what the files and flags stand for, on a CPU."""
     words = [f"--config={file}.yaml" for file in ("trainer/gpus", *files.split())]
     machine = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=auto", "--trainer.logger=false"]
-    return VidcorrCLI([*words, *machine, *flags])
+    return Built(["fit", *words, *machine, *flags])
 
 
-def benchmark_of(built):
-    entries = built.config["trainer"]["callbacks"]
-    (benchmark,) = [entry for entry in entries if entry.class_path.endswith("Benchmark")]
-    return benchmark.init_args
+def benchmark_of(name, root):
+    (configured,) = read_on([f"{name}={root}"])
+    return configured.build()
 
 
 @pytest.mark.parametrize("files", RECIPES)
 def test_a_recipe_has_the_values_of_its_paper(files):
-    config = build(files).config
+    config = build(files).config["fit"]
     found = {}
     for option in RECIPES[files]:
         section, _, name = option.partition(".")
@@ -81,27 +81,26 @@ def test_vfs_table_3(interval):
 
 
 @pytest.mark.parametrize("name", TABLE_A1)
-def test_vfs_table_a1(name):
-    built = build(f"vfs_simsiam_r18 benchmarks/{name}")
-    benchmark = benchmark_of(built)
-    assert (benchmark.protocol, benchmark.changes) == ("vfs", None)
+def test_vfs_table_a1(name, tmp_path):
+    built, benchmark = build("vfs_simsiam_r18 data/kinetics"), benchmark_of(name, tmp_path)
+    assert benchmark.protocol.name == "vfs"
     assert built.model.feature_extractor(benchmark.stage).stages == ["res4"]  # section 4.2
-    fields = PropagationProtocol.named("vfs", name).fields()
+    fields = benchmark.protocol.fields()
     assert {key: fields[key] for key in TABLE_A1[name]} == TABLE_A1[name]
     assert (fields["temperature"], fields["neighbourhood"], fields["feature_stride"]) == (0.07, "circle", 8)
 
 
-def test_liir_protocol():
-    benchmark = benchmark_of(build("liir benchmarks/davis_liir"))
-    assert (benchmark.protocol, benchmark.changes, benchmark.stage) == ("liir", None, "affinity")
+def test_liir_protocol(tmp_path):
+    benchmark = benchmark_of("davis_liir", tmp_path)
+    assert (benchmark.protocol.name, benchmark.stage) == ("liir", "affinity")
     fields = PropagationProtocol.named("liir", "davis").fields()
     assert (fields["references"], fields["radius"], fields["feature_stride"]) == ([0, 5, -5, -3, -1], 14, 4)
     assert (fields["mixture_components"], fields["topk"], fields["temperature"]) == (2, None, 1.0)
 
 
 @pytest.mark.parametrize(("depth", "blocks"), [(18, [2, 2]), (50, [6, 3])])
-def test_vfs_figures_4_and_5(depth, blocks):
-    built = build(f"vfs_simsiam_r{depth} benchmarks/davis_blocks_r{depth}")
-    stages = benchmark_of(built).stage
+def test_vfs_figures_4_and_5(depth, blocks, tmp_path):
+    built = build(f"vfs_simsiam_r{depth} data/kinetics")
+    stages = benchmark_of(f"davis_blocks_r{depth}", tmp_path).stage
     assert stages == [f"res{4 + part}.b{block + 1}" for part, count in enumerate(blocks) for block in range(count)]
     assert len(built.model.feature_extractor(stages).stages) == sum(blocks)

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("callbacks", "datamodules", "lightning_modules", "vidcorr")
 FILES = ("cli.py", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "constraints.txt")
-SMALL = ["--trainer.accelerator=cpu", "--trainer.callbacks.changes={radius: 3, context: 2}"]
+SMALL = ["--trainer.accelerator=cpu", "--change", "radius=3", "context=2"]
 
 
 def run(*words, cwd, env=None, status=0):
@@ -58,8 +58,7 @@ def folder(tmp_path, davis_root):
 
 
 def test_measures_by_a_config_of_its_own(vidcorr, folder):
-    words = ["--model=FrozenEncoder", "--model.spec=raw_colour", "--config=benchmarks/davis.yaml", *SMALL]
-    words += ["--trainer.callbacks.root=davis"]
+    words = ["--model=raw_colour", "--on", "davis=davis", *SMALL]
     said = run(vidcorr, "validate", *words, cwd=folder)
     assert "J&F-Mean" in said
     assert list(folder.rglob("results.json"))

@@ -1,25 +1,21 @@
 """Configs by name, and a type for flags; imports nothing heavy."""
 
 import argparse
-import math
 from pathlib import Path
 from typing import Any
 
 from .errors import UsageError, near
-from .videos.guards import read_text
 
 PACKAGE = Path(__file__).resolve().parent
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 """The project's configs: inside the package in a wheel, beside `cli.py` in a checkout."""
-MOST_VALUES = 100_000
-"""Largest number of values in a config."""
 
 
 def find_config(name: str, flag: str = "--config") -> Path:
     """Find a config: a file in the working directory, else a config of the project.
 
     Args:
-        name: a path, or a name as `benchmarks/davis.yaml` (`configs/benchmarks/davis.yaml` means the same).
+        name: a path, or a name as `data/kinetics.yaml` (`configs/data/kinetics.yaml` means the same).
         flag: flag that names the config, for messages.
 
     Raises:
@@ -46,25 +42,12 @@ def read_yaml(name: str, flag: str = "--config") -> tuple[Path, dict[str, Any]]:
 
     path = find_config(name, flag)
     try:
-        content = get_loader("yaml")(read_text(path))  # the parser's own, for which 1e-3 is a number
-        if _size(content, {}) > MOST_VALUES:
-            raise ValueError("its aliases repeat each other endlessly")
-    except Exception as error:
+        content = get_loader("yaml")(path.read_text("utf-8")) or {}  # the parser's own, for which 1e-3 is a number
+    except Exception as error:  # the type depends on the parser's loader
         raise UsageError(f"{flag}: {path} cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict | None):
+    if not isinstance(content, dict):
         raise UsageError(f"{flag}: {path} holds no options, such as trainer: {{max_steps: 9}}")
-    return path, content or {}
-
-
-def _size(content: Any, known: dict[int, float]) -> float:
-    """Return the number of values in a nested content; infinite if it contains itself. Shared parts are read once."""
-    if not isinstance(content, dict | list):
-        return 1
-    if id(content) not in known:
-        known[id(content)] = math.inf  # until the parts are counted
-        parts = content.values() if isinstance(content, dict) else content
-        known[id(content)] = 1 + sum(_size(part, known) for part in parts)
-    return known[id(content)]
+    return path, content
 
 
 def positive(text: str) -> int:

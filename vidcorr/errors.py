@@ -1,7 +1,6 @@
 """Error messages and the exit status of a command; imports nothing heavy."""
 
-import builtins
-import io
+import inspect
 import os
 import re
 import select
@@ -9,19 +8,20 @@ import sys
 import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
 
 from . import signals
 
-NO_SUCH_SCORE = "Early stopping conditioned on metric"
-"""Opening of Lightning's RuntimeError for an `EarlyStopping` whose `monitor` was never logged."""
 TRAINING_ADVICE = (
     "lower data.batch_size and raise trainer.accumulate_grad_batches as much, or set --trainer.precision bf16-mixed"
 )
 """Advice after a device has run out of memory in a training step."""
 ROOM = "the network alone does not fit: end other processes on this GPU, or take a smaller network"
 """Advice after a device has run out of memory before any work."""
-
 OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules", "vidcorr")
+NO_MODEL = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
+"""Message for a command line without a model."""
 
 
 class UsageError(Exception):
@@ -34,7 +34,7 @@ class Terminated(KeyboardInterrupt):
 
 def report(error: BaseException, command: str = "fit") -> str | int | None:
     """Return a command's exit status after an error, or a message (status 1); None for a bug: it gets a traceback."""
-    kind, message = type(error).__name__, str(error)
+    kinds, message = {kind.__name__ for kind in type(error).__mro__}, " ".join(str(error).split())
     if isinstance(error, KeyboardInterrupt):
         print(": ".join(["vidcorr: interrupted", *map(str, error.args)]), file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130
@@ -46,30 +46,19 @@ def report(error: BaseException, command: str = "fit") -> str | int | None:
     if isinstance(error, UsageError):
         print(f"vidcorr: {error}", file=sys.stderr)
         return 2
-    if kind == "ProcessExitedException":  # a rank that Lightning forked; unless killed, it printed the reason
-        status, rank, name = (getattr(error, key, None) for key in ("exit_code", "error_index", "signal_name"))
-        if name in ("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"):
-            cause = ", most often because the machine ran out of memory" if name == "SIGKILL" else ""
-            return f"vidcorr: rank {rank} was ended by {name}{cause}; resume with --ckpt_path last"
-        return status if status in (130, 143) else f"vidcorr: rank {rank} of this run has ended, see its message"
-    if kind == "ProcessRaisedException":
-        said = _told_by_process(message)
-    elif _is_mistake(error):
-        said = _one_line(error) + ("" if _is_ours(error) else " (--debug shows where)")
-    elif kind == "OutOfMemoryError":  # of a device; with advice where a benchmark or a prediction ran
+    if "OutOfMemoryError" in kinds:  # of a device; with advice where a benchmark or a prediction ran
         advice = TRAINING_ADVICE if command == "fit" else ROOM
         said = message if error.__cause__ else f"{message.partition(' GPU ')[0].rstrip('.')}; {advice}"
-    elif isinstance(error, RuntimeError) and signals.LOST_RANK.search(message):
+    elif "DistError" in kinds:
         said = "another process of this run has ended, see its message; resume with --ckpt_path last"
+    elif isinstance(error, ValueError | OSError) or "MisconfigurationException" in kinds or _of_ours(type(error)):
+        if "\nOriginal Traceback" in str(error):  # raised in a worker of the loader: the last line names it
+            message = str(error).strip().splitlines()[-1].partition(": ")[2]
+        said = printable(message) + ("" if _is_ours(error) else " (--debug shows where)")
     else:
         return None
-    return f"vidcorr: {_rank()}{said}" if said else None
-
-
-def _rank() -> str:
-    """Return "rank N of M: " in ranks from 1 on; empty in rank 0 and in a single process."""
     rank, size = os.environ.get("RANK") or os.environ.get("LOCAL_RANK", "0"), os.environ.get("WORLD_SIZE", "1")
-    return "" if rank == "0" or size == "1" else f"rank {rank} of {size}: "
+    return f"vidcorr: {said}" if rank == "0" or size == "1" else f"vidcorr: rank {rank} of {size}: {said}"
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -78,22 +67,15 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
-def _is_mistake(error: BaseException) -> bool:
-    """Return whether an error is a user's mistake, not a fault of the code."""
-    of_lightning = type(error).__name__ == "MisconfigurationException" or str(error).startswith(NO_SUCH_SCORE)
-    return isinstance(error, (ValueError, OSError)) or of_lightning or _of_ours(type(error))
-
-
 def _of_ours(kind: type) -> bool:
     return kind.__module__.partition(".")[0] in OUR_PACKAGES
 
 
-def _told_by_process(message: str) -> str:
-    """Return a mistake's message from the traceback of a rank that Lightning forked; empty for a bug."""
-    kind, _, said = message.strip().splitlines()[-1].partition(": ")
-    builtin = getattr(builtins, kind, None)
-    is_mistake = isinstance(builtin, type) and issubclass(builtin, (ValueError, OSError))
-    return said if is_mistake or kind.partition(".")[0] in OUR_PACKAGES else ""
+def _is_ours(error: BaseException) -> bool:
+    """Return whether the message is for a user: an OSError, or an error that our code raised."""
+    raised_in = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
+    ours = any(name.partition(".")[0] in OUR_PACKAGES for name in raised_in)
+    return isinstance(error, OSError) or ours or _of_ours(type(error))
 
 
 def _stdout_is_closed() -> bool:
@@ -102,30 +84,11 @@ def _stdout_is_closed() -> bool:
         sys.stdout.flush()  # the buffer may be empty, as under PYTHONUNBUFFERED
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are always reported
-    except io.UnsupportedOperation:  # not a file, as in a notebook
-        return False
-    except (BrokenPipeError, ValueError):  # a ValueError if our side is closed too
+        return bool(poll.poll(0))
+    except BrokenPipeError:
         return True
-    return bool(poll.poll(0))
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Return whether the message is for a user: an OSError, or an error that our code raised."""
-    raised_in = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
-    ours = any(name.partition(".")[0] in OUR_PACKAGES for name in raised_in)
-    return isinstance(error, OSError) or ours or _of_ours(type(error)) or "Does not validate" in str(error)
-
-
-def _one_line(error: BaseException) -> str:
-    """Return the message of a mistake without worker tracebacks and parser listings."""
-    message = str(error)
-    if "\nOriginal Traceback" in message:  # raised in a worker: after the last indented line it is named
-        lines = message.strip().splitlines()
-        said = " ".join(lines[max(number for number, line in enumerate(lines) if line.startswith(" ")) + 1 :])
-        return said.partition(": ")[2] or said
-    if "Does not validate" in message:
-        return reason_of_parser(message)
-    return printable(" ".join(message.split()))
+    except ValueError:  # stdout is closed, or it is not a file, as in a notebook
+        return sys.stdout.closed
 
 
 def printable(text: str) -> str:
@@ -133,12 +96,54 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
-def reason_of_parser(message: str) -> str:
-    """Return the innermost reason in a message of the parser, which lists the reasons of all accepted types.
+def explain(message: str, known: Iterable[str] = (), classes: Iterable[str] = (), files: Iterable[Path] = ()) -> str:
+    """Explain in a line why the parser refused its arguments: its innermost reason, and a similar name.
+
+    Args:
+        message: message of jsonargparse.
+        known: names of the options.
+        classes: names of the classes.
+        files: configs; the first with the refused name is named.
+    """
+    of_class = r"class_path '([\w.]+)':\s*Option '([\w.]+)' is not accepted"
+    without_base = re.sub(r"- Problem with given class_path 'pytorch_lightning\.\w+':\s*Option.*", "", message)
+    message = without_base if "- Problem with" in without_base else message
+    key, reason = reason_of_parser(message)
+    name, hint = "", ""
+    if found := re.search(of_class, message):
+        path, name = found.groups()
+        module, _, kind = path.rpartition(".")
+        hint = near(name, _parameters(getattr(import_module(module), kind)))
+        reason = f"{kind} has no option {name!r}"
+        if module == "pytorch_lightning":
+            reason = f"nothing names the class of {name!r}; add --{key} CLASS or a --config"
+    elif found := re.search(r"Expected a dot import path string: (\S+)", message):
+        name = found[1]
+        reason, hint = f"no class {name!r}", near(name, classes)
+    elif found := re.search(r"does not accept option '([\w.]+)'|unrecognized arguments: (--[^\s=]+)", message):
+        name = found[1] or found[2]
+        hint = near(name, known if found[1] else [f"--{option}" for option in known])
+    elif "are required: " in message and message.endswith(".model"):
+        return NO_MODEL
+    if "not correspond to a subclass" in reason and "lightning.pytorch" in sys.modules:
+        hint = "; vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch"
+    last = name.rpartition(".")[2]
+    file = next((f"{path}: " for path in files if last and last in path.read_text("utf-8")), "")
+    return file + ": ".join(filter(None, (key, reason))) + hint
+
+
+def _parameters(kind: type) -> list[str]:
+    """Return the names of a class's arguments, with those that `**kwargs` may pass on."""
+    makers = [vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base)]
+    return [name for make in makers for name in inspect.signature(make).parameters]
+
+
+def reason_of_parser(message: str) -> tuple[str, str]:
+    """Return key and innermost reason of a message of the parser, which lists the reasons of all accepted types.
 
     Example:
         >>> reason_of_parser("Parser key 'x':\\n  Errors:\\n    - Expected a <class 'int'>\\n  Given value: many")
-        "x: expected int, got 'many'"
+        ('x', "expected int, got 'many'")
     """
     *outer, inner = re.split(r"Parser key [\"']([^\"']+)[\"']:", message)
     said, _, rest = re.sub(r"\. Got value: ", "\nGiven value: ", inner).partition("Given value: ")
@@ -150,6 +155,5 @@ def reason_of_parser(message: str) -> str:
         kinds = [re.sub("Expected (an? )?", "", line) for line in reasons if line.startswith("Expected ")]
         expected = " or ".join(kind for kind in kinds if kind != "NoneType")
         expected = re.sub(r"^Literal\[(.+)\]$", r"one of \1", expected)
-        given, _, _ = rest.partition("\n")
-        reason = f"expected {expected}, got {given!r}"
-    return ": ".join(filter(None, (".".join(outer[1::2]), reason)))
+        reason = f"expected {expected}, got {rest.splitlines()[0]!r}"
+    return ".".join(outer[1::2]), reason

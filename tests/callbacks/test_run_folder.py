@@ -1,29 +1,24 @@
 """Checkpoints are written as a unit, and the newest is found by their content; loggers that continue; a run's end."""
 
-import csv
 import errno
 import os
-import shlex
-import shutil
 from collections import OrderedDict
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import AtomicCheckpointIO, BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.command_line.runs import VidcorrCLI
-from callbacks.run_folder import closing_lines, last_checkpoints, numbered_loggers
+from callbacks.run_folder import closing_lines, continue_in_folder, last_checkpoints
 from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.spoiled import Training, fit
-from tests.helpers.words import RAW_COLOUR, SMALL, TINY, davis, refusal
+from tests.helpers.words import RAW_COLOUR, davis
 from vidcorr import DavisBenchmark
 
 
@@ -52,58 +47,14 @@ def test_a_damaged_file_is_named_and_does_not_hinder_a_new_run(tmp_path):
     assert last_checkpoints(tmp_path / "empty") == []
 
 
-def make(kind, folder, path=None, **arguments):
-    (logger,) = numbered_loggers([(kind(folder, **arguments), {"save_dir": folder, **arguments})], path)
-    return logger
-
-
-def test_tensorboard_continues_in_its_folder(tmp_path):
-    def scalars():
-        events = EventAccumulator(str(tmp_path / "lightning_logs/version_0")).Reload()
-        return {event.step: event.value for event in events.Scalars("loss")}
-
-    first = make(TensorBoardLogger, tmp_path)
-    for step in range(5):
-        first.log_metrics({"loss": float(step)}, step)
-    first.finalize("success")
-    path = write(tmp_path, 0, 3)
-    second = make(TensorBoardLogger, tmp_path, path)
-    assert second.version == 0
-    second.log_metrics({"loss": 30.0}, 3)
-    second.finalize("success")
-    assert scalars() == {0: 0, 1: 1, 2: 2, 3: 30}  # what was logged after the checkpoint is dropped
-
-
-def test_a_csv_continues_in_its_file(tmp_path, recwarn):
-    first = make(CSVLogger, tmp_path)
-    for step in range(5):
-        first.log_metrics({"loss": float(step)}, step)
-    first.log_metrics({"score": 0.5}, 2)
-    first.save()
-    with (tmp_path / "lightning_logs/version_0/metrics.csv").open("a") as file:
-        file.write("9.0")  # the process was killed in the middle of a line
-    path = write(tmp_path, 0, 3)
-    second = make(CSVLogger, tmp_path, path)
-    second.log_metrics({"loss": 30.0, "more": 1.0}, 3)
-    second.finalize("success")
-    with (tmp_path / "lightning_logs/version_0/metrics.csv").open() as file:
-        rows = [(row["step"], row["loss"], row["score"], row["more"]) for row in csv.DictReader(file)]
-    kept = [("0", "0.0", "", ""), ("1", "1.0", "", ""), ("2", "2.0", "", ""), ("2", "", "0.5", "")]
-    assert rows == [*kept, ("3", "30.0", "", "1.0")]
-    assert not [warning for warning in recwarn if "exists and is not empty" in str(warning.message)]
-
-
-def test_the_folder_is_that_of_the_last_one_and_another_checkpoint_begins_its_own(tmp_path):
-    last = write(tmp_path, 7, 3)
-    loggers = numbered_loggers(
-        [(kind(tmp_path), {"save_dir": tmp_path}) for kind in (TensorBoardLogger, CSVLogger)], last
-    )
-    assert {logger.log_dir for logger in loggers} == {str(tmp_path / "lightning_logs/version_7")}
+def test_a_resumed_run_continues_in_the_folder_of_its_last_checkpoint(tmp_path):
+    last, elsewhere = write(tmp_path, 7, 3), write(tmp_path / "elsewhere", 0, 3)
     best = last.with_name("best.ckpt")
     best.write_bytes(last.read_bytes())
-    elsewhere = write(tmp_path / "elsewhere", 0, 3)
-    for path in (best, elsewhere):
-        assert make(TensorBoardLogger, tmp_path, path).version > 7
+    for path, folder in ((last, "version_7"), (best, "version_8"), (elsewhere, "version_8")):
+        loggers = [TensorBoardLogger(tmp_path), TensorBoardLogger(tmp_path, version="mine"), CSVLogger(tmp_path)]
+        continue_in_folder(loggers, path)
+        assert [Path(logger.log_dir).name for logger in loggers] == [folder, "mine", "version_8"]
 
 
 def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root, tmp_path, monkeypatch):
@@ -129,45 +80,6 @@ def test_the_scores_of_a_run_that_resumed_with_other_stages(davis_root, tmp_path
         trainer.callbacks.append(best := BestCheckpoint(f"{name}/score"))
         best.dirpath, best._scores = "kept", {f"{name}.ckpt": 1.0}
     assert closing_lines(trainer, str) == [scores, "checkpoint: kept/b.ckpt; next: kept/b.ckpt"]
-
-
-class TimeOrder(DavisBenchmark):
-    """A user's own benchmark."""
-
-    default_name = "time_order"
-
-
-def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
-    root = shutil.copytree(davis_root, tmp_path / "my data")
-
-    def command(*words):
-        return VidcorrCLI(["fit", *words, f"--trainer.default_root_dir={tmp_path}"]).next_command("a b/best.ckpt")
-
-    other = command(*TINY, *davis(root, "DavisBenchmark", stage="res4", every_n_epochs=3))
-    begins = "vidcorr validate --ckpt_path 'a b/best.ckpt' --config benchmarks"
-    assert other.startswith(f"{begins}/davis.yaml --trainer.callbacks.")
-    assert f" --trainer.callbacks.root '{root}'" in other
-    assert "--allow" not in other  # the network lies below the working directory
-    assert "every_n_epochs" not in other
-    parsed = VidcorrCLI(["fit", *TINY, *shlex.split(other)[4:]]).trainer.callbacks
-    (benchmark,) = [callback.benchmark for callback in parsed if isinstance(callback, BenchmarkCallback)]
-    assert (benchmark.root, benchmark.stage, benchmark.protocol.radius) == (str(root), "res4", SMALL["radius"])
-    assert command(*RAW_COLOUR) == f"{begins}/davis.yaml --trainer.callbacks.root FOLDER"
-    assert command(*RAW_COLOUR, *davis(root, f"{__name__}.TimeOrder")) is None
-
-
-class FullDisk(pl.Callback):
-    """Fail as a logger does on a full disk: by an error of the system that names no file."""
-
-    def on_validation_start(self, trainer, pl_module):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def test_a_full_disk_that_no_writer_names_is_that_of_the_runs_folder(davis_root, tmp_path):
-    more = [f"--trainer.callbacks+={__name__}.FullDisk", f"--trainer.default_root_dir={tmp_path}"]
-    folder = tmp_path / "lightning_logs/version_0"
-    line = refusal("validate", *RAW_COLOUR, *davis(davis_root), *more)
-    assert line == f"vidcorr: [Errno 28] No space left on device: '{folder}'"
 
 
 def test_non_finite_weights_are_not_saved(tmp_path):

@@ -8,14 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import pytorch_lightning as pl
 import torch
 
 from callbacks import LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.run_folder import last_checkpoints, numbered_loggers
+from callbacks.run_folder import last_checkpoints
 from tests.helpers.faults import harm, last, run, words
 from tests.helpers.spoiled import Training, fit, the_line
 from vidcorr.videos.folder_lock import FolderInUse, FolderLock
@@ -71,21 +69,6 @@ def test_no_readable_video_is_one_line(tmp_path):
     line = the_line(run(command, tmp_path, 1))
     assert line.startswith("vidcorr: 10 items in a row could not be used: ")
     assert "Original" not in line
-
-
-def test_versions_are_claimed_not_guessed(tmp_path):
-    tensorboard = (pl.loggers.TensorBoardLogger(tmp_path), {"save_dir": tmp_path})
-    table = (pl.loggers.CSVLogger(tmp_path, name="table"), {"save_dir": tmp_path, "name": "table"})
-    (tmp_path / "table/version_2").mkdir(parents=True)
-    loggers = numbered_loggers([tensorboard, table])
-    assert [logger.version for logger in loggers] == [3, 3]  # so that the folder of one tells that of the other
-    assert {path.name for path in (tmp_path / "lightning_logs").iterdir()} == {"version_3"}
-    arguments = {"save_dir": tmp_path, "version": "mine"}
-    pair = [tensorboard, (pl.loggers.TensorBoardLogger(**arguments), arguments)]
-    with ThreadPoolExecutor(8) as pool:  # runs that start together
-        found = list(pool.map(numbered_loggers, [pair] * 8))
-    assert sorted(first.version for first, _ in found) == list(range(4, 12))
-    assert {second.version for _, second in found} == {"mine"}
 
 
 def test_a_folder_is_locked_against_this_process_too(tmp_path):

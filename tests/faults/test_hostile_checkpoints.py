@@ -72,7 +72,7 @@ COMMANDS = {
     "fit": lambda path, davis: ["fit", f"--ckpt_path={path}", "--data=SyntheticVideoDataModule"],
     "backbone": lambda path, davis: ["validate", "--model=VFSSimSiam", f"--model.backbone={path}", *davis],
     "spec": lambda path, davis: ["validate", "--model=FrozenEncoder", f"--model.spec={path}", *davis],
-    "evaluate": lambda path, davis: ["evaluate", str(path), "--on", f"davis={davis[-1].partition('=')[2]}"],
+    "evaluate": lambda path, davis: ["evaluate", str(path), *davis[-2:]],
     "export": lambda path, davis: ["export", str(path), "out.safetensors"],
     "convert": lambda path, davis: ["convert", str(path), "out.ckpt"],
 }
@@ -80,8 +80,7 @@ COMMANDS = {
 
 @pytest.fixture
 def davis(davis_root):
-    common = ["--trainer.logger=false", "--trainer.accelerator=cpu", "--trainer.callbacks+=DavisBenchmark"]
-    return [*common, f"--trainer.callbacks.root={davis_root}"]
+    return ["--trainer.logger=false", "--trainer.accelerator=cpu", "--on", f"davis={davis_root}"]
 
 
 @pytest.mark.parametrize(
@@ -107,12 +106,14 @@ def test_what_the_command_line_names_too_is_used(davis, tmp_path):
     spec = "tests.helpers.encoders:Blocky"
     path = tmp_path / "a.ckpt"
     write_checkpoint(FrozenEncoder(spec), path)
-    changes = '--trainer.callbacks.changes={"radius": 3, "context": 2}'
+    changes = ["--change", "radius=3", "context=2", f"--trainer.default_root_dir={tmp_path}"]
     for allowed in (["--allow", spec], [f"--allow={spec}"], [f"--model.spec={spec}", "--model=FrozenEncoder"]):
         trust._allowed.clear()
         assert refusal("validate", f"--ckpt_path={path}", *davis).endswith(f"if you trust it, add --allow {spec}")
-        main(["validate", f"--ckpt_path={path}", *allowed, *davis, changes, "--trainer.callbacks.output_dir=results"])
-        assert json.loads((tmp_path / "results/results.json").read_text())["scores"]
+        main(["validate", f"--ckpt_path={path}", *allowed, *davis, *changes])
+        (results,) = tmp_path.rglob("results.json")
+        assert json.loads(results.read_text())["scores"]
+        results.unlink()
     trust._allowed.clear()
     assert f"--allow {spec}" in refusal("export", path, "out.safetensors")
     trust._allowed.clear()

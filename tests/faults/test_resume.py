@@ -70,7 +70,7 @@ def test_a_signal_saves_the_step_and_the_run_resumes(name, step, place, workers,
     assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step {kept}, epoch " in said
     assert "UserWarning" not in said
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
-    assert "\nckpt_path: last\n" in (tmp_path / "lightning_logs/version_0/config.yaml").read_text()  # to be run again
+    assert "/last.ckpt\n" in (tmp_path / "lightning_logs/version_0/config.yaml").read_text()  # to be run again
     expect_the_same(tmp_path, whole["VFSSimSiam"])
 
 

@@ -103,8 +103,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         root = write_davis(Path(folder) / "davis", 2, frames=12, size=(64, 64))
         encoder = FrozenEncoder("torchvision:resnet18", "res4", 8)
-        words = "validate --config configs/benchmarks/davis.yaml --trainer.accelerator cpu --trainer.devices 1"
-        words += f" --model FrozenEncoder --model.spec torchvision:resnet18 --trainer.callbacks.root {root}"
+        words = "validate --model torchvision:resnet18 --trainer.accelerator cpu --trainer.devices 1"
+        words += f" --on davis={root}"
         with entered(frame) as found:
             cli.main([*words.split(), "--trainer.default_root_dir", folder])
         print(summary("validate of DAVIS, command line", found, flags.list))

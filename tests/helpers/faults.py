@@ -153,7 +153,7 @@ def run(command: list[str], folder: Path, status: int = 0) -> str:
     """
     context = multiprocessing.get_context("forkserver")
     # imports take longer than all the rest, and are wanted once; `cli` itself imports what a word needs
-    context.set_forkserver_preload(["cli", "callbacks.command_line.runs"])
+    context.set_forkserver_preload(["cli", "callbacks.lightning_cli"])
     said = folder / "said.txt"
     process = context.Process(target=_main, args=(command, str(said)))
     process.start()

@@ -24,9 +24,8 @@ def commands(small: bool, folder: str) -> list[str]:
 
     step = f"-m tests.speed.training_step --device {device} --scale {scale}{if_small('--repeats 1')}"
     propagation = f"-m tests.speed.propagation --device {device}{if_small('--small --repeats 1')}"
-    fit = (
-        f"cli.py fit --config configs/demo.yaml --data.root {folder}/data --trainer.callbacks.root {folder}/data/davis"
-    )
+    root = f"--trainer.callbacks.benchmark.root {folder}/data/davis"
+    fit = f"cli.py fit --config configs/demo.yaml --data.root {folder}/data {root}"
     return [
         f"-m pytest -q -m gpu{if_small('--collect-only')}",
         f"{step} --precision 32-true",

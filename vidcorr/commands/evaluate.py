@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..experiments.configured import common_flags, protocols_of, read_changes, read_on
+from ..experiments.configured import common_flags, protocols_of, read_changes, read_on, views_of
 
 
 def command(args: Sequence[str]) -> None:
@@ -11,8 +11,6 @@ def command(args: Sequence[str]) -> None:
     parser = common_flags("vidcorr evaluate", __doc__, "evaluation")
     named = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
     parser.add_argument("networks", nargs="*", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
-    parser.add_argument("--protocol", nargs="+", default=[], metavar="NAME", help="protocols (default: the config's)")
-    parser.add_argument("--change", nargs="+", default=[], metavar="FIELD=VALUE", help="protocol fields to change")
     parser.add_argument("--base", default="", metavar="NETWORK", help="network to compare the others with")
     parser.add_argument("--baselines", action="store_true", help="add raw colour and an untrained ResNet-18")
     upsampler = "upsampler of the features: bilinear:2, nearest:2 or my_module:my_upsampler"
@@ -33,9 +31,10 @@ def command(args: Sequence[str]) -> None:
     allow_named(args)
     benchmarks = [benchmark.build(limit_sequences=flags.limit) for benchmark in configured]
     protocols = protocols_of(benchmarks, flags.protocol, changes)
+    networks = networks_of(names, flags.pretrained, flags.seeds, flags.baselines)
     jobs = [
         Job(replace(network, upsample=flags.upsample), benchmark, protocol)
-        for network in networks_of(names, flags.pretrained, flags.seeds, flags.baselines)
+        for network in views_of(networks, flags.stage, flags.stride)
         for benchmark, of_benchmark in zip(benchmarks, protocols, strict=True)
         for protocol in of_benchmark
     ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config_files import find_config
-from ..experiments.configured import common_flags, read_on
+from ..experiments.configured import common_flags, read_changes, read_on
 
 
 def command(args: Sequence[str]) -> None:
@@ -18,7 +18,7 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("--study", default="studies/published.yaml", help="YAML file (default: %(default)s)")
     parser.add_argument("--no-fields", action="store_true", help="do not search for fields that explain a difference")
     flags = parser.parse_args(list(args))
-    configured = read_on(flags.on)
+    configured, changes = read_on(flags.on), read_changes(flags.change)
 
     from ..backbones.trust import allow_named
     from ..experiments.reproduce import described, not_repeated, repeat
@@ -39,7 +39,16 @@ def command(args: Sequence[str]) -> None:
     if configured:
         allow_named(args)
         benchmarks = {entry.name: entry.build(limit_sequences=flags.limit) for entry in configured}
-        repeat([row for row in rows if row not in missing], benchmarks, flags.output, fields=not flags.no_fields)
+        repeat(
+            [row for row in rows if row not in missing],
+            benchmarks,
+            flags.output,
+            fields=not flags.no_fields,
+            names=flags.protocol,
+            changes=changes,
+            stages=flags.stage,
+            strides=flags.stride,
+        )
         if missing and flags.rows:
             raise ValueError("; ".join(f"{row.name}: its weights are missing" for row in missing))
     elif not flags.rows:

@@ -6,12 +6,11 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config_files import positive
-from ..experiments.configured import Configured, common_flags, protocols_of, read_changes, read_on
+from ..experiments.configured import Configured, common_flags, protocols_of, read_changes, read_on, views_of
 
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from ..experiments.sweep import Sweep
@@ -77,11 +76,12 @@ def _sweep_of(flags: argparse.Namespace, configured: Configured) -> Sweep:
     benchmark: Any = configured.build(limit_sequences=flags.limit)
     if not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol):
         raise ValueError(f"{configured.text}: {ONE_BENCHMARK}")
-    ((protocol,),) = protocols_of([benchmark], flags.protocol, read_changes(flags.change))
+    ((protocol, *others),) = protocols_of([benchmark], flags.protocol, read_changes(flags.change))
+    if others:
+        raise ValueError("--protocol: the base of a sweep is a single protocol; --protocols compares several")
     benchmark = replace(benchmark, protocol=protocol, changes=None)
     network = NetworkSpec.read(flags.spec, flags.pretrained, flags.seed)
-    views = product(flags.stages or [network.stage], flags.strides or [network.stride])
-    networks = [replace(network, stage=stage, stride=stride) for stage, stride in views]
+    networks = views_of([network], flags.stage, flags.stride)
     return Sweep(networks, benchmark, Runner(Store(flags.output), flags.at_once, pages=False), flags.score)
 
 
@@ -89,15 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = common_flags("vidcorr sweep", __doc__, "sweep")
     parser.add_argument("spec", help="checkpoint, dino-b8 or another short name, timm:NAME, raw_colour, …")
     several: dict[str, Any] = {"nargs": "+", "default": []}
-    parser.add_argument(
-        "--protocol", nargs=1, default=[], metavar="NAME", help="base of the grid (default: the config's)"
-    )
-    parser.add_argument("--change", **several, metavar="FIELD=VALUE", help="fields of the base to change")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--vary", **several, metavar="FIELD=V,V", help="values of fields: radius=6,12 topk=5,10")
     kinds.add_argument("--protocols", **several, metavar="NAME", help="named protocols, or all, instead of a grid")
-    parser.add_argument("--stages", nargs="+", help="stages of the features (default: the benchmark's choice)")
-    parser.add_argument("--strides", nargs="+", type=positive, help="their strides (default: the benchmark's choice)")
     parser.add_argument("--score", default="J&F-Mean", help="score to compare (default: J&F-Mean)")
     choice = "select on a fraction of the sequences (default: 0.5), or on another data set of the same layout"
     parser.add_argument("--select-on", default="0.5", metavar="FRACTION|ROOT[@SPLIT]", help=choice)

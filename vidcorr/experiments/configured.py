@@ -1,24 +1,35 @@
-"""Benchmarks named by config and data folder: `davis=/data/DAVIS`."""
+"""Benchmarks named by config and data folder, `davis=/data/DAVIS`, with flags for protocols and features."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config_files import CONFIGS, positive, read_yaml
-from ..errors import UsageError, near, reason_of_parser
+from ..errors import UsageError, explain, near
 
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from ..benchmarks.base import Benchmark
     from ..functional.evaluation_protocol import EvaluationProtocol
+    from .job import NetworkSpec
 
+FLAGS = {
+    "on": ("NAME=FOLDER", "benchmarks: a name in configs/benchmarks or a YAML file, and the folder: davis=/data/DAVIS"),
+    "protocol": ("NAME", "protocols of the benchmarks (default: the config's)"),
+    "change": ("FIELD=VALUE", "fields of the protocols to change"),
+    "stage": ("STAGE", "stages of the features (default: the choice of network and benchmark)"),
+    "stride": ("PIXELS", "strides of the features (default: the choice of network and benchmark)"),
+}
+"""Flags of `fit`, `validate`, `evaluate`, `sweep` and `reproduce` → metavar and help."""
+LIMIT = "evaluate only the first N sequences"
+KEYS = ("class_path", "init_args", "every_n_epochs", "before_training")
+"""Keys of a benchmark's config; the last two are arguments of `BenchmarkCallback`."""
 ConfigArguments = dict[str, Any]
-OF_CALLBACK = ("every_n_epochs", "before_training", "output_dir", "fatal")
-"""Arguments of a config's entry that say when `fit` runs the benchmark."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +38,15 @@ class Configured:
 
     Attributes:
         text: the user's words for it, which begin its error messages.
-        class_path: path of the class.
-        arguments: arguments of the constructor; values of flags are text.
+        class_path: path of the class, or the name of a class of `vidcorr`.
+        arguments: arguments of the constructor.
+        schedule: arguments of `BenchmarkCallback`, such as every_n_epochs.
     """
 
     text: str
     class_path: str
     arguments: ConfigArguments
+    schedule: ConfigArguments
 
     @property
     def name(self) -> str:
@@ -51,24 +64,17 @@ class Configured:
         """
         from jsonargparse import ArgumentError, ArgumentParser
 
-        from callbacks.command_line.arguments import as_class, class_named, mistakes_in
-
         from ..benchmarks.base import Benchmark
 
-        kind = class_named(self.class_path)
-        if kind is None or not issubclass(kind, Benchmark):
-            raise ValueError(f"{self.text}: {self.class_path} is not a benchmark")
-        changes = {key: value for key, value in changes.items() if value is not None}
-        arguments = {key: value for key, value in self.arguments.items() if key not in OF_CALLBACK} | changes
-        entry = as_class({"class_path": self.class_path, "init_args": arguments})
-        for mistake in mistakes_in({"trainer": {"callbacks": [entry]}}, ()):
-            raise ValueError(f"{self.text}: {mistake}")
+        path = self.class_path if "." in self.class_path else f"vidcorr.{self.class_path}"
+        arguments = self.arguments | {key: value for key, value in changes.items() if value is not None}
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(Benchmark, "benchmark")
         try:
-            benchmark: Benchmark = parser.instantiate(parser.parse_object({"benchmark": entry})).benchmark
+            entry = parser.parse_object({"benchmark": {"class_path": path, "init_args": arguments}})
+            benchmark: Benchmark = parser.instantiate(entry).benchmark
         except ArgumentError as error:
-            raise ValueError(f"{self.text}: {kind.__name__}: {reason_of_parser(str(error))}") from error
+            raise ValueError(f"{self.text}: {explain(str(error))}") from error
         return benchmark
 
 
@@ -76,51 +82,37 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
     """Read benchmarks and their data folders, without importing torch.
 
     Args:
-        texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, or a file with the
-            ending .yaml or .yml. FOLDER replaces the config's folder; other data paths of the config keep their
-            position relative to it.
+        texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, a file with the ending
+            .yaml or .yml, or a class with its module. FOLDER replaces the config's folder; other data paths of the
+            config keep their position relative to it.
 
     Raises:
-        UsageError: for an unknown name, or a config that cannot be read.
-        ValueError: for a config without a benchmark, or a missing folder.
+        UsageError: for an unknown name, or a config that cannot be read or names no benchmark.
+        ValueError: for a missing folder.
     """
     known = {path.stem: str(path) for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
     configured = []
     for text in texts:
         name, _, root = text.partition("=")
-        if name not in known and not name.endswith((".yaml", ".yml")):
+        path, content = name, {"class_path": name}
+        if name in known or name.endswith((".yaml", ".yml")):
+            path, content = read_yaml(known.get(name, name), f"--on {text}")
+        elif "." not in name:
             meant = near(name, known) or ";"
             raise UsageError(f"--on {text}: no benchmark {name}{meant} there are {', '.join(known)}")
-        path, content = read_yaml(known.get(name, name), f"--on {text}")
-        trainer = content.get("trainer")
-        callbacks = trainer if isinstance(trainer, dict) else {}
-        entries = [entry for key in ("callbacks", "callbacks+") for entry in callbacks.get(key) or []]
-        benchmarks = [entry for entry in entries if _may_be_benchmark(entry)]
-        if not benchmarks:
-            raise ValueError(f"--on {text}: {path} names no benchmark under trainer.callbacks+")
-        for entry in benchmarks:
-            arguments = _without_view(entry.get("init_args") or {}, path)
-            arguments = _moved(arguments, root) if root else arguments
-            if "root" in arguments and not Path(str(arguments["root"])).expanduser().exists():
-                remedy = "" if root else f"; write {name}=FOLDER"
-                raise ValueError(f"--on {text}: {arguments['root']}: no such folder{remedy}")
-            configured.append(Configured(f"--on {text}", entry["class_path"], arguments))
+        if unknown := [key for key in content if key not in KEYS]:
+            raise UsageError(f"--on {text}: {path} has no key {unknown[0]}{near(unknown[0], KEYS)}")
+        if not content.get("class_path"):
+            raise UsageError(f"--on {text}: {path} names no benchmark, as class_path: DavisBenchmark")
+        arguments = content.get("init_args") or {}
+        if root:
+            arguments = _moved(arguments, root)
+        if "root" in arguments and not Path(str(arguments["root"])).expanduser().exists():
+            remedy = "" if root else f"; write {name}=FOLDER"
+            raise ValueError(f"--on {text}: {arguments['root']}: no such folder{remedy}")
+        schedule = {key: content[key] for key in KEYS[2:] if key in content}
+        configured.append(Configured(f"--on {text}", content["class_path"], arguments, schedule))
     return configured
-
-
-def _may_be_benchmark(entry: Any) -> bool:
-    """Return whether a callback may be a benchmark: a class of ours named `…Benchmark`, or a class of the user."""
-    package, _, name = str(entry.get("class_path", "") if isinstance(entry, dict) else "").rpartition(".")
-    return name.endswith("Benchmark") or package.partition(".")[0] not in ("", "callbacks", "pytorch_lightning")
-
-
-def _without_view(arguments: ConfigArguments, path: Path) -> ConfigArguments:
-    """Return arguments without stage and stride, and print the dropped values."""
-    view = {key: arguments[key] for key in ("stage", "stride") if arguments.get(key) is not None}
-    if view:
-        options = " and ".join(f"{key} {value}" for key, value in view.items())
-        print(f"{options} of {path} left out; write NETWORK@STAGE or NETWORK@STAGE/STRIDE")
-    return {key: value for key, value in arguments.items() if key not in ("stage", "stride")}
 
 
 def _moved(arguments: ConfigArguments, root: str) -> ConfigArguments:
@@ -211,13 +203,22 @@ def _values_of(kind: type[EvaluationProtocol], name: str) -> Mapping[str, Any]:
     return source.values if source else {}
 
 
+def views_of(networks: Sequence[NetworkSpec], stages: Sequence[str], strides: Sequence[int]) -> list[NetworkSpec]:
+    """Return the networks at every stage and stride; without stages or strides they keep their own."""
+    views: dict[str, Sequence[Any]] = {"stage": stages, "stride": strides}
+    given = {name: values for name, values in views.items() if values}
+    choices = [dict(zip(given, choice, strict=True)) for choice in product(*given.values())]
+    return [replace(network, **choice) for network in networks for choice in choices]
+
+
 def common_flags(prog: str, description: str | None, output: str) -> argparse.ArgumentParser:
     """Return a parser with the common flags of the tools for frozen networks; `output` is the default folder."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
-    benchmark = "config of benchmarks/ or YAML file, with the folder of its data: davis=/data/DAVIS"
-    parser.add_argument("--on", nargs="+", default=[], metavar="NAME=FOLDER", help=benchmark)
+    for flag, (metavar, text) in FLAGS.items():
+        kind = positive if flag == "stride" else str
+        parser.add_argument(f"--{flag}", nargs="+", default=[], type=kind, metavar=metavar, help=text)
     parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
-    parser.add_argument("--limit", type=positive, metavar="N", help="evaluate only the first N sequences")
+    parser.add_argument("--limit", type=positive, metavar="N", help=LIMIT)
     parser.add_argument("--allow", action="append", metavar="NAME", help="your class that checkpoints may name")
     parser.add_argument("--output", type=Path, default=output, help="folder of results (default: %(default)s)")
     return parser

@@ -37,7 +37,7 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = 500)
         if problem := base.misnamed(field):
             raise ValueError(f"--vary {text}: {problem}")
         if field == "feature_stride":
-            raise ValueError(f"--vary {text}: features have the strides of --strides")
+            raise ValueError(f"--vary {text}: features have the strides of --stride")
         if field in values or not listed.strip():
             raise ValueError(f"--vary {text}: write every field once, as {field}=value,value,…")
         values[field] = read_value(f"[{listed}]", f"--vary {text}")

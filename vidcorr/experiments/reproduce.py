@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from ..benchmarks.base import Benchmark
 from ..functional import PropagationProtocol
 from ..results.published import PUBLISHED, line_of, protocol_named, published_row, seen_size
 from ..results.records import Record, score_of
 from ..results.rendering import percent
-from .configured import protocols_of
+from .configured import protocols_of, views_of
 from .grid import single_changes
 from .job import Job, NetworkSpec
 from .runner import Runner, process_group
@@ -54,7 +55,17 @@ def not_repeated(study: Study) -> list[str]:
     return [line_of(row) for row in PUBLISHED if row not in repeated]
 
 
-def repeat(rows: Sequence[StudyRow], benchmarks: Mapping[str, Benchmark], output: Path, fields: bool = True) -> None:
+def repeat(
+    rows: Sequence[StudyRow],
+    benchmarks: Mapping[str, Benchmark],
+    output: Path,
+    fields: bool = True,
+    *,
+    names: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+    stages: Sequence[str] = (),
+    strides: Sequence[int] = (),
+) -> None:
     """Score rows on benchmarks, and print the differences from the printed scores.
 
     Args:
@@ -62,6 +73,10 @@ def repeat(rows: Sequence[StudyRow], benchmarks: Mapping[str, Benchmark], output
         benchmarks: evaluation of the study → its benchmark.
         output: folder of the results.
         fields: search for protocol fields that explain a difference.
+        names: named protocols in place of the rows' own.
+        changes: new values of protocol fields.
+        stages: stages in place of the networks' own.
+        strides: strides in place of the networks' own.
 
     Raises:
         ValueError: if a job failed; after all other jobs.
@@ -69,8 +84,9 @@ def repeat(rows: Sequence[StudyRow], benchmarks: Mapping[str, Benchmark], output
     jobs: dict[Job, tuple[StudyRow, float]] = {}
     for name, benchmark in benchmarks.items():
         for row in (row for row in rows if name in row.published):
-            ((protocol,),) = protocols_of([benchmark], list(filter(None, [protocol_of(row, name)])))
-            jobs[Job(NetworkSpec.of_study(row.model), benchmark, protocol)] = row, row.published[name]
+            (protocols,) = protocols_of([benchmark], names or list(filter(None, [protocol_of(row, name)])), changes)
+            for network, protocol in product(views_of([NetworkSpec.of_study(row.model)], stages, strides), protocols):
+                jobs[Job(network, benchmark, protocol)] = row, row.published[name]
     with process_group() as rank:
         runner = Runner(Store(output))
         for job, result in runner.run(list(jobs)).items():

@@ -1,11 +1,8 @@
 """Copies between devices without waiting, the fastest data type of a device, and dot products of rows."""
 
-import os
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cache, partial
-from timeit import repeat
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -122,13 +119,9 @@ class PendingCopy:
         return self._tensor
 
 
-WITH_BFLOAT16 = ("DEFAULT", "ALL", "BF16", "FP16", "AMX", "AVX10")
-"""Parts of the values of `ONEDNN_MAX_CPU_ISA` that allow bfloat16."""
-
-
 @cache
 def fastest_precision(device: str) -> tuple[str, str]:
-    """Return the fastest data type for a network, and the reason.
+    """Return the fastest data type for a network, from what the device says it has, and the reason.
 
     Args:
         device: type of the device: "cpu", "cuda", or another.
@@ -141,24 +134,8 @@ def fastest_precision(device: str) -> tuple[str, str]:
         return ("bfloat16", f"{name} has it") if ampere else ("float16", f"{name} is older than Ampere")
     if device != "cpu":
         return "float32", f"nothing else is tried on {device}"
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "DEFAULT").upper()
-    if not any(part in limit for part in WITH_BFLOAT16):
-        return "float32", f"ONEDNN_MAX_CPU_ISA={limit} leaves no bfloat16 instructions"
-    if platform.machine() in ("x86_64", "AMD64"):
-        has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return ("bfloat16", "this CPU has it") if has else ("float32", "this CPU has no bfloat16 instructions")
-    ratio = bfloat16_cost()  # no check of torch's covers all others
-    return "bfloat16" if ratio < 0.9 else "float32", f"a convolution takes {ratio:.1f} times as long in bfloat16"
-
-
-def bfloat16_cost() -> float:
-    """Return the time of a convolution in bfloat16 divided by its time in float32, on this CPU, the best of three."""
-    image, weight = torch.ones(4, 64, 28, 28), torch.ones(64, 64, 3, 3)  # random numbers would move a run's draws
-    float32, bfloat16 = (
-        min(repeat(partial(F.conv2d, image.to(dtype), weight.to(dtype), padding=1), number=1, repeat=3))
-        for dtype in (torch.float32, torch.bfloat16)
-    )
-    return bfloat16 / float32
+    has = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return ("bfloat16", "this CPU has it") if has else ("float32", "this CPU has no bfloat16 instructions")
 
 
 SMALLEST = 20480

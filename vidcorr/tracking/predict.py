@@ -101,7 +101,7 @@ def predict_video(
         raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; 2 × 2 px are the least")
     prompted = PromptedVideo(stream, prompt)
     rules = rules_for(extractor, prompted.prompt, protocol, changes)
-    advice = f"{stream.path}: lower --trainer.callbacks.short_side, or {LOWER}"
+    advice = f"{stream.path}: lower short_side, or {LOWER}"
     with out_of_memory_advice(advice):
         found = _follow(extractor, prompted, rules, short_side, watch)
     if interrupted:

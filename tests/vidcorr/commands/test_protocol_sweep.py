@@ -99,7 +99,7 @@ def test_processes_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path, ca
 
 @pytest.mark.slow
 def test_named_protocols_are_swept_as_they_are_also_at_another_stride(sweep_of, davis_root, tmp_path, capsys):
-    sweep_of(tmp_path, "--protocols", "vfs", "crw", "--strides", "16")
+    sweep_of(tmp_path, "--protocols", "vfs", "crw", "--stride", "16")
     said = capsys.readouterr().out
     assert "2 jobs; 1 passes" in said
     assert "sweep.png" not in said

@@ -53,12 +53,12 @@ def test_equal_or_by_how_much_not_and_what_moves_it(davis_root, tmp_path, capsys
     )
     assert abs(here - other) > 0.1
     row = {"model": str(tmp_path / "tiny.ckpt")}
-    row["evaluate"] = {"davis": f"--trainer.callbacks.protocol {protocols[0].name}"}
+    row["evaluate"] = {"davis": f"--protocol {protocols[0].name}"}
     missing = {"name": "missing", "model": str(tmp_path / "missing.ckpt"), "download": "a page"}
     printed = {"equal": round(here, 1), "other": round(other, 2)}
     rows = [row | {"name": name, "published": {"davis": score}} for name, score in printed.items()]
     rows.append(missing | {"published": {"davis": 50.0}})
-    study = {"title": "two rows", "seeds": [0], "evaluate": {"davis": "--config benchmarks/davis.yaml"}, "rows": rows}
+    study = {"title": "two rows", "seeds": [0], "evaluate": {"davis": "--on davis"}, "rows": rows}
     (tmp_path / "study.yaml").write_text(json.dumps(study))
     monkeypatch.setattr("vidcorr.experiments.grid.named_grid", lambda *_: protocols)
     words = ["--study", str(tmp_path / "study.yaml"), "--output", str(tmp_path), "--on", f"davis={davis_root}"]

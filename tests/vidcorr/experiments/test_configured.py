@@ -10,7 +10,8 @@ import pytest
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark, YoutubeVosBenchmark
 from vidcorr.errors import UsageError
-from vidcorr.experiments.configured import protocols_of, read_changes, read_on
+from vidcorr.experiments.configured import protocols_of, read_changes, read_on, views_of
+from vidcorr.experiments.job import NetworkSpec
 
 CLI = Path(__file__).resolve().parents[3] / "cli.py"
 
@@ -20,7 +21,6 @@ def test_every_config_of_a_benchmark_is_known_by_its_name(tmp_path):
     found = read_on([f"{name}={tmp_path}" for name in names])
     assert {each.name for each in found} == set(names)
     assert all(each.arguments["root"] == str(tmp_path) for each in found)
-    assert not any("stage" in each.arguments for each in found)
 
 
 def test_other_files_of_the_data_are_looked_for_beside_the_folder(tmp_path):
@@ -30,50 +30,68 @@ def test_other_files_of_the_data_are_looked_for_beside_the_folder(tmp_path):
     assert lvos.arguments["unseen"] == f"{tmp_path}/set/unseen_videos.txt"
 
 
-def test_a_config_of_the_users(tmp_path, capsys):
+def test_a_config_of_the_users_or_a_class(tmp_path):
     config = tmp_path / "two.yaml"
     config.write_text(f"""
-trainer:
-  callbacks+:
-    - {{class_path: vidcorr.YoutubeVosBenchmark, init_args: {{root: {tmp_path}, split: holdout}}}}
-    - {{class_path: DavisBenchmark, init_args: {{root: {tmp_path}, stage: res4}}}}
-    - {{class_path: BestCheckpoint}}
+class_path: vidcorr.YoutubeVosBenchmark
+init_args: {{root: {tmp_path}, split: holdout, stage: res4}}
+every_n_epochs: 2
 """)
-    youtube_vos, davis = (each.build(limit_sequences=3) for each in read_on([str(config)]))
+    first, second = read_on([str(config), f"{__name__}.TimeOrder={tmp_path}"])
+    youtube_vos, time_order = first.build(limit_sequences=3), second.build(stage=["res3"])
     assert isinstance(youtube_vos, YoutubeVosBenchmark)
-    assert isinstance(davis, DavisBenchmark)
-    assert (davis.root, davis.stage, davis.limit_sequences) == (str(tmp_path), None, 3)
-    told = capsys.readouterr().out.splitlines()
-    assert told == [f"stage res4 of {config} left out; write NETWORK@STAGE or NETWORK@STAGE/STRIDE"]
+    assert (youtube_vos.root, youtube_vos.stage, youtube_vos.limit_sequences) == (str(tmp_path), "res4", 3)
+    assert (first.schedule, second.schedule) == ({"every_n_epochs": 2}, {})
+    assert isinstance(time_order, TimeOrder)
+    assert (time_order.root, time_order.stage) == (str(tmp_path), ["res3"])
+
+
+class TimeOrder(DavisBenchmark):
+    """A user's own benchmark."""
 
 
 def test_a_name_is_never_a_file_of_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "benchmarks").mkdir()
-    other = "trainer: {callbacks+: [{class_path: DavisBenchmark, init_args: {root: ., protocol: crw}}]}"
-    (tmp_path / "benchmarks/davis.yaml").write_text(other)
+    (tmp_path / "benchmarks/davis.yaml").write_text("{class_path: DavisBenchmark, init_args: {protocol: crw}}")
     monkeypatch.chdir(tmp_path)
     (project,), (user,) = read_on(["davis=."]), read_on(["benchmarks/davis.yaml=."])
     assert project.arguments.get("protocol") != "crw"
     assert user.arguments["protocol"] == "crw"
 
 
-def test_mistakes_are_one_line(tmp_path):
-    refused(
-        UsageError, "--on davs=x: no benchmark davs; did you mean davis. there are badja, davis", read_on, ["davs=x"]
-    )
-    refused(ValueError, "--on davis=nowhere: nowhere: no such folder$", read_on, ["davis=nowhere"])
-    refused(ValueError, "no such folder; write davis=FOLDER", read_on, ["davis"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("davs=x", "--on davs=x: no benchmark davs; did you mean davis. there are badja, davis"),
+        ("davis=nowhere", "--on davis=nowhere: nowhere: no such folder$"),
+        ("davis", "no such folder; write davis=FOLDER"),
+        ("every_n_epochs: 3", "names no benchmark, as class_path: DavisBenchmark"),
+        ("trainer: {max_steps: 3}", "has no key trainer"),
+        ("{class_path: DavisBenchmark, every_n_epoch: 3}", "has no key every_n_epoch; did you mean every_n_epochs"),
+        ("a: [", "cannot be read"),
+        ("class_path: my.Thing", "No module named 'my'"),
+        ("class_path: DavidBenchmark", "DavidBenchmark"),
+        ("class_path: callbacks.BestCheckpoint", "BestCheckpoint"),
+        ("{class_path: DavisBenchmark, init_args: {root: ., rot: y}}", "has no option 'rot'; did you mean root"),
+    ],
+)
+def test_mistakes_are_one_line(text, message, tmp_path):
+    if ":" in text:
+        (tmp_path / "config.yaml").write_text(text)
+        text = str(tmp_path / "config.yaml")
+    refused((UsageError, ValueError), message, lambda: [each.build() for each in read_on([text])])
+
+
+def test_a_change_is_a_field_and_a_value():
+    assert read_changes(["topk=5", "temperature=1e-3"]) == {"topk": 5, "temperature": 0.001}
     refused(UsageError, "--change topk: write FIELD=VALUE", read_changes, ["topk"])
-    config = tmp_path / "config.yaml"
-    for text, message in {
-        "trainer: {callbacks+: [{class_path: BestCheckpoint}]}": "names no benchmark",
-        "trainer: 3": "names no benchmark",
-        "a: [": "cannot be read",
-        "trainer: {callbacks: [{class_path: my.Thing}]}": "my.Thing is not a benchmark",
-        "trainer: {callbacks: [{class_path: DavisBenchmark, init_args: {root: ., rot: y}}]}": "has no argument 'rot'",
-    }.items():
-        config.write_text(text)
-        assert refused((UsageError, ValueError), message, lambda: [each.build() for each in read_on([str(config)])])
+
+
+def test_stages_and_strides_make_views_of_every_network():
+    networks = [NetworkSpec.read("dino-s8"), NetworkSpec.read("raw_colour")]
+    assert views_of(networks, [], []) == networks
+    found = [(each.spec, each.stage, each.stride) for each in views_of(networks[1:], ["a", "b"], [4])]
+    assert found == [("raw_colour", "a", 4), ("raw_colour", "b", 4)]
 
 
 def test_a_protocol_goes_to_the_benchmarks_of_its_kind(capsys):

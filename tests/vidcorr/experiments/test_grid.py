@@ -39,7 +39,7 @@ def test_values_are_read_as_yaml():
         ("radius=6 radius=7", "write every field once"),
         ("radius", "write every field once"),
         ("radius=[6", "cannot be read as YAML"),
-        ("feature_stride=4,8", "features have the strides of --strides"),
+        ("feature_stride=4,8", "features have the strides of --stride"),
         ("radius=-1", "no combination of the grid is a protocol"),
         (f"radius={THIRTY} context={THIRTY}", r"900 protocols \(30 of radius · 30 of context\)"),
     ],

@@ -157,6 +157,7 @@ def convert(
     module = make(recipe, foreign)
     load_weights(module, state, f"{foreign}, taken for {family} ({spec or converted.init_args})")
     write_checkpoint(module, output)
+    name, _, flags = converted.benchmark.partition(" ")
     return {
         "family": family,
         "class_path": converted.class_path,
@@ -164,8 +165,7 @@ def convert(
         "unused": converted.unused,
         "beside": file.beside,
         "note": converted.note,
-        "measure": f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --config benchmarks/{converted.benchmark} "
-        "--trainer.callbacks.root FOLDER",
+        "measure": f"vidcorr validate --ckpt_path {shlex.quote(str(output))} --on {name}=FOLDER {flags}".strip(),
     }
 
 

@@ -28,7 +28,7 @@ class Converted(NamedTuple):
         class_path: import path of its class.
         init_args: arguments of its constructor.
         state: the weights under its names.
-        benchmark: config and flags closest to the source's evaluation.
+        benchmark: name for `--on` and flags closest to the source's evaluation.
         unused: key → reason to leave it out.
         note: remark for the user.
     """
@@ -36,7 +36,7 @@ class Converted(NamedTuple):
     class_path: str
     init_args: dict[str, Any]
     state: State
-    benchmark: str = "davis.yaml"
+    benchmark: str = "davis"
     unused: Mapping[str, str] = {}
     note: str = ""
 
@@ -87,7 +87,7 @@ def _expanded(rules: Mapping[str, str], key: str) -> str | None:
     return next((match.expand(target) for match, target in matches if match), None)
 
 
-def frozen(spec: str, state: State, benchmark: str = "davis.yaml", unused: Mapping[str, str] = {}) -> Converted:
+def frozen(spec: str, state: State, benchmark: str = "davis", unused: Mapping[str, str] = {}) -> Converted:
     """Return the conversion to a `FrozenEncoder` of the network `spec`; see `Converted`."""
     weights = {f"encoder.network.{name}": tensor for name, tensor in state.items()}
     return Converted(FROZEN, {"spec": spec}, weights, benchmark, unused)
@@ -121,14 +121,14 @@ def _vfs(state: State, spec: str | None) -> Converted:
     heads = [name for name in state if not name.startswith("backbone.")]
     spec = spec or resnet_of(backbone)
     # the released evaluation of R50 has a wider neighbourhood than that of R18
-    benchmark = "davis_vfs_r50.yaml" if spec.endswith("resnet50") else "davis.yaml"
+    benchmark = "davis_vfs_r50" if spec.endswith("resnet50") else "davis"
     if {name.rpartition(".")[0] for name in heads} != VFS_HEADS:
         return frozen(spec, backbone, benchmark, dict.fromkeys(heads, "head of another form than VFSSimSiam's"))
     widths = {f"{head}_dim": len(state[f"{head}.0.weight"]) for head in ("projector", "predictor")}
     return Converted("lightning_modules.vfs_simsiam.VFSSimSiam", {"backbone": spec, **widths}, state, benchmark)
 
 
-LIIR_BENCHMARK = "davis.yaml --trainer.callbacks.protocol liir-reference --trainer.callbacks.stage affinity"
+LIIR_BENCHMARK = "davis --protocol liir-reference --stage affinity"
 
 
 def _liir(state: State, spec: str | None) -> Converted:
@@ -139,11 +139,11 @@ def _liir(state: State, spec: str | None) -> Converted:
 
 def _mast(state: State, spec: str | None) -> Converted:
     arguments = {"position": "none", "stages": 3, "bank": {"frames": 0}, "prior": None, "border": "zero"}
-    changes = "'{radius: 12, mixture_components: null, foreground_gain: 1.0}'"
-    return Converted(LIIR, arguments, state, f"{LIIR_BENCHMARK} --trainer.callbacks.changes {changes}")
+    changes = "radius=12 mixture_components=null foreground_gain=1.0"
+    return Converted(LIIR, arguments, state, f"{LIIR_BENCHMARK} --change {changes}")
 
 
-OWN_CHOICE = "davis.yaml --trainer.callbacks.protocol vidcorr"
+OWN_CHOICE = "davis --protocol vidcorr"
 """Evaluation of networks without a published protocol."""
 SIZES = {384: "small", 768: "base", 1024: "large", 1280: "huge_plus", 1536: "giant"}
 """Width of a vision transformer → timm's word for its size."""
@@ -168,7 +168,7 @@ def _dino(state: State, spec: str | None) -> Converted:
         size, patch = _transformer_size(state, largest=768)
         # of timm's weights of this form, `.dino` were trained with ImageNet's mean and deviation, as these
         spec = f"timm:vit_{size}_patch{patch}_224.dino"
-    return frozen(spec, state, "davis_dino.yaml")
+    return frozen(spec, state, "davis_dino")
 
 
 def _dinov2(state: State, spec: str | None) -> Converted:
@@ -227,13 +227,13 @@ def _of_library(state: State, spec: str | None) -> Converted:
     reasons = {name: reason for name in state if name not in ours and (reason := _expanded(NOT_NEEDED, name))}
     used = {name: tensor for name, tensor in state.items() if name not in reasons}
     unused |= {prefix + name: reason for name, reason in reasons.items()}
-    made = frozen(spec, used, OWN_CHOICE if "patch_embed.proj.weight" in state else "davis.yaml", unused)
+    made = frozen(spec, used, OWN_CHOICE if "patch_embed.proj.weight" in state else "davis", unused)
     return made._replace(note=f"names taken without their prefix {prefix}" if prefix else "")
 
 
 def _crw(state: State, spec: str | None) -> Converted:
     spec = spec or "vidcorr.backbones:crw_resnet18"
-    return frozen(spec, state, "davis.yaml --trainer.callbacks.protocol crw")
+    return frozen(spec, state, "davis --protocol crw")
 
 
 MAKERS = {"vfs": _vfs, "crw": _crw, "liir": _liir, "mast": _mast, "dino": _dino, "dinov2": _dinov2}

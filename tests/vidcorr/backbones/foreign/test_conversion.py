@@ -50,12 +50,12 @@ def converted(tmp_path):
 
 KINDS = {
     # kind: class, channels of the default stage, its stride, prefixes of what is not used, config of its evaluation
-    "vfs_r18": (VFSSimSiam, 256, 8, set(), "davis.yaml"),
-    "crw_r18": (FrozenEncoder, 256, 8, {"selfsim_fc"}, "davis.yaml"),
-    "liir": (Liir, 64, 4, {"conv_semantic", "conv_semantic_k", "colorizer"}, "davis.yaml"),
-    "mast": (Liir, 64, 4, {"feature_extraction"}, "davis.yaml"),  # layer4 and fc, which lead nowhere
-    "moco_v2_r50": (FrozenEncoder, 1024, 8, {"encoder_q"}, "davis.yaml"),  # fc, the projector
-    "vfs_r50": (VFSSimSiam, 1024, 8, set(), "davis_vfs_r50.yaml"),
+    "vfs_r18": (VFSSimSiam, 256, 8, set(), "davis"),
+    "crw_r18": (FrozenEncoder, 256, 8, {"selfsim_fc"}, "davis"),
+    "liir": (Liir, 64, 4, {"conv_semantic", "conv_semantic_k", "colorizer"}, "davis"),
+    "mast": (Liir, 64, 4, {"feature_extraction"}, "davis"),  # layer4 and fc, which lead nowhere
+    "moco_v2_r50": (FrozenEncoder, 1024, 8, {"encoder_q"}, "davis"),  # fc, the projector
+    "vfs_r50": (VFSSimSiam, 1024, 8, set(), "davis_vfs_r50"),
 }
 
 
@@ -67,10 +67,9 @@ def test_real_keys_find_their_places(kind, converted, tmp_path):
     state = random_state(kind)
     report, module = converted({"state_dict": OrderedDict(state)})
     assert {key.partition(".")[0] for key in report["unused"]} == unused
-    measure = f"vidcorr validate --ckpt_path {tmp_path}/ours.ckpt --config benchmarks/{benchmark} "
+    measure = f"vidcorr validate --ckpt_path {tmp_path}/ours.ckpt --on {benchmark}=FOLDER"
     assert report["measure"].startswith(measure)
-    assert report["measure"].endswith(" --trainer.callbacks.root FOLDER")
-    assert find_config(f"benchmarks/{benchmark}").is_file()
+    assert find_config(f"benchmarks/{benchmark}.yaml").is_file()
     assert type(module) is kept
     ours = sorted(round(value.double().sum().item(), 4) for value in module.state_dict().values() if value.ndim)
     used = {key.removeprefix("module."): value for key, value in state.items()}

@@ -1,1 +1,0 @@
-"""The command line behind `cli.py`: Lightning's commands, configs by name, and messages for mistakes."""

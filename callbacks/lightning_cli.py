@@ -1,0 +1,384 @@
+"""`fit`, `validate` and `predict`: LightningCLI with this project's defaults, `--on`, `--allow` and short names."""
+
+import json
+import logging
+import shlex
+import time
+import warnings
+from argparse import ArgumentError
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jsonargparse import set_parsing_settings
+from pytorch_lightning.accelerators import Accelerator
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.model_helpers import is_overridden
+
+from vidcorr import signals
+from vidcorr.backbones.checkpoints import saved_model
+from vidcorr.backbones.pretrained import SHORT_NAMES, read_spec
+from vidcorr.backbones.trust import allow_named, outside_code, reconcile
+from vidcorr.benchmarks.base import Benchmark
+from vidcorr.config_files import CONFIGS, read_yaml
+from vidcorr.errors import UsageError, explain
+from vidcorr.experiments.configured import FLAGS, LIMIT, protocols_of, read_changes, read_on
+from vidcorr.functional.device import fastest_precision, gpu_or_cpu
+
+from .benchmark import BenchmarkCallback
+from .checkpoint import BestCheckpoint, LastCheckpoint
+from .loggers import run_folder
+from .monitors import RunProgress, Throughput
+from .run_folder import closing_lines, continue_in_folder, last_checkpoints
+from .safeguards import Safeguards
+
+HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
+"""Packages whose public classes a command line names without a path."""
+MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+"""Data type → Lightning's precision."""
+DEFAULTS = {"default_root_dir": "runs", "enable_model_summary": False}
+"""Defaults of the Trainer."""
+NOISE = (
+    "isinstance.treespec, LeafSpec|does not have many workers|is smaller than the logging interval"
+    "|args parameter is intended to run from within Python|module.s. in eval mode at the start of training"
+    "|callbacks used to create the checkpoint need to be provided"
+)
+"""Warnings of Lightning without use on the command line."""
+Options = list[tuple[str, Any]]
+"""Options of configs and flags, with their values, in order of precedence; `init_args` is left out of the names."""
+
+
+def run(args: Sequence[str]) -> None:
+    """Run `fit`, `validate` or `predict`.
+
+    Args:
+        args: command and arguments.
+
+    Raises:
+        UsageError: if the arguments cannot be understood.
+    """
+    warnings.filterwarnings("ignore", f".*({NOISE})")
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        for handler in logging.getLogger(name).handlers:
+            handler.addFilter(_is_of_interest)
+    import_classes()
+    set_parsing_settings(add_print_completion_argument=True)
+    with signals.handled():
+        VidcorrCLI(args)
+
+
+def import_classes() -> None:
+    """Import all public classes: the parser finds by name what is imported."""
+    for package in map(import_module, HOMES):
+        for name in package.__all__:
+            getattr(package, name)
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    """Return whether a message is one of ours, or a warning: Lightning tells of absent devices and of its products."""
+    by_lightning = {"pytorch_lightning", "lightning_fabric"} & {*Path(record.pathname).parts}
+    return record.levelno > logging.INFO or not by_lightning
+
+
+def make_trainer(
+    *, accelerator: str | Accelerator = "auto", precision: str | int | None = None, **kwargs: Any
+) -> pl.Trainer:
+    """Return Lightning's Trainer.
+
+    Args:
+        accelerator: "cpu", "gpu", "auto", or another accelerator of Lightning.
+        precision: a precision of Lightning, or "auto": bfloat16 if the device has it, else float32 on a CPU and
+            float16 on a GPU.
+        **kwargs: other arguments of Lightning's Trainer.
+    """
+    if precision == "auto":
+        asks_for_gpu = accelerator in ("auto", "gpu", "cuda")  # without one, Lightning refuses the last two
+        chosen, reason = fastest_precision(gpu_or_cpu().type if asks_for_gpu else str(accelerator))
+        precision = MIXED[chosen]
+        rank_zero_info(f"precision auto: {precision} ({reason})")
+    return pl.Trainer(accelerator=accelerator, precision=precision, **kwargs)  # type: ignore[arg-type]
+
+
+class SaveConfig(SaveConfigCallback):
+    """Write `config.yaml` into the folder of the run, with any logger. Without a logger, only a fit has the folder."""
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write the file, once; all ranks call it."""
+        if self.already_saved or (stage != "fit" and not trainer.loggers):
+            return
+        self.already_saved = True
+        folder = run_folder(trainer)  # on every rank: the ranks ask the first
+        if trainer.is_global_zero:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / self.config_filename
+            self.parser.save(self.config, path, skip_unset=False, overwrite=True, multifile=False)
+
+
+class VidcorrCLI(LightningCLI):
+    """LightningCLI in which flags win over files, and files over the model of `--ckpt_path`.
+
+    Args:
+        args: command and arguments.
+
+    Raises:
+        UsageError: if the arguments cannot be understood.
+    """
+
+    def __init__(self, args: Sequence[str]) -> None:
+        self.command, self.began = args[0], time.time()
+        configs, flags, self.given = arrange(args[1:], ["predict.yaml"] if self.command == "predict" else [])
+        before, after = from_checkpoint(self.command, self.given)
+        options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
+        try:
+            super().__init__(
+                pl.LightningModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                trainer_class=make_trainer,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                trainer_defaults={"callbacks": Safeguards(), **DEFAULTS},
+                save_config_callback=SaveConfig,
+                parser_kwargs=options | {name: dict(options) for name in self.subcommands()},
+                args=[self.command, *before, *configs, *flags, *after],
+            )
+        except ArgumentError as error:
+            known = self._subcommand_parsers[self.command].get_defaults(skip_validation=True).keys()
+            classes = [*SHORT_NAMES, *(name for home in HOMES for name in import_module(home).__all__)]
+            files = [Path(word.partition("=")[2]) for word in configs]
+            raise UsageError(explain(str(error), known, classes, files)) from error
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the commands with the arguments of the Trainer's methods that they leave out; no `test`."""
+        left_out = {"verbose", "weights_only", "return_predictions"}
+        return {name: skipped | left_out for name, skipped in LightningCLI.subcommands().items() if name != "test"}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the words that LightningCLI does not have."""
+        for name, (metavar, about) in FLAGS.items():
+            parser.add_argument(f"--{name}", nargs="+", default=[], metavar=metavar, help=about)
+        parser.add_argument("--limit", type=int | None, default=None, help=LIMIT)
+        about = "code outside vidcorr that checkpoints may name: package.module.Class or package.module:callable"
+        parser.add_argument("--allow", action="append", default=[], help=about)
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the configuration as it is: `from_checkpoint` has read the checkpoint, and its values come first."""
+
+    def before_instantiate_classes(self) -> None:
+        """Make the benchmarks of `--on`; seed data and model too; name the checkpoint's encoder by its recipe."""
+        config = self.config[self.command]
+        for section in ("model", "data"):
+            arguments = (config.get(section) or {}).get("init_args") or {}
+            if "seed" in arguments and f"{section}.seed" not in dict(self.given):
+                arguments["seed"] = int(config.seed_everything)
+        self.on = [] if self.command == "predict" else callbacks_on(config)
+        path = config.get("ckpt_path")
+        if path is not None and (saved := saved_model(path)) is not None:
+            reconcile(saved, config.model, path)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Add the default callbacks, unless the configuration names a callback of the same kind."""
+        trainer = self._get(self.config_init, "trainer")
+        fits, has_batches = self.command == "fit", self.command == "fit" or self.datamodule is not None
+        wanted: dict[type[pl.Callback], tuple[type[pl.Callback], bool]] = {
+            LearningRateMonitor: (LearningRateMonitor, fits and trainer.logger is not False),
+            LastCheckpoint: (LastCheckpoint, fits and trainer.enable_checkpointing is not False),
+            BestCheckpoint: (BestCheckpoint, fits and bool(self.on) and trainer.enable_checkpointing is not False),
+            Throughput: (Throughput, fits),
+            ProgressBar: (RunProgress, trainer.enable_progress_bar is not False and has_batches),
+        }
+        callbacks = [*(trainer.callbacks or []), *self.on]
+        if self.command == "validate" and not has_batches and not _benchmarks_of(callbacks):
+            raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")
+        for kind, (added, is_wanted) in wanted.items():
+            if is_wanted and not any(isinstance(callback, kind) for callback in callbacks):
+                callbacks.append(added())
+        if not has_batches:  # benchmarks show their progress themselves
+            kwargs["enable_progress_bar"] = False
+        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+
+    def before_fit(self) -> None:
+        """Refuse a training without data; let a resumed run continue in its folder."""
+        has_data = self.datamodule is not None or is_overridden("train_dataloader", self.model, pl.LightningModule)
+        if not has_data:
+            raise ValueError("fit needs data: add a file such as --config data/synthetic.yaml, or --data CLASS")
+        if (path := self.config["fit"].ckpt_path) is not None:
+            continue_in_folder(self.trainer.loggers, path)
+
+    def validate(self, **options: Any) -> None:
+        """Validate without Lightning's table: benchmarks print their scores."""
+        self.trainer.validate(verbose=False, **options)
+
+    def predict(self, **options: Any) -> None:
+        """Predict without keeping features: a callback writes the predictions."""
+        self.trainer.predict(return_predictions=False, **options)
+
+    def after_fit(self) -> None:
+        """Print the places of the results, and the next command."""
+        lines = closing_lines(self.trainer, self.next_command, self.began)  # on every rank: the ranks ask the first
+        if self.trainer.is_global_zero:
+            print(*lines, sep="\n", end="\n" if lines else "")
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # A thread of gloo that releases a tensor of the last broadcast while Python ends aborts the process.
+            torch.distributed.destroy_process_group()
+
+    after_validate = after_predict = after_fit
+
+    def next_command(self, checkpoint: str) -> str | None:
+        """Return the command that repeats the run's last benchmark with a checkpoint.
+
+        A run without a benchmark gets the benchmark that suits the method. None if no config describes the benchmark.
+        """
+        config, benchmarks = self.config[self.command], _benchmarks_of(self.trainer.callbacks)
+        flags: dict[str, Any] = {"on": [f"{getattr(self.model, 'suited_benchmark', 'davis')}=FOLDER"]}
+        if config.on:
+            flags = {name: config[name] for name in (*FLAGS, "limit")}
+        elif benchmarks:
+            last = benchmarks[-1]
+            if not (CONFIGS / "benchmarks" / f"{last.name}.yaml").is_file():
+                return None
+            flags = {"on": [f"{last.name}={getattr(last, 'root', '')}"], "protocol": [last.protocol.name]}
+            flags |= {"stage": last.stage, "stride": last.stride}
+        words = ["vidcorr", "validate", "--ckpt_path", checkpoint]
+        for name, values in flags.items():
+            if values:
+                words += [f"--{name}", *map(str, values if isinstance(values, list) else [values])]
+        model = config.model
+        for name in outside_code({"class_path": model.class_path, "init_args": dict(model.init_args)}):
+            words += ["--allow", name]
+        return shlex.join(words)
+
+
+def callbacks_on(config: Any) -> list[BenchmarkCallback]:
+    """Make the benchmarks of `--on`, a callback per benchmark and protocol.
+
+    Raises:
+        UsageError: for flags that are not understood, or have no benchmark.
+        ValueError: for a missing folder, or an argument that no benchmark takes.
+    """
+    given = [f"--{name}" for name in (*FLAGS, "limit") if config[name]]
+    if given and not config.on:
+        raise UsageError(f"{given[0]}: name a benchmark, as --on davis=/data/DAVIS")
+    if len(config.stride) > 1:
+        raise UsageError("--stride: a single stride here; vidcorr evaluate takes several")
+    configured, stages = read_on(config.on), config.stage[0] if len(config.stage) == 1 else config.stage or None
+    view = {"stage": stages, "stride": next(map(int, config.stride), None)}
+    benchmarks = [each.build(limit_sequences=config.limit, **view) for each in configured]
+    protocols = protocols_of(benchmarks, config.protocol, read_changes(config.change))
+    callbacks = []
+    for each, benchmark, of_benchmark in zip(configured, benchmarks, protocols, strict=True):
+        for protocol in of_benchmark:
+            name = benchmark.name if len(of_benchmark) == 1 else f"{benchmark.name}_{protocol.name}"
+            chosen = replace(benchmark, name=name, protocol=protocol, changes=None)
+            callbacks.append(BenchmarkCallback(chosen, **each.schedule))
+    return callbacks
+
+
+def _benchmarks_of(callbacks: Sequence[pl.Callback]) -> list[Benchmark]:
+    return [callback.benchmark for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+
+
+def arrange(args: Sequence[str], configs: Sequence[str] = ()) -> tuple[list[str], list[str], Options]:
+    """Part the configs of a command line from its flags, so that flags win wherever they stand.
+
+    A config of the project goes by its name (`data/kinetics.yaml`). A network as `vidcorr evaluate` takes it
+    (`--model dino-b8`, `--model last.ckpt`) becomes a `FrozenEncoder`. Checkpoints may name the code that the command
+    line and its configs name.
+
+    Args:
+        args: arguments after the command.
+        configs: configs to read first.
+
+    Returns:
+        Words for the configs, words for the flags, and the options of both.
+
+    Raises:
+        UsageError: for a missing or unreadable config.
+    """
+    files: list[str] = []
+    flags: list[str] = []
+    of_files: Options = []
+    of_flags: Options = []
+    left = [*(f"--config={name}" for name in configs), *args]
+    while left:
+        name, equals, value = left.pop(0).partition("=")
+        apart = not equals and bool(left) and not left[0].startswith("--")
+        value = left[0] if apart else value
+        if name in ("-c", "--config") and (equals or apart):
+            path, content = read_yaml(value)
+            files.append(f"--config={path}")
+            of_files += flat(content)
+            left = left[apart:]
+        elif name == "--model" and _is_network(value):
+            arguments = {key: argument for key, argument in read_spec(value).items() if argument is not None}
+            words = ["--model=FrozenEncoder", *(f"--model.{key}={argument}" for key, argument in arguments.items())]
+            left = [*words, *left[apart:]]
+        else:
+            flags.append(name + equals + ("" if apart else value))
+            if name.startswith("--"):
+                of_flags.append((name[2:].replace(".init_args", ""), value))
+    allow_named([args, of_files])
+    return files, flags, of_files + of_flags
+
+
+def flat(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield name and value of the options of a config, such as `model.class_path` and `trainer.callbacks+.dirpath`."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from flat(value, name if key == "init_args" else f"{name}.{key}".removeprefix("."))
+    elif isinstance(content, list):
+        for entry in content:
+            yield from flat(entry, name)
+    else:
+        yield name, content
+
+
+def _is_network(value: str) -> bool:
+    spec = value.partition("@")[0]
+    is_file = spec.endswith((".ckpt", ".safetensors")) or ("." in spec and Path(spec).is_file())
+    return not value.startswith("{") and (spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec or is_file)
+
+
+def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]:
+    """Read `--ckpt_path`: the model of the checkpoint, and the newest checkpoint for `last`.
+
+    The search for `last` covers `trainer.default_root_dir` and every `dirpath` of the callbacks. A `fit` without model
+    and data repeats the run of the checkpoint, by the `config.yaml` of the run. A `fit` without a checkpoint begins a
+    new run.
+
+    Returns:
+        Words before and after the other arguments of the command line.
+
+    Raises:
+        ValueError: if `validate` or `predict` find no checkpoint, or a checkpoint cannot be read.
+    """
+    options, before, after = dict(given), [], []
+    path = options.get("ckpt_path")
+    if path == "last":
+        root = Path(options.get("trainer.default_root_dir") or "runs").expanduser()
+        folders = [Path(value).expanduser() for name, value in given if name.endswith(".dirpath")]
+        found = last_checkpoints(root, folders)
+        if not found and command != "fit":
+            raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
+        path, of_run = (found[-1].path, found[-1].path.parent.parent / "config.yaml") if found else (None, root)
+        after = [f"--ckpt_path={path or 'null'}"]
+        told = f"no last.ckpt in {root}: starting a new run"
+        if found:
+            told = f"resuming from {path}: step {found[-1].step}, epoch {found[-1].epoch}"
+        if command == "fit" and of_run.is_file() and not any(name.startswith(("model", "data")) for name in options):
+            before, told = [f"--config={of_run}"], f"{told}, by {of_run}"
+            after.append(f"--trainer.default_root_dir={root}")
+        rank_zero_info(told)
+    saved = None if path in (None, "null") else saved_model(str(path))
+    named = str(options.get("model.class_path") or options.get("model") or "").rpartition(".")[2]
+    if saved is not None and named in ("", saved.class_path.rpartition(".")[2]):
+        model = {"class_path": saved.class_path, "init_args": dict(saved.arguments)}
+        before.insert(0, "--config=" + json.dumps({"model": model}))
+    return before, after

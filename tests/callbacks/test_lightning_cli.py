@@ -1,0 +1,238 @@
+"""The command line of `fit`, `validate` and `predict`: what wins, what a checkpoint brings, what `--on` adds."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from callbacks import BenchmarkCallback, BestCheckpoint
+from callbacks.lightning_cli import arrange, from_checkpoint, make_trainer
+from cli import main
+from lightning_modules import VFSSimSiam
+from tests.helpers.parsed import Built, Parsed
+from tests.helpers.refusal import refused
+from tests.helpers.words import RAW_COLOUR, SMALL, TINY, davis
+from vidcorr.backbones import trust
+from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.benchmarks.davis import DavisBenchmark
+from vidcorr.config_files import CONFIGS
+from vidcorr.functional.device import fastest_precision
+
+NETWORK = "tests.helpers.encoders:TinyResNet"
+MOCO = ["--config=vfs_moco_r18.yaml", "--config=data/clips.yaml"]
+
+
+def config_file(path, text):
+    path.write_text(text)
+    return f"--config={path}"
+
+
+def parsed(command, *words):
+    return Parsed([command, *words]).config[command]
+
+
+def test_configs_come_first_and_flags_keep_their_order(tmp_path):
+    file = config_file(tmp_path / "a.yaml", "{model: {class_path: Liir, init_args: {lr: 1}}, trainer: {max_steps: 3}}")
+    words = f"--x 1 -c {file.removeprefix('--config=')} --on a=1 b=2 --data.box -1 --config data/clips.yaml --y"
+    configs, flags, options = arrange(shlex.split(words))
+    assert configs == [file, f"--config={CONFIGS / 'data/clips.yaml'}"]
+    assert flags == ["--x", "1", "--on", "a=1", "b=2", "--data.box", "-1", "--y"]
+    assert {("model.lr", 1), ("trainer.max_steps", 3), ("data.box", "-1"), ("y", "")} <= set(options)
+
+
+def test_a_flag_wins_over_a_file_wherever_it_stands(tmp_path):
+    file = config_file(tmp_path / "a.yaml", "trainer: {max_steps: 3, max_epochs: 4}")
+    other = config_file(tmp_path / "b.yaml", "trainer: {max_epochs: 5, callbacks+: [{class_path: LastCheckpoint}]}")
+    first = config_file(tmp_path / "c.yaml", "trainer: {callbacks+: [{class_path: CollapseMonitor}]}")
+    words = [*MOCO, "--trainer.max_steps=9", first, file, other, "--trainer.callbacks.every_n_steps", "7"]
+    trainer = parsed("fit", *words).trainer
+    assert (trainer.max_steps, trainer.max_epochs) == (9, 5)
+    assert [entry.class_path.rpartition(".")[2] for entry in trainer.callbacks] == ["CollapseMonitor", "LastCheckpoint"]
+    assert trainer.callbacks[1].init_args.every_n_steps == 7
+
+
+def test_a_file_of_the_working_directory_wins_over_the_projects(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    config_file(tmp_path / "data/clips.yaml", "data: {class_path: VideoDataModule, init_args: {source: mine}}")
+    monkeypatch.chdir(tmp_path)
+    assert parsed("fit", *MOCO).data.init_args.source == "mine"
+    assert parsed("fit", MOCO[0], "--config=configs/data/clips.yaml").data.init_args.source == "data/jhmdb_clips"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("dino-b8", ("timm:vit_base_patch8_224.dino", True, "block12", None)),
+        ("dino-b8 --model.stage block9", ("timm:vit_base_patch8_224.dino", True, "block9", None)),
+        ("torchvision:resnet18@res3/8", ("torchvision:resnet18", False, "res3", 8)),
+        ("raw_colour", ("raw_colour", False, None, None)),
+        ("last.ckpt", ("last.ckpt", False, None, None)),
+    ],
+)
+def test_a_model_is_any_network_that_evaluate_takes(words, expected):
+    model = parsed("validate", "--model", *words.split()).model
+    given = model.init_args
+    assert model.class_path.endswith("FrozenEncoder")
+    assert (given.spec, given.pretrained, given.stage, given.stride) == expected
+
+
+@pytest.mark.parametrize("flag", ["--config={}", "--config {}", "-c {}"])
+def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkeypatch, flag):
+    monkeypatch.setattr(trust, "_allowed", set())
+    config = tmp_path / "a.yaml"
+    config.write_text("model:\n  class_path: mine.Method\n  init_args:\n    names: [a:b, {deep: c:d}]\n    n: 3\n")
+    arrange(["--data.annotations", str(config)])
+    assert "mine.Method" not in trust._allowed  # a file of data names nothing
+    arrange(["--model", "x.Y", "--model.backbone=e:f", "--allow", "g:h", *flag.format(config).split(" ")])
+    assert {"x.Y", "e:f", "g:h", "mine.Method", "a:b", "c:d"} <= trust._allowed
+
+
+def test_one_seed_for_all_unless_one_is_set_by_hand():
+    config = parsed("fit", *MOCO, "--data.seed=1", "--seed_everything=7")
+    assert (config.seed_everything, config.model.init_args.seed, config.data.init_args.seed) == (7, 7, 1)
+
+
+# The checkpoint
+
+
+def last_checkpoint(path, step, projector_dim):
+    """Write a `last.ckpt` of a run."""
+    write_checkpoint(VFSSimSiam(NETWORK, projector_dim, 5), path)
+    torch.save(torch.load(path, weights_only=True) | {"global_step": step, "resume": {"run": step}}, path)
+    return str(path)
+
+
+def test_a_flag_wins_over_a_file_and_a_file_over_a_checkpoint(tmp_path):
+    words = [f"--ckpt_path={last_checkpoint(tmp_path / 'a.ckpt', 1, 4)}", f"--allow={NETWORK}"]
+    config = parsed("validate", *words)
+    assert config.model.class_path.endswith("VFSSimSiam")
+    assert (config.model.init_args.projector_dim, config.model.init_args.predictor_dim) == (4, 5)
+    file = config_file(tmp_path / "a.yaml", "model: {class_path: VFSSimSiam, init_args: {projector_dim: 6}}")
+    assert parsed("validate", *words, file).model.init_args.projector_dim == 6
+    assert parsed("validate", "--model.projector_dim=8", *words, file).model.init_args.projector_dim == 8
+    assert parsed("validate", "--model=VFSMoCo", *words).model.init_args.backbone == "torchvision:resnet18"
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """A newer run in `runs`, older ones in `kept` and `demo`, of other hyper-parameters."""
+    monkeypatch.chdir(tmp_path)
+    trust.allow(NETWORK)
+    steps = {"runs": 8, "demo": 6, "kept": 7}
+    return {name: last_checkpoint(Path(name, "checkpoints/last.ckpt"), step, step) for name, step in steps.items()}
+
+
+def last(command, *words):
+    _, _, options = arrange([*words, "--ckpt_path=last"])
+    return from_checkpoint(command, options)
+
+
+def test_class_arguments_and_weights_come_from_one_run(runs, tmp_path, capsys):
+    demo = config_file(tmp_path / "demo.yaml", "trainer: {default_root_dir: demo}")
+    with pytest.raises(SystemExit):
+        main(["validate", "--ckpt_path", "last", demo, f"--allow={NETWORK}", "--print_config"])
+    shown = capsys.readouterr().out
+    assert re.search(r"projector_dim: (\d+)", shown)[1] == "6"
+    assert re.search(r"\nckpt_path: (\S+)", shown)[1] == runs["demo"]
+
+
+def test_last_is_searched_for_where_flags_and_files_say(runs, tmp_path):
+    root = config_file(tmp_path / "root.yaml", "trainer: {default_root_dir: demo}")
+    entry = "{class_path: LastCheckpoint, init_args: {dirpath: kept/checkpoints}}"
+    kept = config_file(tmp_path / "kept.yaml", f"trainer: {{callbacks+: [{entry}]}}")
+    expected = {
+        (): "runs",
+        (root,): "demo",
+        ("--trainer.default_root_dir=runs", root): "runs",
+        (root, kept): "kept",
+        (root, "--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.dirpath=kept/checkpoints"): "kept",
+    }
+    for words, run in expected.items():
+        _, after = last("validate", *words)
+        assert after == [f"--ckpt_path={runs[run]}"], words
+
+
+def test_without_a_last_one_a_training_begins_and_nothing_else_does(runs):
+    elsewhere = "--trainer.default_root_dir=elsewhere"
+    assert last("fit", elsewhere) == ([], ["--ckpt_path=null"])
+    refused(ValueError, r"^--ckpt_path last: no last\.ckpt in elsewhere$", last, "validate", elsewhere)
+
+
+def test_last_alone_is_the_run_by_its_own_config(runs):
+    text = (
+        "{model: {class_path: VFSSimSiam, init_args: {projector_dim: 8, predictor_dim: 9}}, trainer: {max_epochs: 4}}"
+    )
+    config_file(Path("runs/config.yaml"), text)
+    config = parsed("fit", "--ckpt_path=last", "--trainer.max_steps=9")
+    assert (config.model.init_args.projector_dim, config.model.init_args.predictor_dim) == (8, 9)
+    assert (config.trainer.max_epochs, config.trainer.max_steps, config.trainer.default_root_dir) == (4, 9, "runs")
+    assert parsed("fit", "--ckpt_path=last", "--model=VFSSimSiam").trainer.max_epochs is None
+
+
+# `--on`
+
+
+def benchmarks_of(built):
+    return [callback for callback in built.trainer.callbacks if isinstance(callback, BenchmarkCallback)]
+
+
+def test_on_adds_benchmarks_as_their_configs_describe_them(davis_root, tmp_path):
+    words = [*TINY, f"--trainer.default_root_dir={tmp_path}", "--on", f"davis={davis_root}", f"davis_liir={davis_root}"]
+    built = Built(["fit", *words, "--change", "radius=5", "--limit=2"])
+    davis, liir = benchmarks_of(built)
+    assert (davis.every_n_epochs, liir.every_n_epochs) == (10, 5)
+    assert davis.benchmark.protocol.name == "vfs+radius=5"
+    assert liir.benchmark.protocol.name == "liir+radius=5"
+    assert (davis.benchmark.root, davis.benchmark.limit_sequences, liir.benchmark.stage) == (
+        str(davis_root),
+        2,
+        "affinity",
+    )
+    assert [type(callback) for callback in built.trainer.callbacks].count(BestCheckpoint) == 1
+    saved = built.config["fit"]
+    assert (saved.on, saved.change) == ([f"davis={davis_root}", f"davis_liir={davis_root}"], ["radius=5"])
+
+
+def test_several_protocols_have_names_of_their_own(davis_root):
+    words = ["validate", *RAW_COLOUR, "--on", f"davis={davis_root}", "--protocol", "vfs", "crw", "--stage", "a", "b"]
+    found = [callback.benchmark for callback in benchmarks_of(Built([*words, "--stride", "4"]))]
+    assert [(each.name, each.protocol.name) for each in found] == [("davis_vfs", "vfs"), ("davis_crw", "crw")]
+    assert all((each.stage, each.stride) == (["a", "b"], 4) for each in found)
+
+
+class TimeOrder(DavisBenchmark):
+    """A user's own benchmark."""
+
+    default_name = "time_order"
+
+
+def test_the_next_command_evaluates_as_the_run_did(davis_root, tmp_path):
+    def command(*words):
+        built = Built(["fit", *TINY, *words, f"--trainer.default_root_dir={tmp_path}"])
+        return built.next_command("a b/best.ckpt")
+
+    begins = "vidcorr validate --ckpt_path 'a b/best.ckpt' --on"
+    of_config = command(*davis(davis_root, stage="res4", every_n_epochs=3))
+    again = Built(["validate", *TINY, *shlex.split(of_config)[4:]])
+    (benchmark,) = [callback.benchmark for callback in benchmarks_of(again)]
+    assert (benchmark.root, benchmark.stage, benchmark.protocol.radius) == (str(davis_root), "res4", SMALL["radius"])
+    given = ["--on", f"davis={davis_root}", "--protocol", "crw", "--stage", "res3"]
+    assert command(*given) == f"{begins} davis={davis_root} --protocol crw --stage res3"
+    assert command() == f"{begins} davis=FOLDER"
+    assert command(*davis(davis_root, f"{__name__}.TimeOrder")) is None
+
+
+# Precision
+
+QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False}
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_precision_auto_is_what_the_cpu_says_it_has(has, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    fastest_precision.cache_clear()
+    assert make_trainer(precision="auto", **QUIET).precision == ("bf16-mixed" if has else "32-true")
+    fastest_precision.cache_clear()

@@ -1,0 +1,122 @@
+"""The overview, the version, and one line for each kind of mistake on the command line."""
+
+import re
+import shlex
+
+import pytest
+
+from callbacks.lightning_cli import VidcorrCLI
+from cli import RUNS, main, tools
+from tests.helpers.words import refusal
+
+FIT = "fit --model=VFSSimSiam"
+VALIDATE = "validate --model=raw_colour"
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_the_overview_names_every_word(words, capsys):
+    main(words)
+    shown = capsys.readouterr().out
+    for word in (*RUNS, *tools()):
+        assert re.search(rf"^  {word} +\S.*\.$", shown, re.MULTILINE), word
+
+
+def test_version(capsys):
+    main(["--version"])
+    assert re.match(r"vidcorr \d+\.\d+\.\d+ \(torch \d", capsys.readouterr().out)
+
+
+MISUNDERSTOOD = {
+    "fti": f"unknown command 'fti'; did you mean fit? Commands: {', '.join([*RUNS, *tools()])}",
+    "fit": "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)",
+    "fit --model": "argument --model: expected one argument",
+    "fit --model dino-b9": "model: no class 'dino-b9'; did you mean dino-b8?",
+    "fit --modle x": "unrecognized arguments: --modle x; did you mean --model?",
+    "fit --model nowhere.Model": "model: No module named 'nowhere'",
+    f"{FIT} extra": "unrecognized arguments: extra",
+    f"{FIT} --model.projektor_dim=3": "model: VFSSimSiam has no option 'projektor_dim'; did you mean projector_dim?",
+    f"{FIT} --data.source=x": "data: nothing names the class of 'source'; add --data CLASS or a --config",
+    f"{FIT} --data=VideoDataModule": "data: the following arguments are required: source",
+    f"{FIT} --data=VideoDataModule --data.source=x --data.augmentation.spatial=hole": (
+        "data.augmentation.spatial: expected bool or Literal['whole'], got 'hole'"
+    ),
+    f"{FIT} --trainer.max_epochs=many": "trainer.max_epochs: expected int, got 'many'",
+    f"{FIT} --trainer.max_epohcs=3": (
+        "unrecognized arguments: --trainer.max_epohcs=3; did you mean --trainer.max_epochs?"
+    ),
+    f"{FIT} --trainer.max_epoch 3": (  # argparse would take it for max_epochs
+        "unrecognized arguments: --trainer.max_epoch 3; did you mean --trainer.max_epochs?"
+    ),
+    f"{FIT} --config=kinetics.yaml": "--config: there is no file kinetics.yaml; did you mean data/kinetics.yaml?",
+    f"{VALIDATE} --trainer.callbacks+=BestCheckpont": (
+        "trainer.callbacks: no class 'BestCheckpont'; did you mean BestCheckpoint?"
+    ),
+    f"{FIT} --trainer.callbacks+=BestCheckpoint --trainer.callbacks.monitr=x": (
+        "trainer.callbacks: BestCheckpoint has no option 'monitr'; did you mean monitor?"
+    ),
+    "predict --model raw_colour --trainer.callbacks.overlay=mp5": "trainer.callbacks.overlay: expected bool, got 'mp5'",
+    f"{VALIDATE} --protocol crw": "--protocol: name a benchmark, as --on davis=/data/DAVIS",
+    f"{VALIDATE} --on davis=. --stride 4 8": "--stride: a single stride here; vidcorr evaluate takes several",
+}
+IMPOSSIBLE = {
+    "validate --ckpt_path nowhere.ckpt": "--ckpt_path: there is no file nowhere.ckpt",
+    "validate --model=raw_colour@x/none": "raw_colour@x/none: the stride 'none' is not a number; write SPEC@STAGE",
+    f"{VALIDATE} --trainer.logger=false": "nothing to measure: add --on davis=FOLDER",
+    f"{VALIDATE} --on davis=nowhere": "--on davis=nowhere: nowhere: no such folder",
+    f"{VALIDATE} --on davis=. --protocol fvs": "--protocol fvs: no benchmark here takes it; did you mean vfs?",
+    f"{VALIDATE} --on davis=. --change radus=3": "--change radus: a protocol has no field 'radus'; did you mean radius",
+    f"{FIT} --trainer.logger=false": "fit needs data: add a file such as --config data/synthetic.yaml",
+}
+
+
+@pytest.mark.parametrize("words", MISUNDERSTOOD)
+def test_words_that_cannot_be_understood(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(words))
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"vidcorr: {MISUNDERSTOOD[words]}\n"
+
+
+@pytest.mark.parametrize("words", IMPOSSIBLE)
+def test_what_cannot_be_done(words):
+    line = refusal(*shlex.split(words))
+    assert IMPOSSIBLE[words] in line
+    assert "--debug" not in line
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: {class_path: VFSMoCo, init_args: {que_size: 8}}", "model: VFSMoCo has no option 'que_size'"),
+        (
+            "trainer: {callbacks+: [{class_path: LastCheckpoint, init_args: {every: 1}}]}",
+            "LastCheckpoint has no option",
+        ),
+        ("trainer: {max_epohcs: 3}", "Subcommand 'fit' does not accept option 'trainer.max_epohcs'; did you mean"),
+        ("a: [", "cannot be read"),
+        ("- a", "holds no options, such as trainer"),
+    ],
+)
+def test_a_mistake_in_a_file_names_the_file(text, message, tmp_path, capsys):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(SystemExit):
+        main([*FIT.split(), f"--config={file}"])
+    line = capsys.readouterr().err
+    assert message in line
+    assert line.count("\n") == 1
+    assert str(file) in line
+
+
+def test_the_parser_of_a_completion_has_all_commands(capsys):
+    with pytest.raises(SystemExit):
+        VidcorrCLI(["--help"])
+    assert re.findall(r"^    (fit|validate|test|predict) ", capsys.readouterr().out, re.MULTILINE) == [*RUNS]
+
+
+def test_the_help_of_a_run_names_what_belongs_to_all_commands(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    shown = capsys.readouterr().out
+    assert all(f"--{name} " in shown for name in ("allow", "on", "protocol", "change", "stage", "stride", "ckpt_path"))
+    assert "datamodules.VideoDataModule" in shown

@@ -1,0 +1,53 @@
+"""Exit statuses and messages of errors."""
+
+import pytest
+
+from vidcorr.backbones.foreign.conversion import account
+from vidcorr.errors import Terminated, UsageError, report
+
+
+class DistError(RuntimeError):
+    """Stand-in for torch.distributed's base class."""
+
+
+class DistBackendError(DistError):
+    """Stand-in for torch.distributed's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), 130),
+        (Terminated(), 143),
+        (UsageError("unknown option"), 2),
+        (ValueError("of a library"), "vidcorr: of a library (--debug shows where)"),
+        (FileNotFoundError(2, "No such file", "a.mp4"), "vidcorr: [Errno 2] No such file: 'a.mp4'"),
+        (
+            DistBackendError("NCCL error"),
+            "vidcorr: another process of this run has ended, see its message; resume with --ckpt_path last",
+        ),
+        (BrokenPipeError(32, "Broken pipe"), "vidcorr: [Errno 32] Broken pipe"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (AssertionError(), None),
+        (
+            ValueError('Caught DataError in worker process 0.\nOriginal Traceback:\n  File "a"\nDataError: no pair'),
+            "vidcorr: no pair (--debug shows where)",
+        ),
+        (ValueError("x.pth: \x1b[31mred\x07 名"), r"vidcorr: x.pth: \x1b[31mred\x07 名 (--debug shows where)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_ends_with(error, status):
+    assert report(error) == status
+
+
+@pytest.mark.parametrize(("rank", "prefix"), [("0", ""), ("1", "rank 1 of 2: ")])
+def test_a_rank_names_itself(rank, prefix, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    assert report(FileNotFoundError(2, "No such file", "a")) == f"vidcorr: {prefix}[Errno 2] No such file: 'a'"
+
+
+def test_keys_of_a_checkpoint_do_not_command_the_terminal():
+    told = {"family": "vfs", "class_path": "a.B", "init_args": {}, "unused": {}, "note": "", "measure": ""}
+    assert "\x1b" not in account(told | {"beside": ["epoch", "\x1b[31m"]})
