@@ -1,26 +1,25 @@
 """Generate small videos with exact ground truth in the layouts of the benchmarks: no download is needed."""
 
 import argparse
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ..datasets import generated
 from ..videos.guards import require_one_of
 
 SMALL = (64, 64)
-LAYOUTS: dict[str, Callable[[Path], Path]] = {
-    "badja": partial(generated.write_badja, count=2, frames=6, size=SMALL),
-    "davis": partial(generated.write_davis, count=2, frames=6, size=SMALL),
-    "got10k": partial(generated.write_got10k, count=2, frames=8),
-    "jhmdb": partial(generated.write_jhmdb, count=2, frames=6),
-    "otb": partial(generated.write_otb, count=2, frames=8),
-    "tap_vid": partial(generated.write_tap_vid, count=2, frames=8, size=SMALL),
-    "videos": partial(generated.write_videos, count=6, frames=8, size=SMALL),
-    "vip": partial(generated.write_vip, count=2, frames=4),
-    "youtube_vos": partial(generated.write_youtube_vos, count=8, frames=11, size=SMALL),
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "badja": {"count": 2, "frames": 6, "size": SMALL},
+    "davis": {"count": 2, "frames": 6, "size": SMALL},
+    "got10k": {"count": 2, "frames": 8},
+    "jhmdb": {"count": 2, "frames": 6},
+    "otb": {"count": 2, "frames": 8},
+    "tap_vid": {"count": 2, "frames": 8, "size": SMALL},
+    "videos": {"count": 6, "frames": 8, "size": SMALL},
+    "vip": {"count": 2, "frames": 4},
+    "youtube_vos": {"count": 8, "frames": 11, "size": SMALL},
 }
-"""Name of a layout, and of its folder → its writer; `videos` are mp4 files for training."""
+"""Name of a layout, and of its folder → arguments of its writer; `videos` are mp4 files for training."""
 
 
 def command(args: Sequence[str]) -> None:
@@ -37,6 +36,9 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
     for name in flags.layouts:
         require_one_of(LAYOUTS, layout=name)
-    made = [LAYOUTS[name](flags.folder / name) for name in flags.layouts or LAYOUTS]
+    from ..datasets import generated  # imports torch, which the help need not wait for
+
+    names = flags.layouts or LAYOUTS
+    made = [getattr(generated, f"write_{name}")(flags.folder / name, **LAYOUTS[name]) for name in names]
     sets = " ".join(f"{path.name}={path}" for path in made if path.name not in ("got10k", "videos"))
     print(f"{len(made)} data sets in {flags.folder}" + (f"; vidcorr evaluate raw_colour --on {sets}" if sets else ""))
