@@ -64,19 +64,24 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
     _check_maps(query, maps, excluded)
     cells, places = maps[0, 0].numel(), query[0, 0].numel()
     features = maps.movedim(1, -1).flatten(0, 2)
-    together = max(1, amount_for(query.device, NUMBERS_AT_ONCE) // (places * points * query.shape[1]))
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
+        together = max(1, amount_for(query.device, NUMBERS_AT_ONCE) // (places * points * query.shape[1]))
+        most = min(together, len(maps)) * points * places
+        gathered = features.new_empty(most, features.shape[1])  # fresh memory for each part takes several times longer
+        products = queries.new_empty(most * len(query))
         for first in range(0, len(maps), together):
             frames = slice(first, min(first + together, len(maps)))
-            drawn = drawn_cells(seed, frames, points, places, cells, query.device)
-            keys = features.index_select(0, drawn.flatten()).view(places, -1, features.shape[1]).to(queries.dtype)
-            logits = torch.bmm(queries, keys.mT)
+            drawn = drawn_cells(seed, frames, points, places, cells, query.device).flatten()
+            keys = torch.index_select(features, 0, drawn, out=gathered[: len(drawn)])
+            keys = keys.view(places, -1, features.shape[1]).to(queries.dtype)
+            logits = products[: len(drawn) * len(query)].view(places, len(query), -1)
+            torch.bmm(queries, keys.mT, out=logits)
             if excluded is not None:
                 logits.masked_fill_(excluded[:, frames].repeat_interleave(points, 1), -torch.inf)
             yield slice(None), logits, partial(_add_weighted, keys=keys)
 
-    groups = query.flatten(2).permute(2, 0, 1)  # (places, B, C)
+    groups = query.flatten(2).permute(2, 0, 1).contiguous()  # (places, B, C)
     return streamed_logsumexp(groups, chunks).T.reshape(len(query), *query.shape[2:])
 
 

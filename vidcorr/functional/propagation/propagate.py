@@ -1,7 +1,7 @@
 """Label propagation: the labels of a video's first frame are propagated by the similarity of features."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
@@ -90,7 +90,6 @@ class LabelPropagator:
         self.frame = 0
         self._first_labels = first_labels
         self._finder = finder or MatchFinder([protocol])
-        self._average = _average_over_neighbours(protocol)
         self._labels: dict[int, FrameMemory] = {}  # beside the finder's keys
         self._starting: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []  # of the frames that are not checked yet
@@ -176,6 +175,11 @@ class LabelPropagator:
         matches, topk = self._finder.find(query, self.frame, start, topk)
         tables = [self._labels[source].maps for source in matches]
         return average_of_matches(tables, list(matches.values()), topk, self.protocol.temperature)
+
+    @cached_property
+    def _average(self) -> WindowAverage:
+        """The average of a protocol without a top-k; it keeps its masks from frame to frame."""
+        return _average_over_neighbours(self.protocol)
 
     def _average_of_all(self, query: Tensor) -> Tensor:
         """Average labels (h, w, L) by the softmax over all neighbours in all references."""
