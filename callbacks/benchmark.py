@@ -211,7 +211,7 @@ def epochs_completed(trainer: pl.Trainer) -> int:
     """Return the number of epochs that were trained to their end; Lightning also counts one that `max_steps` cuts."""
     batches, epochs = trainer.fit_loop.epoch_loop.batch_progress, trainer.fit_loop.epoch_progress
     whole = batches.is_last_batch or batches.current.ready >= trainer.num_training_batches
-    return epochs.current.started - (not whole)
+    return epochs.current.started - (not whole)  # type: ignore[attr-defined]
 
 
 def share_buffers(module: pl.LightningModule) -> None:

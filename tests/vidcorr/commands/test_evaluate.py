@@ -1,6 +1,7 @@
 """`vidcorr evaluate`: networks × benchmarks in one table, each result once in a store, whatever stops or fails."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 import torch
@@ -134,3 +135,15 @@ def test_the_base_is_a_row_of_its_own_where_no_network_is_it(davis_root, tmp_pat
     main(["evaluate", *words, "--output", str(tmp_path)])
     rows = table_of(tmp_path)
     assert [row["difference"] != "" for row in rows.values()] == [True, False]
+
+
+def test_upsampled_and_plain_rows_of_a_network_have_names_of_their_own_in_one_column(davis_root, tmp_path):
+    changes = {"radius": 48, "radius_unit": "pixel", "context": 2}
+    benchmark = DavisBenchmark(davis_root, changes=changes, limit_sequences=1)
+    kinds = (None, "nearest:2", "bilinear:2")
+    networks = [replace(NetworkSpec.read("raw_colour"), upsample=kind) for kind in kinds]
+    table = evaluate(networks, [benchmark], tmp_path)
+    names = ["raw_colour, stride 8", *(f"raw_colour upsampled by {kind}, stride 4" for kind in kinds[1:])]
+    assert list(table.rows) == names
+    assert all(len(row) == len(table.heads) for row in table.rows.values())
+    assert {result.network.upsampling for result in results_below(tmp_path).values()} == {"", *kinds[1:]}
