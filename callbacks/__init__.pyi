@@ -1,6 +1,7 @@
 from .benchmark import BenchmarkCallback as BenchmarkCallback
-from .checkpoint import BestCheckpoint as BestCheckpoint, LastCheckpoint as LastCheckpoint
+from .best_checkpoint import BestCheckpoint as BestCheckpoint
 from .checkpoint_files import AtomicCheckpointIO as AtomicCheckpointIO
+from .last_checkpoint import LastCheckpoint as LastCheckpoint
 from .monitors import (
     CollapseMonitor as CollapseMonitor,
     RunProgress as RunProgress,

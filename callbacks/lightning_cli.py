@@ -32,7 +32,8 @@ from vidcorr.experiments.configured import FLAGS, LIMIT, protocols_of, read_chan
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 
 from .benchmark import BenchmarkCallback
-from .checkpoint import BestCheckpoint, LastCheckpoint
+from .best_checkpoint import BestCheckpoint
+from .last_checkpoint import LastCheckpoint
 from .loggers import run_folder
 from .monitors import RunProgress, Throughput
 from .run_folder import closing_lines, continue_in_folder, last_checkpoints

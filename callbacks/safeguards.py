@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, NoReturn
 
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
@@ -94,8 +93,6 @@ class Safeguards(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Install `AtomicCheckpointIO`."""
-        if forks_ranks(trainer):
-            call_on_exception(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
@@ -196,10 +193,7 @@ class Safeguards(pl.Callback):
         launcher = trainer.strategy.launcher
         if isinstance(exception, LostRank) and launcher is not None:
             launcher.kill(signal.SIGKILL)  # a hanging rank ignores SIGTERM
-        if waits_for_ranks(trainer):
-            if isinstance(exception, STOP_ERRORS) and launcher is not None:
-                launcher.kill(signal.SIGTERM)  # multiprocessing waits for them when this process ends
-        elif number := None if isinstance(exception, LostRank) else signals.cause_of(exception):
+        if number := None if isinstance(exception, LostRank) else signals.cause_of(exception):
             after = f" after step {trainer.global_step}" if trainer.state.fn == "fit" else ""
             rank_zero_info(f"stopped by {signals.NAMES[number]}{after}")
         self._held.close()
@@ -252,39 +246,3 @@ def is_stopping(trainer: pl.Trainer) -> bool:
     for guard in guards:
         guard.agree(trainer)
     return any(guard.stopping for guard in guards)
-
-
-def forks_ranks(trainer: pl.Trainer) -> bool:
-    """Return whether Lightning forks or spawns the ranks (`ddp_fork`, `ddp_spawn`); it then fetches their results."""
-    return hasattr(trainer.strategy.launcher, "get_extra_results")
-
-
-def waits_for_ranks(trainer: pl.Trainer) -> bool:
-    """Return whether this process only waits for the ranks that it has forked or spawned."""
-    return forks_ranks(trainer) and bool(getattr(trainer.strategy.launcher, "procs", ()))
-
-
-def call_on_exception(trainer: pl.Trainer) -> None:
-    """Let an exception in a rank that Lightning forked or spawned reach the callbacks of the rank.
-
-    Lightning 2.6 handles exceptions only in the parent process, and its callbacks know nothing of the training.
-    """
-    other_loops: dict[str, Any] = {"validate": trainer.validate_loop, "predict": trainer.predict_loop}
-    loop: Any = other_loops.get(str(trainer.state.fn and trainer.state.fn.value), trainer.fit_loop)
-    run = type(loop).run
-
-    def handled() -> Any:
-        try:
-            return run(loop)
-        except BaseException as exception:
-            trainer.state.status = TrainerStatus.INTERRUPTED
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                callback.on_exception(trainer, trainer.lightning_module, exception)
-            trainer.strategy.on_exception(exception)
-            for logger in trainer.loggers:
-                logger.finalize("failed")
-            if isinstance(exception, (*STOP_ERRORS, TrainingStopped)):  # all ranks raise it at the same step
-                trainer.strategy.barrier("stopped")  # the first rank that ends takes the others with it
-            raise
-
-    loop.run = handled

@@ -125,13 +125,6 @@ class CorrespondenceModule(ExtractorModule):
         self.normalise: nn.Module = Normalise()
         self.validation_loss = SampleMean()
         self._batch_position = (0, 0)  # epoch and batch, the key of random draws
-        self._places: list[dict[str, Any]] = []  # loader states of the checkpoint that the run resumes from
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check the weights, and note the place in the data."""
-        super().on_load_checkpoint(checkpoint)
-        loop = checkpoint.get("loops", {}).get("fit_loop", {})
-        self._places = loop.get("state_dict", {}).get("combined_loader", [])
 
     def network_to_train(self, spec: str) -> nn.Module:
         """Return the network of a spec, see `trainable_network`; store its name as hyper-parameter `backbone`.
@@ -299,12 +292,7 @@ class CorrespondenceModule(ExtractorModule):
             keep_freed_memory()
 
     def on_train_start(self) -> None:
-        """Restore the position in the data, and print the plan."""
-        # Lightning does not restore a loader that the schedule has already made: a run resumed within an epoch would
-        # see the epoch's first batches again.
-        loader: Any = self.trainer.train_dataloader
-        if self._places and self.trainer.fit_loop.restarting and hasattr(loader, "load_state_dict"):
-            loader.load_state_dict(self._places[0])
+        """Print the plan."""
         network: Any = path_to_network(self)[-1]
         if any(parameter.requires_grad for parameter in network.parameters()):
             network.weights_origin, network.weights_seed = f"trained by {type(self).__name__}", None

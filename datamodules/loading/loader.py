@@ -143,7 +143,7 @@ class ResumableLoader(SteadyLoader[BatchT]):
     """A loader over a `ClipSampler`; its state is the number of batches taken in the epoch.
 
     Batches that were prefetched but not used do not count, so a run that resumes from the state starts at the next
-    batch, for any number of workers. Lightning keeps the state in its checkpoints.
+    batch, for any number of workers.
 
     Attributes:
         waited: seconds spent waiting for batches.
@@ -155,7 +155,7 @@ class ResumableLoader(SteadyLoader[BatchT]):
     waited: float = 0.0
     processed: Callable[[], int] | None = None
     _batch_position: tuple[int, int] = (0, 0)  # epoch, batches taken
-    _resume: tuple[int, int] | None = None
+    _resume: dict[str, int] | None = None
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # a generator: it starts at the first next(), after Lightning has set the epoch
@@ -163,7 +163,7 @@ class ResumableLoader(SteadyLoader[BatchT]):
             yield from super().__iter__()
             return
         epoch = self.sampler.epoch
-        taken = self._resume[1] if self._resume and self._resume[0] == epoch else 0
+        taken = self._place_in(epoch)
         self._batch_position, self._resume = (epoch, taken), None
         self.sampler.first_batch = taken
         began = time.perf_counter()
@@ -182,22 +182,26 @@ class ResumableLoader(SteadyLoader[BatchT]):
         return {"epoch": epoch, "batches": taken} | self._order()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Set the start of the next pass, for a pass in the same epoch.
+        """Set the start of the next pass, if it is in the same epoch."""
+        self._resume = state
+        self._batch_position = (state["epoch"], state["batches"])
+
+    def _place_in(self, epoch: int) -> int:
+        """Return the batches to leave out at the start of an epoch.
 
         Raises:
-            DataError: if the state is damaged, or comes from other samples or another order of them.
+            DataError: if they were taken from other samples, or in another order.
         """
-        if any(type(state.get(name)) is not int or state[name] < 0 for name in ("epoch", "batches")):
-            raise DataError("the checkpoint's place in the data is damaged: resume from another checkpoint")
+        state = self._resume
+        if state is None or state["epoch"] != epoch:
+            return 0
         order = self._order().items()
-        if changed := [f"{name} {state[name]}, now {now}" for name, now in order if state.get(name, now) != now]:
+        if changed := [f"{name} {state[name]}, now {now}" for name, now in order if state[name] != now]:
             raise DataError(
                 f"the checkpoint was written within an epoch of other data ({'; '.join(changed)}): give this run the "
                 "data that it began with, or a checkpoint from the end of an epoch"
             )
-        self._batch_position = self._resume = (state["epoch"], state["batches"])
-        if isinstance(self.sampler, ClipSampler):
-            self.sampler.set_epoch(state["epoch"])
+        return state["batches"]
 
     def _order(self) -> dict[str, int]:
         if not isinstance(self.sampler, ClipSampler):
@@ -235,6 +239,20 @@ class SampledDataModule(pl.LightningDataModule):
         require_at_least(0, num_workers=self.num_workers)
         self.source, self.batch_size, self.seed = source, batch_size, seed
         self.skipped: Counter[str] = Counter()
+        self._loader: ResumableLoader[Any] | None = None  # of the newest fit
+        self._place: dict[str, int] | None = None  # place in the data to resume from
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the place in the data, see `ResumableLoader`."""
+        return {} if self._loader is None else self._loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the place in the data for the next loader.
+
+        Lightning restores a DataModule before it asks for loaders, but a loader only if nothing has asked for it
+        before (fit_loop.py:552 of 2.6.6), and a schedule that needs the number of steps asks.
+        """
+        self._place = state_dict
 
     def train_dataloader(self) -> ResumableLoader[Any]:
         """Return a loader over this rank's training samples, in an order that is a function of (seed, epoch).
@@ -261,6 +279,9 @@ class SampledDataModule(pl.LightningDataModule):
                 callbacks.append(SkippedVideos(self.skipped, self.max_unusable, str(self.source)))
             progress = self.trainer.fit_loop.epoch_loop.batch_progress
             loader.processed = lambda: progress.current.processed  # type: ignore[attr-defined]
+            if self._place is not None and self.trainer.ckpt_path:
+                loader.load_state_dict(self._place)
+        self._loader, self._place = loader, None
         return loader
 
     def val_dataloader(self) -> DataLoader[Any]:

@@ -78,7 +78,7 @@ def test_the_scores_of_a_run_that_resumed_with_other_stages(davis_root, tmp_path
     assert closing_lines(trainer, str) == [scores]
     for name in "ab":
         trainer.callbacks.append(best := BestCheckpoint(f"{name}/score"))
-        best.dirpath, best._scores = "kept", {f"{name}.ckpt": 1.0}
+        best.best_model_path = f"kept/{name}.ckpt"
     assert closing_lines(trainer, str) == [scores, "checkpoint: kept/b.ckpt; next: kept/b.ckpt"]
 
 

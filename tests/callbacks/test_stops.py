@@ -236,13 +236,6 @@ def test_two_best_checkpoints_never_share_files(tmp_path):
     refused(ValueError, line, go, "VFSSimSiam", tmp_path, more=[twin])
 
 
-def test_the_best_path_of_a_forked_rank_reaches_its_parent(tmp_path):
-    """Lightning's launcher of `ddp_fork` and `ddp_spawn` sets the path on the parent's callback."""
-    best = BestCheckpoint("counted/score", dirpath=tmp_path)
-    best.best_model_path = f"{tmp_path}/best.ckpt"
-    assert best.best_model_path == f"{tmp_path}/best.ckpt"
-
-
 def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
     events = []
     with pytest.raises(ValueError, match=r"declared logs no such score; it logs declared/score, declared/other"):

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 from callbacks import BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
 from lightning_modules import VFSSimSiam
 from tests.helpers.faults import differences
-from tests.helpers.training import loader, quiet_trainer, resumable, tiny_liir, tiny_moco
+from tests.helpers.training import InMemory, quiet_trainer, tiny_liir, tiny_moco
 from vidcorr import Result, signals
 from vidcorr.benchmarks.base import Benchmark, Run
 from vidcorr.results.result import Network
@@ -150,14 +150,13 @@ def go(
     benchmark = BenchmarkCallback(Counted(events), every_n_epochs, before_training=True)
     callbacks = [striker(stop, kill), benchmark, Events(events), *deepcopy(more)]
     callbacks += [BestCheckpoint("counted/score", dirpath=folder / "best"), LastCheckpoint(every, folder), Safeguards()]
-    train = resumable(BATCHES * BATCH_SIZE, BATCH_SIZE, 2, 16)
+    data = InMemory(BATCHES * BATCH_SIZE, BATCH_SIZE, 2, 16)
     settings = {"max_epochs": EPOCHS, "accumulate_grad_batches": 1 if method == "Liir" else accumulated} | options
     trainer = quiet_trainer(
         callbacks=callbacks, default_root_dir=folder, enable_checkpointing=True, num_sanity_val_steps=0, **settings
     )
-    held_out = loader(2, 2, 2, 16)
     try:
-        trainer.fit(make(method, accumulated), train, held_out, ckpt_path=start, weights_only=True)
+        trainer.fit(make(method, accumulated), datamodule=data, ckpt_path=start, weights_only=True)
     except (TrainingStopped, signals.Stopped):
         return events, False
     return events, True

@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.loading.loader import ClipSampler, Key, ResumableLoader
+from datamodules.loading.loader import Key, SampledDataModule
 from lightning_modules import Liir, VFSMoCo, VFSSimSiam
 
 TINY = {"backbone": "tests.helpers.encoders:TinyResNet", "projector_dim": 16, "predictor_dim": 8}
@@ -68,9 +68,12 @@ def loader(videos: int, batch_size: int, frames: int = 4, size: int = 8) -> Data
     return DataLoader(Clips(videos, frames, size), batch_size=batch_size)
 
 
-def resumable(videos: int, batch_size: int, frames: int = 4, size: int = 8) -> ResumableLoader[Any]:
-    data = Clips(videos, frames, size)
-    return ResumableLoader(data, batch_size=batch_size, sampler=ClipSampler(data, batch_size))
+class InMemory(SampledDataModule):
+    """Noise videos of a tiny training, and two held-out ones."""
+
+    def __init__(self, videos: int, batch_size: int, frames: int = 4, size: int = 8) -> None:
+        super().__init__(Path("memory"), batch_size, 0, 0)
+        self.training, self.held_out = Clips(videos, frames, size), Clips(2, frames, size)
 
 
 def quiet_trainer(**options: Any) -> pl.Trainer:

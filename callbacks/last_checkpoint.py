@@ -1,9 +1,20 @@
-"""The checkpoints of a training: its last state, and the best state by a benchmark."""
+"""How a training stops and resumes.
+
+The rule: a state is saved only where Lightning resumes exactly. That is between two optimiser steps, if the second one
+neither ends the epoch nor precedes a validation, or between two epochs, after all hooks of the first. A stop (SIGTERM,
+Ctrl-C; see `Safeguards`) finishes the step, saves if the state is such, and ends with status 143 or 130. The loader's
+place in the data is the number of batches that were trained on (`SampledDataModule`).
+
+The reason: Lightning saves in the middle of its loops and remembers where only by counters. From a state after the last
+step of an epoch, or before a validation, it would skip the validation, repeat a hook or move a schedule twice. So
+nothing is saved until the validation or epoch has ended, and a run that is stopped in between repeats that step. All
+random draws are functions of seed, epoch and step, so no generator is saved. Lines below that work around Lightning
+name its code, of release 2.6.6.
+"""
 
 import logging
-import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler
@@ -11,9 +22,8 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.videos.guards import require_at_least
 
-from .benchmark import BenchmarkCallback
 from .run_folder import LAST, checkpoint_folder, last_checkpoints
-from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping, waits_for_ranks
+from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping
 
 log = logging.getLogger(__name__)
 
@@ -22,19 +32,16 @@ class LastCheckpoint(Checkpoint):
     """Keep `last.ckpt`, from which `--ckpt_path last` resumes a run exactly as if it had not been interrupted.
 
     It is written every few steps, before the last step of an epoch, at the end of an epoch and of the run, and when
-    SIGTERM, Ctrl-C or an error stops the run. It always holds a state from which Lightning resumes correctly, between
-    two optimiser steps or two epochs. From a step that ends an epoch or precedes a validation, to the end of the epoch
-    or validation, Lightning could not resume: nothing is saved, and a run that is stopped in between repeats this step.
-    Nothing is saved after a non-finite loss. The logs up to a checkpoint are on disk with it. In an epoch that was
-    resumed, means over the epoch cover only the batches after the resumption.
+    SIGTERM, Ctrl-C or an error stops the run; never after a non-finite loss. The logs up to a checkpoint are on disk
+    with it. In an epoch that was resumed, means over the epoch cover only the batches after the resumption.
 
     Args:
         every_n_steps: optimiser steps between checkpoints; a `kill -9` costs at most these steps.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
-        ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to resume from was written
-            within an optimiser step or with another batch size.
+        ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to resume from holds no
+            training, was written within an optimiser step, or with another batch size.
     """
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
@@ -42,9 +49,9 @@ class LastCheckpoint(Checkpoint):
         self.every_n_steps, self.dirpath = every_n_steps, dirpath
         self.best_model_path = ""
         """Path of the checkpoint, by Lightning's name for it; empty until the run has written it."""
-        self._note: dict[str, Any] = {}
-        self._resumed: dict[str, Any] | None = None
-        self._loader_states: list[dict[str, Any]] | None = None  # None: the checkpoint lies between two epochs
+        self._note: dict[str, Any] = {}  # number of the run, sizes of its batches, whether it has ended
+        self._resumed: dict[str, Any] | None = None  # the note of the checkpoint
+        self._between_epochs = False  # the checkpoint is from there
         self._resumable = False  # Lightning could resume from the current state
         self._saved_step = 0  # at first the step at which the run began or resumed
         self._counters: dict[str, Any] | None = None
@@ -55,6 +62,7 @@ class LastCheckpoint(Checkpoint):
         if stage == "fit":
             self.dirpath = checkpoint_folder(trainer, self.dirpath)
             callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+            # callback_connector.py:240 puts all checkpoints last, in the user's order, and so `Safeguards` before them
             last = [self, *(callback for callback in callbacks if isinstance(callback, Safeguards))]
             # in a new list: Lightning may be walking through this one
             trainer.callbacks = [callback for callback in callbacks if callback not in last] + last  # type: ignore[attr-defined]
@@ -62,7 +70,7 @@ class LastCheckpoint(Checkpoint):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Read the position in the training from the checkpoint."""
+        """Find out where in the training the checkpoint was written."""
         if trainer.state.fn != "fit":
             return
         if "loops" not in checkpoint:
@@ -75,13 +83,11 @@ class LastCheckpoint(Checkpoint):
                 f"{trainer.ckpt_path} was written within an optimiser step, between two accumulated batches: no run "
                 f"can resume from it; name a {LAST}"
             )
-        counters = checkpoint["loops"]["fit_loop"]
-        epochs = counters["epoch_progress"]
-        if epochs["current"]["processed"] != epochs["current"]["started"]:
-            self._loader_states = counters["state_dict"].get("combined_loader", [])
-        else:  # all hooks of the epoch's end have run; with `max_steps` Lightning would repeat some
-            self._loader_states = None
-            counters["state_dict"].pop("combined_loader", None)
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+        self._between_epochs = epochs["current"]["processed"] == epochs["current"]["started"]
+        if (
+            self._between_epochs
+        ):  # all hooks have run, but fit_loop.py:346 would take counts that differ for a repetition
             for counts in epochs.values():
                 counts.update(dict.fromkeys(counts, counts["processed"]))
 
@@ -106,7 +112,7 @@ class LastCheckpoint(Checkpoint):
             self._note["run"] = max((file.run for file in earlier), default=-1) + 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Continue at the batch of the checkpoint, with batches of its size."""
+        """Continue where the checkpoint was written, with batches of its size."""
         self._saved_step = trainer.global_step
         size = getattr(trainer.train_dataloader, "batch_size", None)
         self._note["batch"] = size and size * trainer.world_size
@@ -121,15 +127,11 @@ class LastCheckpoint(Checkpoint):
                 "order of samples and its learning rate hold for the first only. Set data.batch_size, trainer.devices "
                 "and trainer.accumulate_grad_batches to the same product, or start a new run"
             )
-        if self._loader_states is None:
+        if self._between_epochs:  # else training_epoch_loop.py:191 keeps the counts of the epoch that has ended
             trainer.fit_loop.epoch_loop.restarting = False
             return
-        # Lightning forgets the loader's state if a schedule, for example, has asked for the loader before
-        loader: Any = trainer.train_dataloader
-        if len(self._loader_states) == 1 and hasattr(loader, "load_state_dict"):
-            loader.load_state_dict(self._loader_states[0])
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, GradientAccumulationScheduler):  # otherwise acts only at the start of an epoch
+            if isinstance(callback, GradientAccumulationScheduler):  # fit_loop.py:447 skips this hook within an epoch
                 callback.on_train_epoch_start(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -143,8 +145,7 @@ class LastCheckpoint(Checkpoint):
         """Flush the loggers one batch after a checkpoint: a step is logged after it is saved."""
         self._resumable = False
         if trainer.fit_loop.restarting and trainer.max_steps == -1:
-            # else Lightning skips a schedule that follows a score at the end of this epoch
-            trainer.fit_loop.restarting = False
+            trainer.fit_loop.restarting = False  # else fit_loop.py:491 skips a schedule that follows a score
         if self._flush_due:
             _flush(trainer)
             self._flush_due = False
@@ -157,7 +158,7 @@ class LastCheckpoint(Checkpoint):
             return
         within_epoch, is_last_step = not _closes(trainer, batch_idx + 1), trainer.global_step == trainer.max_steps
         self._resumable = within_epoch and not is_last_step
-        if within_epoch and is_last_step:  # a run with a larger max_steps continues at these counters
+        if within_epoch and is_last_step:  # fit_loop.py:477 will count the epoch; a run with more steps continues in it
             self._counters = trainer.fit_loop.state_dict()
         due = trainer.global_step - self._saved_step >= self.every_n_steps
         if self._resumable and (is_stopping(trainer) or due or _next_step_closes(trainer, batch_idx + 1)):
@@ -175,8 +176,6 @@ class LastCheckpoint(Checkpoint):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Save a checkpoint that a run can resume from."""
-        if waits_for_ranks(trainer):
-            return
         together = trainer.world_size == 1 or isinstance(exception, STOP_ERRORS)
         if trainer.state.fn == "fit" and together and not isinstance(exception, TrainingStopped):
             try:
@@ -214,9 +213,6 @@ def _closes(trainer: pl.Trainer, batch: int) -> bool:
 def _next_step_closes(trainer: pl.Trainer, batch: int) -> bool:
     """Return whether the next optimiser step ends the run or the epoch, or precedes a validation.
 
-    No state between this next step and the end of the epoch or validation can be resumed, so the state before the step
-    is the last to save.
-
     Args:
         trainer: after an optimiser step.
         batch: number of the step's last batch in the epoch, counted from 1.
@@ -229,117 +225,3 @@ def _flush(trainer: pl.Trainer) -> None:
     """Write the buffers of the loggers; TensorBoard's thread would do so within two minutes."""
     for logger in trainer.loggers if trainer.is_global_zero else ():
         logger.save()
-
-
-class BestCheckpoint(Checkpoint):
-    """Keep the checkpoints with the best scores of a benchmark, compared right after its runs.
-
-    Lightning's `ModelCheckpoint` compares the last logged score, however old, and needs a score from the first epoch
-    on.
-
-    Args:
-        monitor: a logged score, `<benchmark>/<key>`.
-        mode: `max` or `min`.
-        save_top_k: number of checkpoints to keep; −1: all.
-        filename: filename of the checkpoint, without `.ckpt`; it may hold `{epoch}` and `{step}`.
-        dirpath: folder; None is `checkpoints/` in the folder of the run.
-
-    Raises:
-        ValueError: for a bad mode or number; at the start of `fit`, if no callback is the benchmark that `monitor`
-            names, that benchmark does not log this score, or another `BestCheckpoint` has the same monitor or files.
-    """
-
-    def __init__(
-        self,
-        monitor: str = "davis/J&F-Mean",
-        mode: Literal["max", "min"] = "max",
-        save_top_k: int = 1,
-        filename: str = "best-epoch={epoch:03d}-step={step:06d}",
-        dirpath: str | Path | None = None,
-    ) -> None:
-        if mode not in ("max", "min") or save_top_k < -1:
-            raise ValueError(f"BestCheckpoint: mode must be max or min and save_top_k ≥ −1, got {mode}, {save_top_k}")
-        self.monitor, self.mode, self.save_top_k = monitor, mode, save_top_k
-        self.filename, self.dirpath = filename, dirpath
-        self._benchmark: BenchmarkCallback | None = None
-        self._scores: dict[str, float] = {}  # file name of a kept checkpoint → its score
-        self._path_of_rank = ""  # path that a forked or spawned rank reports to the process that started it
-        self._seen = -1  # optimiser step of the last score
-
-    @property
-    def best_model_path(self) -> str:
-        """Path of the best checkpoint, by Lightning's name for it; empty until a checkpoint is kept."""
-        best = min(self._scores.items(), key=self._rank, default=None)
-        return f"{self.dirpath}/{best[0]}" if best else self._path_of_rank
-
-    @best_model_path.setter
-    def best_model_path(self, path: str) -> None:
-        """Keep the path of a rank's checkpoint; Lightning sets it after `ddp_fork` and `ddp_spawn`."""
-        self._path_of_rank = path
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the folder and the benchmark."""
-        if stage != "fit":
-            return
-        self.dirpath = checkpoint_folder(trainer, self.dirpath)
-        self._scores, self._path_of_rank, self._seen = {}, "", -1
-        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
-        name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"
-        if name not in benchmarks:
-            there = ", ".join(benchmarks) or "there is none"
-            raise ValueError(f"{wrong}: no benchmark {name!r} among the callbacks ({there})")
-        keys = benchmarks[name].benchmark.score_keys  # empty: a user's benchmark that declares none
-        if keys and self.monitor not in keys:
-            raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(keys)}")
-        for other in callbacks:
-            if not isinstance(other, BestCheckpoint) or other is self:
-                continue
-            if other.monitor == self.monitor:
-                raise ValueError(f"two {wrong}: leave one out, or give it another monitor")
-            if (checkpoint_folder(trainer, other.dirpath), other.filename) == (self.dirpath, self.filename):
-                raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: set a filename")
-        self._benchmark = benchmarks[name]
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Record the kept checkpoints."""
-        kept = {"folder": str(self.dirpath), "scores": self._scores}
-        checkpoint.setdefault("best", {})[self.monitor] = kept
-
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Restore the scores of existing files; files in the folder of another run do not count."""
-        kept = checkpoint.get("best", {}).get(self.monitor, {})
-        if kept.get("folder") == str(self.dirpath):
-            files = {path.name for path in Path(kept["folder"]).glob("*.ckpt")}
-            self._scores = {name: score for name, score in kept["scores"].items() if name in files}
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save if the benchmark has just run and its score is among the best.
-
-        Raises:
-            ValueError: if the benchmark did not give the score that `monitor` names.
-        """
-        step = trainer.global_step
-        if self._benchmark is None or step == self._seen or step not in self._benchmark.history:
-            return
-        scores, self._seen = self._benchmark.history[step], step
-        if self.monitor not in scores:
-            raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): the scores are {', '.join(scores)}")
-        name = f"{self.filename.format(epoch=trainer.current_epoch, step=step)}.ckpt"
-        before = set(self._scores)
-        ranked = sorted((self._scores | {name: scores[self.monitor]}).items(), key=self._rank)
-        self._scores = dict(ranked[: None if self.save_top_k < 0 else self.save_top_k])
-        if name in self._scores:
-            trainer.save_checkpoint(f"{self.dirpath}/{name}", weights_only=False)
-            for worse in before - self._scores.keys():
-                trainer.strategy.remove_checkpoint(f"{self.dirpath}/{worse}")
-
-    on_train_end = on_validation_end  # the benchmark may run after the last step
-
-    def _rank(self, item: tuple[str, float]) -> tuple[bool, float]:
-        """Return the key that sorts the best score first and NaN last."""
-        return math.isnan(item[1]), -item[1] if self.mode == "max" else item[1]

@@ -1,0 +1,119 @@
+"""The checkpoints with the best scores of a benchmark."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from .benchmark import BenchmarkCallback
+from .run_folder import checkpoint_folder
+
+
+class BestCheckpoint(Checkpoint):
+    """Keep the checkpoints with the best scores of a benchmark, compared right after its runs.
+
+    Lightning's `ModelCheckpoint` compares the last logged score, however old, and needs a score from the first epoch
+    on.
+
+    Args:
+        monitor: a logged score, `<benchmark>/<key>`.
+        mode: `max` or `min`.
+        save_top_k: number of checkpoints to keep; −1: all.
+        filename: filename of the checkpoint, without `.ckpt`; it may hold `{epoch}` and `{step}`.
+        dirpath: folder; None is `checkpoints/` in the folder of the run.
+
+    Raises:
+        ValueError: for a bad mode or number; at the start of `fit`, if no callback is the benchmark that `monitor`
+            names, that benchmark does not log this score, or another `BestCheckpoint` has the same monitor or files.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "davis/J&F-Mean",
+        mode: Literal["max", "min"] = "max",
+        save_top_k: int = 1,
+        filename: str = "best-epoch={epoch:03d}-step={step:06d}",
+        dirpath: str | Path | None = None,
+    ) -> None:
+        if mode not in ("max", "min") or save_top_k < -1:
+            raise ValueError(f"BestCheckpoint: mode must be max or min and save_top_k ≥ −1, got {mode}, {save_top_k}")
+        self.monitor, self.mode, self.save_top_k = monitor, mode, save_top_k
+        self.filename, self.dirpath = filename, dirpath
+        self._benchmark: BenchmarkCallback | None = None
+        self.best_model_path = ""
+        """Path of the best checkpoint, by Lightning's name for it; empty until a checkpoint is kept."""
+        self._scores: dict[str, float] = {}  # file name of a kept checkpoint → its score, the best first
+        self._seen = -1  # optimiser step of the last score
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Find the folder and the benchmark."""
+        if stage != "fit":
+            return
+        self.dirpath = checkpoint_folder(trainer, self.dirpath)
+        self._scores, self.best_model_path, self._seen = {}, "", -1
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
+        name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"
+        if name not in benchmarks:
+            there = ", ".join(benchmarks) or "there is none"
+            raise ValueError(f"{wrong}: no benchmark {name!r} among the callbacks ({there})")
+        keys = benchmarks[name].benchmark.score_keys  # empty: a user's benchmark that declares none
+        if keys and self.monitor not in keys:
+            raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(keys)}")
+        for other in callbacks:
+            if not isinstance(other, BestCheckpoint) or other is self:
+                continue
+            if other.monitor == self.monitor:
+                raise ValueError(f"two {wrong}: leave one out, or give it another monitor")
+            if (checkpoint_folder(trainer, other.dirpath), other.filename) == (self.dirpath, self.filename):
+                raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: set a filename")
+        self._benchmark = benchmarks[name]
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Record the kept checkpoints."""
+        kept = {"folder": str(self.dirpath), "scores": self._scores}
+        checkpoint.setdefault("best", {})[self.monitor] = kept
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Restore the scores of existing files; files in the folder of another run do not count."""
+        kept = checkpoint.get("best", {}).get(self.monitor, {})
+        if kept.get("folder") == str(self.dirpath):
+            files = {path.name for path in Path(kept["folder"]).glob("*.ckpt")}
+            self._keep({name: score for name, score in kept["scores"].items() if name in files})
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save if the benchmark has just run and its score is among the best.
+
+        Raises:
+            ValueError: if the benchmark did not give the score that `monitor` names.
+        """
+        step = trainer.global_step
+        if self._benchmark is None or step == self._seen or step not in self._benchmark.history:
+            return
+        scores, self._seen = self._benchmark.history[step], step
+        if self.monitor not in scores:
+            raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): the scores are {', '.join(scores)}")
+        name = f"{self.filename.format(epoch=trainer.current_epoch, step=step)}.ckpt"
+        before = set(self._scores)
+        self._keep(self._scores | {name: scores[self.monitor]})
+        if name in self._scores:
+            trainer.save_checkpoint(f"{self.dirpath}/{name}", weights_only=False)
+            for worse in before - self._scores.keys():
+                trainer.strategy.remove_checkpoint(f"{self.dirpath}/{worse}")
+
+    on_train_end = on_validation_end  # the benchmark may run after the last step
+
+    def _keep(self, scores: dict[str, float]) -> None:
+        ranked = sorted(scores.items(), key=self._rank)
+        self._scores = dict(ranked[: None if self.save_top_k < 0 else self.save_top_k])
+        self.best_model_path = f"{self.dirpath}/{next(iter(self._scores))}" if self._scores else ""
+
+    def _rank(self, item: tuple[str, float]) -> tuple[bool, float]:
+        """Return the key that sorts the best score first and NaN last."""
+        return math.isnan(item[1]), -item[1] if self.mode == "max" else item[1]
