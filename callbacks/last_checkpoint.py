@@ -98,7 +98,7 @@ class LastCheckpoint(Checkpoint):
         if trainer.state.fn != "fit":
             return
         checkpoint["resume"] = self._note | {"within_step": accumulates(trainer)}
-        if self._note["run_ended"] and self._counters is not None:
+        if self._note.get("run_ended") and self._counters is not None:
             checkpoint["loops"]["fit_loop"] = self._counters
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
