@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import EarlyStopping, GradientAccumulationSched
 from pytorch_lightning.loggers import CSVLogger
 from torch.optim import lr_scheduler
 
-from callbacks import BestCheckpoint
+from callbacks import BenchmarkCallback, BestCheckpoint
 from lightning_modules import VFSSimSiam
 from tests.helpers.refusal import refused
 from tests.helpers.stops import BATCHES, EPOCHS, Counted, Stop, content, expect_equal, go, joined, positions
@@ -223,14 +223,14 @@ def test_steps_of_a_logger_are_those_of_the_uninterrupted_run(tmp_path):
 
 
 class Declared(Counted):
-    name = "declared"
+    default_name = "declared"
     score_names = ("score", "other")
 
 
 def test_two_best_checkpoints_never_share_files(tmp_path):
     again = BestCheckpoint("declared/score", dirpath=tmp_path / "best")  # `go` keeps the best of another score there
     with pytest.raises(ValueError, match="would replace each other's files: set a filename"):
-        go("VFSSimSiam", tmp_path, more=[Declared([]), again])
+        go("VFSSimSiam", tmp_path, more=[BenchmarkCallback(Declared([])), again])
     twin = BestCheckpoint("counted/score", dirpath=tmp_path / "twin")
     line = r"two BestCheckpoint\(monitor='counted/score'\): leave one out, or give it another monitor"
     refused(ValueError, line, go, "VFSSimSiam", tmp_path, more=[twin])
@@ -239,5 +239,9 @@ def test_two_best_checkpoints_never_share_files(tmp_path):
 def test_a_misspelt_monitor_is_refused_before_any_work(tmp_path):
     events = []
     with pytest.raises(ValueError, match=r"declared logs no such score; it logs declared/score, declared/other"):
-        go("VFSSimSiam", tmp_path, more=[Declared(events), BestCheckpoint("declared/scoer", dirpath=tmp_path / "b")])
+        go(
+            "VFSSimSiam",
+            tmp_path,
+            more=[BenchmarkCallback(Declared(events)), BestCheckpoint("declared/scoer", dirpath=tmp_path / "b")],
+        )
     assert events == []
