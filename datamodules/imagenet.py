@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vidcorr.videos.guards import DataError, require_at_least
-from vidcorr.videos.images import opened_image
+from vidcorr.videos.images import open_image
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
 from .loading.clips import Key, ReplacingDataset, Transform, draw_frames
@@ -53,7 +53,7 @@ class LabelledImages(ReplacingDataset):
         return {"image": self.transform([image], generator)[0], "label": int(self.labels[item])}
 
 
-def resized_centre(images: Sequence[np.ndarray], generator: torch.Generator, resize: int, size: int) -> Tensor:
+def resize_center_crop(images: Sequence[np.ndarray], generator: torch.Generator, resize: int, size: int) -> Tensor:
     """Resize the short side and take the centre `size` × `size`, as in the usual evaluation on ImageNet."""
     from PIL import Image
     from torchvision.transforms.v2 import functional
@@ -64,7 +64,7 @@ def resized_centre(images: Sequence[np.ndarray], generator: torch.Generator, res
 
 def read_photo(path: Path, generator: torch.Generator | None) -> np.ndarray:
     """Read an image of any format that Pillow knows."""
-    with opened_image(path) as image:
+    with open_image(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
@@ -115,7 +115,7 @@ class LabelledDataModule(SampledDataModule):
 
     def _use(self, training: LabelledPaths, held_out: LabelledPaths, reader: Read) -> None:
         crop = partial(random_resized_crop, size=self.size, area=self.area)
-        centre = partial(resized_centre, resize=self.resize, size=self.size)
+        centre = partial(resize_center_crop, resize=self.resize, size=self.size)
         self.training = LabelledImages(training, reader, crop, self.seed, True)
         self.held_out = LabelledImages(held_out, reader, centre, self.seed, False)
 

@@ -17,7 +17,7 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.datasets import Davis
 from vidcorr.functional import PropagationProtocol, decode_masks, encode_masks
-from vidcorr.metrics import boundary_score, object_outlines, region_score
+from vidcorr.metrics import boundary_score, jaccard, object_outlines
 from vidcorr.tracking.frame_encoder import view_for
 
 WHAT = "DAVIS frame at 480p, {}"
@@ -58,7 +58,7 @@ def main() -> None:
 
     def score() -> list[tuple[float, float]]:
         pairs = [object_outlines(item, sequence.objects) for item in (prediction, target)]
-        return [(region_score(*both), boundary_score(*both)) for both in zip(*(p.values() for p in pairs), strict=True)]
+        return [(jaccard(*both), boundary_score(*both)) for both in zip(*(p.values() for p in pairs), strict=True)]
 
     def plain_score() -> list[tuple[float, float]]:
         masks = [((prediction == i).numpy(), (target == i).numpy()) for i in sequence.objects]

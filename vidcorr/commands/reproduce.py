@@ -50,6 +50,12 @@ def command(args: Sequence[str]) -> None:
             strides=flags.stride,
         )
         if missing and flags.rows:
-            raise ValueError("; ".join(f"{row.name}: its weights are missing" for row in missing))
+            raise ValueError(
+                "; ".join(
+                    f"{row.name}: {row.network} is missing; download {row.download}, and run vidcorr convert FILE "
+                    f"{row.network}"
+                    for row in missing
+                )
+            )
     elif not flags.rows:
         print("\n".join(["", "other published rows:", *not_repeated(study)]))

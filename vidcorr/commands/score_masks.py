@@ -17,7 +17,7 @@ from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row
 from ..videos.guards import DataError, read_videos, require_folder, require_one_of
-from ..videos.images import image_header, opened_image
+from ..videos.images import image_header, open_image
 from ..videos.mask_files import ids_by_value, object_ids, read_mask, renumbered
 from ..videos.processes import CrashedError, in_processes, usable_cores
 from ..videos.source import list_images
@@ -253,7 +253,7 @@ def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
 
 def _colours(path: Path) -> dict[int, list[int]]:
     """Return id → RGB of a mask's palette; empty without a palette."""
-    with opened_image(path) as image:
+    with open_image(path) as image:
         return dict(enumerate(np.array(image.getpalette() or []).reshape(-1, 3).tolist()))
 
 

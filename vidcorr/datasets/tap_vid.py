@@ -18,7 +18,7 @@ from torch import Tensor
 from ..videos.arrays import read_npz, read_pickle
 from ..videos.container import VIDEO_SUFFIXES
 from ..videos.guards import DataError, DecodingError, plain_name, read_text
-from ..videos.images import AGAIN, image_header, opened_image, read_image, require_size
+from ..videos.images import AGAIN, image_header, open_image, read_image, require_size
 from ..videos.source import natural_order, open_video
 from .records import FrameSequence, Reader
 
@@ -81,7 +81,7 @@ class PointSequence(FrameSequence):
         Raises:
             DecodingError: if the mask is missing, truncated or no image.
         """
-        with opened_image(self.masks[t]) as image:
+        with open_image(self.masks[t]) as image:
             pixels = np.asarray(image)
         covered = (pixels[..., :3] > 0).any(-1) if pixels.ndim == 3 else pixels > 0
         return float(covered.sum()) * self.size[0] * self.size[1] / covered.size

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from ..benchmarks.base import Benchmark
 from ..functional import PropagationProtocol
-from ..results.published import PUBLISHED, line_of, protocol_named, published_row, seen_size
+from ..results.published import PUBLISHED, describe_input_size, line_of, protocol_named, published_row
 from ..results.records import Record, score_of
 from ..results.rendering import percent
 from .configured import protocols_of, views_of
@@ -41,7 +41,7 @@ def described(row: StudyRow, evaluation: str) -> str:
     parts = [f"{evaluation} {printed} printed"]
     if protocol := protocol_of(row, evaluation):
         known = published_row(evaluation, protocol, printed)
-        size = seen_size(protocol_named(protocol, evaluation))
+        size = describe_input_size(protocol_named(protocol, evaluation))
         parts.append(f"protocol {protocol}, {size}")
         if known and known.doubt:
             parts.append(f"doubt: {known.doubt}")

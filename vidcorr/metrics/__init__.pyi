@@ -21,8 +21,8 @@ from .keypoints import keypoint_distances as keypoint_distances, pck as pck
 from .outlines import (
     Outline as Outline,
     boundary_score as boundary_score,
+    jaccard as jaccard,
     object_outlines as object_outlines,
-    region_score as region_score,
 )
 from .parts import (
     average_precision as average_precision,

@@ -97,7 +97,7 @@ def object_outlines(id_map: Masks, objects: Iterable[int], bound: float = BOUND)
     return outlines
 
 
-def region_score(prediction: Outline, target: Outline) -> float:
+def jaccard(prediction: Outline, target: Outline) -> float:
     """Compute J of two masks of an image; two empty masks are equal."""
     shared = shared_pixels(prediction.mask, prediction, target.mask, target)
     union = prediction.area + target.area - shared

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .outlines import BOUND, Outline, boundary_score, region_score, shared_pixels, sobel_outline
+from .outlines import BOUND, Outline, boundary_score, jaccard, shared_pixels, sobel_outline
 from .scoring import DavisRules, ObjectValues, Plan, Rules, Values, Video, mean, new_numbers
 
 STEP = 5
@@ -69,7 +69,7 @@ class VostRules(Rules):
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
         """Return J."""
-        return (region_score(prediction, target),)
+        return (jaccard(prediction, target),)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
         """Return mean, recall and decay, over all frames and over the last quarter."""
@@ -216,7 +216,7 @@ class NafRules(Rules):
         """Return J, and F of the boundaries by Sobel's gradient."""
         prediction_edge, target_edge = sobel_outline(prediction), sobel_outline(target)
         both = prediction_edge.length and target_edge.length
-        return region_score(prediction, target), boundary_score(prediction_edge, target_edge) if both else 0.0
+        return jaccard(prediction, target), boundary_score(prediction_edge, target_edge) if both else 0.0
 
 
 class VosBenchmarkRules(Rules):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .outlines import Outline, boundary_score, object_outlines, region_score
+from .outlines import Outline, boundary_score, jaccard, object_outlines
 from .rows import SequenceRows, leave_one_out
 
 Ids = NDArray[np.uint8]
@@ -119,7 +119,7 @@ class Rules:
 
     def measure(self, prediction: Outline, target: Outline) -> tuple[float, ...]:
         """Return the measures of an object in a frame."""
-        return region_score(prediction, target), boundary_score(prediction, target)
+        return jaccard(prediction, target), boundary_score(prediction, target)
 
     def summarise(self, frames: NDArray[np.float64]) -> Values:
         """Return the values of an object from its measures (frames, measures): means, recalls and decays."""

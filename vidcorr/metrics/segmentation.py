@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_pair, object_outlines, region_score
+from .outlines import BOUND, Masks, Outline, binary_masks, boundary_score, integer_pair, jaccard, object_outlines
 from .scoring import DavisRules, MaskScorer, ObjectRows, Video
 
 
@@ -35,7 +35,7 @@ def region_similarity(prediction: Masks, target: Masks, void: Masks | None = Non
         tensor([1., 1.], dtype=torch.float64)
     """
     pairs = _outlines(prediction, target, void)
-    return torch.tensor([region_score(*pair) for pair in pairs], dtype=torch.float64)
+    return torch.tensor([jaccard(*pair) for pair in pairs], dtype=torch.float64)
 
 
 def boundary_accuracy(prediction: Masks, target: Masks, bound: float = BOUND, void: Masks | None = None) -> Tensor:

@@ -89,7 +89,7 @@ def published_row(benchmark: str, protocol: str, percent: float) -> Published | 
     return None
 
 
-def seen_size(protocol: EvaluationProtocol) -> str:
+def describe_input_size(protocol: EvaluationProtocol) -> str:
     """Return the network's input size in words: "224 x 224 px", "short side 480 px", …"""
     size = getattr(protocol, "input_sides", None) or getattr(protocol, "input_size", None)
     if isinstance(size, tuple):
@@ -103,8 +103,8 @@ def line_of(row: Published) -> str:
     protocol = row.evaluated_by()
     doubt = f"; doubt: {row.doubt}" if row.doubt else ""
     return (
-        f"{row.name}, {row.benchmark} {key} {100 * score:.6g}: protocol {protocol.name}, {seen_size(protocol)}; "
-        f"weights: {row.weights}{doubt}"
+        f"{row.name}, {row.benchmark} {key} {100 * score:.6g}: protocol {protocol.name}, "
+        f"{describe_input_size(protocol)}; weights: {row.weights}{doubt}"
     )
 
 

@@ -73,7 +73,7 @@ def at_stride(protocol: P, stride: int | None) -> P:
     return protocol if stride is None else protocol.brought_by_features(feature_stride=stride)
 
 
-def for_network(protocol: P, extractor: nn.Module, stride: int | None) -> P:
+def adapt_to_network(protocol: P, extractor: nn.Module, stride: int | None) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
     The network sets the stride; and the normalisation if it has no `Normalise` module: it then takes RGB in [0, 1], and

@@ -16,7 +16,7 @@ from ..functional.matching import bias_directions, prepare_picture
 from ..functional.propagation.sizing import Size
 from ..videos.images import read_image, require_size
 from ..videos.processes import read_ahead
-from .frame_encoder import FrameEncoder, Maps, for_network, maps_of
+from .frame_encoder import FrameEncoder, Maps, adapt_to_network, maps_of
 from .stopwatch import Stopwatch
 
 KEPT_OF_PICTURES = 2 * 2**30
@@ -49,7 +49,7 @@ class KeypointMatcher:
         if sides != protocol.input_sides:
             size = sides if isinstance(protocol.input_size, tuple) else sides[0]
             protocol = protocol.brought_by_features(input_size=size)
-        self.protocols = [for_network(protocol, extractor, stride) for _, stride in maps]
+        self.protocols = [adapt_to_network(protocol, extractor, stride) for _, stride in maps]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0].network_input(), self.watch)
         self.grids: list[Size] = []

@@ -24,7 +24,7 @@ from ..functional import (
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.references import shared_finders
 from ..functional.propagation.sizing import NetworkInput, Size
-from .frame_encoder import FrameEncoder, Maps, View, for_network, maps_of
+from .frame_encoder import FrameEncoder, Maps, View, adapt_to_network, maps_of
 from .stopwatch import Stopwatch
 
 
@@ -153,7 +153,7 @@ class LabelTracker:
             raise ValueError(
                 "protocols that see frames, or score masks, differently cannot share one pass of the network"
             )
-        self._of_map = [[for_network(rules, extractor, stride) for rules in chosen] for _, stride in self._maps]
+        self._of_map = [[adapt_to_network(rules, extractor, stride) for rules in chosen] for _, stride in self._maps]
         self.protocols = [rules for of_map in self._of_map for rules in of_map]
         self._map_numbers = [number for number, of_map in enumerate(self._of_map) for _ in of_map]
         self.stages = [stage for stage, _ in self._maps for _ in chosen]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .. import signals
 from ..functional import PointProtocol, PointTracks, track_points
 from ..functional.propagation.sizing import Size, padded_size, resized_size
-from .frame_encoder import FrameEncoder, Maps, for_network, maps_of
+from .frame_encoder import FrameEncoder, Maps, adapt_to_network, maps_of
 from .stopwatch import Stopwatch
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
@@ -44,7 +44,7 @@ class PointTracker:
     def __init__(self, extractor: nn.Module, protocol: PointProtocol, stopwatch: Stopwatch | None = None) -> None:
         maps = maps_of(extractor)
         self.stages = [stage for stage, _ in maps]
-        self.protocols = [for_network(protocol, extractor, stride) for _, stride in maps]
+        self.protocols = [adapt_to_network(protocol, extractor, stride) for _, stride in maps]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, protocol, self.watch)
         self.device = self.encoder.device

@@ -64,13 +64,13 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
     content = read_bytes(path) if content is None else content
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
         raise DecodingError(path, f"truncated JPEG; {AGAIN}")
-    with opened_image(path, content) as image:
+    with open_image(path, content) as image:
         image.verify()
     return content
 
 
 @contextmanager
-def opened_image(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
+def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
     """Open an image with Pillow after checking its header against the limit of `guards`.
 
     Args:
@@ -127,12 +127,12 @@ def image_header(path: str | os.PathLike[str], content: bytes | None = None) -> 
 
     Args:
         path: the file.
-        content: bytes to read instead, see `opened_image`.
+        content: bytes to read instead, see `open_image`.
 
     Raises:
         DecodingError: if it is not an image, or its header exceeds the limit on pixels.
     """
-    with opened_image(path, content) as image:
+    with open_image(path, content) as image:
         return (image.height, image.width), image.mode
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .guards import DataError
-from .images import image_header, opened_image, pixels, read_whole, require_size
+from .images import image_header, open_image, pixels, read_whole, require_size
 from .source import list_images
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
     """
     from PIL import Image
 
-    with opened_image(path, read_whole(path)) as image:
+    with open_image(path, read_whole(path)) as image:
         check_mask_mode(path, image)
         at_size = image if size is None else image.resize(size[::-1], Image.Resampling.NEAREST)
         return np.array(at_size, dtype=np.uint8)
@@ -137,7 +137,7 @@ def check_masks(
     """
     first, _ = image_header(frames[0])
     for t, mask in masks.items():
-        with opened_image(mask) as image:
+        with open_image(mask) as image:
             check_mask_mode(mask, image)
             size = image.height, image.width
         expected = image_header(frames[t])[0] if t else first
@@ -237,9 +237,9 @@ def check_introductions(
 
 def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Read the ids (H, W) and the palette (256, 3) of an image; see `MaskPrompt.of`."""
-    with opened_image(path) as image:
+    with open_image(path) as image:
         image.verify()
-    with opened_image(path) as image:
+    with open_image(path) as image:
         check_mask_mode(path, image, ("P", "L", "1", "LA", "RGB", "RGBA"))
         image.load()
     if image.mode == "P":

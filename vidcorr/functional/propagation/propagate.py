@@ -12,7 +12,7 @@ from ..device import PendingCopy, full_precision, to_device
 from ..protocols import PropagationProtocol
 from .label_coding import upsampled_argmax
 from .memory import FrameMemory
-from .references import NEARBY, MatchFinder, average_of_matches, reference_frames, scaled
+from .references import NEARBY, CorrespondenceSearch, average_of_matches, reference_frames, scaled
 from .tiles import Neighbourhood
 from .window_average import WindowAverage
 
@@ -30,7 +30,7 @@ def propagate_labels(
 
     The labels of a frame are an average of the labels of its reference frames, weighted by the softmax of the feature
     similarities in a neighbourhood (VFS, appendix A). The result is exact. Memory does not grow with the length of the
-    video: features and labels of the reference frames, and the workspace of a `MatchFinder`.
+    video: features and labels of the reference frames, and the workspace of a `CorrespondenceSearch`.
 
     Args:
         features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time.
@@ -70,7 +70,8 @@ class LabelPropagator:
     Args:
         first_labels: (L, h, w) float, the labels of frame 0.
         protocol: every number that affects the result.
-        finder: a finder that propagators of the same features share, see `MatchFinder`; None makes a new finder.
+        finder: a search that propagators of the same features share, see `CorrespondenceSearch`; None makes a new
+            one.
 
     Attributes:
         frame: number of the frame that the next step takes.
@@ -79,7 +80,9 @@ class LabelPropagator:
         ValueError: for labels that are not (L, h, w) float with 1 to 255 channels.
     """
 
-    def __init__(self, first_labels: Tensor, protocol: PropagationProtocol, finder: MatchFinder | None = None) -> None:
+    def __init__(
+        self, first_labels: Tensor, protocol: PropagationProtocol, finder: CorrespondenceSearch | None = None
+    ) -> None:
         if first_labels.ndim != 3 or not first_labels.is_floating_point():
             raise ValueError(
                 f"first_labels must be (L, h, w) float, got {tuple(first_labels.shape)} {first_labels.dtype}"
@@ -89,7 +92,7 @@ class LabelPropagator:
         self.protocol = protocol
         self.frame = 0
         self._first_labels = first_labels
-        self._finder = finder or MatchFinder([protocol])
+        self._finder = finder or CorrespondenceSearch([protocol])
         self._labels: dict[int, FrameMemory] = {}  # beside the finder's keys
         self._starting: dict[int, Tensor] = {}  # start frame → mask of its channels, with "own-context"
         self._finite: list[Tensor] = []  # of the frames that are not checked yet

@@ -48,7 +48,7 @@ def looks_everywhere(protocol: PropagationProtocol) -> bool:
     return protocol.references is None and not protocol.first_frame_masked and protocol.radius is not None
 
 
-class MatchFinder:
+class CorrespondenceSearch:
     """Finds the best matches of a video's frames in their reference frames.
 
     Propagators of one group, see `shared_finders`, can share a finder: the first propagator of a frame searches, with
@@ -154,7 +154,7 @@ ALSO_AFTER = frozenset(
 )
 
 
-def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[MatchFinder]:
+def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[CorrespondenceSearch]:
     """Return a finder per protocol; protocols that differ only in top-k, temperature or coding of labels share it.
 
     A protocol without a top-k, or that keeps ties, needs all matches and never shares.
@@ -167,7 +167,7 @@ def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[MatchFinder
         alone = protocol.topk is None or protocol.topk_ties == "kept"
         keys.append((index,) if alone else tuple(getattr(protocol, name) for name in matched))
         groups.setdefault(keys[-1], []).append(protocol)
-    finders = {key: MatchFinder(group) for key, group in groups.items()}
+    finders = {key: CorrespondenceSearch(group) for key, group in groups.items()}
     return [finders[key] for key in keys]
 
 

@@ -15,7 +15,12 @@ from vidcorr.functional import LabelPropagator, PropagationProtocol, decode_mask
 from vidcorr.functional.propagation import attention, window_average
 from vidcorr.functional.propagation.attention import WORKSPACE, LocalAttention
 from vidcorr.functional.propagation.memory import SWITCH
-from vidcorr.functional.propagation.references import MatchFinder, matches_of_cells, reference_frames, shared_finders
+from vidcorr.functional.propagation.references import (
+    CorrespondenceSearch,
+    matches_of_cells,
+    reference_frames,
+    shared_finders,
+)
 from vidcorr.functional.propagation.tiles import Neighbourhood
 from vidcorr.functional.propagation.window_average import WindowAverage
 
@@ -248,7 +253,7 @@ def test_propagators_that_share_a_finder_equal_lone_ones(changes):
     protocols = variants(protocol(**changes))
     features, first, entering = video(9, 16), one_hot(3), {4: one_hot(3)}
     expected = [list(propagate_labels(features, first, each, entering)) for each in protocols]
-    finder = MatchFinder(protocols)
+    finder = CorrespondenceSearch(protocols)
     together = [LabelPropagator(first, each, finder) for each in protocols]
     for t, frame in enumerate(features):
         for propagator, alone in zip(together, expected, strict=True):
