@@ -270,10 +270,13 @@ def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
         name = ", ".join(filter(None, (record.name, record.brought if differ else "")))
         key: tuple[str, ...] = (name,)
         if not record.row:
-            key = (name, record.result.network.recipe)
+            network = record.result.network
+            # trainings by an unknown recipe are no seeds of each other; random weights are, of their network
+            recipe = network.recipe or (f"seed {network.seed}" if network.loaded else "")
+            key = (name, recipe)
             seeds = [other.seed for other in rows.get(key, ()) if other.column == record.column]
             if seeds and (record.seed is None or record.seed in seeds or None in seeds):
-                key = (name, record.result.network.recipe, str(record.place))
+                key = (name, recipe, str(record.place))
         rows.setdefault(key, []).append(record)
     taken = Counter(name for name, *_ in rows)
     return {

@@ -5,13 +5,13 @@ import csv
 import pytest
 
 from cli import main
-from tests.helpers.runs import write_results
+from tests.helpers.runs import davis_result, write_results
 from tests.helpers.words import refusal
 from vidcorr.experiments.table import gather_results
 from vidcorr.functional import PropagationProtocol
 from vidcorr.results.published import PUBLISHED, published_beside
 from vidcorr.results.rendering import render
-from vidcorr.results.result import TEST_SETS, Evaluated, Protocol, Result, Stage
+from vidcorr.results.result import TEST_SETS, Evaluated, Network, Protocol, Result, Stage
 from vidcorr.results.statistics import Sample, difference, interval
 from vidcorr.tracking.frame_encoder import at_stride
 
@@ -69,6 +69,14 @@ def test_seeds_of_one_recipe_are_one_row_with_their_spread(tmp_path):
     assert (cell.mean, cell.deviation) == pytest.approx((0.725, 0.1))
     assert cell.interval == interval([Sample.of_means(shifted(seed / 10)) for seed in range(3)])
     assert "| 72.5 ± 10.0 [" in render(table, "md")
+
+
+def test_seeds_of_unknown_recipes_are_rows_of_their_own_and_those_of_random_weights_are_not(tmp_path):
+    for loaded in (True, False):
+        for seed in (0, 1):
+            network = Network(name="A", seed=seed, loaded=loaded)
+            davis_result({"J-Mean": 0.5}, network=network).save(tmp_path / str(loaded) / str(seed))
+    assert [len(gather_results([tmp_path / str(loaded)]).rows) for loaded in (True, False)] == [2, 1]
 
 
 def test_named_folders_are_the_seeds_of_a_row_and_differences_are_paired(tmp_path):
