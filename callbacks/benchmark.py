@@ -1,5 +1,7 @@
 """The callback of a benchmark: when it runs in `fit` and `validate`, where its files and scores go, and its history."""
 
+import hashlib
+import json
 import logging
 import os
 from collections.abc import Iterable
@@ -11,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch.distributed as dist
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.cli import SaveConfigCallback
 
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.ranks import BenchmarkError, Ranks
@@ -19,6 +22,8 @@ from vidcorr.videos.folder_lock import FolderLock
 
 from .loggers import log_picture, log_scores, run_folder
 
+OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
+"""Arguments of the Trainer that no weights depend on."""
 log = logging.getLogger(__name__)
 
 EPOCH_FOLDER = "epoch={:03d}-step={:06d}"
@@ -231,7 +236,26 @@ def _network(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Network:
     known: dict[str, Any] = {"name": f"{type(pl_module).__name__}, {network.name}"}
     if trainer.state.fn == "fit":
         known["seed"] = int(os.environ["PL_GLOBAL_SEED"]) if "PL_GLOBAL_SEED" in os.environ else None
+        known["recipe"] = recipe_of(trainer)
     elif trainer.ckpt_path:
         weights = ", ".join(filter(None, (network.weights, str(trainer.ckpt_path))))
         known |= {"weights": weights, "loaded": True}
     return network.model_copy(update=known)
+
+
+def recipe_of(trainer: pl.Trainer) -> str:
+    """Return a digest of the command line's configuration of a training but its seeds and folders; "" without one."""
+    saving = [each for each in trainer.callbacks if isinstance(each, SaveConfigCallback)]  # type: ignore[attr-defined]
+    if not saving:
+        return ""
+    config = json.loads(saving[0].parser.dump(saving[0].config, format="json", skip_validation=True))
+    config["trainer"] = {key: value for key, value in config["trainer"].items() if key not in OF_A_RUN}
+    text = json.dumps([config["trainer"], *map(_without_seed, (config["model"], config.get("data")))], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def _without_seed(part: Any) -> Any:
+    """Return the configuration of a class without the argument `seed`."""
+    if not isinstance(part, dict):
+        return part
+    return {key: _without_seed(value) for key, value in part.items() if key != "seed"}

@@ -46,6 +46,16 @@ def test_miou_is_that_of_the_predictions_on_disk(root, run):
     assert 0.1 < scores["mIoU"] < 1
 
 
+def test_pooled_scores_are_stated_without_each_video_for_their_intervals(run):
+    """Of two videos, the score without one is the other's own."""
+    result = Result.load(run[1])
+    first, second = result.rows
+    assert result.without.keys() == result.scores.keys()
+    for key in ("mIoU", "mAcc", "aAcc"):
+        assert result.without[key] == {first.video: second.values[key], second.video: first.values[key]}
+    assert result.sample("mIoU").without == result.without["mIoU"]
+
+
 def test_ap_ranks_instances_by_their_mean_label(root, run):
     scores, folder = run
     tracker, metric = LabelTracker(colour(), VipBenchmark(root, changes=SMALL).protocol), InstanceAP()
