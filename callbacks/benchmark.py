@@ -248,9 +248,10 @@ def recipe_of(trainer: pl.Trainer) -> str:
     saving = [each for each in trainer.callbacks if isinstance(each, SaveConfigCallback)]  # type: ignore[attr-defined]
     if not saving:
         return ""
-    config = json.loads(saving[0].parser.dump(saving[0].config, format="json", skip_validation=True))
+    config = saving[0].config.as_dict()
     config["trainer"] = {key: value for key, value in config["trainer"].items() if key not in OF_A_RUN}
-    text = json.dumps([config["trainer"], *map(_without_seed, (config["model"], config.get("data")))], sort_keys=True)
+    parts = [_without_seed(config.get(part)) for part in ("trainer", "model", "data")]
+    text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
