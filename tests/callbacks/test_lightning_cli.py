@@ -3,12 +3,14 @@
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from callbacks import BenchmarkCallback, BestCheckpoint
-from callbacks.lightning_cli import arrange, from_checkpoint, make_trainer
+from callbacks.benchmark import recipe_of
+from callbacks.lightning_cli import SaveConfig, arrange, from_checkpoint, make_trainer
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Built, Parsed
@@ -87,6 +89,19 @@ def test_names_on_a_command_line_and_in_its_configs_are_allowed(tmp_path, monkey
     assert "mine.Method" not in trust._allowed  # a file of data names nothing
     arrange(["--model", "x.Y", "--model.backbone=e:f", "--allow", "g:h", *flag.format(config).split(" ")])
     assert {"x.Y", "e:f", "g:h", "mine.Method", "a:b", "c:d"} <= trust._allowed
+
+
+def test_trainings_that_differ_in_seeds_and_folders_have_one_recipe(tmp_path):
+    def recipe(*more):
+        config = parsed("fit", *MOCO, "--data.source=clips", *more)
+        return recipe_of(SimpleNamespace(callbacks=[SaveConfig(None, config)]))
+
+    first = recipe("--seed_everything=0")
+    assert first
+    assert first == recipe("--seed_everything=1", f"--trainer.default_root_dir={tmp_path}", "--data.seed=5")
+    others = ["--model.base_lr=0.5", "--data.source=others", "--trainer.max_epochs=3"]
+    assert len({first, *map(recipe, others)}) == 4
+    assert recipe_of(SimpleNamespace(callbacks=[])) == ""  # a Trainer of the user's own
 
 
 def test_one_seed_for_all_unless_one_is_set_by_hand():
