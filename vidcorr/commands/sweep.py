@@ -15,7 +15,7 @@ from ..experiments.configured import Configured, common_flags, protocols_of, rea
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from ..experiments.sweep import Sweep
 
-ONE_BENCHMARK = "a sweep takes a single benchmark by label propagation"
+ONE_BENCHMARK = "a sweep takes a single benchmark of label propagation or matching"
 
 
 def command(args: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ def command(args: Sequence[str]) -> None:
     run = _sweep_of(flags, configured)
     kind, like = run.benchmark.default_name, run.benchmark.protocols_like
     if flags.protocols:
-        protocols = named_grid(flags.protocols, kind, like)
+        protocols = named_grid(flags.protocols, kind, like, type(run.benchmark.protocol))
     else:
         protocols = read_grid(run.benchmark.protocol, flags.vary, flags.most)
     fields = [text.partition("=")[0] for text in flags.vary]
@@ -71,10 +71,10 @@ def _sweep_of(flags: argparse.Namespace, configured: Configured) -> Sweep:
     from ..experiments.runner import Runner
     from ..experiments.store import Store
     from ..experiments.sweep import Sweep
-    from ..functional import PropagationProtocol
+    from ..functional import MatchingProtocol, PropagationProtocol
 
     benchmark: Any = configured.build(limit_sequences=flags.limit)
-    if not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol):
+    if not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol | MatchingProtocol):
         raise ValueError(f"{configured.text}: {ONE_BENCHMARK}")
     ((protocol, *others),) = protocols_of([benchmark], flags.protocol, read_changes(flags.change))
     if others:

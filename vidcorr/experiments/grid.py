@@ -7,16 +7,19 @@ import math
 import sys
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from ..functional import PropagationProtocol
+from ..functional.evaluation_protocol import EvaluationProtocol
 from .configured import read_value
+
+ProtocolT = TypeVar("ProtocolT", bound=EvaluationProtocol)
 
 SET_BY_NETWORK = {"name", "feature_stride"}
 """Fields of a protocol that the network sets."""
 
 
-def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = 500) -> list[PropagationProtocol]:
+def read_grid(base: ProtocolT, varied: Sequence[str], most: int = 500) -> list[ProtocolT]:
     """Combine values of fields into protocols, named by their differences from a base.
 
     Invalid combinations are left out and counted on stderr.
@@ -57,24 +60,30 @@ def read_grid(base: PropagationProtocol, varied: Sequence[str], most: int = 500)
     return list(dict.fromkeys(protocols))
 
 
-def named_grid(names: Sequence[str], benchmark: str, like: Sequence[str] = ()) -> list[PropagationProtocol]:
+def named_grid(
+    names: Sequence[str],
+    benchmark: str,
+    like: Sequence[str] = (),
+    kind: type[EvaluationProtocol] = PropagationProtocol,
+) -> list[Any]:
     """Return named protocols.
 
     Args:
         names: names of sources; `all` stands for every source with values for the benchmark.
         benchmark: name of the benchmark.
-        like: benchmarks with substitute values, see `PropagationProtocol.named`.
+        like: benchmarks with substitute values, see `EvaluationProtocol.named`.
+        kind: class of the protocols.
 
     Raises:
         ValueError: for an unknown name, or a source without values for the benchmark.
     """
     if list(names) == ["all"]:
-        known = PropagationProtocol.sources().items()
+        known = kind.sources().items()
         names = [name for name, source in known if {benchmark, *like} & source.values.keys()]
-    return [PropagationProtocol.named(name, benchmark, like) for name in dict.fromkeys(names)]
+    return [kind.named(name, benchmark, like) for name in dict.fromkeys(names)]
 
 
-def single_changes(base: PropagationProtocol, benchmark: str, like: Sequence[str] = ()) -> list[PropagationProtocol]:
+def single_changes(base: ProtocolT, benchmark: str, like: Sequence[str] = ()) -> list[ProtocolT]:
     """Return all protocols that differ from a base in a single field, with values of named protocols.
 
     Args:
@@ -82,8 +91,8 @@ def single_changes(base: PropagationProtocol, benchmark: str, like: Sequence[str
         benchmark: see `named_grid`.
         like: see `named_grid`.
     """
-    others = named_grid(["all"], benchmark, like)
-    changed = []
+    others = named_grid(["all"], benchmark, like, type(base))
+    changed: list[ProtocolT] = []
     for field, other in product(base.fields().keys() - SET_BY_NETWORK, others):
         with contextlib.suppress(ValueError):  # fields that depend on each other
             changed.append(base.with_changes(**{field: getattr(other, field)}))

@@ -12,7 +12,7 @@ from ..functional import MatchingProtocol
 from .rows import RowValues, SequenceRows, leave_one_out
 
 AVERAGES = ("image", "point", "class", "weighted")
-"""See `MatchingProtocol.average`."""
+"""Names of the averages; `MatchingProtocol.average` defines them."""
 
 
 def reference_length(
@@ -45,7 +45,7 @@ def correct_points(
 
     Args:
         predicted: x, y `(N, 2)` in pixels of the target.
-        target: the annotated points, likewise.
+        target: the annotated points, `(N, 2)`, in pixels of the target.
         length: see `reference_length`, pixels.
         size: (H, W) of the target.
         protocol: `thresholds`, `inclusive`, `compared`, `compared_in`, `integer_points`.

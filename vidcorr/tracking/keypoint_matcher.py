@@ -39,6 +39,9 @@ class KeypointMatcher:
         stages: names of the maps; a single map has an empty name.
         protocols: protocols of the maps.
         grids: (height, width) in cells of the maps.
+
+    Raises:
+        ValueError: if the extractor does not name its stride, or an `input_size` of the user's is not a multiple.
     """
 
     def __init__(self, extractor: nn.Module, protocol: MatchingProtocol, stopwatch: Stopwatch | None = None) -> None:
@@ -48,7 +51,10 @@ class KeypointMatcher:
         sides = tuple(max(1, round(side / step)) * step for side in protocol.input_sides)
         if sides != protocol.input_sides:
             size = sides if isinstance(protocol.input_size, tuple) else sides[0]
-            protocol = protocol.brought_by_features(input_size=size)
+            if "input_size" in protocol.changed:
+                text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
+                raise ValueError(f"protocol {protocol.name!r}: {text}")
+            protocol = protocol.with_changes(input_size=size)
         self.protocols = [adapt_to_network(protocol, extractor, stride) for _, stride in maps]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0].network_input(), self.watch)
