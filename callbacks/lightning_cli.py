@@ -173,16 +173,20 @@ class VidcorrCLI(LightningCLI):
         """Leave the configuration as it is: `from_checkpoint` has read the checkpoint, and its values come first."""
 
     def before_instantiate_classes(self) -> None:
-        """Make the benchmarks of `--on`; seed data and model too; name the checkpoint's encoder by its recipe."""
+        """Seed data and model too, unless they set a seed; name the checkpoint's encoder by its recipe."""
         config = self.config[self.command]
         for section in ("model", "data"):
             arguments = (config.get(section) or {}).get("init_args") or {}
             if "seed" in arguments and f"{section}.seed" not in dict(self.given):
                 arguments["seed"] = int(config.seed_everything)
-        self.on = [] if self.command == "predict" else callbacks_on(config)
         path = config.get("ckpt_path")
         if path is not None and (saved := saved_model(path)) is not None:
             reconcile(saved, config.model, path)
+
+    def instantiate_classes(self) -> None:
+        """Make the benchmarks of `--on` before all else, since a missing folder is known at once."""
+        self.on = [] if self.command == "predict" else callbacks_on(self.config[self.command])
+        super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add the default callbacks, unless the configuration names a callback of the same kind."""
