@@ -79,8 +79,8 @@ class Safeguards(pl.Callback):
       the weights change. A loss on a GPU is checked a step later, so no step waits; loss and weights are checked before
       every save, so nothing replaces a good checkpoint.
     - **A lost rank**, killed or hanging, ends the other ranks, and they end it.
-    - **Files**: checkpoints are written atomically and checked before they are restored (`AtomicCheckpointIO`), and two
-      runs never share a folder.
+    - **Files**: checkpoints are written atomically and read as data (`AtomicCheckpointIO`), and two runs never share a
+      folder.
     """
 
     def __init__(self) -> None:

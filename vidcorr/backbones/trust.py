@@ -156,8 +156,6 @@ def make(recipe: Recipe, source: str | Path) -> nn.Module:
     try:
         # a separate context: within LightningCLI, Lightning gives nested modules the arguments of the outer module
         return contextvars.Context().run(recipe.kind, **recipe.arguments)
-    except MemoryError:
-        raise
     except Exception as error:  # of any type: the arguments in the file are at fault
         raise ValueError(f"{source}: {recipe.kind.__name__} cannot be made: {reason(error)}") from error
 
