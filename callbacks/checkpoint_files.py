@@ -37,16 +37,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             OSError: if it cannot be written, for example on a full disk; an earlier file is kept.
             ValueError: if it holds a value that could not be read back; the message has its key.
         """
-        checkpoint = plain(dict(checkpoint))
+        content: dict[str, Any] = plain(dict(checkpoint))
         self._folders.add(str(path).rpartition("/")[0])
         if "://" in str(path):
-            return super().save_checkpoint(checkpoint, path, storage_options)
+            return super().save_checkpoint(content, path, storage_options)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         hidden = path.with_name(f".{path.name}.unfinished")
         try:
             with unfinished(path, hidden), hidden.open("wb") as file:
-                torch.save(checkpoint, file)
+                torch.save(content, file)
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError for some errors of the system
