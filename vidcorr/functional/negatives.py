@@ -17,6 +17,8 @@ from .window_tiles import TILE, Border, WindowTiles
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
 """Number of gathered or multiplied numbers held at a time: it fits a CPU's cache, or keeps a GPU busy."""
+GATHERED_AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
+"""The same for cells that are read twice after they are gathered: 2 MB in float32 on a CPU, its second cache."""
 
 
 def shared_logsumexp(query: Tensor, points: Tensor, excluded: Tensor | None = None) -> Tensor:
@@ -67,19 +69,24 @@ def per_query_logsumexp(query: Tensor, maps: Tensor, points: int, seed: int, exc
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
         together = max(1, amount_for(query.device, NUMBERS_AT_ONCE) // (places * points * query.shape[1]))
-        most = min(together, len(maps)) * points * places
-        gathered = features.new_empty(most, features.shape[1])  # fresh memory for each part takes several times longer
-        products = queries.new_empty(most * len(query))
+        width, most = features.shape[1], min(together, len(maps)) * points
+        block = min(places, max(1, amount_for(query.device, GATHERED_AT_ONCE) // (most * width)))
+        gathered = features.new_empty(block * most, width)  # fresh memory for each part takes several times longer
+        products = queries.new_empty(block * most * len(query))
         for first in range(0, len(maps), together):
             frames = slice(first, min(first + together, len(maps)))
-            drawn = drawn_cells(seed, frames, points, places, cells, query.device).flatten()
-            keys = torch.index_select(features, 0, drawn, out=gathered[: len(drawn)])
-            keys = keys.view(places, -1, features.shape[1]).to(queries.dtype)
-            logits = products[: len(drawn) * len(query)].view(places, len(query), -1)
-            torch.bmm(queries, keys.mT, out=logits)
-            if excluded is not None:
-                logits.masked_fill_(excluded[:, frames].repeat_interleave(points, 1), -torch.inf)
-            yield slice(None), logits, partial(_add_weighted, keys=keys)
+            drawn = drawn_cells(seed, frames, points, places, cells, query.device)
+            left_out = None if excluded is None else excluded[:, frames].repeat_interleave(points, 1)
+            for start in range(0, places, block):
+                some = slice(start, min(start + block, places))
+                rows = drawn[some].flatten()
+                keys = torch.index_select(features, 0, rows, out=gathered[: len(rows)])
+                keys = keys.view(some.stop - start, -1, width).to(queries.dtype)
+                logits = products[: len(rows) * len(query)].view(len(keys), len(query), -1)
+                torch.bmm(queries[some], keys.mT, out=logits)
+                if left_out is not None:
+                    logits.masked_fill_(left_out, -torch.inf)
+                yield some, logits, partial(_add_weighted, keys=keys)
 
     groups = query.flatten(2).permute(2, 0, 1).contiguous()  # (places, B, C)
     return streamed_logsumexp(groups, chunks).T.reshape(len(query), *query.shape[2:])
