@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,8 @@ class MatchBenchmark(Benchmark):
     protocol_kind = MatchingProtocol
     protocols_like = ()
     recorded = ("split",)
+    levels: ClassVar[tuple[str, ...]] = DIFFICULT
+    """Levels of difficulty that the data state."""
     text_columns = ("Points", "Viewpoint", "Scale", "Truncation", "Occlusion")
     animations_show = "the pairs with the lowest PCK first; green, correct; red, wrong; a ring, where it should be"
 
@@ -89,7 +91,7 @@ class MatchBenchmark(Benchmark):
     @property
     def score_names(self) -> tuple[str, ...]:
         """Every score that the data set may give."""
-        return score_keys(self.protocol, DIFFICULT)
+        return score_keys(self.protocol, self.levels)
 
     @property
     def ranked_by(self) -> tuple[str, ...]:
@@ -125,6 +127,7 @@ class PfPascalBenchmark(MatchBenchmark):
 
     default_name = "pf_pascal"
     recorded = ()
+    levels = ()
 
     protocol: str | MatchingProtocol = "sd-dino"
 

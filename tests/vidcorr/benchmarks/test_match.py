@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -121,3 +122,17 @@ def test_subset_is_ours_and_repeatable(root):
 def test_other_data_sets_need_values_of_their_own(root):
     with pytest.raises(ValueError, match="defines no values for 'pf_willow'"):
         PfWillowBenchmark(root=root, protocol="dift")
+
+
+def test_pf_willow(root, tmp_path):
+    folder = tmp_path / "PF-WILLOW" / "duck(S)"
+    shutil.copytree(root / "JPEGImages" / "scene000", folder)
+    first, second = (f"PF-WILLOW/duck(S)/{file.name}" for file in sorted(folder.iterdir())[:2])
+    numbers = [*range(4, 44, 4), *range(4, 44, 4)] * 2
+    lines = ["header", *(",".join([first, other, *map(str, numbers)]) for other in (first, second))]
+    (folder.parent / "test_pairs.csv").write_text("\n".join(lines))
+    result = PfWillowBenchmark(root=folder.parent, changes=SMALL).evaluate(Colours())
+    itself, other = result.values("PCK@0.1")["duck(S)"]
+    assert itself >= other
+    assert set(result.scores) == set(score_keys(MatchingProtocol.named("vidcorr", "pf_willow")))
+    assert set(PfWillowBenchmark(root=folder.parent).score_names) == set(result.scores)
