@@ -7,9 +7,8 @@ TRAIN="--config liir.yaml --config trainer/cpu.yaml --config data/clips.yaml --t
     --model.schedule.warmup_decay_samples 4000 --model.schedule.decay_samples 1600 --model.bank.frames 480 --seed_everything SEED"
 vidcorr fit $TRAIN --trainer.max_epochs 5 [--model.position none]                        # the first phase
 vidcorr fit $TRAIN --trainer.max_epochs 7 FLAGS --ckpt_path FIRST_PHASE/last.ckpt
-vidcorr validate --ckpt_path last.ckpt --config benchmarks/davis_liir.yaml --trainer.callbacks.root data/DAVIS-8 \
-    --trainer.callbacks.protocol liir+input_size=240+radius=7+backbone_precision=auto \
-    --trainer.callbacks.changes '{mixture_components: null}'
+vidcorr evaluate last.ckpt --on davis_liir=data/DAVIS-8 --change mixture_components=null \
+    --protocol liir+input_size=240+radius=7+backbone_precision=auto
 
 # The runs at m = 0.999. Liir-321 is seed 0, stopped after 321 steps
 python cli.py fit --config configs/liir.yaml --config configs/data/clips.yaml \
