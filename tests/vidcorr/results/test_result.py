@@ -128,9 +128,8 @@ def test_damage_is_one_line_with_file_and_field(tmp_path, damage):
     assert field in refused(ValueError, expected, Result.load, tmp_path)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_a_pipe_or_a_folder_is_refused(tmp_path, make):
-    make(tmp_path / "results.json")
+def test_a_folder_is_refused(tmp_path):
+    os.mkdir(tmp_path / "results.json")
     assert refused(ValueError, "is not a results.json .* not a regular file", Result.load, tmp_path)
 
 
