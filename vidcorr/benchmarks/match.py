@@ -78,7 +78,7 @@ class MatchBenchmark(Benchmark):
     default_name = "spair"
     protocol_kind = MatchingProtocol
     protocols_like = ()
-    recorded = ("split",)
+    recorded: ClassVar[tuple[str, ...]] = ("split",)
     levels: ClassVar[tuple[str, ...]] = DIFFICULT
     """Levels of difficulty that the data state."""
     text_columns = ("Points", "Viewpoint", "Scale", "Truncation", "Occlusion")
@@ -91,12 +91,14 @@ class MatchBenchmark(Benchmark):
     @property
     def score_names(self) -> tuple[str, ...]:
         """Every score that the data set may give."""
-        return score_keys(self.protocol, self.levels)
+        rules: Any = self.protocol
+        return score_keys(rules, self.levels)
 
     @property
     def ranked_by(self) -> tuple[str, ...]:
         """The PCK at the first threshold."""
-        return (score_key(self.protocol.thresholds[0]),)
+        rules: Any = self.protocol
+        return (score_key(rules.thresholds[0]),)
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set."""

@@ -111,7 +111,7 @@ def bias_directions(features: Tensor, components: int) -> Tensor:
 def mutual_distance(first: Tensor, second: Tensor) -> float:
     """Return the mean distance, on the unit sphere, of mutual nearest neighbours of two maps `(C, h, w)`."""
     cells, others = (F.normalize(features, dim=0).flatten(1).T for features in (first, second))
-    nearest, chosen = [], []
+    nearest = []
     best, best_row = others.new_full((len(others),), torch.inf), others.new_zeros(len(others), dtype=torch.long)
     chunk = max(1, POINTS_WORKSPACE // (4 * len(others)))
     for begin in range(0, len(cells), chunk):

@@ -111,7 +111,7 @@ def draws(
 
 
 def averages(
-    right: NDArray[np.int64], counts: NDArray[np.int64], categories: Sequence[str]
+    right: NDArray[np.int64], counts: NDArray[np.int64], categories: Sequence[str] | NDArray[np.str_]
 ) -> dict[str, NDArray[np.float64]]:
     """Return the averages over pairs, each `(A,)`; see `MatchingProtocol.average`. Pairs without points do not count.
 

@@ -136,6 +136,7 @@ class KeypointMatcher:
         """Yield the maps of pictures; a thread reads and prepares the next pictures."""
         images = read_ahead((key, self._prepared(*key)) for key in keys)
         encoder = self.encoder
+        found: Iterator[tuple[tuple[PictureKey, Tensor], Maps]]
         if encoder.in_order:  # every picture is a video of its own
             found = (item for image in images for item in encoder.encode([image], image=lambda item: item[1]))
         else:

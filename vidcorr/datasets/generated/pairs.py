@@ -58,7 +58,7 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
             name = f"{i * views * views + number:06d}-{stems[one]}-{stems[other]}:{category}"
             cut = sum(bit for bit, view in ((1, one), (2, other)) if not inside[:, view].all())
             covered = sum(bit for bit, view in ((1, one), (2, other)) if (inside & ~visible)[:, view].any())
-            content = {
+            annotated: dict[str, Any] = {
                 "filename": name,
                 "src_imname": f"{stems[one]}.jpg",
                 "trg_imname": f"{stems[other]}.jpg",
@@ -76,7 +76,7 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
                 "truncation": cut,
                 "occlusion": covered,
             }
-            write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(content)])
+            write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(annotated)])
             names[i].append(name)
 
     def finish(folder: Path) -> None:
