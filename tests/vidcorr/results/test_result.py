@@ -130,7 +130,7 @@ def test_damage_is_one_line_with_file_and_field(tmp_path, damage):
 
 def test_a_folder_is_refused(tmp_path):
     os.mkdir(tmp_path / "results.json")
-    assert refused(ValueError, "is not a results.json .* not a regular file", Result.load, tmp_path)
+    assert refused(ValueError, "is not a results.json", Result.load, tmp_path)
 
 
 def test_it_is_read_without_torch():
