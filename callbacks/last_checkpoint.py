@@ -1,4 +1,4 @@
-"""How a training stops and resumes.
+"""Stopping and resuming a training.
 
 The rule: a state is saved only where Lightning resumes exactly. That is between two optimiser steps, if the second one
 neither ends the epoch nor precedes a validation, or between two epochs, after all hooks of the first. A stop (SIGTERM,

@@ -1,5 +1,6 @@
 """Work on a GPU that is not there: nothing waits for it but what must, nothing is left on the CPU."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -145,7 +146,8 @@ def test_benchmarks_read_only_what_they_write(name, precision, tmp_path, monkeyp
     """From files to scores and files: labels and what is decoded of a frame, and at the end if all were finite."""
     write, more, make = BENCHMARKS[name]
     benchmark = make(write(tmp_path / name, 1, **{"frames": 9} | more))
-    benchmark.protocol = benchmark.protocol.with_changes(backbone_precision=precision, input_size=(64, 64))
+    changed = benchmark.protocol.with_changes(backbone_precision=precision, input_size=(64, 64))
+    benchmark = replace(benchmark, protocol=changed)
     (sequence,) = benchmark.sequences
     assert sequence.num_frames == 9
     monkeypatch.setattr(frame_encoder, "MOST_AT_ONCE", 3)

@@ -35,7 +35,7 @@ def test_a_state_dict_has_the_encoders_names_both_ways():
 @pytest.mark.parametrize(("method", "precision"), [("moco", "bf16-true"), ("moco", "16-true"), ("liir", "bf16-true")])
 def test_training_keeps_average_and_queue_exact(method, precision):
     options, weights = {"encoder_momentum": 0.999}, []
-    module = tiny_moco(32, base_lr=0.5, **options) if method == "moco" else tiny_liir(lr=1e-5, **options)
+    module = tiny_moco(32, base_lr=0.5, **options) if method == "moco" else tiny_liir(schedule={"lr": 1e-5}, **options)
     queue = module.queue if method == "moco" else module.bank
     record = LambdaCallback(
         on_train_batch_end=lambda *_: weights.append(next(module.encoder.parameters()).detach().clone())

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Run(NamedTuple):
-    """What a run gives.
+    """Results and pictures of a run.
 
     Attributes:
         results: a result per protocol.

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,9 +17,6 @@ from ..backbones.checkpoints import SUFFIXES
 from ..backbones.networks import RANDOM_WEIGHTS
 from ..backbones.pretrained import read_spec
 from ..backbones.video import VideoEncoder
-
-if TYPE_CHECKING:
-    from .base import Benchmark
 
 UNTRAINED = "untrained"
 """Name of a baseline: a ResNet-18 with random weights."""
@@ -120,8 +117,8 @@ class NetworkSpec:
             torch.manual_seed(self.seed)
         return build_encoder(self.spec, self.pretrained, upsample=self.upsample)
 
-    def extractor(self, encoder: Any, benchmark: Benchmark) -> Any:
-        """Return the features of an encoder: by stage and stride, or the benchmark's choice if both are None."""
+    def extractor(self, encoder: Any, benchmark: Any) -> Any:
+        """Return the features of an encoder: by stage and stride, or the `Benchmark`'s choice if both are None."""
         if is_extractor(encoder):
             return encoder
         chosen = self.stage is not None or self.stride is not None
