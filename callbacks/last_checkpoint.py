@@ -22,7 +22,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.videos.guards import require_at_least
 
-from .run_folder import LAST, checkpoint_folder, last_checkpoints
+from .run_folder import LAST, checkpoint_folder, hide_logs, last_checkpoints
 from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping
 
 log = logging.getLogger(__name__)
@@ -127,6 +127,8 @@ class LastCheckpoint(Checkpoint):
                 "order of samples and its learning rate hold for the first only. Set data.batch_size, trainer.devices "
                 "and trainer.accumulate_grad_batches to the same product, or start a new run"
             )
+        # Lightning counts logged steps from 0; a benchmark after the last step is logged with the number of steps
+        hide_logs(trainer, trainer.global_step + bool(resumed.get("run_ended")))
         if self._between_epochs:  # else training_epoch_loop.py:191 keeps the counts of the epoch that has ended
             trainer.fit_loop.epoch_loop.restarting = False
             return

@@ -36,7 +36,7 @@ from .best_checkpoint import BestCheckpoint
 from .last_checkpoint import LastCheckpoint
 from .loggers import run_folder
 from .monitors import RunProgress, Throughput
-from .run_folder import closing_lines, continue_in_folder, last_checkpoints
+from .run_folder import closing_lines, continued_logger, last_checkpoints
 from .safeguards import Safeguards
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
@@ -189,7 +189,10 @@ class VidcorrCLI(LightningCLI):
         super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        """Add the default callbacks, unless the configuration names a callback of the same kind."""
+        """Add the default callbacks, unless the configuration names a callback of the same kind.
+
+        A run that resumes with Lightning's default logger continues in its folder.
+        """
         trainer = self._get(self.config_init, "trainer")
         fits, has_batches = self.command == "fit", self.command == "fit" or self.datamodule is not None
         wanted: dict[type[pl.Callback], tuple[type[pl.Callback], bool]] = {
@@ -205,17 +208,18 @@ class VidcorrCLI(LightningCLI):
         for kind, (added, is_wanted) in wanted.items():
             if is_wanted and not any(isinstance(callback, kind) for callback in callbacks):
                 callbacks.append(added())
+        path = self._get(self.config, "ckpt_path")
+        if fits and path and trainer.logger in (None, True):
+            kwargs["logger"] = continued_logger(trainer.default_root_dir, path)
         if not has_batches:  # benchmarks show their progress themselves
             kwargs["enable_progress_bar"] = False
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def before_fit(self) -> None:
-        """Refuse a training without data; let a resumed run continue in its folder."""
+        """Refuse a training without data."""
         has_data = self.datamodule is not None or is_overridden("train_dataloader", self.model, pl.LightningModule)
         if not has_data:
             raise ValueError("fit needs data: add a file such as --config data/synthetic.yaml, or --data CLASS")
-        if (path := self.config["fit"].ckpt_path) is not None:
-            continue_in_folder(self.trainer.loggers, path)
 
     def validate(self, **options: Any) -> None:
         """Validate without Lightning's table: benchmarks print their scores."""
@@ -241,7 +245,7 @@ class VidcorrCLI(LightningCLI):
 
         A run without a benchmark gets the benchmark that suits the method. None if no config describes the benchmark.
         """
-        config, benchmarks = self.config[self.command], _benchmarks_of(self.trainer.callbacks)
+        config, benchmarks = self.config[self.command], _benchmarks_of(self.trainer.callbacks)  # type: ignore[attr-defined]
         flags: dict[str, Any] = {"on": [f"{getattr(self.model, 'suited_benchmark', 'davis')}=FOLDER"]}
         if config.on:
             flags = {name: config[name] for name in (*FLAGS, "limit")}
@@ -281,7 +285,8 @@ def callbacks_on(config: Any) -> list[BenchmarkCallback]:
     for each, benchmark, of_benchmark in zip(configured, benchmarks, protocols, strict=True):
         for protocol in of_benchmark:
             name = benchmark.name if len(of_benchmark) == 1 else f"{benchmark.name}_{protocol.name}"
-            chosen = replace(benchmark, name=name, protocol=protocol, changes=None)
+            fields: dict[str, Any] = {"name": name, "protocol": protocol, "changes": None}  # not all have a protocol
+            chosen = replace(benchmark, **fields)
             callbacks.append(BenchmarkCallback(chosen, **each.schedule))
     return callbacks
 

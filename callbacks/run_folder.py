@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from vidcorr.backbones.checkpoints import read_content
 
@@ -22,18 +23,27 @@ def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
     return str(dirpath) if "://" in str(dirpath) else str(Path(dirpath).expanduser().resolve())
 
 
-def continue_in_folder(loggers: Iterable[Logger], path: str | Path) -> None:
-    """Let TensorBoard loggers continue in the folder of the `last.ckpt` that a run resumes from.
+def continued_logger(root: str | Path, path: str | Path) -> TensorBoardLogger | None:
+    """Return Lightning's default logger for a run that resumes: it continues in the folder of the `last.ckpt`.
+
+    `BestCheckpoint` compares only files of its own folder.
 
     Args:
-        loggers: loggers of the new run, so far unused; loggers with a version or another folder are left alone.
-        path: checkpoint to resume from.
+        root: `default_root_dir` of the new run.
+        path: checkpoint to resume from; for another file than the `last.ckpt` of a run in `root` there is no logger.
     """
-    run = Path(path).resolve().parent.parent if Path(path).name == LAST else None
-    for logger in loggers if run else ():
-        free = isinstance(logger, TensorBoardLogger) and logger._version is None
-        if free and Path(logger.root_dir).resolve() == run.parent:
-            logger._version = run.name
+    run, logger = Path(path).resolve().parent.parent, TensorBoardLogger(root)
+    if Path(path).name != LAST or Path(logger.root_dir).resolve() != run.parent:
+        return None
+    return TensorBoardLogger(root, version=run.name)
+
+
+def hide_logs(trainer: Trainer, step: int) -> None:
+    """Hide from TensorBoard what earlier runs in the folder logged from a step on, as its own `purge_step` does."""
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        if isinstance(logger, TensorBoardLogger):
+            start = SessionLog(status=SessionLog.START)
+            logger.experiment.file_writer.add_event(Event(step=step, session_log=start))
 
 
 class LastCheckpointFile(NamedTuple):

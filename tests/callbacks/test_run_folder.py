@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.trainer.states import TrainerFn
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import AtomicCheckpointIO, BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.run_folder import closing_lines, continue_in_folder, last_checkpoints
+from callbacks.run_folder import closing_lines, continued_logger, last_checkpoints
 from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.spoiled import Training, fit
+from tests.helpers.stops import Stop, go
 from tests.helpers.words import RAW_COLOUR, davis
 from vidcorr import DavisBenchmark
 
@@ -51,10 +53,34 @@ def test_a_resumed_run_continues_in_the_folder_of_its_last_checkpoint(tmp_path):
     last, elsewhere = write(tmp_path, 7, 3), write(tmp_path / "elsewhere", 0, 3)
     best = last.with_name("best.ckpt")
     best.write_bytes(last.read_bytes())
-    for path, folder in ((last, "version_7"), (best, "version_8"), (elsewhere, "version_8")):
-        loggers = [TensorBoardLogger(tmp_path), TensorBoardLogger(tmp_path, version="mine"), CSVLogger(tmp_path)]
-        continue_in_folder(loggers, path)
-        assert [Path(logger.log_dir).name for logger in loggers] == [folder, "mine", "version_8"]
+    assert Path(continued_logger(tmp_path, last).log_dir).name == "version_7"
+    assert continued_logger(tmp_path, best) is None
+    assert continued_logger(tmp_path, elsewhere) is None
+
+
+def logged(folder):
+    """Return tag → steps and values that TensorBoard shows."""
+    events = EventAccumulator(str(folder / "lightning_logs/version_0")).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+@pytest.mark.parametrize(("kill", "steps"), [(Stop("step", 4), 9), (Stop("validated", 1), 9), (None, 5)])
+def test_the_logs_of_a_resumed_run_hold_no_step_twice(kill, steps, tmp_path):
+    """Killed after a checkpoint between and within epochs, or ended and made longer."""
+
+    def run(name, steps=9, **options):
+        logger = TensorBoardLogger(tmp_path / name, version=0)
+        go("VFSSimSiam", tmp_path / name, logger=logger, log_every_n_steps=1, max_steps=steps, **options)
+
+    run("whole")
+    run("parts", steps, stop=kill, kill=True, every=4)
+    run("parts", start=tmp_path / "parts/last.ckpt")
+    found, whole = logged(tmp_path / "parts"), logged(tmp_path / "whole")
+    if kill is None:  # the benchmark also ran where the run ended
+        assert found["counted/score"].pop(2)[0] == 5
+    for tag in ("train/loss", "val/loss", "counted/score"):
+        assert [step for step, _ in found[tag]] == [step for step, _ in whole[tag]], tag
+        assert kill is None or found[tag] == whole[tag], tag  # the rates follow from the number of steps
 
 
 def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root, tmp_path, monkeypatch):

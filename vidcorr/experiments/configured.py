@@ -94,7 +94,8 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
     configured = []
     for text in texts:
         name, _, root = text.partition("=")
-        path, content = name, {"class_path": name}
+        path: str | Path = name
+        content: ConfigArguments = {"class_path": name}
         if name in known or name.endswith((".yaml", ".yml")):
             path, content = read_yaml(known.get(name, name), f"--on {text}")
         elif "." not in name:
@@ -104,7 +105,7 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
             raise UsageError(f"--on {text}: {path} has no key {unknown[0]}{near(unknown[0], KEYS)}")
         if not content.get("class_path"):
             raise UsageError(f"--on {text}: {path} names no benchmark, as class_path: DavisBenchmark")
-        arguments = content.get("init_args") or {}
+        arguments: ConfigArguments = content.get("init_args") or {}
         if root:
             arguments = _moved(arguments, root)
         if "root" in arguments and not Path(str(arguments["root"])).expanduser().exists():
