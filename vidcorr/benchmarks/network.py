@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 from ..backbones import build_encoder, describe_network, weights_digest
 from ..backbones.checkpoints import SUFFIXES
 from ..backbones.networks import RANDOM_WEIGHTS
+from ..backbones.placement import held_networks
 from ..backbones.pretrained import read_spec
 from ..backbones.video import VideoEncoder
 
@@ -72,7 +74,7 @@ class NetworkSpec:
     def of(cls, network: NetworkLike) -> NetworkSpec:
         """Return the spec of a network in any form; see `NetworkLike`."""
         if isinstance(network, NetworkSpec):
-            return network
+            return replace(network)  # without the cached identity: the weights may have changed since
         if isinstance(network, str | Path):
             return cls.read(str(network))
         known = describe_network(network)
@@ -126,11 +128,10 @@ class NetworkSpec:
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """Identity of weights and view: digest of a checkpoint or of the weights, else spec, source and seed."""
+        """Identity of weights and view: digest of a checkpoint, weights and parts of an object, else spec and seed."""
         view = {"stage": self.stage, "stride": self.stride, "upsampling": self.upsample}
         if not self.is_named:
-            own = {name: str(getattr(self.spec, name, None)) for name in ("stage", "stride")}
-            return view | {"module": repr(self.spec), "of_module": own, "weights": weights_digest(self.spec)}
+            return view | {"parts": _parts_of(self.spec), "weights": weights_digest(self.spec)}
         if self.spec.endswith(SUFFIXES) and Path(self.spec).is_file():
             return view | {"sha256": hashlib.sha256(Path(self.spec).read_bytes()).hexdigest()}
         identity = view | {"spec": self.spec, "pretrained": self.pretrained}
@@ -138,7 +139,7 @@ class NetworkSpec:
             identity["seed"] = self.seed
         elif ":" in self.spec and not self.pretrained and not self.spec.startswith("transformers:"):
             encoder = self.build()  # the user's callable: its weights and code may change, its name stays
-            identity["weights"] = weights_digest(encoder)
+            identity |= {"parts": _parts_of(encoder), "weights": weights_digest(encoder)}
         return identity
 
 
@@ -146,4 +147,21 @@ def is_extractor(network: Any) -> bool:
     """Return whether an object gives feature maps as it is, so that a benchmark takes no view of it."""
     if hasattr(network, "feature_extractor"):
         return False
-    return isinstance(network, VideoEncoder) or (isinstance(network, nn.Module) and hasattr(network, "stride"))
+    stride = getattr(network, "stride", None)  # a tuple is that of a convolution
+    return isinstance(network, VideoEncoder) or (isinstance(network, nn.Module) and isinstance(stride, int | list))
+
+
+def _parts_of(network: Any) -> list[list[str]]:
+    """Return class and attributes of an object and of all modules in it: networks of equal weights may differ here.
+
+    An attribute with a memory address differs in every process; named functions are written without one.
+    """
+    networks = {"": network} if isinstance(network, nn.Module) else held_networks(network)
+    modules = [part for held in networks.values() for _, part in held.named_modules()]
+    of_torch = vars(nn.Module())
+    parts = []
+    for part in dict.fromkeys([network, *modules]):
+        own = {name: value for name, value in vars(part).items() if name not in of_torch}
+        text = re.sub(r"(<(built-in )?function [\w.]+) at 0x\w+", r"\1", repr(own))
+        parts.append([f"{type(part).__module__}.{type(part).__qualname__}", text])
+    return parts

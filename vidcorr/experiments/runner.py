@@ -61,11 +61,14 @@ class Runner:
         Raises:
             DataError: for wrong data; before any work.
             OSError: if the disk is full.
-            ValueError: if a network cannot be built or lacks the features; before any work.
+            ValueError: if a network cannot be built or lacks the features, or differs between the ranks; before any
+                work.
         """
         with Ranks() as ranks:
             with ranks.together():
                 different = list({job.folder: job for job in jobs}.values())
+            if len(set(ranks.gather(tuple(job.folder for job in different)))) > 1:
+                raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
             missing: set[str] = ranks.gather({job.folder for job in different if not self.store.holds(job)})[0]
             lacking = [job for job in different if job.folder in missing]
             with ranks.together():
@@ -116,7 +119,7 @@ class Runner:
         Raises:
             ValueError: naming the network.
         """
-        views = {(*job.network.weights, job.network.stage, job.network.stride, job.benchmark.name): job for job in jobs}
+        views = {(*job.network.weights, job.network.stage, job.network.stride, id(job.benchmark)): job for job in jobs}
         for job in views.values():
             try:
                 job.network.extractor(self._encoder_of(job.network), job.benchmark)

@@ -1,14 +1,19 @@
 """Jobs: what their keys depend on, and which share a pass of the network."""
 
+import json
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import Tensor, nn
 
-from tests.helpers.encoders import saved_resnet
+from tests.helpers.encoders import Blocky, saved_resnet
 from tests.helpers.refusal import refused
-from vidcorr import DavisBenchmark, TapVidBenchmark, VosBenchmark
+from vidcorr import DavisBenchmark, TapVidBenchmark, VosBenchmark, evaluate
+from vidcorr.backbones import Clips
+from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.grid import read_grid
 from vidcorr.experiments.job import Job, NetworkSpec, networks_of
@@ -120,6 +125,63 @@ def test_a_checkpoint_and_a_network_of_the_users_count_by_their_weights(davis_ro
     before = Job(own, benchmark, VFS).key
     assert Job(replace(own), benchmark, VFS).key == before
     assert Job(replace(own, seed=1), benchmark, VFS).key != before  # its callable drew other weights
+
+
+class Cells(nn.Module):
+    """A user's network whose choice of cell is an attribute, neither printed nor a weight."""
+
+    def __init__(self, side: int = 8) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(images, self.side) * self.side
+
+
+def test_a_module_counts_by_its_weights_its_class_and_its_attributes():
+    def told(network):
+        return json.dumps(NetworkSpec.of(network).identity)
+
+    same_name = type("Cells", (nn.Module,), {"forward": Blocky.forward})
+    assert told(Cells(8)) == told(Cells(8))
+    assert len({told(network) for network in (Cells(8), Cells(4), same_name())}) == 3
+    clips = [Clips(Blocky().forward, window=window) for window in (2, 4)]
+    assert told(clips[0]) != told(clips[1])
+
+
+def test_a_spec_given_again_counts_by_the_weights_of_now(davis_root, tmp_path):
+    network = nn.Conv2d(3, 2, 8, 8)  # its own `stride` makes it no extractor
+    spec, davis = NetworkSpec("mine", network), DavisBenchmark(davis_root, limit_sequences=1)
+
+    def digests():
+        table = evaluate([spec], [davis], tmp_path)
+        (cell, *_) = table.rows["mine"].values()
+        return cell.records[0].result.network.digest
+
+    first = digests()
+    assert digests() == first
+    with torch.no_grad():
+        network.weight.mul_(-1)
+    assert digests() != first
+    assert len(list(tmp_path.glob("mine-*"))) == 2
+
+
+def test_all_benchmarks_are_checked_before_any_work(davis_root, tmp_path):
+    stages = [DavisBenchmark(davis_root, stage=stage) for stage in ("res9", "colour")]
+    refused(ValueError, "res9", evaluate, ["raw_colour"], stages, tmp_path)
+    assert not list(tmp_path.glob("raw*"))
+
+
+def test_ranks_with_different_networks_are_refused(davis_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(Ranks, "gather", lambda self, value: [value, ("another",)])
+    refused(
+        ValueError,
+        "the ranks hold different networks",
+        evaluate,
+        ["raw_colour"],
+        [DavisBenchmark(davis_root)],
+        tmp_path,
+    )
 
 
 @pytest.fixture
