@@ -35,6 +35,7 @@ def embedding_spread(embeddings: Tensor) -> Tensor:
         ValueError: if the embeddings are not `(N, D)` with N ≥ 2.
 
     Example:
+        >>> import torch
         >>> embedding_spread(torch.eye(2).repeat(8, 1)).round(decimals=2)
         tensor(0.7300)
     """
