@@ -74,7 +74,6 @@ def run_command(args: Sequence[str]) -> None:
         parts = ", ".join(f"{name} {version(name)}" for name in ("torch", "pytorch-lightning", "av", "timm"))
         print(f"vidcorr {version('vidcorr')} ({parts}, Python {sys.version.split()[0]})")
     elif first in RUNS or first.startswith("--print_completion"):
-        import_module("vidcorr.backbones.pretrained").require_named(args)  # before Lightning's slow import
         gc.disable()  # saves a sixth of the CPU time of Lightning's import
         run = import_module("callbacks.lightning_cli").run
         gc.enable()

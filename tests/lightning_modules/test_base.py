@@ -1,8 +1,5 @@
 """Base of the methods: clips that are refused, held-out data, draws, the golden cosine schedule."""
 
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
 import torch
 from pytorch_lightning.callbacks import StochasticWeightAveraging
@@ -12,7 +9,7 @@ from torch.utils.data import DataLoader
 from callbacks import LastCheckpoint, Safeguards
 from datamodules import SyntheticVideoDataModule
 from lightning_modules import VFSSimSiam
-from lightning_modules.base import SampleMean, _batch_norm, _few_of_kinetics, keyed_generator
+from lightning_modules.base import SampleMean, _batch_norm, keyed_generator
 from lightning_modules.schedules import cosine_factor
 from tests.helpers.method_steps import RUNS, data
 from tests.helpers.refusal import refused
@@ -98,16 +95,6 @@ def test_golden_cosine(golden):
         expected = numbers[f"{case}_lr"]
         found = [numbers[f"{case}_params"][0] * cosine_factor(step, len(expected)) for step in range(len(expected))]
         assert found == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("source", "videos", "warned"),
-    [("/data/kinetics400/train", 30_000, True), ("/data/Kinetics/train", 239_000, False), ("/data/clips", 30, False)],
-)
-def test_the_plan_says_where_a_set_named_kinetics_is_small(source, videos, warned):
-    few = _few_of_kinetics(SimpleNamespace(source=Path(source), videos=range(videos)))
-    assert few.startswith(f"{videos} videos; Kinetics-400 has 240,000") if warned else not few
-    assert not _few_of_kinetics(None)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Networks by name, for modules to train and benchmarks to evaluate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .extractor import describe_output
 from .placement import shared_copy
-from .pretrained import SHORT_NAMES, require_timm, require_torchvision
+from .pretrained import SHORT_NAMES
 from .trust import allow, import_named, reason
 
 RANDOM_WEIGHTS = "random weights"
@@ -77,8 +77,6 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
 
 
 def _timm(name: str, pretrained: bool) -> nn.Module:
-    if pretrained:
-        require_timm(f"timm:{name}")  # before the import of timm, which takes seconds
     import timm
 
     if not timm.is_model(name):
@@ -89,7 +87,22 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
         options = {"dynamic_img_size": True, "dynamic_img_pad": True}  # padded to complete patches
     elif file in ("swin_transformer", "swin_transformer_v2"):
         options = {"dynamic_img_size": True}
-    return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    with _weights_of(f"timm:{name}", pretrained):
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+
+
+@contextmanager
+def _weights_of(spec: str, pretrained: bool) -> Iterator[None]:
+    """Say what to do if the weights of a library's network are neither cached nor can be downloaded."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        raise ValueError(
+            f"backbone {spec}: its weights cannot be had ({reason(error)}); copy their file here and convert it: "
+            f"vidcorr convert FILE OUT.ckpt --architecture {spec}"
+        ) from error
 
 
 def _unknown(library: str, name: str, models: Sequence[str]) -> ValueError:
@@ -106,9 +119,8 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
         raise ValueError(f"backbone torchvision:{name}: take timm's RegNets, such as timm:regnety_004")
     options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}
     weights = models.get_model_weights(name).DEFAULT if pretrained else None
-    if weights is not None:
-        require_torchvision(f"torchvision:{name}", weights.url, Path(torch.hub.get_dir()) / "checkpoints")
-    network = models.get_model(name, weights=weights, **options)
+    with _weights_of(f"torchvision:{name}", pretrained):
+        network = models.get_model(name, weights=weights, **options)
     for classifier in ("fc", "classifier", "heads", "head"):
         if hasattr(network, classifier):
             setattr(network, classifier, nn.Identity())
