@@ -75,11 +75,10 @@ def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
 
 def _table(results: Mapping[Job, Result], base: str) -> Table:
     """Return the table of results, with differences from the base network if it has results."""
-    records = [
-        record
-        for job, result in results.items()
-        for record in records_of(result, job.network.row, result.main_scores())
-    ]
+    records = []
+    for job, result in results.items():
+        scores = [result.stage_of(key)[1] for key in result.main_scores()]  # of every stage
+        records += records_of(result, job.network.row, scores)
     table = tabulate(records, trained=False)
     rows = {job.network.row for job in results if base and job.network.name == base}
     for name, row in table.rows.items():

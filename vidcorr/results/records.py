@@ -261,13 +261,19 @@ def score_of(result: Result, score: str = "", place: Path = Path()) -> list[Reco
 def by_row(records: Sequence[Record]) -> dict[str, list[Record]]:
     """Group records into rows: records with the same name from the user, or seeds of the same network and recipe.
 
-    Names include stride and normalisation if the networks differ in either. Results that are not seeds of the same row
+    Names include stride and normalisation if the networks differ in either, and the stage if a row has scores of
+    several stages in a column. Results that are not seeds of the same row
     get separate rows, and the folder becomes part of the row's name.
     """
     differ = len({record.brought for record in records} - {""}) > 1
+    layers: dict[tuple[str, Column], set[str]] = {}
+    for record in records:
+        layers.setdefault((record.name, record.column), set()).add(record.stage.layer)
+    of_stages = {name for (name, _), found in layers.items() if len(found) > 1}
     rows: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        name = ", ".join(filter(None, (record.name, record.brought if differ else "")))
+        layer = record.stage.layer if record.name in of_stages else ""
+        name = ", ".join(filter(None, (record.name, layer, record.brought if differ else "")))
         key: tuple[str, ...] = (name,)
         if not record.row:
             network = record.result.network

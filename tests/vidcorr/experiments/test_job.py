@@ -166,6 +166,23 @@ def test_a_spec_given_again_counts_by_the_weights_of_now(davis_root, tmp_path):
     assert len(list(tmp_path.glob("mine-*"))) == 2
 
 
+def test_stages_have_rows_of_their_own_in_the_table(davis_root, tmp_path):
+    def benchmark(stage):
+        return DavisBenchmark(davis_root, limit_sequences=1, predictions=False, stage=stage)
+
+    def seeds(networks, benchmarks):
+        table = evaluate(networks, benchmarks, tmp_path)
+        return {
+            name.rpartition(", ")[2]: {len(cell.scores) for cell in row.values()} for name, row in table.rows.items()
+        }
+
+    alone = [NetworkSpec(LIBRARY, LIBRARY, stage) for stage in ("res3", "res4")]
+    each = {"res3": {1}, "res4": {1}}
+    assert seeds(alone, [benchmark(None)]) == each
+    assert seeds([LIBRARY], [benchmark("res3"), benchmark("res4")]) == each
+    assert seeds([LIBRARY], [benchmark(["res3", "res4"])]) == each
+
+
 def test_all_benchmarks_are_checked_before_any_work(davis_root, tmp_path):
     stages = [DavisBenchmark(davis_root, stage=stage) for stage in ("res9", "colour")]
     refused(ValueError, "res9", evaluate, ["raw_colour"], stages, tmp_path)
