@@ -20,7 +20,7 @@ from vidcorr.benchmarks.ranks import BenchmarkError, Ranks
 from vidcorr.results.result import Evaluated, Network, Result, require_writable
 from vidcorr.videos.folder_lock import FolderLock
 
-from .loggers import log_picture, log_scores, run_folder
+from .loggers import log_picture, log_scores, require_pytorch_lightning, run_folder
 
 OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
 """Arguments of the Trainer that no weights depend on."""
@@ -78,6 +78,7 @@ class BenchmarkCallback(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data set and lock the folder before any training, so that a mistake is reported at once."""
+        require_pytorch_lightning(trainer)
         if stage == "test":
             raise ValueError(f"{self.name} runs in validation: call trainer.validate in place of trainer.test")
         if stage == "fit":

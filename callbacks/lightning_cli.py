@@ -205,6 +205,8 @@ class VidcorrCLI(LightningCLI):
         callbacks = [*(trainer.callbacks or []), *self.on]
         if self.command == "validate" and not has_batches and not _benchmarks_of(callbacks):
             raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")
+        if fits and self.on and trainer.limit_val_batches == 0:
+            raise ValueError("--on needs passes of validation: leave trainer.limit_val_batches=0 out")
         for kind, (added, is_wanted) in wanted.items():
             if is_wanted and not any(isinstance(callback, kind) for callback in callbacks):
                 callbacks.append(added())

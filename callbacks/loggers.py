@@ -10,6 +10,16 @@ from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 
 
+def require_pytorch_lightning(trainer: object) -> None:
+    """Refuse the Trainer of the package `lightning`: its classes are others, which callbacks would take for none.
+
+    Raises:
+        ValueError: for a Trainer of another package.
+    """
+    if type(trainer).__module__.startswith("lightning."):
+        raise ValueError("import pytorch_lightning in place of lightning.pytorch: its Trainer and callbacks are others")
+
+
 def run_folder(trainer: pl.Trainer) -> Path:
     """Return the folder of a run, where Lightning also puts checkpoints; all ranks must call it.
 

@@ -23,7 +23,7 @@ from vidcorr.videos.guards import require_at_least
 
 from .base import Batch, millions
 from .distributed import gather, own_rows, world_size_and_rank
-from .momentum import MomentumEncoder, MomentumMethod, average_row, without_statistics
+from .momentum import MomentumEncoder, MomentumMethod, average_row, videos_of, without_statistics
 from .negative_bank import BankSettings, EncodedBy, NegativeBank
 from .schedules import LiirSchedule, SampleLR, scheduled
 
@@ -147,7 +147,7 @@ class Liir(MomentumMethod):
         outputs = {"compactness": local.compactness, "embeddings": means.flatten(0, 1)}
         reconstructed = local.values
         if self.bank is not None and not self.warming_up:
-            negatives = self.bank.logsumexp(q, batch["video_index"], generator or self.generator())
+            negatives = self.bank.logsumexp(q, videos_of(batch), generator or self.generator())
             positive = positive_mass(local.logsumexp, negatives)
             reconstructed = reconstructed * positive.unsqueeze(1)
             outputs["negative_mass"] = 1 - positive.mean()

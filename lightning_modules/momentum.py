@@ -148,6 +148,18 @@ class KeyQueue(FullPrecision):
         return f"{len(self)} keys of {self.keys[0].numel()} numbers, {megabytes:.1f} MB on each device"
 
 
+def videos_of(batch: Batch) -> Tensor:
+    """Return the videos of a batch's samples, `(B,)` long.
+
+    Raises:
+        ValueError: if the batch does not state them.
+    """
+    if "video_index" not in batch:
+        raise ValueError("the batch has no video_index, (B,) long: keys of a sample's own video are no negatives")
+    videos: Tensor = batch["video_index"]
+    return videos
+
+
 class MomentumMethod(CorrespondenceModule):
     """Base of the methods with a momentum encoder and a queue of its keys.
 
@@ -211,7 +223,7 @@ class MomentumMethod(CorrespondenceModule):
         if self.keys_divide_queue and len(self._queue) % per_step:
             raise ValueError(f"queue_size {len(self._queue)}: the {per_step} keys of an optimiser step must divide it")
         outputs["queue_age"] = (self._queue.video_ids >= 0).sum() / per_step
-        self._pending.append((keys.flatten(0, 1), gather(batch["video_index"]).repeat_interleave(keys.shape[1])))
+        self._pending.append((keys.flatten(0, 1), gather(videos_of(batch)).repeat_interleave(keys.shape[1])))
         return outputs
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

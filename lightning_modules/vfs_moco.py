@@ -14,7 +14,7 @@ from vidcorr.functional.losses import info_nce_loss, pair_similarities
 from .base import Batch, split_views
 from .distributed import own_rows
 from .heads import mlp
-from .momentum import KeyQueue, MomentumEncoder, MomentumMethod
+from .momentum import KeyQueue, MomentumEncoder, MomentumMethod, videos_of
 from .shuffle_bn import batch_norm_groups, encode_shuffled, groups_on_this_rank
 
 
@@ -88,7 +88,7 @@ class VFSMoCo(MomentumMethod):
         view1, view2 = split_views(batch["clip"])
         q, keys = self(view1), self.keys(view2)  # B x n/2 x D; ranks·B x n/2 x D
         k, queue = own_rows(keys, len(q)), self.queue.keys  # B x n/2 x D; K x D
-        loss = info_nce_loss(q, k, queue, self.hparams["temperature"], self.queue.of_same_video(batch["video_index"]))
+        loss = info_nce_loss(q, k, queue, self.hparams["temperature"], self.queue.of_same_video(videos_of(batch)))
         outputs = {"loss": loss, "embeddings": q.detach().flatten(0, 1), "keys": keys}
         return outputs | pair_similarities(q, k, queue)
 

@@ -2,11 +2,17 @@
 
 import re
 import shlex
+import sys
+from types import SimpleNamespace
 
 import pytest
+from pytorch_lightning.strategies import ModelParallelStrategy
 
+from callbacks import BenchmarkCallback, LastCheckpoint
 from callbacks.lightning_cli import VidcorrCLI
 from cli import RUNS, main, tools
+from tests.helpers.refusal import refused
+from tests.helpers.stops import Counted
 from tests.helpers.words import refusal
 
 FIT = "fit --model=VFSSimSiam"
@@ -120,3 +126,42 @@ def test_the_help_of_a_run_names_what_belongs_to_all_commands(capsys):
     shown = capsys.readouterr().out
     assert all(f"--{name} " in shown for name in ("allow", "on", "protocol", "change", "stage", "stride", "ckpt_path"))
     assert "datamodules.VideoDataModule" in shown
+
+
+@pytest.mark.parametrize("words", ["--model=theirs.Method", f"{FIT[4:]} --trainer.callbacks+=theirs.Monitor"])
+def test_classes_of_the_package_lightning(words, tmp_path, monkeypatch, capsys):
+    """The package is not installed here; a module of its name stands for it."""
+    (tmp_path / "lightning").mkdir()
+    (tmp_path / "lightning/pytorch.py").write_text("class LightningModule: pass\nclass Callback: pass")
+    names = ("LightningModule", "Method"), ("Callback", "Monitor")
+    classes = "\n".join(f"class {name}({base}): pass" for base, name in names)
+    (tmp_path / "theirs.py").write_text(f"from lightning.pytorch import Callback, LightningModule\n{classes}")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("lightning", "lightning.pytorch", "theirs"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(SystemExit):
+        main(["fit", *words.split()])
+    said = capsys.readouterr().err
+    for name in ("lightning", "lightning.pytorch", "theirs"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    assert said.count("\n") == 1
+    assert "vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch" in said
+
+
+@pytest.mark.parametrize("callback", [LastCheckpoint(), BenchmarkCallback(Counted([]))])
+def test_a_trainer_of_the_package_lightning(callback):
+    trainer = type("Trainer", (), {"__module__": "lightning.pytorch.trainer.trainer"})()
+    refused(ValueError, "^import pytorch_lightning in place of", callback.setup, trainer, None, "fit")
+
+
+def test_a_strategy_whose_checkpoints_are_folders():
+    trainer = SimpleNamespace(strategy=ModelParallelStrategy())
+    refused(ValueError, "^LastCheckpoint: ModelParallelStrategy", LastCheckpoint().setup, trainer, None, "fit")
+
+
+def test_benchmarks_in_a_training_without_validation(davis_root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--config=data/synthetic.yaml", "--trainer.limit_val_batches=0", "--trainer.accelerator=cpu"]
+    line = refusal(*FIT.split(), *words, f"--on=davis={davis_root}")
+    assert line.startswith("vidcorr: --on needs passes of validation: leave trainer.limit_val_batches")
+    assert not [*tmp_path.iterdir()]

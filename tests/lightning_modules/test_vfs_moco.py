@@ -90,3 +90,7 @@ def test_two_ranks_hold_the_same_queue_after_every_step(tmp_path):
         assert one["queue"]["pointer"] == 16 * step % 32
     # 2 ranks × 4 videos × 2 frames a step: the last two steps fill the queue, each with 8 new videos
     assert sorted(Counter(one["queue"]["video_ids"].tolist()).values()) == [2] * 16
+
+
+def test_a_batch_of_a_users_loader_states_its_videos():
+    refused(ValueError, "^the batch has no video_index", tiny_moco().step, {"clip": torch.rand(3, 4, 3, 8, 8)})
