@@ -153,15 +153,12 @@ def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoRepor
 
 
 def _cut_off(path: str, size: int) -> str:
-    """Return a sentence on the missing end of an AVI or MPEG-TS file, whose frame counts are plausible; else empty."""
+    """Return a sentence on the missing end of an AVI file, whose frame counts are plausible; else empty."""
     with open(path, "rb") as file:
-        head = file.read(197)
-    whole = int.from_bytes(head[4:8], "little")
+        head = file.read(8)
+    whole = int.from_bytes(head[4:], "little")
     if head[:4] == b"RIFF" and size < whole < 2**32 - 1:  # a writer to a pipe knows no size
         return f"ends early: {size} of {whole} bytes; copy it again"
-    for start, packet in ((0, 188), (4, 192)):  # MPEG-TS, and with a time before each packet
-        if head[start::packet] == b"GG" and size % packet:
-            return f"ends early: its last packet has {size % packet} of {packet} bytes; copy it again"
     return ""
 
 
@@ -182,9 +179,6 @@ def _judged(report: VideoReport, min_frames: int) -> VideoReport:
         return report
     if report.frames < min_frames:
         return replace(report, kind="too short", reason=f"{report.frames} frame(s), fewer than {min_frames}")
-    if report.path.strip().splitlines() != [report.path]:
-        reason = f"{Path(report.path).name!r} cannot stand in a list file; rename it"
-        return replace(report, kind="unreadable", reason=reason)
     return replace(report, kind=None, reason="")
 
 

@@ -40,8 +40,8 @@ class OutputFormat:
     def __post_init__(self) -> None:
         bounds = {"short_side": (16, 8192), "key_interval": (1, 1000), "crf": (0, 51), "quality": (1, 100)}
         for name, (least, most) in bounds.items():
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be from {least} to {most}, got {getattr(self, name)}")
+            if not least <= vars(self)[name] <= most:
+                raise ValueError(f"{name} must be from {least} to {most}, got {vars(self)[name]}")
 
 
 def write_video(video: OpenedVideo, path: Path, form: OutputFormat) -> None:

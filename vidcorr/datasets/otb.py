@@ -73,7 +73,7 @@ class Otb(Reader[BoxSequence]):
 
     Reads `<Sequence>/img/*.jpg` and `<Sequence>/groundtruth_rect.txt`, or `groundtruth_rect.1.txt` and `.2.txt` of a
     video with two targets (`Jogging-1`, `Jogging-2`; empty files are skipped, so Human4 has `Human4-2` only). Commas,
-    tabs or spaces separate the numbers; see `read_boxes` for polygons. David, Football1, Freeman3, Freeman4 and Diving
+    tabs or spaces separate the numbers. David, Football1, Freeman3, Freeman4 and Diving
     are cut to the annotated part.
     Paper: Wu, Lim and Yang, Object Tracking Benchmark (TPAMI 2015).
 

@@ -191,11 +191,11 @@ def _from_element(file: Path, name: str, element: Any, again: Callable[[], Any] 
     return PointSequence(name=name, size=size, points=positions, occluded=hidden, tracks=names, **frames)
 
 
-def _is_array(value: Any, kind: str, axes: int) -> bool:
+def _is_array(value: object, kind: str, axes: int) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == kind and value.ndim == axes
 
 
-def _told(value: Any) -> str:
+def _told(value: object) -> str:
     return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 

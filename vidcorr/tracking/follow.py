@@ -36,7 +36,7 @@ SHORT_SIDE = 480
 def propagate_masks(
     extractor: nn.Module,
     video: VideoSource,
-    mask: Any,
+    mask: object,
     protocol: str | PropagationProtocol | None = None,
     short_side: int | None = SHORT_SIDE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -73,7 +73,7 @@ def propagate_masks(
 def propagate_points(
     extractor: nn.Module,
     video: VideoSource,
-    points: Any,
+    points: object,
     protocol: str | PropagationProtocol | None = None,
     short_side: int | None = SHORT_SIDE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -99,7 +99,7 @@ def propagate_points(
 
 
 def track_box(
-    extractor: nn.Module, video: VideoSource, box: Any, protocol: TrackingProtocol | None = None
+    extractor: nn.Module, video: VideoSource, box: object, protocol: TrackingProtocol | None = None
 ) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
     """Follow the target in a box by SiamFC's tracker.
 
@@ -232,7 +232,7 @@ class FollowedPoints(NamedTuple):
 def follow_points(
     extractor: nn.Module,
     video: str | Path | FrameStream,
-    points: Any,
+    points: object,
     protocol: str | PointProtocol = "vidcorr",
     short_side: int | None = SHORT_SIDE,
     stopwatch: Stopwatch | None = None,

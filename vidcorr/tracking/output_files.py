@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +110,7 @@ def _draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:
     return overlay_tracks(frame, points, np.asarray(found.occluded), found.t, rainbow(points[:, 0]))
 
 
-def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: Any) -> list[list[str]]:
+def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: object) -> list[list[str]]:
     """Return a line per box or point, with its name if it has any; NaN is empty."""
     rows = []
     for name, values in zip([[name] for name in names] or [[]], _numbers_of(found).tolist(), strict=True):
@@ -120,6 +119,6 @@ def _number_rows(names: Sequence[str], digits: Sequence[int], stem: str, found: 
     return rows
 
 
-def _numbers_of(found: Any) -> NDArray[np.float64]:
+def _numbers_of(found: object) -> NDArray[np.float64]:
     """Return boxes `(N, 4)`, points `(K, 3)` x, y, score, or of a point protocol `(K, 4)` with occlusion last."""
     return np.asarray(found.now if isinstance(found, FollowedPoints) else found, np.float64)

@@ -40,8 +40,6 @@ def read_pickle(path: Path) -> Any:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except pickle.UnpicklingError as error:
         raise DataError(f"{path}: refused: {' '.join(str(error).split())}") from error
-    except EOFError as error:
-        raise DataError(f"{path}: the pickle ends too early; copy or download it again") from error
     except Exception as error:  # a damaged file makes the instructions fail in every way
         raise DataError(f"{path}: not a pickle of plain data, or damaged ({type(error).__name__})") from error
 

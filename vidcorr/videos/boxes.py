@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BOX = ("x", "y", "width", "height")
-CORNERS = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
 SMALLEST_SIDE = 2.0
 """Smallest side of a crop in the frame, pixels."""
 
@@ -25,8 +24,7 @@ SMALLEST_SIDE = 2.0
 def read_boxes(path: Path) -> NDArray[np.float64]:
     """Read a box per line: (T, 4) float64 x, y, width, height as in the file, one-based in OTB and GOT-10k.
 
-    Lines of 8 numbers are polygons x1, y1, …, x4, y4, read as their bounding boxes, as by the tools of VOT. A table
-    with a heading is `predict`'s boxes.csv of a single target, whose boxes become one-based.
+    A table with a heading is `predict`'s boxes.csv of a single target, whose boxes become one-based.
 
     Raises:
         DataError: as `read_numbers`.
@@ -41,11 +39,7 @@ def read_boxes(path: Path) -> NDArray[np.float64]:
             return found + np.array([1.0, 1.0, 0.0, 0.0])
         except (TypeError, ValueError) as error:
             raise DataError(f"{path}: expected numbers below {', '.join(BOX)} in each line") from error
-    if len(first_line.replace(",", " ").split()) != 2 * len(BOX):
-        return read_numbers(path, BOX)
-    corners = read_numbers(path, CORNERS).reshape(-1, 4, 2)
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    return np.hstack([low, high - low])
+    return read_numbers(path, BOX)
 
 
 def read_numbers(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:

