@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vidcorr.datasets.got10k import list_sequences, read_annotation
 from vidcorr.videos.boxes import centred, context_side, square_crop
 from vidcorr.videos.guards import DataError, require_at_least
-from vidcorr.videos.images import image_header, read_image
+from vidcorr.videos.images import image_size, read_image
 
 from .loading.clips import ReplacingDataset
 from .loading.loader import SampledDataModule
@@ -97,7 +97,7 @@ class TargetPairs(ReplacingDataset):
         """Draw two frames of a sequence and cut their crops."""
         folder = self.path(item)
         frames, boxes, visible = read_annotation(folder)
-        usable = usable_boxes(boxes, image_header(frames[0])[0], visible)
+        usable = usable_boxes(boxes, image_size(frames[0]), visible)
         pair = draw_pair(np.flatnonzero(usable), self._max_gap, generator)
         if pair is None:
             raise DataError(f"{folder}: no two usable boxes less than {self._max_gap} frames apart")

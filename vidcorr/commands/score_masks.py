@@ -17,7 +17,7 @@ from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row
 from ..videos.guards import DataError, read_videos, require_folder, require_one_of
-from ..videos.images import image_header, open_image
+from ..videos.images import image_size, open_image
 from ..videos.mask_files import ids_by_value, object_ids, read_mask, renumbered
 from ..videos.processes import CrashedError, in_processes, usable_cores
 from ..videos.source import list_images
@@ -265,7 +265,7 @@ def _score_folder(
     predictions = {path.stem: path for path in list_images(masks.predictions)}
     folder, one_object = masks.truth[0].parent, bool(masks.object)
     true_ids, predicted_ids = ({} if one_object else ids_by_value(each.values()) for each in (files, predictions))
-    height, width = image_header(masks.truth[0])[0]
+    height, width = image_size(masks.truth[0])
 
     @lru_cache(max(1, KEPT_MASKS // (height * width)))
     def annotation(stem: str) -> Ids:

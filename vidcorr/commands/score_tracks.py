@@ -21,7 +21,7 @@ from ..metrics.rows import leave_one_out
 from ..results.result import Result, Row
 from ..videos.boxes import read_boxes
 from ..videos.guards import DataError, read_text, require_folder
-from ..videos.images import image_header
+from ..videos.images import image_size
 from .score_masks import result_of
 
 RASTER = 256.0
@@ -149,7 +149,7 @@ def _by_got10k(truth: Path, folder: Path) -> Scored:
         frames, boxes, cover = read_annotation(sequence)
         if cover is None:
             raise DataError(f"{sequence / 'cover.label'}: no such file; unpack the sequence again")
-        size = image_header(frames[0])[0]
+        size = image_size(frames[0])
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [_box_file(folder, name)]
         repetitions = [metrics.got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
         overlaps[name] = np.concatenate(repetitions)

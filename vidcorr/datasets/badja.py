@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..videos.guards import DataError, plain_name, read_json, require_folder
-from ..videos.images import image_header, pixels
+from ..videos.images import image_size, pixels
 from .records import Reader
 from .tap_vid import PointSequence
 
@@ -62,7 +62,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
             f"{file}: expected a list of frames with image_path, segmentation_path, joints and visibility of 37 joints"
         ) from error
     frames, masks = (tuple(_existing(root, file, name) for name in of_kind) for of_kind in names)
-    height, width = size = image_header(frames[0])[0]
+    height, width = size = image_size(frames[0])
     points = (positions[..., ::-1] + 0.5) / [width, height]  # the annotation names pixels
     inside = ((points >= 0) & (points <= 1)).all(-1)
     if (outside := np.argwhere(visible & ~inside)).size:

@@ -17,7 +17,7 @@ from ..videos.guards import (
     require_one_of,
     require_sequences,
 )
-from ..videos.images import image_header
+from ..videos.images import image_size
 from ..videos.mask_files import list_frames
 from .records import FrameSequence, Reader
 
@@ -37,11 +37,9 @@ class KeypointSequence(FrameSequence):
 
     Args:
         points: (T, 15, 2) float64 x, y in pixels, zero-based; they may lie outside the frame.
-        action: action of the person.
     """
 
     points: NDArray[np.float64]
-    action: str = ""
 
 
 class Jhmdb(Reader[KeypointSequence]):
@@ -100,8 +98,8 @@ class Jhmdb(Reader[KeypointSequence]):
         if len(points) > len(frames):
             raise DataError(f"{path}: joints of {len(points)} frames, {folder} holds {len(frames)}; unpack it again")
         frames = frames[: len(points)]
-        size, _ = image_header(frames[0])
-        return KeypointSequence(name=clip, frames=frames, size=size, points=points, action=action)
+        size = image_size(frames[0])
+        return KeypointSequence(name=clip, frames=frames, size=size, points=points)
 
 
 def read_joints(path: Path) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..videos.boxes import read_boxes
 from ..videos.guards import DataError, plain_name, read_bytes, require_folder, require_one_of
-from ..videos.images import image_header, read_image
+from ..videos.images import image_size, read_image
 from ..videos.source import list_images
 from .records import FrameSequence, Reader
 
@@ -140,5 +140,5 @@ def _sequence(name: str, path: Path) -> BoxSequence:
         )
     if not np.isfinite(boxes[0]).all() or boxes[0, 2:].min() <= 0:
         raise DataError(f"{path}: the first box is {boxes[0].tolist()}; it must have a width and a height")
-    size, _ = image_header(frames[0])
+    size = image_size(frames[0])
     return BoxSequence(name=name, frames=frames, size=size, boxes=boxes)

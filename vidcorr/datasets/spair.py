@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from ..videos.guards import DataError, plain_name, read_json, read_names, read_text, require_folder
-from ..videos.images import image_header
+from ..videos.images import image_size
 
 DIFFICULTIES = {
     "viewpoint": "viewpoint_variation",
@@ -116,7 +116,7 @@ def read_pf(root: str | Path, kind: str) -> list[MatchPair]:
     """
     root = Path(root).expanduser()
     file = next((root / name for name in PF_LISTS[kind] if (root / name).is_file()), root / PF_LISTS[kind][0])
-    pairs, size_of = [], functools.cache(lambda path: image_header(path)[0])
+    pairs, size_of = [], functools.cache(image_size)
     for number, row in enumerate(list(csv.reader(read_text(file).splitlines()))[1:]):
         try:
             if kind == "pf_pascal":

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..videos.arrays import read_npz, read_pickle
 from ..videos.container import VIDEO_SUFFIXES
 from ..videos.guards import DataError, DecodingError, plain_name, read_text
-from ..videos.images import AGAIN, image_header, open_image, read_image, require_size
+from ..videos.images import AGAIN, image_size, open_image, read_image, require_size
 from ..videos.source import natural_order, open_video
 from .records import FrameSequence, Reader
 
@@ -227,7 +227,7 @@ def _frames(where: str, video: Any, kept: Callable[[], Any]) -> tuple[dict[str, 
         jpeg = bytes(video[t])
         if jpeg[:2] == b"\xff\xd8" and b"\xff\xd9" not in jpeg[-1024:]:
             raise DecodingError(f"{where}, frame {t}", f"truncated JPEG; {AGAIN}")
-    size, _ = image_header(f"{where}, frame 0", bytes(video[0]))
+    size = image_size(f"{where}, frame 0", bytes(video[0]))
 
     def decode(t: int) -> NDArray[np.uint8]:
         image = read_image(f"{where}, frame {t}", bytes(kept()[t]))

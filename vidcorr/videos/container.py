@@ -150,7 +150,7 @@ class FrameTable:
         The index is in the order of packets, not of frames. Its key frames are right if they end all references to
         earlier frames, which the first packet after a seek must confirm.
         """
-        entries = tuple(getattr(stream, "index_entries", ()))  # av 14 has none
+        entries = tuple(stream.index_entries)
         if not entries or len(entries) != stream.frames or stream.start_time is None:
             return None
         step = entries[1].timestamp - entries[0].timestamp if len(entries) > 1 else 1

@@ -116,12 +116,8 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise DataError(f"{path}: not text in UTF-8 ({error.reason}); save it as UTF-8") from error
 
 
-def read_json(path: str | os.PathLike[str], remedy: str = "get the file again") -> Any:
+def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file, as `read_text`.
-
-    Args:
-        path: the file.
-        remedy: remedy in the message about other content.
 
     Raises:
         DataError: if it cannot be read or is not JSON.
@@ -130,7 +126,7 @@ def read_json(path: str | os.PathLike[str], remedy: str = "get the file again") 
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is not JSON ({error}); {remedy}") from error
+        raise DataError(f"{path}: is not JSON ({error}); get the file again") from error
 
 
 PAGES = "docs/datasets.md names the official page of each data set"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -122,8 +122,8 @@ def require_size(where: object, shape: Sequence[int], others: Sequence[int], num
         raise DecodingError(where, f"{named}is {pixels(shape)}, other frames {pixels(others)}; give frames of one size")
 
 
-def image_header(path: str | os.PathLike[str], content: bytes | None = None) -> tuple[tuple[int, int], str]:
-    """Return ((height, width), Pillow mode) of an image, without decoding it.
+def image_size(path: str | os.PathLike[str], content: bytes | None = None) -> tuple[int, int]:
+    """Return (height, width) of an image, without decoding it.
 
     Args:
         path: the file.
@@ -133,14 +133,11 @@ def image_header(path: str | os.PathLike[str], content: bytes | None = None) -> 
         DecodingError: if it is not an image, or its header exceeds the limit on pixels.
     """
     with open_image(path, content) as image:
-        return (image.height, image.width), image.mode
+        return image.height, image.width
 
 
 def reformatter() -> Callable[..., av.VideoFrame]:
     """Return PyAV's single-threaded `reformat` of frames, for reuse over many frames."""
-    import av
     from av.video.reformatter import VideoReformatter
 
-    # since av 17 the default is a thread for each core of the machine
-    threads: dict[str, Any] = {"threads": 1} if int(av.__version__.partition(".")[0]) >= 17 else {}
-    return partial(VideoReformatter().reformat, **threads)
+    return partial(VideoReformatter().reformat, threads=1)  # the default is a thread for each core of the machine

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .guards import DataError
-from .images import image_header, open_image, pixels, read_whole, require_size
+from .images import image_size, open_image, pixels, read_whole, require_size
 from .source import list_images
 
 if TYPE_CHECKING:
@@ -130,12 +130,12 @@ def check_masks(
     Raises:
         DataError: naming the first mask that fails the check, or the frame.
     """
-    first, _ = image_header(frames[0])
+    first = image_size(frames[0])
     for t, mask in masks.items():
         with open_image(mask) as image:
             check_mask_mode(mask, image)
             size = image.height, image.width
-        expected = image_header(frames[t])[0] if t else first
+        expected = image_size(frames[t]) if t else first
         require_size(frames[t], expected, first)
         if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > tolerance:
             raise DataError(f"{mask}: mask is {pixels(size)}, its frame {frames[t].name} {pixels(expected)}; {remedy}")

@@ -31,7 +31,7 @@ def test_reads_what_was_written(root: Path) -> None:
     walk, wave = Jhmdb(root)
     of = Scenes(frames=4, size=(60, 80), sprites=(1, 1))
     video, masks = of.render(1)
-    assert (walk.name, wave.name, wave.action) == ("synthetic_walk_0", "synthetic_wave_1", "wave")
+    assert (walk.name, wave.name) == ("synthetic_walk_0", "synthetic_wave_1")
     assert (wave.num_frames, wave.size) == (4, (60, 80))
     np.testing.assert_allclose(wave.points, sprite_points(of, 1, masks, 15)[0], atol=1e-12)
     for t, frame in enumerate(wave.read()):

@@ -16,7 +16,7 @@ from vidcorr.datasets import Davis, Jhmdb, Vip, YoutubeVos
 from vidcorr.datasets.generated import write_davis, write_got10k, write_jhmdb, write_vip, write_youtube_vos
 from vidcorr.datasets.got10k import list_sequences
 from vidcorr.videos.guards import DataError, DecodingError, plain_name
-from vidcorr.videos.images import image_header, read_image
+from vidcorr.videos.images import image_size, read_image
 from vidcorr.videos.mask_files import read_mask
 
 HOSTILE = ["../outside", "/etc/passwd", "a/b", "a\\b", "..", "nul\x00byte", "line\tbreak", "C:windows", "x" * 300]
@@ -62,7 +62,7 @@ def test_a_text_that_grows_is_refused_by_the_name_of_its_picture(tmp_path: Path)
     text = PngInfo()
     text.add_text("key", "x" * 2**21, zip=True)
     Image.new("L", (16, 16)).save(tmp_path / "text.png", pnginfo=text)
-    for read in (read_image, read_mask, image_header):
+    for read in (read_image, read_mask, image_size):
         assert refused(DecodingError, r"text\.png: cannot be decoded as an image", read, tmp_path / "text.png")
 
 
@@ -79,5 +79,5 @@ def test_huge_pictures_are_refused_by_their_headers(tmp_path: Path, kind: str, m
         content[place : place + 4] = struct.pack(">HH", 65_500, 65_500)
     path.write_bytes(content)
     monkeypatch.setattr("cv2.imdecode", Mock(side_effect=AssertionError("decoding has begun")))
-    for read in (read_image, read_mask, image_header):
+    for read in (read_image, read_mask, image_size):
         assert refused(DecodingError, r"claims \d+ × \d+ px|too large to decode", read, path)
