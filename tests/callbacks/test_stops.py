@@ -218,7 +218,7 @@ def test_steps_of_a_logger_are_those_of_the_uninterrupted_run(tmp_path):
     whole = run(tmp_path / "whole")
     begun, last = run(tmp_path / "parts", stop=Stop("step", 2)), tmp_path / "parts" / LAST
     step = torch.load(last, weights_only=True)["global_step"]
-    kept = [row for row in begun if int(row["step"]) < step]  # as `continue_in_folder` does
+    kept = [row for row in begun if int(row["step"]) < step]  # as `hide_logs` does for TensorBoard
     assert kept + run(tmp_path / "parts", start=last) == whole
 
 
