@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -50,12 +49,9 @@ def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8]) -> No
         picture: `(H, W, 3)` uint8.
     """
     for logger in trainer.loggers:
-        experiment: Any = getattr(logger, "experiment", None)
-        if hasattr(logger, "log_image"):  # W&B's, or a user's logger with this method
-            logger.log_image(tag, [picture], step=trainer.global_step)
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
         elif isinstance(logger, MLFlowLogger):
-            experiment.log_image(logger.run_id, picture, key=tag, step=trainer.global_step)
-        elif hasattr(experiment, "add_image"):  # TensorBoard's
-            experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
-        elif hasattr(experiment, "log_image"):  # Comet's
-            experiment.log_image(picture, name=tag, step=trainer.global_step)
+            logger.experiment.log_image(logger.run_id, picture, key=tag, step=trainer.global_step)
+        elif hasattr(logger, "log_image"):  # W&B's, or a user's logger with this method
+            logger.log_image(tag, [picture], step=trainer.global_step)

@@ -72,7 +72,7 @@ class CollapseMonitor(pl.Callback):
         self._collapsed = 0
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Log and warn every few steps."""
         step = trainer.global_step
@@ -121,7 +121,7 @@ class Throughput(pl.Callback):
         self._batches = 0
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Count the batch, and log every few steps."""
         now, step, loader = time.perf_counter(), trainer.global_step, trainer.train_dataloader
@@ -185,7 +185,7 @@ class RunProgress(ProgressBar):
         self._report = ProgressReport("training", total, "steps", trainer.global_step, self.every, self._silent)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
     ) -> None:
         """Count the optimiser's steps."""
         if trainer.global_step != self._report.done:
@@ -201,12 +201,12 @@ class RunProgress(ProgressBar):
             total, silent = None if math.isinf(batches) else int(batches), self._silent or batches <= 1
             self._report = ProgressReport("validating", total, "batches", 0, self.every, silent)
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:
         """Count the batches."""
         if trainer.state.fn == "validate":
             self._report.advance()
 
-    def on_train_end(self, *_: Any, **__: Any) -> None:
+    def on_train_end(self, *_: object, **__: object) -> None:
         """Remove the bar before other output, such as the message of an error."""
         self._report.clear()
 
