@@ -16,6 +16,8 @@ from vidcorr.videos.progress import ProgressReport
 
 from .safeguards import accumulates
 
+MOST_EMBEDDINGS = 1024
+"""Number of embeddings of a step that are measured."""
 LOGGED = ("positive_similarity", "negative_similarity", "queue_age")
 
 
@@ -55,16 +57,11 @@ class CollapseMonitor(pl.Callback):
         every_n_steps: optimiser steps between checks.
         warn_below: a smaller spread counts as collapsed.
         patience: consecutive collapsed checks before the warning; a network may pass through a collapse early.
-        max_embeddings: measure only the first N embeddings of a step.
     """
 
-    def __init__(
-        self, every_n_steps: int = 50, warn_below: float = 0.1, patience: int = 3, max_embeddings: int = 1024
-    ) -> None:
+    def __init__(self, every_n_steps: int = 50, warn_below: float = 0.1, patience: int = 3) -> None:
         require_at_least(1, "CollapseMonitor", every_n_steps=every_n_steps, patience=patience)
-        require_at_least(2, "CollapseMonitor", max_embeddings=max_embeddings)
-        self.every_n_steps, self.warn_below = every_n_steps, warn_below
-        self.patience, self.max_embeddings = patience, max_embeddings
+        self.every_n_steps, self.warn_below, self.patience = every_n_steps, warn_below, patience
         self._collapsed = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -84,7 +81,7 @@ class CollapseMonitor(pl.Callback):
                 "leave the monitor out"
             )
         seen = {name: outputs[name] for name in LOGGED if name in outputs}
-        embeddings = outputs["embeddings"][: self.max_embeddings]
+        embeddings = outputs["embeddings"][:MOST_EMBEDDINGS]
         seen["embedding_std"] = embedding_spread(embeddings)
         values = {f"monitor/{name}": value.float() for name, value in seen.items()}
         pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)

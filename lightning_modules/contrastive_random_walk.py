@@ -12,6 +12,7 @@ from vidcorr.backbones import Normalise, pooled_width
 from vidcorr.backbones.resnet import LAYER_OF_STAGE, is_resnet, resnet_maps
 from vidcorr.functional.losses import contrastive_random_walk_loss, drop_edges
 from vidcorr.functional.patches import crop_and_resize, grid_patches, random_patch_boxes
+from vidcorr.videos.guards import require_at_least
 
 from .base import Batch, CorrespondenceModule
 from .distributed import world_size_and_rank
@@ -68,9 +69,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
         super().__init__()
         self.save_hyperparameters()
         self.check_choices()
-        for name in ("embedding_dim", "patch_size", "patch_stride"):
-            if self.hparams[name] < 1:
-                raise ValueError(f"{name} must be 1 or more, got {self.hparams[name]}")
+        require_at_least(1, embedding_dim=embedding_dim, patch_size=patch_size, patch_stride=patch_stride)
         if not 0 < patch_area[0] <= patch_area[1] <= 1:
             raise ValueError(f"patch_area must be two ascending fractions in (0, 1], got {patch_area}")
         if not 0 <= edge_dropout < 1:

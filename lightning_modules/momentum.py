@@ -103,9 +103,6 @@ class KeyQueue(FullPrecision):
         keys: `(K, *shape)` float32.
         video_ids: `(K,)` long.
         pointer: long scalar, the slot of the oldest key, which the next key replaces.
-
-    Raises:
-        ValueError: if `size` is below 1.
     """
 
     keys: Tensor
@@ -114,8 +111,6 @@ class KeyQueue(FullPrecision):
 
     def __init__(self, size: int, shape: int | tuple[int, ...], seed: int | None = 0) -> None:
         super().__init__()
-        if size < 1:
-            raise ValueError(f"a queue must hold at least 1 key, got {size}")
         first = torch.zeros(size, *((shape,) if isinstance(shape, int) else shape), dtype=torch.float32)
         if seed is not None:
             first = normalize(first.normal_(generator=torch.Generator().manual_seed(seed)), dim=1)

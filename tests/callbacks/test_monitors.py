@@ -143,7 +143,6 @@ def test_what_is_logged(clock, accumulate):
     ("kind", "arguments", "message"),
     [
         (CollapseMonitor, {"patience": 0}, "^CollapseMonitor: patience must be at least 1, got 0$"),
-        (CollapseMonitor, {"max_embeddings": 1}, "^CollapseMonitor: max_embeddings must be at least 2, got 1$"),
         (LastCheckpoint, {"every_n_steps": 0}, "^LastCheckpoint: every_n_steps must be at least 1, got 0$"),
         (Throughput, {"warn_above": 0.0}, r"^Throughput: warn_above is 0\.0, it must be a fraction in \(0, 1\]$"),
         (Throughput, {"warn_above": 30.0}, r"^Throughput: warn_above is 30\.0"),

@@ -77,7 +77,7 @@ def test_patches_are_cropped_and_edges_dropped_in_training_only():
     [
         ({"patch_area": (0.9, 0.7)}, r"patch_area must be two ascending fractions in \(0, 1\], got \(0.9, 0.7\)"),
         ({"edge_dropout": 1.0}, r"edge_dropout must be a probability in \[0, 1\), got 1.0"),
-        ({"patch_stride": 0}, "patch_stride must be 1 or more, got 0"),
+        ({"patch_stride": 0}, "patch_stride must be at least 1, got 0"),
         ({"backbone": "tests.helpers.encoders:Blocky"}, "trains a ResNet; the backbone is a Blocky"),
     ],
 )
