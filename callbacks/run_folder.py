@@ -26,7 +26,7 @@ def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
 def continued_logger(root: str | Path, path: str | Path) -> TensorBoardLogger | None:
     """Return Lightning's default logger for a run that resumes: it continues in the folder of the `last.ckpt`.
 
-    `BestCheckpoint` compares only files of its own folder.
+    `BestCheckpoint` compares only files in its folder.
 
     Args:
         root: `default_root_dir` of the new run.
