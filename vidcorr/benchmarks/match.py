@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from .. import signals
 from ..datasets.spair import MatchPair, partner_rows, read_pf, read_spair, shown_ids
 from ..functional import MatchingProtocol
 from ..functional.propagation.sizing import Size
-from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_key, score_keys
+from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
 from ..results.pictures import Picture, write_picture
 from ..results.pictures.animation import WIDTH, SequenceAnimation
 from ..results.pictures.overlays import contact_sheet
@@ -34,6 +35,9 @@ DIFFICULT = tuple(
 
 WORST_PAIRS = 8
 """Pairs of a category in its picture."""
+
+Answer = tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]
+"""PCK of a pair, the pair, its matched points, and which of them are correct at the first threshold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +101,7 @@ class MatchBenchmark(Benchmark):
     @property
     def ranked_by(self) -> tuple[str, ...]:
         """The PCK at the first threshold."""
-        rules: Any = self.protocol
-        return (score_key(rules.thresholds[0]),)
+        return self.score_names[:1]
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set."""
@@ -179,7 +182,7 @@ class MatchEvaluation(Evaluation):
         used = self._used[sequence.name]
         self.tracker.encode(used.pictures)
         written: list[dict[str, Any]] = [{} for _ in self.stages]
-        last: list[tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]] = []
+        answers: list[Answer] = []
         for pair in used.pairs:
             signals.check()
             shown = self._shown.get(pair.category)
@@ -190,16 +193,14 @@ class MatchEvaluation(Evaluation):
                 self.metrics[number].update(pair.name, pair.category, correct)
                 written[number][pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
             if len(points):
-                last.append((float(correct[:, 0].mean()), pair, points, correct[:, 0]))
+                answers.append((float(correct[:, 0].mean()), pair, points, correct[:, 0]))
         for folder, content in zip(self.prediction_folders(), written, strict=False):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / f"{sequence.name}.json", json.dumps(content) + "\n")
-        if self.context.folder is not None:
-            self._draw(self.context.folder, sequence.name, sorted(last, key=lambda item: item[0])[:WORST_PAIRS])
+        if self.context.folder is not None and answers:
+            self._draw(self.context.folder, sequence.name, sorted(answers, key=itemgetter(0))[:WORST_PAIRS])
 
-    def _draw(
-        self, folder: Path, name: str, worst: Sequence[tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]]
-    ) -> None:
+    def _draw(self, folder: Path, name: str, worst: Sequence[Answer]) -> None:
         """Write the pictures of the worst pairs of a category, of the last map."""
         animation = SequenceAnimation(folder, name, len(worst))
         large = []
@@ -208,13 +209,10 @@ class MatchEvaluation(Evaluation):
             text = f"{name} {pair.files[0].stem} - {pair.files[1].stem}: {100 * score:.0f} % of {len(correct)}"
             large.append(pair_picture(pictures, pair.points, points, correct, text))
             animation.add(pair_picture(pictures, pair.points, points, correct, text, WIDTH))
-        if worst:
-            animation.close()
-            sheet = contact_sheet(large, columns=2, width=large[0].shape[1])
-            path = folder / self.stages[-1] / "overlays" / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(path, sheet)
-            self.overlays[name] = sheet
+        animation.close()
+        sheet = contact_sheet(large, columns=2, width=large[0].shape[1])
+        write_picture(folder / self.stages[-1] / "overlays" / f"{name}.png", sheet)
+        self.overlays[name] = sheet
 
     def finish(self, folder: Path) -> dict[str, Picture]:
         """Write per_category.csv; see `Evaluation`."""
