@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -49,9 +50,12 @@ def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8]) -> No
         picture: `(H, W, 3)` uint8.
     """
     for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
-        elif isinstance(logger, MLFlowLogger):
-            logger.experiment.log_image(logger.run_id, picture, key=tag, step=trainer.global_step)
-        elif hasattr(logger, "log_image"):  # W&B's, or a user's logger with this method
+        experiment: Any = getattr(logger, "experiment", None)
+        if hasattr(logger, "log_image"):  # W&B's, or a user's logger with this method
             logger.log_image(tag, [picture], step=trainer.global_step)
+        elif isinstance(logger, MLFlowLogger):
+            experiment.log_image(logger.run_id, picture, key=tag, step=trainer.global_step)
+        elif hasattr(experiment, "add_image"):  # TensorBoard's
+            experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
+        elif hasattr(experiment, "log_image"):  # Comet's
+            experiment.log_image(picture, name=tag, step=trainer.global_step)

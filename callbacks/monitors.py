@@ -69,7 +69,7 @@ class CollapseMonitor(pl.Callback):
         self._collapsed = 0
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log and warn every few steps."""
         step = trainer.global_step
@@ -118,7 +118,7 @@ class Throughput(pl.Callback):
         self._batches = 0
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the batch, and log every few steps."""
         now, step, loader = time.perf_counter(), trainer.global_step, trainer.train_dataloader
@@ -182,7 +182,7 @@ class RunProgress(ProgressBar):
         self._report = ProgressReport("training", total, "steps", trainer.global_step, self.every, self._silent)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the optimiser's steps."""
         if trainer.global_step != self._report.done:
@@ -198,12 +198,12 @@ class RunProgress(ProgressBar):
             total, silent = None if math.isinf(batches) else int(batches), self._silent or batches <= 1
             self._report = ProgressReport("validating", total, "batches", 0, self.every, silent)
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
         """Count the batches."""
         if trainer.state.fn == "validate":
             self._report.advance()
 
-    def on_train_end(self, *_: object, **__: object) -> None:
+    def on_train_end(self, *_: Any, **__: Any) -> None:
         """Remove the bar before other output, such as the message of an error."""
         self._report.clear()
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
@@ -104,7 +103,7 @@ class Safeguards(pl.Callback):
         self._agreed_at, self.stopping = -1, False
         with self._ranks.together():
             if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-                folders = {c.dirpath for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)}
+                folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
                 for folder in folders:
                     if folder and "://" not in str(folder):
                         self._held.enter_context(FolderLock(Path(folder)))
@@ -116,7 +115,7 @@ class Safeguards(pl.Callback):
     on_predict_start = on_train_start
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Stop if the ranks have agreed to stop; record the videos of the batch."""
         self._leave_if_stopping()
@@ -131,7 +130,7 @@ class Safeguards(pl.Callback):
             raise TrainingStopped(bad)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Agree over all ranks whether to continue; the step is logged before a stop."""
         self.agree(trainer)
@@ -164,7 +163,9 @@ class Safeguards(pl.Callback):
             self.on_train_start(trainer, pl_module)
         self._leave_if_stopping()
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
         """Stop between two batches; several ranks must agree, and stop after the pass."""
         if trainer.world_size == 1:
             signals.check()

@@ -76,12 +76,12 @@ class MomentumEncoder(FullPrecision):
         torch._foreach_lerp_(average, moved, 1 - momentum)
 
 
-def _without_own_name(module: nn.Module, state: dict[str, Any], prefix: str, _: object) -> None:
+def _without_own_name(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
     for name in [name for name in state if name.startswith(f"{prefix}average.")]:
         state[prefix + name.removeprefix(f"{prefix}average.")] = state.pop(name)
 
 
-def _with_own_name(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+def _with_own_name(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     for name in [name for name in state if name.startswith(prefix)]:
         state[f"{prefix}average.{name.removeprefix(prefix)}"] = state.pop(name)
 

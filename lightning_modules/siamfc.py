@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vidcorr.backbones import build_encoder, encoder_hparams, shared_copy
 from vidcorr.backbones.build import StageNames
-from vidcorr.backbones.extractor import Dilated, FeatureExtractor, refuse_options
+from vidcorr.backbones.extractor import Dilated, refuse_options
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 
 from .base import Batch, CorrespondenceModule
@@ -136,10 +136,10 @@ class SiamFC(CorrespondenceModule):
         """
         refuse_options("SiamFC", options)
         view: Any = self.backbone
-        made = view.stage, self.stride, view.dilated
+        made = view.stage, self.stride, getattr(view, "dilated", False)
         if (stage or made[0], stride or made[1], dilated or made[2]) != made:
             raise ValueError(f"SiamFC has (stage, stride, dilated) {made}: for others take its encoder's checkpoint")
-        return shared_copy(SiameseExtractor(view, self.exemplar_conv, self.search_conv)).eval()
+        return shared_copy(SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)).eval()
 
 
 class SiameseExtractor(nn.Module):
@@ -149,10 +149,11 @@ class SiameseExtractor(nn.Module):
         stride: pixels per cell.
     """
 
-    def __init__(self, backbone: FeatureExtractor, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
         super().__init__()
         self.backbone, self.exemplar_conv, self.search_conv = backbone, exemplar_conv, search_conv
-        self.stage, self.stride, self.dilated = backbone.stage, backbone.stride, backbone.dilated
+        self.stage, self.stride = getattr(backbone, "stage", None), backbone.stride
+        self.dilated = getattr(backbone, "dilated", False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features of search regions: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""
@@ -163,5 +164,7 @@ class SiameseExtractor(nn.Module):
         return self.exemplar_conv(self.backbone(crops))
 
     def folded(self) -> "SiameseExtractor":
-        """Return a copy with the backbone's folded view, see `FeatureExtractor.folded`."""
-        return SiameseExtractor(self.backbone.folded(), self.exemplar_conv, self.search_conv)
+        """Return a copy with the backbone's BatchNorms folded into its convolutions, if the backbone can fold them."""
+        backbone: Any = self.backbone
+        fast = backbone.folded() if hasattr(backbone, "folded") else backbone
+        return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)

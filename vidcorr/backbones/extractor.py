@@ -101,7 +101,6 @@ class FeatureExtractor(nn.Module, ABC):
         stride: pixels per cell; a list if `stage` is a list.
         multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
-        dilated: the dilations of a ResNet's view.
 
     Raises:
         ValueError: if the network has no such stage.
@@ -110,7 +109,6 @@ class FeatureExtractor(nn.Module, ABC):
     stride: int | list[int]
     multiple: int = 1
     positions: PositionRule = "network"
-    dilated: Dilated = False
 
     def __init__(self, stage: str | list[str], known: Collection[str], network: str) -> None:
         super().__init__()
@@ -120,10 +118,6 @@ class FeatureExtractor(nn.Module, ABC):
         self.parts = list(dict.fromkeys(part for parts in self._parts_of.values() for part in parts))
         if unknown := [part for part in self.parts if part not in known]:
             raise ValueError(f"stage {unknown[0]!r}: {network} has {', '.join(known)}; null is its default")
-
-    def folded(self) -> "FeatureExtractor":
-        """Return a faster copy with equal maps to rounding, see `folded_copy`; this view itself if there is none."""
-        return self
 
     @abstractmethod
     def maps(self, images: Tensor) -> dict[str, Tensor]:
@@ -253,10 +247,10 @@ class MapExtractor(FeatureExtractor):
         self.network: Any = network
         self.normalise = normalise
         self.eval()
-        stated = stated_stride(network)
+        stated = getattr(network, "stride", None)
         strides = {}
         for name, output in self._probe().items():
-            strides[name] = measured_stride(output, f"{kind}, {name}", stated)
+            strides[name] = measured_stride(output, f"{kind}, {name}", stated if isinstance(stated, int) else None)
             if stride not in (None, strides[name]):
                 raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, {stride} was asked for")
         self.set_strides(strides)
@@ -295,12 +289,6 @@ class MapExtractor(FeatureExtractor):
                 f"{type(self.network).__name__}: takes no image of {PROBE[0]} x {PROBE[1]} px; videos need a network "
                 f"of any size ({reason(error)})"
             ) from error
-
-
-def stated_stride(network: object) -> int | None:
-    """Return a network's attribute `stride`, pixels per cell; None if it is missing or no integer (a convolution's)."""
-    stride = getattr(network, "stride", None)
-    return stride if isinstance(stride, int) else None
 
 
 def _staged(network: Any) -> int:

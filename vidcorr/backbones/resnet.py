@@ -28,8 +28,8 @@ def is_resnet(network: nn.Module) -> bool:
 
 def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
     """Return the blocks of a ResNet in order, `res2.b1` and so on → module."""
-    layers = {stage: network.get_submodule(layer) for stage, layer in LAYER_OF_STAGE.items()}
-    return {f"{stage}.b{n}": block for stage, layer in layers.items() for n, block in enumerate(layer.children(), 1)}
+    layers = {stage: getattr(network, layer) for stage, layer in LAYER_OF_STAGE.items()}
+    return {f"{stage}.b{n}": block for stage, layer in layers.items() for n, block in enumerate(layer, start=1)}
 
 
 def stage_of(block: str) -> str:
@@ -85,11 +85,11 @@ class ResNetExtractor(FeatureExtractor):
         coarsest = 8 if dilated else stride or NATURAL_STRIDE["res5"]
         for name, layer in LAYER_OF_STAGE.items():
             if NATURAL_STRIDE[name] > coarsest:
-                remove_strides(network.get_submodule(layer))
+                remove_strides(getattr(network, layer))
         self.dilated = dilated
         if dilated:
             for name, dilation in SIAMFC_DILATION.items():
-                for number, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
+                for number, block in enumerate(getattr(network, LAYER_OF_STAGE[name])):
                     released = dilated == "released"
                     _dilate(block, dilation // 2 if released and number == 0 else dilation, only_first=released)
         self.normalise = normalise
@@ -118,7 +118,7 @@ class ResNetExtractor(FeatureExtractor):
 def resnet_maps(network: Any, images: Tensor) -> Tensor:
     """Return the last map of a ResNet, before its pooling: normalised `(N, 3, H, W)` → `(N, C, h, w)`."""
     x = images
-    for part in (*_stem(network), *(network.get_submodule(layer) for layer in LAYER_OF_STAGE.values())):
+    for part in (*_stem(network), *(getattr(network, layer) for layer in LAYER_OF_STAGE.values())):
         x = part(x)
     return x
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ..functional.device import to_device
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, describe_output, stated_stride
+from .extractor import IMAGENET_MEAN, IMAGENET_STD, describe_output
 from .placement import device_of, held_networks, on_device
 
 Upsampling = Literal["trilinear", "cubic"]
@@ -167,6 +167,12 @@ class Recurrent:
             yield features
 
 
+def stated_stride(network: object) -> int | None:
+    """Return a network's attribute `stride`, pixels per cell; None if it is missing or no integer (a convolution's)."""
+    stride = getattr(network, "stride", None)
+    return stride if isinstance(stride, int) else None
+
+
 class VideoNetwork(nn.Module):
     """A video encoder as the network of a module such as `FrozenEncoder`; its weights are registered.
 
@@ -205,7 +211,7 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
     return interpolate(unit, (outputs, inputs), mode=mode, antialias=antialias)[0, 0].float()
 
 
-def as_tensor(array: object) -> Tensor:
+def as_tensor(array: Any) -> Tensor:
     """Return a tensor, or an array of numpy or of a library with DLPack (for example JAX), as a tensor.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
 
-def to_device(values: object, device: torch.device) -> Tensor:
+def to_device(values: Any, device: torch.device) -> Tensor:
     """Return a tensor or numbers on a device, copied to a GPU through pinned memory without waiting."""
     tensor = torch.as_tensor(values)
     if device.type == "cuda" and tensor.device.type == "cpu":

@@ -73,7 +73,7 @@ class EvaluationProtocol:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = _as_plain_type(vars(self)[field.name])
+            value = _as_plain_type(getattr(self, field.name))
             object.__setattr__(self, field.name, value)
             if expected := _misfit(value, field.type):
                 raise self._error(field.name, expected)
@@ -155,7 +155,7 @@ class EvaluationProtocol:
         for field, value in fields.items():
             if problem := self.misnamed(field):
                 raise TypeError(problem)
-            if _as_plain_type(value) != vars(self)[field]:
+            if _as_plain_type(value) != getattr(self, field):
                 changed += f"+{field}={_as_text(value)}"
         return dataclasses.replace(self, name=changed if name is None else name, **fields)
 
@@ -167,7 +167,7 @@ class EvaluationProtocol:
         """
         asked = self.changed
         for field, value in fields.items():
-            if field in asked and vars(self)[field] != value:
+            if field in asked and getattr(self, field) != value:
                 text = f"the features have {field} {_as_text(value)}: leave the change out, or choose other features"
                 raise ValueError(f"protocol {self.name!r}: {text}")
         return self.with_changes(**fields)
@@ -240,7 +240,7 @@ class EvaluationProtocol:
         """
         base, changes = self._split(self.name)
         changed = self._differing(self._source_values()) if base in self.sources() else set(changes)
-        return "+".join([base, *(f"{field}={_as_text(vars(self)[field])}" for field in sorted(changed))])
+        return "+".join([base, *(f"{field}={_as_text(getattr(self, field))}" for field in sorted(changed))])
 
     def _source_values(self) -> dict[str, Any]:
         """Return the source's values for the benchmark that needs the fewest changes beyond the name's changes.
@@ -259,7 +259,7 @@ class EvaluationProtocol:
         return min(candidates, key=misfit)
 
     def _differing(self, values: Mapping[str, Any]) -> set[str]:
-        return {field for field, value in values.items() if vars(self)[field] != _as_plain_type(value)}
+        return {field for field, value in values.items() if getattr(self, field) != _as_plain_type(value)}
 
     @classmethod
     def _split(cls, name: str) -> tuple[str, dict[str, str]]:
@@ -275,10 +275,10 @@ class EvaluationProtocol:
         return base, changes
 
     def _error(self, field: str, expected: str) -> ValueError:
-        return ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {vars(self)[field]!r}")
+        return ValueError(f"protocol {self.name!r}: {field} must be {expected}, got {getattr(self, field)!r}")
 
 
-def _as_text(value: object) -> str:
+def _as_text(value: Any) -> str:
     return ",".join(map(_as_text, value)) if isinstance(value, tuple) else str(value).lower()
 
 
@@ -296,7 +296,7 @@ def _read(text: str, kind: Any) -> Any:
     return next((value for value in readings if not _misfit(value, kind)), readings[0])
 
 
-def _as_plain_type(value: object) -> Any:
+def _as_plain_type(value: Any) -> Any:
     """Lists (of YAML and JSON) and ranges become tuples; numpy's numbers become Python's."""
     if isinstance(value, list | tuple | range):
         return tuple(_as_plain_type(item) for item in value)
@@ -306,7 +306,7 @@ def _as_plain_type(value: object) -> Any:
 _adapter = functools.cache(functools.partial(TypeAdapter, config=ConfigDict(strict=True, allow_inf_nan=False)))
 
 
-def _misfit(value: object, kind: Any) -> str:
+def _misfit(value: Any, kind: Any) -> str:
     """Return the expected type or range in words if a value does not fit an annotation; values are not converted."""
     try:
         _adapter(kind).validate_python(value)

@@ -85,10 +85,14 @@ def info_nce_loss(
         >>> info_nce_loss(frames[:, :2], frames[:, :2], frames[0, 2:], temperature=1.0)
         tensor(0.8250)
     """
-    if predicted.shape != target.shape or not len(queue):
+    if predicted.ndim != 3 or predicted.shape != target.shape or queue.ndim != 2:
         raise ValueError(
             "info_nce_loss: expected predicted and target (B, n/2, D) and queue (K, D), "
             f"got {tuple(predicted.shape)}, {tuple(target.shape)}, {tuple(queue.shape)}"
+        )
+    if queue.shape[1] != predicted.shape[2] or not len(queue):
+        raise ValueError(
+            f"info_nce_loss: a queue {tuple(queue.shape)} does not fit embeddings of width {predicted.shape[2]}"
         )
     if temperature <= 0:
         raise ValueError(f"info_nce_loss: temperature must be above 0, got {temperature}")
@@ -141,15 +145,26 @@ def contrastive_random_walk_loss(
         Scalar in float32 or finer; 0 for T = 2.
 
     Raises:
-        ValueError: if the temperature is not above 0.
+        ValueError: if the shapes do not fit or the temperature is not above 0.
 
     Example:
         >>> still = torch.eye(3).view(1, 3, 1, 3).expand(-1, -1, 4, -1)
         >>> contrastive_random_walk_loss(still, temperature=0.05)
         tensor(0.)
     """
+    if nodes.ndim != 4 or nodes.shape[2] < 2 or not nodes.is_floating_point():
+        raise ValueError(
+            f"contrastive_random_walk_loss: expected float nodes (B, C, T, N) with T >= 2, got {tuple(nodes.shape)}"
+        )
     if temperature <= 0:
         raise ValueError(f"contrastive_random_walk_loss: temperature must be above 0, got {temperature}")
+    wanted = (len(nodes), nodes.shape[2] - 1, nodes.shape[3], nodes.shape[3])
+    for mask in dropped or ():
+        if mask.shape != wanted or mask.dtype != torch.bool:
+            raise ValueError(
+                f"contrastive_random_walk_loss: dropped must be two bool masks {wanted}, "
+                f"got {mask.dtype} {tuple(mask.shape)}"
+            )
     count = nodes.shape[3]
     nodes = nodes.to(torch.promote_types(nodes.dtype, torch.float32))
     with torch.autocast(nodes.device.type, enabled=False):

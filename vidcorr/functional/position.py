@@ -22,7 +22,12 @@ def sinusoidal_position(channels: int, height: int, width: int) -> Tensor:
 
     Returns:
         `(C, height, width)` float32 in [−1, 1].
+
+    Raises:
+        ValueError: if the number of channels is not divisible by 4.
     """
+    if channels % 4:
+        raise ValueError(f"a sinusoidal position map needs channels divisible by 4, got {channels}")
     frequency = 10000 ** (-torch.arange(0, channels, 4, dtype=torch.float32) / channels)
     columns, rows = (_waves(size, frequency) for size in (width, height))
     return torch.cat([columns[:, None].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)])

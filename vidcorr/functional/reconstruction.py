@@ -59,8 +59,17 @@ def reconstruct(affinity: Tensor, values: Tensor, radius: int) -> Tensor:
 
     Returns:
         `(B, V, h, w)`.
+
+    Raises:
+        ValueError: if the shapes do not fit.
     """
     side = 2 * radius + 1
+    wanted = (len(values), values.shape[1] * side**2, *values.shape[3:])
+    if values.ndim != 5 or affinity.shape != wanted:
+        raise ValueError(
+            f"reconstruct: values (B, R, V, h, w) {tuple(values.shape)} and radius {radius} need an affinity {wanted}, "
+            f"got {tuple(affinity.shape)}"
+        )
     windows = F.unfold(values.flatten(0, 1), side, padding=radius)
     windows = windows.view(*values.shape[:3], side**2, *values.shape[3:])
     return torch.einsum("brphw,brvphw->bvhw", affinity.unflatten(1, (-1, side**2)), windows)

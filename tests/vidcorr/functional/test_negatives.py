@@ -123,7 +123,9 @@ def test_memory_does_not_grow_with_the_stored_frames(monkeypatch, way):
 def test_bad_inputs():
     query, maps, excluded = case()
     mistakes = {
+        r"negatives must be float \(N, 4\)": lambda: shared_logsumexp(query, maps[:, :2, 0, 0]),
         r"excluded must be bool \(3, 7\)": lambda: shared_logsumexp(query, maps[:, :, 0, 0], excluded.float()),
+        r"as many channels, got .* \(7, 2, 5, 9\)": lambda: per_query_logsumexp(query, maps[:, :2], 1, 0),
         r"excluded must be bool \(3, 7\), got": lambda: per_query_logsumexp(query, maps, 1, 0, excluded[:1]),
         "must have the query's height and width": lambda: same_place_logsumexp(query, maps[..., :4], 1),
     }

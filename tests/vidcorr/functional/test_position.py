@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from tests.helpers.refusal import refused
 from vidcorr.functional.position import shifted_position, shuffled_position, sinusoidal_position
 
 
@@ -15,6 +16,7 @@ def test_sines_by_hand():
     angles = [x, x / 100, y, y / 100]
     expected = [wave(angle) for angle in angles for wave in (math.sin, math.cos)]
     assert found[:, y, x].tolist() == pytest.approx(expected, abs=1e-6)
+    refused(ValueError, "divisible by 4, got 6", sinusoidal_position, 6, 2, 2)
 
 
 def test_shift_is_a_roll_of_each_frame():

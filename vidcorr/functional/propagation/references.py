@@ -165,7 +165,7 @@ def shared_finders(protocols: Sequence[PropagationProtocol]) -> list[Corresponde
     keys: list[tuple[object, ...]] = []
     for index, protocol in enumerate(protocols):
         alone = protocol.topk is None or protocol.topk_ties == "kept"
-        keys.append((index,) if alone else tuple(vars(protocol)[name] for name in matched))
+        keys.append((index,) if alone else tuple(getattr(protocol, name) for name in matched))
         groups.setdefault(keys[-1], []).append(protocol)
     finders = {key: CorrespondenceSearch(group) for key, group in groups.items()}
     return [finders[key] for key in keys]
