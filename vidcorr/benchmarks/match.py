@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ from .. import signals
 from ..datasets.spair import MatchPair, partner_rows, read_pf, read_spair, shown_ids
 from ..functional import MatchingProtocol
 from ..functional.propagation.sizing import Size
-from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
+from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_key, score_keys
 from ..results.pictures import Picture, write_picture
 from ..results.pictures.animation import WIDTH, SequenceAnimation
 from ..results.pictures.overlays import contact_sheet
@@ -35,9 +34,6 @@ DIFFICULT = tuple(
 
 WORST_PAIRS = 8
 """Pairs of a category in its picture."""
-
-Answer = tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]
-"""PCK of a pair, the pair, its matched points, and which of them are correct at the first threshold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +97,8 @@ class MatchBenchmark(Benchmark):
     @property
     def ranked_by(self) -> tuple[str, ...]:
         """The PCK at the first threshold."""
-        return self.score_names[:1]
+        rules: Any = self.protocol
+        return (score_key(rules.thresholds[0]),)
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set."""
@@ -182,7 +179,7 @@ class MatchEvaluation(Evaluation):
         used = self._used[sequence.name]
         self.tracker.encode(used.pictures)
         written: list[dict[str, Any]] = [{} for _ in self.stages]
-        answers: list[Answer] = []
+        last: list[tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]] = []
         for pair in used.pairs:
             signals.check()
             shown = self._shown.get(pair.category)
@@ -193,14 +190,16 @@ class MatchEvaluation(Evaluation):
                 self.metrics[number].update(pair.name, pair.category, correct)
                 written[number][pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
             if len(points):
-                answers.append((float(correct[:, 0].mean()), pair, points, correct[:, 0]))
+                last.append((float(correct[:, 0].mean()), pair, points, correct[:, 0]))
         for folder, content in zip(self.prediction_folders(), written, strict=False):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / f"{sequence.name}.json", json.dumps(content) + "\n")
-        if self.context.folder is not None and answers:
-            self._draw(self.context.folder, sequence.name, sorted(answers, key=itemgetter(0))[:WORST_PAIRS])
+        if self.context.folder is not None:
+            self._draw(self.context.folder, sequence.name, sorted(last, key=lambda item: item[0])[:WORST_PAIRS])
 
-    def _draw(self, folder: Path, name: str, worst: Sequence[Answer]) -> None:
+    def _draw(
+        self, folder: Path, name: str, worst: Sequence[tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]]
+    ) -> None:
         """Write the pictures of the worst pairs of a category, of the last map."""
         animation = SequenceAnimation(folder, name, len(worst))
         large = []
@@ -209,10 +208,13 @@ class MatchEvaluation(Evaluation):
             text = f"{name} {pair.files[0].stem} - {pair.files[1].stem}: {100 * score:.0f} % of {len(correct)}"
             large.append(pair_picture(pictures, pair.points, points, correct, text))
             animation.add(pair_picture(pictures, pair.points, points, correct, text, WIDTH))
-        animation.close()
-        sheet = contact_sheet(large, columns=2, width=large[0].shape[1])
-        write_picture(folder / self.stages[-1] / "overlays" / f"{name}.png", sheet)
-        self.overlays[name] = sheet
+        if worst:
+            animation.close()
+            sheet = contact_sheet(large, columns=2, width=large[0].shape[1])
+            path = folder / self.stages[-1] / "overlays" / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(path, sheet)
+            self.overlays[name] = sheet
 
     def finish(self, folder: Path) -> dict[str, Picture]:
         """Write per_category.csv; see `Evaluation`."""

@@ -16,11 +16,16 @@ from numpy.typing import NDArray
 from ..videos.guards import DataError, plain_name, read_json, read_names, read_text, require_folder
 from ..videos.images import image_size
 
-DIFFICULTIES = ("viewpoint_variation", "scale_variation", "truncation", "occlusion")
-"""Fields of SPair-71k's files. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
+DIFFICULTIES = {
+    "viewpoint": "viewpoint_variation",
+    "scale": "scale_variation",
+    "truncation": "truncation",
+    "occlusion": "occlusion",
+}
+"""Name of a difficulty → field of SPair-71k's files. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
 
-PF_LISTS = {"pf_pascal": "test_pairs_pf_pascal.csv", "pf_willow": "test_pairs.csv"}
-"""Data set → name of its list of pairs."""
+PF_LISTS = {"pf_pascal": ("test_pairs_pf_pascal.csv",), "pf_willow": ("test_pairs.csv", "test_pairs_pf.csv")}
+"""Data set → names of its list of pairs."""
 
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -40,7 +45,7 @@ class MatchPair:
         points: key points of the source and of the target, x, y `(N, 2)` float64 in pixels, in the same order.
         ids: ids of the key points in the class.
         box: x0, y0, x1, y1 of the target's object; None if not annotated.
-        difficulty: viewpoint, scale, truncation, occlusion → level; see `DIFFICULTIES`.
+        difficulty: see `DIFFICULTIES`.
     """
 
     name: str
@@ -88,9 +93,11 @@ def _spair_pair(root: Path, file: Path, name: str) -> MatchPair:
             points=(points[0], points[1]),
             ids=ids,
             box=tuple(float(side) for side in content["trg_bndbox"]),
-            difficulty={key.removesuffix("_variation"): int(content[key]) for key in DIFFICULTIES if key in content},
+            difficulty={key: int(content[known]) for key, known in DIFFICULTIES.items() if known in content},
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{file}: is not a pair of SPair-71k ({error}); get the file again") from error
 
 
@@ -101,14 +108,14 @@ def read_pf(root: str | Path, kind: str) -> list[MatchPair]:
     its class is the folder.
 
     Args:
-        root: folder of the list, see `PF_LISTS`, and of the pictures that it names from the folder above.
+        root: folder of the list, see `PF_LISTS`, and of the pictures that it names: from here or from the folder above.
         kind: "pf_pascal" or "pf_willow".
 
     Raises:
         DataError: one line naming the file: a missing file, or a line of another form.
     """
     root = Path(root).expanduser()
-    file = root / PF_LISTS[kind]
+    file = next((root / name for name in PF_LISTS[kind] if (root / name).is_file()), root / PF_LISTS[kind][0])
     pairs, size_of = [], functools.cache(image_size)
     for number, row in enumerate(list(csv.reader(read_text(file).splitlines()))[1:]):
         try:
@@ -138,13 +145,14 @@ def read_pf(root: str | Path, kind: str) -> list[MatchPair]:
 
 
 def _below(root: Path, file: Path, named: str) -> Path:
-    """Return the path of a picture, named from the folder above the root."""
-    path = root.joinpath(*PurePosixPath(named).parts[1:])
-    if ".." in path.relative_to(root).parts:
+    """Return the path of a picture, named from the root or from the folder above."""
+    path = PurePosixPath(named)
+    if path.is_absolute() or ".." in path.parts:
         raise DataError(f"{file}: names {named!r:.80}, which lies outside {root}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; put the pictures next to {file.name}")
-    return path
+    candidates = [root / path, root.joinpath(*path.parts[1:])]
+    if found := next((known for known in candidates if known.is_file()), None):
+        return found
+    raise DataError(f"{candidates[0]}: no such file; put the pictures next to {file.name}")
 
 
 def shown_ids(root: str | Path, pairs: Sequence[MatchPair]) -> dict[str, set[int]]:

@@ -1,7 +1,5 @@
 """Zero-shot matching of keypoints between two pictures, by the rules of a `MatchingProtocol`."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,8 +9,7 @@ from .matching_protocol import MatchingProtocol
 from .points.matching import POINTS_WORKSPACE, sample_features
 from .propagation.sizing import Size, resize_images
 
-PADDINGS: dict[str, dict[str, Any]] = {"black": {}, "white": {"value": 255}, "edge": {"mode": "replicate"}}
-"""Arguments of `torch.nn.functional.pad`."""
+FILLING = {"black": 0, "white": 255}
 ANSWERS = {"corner": (0.0, 0.0), "centre": (0.5, 0.0), "pixel-centre": (0.5, -0.5)}
 """Offset of an answer from its cell's corner, in cells and in pixels of the frame."""
 
@@ -52,8 +49,10 @@ def match_keypoints(
         raise ValueError(f"features must be (C, h, w), got {tuple(source.shape)} and {tuple(target.shape)}")
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"points must be (N, 2), got {tuple(points.shape)}")
-    if protocol.debiased and bias is None:
-        raise ValueError(f"protocol {protocol.name!r} needs `bias`")
+    if bool(protocol.debiased) != (bias is not None):
+        raise ValueError(
+            f"protocol {protocol.name!r} has debiased={protocol.debiased}: give `bias` if and only if it is above 0"
+        )
     if protocol.flip != "off" and (mirrored is None or partners is None):
         raise ValueError(f"protocol {protocol.name!r} needs `mirrored` and `partners`")
     if not len(points):
@@ -83,17 +82,17 @@ def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
     Returns:
         uint8 `(3, H', W')`, on the CPU.
     """
-    height, width = size = image.shape[1], image.shape[2]
-    sides, method, padding = protocol.input_sides, protocol.input_filter, PADDINGS[protocol.padding]
+    _, height, width = image.shape
+    sides, method = protocol.input_sides, protocol.input_filter
     if protocol.input_fit == "stretched":
         return resize_images(image[None], sides, method)[0]
     if protocol.input_fit == "corner":
-        around = 0, max(size) - width, 0, max(size) - height
-        return resize_images(F.pad(image[None].float(), around, **padding).byte(), sides, method)[0]
-    height, width = _content_size(size, sides[0])
-    _, left, top = _placement(size, protocol)
-    around = left, sides[1] - width - left, top, sides[0] - height - top
-    return F.pad(resize_images(image[None], (height, width), method).float(), around, **padding).byte()[0]
+        long = max(height, width)
+        return resize_images(_pad(image, (0, long - width, 0, long - height), protocol), sides, method)[0]
+    side, (short_height, short_width) = sides[0], _content_size((height, width), sides[0])
+    left, top = (side - short_width) // 2, (side - short_height) // 2
+    around = left, side - short_width - left, top, side - short_height - top
+    return _pad(resize_images(image[None], (short_height, short_width), method)[0], around, protocol)[0]
 
 
 def bias_directions(features: Tensor, components: int) -> Tensor:
@@ -112,9 +111,16 @@ def bias_directions(features: Tensor, components: int) -> Tensor:
 def mutual_distance(first: Tensor, second: Tensor) -> float:
     """Return the mean distance, on the unit sphere, of mutual nearest neighbours of two maps `(C, h, w)`."""
     cells, others = (F.normalize(features, dim=0).flatten(1).T for features in (first, second))
-    distances = torch.cdist(cells, others)
-    values, nearest = distances.min(1)
-    mutual = distances.argmin(0)[nearest] == torch.arange(len(cells), device=cells.device)
+    nearest = []
+    best, best_row = others.new_full((len(others),), torch.inf), others.new_zeros(len(others), dtype=torch.long)
+    chunk = max(1, POINTS_WORKSPACE // (4 * len(others)))
+    for begin in range(0, len(cells), chunk):
+        distances = torch.cdist(cells[begin : begin + chunk], others)
+        nearest.append(distances.min(1))
+        least, row = distances.min(0)
+        best_row, best = torch.where(least < best, row + begin, best_row), torch.minimum(least, best)
+    values, chosen = (torch.cat([item[number] for item in nearest]) for number in (0, 1))
+    mutual = best_row[chosen] == torch.arange(len(cells), device=cells.device)
     return float(values[mutual].mean())
 
 
@@ -148,6 +154,13 @@ def _content_size(size: Size, side: int) -> Size:
     return (short, side) if size[0] <= size[1] else (side, short)
 
 
+def _pad(image: Tensor, around: tuple[int, int, int, int], protocol: MatchingProtocol) -> Tensor:
+    """Pad an image by (left, right, top, bottom) pixels: `(1, 3, H, W)` uint8."""
+    if protocol.padding == "edge":
+        return F.pad(image[None].float(), around, mode="replicate").byte()
+    return F.pad(image[None], around, value=FILLING[protocol.padding])
+
+
 def debiased(features: Tensor, bias: Tensor | None) -> Tensor:
     """Return features `(C, h, w)` of unit length without their part along the directions `(C, k)`, if there are any."""
     if bias is None:
@@ -178,8 +191,11 @@ def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingPr
     """Return the features `(N, C)` of points x, y `(N, 2)` of the frame, of unit length unless interpolated."""
     height, width = frame if protocol.upsampling == "frame" else features.shape[1:]
     if protocol.sampling == "aligned":
-        steps = to_device([(width - 1) / frame[1], (height - 1) / frame[0]], at.device)
-        return sample_features(F.normalize(features, dim=0), at * steps + 0.5)
+        unit = at / to_device([float(frame[1]), float(frame[0])], at.device)
+        grid = (unit * 2 - 1)[None, None]
+        return F.grid_sample(F.normalize(features, dim=0)[None], grid, align_corners=True, padding_mode="border")[
+            0, :, 0
+        ].T.contiguous()
     cells = torch.stack([at[:, 0] * (width / frame[1]), at[:, 1] * (height / frame[0])], dim=1)
     cells = cells.floor() if protocol.sampling == "floor" else cells.round()
     if protocol.sampling == "round":
@@ -201,11 +217,13 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
     if protocol.decoding == "argmax":
         return torch.stack([x, y], dim=1).double()
     rows, columns = (torch.arange(side, device=best.device) for side in (height, width))
-    dy, dx = (rows - y[:, None])[:, :, None], (columns - x[:, None])[:, None]
+    dy, dx = rows - y[:, None], columns - x[:, None]
     if protocol.window is not None:
-        similarities = similarities * ((dy.abs() <= protocol.window) & (dx.abs() <= protocol.window))
+        inside = (dy.abs() <= protocol.window)[:, :, None] & (dx.abs() <= protocol.window)[:, None]
+        similarities = similarities * inside
     elif protocol.kernel is not None:
-        similarities = similarities * torch.exp(-(dy.square() + dx.square()) / (2 * protocol.kernel**2))
+        square = dy.square()[:, :, None] + dx.square()[:, None]
+        similarities = similarities * torch.exp(-square / (2 * protocol.kernel**2))
     weights = (similarities.flatten(1) / protocol.temperature).softmax(1).view(count, height, width).double()
     return torch.stack([weights.sum(1) @ columns.double(), weights.sum(2) @ rows.double()], dim=1)
 
@@ -213,8 +231,7 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
 def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     """Return the lengths of features after bilinear upsampling, without upsampling them.
 
-    For neighbours a and b, the squared length of (1 - f) a + f b is
-    (1 - f) |a|² + f |b|² - f (1 - f) |a - b|².
+    The squared length is a quadratic form of the products of neighbouring cells.
 
     Args:
         features: `(C, h, w)`.
@@ -223,18 +240,30 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     Returns:
         `(H, W)` float32.
     """
-    features = features.float()
-    y, x = (
-        ((torch.arange(pixels, device=features.device) + 0.5) * cells / pixels - 0.5).clamp(0, cells - 1)
-        for pixels, cells in zip(size, features.shape[1:], strict=True)
+    _, height, width = features.shape
+    cells, (y, fy), (x, fx) = (
+        features.float().flatten(1),
+        *(_steps(*pair, features.device) for pair in zip((height, width), size, strict=True)),
     )
 
-    def between_rows(maps: Tensor) -> Tensor:
-        """Return the squared lengths `(H, w)` between the rows of maps `(C, h, w)`."""
-        squares = F.interpolate(maps.square().sum(0).T[None], size[0], mode="linear")[0].T
-        steps = F.pad(maps.diff(dim=1).square().sum(0), (0, 0, 0, 1))  # nothing follows the last cell
-        return squares - (y % 1 * (1 - y % 1))[:, None] * steps[y.long()]
+    def products(step: int) -> Tensor:
+        """Return the product of every cell with the cell `step` later in row order."""
+        along = (cells[:, : cells.shape[1] - step] * cells[:, step:]).sum(0).double()
+        return F.pad(along, (0, width * (height + 1) + 1 - len(along)))
 
-    squares = F.interpolate(between_rows(features)[None], size[1], mode="linear")[0]
-    steps = F.pad(between_rows(features.diff(dim=2)), (0, 1))
-    return (squares - x % 1 * (1 - x % 1) * steps[:, x.long()]).clamp_(min=0).sqrt_()
+    def along_x(own: Tensor, crossed: Tensor) -> Tensor:
+        own, crossed, after = (part.unfold(0, width, width) for part in (own, crossed, own[1:]))
+        return (1 - fx) ** 2 * own[:, x] + fx * (1 - fx) * crossed[:, x] + fx**2 * after[:, x]
+
+    own = along_x(products(0), 2 * products(1))
+    below = along_x(products(width), products(width + 1) + F.pad(products(width - 1)[1:], (0, 1)))
+    fy, own, below = fy[:, None].float(), own.float(), below.float()  # large from here on
+    squares = ((1 - fy) ** 2 * own[y]).addcmul_(2 * fy * (1 - fy), below[y]).addcmul_(fy**2, own[y + 1])
+    return squares.clamp_(min=0).sqrt_()
+
+
+def _steps(cells: int, pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return for every pixel of an axis the cell before it, and the weight of the next cell."""
+    centres = (torch.arange(pixels, device=device).double() + 0.5) * cells / pixels - 0.5
+    centres = centres.clamp(0, cells - 1)
+    return centres.long(), centres % 1

@@ -59,7 +59,8 @@ def correct_points(
     if protocol.integer_points:
         side, long = protocol.input_sides[0], max(size)
         target = np.trunc(np.trunc(target) * side / long) * long / side
-    precision = np.float32 if protocol.compared_in == "float32" else np.float64
+    single = protocol.compared_in == "float32"
+    precision = np.float32 if single else np.float64
     alphas = np.asarray(protocol.thresholds, np.float64 if protocol.compared_in == "float64" else np.float32)
     distances = np.sqrt(((np.asarray(predicted, np.float64) - target) ** 2).sum(1)).astype(precision)[:, None]
     scale = precision(length)
@@ -82,12 +83,14 @@ def draws(
         difficulties: kind of difficulty → level, per pair.
         protocol: `pairs`, `pairs_per_class`.
     """
-    members = [[n for n, own in enumerate(categories) if own == category] for category in dict.fromkeys(categories)]
+    by_class: dict[str, list[int]] = {}
+    for number, category in enumerate(categories):
+        by_class.setdefault(category, []).append(number)
     most = protocol.pairs_per_class
 
     def drawn(viewpoint: int | None) -> list[int]:
         chosen: list[int] = []
-        for numbers in members:
+        for numbers in by_class.values():
             if protocol.pairs == "sample":
                 choice = np.random.RandomState(42).choice(len(numbers), most)
                 chosen += [numbers[place] for place in choice.tolist()]
@@ -95,8 +98,7 @@ def draws(
             seen = [n for n in numbers if viewpoint in (None, difficulties[n].get("viewpoint"))]
             if protocol.pairs == "subset":
                 random.Random(20).shuffle(seen)
-                seen = seen[:most]
-            chosen += seen
+            chosen += seen[: most if protocol.pairs == "subset" else None]
         return chosen
 
     result = {"": drawn(None)}
@@ -186,13 +188,17 @@ class MatchRows(SequenceRows):
             yield category, name, {"Points": count} | dict(zip(keys, fractions, strict=True))
 
     def per_category(self) -> list[RowValues]:
-        """Return a line per category: pairs, points, and the scores of its pairs."""
+        """Return a line per category: pairs, points, and PCK per image and per point."""
+        lines = []
         table = self.table()
-        lines: list[RowValues] = []
         for category in dict.fromkeys(row[0] for row in table.values()):
-            rows = {name: row for name, row in table.items() if row[0] == category}
-            points = sum(row[1] for row in rows.values())
-            lines.append({"Category": category, "Pairs": len(rows), "Points": points} | self.scores(rows))
+            rows = [row for row in table.values() if row[0] == category]
+            counts, right = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
+            of_category = averages(right, counts, [category] * len(rows))
+            line: RowValues = {"Category": category, "Pairs": len(rows), "Points": int(counts.sum())}
+            for place, threshold in enumerate(self.protocol.thresholds):
+                line |= {score_key(threshold, kind): float(of_category[kind][place]) for kind in ("image", "point")}
+            lines.append(line)
         return lines
 
 

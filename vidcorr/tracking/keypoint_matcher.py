@@ -1,7 +1,7 @@
-"""Key points of pictures, matched by the features of an extractor under a protocol."""
+"""PictureKey points of pictures, matched by the features of an extractor under a protocol."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,8 @@ class KeypointMatcher:
         self._bias: list[Tensor | None] = [None] * len(maps)
         if protocol.debiased:
             black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
-            found = next(self.encoder.encode([black]))[1] if self.encoder.in_order else self.encoder([black])[0]
+            encoder = self.encoder
+            found = next(encoder.encode([black]))[1] if encoder.in_order else encoder([black])[0]
             self._bias = [bias_directions(features, protocol.debiased) for features in found]
 
     @torch.no_grad()
@@ -80,10 +81,8 @@ class KeypointMatcher:
         """
         self._kept, self._sizes, room = {}, pictures, KEPT_OF_PICTURES
         turned = (False, True) if self._protocol.flip != "off" else (False,)
-        keys = [(file, mirrored) for file in pictures for mirrored in turned]
-        for key, image in read_ahead((key, self._prepared(*key)) for key in keys):
+        for key, maps in self._encoded((file, mirrored) for file in pictures for mirrored in turned):
             signals.check()
-            maps = self._maps(key[0], image)
             room -= sum(features.numel() * features.element_size() for features in maps)
             if room < 0:
                 return
@@ -101,17 +100,26 @@ class KeypointMatcher:
             Points of the target by map, x, y `(N, 2)` in pixels.
         """
         source, target = map(self._features, pair.files)
-        flips = self._protocol.flip != "off"
-        mirrored = self._features(pair.files[0], mirrored=True) if flips else [None] * len(source)
-        points, rows = torch.from_numpy(pair.points[0]), None if partners is None else torch.tensor(partners)
-        found = []
+        mirrored = (
+            self._features(pair.files[0], mirrored=True) if self._protocol.flip != "off" else [None] * len(source)
+        )
+        rows = None if partners is None else torch.tensor(partners)
         with self.watch("match", self.encoder.device):
-            for one, other, protocol, turned, bias in zip(
-                source, target, self.protocols, mirrored, self._bias, strict=True
-            ):
-                answer = match_keypoints(one, other, points, *pair.sizes, protocol, turned, rows, bias)
-                found.append(answer.cpu().numpy())
-        return found
+            return [
+                match_keypoints(
+                    source[number],
+                    target[number],
+                    torch.from_numpy(pair.points[0]),
+                    *pair.sizes,
+                    protocol,
+                    mirrored=mirrored[number],
+                    partners=rows,
+                    bias=self._bias[number],
+                )
+                .cpu()
+                .numpy()
+                for number, protocol in enumerate(self.protocols)
+            ]
 
     def picture(self, file: Path) -> Tensor:
         """Read a picture of `encode`: uint8 RGB `(3, H, W)`."""
@@ -122,15 +130,23 @@ class KeypointMatcher:
     def _features(self, file: Path, mirrored: bool = False) -> Maps:
         """Return the maps of a picture, encoded again if there was no room for them."""
         key = file, mirrored
-        return self._kept[key] if key in self._kept else self._maps(file, self._prepared(file, mirrored))
+        return self._kept[key] if key in self._kept else next(self._encoded([key]))[1]
 
-    def _maps(self, file: Path, image: Tensor) -> Maps:
-        """Return the maps of a prepared picture, which is a video of its own."""
-        _, maps = next(self.encoder.encode([image]))
-        self.grids = [(features.shape[1], features.shape[2]) for features in maps]
-        if not all(features.isfinite().all() for features in maps):
-            raise ValueError(f"{file.name}: its features are not finite")
-        return maps
+    def _encoded(self, keys: Iterable[PictureKey]) -> Iterator[tuple[PictureKey, Maps]]:
+        """Yield the maps of pictures; a thread reads and prepares the next pictures."""
+        images = read_ahead((key, self._prepared(*key)) for key in keys)
+        encoder = self.encoder
+        found: Iterator[tuple[tuple[PictureKey, Tensor], Maps]]
+        if encoder.in_order:  # every picture is a video of its own
+            found = (item for image in images for item in encoder.encode([image], image=lambda item: item[1]))
+        else:
+            at_once = encoder.frames_at_once(self._protocol.input_sides)
+            found = encoder.encode(images, at_once, image=lambda item: item[1])
+        for (key, _), maps in found:
+            self.grids = [(features.shape[1], features.shape[2]) for features in maps]
+            if not all(features.isfinite().all() for features in maps):
+                raise ValueError(f"{key[0].name}: its features are not finite")
+            yield key, maps
 
     def _prepared(self, file: Path, mirrored: bool) -> Tensor:
         image = prepare_picture(self.picture(file), self._protocol)

@@ -60,16 +60,22 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
             covered = sum(bit for bit, view in ((1, one), (2, other)) if (inside & ~visible)[:, view].any())
             annotated: dict[str, Any] = {
                 "filename": name,
+                "src_imname": f"{stems[one]}.jpg",
+                "trg_imname": f"{stems[other]}.jpg",
+                "src_imsize": size,
+                "trg_imsize": size,
+                "src_bndbox": boxes[one],
+                "trg_bndbox": boxes[other],
                 "category": category,
+                "src_kps": at[both, one].tolist(),
+                "trg_kps": at[both, other].tolist(),
                 "kps_ids": [str(n) for n in both],
+                "mirror": 0,
                 "viewpoint_variation": min(other - one - 1, 2),
                 "scale_variation": 0,
                 "truncation": cut,
                 "occlusion": covered,
             }
-            for side, view in (("src", one), ("trg", other)):
-                annotated |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": size}
-                annotated |= {f"{side}_bndbox": boxes[view], f"{side}_kps": at[both, view].tolist()}
             write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(annotated)])
             names[i].append(name)
 

@@ -262,18 +262,30 @@ def pair_picture(
     half, height = width // 2, 3 * width // 8
     canvas = np.full((height, width, 3), 255, np.uint8)
     places = []
-    for left, picture, marked in zip((0, half), pictures, (points[:1], (points[1], found)), strict=True):
+    for number, (picture, marked) in enumerate(zip(pictures, (points[:1], (points[1], found)), strict=True)):
         scale = min((half - 2) / picture.shape[2], height / picture.shape[1])
         image = resized(as_pictures(picture[None])[0], max(1, round(scale * picture.shape[2])))[:height]
-        canvas[: image.shape[0], left : left + image.shape[1]] = _pale(image)
-        places += [(np.asarray(each, float) + 0.5) * scale + (left, 0) for each in marked]
-    starts, true, ends = places
-    ends = ends.clip((half, 0), (width - 1, height - 1))
-    colours = [COLOURS[right] for right in correct.tolist()]
-    for start, end, colour in zip(starts.tolist(), ends.tolist(), colours, strict=True):
-        cv2.line(canvas, _pixel(*start), _pixel(*end), colour, 1, cv2.LINE_AA)
-    canvas = _ringed(canvas, true[~correct, ::-1], [DARK] * int((~correct).sum()), 1)
-    canvas = _ringed(canvas, np.concatenate([starts, ends])[:, ::-1], colours * 2, -1)
+        left, top = number * half + (half - image.shape[1]) // 2, (height - image.shape[0]) // 2
+        canvas[top : top + image.shape[0], left : left + image.shape[1]] = _pale(image)
+        offset = np.array([left, top])
+        places += [(np.asarray(each, float) + 0.5) * scale + offset for each in marked]
+    from_, true, to = places
+    to = to.clip((half + 1, 0), (width - 1, height - 1))
+    order = np.argsort(correct, kind="stable").tolist()  # correct ones on top
+    lines = canvas.copy()
+    for number in order:
+        colour, unit = COLOURS[correct[number]], 1 + int(correct[number])
+        cv2.line(lines, _pixel(*from_[number]), _pixel(*to[number]), colour, unit, cv2.LINE_AA)
+    canvas = np.asarray(cv2.addWeighted(lines, 0.6, canvas, 0.4, 0), np.uint8)
+    for number in order:
+        colour, unit = COLOURS[correct[number]], max(2, width // 200)
+        if not correct[number]:
+            cv2.line(canvas, _pixel(*to[number]), _pixel(*true[number]), DARK, 1, cv2.LINE_AA)
+            cv2.circle(canvas, _pixel(*true[number]), unit + 1, DARK, 3, cv2.LINE_AA)
+            cv2.circle(canvas, _pixel(*true[number]), unit + 1, LIGHT, 1, cv2.LINE_AA)
+        for place in (from_[number], to[number]):
+            cv2.circle(canvas, _pixel(*place), unit + 1, LIGHT, -1, cv2.LINE_AA)
+            cv2.circle(canvas, _pixel(*place), unit, colour, -1, cv2.LINE_AA)
     return captioned(canvas, caption)
 
 
