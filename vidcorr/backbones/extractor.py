@@ -283,12 +283,21 @@ class MapExtractor(FeatureExtractor):
             with torch.inference_mode():
                 return self.maps(blank(self, PROBE))
         except (AssertionError, IndexError, RuntimeError) as error:
-            if self.normalise is None or isinstance(error, torch.OutOfMemoryError):
+            if self.normalise is None or not self._takes_its_own_size():
                 raise
             raise ValueError(
-                f"{type(self.network).__name__}: takes no image of {PROBE[0]} x {PROBE[1]} px; videos need a network "
-                f"of any size ({reason(error)})"
+                f"{type(self.network).__name__}: takes images of one size only; videos need a network of any size "
+                f"({reason(error)})"
             ) from error
+
+    def _takes_its_own_size(self) -> bool:
+        """Return whether the network takes an image of the size that timm states; if not, another error occurred."""
+        try:
+            with torch.inference_mode():
+                self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
+        except Exception:  # any error, for example when the device is out of memory
+            return False
+        return True
 
 
 def _staged(network: Any) -> int:

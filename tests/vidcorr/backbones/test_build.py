@@ -54,7 +54,7 @@ def test_contract(spec, channels, stride):
         ("timm:convnext_atto", "stage1+stage2", None, r"different strides, \[4, 8\]"),
         ("tests.helpers.encoders:Padded", None, None, "34 x 42 cells .* but 32 x 40 at stride 8: cut its padding"),
         ("tests.helpers.encoders:Unpadded", None, None, "cells for a 256 x 320 image, two strides"),
-        ("timm:mvitv2_tiny", None, None, "takes no image of 256 x 320 px; videos need a network of any size"),
+        ("timm:mvitv2_tiny", None, None, "takes images of one size only; videos need a network of any size"),
         ("raw_color", None, None, r"backbone 'raw_color': did you mean raw_colour\? write timm:NAME"),
         ("dino-b88", None, None, r"backbone 'dino-b88': did you mean timm:vit_base_patch8_224\.dino\? write"),
     ],
