@@ -282,12 +282,16 @@ def callbacks_on(config: Any) -> list[BenchmarkCallback]:
     configured, stages = read_on(config.on), config.stage[0] if len(config.stage) == 1 else config.stage or None
     view = {"stage": stages, "stride": next(map(int, config.stride), None)}
     benchmarks = [each.build(limit_sequences=config.limit, **view) for each in configured]
-    protocols = protocols_of(benchmarks, config.protocol, read_changes(config.change))
+    changes = read_changes(config.change)
     callbacks = []
+    if not (config.protocol or changes):
+        pairs = zip(configured, benchmarks, strict=True)
+        return [BenchmarkCallback(benchmark, **each.schedule) for each, benchmark in pairs]
+    protocols = protocols_of(benchmarks, config.protocol, changes)
     for each, benchmark, of_benchmark in zip(configured, benchmarks, protocols, strict=True):
         for protocol in of_benchmark:
             name = benchmark.name if len(of_benchmark) == 1 else f"{benchmark.name}_{protocol.name}"
-            fields: dict[str, Any] = {"name": name, "protocol": protocol, "changes": None}  # not all have a protocol
+            fields: dict[str, Any] = {"name": name, "protocol": protocol, "changes": None}
             chosen = replace(benchmark, **fields)
             callbacks.append(BenchmarkCallback(chosen, **each.schedule))
     return callbacks

@@ -40,7 +40,8 @@ def test_a_rank_lost_in_a_benchmark_ends_the_run_in_one_line(command, kind, reas
     if command == "fit":
         arguments = {"root": str(davis_root), "changes": SMALL}
         benchmark = {"class_path": f"{KINDS}.{kind}", "init_args": arguments}
-        line = words("VFSSimSiam", video_folder, tmp_path, callbacks=(benchmark,))
+        callback = {"class_path": "BenchmarkCallback", "init_args": {"benchmark": benchmark}}
+        line = words("VFSSimSiam", video_folder, tmp_path, callbacks=(callback,))
     else:
         options = flags("trainer", logger="false", default_root_dir=tmp_path)
         line = ["validate", *RAW_COLOUR, *options, *davis(davis_root, f"{KINDS}.{kind}")]

@@ -176,6 +176,8 @@ def protocols_of(
     kept = []
     for benchmark in benchmarks:
         default = benchmark.protocol
+        if default is None:
+            raise ValueError(f"{benchmark.name} has no protocol: it runs in fit and validate alone")
         kind, data = type(default), (benchmark.default_name, *benchmark.protocols_like)
         fit = [name for name in names if _values_of(kind, name).keys() & {*data}]
         chosen = [kind.named(name, data[0], data[1:]) for name in fit] or [default]

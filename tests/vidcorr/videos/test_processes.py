@@ -85,7 +85,7 @@ def test_a_run_that_is_left_kills_what_hangs():
 ORPHANS = """
 import os, sys
 from vidcorr.videos.processes import in_processes
-from tests.datamodules.parallel.test_processes import act
+from tests.vidcorr.videos.test_processes import act
 for _, pid in in_processes(act, [("pid", 0), ("hang", 0), ("hang", 1)], 2, timeout=100):
     print(pid, flush=True)
 """
