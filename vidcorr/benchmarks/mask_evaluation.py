@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +27,7 @@ from ..results.pictures import Picture, overlay_masks
 from ..results.pictures.animation import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
-from ..videos.guards import DataError
+from ..videos.guards import DataError, errors_at
 from ..videos.mask_files import object_ids
 from .base import Benchmark
 from .evaluation import Evaluation, RunContext
@@ -222,7 +221,7 @@ class ObjectScorer:
 
         meta = metrics[0].videos.get(sequence.video, {})
         video = Video(sequence.video, list(files), annotation, meta, starts=starts)
-        with errors_of(folder):
+        with errors_at(folder):
             self.scorer = MaskScorer(self.rules, video, len(metrics))
         if not self.scorer.plan:
             raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on")
@@ -246,7 +245,7 @@ class ObjectScorer:
         return torch.from_numpy(truth)
 
     def _score(self, file: Path, truth: Ids, masks: Sequence[Tensor]) -> None:
-        with errors_of(file):
+        with errors_at(file):
             self.scorer.add(file.stem, truth, *(mask.numpy() for mask in masks))
 
     def finish(self) -> dict[str, Curve]:
@@ -264,17 +263,6 @@ class ObjectScorer:
                 frames = [t for t, stem in self.stems.items() if stem in means]
                 curves[measure] = frames, [means[self.stems[t]] for t in frames]
         return curves
-
-
-@contextmanager
-def errors_of(place: Path) -> Iterator[None]:
-    """Prefix the scorer's errors with a file or folder of the annotation."""
-    try:
-        yield
-    except DataError:
-        raise
-    except ValueError as error:
-        raise DataError(f"{place}: {error}") from error
 
 
 def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import lru_cache, partial
 from operator import itemgetter
 from pathlib import Path
@@ -16,7 +15,7 @@ from ..metrics.rows import leave_one_out
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row
-from ..videos.guards import DataError, read_videos, require_folder, require_one_of
+from ..videos.guards import DataError, errors_at, read_videos, require_folder, require_one_of
 from ..videos.images import image_size, open_image
 from ..videos.mask_files import ids_by_value, object_ids, read_mask, renumbered
 from ..videos.processes import CrashedError, in_processes, usable_cores
@@ -126,10 +125,8 @@ def score(
     def scores_of(some: ByObject) -> Values:
         return rules.table(some, entries, set(unseen))
 
-    try:
+    with errors_at(meta):
         table = scores_of(ordered)
-    except ValueError as error:
-        raise DataError(f"{meta}: {error}") from error
     scored = {video for video, _ in ordered}
     data = {
         "rules": rules.stated(),
@@ -273,7 +270,7 @@ def _score_folder(
             raise DataError(f"{folder / stem}.png: the metadata names this frame, but it has no annotation")
         return _read(files[stem], one_object, true_ids)
 
-    with _errors_named(folder):
+    with errors_at(folder):
         video = Video(masks.video, sorted(files), annotation, entries.get(masks.video, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
@@ -284,22 +281,11 @@ def _score_folder(
         raise DataError(f"{masks.predictions / missing[0]}.png: {number} missing")
     for stem in sorted(scorer.objects):
         predicted = _read(predictions[stem], one_object, predicted_ids)
-        with _errors_named(predictions[stem]):
+        with errors_at(predictions[stem]):
             scorer.add(stem, annotation(stem), predicted)
-    with _errors_named(masks.predictions):
+    with errors_at(masks.predictions):
         (objects,) = scorer.finish()
     return {(masks.video, masks.object or number): values for number, values in objects.items()}
-
-
-@contextmanager
-def _errors_named(place: Path) -> Iterator[None]:
-    """Prefix the scorer's errors with a file or folder."""
-    try:
-        yield
-    except DataError:
-        raise
-    except ValueError as error:
-        raise DataError(f"{place}: {error}") from error
 
 
 def _read(path: Path, one_object: bool, values: Mapping[int, int]) -> Ids:

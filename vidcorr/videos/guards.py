@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,17 @@ class DecodingError(DataError):
 
     def __init__(self, path: object, reason: str = "") -> None:
         super().__init__(f"{path}: {reason}" if reason else str(path))
+
+
+@contextmanager
+def errors_at(place: object) -> Iterator[None]:
+    """Turn a ValueError into a DataError that begins with a file or folder; a DataError names its own."""
+    try:
+        yield
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{place}: {error}") from error
 
 
 def require_one_of(choices: Collection[object], **arguments: object) -> None:
