@@ -133,6 +133,7 @@ class VidcorrCLI(LightningCLI):
 
     def __init__(self, args: Sequence[str]) -> None:
         self.command, self.began = args[0], time.time()
+        self.parsers: list[LightningArgumentParser] = []
         configs, flags, self.given = arrange(args[1:], ["predict.yaml"] if self.command == "predict" else [])
         before, after = from_checkpoint(self.command, self.given)
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
@@ -150,7 +151,8 @@ class VidcorrCLI(LightningCLI):
                 args=[self.command, *before, *configs, *flags, *after],
             )
         except ArgumentError as error:
-            known = self._subcommand_parsers[self.command].get_defaults(skip_validation=True).keys()
+            parser = dict(zip(self.subcommands(), self.parsers, strict=True))[self.command]
+            known = parser.get_defaults(skip_validation=True).keys()
             classes = [*SHORT_NAMES, *(name for home in HOMES for name in import_module(home).__all__)]
             files = [Path(word.partition("=")[2]) for word in configs]
             raise UsageError(explain(str(error), known, classes, files)) from error
@@ -162,7 +164,8 @@ class VidcorrCLI(LightningCLI):
         return {name: skipped | left_out for name, skipped in LightningCLI.subcommands().items() if name != "test"}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the words that LightningCLI does not have."""
+        """Add the words that LightningCLI does not have; it calls this for the parser of each command."""
+        self.parsers.append(parser)
         for name, (metavar, about) in FLAGS.items():
             parser.add_argument(f"--{name}", nargs="+", default=[], metavar=metavar, help=about)
         parser.add_argument("--limit", type=int | None, default=None, help=LIMIT)
@@ -193,7 +196,7 @@ class VidcorrCLI(LightningCLI):
 
         A run that resumes with Lightning's default logger continues in its folder.
         """
-        trainer = self._get(self.config_init, "trainer")
+        trainer = self.config_init[self.command].trainer
         fits, has_batches = self.command == "fit", self.command == "fit" or self.datamodule is not None
         wanted: dict[type[pl.Callback], tuple[type[pl.Callback], bool]] = {
             LearningRateMonitor: (LearningRateMonitor, fits and trainer.logger is not False),
@@ -210,7 +213,7 @@ class VidcorrCLI(LightningCLI):
         for kind, (added, is_wanted) in wanted.items():
             if is_wanted and not any(isinstance(callback, kind) for callback in callbacks):
                 callbacks.append(added())
-        path = self._get(self.config, "ckpt_path")
+        path = self.config[self.command].ckpt_path
         if fits and path and trainer.logger in (None, True):
             kwargs["logger"] = continued_logger(trainer.default_root_dir, path)
         if not has_batches:  # benchmarks show their progress themselves
@@ -282,18 +285,13 @@ def callbacks_on(config: Any) -> list[BenchmarkCallback]:
     configured, stages = read_on(config.on), config.stage[0] if len(config.stage) == 1 else config.stage or None
     view = {"stage": stages, "stride": next(map(int, config.stride), None)}
     benchmarks = [each.build(limit_sequences=config.limit, **view) for each in configured]
-    changes = read_changes(config.change)
+    protocols = protocols_of(benchmarks, config.protocol, read_changes(config.change))
     callbacks = []
-    if not (config.protocol or changes):
-        pairs = zip(configured, benchmarks, strict=True)
-        return [BenchmarkCallback(benchmark, **each.schedule) for each, benchmark in pairs]
-    protocols = protocols_of(benchmarks, config.protocol, changes)
     for each, benchmark, of_benchmark in zip(configured, benchmarks, protocols, strict=True):
         for protocol in of_benchmark:
             name = benchmark.name if len(of_benchmark) == 1 else f"{benchmark.name}_{protocol.name}"
-            fields: dict[str, Any] = {"name": name, "protocol": protocol, "changes": None}
-            chosen = replace(benchmark, **fields)
-            callbacks.append(BenchmarkCallback(chosen, **each.schedule))
+            fields: dict[str, Any] = {} if protocol is None else {"protocol": protocol, "changes": None}
+            callbacks.append(BenchmarkCallback(replace(benchmark, name=name, **fields), **each.schedule))
     return callbacks
 
 

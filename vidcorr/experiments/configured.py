@@ -159,11 +159,11 @@ def read_value(text: str, option: str) -> Any:
 
 def protocols_of(
     benchmarks: Sequence[Benchmark], names: Sequence[str] = (), changes: Mapping[str, Any] | None = None
-) -> list[list[EvaluationProtocol]]:
-    """Return the protocols of every benchmark.
+) -> list[list[Any]]:
+    """Return the protocols of every benchmark; None alone for a benchmark without a protocol.
 
     Args:
-        benchmarks: benchmarks with a default protocol.
+        benchmarks: the benchmarks.
         names: named protocols. A benchmark takes the protocols with values for it; if no name fits, it keeps its
             default and prints a line.
         changes: new values of fields; a benchmark takes the fields that its protocol has.
@@ -171,14 +171,17 @@ def protocols_of(
     Raises:
         ValueError: for a name or a field that fits no benchmark, or a wrong field in a name.
     """
-    protocols: list[list[EvaluationProtocol]] = []
+    protocols: list[list[Any]] = []
+    kinds: dict[type[EvaluationProtocol], None] = {}  # in order
     used: set[str] = set()
     kept = []
     for benchmark in benchmarks:
         default = benchmark.protocol
         if default is None:
-            raise ValueError(f"{benchmark.name} has no protocol: it runs in fit and validate alone")
+            protocols.append([None])
+            continue
         kind, data = type(default), (benchmark.default_name, *benchmark.protocols_like)
+        kinds[kind] = None
         fit = [name for name in names if _values_of(kind, name).keys() & {*data}]
         chosen = [kind.named(name, data[0], data[1:]) for name in fit] or [default]
         fields = {field: value for field, value in (changes or {}).items() if not kind.misnamed(field)}
@@ -186,7 +189,8 @@ def protocols_of(
         protocols.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen)))
         if names and not fit:
             kept.append(f"{benchmark.name} keeps its protocol, {default.name}: {', '.join(names)} has no values for it")
-    kinds = dict.fromkeys(type(protocol) for of_benchmark in protocols for protocol in of_benchmark)
+    if not kinds and (names or changes):
+        raise ValueError("--protocol and --change: no benchmark here has a protocol")
     for name in names:
         if name not in used:
             known, base = dict.fromkeys(source for kind in kinds for source in kind.sources()), name.partition("+")[0]

@@ -184,7 +184,7 @@ def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:
 def _matches(job: Job) -> tuple[str, ...]:
     """Return a sort key by which protocols with shared matches are neighbours."""
     protocol: Any = job.protocol
-    return *(str(getattr(protocol, field, "")) for field in ("radius", "context", "neighbourhood")), protocol.name
+    return tuple(str(getattr(protocol, field, "")) for field in ("radius", "context", "neighbourhood", "name"))
 
 
 def _title(jobs: Sequence[Job]) -> str:

@@ -13,12 +13,17 @@ from tests.helpers.encoders import Blocky, saved_resnet
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, TapVidBenchmark, VosBenchmark, evaluate
 from vidcorr.backbones import Clips
+from vidcorr.benchmarks.base import Benchmark
+from vidcorr.benchmarks.evaluation import Evaluation
 from vidcorr.benchmarks.ranks import Ranks
+from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
+from vidcorr.experiments.configured import protocols_of
 from vidcorr.experiments.grid import read_grid
 from vidcorr.experiments.job import Job, NetworkSpec, networks_of
 from vidcorr.experiments.runner import passes_of
 from vidcorr.functional import PropagationProtocol
+from vidcorr.metrics.rows import SequenceRows
 from vidcorr.videos.mask_files import read_mask
 
 VFS = PropagationProtocol.named("vfs")
@@ -226,3 +231,48 @@ def test_jobs_of_other_features_data_or_kinds_have_passes_of_their_own(benchmark
         *(Job(RAW, points, points.protocol.with_changes(temperature=value)) for value in (0.1, 0.2)),
     ]
     assert [len(jobs) for jobs in passes_of(jobs)] == [1] * 5
+
+
+class Means(SequenceRows):
+    """A number for each sequence."""
+
+    def scores(self, table):
+        return {"mean": sum(table.values()) / len(table)}
+
+
+class MeanFeature(Evaluation):
+    """Means of the features of first frames."""
+
+    def __init__(self, extractor, context):
+        super().__init__(context, metrics=[Means()])
+        self.extractor = extractor
+
+    def follow(self, sequence):
+        first = next(iter(sequence.read()))
+        self.metrics[0].add_row(sequence.name, self.extractor(first[None].float() / 255).mean().item())
+
+
+@dataclass(frozen=True)
+class MeanFeatures(Benchmark):
+    """A user's benchmark, without a protocol."""
+
+    default_name = "means"
+    root: str
+
+    def read(self):
+        return Davis(self.root)
+
+    def start(self, extractor, context):
+        return MeanFeature(extractor, context)
+
+
+def test_a_benchmark_without_a_protocol_is_evaluated_as_others_are(davis_root, tmp_path):
+    benchmark = MeanFeatures(str(davis_root))
+    davis = DavisBenchmark(davis_root)
+    (none,), of_davis = protocols_of([benchmark, davis], ["crw"], {"topk": 3})
+    assert (none, [protocol.name for protocol in of_davis]) == (None, ["crw+topk=3"])
+    assert "no benchmark here has a protocol" in refused(ValueError, "", protocols_of, [benchmark], ["crw"])
+    for _ in range(2):  # scored, then read again
+        table = evaluate(["raw_colour", "untrained"], [benchmark], tmp_path)
+        assert sorted(table.rows) == ["raw_colour", "untrained ResNet-18"]
+    assert len(list(tmp_path.glob("*/results.json"))) == 2
