@@ -18,7 +18,7 @@ class BestCheckpoint(Checkpoint):
     on.
 
     Args:
-        monitor: a logged score, `<benchmark>/<key>`.
+        monitor: a logged score, `<benchmark>/<key>`; None is the first score of the first benchmark that declares any.
         mode: `max` or `min`.
         save_top_k: number of checkpoints to keep; −1: all.
         filename: filename of the checkpoint, without `.ckpt`; it may hold `{epoch}` and `{step}`.
@@ -26,12 +26,13 @@ class BestCheckpoint(Checkpoint):
 
     Raises:
         ValueError: for a bad mode or number; at the start of `fit`, if no callback is the benchmark that `monitor`
-            names, that benchmark does not log this score, or another `BestCheckpoint` has the same monitor or files.
+            names, that benchmark does not log this score, or another `BestCheckpoint` has the same monitor or files;
+            without a monitor, if no benchmark declares a score.
     """
 
     def __init__(
         self,
-        monitor: str = "davis/J&F-Mean",
+        monitor: str | None = None,
         mode: Literal["max", "min"] = "max",
         save_top_k: int = 1,
         filename: str = "best-epoch={epoch:03d}-step={step:06d}",
@@ -55,13 +56,18 @@ class BestCheckpoint(Checkpoint):
         self._scores, self.best_model_path, self._seen = {}, "", -1
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         benchmarks = {callback.name: callback for callback in callbacks if isinstance(callback, BenchmarkCallback)}
+        if self.monitor is None:
+            keys = (key for callback in benchmarks.values() for key in callback.benchmark.score_keys)
+            if (first := next(keys, None)) is None:
+                raise ValueError("BestCheckpoint: name a monitor; no benchmark among the callbacks declares a score")
+            self.monitor = first
         name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"
         if name not in benchmarks:
             there = ", ".join(benchmarks) or "there is none"
             raise ValueError(f"{wrong}: no benchmark {name!r} among the callbacks ({there})")
-        keys = benchmarks[name].benchmark.score_keys  # empty: a user's benchmark that declares none
-        if keys and self.monitor not in keys:
-            raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(keys)}")
+        known = benchmarks[name].benchmark.score_keys  # empty: a user's benchmark that declares none
+        if known and self.monitor not in known:
+            raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(known)}")
         for other in callbacks:
             if not isinstance(other, BestCheckpoint) or other is self:
                 continue

@@ -20,6 +20,7 @@ from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.benchmarks.davis import DavisBenchmark
 from vidcorr.config_files import CONFIGS
+from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.functional.device import fastest_precision
 
 NETWORK = "tests.helpers.encoders:TinyResNet"
@@ -215,6 +216,18 @@ def test_several_protocols_have_names_of_their_own(davis_root):
     found = [callback.benchmark for callback in benchmarks_of(Built([*words, "--stride", "4"]))]
     assert [(each.name, each.protocol.name) for each in found] == [("davis_vfs", "vfs"), ("davis_crw", "crw")]
     assert all((each.stage, each.stride) == (["a", "b"], 4) for each in found)
+
+
+def test_the_best_checkpoint_follows_the_first_benchmark(davis_root, tmp_path):
+    jhmdb = write_jhmdb(tmp_path / "jhmdb", 1, frames=4)
+    words = [*TINY, f"--trainer.default_root_dir={tmp_path}", "--on", f"jhmdb={jhmdb}", f"davis={davis_root}"]
+    built = Built(["fit", *words])
+    (best,) = [callback for callback in built.trainer.callbacks if isinstance(callback, BestCheckpoint)]
+    best.setup(built.trainer, built.model, "fit")
+    assert best.monitor == "jhmdb/PCK@0.1"
+    nothing = BestCheckpoint()
+    built.trainer.callbacks = [nothing]
+    refused(ValueError, "name a monitor", nothing.setup, built.trainer, built.model, "fit")
 
 
 class TimeOrder(DavisBenchmark):
