@@ -90,9 +90,8 @@ class LastCheckpoint(Checkpoint):
             )
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
         self._between_epochs = epochs["current"]["processed"] == epochs["current"]["started"]
-        if (
-            self._between_epochs
-        ):  # all hooks have run, but fit_loop.py:346 would take counts that differ for a repetition
+        if self._between_epochs:
+            # all hooks have run, but fit_loop.py:346 would take counts that differ for a repetition
             for counts in epochs.values():
                 counts.update(dict.fromkeys(counts, counts["processed"]))
 
