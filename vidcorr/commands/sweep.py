@@ -74,7 +74,7 @@ def _sweep_of(flags: argparse.Namespace, configured: Configured) -> Sweep:
     from ..functional import MatchingProtocol, PropagationProtocol
 
     benchmark: Any = configured.build(limit_sequences=flags.limit)
-    if not isinstance(getattr(benchmark, "protocol", None), PropagationProtocol | MatchingProtocol):
+    if not isinstance(benchmark.protocol, PropagationProtocol | MatchingProtocol):
         raise ValueError(f"{configured.text}: {ONE_BENCHMARK}")
     ((protocol, *others),) = protocols_of([benchmark], flags.protocol, read_changes(flags.change))
     if others:
