@@ -36,7 +36,7 @@ from .best_checkpoint import BestCheckpoint
 from .last_checkpoint import LastCheckpoint
 from .loggers import run_folder
 from .monitors import RunProgress, Throughput
-from .run_folder import closing_lines, continued_logger, last_checkpoints
+from .run_folder import continued_logger, last_checkpoints, run_summary
 from .safeguards import Safeguards
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
@@ -236,7 +236,7 @@ class VidcorrCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Print the places of the results, and the next command."""
-        lines = closing_lines(self.trainer, self.next_command, self.began)  # on every rank: the ranks ask the first
+        lines = run_summary(self.trainer, self.next_command, self.began)  # on every rank: the ranks ask the first
         if self.trainer.is_global_zero:
             print(*lines, sep="\n", end="\n" if lines else "")
         if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -92,7 +92,7 @@ def last_checkpoints(
     return sorted(found)
 
 
-def closing_lines(trainer: Trainer, next_command: Callable[[str], str | None], began: float = 0) -> list[str]:
+def run_summary(trainer: Trainer, next_command: Callable[[str], str | None], began: float = 0) -> list[str]:
     """Return the closing lines: scores, path of the report, checkpoint and next command.
 
     Scores of benchmarks are in per cent; without a benchmark the lines have the method's `val/…` values.

@@ -25,8 +25,8 @@ STOP_ERRORS = (signals.Stopped, SIGTERMException)
 """Our exception for a stop by a signal, and Lightning's for a signal that arrives before our handlers are installed."""
 
 
-class Outcome(IntEnum):
-    """Outcome of a step; the largest over the ranks counts."""
+class StepOutcome(IntEnum):
+    """What a step ended in; the largest over the ranks counts."""
 
     GOOD = 0
     STOP_REQUESTED = 1
@@ -145,11 +145,13 @@ class Safeguards(pl.Callback):
         if batch == self._agreed_at:
             return
         self._agreed_at, bad = batch, self._bad_loss(trainer, wait=False)
-        requested = Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD
-        worst = self._worst(Outcome.NOT_FINITE if bad else requested)
-        if worst == Outcome.NOT_FINITE:
+        requested = StepOutcome.STOP_REQUESTED if signals.requests.received else StepOutcome.GOOD
+        worst = self._worst(StepOutcome.NOT_FINITE if bad else requested)
+        if worst == StepOutcome.NOT_FINITE:
             self._stop(bad)
-        self.stopping = worst == Outcome.STOP_REQUESTED and not accumulates(trainer)  # not with half of the gradients
+        self.stopping = worst == StepOutcome.STOP_REQUESTED and not accumulates(
+            trainer
+        )  # not with half of the gradients
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop if the ranks have agreed to stop."""
@@ -172,7 +174,7 @@ class Safeguards(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Agree over all ranks whether to continue."""
-        if self._worst(Outcome.STOP_REQUESTED if signals.requests.received else Outcome.GOOD):
+        if self._worst(StepOutcome.STOP_REQUESTED if signals.requests.received else StepOutcome.GOOD):
             self.stopping = True
 
     def on_save_checkpoint(
@@ -185,7 +187,7 @@ class Safeguards(pl.Callback):
         if broken and bad is None:
             counted = f"{len(broken)} of {len(weights)} weights hold NaN or infinity ({broken[0]}, …)"
             bad = f"step {trainer.global_step}: {counted}; nothing was saved"
-        if self._worst(Outcome.NOT_FINITE if bad else Outcome.GOOD):
+        if self._worst(StepOutcome.NOT_FINITE if bad else StepOutcome.GOOD):
             self._stop(bad)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

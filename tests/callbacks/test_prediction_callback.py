@@ -21,7 +21,7 @@ from vidcorr import DavisBenchmark, FrameStream, predict_video, signals
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional import PropagationProtocol
 from vidcorr.tracking.predict import extractor_for
-from vidcorr.tracking.record import SequenceRecord
+from vidcorr.tracking.record import SequenceWriter
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
 
@@ -119,7 +119,7 @@ def test_more_than_one_device_is_refused():
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_leaves_what_is_complete(number, status, folder, colour, tmp_path, monkeypatch):
-    add, prompt = SequenceRecord.add, PointPrompt.of([[40, 30]])
+    add, prompt = SequenceWriter.add, PointPrompt.of([[40, 30]])
     alone = predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "alone")
 
     def add_and_stop(record, *args):
@@ -131,7 +131,7 @@ def test_a_signal_leaves_what_is_complete(number, status, folder, colour, tmp_pa
         with signals.deferred():
             predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "out")
 
-    monkeypatch.setattr(SequenceRecord, "add", add_and_stop)
+    monkeypatch.setattr(SequenceWriter, "add", add_and_stop)
     with pytest.raises(signals.Stopped) as error:
         stopped()
     assert error.value.code == status

@@ -16,7 +16,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import AtomicCheckpointIO, BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.run_folder import closing_lines, continued_logger, last_checkpoints
+from callbacks.run_folder import continued_logger, last_checkpoints, run_summary
 from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.spoiled import Training, fit
@@ -100,14 +100,14 @@ def test_the_scores_of_a_run_that_resumed_with_other_stages(davis_root, tmp_path
     benchmark.history = {2: {"davis/res4/J&F-Mean": 0.5}, 4: {"davis/J&F-Mean": 0.6}}
     trainer = Trainer(logger=False, accelerator="cpu", callbacks=[benchmark], default_root_dir=tmp_path)
     trainer.state.fn = TrainerFn.FITTING
-    assert closing_lines(trainer, lambda checkpoint: None) == []
+    assert run_summary(trainer, lambda checkpoint: None) == []
     benchmark.history[4]["davis/res4/J&F-Mean"] = 0.75
     scores = "davis/res4/J&F-Mean 50.0 % at step 2, 75.0 % at step 4"
-    assert closing_lines(trainer, str) == [scores]
+    assert run_summary(trainer, str) == [scores]
     for name in "ab":
         trainer.callbacks.append(best := BestCheckpoint(f"{name}/score"))
         best.best_model_path = f"kept/{name}.ckpt"
-    assert closing_lines(trainer, str) == [scores, "checkpoint: kept/b.ckpt; next: kept/b.ckpt"]
+    assert run_summary(trainer, str) == [scores, "checkpoint: kept/b.ckpt; next: kept/b.ckpt"]
 
 
 def test_non_finite_weights_are_not_saved(tmp_path):

@@ -15,7 +15,7 @@ from ..results.pictures import Picture
 from ..results.pictures.animation import SequenceAnimation
 from ..results.result import Protocol, Row, Stage
 from ..tracking.frame_encoder import normalises
-from ..tracking.record import Draw, PredictionFile, SequenceRecord
+from ..tracking.record import Draw, PredictionFile, SequenceWriter
 from ..tracking.stopwatch import Stopwatch
 from ..videos.guards import DataError
 from ..videos.mp4 import Mp4Writer
@@ -155,15 +155,15 @@ class Evaluation(ABC):
         kind: str = "",
         draw_animation: Draw | None = None,
         video: bool = False,
-    ) -> Iterator[SequenceRecord]:
+    ) -> Iterator[SequenceWriter]:
         """Open the output files of a sequence during the block; a run without a folder has none.
 
         Args:
             sequence: a sequence; its name and number of frames are used.
-            draw: see `SequenceRecord`.
+            draw: see `SequenceWriter`.
             predictions: files in `prediction_folders`.
             kind: folder of the files, if a benchmark follows the sequence in several ways.
-            draw_animation: see `SequenceRecord`.
+            draw_animation: see `SequenceWriter`.
             video: also write an overlay of every frame.
         """
         name, frames, folder = sequence.name, sequence.num_frames, self.context.folder
@@ -173,11 +173,11 @@ class Evaluation(ABC):
             pictures["overlay"] = overlays / f"{name}.png"
             pictures["animation"] = SequenceAnimation(folder, name, frames, kind)
             pictures["video"] = Mp4Writer(overlays / f"{name}.mp4", 30, crf="23") if video else None
-        with SequenceRecord(frames, draw, predictions, draw_animation=draw_animation, **pictures) as record:
+        with SequenceWriter(frames, draw, predictions, draw_animation=draw_animation, **pictures) as record:
             yield record
         self.keep_overlay(f"{kind}/{name}" if kind else name, record)
 
-    def keep_overlay(self, name: str, record: SequenceRecord) -> None:
+    def keep_overlay(self, name: str, record: SequenceWriter) -> None:
         """Keep the overlay of a record for the logger, of the first few sequences."""
         if record.sheet is not None and len(self.overlays) < MAX_OVERLAYS:
             self.overlays[name] = record.sheet

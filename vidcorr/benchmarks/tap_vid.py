@@ -20,7 +20,7 @@ from ..results.pictures import Picture
 from ..results.pictures.animation import Curve, SequenceAnimation
 from ..results.pictures.overlays import overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
-from ..tracking.record import SequenceRecord
+from ..tracking.record import SequenceWriter
 from ..videos.files import csv_text, write_atomically
 from .base import Benchmark
 from .evaluation import Evaluation, RunContext
@@ -185,14 +185,14 @@ class TapVidEvaluation(Evaluation):
         mean = np.where(scored, np.minimum(errors, self._protocol.scored_size), 0).sum(1) / scored.sum(1).clip(1)
         worst = np.sort(np.argsort(-mean, kind="stable")[:WORST_SHOWN])
 
-        def record(kind: str, shown: NDArray[np.int64], truth: NDArray[np.float64] | None) -> SequenceRecord:
+        def record(kind: str, shown: NDArray[np.int64], truth: NDArray[np.float64] | None) -> SequenceWriter:
             colours = rainbow(queries.points[shown][:, [2, 1]])
 
             def draw(frame: Any, t: int) -> NDArray[np.uint8]:
                 return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, queries.occluded[shown])
 
             overlay = None if kind else folder / "overlays" / f"{sequence.name}.png"
-            return SequenceRecord(
+            return SequenceWriter(
                 frames, draw, overlay=overlay, animation=SequenceAnimation(folder, sequence.name, frames, kind)
             )
 

@@ -17,7 +17,7 @@ from ..videos.decoding import VideoFile
 from ..videos.files import write_atomically
 from ..videos.guards import DataError
 from ..videos.processes import in_processes
-from ..videos.source import list_line, list_videos, open_video, stamp
+from ..videos.source import fingerprint, list_line, list_videos, open_video
 
 Kind = Literal["unreadable", "too short"]
 
@@ -135,7 +135,7 @@ def command(args: Sequence[str]) -> None:
 def _inspect(timeout: float, item: tuple[str, VideoReport | None]) -> VideoReport:
     """Read a video, unless its earlier report is still valid; runs in a separate process."""
     path, earlier = item
-    size, modified = stamp(path)
+    size, modified = fingerprint(path)
     if earlier is not None and earlier.kind != "unreadable" and (earlier.bytes, earlier.modified) == (size, modified):
         return earlier
     with open_video(path, timeout) as video:

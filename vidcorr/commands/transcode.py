@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..videos.files import partial_path, remove, unfinished, write_atomically
 from ..videos.guards import DataError, DecodingError
 from ..videos.processes import in_processes
-from ..videos.source import VideoEntry, list_images, list_line, list_videos, open_video, stamp
+from ..videos.source import VideoEntry, fingerprint, list_images, list_line, list_videos, open_video
 from .encoding import OutputFormat, write_images, write_video
 
 _SAME_TIME = 2 * 10**9  # ns; file systems round
@@ -163,12 +163,16 @@ def command(args: Sequence[str]) -> None:
 def _run(form: OutputFormat, job: tuple[Path, Path]) -> Made:
     """Encode a video, unless its output is up to date; runs in a separate process."""
     source, output = job
-    size, changed = stamp(source)
+    size, changed = fingerprint(source)
     if len(os.fsencode(output.name)) > 255:
         raise DecodingError(source, f"its name is too long to end in {output.suffix}; shorten it")
     files = list_images(output) or [output]  # which may have been emptied since
-    if output.exists() and abs(stamp(output)[1] - changed) <= _SAME_TIME and all(file.stat().st_size for file in files):
-        return Made(False, size, stamp(output)[0])
+    if (
+        output.exists()
+        and abs(fingerprint(output)[1] - changed) <= _SAME_TIME
+        and all(file.stat().st_size for file in files)
+    ):
+        return Made(False, size, fingerprint(output)[0])
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         with unfinished(output, partial_path(output)) as temporary:
@@ -176,7 +180,7 @@ def _run(form: OutputFormat, job: tuple[Path, Path]) -> Made:
                 (write_images if form.frames else write_video)(video, temporary, form)
                 if video.truncation:
                     raise DataError(video.truncation)
-            after = stamp(temporary)[0]
+            after = fingerprint(temporary)[0]
             for path in [*temporary.iterdir(), temporary] if form.frames else [temporary]:
                 os.utime(path, ns=(changed, changed))
             for image in list_images(output):  # of an earlier state of the source

@@ -10,7 +10,7 @@ from ..benchmarks.base import Benchmark
 from ..benchmarks.network import NetworkLike, NetworkSpec
 from ..results.page import write_report
 from ..results.records import Table, records_of, tabulate
-from ..results.rendering import markdown_table, notes, print_table, render, text_rows
+from ..results.rendering import markdown_table, print_table, render, table_footnotes, text_rows
 from ..results.result import Result
 from ..videos.files import write_atomically
 from .job import Job
@@ -95,9 +95,9 @@ def _show(table: Table, output: Path) -> None:
         sections.append(f"## {title}\n\n{markdown_table(['', *scores], rows, first_right=1)}")
         print_table([title, *scores], rows)
         print()
-    write_atomically(output / "table.md", "\n".join([*sections, *(f"{note}\n" for note in notes(table))]))
+    write_atomically(output / "table.md", "\n".join([*sections, *(f"{note}\n" for note in table_footnotes(table))]))
     write_atomically(output / "table.csv", render(table, "csv"))
-    print(*notes(table), output / "table.md", sep="\n")
+    print(*table_footnotes(table), output / "table.md", sep="\n")
 
 
 def _write_pages(results: Mapping[Job, Result], store: Store) -> None:

@@ -112,14 +112,14 @@ def render(table: Table, format: str = "md") -> str:
         return csv_of_records([{"row": name, "column": head, **_fields(cell)} for name, head, cell in cells])
     head, lines = ["", *table.heads], text_rows(table, bold=True)
     if format == "md":
-        return markdown_table(head, lines, first_right=1) + "".join(f"\n{note}\n" for note in notes(table))
+        return markdown_table(head, lines, first_right=1) + "".join(f"\n{note}\n" for note in table_footnotes(table))
     if format == "html":
-        return html_table(head, lines) + "".join(f"<p>{escape(note)}</p>" for note in notes(table))
-    return _latex_table(head, lines) + "".join(f"% {note}\n" for note in notes(table))
+        return html_table(head, lines) + "".join(f"<p>{escape(note)}</p>" for note in table_footnotes(table))
+    return _latex_table(head, lines) + "".join(f"% {note}\n" for note in table_footnotes(table))
 
 
 def text_rows(table: Table, heads: Iterable[str] | None = None, bold: bool = False) -> list[list[str]]:
-    """Return the rows of a table as texts, with the row's name first; `notes` explains the cells.
+    """Return the rows of a table as texts, with the row's name first; `table_footnotes` explains the cells.
 
     Args:
         table: the scores.
@@ -131,7 +131,7 @@ def text_rows(table: Table, heads: Iterable[str] | None = None, bold: bool = Fal
     return [[name, *(_text(row.get(head), best.get(head)) for head in shown)] for name, row in table.rows.items()]
 
 
-def notes(table: Table) -> list[str]:
+def table_footnotes(table: Table) -> list[str]:
     """Return a paragraph that explains the cells of a table; nothing if all cells are plain scores."""
     cells = [cell for row in table.rows.values() for cell in row.values()]
     tested = [cell.difference for cell in cells if cell.difference is not None]

@@ -27,7 +27,7 @@ from ..videos.prompts import BoxPrompt, MaskPrompt
 from ..videos.stream import PromptedVideo
 from .follow import FollowedPoints
 from .plan import AnyProtocol
-from .record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceRecord, fixed
+from .record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceWriter, fixed
 
 RECORD = "prediction.json"
 OUTPUTS = (RECORD, "masks", "boxes.csv", "points.csv", "overlay.mp4")
@@ -70,7 +70,7 @@ def remove_outputs(folder: Path) -> None:
         remove(folder / name)
 
 
-def open_record(folder: Path, video: PromptedVideo, rules: AnyProtocol, overlay: bool) -> SequenceRecord:
+def open_record(folder: Path, video: PromptedVideo, rules: AnyProtocol, overlay: bool) -> SequenceWriter:
     """Open the files of a prediction: `masks/<frame>.png`, `boxes.csv` or `points.csv`, and the overlay.
 
     Args:
@@ -101,7 +101,7 @@ def open_record(folder: Path, video: PromptedVideo, rules: AnyProtocol, overlay:
         file = PredictionTable(folder / "points.csv", stems, partial(_number_rows, names, digits), columns)
         draw = _draw_followed if queried else partial(draw_points, names=names, colours=distinct_colours(len(names)))
     film = Mp4Writer(folder / "overlay.mp4", video.frames.frame_rate, crf="23") if overlay else None
-    return SequenceRecord(0, draw, [file], video=film)
+    return SequenceWriter(0, draw, [file], video=film)
 
 
 def _draw_followed(frame: Tensor, found: FollowedPoints) -> Picture:

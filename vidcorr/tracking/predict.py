@@ -28,7 +28,7 @@ from .follow import SHORT_SIDE, Follow, follow_points, follower
 from .frame_encoder import LOWER, View
 from .output_files import RECORD, check_folder, open_record, remove_outputs
 from .plan import AnyProtocol, rules_for
-from .record import SequenceRecord
+from .record import SequenceWriter
 from .stopwatch import Stopwatch
 
 
@@ -161,7 +161,7 @@ def _follow(
 
 
 def _write(
-    record: SequenceRecord, found: Iterator[tuple[Tensor, Any]], folder: Path, stream: FrameStream, watch: Stopwatch
+    record: SequenceWriter, found: Iterator[tuple[Tensor, Any]], folder: Path, stream: FrameStream, watch: Stopwatch
 ) -> int:
     """Write the results, frame by frame, and return the number of frames; a signal keeps the frames so far."""
     with record, ProgressReport(stream.name, stream.num_frames, "frames") as progress:

@@ -35,7 +35,7 @@ class PredictionFile(ABC):
         """Finish the file, atomically, after the last frame."""
 
 
-class SequenceRecord(AbstractContextManager["SequenceRecord"]):
+class SequenceWriter(AbstractContextManager["SequenceWriter"]):
     """The files of a sequence: predictions, overlays, animation; without further arguments it writes no file.
 
     Use it as a context: if tracking fails, the video still plays up to the last frame.

@@ -160,8 +160,8 @@ def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     return tuple(Path(folder, name) for name in names)
 
 
-def stamp(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return the bytes and the time of the last change (ns) of a video file, or of a folder with its images.
+def fingerprint(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return the size (bytes) and the time of the last change (ns) of a video file, or of a folder with its images.
 
     Raises:
         DecodingError: if it does not exist.

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vidcorr.tracking.record import SequenceRecord
+from vidcorr.tracking.record import SequenceWriter
 
 
 def draw(frame, found, beside=0):
@@ -12,7 +12,7 @@ def draw(frame, found, beside=0):
 
 
 def test_five_frames_of_the_last_map_make_the_overlay(tmp_path):
-    with SequenceRecord(9, draw, overlay=tmp_path / "overlays" / "a.png") as record:
+    with SequenceWriter(9, draw, overlay=tmp_path / "overlays" / "a.png") as record:
         for t in range(9):
             record.add(torch.zeros(3, 8, 12, dtype=torch.uint8), [99, t], beside=1)
         record.close()
