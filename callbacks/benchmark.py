@@ -16,9 +16,9 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAv
 from pytorch_lightning.cli import SaveConfigCallback
 
 from vidcorr.benchmarks.base import Benchmark
-from vidcorr.benchmarks.ranks import BenchmarkError, Ranks
+from vidcorr.benchmarks.evaluation import BenchmarkError, Ranks
 from vidcorr.results.result import Evaluated, Network, Result, require_writable
-from vidcorr.videos.folder_lock import FolderLock
+from vidcorr.videos.files import FolderLock
 
 from .loggers import log_picture, log_scores, require_pytorch_lightning, run_folder
 

@@ -21,7 +21,7 @@ from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationSchedule
 from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities import rank_zero_info
 
-from vidcorr.videos.guards import require_at_least
+from vidcorr.videos.files import require_at_least
 
 from .loggers import require_pytorch_lightning
 from .run_folder import LAST, checkpoint_folder, hide_logs, last_checkpoints

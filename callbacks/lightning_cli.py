@@ -23,12 +23,11 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from vidcorr import signals
 from vidcorr.backbones.checkpoints import saved_model
-from vidcorr.backbones.pretrained import SHORT_NAMES, read_spec
+from vidcorr.backbones.networks import SHORT_NAMES, read_spec
 from vidcorr.backbones.trust import allow_named, outside_code, reconcile
 from vidcorr.benchmarks.base import Benchmark
-from vidcorr.config_files import CONFIGS, read_yaml
 from vidcorr.errors import UsageError, explain
-from vidcorr.experiments.configured import FLAGS, LIMIT, protocols_of, read_changes, read_on
+from vidcorr.experiments.configured import CONFIGS, FLAGS, LIMIT, protocols_of, read_changes, read_on, read_yaml
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 
 from .benchmark import BenchmarkCallback

@@ -11,8 +11,8 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from vidcorr.videos.guards import require_at_least
-from vidcorr.videos.progress import ProgressReport
+from vidcorr.videos.files import require_at_least
+from vidcorr.videos.processes import ProgressReport
 
 from .safeguards import accumulates
 

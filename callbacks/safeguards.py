@@ -14,9 +14,9 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from vidcorr import signals
-from vidcorr.benchmarks.ranks import LostRank, Ranks
+from vidcorr.benchmarks.evaluation import LostRank, Ranks
 from vidcorr.functional.device import PendingCopy
-from vidcorr.videos.folder_lock import FolderLock
+from vidcorr.videos.files import FolderLock
 
 from .checkpoint_files import AtomicCheckpointIO
 

@@ -22,7 +22,7 @@ from vidcorr.results.pictures import (
     write_picture,
 )
 from vidcorr.tracking.frame_encoder import frame_features, view_for
-from vidcorr.videos.guards import require_at_least
+from vidcorr.videos.files import require_at_least
 
 from .loggers import log_picture, run_folder
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidcorr.datasets.got10k import list_sequences, read_annotation
 from vidcorr.videos.boxes import centred, context_side, square_crop
-from vidcorr.videos.guards import DataError, require_at_least
+from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.images import image_size, read_image
 
 from .loading.clips import ReplacingDataset

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidcorr.videos.guards import DataError, require_at_least
+from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.images import open_image
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 

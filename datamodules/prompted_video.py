@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.prompts import read_prompt
 from vidcorr.videos.stream import FrameStream, PromptedVideo
 

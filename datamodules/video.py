@@ -12,7 +12,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from vidcorr.datasets.youtube_vos import held_out_among
-from vidcorr.videos.guards import DataError, require_at_least
+from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
 from .loading.clips import ClipDataset, Sampling, Transform, too_many

@@ -19,7 +19,7 @@ from vidcorr.functional.local_reconstruction import reconstruct_locally
 from vidcorr.functional.position import displacement
 from vidcorr.functional.reconstruction import positive_mass, reconstruction_loss
 from vidcorr.functional.window_tiles import Border
-from vidcorr.videos.guards import require_at_least
+from vidcorr.videos.files import require_at_least
 
 from .base import Batch, millions
 from .distributed import gather, own_rows, world_size_and_rank

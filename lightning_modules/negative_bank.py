@@ -10,7 +10,7 @@ from torch import Tensor
 from vidcorr.functional.device import to_device
 from vidcorr.functional.negatives import per_query_logsumexp, same_place_logsumexp, shared_logsumexp
 from vidcorr.functional.window_tiles import Border
-from vidcorr.videos.guards import require_at_least, require_one_of
+from vidcorr.videos.files import require_at_least, require_one_of
 
 from .momentum import KeyQueue
 

@@ -8,7 +8,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from vidcorr.videos.guards import require_at_least
+from vidcorr.videos.files import require_at_least
 
 LIIR_WARMUP_STEPS = {0.4: 1 / 2, 0.6: 1 / 4, 0.8: 1 / 8, 1.0: 1 / 16}
 """Liir's first phase: fraction of its decay samples (1 M in the public code) → factor beyond this fraction."""

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
-from vidcorr.backbones import build_encoder, encoder_hparams, shared_copy
+from vidcorr.backbones import build_encoder, encoder_hparams
 from vidcorr.backbones.build import StageNames
 from vidcorr.backbones.extractor import Dilated, refuse_options
+from vidcorr.functional.device import shared_copy
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 
 from .base import Batch, CorrespondenceModule

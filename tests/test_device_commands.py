@@ -12,10 +12,10 @@ from lightning_modules import FrozenEncoder
 from tests.helpers.fake_device import fake_gpu
 from tests.helpers.words import flags, refusal
 from vidcorr import FrameStream, JhmdbBenchmark, TapVidBenchmark, predict_video
-from vidcorr.backbones.placement import device_of
 from vidcorr.datasets.generated import write_davis, write_jhmdb, write_tap_vid
 from vidcorr.errors import ROOM
 from vidcorr.experiments.job import NetworkSpec
+from vidcorr.functional.device import device_of
 from vidcorr.tracking.predict import extractor_for
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
 
@@ -102,7 +102,7 @@ def test_a_full_device_says_what_to_lower_in_one_line(command, davis, tmp_path, 
         "predict": [f"--data.video={video}", "--data.box=8,8,30,30", f"--trainer.callbacks.output_dir={out}", *model],
         "evaluate": [RESNET, "--on", f"davis={davis}", "--output", str(out)],
     }
-    moves = "vidcorr.experiments.runner.on_device"
+    moves = "vidcorr.experiments.evaluate.on_device"
     if command != "evaluate":
         moves = "callbacks.lightning_cli.pl.strategies.SingleDeviceStrategy.model_to_device"
     advice, computes = LOWERED[command]

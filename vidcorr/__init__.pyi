@@ -1,6 +1,7 @@
 from .backbones import build_feature_extractor as build_feature_extractor
 from .benchmarks.base import Benchmark as Benchmark
 from .benchmarks.davis import DavisBenchmark as DavisBenchmark
+from .benchmarks.evaluation import BenchmarkError as BenchmarkError
 from .benchmarks.jhmdb import JhmdbBenchmark as JhmdbBenchmark
 from .benchmarks.match import (
     MatchBenchmark as MatchBenchmark,
@@ -8,7 +9,6 @@ from .benchmarks.match import (
     PfWillowBenchmark as PfWillowBenchmark,
 )
 from .benchmarks.otb import OtbBenchmark as OtbBenchmark
-from .benchmarks.ranks import BenchmarkError as BenchmarkError
 from .benchmarks.tap_vid import BadjaBenchmark as BadjaBenchmark, TapVidBenchmark as TapVidBenchmark
 from .benchmarks.vip import VipBenchmark as VipBenchmark
 from .benchmarks.vos import VosBenchmark as VosBenchmark

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.source import OpenedVideo, VideoEntry, open_video
 
 from .sampling import seeded_generator

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from vidcorr.videos.guards import DataError, require_at_least
+from vidcorr.videos.files import DataError, require_at_least
 from vidcorr.videos.processes import STOPS, usable_cores
 from vidcorr.videos.source import hashed_rank
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidcorr.videos.guards import require_one_of
+from vidcorr.videos.files import require_one_of
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a crop, pixels."""

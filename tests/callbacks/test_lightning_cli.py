@@ -19,8 +19,8 @@ from tests.helpers.words import RAW_COLOUR, SMALL, TINY, davis
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
 from vidcorr.benchmarks.davis import DavisBenchmark
-from vidcorr.config_files import CONFIGS
 from vidcorr.datasets.generated import write_jhmdb
+from vidcorr.experiments.configured import CONFIGS
 from vidcorr.functional.device import fastest_precision
 
 NETWORK = "tests.helpers.encoders:TinyResNet"

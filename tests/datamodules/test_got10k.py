@@ -15,7 +15,7 @@ from datamodules.loading.sampling import seeded_generator
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated import write_got10k
 from vidcorr.datasets.got10k import list_sequences
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from datamodules import ImageFolderDataModule, VideoFrameDataModule
 from datamodules.imagenet import LabelledImages
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 
 def write_noise(folder: Path, count: int) -> None:

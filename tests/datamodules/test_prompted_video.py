@@ -9,7 +9,7 @@ from tests.helpers.numbered_videos import write_video
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.stream import FrameStream
 
 VIDEO = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3)).astype(np.uint8)

@@ -16,7 +16,7 @@ from datamodules.loading.sampling import ColourAugmentation, seeded_generator
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 VIDEOS = 13
 COLOUR = Augmentation(colour=True)

@@ -1,6 +1,6 @@
 """Failures of a run: one clear line, and nothing good is lost.
 
-A benchmark that takes longer than the process group waits: tests/vidcorr/benchmarks/test_ranks.py ("late").
+A benchmark that takes longer than the process group waits: tests/vidcorr/benchmarks/test_evaluation.py ("late").
 """
 
 import re
@@ -15,7 +15,7 @@ from callbacks import LastCheckpoint, Safeguards, TrainingStopped
 from callbacks.run_folder import last_checkpoints
 from tests.helpers.faults import harm, last, run, run_script, words
 from tests.helpers.spoiled import Training, fit, the_line
-from vidcorr.videos.folder_lock import FolderInUse, FolderLock
+from vidcorr.videos.files import FolderInUse, FolderLock
 
 slow = pytest.mark.slow
 
@@ -74,7 +74,7 @@ def test_a_folder_is_locked_against_this_process_too(tmp_path):
     first = FolderLock(tmp_path)
     with pytest.raises(FolderInUse, match="is in use by another run, whose files"):
         FolderLock(tmp_path / "../" / tmp_path.name)
-    held = "from vidcorr.videos.folder_lock import FolderLock, Path; FolderLock(Path({!r}))"
+    held = "from vidcorr.videos.files import FolderLock, Path; FolderLock(Path({!r}))"
     other = [sys.executable, "-c", held.format(str(tmp_path))]
     refusal = subprocess.run(other, capture_output=True, check=False)
     assert b"FolderInUse" in refusal.stderr  # the second lock's end freed nothing

@@ -20,7 +20,7 @@ from vidcorr import (
     YoutubeVosBenchmark,
 )
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.benchmarks import ranks
+from vidcorr.benchmarks import evaluation
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets.generated import write_davis, write_jhmdb, write_otb, write_tap_vid, write_vip, write_youtube_vos
 
@@ -58,7 +58,7 @@ class HangsOnLast(FailsOnLast):
     """A benchmark of which one rank stops for good while it follows a sequence; the others wait for seconds."""
 
     def start(self, extractor, run):
-        ranks.SHORTEST_LIMIT, ranks.PATIENCE = timedelta(seconds=3), 0
+        evaluation.SHORTEST_LIMIT, evaluation.PATIENCE = timedelta(seconds=3), 0
         return super().start(extractor, run)
 
     def act(self, sequence):

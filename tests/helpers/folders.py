@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vidcorr.videos.folder_lock import FolderLock
+from vidcorr.videos.files import FolderLock
 
 
 @contextmanager

@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ..functional.device import PendingCopy
+from ..functional.device import PendingCopy, device_of, held_networks, shared_copy
 from .checkpoints import SUFFIXES, module_from_checkpoint
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, MapExtractor, Normalise, RawColour, refuse_options
 from .liir_encoder import LiirEncoder, LiirExtractor
 from .networks import RANDOM_WEIGHTS, build_network
-from .placement import device_of, held_networks, shared_copy
 from .resnet import ResNetExtractor, is_resnet
 from .trust import LIBRARIES, import_path, make, pass_gate
 from .upsampling import UpsampledEncoder, build_upsampler

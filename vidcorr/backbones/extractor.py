@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .placement import device_of
+from ..functional.device import device_of
 from .trust import reason
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..functional.device import M
 from .extractor import Dilated, FeatureExtractor
 from .networks import build_network
-from .placement import M
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}

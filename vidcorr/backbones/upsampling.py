@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
+from ..functional.device import shared_copy
 from .extractor import PROBE, FeatureExtractor, Normalise, blank, describe_output
-from .placement import shared_copy
 from .trust import INTERPOLATION, LIBRARIES, allow, import_named
 
 Upsample = Callable[[Tensor, Tensor], Tensor]

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..functional.device import to_device
+from ..functional.device import device_of, held_networks, on_device, to_device
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, describe_output
-from .placement import device_of, held_networks, on_device
 
 Upsampling = Literal["trilinear", "cubic"]
 Layout = Literal["CTHW", "TCHW"]

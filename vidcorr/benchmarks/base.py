@@ -13,18 +13,17 @@ import torch
 from torch import nn
 
 from .. import signals
-from ..backbones import build_feature_extractor, on_device, weights_digest
-from ..functional.device import out_of_memory_advice, random_state_kept
+from ..backbones import build_feature_extractor, weights_digest
+from ..functional.device import on_device, out_of_memory_advice, random_state_kept
 from ..functional.evaluation_protocol import EvaluationProtocol
 from ..results.page import write_report
 from ..results.pictures import Picture, write_picture
 from ..results.rendering import print_result
 from ..results.result import Evaluated, Network, Provenance, Result, Shown, require_writable
 from ..tracking.frame_encoder import LOWER
-from ..videos.progress import ProgressReport
-from .evaluation import Evaluation, RunContext, errors_named
+from ..videos.processes import ProgressReport
+from .evaluation import Evaluation, Ranks, RunContext, distribute, errors_named
 from .network import NetworkLike, NetworkSpec
-from .ranks import Ranks, distribute
 
 log = logging.getLogger(__name__)
 

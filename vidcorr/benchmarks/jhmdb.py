@@ -14,7 +14,7 @@ from ..functional import PropagationProtocol
 from ..metrics.keypoints import KeypointRows, keypoint_distances
 from ..results.page import Chart
 from ..results.pictures import overlay_joints
-from ..results.pictures.animation import Curve
+from ..results.pictures.overlays import Curve
 from ..tracking.label_tracker import LabelTracker, PointCoding
 from ..tracking.record import PredictionTable, fixed
 from .base import Benchmark

@@ -24,10 +24,10 @@ from ..functional.propagation.sizing import Size, resize_ids, resize_images
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, ObjectRows, Rules, Video
 from ..results.pictures import Picture, overlay_masks
-from ..results.pictures.animation import Curve, reduced
+from ..results.pictures.overlays import Curve, reduced
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
-from ..videos.guards import DataError, errors_at
+from ..videos.files import DataError, errors_at
 from ..videos.mask_files import object_ids
 from .base import Benchmark
 from .evaluation import Evaluation, RunContext

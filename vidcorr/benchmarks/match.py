@@ -17,8 +17,7 @@ from ..functional import MatchingProtocol
 from ..functional.propagation.sizing import Size
 from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_key, score_keys
 from ..results.pictures import Picture, write_picture
-from ..results.pictures.animation import WIDTH, SequenceAnimation
-from ..results.pictures.overlays import contact_sheet
+from ..results.pictures.overlays import WIDTH, SequenceAnimation, contact_sheet
 from ..results.pictures.sheets import pair_picture
 from ..tracking.keypoint_matcher import KeypointMatcher
 from ..videos.files import csv_of_records, write_atomically

@@ -15,10 +15,9 @@ from torch import nn
 
 from ..backbones import build_encoder, describe_network, weights_digest
 from ..backbones.checkpoints import SUFFIXES
-from ..backbones.networks import RANDOM_WEIGHTS
-from ..backbones.placement import held_networks
-from ..backbones.pretrained import read_spec
+from ..backbones.networks import RANDOM_WEIGHTS, read_spec
 from ..backbones.video import VideoEncoder
+from ..functional.device import held_networks
 
 UNTRAINED = "untrained"
 """Name of a baseline: a ResNet-18 with random weights."""

@@ -17,8 +17,7 @@ from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, Po
 from ..metrics.rows import RowValues
 from ..results.page import Chart
 from ..results.pictures import Picture
-from ..results.pictures.animation import Curve, SequenceAnimation
-from ..results.pictures.overlays import overlay_tracks, rainbow
+from ..results.pictures.overlays import Curve, SequenceAnimation, overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceWriter
 from ..videos.files import csv_text, write_atomically

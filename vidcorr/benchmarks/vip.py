@@ -16,7 +16,7 @@ from ..functional import PropagationProtocol
 from ..functional.propagation.sizing import Size
 from ..metrics.parts import ClassRows, InstanceRows, class_areas
 from ..metrics.rows import RowValues
-from ..results.pictures.animation import Curve
+from ..results.pictures.overlays import Curve
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from .base import Benchmark
 from .evaluation import RunContext

@@ -10,7 +10,7 @@ from ..datasets import MaskSequence, Vos
 from ..functional import PropagationProtocol
 from ..metrics.rules import RULES
 from ..metrics.scoring import Rules
-from ..videos.guards import DataError, read_names, read_videos
+from ..videos.files import DataError, read_names, read_videos
 from .mask_evaluation import MaskBenchmark
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..videos.decoding import VideoFile
-from ..videos.files import write_atomically
-from ..videos.guards import DataError
+from ..videos.files import DataError, write_atomically
 from ..videos.processes import in_processes
 from ..videos.source import fingerprint, list_line, list_videos, open_video
 

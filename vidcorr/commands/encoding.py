@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..videos.decoding import VideoFile
-from ..videos.guards import DataError
+from ..videos.files import DataError
 from ..videos.images import reformatter, require_size
 from ..videos.mp4 import Mp4Writer
 from ..videos.source import FRAME_RATE, OpenedVideo

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..videos.guards import require_one_of
+from ..videos.files import require_one_of
 
 SMALL = (64, 64)
 LAYOUTS: dict[str, dict[str, Any]] = {

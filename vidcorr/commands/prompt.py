@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..videos.files import write_atomically
-from ..videos.guards import DataError
+from ..videos.files import DataError, write_atomically
 from ..videos.mask_files import davis_palette
 from ..videos.source import Moment, OpenedVideo, frame_number, open_video
 

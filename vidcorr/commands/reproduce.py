@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config_files import find_config
-from ..experiments.configured import common_flags, read_changes, read_on
+from ..experiments.configured import common_flags, find_config, read_changes, read_on
 
 
 def command(args: Sequence[str]) -> None:

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config_files import positive
+from ..experiments.configured import positive
 from ..results.rendering import print_result
-from ..videos.files import write_atomically
-from ..videos.guards import read_names, read_videos
+from ..videos.files import read_names, read_videos, write_atomically
 
 if TYPE_CHECKING:  # pydantic would double the time of `--help`
     from ..results.result import Result

@@ -15,11 +15,10 @@ from ..metrics.rows import leave_one_out
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row
-from ..videos.guards import DataError, errors_at, read_videos, require_folder, require_one_of
-from ..videos.images import image_size, open_image
+from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of
+from ..videos.images import image_size, list_images, open_image
 from ..videos.mask_files import ids_by_value, object_ids, read_mask, renumbered
 from ..videos.processes import CrashedError, in_processes, usable_cores
-from ..videos.source import list_images
 
 MASKS_PER_PROCESS = 400
 """Masks per process: scoring them takes as long as starting a process."""

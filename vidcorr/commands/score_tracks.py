@@ -20,7 +20,7 @@ from ..metrics.point_tracking import PointRows, QueryMode, mean_of_defined
 from ..metrics.rows import leave_one_out
 from ..results.result import Result, Row
 from ..videos.boxes import read_boxes
-from ..videos.guards import DataError, read_text, require_folder
+from ..videos.files import DataError, read_text, require_folder
 from ..videos.images import image_size
 from .score_masks import result_of
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config_files import find_config
+from ..experiments.configured import find_config
 
 if TYPE_CHECKING:  # pydantic, which a mistake need not wait for
     from ..experiments.study import Command

@@ -9,8 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config_files import positive
-from ..experiments.configured import Configured, common_flags, protocols_of, read_changes, read_on, views_of
+from ..experiments.configured import Configured, common_flags, positive, protocols_of, read_changes, read_on, views_of
 
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from ..experiments.sweep import Sweep
@@ -67,9 +66,8 @@ def _sweep_of(flags: argparse.Namespace, configured: Configured) -> Sweep:
     Raises:
         ValueError: for a benchmark without label propagation, or a wrong protocol, field, score or stride.
     """
-    from ..experiments.job import NetworkSpec
-    from ..experiments.runner import Runner
-    from ..experiments.store import Store
+    from ..experiments.evaluate import Runner
+    from ..experiments.job import NetworkSpec, Store
     from ..experiments.sweep import Sweep
     from ..functional import MatchingProtocol, PropagationProtocol
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config_files import find_config
+from ..experiments.configured import find_config
 from ..results.rendering import FORMATS, render
 from ..videos.files import write_atomically
 

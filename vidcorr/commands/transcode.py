@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ..videos.files import partial_path, remove, unfinished, write_atomically
-from ..videos.guards import DataError, DecodingError
+from ..videos.files import DataError, DecodingError, partial_path, remove, unfinished, write_atomically
+from ..videos.images import list_images
 from ..videos.processes import in_processes
-from ..videos.source import VideoEntry, fingerprint, list_images, list_line, list_videos, open_video
+from ..videos.source import VideoEntry, fingerprint, list_line, list_videos, open_video
 from .encoding import OutputFormat, write_images, write_video
 
 _SAME_TIME = 2 * 10**9  # ns; file systems round

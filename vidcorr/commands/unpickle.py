@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..videos.files import partial_path, unfinished
-from ..videos.guards import DataError
+from ..videos.files import DataError, partial_path, unfinished
 
 if TYPE_CHECKING:  # with torch, which the help need not wait for
     from ..datasets.tap_vid import PointSequence

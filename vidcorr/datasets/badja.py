@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ..videos.guards import DataError, plain_name, read_json, require_folder
+from ..videos.files import DataError, plain_name, read_json, require_folder
 from ..videos.images import image_size, pixels
 from .records import Reader
 from .tap_vid import PointSequence

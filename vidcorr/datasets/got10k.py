@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..videos.boxes import read_boxes, read_numbers
-from ..videos.guards import DataError, read_names, require_folder, require_sequences
-from ..videos.source import list_images
+from ..videos.files import DataError, read_names, require_folder, require_sequences
+from ..videos.images import list_images
 
 if TYPE_CHECKING:
     import numpy as np

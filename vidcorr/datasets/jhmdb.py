@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..videos.guards import (
-    DataError,
-    plain_name,
-    read_text,
-    require_folder,
-    require_one_of,
-    require_sequences,
-)
+from ..videos.files import DataError, plain_name, read_text, require_folder, require_one_of, require_sequences
 from ..videos.images import image_size
 from ..videos.mask_files import list_frames
 from .records import FrameSequence, Reader

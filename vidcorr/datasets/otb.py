@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from ..videos.boxes import read_boxes
-from ..videos.guards import DataError, plain_name, read_bytes, require_folder, require_one_of
-from ..videos.images import image_size, read_image
-from ..videos.source import list_images
+from ..videos.files import DataError, plain_name, read_bytes, require_folder, require_one_of
+from ..videos.images import image_size, list_images, read_image
 from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from ..videos.guards import DataError, plain_name
+from ..videos.files import DataError, plain_name
 from ..videos.images import read_image, require_size
 from ..videos.mask_files import read_mask, renumbered
 from ..videos.processes import read_ahead

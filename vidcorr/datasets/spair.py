@@ -13,7 +13,7 @@ import numpy as np
 import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from ..videos.guards import DataError, plain_name, read_json, read_names, read_text, require_folder
+from ..videos.files import DataError, plain_name, read_json, read_names, read_text, require_folder
 from ..videos.images import image_size
 
 DIFFICULTIES = {

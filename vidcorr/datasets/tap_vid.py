@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..videos.arrays import read_npz, read_pickle
 from ..videos.container import VIDEO_SUFFIXES
-from ..videos.guards import DataError, DecodingError, plain_name, read_text
-from ..videos.images import AGAIN, image_size, open_image, read_image, require_size
-from ..videos.source import natural_order, open_video
+from ..videos.files import DataError, DecodingError, plain_name, read_text
+from ..videos.images import AGAIN, image_size, natural_order, open_image, read_image, require_size
+from ..videos.source import open_video
 from .records import FrameSequence, Reader
 
 if TYPE_CHECKING:

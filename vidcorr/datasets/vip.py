@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..videos.guards import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
+from ..videos.files import DataError, find_list, read_names, require_folder, require_one_of, require_sequences
 from ..videos.mask_files import VOID, check_masks, list_frames, match_masks, object_ids, read_mask
 from .records import MaskSequence, Reader
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..videos.guards import PAGES, DataError, find_list, read_names, require_folder, require_one_of, require_sequences
+from ..videos.files import PAGES, DataError, find_list, read_names, require_folder, require_one_of, require_sequences
+from ..videos.images import natural_order
 from ..videos.mask_files import VOID, check_masks, ids_by_value, list_frames, match_masks, object_ids, read_mask
-from ..videos.source import natural_order
 from .records import MaskSequence, Reader
 
 Annotations = Literal["dense", "first", "entering"]

@@ -1,21 +1,31 @@
-"""Evaluation of frozen networks: results in a store, and the table of these results."""
+"""Evaluation of frozen networks: the runner of jobs whose results a store lacks, and the table of the results."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import errno
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
 
 from ..benchmarks.base import Benchmark
+from ..benchmarks.evaluation import LostRank, Ranks
 from ..benchmarks.network import NetworkLike, NetworkSpec
+from ..errors import ROOM
+from ..functional.device import on_device, out_of_memory_advice
 from ..results.page import write_report
 from ..results.records import Table, records_of, tabulate
 from ..results.rendering import markdown_table, print_table, render, table_footnotes, text_rows
-from ..results.result import Result
+from ..results.result import Network, Result, require_writable
 from ..videos.files import write_atomically
-from .job import Job
-from .runner import Runner, process_group
-from .store import Store
+from .job import Job, Store
 
 
 def evaluate(
@@ -110,3 +120,197 @@ def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
         }
         if others and (store.folder_of(job) / "report.html").is_file():
             write_report(store.folder_of(job), others, result)
+
+
+AT_ONCE = 40
+"""Most jobs per pass; the labels of a job take a few megabytes at 480p."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a full or read-only disk, at which all later jobs would fail too."""
+
+
+class Runner:
+    """Runs jobs whose results a store lacks.
+
+    A failed job is reported and the other jobs run. Ranks of torchrun share the sequences of a job. Other processes may
+    use the same store.
+
+    Args:
+        store: store of the results.
+        at_once: most jobs per pass.
+        pages: write predictions, pictures and a page too, for a pass with a single job.
+
+    Attributes:
+        failures: job → error message without line breaks.
+
+    Raises:
+        OSError: if the store's folder cannot be written.
+    """
+
+    def __init__(self, store: Store, at_once: int = AT_ONCE, pages: bool = True) -> None:
+        require_writable(store.folder)
+        self.store, self.at_once, self.pages = store, at_once, pages
+        self.failures: dict[Job, str] = {}
+        self._encoder: Any = None
+        self._built: tuple[object, ...] = ()
+
+    def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
+        """Run the jobs that the store lacks; return the results of all jobs but failed ones and jobs run elsewhere.
+
+        Args:
+            jobs: jobs with equal folders run once.
+
+        Raises:
+            DataError: for wrong data; before any work.
+            OSError: if the disk is full.
+            ValueError: if a network cannot be built or lacks the features, or differs between the ranks; before any
+                work.
+        """
+        with Ranks() as ranks:
+            with ranks.together():
+                different = list({job.folder: job for job in jobs}.values())
+            if len(set(ranks.gather(tuple(job.folder for job in different)))) > 1:
+                raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
+            missing: set[str] = ranks.gather({job.folder for job in different if not self.store.holds(job)})[0]
+            lacking = [job for job in different if job.folder in missing]
+            with ranks.together():
+                self._check(lacking)
+            passes = passes_of(lacking, self.at_once)
+            done = f", {len(different) - len(lacking)} are done" if len(lacking) < len(different) else ""
+            if len(different) > 1:
+                print(f"{len(different)} jobs{done}; {len(passes)} passes over the videos", flush=True)
+            for number, jobs_of_pass in enumerate(passes, start=1):
+                self._run_pass(ranks, jobs_of_pass, f"[{number}/{len(passes)}]")
+        return {job: self.store.result(job) for job in jobs if self.store.holds(job)}
+
+    def raise_failures(self, jobs: int) -> None:
+        """Raise an error if a job failed.
+
+        Args:
+            jobs: total number of jobs, for the message.
+
+        Raises:
+            ValueError: naming the failed jobs.
+        """
+        if self.failures:
+            titles: dict[str, list[str]] = {}
+            for job, error in self.failures.items():
+                titles.setdefault(error, []).append(job.title)
+            lines = "; ".join(f"{', '.join(failed)}: {error}" for error, failed in titles.items())
+            raise ValueError(f"{len(self.failures)} of {jobs} jobs failed: {lines}")
+
+    @contextmanager
+    def attempt(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Record and print an error of the block as the failure of jobs.
+
+        Raises:
+            LostRank: if another rank has ended.
+            OSError: if the disk is full.
+        """
+        try:
+            yield
+        except Exception as error:  # of any type: the other jobs still run
+            if isinstance(error, LostRank) or (isinstance(error, OSError) and error.errno in DISK):
+                raise
+            self.failures |= {job: _line(error) for job in jobs}
+            print(f"{_title(jobs)} failed: {_line(error)}", flush=True)
+
+    def _check(self, jobs: Sequence[Job]) -> None:
+        """Build all networks and features once, to report mistakes before any work.
+
+        Raises:
+            ValueError: naming the network.
+        """
+        views = {(*job.network.weights, job.network.stage, job.network.stride, id(job.benchmark)): job for job in jobs}
+        for job in views.values():
+            try:
+                job.network.extractor(self._encoder_of(job.network), job.benchmark)
+            except Exception as error:  # libraries raise any type
+                raise ValueError(f"{job.network.name} on {job.benchmark.name}: {_line(error)}") from error
+
+    def _encoder_of(self, network: NetworkSpec) -> Any:
+        """Return the encoder of a network; the last encoder is cached."""
+        if self._built != network.weights:
+            self._encoder = None  # frees its memory first
+            self._encoder, self._built = network.build(), network.weights
+        return self._encoder
+
+    def _run_pass(self, ranks: Ranks, jobs: list[Job], heading: str) -> None:
+        """Run the jobs of a pass, without jobs that another process has locked."""
+        with ExitStack() as locks:
+            taken = []
+            for job in jobs if ranks.rank == 0 else ():
+                if (lock := self.store.claim(job)) is not None:
+                    locks.enter_context(lock)
+                    taken.append(job.folder)
+            folders = ranks.gather(taken)[0]
+            jobs = [job for job in jobs if job.folder in folders]
+            if not jobs:
+                return
+            began = time.perf_counter()
+            print(f"{heading} {_title(jobs)}", flush=True)
+            with self.attempt(jobs), ranks.together():
+                self._evaluate(jobs, writes=ranks.rank == 0)
+                print(f"{heading} {time.perf_counter() - began:.0f} s", flush=True)
+
+    def _evaluate(self, jobs: Sequence[Job], writes: bool) -> None:
+        """Score jobs in a single pass of their network, and save their results."""
+        network, benchmark = jobs[0].network, jobs[0].benchmark
+        with out_of_memory_advice(ROOM):
+            encoder = self._encoder_of(network)
+            extractor = on_device(network.extractor(encoder, benchmark))
+        name = Network.of(encoder, network.row)
+        if self.pages and len(jobs) == 1:
+            folder = self.store.folder_of(jobs[0])
+            benchmark.run(extractor, [jobs[0].protocol], folder, name, shared=True)
+            return
+        results = benchmark.evaluate_protocols(extractor, [job.protocol for job in jobs], name, shared=True)
+        for job, result in zip(jobs, results, strict=True) if writes else ():
+            result.save(self.store.folder_of(job))
+
+
+def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:
+    """Group jobs that see the same frames into passes, ordered by network.
+
+    Args:
+        jobs: the jobs.
+        at_once: most jobs per pass; a smaller number takes less memory and encodes frames more often.
+    """
+    networks = list(dict.fromkeys(job.network.weights for job in jobs))
+    alike: dict[tuple[object, ...], list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: (networks.index(job.network.weights), *_matches(job))):
+        alike.setdefault(job.sight, []).append(job)
+    return [jobs_alike[n : n + at_once] for jobs_alike in alike.values() for n in range(0, len(jobs_alike), at_once)]
+
+
+def _matches(job: Job) -> tuple[str, ...]:
+    """Return a sort key by which protocols with shared matches are neighbours."""
+    protocol: Any = job.protocol
+    return tuple(str(getattr(protocol, field, "")) for field in ("radius", "context", "neighbourhood", "name"))
+
+
+def _title(jobs: Sequence[Job]) -> str:
+    """Return the title of the first job, and the number of the others."""
+    return jobs[0].title + (f" and {len(jobs) - 1} more protocols" if len(jobs) > 1 else "")
+
+
+def _line(error: BaseException) -> str:
+    """Return an error's message without line breaks; errors of other libraries begin with their type."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"
+
+
+@contextmanager
+def process_group() -> Iterator[int]:
+    """Join the process group of torchrun, if any; yield the rank. Ranks other than 0 print nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    dist.init_process_group("gloo")
+    try:
+        rank = dist.get_rank()
+        with redirect_stdout(StringIO()) if rank else nullcontext():
+            yield rank
+    finally:
+        dist.destroy_process_group()

@@ -13,10 +13,9 @@ from ..results.published import PUBLISHED, describe_input_size, line_of, protoco
 from ..results.records import Record, score_of
 from ..results.rendering import percent
 from .configured import protocols_of, views_of
+from .evaluate import Runner, process_group
 from .grid import single_changes
-from .job import Job, NetworkSpec
-from .runner import Runner, process_group
-from .store import Store
+from .job import Job, NetworkSpec, Store
 from .study import Study, StudyRow
 
 MOST_CHANGES = 5

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..results.records import Cell, Record, Table, score_of
 from ..results.result import RESULTS_FILE, Result
-from .store import slug
+from .job import slug
 from .study import Study, StudyRow
 
 

@@ -13,8 +13,8 @@ from ..results.result import MEANS_OF
 from ..results.statistics import from_best
 from ..videos.files import write_atomically
 from . import findings
+from .evaluate import Runner, process_group
 from .job import Job, NetworkSpec
-from .runner import Runner, process_group
 
 
 @dataclass(frozen=True)

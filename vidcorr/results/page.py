@@ -18,7 +18,7 @@ from typing import Literal
 from ..videos.files import write_atomically
 from ..videos.mask_files import davis_palette
 from .checked import Json, plain
-from .pictures.animation import TRUTH_SUFFIX, Curve, plain_curves
+from .pictures.overlays import TRUTH_SUFFIX, Curve, plain_curves
 from .published import published_beside
 from .rendering import readable_fields
 from .result import Result

@@ -20,12 +20,11 @@ from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..functional.propagation.sizing import Size
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream, placed
-from .frame_encoder import View, stride_of
+from .frame_encoder import Stopwatch, View, stride_of
 from .label_tracker import LabelTracker
 from .plan import protocol_for
 from .point_tracker import PointTracker
 from .siamfc_tracker import SiamFCTracker
-from .stopwatch import Stopwatch
 
 VideoSource = str | Path | FrameStream | Iterable[Tensor]
 """A file, a folder of frames, or frames: uint8 RGB `(3, H, W)`, all of equal size."""

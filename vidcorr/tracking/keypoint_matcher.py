@@ -16,8 +16,7 @@ from ..functional.matching import bias_directions, prepare_picture
 from ..functional.propagation.sizing import Size
 from ..videos.images import read_image, require_size
 from ..videos.processes import read_ahead
-from .frame_encoder import FrameEncoder, Maps, adapt_to_network, maps_of
-from .stopwatch import Stopwatch
+from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
 
 KEPT_OF_PICTURES = 2 * 2**30
 """Bytes of features in memory; features of further pictures are computed whenever a pair needs them."""

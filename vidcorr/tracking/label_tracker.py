@@ -24,8 +24,7 @@ from ..functional import (
 from ..functional.device import PendingCopy, to_device
 from ..functional.propagation.references import shared_finders
 from ..functional.propagation.sizing import NetworkInput, Size
-from .frame_encoder import FrameEncoder, Maps, View, adapt_to_network, maps_of
-from .stopwatch import Stopwatch
+from .frame_encoder import FrameEncoder, Maps, Stopwatch, View, adapt_to_network, maps_of
 
 
 class TrackedFrame(NamedTuple):

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from .. import signals
 from ..functional import PointProtocol, PointTracks, track_points
 from ..functional.propagation.sizing import Size, padded_size, resized_size
-from .frame_encoder import FrameEncoder, Maps, adapt_to_network, maps_of
-from .stopwatch import Stopwatch
+from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
 """Number of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""

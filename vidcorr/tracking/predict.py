@@ -17,19 +17,16 @@ from ..backbones import build_encoder
 from ..functional import PointProtocol, TrackingProtocol
 from ..functional.device import out_of_memory_advice
 from ..results.result import Provenance
-from ..videos.files import write_atomically
-from ..videos.folder_lock import FolderLock
-from ..videos.guards import DataError
+from ..videos.files import DataError, FolderLock, write_atomically
 from ..videos.images import pixels
-from ..videos.progress import ProgressReport
+from ..videos.processes import ProgressReport
 from ..videos.prompts import BoxPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo
 from .follow import SHORT_SIDE, Follow, follow_points, follower
-from .frame_encoder import LOWER, View
+from .frame_encoder import LOWER, Stopwatch, View
 from .output_files import RECORD, check_folder, open_record, remove_outputs
 from .plan import AnyProtocol, rules_for
 from .record import SequenceWriter
-from .stopwatch import Stopwatch
 
 
 def extractor_for(module: Any, prompt: Prompt, stage: str | None = None, stride: int | None = None) -> nn.Module:

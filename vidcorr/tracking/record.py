@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..results.pictures.animation import Curve, SequenceAnimation
-from ..results.pictures.overlays import Picture, contact_sheet, evenly_spaced, write_picture
+from ..results.pictures.overlays import Curve, Picture, SequenceAnimation, contact_sheet, evenly_spaced, write_picture
 from ..videos.files import csv_text, write_atomically, write_ids
 from ..videos.mask_files import davis_palette
 from ..videos.mp4 import Mp4Writer

@@ -13,14 +13,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from .. import signals
-from ..backbones.placement import device_of
 from ..backbones.video import VideoEncoder
 from ..functional import TrackingProtocol as TrackingProtocol  # also in callbacks
-from ..functional.device import PendingCopy, backbone_precision, to_device
+from ..functional.device import PendingCopy, backbone_precision, device_of, to_device
 from ..functional.siamese import siamese_correlation
 from ..videos.boxes import centred, context_side, one_based, square_crop
-from .frame_encoder import stride_of
-from .stopwatch import Stopwatch
+from .frame_encoder import Stopwatch, stride_of
 
 Image = NDArray[np.uint8]
 """A frame, (H, W, 3) uint8 RGB."""

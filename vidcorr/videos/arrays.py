@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .guards import DataError
+from .files import DataError
 
 NAMES = {
     ("_codecs", "encode"),  # bytes, in protocol 2

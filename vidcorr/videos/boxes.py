@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .guards import DataError, read_text
+from .files import DataError, read_text
 from .source import Moment
 
 if TYPE_CHECKING:

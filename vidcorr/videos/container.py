@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import MOST_PIXELS, DecodingError, check_pixels
+from .files import MOST_PIXELS, DecodingError, check_pixels
 
 if TYPE_CHECKING:
     import av

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .container import FrameTable, can_seek, open_container, read_header, scan_packets, starts_afresh, upright
-from .guards import DecodingError
+from .files import DecodingError
 from .images import reformatter
 
 if TYPE_CHECKING:

@@ -1,21 +1,230 @@
-"""Atomic writing of files and folders, masks as PNGs, figures, and CSV tables."""
+"""Files and folders of users and of runs: checks before reading, errors that name the file, locks, atomic writing."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+LOCK = ".in-use"
+PAGES = "docs/datasets.md names the official page of each data set"
+"""End of the message about a missing data set."""
+MOST_PIXELS = 89_000_000
+"""Limit on the pixels of an image or frame: more than twice an 8K frame, just below Pillow's warning."""
+
+
+class DataError(ValueError):
+    """Error for invalid user data; the message is a single line with path, problem and remedy."""
+
+
+class DecodingError(DataError):
+    """Error for a video or image that cannot be decoded.
+
+    Args:
+        path: the file.
+        reason: problem, without the path; empty if `path` is the whole message, since a DataLoader raises a worker's
+            error again with a single text.
+    """
+
+    def __init__(self, path: object, reason: str = "") -> None:
+        super().__init__(f"{path}: {reason}" if reason else str(path))
+
+
+@contextmanager
+def errors_at(place: object) -> Iterator[None]:
+    """Turn a ValueError into a DataError that begins with a file or folder; a DataError names its own."""
+    try:
+        yield
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{place}: {error}") from error
+
+
+def require_one_of(choices: Collection[object], **arguments: object) -> None:
+    """Check arguments against their permitted values.
+
+    Raises:
+        ValueError: naming the first wrong argument.
+    """
+    for name, value in arguments.items():
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def require_at_least(least: int, owner: str = "", /, **numbers: int) -> None:
+    """Check integer arguments against their smallest value.
+
+    Args:
+        least: the smallest value.
+        owner: class that takes the arguments, for the message.
+        **numbers: the arguments.
+
+    Raises:
+        ValueError: naming the first smaller argument.
+    """
+    for name, number in numbers.items():
+        if number < least:
+            of_owner = f"{owner}: " if owner else ""
+            raise ValueError(f"{of_owner}{name} must be at least {least}, got {number}")
+
+
+def plain_name(name: str, listed_in: object) -> str:
+    """Return a name from a data set if it is a plain file name, which cannot lead out of a folder.
+
+    Names become parts of paths, also of the files that a benchmark writes.
+
+    Args:
+        name: name of a sequence, video, clip or action.
+        listed_in: file or folder with the name, for the message.
+
+    Raises:
+        DataError: if the name is empty, is `.` or `..`, holds a separator, a control character or a drive, or is
+            longer than 200 bytes.
+    """
+    leads_away = re.search(r"[/\\\x00-\x1f\x7f]|^[A-Za-z]:|^\s*$|^\.\.?$", name)
+    if leads_away or len(os.fsencode(name)) > 200:
+        shown = ascii(name if len(name) <= 80 else f"{name[:77]}...")
+        raise DataError(
+            f"{listed_in}: {shown} is not the plain name of a file or folder (no separators, '..', control characters "
+            "or absolute paths); correct the entry or get the file again"
+        )
+    return name
+
+
+def check_pixels(path: object, width: int, height: int) -> None:
+    """Refuse an image or video with more pixels in its header than the limit: a damaged header would take all memory.
+
+    Raises:
+        DecodingError: naming the file and its claim.
+    """
+    if width * height > MOST_PIXELS:
+        most = f"{MOST_PIXELS / 1e6:g} megapixels"
+        raise DecodingError(path, f"its header claims {width} × {height} px, more than the {most} that are decoded")
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Read a file.
+
+    Raises:
+        DecodingError: if it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a UTF-8 file, with or without a byte order mark.
+
+    Raises:
+        DataError: if it cannot be read or is not in UTF-8.
+    """
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not text in UTF-8 ({error.reason}); save it as UTF-8") from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file, as `read_text`.
+
+    Raises:
+        DataError: if it cannot be read or is not JSON.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not JSON ({error}); get the file again") from error
+
+
+def require_folder(path: Path, remedy: str) -> Path:
+    """Return `path` if it is a folder.
+
+    Raises:
+        DataError: with the remedy, if it is not a folder.
+    """
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; {remedy}")
+    return path
+
+
+def require_sequences(root: Path, names: Iterable[str], listed_in: object) -> None:
+    """Check that every sequence of a list has a folder.
+
+    Raises:
+        DataError: naming the first sequence without a folder under `root`, and the number of others.
+    """
+    missing = [root / name for name in names if not (root / name).is_dir()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise DataError(f"{missing[0]}: no such folder{more}, listed in {listed_in}; unpack it or shorten the list")
+
+
+def find_list(root: Path, split: str | Path, forms: Iterable[str]) -> Path:
+    """Return the list file of a split: a path, relative to root or absolute, or a name.
+
+    Args:
+        root: folder of the data set.
+        split: a `Path`, text that ends in .txt, or a name.
+        forms: paths of named lists relative to root, with `{}` for the name: `ImageSets/{}.txt`.
+
+    Returns:
+        The first existing path; else the first path, for the message of `read_names`.
+    """
+    is_path = isinstance(split, Path) or split.endswith(".txt")
+    paths = [root / split, Path(split)] if is_path else [root / form.format(split) for form in forms]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def read_names(path: Path, remedy: str, line_form: str = "(.*)") -> tuple[str, ...]:
+    """Return the names of a list file, a name per line, without repeats, checked by `plain_name`.
+
+    Args:
+        path: the file.
+        remedy: remedy in the message about a missing file.
+        line_form: regular expression of lines with more than a name; its first group is the name.
+
+    Raises:
+        DataError: if the file is missing, empty or not in UTF-8, or a name is not plain.
+    """
+    if not path.exists() or path.is_dir():
+        raise DataError(f"{path}: no such list; {remedy}")
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not lines:
+        raise DataError(f"{path}: the list is empty; put one sequence name on each line")
+    names = (match[1] if (match := re.fullmatch(line_form, line)) else line for line in lines)
+    return tuple(dict.fromkeys(plain_name(name, path) for name in names))
+
+
+def read_videos(path: Path) -> dict[str, Any]:
+    """Return the videos of a metadata file, `{"videos": {<video>: {"objects": …}}}`.
+
+    Raises:
+        DataError: if the content has another form.
+    """
+    content = read_json(path)
+    videos = content.get("videos") if isinstance(content, dict) else None
+    if not isinstance(videos, dict) or not all("objects" in dict(entry) for entry in videos.values()):
+        raise DataError(f"{path}: not a metadata file; expected videos, each with its objects")
+    return videos
 
 
 @contextmanager
@@ -125,3 +334,36 @@ def csv_of_records(records: Sequence[Mapping[str, Any]]) -> str:
     """
     columns = list(dict.fromkeys(column for record in records for column in record))
     return csv_text([columns, *([record.get(column) for column in columns] for record in records)])
+
+
+class FolderInUse(OSError):
+    """Error for a folder that another run holds."""
+
+
+class FolderLock(AbstractContextManager["FolderLock"]):
+    """Hold a folder until `release`, the end of a `with` block, or any end of the process.
+
+    Args:
+        folder: the folder; made if missing.
+        advice: advice for the user if another run holds it.
+
+    Raises:
+        FolderInUse: if another run holds it, in any process, or on any machine if the file system supports locks.
+    """
+
+    def __init__(self, folder: Path, advice: str = "give this run its own folder: --trainer.default_root_dir") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            text = f"{folder} is in use by another run, whose files this one would overwrite; {advice}"
+            raise FolderInUse(text) from error
+        except NotImplementedError:  # a file system without locks
+            pass
+
+    def release(self, *_: object) -> None:
+        """Release the lock; calling it again does nothing."""
+        self._lock.release()
+
+    __exit__ = release

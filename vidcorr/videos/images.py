@@ -1,17 +1,19 @@
-"""Reading of single images, and conversion of decoded ones."""
+"""Images of a folder in order, reading of single images, and conversion of decoded ones."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .guards import DataError, DecodingError, check_pixels, read_bytes
+from .files import DataError, DecodingError, check_pixels, read_bytes
 
 if TYPE_CHECKING:
     import av
@@ -19,6 +21,35 @@ if TYPE_CHECKING:
     from PIL import Image
 
 AGAIN = "copy or extract it again"
+IMAGE_NAME = re.compile(r"[^.].*\.(jpe?g|png)", re.IGNORECASE | re.DOTALL)
+"""Name of a frame or mask; hidden files do not match."""
+
+
+def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return a folder's JPEG and PNG files in natural order, without hidden files; () if the folder does not exist.
+
+    Raises:
+        DataError: naming two files of the same stem, for example `00000.jpg` and `00000.png`.
+    """
+    if not os.path.isdir(folder):
+        return ()
+    names = sorted(filter(IMAGE_NAME.fullmatch, os.listdir(folder)), key=natural_order)
+    by_stem: dict[str, str] = {}
+    for name in names:
+        other = by_stem.setdefault(os.path.splitext(name)[0], name)
+        if other != name:
+            raise DataError(f"{folder}: {other} and {name} have the same stem; remove one or move it elsewhere")
+    return tuple(Path(folder, name) for name in names)
+
+
+def natural_order(name: str) -> list[Any]:
+    """Return a sorting key that compares runs of digits as numbers.
+
+    Example:
+        >>> sorted(["10.jpg", "2.jpg"], key=natural_order)
+        ['2.jpg', '10.jpg']
+    """
+    return [int(part) if n % 2 else part for n, part in enumerate(re.split("([0-9]+)", name))]
 
 
 def read_image(path: str | os.PathLike[str], content: bytes | None = None) -> NDArray[np.uint8]:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .guards import DataError
-from .images import image_size, open_image, pixels, read_whole, require_size
-from .source import list_images
+from .files import DataError
+from .images import image_size, list_images, open_image, pixels, read_whole, require_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

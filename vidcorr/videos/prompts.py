@@ -15,7 +15,7 @@ import numpy as np
 from typing_extensions import Self
 
 from .boxes import BOX, PromptRow, read_rows
-from .guards import DataError
+from .files import DataError
 from .images import pixels
 from .mask_files import VOID, davis_palette, read_mask_image, without_void
 from .source import Moment

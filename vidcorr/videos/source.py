@@ -9,21 +9,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
-from .guards import PAGES, DataError, DecodingError, read_bytes
-from .images import read_image, require_size
+from .files import PAGES, DataError, DecodingError, read_bytes
+from .images import IMAGE_NAME, list_images, natural_order, read_image, require_size
 
 Moment = int | str
 """A frame's number, counted from 0 (`120`), or a time in seconds after the first frame (`4.5s`)."""
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
-IMAGE_NAME = re.compile(r"[^.].*\.(jpe?g|png)", re.IGNORECASE | re.DOTALL)
-"""Name of a frame or mask; hidden files do not match."""
 
 
 @dataclass(frozen=True)
@@ -143,23 +140,6 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")
 
 
-def list_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """Return a folder's JPEG and PNG files in natural order, without hidden files; () if the folder does not exist.
-
-    Raises:
-        DataError: naming two files of the same stem, for example `00000.jpg` and `00000.png`.
-    """
-    if not os.path.isdir(folder):
-        return ()
-    names = sorted(filter(IMAGE_NAME.fullmatch, os.listdir(folder)), key=natural_order)
-    by_stem: dict[str, str] = {}
-    for name in names:
-        other = by_stem.setdefault(os.path.splitext(name)[0], name)
-        if other != name:
-            raise DataError(f"{folder}: {other} and {name} have the same stem; remove one or move it elsewhere")
-    return tuple(Path(folder, name) for name in names)
-
-
 def fingerprint(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Return the size (bytes) and the time of the last change (ns) of a video file, or of a folder with its images.
 
@@ -172,16 +152,6 @@ def fingerprint(path: str | os.PathLike[str]) -> tuple[int, int]:
         raise DecodingError(path, error.strerror or str(error)) from error
     changed = max(status.st_mtime_ns for status in (whole, *images))
     return sum(status.st_size for status in images or [whole]), changed
-
-
-def natural_order(name: str) -> list[Any]:
-    """Return a sorting key that compares runs of digits as numbers.
-
-    Example:
-        >>> sorted(["10.jpg", "2.jpg"], key=natural_order)
-        ['2.jpg', '10.jpg']
-    """
-    return [int(part) if n % 2 else part for n, part in enumerate(re.split("([0-9]+)", name))]
 
 
 def hashed_rank(seed: int, name: str) -> bytes:

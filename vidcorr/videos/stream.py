@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .container import VIDEO_SUFFIXES
-from .guards import DataError, DecodingError
+from .files import DataError, DecodingError
 from .images import require_size
 from .processes import read_ahead
 from .prompts import Prompt

@@ -20,7 +20,7 @@ from datamodules.loading.loader import (
 )
 from tests.helpers.refusal import refused
 from tests.helpers.training import quiet_trainer
-from vidcorr.videos.guards import DataError, DecodingError
+from vidcorr.videos.files import DataError, DecodingError
 from vidcorr.videos.source import list_videos
 
 

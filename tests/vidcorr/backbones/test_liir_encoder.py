@@ -6,8 +6,9 @@ from torch import nn
 
 from lightning_modules import Liir
 from tests.helpers.foreign import enliven
-from vidcorr.backbones import LiirEncoder, LiirExtractor, PositionMap, build_feature_extractor, shared_copy
+from vidcorr.backbones import LiirEncoder, LiirExtractor, PositionMap, build_feature_extractor
 from vidcorr.functional.colour import normalised_lab
+from vidcorr.functional.device import shared_copy
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 

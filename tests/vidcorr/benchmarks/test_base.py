@@ -23,8 +23,7 @@ from vidcorr.backbones import RawColour, build_encoder
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets.generated import write_otb
 from vidcorr.tracking.label_tracker import LabelTracker
-from vidcorr.videos.folder_lock import FolderLock
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError, FolderLock
 
 MASKS = "Annotations/480p/synthetic-001"
 

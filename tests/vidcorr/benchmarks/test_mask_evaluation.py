@@ -21,8 +21,7 @@ from vidcorr.datasets.generated import write_tap_vid
 from vidcorr.metrics import ObjectScores
 from vidcorr.metrics.rules import RULES
 from vidcorr.tracking.label_tracker import TrackedFrame
-from vidcorr.videos.files import write_ids
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.mask_files import davis_palette, read_mask
 
 

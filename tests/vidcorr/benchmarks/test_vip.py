@@ -10,9 +10,8 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import rows_of
 from vidcorr import Result, VipBenchmark
 from vidcorr.backbones import build_feature_extractor
-from vidcorr.benchmarks.evaluation import RunContext
+from vidcorr.benchmarks.evaluation import Ranks, RunContext
 from vidcorr.benchmarks.mask_evaluation import annotated_frames
-from vidcorr.benchmarks.ranks import Ranks
 from vidcorr.datasets import Vip
 from vidcorr.datasets.generated import write_vip
 from vidcorr.metrics import InstanceAP, SemanticIoU

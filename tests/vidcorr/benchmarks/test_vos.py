@@ -13,7 +13,7 @@ from vidcorr import DavisBenchmark, Result, VosBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.commands.score_masks import score
 from vidcorr.datasets.generated import write_youtube_vos
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.mask_files import read_mask
 
 

@@ -12,7 +12,7 @@ from tests.helpers.numbered_videos import write_folder, write_video
 from tests.helpers.refusal import refused
 from vidcorr.commands import check_data as module
 from vidcorr.commands.check_data import VideoReport, check_data, command, content_digest
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.processes import in_processes
 from vidcorr.videos.source import list_videos, open_video
 

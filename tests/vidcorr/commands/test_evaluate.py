@@ -13,11 +13,10 @@ from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, Result, evaluate
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.datasets.generated import write_tap_vid
-from vidcorr.experiments.job import Job, NetworkSpec
-from vidcorr.experiments.runner import Runner
-from vidcorr.experiments.store import Store
+from vidcorr.experiments.evaluate import Runner
+from vidcorr.experiments.job import Job, NetworkSpec, Store
 from vidcorr.results.result import results_below
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 BLOCKY = "tests.helpers.encoders:Blocky"
 TINY = "tests.helpers.encoders:TinyResNet"

@@ -17,7 +17,7 @@ from tests.helpers.browser import chromium
 from tests.helpers.refusal import refused
 from vidcorr.commands.prompt import write_page
 from vidcorr.datasets.generated.writers import write_mp4
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.prompts import BoxPrompt, PointPrompt, read_prompt
 
 SIZE = 96, 160

@@ -10,10 +10,9 @@ from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.commands.sweep import command
 from vidcorr.datasets.generated import write_davis, write_youtube_vos
+from vidcorr.experiments.evaluate import Runner
 from vidcorr.experiments.grid import read_grid
-from vidcorr.experiments.job import NetworkSpec
-from vidcorr.experiments.runner import Runner
-from vidcorr.experiments.store import Store
+from vidcorr.experiments.job import NetworkSpec, Store
 from vidcorr.experiments.sweep import Sweep, sweep
 from vidcorr.results.records import score_of
 from vidcorr.results.result import results_below

@@ -16,8 +16,7 @@ from tests.helpers.refusal import refused
 from vidcorr.commands.score import command
 from vidcorr.commands.score_masks import flat_scores, score
 from vidcorr.metrics.rules import RULES
-from vidcorr.videos.files import write_ids
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.mask_files import davis_palette, read_mask
 
 

@@ -15,7 +15,7 @@ from vidcorr.commands.score_tracks import score_boxes
 from vidcorr.datasets.generated import write_got10k
 from vidcorr.metrics.outlines import object_outlines
 from vidcorr.metrics.rules import RULES as KNOWN
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 RULES = {"lvos": "lvos", "lvos-2023": "lvos", "vost": "vost", "sa-v": "sav", "mose-v2": "mose"}
 """Rules → file of their golden numbers."""

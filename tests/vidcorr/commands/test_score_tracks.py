@@ -15,7 +15,7 @@ from vidcorr.datasets import Otb, TapVid
 from vidcorr.datasets.generated import write_otb
 from vidcorr.metrics import PointQueries, sample_queries, track_survival
 from vidcorr.videos.boxes import read_boxes
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.prompts import BoxPrompt, PointPrompt
 
 

@@ -11,7 +11,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.runs import write_results
 from tests.helpers.words import clips, flags
 from vidcorr.commands import study as tool, table
-from vidcorr.config_files import CONFIGS
+from vidcorr.experiments.configured import CONFIGS
 from vidcorr.experiments.study import read_study
 
 STUDIES = sorted((CONFIGS / "studies").glob("*.yaml"))

@@ -15,8 +15,7 @@ from vidcorr.commands import transcode as module
 from vidcorr.commands.encoding import write_images, write_video as encode
 from vidcorr.commands.transcode import OutputFormat, command, plan, transcode
 from vidcorr.videos.decoding import VideoFile
-from vidcorr.videos.files import partial_path
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError, partial_path
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
 
 

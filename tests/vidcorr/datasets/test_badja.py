@@ -10,7 +10,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import Badja
 from vidcorr.datasets.badja import BADJA_JOINTS
 from vidcorr.datasets.generated import render_video, write_badja
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 SIZE = (40, 60)
 

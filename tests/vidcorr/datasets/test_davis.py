@@ -12,7 +12,7 @@ from PIL import Image
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import render_video, write_davis
-from vidcorr.videos.guards import DataError, DecodingError
+from vidcorr.videos.files import DataError, DecodingError
 
 refusal = partial(refused, DataError, ".", Davis)
 

@@ -13,7 +13,7 @@ from vidcorr.datasets import Jhmdb
 from vidcorr.datasets.generated.layouts import sprite_points, write_jhmdb
 from vidcorr.datasets.generated.writers import Scenes
 from vidcorr.datasets.jhmdb import JOINTS, read_joints
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 refusal = partial(refused, DataError, ".", Jhmdb)
 

@@ -11,7 +11,7 @@ import torch
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Otb
 from vidcorr.datasets.generated.writers import write_frames, write_text
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 
 def write(root: Path, name: str, frames: int, boxes: int | None = None, suffix: str = "") -> Path:

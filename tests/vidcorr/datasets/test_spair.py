@@ -11,7 +11,7 @@ from vidcorr.datasets.spair import partner_rows, read_pf, read_spair, shown_ids
 from vidcorr.functional import MatchingProtocol
 from vidcorr.functional.matching import frame_points
 from vidcorr.metrics.matching import reference_length
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 READER = FOLDER / "reader"
 EXPECTED = json.loads((READER / "expected.json").read_text())

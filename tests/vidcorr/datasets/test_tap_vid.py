@@ -11,7 +11,7 @@ from tests.helpers.refusal import refused
 from tests.helpers.tap_vid import Call, element, encoded, official_scores, write_golden_tracks, written
 from vidcorr.datasets import TapVid
 from vidcorr.metrics import TapVidMetrics, sample_queries
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 SHARDS = ("tapvid_kinetics/0000_of_0010.pkl", "tapvid_kinetics/0001_of_0010.pkl")
 SPLITS = ("robotap/robotap_split0.pkl", "robotap/robotap_split1.pkl")

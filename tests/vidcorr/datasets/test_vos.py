@@ -10,7 +10,7 @@ from PIL import Image
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Vos, YoutubeVos
 from vidcorr.datasets.generated import write_davis, write_youtube_vos
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 DAVIS = {"frames": "JPEGImages/480p", "masks": "Annotations/480p"}
 

@@ -13,8 +13,7 @@ from datamodules import VideoDataModule
 from tests.helpers.refusal import refused
 from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
-from vidcorr.videos.files import write_ids
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.mask_files import davis_palette, read_mask
 
 SIZE = (48, 64)

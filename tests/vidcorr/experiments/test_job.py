@@ -14,14 +14,13 @@ from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, TapVidBenchmark, VosBenchmark, evaluate
 from vidcorr.backbones import Clips
 from vidcorr.benchmarks.base import Benchmark
-from vidcorr.benchmarks.evaluation import Evaluation
-from vidcorr.benchmarks.ranks import Ranks
+from vidcorr.benchmarks.evaluation import Evaluation, Ranks
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.configured import protocols_of
+from vidcorr.experiments.evaluate import passes_of
 from vidcorr.experiments.grid import read_grid
 from vidcorr.experiments.job import Job, NetworkSpec, networks_of
-from vidcorr.experiments.runner import passes_of
 from vidcorr.functional import PropagationProtocol
 from vidcorr.metrics.rows import SequenceRows
 from vidcorr.videos.mask_files import read_mask

@@ -23,7 +23,7 @@ from vidcorr.benchmarks import base
 from vidcorr.metrics import boundary_accuracy, region_similarity
 from vidcorr.results.page import Chart, scores_by_sequence, write_report
 from vidcorr.results.pictures import overlay_masks
-from vidcorr.results.pictures.animation import reduced
+from vidcorr.results.pictures.overlays import reduced
 from vidcorr.results.result import Evaluated, Result, Row, Shown
 
 HOSTILE = "</script><script>window.hit = 1</script><!--<script><img src=x onerror='window.hit = 2'>"

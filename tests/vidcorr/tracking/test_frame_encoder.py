@@ -9,9 +9,8 @@ from torch import nn
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_encoder, build_feature_extractor
 from vidcorr.functional import PropagationProtocol
-from vidcorr.tracking import stopwatch
-from vidcorr.tracking.frame_encoder import FrameEncoder, View, view_for
-from vidcorr.tracking.stopwatch import Stopwatch
+from vidcorr.tracking import frame_encoder
+from vidcorr.tracking.frame_encoder import FrameEncoder, Stopwatch, View, view_for
 
 VFS = PropagationProtocol.named("vfs")
 
@@ -96,7 +95,7 @@ def test_each_kind_is_charged_with_its_own_time(monkeypatch):
         now += seconds
         return item
 
-    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(frame_encoder, "time", SimpleNamespace(perf_counter=lambda: now))
     watch = Stopwatch()
     for _ in watch.timed("decode", (wait(2, item) for item in "ab")):
         with watch("score"):

@@ -19,8 +19,7 @@ from tests.helpers.words import RAW_COLOUR, flags, refusal
 from vidcorr import FrameStream, follow_points, predict_video, propagate_masks, propagate_points, signals, track_box
 from vidcorr.metrics import region_similarity
 from vidcorr.tracking import predict as predict_module
-from vidcorr.videos.folder_lock import FolderInUse, FolderLock
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError, FolderInUse, FolderLock
 from vidcorr.videos.prompts import MaskPrompt, PointPrompt, read_prompt
 
 

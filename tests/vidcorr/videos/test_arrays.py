@@ -11,8 +11,7 @@ from tests.helpers.tap_vid import Call, element, written
 from vidcorr.commands.unpickle import unpickle
 from vidcorr.datasets import TapVid
 from vidcorr.videos.arrays import read_pickle
-from vidcorr.videos.files import partial_path
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError, partial_path
 
 CONTENT = {
     "video": np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.refusal import refused
 from vidcorr.videos.boxes import centred, context_side, one_based, read_boxes, read_numbers, square_crop
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 
 def test_one_based_in_one_based_out() -> None:

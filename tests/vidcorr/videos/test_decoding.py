@@ -14,7 +14,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_mp4
 from vidcorr.videos.container import FrameTable, open_container, read_header, upright
 from vidcorr.videos.decoding import VideoFile
-from vidcorr.videos.guards import DecodingError
+from vidcorr.videos.files import DecodingError
 
 
 def files(folder: str, *marks: pytest.MarkDecorator) -> list[Any]:

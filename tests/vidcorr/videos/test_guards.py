@@ -15,7 +15,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis, Jhmdb, Vip, YoutubeVos
 from vidcorr.datasets.generated import write_davis, write_got10k, write_jhmdb, write_vip, write_youtube_vos
 from vidcorr.datasets.got10k import list_sequences
-from vidcorr.videos.guards import DataError, DecodingError, plain_name
+from vidcorr.videos.files import DataError, DecodingError, plain_name
 from vidcorr.videos.images import image_size, read_image
 from vidcorr.videos.mask_files import read_mask
 

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.refusal import refused
-from vidcorr.videos.files import write_ids
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError, write_ids
 from vidcorr.videos.images import read_image
 from vidcorr.videos.mask_files import (
     check_introductions,

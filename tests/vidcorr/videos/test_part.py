@@ -9,7 +9,7 @@ from tests.helpers.numbered_videos import write_video
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.source import frame_number
 from vidcorr.videos.stream import FrameStream
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.refusal import refused
-from vidcorr.videos.guards import DataError, DecodingError
+from vidcorr.videos.files import DataError, DecodingError
 from vidcorr.videos.processes import in_processes
 
 

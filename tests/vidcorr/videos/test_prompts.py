@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 from vidcorr.videos.mask_files import davis_palette
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, read_prompt
 from vidcorr.videos.stream import FrameStream, placed

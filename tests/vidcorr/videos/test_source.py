@@ -7,7 +7,7 @@ from tests.helpers.numbered_videos import numbered_frame, read_number, write_fol
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
-from vidcorr.videos.guards import DataError, DecodingError
+from vidcorr.videos.files import DataError, DecodingError
 from vidcorr.videos.images import read_image
 from vidcorr.videos.source import FrameFolder, fingerprint, hashed_rank, list_videos, open_video
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ...videos.files import remove, unfinished, write_ids
-from ...videos.guards import DataError
+from ...videos.files import DataError, remove, unfinished, write_ids
 from ...videos.mask_files import davis_palette
 from ...videos.mp4 import Mp4Writer
 from .scene import render_video, video_tracks

@@ -15,7 +15,7 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis, Otb, TapVid, generated as synthetic
 from vidcorr.datasets.generated import render_video, scene, write_videos
 from vidcorr.videos.boxes import read_boxes
-from vidcorr.videos.guards import DataError
+from vidcorr.videos.files import DataError
 
 SMALL: dict[str, Any] = {"frames": 6, "size": (48, 64)}
 

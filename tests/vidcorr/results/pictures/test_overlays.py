@@ -7,8 +7,7 @@ import torch
 from PIL import Image
 
 from vidcorr.results.pictures import overlay_masks
-from vidcorr.results.pictures.animation import SequenceAnimation
-from vidcorr.results.pictures.overlays import draw_boxes, overlay_tracks
+from vidcorr.results.pictures.overlays import SequenceAnimation, draw_boxes, overlay_tracks
 from vidcorr.videos.mp4 import Mp4Writer
 
 GREY = torch.full((3, 120, 160), 128, dtype=torch.uint8)

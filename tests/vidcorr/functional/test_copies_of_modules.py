@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from tests.helpers.refusal import refused
-from vidcorr.backbones import Clips, Recurrent, build_encoder, build_feature_extractor, on_device
+from vidcorr.backbones import Clips, Recurrent, build_encoder, build_feature_extractor
 from vidcorr.backbones.build import weights_digest
-from vidcorr.backbones.placement import device_of
+from vidcorr.functional.device import device_of, on_device
 
 IMAGES = torch.rand(1, 3, 64, 64)
 META = torch.device("meta")

@@ -11,7 +11,7 @@ import torchvision
 
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor, build_network
-from vidcorr.backbones.pretrained import SHORT_NAMES
+from vidcorr.backbones.networks import SHORT_NAMES
 
 
 @pytest.fixture(autouse=True)
