@@ -12,7 +12,7 @@ from torch import nn
 
 from ..datasets import Badja, PointSequence, TapVid
 from ..functional import PointProtocol, PointTracks
-from ..metrics.point_measures import AREA_PCK, AreaRows
+from ..metrics.point_measures import AREA_PCK, TrackRows
 from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, PointRows, sample_queries
 from ..metrics.rows import RowValues
 from ..results.page import Chart
@@ -125,10 +125,9 @@ class TapVidEvaluation(Evaluation):
         self, context: RunContext, tracker: PointTracker, sequences: Sequence[PointSequence], predictions: bool
     ) -> None:
         self._protocol = tracker.protocols[-1]
-        mode, with_areas = self._protocol.query_mode, all(sequence.masks for sequence in sequences)
-        points, self._limits = ([PointRows(mode) for _ in tracker.stages] for _ in range(2))
-        self._by_area = [AreaRows(mode) for _ in tracker.stages if with_areas]
-        super().__init__(context, [*points, *self._limits, *self._by_area], tracker, predictions)
+        mode, self._with_areas = self._protocol.query_mode, all(sequence.masks for sequence in sequences)
+        points, self._limits = ([kind(mode) for _ in tracker.stages] for kind in (TrackRows, PointRows))
+        super().__init__(context, [*points, *self._limits], tracker, predictions)
         self._positions = {sequence.name: position for position, sequence in enumerate(sequences)}
         self._kept = WITHOUT_OCCLUSION if self._protocol.occlusion == "none" else METRICS
         longest = max(sequence.num_frames for sequence in sequences)
@@ -149,23 +148,21 @@ class TapVidEvaluation(Evaluation):
             both_directions=protocol.query_mode == "strided",
         )
         where: dict[str, Any] = {"name": sequence.name, "position": self._positions[sequence.name]}
-        own = np.array(sequence.size[::-1]) / protocol.scored_size
-        at_own_size = replace(queries, tracks=queries.tracks * own)
+        own = sequence.size[1] / protocol.scored_size, sequence.size[0] / protocol.scored_size
+        areas = np.array([sequence.area(t) for t in range(frames)]) if self._with_areas else None
         for folder, tracks in zip(self.prediction_folders(), found, strict=False):
             write_prediction(folder, sequence, queries, tracks)
         for number, tracks in enumerate(found):
             points, occluded = tracks.points.numpy(), tracks.occluded.numpy()
-            self.metrics[number].update(queries, occluded, points, **where)
+            self.metrics[number].update(queries, occluded, points, pixel=own, areas=areas, **where)
             nearest = nearest_centres(queries.tracks, self.tracker.grids[number], protocol.scored_size)
             self._limits[number].update(queries, queries.occluded, nearest, **where)
-            if self._by_area:
-                areas = np.array([sequence.area(t) for t in range(frames)])
-                self._by_area[number].update(at_own_size, points * own, areas, name=sequence.name)
         errors = np.linalg.norm(points - queries.tracks, axis=-1)  # of the last map, as the animations
         scored = ~queries.occluded & queries.scored(protocol.query_mode)
         since = np.abs(np.arange(frames) - queries.frames).astype(int)
         self._over_time += counts_over_time(since[scored], errors[scored], self._over_time.shape[1])
         if self.context.folder is not None and len(queries):
+            at_own_size = replace(queries, tracks=queries.tracks * own)
             self._draw(self.context.folder, sequence, at_own_size, points * own, occluded, errors, scored)
 
     def _draw(
@@ -214,13 +211,11 @@ class TapVidEvaluation(Evaluation):
             left_out = ", ".join(sorted({name for names in undefined.values() for name in names}))
             said = "%s: videos with nothing to score (0/0) are left out of those means: %s"
             log.warning(said, ", ".join(undefined), left_out)
-        found = {key: scores[key] for key in SCORES if key in self._kept} | {LIMIT: bound}
-        rows = {video: {key: own[key] for key in ("Queries", *self._kept)} for video, _, own in metric.values()}
-        if self._by_area:
-            found = self._by_area[number].compute() | found
-            for video, _, own in self._by_area[number].values():
-                rows[video][AREA_PCK] = own[AREA_PCK]
-        return (found if rows else {}), [(video, "", own) for video, own in rows.items()]
+        by_area = [AREA_PCK] if AREA_PCK in scores else []
+        columns = ["Queries", *self._kept, *by_area]
+        rows = [(video, part, {key: own[key] for key in columns}) for video, part, own in metric.values()]
+        found = {key: scores[key] for key in (*by_area, *SCORES) if key in columns} | {LIMIT: bound}
+        return (found if rows else {}), rows
 
     def charts(self) -> list[Chart]:
         """Return a chart of visible points within the thresholds by frames from their query; see `Evaluation`."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..metrics.rows import leave_one_out
+from ..metrics.rows import SequenceRows
 from ..metrics.rules import RULES
-from ..metrics.scoring import Ids, MaskScorer, Object, Rules, Values, Video
+from ..metrics.scoring import Ids, MaskScorer, Object, ObjectRows, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row
 from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of
 from ..videos.images import image_size, list_images, open_image
@@ -25,8 +24,8 @@ MASKS_PER_PROCESS = 400
 KEPT_MASKS = 2**26
 """Bytes of annotations that a process caches, since rules and scores both read them."""
 log = logging.getLogger(__name__)
-ByObject = dict[tuple[str, Object], Values]
-"""(video, object) → its values."""
+Scored = tuple[str, dict[Object, Values]]
+"""A video and the values of its objects."""
 
 
 class MaskFolder(NamedTuple):
@@ -105,55 +104,49 @@ def score(
     entries = read_videos(Path(meta)) if meta is not None else {}
     names = _videos(truth, rules, videos, entries, meta)
     missing = _missing(names, predictions, rules, allow_missing)
-    objects: ByObject = {}
+    rows = ObjectRows(rules, entries, set(unseen))
     if rules.missing_video == "counted as 0":
         nothing = rules.summarise(np.zeros((0, len(rules.measures))))
-        objects = {(name, int(number)): nothing for name in missing for number in entries[name]["objects"]}
+        for name in missing:
+            rows.update(name, dict.fromkeys(entries[name]["objects"], nothing))
     folders = [masks for name in names if name not in missing for masks in _folders(truth, predictions, name, rules)]
     optional = allow_missing and rules.empty_video == "left out"
     work = partial(_score_folder, rules, entries, keep_ends, optional)
     enough = 1 + sum(len(masks.truth) for masks in folders) // MASKS_PER_PROCESS
     _compare_palettes(folders)
     _note_ignored(predictions, names, folders)
-    for of_folder in _results(work, folders, workers or min(usable_cores(), enough)):
-        objects |= of_folder
-    if not objects:
+    for video, objects in _results(work, folders, workers or min(usable_cores(), enough)):
+        rows.update(video, objects)
+    scored = {video for video, _, _ in rows.values()}
+    if not scored:
         raise DataError(f"{predictions}: no video of {truth} to score")
-    ordered = {key: objects[key] for key in sorted(objects, key=lambda key: (key[0], str(key[1]).zfill(9)))}
-
-    def scores_of(some: ByObject) -> Values:
-        return rules.table(some, entries, set(unseen))
-
-    with errors_at(meta):
-        table = scores_of(ordered)
-    scored = {video for video, _ in ordered}
     data = {
         "rules": rules.stated(),
         "keep_ends": keep_ends,
         "missing_videos": [name for name in names if name in missing or name not in scored],
         "truth": truth,
     }
-    rows = [Row(video=video, object=str(number), values=values) for (video, number), values in ordered.items()]
-    without = leave_one_out(ordered, itemgetter(0), scores_of) if rules.pooled else {}
-    return result_of(rules.name, predictions, table, rows, data, without)
+    with errors_at(meta):
+        return result_of(rules.name, predictions, rows, data)
 
 
-def result_of(
-    benchmark: str,
-    predictions: str | Path,
-    scores: dict[str, float],
-    rows: Sequence[Row],
-    data: dict[str, Any],
-    without: dict[str, dict[str, float]],
-) -> Result:
-    """Return the result of predictions on disk, with their folder as the name of the network; see `Result`."""
+def result_of(benchmark: str, predictions: str | Path, rows: SequenceRows, data: dict[str, Any]) -> Result:
+    """Return the result of predictions on disk, with their folder as the name of the network.
+
+    Args:
+        benchmark: see `Result`.
+        predictions: the folder.
+        rows: the scored sequences or objects.
+        data: see `Result`.
+    """
+    values = [Row(video=video, object=part, values=of_row) for video, part, of_row in rows.values()]
     return Result(
         benchmark=benchmark,
         network=Network(name=str(predictions)),
-        scores=scores,
-        without=without,
-        rows=rows,
-        sequences=list(dict.fromkeys(row.video for row in rows)),
+        scores=rows.compute(),
+        without=rows.without(),
+        rows=values,
+        sequences=list(dict.fromkeys(row.video for row in values)),
         data=data,
         provenance=Provenance.now(),
     )
@@ -199,7 +192,7 @@ def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterat
         yield MaskFolder(video, name, masks, predictions / video / name)
 
 
-def _results(work: Callable[[MaskFolder], ByObject], folders: Sequence[MaskFolder], workers: int) -> Iterator[ByObject]:
+def _results(work: Callable[[MaskFolder], Scored], folders: Sequence[MaskFolder], workers: int) -> Iterator[Scored]:
     """Yield the values of the folders, longest first; a folder's error ends the scoring."""
     folders = sorted(folders, key=lambda masks: -len(masks.truth))
     if min(workers, len(folders)) <= 1:
@@ -255,8 +248,8 @@ def _colours(path: Path) -> dict[int, list[int]]:
 
 def _score_folder(
     rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, masks: MaskFolder
-) -> ByObject:
-    """Return the values of a folder's objects; an empty dictionary for a folder without objects if `optional`."""
+) -> Scored:
+    """Return the values of a folder's objects; none for a folder without objects if `optional`."""
     files = {path.stem: path for path in masks.truth}
     predictions = {path.stem: path for path in list_images(masks.predictions)}
     folder, one_object = masks.truth[0].parent, bool(masks.object)
@@ -284,7 +277,7 @@ def _score_folder(
             scorer.add(stem, annotation(stem), predicted)
     with errors_at(masks.predictions):
         (objects,) = scorer.finish()
-    return {(masks.video, masks.object or number): values for number, values in objects.items()}
+    return masks.video, {masks.object or number: values for number, values in objects.items()}
 
 
 def _read(path: Path, one_object: bool, values: Mapping[int, int]) -> Ids:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +13,10 @@ from numpy.typing import NDArray
 from .. import metrics
 from ..datasets import Badja, Otb, PointSequence, TapVid
 from ..datasets.got10k import list_sequences, read_annotation
-from ..metrics.box_tracking import BoxRows
-from ..metrics.point_measures import AreaRows
-from ..metrics.point_tracking import PointRows, QueryMode, mean_of_defined
-from ..metrics.rows import leave_one_out
-from ..results.result import Result, Row
+from ..metrics.box_tracking import BoxRows, OverlapRows
+from ..metrics.point_measures import TrackRows
+from ..metrics.point_tracking import QueryMode
+from ..results.result import Result
 from ..videos.boxes import read_boxes
 from ..videos.files import DataError, read_text, require_folder
 from ..videos.images import image_size
@@ -28,10 +26,6 @@ RASTER = 256.0
 """Side of TAP-Vid's square raster; distances are in its pixels."""
 BACKWARDS = "strided queries count frames before the query too: track the reversed video as well, or use --tracks first"
 log = logging.getLogger(__name__)
-Events = dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
-"""Video → its `metrics.redetection_events`."""
-Scored = tuple[dict[str, float], list[Row], dict[str, dict[str, float]]]
-"""Scores, rows, and scores without each sequence."""
 
 TAP_VID = {
     "name": "tap-vid",
@@ -63,46 +57,20 @@ def score_tracks(truth: str | Path, predictions: str | Path, query_mode: QueryMo
         DataError: for a missing or wrong file; the message names it.
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each video")
-    points, by_area, causal = PointRows(query_mode), AreaRows(query_mode), list[str]()
-    further: dict[str, dict[str, float]] = {}
-    events: Events = {}
+    rows, causal = TrackRows(query_mode, further=True), list[str]()
     is_badja = (Path(truth).expanduser() / "joint_annotations").is_dir()
     for position, sequence in enumerate(Badja(truth) if is_badja else TapVid(truth)):
-        name, queries = sequence.name, metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
+        queries = metrics.sample_queries(sequence.occluded, sequence.points * RASTER, query_mode)
         tracks, occluded = _predicted(folder, sequence, queries, query_mode)
         if query_mode == "strided" and _lacks_past(queries, occluded):
-            causal.append(name)
-        points.update(queries, occluded, tracks, name=name, position=position)
-        further[name] = {}
-        if query_mode == "first":
-            survival, error = metrics.track_survival(queries, tracks)
-            further[name] = {"survival": mean_of_defined(survival), "median_error": mean_of_defined(error)}
-        if sequence.masks:
-            scale = np.array(sequence.size[::-1]) / RASTER
-            areas = np.array([sequence.area(t) for t in range(sequence.num_frames)])
-            by_area.update(replace(queries, tracks=queries.tracks * scale), tracks * scale, areas, name=name)
-        events[name] = metrics.redetection_events(queries.occluded, queries.tracks, occluded, tracks)
+            causal.append(sequence.name)
+        areas = np.array([sequence.area(t) for t in range(sequence.num_frames)]) if sequence.masks else None
+        pixel = sequence.size[1] / RASTER, sequence.size[0] / RASTER
+        rows.update(queries, occluded, tracks, name=sequence.name, position=position, pixel=pixel, areas=areas)
     if causal:
         log.warning("%s: all points before their queries are occluded; %s", ", ".join(causal), BACKWARDS)
-    for name, _, values in by_area.values():
-        further[name] |= values
-    rows = [Row(video=name, values=values | further[name]) for name, _, values in points.values()]
-    scores = {**(by_area.compute() if by_area.table() else {}), **points.compute()}
-    data: dict[str, Any] = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth}
-    if query_mode == "first":
-        scores["survival"] = mean_of_defined(values["survival"] for values in further.values())
-        # pixels, while all scores are fractions
-        data["median_error"] = mean_of_defined(values["median_error"] for values in further.values())
-    data["redetection"] = redetection = _redetection(events)
-    scores["AJ_RD"] = redetection["AJ_RD"]
-    without = {"AJ_RD": leave_one_out(events, str, _redetection).get("AJ_RD", {})}
-    return result_of("tap_vid", predictions, scores, rows, data, without)
-
-
-def _redetection(events: Events) -> dict[str, float]:
-    """Return AJ_RD and its parts of some videos, from their `metrics.redetection_events`."""
-    returns, values = map(np.concatenate, zip(*events.values(), strict=True))
-    return metrics.redetection_scores(returns[:, 2], values)
+    data = {"rules": TAP_VID | {"query_mode": query_mode}, "truth": truth, **rows.facts()}
+    return result_of("tap_vid", predictions, rows, data)
 
 
 def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "otb") -> Result:
@@ -123,14 +91,13 @@ def score_boxes(truth: str | Path, predictions: str | Path, rules: BoxRules = "o
         DataError: for a missing or wrong file; the message names it.
     """
     folder = require_folder(Path(predictions).expanduser(), "name the folder that holds a file for each sequence")
-    stated = {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth}
-    score = _by_otb if rules == "otb" else _by_got10k
-    scores, rows, without = score(Path(truth).expanduser(), folder)
-    return result_of(rules.replace("-", ""), predictions, scores, rows, stated, without)
+    rows = (_otb_rows if rules == "otb" else _got10k_rows)(Path(truth).expanduser(), folder)
+    data = {"rules": {"name": rules, "source": BOX_SOURCES[rules]}, "truth": truth}
+    return result_of(rules.replace("-", ""), predictions, rows, data)
 
 
-def _by_otb(truth: Path, folder: Path) -> Scored:
-    metric = BoxRows()
+def _otb_rows(truth: Path, folder: Path) -> BoxRows:
+    rows = BoxRows()
     for name, target in _true_boxes(truth).items():
         path = _box_file(folder, name)
         boxes = _predicted_boxes(path, target)
@@ -138,27 +105,21 @@ def _by_otb(truth: Path, folder: Path) -> Scored:
         if wrong := np.flatnonzero(~np.isfinite(boxes).all(1) | (boxes[:, 2:] < 0).any(1)).tolist():
             box = boxes[wrong[0]].tolist()
             raise DataError(f"{path}: box {wrong[0] + 1} is {box}; it has to be finite, with sides of 0 or more")
-        metric.update(boxes, target, name=name)
-    return metric.compute(), [Row(video=name, values=values) for name, _, values in metric.values()], {}
+        rows.update(boxes, target, name=name)
+    return rows
 
 
-def _by_got10k(truth: Path, folder: Path) -> Scored:
-    overlaps: dict[str, NDArray[np.float64]] = {}
+def _got10k_rows(truth: Path, folder: Path) -> OverlapRows:
+    rows = OverlapRows()
     for sequence in list_sequences(truth.parent, truth.name):
         name = sequence.name
         frames, boxes, cover = read_annotation(sequence)
         if cover is None:
             raise DataError(f"{sequence / 'cover.label'}: no such file; unpack the sequence again")
-        size = image_size(frames[0])
         files = sorted((folder / name).glob(f"{name}_[0-9]*.txt")) or [_box_file(folder, name)]
-        repetitions = [metrics.got10k_overlaps(_predicted_boxes(file, boxes), boxes, size, cover) for file in files]
-        overlaps[name] = np.concatenate(repetitions)
-    rows = [Row(video=name, values=metrics.got10k_scores(values)) for name, values in overlaps.items()]
-
-    def pooled(some: dict[str, NDArray[np.float64]]) -> dict[str, float]:
-        return metrics.got10k_scores(np.concatenate(list(some.values())))
-
-    return pooled(overlaps), rows, leave_one_out(overlaps, str, pooled)
+        repetitions = [_predicted_boxes(file, boxes) for file in files]
+        rows.update(repetitions, boxes, image_size(frames[0]), cover, name=name)
+    return rows
 
 
 def _true_boxes(truth: Path) -> dict[str, NDArray[np.float64]]:

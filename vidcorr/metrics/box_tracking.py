@@ -1,5 +1,6 @@
 """Success and precision of single-object tracking: one-pass evaluation of OTB, as the GOT-10k toolkit counts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,30 @@ class BoxRows(SequenceRows):
         """Return success (21,) and precision (51,), averaged over the sequences, for plots; NaN without any."""
         success, precision = _mean_curves(self.table())
         return torch.from_numpy(success), torch.from_numpy(precision)
+
+
+class OverlapRows(SequenceRows):
+    """GOT-10k's scores over the frames of all sequences together, see `got10k_overlaps` and `got10k_scores`."""
+
+    pooled = True
+
+    def update(
+        self,
+        predictions: Sequence[Boxes],
+        target: Boxes,
+        size: tuple[int, int],
+        cover: NDArray[np.float64],
+        *,
+        name: str | None = None,
+    ) -> None:
+        """Add a sequence with the boxes of all repetitions; other arguments and errors of `got10k_overlaps`."""
+        with self.named(name) as name:
+            overlaps = [got10k_overlaps(boxes, target, size, cover).tolist() for boxes in predictions]
+        self.add_row(name, [value for of_repetition in overlaps for value in of_repetition])
+
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return `AO`, `SR@0.5` and `SR@0.75`."""
+        return got10k_scores(np.concatenate(list(table.values())))
 
 
 def _mean_curves(table: dict[str, Any]) -> list[NDArray[np.float64]]:

@@ -1,15 +1,16 @@
 """Further measures of point tracks: AJ_RD after points come back, PointOdyssey's survival, and BADJA's PCK."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .outlines import as_array
-from .point_tracking import Array, PointQueries, QueryMode, mean_of_defined
-from .rows import SequenceRows
+from .point_tracking import Array, PointQueries, PointRows, QueryMode, mean_of_defined, tapvid_counts
+from .rows import SequenceRows, leave_one_out
 
 DISTANCES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Thresholds of the distance for AJ_RD, pixels of the benchmark's raster (256 × 256 for TAP-Vid)."""
@@ -190,4 +191,96 @@ class AreaRows(SequenceRows):
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return the mean over videos; NaN if no video has a point that counts."""
-        return {AREA_PCK: mean_of_defined(correct / counted for correct, counted in table.values() if counted)}
+        return {AREA_PCK: area_pck(table.values())}
+
+
+def area_pck(counts: Iterable[Sequence[int]]) -> float:
+    """Return the mean fraction over videos, from their `area_counts`; NaN if no video has a point that counts."""
+    return mean_of_defined(correct / counted for correct, counted in counts if counted)
+
+
+class TrackRows(PointRows):
+    """The scorer of tracks, in a benchmark and on files: TAP-Vid's metrics, and further measures beside them.
+
+    BADJA's PCK is added for videos with areas.
+
+    Args:
+        query_mode: "first" or "strided".
+        further: add AJ_RD over all videos together; and for queries "first" PointOdyssey's survival and the median
+            error in pixels, means over tracks and then over videos.
+    """
+
+    def __init__(self, query_mode: QueryMode = "first", further: bool = False) -> None:
+        super().__init__(query_mode)
+        self.further = further
+
+    def update(
+        self,
+        queries: PointQueries,
+        occluded: Array,
+        tracks: Array,
+        *,
+        name: str | None = None,
+        position: int = 0,
+        pixel: tuple[float, float] = (1.0, 1.0),
+        areas: Array | None = None,
+    ) -> None:
+        """Add a video; see `PointRows.update`.
+
+        Args:
+            pixel: x and y, pixels of the frame per pixel of the raster.
+            areas: (T,) area of the object by frame, pixels of the frame.
+        """
+        beside: dict[str, Any] = {}
+        with self.named(name) as name:
+            counts = tapvid_counts(queries, occluded, tracks, self.query_mode)
+            if areas is not None:
+                at_own_size = replace(queries, tracks=queries.tracks * pixel)
+                beside["area"] = area_counts(at_own_size, as_array(tracks) * pixel, areas, self.query_mode)
+        if self.further and self.query_mode == "first":
+            beside["survival"], beside["median_error"] = map(mean_of_defined, track_survival(queries, tracks))
+        if self.further:
+            beside["events"] = redetection_events(
+                queries.occluded, queries.tracks, as_array(occluded), as_array(tracks)
+            )
+        self.add_row(name, [position, counts.tolist(), beside])
+
+    def scores(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return the means over videos."""
+        found = super().scores(table)
+        if areas := _column(table, "area"):
+            found = {AREA_PCK: area_pck(areas)} | found
+        for key in ("survival", "median_error"):
+            if values := _column(table, key):
+                found[key] = mean_of_defined(values)
+        return found
+
+    def compute(self) -> dict[str, float]:
+        """Return the scores of all videos, as fractions."""
+        found = super().compute()
+        found.pop("median_error", None)
+        if events := self.redetection(self.table()):
+            found["AJ_RD"] = events["AJ_RD"]
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `further` adds beside the scores: the median error in pixels, and AJ_RD with its parts."""
+        means = {key: value for key, value in super().compute().items() if key == "median_error"}
+        return means | {"redetection": self.redetection(self.table())}
+
+    def redetection(self, table: dict[str, Any]) -> dict[str, float]:
+        """Return AJ_RD of some videos with its parts, see `redetection_scores`; empty without `further`."""
+        if not (events := _column(table, "events")):
+            return {}
+        returns, values = map(np.concatenate, zip(*events, strict=True))
+        return redetection_scores(returns[:, 2], values)
+
+    def without(self) -> dict[str, dict[str, float]]:
+        """Return AJ_RD of all videos but one; see `SequenceRows`."""
+        others = leave_one_out(self.table(), str, self.redetection)
+        return {"AJ_RD": others["AJ_RD"]} if others else {}
+
+
+def _column(table: dict[str, Any], key: str) -> list[Any]:
+    """Return a measure beside TAP-Vid's counts of the videos that have it."""
+    return [beside[key] for _, _, beside in table.values() if key in beside]
