@@ -6,11 +6,11 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,9 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..datasets import MaskSequence
-from ..datasets.records import FrameSequence
 from ..functional import PropagationProtocol
-from ..functional.propagation.sizing import Size, resize_ids, resize_images
+from ..functional.propagation.sizing import Size, resize_images
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, ObjectRows, Rules, Video
 from ..results.pictures import Picture, overlay_masks
@@ -29,6 +28,7 @@ from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from ..tracking.record import IndexedMasks
 from ..videos.files import DataError, errors_at
 from ..videos.mask_files import object_ids
+from ..videos.processes import read_ahead
 from .base import Benchmark
 from .evaluation import Evaluation, RunContext
 
@@ -140,7 +140,7 @@ class MaskEvaluation(Evaluation):
             sequence: the sequence.
             kind: folder of its files, if a benchmark follows it in several ways.
         """
-        sequence = at_size_of_data(sequence, self.tracker.protocols[0])
+        sequence, frames = at_size_of_data(sequence, self.tracker.protocols[0])
         view, stems = self.tracker.view(sequence.size), predicted_stems(sequence)
         files = [
             IndexedMasks(folder / sequence.video / sequence.folder, stems) for folder in self.prediction_folders(kind)
@@ -154,7 +154,7 @@ class MaskEvaluation(Evaluation):
             self.record(sequence, overlay_masks, files, kind, draw_animation=_overlay_small) as record,
         ):
             scorer = self.scorer(sequence, pool)
-            tracked_frames = self.tracker.track_masks(annotated_frames(sequence), sequence.starts, view)
+            tracked_frames = self.tracker.track_masks(annotated_frames(sequence, frames), sequence.starts, view)
             for t, tracked in enumerate(tracked_frames):
                 truth = None
                 if scorer is not None and t in sequence.masks:
@@ -265,14 +265,14 @@ class ObjectScorer:
         return curves
 
 
-def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | None]]:
+def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield the frames of a sequence; a frame in which objects start has its mask, any other None.
 
     Raises:
         DataError: if a mask lacks an object that starts in it: the metric would count two empty masks as a perfect
             match.
     """
-    for t, frame in enumerate(sequence.read()):
+    for t, frame in enumerate(frames):
         entering = sequence.entering(t)
         mask = sequence.mask(t) if entering else None
         if mask is not None and (absent := set(entering) - set(object_ids(mask.numpy()))):
@@ -280,40 +280,18 @@ def annotated_frames(sequence: MaskSequence) -> Iterator[tuple[Tensor, Tensor | 
         yield frame, mask
 
 
-def at_size_of_data(sequence: MaskSequence, protocol: PropagationProtocol) -> MaskSequence:
-    """Return a sequence at the size of a protocol's `resized_data`; itself if its size is right already."""
-    if protocol.resized_data is None or protocol.resized_data == sequence.size:
-        return sequence
-    return cast(MaskSequence, _ResizedSequence(sequence, protocol.resized_data))
+def at_size_of_data(sequence: MaskSequence, protocol: PropagationProtocol) -> tuple[MaskSequence, Iterator[Tensor]]:
+    """Return a sequence and its frames, masks and frames at the size of a protocol's `resized_data`."""
+    size = protocol.resized_data
+    if size is None or size == sequence.size:
+        return sequence, sequence.read()
+    frames = read_ahead(saved_at(sequence.frame(t), size) for t in range(sequence.num_frames))
+    return replace(sequence, size=size), frames
 
 
-class _ResizedSequence:
-    """A sequence with resized frames and masks; all other attributes are the original's."""
-
-    def __init__(self, sequence: MaskSequence, size: Size) -> None:
-        self._sequence, self.size = sequence, size
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sequence, name)
-
-    def frame(self, t: int) -> Tensor:
-        """Return frame `t`, resized by the nearest pixel, saved as JPEG and read again, like a resized data set."""
-        resized = resize_images(self._sequence.frame(t)[None], self.size, "pillow-nearest")[0]
-        file = io.BytesIO()
-        Image.fromarray(resized.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=JPEG_QUALITY)
-        return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
-
-    read = FrameSequence.read
-
-    def mask(self, t: int) -> Tensor:
-        """Return the mask of frame `t`, by the nearest pixel."""
-        return resize_ids(self._sequence.mask(t), self.size)
-
-    def read_ids(self, path: Path) -> Tensor:
-        """Return a mask of the video, by the nearest pixel."""
-        return resize_ids(self._sequence.read_ids(path), self.size)
-
-    def instances(self, t: int) -> tuple[Tensor, dict[int, int]]:
-        """Return the instances of frame `t`, by the nearest pixel; see `PartSequence`."""
-        ids, classes = self._sequence.instances(t)  # type: ignore[attr-defined]
-        return resize_ids(ids, self.size), classes
+def saved_at(frame: Tensor, size: Size) -> Tensor:
+    """Return a frame resized by the nearest pixel, saved as JPEG and read again, as a resized data set holds it."""
+    resized = resize_images(frame[None], size, "pillow-nearest")[0]
+    file = io.BytesIO()
+    Image.fromarray(resized.permute(1, 2, 0).numpy()).save(file, "JPEG", quality=JPEG_QUALITY)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)

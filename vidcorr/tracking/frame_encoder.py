@@ -34,33 +34,43 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = defaultdict(float)
-        self._marks: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
+        self._marks: list[tuple[str, str, torch.cuda.Event, torch.cuda.Event]] = []
+        self._work = ""  # of the current block
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Kind of work → seconds so far, mutable; waits until a GPU has reached the last event."""
-        for work, first, last in self._marks:
+        """Kind of work → seconds so far; waits until a GPU has reached the last event."""
+        for work, outer, first, last in self._marks:
             last.synchronize()
-            self._seconds[work] += first.elapsed_time(last) / 1000
+            self._count(work, outer, first.elapsed_time(last) / 1000)
         self._marks.clear()
         return self._seconds
 
     @contextmanager
     def __call__(self, work: str, device: torch.device | None = None) -> Iterator[None]:
-        """Count the time of a block on a device; None is the CPU."""
-        if device is not None and device.type == "cuda":
-            first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            stream = torch.cuda.current_stream(device)
-            first.record(stream)
-            yield
-            last.record(stream)
-            self._marks.append((work, first, last))
-            if len(self._marks) > MARKS:
-                _ = self.seconds
-            return
-        began = time.perf_counter()
-        yield
-        self._seconds[work] += time.perf_counter() - began
+        """Count the time of a block on a device, without the time of blocks inside it; None is the CPU."""
+        outer, self._work = self._work, work
+        try:
+            if device is not None and device.type == "cuda":
+                first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+                stream = torch.cuda.current_stream(device)
+                first.record(stream)
+                yield
+                last.record(stream)
+                self._marks.append((work, outer, first, last))
+            else:
+                began = time.perf_counter()
+                yield
+                self._count(work, outer, time.perf_counter() - began)
+        finally:
+            self._work = outer
+        if len(self._marks) > MARKS:
+            _ = self.seconds
+
+    def _count(self, work: str, outer: str, seconds: float) -> None:
+        self._seconds[work] += seconds
+        if outer:
+            self._seconds[outer] -= seconds
 
     def timed(self, work: str, items: Iterable[T]) -> Iterator[T]:
         """Yield the items, and count the time to get them."""

@@ -81,7 +81,6 @@ class PointTracker:
         tracks = []
         for number, protocol in enumerate(self.protocols):
             side = protocol.scored_size
-            before = self.watch.seconds["backbone"] + self.watch.seconds["decode"]
             with self.watch("track", self.device):
                 tracks.append(
                     track_points(
@@ -93,7 +92,6 @@ class PointTracker:
                         both_directions=both_directions,
                     )
                 )
-            self.watch.seconds["track"] -= self.watch.seconds["backbone"] + self.watch.seconds["decode"] - before
         return tracks
 
 

@@ -15,7 +15,7 @@ from tests.helpers.still_videos import write_still_davis
 from vidcorr import DavisBenchmark, Result
 from vidcorr.backbones import Normalise, extractor_of
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
-from vidcorr.benchmarks.mask_evaluation import at_size_of_data
+from vidcorr.benchmarks.mask_evaluation import at_size_of_data, saved_at
 from vidcorr.datasets import Davis
 from vidcorr.functional import PropagationProtocol
 from vidcorr.functional.propagation.sizing import fit_input
@@ -91,13 +91,15 @@ def test_cropmaes_script(golden, real_data, tmp_path, data):
 def test_masks_are_those_of_a_copy_on_disk(tmp_path):
     (sequence,) = Davis(write_still_davis(tmp_path / "davis", (60, 84)), split=None)
     protocol = PropagationProtocol.named("rsp").with_changes(resized_data=(48, 88))
-    resized = at_size_of_data(sequence, protocol)
-    assert [frame.shape for frame in resized.read()] == [(3, 48, 88)] * sequence.num_frames
+    resized, frames = at_size_of_data(sequence, protocol)
+    assert [frame.shape for frame in frames] == [(3, 48, 88)] * sequence.num_frames
     mask = Image.fromarray(sequence.mask(0).numpy()).resize((88, 48), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(resized.mask(0), np.asarray(mask))
     assert (resized.size, resized.name, resized.objects) == ((48, 88), sequence.name, sequence.objects)
-    assert at_size_of_data(sequence, protocol.with_changes(resized_data=None)) is sequence
-    assert at_size_of_data(sequence, protocol.with_changes(resized_data=sequence.size)) is sequence
+    for size in (None, sequence.size):
+        same, frames = at_size_of_data(sequence, protocol.with_changes(resized_data=size))
+        assert same is sequence
+        assert torch.equal(next(frames), sequence.frame(0))
 
 
 RESIZED = {
@@ -113,7 +115,7 @@ def test_the_network_sees_the_resized_copy_as_in_the_original_codes(golden, real
     expected, protocol = golden("protocols/inputs"), PropagationProtocol.named(name)
     name_of_video, file = str(expected["frame_file"]).split("/")[-2:]
     sequence = next(one for one in Davis(real_data("davis")) if one.name == name_of_video)
-    frame = at_size_of_data(sequence, protocol).frame(int(file.removesuffix(".jpg")))
+    frame = saved_at(sequence.frame(int(file.removesuffix(".jpg"))), protocol.resized_data)
     np.testing.assert_allclose(frame.double().mean((1, 2)), expected["resized_jpg_rgb_mean"], atol=1e-6)
     normalise = Normalise(protocol.rgb_mean or IMAGENET_MEAN, protocol.rgb_std or IMAGENET_STD)
     check_input(normalise(fit_input(frame[None], protocol))[0], expected, RESIZED[name])

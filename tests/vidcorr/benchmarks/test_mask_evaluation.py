@@ -27,10 +27,10 @@ from vidcorr.videos.mask_files import davis_palette, read_mask
 
 def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):
     sequence = Davis(davis_root)[0]
-    entering = [mask is not None for _, mask in annotated_frames(sequence)]
+    entering = [mask is not None for _, mask in annotated_frames(sequence, sequence.read())]
     assert entering == [True] + [False] * (sequence.num_frames - 1)
     message = r"00000\.png: does not hold object 9, which is to start in this frame"
-    refused(DataError, message, list, annotated_frames(replace(sequence, starts={9: 0})))
+    refused(DataError, message, list, annotated_frames(replace(sequence, starts={9: 0}), sequence.read()))
 
 
 def test_an_id_that_no_mask_introduces_is_one_line(davis_root, tmp_path):

@@ -108,6 +108,9 @@ def test_pck_is_that_of_the_written_predictions_also_by_vidcorr_score(clips, tmp
         assert by_command.scores["PCK@0.2"] == scores[key]
         of_videos = [row.values["PCK@0.2"] for row in result.rows if row.stage == name]
         assert of_videos == [row.values["PCK@0.2"] for row in by_command.rows]
+        own = {key.removeprefix(f"{name}/"): value for key, value in scores.items() if key.startswith(name)}
+        own.pop("grid_limit")
+        assert own.items() <= by_command.scores.items()
         assert 0 < by_command.scores["survival"] < 1
         assert 0 < scores[key] < 1
     assert {f"badja/{key}" for key in scores} <= set(benchmark.score_keys)

@@ -102,3 +102,8 @@ def test_each_kind_is_charged_with_its_own_time(monkeypatch):
             wait(0.564)
         wait(100)  # of nobody's
     assert watch.rounded() == {"decode": 4, "score": 1.13}
+    with watch("track"):
+        wait(1)
+        with watch("decode"):
+            wait(3)
+    assert watch.rounded() == {"decode": 7, "score": 1.13, "track": 1}
