@@ -105,6 +105,6 @@ def plain(value: Any, key: str = "") -> Any:
             made[plain(name, key)] = plain(part, f"{key}.{name}".lstrip("."))
         return made
     if type(value) in (list, tuple):
-        return type(value)(plain(part, f"{key}.{number}") for number, part in enumerate(value))
+        return type(value)(plain(part, f"{key}.{index}") for index, part in enumerate(value))
     kind = type(value).__qualname__
     raise ValueError(f"{key} is a {kind}, which no checkpoint can hold: make it a number, text, list, dict or tensor")

@@ -39,7 +39,7 @@ class StepLoss(NamedTuple):
     Attributes:
         value: copy of the loss, on its way to the CPU.
         place: step, epoch and batch, for a message.
-        videos: numbers of the batch's videos; None if unknown.
+        videos: indices of the batch's videos; None if unknown.
     """
 
     value: PendingCopy
@@ -232,12 +232,12 @@ class Safeguards(pl.Callback):
         raise TrainingStopped(next(text for text in reasons if text))
 
 
-def _names(trainer: pl.Trainer, numbers: Tensor | None) -> str:
-    """Name the videos of a batch by their paths, or by their numbers without a list of videos."""
-    if numbers is None:
+def _names(trainer: pl.Trainer, indices: Tensor | None) -> str:
+    """Name the videos of a batch by their paths, or by their indices without a list of videos."""
+    if indices is None:
         return "not known"
     videos = getattr(trainer.datamodule, "videos", None)  # type: ignore[attr-defined]
-    names = [str(videos[number].path) if videos else f"number {number}" for number in numbers.tolist()]
+    names = [str(videos[index].path) if videos else f"index {index}" for index in indices.tolist()]
     more = f" and {len(names) - MOST_VIDEOS} more" if len(names) > MOST_VIDEOS else ""
     return ", ".join(names[:MOST_VIDEOS]) + more
 

@@ -116,8 +116,8 @@ class TrainingPictures(pl.Callback):
         if self._clip is None:
             self._clip = batch["clip"][0].detach().float().cpu()
             index = batch.get("frame_index")
-            numbers = range(len(self._clip)) if index is None else index[0].tolist()
-            self._names = [f"frame {number}" for number in numbers]
+            indices = range(len(self._clip)) if index is None else index[0].tolist()
+            self._names = [f"frame {i}" for i in indices]
 
     def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         clip = self._clip

@@ -31,7 +31,7 @@ class Got10kDataModule(SampledDataModule):
 
     - `exemplar`: (B, 3, 120, 120) uint8 from the loader; float RGB in [0, 1] on the device;
     - `search`: (B, 3, 239, 239), in the same types;
-    - `video_index`: (B,) long, number of the sequence in the list;
+    - `video_index`: (B,) long, index of the sequence in the list;
     - `failures`: a line per sequence that was replaced, because it could not be read or has no two usable frames less
       than `max_gap` apart.
 
@@ -137,10 +137,10 @@ def usable_boxes(
 
 
 def draw_pair(frames: NDArray[np.int64], max_gap: int, generator: torch.Generator) -> tuple[int, int] | None:
-    """Draw two frame numbers, the earlier first, uniformly from all pairs less than `max_gap` apart.
+    """Draw two frame indices, the earlier first, uniformly from all pairs less than `max_gap` apart.
 
     Args:
-        frames: (n,) numbers to choose from, ascending.
+        frames: (n,) indices to choose from, ascending.
         max_gap: frames.
         generator: source of the draw.
 

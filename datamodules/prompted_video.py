@@ -24,7 +24,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
         box: `x,y,width,height` in pixels, several separated by `;` or as a list, or a file of boxes, see `BoxPrompt`.
         points: CSV of `name,x,y`, or `grid:16`, see `PointPrompt`.
         frame_rate: frames per second of the overlay; None: as the video, 24 for a folder.
-        start: first frame, by number (`120`) or time (`4.5s`); None: the first of the video.
+        start: first frame, by index (`120`) or time (`4.5s`); None: the first of the video.
         end: frame after the last; None: the end of the video.
         every: take every N-th frame.
 

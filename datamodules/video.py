@@ -36,7 +36,7 @@ class VideoDataModule(SampledDataModule):
     A batch is a dictionary:
 
     - `clip`: (B, T, 3, size, size) uint8 from the loader; float RGB in [0, 1] on the device;
-    - `video_index`: (B,) long, number of the video in the source;
+    - `video_index`: (B,) long, index of the video in the source;
     - `frame_index`: (B, T) long, zero-based;
     - `label`: (B,) long, if a list file gives labels;
     - `failures`: a line per video that could not be decoded and was replaced;
@@ -147,7 +147,7 @@ class VideoDataModule(SampledDataModule):
         return batch
 
     def _split(self) -> tuple[list[int], list[int]]:
-        """Return the numbers of the training and validation videos; validation has the first hashed names."""
+        """Return the indices of the training and validation videos; validation has the first hashed names."""
         if not self.validation_fraction:
             return list(range(len(self.videos))), []
         count = max(1, round(self.validation_fraction * len(self.videos)))
@@ -155,18 +155,18 @@ class VideoDataModule(SampledDataModule):
             raise DataError(
                 f"{self.source}: {len(self.videos)} video(s) leave none to train on; set data.validation_fraction to 0"
             )
-        ranked = sorted(range(len(self.videos)), key=lambda number: self.hashed_rank(self.videos[number].path))
+        ranked = sorted(range(len(self.videos)), key=lambda index: self.hashed_rank(self.videos[index].path))
         return sorted(ranked[count:]), sorted(ranked[:count])
 
     def _count_frames(self, videos: Sequence[int]) -> list[int]:
         """Count the frames of videos; 0 for a video that cannot be opened."""
 
-        def count(number: int) -> int:
+        def count(index: int) -> int:
             try:
-                with open_video(self.videos[number].path, self.timeout) as video:
+                with open_video(self.videos[index].path, self.timeout) as video:
                     return video.num_frames
             except DataError as error:
-                self.skipped[self.videos[number].path.as_posix()] += 1
+                self.skipped[self.videos[index].path.as_posix()] += 1
                 warnings.warn(f"left out: {error}", stacklevel=2)
                 return 0
 

@@ -28,10 +28,10 @@ def mlp(*widths: int, norm: bool = False, norm_last: bool = False) -> Head:
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2
-    for number, width in enumerate(widths[:-1]):
-        layers.append(nn.Linear(width, widths[number + 1]))
-        if norm_last if number == last else norm:
-            layers.append(nn.BatchNorm1d(widths[number + 1]))
-        if number != last:
+    for index, width in enumerate(widths[:-1]):
+        layers.append(nn.Linear(width, widths[index + 1]))
+        if norm_last if index == last else norm:
+            layers.append(nn.BatchNorm1d(widths[index + 1]))
+        if index != last:
             layers.append(nn.ReLU(inplace=True))
     return Head(*layers)

@@ -23,7 +23,7 @@ from vidcorr.videos.source import OpenedVideo, VideoEntry, open_video
 
 from .sampling import seeded_generator
 
-Key = tuple[int, int]  # epoch, number of the sample in it
+Key = tuple[int, int]  # epoch, index of the sample in it
 Sample = dict[str, Any]
 Sampling = Callable[..., Tensor]  # (number of frames, generator=)
 Transform = Callable[[Sequence[np.ndarray], torch.Generator], Tensor]
@@ -98,8 +98,8 @@ class ClipDataset(ReplacingDataset):
 
     Args:
         entries: all videos of the source.
-        numbers: indices of the videos in use, returned as `video_index`.
-        sampling: (number of frames, generator=) → frame numbers of a clip.
+        indices: indices of the videos in use, returned as `video_index`.
+        sampling: (number of frames, generator=) → frame indices of a clip.
         transform: (frames, generator) → (T, 3, H, W) uint8.
         length: samples in an epoch; sample i comes from video i modulo the number of videos.
         weights: draw the video of a sample with these weights instead.
@@ -110,7 +110,7 @@ class ClipDataset(ReplacingDataset):
     def __init__(
         self,
         entries: Sequence[VideoEntry],
-        numbers: Sequence[int],
+        indices: Sequence[int],
         sampling: Sampling,
         transform: Transform,
         length: int,
@@ -118,9 +118,9 @@ class ClipDataset(ReplacingDataset):
         seed: int = 0,
         timeout: float = 60.0,
     ) -> None:
-        super().__init__([entries[number].path for number in numbers], length, seed)
-        self.numbers = np.array(numbers, dtype=np.int64)
-        labels = [entries[number].label for number in numbers]
+        super().__init__([entries[index].path for index in indices], length, seed)
+        self.indices = np.array(indices, dtype=np.int64)
+        labels = [entries[index].label for index in indices]
         self._labels = None if None in labels else np.array(labels, dtype=np.int64)
         self._bounds = None if weights is None else np.cumsum(weights)
         self._sampling, self._transform, self._timeout = sampling, transform, timeout
@@ -147,7 +147,7 @@ class ClipDataset(ReplacingDataset):
             indices, frames, missing = draw_frames(video, self._sampling, generator)
         return {
             "clip": self._transform(frames, generator),
-            "video_index": int(self.numbers[item]),
+            "video_index": int(self.indices[item]),
             "frame_index": indices,
             "redrawn": [missing] if missing else [],
             **({} if self._labels is None else {"label": int(self._labels[item])}),
@@ -164,11 +164,11 @@ def draw_frames(
 
     Args:
         video: open video.
-        sampling: (number of frames, generator=) → frame numbers.
+        sampling: (number of frames, generator=) → frame indices.
         generator: source of the draws.
 
     Returns:
-        Frame numbers (n,) long; the n frames (H, W, 3) uint8; a line for the record if the clip was resampled.
+        Frame indices (n,) long; the n frames (H, W, 3) uint8; a line for the record if the clip was resampled.
 
     Raises:
         DecodingError: if a frame cannot be decoded.

@@ -125,10 +125,10 @@ def test_validation_videos_are_fixed_and_apart(videos, tmp_path):
     assert same(list(data.val_dataloader()), list(again.val_dataloader()))
     moved = tmp_path / "moved"
     moved.symlink_to(videos)
-    numbers = data.held_out.numbers.tolist()
-    assert make(moved, validation_fraction=0.25).held_out.numbers.tolist() == numbers
+    numbers = data.held_out.indices.tolist()
+    assert make(moved, validation_fraction=0.25).held_out.indices.tolist() == numbers
     assert len(make(videos, validation_fraction=0.001).held_out) == 1
-    assert any(make(videos, validation_fraction=0.25, seed=k).held_out.numbers.tolist() != numbers for k in range(1, 5))
+    assert any(make(videos, validation_fraction=0.25, seed=k).held_out.indices.tolist() != numbers for k in range(1, 5))
 
 
 def test_a_broken_video_is_replaced_counted_and_named(videos, tmp_path):

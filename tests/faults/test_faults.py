@@ -34,7 +34,7 @@ def test_a_non_finite_loss_on_one_rank_ends_all_and_names_the_videos(video_folde
 def test_bad_losses_stop_before_the_weights_change(value, tmp_path):
     module = Training()
     module.loss = value
-    with pytest.raises(TrainingStopped, match=r"step 3 \(epoch 0, batch 3\): .*: number 5, number 9"):
+    with pytest.raises(TrainingStopped, match=r"step 3 \(epoch 0, batch 3\): .*: index 5, index 9"):
         fit(tmp_path, module, [Safeguards(), LastCheckpoint(3)])
     assert module.net.conv.weight.isfinite().all()
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 3

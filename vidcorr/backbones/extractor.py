@@ -267,7 +267,7 @@ class MapExtractor(FeatureExtractor):
             maps = self.network.forward_intermediates(
                 images, indices=wanted, stop_early=True, output_fmt="NCHW", intermediates_only=True
             )
-            found = {f"stage{number + 1}": features for number, features in zip(wanted, maps, strict=True)}
+            found = {f"stage{index + 1}": features for index, features in zip(wanted, maps, strict=True)}
         if OUTPUT in self.parts and hasattr(self.network, "num_prefix_tokens"):  # NaFlexViT returns tokens
             found[OUTPUT] = self.network.forward_intermediates(
                 images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True

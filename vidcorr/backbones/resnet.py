@@ -89,9 +89,9 @@ class ResNetExtractor(FeatureExtractor):
         self.dilated = dilated
         if dilated:
             for name, dilation in SIAMFC_DILATION.items():
-                for number, block in enumerate(getattr(network, LAYER_OF_STAGE[name])):
+                for index, block in enumerate(getattr(network, LAYER_OF_STAGE[name])):
                     released = dilated == "released"
-                    _dilate(block, dilation // 2 if released and number == 0 else dilation, only_first=released)
+                    _dilate(block, dilation // 2 if released and index == 0 else dilation, only_first=released)
         self.normalise = normalise
         self.architecture: str | None = getattr(network, "architecture", None)
         self.weights_origin: str | None = getattr(network, "weights_origin", None)

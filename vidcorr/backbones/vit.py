@@ -84,7 +84,7 @@ class ViTExtractor(FeatureExtractor):
                 images, indices=wanted, norm=True, stop_early=True, output_fmt="NLC", intermediates_only=True
             )
         maps = (of_block.transpose(1, 2).unflatten(2, size) for of_block in tokens)
-        return {f"block{number + 1}": features for number, features in zip(wanted, maps, strict=True)}
+        return {f"block{index + 1}": features for index, features in zip(wanted, maps, strict=True)}
 
     @contextmanager
     def _interpolated(self, size: tuple[int, int]) -> Iterator[None]:

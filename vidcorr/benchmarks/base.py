@@ -337,14 +337,14 @@ class Benchmark(ABC):
     def _sequences_of(self, ranks: Ranks) -> Iterator[Any]:
         """Yield the sequences of this rank; the first rank shows the progress in frames."""
         frames = [sequence.num_frames for sequence in self.sequences]
-        numbers = distribute(frames, ranks.size)[ranks.rank]
-        total, done = sum(frames[number] for number in numbers), 0
+        indices = distribute(frames, ranks.size)[ranks.rank]
+        total, done = sum(frames[index] for index in indices), 0
         with ProgressReport(self.name, total, "frames", silent=ranks.rank != 0) as progress:
-            for number in numbers:
+            for index in indices:
                 signals.check()
-                yield self.sequences[number]
-                done += frames[number]
-                progress.advance(partial(str, self.sequences[number].name), to=done)
+                yield self.sequences[index]
+                done += frames[index]
+                progress.advance(partial(str, self.sequences[index].name), to=done)
 
     def _source_of(self, protocol: Any) -> dict[str, str]:
         """Return the publication of a protocol and the values it leaves open; empty without a named protocol."""

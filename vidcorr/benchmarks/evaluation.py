@@ -222,17 +222,17 @@ class Evaluation(ABC):
     def follow(self, sequence: Any) -> None:
         """Evaluate a sequence: write its files and update the metrics."""
 
-    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
+    def scores_of_stage(self, index: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
         """Return scores and rows (video, object, values) of an output; without rows no scores.
 
         The metrics hold the rows of all ranks.
         """
-        values = list(self.metrics[number].values())
-        return (self.metrics[number].compute() if values else {}), values
+        values = list(self.metrics[index].values())
+        return (self.metrics[index].compute() if values else {}), values
 
-    def without(self, number: int) -> dict[str, dict[str, float]]:
+    def without(self, index: int) -> dict[str, dict[str, float]]:
         """Return pooled score → sequence → score of all the others, of an output; see `SequenceRows`."""
-        return self.metrics[number].without() if list(self.metrics[number].values()) else {}
+        return self.metrics[index].without() if list(self.metrics[index].values()) else {}
 
     def compute(self) -> list[Scored]:
         """Return scores and rows of each protocol; every rank calls it.
@@ -242,12 +242,12 @@ class Evaluation(ABC):
         for metric in self.metrics:
             metric.gather(self.context.ranks.gather)
         found = [Scored({}, [], {}) for _ in self.context.protocols]
-        for number, stage in enumerate(self.stages):
-            scores, rows, without = found[number % len(found)]
-            of_output, values = self.scores_of_stage(number)
+        for index, stage in enumerate(self.stages):
+            scores, rows, without = found[index % len(found)]
+            of_output, values = self.scores_of_stage(index)
             names = {key: f"{stage}/{key}" if stage else key for key in of_output}
             scores |= {names[key]: value for key, value in of_output.items()}
-            without |= {names[key]: others for key, others in self.without(number).items() if key in names}
+            without |= {names[key]: others for key, others in self.without(index).items() if key in names}
             rows += [
                 Row(video=video, object=part, stage=stage, values=measured | self.columns.get((video, part), {}))
                 for video, part, measured in values
@@ -319,9 +319,9 @@ class Evaluation(ABC):
         count = len(self.context.protocols)
         found: list[dict[str, Stage]] = [{} for _ in range(count)]
         protocols = getattr(self.tracker, "protocols", [None] * len(self.stages))
-        for number, (name, protocol) in enumerate(zip(self.stages, protocols, strict=True)):
-            place = number // count  # the protocols share a map
-            found[number % count][name] = Stage(
+        for index, (name, protocol) in enumerate(zip(self.stages, protocols, strict=True)):
+            place = index // count  # the protocols share a map
+            found[index % count][name] = Stage(
                 layer=layers[place] or "",
                 stride=strides[place] if len(strides) == len(layers) else strides[0],
                 normalised_by="" if self.tracker is None or normalises(extractor) else "itself",

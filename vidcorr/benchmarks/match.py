@@ -162,7 +162,7 @@ class MatchEvaluation(Evaluation):
         pairs = [pair for category in benchmark.sequences for pair in category.pairs]
         protocol = matcher.protocols[0]
         drawn = draws([pair.category for pair in pairs], [pair.difficulty for pair in pairs], protocol)
-        names = {draw: [pairs[number].name for number in numbers] for draw, numbers in drawn.items()}
+        names = {draw: [pairs[index].name for index in indices] for draw, indices in drawn.items()}
         metrics = [MatchRows(protocol, names) for protocol in matcher.protocols]
         super().__init__(context, metrics, matcher, benchmark.predictions)
         used = {name for names_of_draw in names.values() for name in names_of_draw}
@@ -183,11 +183,11 @@ class MatchEvaluation(Evaluation):
             signals.check()
             shown = self._shown.get(pair.category)
             found = self.tracker.match(pair, None if shown is None else partner_rows(pair, shown))
-            for number, (points, protocol) in enumerate(zip(found, self.tracker.protocols, strict=True)):
+            for index, (points, protocol) in enumerate(zip(found, self.tracker.protocols, strict=True)):
                 length = reference_length(pair.box, pair.points[1], pair.sizes[1], protocol)
                 correct = correct_points(points, pair.points[1], length, pair.sizes[1], protocol)
-                self.metrics[number].update(pair.name, pair.category, correct)
-                written[number][pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
+                self.metrics[index].update(pair.name, pair.category, correct)
+                written[index][pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
             if len(points):
                 last.append((float(correct[:, 0].mean()), pair, points, correct[:, 0]))
         for folder, content in zip(self.prediction_folders(), written, strict=False):

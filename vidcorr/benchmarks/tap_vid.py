@@ -152,11 +152,11 @@ class TapVidEvaluation(Evaluation):
         areas = np.array([sequence.area(t) for t in range(frames)]) if self._with_areas else None
         for folder, tracks in zip(self.prediction_folders(), found, strict=False):
             write_prediction(folder, sequence, queries, tracks)
-        for number, tracks in enumerate(found):
+        for index, tracks in enumerate(found):
             points, occluded = tracks.points.numpy(), tracks.occluded.numpy()
-            self.metrics[number].update(queries, occluded, points, pixel=own, areas=areas, **where)
-            nearest = nearest_centres(queries.tracks, self.tracker.grids[number], protocol.scored_size)
-            self._limits[number].update(queries, queries.occluded, nearest, **where)
+            self.metrics[index].update(queries, occluded, points, pixel=own, areas=areas, **where)
+            nearest = nearest_centres(queries.tracks, self.tracker.grids[index], protocol.scored_size)
+            self._limits[index].update(queries, queries.occluded, nearest, **where)
         errors = np.linalg.norm(points - queries.tracks, axis=-1)  # of the last map, as the animations
         scored = ~queries.occluded & queries.scored(protocol.query_mode)
         since = np.abs(np.arange(frames) - queries.frames).astype(int)
@@ -202,11 +202,11 @@ class TapVidEvaluation(Evaluation):
                 each.close(over_frames(errors, scored))
         self.keep_overlay(sequence.name, all_tracks)
 
-    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
+    def scores_of_stage(self, index: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
         """Return scores and rows, and warn of undefined measures; see `Evaluation`."""
-        metric = self.metrics[number]
+        metric = self.metrics[index]
         undefined, scores = metric.undefined(), metric.compute()
-        bound = self._limits[number].compute()["average_pts_within_thresh"]
+        bound = self._limits[index].compute()["average_pts_within_thresh"]
         if undefined and self.context.ranks.rank == 0:
             left_out = ", ".join(sorted({name for names in undefined.values() for name in names}))
             said = "%s: videos with nothing to score (0/0) are left out of those means: %s"

@@ -136,19 +136,19 @@ class PartEvaluation(MaskEvaluation):
             return _InstanceScorer(sequence, self.instance, self.tracker.view(sequence.size).covered)
         return _SemanticScorer(sequence, self.semantic)
 
-    def scores_of_stage(self, number: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
+    def scores_of_stage(self, index: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
         """Return scores and rows of the followed kinds of labels; see `Evaluation`."""
-        scores, rows = super().scores_of_stage(number) if "semantic" in self.parts else ({}, [])
+        scores, rows = super().scores_of_stage(index) if "semantic" in self.parts else ({}, [])
         if "instance" in self.parts:
-            instances = self.instance[number].compute()
+            instances = self.instance[index].compute()
             scores |= {key.replace("AP", AP): value for key, value in instances.items()}
         return scores, rows
 
-    def without(self, number: int) -> dict[str, dict[str, float]]:
+    def without(self, index: int) -> dict[str, dict[str, float]]:
         """Return the scores of both kinds of labels without each sequence; see `Evaluation`."""
-        found = self.semantic[number].without() if "semantic" in self.parts else {}
+        found = self.semantic[index].without() if "semantic" in self.parts else {}
         if "instance" in self.parts:
-            instances = self.instance[number].without()
+            instances = self.instance[index].without()
             found |= {key.replace("AP", AP): others for key, others in instances.items()}
         return found
 

@@ -60,9 +60,9 @@ def write_images(video: OpenedVideo, folder: Path, form: OutputFormat) -> None:
     import cv2
 
     folder.mkdir()
-    for number, frame in enumerate(_resized(video, form.short_side, 1, "bgr24")):
+    for index, frame in enumerate(_resized(video, form.short_side, 1, "bgr24")):
         _, data = cv2.imencode(".jpg", frame.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, form.quality])
-        (folder / f"{number:05d}.jpg").write_bytes(data.tobytes())
+        (folder / f"{index:05d}.jpg").write_bytes(data.tobytes())
     count = len(list(folder.iterdir()))
     if count < 2:
         raise DataError(f"{count} frame(s); a folder of frames needs at least 2")
@@ -101,7 +101,7 @@ def _upright(video: OpenedVideo) -> Iterator["av.VideoFrame"]:
             yield av.VideoFrame.from_ndarray(video.to_rgb(frame), format="rgb24") if is_turned else frame
         return
     size = None
-    for number, image in enumerate(video.frames()):
+    for index, image in enumerate(video.frames()):
         size = size or image.shape
-        require_size(video.path, image.shape, size, number)
+        require_size(video.path, image.shape, size, index)
         yield av.VideoFrame.from_ndarray(image, format="rgb24")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..videos.files import DataError, write_atomically
 from ..videos.mask_files import davis_palette
-from ..videos.source import Moment, OpenedVideo, frame_number, open_video
+from ..videos.source import Moment, OpenedVideo, frame_index, open_video
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95
@@ -37,7 +37,7 @@ def command(args: Sequence[str]) -> None:
         nargs="+",
         default=["0"],
         metavar="FRAME",
-        help="frames to show: numbers from 0, or times such as 4.5s (default: 0)",
+        help="frames to show: indices from 0, or times such as 4.5s (default: 0)",
     )
     chosen.add_argument("--every", type=int, metavar="N", help=f"show every N-th frame, at most {MOST_FRAMES}")
     flags = parser.parse_args(list(args))
@@ -56,7 +56,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
     Args:
         video: file or folder of frames.
         output: path of the page.
-        frames: frames in the page, by numbers or times.
+        frames: frames in the page, by indices or times.
         every: show every N-th frame instead.
 
     Returns:
@@ -71,8 +71,8 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
         stems = opened.stems
     height, width = next(iter(images.values())).shape[:2]
     embedded = [
-        {"number": number, "label": stems[number] if stems else str(number), "image": _data_uri(image)}
-        for number, image in images.items()
+        {"number": index, "label": stems[index] if stems else str(index), "image": _data_uri(image)}
+        for index, image in images.items()
     ]
     values = {
         "title": html.escape(video.name),
@@ -89,18 +89,18 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
 
 
 def _chosen(video: OpenedVideo, moments: Sequence[Moment], every: int | None) -> dict[int, NDArray[np.uint8]]:
-    """Return number → frame for the wanted frames, ascending."""
+    """Return index → frame for the wanted frames, ascending."""
     if every is not None and every < 1:
         raise DataError(f"--every: expected 1 or more frames, got {every}")
-    named = {frame_number(moment, "--frames", video.number_at) for moment in moments}
-    numbers = sorted(named) if every is None else range(0, video.num_frames, every)
-    if len(numbers) > MOST_FRAMES:
-        raise DataError(f"{video.path}: {len(numbers)} frames; a page holds {MOST_FRAMES} at most: take fewer")
-    images = dict(zip(numbers, video.read(numbers), strict=True))
-    beyond = [number for number in numbers if number >= video.num_frames]  # which is exact now
+    named = {frame_index(moment, "--frames", video.index_at) for moment in moments}
+    indices = sorted(named) if every is None else range(0, video.num_frames, every)
+    if len(indices) > MOST_FRAMES:
+        raise DataError(f"{video.path}: {len(indices)} frames; a page holds {MOST_FRAMES} at most: take fewer")
+    images = dict(zip(indices, video.read(indices), strict=True))
+    beyond = [index for index in indices if index >= video.num_frames]  # which is exact now
     if beyond and every is None:
         raise DataError(f"{video.path}: has no frame {beyond[0]}")
-    return {number: image for number, image in images.items() if number not in beyond}
+    return {index: image for index, image in images.items() if index not in beyond}
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:

@@ -204,7 +204,7 @@ def _from_csv(
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(f"{path}, line {number}: expected frame, name, x, y, occluded: {error}") from error
     missing = (np.nan, np.nan, 1.0)
-    names = [sequence.tracks[number] for number in queries.track]
+    names = [sequence.tracks[index] for index in queries.track]
     table = np.array([[points.get((name, frame), missing) for frame in frames] for name in names])
     table = table.reshape(len(names), len(frames), 3)
     for name, track in zip(names, table, strict=True):

@@ -60,7 +60,7 @@ class FrameSequence:
         return len(self.frames)
 
     def frame(self, t: int) -> Tensor:
-        """Read frame number `t` (zero-based): uint8 RGB (3, H, W); grey images become RGB.
+        """Read frame index `t` (zero-based): uint8 RGB (3, H, W); grey images become RGB.
 
         Raises:
             DecodingError: if the file is missing, truncated or no image, or its size is not `size`.
@@ -83,11 +83,11 @@ class MaskSequence(FrameSequence):
     """A video with objects in indexed masks.
 
     Args:
-        masks: frame number → indexed (or 8-bit grey) PNG.
-        starts: object id → number of the frame that introduces it; 0 for all objects of DAVIS.
+        masks: frame index → indexed (or 8-bit grey) PNG.
+        starts: object id → index of the frame that introduces it; 0 for all objects of DAVIS.
         ground_truth: the masks are ground truth; False: they only introduce objects.
         categories: object id → category; empty without categories.
-        reported: numbers of the frames with predictions in the benchmark; None: all.
+        reported: indices of the frames with predictions in the benchmark; None: all.
         values: pixel value → object id, if files do not hold the ids (DAVIS-2016: {255: 1}).
         folder: folder with the masks of a single object, inside the video's folder of masks (SA-V). Its sequence is
             called `<video>_<folder>`; objects may overlap.
@@ -114,7 +114,7 @@ class MaskSequence(FrameSequence):
         return tuple(sorted(self.starts))
 
     def mask(self, t: int) -> Tensor:
-        """Read the mask of frame number `t`: uint8 ids (H, W), 0 = background, 255 = void.
+        """Read the mask of frame index `t`: uint8 ids (H, W), 0 = background, 255 = void.
 
         Raises:
             DecodingError: if the file is missing, truncated or no image.
@@ -138,9 +138,9 @@ class MaskSequence(FrameSequence):
 
         Args:
             frames: all frames of the video.
-            masks: frame number → mask.
-            starts: object id → number of the frame that introduces it.
-            fields: the other fields; their frame numbers count from the first object on.
+            masks: frame index → mask.
+            starts: object id → index of the frame that introduces it.
+            fields: the other fields; their frame indices count from the first object on.
 
         Raises:
             DataError: if fewer than two frames are left.

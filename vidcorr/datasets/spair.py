@@ -117,7 +117,7 @@ def read_pf(root: str | Path, kind: str) -> list[MatchPair]:
     root = Path(root).expanduser()
     file = next((root / name for name in PF_LISTS[kind] if (root / name).is_file()), root / PF_LISTS[kind][0])
     pairs, size_of = [], functools.cache(image_size)
-    for number, row in enumerate(list(csv.reader(read_text(file).splitlines()))[1:]):
+    for index, row in enumerate(list(csv.reader(read_text(file).splitlines()))[1:]):
         try:
             if kind == "pf_pascal":
                 category = VOC[int(row[2]) - 1]
@@ -129,11 +129,11 @@ def read_pf(root: str | Path, kind: str) -> list[MatchPair]:
             if len(points[0]) != len(points[1]):
                 raise ValueError("other numbers of points")
         except (ValueError, IndexError) as error:
-            raise DataError(f"{file}: line {number + 2} is not a pair of {kind} ({error})") from error
+            raise DataError(f"{file}: line {index + 2} is not a pair of {kind} ({error})") from error
         files = _below(root, file, row[0]), _below(root, file, row[1])
         pairs.append(
             MatchPair(
-                name=f"{number:06d}-{files[0].stem}-{files[1].stem}:{category}",
+                name=f"{index:06d}-{files[0].stem}-{files[1].stem}:{category}",
                 category=category,
                 files=files,
                 sizes=(size_of(files[0]), size_of(files[1])),

@@ -46,7 +46,7 @@ class PointSequence(FrameSequence):
         points: (N, T, 2) x, y as fractions of the image: 0 is the left or upper edge of the first pixel, 1 the right
             or lower edge of the last. Hidden points may lie anywhere, NaN included.
         occluded: (N, T) bool, True for hidden points.
-        images: frame number → frame (H, W, 3) uint8 RGB; None: read `frames`.
+        images: frame index → frame (H, W, 3) uint8 RGB; None: read `frames`.
         jpegs: returns the JPEGs of all frames, if they are stored as JPEGs.
         tracks: names of the points; numbers if the data set has no names.
         masks: masks of the object under the points, a file per frame, above 0 on the object; empty if unknown.
@@ -66,7 +66,7 @@ class PointSequence(FrameSequence):
         return int(self.occluded.shape[1])
 
     def frame(self, t: int) -> Tensor:
-        """Return frame number `t` (zero-based): uint8 RGB (3, H, W).
+        """Return frame index `t` (zero-based): uint8 RGB (3, H, W).
 
         Raises:
             DecodingError: if the frame is truncated or no image, or its size differs from the others.
@@ -238,13 +238,13 @@ def _frames(where: str, video: Any, kept: Callable[[], Any]) -> tuple[dict[str, 
 
 
 class _VideoFrames:
-    """Frames of a video file or folder by number; reading in order decodes every frame once.
+    """Frames of a video file or folder by index; reading in order decodes every frame once.
 
     The file is closed at its last frame, so that a set of many videos holds a single file open.
     """
 
-    def __init__(self, path: Path, numbers: Sequence[int]) -> None:
-        self.path, self.numbers = path, numbers
+    def __init__(self, path: Path, indices: Sequence[int]) -> None:
+        self.path, self.indices = path, indices
         self._frames, self._next = self._decode(), 0
         with open_video(path, table=False) as video:
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
@@ -255,17 +255,17 @@ class _VideoFrames:
             self._frames, self._next = self._decode(), 0
         image = next(islice(self._frames, t - self._next, None), None)
         if image is None:
-            raise DecodingError(self.path, f"has no frame {self.numbers[t]}, which its CSV annotates")
+            raise DecodingError(self.path, f"has no frame {self.indices[t]}, which its CSV annotates")
         self._next = t + 1
-        if self._next == len(self.numbers):
+        if self._next == len(self.indices):
             self._frames.close()
-        require_size(self.path, image.shape, self.size, self.numbers[t])
+        require_size(self.path, image.shape, self.size, self.indices[t])
         return image
 
     def _decode(self) -> Generator[NDArray[np.uint8]]:
-        wanted = frozenset(self.numbers)
+        wanted = frozenset(self.indices)
         with open_video(self.path, table=False) as video:
-            yield from (image for number, image in enumerate(video.frames()) if number in wanted)
+            yield from (image for index, image in enumerate(video.frames()) if index in wanted)
 
 
 def _from_csv(file: Path) -> PointSequence:

@@ -36,7 +36,7 @@ class PartSequence(MaskSequence):
     of `first`, and `instances` gives all annotated instances, including later ones. Without, `mask` gives the classes.
 
     Args:
-        humans: frame number → PNG of the persons' ids, which may change from frame to frame.
+        humans: frame index → PNG of the persons' ids, which may change from frame to frame.
         first: ids of the objects in the first frame, as in `instances`.
     """
 

@@ -191,7 +191,7 @@ def object_values(mask: Path) -> set[int]:
 
 
 def first_appearances(values: Mapping[int, Iterable[int]]) -> dict[int, int]:
-    """Return object id → number of the first frame with the object.
+    """Return object id → index of the first frame with the object.
 
     Example:
         >>> first_appearances({0: {1, 255}, 5: {1, 3}})

@@ -141,7 +141,7 @@ class _LocalReconstruction(Function):
         spare, d_query = torch.empty_like(work.buffer), torch.empty_like(work.queries)
         d_keys = keys.new_zeros(len(keys), *tiles.padded, keys.shape[-1])
         d_values = values.new_zeros(len(values), *tiles.padded, values.shape[-1]) if values.requires_grad else None
-        for number, part in enumerate(work):
+        for index, part in enumerate(work):
             place = part.place
             logits = part.logits.sub_(logsumexp[place].flatten(0, 2))
             kept = None if prior is None else _copied(logits, spare)
@@ -152,9 +152,9 @@ class _LocalReconstruction(Function):
             pull = None
             if prior is not None and kept is not None:
                 scale = of_compactness * (SHARPNESS / ctx.entries)
-                difference, addresses = work.sharpened(kept, None, ctx.rows[number], prior)
+                difference, addresses = work.sharpened(kept, None, ctx.rows[index], prior)
                 weighted = difference.clamp_(-1, 1).mul_(weights.view(-1)[addresses]).mul_(scale)
-                pull = _Pull(ctx.rows[number], addresses, weighted)
+                pull = _Pull(ctx.rows[index], addresses, weighted)
             d_logits = _to_logit_gradients(weights, of_part, part.values, spare, pull)
             d_query[place] = torch.bmm(d_logits, part.keys).view_as(d_query[place])
             tiles.add_windows(d_keys, torch.bmm(d_logits.mT, part.queries), place)

@@ -119,7 +119,7 @@ def mutual_distance(first: Tensor, second: Tensor) -> float:
         nearest.append(distances.min(1))
         least, row = distances.min(0)
         best_row, best = torch.where(least < best, row + begin, best_row), torch.minimum(least, best)
-    values, chosen = (torch.cat([item[number] for item in nearest]) for number in (0, 1))
+    values, chosen = (torch.cat([item[index] for item in nearest]) for index in (0, 1))
     mutual = best_row[chosen] == torch.arange(len(cells), device=cells.device)
     return float(values[mutual].mean())
 

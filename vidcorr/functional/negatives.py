@@ -102,7 +102,7 @@ def drawn_cells(
 
     Args:
         seed: in [0, 2³²).
-        frames: numbers of the stored frames.
+        frames: indices of the stored frames.
         points: draws per frame and place.
         places: number of places.
         cells: number of cells of a frame.

@@ -100,7 +100,7 @@ class PropagationProtocol(NetworkInput):
         first_frame_masked: the neighbourhood also restricts the lasting copy of frame 0.
         repeat_first: "in_window": frame 0 counts once more while it is among the preceding frames (VFS); "padding":
             also once more for every preceding frame before the start of the video (CRW); "never": once (DINO).
-        references: frame numbers that replace first + context: >= 0 absolute, < 0 relative to the current frame.
+        references: frame indices that replace first + context: >= 0 absolute, < 0 relative to the current frame.
             Frames before frame 0 or not yet seen are left out; a frame counts once.
         mixture_components: number of Gaussians that replace each reference's window (Liir, Eq. 7); None: off.
         mixture_threshold: only windows with a largest weight above it are replaced.
@@ -200,7 +200,7 @@ class PropagationProtocol(NetworkInput):
             "radius": (self.radius != 0 or self.neighbourhood != "circle", "above 0 feature cells for a circle"),
             "references": (
                 self.references is None or bool({0, -1} & set(self.references)),
-                "frame numbers with 0 or -1 among them, or None",
+                "frame indices with 0 or -1 among them, or None",
             ),
             "first_frame_masked": (
                 self.first_frame_masked or self.topk is not None or self.radius is None,

@@ -84,18 +84,18 @@ def draws(
         protocol: `pairs`, `pairs_per_class`.
     """
     by_class: dict[str, list[int]] = {}
-    for number, category in enumerate(categories):
-        by_class.setdefault(category, []).append(number)
+    for index, category in enumerate(categories):
+        by_class.setdefault(category, []).append(index)
     most = protocol.pairs_per_class
 
     def drawn(viewpoint: int | None) -> list[int]:
         chosen: list[int] = []
-        for numbers in by_class.values():
+        for indices in by_class.values():
             if protocol.pairs == "sample":
-                choice = np.random.RandomState(42).choice(len(numbers), most)
-                chosen += [numbers[place] for place in choice.tolist()]
+                choice = np.random.RandomState(42).choice(len(indices), most)
+                chosen += [indices[place] for place in choice.tolist()]
                 continue
-            seen = [n for n in numbers if viewpoint in (None, difficulties[n].get("viewpoint"))]
+            seen = [n for n in indices if viewpoint in (None, difficulties[n].get("viewpoint"))]
             if protocol.pairs == "subset":
                 random.Random(20).shuffle(seen)
             chosen += seen[: most if protocol.pairs == "subset" else None]
@@ -166,13 +166,13 @@ class MatchRows(SequenceRows):
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return the keys of `score_keys`."""
-        number = {name: place for place, name in enumerate(table)}
+        index = {name: place for place, name in enumerate(table)}
         rows = list(table.values())
         categories = np.array([row[0] for row in rows])
         counts, right = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
         found: dict[str, float] = {}
         for draw, names in self.draws.items():
-            chosen = [number[name] for name in names if name in number]
+            chosen = [index[name] for name in names if name in index]
             of_draw = averages(right[chosen], counts[chosen], categories[chosen])
             for place, threshold in enumerate(self.protocol.thresholds[: 1 if draw else None]):
                 found[score_key(threshold, draw)] = float(of_draw[self.protocol.average][place])

@@ -68,7 +68,7 @@ class ClassRows(SequenceRows):
         Args:
             prediction: (T, H, W) integer classes, or the (4, C) sum of `class_areas` over its frames.
             target: (T, H, W) integer classes; None if `prediction` is a sum of areas.
-            name: the video's name; by default its number.
+            name: the video's name; by default its index.
         """
         with self.named(name) as name:
             areas = as_array(prediction if target is None else class_areas(prediction, target, self.classes))

@@ -37,10 +37,10 @@ class PointQueries:
     """Queries of a video with their annotated tracks.
 
     Args:
-        points: (N, 3) float64 t, y, x: frame number, and raster pixels.
+        points: (N, 3) float64 t, y, x: frame index, and raster pixels.
         tracks: (N, T, 2) x, y in raster pixels, in the type of the annotation.
         occluded: (N, T) bool, True for a hidden point.
-        track: (N,) int64, numbers of the queries' annotated tracks.
+        track: (N,) int64, indices of the queries' annotated tracks.
 
     Raises:
         ValueError: if the shapes or types do not fit together, or a query lies outside the frames.
@@ -70,8 +70,8 @@ class PointQueries:
     def scored(self, query_mode: QueryMode) -> NDArray[np.bool_]:
         """Return True for the frames that count, (N, T): frames after the query's, or for "strided" all but its."""
         _check_mode(query_mode)
-        number = np.arange(self.occluded.shape[1])
-        return number > self.frames if query_mode == "first" else number != self.frames
+        index = np.arange(self.occluded.shape[1])
+        return index > self.frames if query_mode == "first" else index != self.frames
 
     def check(self, tracks: NDArray[Any], occluded: NDArray[Any]) -> None:
         """Raise `ValueError` unless tracks (N, T, 2) and occlusion (N, T) fit these queries."""
@@ -125,8 +125,8 @@ def sample_queries(occluded: Array, tracks: Array, query_mode: QueryMode = "firs
         frame = (~hidden[track]).argmax(axis=1) if len(track) else track
     else:
         asked = np.arange(0, hidden.shape[1], stride)
-        number, track = np.nonzero(~hidden[:, asked].T)
-        frame = asked[number]
+        index, track = np.nonzero(~hidden[:, asked].T)
+        frame = asked[index]
     xy = positions[track, frame].astype(np.float64).reshape(-1, 2)
     points = np.column_stack([frame.astype(np.float64), xy[:, 1], xy[:, 0]])
     return PointQueries(points, positions[track], hidden[track], track.astype(np.int64))

@@ -335,7 +335,7 @@ def sequence_statistics(values: ArrayLike) -> tuple[float, float, float]:
 
     Recall is the fraction of frames above 0.5, strictly; NaN counts as a miss. The means leave NaN out. Decay is the
     mean of the first quarter less the mean of the last quarter; as in the official code, the quarters share their end
-    frames. The official code holds frame numbers in 8 bits, so its decay wraps from 256 frames on; here it does not.
+    frames. The official code holds frame indices in 8 bits, so its decay wraps from 256 frames on; here it does not.
 
     Args:
         values: (T,) J or F by frame.

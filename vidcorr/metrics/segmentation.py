@@ -86,7 +86,7 @@ class RegionRows(ObjectRows):
         Args:
             prediction: (T, H, W) integer ids (or bool for a single object) at the annotation's size.
             target: (T, H, W) integer ids; 255 is never an object: a pixel that is 255 in both is ignored.
-            name: the sequence's name; by default its number.
+            name: the sequence's name; by default its index.
 
         Raises:
             ValueError: if the shapes differ, or no object or no frame is scored; the message names the sequence.

@@ -187,7 +187,7 @@ class Provenance(Exact):
 
             compiled = kernel() is not None
             if torch.cuda.is_available():
-                gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+                gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         file = Path("/proc/cpuinfo")
         lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
         names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -264,7 +264,7 @@ class FrameEncoder:
         with self._watch("backbone", self.device), backbone_precision(self._rules.backbone_precision, self.device):
             output = self._view(fit_input(stacked, self._rules, self.multiple, self.device))
             maps = [batch.float() for batch in ([output] if isinstance(output, Tensor) else output)]
-        return [[batch[number] for batch in maps] for number in range(len(frames))]
+        return [[batch[index] for batch in maps] for index in range(len(frames))]
 
     def frames_at_once(self, size: Size) -> int:
         """Return the number of frames of size (H, W) in a pass: several on a GPU, 1 on a CPU.

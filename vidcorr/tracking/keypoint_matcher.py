@@ -106,18 +106,18 @@ class KeypointMatcher:
         with self.watch("match", self.encoder.device):
             return [
                 match_keypoints(
-                    source[number],
-                    target[number],
+                    source[index],
+                    target[index],
                     torch.from_numpy(pair.points[0]),
                     *pair.sizes,
                     protocol,
-                    mirrored=mirrored[number],
+                    mirrored=mirrored[index],
                     partners=rows,
-                    bias=self._bias[number],
+                    bias=self._bias[index],
                 )
                 .cpu()
                 .numpy()
-                for number, protocol in enumerate(self.protocols)
+                for index, protocol in enumerate(self.protocols)
             ]
 
     def picture(self, file: Path) -> Tensor:

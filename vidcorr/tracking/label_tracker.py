@@ -51,7 +51,7 @@ class MaskCoding:
     """Object masks as labels: a channel for the background, then a channel per object.
 
     Attributes:
-        starts: object id → number of the frame with its first mask, in the order of the channels.
+        starts: object id → index of the frame with its first mask, in the order of the channels.
         view: sizes of the video.
         work: name of the decoding in the stopwatch's sums.
     """
@@ -154,7 +154,7 @@ class LabelTracker:
             )
         self._of_map = [[adapt_to_network(rules, extractor, stride) for rules in chosen] for _, stride in self._maps]
         self.protocols = [rules for of_map in self._of_map for rules in of_map]
-        self._map_numbers = [number for number, of_map in enumerate(self._of_map) for _ in of_map]
+        self._map_indices = [index for index, of_map in enumerate(self._of_map) for _ in of_map]
         self.stages = [stage for stage, _ in self._maps for _ in chosen]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0], self.watch)
@@ -175,7 +175,7 @@ class LabelTracker:
 
         Args:
             frames: uint8 RGB `(3, H, W)`, with ids `(H, W)` uint8 if objects start in the frame, else None.
-            starts: object id → number of the frame in which it starts.
+            starts: object id → index of the frame in which it starts.
             view: see `view`.
 
         Returns:
@@ -228,7 +228,7 @@ class LabelTracker:
         encoded = self.encoder.encode(read, per_pass, image=lambda annotated: view.reduce(annotated[0]))
         for t, ((frame, given), maps) in enumerate(encoded):
             signals.check()
-            features = [maps[number] for number in self._map_numbers]
+            features = [maps[index] for index in self._map_indices]
             entering: list[Tensor | None] = [None] * len(features)
             with self.watch("propagate", self.device):
                 if t == 0:
@@ -254,7 +254,7 @@ class LabelTracker:
             raise ValueError("the first frame gives no annotation: there is nothing to follow")
         for features, (stage, _) in zip(maps, self._maps, strict=True):
             check_map(features, stage or "the extractor")
-        first_labels = self._encode(0, given, coding, [maps[number] for number in self._map_numbers])
+        first_labels = self._encode(0, given, coding, [maps[index] for index in self._map_indices])
         finders = [finder for of_map in self._of_map for finder in shared_finders(of_map)]
         return [LabelPropagator(*begin) for begin in zip(first_labels, self.protocols, finders, strict=True)]
 

@@ -13,7 +13,7 @@ from ..functional.propagation.sizing import Size, padded_size, resized_size
 from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
-"""Number of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""
+"""Index of a frame → the video from that frame on, uint8 RGB `(3, H, W)`, all of equal size."""
 
 KEPT_FEATURES = 512 * 2**20
 """Bytes of a video's features in memory; features of further frames are computed whenever they are needed."""
@@ -79,12 +79,12 @@ class PointTracker:
         seen = resized_size(size, self.protocols[0], self.encoder.multiple)
         padded = padded_size(seen, self.protocols[0], self.encoder.multiple)
         tracks = []
-        for number, protocol in enumerate(self.protocols):
+        for index, protocol in enumerate(self.protocols):
             side = protocol.scored_size
             with self.watch("track", self.device):
                 tracks.append(
                     track_points(
-                        features.of(number),
+                        features.of(index),
                         frames,
                         torch.as_tensor(queries, dtype=torch.float64),
                         protocol,
@@ -106,9 +106,9 @@ class _Features:
         self._run = self._encoded(0, self._encoder.frames_at_once(size))
         self._next = 0  # next frame of the run
 
-    def of(self, number: int) -> Callable[[int], Tensor]:
-        """Return frame number → features `(C, h, w)` of map `number`."""
-        return lambda t: self.maps(t)[number]
+    def of(self, index: int) -> Callable[[int], Tensor]:
+        """Return frame index → features `(C, h, w)` of map `index`."""
+        return lambda t: self.maps(t)[index]
 
     def maps(self, t: int) -> Maps:
         """Return the maps of frame `t`."""

@@ -125,7 +125,7 @@ class FrameTable:
 
     Attributes:
         times: time stamps, ascending; frame k has the k-th time stamp.
-        keys: numbers of key frames, ascending; frames shown from a key frame on can be decoded from it.
+        keys: indices of key frames, ascending; frames shown from a key frame on can be decoded from it.
     """
 
     times: Sequence[int]
@@ -139,9 +139,9 @@ class FrameTable:
         """True if the times were computed, not read from the packets."""
         return isinstance(self.times, range)
 
-    def key(self, number: int) -> int:
-        """Return the number of the key frame that starts the decoding of a frame."""
-        return self.keys[bisect_right(self.keys, number) - 1]
+    def key(self, index: int) -> int:
+        """Return the index of the key frame that starts the decoding of a frame."""
+        return self.keys[bisect_right(self.keys, index) - 1]
 
     @classmethod
     def from_index(cls, stream: VideoStream) -> Self | None:
@@ -155,7 +155,7 @@ class FrameTable:
             return None
         step = entries[1].timestamp - entries[0].timestamp if len(entries) > 1 else 1
         is_even = step > 0 and all(later.timestamp - earlier.timestamp == step for earlier, later in pairwise(entries))
-        keys = [number for number, entry in enumerate(entries) if entry.is_keyframe]
+        keys = [index for index, entry in enumerate(entries) if entry.is_keyframe]
         if not is_even or keys[:1] != [0] or any(entry.is_discard for entry in entries):
             return None
         return cls(range(stream.start_time, stream.start_time + step * len(entries), step), keys)
@@ -187,10 +187,10 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
                 keys += [packet.pts] if starts_afresh(packet) else []
     except av.FFmpegError:  # the end is cut off, and an index with it
         return None, count
-    number = {time: i for i, time in enumerate(sorted(times))}
-    if not has_times or not keys or keys[0] != times[0] or len(number) < len(times):
+    index = {time: i for i, time in enumerate(sorted(times))}
+    if not has_times or not keys or keys[0] != times[0] or len(index) < len(times):
         return None, count
-    return FrameTable(sorted(times), sorted(number[time] for time in keys)), len(times)
+    return FrameTable(sorted(times), sorted(index[time] for time in keys)), len(times)
 
 
 def starts_afresh(packet: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Frames of video files by number: the same frames as by decoding from the start, found by seeking.
+"""Frames of video files by index: the same frames as by decoding from the start, found by seeking.
 
 The file's index, or else a scan of its packets, gives the times of all frames and the key frames. A read then seeks
 once per group of pictures that holds a wanted frame, skips unwanted frames without references, and drains the decoder
@@ -86,9 +86,9 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return f"ends early: {self.num_frames} of {info.num_frames} frames; copy it again"
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Decode frames by number.
+        """Decode frames by index.
 
-        A number beyond the end gives the last frame; `num_frames` is exact afterwards and at most that number.
+        An index beyond the end gives the last frame; `num_frames` is exact afterwards and at most that index.
 
         Args:
             indices: zero-based, in any order, repeats allowed.
@@ -100,7 +100,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             DecodingError: if a frame cannot be decoded.
         """
         if not indices or min(indices) < 0:
-            raise ValueError(f"need frame numbers of 0 or more, got {list(indices)}")
+            raise ValueError(f"need frame indices of 0 or more, got {list(indices)}")
         with self._in_time():
             frames = self._read_by_seeking(indices)
             if frames is None and self._table is not None and self._table.is_from_index:
@@ -115,7 +115,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         """Decode the frames in time order, lazily; the timeout holds per frame.
 
         Args:
-            start: number of the first frame.
+            start: index of the first frame.
             every: convert frames `start`, `start + every`, … only.
 
         Yields:
@@ -127,10 +127,10 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         return map(self.to_rgb, islice(self.decode(start), 0, None, every))
 
     def decode(self, start: int = 0) -> Iterator["av.VideoFrame"]:
-        """Decode the frames from number `start` on, neither rotated nor converted."""
+        """Decode the frames from index `start` on, neither rotated nor converted."""
         with self._in_time():
-            for number, frame in self._numbered(start):
-                if number >= start:
+            for index, frame in self._indexed(start):
+                if index >= start:
                     yield frame
                 self._deadline = time.monotonic() + self._timeout
 
@@ -138,8 +138,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         """Convert a decoded frame to (H, W, 3) uint8 RGB, turned by its display matrix."""
         return upright(self._reformat(frame, format="rgb24").to_ndarray(), frame)
 
-    def number_at(self, seconds: float) -> int:
-        """Return the number of the first frame shown `seconds` or later after the first one.
+    def index_at(self, seconds: float) -> int:
+        """Return the index of the first frame shown `seconds` or later after the first one.
 
         Time stamps decide if the file has them, else the frame rate. After the last frame: the number of frames.
         """
@@ -189,15 +189,15 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             self.num_frames = count or self.num_frames
 
     def _read_by_seeking(self, indices: Sequence[int]) -> dict[int, np.ndarray] | None:
-        """Decode frames by number; None if the file disagrees with its table."""
+        """Decode frames by index; None if the file disagrees with its table."""
         import av
 
         table = self._table
         if table is None:
             return None
-        groups: dict[int, dict[int, int]] = defaultdict(dict)  # key frame: time: number
-        for number in sorted({min(i, len(table) - 1) for i in indices}):
-            groups[table.key(number)][table.times[number]] = number
+        groups: dict[int, dict[int, int]] = defaultdict(dict)  # key frame: time: index
+        for index in sorted({min(i, len(table) - 1) for i in indices}):
+            groups[table.key(index)][table.times[index]] = index
         frames: dict[int, np.ndarray] = {}
         try:
             for key, wanted in groups.items():
@@ -254,26 +254,26 @@ class VideoFile(AbstractContextManager["VideoFile"]):
                 break
         yield from codec.decode(None)
 
-    def _numbered(self, start: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
-        """Iterate over (number, frame) from `start` or earlier to the end, and note the end."""
+    def _indexed(self, start: int) -> Iterator[tuple[int, "av.VideoFrame"]]:
+        """Iterate over (index, frame) from `start` or earlier to the end, and note the end."""
         frame = None
         decoded, first = self._decoder_at(start)
-        for number, frame in enumerate(decoded, first):
-            yield number, frame
+        for index, frame in enumerate(decoded, first):
+            yield index, frame
         if frame is None:
             raise DecodingError(self.path, "no frame could be decoded")
-        self.num_frames, self._end_time = number + 1, frame.time
+        self.num_frames, self._end_time = index + 1, frame.time
 
     def _read_from_start(self, wanted: set[int]) -> dict[int, np.ndarray]:
-        """Decode frames by number; numbers beyond the end give the last frame."""
+        """Decode frames by index; indices beyond the end give the last frame."""
         last, frames = max(wanted), {}
-        for number, frame in self._numbered(0):
-            if number in wanted:
-                frames[number] = self.to_rgb(frame)
-            if number == last:
+        for index, frame in self._indexed(0):
+            if index in wanted:
+                frames[index] = self.to_rgb(frame)
+            if index == last:
                 self._end_time = frame.time if last + 1 == self.num_frames else self._end_time
                 return frames
-        frames[number] = self.to_rgb(frame)
+        frames[index] = self.to_rgb(frame)
         return frames
 
 

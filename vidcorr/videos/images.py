@@ -142,14 +142,14 @@ def pixels(shape: Sequence[int]) -> str:
     return f"{shape[1]} × {shape[0]} px"
 
 
-def require_size(where: object, shape: Sequence[int], others: Sequence[int], number: int | None = None) -> None:
+def require_size(where: object, shape: Sequence[int], others: Sequence[int], index: int | None = None) -> None:
     """Refuse a frame that differs in size from the other frames of its video, both (height, width, …).
 
     Raises:
-        DecodingError: naming `where`, the file of the frame or of the video, and the frame's number.
+        DecodingError: naming `where`, the file of the frame or of the video, and the frame's index.
     """
     if tuple(shape[:2]) != tuple(others[:2]):
-        named = "" if number is None else f"frame {number} "
+        named = "" if index is None else f"frame {index} "
         raise DecodingError(where, f"{named}is {pixels(shape)}, other frames {pixels(others)}; give frames of one size")
 
 

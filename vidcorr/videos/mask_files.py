@@ -87,7 +87,7 @@ def list_frames(folder: Path) -> tuple[Path, ...]:
 
 
 def match_masks(folder: Path, frames: Sequence[Path], complete: str | None = None) -> dict[int, Path]:
-    """Return frame number → mask for a folder of masks named after their frames.
+    """Return frame index → mask for a folder of masks named after their frames.
 
     Args:
         folder: folder of the masks.
@@ -118,7 +118,7 @@ def check_masks(
     """Check by headers that masks can hold ids and have the size of their frames, which must be equal for all.
 
     Args:
-        masks: frame number → mask.
+        masks: frame index → mask.
         frames: all frames in time order.
         tolerance: largest difference of height and of width, pixels.
         remedy: remedy in the message about a mask's size.
@@ -211,8 +211,8 @@ def check_introductions(
     An object without a pixel cannot be followed, and would score 1.0 while it stays absent.
 
     Args:
-        masks: frame number → mask.
-        starts: object id → number of the first frame of the object.
+        masks: frame index → mask.
+        starts: object id → index of the first frame of the object.
         values: pixel value → object id, see `ids_by_value`.
         remedy: remedy in the message about a missing object.
 

@@ -310,7 +310,7 @@ def _frame_of(rows: Sequence[PromptRow], source: str) -> Moment | None:
 def read_prompt(mask: object = None, box: object = None, points: object = None) -> Prompt:
     """Return the prompt of exactly one kind, from any form that its class takes.
 
-    `@` and a frame's number or time at the end of a text name its frame: `corrected.png@120`, `1,2,3,4@2.5s`.
+    `@` and a frame's index or time at the end of a text name its frame: `corrected.png@120`, `1,2,3,4@2.5s`.
 
     Args:
         mask: an image or array, see `MaskPrompt`.

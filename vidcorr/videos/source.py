@@ -18,7 +18,7 @@ from .files import PAGES, DataError, DecodingError, read_bytes
 from .images import IMAGE_NAME, list_images, natural_order, read_image, require_size
 
 Moment = int | str
-"""A frame's number, counted from 0 (`120`), or a time in seconds after the first frame (`4.5s`)."""
+"""A frame's index, counted from 0 (`120`), or a time in seconds after the first frame (`4.5s`)."""
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
 
@@ -67,8 +67,8 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
     def __exit__(self, *error: object) -> None:
         return None
 
-    def number_at(self, seconds: float) -> int:
-        """Return the number of the first image shown `seconds` or later after the first one."""
+    def index_at(self, seconds: float) -> int:
+        """Return the index of the first image shown `seconds` or later after the first one."""
         return ceil(seconds * self.frame_rate - 1e-3)
 
     def frames(self, start: int = 0, every: int = 1) -> Iterator[np.ndarray]:
@@ -76,7 +76,7 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         return map(read_image, self._files[start::every])
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
-        """Read images by number, as `VideoFile.read` does.
+        """Read images by index, as `VideoFile.read` does.
 
         Raises:
             DecodingError: naming the image that cannot be read, or differs in size from the first image read.
@@ -249,19 +249,19 @@ def _is_video(name: str) -> bool:
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*s(?:ec(?:onds?)?)?")
 
 
-def frame_number(moment: Moment, name: str, at: Callable[[float], int]) -> int:
-    """Return the number of the frame at a moment.
+def frame_index(moment: Moment, name: str, at: Callable[[float], int]) -> int:
+    """Return the index of the frame at a moment.
 
     Args:
         moment: see `Moment`.
         name: name of the value in an error.
-        at: seconds → number of the first frame shown at that time or later.
+        at: seconds → index of the first frame shown at that time or later.
 
     Raises:
-        DataError: if the moment is neither a number nor a time.
+        DataError: if the moment is neither an index nor a time.
 
     Example:
-        >>> frame_number("12", "start", at=None), frame_number("1.5s", "start", at=lambda seconds: round(seconds * 24))
+        >>> frame_index("12", "start", at=None), frame_index("1.5s", "start", at=lambda seconds: round(seconds * 24))
         (12, 36)
     """
     text = str(moment).strip().lower()
@@ -269,4 +269,4 @@ def frame_number(moment: Moment, name: str, at: Callable[[float], int]) -> int:
         return int(text)
     if seconds := _SECONDS.fullmatch(text):
         return at(float(seconds[1]))
-    raise DataError(f"{name}: expected a frame's number such as 120, or a time such as 4.5s, got {moment!r}")
+    raise DataError(f"{name}: expected a frame index such as 120, or a time such as 4.5s, got {moment!r}")

@@ -20,7 +20,7 @@ from .files import DataError, DecodingError
 from .images import require_size
 from .processes import read_ahead
 from .prompts import Prompt
-from .source import FRAME_RATE, Moment, OpenedVideo, frame_number, open_video
+from .source import FRAME_RATE, Moment, OpenedVideo, frame_index, open_video
 
 PromptT = TypeVar("PromptT", bound=Prompt)
 
@@ -37,14 +37,14 @@ class FrameStream:
     Args:
         path: video file, or folder that directly holds the frames as images.
         frame_rate: frames per second; None: as the file says, 24 for a folder.
-        start: first frame of the part, by number or time, see `Moment`; None: the first of the video.
+        start: first frame of the part, by index or time, see `Moment`; None: the first of the video.
         end: frame after the part; None: the end of the video.
         every: take every N-th frame.
 
     Attributes:
         size: (height, width) of the frames, pixels.
-        part: frame numbers of the part; an unbounded range without `end`.
-        end: number of the frame after the part; None: the end of the video.
+        part: frame indices of the part; an unbounded range without `end`.
+        end: index of the frame after the part; None: the end of the video.
         num_frames: number of frames of the part: exact for a folder, estimated from the header of a file.
         frame_rate: frames of the part per second.
 
@@ -89,12 +89,12 @@ class FrameStream:
         return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
     def stem(self, t: int) -> str:
-        """Return the stem of output files for frame t: the stem of its image, or its number in the video."""
-        number = self.part[t]
-        return self._stems[number] if self._stems is not None else f"{number:05d}"
+        """Return the stem of output files for frame t: the stem of its image, or its index in the video."""
+        index = self.part[t]
+        return self._stems[index] if self._stems is not None else f"{index:05d}"
 
-    def number_of(self, moment: Moment) -> int:
-        """Return the number in the video of the frame with a given number, time or image name.
+    def index_of(self, moment: Moment) -> int:
+        """Return the index in the video of the frame with a given index, time or image name.
 
         Raises:
             DataError: if no frame fits.
@@ -102,10 +102,10 @@ class FrameStream:
         with self._open(table=True) as video:
             return self._number(video, moment, "frame")
 
-    def holds(self, number: int) -> bool:
-        """Return whether the video has a frame of this number."""
+    def holds(self, index: int) -> bool:
+        """Return whether the video has a frame of this index."""
         with self._open(table=True) as video:
-            return next(video.frames(number), None) is not None
+            return next(video.frames(index), None) is not None
 
     def __iter__(self) -> Iterator[Tensor]:
         """Iterate over the frames in time order; see `forwards`."""
@@ -154,19 +154,19 @@ class FrameStream:
         return open_video(self.path, table=table, frame_rate=self._rate)
 
     def _number(self, video: OpenedVideo, moment: Moment, name: str) -> int:
-        """Return the number of a frame; text that equals the stem of a folder's image means that image."""
+        """Return the index of a frame; text that equals the stem of a folder's image means that image."""
         if self._stems is not None and moment in self._stems:
             return self._stems.index(str(moment))
-        return frame_number(moment, name, video.number_at)
+        return frame_index(moment, name, video.index_at)
 
 
 def placed(prompt: PromptT, video: FrameStream) -> PromptT:
-    """Return a prompt with the number of its frame and the points of its grid, checked against the video.
+    """Return a prompt with the index of its frame and the points of its grid, checked against the video.
 
     Raises:
         DataError: if the prompt does not fit its frame, or the frame is not read.
     """
-    frame = video.part.start if prompt.frame is None else video.number_of(prompt.frame)
+    frame = video.part.start if prompt.frame is None else video.index_of(prompt.frame)
     if frame not in video.part:
         until, step = "its end" if video.end is None else f"frame {video.end - 1}", video.part.step
         raise DataError(

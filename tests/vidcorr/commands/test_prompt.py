@@ -68,7 +68,7 @@ def test_chosen_frames_are_in_the_page(video: Path, tmp_path: Path) -> None:
     assert [f["label"] for f in frames_of(write_page(clip, output, ["1.5s", "8"]).read_text())] == ["6", "8"]
     for arguments, message in (
         ({"frames": ["7"]}, "has no frame 7"),
-        ({"frames": ["soon"]}, "--frames: expected a frame's number such as 120, or a time"),
+        ({"frames": ["soon"]}, "--frames: expected a frame index such as 120, or a time"),
         ({"every": 0}, "--every: expected 1 or more frames, got 0"),
     ):
         refused(DataError, message, write_page, video, output, **arguments)

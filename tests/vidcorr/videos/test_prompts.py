@@ -162,7 +162,7 @@ def test_boxes_without_a_name_are_numbered(stream):
 def test_a_prompt_that_cannot_be_placed_is_refused(stream, tmp_path):
     (tmp_path / "p.csv").write_text("frame,x,y\nsoon,1,2")
     mistakes = {
-        "frame: expected a frame's number": read_prompt(points=str(tmp_path / "p.csv")),
+        "frame: expected a frame index": read_prompt(points=str(tmp_path / "p.csv")),
         "outside frame 4 of 9 × 8 px": read_prompt(box="0,0,20,2@4"),
         "point tail at 9,1 lies outside frame 1 of 9 × 8 px": PointPrompt.of({"nose": (8, 7), "tail": (9, 1)}),
         "frame 0 is not in the part of the video from frame 1": read_prompt(box="0,0,2,2@0"),

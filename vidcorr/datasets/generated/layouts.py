@@ -108,14 +108,14 @@ def write_jhmdb(root: str | Path, count: int, frames: int = 40, **scenes: Any) -
 
 
 def sprite_points(
-    of: Scenes, number: int, masks: NDArray[np.uint8], count: int
+    of: Scenes, index: int, masks: NDArray[np.uint8], count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return exact points on the only sprite of video `number`.
+    """Return exact points on the only sprite of video `index`.
 
     Returns:
         (T, count, 2) float64 x, y, zero-based pixels, and (T, count) bool: hidden.
     """
-    points, hidden = video_tracks(of.seed, of.first + number, masks, of.sprites, 2 * count)  # every other on background
+    points, hidden = video_tracks(of.seed, of.first + index, masks, of.sprites, 2 * count)  # every other on background
     return points[1::2].transpose(1, 0, 2) * np.array(of.size[::-1], float) - 0.5, hidden[1::2].T
 
 

@@ -53,9 +53,9 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
             content = {"filename": f"{stem}.jpg", "category": category, "bndbox": boxes[view], "kps": shown}
             write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps(content)])
         names[i] = []
-        for number, (one, other) in enumerate(combinations(range(views), 2)):
+        for index, (one, other) in enumerate(combinations(range(views), 2)):
             both = np.flatnonzero(visible[:, one] & visible[:, other])
-            name = f"{i * views * views + number:06d}-{stems[one]}-{stems[other]}:{category}"
+            name = f"{i * views * views + index:06d}-{stems[one]}-{stems[other]}:{category}"
             cut = sum(bit for bit, view in ((1, one), (2, other)) if not inside[:, view].all())
             covered = sum(bit for bit, view in ((1, one), (2, other)) if (inside & ~visible)[:, view].any())
             annotated: dict[str, Any] = {

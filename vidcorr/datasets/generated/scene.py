@@ -167,8 +167,8 @@ def video_tracks(
     scene, cast = draw_video(seed, index, (height, width), sprites)
     rng = np.random.default_rng([seed, index, 16])  # another stream than the scene's
     points, hidden = [], []
-    for number in range(count):
-        layer = number % (len(cast) + 1)
+    for i in range(count):
+        layer = i % (len(cast) + 1)
         seen = np.flatnonzero((masks == layer).any((1, 2)))
         if not len(seen):
             continue

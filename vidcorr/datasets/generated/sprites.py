@@ -28,7 +28,7 @@ PALETTE_SIZE = 3
 
 @dataclass(frozen=True)
 class Wave:
-    """A smooth oscillation of the frame number: amplitude · sin(2π t / period + phase)."""
+    """A smooth oscillation over the frames: amplitude · sin(2π t / period + phase)."""
 
     amplitude: float
     period: float
@@ -101,7 +101,7 @@ class Sprite:
             image: (H, W, 3) float32, changed in place.
             ids: (H, W) uint8, changed in place.
             number: id of the sprite.
-            t: number of the frame.
+            t: index of the frame.
             shift: (2,) pixels by which the frame is moved.
         """
         patch, matrix = self.patch, self.matrix(t)

@@ -55,10 +55,10 @@ class Scenes:
     camouflage: float = 1.0
     alike: bool = False
 
-    def render(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Render video `number` of the set: frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8."""
+    def render(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Render video `index` of the set: frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8."""
         return render_video(
-            self.seed, self.first + number, self.frames, self.size, self.sprites, self.camouflage, self.alike
+            self.seed, self.first + index, self.frames, self.size, self.sprites, self.camouflage, self.alike
         )
 
 
@@ -201,7 +201,7 @@ def write_frames(folder: Path, video: NDArray[np.uint8], names: Iterable[str] | 
 
 
 def write_masks(folder: Path, masks: Mapping[int, NDArray[np.uint8]] | Mapping[str, NDArray[np.uint8]]) -> None:
-    """Write (H, W) uint8 ids as indexed PNGs with the DAVIS palette; the keys are frame numbers or file stems."""
+    """Write (H, W) uint8 ids as indexed PNGs with the DAVIS palette; the keys are frame indices or file stems."""
     folder.mkdir(parents=True)
     palette = davis_palette()
     for key, mask in masks.items():
@@ -234,7 +234,7 @@ def generate(
         kind: kind of the set.
         of: parameters of the videos.
         videos: number of videos.
-        write: (folder, number of the video) writes a video; called by several threads.
+        write: (folder, index of the video) writes a video; called by several threads.
         finish: (folder) writes the other files common to all videos.
         lists: path of a list file in the set → its lines.
         parameters: other parameters of the set; `count` is the number of videos by default.

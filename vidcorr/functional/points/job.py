@@ -17,7 +17,7 @@ KEPT_MAPS = 256 * 2**20
 """Bytes of query frames' features kept for tracking back; more features take several passes over the video."""
 
 Features = Callable[[int], Tensor]
-"""Frame number → features `(C, h, w)`; called for any frame, more than once."""
+"""Frame index → features `(C, h, w)`; called for any frame, more than once."""
 
 
 @dataclass(eq=False)
@@ -25,7 +25,7 @@ class TrackingJob:
     """Queries of a video while they are tracked: positions, and the evidence that a point is hidden.
 
     Args:
-        features: frame number → features.
+        features: frame index → features.
         frames: number of frames.
         queries: `(N, 3)` t, y, x in pixels of the scored size.
         covered: (height, width) that a feature map covers, pixels of the scored size.

@@ -136,7 +136,7 @@ def _of_enlarged(heatmaps: Tensor, height: int, width: int, topk: int, workspace
     for part in heatmaps.split(max(1, workspace // (8 * height * width))):
         enlarged = F.interpolate(part[None], (height, width), mode="bilinear", align_corners=False)
         best.append(enlarged[0].flatten(1).topk(topk, dim=1))
-    values, choice = (torch.cat([item[number] for item in best]) for number in (0, 1))
+    values, choice = (torch.cat([item[index] for item in best]) for index in (0, 1))
     return values, cell_centres(height, width, heatmaps.device)[choice]
 
 

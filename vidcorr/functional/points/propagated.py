@@ -46,7 +46,7 @@ class _Group:
     """Queries of one frame.
 
     Attributes:
-        queries: numbers of the queries.
+        queries: indices of the queries.
         begun: step of the query frame.
         features: features of the query frame, `(C, h, w)`.
         descriptors: features at the queries, `(n, C)`.

@@ -40,9 +40,9 @@ def track_points(
     """Follow points from any frame of a video, forward and backward in time, independently of each other.
 
     Args:
-        features: frame number → `(C, h, w)`; called several times per frame.
+        features: frame index → `(C, h, w)`; called several times per frame.
         frames: number of frames T.
-        queries: `(N, 3)` t, y, x: frame number (rounded half to even), and raster pixels of the scored size.
+        queries: `(N, 3)` t, y, x: frame index (rounded half to even), and raster pixels of the scored size.
         protocol: the rules.
         covered: (height, width) that a feature map covers, in pixels of the scored size; None: the scored size.
         size: (height, width) of the image, outside which a point is hidden; None: the scored size.
@@ -85,7 +85,7 @@ class CheckedFeatures:
     def __init__(self, features: Features) -> None:
         self._features = features
         self._checked: set[int] = set()
-        self._finite: dict[int, Tensor] = {}  # on a GPU, frame number → scalar bool
+        self._finite: dict[int, Tensor] = {}  # on a GPU, frame index → scalar bool
 
     def __call__(self, t: int) -> Tensor:
         """Return the features of frame `t`, `(C, h, w)`.
@@ -226,7 +226,7 @@ def flow(job: TrackingJob, here: Tensor, there: Tensor, positions: Tensor) -> Te
 
 
 def bilinear_corners(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the numbers of the four cells around positions, `(N, 4)`, and their bilinear weights, `(N, 4)`."""
+    """Return the indices of the four cells around positions, `(N, 4)`, and their bilinear weights, `(N, 4)`."""
     limits = to_device([width - 1, height - 1], positions.device).to(positions.dtype)
     inner = (positions - 0.5).clamp(min=0).minimum(limits)
     low = inner.floor().minimum((limits - 1).clamp(min=0))

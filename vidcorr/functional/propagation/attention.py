@@ -120,10 +120,10 @@ class LocalAttention:
         matches = []
         for group in strips.groups:
             block = keys.new_empty(len(group), height, len(tile.keys[1]), used, tile.queries)
-            for products, number in zip(block, group, strict=True):
-                of_map, on_map = strips.columns(number)
+            for products, index in zip(block, group, strict=True):
+                of_map, on_map = strips.columns(index)
                 part = used_of(keys[:, of_map], wanted.used)
-                torch.bmm(part.flatten(1, 2), met[number].mT, out=products[:, on_map].flatten(1, 2))
+                torch.bmm(part.flatten(1, 2), met[index].mT, out=products[:, on_map].flatten(1, 2))
             maxima = keys.new_full((len(group), *tile.frame_size, tile.queries), -torch.inf)
             torch.amax(block, 3, out=maxima[:, tile.inner[0]])
             maxima.masked_fill_(strips.beyond(group, keys.device), -torch.inf)
@@ -181,7 +181,7 @@ def _best_of_block(
         addresses: see `LocalAttention._addresses_of`; None if the neighbourhoods contain all keys.
         wanted: the references.
         keys: (h, w, S, C).
-        strips: numbers of the strips in the block.
+        strips: indices of the strips in the block.
 
     Returns:
         (…, queries of the tile, k), see `LocalAttention.best_matches`.
@@ -191,9 +191,9 @@ def _best_of_block(
     y, x, first = _places(tile, cell, lane, len(wanted.used))
     first.masked_fill_(outside, 0)
     if strips is not None:
-        number = torch.arange(len(strips), device=keys.device).view(-1, 1, 1)
-        first += number * block[0].numel()
-        x += number * tile.size[1] + (strips.start * tile.size[1] - tile.at[1].start)
+        index = torch.arange(len(strips), device=keys.device).view(-1, 1, 1)
+        first += index * block[0].numel()
+        x += index * tile.size[1] + (strips.start * tile.size[1] - tile.at[1].start)
     candidates = first[..., None] + wanted.copies * tile.queries  # (…, queries, cells, references)
     products = block.view(-1).index_select(0, candidates.view(-1)).view(candidates.shape)
     top, choice = _largest(products.masked_fill_(outside[..., None], -torch.inf).flatten(-2), wanted.topk)

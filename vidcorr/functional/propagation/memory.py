@@ -74,7 +74,7 @@ class FrameMemory:
     """Maps of lasting frames and of the latest `recent` other frames, cell by cell.
 
     Args:
-        lasting: numbers of the lasting frames.
+        lasting: indices of the lasting frames.
         recent: number of other frames.
         like: the map (h, w, D) of a frame, for its shape and type.
 

@@ -36,7 +36,7 @@ def propagate_labels(
         features: (T, C, h, w), or an iterable of (C, h, w), read one frame at a time.
         first_labels: (L, h, w) float, L <= 255: soft labels or heat-maps on the feature grid.
         protocol: defines the reference frames, the searched cells, and the weights of matches.
-        entering: frame number → (L, h, w): labels of objects that start at that frame, in channels with a value above
+        entering: frame index → (L, h, w): labels of objects that start at that frame, in channels with a value above
             0. They replace the propagated labels of these channels. The other channels are multiplied by 1 − s, with s
             in [0, 1] the sum of the given labels at the cell.
 
@@ -74,7 +74,7 @@ class LabelPropagator:
             one.
 
     Attributes:
-        frame: number of the frame that the next step takes.
+        frame: index of the frame that the next step takes.
 
     Raises:
         ValueError: for labels that are not (L, h, w) float with 1 to 255 channels.
@@ -132,10 +132,10 @@ class LabelPropagator:
             self.check_finite()
         self._finder.write(self.frame, query, starts=self.frame == 0 or self.frame in self._starting)
         fed_back = fed_back.permute(1, 2, 0)
-        for number, keys in self._finder.keys.items():
-            if number not in self._labels:
-                self._labels[number] = FrameMemory(keys.lasting, keys.recent, fed_back)
-            self._labels[number].write(self.frame, fed_back)
+        for index, keys in self._finder.keys.items():
+            if index not in self._labels:
+                self._labels[index] = FrameMemory(keys.lasting, keys.recent, fed_back)
+            self._labels[index].write(self.frame, fed_back)
         self.frame += 1
         return labels
 

@@ -15,16 +15,16 @@ from .memory import KeyMemory
 from .tiles import Neighbourhood
 
 NEARBY = -1
-"""Number of the memory of frames that are searched in the neighbourhood."""
+"""Index of the memory of frames that are searched in the neighbourhood."""
 
 
 def reference_frames(protocol: PropagationProtocol, frame: int, start: int = 0) -> list[int]:
-    """Return the numbers of the reference frames of `frame`; a repeated number counts twice.
+    """Return the indices of the reference frames of `frame`; a repeated index counts twice.
 
     Args:
         protocol: the rules.
-        frame: number of the frame.
-        start: first frame of the context, and the first number returned: 0, or the start frame of an object.
+        frame: index of the frame.
+        start: first frame of the context, and the first index returned: 0, or the start frame of an object.
     """
     if protocol.references is not None:
         chosen = {r if r >= 0 else frame + r for r in protocol.references}

@@ -192,13 +192,13 @@ class Strips:
 
     @property
     def groups(self) -> list[range]:
-        """Numbers of the strips, group by group."""
+        """Indices of the strips, group by group."""
         count = math.ceil(self.width / STRIP)
         return [range(start, min(start + self.at_once, count)) for start in range(0, count, self.at_once)]
 
-    def columns(self, number: int) -> tuple[slice, slice]:
+    def columns(self, index: int) -> tuple[slice, slice]:
         """Return the columns of a strip's frame that lie on the map: as slice of the map, as slice of the frame."""
-        first = number * STRIP - self.tile.at[1].start
+        first = index * STRIP - self.tile.at[1].start
         start, stop = max(first, 0), min(first + len(self.tile.frame[1]), self.width)
         return slice(start, stop), slice(start - first, stop - first)
 

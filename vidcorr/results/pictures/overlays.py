@@ -47,7 +47,7 @@ JUMP = 0.15
 
 def distinct_colours(count: int) -> list[Colour]:
     """Return colours of `count` objects or points, from `DISTINCT_COLOURS`; further colours repeat."""
-    return [DISTINCT_COLOURS[number % len(DISTINCT_COLOURS)] for number in range(count)]
+    return [DISTINCT_COLOURS[index % len(DISTINCT_COLOURS)] for index in range(count)]
 
 
 def rainbow(positions: NDArray[np.float64]) -> list[Colour]:
@@ -110,9 +110,9 @@ def draw_boxes(frame: Tensor, boxes: Any, colours: Sequence[Colour], labels: Seq
     picture, boxes = as_picture(frame), np.asarray(boxes)
     first, last = (_pixels(corner, picture) for corner in (boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - 1))
     finite = np.flatnonzero(np.isfinite(boxes).all(1)).tolist()
-    for number in finite:
-        for colour, width in _strokes(picture, colours[number]):
-            cv2.rectangle(picture, first[number], last[number], colour, width, cv2.LINE_AA)
+    for index in finite:
+        for colour, width in _strokes(picture, colours[index]):
+            cv2.rectangle(picture, first[index], last[index], colour, width, cv2.LINE_AA)
     return _labelled(picture, [(labels[k], first[k], colours[k]) for k in finite] if labels else [])
 
 
@@ -147,10 +147,10 @@ def draw_points(frame: Tensor, found: Tensor, names: Sequence[str], colours: Seq
     unit = thickness_of(picture)
     places = _pixels(found.numpy()[:, :2], picture)
     shown = np.flatnonzero(~found[:, 0].isnan().numpy()).tolist()
-    for number in shown:
-        for radius, colour in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colours[number])):
-            cv2.circle(picture, places[number], radius, colour, -1, cv2.LINE_AA)
-    return _labelled(picture, [(names[number], places[number], LIGHT) for number in shown])
+    for index in shown:
+        for radius, colour in ((unit + 2, DARK), (unit + 1, LIGHT), (unit, colours[index])):
+            cv2.circle(picture, places[index], radius, colour, -1, cv2.LINE_AA)
+    return _labelled(picture, [(names[index], places[index], LIGHT) for index in shown])
 
 
 def overlay_joints(frame: Tensor, points: Tensor) -> Picture:
@@ -190,7 +190,7 @@ def overlay_tracks(
         frame: uint8 RGB `(3, H, W)`.
         points: x, y `(N, T, 2)` in raster pixels of the frame.
         occluded: `(N, T)`.
-        t: number of the frame.
+        t: index of the frame.
         colours: RGB of the points.
         truth: `(N, T, 2)`; visible annotated points get a white ring, and a line to the tracked point.
         truth_occluded: `(N, T)`.
@@ -211,9 +211,9 @@ def overlay_tracks(
     places = _pixels(points[:, t] - 0.5, picture)
     if truth is not None and truth_occluded is not None:
         true = _pixels(truth[:, t] - 0.5, picture)
-        for number in np.flatnonzero(~truth_occluded[:, t]):
-            cv2.line(picture, places[number], true[number], TRUTH, 1, cv2.LINE_AA)
-            cv2.circle(picture, true[number], 2 * unit + 1, TRUTH, 1, cv2.LINE_AA)
+        for index in np.flatnonzero(~truth_occluded[:, t]):
+            cv2.line(picture, places[index], true[index], TRUTH, 1, cv2.LINE_AA)
+            cv2.circle(picture, true[index], 2 * unit + 1, TRUTH, 1, cv2.LINE_AA)
     for place, hidden, colour in zip(places, occluded[:, t], colours, strict=True):
         if hidden:
             cv2.drawMarker(picture, place, colour, cv2.MARKER_TILTED_CROSS, 4 * unit + 1, unit, cv2.LINE_AA)
@@ -271,8 +271,8 @@ def contact_sheet(pictures: Sequence[Picture], columns: int, width: int = 320, g
     height = max(picture.shape[0] for picture in pictures)
     rows = -(-len(pictures) // columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for number, picture in enumerate(pictures):
-        y, x = number // columns * (height + gap), number % columns * (width + gap)
+    for index, picture in enumerate(pictures):
+        y, x = index // columns * (height + gap), index % columns * (width + gap)
         sheet[y : y + picture.shape[0], x : x + width] = picture
     return sheet
 
@@ -316,8 +316,8 @@ def write_picture(path: Path, picture: Picture) -> None:
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """Return at most `count` different frame numbers from the first to the last of `length` frames."""
-    return sorted({round(number * (length - 1) / max(count - 1, 1)) for number in range(count)})
+    """Return at most `count` different frame indices from the first to the last of `length` frames."""
+    return sorted({round(index * (length - 1) / max(count - 1, 1)) for index in range(count)})
 
 
 def resized(picture: Picture, width: int) -> Picture:

@@ -30,7 +30,7 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
 
     Args:
         clip: `(B, T, 3, H, W)`, uint8 or float in [0, 1].
-        frame_index: `(B, T)`, numbers of the frames in their videos; None: their indices in the clip.
+        frame_index: `(B, T)`, indices of the frames in their videos; None: their indices in the clip.
         rows: largest number of clips.
         width: width of a frame, pixels.
 
@@ -42,9 +42,9 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
     """
     length, even = clip.shape[1], clip.shape[1] % 2 == 0
     panels = []
-    for number, frames in enumerate(clip[:rows]):
+    for index, frames in enumerate(clip[:rows]):
         for column, picture in enumerate(as_pictures(frames)):
-            text = str(column if frame_index is None else int(frame_index[number, column]))
+            text = str(column if frame_index is None else int(frame_index[index, column]))
             colour = HALVES[2 * column // length] if even else NEUTRAL
             panels.append(captioned(resized(picture, width), text, colour))
     sheet = contact_sheet(panels, columns=length, width=width)
@@ -162,7 +162,7 @@ def feature_sheet(
         frames: `(T, 3, H, W)`, uint8 or float in [0, 1].
         features: `(T, C, h, w)`, see `vidcorr.tracking.frame_encoder.frame_features`.
         covered: size that the feature map covers, in pixels of the frame; None is the frame.
-        names: names of the frames; by default their numbers.
+        names: names of the frames; by default their indices.
         width: width of a picture, pixels.
 
     Returns:
@@ -176,7 +176,7 @@ def feature_sheet(
     colours = colours[:, :, :height, :right].cpu()
     pictures = frames.cpu() if frames.is_floating_point() else frames.cpu().float() / 255
     grey = pictures.float().mean(1, keepdim=True)
-    names = names or [f"frame {number}" for number in range(len(frames))]
+    names = names or [f"frame {index}" for index in range(len(frames))]
     pairs = zip(as_pictures(frames), as_pictures(0.85 * colours + 0.15 * grey), strict=True)
     stacked = [np.concatenate([resized(item, width) for item in pair]) for pair in pairs]
     panels = [captioned(picture, name) for picture, name in zip(stacked, names, strict=True)]
@@ -204,7 +204,7 @@ def match_sheet(
         protocol: see `matches_of_cells`.
         points: long `(N, 2)`, y and x in feature cells; None is a grid of nine.
         covered: size that the feature map covers, in pixels of the frame; None is the frame.
-        names: names of the frames; by default their numbers.
+        names: names of the frames; by default their indices.
         width: width of a frame, pixels.
 
     Returns:
@@ -218,21 +218,21 @@ def match_sheet(
     if points is None:  # away from the border
         points = torch.cartesian_prod(*(((torch.arange(3) + 0.5) * side / 3).long() for side in grid))
     matches = Matches(*(item.cpu() for item in matches_of_cells(features, points, protocol)))
-    names = names or [f"frame {number}" for number in range(len(frames))]
+    names = names or [f"frame {index}" for index in range(len(frames))]
     cell = torch.tensor(covered or (height, right)) / torch.tensor(grid) * width / right
     starts, ends = ((points.cpu() + 0.5) * cell).numpy(), ((matches.cells + 0.5) * cell).numpy()
     fractions = torch.zeros(len(frames)).index_add_(0, matches.frames.flatten(), matches.weights.flatten().float())
     fractions /= fractions.sum()
     heaviest = fractions.argsort(descending=True)[:MOST_REFERENCES].tolist()
-    shown = sorted(number for number in heaviest if fractions[number] > 0)
+    shown = sorted(index for index in heaviest if fractions[index] > 0)
     pictures = [resized(picture, width) for picture in as_pictures(frames[[query, *shown]])]
     pale = [_pale(image) for image in pictures]
     colours = distinct_colours(len(points))
     panels = [captioned(_ringed(pale[0], starts, colours, -1), f"{names[query]}: the points")]
-    for number, picture in zip(shown, pale[1:], strict=True):
-        weights = torch.where(matches.frames == number, matches.weights, 0).numpy()
+    for index, picture in zip(shown, pale[1:], strict=True):
+        weights = torch.where(matches.frames == index, matches.weights, 0).numpy()
         drawn = _ringed(_with_matches(picture, starts, ends, weights, colours), starts, colours, 1)
-        panels.append(captioned(drawn, f"{names[number]}: {100 * fractions[number]:.0f} % of the weights"))
+        panels.append(captioned(drawn, f"{names[index]}: {100 * fractions[index]:.0f} % of the weights"))
     return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
 
 
@@ -262,10 +262,10 @@ def pair_picture(
     half, height = width // 2, 3 * width // 8
     canvas = np.full((height, width, 3), 255, np.uint8)
     places = []
-    for number, (picture, marked) in enumerate(zip(pictures, (points[:1], (points[1], found)), strict=True)):
+    for index, (picture, marked) in enumerate(zip(pictures, (points[:1], (points[1], found)), strict=True)):
         scale = min((half - 2) / picture.shape[2], height / picture.shape[1])
         image = resized(as_pictures(picture[None])[0], max(1, round(scale * picture.shape[2])))[:height]
-        left, top = number * half + (half - image.shape[1]) // 2, (height - image.shape[0]) // 2
+        left, top = index * half + (half - image.shape[1]) // 2, (height - image.shape[0]) // 2
         canvas[top : top + image.shape[0], left : left + image.shape[1]] = _pale(image)
         offset = np.array([left, top])
         places += [(np.asarray(each, float) + 0.5) * scale + offset for each in marked]
@@ -273,17 +273,17 @@ def pair_picture(
     to = to.clip((half + 1, 0), (width - 1, height - 1))
     order = np.argsort(correct, kind="stable").tolist()  # correct ones on top
     lines = canvas.copy()
-    for number in order:
-        colour, unit = COLOURS[correct[number]], 1 + int(correct[number])
-        cv2.line(lines, _pixel(*from_[number]), _pixel(*to[number]), colour, unit, cv2.LINE_AA)
+    for index in order:
+        colour, unit = COLOURS[correct[index]], 1 + int(correct[index])
+        cv2.line(lines, _pixel(*from_[index]), _pixel(*to[index]), colour, unit, cv2.LINE_AA)
     canvas = np.asarray(cv2.addWeighted(lines, 0.6, canvas, 0.4, 0), np.uint8)
-    for number in order:
-        colour, unit = COLOURS[correct[number]], max(2, width // 200)
-        if not correct[number]:
-            cv2.line(canvas, _pixel(*to[number]), _pixel(*true[number]), DARK, 1, cv2.LINE_AA)
-            cv2.circle(canvas, _pixel(*true[number]), unit + 1, DARK, 3, cv2.LINE_AA)
-            cv2.circle(canvas, _pixel(*true[number]), unit + 1, LIGHT, 1, cv2.LINE_AA)
-        for place in (from_[number], to[number]):
+    for index in order:
+        colour, unit = COLOURS[correct[index]], max(2, width // 200)
+        if not correct[index]:
+            cv2.line(canvas, _pixel(*to[index]), _pixel(*true[index]), DARK, 1, cv2.LINE_AA)
+            cv2.circle(canvas, _pixel(*true[index]), unit + 1, DARK, 3, cv2.LINE_AA)
+            cv2.circle(canvas, _pixel(*true[index]), unit + 1, LIGHT, 1, cv2.LINE_AA)
+        for place in (from_[index], to[index]):
             cv2.circle(canvas, _pixel(*place), unit + 1, LIGHT, -1, cv2.LINE_AA)
             cv2.circle(canvas, _pixel(*place), unit, colour, -1, cv2.LINE_AA)
     return captioned(canvas, caption)
