@@ -1,7 +1,8 @@
 """Reconstruction of a frame from windows of its references, tile by tile, without storing the affinity.
 
-Maps are channels last, `(B, h, w, D)`. All queries of a tile attend to a window around it (`window_tiles`), so that
-attention to a neighbourhood is a matrix product per tile, from which every query keeps its square.
+Maps are channels last, `(B, h, w, D)`. All queries of a tile attend to the frame around it (`window_tiles`), so that
+attention to a neighbourhood is a matrix product per tile, from which every query keeps its square. Comments write Q for
+the queries of a tile, and K for the cells of its frame in all references.
 """
 
 import math
@@ -19,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from .compactness import SHARPNESS, CompactnessPrior, compact_windows
 from .device import PendingCopy, amount_for, to_device
 from .logsumexp import NOTHING
-from .window_tiles import TILE, Border, Part, WindowTiles
+from .window_tiles import Border, Neighbourhood, Part, TileGrid
 
 CLAMPED = 2 * math.exp(NOTHING)
 """Weights below this come from clamped exponents."""
@@ -117,7 +118,7 @@ class _LocalReconstruction(Function):
                 compactness += F.smooth_l1_loss(difference, torch.zeros_like(difference), reduction="sum")
         ctx.entries = query[..., 0].numel() * work.references * (2 * radius + 1) ** 2
         ctx.radius, ctx.border, ctx.prior = radius, border, prior
-        colours, logsumexp = work.tiles.from_queries(results).split([work.channels, 1], dim=-1)
+        colours, logsumexp = work.grid.from_queries(results).split([work.channels, 1], dim=-1)
         colours, logsumexp = colours.contiguous(), logsumexp.squeeze(-1).contiguous()
         ctx.save_for_backward(query, keys, values, colours, logsumexp)
         return colours, logsumexp, compactness / ctx.entries
@@ -133,14 +134,14 @@ class _LocalReconstruction(Function):
         query, keys, values, colours, logsumexp = ctx.saved_tensors
         of_colours, of_logsumexp, of_compactness = gradients
         work = _BatchParts(query, keys, values, ctx.radius, ctx.border)
-        tiles, prior = work.tiles, ctx.prior
+        grid, prior = work.grid, ctx.prior
         # the gradient of a logit is w · (g − Σ w g), with g the gradient of its weight w
         minus_mean = of_logsumexp - (of_colours * colours).sum(-1)
-        upstream = tiles.queries(torch.cat([of_colours, minus_mean.unsqueeze(-1)], dim=-1))
-        logsumexp = tiles.queries(logsumexp.unsqueeze(-1))
+        upstream = grid.queries(torch.cat([of_colours, minus_mean.unsqueeze(-1)], dim=-1))
+        logsumexp = grid.queries(logsumexp.unsqueeze(-1))
         spare, d_query = torch.empty_like(work.buffer), torch.empty_like(work.queries)
-        d_keys = keys.new_zeros(len(keys), *tiles.padded, keys.shape[-1])
-        d_values = values.new_zeros(len(values), *tiles.padded, values.shape[-1]) if values.requires_grad else None
+        d_keys = keys.new_zeros(len(keys), *grid.padded, keys.shape[-1])
+        d_values = values.new_zeros(len(values), *grid.padded, values.shape[-1]) if values.requires_grad else None
         for index, part in enumerate(work):
             place = part.place
             logits = part.logits.sub_(logsumexp[place].flatten(0, 2))
@@ -148,7 +149,7 @@ class _LocalReconstruction(Function):
             weights = logits.clamp_(min=NOTHING).exp_()
             of_part = upstream[place].flatten(0, 2)
             if d_values is not None:
-                tiles.add_windows(d_values, weights.mT @ of_part[..., :-1], place)
+                grid.add_frames(d_values, weights.mT @ of_part[..., :-1], place)
             pull = None
             if prior is not None and kept is not None:
                 scale = of_compactness * (SHARPNESS / ctx.entries)
@@ -157,16 +158,16 @@ class _LocalReconstruction(Function):
                 pull = _Pull(ctx.rows[index], addresses, weighted)
             d_logits = _to_logit_gradients(weights, of_part, part.values, spare, pull)
             d_query[place] = torch.bmm(d_logits, part.keys).view_as(d_query[place])
-            tiles.add_windows(d_keys, torch.bmm(d_logits.mT, part.queries), place)
-        d_values = None if d_values is None else tiles.crop(d_values)
-        return tiles.from_queries(d_query), tiles.crop(d_keys), d_values, None, None, None
+            grid.add_frames(d_keys, torch.bmm(d_logits.mT, part.queries), place)
+        d_values = None if d_values is None else grid.crop(d_values)
+        return grid.from_queries(d_query), grid.crop(d_keys), d_values, None, None, None
 
 
 class _Pull(NamedTuple):
     """Gradient of the compactness loss into the weights, times the weights.
 
     Attributes:
-        rows: `(M,)`, indices of the confident queries into `(n, TILE²)`.
+        rows: `(M,)`, indices of the confident queries into `(n, Q)`.
         addresses: `(M, R, P²)`, indices of their windows into the flat weights.
         weighted: `(M, R, P²)`.
     """
@@ -177,11 +178,11 @@ class _Pull(NamedTuple):
 
 
 def _to_logit_gradients(weights: Tensor, upstream: Tensor, values: Tensor, spare: Tensor, pull: _Pull | None) -> Tensor:
-    """Turn weights w `(n, TILE², K)` into the gradient of the logits, w · (g − Σ w g), in place; return it.
+    """Turn weights w `(n, Q, K)` into the gradient of the logits, w · (g − Σ w g), in place; return it.
 
     Args:
         weights: softmax over the last axis.
-        upstream: gradient into the colours, with the constant −Σ w g as last column, `(n, TILE², V + 1)`.
+        upstream: gradient into the colours, with the constant −Σ w g as last column, `(n, Q, V + 1)`.
         values: `(n, K, V)`; g is the product of upstream and values.
         spare: buffer, at least as large as the weights.
         pull: part of g from the compactness loss.
@@ -202,10 +203,10 @@ class _PartOfBatch(NamedTuple):
 
     Attributes:
         place: samples and rows of tiles.
-        logits: `(n, TILE², side² · R)`, in a buffer that the next part overwrites.
-        queries: `(n, TILE², C)`.
-        keys: `(n, side² · R, C)`.
-        values: `(n, side² · R, V)`.
+        logits: `(n, Q, K)`, in a buffer that the next part overwrites.
+        queries: `(n, Q, C)`.
+        keys: `(n, K, C)`.
+        values: `(n, K, V)`.
     """
 
     place: Part
@@ -219,31 +220,31 @@ class _BatchParts:
     """The parts of a batch, whose products with their windows fit into a buffer."""
 
     def __init__(self, query: Tensor, keys: Tensor, values: Tensor, radius: int, border: Border) -> None:
-        self.tiles = tiles = WindowTiles(query.shape[1], query.shape[2], radius)
+        self.grid = grid = TileGrid((query.shape[1], query.shape[2]), Neighbourhood(radius, "square"))
         self.border: Border = border
         self.references = keys.shape[-1] // query.shape[-1]
         self.channels = values.shape[-1] // self.references
-        self.queries = tiles.queries(query)
-        self.keys, self.values = tiles.windows(tiles.pad(keys)), tiles.windows(tiles.pad(values))
-        self.parts = list(tiles.parts(len(query), self.references, amount_for(query.device, PRODUCTS_BUDGET)))
+        self.queries = grid.queries(query)
+        self.keys, self.values = grid.frames(grid.pad(keys)), grid.frames(grid.pad(values))
+        self.parts = list(grid.parts(len(query), self.references, amount_for(query.device, PRODUCTS_BUDGET)))
         largest = max(math.prod(part.size) for part in self.parts)
-        self.buffer = query.new_empty(largest * tiles.columns * TILE**2 * tiles.side**2 * self.references)
-        self._addresses = tiles.addresses(self.references, query.device)
-        self._inside = tiles.queries(query.new_ones(1, *query.shape[1:3], 1)) > 0
+        self.buffer = query.new_empty(largest * grid.shape[1] * grid.tile.products * self.references)
+        self._addresses = to_device(grid.addresses(self.references), query.device)
+        self._inside = grid.queries(query.new_ones(1, *query.shape[1:3], 1)) > 0
 
     def __iter__(self) -> Iterator[_PartOfBatch]:
         for rows, parts in groupby(self.parts, attrgetter("rows")):
-            bias = self.tiles.bias(rows, self.references, self.border, self.queries)
+            bias = self.grid.bias(rows, self.references, self.border, self.queries)
             for part in parts:
                 q = self.queries[part].flatten(0, 2)
                 k = self.keys[part].reshape(len(q), -1, q.shape[-1])
                 v = self.values[part].reshape(len(q), -1, self.channels)
-                logits = self.buffer[: len(q) * TILE**2 * k.shape[1]].view(len(q), TILE**2, k.shape[1])
+                logits = self.buffer[: len(q) * q.shape[1] * k.shape[1]].view(len(q), q.shape[1], k.shape[1])
                 logits.view(*part.size, -1, *logits.shape[1:]).copy_(bias)
                 yield _PartOfBatch(part, logits.baddbmm_(q, k.mT), q, k, v)
 
     def confident(self, part: Part, total: Tensor, threshold: float) -> Tensor:
-        """Return indices into `(n, TILE²)` of queries with a largest weight, 1 / total, above a threshold."""
+        """Return indices into `(n, Q)` of queries with a largest weight, 1 / total, above a threshold."""
         inside = self._inside[:, part.rows].expand(part.size[0], -1, -1, -1, -1)
         wanted = ((total * threshold < 1) & inside.flatten(0, 2)).flatten()
         return to_device(PendingCopy(wanted).wait().nonzero().squeeze(1), wanted.device)  # the one wait of a part
@@ -254,12 +255,12 @@ class _BatchParts:
         """Return 20 times M windows less their mixtures, `(M, R, P²)`, and their addresses in the flat logits.
 
         Args:
-            logits: logarithms of the weights, `(n, TILE², K)`.
+            logits: logarithms of the weights, `(n, Q, K)`.
             total: divisor of the weights; None for 1.
             rows: `(M,)`, see `confident`.
             prior: the mixtures.
         """
-        squares = self._addresses.unflatten(1, (self.references, -1))[rows % TILE**2]
+        squares = self._addresses.unflatten(1, (self.references, -1))[rows % len(self._addresses)]
         addresses = squares + (rows * logits.shape[-1])[:, None, None]
         of_windows = logits.view(-1)[addresses]
         windows = of_windows.clamp(min=NOTHING).exp_()

@@ -5,6 +5,7 @@ A query competes with points that all queries share (`shared_logsumexp`), with c
 gradient. Memory does not grow with the number of stored frames, see `streamed_logsumexp`.
 """
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from .device import amount_for
 from .logsumexp import Chunk, check_excluded, dot_logsumexp, streamed_logsumexp
-from .window_tiles import TILE, Border, WindowTiles
+from .window_tiles import Border, Neighbourhood, TileGrid
 
 NUMBERS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
 """Number of gathered or multiplied numbers held at a time: it fits a CPU's cache, or keeps a GPU busy."""
@@ -151,24 +152,25 @@ def same_place_logsumexp(
     if maps.shape[2:] != query.shape[2:]:
         raise ValueError(f"maps {tuple(maps.shape)} must have the query's height and width, {tuple(query.shape[2:])}")
     samples, channels = query.shape[:2]
-    tiles = WindowTiles(query.shape[2], query.shape[3], radius)
+    grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
+    across, frame = grid.shape[1], math.prod(grid.tile.frame_size)
 
     def chunks(queries: Tensor) -> Iterator[Chunk]:
-        for some, rows in tiles.parts(len(maps), samples, amount_for(query.device, NUMBERS_AT_ONCE)):
+        for some, rows in grid.parts(len(maps), samples, amount_for(query.device, NUMBERS_AT_ONCE)):
             chosen = maps[some].movedim(1, -1).to(queries.dtype)
-            windows = tiles.windows(tiles.pad(chosen))[:, rows].permute(1, 2, 0, 3, 4, 5)
-            keys = windows.reshape(-1, len(chosen) * tiles.side**2, channels)
-            groups = slice(rows.start * tiles.columns, rows.stop * tiles.columns)
+            frames = grid.frames(grid.pad(chosen))[:, rows].permute(1, 2, 0, 3, 4, 5)
+            keys = frames.reshape(-1, len(chosen) * frame, channels)
+            groups = slice(rows.start * across, rows.stop * across)
             logits = torch.bmm(queries[groups], keys.mT)
-            by_map = logits.view(*windows.shape[:2], samples, TILE**2, len(chosen), -1)
-            by_map += tiles.bias(rows, 1, border, queries)[:, :, None, :, None]
+            by_map = logits.view(*frames.shape[:2], samples, -1, len(chosen), frame)
+            by_map += grid.bias(rows, 1, border, queries)[:, :, None, :, None]
             if excluded is not None:
                 by_map.masked_fill_(excluded[:, some][:, None, :, None], -torch.inf)
             yield groups, logits, partial(_add_weighted, keys=keys)
 
-    queries = tiles.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4)  # (rows, columns, B, TILE², C)
+    queries = grid.queries(query.movedim(1, -1)).permute(1, 2, 0, 3, 4)  # (rows, columns, B, queries of a tile, C)
     sums = streamed_logsumexp(queries.flatten(2, 3).flatten(0, 1), chunks).view(*queries.shape[:4], 1)
-    return tiles.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
+    return grid.from_queries(sums.permute(2, 0, 1, 3, 4)).squeeze(-1)
 
 
 def _check_maps(query: Tensor, maps: Tensor, excluded: Tensor | None) -> None:

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .compactness import SHARPNESS
+from .device import to_device
 from .local_reconstruction import channels_last, check_features, reconstruct_locally
 from .negatives import shared_logsumexp
-from .window_tiles import Border, WindowTiles
+from .window_tiles import Border, Neighbourhood, TileGrid
 
 
 def local_affinity(query: Tensor, references: Tensor, radius: int, border: Border = "exclude") -> Tensor:
@@ -37,13 +38,13 @@ def local_affinity(query: Tensor, references: Tensor, radius: int, border: Borde
     """
     check_features(query, references, radius, border)
     count = references.shape[1]
-    tiles = WindowTiles(query.shape[2], query.shape[3], radius)
-    queries = tiles.queries(query.movedim(1, -1))
-    windows = tiles.windows(tiles.pad(channels_last(references))).flatten(3)
-    products = queries @ windows.unflatten(3, (tiles.side**2 * count, -1)).mT
-    products = products + tiles.bias(slice(0, tiles.rows), count, border, query)
-    addresses = tiles.addresses(count, query.device).expand(*products.shape[:3], -1, -1)
-    logits = tiles.from_queries(products.gather(4, addresses))
+    grid = TileGrid((query.shape[2], query.shape[3]), Neighbourhood(radius, "square"))
+    queries = grid.queries(query.movedim(1, -1))
+    keys = grid.frames(grid.pad(channels_last(references))).flatten(3)
+    products = queries @ keys.unflatten(3, (-1, query.shape[1])).mT
+    products = products + grid.bias(slice(None), count, border, query)
+    addresses = to_device(grid.addresses(count), query.device).expand(*products.shape[:3], -1, -1)
+    logits = grid.from_queries(products.gather(4, addresses))
     return logits.softmax(-1).movedim(-1, 1)
 
 

@@ -1,23 +1,184 @@
-"""Tiles of a map with windows around them: all tiles have equal shapes and pass through a `bmm`.
+"""Tiles of queries on a map and the windows of keys around them: the geometry of all local attention.
 
-Maps are channels last, `(B, h, w, D)`. A window has `TILE + 2 · radius` cells a side, so that a product of a tile's
-queries with its window holds the square neighbourhoods of all its queries. Training has gradients through them; the
-search of propagation has tiles of many shapes (`propagation.tiles`).
+A tile is a rectangle of queries. Its frame is the tile enlarged by the reach of the neighbourhood, so that the
+products of a tile with its frame hold the neighbourhoods of all its queries. A `Tile` is cut at the map's edges: a CPU
+takes one at a time, whose products stay in its cache. A `TileGrid` covers a map with equal tiles, padded at the edges:
+a GPU takes many at once, and gradients pass through them.
+
+Three reductions use both: the best matches and the average of `propagation.attention`, and the reconstruction with
+gradients of `local_reconstruction`.
 """
 
 import dataclasses
+import functools
+import itertools
 import math
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+
+from .device import to_device
 
 TILE = 8  # cells: wider wastes products, narrower starves the matrix product
 
+Area = tuple[range, range]
+"""Rows and columns."""
 Border = Literal["exclude", "zero"]
 """Cells outside the map: left out of the softmax, or a part of it with dot product 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbourhood:
+    """Key cells within `radius` of a query cell; all cells if `radius` is None.
+
+    "circle" keeps Euclidean distance < radius, "disc" distance <= radius, "square" |dy| <= radius and |dx| <= radius.
+    """
+
+    radius: float | None
+    shape: Literal["circle", "disc", "square"] = "circle"
+
+    @property
+    def reach(self) -> int | None:
+        """Largest offset along an axis."""
+        if self.radius is None:
+            return None
+        return math.ceil(self.radius) - 1 if self.shape == "circle" else math.floor(self.radius)
+
+    def contains(self, dy: Any, dx: Any) -> Any:
+        """Return which offsets are kept; arrays or tensors that broadcast."""
+        radius = math.inf if self.radius is None else self.radius
+        if self.shape == "square":
+            return (abs(dy) <= radius) & (abs(dx) <= radius)
+        squared = dy**2 + dx**2
+        return squared < radius**2 if self.shape == "circle" else squared <= radius**2
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Mask of the offsets dy, dx that are kept, (2 · reach + 1, 2 · reach + 1)."""
+        if self.reach is None:
+            raise ValueError("a neighbourhood without a radius has no mask")
+        axis = np.arange(-self.reach, self.reach + 1)
+        return self.contains(axis[:, None], axis)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A rectangle of queries of a map and the keys around it.
+
+    Keys are numbered in the frame, which may extend beyond the map; without a reach the frame is the map. If the tile
+    `slides`, a row of keys meets the 2 · reach + 1 query rows around it; otherwise it meets all query rows. A block
+    holds a number for each key and each query that its row meets: (frame rows, frame columns, …, queries).
+
+    Attributes:
+        at: rows and columns of the queries.
+        map_size: number of rows and columns of the map.
+        neighbourhood: keys of a query.
+        slides: see above.
+    """
+
+    at: Area
+    map_size: tuple[int, int]
+    neighbourhood: Neighbourhood
+    slides: bool = False
+
+    @functools.cached_property
+    def frame(self) -> Area:
+        """Rows and columns of the frame, in map coordinates."""
+        reach = self.neighbourhood.reach
+        if reach is None:
+            return range(self.map_size[0]), range(self.map_size[1])
+        rows, columns = (range(axis.start - reach, axis.stop + reach) for axis in self.at)
+        return rows, columns
+
+    @functools.cached_property
+    def keys(self) -> Area:
+        """Rows and columns of the frame that lie on the map."""
+        axes = zip(self.frame, self.map_size, strict=True)
+        rows, columns = (range(max(axis.start, 0), min(axis.stop, length)) for axis, length in axes)
+        return rows, columns
+
+    @property
+    def queries(self) -> int:
+        """Number of queries that a row of keys meets, queries beyond the rectangle included."""
+        rows, columns = self.size
+        return columns * (2 * (self.neighbourhood.reach or 0) + 1 if self.slides else rows)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Number of rows and columns of queries."""
+        return len(self.at[0]), len(self.at[1])
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Number of rows and columns of the frame."""
+        return len(self.frame[0]), len(self.frame[1])
+
+    @property
+    def products(self) -> int:
+        """Number of products of the tile with one reference."""
+        return len(self.keys[0]) * len(self.keys[1]) * self.queries
+
+    @property
+    def query_slices(self) -> tuple[slice, ...]:
+        """Slices of the map that hold the queries."""
+        return tuple(slice(axis.start, axis.stop) for axis in self.at)
+
+    @property
+    def inner(self) -> tuple[slice, ...]:
+        """Slices of the frame that lie on the map."""
+        pairs = zip(self.keys, self.frame, strict=True)
+        return tuple(slice(keys.start - frame.start, keys.stop - frame.start) for keys, frame in pairs)
+
+    def keys_of(self, maps: Tensor, used: Tensor) -> Tensor:
+        """Cut the keys out of (h, w, S, ·): (key rows, key columns, used references, ·), a view if all are used."""
+        rows, columns = self.keys
+        return used_of(maps[rows.start : rows.stop, columns.start : columns.stop], used)
+
+    def rows_met(self) -> Iterator[tuple[slice, int]]:
+        """Yield the rows of the tile within reach of each row of keys, and their start on the block's last axis."""
+        reach, (rows, columns) = self.neighbourhood.reach or 0, self.at
+        for key_row in self.keys[0]:
+            start, stop = max(key_row - reach, rows.start), min(key_row + reach + 1, rows.stop)
+            yield slice(start - rows.start, stop - rows.start), (start - key_row + reach) * len(columns)
+
+    @property
+    def cells(self) -> NDArray[np.int64]:
+        """The frame's cells in the neighbourhood of each query, (queries of the tile, cells)."""
+        (rows, columns), width = self.size, self.frame_size[1]
+        corner = np.arange(rows)[:, None] * width + np.arange(columns)  # of each query's square
+        return corner.reshape(-1, 1) + np.ravel_multi_index(self.neighbourhood.kept.nonzero(), self.frame_size)
+
+    @property
+    def addresses(self) -> NDArray[np.int64]:
+        """Addresses of the queries' neighbourhoods in a flat block, (queries of the tile, cells)."""
+        cells, (rows, columns) = self.cells, self.size
+        query = np.arange(rows * columns)[:, None]
+        if self.slides:  # the first query that a row of keys meets moves down with the row
+            query = query + (2 * (self.neighbourhood.reach or 0) - cells // self.frame_size[1]) * columns
+        return cells * self.queries + query
+
+    @property
+    def near(self) -> NDArray[np.bool_]:
+        """Mask of the frame's cells in the neighbourhood of each query, (queries of the tile, frame cells)."""
+        near = np.zeros((math.prod(self.size), math.prod(self.frame_size)), bool)
+        np.put_along_axis(near, self.cells, True, 1)
+        return near
+
+    def squares(self, block: Tensor) -> Tensor:
+        """View blocks (…, frame rows, frame columns, R, queries) as the squares around the queries.
+
+        Returns:
+            (…, rows, columns, R, D, D), D = 2 · reach + 1.
+        """
+        *outer, row, column, reference, last = block.stride()
+        side = 2 * (self.neighbourhood.reach or 0) + 1
+        shape = *block.shape[:-4], *self.size, block.shape[-2], side, side
+        return block.as_strided(shape, (*outer, row + self.size[1] * last, column + last, reference, row, column))
 
 
 class Part(NamedTuple):
@@ -33,110 +194,173 @@ class Part(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class WindowTiles:
-    """Tiles over a (height, width) map, with windows of `radius` cells around them.
+class TileGrid:
+    """Equal tiles that cover a map; maps are channels last, `(B, h, w, D)`, and zero beyond their edges.
 
     Attributes:
-        rows: number of tiles down.
-        columns: number of tiles across.
-        side: cells along a window.
-        padded: height and width of a map with all windows, in complete tiles.
+        map_size: number of rows and columns of the map.
+        neighbourhood: keys of a query, within a radius.
+        tile_size: number of rows and columns of a tile.
     """
 
-    height: int
-    width: int
-    radius: int
+    map_size: tuple[int, int]
+    neighbourhood: Neighbourhood
+    tile_size: tuple[int, int] = (TILE, TILE)
+
+    @functools.cached_property
+    def tile(self) -> Tile:
+        """A tile of the grid, far from the edges."""
+        reach = self.reach
+        rows, columns = (range(reach, reach + length) for length in self.tile_size)
+        return Tile((rows, columns), (rows.stop + reach, columns.stop + reach), self.neighbourhood)
 
     @property
-    def rows(self) -> int:
-        return math.ceil(self.height / TILE)
+    def reach(self) -> int:
+        """Largest offset from a query to a key along an axis."""
+        return self.neighbourhood.reach or 0
 
     @property
-    def columns(self) -> int:
-        return math.ceil(self.width / TILE)
-
-    @property
-    def side(self) -> int:
-        return TILE + 2 * self.radius
+    def shape(self) -> tuple[int, int]:
+        """Number of tiles down and across."""
+        rows, columns = (math.ceil(length / side) for length, side in zip(self.map_size, self.tile_size, strict=True))
+        return rows, columns
 
     @property
     def padded(self) -> tuple[int, int]:
-        beyond = math.ceil(self.side / TILE) - 1
-        return (self.rows + beyond) * TILE, (self.columns + beyond) * TILE
+        """Height and width of a map with all frames, in complete tiles."""
+        axes = zip(self.shape, self.tile_size, self.tile.frame_size, strict=True)
+        height, width = ((count + math.ceil(frame / side) - 1) * side for count, side, frame in axes)
+        return height, width
 
     def parts(self, samples: int, references: int, numbers: int) -> Iterator[Part]:
         """Yield parts of a batch with at most `numbers` products, but at least a row of tiles of a sample."""
-        row = self.columns * TILE**2 * self.side**2 * references
-        rows = min(max(numbers // row, 1), self.rows)
-        together = max(numbers // (row * self.rows), 1)
-        for top in range(0, self.rows, rows):
+        down, across = self.shape
+        row = across * self.tile.products * references
+        rows = min(max(numbers // row, 1), down)
+        together = max(numbers // (row * down), 1)
+        for top in range(0, down, rows):
             for first in range(0, samples, together):
-                yield Part(slice(first, min(first + together, samples)), slice(top, min(top + rows, self.rows)))
+                yield Part(slice(first, min(first + together, samples)), slice(top, min(top + rows, down)))
 
     def queries(self, maps: Tensor) -> Tensor:
-        """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, TILE², D)`, zero beyond the map."""
-        below, right = self.rows * TILE - self.height, self.columns * TILE - self.width
-        tiles = F.pad(maps, (0, 0, 0, right, 0, below)).unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE))
+        """Cut maps into tiles: `(B, h, w, D)` → `(B, rows, columns, queries, D)`, zero beyond the map."""
+        (rows, columns), (below, right) = self.tile_size, self._missing
+        tiles = F.pad(maps, (0, 0, 0, right, 0, below)).unflatten(2, (-1, columns)).unflatten(1, (-1, rows))
         return tiles.transpose(2, 3).flatten(3, 4)
 
     def from_queries(self, tiles: Tensor) -> Tensor:
         """Invert `queries`."""
-        maps = tiles.unflatten(3, (TILE, TILE)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-        return maps[:, : self.height, : self.width]
+        maps = tiles.unflatten(3, self.tile_size).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        return maps[:, : self.map_size[0], : self.map_size[1]]
 
     def pad(self, maps: Tensor) -> Tensor:
-        """Pad maps with zeros as far as windows reach: `(B, h, w, D)` → `(B, *padded, D)`."""
-        height, width = self.padded
-        below, right = height - self.height - self.radius, width - self.width - self.radius
-        return F.pad(maps, (0, 0, self.radius, right, self.radius, below))
+        """Pad maps with zeros as far as frames reach: `(B, h, w, D)` → `(B, *padded, D)`."""
+        sides = zip(self.padded, self.map_size, strict=True)
+        below, right = (padded - length - self.reach for padded, length in sides)
+        return F.pad(maps, (0, 0, self.reach, right, self.reach, below))
 
     def crop(self, maps: Tensor) -> Tensor:
         """Invert `pad`."""
-        start = self.radius
-        return maps[:, start : start + self.height, start : start + self.width]
+        rows, columns = (slice(self.reach, self.reach + length) for length in self.map_size)
+        return maps[:, rows, columns]
 
-    def windows(self, padded: Tensor) -> Tensor:
-        """Return the windows of all tiles as a view: `(B, *padded, D)` → `(B, rows, columns, side, side, D)`."""
-        reached = padded[:, : self.rows * TILE + 2 * self.radius, : self.columns * TILE + 2 * self.radius]
-        return reached.unfold(1, self.side, TILE).unfold(2, self.side, TILE).movedim(3, -1)
+    def frames(self, padded: Tensor) -> Tensor:
+        """Return the frames of all tiles as a view: `(B, *padded, D)` → `(B, rows, columns, *frame, D)`."""
+        axes = zip(self.map_size, self._missing, strict=True)
+        rows, columns = (slice(length + missing + 2 * self.reach) for length, missing in axes)
+        (height, width), (down, across) = self.tile.frame_size, self.tile_size
+        return padded[:, rows, columns].unfold(1, height, down).unfold(2, width, across).movedim(3, -1)
 
-    def add_windows(self, padded: Tensor, windows: Tensor, part: Part) -> None:
-        """Add windows `(n, side² · R, D)` of a part to a padded map of `R · D` channels, in place; overlaps are summed.
+    def add_frames(self, padded: Tensor, frames: Tensor, part: Part) -> None:
+        """Add frames `(n, frame cells · R, D)` of a part to a padded map of `R · D` channels, in place.
 
-        Windows are cut at the tiles' edges. Pieces at equal positions in their windows do not overlap, so one addition
-        adds them all, always in the same order.
+        Overlaps are summed. Frames are cut at the tiles' edges. Pieces at equal positions in their frames do not
+        overlap, so one addition adds them all, always in the same order.
         """
-        windows = windows.view(*part.size, self.columns, self.side, self.side, padded.shape[-1])
-        blocks = padded.unflatten(2, (-1, TILE)).unflatten(1, (-1, TILE))
-        for y in range(0, self.side, TILE):
-            for x in range(0, self.side, TILE):
-                piece = windows[:, :, :, y : y + TILE, x : x + TILE].transpose(2, 3)
-                row, column = part.rows.start + y // TILE, x // TILE
+        (rows, columns), (height, width), across = self.tile_size, self.tile.frame_size, self.shape[1]
+        frames = frames.view(*part.size, across, height, width, padded.shape[-1])
+        blocks = padded.unflatten(2, (-1, columns)).unflatten(1, (-1, rows))
+        for y in range(0, height, rows):
+            for x in range(0, width, columns):
+                piece = frames[:, :, :, y : y + rows, x : x + columns].transpose(2, 3)
+                row, column = part.rows.start + y // rows, x // columns
                 target = blocks[part.samples, row : row + part.size[1]]
-                target[:, :, : piece.shape[2], column : column + self.columns, : piece.shape[4]] += piece
+                target[:, :, : piece.shape[2], column : column + across, : piece.shape[4]] += piece
 
-    def addresses(self, references: int, device: torch.device) -> Tensor:
-        """Return the queries' cells in their window `(side, side, references)`, long `(TILE², references · P²)`."""
-        axis, offset = torch.arange(TILE, device=device), torch.arange(2 * self.radius + 1, device=device)
-        y = (axis[:, None, None, None, None] + offset[:, None]) * self.side
-        x = axis[:, None, None, None] + offset
-        reference = torch.arange(references, device=device)[:, None, None]
-        return ((y + x) * references + reference).flatten(0, 1).flatten(1)
+    def on_map(self, axis: int) -> NDArray[np.bool_]:
+        """Return which rows (axis 0) or columns (axis 1) of the frames lie on the map, (tiles, cells)."""
+        first = np.arange(self.shape[axis])[:, None] * self.tile_size[axis] - self.reach
+        cells = first + np.arange(self.tile.frame_size[axis])
+        return (cells >= 0) & (cells < self.map_size[axis])
+
+    def addresses(self, references: int) -> NDArray[np.int64]:
+        """Return the queries' cells in their frame (frame cells, references), (queries, references · P²)."""
+        cells = self.tile.cells
+        return (cells[:, None] * references + np.arange(references)[:, None]).reshape(len(cells), -1)
 
     def bias(self, rows: slice, references: int, border: Border, like: Tensor) -> Tensor:
-        """Return `(r or 1, columns or 1, TILE², side² · references)`: 0 in a query's square, hugely negative outside.
+        """Return 0 in a neighbourhood and a hugely negative value outside, for the products of some rows of tiles.
 
         The value is finite so that queries beyond the map, without any cell, do not become NaN. With border "exclude"
-        cells outside the map count as outside the square.
+        cells outside the map count as outside the neighbourhood.
+
+        Returns:
+            `(r or 1, columns or 1, queries, frame cells · references)`.
         """
-        axis = torch.arange(self.side, device=like.device)
-        offset = axis - torch.arange(TILE, device=like.device)[:, None]
-        near = (offset >= 0) & (offset <= 2 * self.radius)  # (query, key) along an axis
-        kept = (near[:, None, :, None] & near[None, :, None, :])[None, None]
+        kept = to_device(self.tile.near, like.device).unflatten(1, self.tile.frame_size)[None, None]
         if border == "exclude":
-            y = axis + TILE * torch.arange(rows.start, rows.stop, device=like.device)[:, None] - self.radius
-            x = axis + TILE * torch.arange(self.columns, device=like.device)[:, None] - self.radius
-            inside = ((y >= 0) & (y < self.height))[:, None, :, None] & ((x >= 0) & (x < self.width))[None, :, None, :]
-            kept = kept & inside[:, :, None, None]
+            down, across = (to_device(self.on_map(axis), like.device) for axis in (0, 1))
+            kept = kept & down[rows, None, None, :, None] & across[None, :, None, None, :]
         bias = like.new_zeros(kept.shape).masked_fill_(~kept, torch.finfo(like.dtype).min / 2)
-        return bias.flatten(4).flatten(2, 3).repeat_interleave(references, dim=-1)
+        return bias.flatten(3).repeat_interleave(references, dim=-1)
+
+    @property
+    def _missing(self) -> tuple[int, int]:
+        """Rows and columns that the last tiles have beyond the map."""
+        below, right = (-length % side for length, side in zip(self.map_size, self.tile_size, strict=True))
+        return below, right
+
+
+@functools.lru_cache(maxsize=64)
+def tiles(
+    map_size: tuple[int, int], neighbourhood: Neighbourhood, references: int, budget: int, slide: bool, large: bool
+) -> tuple[Tile, ...]:
+    """Return tiles of at most `budget` products that cover a map, strip after strip.
+
+    A single query that exceeds the budget is a separate tile. With `slide`, a tile is as high as the budget allows;
+    otherwise it is at most as high as a strip is wide. With `large`, a tile is as wide as the map if a query meets all
+    rows of keys.
+    """
+    (height, width), reach = map_size, neighbourhood.reach
+
+    def most_products(rows: int, columns: int) -> int:
+        if reach is None:
+            return height * width * references * rows * columns
+        keys = min(rows + 2 * reach, height) * min(columns + 2 * reach, width)
+        return keys * references * (min(rows, 2 * reach + 1) if slide else rows) * columns
+
+    rows, columns = height if slide else min(height, TILE), min(width, TILE)
+    if large and (reach is None or height <= 2 * reach + 1):
+        rows, columns = min(height, max(1, budget // most_products(1, width))), width
+    while most_products(rows, columns) > budget and (rows, columns) != (1, 1):
+        if rows >= columns:
+            rows = math.ceil(rows / 2)
+        else:
+            columns = math.ceil(columns / 2)
+    return tuple(
+        Tile((down, across), map_size, neighbourhood, slide and reach is not None and len(down) > 2 * reach + 1)
+        for across in _split(width, columns)
+        for down in _split(height, rows)
+    )
+
+
+def used_of(maps: Tensor, used: Tensor) -> Tensor:
+    """Return the used references of (rows, columns, S, ·), a view if all are used."""
+    return maps if len(used) == maps.shape[2] else maps.index_select(2, used)
+
+
+def _split(length: int, size: int) -> list[range]:
+    """Split a length into consecutive ranges of nearly equal length, at most `size`."""
+    count = math.ceil(length / size)
+    edges = [i * length // count for i in range(count + 1)]
+    return [range(start, stop) for start, stop in itertools.pairwise(edges)]

@@ -1,5 +1,3 @@
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -16,14 +14,13 @@ from vidcorr.functional import (
     propagate_labels,
     reconstruct,
 )
-from vidcorr.functional.compactness import compact_windows
-from vidcorr.functional.propagation.references import reference_frames
-from vidcorr.functional.propagation.tiles import Neighbourhood
-from vidcorr.functional.propagation.window_average import WindowAverage
+from vidcorr.functional.propagation.attention import LocalAttention
+from vidcorr.functional.propagation.propagate import reference_frames
+from vidcorr.functional.window_tiles import Neighbourhood
 
 
 def liir_labels(case, radius, compact):
-    """The stored test frames through the engine's window average."""
+    """The stored test frames through the engine's average."""
     keys = torch.from_numpy(case["test_k"][:, 0]).permute(2, 3, 0, 1).contiguous()
     masks = [
         encode_masks(mask[0, 0], range(1, 7), (24, 24), PropagationProtocol.named("liir"))
@@ -31,9 +28,9 @@ def liir_labels(case, radius, compact):
     ]
     values = torch.stack(masks).permute(2, 3, 0, 1)
     query = torch.from_numpy(case["test_q"][0]).permute(1, 2, 0)
-    adjust = partial(compact_windows, prior=CompactnessPrior(2, 0.1)) if compact else None
-    average = WindowAverage(Neighbourhood(radius, "square"), 1.0, "zero", adjust)
-    return average(query, keys, values, range(3)).permute(2, 0, 1)
+    prior = CompactnessPrior(2, 0.1) if compact else None
+    attention = LocalAttention(Neighbourhood(radius, "square"))
+    return attention.average(query, keys, values, range(3), 1.0, "zero", prior).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("key", ["test_out_R12", "compact_off_R6", "compact_out_R6", "compact_out_R14"])

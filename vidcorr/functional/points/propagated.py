@@ -10,8 +10,8 @@ from torch import Tensor
 from ..device import full_precision, to_device
 from ..propagation.attention import LocalAttention
 from ..propagation.memory import FrameMemory, KeyMemory
-from ..propagation.references import average_of_matches
-from ..propagation.tiles import Neighbourhood
+from ..propagation.propagate import average_of_matches
+from ..window_tiles import Neighbourhood
 from .job import TrackingJob
 from .matching import best_pixels, cell_centres
 

@@ -1,21 +1,20 @@
-"""The best matches of a map's cells in a neighbourhood of several reference maps, without the dense matrix.
+"""Local attention of a map's cells to several reference maps, by torch: the best matches, and the average of all.
 
-Queries are processed in tiles: a strip of columns, and as many rows as the workspace holds. A row of keys is multiplied
-only with the query rows within reach, in one matrix product over all references (keys are stored as (h, w, S, C)). The
-products of a tile form a block (key rows, key columns, references, queries of a key row). The neighbourhood of a query
-is the query's address in the block plus a fixed list of offsets.
+Neither stores the dense matrix. Products are computed tile by tile (`window_tiles`), and stay within a workspace.
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..compactness import CompactnessPrior, compact_windows
 from ..device import dot_products, onednn_pays, onednn_serves, to_device
-from .tiles import Neighbourhood, Strips, Tile, tiles, used_of
+from ..window_tiles import TILE, Border, Neighbourhood, Tile, TileGrid, tiles, used_of
 
 WORKSPACE = 64 * 2**20  # bytes of a tile's products, which stay in a CPU's cache
 LARGEST_WORKSPACE = 2**30
@@ -48,16 +47,35 @@ class WantedKeys(NamedTuple):
         return cls(to_device(used, device), to_device(references, device), to_device(copies, device), topk)
 
 
+class _Weighting(NamedTuple):
+    """Weights of an average, see `LocalAttention.average`.
+
+    Attributes:
+        log_counts: logarithm of how often each reference counts, (R, 1).
+        off_map: logit of cells outside the map.
+    """
+
+    temperature: float
+    log_counts: Tensor
+    off_map: float
+    prior: CompactnessPrior | None
+    normalise: bool
+
+    def logits(self, products: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the logits of products (…, R, queries), in place if the type stays."""
+        return products.to(dtype).div_(self.temperature).add_(self.log_counts)
+
+
 class LocalAttention:
-    """Search for the best matches in the neighbourhood of all cells, for maps of equal size.
+    """Attention of all cells to their neighbourhoods, for maps of equal size.
 
     Args:
-        neighbourhood: neighbourhood of a query cell.
+        neighbourhood: keys of a query cell.
     """
 
     def __init__(self, neighbourhood: Neighbourhood) -> None:
         self.neighbourhood = neighbourhood
-        self._addresses: dict[tuple[object, ...], Tensor] = {}
+        self._kept: dict[Hashable, Tensor] = {}  # addresses and masks of tiles, from frame to frame
 
     def best_matches(self, query: Tensor, keys: Tensor, references: Sequence[int], topk: int) -> FoundMatches:
         """Return the largest dot products of all queries over their neighbourhoods in all references, exactly.
@@ -78,19 +96,58 @@ class LocalAttention:
         wanted = WantedKeys.of(references, topk, keys.device)
         used, budget = len(wanted.used), workspace_of(keys.device) // keys.element_size()
         if not few_kernels(keys):
-            return self._by_tiles(query, keys, wanted, budget)
-        candidates = topk * len(references)
-        strips = Strips.of(self.neighbourhood, (keys.shape[0], keys.shape[1]), used, candidates, budget)
-        if strips is not None:
-            return self._by_strips(strips, query, keys, wanted)
+            return self._matches_by_tiles(query, keys, wanted, budget)
+        reach, height = self.neighbourhood.reach, keys.shape[0]
+        if reach is not None and height > 2 * reach + 1:
+            columns = range(reach, reach + TILE)
+            strip = Tile((range(height), columns), (height, columns.stop + reach), self.neighbourhood, slides=True)
+            maxima, queries = math.prod(strip.frame_size) * strip.queries, math.prod(strip.size)
+            # a query has its neighbourhood, and candidates with their addresses
+            of_queries = queries * (int(self.neighbourhood.kept.sum()) + 6 * topk * len(references))
+            if at_once := budget // (strip.products * used + maxima + of_queries):
+                return self._matches_by_strips(query, keys, wanted, strip, at_once)
         # room for the maxima and their copy, and for the addresses, which take twice the bytes
-        beside_products = 2 if self.neighbourhood.reach is None else 5
-        return self._by_tiles(query, keys, wanted, budget * used // (used + beside_products))
+        beside_products = 2 if reach is None else 5
+        return self._matches_by_tiles(query, keys, wanted, budget * used // (used + beside_products))
 
-    def _by_tiles(self, query: Tensor, keys: Tensor, wanted: WantedKeys, budget: int) -> FoundMatches:
+    def average(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        references: Sequence[int],
+        temperature: float,
+        border: Border = "exclude",
+        prior: CompactnessPrior | None = None,
+        normalise: bool = False,
+    ) -> Tensor:
+        """Return the average of all values in the neighbourhoods, weighted by the softmax of products / temperature.
+
+        Args:
+            query: (h, w, C).
+            keys: (h, w, S, C), contiguous.
+            values: (h, w, S, L).
+            references: indices into S; a repeated index counts twice.
+            temperature: divides the products.
+            border: "zero": cells outside the map take softmax mass with product 0 and give no value (squares only).
+            prior: replaces the weights by mixtures (squares only).
+            normalise: divide by the sum of the weights inside the map, which is 1 without a prior or such a border.
+
+        Returns:
+            (h, w, L).
+        """
+        listed = sorted(Counter(references).items())
+        used, counts = (to_device(numbers, keys.device) for numbers in zip(*listed, strict=True))
+        log_counts, off_map = counts.to(values.dtype).log()[:, None], 0.0 if border == "zero" else -torch.inf
+        weighting = _Weighting(temperature, log_counts, off_map, prior, normalise)
+        by_rows = few_kernels(keys) and self.neighbourhood.reach is not None
+        average = self._average_by_rows if by_rows else self._average_by_tiles
+        return average(query, keys, values, used, weighting)
+
+    def _matches_by_tiles(self, query: Tensor, keys: Tensor, wanted: WantedKeys, budget: int) -> FoundMatches:
         """Find the matches of `best_matches` tile by tile, each of at most `budget` products."""
-        (height, width), reach, used = keys.shape[:2], self.neighbourhood.reach, len(wanted.used)
-        plan = tiles(height, width, reach, used, budget, slide=True, large=few_kernels(keys))
+        (height, width), used = keys.shape[:2], len(wanted.used)
+        plan = tiles((height, width), self.neighbourhood, used, budget, slide=True, large=few_kernels(keys))
         buffer = keys.new_empty(max((tile.products for tile in plan if tile.slides), default=0) * used)
         matches = []
         for tile in plan:
@@ -99,7 +156,7 @@ class LocalAttention:
             maxima = keys.new_full((math.prod(frame) * tile.queries + 1,), -torch.inf)
             maxima_on_map = maxima[:-1].view(*frame, tile.queries)[tile.inner]
             block = _products(tile, query, tile.keys_of(keys, wanted.used), buffer, maxima_on_map)
-            addresses = None if reach is None else self._addresses_of(tile, wanted.topk, keys)
+            addresses = None if self.neighbourhood.reach is None else self._addresses_of(tile, wanted.topk, keys)
             matches.append(_best_of_block(tile, block, maxima, addresses, wanted, keys))
         values = query.new_empty(height, width, matches[0][0].shape[1])
         indices = wanted.listed.new_empty(values.shape)
@@ -108,31 +165,98 @@ class LocalAttention:
                 result[tile.query_slices] = of_tile.view(*tile.size, -1)
         return values, indices
 
-    def _by_strips(self, strips: Strips, query: Tensor, keys: Tensor, wanted: WantedKeys) -> FoundMatches:
+    def _matches_by_strips(
+        self, query: Tensor, keys: Tensor, wanted: WantedKeys, strip: Tile, at_once: int
+    ) -> FoundMatches:
         """Find the matches of `best_matches` with as few kernels as memory allows: strips of full height, in groups.
 
-        The products take one kernel per strip; all other kernels process a whole group.
+        The products take one kernel per strip; all other kernels process a group of `at_once` strips.
         """
-        height, width = keys.shape[:2]
-        tile, used = strips.tile, len(wanted.used)
-        addresses = self._addresses_of(tile, wanted.topk, keys)
-        met = strips.met_queries(query)
+        (height, width), reach, used = keys.shape[:2], self.neighbourhood.reach or 0, len(wanted.used)
+        grid = TileGrid((height, width), self.neighbourhood, strip.size)
+        queries = F.pad(grid.queries(query[None])[0, 0], (0, 0, reach * TILE, reach * TILE))
+        met = queries.unfold(1, strip.queries, TILE)  # (strips, h, C, queries of a key row): rows overlap
+        addresses = self._addresses_of(strip, wanted.topk, keys)
+        if "beyond" not in self._kept:
+            self._kept["beyond"] = to_device(~grid.on_map(1)[:, None, :, None], keys.device)
         matches = []
-        for group in strips.groups:
-            block = keys.new_empty(len(group), height, len(tile.keys[1]), used, tile.queries)
-            for products, index in zip(block, group, strict=True):
-                of_map, on_map = strips.columns(index)
-                part = used_of(keys[:, of_map], wanted.used)
-                torch.bmm(part.flatten(1, 2), met[index].mT, out=products[:, on_map].flatten(1, 2))
-            maxima = keys.new_full((len(group), *tile.frame_size, tile.queries), -torch.inf)
-            torch.amax(block, 3, out=maxima[:, tile.inner[0]])
-            maxima.masked_fill_(strips.beyond(group, keys.device), -torch.inf)
-            matches.append(_best_of_block(tile, block, maxima.flatten(1), addresses, wanted, keys, group))
-        values, indices = (
-            torch.cat(parts).unflatten(1, tile.size).transpose(0, 1).flatten(1, 2)[:, :width]
-            for parts in zip(*matches, strict=True)
-        )
+        for start in range(0, grid.shape[1], at_once):
+            strips = range(start, min(start + at_once, grid.shape[1]))
+            block = keys.new_empty(len(strips), height, len(strip.keys[1]), used, strip.queries)
+            for products, index in zip(block, strips, strict=True):
+                first = index * TILE - reach  # column of the frame
+                left, right = max(first, 0), min(first + len(strip.keys[1]), width)
+                on_map = products[:, left - first : right - first]
+                part = used_of(keys[:, left:right], wanted.used)
+                torch.bmm(part.flatten(1, 2), met[index], out=on_map.flatten(1, 2))
+            maxima = keys.new_full((len(strips), *strip.frame_size, strip.queries), -torch.inf)
+            torch.amax(block, 3, out=maxima[:, strip.inner[0]])
+            maxima.masked_fill_(self._kept["beyond"][strips.start : strips.stop], -torch.inf)
+            matches.append(_best_of_block(strip, block, maxima.flatten(1), addresses, wanted, keys, strips))
+        values, indices = (grid.from_queries(torch.cat(parts)[None, None])[0] for parts in zip(*matches, strict=True))
         return values, indices
+
+    def _average_by_tiles(
+        self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, weighting: _Weighting
+    ) -> Tensor:
+        """Average tile by tile, over keys on the map."""
+        (height, width), few = keys.shape[:2], few_kernels(keys)
+        budget = workspace_of(keys.device) // (4 * keys.element_size())  # for products, logits, weights and windows
+        result = values.new_empty(height, width, values.shape[-1])
+        for tile in tiles((height, width), self.neighbourhood, len(used), budget, slide=False, large=few):
+            seen, given = (tile.keys_of(maps, used) for maps in (keys, values))
+            products = key_products(seen.flatten(0, 2), query[tile.query_slices].flatten(0, 1))
+            logits = weighting.logits(products.view(*seen.shape[:3], -1), values.dtype)
+            if logits.shape[:2] != tile.frame_size:
+                framed = logits.new_full((*tile.frame_size, *logits.shape[2:]), weighting.off_map)
+                framed[tile.inner] = logits
+                logits = framed
+            inside = self._weights(logits, tile, weighting.prior)[tile.inner].reshape(-1, tile.queries)
+            average = given.flatten(0, 2).T @ inside
+            if weighting.normalise:
+                average /= inside.sum(0).clamp_min(1e-12)
+            result[tile.query_slices] = average.T.unflatten(0, tile.size)
+        return result
+
+    def _average_by_rows(
+        self, query: Tensor, keys: Tensor, values: Tensor, used: Tensor, weighting: _Weighting
+    ) -> Tensor:
+        """Average over padded maps; a kernel processes as many rows of tiles as the workspace holds."""
+        keys, values = used_of(keys, used), used_of(values, used)
+        height, width, references, channels = keys.shape
+        grid = TileGrid((height, width), self.neighbourhood)
+        queries = grid.queries(query[None])
+        values = F.pad(values, (0, 1), value=1)  # the last channel of the average sums the weights on the map
+        seen, given = (grid.frames(grid.pad(maps.flatten(2)[None])) for maps in (keys, values))
+        # padded maps, and of each query its part of the frames and four times the products
+        budget = workspace_of(keys.device) // keys.element_size()
+        budget -= keys.numel() + values.numel() + queries.numel()
+        products = budget * TILE**2 // (channels + values.shape[-1] + 4 * TILE**2)
+        averages = []
+        for part in grid.parts(1, references, products):
+            asked = queries[part].flatten(0, 2)
+            k, v = (maps[part].reshape(len(asked), -1, maps.shape[-1] // references) for maps in (seen, given))
+            frame = len(asked), *grid.tile.frame_size, references
+            logits = weighting.logits(torch.bmm(k, asked.mT).view(*frame, -1), values.dtype)
+            logits.masked_fill_((v[..., -1:] == 0).view(*frame, 1), weighting.off_map)
+            averages.append(torch.bmm(v.mT, self._weights(logits, grid.tile, weighting.prior).flatten(1, 3)))
+        of_tiles = torch.cat(averages).mT.unflatten(0, (1, *grid.shape))
+        average, mass = grid.from_queries(of_tiles)[0].split([values.shape[-1] - 1, 1], dim=-1)
+        return average / mass.clamp_min(1e-12) if weighting.normalise else average
+
+    def _weights(self, logits: Tensor, tile: Tile, prior: CompactnessPrior | None) -> Tensor:
+        """Return the weights of a tile's queries, or of several equal tiles, from logits in blocks (…, R, queries)."""
+        if self.neighbourhood.reach is not None:
+            if tile.size not in self._kept:
+                far = to_device(~tile.near.T, logits.device)
+                bias = logits.new_zeros(far.shape).masked_fill_(far, -torch.inf)
+                self._kept[tile.size] = bias.view(*tile.frame_size, 1, -1)
+            logits += self._kept[tile.size]
+        weights = logits.flatten(-4, -2).softmax(-2).view(logits.shape)
+        if prior is not None:
+            squares = tile.squares(weights)
+            squares.copy_(compact_windows(squares.flatten(-2).flatten(0, -3), prior).view(squares.shape))
+        return weights
 
     def _addresses_of(self, tile: Tile, topk: int, keys: Tensor) -> Tensor:
         """Return the addresses of a tile's queries in the maxima, (queries, n); tiles of equal size share them.
@@ -141,13 +265,13 @@ class LocalAttention:
         the time.
         """
         shape = tile.size, topk
-        if shape not in self._addresses:
-            addresses = tile.addresses(self.neighbourhood, keys.device)
+        if shape not in self._kept:
+            addresses = to_device(tile.addresses, keys.device)
             missing = 64 * topk - addresses.shape[1]
             if not few_kernels(keys) and topk < addresses.shape[1] and missing > 0:
                 addresses = F.pad(addresses, (0, missing), value=math.prod(tile.frame_size) * tile.queries)
-            self._addresses[shape] = addresses
-        return self._addresses[shape]
+            self._kept[shape] = addresses
+        return self._kept[shape]
 
 
 def workspace_of(device: torch.device) -> int:
@@ -188,8 +312,10 @@ def _best_of_block(
     """
     top, cell, lane = _best_cells(maxima, addresses, tile.queries, wanted.topk)
     outside = top == -torch.inf
-    y, x, first = _places(tile, cell, lane, len(wanted.used))
-    first.masked_fill_(outside, 0)
+    (rows, columns), (key_rows, key_columns) = tile.frame, tile.keys
+    y, x = cell // len(columns) + rows.start, cell % len(columns) + columns.start
+    key = (y - key_rows.start) * len(key_columns) + x - key_columns.start
+    first = (key * len(wanted.used) * tile.queries + lane).masked_fill_(outside, 0)  # address of the first product
     if strips is not None:
         index = torch.arange(len(strips), device=keys.device).view(-1, 1, 1)
         first += index * block[0].numel()
@@ -225,21 +351,6 @@ def _best_cells(maxima: Tensor, addresses: Tensor | None, queries: int, topk: in
     return top, address // queries, address % queries
 
 
-def _places(tile: Tile, cell: Tensor, lane: Tensor, references: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return row and column of frame cells on the map, and the address of their first product in the block.
-
-    Args:
-        tile: the tile of the cells.
-        cell: indices of frame cells.
-        lane: indices on the block's last axis.
-        references: number of different references.
-    """
-    (rows, columns), (key_rows, key_columns) = tile.frame, tile.keys
-    y, x = cell // len(columns) + rows.start, cell % len(columns) + columns.start
-    key = (y - key_rows.start) * len(key_columns) + x - key_columns.start
-    return y, x, key * references * tile.queries + lane
-
-
 def _products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best: Tensor) -> Tensor:
     """Return the dot products of all keys with the queries that their row meets.
 
@@ -263,7 +374,7 @@ def _products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best: Ten
     block = buffer[: math.prod(shape)].view(shape)
     if not onednn_serves(keys):  # a single product instead of a product per row of keys
         # (key rows, queries of a key row, C) as a view: key rows share memory; zero beyond the tile
-        reach = tile.reach or 0
+        reach = tile.neighbourhood.reach or 0
         padded = F.pad(queries, (0, 0, 0, 0, 2 * reach, 2 * reach))[tile.keys[0].start - tile.at[0].start + reach :]
         met = padded.as_strided((rows, tile.queries, channels), (queries.stride(0), channels, 1))
         torch.bmm(keys.flatten(1, 2), met.mT, out=block.flatten(1, 2))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from vidcorr.functional.propagation import memory as memory_file
 from vidcorr.functional.propagation.attention import LocalAttention
 from vidcorr.functional.propagation.memory import SWITCH, SketchedMemory, kernel
-from vidcorr.functional.propagation.tiles import Neighbourhood
+from vidcorr.functional.window_tiles import Neighbourhood
 
 pytestmark = pytest.mark.skipif(kernel() is None, reason="the installation compiled no kernel")
 CIRCLE = Neighbourhood(5.0)

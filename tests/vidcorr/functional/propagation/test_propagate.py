@@ -12,17 +12,12 @@ from tests.helpers.plain_propagation import plain_propagation
 from tests.helpers.propagation import one_hot, protocol, run, video
 from tests.helpers.refusal import refused
 from vidcorr.functional import LabelPropagator, PropagationProtocol, decode_masks, encode_masks, propagate_labels
-from vidcorr.functional.propagation import attention, window_average
+from vidcorr.functional.propagation import attention
 from vidcorr.functional.propagation.attention import WORKSPACE, LocalAttention
+from vidcorr.functional.propagation.matches import matches_of_cells
 from vidcorr.functional.propagation.memory import SWITCH
-from vidcorr.functional.propagation.references import (
-    CorrespondenceSearch,
-    matches_of_cells,
-    reference_frames,
-    shared_finders,
-)
-from vidcorr.functional.propagation.tiles import Neighbourhood
-from vidcorr.functional.propagation.window_average import WindowAverage
+from vidcorr.functional.propagation.propagate import CorrespondenceSearch, reference_frames, shared_finders
+from vidcorr.functional.window_tiles import Neighbourhood
 
 
 @pytest.mark.parametrize(
@@ -63,9 +58,8 @@ def test_equals_vfs_from_mask_to_masks(golden):
 
 def work_like(monkeypatch, gpu, workspace):
     """Let the CPU choose tiles as a GPU does, or as itself, for a workspace of some bytes."""
-    for module in (attention, window_average):
-        monkeypatch.setattr(module, "few_kernels", lambda keys: gpu)
-        monkeypatch.setattr(module, "workspace_of", lambda device: workspace)
+    monkeypatch.setattr(attention, "few_kernels", lambda keys: gpu)
+    monkeypatch.setattr(attention, "workspace_of", lambda device: workspace)
 
 
 @pytest.mark.parametrize(("masked", "repeat_first"), [(True, "in_window"), (False, "padding"), (True, "never")])
@@ -130,7 +124,7 @@ def test_the_windows_of_a_gpu_compute_few_products_within_their_memory(monkeypat
     multiply = torch.bmm
     monkeypatch.setattr(torch, "bmm", lambda a, b: computed.append(a[..., 0].numel() * b.shape[2]) or multiply(a, b))
     query, keys, values = (torch.randn(height, width, *of_cell) for of_cell in ((2,), (1, 2), (1, 2)))
-    extra = peak_of(lambda: WindowAverage(of, 1.0)(query, keys, values, [0]))
+    extra = peak_of(lambda: LocalAttention(of).average(query, keys, values, [0], 1.0))
     axis = range(-of.reach, of.reach + 1)
     assert sum(computed[::2]) <= 1.8 * sum((height - abs(y)) * (width - abs(x)) for y, x in product(axis, axis))
     assert len(computed) <= 2 * 5
