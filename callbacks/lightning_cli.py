@@ -44,6 +44,8 @@ MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 """Data type → Lightning's precision."""
 DEFAULTS = {"default_root_dir": "runs", "enable_model_summary": False}
 """Defaults of the Trainer."""
+OWN_ENCODER = "vidcorr-r18"
+"""The network of a `predict` that names none."""
 NOISE = (
     "isinstance.treespec, LeafSpec|does not have many workers|is smaller than the logging interval"
     "|args parameter is intended to run from within Python|module.s. in eval mode at the start of training"
@@ -330,15 +332,19 @@ def arrange(args: Sequence[str], configs: Sequence[str] = ()) -> tuple[list[str]
             of_files += flat(content)
             left = left[apart:]
         elif name == "--model" and _is_network(value):
-            arguments = {key: argument for key, argument in read_spec(value).items() if argument is not None}
-            words = ["--model=FrozenEncoder", *(f"--model.{key}={argument}" for key, argument in arguments.items())]
-            left = [*words, *left[apart:]]
+            left = [*network_words(value), *left[apart:]]
         else:
             flags.append(name + equals + ("" if apart else value))
             if name.startswith("--"):
                 of_flags.append((name[2:].replace(".init_args", ""), value))
     allow_named([args, of_files])
     return files, flags, of_files + of_flags
+
+
+def network_words(network: str) -> list[str]:
+    """Return the words for a `FrozenEncoder` of a network, see `read_spec`."""
+    arguments = {key: argument for key, argument in read_spec(network).items() if argument is not None}
+    return ["--model=FrozenEncoder", *(f"--model.{key}={argument}" for key, argument in arguments.items())]
 
 
 def flat(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -364,7 +370,7 @@ def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]
 
     The search for `last` covers `trainer.default_root_dir` and every `dirpath` of the callbacks. A `fit` without model
     and data repeats the run of the checkpoint, by the `config.yaml` of the run. A `fit` without a checkpoint begins a
-    new run.
+    new run. A `predict` without a model takes `OWN_ENCODER`.
 
     Returns:
         Words before and after the other arguments of the command line.
@@ -391,6 +397,9 @@ def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]
         rank_zero_info(told)
     saved = None if path in (None, "null") else saved_model(str(path))
     named = str(options.get("model.class_path") or options.get("model") or "").rpartition(".")[2]
+    if command == "predict" and saved is None and not named:
+        before += network_words(OWN_ENCODER)
+        rank_zero_info(f"no --model or --ckpt_path: following by {OWN_ENCODER}, the encoder that comes with vidcorr")
     if saved is not None and named in ("", saved.class_path.rpartition(".")[2]):
         model = {"class_path": saved.class_path, "init_args": dict(saved.arguments)}
         before.insert(0, "--config=" + json.dumps({"model": model}))

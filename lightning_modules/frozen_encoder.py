@@ -49,7 +49,7 @@ class FrozenEncoder(ExtractorModule):
             self.encoder.mean, self.encoder.std = tuple(mean or self.encoder.mean), tuple(std or self.encoder.std)
         self.upsampling = upsample
         self.upsampler = build_upsampler(upsample) if upsample else None
-        self.hparams.update(encoder_hparams(self.encoder))
+        self.hparams.update(encoder_hparams(self.encoder, "spec"))
 
     def feature_extractor(self, stage: StageNames = None, stride: int | None = None, **options: Any) -> nn.Module:
         """Return a view of the encoder; None is this module's stage or stride, see `CorrespondenceModule`."""

@@ -66,7 +66,7 @@ class LinearProbe(CorrespondenceModule):
         self.check_choices()
         self.base_lr = base_lr if base_lr is not None else {"moco": 30.0, "simsiam": 0.1}[protocol]
         built = build_encoder(backbone, pretrained, encoder)
-        self.hparams.update(encoder_hparams(built))
+        self.hparams.update(encoder_hparams(built, "backbone"))
         self.backbone = built.feature_extractor(stage, stride).requires_grad_(False).eval()
         self.classifier = nn.Linear(self.features(torch.zeros(1, 3, 64, 64)).shape[1], num_classes)
         nn.init.normal_(self.classifier.weight, std=0.01)

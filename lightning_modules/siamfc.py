@@ -76,7 +76,7 @@ class SiamFC(CorrespondenceModule):
         self.save_hyperparameters()
         self.check_choices()
         built = build_encoder(backbone, pretrained, encoder)
-        self.hparams.update(encoder_hparams(built))
+        self.hparams.update(encoder_hparams(built, "backbone"))
         self.backbone = built.feature_extractor(stage, stride, dilated=dilated).requires_grad_(False).eval()
         self.stride = int(self.backbone.stride)  # type: ignore[arg-type]
         with torch.inference_mode():

@@ -84,20 +84,25 @@ def build_encoder(
     return Encoder(network, normalisation.get("mean", IMAGENET_MEAN), normalisation.get("std", IMAGENET_STD))
 
 
-def encoder_hparams(encoder: nn.Module) -> dict[str, Any]:
+def encoder_hparams(encoder: nn.Module, argument: str) -> dict[str, Any]:
     """Return the hyper-parameters that make a checkpoint self-contained: the encoder's recipe and `pretrained=False`.
 
     Args:
         encoder: result of `build_encoder`.
+        argument: name of the hyper-parameter with the encoder's spec.
 
     Returns:
-        `encoder`: its recipe, None if the name is enough; `pretrained`: False, because the checkpoint has the weights.
+        `encoder`: its recipe, None if the name is enough; `pretrained`: False, because the checkpoint has the weights;
+        and the spec of a named network, where a short name would load its trained weights again.
     """
     recipe = None
     if (hparams := getattr(encoder, "hparams", None)) is not None:  # a LightningModule's
         arguments = {name: value for name, value in hparams.items() if not name.startswith("_")}
         recipe = {"class_path": import_path(type(encoder)), "init_args": arguments}
-    return {"encoder": recipe, "pretrained": False}
+    known = {"encoder": recipe, "pretrained": False}
+    if recipe is None and (spec := getattr(path_to_network(encoder)[-1], "architecture", None)):
+        known[argument] = spec
+    return known
 
 
 def build_feature_extractor(

@@ -13,6 +13,7 @@ from .extractor import describe_output
 from .trust import allow, import_named, reason
 
 SHORT_NAMES = {
+    "vidcorr-r18": "vidcorr.backbones:vidcorr_r18@res4",  # ours, in the package: weights/vidcorr-r18.md is its card
     "dino-s16": "timm:vit_small_patch16_224.dino@block12",
     "dino-s8": "timm:vit_small_patch8_224.dino@block12",
     "dino-b16": "timm:vit_base_patch16_224.dino@block12",
@@ -29,8 +30,21 @@ SHORT_NAMES = {
 }
 """Name → pretrained network and the stage of its published evaluation, or its last block.
 
-Weights come from timm's cache, or over the network at first use.
+Weights of timm come from its cache, or over the network at first use.
 """
+
+
+def full_name(name: str) -> tuple[str, bool]:
+    """Return the spec of a short name and whether the library's weights are wanted; another spec as it is, and False.
+
+    Example:
+        >>> full_name("dino-s16")
+        ('timm:vit_small_patch16_224.dino', True)
+        >>> full_name("torchvision:resnet18")
+        ('torchvision:resnet18', False)
+    """
+    spec = SHORT_NAMES.get(name, name).partition("@")[0]
+    return spec, name in SHORT_NAMES and spec.startswith("timm:")
 
 
 def read_spec(text: str) -> dict[str, Any]:
@@ -38,7 +52,7 @@ def read_spec(text: str) -> dict[str, Any]:
 
     Args:
         text: `SPEC`, `SPEC@STAGE` or `SPEC@STAGE/STRIDE`; SPEC is a spec of `build_feature_extractor`, or a short name
-            that implies pretrained weights and a stage.
+            that implies trained weights and a stage.
 
     Returns:
         Arguments of `FrozenEncoder`: spec, stage, stride and pretrained; None is its default.
@@ -50,12 +64,13 @@ def read_spec(text: str) -> dict[str, Any]:
     stage, _, stride = view.partition("/")
     if stride and not stride.isdecimal():
         raise ValueError(f"{text}: the stride {stride!r} is not a number; write SPEC@STAGE/STRIDE")
-    spec, _, default_stage = SHORT_NAMES.get(given, given).partition("@")
+    spec, pretrained = full_name(given)
+    default_stage = SHORT_NAMES.get(given, "").partition("@")[2]
     return {
         "spec": spec,
         "stage": stage or default_stage or None,
         "stride": int(stride) if stride else None,
-        "pretrained": True if given in SHORT_NAMES else None,
+        "pretrained": pretrained or None,
     }
 
 
@@ -67,8 +82,8 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     """Build a network by its name, without its classifier.
 
     `timm:NAME` and `torchvision:NAME` take a name of that library, `transformers:NAME` a name of its hub or a folder;
-    `package.module:callable` is imported and called without arguments. Residual blocks of the ResNets start at zero
-    (SimSiam, section 4).
+    `package.module:callable` is imported and called without arguments; a short name (`vidcorr-r18`, see `SHORT_NAMES`)
+    has its trained weights. Residual blocks of the ResNets start at zero (SimSiam, section 4).
 
     Args:
         spec: the name, for example `torchvision:resnet18` or `timm:vit_small_patch16_224`.
@@ -77,7 +92,7 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     Returns:
         A module that maps normalised RGB `(N, 3, H, W)` to pooled features `(N, C)`; or the result of an imported
         callable, unchanged, which may be a video encoder (`VideoEncoder`). The attribute `architecture` of a module
-        is the name, `weights_origin` the origin of its weights, and `weights_seed` the seed of random weights.
+        is the full name, `weights_origin` the origin of its weights, and `weights_seed` the seed of random weights.
 
     Raises:
         ValueError: if the name has no prefix or the library does not know it.
@@ -87,13 +102,15 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
         >>> network(torch.zeros(2, 3, 64, 64)).shape
         torch.Size([2, 512])
     """
+    spec, is_pretrained = full_name(spec)
+    pretrained = pretrained or is_pretrained
     library, separator, name = spec.partition(":")
     seed: int | None = torch.initial_seed()
     if not separator:
         import torchvision
 
         known = {name: f"torchvision:{name}" for name in torchvision.models.list_models()}
-        known |= {"raw_colour": "raw_colour"} | {short: long.partition("@")[0] for short, long in SHORT_NAMES.items()}
+        known |= {name: name for name in ("raw_colour", *SHORT_NAMES)}
         near = get_close_matches(spec, known, 1)
         meant = f"did you mean {known[near[0]]}? " if near else ""
         raise ValueError(f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable")

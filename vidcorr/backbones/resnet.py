@@ -6,9 +6,11 @@ Stages follow the papers: `res2 … res5` are torchvision's `layer1 … layer4`;
 import copy
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -18,6 +20,7 @@ from .networks import build_network
 
 LAYER_OF_STAGE = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 NATURAL_STRIDE = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
+WEIGHTS = Path(__file__).parent / "weights"
 SIAMFC_DILATION = {"res4": 2, "res5": 4}
 
 
@@ -154,6 +157,20 @@ def crw_resnet18() -> nn.Module:
     network = build_network("torchvision:resnet18")
     network.layer4 = nn.Sequential()
     return _reflecting(network)
+
+
+def vidcorr_r18() -> nn.Module:
+    """Return the encoder that comes with this project: a ResNet-18 that ends with res4, trained by VFS with negatives.
+
+    Its card is `weights/vidcorr-r18.md`. It takes RGB normalised as ImageNet's. The file holds float16.
+    """
+    with torch.device("meta"):  # draws no random weights
+        network = build_network("torchvision:resnet18")
+        network.layer4 = nn.Sequential()
+    stored = load_file(WEIGHTS / "vidcorr-r18.safetensors")
+    weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+    network.load_state_dict(weights, assign=True)
+    return network
 
 
 def crw_training_resnet18() -> nn.Module:

@@ -1,0 +1,68 @@
+"""`vidcorr-r18`, the encoder that comes with the package: its weights, its stored scores, and training from it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_modules import LinearProbe, SiamFC, VFSMoCo
+from vidcorr import DavisBenchmark
+from vidcorr.backbones import build_feature_extractor, build_network, describe_network, weights_digest
+from vidcorr.backbones.checkpoints import write_checkpoint
+from vidcorr.datasets.generated import write_davis
+
+NAME = "vidcorr-r18"
+SCORES = json.loads(Path(__file__).with_name("vidcorr_r18.json").read_text("utf-8"))
+"""Digest of the weights; J&F of objects, in percent, by size of the frames."""
+HALF_SIZE = {"input_size": 240, "input_filter": "bilinear-antialias", "radius": 6}
+TOLERANCE = 0.3
+"""J&F points by which another processor's rounding may move a sequence."""
+
+
+def scores_by_sequence(root, changes=None):
+    result = DavisBenchmark(root, protocol="vfs", changes=changes).evaluate(NAME)
+    return {row.name: 50 * (row.values["J-Mean"] + row.values["F-Mean"]) for row in result.rows}
+
+
+def test_its_weights_are_the_card_s_and_draw_no_random_numbers():
+    before = torch.get_rng_state()
+    network = build_network(NAME)
+    assert torch.equal(before, torch.get_rng_state())
+    assert weights_digest(network) == SCORES["digest"]
+    extractor = build_feature_extractor(NAME)
+    assert extractor.stride == 8
+    assert extractor(torch.zeros(1, 3, 64, 96)).shape == (1, 256, 8, 12)
+    assert describe_network(extractor).loaded
+
+
+def test_its_scores_on_generated_videos_are_the_stored_scores(tmp_path):
+    root = write_davis(tmp_path / "davis", 2, frames=8, size=(96, 128))
+    assert scores_by_sequence(root, {"radius": 3}) == pytest.approx(SCORES["generated"], abs=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_its_scores_on_the_eight_sequences_are_the_stored_scores(real_data):
+    assert scores_by_sequence(real_data("davis"), HALF_SIZE) == pytest.approx(SCORES["240p"], abs=TOLERANCE)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.slow
+def test_its_scores_at_480p_are_the_stored_scores(real_data):
+    assert scores_by_sequence(real_data("davis")) == pytest.approx(SCORES["480p"], abs=TOLERANCE)
+
+
+def test_a_training_starts_from_it():
+    method = VFSMoCo(backbone=NAME, queue_size=64)
+    assert torch.equal(method.backbone.conv1.weight, build_network(NAME).conv1.weight)
+    assert all(weight.requires_grad for weight in method.backbone.parameters())
+
+
+@pytest.mark.parametrize("kind", [LinearProbe, SiamFC])
+def test_a_checkpoint_over_it_names_the_network_in_full(tmp_path, kind):
+    classes = {"num_classes": 3} if kind is LinearProbe else {}
+    module = kind(backbone=NAME, stage="res4", **classes)
+    write_checkpoint(module, tmp_path / "own.ckpt")
+    again = kind.load_from_checkpoint(tmp_path / "own.ckpt")
+    assert again.hparams["backbone"] == "vidcorr.backbones:vidcorr_r18"
+    assert weights_digest(again) == weights_digest(module)
