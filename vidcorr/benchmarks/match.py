@@ -2,55 +2,43 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from .. import signals
-from ..datasets.spair import MatchPair, partner_rows, read_pf, read_spair, shown_ids
+from ..datasets.spair import DIFFICULTIES, MatchPair, partner_rows, read_pf, read_spair, shown_ids
 from ..functional import MatchingProtocol
 from ..functional.propagation.sizing import Size
-from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_key, score_keys
-from ..results.pictures import Picture, write_picture
-from ..results.pictures.overlays import WIDTH, SequenceAnimation, contact_sheet
-from ..results.pictures.sheets import pair_picture
+from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
+from ..results.pictures import Picture
+from ..results.pictures.overlays import SequenceAnimation
+from ..results.pictures.sheets import pair_sheet
 from ..tracking.keypoint_matcher import KeypointMatcher
+from ..tracking.record import SequenceWriter
 from ..videos.files import csv_of_records, write_atomically
 from .base import Benchmark
 from .evaluation import Evaluation, RunContext
 
-DIFFICULT = tuple(
-    f"{kind}={level}"
-    for kind, levels in (("viewpoint", 3), ("scale", 3), ("truncation", 4), ("occlusion", 4))
-    for level in range(levels)
-)
-"""Levels of difficulty in SPair-71k."""
-
 WORST_PAIRS = 8
-"""Pairs of a category in its picture."""
+"""Pairs of a category in its pictures."""
+
+Answer = tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]
+"""PCK of a pair, the pair, its matched points, and which of them are correct at the first threshold."""
 
 
-@dataclass(frozen=True, eq=False)
-class PairsOfCategory:
-    """The pairs of a category, which share pictures: a sequence of the benchmark."""
+class PairsOfCategory(NamedTuple):
+    """The pairs of a category, which share pictures: a sequence of the benchmark. Its frames are its pictures."""
 
     name: str
-    pairs: tuple[MatchPair, ...]
-
-    @property
-    def pictures(self) -> dict[Path, Size]:
-        """Picture → (H, W), in the order of use."""
-        return {file: size for pair in self.pairs for file, size in zip(pair.files, pair.sizes, strict=True)}
-
-    @property
-    def num_frames(self) -> int:
-        """Number of pictures."""
-        return len(self.pictures)
+    num_frames: int
+    pairs: list[MatchPair]
 
 
 @dataclass(frozen=True)
@@ -78,10 +66,10 @@ class MatchBenchmark(Benchmark):
     protocol_kind = MatchingProtocol
     protocols_like = ()
     recorded: ClassVar[tuple[str, ...]] = ("split",)
-    levels: ClassVar[tuple[str, ...]] = DIFFICULT
+    levels: ClassVar[tuple[str, ...]] = tuple(f"{kind}={n}" for kind, most in DIFFICULTIES.items() for n in range(most))
     """Levels of difficulty that the data state."""
     text_columns = ("Points", "Viewpoint", "Scale", "Truncation", "Occlusion")
-    animations_show = "the pairs with the lowest PCK first; green, correct; red, wrong; a ring, where it should be"
+    animations_show = "the pairs with the lowest PCK first; green, correct; red, wrong; a dark ring, where it should be"
 
     root: str | Path
     protocol: str | MatchingProtocol = "dift"
@@ -96,15 +84,14 @@ class MatchBenchmark(Benchmark):
     @property
     def ranked_by(self) -> tuple[str, ...]:
         """The PCK at the first threshold."""
-        rules: Any = self.protocol
-        return (score_key(rules.thresholds[0]),)
+        return self.score_names[:1]
 
     def read(self) -> Sequence[PairsOfCategory]:
         """Open the data set."""
-        of_category: dict[str, list[MatchPair]] = {}
+        found: dict[str, list[MatchPair]] = {}
         for pair in self.read_pairs():
-            of_category.setdefault(pair.category, []).append(pair)
-        return [PairsOfCategory(name, tuple(of_category[name])) for name in sorted(of_category)]
+            found.setdefault(pair.category, []).append(pair)
+        return [PairsOfCategory(name, len(pictures_of(pairs)), pairs) for name, pairs in sorted(found.items())]
 
     def read_pairs(self) -> list[MatchPair]:
         """Read the pairs, sorted by name."""
@@ -112,7 +99,7 @@ class MatchBenchmark(Benchmark):
 
     def identity(self) -> dict[str, Any]:
         """Return all that scores depend on, with the list of pairs; see `Benchmark`."""
-        return super().identity() | {"pairs": digest_of_pairs(self.sequences)}
+        return super().identity() | {"pairs": digest_of(pair for category in self.sequences for pair in category.pairs)}
 
     def start(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Begin a run; see `Benchmark`."""
@@ -127,14 +114,13 @@ class PfPascalBenchmark(MatchBenchmark):
     """
 
     default_name = "pf_pascal"
-    recorded = ()
     levels = ()
 
     protocol: str | MatchingProtocol = "sd-dino"
 
     def read_pairs(self) -> list[MatchPair]:
         """Read the pairs."""
-        return read_pf(self.root, self.default_name)
+        return read_pf(self.root, self.default_name, self.split)
 
 
 @dataclass(frozen=True)
@@ -159,61 +145,48 @@ class MatchEvaluation(Evaluation):
     """
 
     def __init__(self, context: RunContext, matcher: KeypointMatcher, benchmark: MatchBenchmark) -> None:
-        pairs = [pair for category in benchmark.sequences for pair in category.pairs]
-        protocol = matcher.protocols[0]
+        protocol, pairs = matcher.protocols[0], [pair for part in benchmark.sequences for pair in part.pairs]
         drawn = draws([pair.category for pair in pairs], [pair.difficulty for pair in pairs], protocol)
         names = {draw: [pairs[index].name for index in indices] for draw, indices in drawn.items()}
-        metrics = [MatchRows(protocol, names) for protocol in matcher.protocols]
+        metrics = [MatchRows(rules, names) for rules in matcher.protocols]
         super().__init__(context, metrics, matcher, benchmark.predictions)
-        used = {name for names_of_draw in names.values() for name in names_of_draw}
-        self._used = {category.name: pairs_named(category, used) for category in benchmark.sequences}
+        self._used = [pairs[index] for index in sorted(set().union(*drawn.values()))]
         self._shown = shown_ids(benchmark.root, pairs) if protocol.flip != "off" else {}
-        self.columns = {
-            (pair.category, pair.name): {kind.title(): level for kind, level in pair.difficulty.items()}
-            for pair in pairs
-        }
 
     def follow(self, sequence: PairsOfCategory) -> None:
         """Match and score the pairs of a category; see `Evaluation`."""
-        used = self._used[sequence.name]
-        self.tracker.encode(used.pictures)
+        pairs = [pair for pair in self._used if pair.category == sequence.name]
+        self.tracker.encode(pictures_of(pairs))
         written: list[dict[str, Any]] = [{} for _ in self.stages]
-        last: list[tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]] = []
-        for pair in used.pairs:
+        answers: list[Answer] = []
+        for pair in pairs:
             signals.check()
-            shown = self._shown.get(pair.category)
-            found = self.tracker.match(pair, None if shown is None else partner_rows(pair, shown))
-            for index, (points, protocol) in enumerate(zip(found, self.tracker.protocols, strict=True)):
-                length = reference_length(pair.box, pair.points[1], pair.sizes[1], protocol)
-                correct = correct_points(points, pair.points[1], length, pair.sizes[1], protocol)
-                self.metrics[index].update(pair.name, pair.category, correct)
-                written[index][pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
+            partners = partner_rows(pair, self._shown[pair.category]) if self._shown else None
+            found = self.tracker.match(pair, partners)
+            for metric, content, points in zip(self.metrics, written, found, strict=True):
+                length = reference_length(pair.box, pair.points[1], pair.sizes[1], metric.protocol)
+                correct = correct_points(points, pair.points[1], length, pair.sizes[1], metric.protocol)
+                metric.update(pair.name, pair.category, correct, **pair.difficulty)
+                content[pair.name] = {"points": points.round(3).tolist(), "correct": correct.tolist()}
             if len(points):
-                last.append((float(correct[:, 0].mean()), pair, points, correct[:, 0]))
+                answers.append((float(correct[:, 0].mean()), pair, points, correct[:, 0]))
         for folder, content in zip(self.prediction_folders(), written, strict=False):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / f"{sequence.name}.json", json.dumps(content) + "\n")
-        if self.context.folder is not None:
-            self._draw(self.context.folder, sequence.name, sorted(last, key=lambda item: item[0])[:WORST_PAIRS])
+        if self.context.folder is not None and answers:
+            self._draw(self.context.folder, sequence.name, sorted(answers, key=itemgetter(0))[:WORST_PAIRS])
 
-    def _draw(
-        self, folder: Path, name: str, worst: Sequence[tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]]
-    ) -> None:
+    def _draw(self, folder: Path, name: str, worst: Sequence[Answer]) -> None:
         """Write the pictures of the worst pairs of a category, of the last map."""
+        path = folder / self.stages[-1] / "overlays" / f"{name}.png"
         animation = SequenceAnimation(folder, name, len(worst))
-        large = []
+        writer = SequenceWriter(len(worst), lambda _, sheet: sheet, overlay=path, animation=animation)
         for score, pair, points, correct in worst:
             pictures = [self.tracker.picture(file) for file in pair.files]
             text = f"{name} {pair.files[0].stem} - {pair.files[1].stem}: {100 * score:.0f} % of {len(correct)}"
-            large.append(pair_picture(pictures, pair.points, points, correct, text))
-            animation.add(pair_picture(pictures, pair.points, points, correct, text, WIDTH))
-        if worst:
-            animation.close()
-            sheet = contact_sheet(large, columns=2, width=large[0].shape[1])
-            path = folder / self.stages[-1] / "overlays" / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(path, sheet)
-            self.overlays[name] = sheet
+            writer.add(pictures[0], [pair_sheet(pictures, [*pair.points, points], correct.tolist(), text)])
+        writer.close()
+        self.keep_overlay(name, writer)
 
     def finish(self, folder: Path) -> dict[str, Picture]:
         """Write per_category.csv; see `Evaluation`."""
@@ -223,24 +196,21 @@ class MatchEvaluation(Evaluation):
 
     def data(self) -> dict[str, Any]:
         """Return the numbers and digest of the pairs, and the feature grid; see `Evaluation`."""
-        used = list(self._used.values())
-        facts = {
+        ours = {"drawn_by": "this project: the list is sorted before the seeded draw"}
+        return super().data() | {
             "grid": [f"{rows} x {columns}" for rows, columns in self.tracker.grids],
-            "pairs": sum(len(category.pairs) for category in used),
-            "pictures": sum(category.num_frames for category in used),
-            "pair_list": digest_of_pairs(used),
+            "pairs": len(self._used),
+            "pictures": len(pictures_of(self._used)),
+            "pair_list": digest_of(self._used),
+            **(ours if self.metrics[0].protocol.pairs == "subset" else {}),
         }
-        if self.metrics[0].protocol.pairs == "subset":
-            facts["drawn_by"] = "this project: the list is sorted before the seeded draw"
-        return super().data() | facts
 
 
-def pairs_named(category: PairsOfCategory, names: set[str]) -> PairsOfCategory:
-    """Return a category with the pairs of these names only."""
-    return PairsOfCategory(category.name, tuple(pair for pair in category.pairs if pair.name in names))
+def pictures_of(pairs: Iterable[MatchPair]) -> dict[Path, Size]:
+    """Return picture → (H, W) of pairs, in the order of use."""
+    return {file: size for pair in pairs for file, size in zip(pair.files, pair.sizes, strict=True)}
 
 
-def digest_of_pairs(categories: Sequence[PairsOfCategory]) -> str:
-    """Return a digest of the names of all pairs."""
-    names = sorted(pair.name for category in categories for pair in category.pairs)
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+def digest_of(pairs: Iterable[MatchPair]) -> str:
+    """Return a digest of the names of pairs, in whatever order."""
+    return hashlib.sha256("\n".join(sorted(pair.name for pair in pairs)).encode()).hexdigest()[:12]

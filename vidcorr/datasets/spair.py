@@ -16,16 +16,8 @@ from numpy.typing import NDArray
 from ..videos.files import DataError, plain_name, read_json, read_names, read_text, require_folder
 from ..videos.images import image_size
 
-DIFFICULTIES = {
-    "viewpoint": "viewpoint_variation",
-    "scale": "scale_variation",
-    "truncation": "truncation",
-    "occlusion": "occlusion",
-}
-"""Name of a difficulty → field of SPair-71k's files. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
-
-PF_LISTS = {"pf_pascal": ("test_pairs_pf_pascal.csv",), "pf_willow": ("test_pairs.csv", "test_pairs_pf.csv")}
-"""Data set → names of its list of pairs."""
+DIFFICULTIES = {"viewpoint": 3, "scale": 3, "truncation": 4, "occlusion": 4}
+"""Difficulty → number of its levels in SPair-71k. Truncation, occlusion: 0 none, 1 source, 2 target, 3 both."""
 
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -33,7 +25,7 @@ VOC = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class MatchPair:
     """Two pictures and the key points visible in both; coordinates as in the files, whose base no data set states.
 
@@ -45,14 +37,14 @@ class MatchPair:
         points: key points of the source and of the target, x, y `(N, 2)` float64 in pixels, in the same order.
         ids: ids of the key points in the class.
         box: x0, y0, x1, y1 of the target's object; None if not annotated.
-        difficulty: see `DIFFICULTIES`.
+        difficulty: name of `DIFFICULTIES` → level.
     """
 
     name: str
     category: str
-    files: tuple[Path, Path]
-    sizes: tuple[tuple[int, int], tuple[int, int]]
-    points: tuple[NDArray[np.float64], NDArray[np.float64]]
+    files: tuple[Path, ...]
+    sizes: tuple[tuple[int, int], ...]
+    points: tuple[NDArray[np.float64], ...]
     ids: tuple[int, ...]
     box: tuple[float, ...] | None = None
     difficulty: Mapping[str, int] = field(default_factory=dict)
@@ -77,82 +69,63 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
 def _spair_pair(root: Path, file: Path, name: str) -> MatchPair:
     content = read_json(file)
     try:
-        category = plain_name(content["category"], file)
-        folder = root / "JPEGImages" / category
-        files = [folder / plain_name(content[f"{side}_imname"], file) for side in ("src", "trg")]
-        (width, height), (target_width, target_height) = (content[f"{side}_imsize"][:2] for side in ("src", "trg"))
-        points = [np.array(content[f"{side}_kps"], np.float64).reshape(-1, 2) for side in ("src", "trg")]
+        folder = root / "JPEGImages" / (category := plain_name(content["category"], file))
+        sides = [{key[4:]: value for key, value in content.items() if key[:4] == side} for side in ("src_", "trg_")]
+        points = tuple(np.array(side["kps"], np.float64).reshape(-1, 2) for side in sides)
         ids = tuple(int(number) for number in content["kps_ids"])
         if not len(points[0]) == len(points[1]) == len(ids):
             raise ValueError("other numbers of points")
-        return MatchPair(
-            name=name,
-            category=category,
-            files=(files[0], files[1]),
-            sizes=((int(height), int(width)), (int(target_height), int(target_width))),
-            points=(points[0], points[1]),
-            ids=ids,
-            box=tuple(float(side) for side in content["trg_bndbox"]),
-            difficulty={key: int(content[known]) for key, known in DIFFICULTIES.items() if known in content},
-        )
+        files = tuple(folder / plain_name(side["imname"], file) for side in sides)
+        sizes = tuple((int(side["imsize"][1]), int(side["imsize"][0])) for side in sides)
+        box = tuple(float(side) for side in content["trg_bndbox"])
+        levels = {n: int(content[key]) for n in DIFFICULTIES for key in (n, f"{n}_variation") if key in content}
+    except DataError:
+        raise
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{file}: is not a pair of SPair-71k ({error}); get the file again") from error
+    return MatchPair(name, category, files, sizes, points, ids, box, levels)
 
 
-def read_pf(root: str | Path, kind: str) -> list[MatchPair]:
+def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]:
     """Read the pairs of PF-PASCAL or PF-WILLOW, in the order of the list.
 
     PF-PASCAL's coordinates are joined by `;`, its classes count from 1. PF-WILLOW has 10 columns per coordinate, and
     its class is the folder.
 
     Args:
-        root: folder of the list, see `PF_LISTS`, and of the pictures that it names: from here or from the folder above.
+        root: folder of the list, and of the pictures that it names: from here or from the folder above.
         kind: "pf_pascal" or "pf_willow".
+        split: start of the list's name, which continues with `_pairs` and ends with `.csv`.
 
     Raises:
         DataError: one line naming the file: a missing file, or a line of another form.
     """
     root = Path(root).expanduser()
-    file = next((root / name for name in PF_LISTS[kind] if (root / name).is_file()), root / PF_LISTS[kind][0])
+    file = min(root.glob(f"{split}_pairs*.csv"), default=root / f"{split}_pairs.csv")
     pairs, size_of = [], functools.cache(image_size)
     for index, row in enumerate(list(csv.reader(read_text(file).splitlines()))[1:]):
         try:
             if kind == "pf_pascal":
-                category = VOC[int(row[2]) - 1]
-                x, y, target_x, target_y = (np.array(text.strip("; ").split(";"), np.float64) for text in row[3:7])
+                category, numbers = VOC[int(row[2]) - 1], [text.strip("; ").split(";") for text in row[3:7]]
             else:
-                category = PurePosixPath(row[0]).parent.name
-                x, y, target_x, target_y = np.array(row[2:42], np.float64).reshape(4, 10)
-            points = np.stack([x, y], axis=1), np.stack([target_x, target_y], axis=1)
-            if len(points[0]) != len(points[1]):
-                raise ValueError("other numbers of points")
+                category, numbers = PurePosixPath(row[0]).parent.name, np.reshape(row[2:42], (4, 10)).tolist()
+            points = tuple(np.array(numbers, np.float64).reshape(2, 2, -1).swapaxes(1, 2))
         except (ValueError, IndexError) as error:
             raise DataError(f"{file}: line {index + 2} is not a pair of {kind} ({error})") from error
-        files = _below(root, file, row[0]), _below(root, file, row[1])
-        pairs.append(
-            MatchPair(
-                name=f"{index:06d}-{files[0].stem}-{files[1].stem}:{category}",
-                category=category,
-                files=files,
-                sizes=(size_of(files[0]), size_of(files[1])),
-                points=points,
-                ids=tuple(range(len(x))),
-            )
-        )
+        files = tuple(_below(root, file, named) for named in row[:2])
+        name = f"{index:06d}-{files[0].stem}-{files[1].stem}:{category}"
+        ids = tuple(range(len(points[0])))
+        pairs.append(MatchPair(name, category, files, tuple(map(size_of, files)), points, ids))
     return pairs
 
 
 def _below(root: Path, file: Path, named: str) -> Path:
     """Return the path of a picture, named from the root or from the folder above."""
-    path = PurePosixPath(named)
-    if path.is_absolute() or ".." in path.parts:
-        raise DataError(f"{file}: names {named!r:.80}, which lies outside {root}")
-    candidates = [root / path, root.joinpath(*path.parts[1:])]
-    if found := next((known for known in candidates if known.is_file()), None):
-        return found
-    raise DataError(f"{candidates[0]}: no such file; put the pictures next to {file.name}")
+    parts = [plain_name(part, file) for part in PurePosixPath(named).parts]
+    for path in (root.joinpath(*parts), root.joinpath(*parts[1:])):
+        if path.is_file():
+            return path
+    raise DataError(f"{path}: no such file; put the pictures next to {file.name}")
 
 
 def shown_ids(root: str | Path, pairs: Sequence[MatchPair]) -> dict[str, set[int]]:
@@ -166,12 +139,8 @@ def shown_ids(root: str | Path, pairs: Sequence[MatchPair]) -> dict[str, set[int
 
 
 @functools.cache
-def _partners() -> dict[str, dict[int, int]]:
-    text = Path(__file__).with_name("spair_partners.yaml").read_text("utf-8")
-    return {
-        category: {one: other for pair in pairs for one, other in (pair, pair[::-1])}
-        for category, pairs in yaml.safe_load(text).items()
-    }
+def _partners() -> dict[str, list[list[int]]]:
+    return dict(yaml.safe_load(Path(__file__).with_name("spair_partners.yaml").read_text("utf-8")))
 
 
 def partner_rows(pair: MatchPair, shown: set[int]) -> list[int]:
@@ -181,7 +150,7 @@ def partner_rows(pair: MatchPair, shown: set[int]) -> list[int]:
         pair: the key points.
         shown: see `shown_ids`; a partner that no picture shows is no partner.
     """
-    of_class = _partners().get(pair.category, {})
-    wanted = [of_class.get(one, one) for one in pair.ids]
-    found = [one if other not in shown else other for one, other in zip(pair.ids, wanted, strict=True)]
-    return [pair.ids.index(other) if other in pair.ids else -1 for other in found]
+    both_shown = [partners for partners in _partners().get(pair.category, []) if shown.issuperset(partners)]
+    partner = {one: other for partners in both_shown for one, other in (partners, partners[::-1])}
+    wanted = [partner.get(one, one) for one in pair.ids]
+    return [pair.ids.index(other) if other in pair.ids else -1 for other in wanted]

@@ -1,5 +1,7 @@
 """Zero-shot matching of keypoints between two pictures, by the rules of a `MatchingProtocol`."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,9 +11,12 @@ from .matching_protocol import MatchingProtocol
 from .points.matching import POINTS_WORKSPACE, sample_features
 from .propagation.sizing import Size, resize_images
 
-FILLING = {"black": 0, "white": 255}
+PADDINGS: dict[str, dict[str, Any]] = {"black": {}, "white": {"value": 255}, "edge": {"mode": "replicate"}}
+"""Arguments of `torch.nn.functional.pad`."""
 ANSWERS = {"corner": (0.0, 0.0), "centre": (0.5, 0.0), "pixel-centre": (0.5, -0.5)}
 """Offset of an answer from its cell's corner, in cells and in pixels of the frame."""
+CHANNELS_AT_ONCE = 64
+"""Channels that stay in the processor's cache, without effect on results but for rounding."""
 
 
 def match_keypoints(
@@ -50,23 +55,22 @@ def match_keypoints(
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"points must be (N, 2), got {tuple(points.shape)}")
     if bool(protocol.debiased) != (bias is not None):
-        raise ValueError(
-            f"protocol {protocol.name!r} has debiased={protocol.debiased}: give `bias` if and only if it is above 0"
-        )
-    if protocol.flip != "off" and (mirrored is None or partners is None):
-        raise ValueError(f"protocol {protocol.name!r} needs `mirrored` and `partners`")
+        raise ValueError(f"protocol {protocol.name!r}: give `bias` if and only if `debiased` is above 0")
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
     first, second = (debiased(features.float(), bias) for features in (source, target))
-    at = frame_points(to_device(points, source.device), source_size, protocol)
-    frames = frame_size(source_size, protocol), frame_size(target_size, protocol)
-    found = _match(first, second, at, frames, protocol)
-    if protocol.flip == "mutual" and mirrored is not None and partners is not None:
+    at, frame = frame_points(to_device(points, source.device), source_size, protocol), frame_size(source_size, protocol)
+    descriptors = _descriptors(first, at, frame, protocol)
+    if protocol.flip == "mutual":
+        if mirrored is None or partners is None:
+            raise ValueError(f"protocol {protocol.name!r} needs `mirrored` and `partners`")
         turned = debiased(mirrored.float(), bias)
         if mutual_distance(turned, second) < mutual_distance(first, second):
             rows = to_device(partners, source.device)
-            mirrored_at = torch.stack([frames[0][1] - at[:, 0], at[:, 1]], dim=1)[rows]
-            found = torch.where(rows[:, None] >= 0, _match(turned, second, mirrored_at, frames, protocol), found)
+            mirrored_at = torch.stack([frame[1] - at[:, 0], at[:, 1]], dim=1)[rows]
+            of_partners = _descriptors(turned, mirrored_at, frame, protocol)
+            descriptors = torch.where(rows[:, None] >= 0, of_partners, descriptors)
+    found = _match(descriptors, second, frame_size(target_size, protocol), protocol)
     scale, left, top = _placement(target_size, protocol)
     answers = (found - torch.tensor([left, top], dtype=torch.float64, device=found.device)) / scale
     return answers.to(points if points.is_floating_point() else answers)
@@ -82,17 +86,14 @@ def prepare_picture(image: Tensor, protocol: MatchingProtocol) -> Tensor:
     Returns:
         uint8 `(3, H', W')`, on the CPU.
     """
-    _, height, width = image.shape
-    sides, method = protocol.input_sides, protocol.input_filter
-    if protocol.input_fit == "stretched":
-        return resize_images(image[None], sides, method)[0]
+    size = image.shape[1], image.shape[2]
     if protocol.input_fit == "corner":
-        long = max(height, width)
-        return resize_images(_pad(image, (0, long - width, 0, long - height), protocol), sides, method)[0]
-    side, (short_height, short_width) = sides[0], _content_size((height, width), sides[0])
-    left, top = (side - short_width) // 2, (side - short_height) // 2
-    around = left, side - short_width - left, top, side - short_height - top
-    return _pad(resize_images(image[None], (short_height, short_width), method)[0], around, protocol)[0]
+        image = _padded(image, 0, 0, max(size), protocol)
+    image = resize_images(image[None], _content_size(size, protocol), protocol.input_filter)[0]
+    if protocol.input_fit == "centred":
+        _, left, top = _placement(size, protocol)
+        image = _padded(image, left, top, protocol.input_sides[0], protocol)
+    return image
 
 
 def bias_directions(features: Tensor, components: int) -> Tensor:
@@ -141,24 +142,23 @@ def _placement(size: Size, protocol: MatchingProtocol) -> tuple[float, int, int]
     """Return pixels of the frame per pixel of the picture, and the picture's place in the frame: x, y."""
     if protocol.input_fit == "stretched":
         return 1.0, 0, 0
-    side = protocol.input_sides[0]
-    if protocol.input_fit == "corner":
-        return side / max(size), 0, 0
-    height, width = _content_size(size, side)
+    side, (height, width) = protocol.input_sides[0], _content_size(size, protocol)
     return side / max(size), (side - width) // 2, (side - height) // 2
 
 
-def _content_size(size: Size, side: int) -> Size:
-    """Return height and width of a picture whose longer side is resized to `side`."""
+def _content_size(size: Size, protocol: MatchingProtocol) -> Size:
+    """Return height and width of a picture in the network's input; without the padding if it is centred."""
+    side = protocol.input_sides[0]
+    if protocol.input_fit != "centred":
+        return protocol.input_sides
     short = round(side * min(size) / max(size))
     return (short, side) if size[0] <= size[1] else (side, short)
 
 
-def _pad(image: Tensor, around: tuple[int, int, int, int], protocol: MatchingProtocol) -> Tensor:
-    """Pad an image by (left, right, top, bottom) pixels: `(1, 3, H, W)` uint8."""
-    if protocol.padding == "edge":
-        return F.pad(image[None].float(), around, mode="replicate").byte()
-    return F.pad(image[None], around, value=FILLING[protocol.padding])
+def _padded(image: Tensor, left: int, top: int, side: int, protocol: MatchingProtocol) -> Tensor:
+    """Pad an image `(3, H, W)`, uint8, to a square, in which its first pixel is at (left, top)."""
+    around = left, side - image.shape[2] - left, top, side - image.shape[1] - top
+    return F.pad(image.float(), around, **PADDINGS[protocol.padding]).byte()
 
 
 def debiased(features: Tensor, bias: Tensor | None) -> Tensor:
@@ -169,20 +169,18 @@ def debiased(features: Tensor, bias: Tensor | None) -> Tensor:
     return F.normalize(cells - bias @ (bias.T @ cells), dim=0).view_as(features)
 
 
-def _match(source: Tensor, target: Tensor, at: Tensor, frames: tuple[Size, Size], protocol: MatchingProtocol) -> Tensor:
-    """Match points of the source's frame, x, y `(N, 2)`, with the target: points of its frame, float64 `(N, 2)`."""
-    descriptors = _descriptors(source, at, frames[0], protocol)
+def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingProtocol) -> Tensor:
+    """Match descriptors `(N, C)` with the target: points x, y of its frame, float64 `(N, 2)`."""
     upsampled = protocol.upsampling == "frame"
-    grid = frames[1] if upsampled else (target.shape[1], target.shape[2])
-    lengths = upsampled_norms(target, grid) if upsampled else target.square().sum(0).sqrt()
-    lengths.clamp_(min=1e-12)
+    grid = frame if upsampled else (target.shape[1], target.shape[2])
+    lengths = (upsampled_norms(target, grid) if upsampled else target.norm(dim=0)).clamp_(min=1e-12)
     positions = []
     for part in descriptors.split(max(1, POINTS_WORKSPACE // (4 * grid[0] * grid[1]))):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])
         if upsampled:
             similarities = F.interpolate(similarities[None], grid, mode="bilinear", align_corners=False)[0]
         positions.append(_decode(similarities.div_(lengths), protocol))
-    cell = at.new_tensor([frames[1][1] / grid[1], frames[1][0] / grid[0]], dtype=torch.float64)
+    cell = torch.tensor([frame[1] / grid[1], frame[0] / grid[0]], dtype=torch.float64, device=target.device)
     of_cell, of_pixel = ANSWERS[protocol.answer] if not upsampled else (0.0, 0.0)
     return (torch.cat(positions) + of_cell) * cell + of_pixel
 
@@ -191,22 +189,18 @@ def _descriptors(features: Tensor, at: Tensor, frame: Size, protocol: MatchingPr
     """Return the features `(N, C)` of points x, y `(N, 2)` of the frame, of unit length unless interpolated."""
     height, width = frame if protocol.upsampling == "frame" else features.shape[1:]
     if protocol.sampling == "aligned":
-        unit = at / to_device([float(frame[1]), float(frame[0])], at.device)
-        grid = (unit * 2 - 1)[None, None]
-        return F.grid_sample(F.normalize(features, dim=0)[None], grid, align_corners=True, padding_mode="border")[
-            0, :, 0
-        ].T.contiguous()
+        steps = to_device([(width - 1) / frame[1], (height - 1) / frame[0]], at.device)
+        return sample_features(F.normalize(features, dim=0), at * steps + 0.5)
     cells = torch.stack([at[:, 0] * (width / frame[1]), at[:, 1] * (height / frame[0])], dim=1)
-    cells = cells.floor() if protocol.sampling == "floor" else cells.round()
-    if protocol.sampling == "round":
-        cells[:, 0].clamp_(0, width - 1)
+    last = to_device([width - 1.0, height - 1.0], at.device)
+    cells = cells.floor() if protocol.sampling == "floor" else cells.round().clamp(min=0).minimum(last)
     # the codes that round down index a flat map: a point on the right border, x = side, reads the next row's first cell
     flat = (cells[:, 1].clamp(0, height - 1) * width + cells[:, 0]).clamp(0, height * width - 1).long()
     if protocol.upsampling == "cells":
         return F.normalize(features.flatten(1)[:, flat].T, dim=1)
-    x, y = flat % width, flat // width
-    pixel = torch.tensor([features.shape[2] / width, features.shape[1] / height], device=at.device)
-    return F.normalize(sample_features(features, (torch.stack([x, y], dim=1) + 0.5) * pixel), dim=1)
+    pixel = to_device([features.shape[2] / width, features.shape[1] / height], at.device)
+    centres = torch.stack([flat % width, flat // width], dim=1) + 0.5
+    return F.normalize(sample_features(features, centres * pixel), dim=1)
 
 
 def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
@@ -217,13 +211,11 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
     if protocol.decoding == "argmax":
         return torch.stack([x, y], dim=1).double()
     rows, columns = (torch.arange(side, device=best.device) for side in (height, width))
-    dy, dx = rows - y[:, None], columns - x[:, None]
+    dy, dx = (rows - y[:, None])[:, :, None], (columns - x[:, None])[:, None]
     if protocol.window is not None:
-        inside = (dy.abs() <= protocol.window)[:, :, None] & (dx.abs() <= protocol.window)[:, None]
-        similarities = similarities * inside
+        similarities = similarities * ((dy.abs() <= protocol.window) & (dx.abs() <= protocol.window))
     elif protocol.kernel is not None:
-        square = dy.square()[:, :, None] + dx.square()[:, None]
-        similarities = similarities * torch.exp(-square / (2 * protocol.kernel**2))
+        similarities = similarities * torch.exp(-(dy.square() + dx.square()) / (2 * protocol.kernel**2))
     weights = (similarities.flatten(1) / protocol.temperature).softmax(1).view(count, height, width).double()
     return torch.stack([weights.sum(1) @ columns.double(), weights.sum(2) @ rows.double()], dim=1)
 
@@ -231,7 +223,8 @@ def _decode(similarities: Tensor, protocol: MatchingProtocol) -> Tensor:
 def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     """Return the lengths of features after bilinear upsampling, without upsampling them.
 
-    The squared length is a quadratic form of the products of neighbouring cells.
+    The squared length is a parabola between neighbouring cells, in x and in y. It follows from the values at the cells
+    and halfway between them.
 
     Args:
         features: `(C, h, w)`.
@@ -241,29 +234,21 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
         `(H, W)` float32.
     """
     _, height, width = features.shape
-    cells, (y, fy), (x, fx) = (
-        features.float().flatten(1),
-        *(_steps(*pair, features.device) for pair in zip((height, width), size, strict=True)),
-    )
-
-    def products(step: int) -> Tensor:
-        """Return the product of every cell with the cell `step` later in row order."""
-        along = (cells[:, : cells.shape[1] - step] * cells[:, step:]).sum(0).double()
-        return F.pad(along, (0, width * (height + 1) + 1 - len(along)))
-
-    def along_x(own: Tensor, crossed: Tensor) -> Tensor:
-        own, crossed, after = (part.unfold(0, width, width) for part in (own, crossed, own[1:]))
-        return (1 - fx) ** 2 * own[:, x] + fx * (1 - fx) * crossed[:, x] + fx**2 * after[:, x]
-
-    own = along_x(products(0), 2 * products(1))
-    below = along_x(products(width), products(width + 1) + F.pad(products(width - 1)[1:], (0, 1)))
-    fy, own, below = fy[:, None].float(), own.float(), below.float()  # large from here on
-    squares = ((1 - fy) ** 2 * own[y]).addcmul_(2 * fy * (1 - fy), below[y]).addcmul_(fy**2, own[y + 1])
-    return squares.clamp_(min=0).sqrt_()
+    squares = features.new_zeros(2 * height + 1, 2 * width + 1, dtype=torch.float32)  # nothing follows the last cell
+    for part in features.float().split(CHANNELS_AT_ONCE):
+        wide, tall = part[:, :, :-1] + part[:, :, 1:], part[:, :-1] + part[:, 1:]
+        squares[:-1:2, :-1:2] += part.square().sum(0)
+        squares[:-1:2, 1:-2:2] += wide.square().sum(0) / 4
+        squares[1:-2:2, :-1:2] += tall.square().sum(0) / 4
+        squares[1:-2:2, 1:-2:2] += (wide[:, :-1] + wide[:, 1:]).square().sum(0) / 16
+    return _parabolas(_parabolas(squares.T, size[1]).T, size[0]).clamp_(min=0).sqrt_()
 
 
-def _steps(cells: int, pixels: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return for every pixel of an axis the cell before it, and the weight of the next cell."""
-    centres = (torch.arange(pixels, device=device).double() + 0.5) * cells / pixels - 0.5
+def _parabolas(values: Tensor, pixels: int) -> Tensor:
+    """Interpolate values `(2 n + 1, M)`, at n cells and halfway, to the pixels `(pixels, M)` of the same length."""
+    cells = len(values) // 2
+    centres = (torch.arange(pixels, device=values.device).double() + 0.5) * cells / pixels - 0.5
     centres = centres.clamp(0, cells - 1)
-    return centres.long(), centres % 1
+    near, half, far = (values[2 * centres.long() + step] for step in range(3))
+    part = (centres % 1).float()[:, None]
+    return (1 - part) * (1 - 2 * part) * near + 4 * part * (1 - part) * half + part * (2 * part - 1) * far

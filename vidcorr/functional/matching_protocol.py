@@ -98,14 +98,8 @@ class MatchingProtocol(EvaluationProtocol):
 
     def network_input(self) -> NetworkInput:
         """Return the rules by which a prepared picture enters the network."""
-        return NetworkInput(
-            name="prepared",
-            input_size=self.input_sides,
-            position_embedding=self.position_embedding,
-            rgb_mean=self.rgb_mean,
-            rgb_std=self.rgb_std,
-            backbone_precision=self.backbone_precision,
-        )
+        names = ("position_embedding", "rgb_mean", "rgb_std", "backbone_precision")
+        return NetworkInput(name="prepared", input_size=self.input_sides, **{key: getattr(self, key) for key in names})
 
     def _conditions(self) -> dict[str, tuple[bool, str]]:
         stretched, soft = self.input_fit == "stretched", self.decoding == "expectation"

@@ -59,15 +59,14 @@ def correct_points(
     if protocol.integer_points:
         side, long = protocol.input_sides[0], max(size)
         target = np.trunc(np.trunc(target) * side / long) * long / side
-    single = protocol.compared_in == "float32"
-    precision = np.float32 if single else np.float64
+    precision = np.float32 if protocol.compared_in == "float32" else np.float64
     alphas = np.asarray(protocol.thresholds, np.float64 if protocol.compared_in == "float64" else np.float32)
-    distances = np.sqrt(((np.asarray(predicted, np.float64) - target) ** 2).sum(1)).astype(precision)[:, None]
-    scale = precision(length)
+    limits, scale = alphas.astype(precision), precision(length)
+    distances = np.linalg.norm(np.asarray(predicted, np.float64) - target, axis=1).astype(precision)[:, None]
     if protocol.compared == "product":
-        limits = alphas.astype(precision) * scale
+        limits = limits * scale
     else:
-        limits, distances = alphas.astype(precision), distances / scale
+        distances = distances / scale
     return np.asarray(distances <= limits if protocol.inclusive else distances < limits)
 
 
@@ -83,22 +82,19 @@ def draws(
         difficulties: kind of difficulty → level, per pair.
         protocol: `pairs`, `pairs_per_class`.
     """
-    by_class: dict[str, list[int]] = {}
-    for index, category in enumerate(categories):
-        by_class.setdefault(category, []).append(index)
+    members = [[n for n, own in enumerate(categories) if own == category] for category in dict.fromkeys(categories)]
     most = protocol.pairs_per_class
 
     def drawn(viewpoint: int | None) -> list[int]:
         chosen: list[int] = []
-        for indices in by_class.values():
+        for indices in members:
             if protocol.pairs == "sample":
-                choice = np.random.RandomState(42).choice(len(indices), most)
-                chosen += [indices[place] for place in choice.tolist()]
-                continue
-            seen = [n for n in indices if viewpoint in (None, difficulties[n].get("viewpoint"))]
-            if protocol.pairs == "subset":
-                random.Random(20).shuffle(seen)
-            chosen += seen[: most if protocol.pairs == "subset" else None]
+                indices = [indices[place] for place in np.random.RandomState(42).choice(len(indices), most)]
+            elif protocol.pairs == "subset":
+                indices = [n for n in indices if viewpoint in (None, difficulties[n].get("viewpoint"))]
+                random.Random(20).shuffle(indices)
+                indices = indices[:most]
+            chosen += indices
         return chosen
 
     result = {"": drawn(None)}
@@ -121,14 +117,11 @@ def averages(
         categories: category per pair.
     """
     known = counts > 0
-    right, counts = right[known], counts[known, None]
-    if not len(right):
+    if not known.any():
         return dict.fromkeys(AVERAGES, np.full(right.shape[1], np.nan))
-    _, members = np.unique(np.asarray(categories)[known], return_inverse=True)
-    weights = np.bincount(members)
-    per_class = np.zeros((len(weights), right.shape[1]))
-    np.add.at(per_class, members, right)
-    per_class /= np.bincount(members, counts[:, 0])[:, None]
+    right, counts, categories = right[known], counts[known, None], np.asarray(categories)[known]
+    of_class = np.unique(categories)[:, None] == categories
+    per_class, weights = of_class @ right / (of_class @ counts), of_class.sum(1)
     return {
         "image": (right / counts).mean(0),
         "point": right.sum(0) / counts.sum(),
@@ -155,9 +148,9 @@ class MatchRows(SequenceRows):
         super().__init__(**kwargs)
         self.protocol, self.draws = protocol, draws
 
-    def update(self, name: str, category: str, correct: NDArray[np.bool_]) -> None:
-        """Add a pair: which points are correct at the thresholds, `(N, A)`."""
-        self.add_row(name, (category, len(correct), correct.sum(0).tolist()))
+    def update(self, name: str, category: str, correct: NDArray[np.bool_], **difficulty: int) -> None:
+        """Add a pair: which points are correct at the thresholds, `(N, A)`; and its levels of difficulty."""
+        self.add_row(name, (category, len(correct), correct.sum(0).tolist(), difficulty))
 
     def without(self) -> dict[str, dict[str, float]]:
         """Return score → category → score of all the others; see `SequenceRows`."""
@@ -166,39 +159,34 @@ class MatchRows(SequenceRows):
 
     def scores(self, table: dict[str, Any]) -> dict[str, float]:
         """Return the keys of `score_keys`."""
-        index = {name: place for place, name in enumerate(table)}
-        rows = list(table.values())
-        categories = np.array([row[0] for row in rows])
-        counts, right = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
         found: dict[str, float] = {}
+        thresholds = self.protocol.thresholds
         for draw, names in self.draws.items():
-            chosen = [index[name] for name in names if name in index]
-            of_draw = averages(right[chosen], counts[chosen], categories[chosen])
-            for place, threshold in enumerate(self.protocol.thresholds[: 1 if draw else None]):
+            rows = [table[name] for name in names if name in table]
+            right = np.array([row[2] for row in rows], int).reshape(-1, len(thresholds))
+            of_draw = averages(right, np.array([row[1] for row in rows]), [row[0] for row in rows])
+            for place, threshold in enumerate(thresholds[: 1 if draw else None]):
                 found[score_key(threshold, draw)] = float(of_draw[self.protocol.average][place])
                 if not draw:
                     found |= {score_key(threshold, kind): float(of_draw[kind][place]) for kind in AVERAGES}
         return found
 
     def values(self) -> Iterator[tuple[str, str, RowValues]]:
-        """Yield category, pair, and the number and fractions of its points."""
-        for name, (category, count, right) in self.table().items():
+        """Yield category, pair, the number and fractions of its points, and its difficulty."""
+        for name, (category, count, right, difficulty) in self.table().items():
             fractions = [number / count if count else math.nan for number in right]
             keys = map(score_key, self.protocol.thresholds)
-            yield category, name, {"Points": count} | dict(zip(keys, fractions, strict=True))
+            levels = {kind.title(): level for kind, level in difficulty.items()}
+            yield category, name, {"Points": count} | dict(zip(keys, fractions, strict=True)) | levels
 
     def per_category(self) -> list[RowValues]:
-        """Return a line per category: pairs, points, and PCK per image and per point."""
-        lines = []
-        table = self.table()
+        """Return a line per category: pairs, points, and the scores of its pairs."""
+        table, lines = self.table(), list[RowValues]()
         for category in dict.fromkeys(row[0] for row in table.values()):
-            rows = [row for row in table.values() if row[0] == category]
-            counts, right = np.array([row[1] for row in rows]), np.array([row[2] for row in rows])
-            of_category = averages(right, counts, [category] * len(rows))
-            line: RowValues = {"Category": category, "Pairs": len(rows), "Points": int(counts.sum())}
-            for place, threshold in enumerate(self.protocol.thresholds):
-                line |= {score_key(threshold, kind): float(of_category[kind][place]) for kind in ("image", "point")}
-            lines.append(line)
+            rows = {name: row for name, row in table.items() if row[0] == category}
+            points = sum(row[1] for row in rows.values())
+            known = {key: score for key, score in self.scores(rows).items() if not math.isnan(score)}
+            lines.append({"Category": category, "Pairs": len(rows), "Points": points} | known)
         return lines
 
 

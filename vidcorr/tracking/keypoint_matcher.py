@@ -1,7 +1,7 @@
-"""PictureKey points of pictures, matched by the features of an extractor under a protocol."""
+"""Key points of pictures, matched by the features of an extractor under a protocol."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +48,11 @@ class KeypointMatcher:
         self.stages = [stage for stage, _ in maps]
         step = math.lcm(getattr(extractor, "multiple", 1), *(stride or 1 for _, stride in maps))
         sides = tuple(max(1, round(side / step)) * step for side in protocol.input_sides)
-        if sides != protocol.input_sides:
-            size = sides if isinstance(protocol.input_size, tuple) else sides[0]
-            if "input_size" in protocol.changed:
-                text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
-                raise ValueError(f"protocol {protocol.name!r}: {text}")
-            protocol = protocol.with_changes(input_size=size)
+        size = sides if isinstance(protocol.input_size, tuple) else sides[0]
+        if "input_size" in protocol.changed and size != protocol.input_size:
+            text = f"input_size must be a multiple of the network's {step} px; {size} is the nearest"
+            raise ValueError(f"protocol {protocol.name!r}: {text}")
+        protocol = protocol.with_changes(input_size=size)
         self.protocols = [adapt_to_network(protocol, extractor, stride) for _, stride in maps]
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0].network_input(), self.watch)
@@ -63,8 +62,7 @@ class KeypointMatcher:
         self._bias: list[Tensor | None] = [None] * len(maps)
         if protocol.debiased:
             black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
-            encoder = self.encoder
-            found = next(encoder.encode([black]))[1] if encoder.in_order else encoder([black])[0]
+            found = next(self.encoder.encode([black]))[1] if self.encoder.in_order else self.encoder([black])[0]
             self._bias = [bias_directions(features, protocol.debiased) for features in found]
 
     @torch.no_grad()
@@ -80,9 +78,11 @@ class KeypointMatcher:
         """
         self._kept, self._sizes, room = {}, pictures, KEPT_OF_PICTURES
         turned = (False, True) if self._protocol.flip != "off" else (False,)
-        for key, maps in self._encoded((file, mirrored) for file in pictures for mirrored in turned):
+        keys = ((file, mirrored) for file in pictures for mirrored in turned)
+        for key, image in read_ahead((key, self._prepared(*key)) for key in keys):
             signals.check()
-            room -= sum(features.numel() * features.element_size() for features in maps)
+            maps = self._encode(key[0], image)
+            room -= sum(features.nbytes for features in maps)
             if room < 0:
                 return
             self._kept[key] = maps
@@ -99,25 +99,14 @@ class KeypointMatcher:
             Points of the target by map, x, y `(N, 2)` in pixels.
         """
         source, target = map(self._features, pair.files)
-        mirrored = (
-            self._features(pair.files[0], mirrored=True) if self._protocol.flip != "off" else [None] * len(source)
-        )
+        mirrored = self._features(pair.files[0], True) if self._protocol.flip != "off" else [None] * len(source)
+        points, sizes = torch.from_numpy(pair.points[0]), pair.sizes
         rows = None if partners is None else torch.tensor(partners)
+        by_map = zip(source, target, self.protocols, mirrored, self._bias, strict=True)
         with self.watch("match", self.encoder.device):
             return [
-                match_keypoints(
-                    source[index],
-                    target[index],
-                    torch.from_numpy(pair.points[0]),
-                    *pair.sizes,
-                    protocol,
-                    mirrored=mirrored[index],
-                    partners=rows,
-                    bias=self._bias[index],
-                )
-                .cpu()
-                .numpy()
-                for index, protocol in enumerate(self.protocols)
+                match_keypoints(one, other, points, sizes[0], sizes[1], protocol, turned, rows, bias).cpu().numpy()
+                for one, other, protocol, turned, bias in by_map
             ]
 
     def picture(self, file: Path) -> Tensor:
@@ -127,25 +116,17 @@ class KeypointMatcher:
         return torch.from_numpy(image).permute(2, 0, 1)
 
     def _features(self, file: Path, mirrored: bool = False) -> Maps:
-        """Return the maps of a picture, encoded again if there was no room for them."""
+        """Return the features of a picture, encoded again if there was no room for them."""
         key = file, mirrored
-        return self._kept[key] if key in self._kept else next(self._encoded([key]))[1]
+        return self._kept[key] if key in self._kept else self._encode(file, self._prepared(*key))
 
-    def _encoded(self, keys: Iterable[PictureKey]) -> Iterator[tuple[PictureKey, Maps]]:
-        """Yield the maps of pictures; a thread reads and prepares the next pictures."""
-        images = read_ahead((key, self._prepared(*key)) for key in keys)
-        encoder = self.encoder
-        found: Iterator[tuple[tuple[PictureKey, Tensor], Maps]]
-        if encoder.in_order:  # every picture is a video of its own
-            found = (item for image in images for item in encoder.encode([image], image=lambda item: item[1]))
-        else:
-            at_once = encoder.frames_at_once(self._protocol.input_sides)
-            found = encoder.encode(images, at_once, image=lambda item: item[1])
-        for (key, _), maps in found:
-            self.grids = [(features.shape[1], features.shape[2]) for features in maps]
-            if not all(features.isfinite().all() for features in maps):
-                raise ValueError(f"{key[0].name}: its features are not finite")
-            yield key, maps
+    def _encode(self, file: Path, image: Tensor) -> Maps:
+        """Encode a prepared picture, which is a video of its own."""
+        _, maps = next(self.encoder.encode([image]))
+        self.grids = [(features.shape[1], features.shape[2]) for features in maps]
+        if not all(features.isfinite().all() for features in maps):
+            raise ValueError(f"{file.name}: its features are not finite")
+        return maps
 
     def _prepared(self, file: Path, mirrored: bool) -> Tensor:
         image = prepare_picture(self.picture(file), self._protocol)

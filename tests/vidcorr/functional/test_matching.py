@@ -263,10 +263,10 @@ def test_inputs(family):
 
 
 def test_upsampled_norms():
-    features = torch.randn(24, 7, 9, generator=torch.Generator().manual_seed(0))
-    for size in ((50, 41), (7, 9), (3, 30)):
-        expected = F.interpolate(features[None].double(), size, mode="bilinear")[0].norm(dim=0)
-        torch.testing.assert_close(upsampled_norms(features, size).double(), expected, atol=1e-5, rtol=1e-6)
+    features = torch.randn(150, 7, 9, generator=torch.Generator().manual_seed(0))
+    for part, size in ((features, (50, 41)), (features, (7, 9)), (features, (3, 30)), (features[:, :1], (4, 20))):
+        expected = F.interpolate(part[None].double(), size, mode="bilinear")[0].norm(dim=0)
+        torch.testing.assert_close(upsampled_norms(part, size).double(), expected, atol=1e-5, rtol=1e-6)
 
 
 def test_chunks_do_not_change_the_answer(monkeypatch):

@@ -33,7 +33,6 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
     Other errors as in `write_videos`.
     """
     of = Scenes(**{"size": (240, 320)} | scenes)
-    names: dict[int, list[str]] = {}
 
     def write(folder: Path, i: int) -> None:
         category, (video, masks) = f"scene{i:03d}", of.render(i)
@@ -52,7 +51,6 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
             }
             content = {"filename": f"{stem}.jpg", "category": category, "bndbox": boxes[view], "kps": shown}
             write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps(content)])
-        names[i] = []
         for index, (one, other) in enumerate(combinations(range(views), 2)):
             both = np.flatnonzero(visible[:, one] & visible[:, other])
             name = f"{i * views * views + index:06d}-{stems[one]}-{stems[other]}:{category}"
@@ -60,15 +58,7 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
             covered = sum(bit for bit, view in ((1, one), (2, other)) if (inside & ~visible)[:, view].any())
             annotated: dict[str, Any] = {
                 "filename": name,
-                "src_imname": f"{stems[one]}.jpg",
-                "trg_imname": f"{stems[other]}.jpg",
-                "src_imsize": size,
-                "trg_imsize": size,
-                "src_bndbox": boxes[one],
-                "trg_bndbox": boxes[other],
                 "category": category,
-                "src_kps": at[both, one].tolist(),
-                "trg_kps": at[both, other].tolist(),
                 "kps_ids": [str(n) for n in both],
                 "mirror": 0,
                 "viewpoint_variation": min(other - one - 1, 2),
@@ -76,11 +66,14 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
                 "truncation": cut,
                 "occlusion": covered,
             }
+            for side, view in (("src", one), ("trg", other)):
+                annotated |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": size}
+                annotated |= {f"{side}_bndbox": boxes[view], f"{side}_kps": at[both, view].tolist()}
             write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(annotated)])
-            names[i].append(name)
 
     def finish(folder: Path) -> None:
-        write_text(folder / "Layout" / "large" / "test.txt", [name for i in sorted(names) for name in names[i]])
+        files = sorted((folder / "PairAnnotation" / "test").iterdir())
+        write_text(folder / "Layout" / "large" / "test.txt", [file.stem for file in files])
 
     return generate(root, "spair", of, count, write, finish, views=views, points=points)
 

@@ -236,57 +236,33 @@ def match_sheet(
     return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
 
 
-def pair_picture(
-    pictures: Sequence[Tensor],
-    points: Sequence[NDArray[Any]],
-    found: NDArray[Any],
-    correct: NDArray[np.bool_],
-    caption: str,
-    width: int = 640,
-) -> Picture:
+def pair_sheet(pictures: Sequence[Tensor], points: Sequence[NDArray[Any]], right: Sequence[bool], text: str) -> Picture:
     """Draw two pictures side by side, with a line from every key point to its match: green if correct, red if not.
 
-    A white ring shows where a wrong match should be. The pictures are drawn with half of their colour.
+    A dark ring shows where a wrong match should be. The pictures are drawn with half of their colour.
 
     Args:
         pictures: source and target, uint8 `(3, H, W)`.
-        points: key points of the source and of the target, x, y `(N, 2)` in pixels.
-        found: matched points of the target, `(N, 2)`.
-        correct: `(N,)`.
-        caption: text above.
-        width: width of the result, pixels.
+        points: x, y `(N, 2)` in pixels: key points of the source, those of the target, and their matches.
+        right: which matches are correct.
+        text: line above.
 
     Returns:
-        uint8 `(H', width, 3)`; H' depends on the width only.
+        uint8 `(H', 640, 3)`; H' is always the same.
     """
-    half, height = width // 2, 3 * width // 8
-    canvas = np.full((height, width, 3), 255, np.uint8)
-    places = []
-    for index, (picture, marked) in enumerate(zip(pictures, (points[:1], (points[1], found)), strict=True)):
-        scale = min((half - 2) / picture.shape[2], height / picture.shape[1])
-        image = resized(as_pictures(picture[None])[0], max(1, round(scale * picture.shape[2])))[:height]
-        left, top = index * half + (half - image.shape[1]) // 2, (height - image.shape[0]) // 2
-        canvas[top : top + image.shape[0], left : left + image.shape[1]] = _pale(image)
-        offset = np.array([left, top])
-        places += [(np.asarray(each, float) + 0.5) * scale + offset for each in marked]
-    from_, true, to = places
-    to = to.clip((half + 1, 0), (width - 1, height - 1))
-    order = np.argsort(correct, kind="stable").tolist()  # correct ones on top
-    lines = canvas.copy()
-    for index in order:
-        colour, unit = COLOURS[correct[index]], 1 + int(correct[index])
-        cv2.line(lines, _pixel(*from_[index]), _pixel(*to[index]), colour, unit, cv2.LINE_AA)
-    canvas = np.asarray(cv2.addWeighted(lines, 0.6, canvas, 0.4, 0), np.uint8)
-    for index in order:
-        colour, unit = COLOURS[correct[index]], max(2, width // 200)
-        if not correct[index]:
-            cv2.line(canvas, _pixel(*to[index]), _pixel(*true[index]), DARK, 1, cv2.LINE_AA)
-            cv2.circle(canvas, _pixel(*true[index]), unit + 1, DARK, 3, cv2.LINE_AA)
-            cv2.circle(canvas, _pixel(*true[index]), unit + 1, LIGHT, 1, cv2.LINE_AA)
-        for place in (from_[index], to[index]):
-            cv2.circle(canvas, _pixel(*place), unit + 1, LIGHT, -1, cv2.LINE_AA)
-            cv2.circle(canvas, _pixel(*place), unit, colour, -1, cv2.LINE_AA)
-    return captioned(canvas, caption)
+    canvas, places = np.full((240, 640, 3), 255, np.uint8), []
+    for left, picture, marked in ((0, pictures[0], points[:1]), (322, pictures[1], points[1:])):
+        scale = min(318 / picture.shape[2], 240 / picture.shape[1])
+        image = _pale(resized(as_pictures(picture[None])[0], max(1, round(scale * picture.shape[2]))))[:240]
+        canvas[: image.shape[0], left : left + image.shape[1]] = image
+        places += [((each + 0.5) * scale + (left, 0)).clip((left, 0), (640, 240)) for each in marked]
+    starts, true, ends = places
+    colours = [COLOURS[bool(each)] for each in right]
+    for start, end, colour in zip(starts.tolist(), ends.tolist(), colours, strict=True):
+        cv2.line(canvas, _pixel(*start), _pixel(*end), colour, 1, cv2.LINE_AA)
+    wrong = ~np.array(right, bool)
+    canvas = _ringed(canvas, true[wrong, ::-1], [DARK] * int(wrong.sum()), 1)
+    return captioned(_ringed(canvas, np.concatenate([starts, ends])[:, ::-1], colours * 2, -1), text)
 
 
 def _pale(picture: Picture) -> Picture:
