@@ -181,23 +181,27 @@ class LastCheckpoint(Checkpoint):
         self._save(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save a checkpoint that a run can resume from."""
+        """Save a checkpoint that a run can resume from, and say where it continues."""
         together = trainer.world_size == 1 or isinstance(exception, STOP_ERRORS)
-        if trainer.state.fn == "fit" and together and not isinstance(exception, TrainingStopped):
+        if trainer.state.fn == "fit":
             try:
-                if self._resumable and trainer.global_step > self._saved_step:
+                saves = self._resumable and together and not isinstance(exception, TrainingStopped)
+                if saves and trainer.global_step > self._saved_step:
                     self._save(trainer)
             except (OSError, ValueError, TrainingStopped) as error:
                 log.error("not saved: %s", error)
-            else:
-                self._report(trainer)
+            self._report(trainer)
         _flush(trainer)
 
     def _report(self, trainer: pl.Trainer) -> None:
-        if self.best_model_path:
-            rank_zero_info(f"{self.best_model_path} holds step {self._saved_step}; --ckpt_path last resumes from there")
-        elif trainer.global_step > self._saved_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            rank_zero_info("nothing is saved: no step since the run began or resumed is one that it could resume from")
+        missing = trainer.global_step - self._saved_step
+        path = self.best_model_path or (trainer.ckpt_path if missing else None)
+        if path:
+            steps = f"step {trainer.global_step}" if missing == 1 else f"the last {missing} steps"
+            same = f" and repeats {steps}, to the same result" if missing else ""
+            rank_zero_info(f"{path} holds step {self._saved_step}; a resumed run continues there{same}")
+        elif missing and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            rank_zero_info("nothing is saved: no step since the run began is one that it could resume from")
 
     def _save(self, trainer: pl.Trainer) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ import time
 import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -35,7 +36,7 @@ from .best_checkpoint import BestCheckpoint
 from .last_checkpoint import LastCheckpoint
 from .loggers import run_folder
 from .monitors import RunProgress, Throughput
-from .run_folder import continued_logger, last_checkpoints, run_summary
+from .run_folder import continued_logger, last_checkpoints, remove_unused, run_summary
 from .safeguards import Safeguards
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
@@ -133,7 +134,7 @@ class VidcorrCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str]) -> None:
-        self.command, self.began = args[0], time.time()
+        self.args, self.command, self.began = args, args[0], time.time()
         self.parsers: list[LightningArgumentParser] = []
         configs, flags, self.given = arrange(args[1:], ["predict.yaml"] if self.command == "predict" else [])
         before, after = from_checkpoint(self.command, self.given)
@@ -222,18 +223,41 @@ class VidcorrCLI(LightningCLI):
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def before_fit(self) -> None:
-        """Refuse a training without data."""
+        """Refuse a training without data, and benchmarks of features that the model lacks."""
         has_data = self.datamodule is not None or is_overridden("train_dataloader", self.model, pl.LightningModule)
         if not has_data:
             raise ValueError("fit needs data: add a file such as --config data/synthetic.yaml, or --data CLASS")
+        for benchmark in _benchmarks_of(self.trainer.callbacks):  # type: ignore[attr-defined]
+            benchmark.extractor(self.model)  # before data are generated or read
+
+    def fit(self, **options: Any) -> None:
+        """Train."""
+        with self.interruptible():
+            self.trainer.fit(**options)
 
     def validate(self, **options: Any) -> None:
         """Validate without Lightning's table: benchmarks print their scores."""
-        self.trainer.validate(verbose=False, **options)
+        with self.interruptible():
+            self.trainer.validate(verbose=False, **options)
 
     def predict(self, **options: Any) -> None:
         """Predict without keeping features: a callback writes the predictions."""
-        self.trainer.predict(return_predictions=False, **options)
+        with self.interruptible():
+            self.trainer.predict(return_predictions=False, **options)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """After a stop or an error, print the command that resumes, and remove the folder of a run without results."""
+        try:
+            yield
+        except BaseException:
+            callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
+            saved = [callback.best_model_path for callback in callbacks if isinstance(callback, LastCheckpoint)]
+            if path := next(filter(None, saved), None):
+                rank_zero_info(f"resume: {self.resume_command(path)}")
+            elif self.trainer.is_global_zero:
+                remove_unused(self.trainer, self.began)
+            raise
 
     def after_fit(self) -> None:
         """Print the places of the results, and the next command."""
@@ -245,6 +269,12 @@ class VidcorrCLI(LightningCLI):
             torch.distributed.destroy_process_group()
 
     after_validate = after_predict = after_fit
+
+    def resume_command(self, checkpoint: str) -> str:
+        """Return the run's command line, with a checkpoint to resume from."""
+        pairs = zip(["", *self.args], self.args, strict=False)
+        words = [word for before, word in pairs if "--ckpt_path" not in (before, word.partition("=")[0])]
+        return shlex.join(["vidcorr", *words, "--ckpt_path", checkpoint])
 
     def next_command(self, checkpoint: str) -> str | None:
         """Return the command that repeats the run's last benchmark with a checkpoint.
@@ -369,7 +399,7 @@ def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]
     """Read `--ckpt_path`: the model of the checkpoint, and the newest checkpoint for `last`.
 
     The search for `last` covers `trainer.default_root_dir` and every `dirpath` of the callbacks. A `fit` without model
-    and data repeats the run of the checkpoint, by the `config.yaml` of the run. A `fit` without a checkpoint begins a
+    and data continues the run of the checkpoint, by the `config.yaml` of the run. A `fit` without a checkpoint begins a
     new run. A `predict` without a model takes `OWN_ENCODER`.
 
     Returns:
@@ -379,21 +409,25 @@ def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]
         ValueError: if `validate` or `predict` find no checkpoint, or a checkpoint cannot be read.
     """
     options, before, after = dict(given), [], []
-    path = options.get("ckpt_path")
+    path, told = options.get("ckpt_path"), ""
     if path == "last":
         root = Path(options.get("trainer.default_root_dir") or "runs").expanduser()
         folders = [Path(value).expanduser() for name, value in given if name.endswith(".dirpath")]
         found = last_checkpoints(root, folders)
         if not found and command != "fit":
             raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
-        path, of_run = (found[-1].path, found[-1].path.parent.parent / "config.yaml") if found else (None, root)
-        after = [f"--ckpt_path={path or 'null'}"]
-        told = f"no last.ckpt in {root}: starting a new run"
+        told, path = f"no last.ckpt in {root}: starting a new run", None
         if found:
+            path = found[-1].path
             told = f"resuming from {path}: step {found[-1].step}, epoch {found[-1].epoch}"
-        if command == "fit" and of_run.is_file() and not any(name.startswith(("model", "data")) for name in options):
-            before, told = [f"--config={of_run}"], f"{told}, by {of_run}"
+        after = [f"--ckpt_path={path or 'null'}"]
+    of_run = Path(path or "").parent.parent / "config.yaml"
+    names_no_run = not any(name.startswith(("model", "data")) for name in options)
+    if command == "fit" and path and names_no_run and of_run.is_file():
+        before, told = [f"--config={of_run}"], f"{told or f'resuming from {path}'}, by {of_run}"
+        if after:
             after.append(f"--trainer.default_root_dir={root}")
+    if told:
         rank_zero_info(told)
     saved = None if path in (None, "null") else saved_model(str(path))
     named = str(options.get("model.class_path") or options.get("model") or "").rpartition(".")[2]

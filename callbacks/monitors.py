@@ -157,10 +157,12 @@ class Throughput(pl.Callback):
 class RunProgress(ProgressBar):
     """Show a single bar for an entire `fit`: optimiser steps, rate, remaining time, loss; without a terminal, lines.
 
+    Values that a module logs with `prog_bar=True` follow the loss.
+
     Validation and benchmarks count into the rate, hence into the remaining time. Benchmarks show separate bars.
 
     Args:
-        every: seconds between lines without a terminal.
+        every: seconds between lines without a terminal; the first comes within 5.
     """
 
     def __init__(self, every: float = 30.0) -> None:
@@ -187,8 +189,13 @@ class RunProgress(ProgressBar):
         """Count the optimiser's steps."""
         if trainer.global_step != self._report.done:
             loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-            # the loss is read only when it is shown: reading waits for the device
-            self._report.advance(lambda: "" if loss is None else f"loss {float(loss):.3f}", trainer.global_step)
+
+            def values() -> str:  # called only when the line is drawn: reading a value waits for the device
+                logged = {name: value for name, value in trainer.progress_bar_metrics.items() if name != "train/loss"}
+                shown = ({} if loss is None else {"loss": loss}) | logged
+                return ", ".join(f"{name} {float(value):.4g}" for name, value in shown.items())
+
+            self._report.advance(values, trainer.global_step)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the bar in `validate`; a benchmark alone has a stand-in batch and a separate bar."""

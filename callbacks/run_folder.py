@@ -1,7 +1,9 @@
 """The folder of a run: its number, the checkpoint to resume from, and its closing lines."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, NamedTuple
 
 from pytorch_lightning import Trainer
@@ -9,6 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from vidcorr.backbones.checkpoints import read_content
+from vidcorr.videos.files import LOCK
 
 from .benchmark import BenchmarkCallback
 from .loggers import run_folder
@@ -90,6 +93,23 @@ def last_checkpoints(
                 advice = "remove it, or name the checkpoint to resume from"
                 raise ValueError(f"{path} is damaged ({error}): {advice}") from error
     return sorted(found)
+
+
+def remove_unused(trainer: Trainer, began: float) -> None:
+    """Remove the folder of a run that was refused: it holds no more than the files that begin a run.
+
+    Args:
+        trainer: the trainer after the error.
+        began: start of the run, seconds since 1970; a folder with an older file is of another run.
+    """
+    # not `run_folder`: after an error the ranks no longer talk to each other
+    folder = Path(getattr(trainer.logger, "log_dir", None) or "no logger")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    beginning = all(path.name.startswith(("config.yaml", "hparams.yaml", "events.out", LOCK)) for path in files)
+    if trainer.global_step == 0 and files and beginning and min(path.stat().st_mtime for path in files) >= began:
+        rmtree(folder)
+        with suppress(OSError):  # it holds other runs
+            folder.parent.rmdir()
 
 
 def run_summary(trainer: Trainer, next_command: Callable[[str], str | None], began: float = 0) -> list[str]:

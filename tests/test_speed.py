@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.speed import all as speed
 from tests.speed.gpu import with_table
 
 
@@ -39,3 +40,19 @@ def test_a_gpus_table_replaces_its_earlier_one_alone():
     assert "| 3 s |" in again
     assert "| 2 s |" not in again
     assert "| 0.5 s |" in again
+
+
+def test_a_clone_alone_skips_what_needs_real_videos(monkeypatch, capsys, tmp_path):
+    """And only that: the other scripts name no real videos."""
+    page = tmp_path / "speed.md"
+    page.write_text("measured")
+    monkeypatch.delenv("VIDCORR_DATA", raising=False)
+    monkeypatch.setattr(speed, "PAGE", page)
+    ran = []
+    monkeypatch.setattr(speed, "run", lambda commands: (ran.extend(commands), ([], []))[1])
+    speed.main()
+    assert capsys.readouterr().out.count("skipped: needs real videos") == 3
+    scripts = [command.split()[1].rpartition(".")[2] for command in ran]
+    assert len(scripts) == len(speed.COMMANDS) - 3
+    assert not [name for name in scripts if "DATA /" in Path(speed.__file__).with_name(f"{name}.py").read_text()]
+    assert page.read_text() == "measured"

@@ -177,9 +177,11 @@ def test_another_batch_size_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("batch", "kept"), [(3, 2), (4, 2), (5, 3)], ids=["first of a window", "its last", "an epoch's last"]
+    ("batch", "kept", "repeats"),
+    [(3, 2, ""), (4, 2, " and repeats step 3, to the same result"), (5, 3, " and repeats step 4, to the same result")],
+    ids=["first of a window", "its last", "an epoch's last"],
 )
-def test_an_error_in_a_users_callback_keeps_the_last_complete_step(batch, kept, tmp_path, caplog):
+def test_an_error_in_a_users_callback_keeps_the_last_complete_step(batch, kept, repeats, tmp_path, caplog):
     class Fail(pl.Callback):
         def on_train_batch_end(self, trainer, *args):
             if trainer.fit_loop.epoch_loop.batch_progress.total.ready == batch + 1:
@@ -188,7 +190,7 @@ def test_an_error_in_a_users_callback_keeps_the_last_complete_step(batch, kept, 
     whole, _ = go("VFSMoCo", tmp_path / "whole", 2)
     caplog.set_level("INFO")
     refused(RuntimeError, "a mistake", go, "VFSMoCo", tmp_path / "parts", 2, more=[Fail()], every=100)
-    said = f"{tmp_path}/parts/{LAST} holds step {kept}; --ckpt_path last resumes from there"
+    said = f"{tmp_path}/parts/{LAST} holds step {kept}; a resumed run continues there{repeats}"
     assert [line for line in caplog.messages if "saved" in line or LAST in line] == [said]
     # the weights may be beyond it, but not all callbacks have seen a later step
     assert torch.load(tmp_path / "parts" / LAST, weights_only=True)["global_step"] == kept

@@ -40,7 +40,7 @@ class OtbBenchmark(Benchmark):
         root: folder with the sequences' folders.
         version: see `Otb`; None is every sequence in root.
         allow_missing: see `Otb`; results.json names missing sequences.
-        dilated: SiamFC's dilations, for ResNets, see `ResNetExtractor`; False for other networks, and for a stride.
+        dilated: SiamFC's dilations, see `ResNetExtractor`; None is True for a ResNet without a given stride.
         video: write overlay videos.
 
     `changes` are fields of `TrackingProtocol` that differ from VFS's, without `stride` and `dilated`. Without `stage`,
@@ -60,7 +60,7 @@ class OtbBenchmark(Benchmark):
     root: str | Path
     version: Version | None = "tb100"
     allow_missing: bool = False
-    dilated: Dilated = True
+    dilated: Dilated | None = None
     video: bool = False
 
     def __post_init__(self) -> None:
@@ -83,10 +83,12 @@ class OtbBenchmark(Benchmark):
         return Otb(self.root, self.version, self.allow_missing)
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
-        """Return the feature extractor of an encoder, with SiamFC's dilations if `dilated` is set."""
+        """Return the feature extractor of an encoder, with SiamFC's dilations by `dilated`."""
         built: Any = build_encoder(encoder)
-        stage = self.stage or ("res5" if any(map(is_resnet, built.modules())) else None)
-        view: nn.Module = built.feature_extractor(stage, self.stride, dilated=self.dilated)
+        of_resnet = any(map(is_resnet, built.modules()))
+        dilated = (of_resnet and self.stride is None) if self.dilated is None else self.dilated
+        stage = self.stage or ("res5" if of_resnet else None)
+        view: nn.Module = built.feature_extractor(stage, self.stride, dilated=dilated)
         return view
 
     def start(self, extractor: nn.Module, context: RunContext) -> "BoxEvaluation":

@@ -20,6 +20,8 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "youtube_vos": {"count": 8, "frames": 11, "size": SMALL},
 }
 """Name of a layout, and of its folder → arguments of its writer; `videos` are mp4 files for training."""
+CONFIGS_OF = {"got10k": None, "videos": None, "otb": "otb_all"}
+"""Layout → config of the benchmark, where the names differ; None without a benchmark."""
 
 
 def command(args: Sequence[str]) -> None:
@@ -40,5 +42,6 @@ def command(args: Sequence[str]) -> None:
 
     names = flags.layouts or LAYOUTS
     made = [getattr(generated, f"write_{name}")(flags.folder / name, **LAYOUTS[name]) for name in names]
-    sets = " ".join(f"{path.name}={path}" for path in made if path.name not in ("got10k", "videos"))
+    configs = {path: CONFIGS_OF.get(path.name, path.name) for path in made}
+    sets = " ".join(f"{config}={path}" for path, config in configs.items() if config)
     print(f"{len(made)} data sets in {flags.folder}" + (f"; vidcorr evaluate raw_colour --on {sets}" if sets else ""))

@@ -101,14 +101,14 @@ class Otb(Reader[BoxSequence]):
         if len(self.missing) == len(names):
             raise DataError(
                 f"{self.root}: no sequence of {version or 'any version'} among the {len(targets)} here; expected "
-                "<Sequence>/img and <Sequence>/groundtruth_rect.txt, of any name if version is null"
+                "<Sequence>/img and <Sequence>/groundtruth_rect.txt, or version=None (benchmarks/otb_all.yaml)"
             )
         if self.missing:
             few, rest = self.missing[:3], len(self.missing[3:])
             named = ", ".join(few) + (f" and {rest} more" if rest else "")
             text = f"{self.root}: {len(self.missing)} of {len(names)} sequences are missing: {named}"
             if not allow_missing:
-                remedy = "version=None (in a copy of benchmarks/otb.yaml: version: null) takes all that exist"
+                remedy = "version=None (benchmarks/otb_all.yaml) takes all that exist"
                 raise DataError(f"{text}; unpack them, or {remedy}")
             log.warning("%s", text)
         self._sequences = tuple(_sequence(name, targets[name]) for name in names if name in targets)

@@ -22,6 +22,7 @@ from typing import Any, TypeVar, cast
 from .files import DataError
 
 _REFRESH = 0.5  # seconds between drawings of the line
+_FIRST = 5.0  # seconds until the first line without a terminal
 _CELLS = 20  # of the bar
 _CLEAR = "\r\x1b[K"
 
@@ -51,9 +52,10 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
     ) -> None:
         self.name, self.total, self.unit = name, total, unit
         self.done = self._first = done
-        self._began = self._printed = time.monotonic()
+        self._began = time.monotonic()
         self._redraws = sys.stderr.isatty() and not silent
         self._every = math.inf if silent else _REFRESH if self._redraws else every
+        self._due = self._began + (self._every if silent else min(self._every, _FIRST))
 
     def clear(self, *_: object) -> None:
         """Clear the line on the terminal before other output; the next `advance` draws it again."""
@@ -71,9 +73,9 @@ class ProgressReport(AbstractContextManager["ProgressReport"]):
         """
         self.done = self.done + 1 if to is None else to
         now = time.monotonic()
-        if now - self._printed < self._every:
+        if now < self._due:
             return
-        self._printed = now
+        self._due = now + self._every
         rate = (self.done - self._first) / max(now - self._began, 1e-9)
         count = f"{self.done}/{self.total}" if self.total else f"{self.done}"
         parts = [f"{self.name}: {count} {self.unit}"]
