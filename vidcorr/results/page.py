@@ -34,6 +34,8 @@ TITLES = {
     "pf_pascal": "PF-PASCAL",
     "pf_willow": "PF-WILLOW",
 }
+BEFORE = "before training"
+"""Name of the result before the first step."""
 AT_EACH_END = 3
 """Number of worst, and of best, sequences with animations in the page."""
 MOST_BYTES = 8_000_000
@@ -72,8 +74,9 @@ def write_report(
 ) -> Path:
     """Write report.html into the folder of a result.
 
-    The table of scores includes earlier epochs of the training, and published scores if the result covers the whole
-    test set.
+    The page begins with the scores and their differences from the result before the training, else from the first of
+    `beside`. The table of scores includes earlier epochs of the training, and published scores if the result covers the
+    whole test set.
 
     Args:
         folder: folder of the result, with animations/ if the benchmark draws them.
@@ -94,7 +97,7 @@ def write_report(
     intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
-    others = [_beside(result, name, other, main) for name, other in beside.items()]
+    others = [_beside(result, name, other, main) for name, other in (_before_training(folder, result) | beside).items()]
     shown = result.model_dump(exclude={"rows", "without"})
     for stage in shown["stages"].values():
         stage["protocol"]["fields"] = readable_fields(stage["protocol"]["fields"])
@@ -116,6 +119,15 @@ def write_report(
     path = folder / "report.html"
     write_atomically(path, (files(__package__) / "page.html").read_text("utf-8").replace("DATA", text, 1))
     return path
+
+
+def _before_training(folder: Path, result: Result) -> dict[str, Result]:
+    """Return the result before the first step of the same training, in a folder beside; empty without one."""
+    first = min(folder.resolve().parent.glob("*/results.json"), default=None)  # `BenchmarkCallback` numbers the folders
+    if first is None or len(result.history) < 2 or result.history[0].step:
+        return {}
+    before = Result.load(first)
+    return {BEFORE: before} if before.history[-1:] == result.history[:1] else {}
 
 
 def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -> Json:
