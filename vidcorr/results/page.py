@@ -97,7 +97,8 @@ def write_report(
     intervals = {key: f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" for key, ends in ends_of.items() if ends}
     digests = dict.fromkeys(protocol.digest for protocol in result.protocols) if result.on_test_set else {}
     papers = [paper for digest in digests for paper in published_beside(result.benchmark, digest)]
-    others = [_beside(result, name, other, main) for name, other in (_before_training(folder, result) | beside).items()]
+    beside = {**_before_training(folder, result), **beside}
+    others = [_beside(result, name, other, main) for name, other in beside.items()]
     shown = result.model_dump(exclude={"rows", "without"})
     for stage in shown["stages"].values():
         stage["protocol"]["fields"] = readable_fields(stage["protocol"]["fields"])
