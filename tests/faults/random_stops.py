@@ -79,6 +79,7 @@ def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = F
         *(["--trainer.strategy=ddp", "--trainer.devices=2"] if blow.ranks == 2 else []),
         callbacks=(strike(blow.signal, **about),) if stopped else (),
         samples_per_epoch=10 * blow.ranks,
+        frames=3 if blow.method == "ContrastiveRandomWalk" else 2,
     )
     status = STATUS[blow.signal] if stopped else 0
     if blow.ranks == 1:

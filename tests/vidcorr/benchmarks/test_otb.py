@@ -77,6 +77,15 @@ def test_raw_colour_is_tracked_by_its_only_stage(root, tmp_path):
         OtbBenchmark(root, None, stage="res5").evaluate(FrozenEncoder("raw_colour"))
 
 
+def test_dilations_are_a_resnets_without_a_stride(root):
+    resnet, other = build_encoder("tests.helpers.encoders:TinyResNet"), build_encoder("tests.helpers.encoders:Blocky")
+    chosen = [OtbBenchmark(root, None, stride=stride).extractor(resnet) for stride in (None, 8)]
+    assert [(view.stage, view.dilated) for view in chosen] == [("res5", True), ("res5", False)]
+    assert OtbBenchmark(root, None).extractor(other).stride == 4
+    with pytest.raises(ValueError, match="dilations are for ResNets"):
+        OtbBenchmark(root, None, dilated=True).extractor(other)
+
+
 def test_a_network_that_diverged_is_not_scored(root, tmp_path):
     module = VFSSimSiam(**TINY)
     module.backbone.layer4[0][0].weight.data.fill_(torch.nan)

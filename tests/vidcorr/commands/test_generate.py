@@ -1,5 +1,6 @@
 """`vidcorr generate`: every layout is read by its reader."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from tests.helpers.refusal import refused
 from vidcorr.commands.generate import LAYOUTS, command
 from vidcorr.datasets import Badja, Davis, Jhmdb, Otb, TapVid, Vip, YoutubeVos
 from vidcorr.datasets.got10k import list_sequences
+from vidcorr.experiments.configured import read_on
 from vidcorr.videos.source import list_videos
 
 READERS = {
@@ -27,7 +29,9 @@ def test_all_layouts_are_read_by_their_readers(tmp_path: Path, capsys: pytest.Ca
     command([str(tmp_path / "all")])
     assert READERS.keys() == LAYOUTS.keys()
     assert all(len(read(tmp_path / "all" / name)) >= 2 for name, read in READERS.items())
-    assert f"--on badja={tmp_path / 'all' / 'badja'} davis=" in capsys.readouterr().out
+    words = shlex.split(capsys.readouterr().out.partition("; ")[2])
+    assert words[:5] == ["vidcorr", "evaluate", "raw_colour", "--on", f"badja={tmp_path / 'all' / 'badja'}"]
+    assert all(benchmark.build().sequences for benchmark in read_on(words[4:]))
 
 
 def test_chosen_layouts_alone(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.helpers.refusal import refused
+from vidcorr.videos import processes
 from vidcorr.videos.files import DataError, DecodingError
 from vidcorr.videos.processes import in_processes
 
@@ -102,3 +104,15 @@ def test_processes_end_with_a_run_that_is_killed():
     while alive(pid) and time.monotonic() < until:
         time.sleep(0.05)
     assert not alive(pid)
+
+
+def test_the_first_line_of_a_report_without_a_terminal_comes_soon(capsys, monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(processes, "time", clock)
+    for silent in (False, True):
+        report = processes.ProgressReport("work", 100, silent=silent)
+        for _ in range(100):
+            clock.now += 1
+            report.advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" items")[0] for line in lines] == [f"work: {n}/100" for n in (5, 35, 65, 95)]
