@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..datasets import MaskSequence
 from ..functional import PropagationProtocol
-from ..functional.propagation.sizing import Size, resize_images
+from ..functional.propagation.coding import Size, resize_images
 from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, ObjectRows, Rules, Video
 from ..results.pictures import Picture, overlay_masks

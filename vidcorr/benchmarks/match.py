@@ -15,7 +15,7 @@ from torch import nn
 from .. import signals
 from ..datasets.spair import DIFFICULTIES, MatchPair, partner_rows, read_pf, read_spair, shown_ids
 from ..functional import MatchingProtocol
-from ..functional.propagation.sizing import Size
+from ..functional.propagation.coding import Size
 from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
 from ..results.pictures import Picture
 from ..results.pictures.overlays import SequenceAnimation

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..datasets import Vip
 from ..datasets.vip import PartSequence
 from ..functional import PropagationProtocol
-from ..functional.propagation.sizing import Size
+from ..functional.propagation.coding import Size
 from ..metrics.parts import ClassRows, InstanceRows, class_areas
 from ..metrics.rows import RowValues
 from ..results.pictures.overlays import Curve

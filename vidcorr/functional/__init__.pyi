@@ -13,7 +13,7 @@ from .losses import (
 from .matching import match_keypoints as match_keypoints
 from .matching_protocol import MatchingProtocol as MatchingProtocol
 from .points.track import PointTracks as PointTracks, track_points as track_points
-from .propagation.label_coding import (
+from .propagation.coding import (
     decode_keypoints as decode_keypoints,
     decode_masks as decode_masks,
     encode_keypoints as encode_keypoints,

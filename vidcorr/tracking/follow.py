@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
-from ..functional.propagation.sizing import Size
+from ..functional.propagation.coding import Size
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from ..videos.stream import FrameStream, placed
 from .frame_encoder import Stopwatch, View, stride_of

@@ -18,7 +18,7 @@ from ..backbones.extractor import Normalise
 from ..backbones.video import VideoEncoder
 from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol
 from ..functional.device import PendingCopy, backbone_precision, device_of, shared_copy, to_device
-from ..functional.propagation.sizing import NetworkInput, Size, covered_size, fit_input, resized_size
+from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, resized_size
 
 T = TypeVar("T")
 

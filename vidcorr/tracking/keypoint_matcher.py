@@ -13,7 +13,7 @@ from .. import signals
 from ..datasets.spair import MatchPair
 from ..functional import MatchingProtocol, match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
-from ..functional.propagation.sizing import Size
+from ..functional.propagation.coding import Size
 from ..videos.images import read_image, require_size
 from ..videos.processes import read_ahead
 from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of

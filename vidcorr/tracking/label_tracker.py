@@ -22,8 +22,8 @@ from ..functional import (
     encode_masks,
 )
 from ..functional.device import PendingCopy, to_device
+from ..functional.propagation.coding import NetworkInput, Size
 from ..functional.propagation.propagate import shared_finders
-from ..functional.propagation.sizing import NetworkInput, Size
 from .frame_encoder import FrameEncoder, Maps, Stopwatch, View, adapt_to_network, maps_of
 
 

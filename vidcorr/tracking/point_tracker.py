@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .. import signals
 from ..functional import PointProtocol, PointTracks, track_points
-from ..functional.propagation.sizing import Size, padded_size, resized_size
+from ..functional.propagation.coding import Size, padded_size, resized_size
 from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
 
 FramesFrom = Callable[[int], Iterator[Tensor]]

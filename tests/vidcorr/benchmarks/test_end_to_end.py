@@ -18,7 +18,7 @@ from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.benchmarks.mask_evaluation import at_size_of_data, saved_at
 from vidcorr.datasets import Davis
 from vidcorr.functional import PropagationProtocol
-from vidcorr.functional.propagation.sizing import fit_input
+from vidcorr.functional.propagation.coding import fit_input
 
 SCORES = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
 

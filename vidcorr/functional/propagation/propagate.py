@@ -12,7 +12,7 @@ from ..device import PendingCopy, full_precision, to_device
 from ..protocols import PropagationProtocol
 from ..window_tiles import Neighbourhood
 from .attention import FoundMatches, LocalAttention
-from .label_coding import upsampled_argmax
+from .coding import upsampled_argmax
 from .memory import FrameMemory, KeyMemory
 
 CHECKED_TOGETHER = 32

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...functional import PropagationProtocol
+from ...functional.propagation.coding import Size
 from ...functional.propagation.matches import Matches, matches_of_cells
-from ...functional.propagation.sizing import Size
 from .overlays import DARK, LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from tests.helpers.network_input import check_input
 from vidcorr.backbones.extractor import IMAGENET_MEAN, IMAGENET_STD
 from vidcorr.functional import PropagationProtocol
 from vidcorr.functional.colour import normalised_lab
-from vidcorr.functional.propagation.sizing import (
+from vidcorr.functional.propagation.coding import (
     GREY,
     NetworkInput,
     fit_input,

@@ -17,7 +17,7 @@ from vidcorr.functional import (
     encode_masks,
     propagate_labels,
 )
-from vidcorr.functional.propagation.sizing import covered_size, fit_input, resize_maps
+from vidcorr.functional.propagation.coding import covered_size, fit_input, resize_maps
 
 
 class Case:
