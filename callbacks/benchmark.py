@@ -15,6 +15,7 @@ import torch.distributed as dist
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.cli import SaveConfigCallback
 
+from datamodules.video import VideoDataModule
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.evaluation import BenchmarkError, Ranks
 from vidcorr.results.result import Evaluated, Network, Result, require_writable
@@ -146,8 +147,8 @@ class BenchmarkCallback(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse, before any training, features that the module lacks, and a training on scored videos."""
         _ = self.benchmark.extractor(pl_module)
-        data: Any = getattr(trainer, "datamodule", None)
-        if not getattr(data, "include_holdout", True):
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, VideoDataModule) and not data.include_holdout:
             self.benchmark.refuse_training_on({Path(entry.path).stem for entry in data.videos})
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -256,7 +257,7 @@ def recipe_of(trainer: pl.Trainer) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def _without_seed(part: Any) -> Any:
+def _without_seed(part: object) -> object:
     """Return the configuration of a class without the argument `seed`."""
     if not isinstance(part, dict):
         return part

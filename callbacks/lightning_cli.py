@@ -15,18 +15,18 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.model_helpers import is_overridden
 
+from lightning_modules.base import CorrespondenceModule
 from vidcorr import signals
 from vidcorr.backbones.checkpoints import saved_model
 from vidcorr.backbones.networks import SHORT_NAMES, read_spec
 from vidcorr.backbones.trust import allow_named, outside_code, reconcile
-from vidcorr.benchmarks.base import Benchmark
 from vidcorr.errors import UsageError, explain
 from vidcorr.experiments.configured import CONFIGS, FLAGS, LIMIT, protocols_of, read_changes, read_on, read_yaml
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
@@ -178,7 +178,7 @@ class VidcorrCLI(LightningCLI):
         """Leave the configuration as it is: `from_checkpoint` has read the checkpoint, and its values come first."""
 
     def before_instantiate_classes(self) -> None:
-        """Seed data and model too, unless they set a seed; name the checkpoint's encoder by its recipe."""
+        """Seed data and model too, unless they set a seed; name the checkpoint's encoder; make the benchmarks."""
         config = self.config[self.command]
         for section in ("model", "data"):
             arguments = (config.get(section) or {}).get("init_args") or {}
@@ -187,11 +187,7 @@ class VidcorrCLI(LightningCLI):
         path = config.get("ckpt_path")
         if path is not None and (saved := saved_model(path)) is not None:
             reconcile(saved, config.model, path)
-
-    def instantiate_classes(self) -> None:
-        """Make the benchmarks of `--on` before all else, since a missing folder is known at once."""
-        self.on = [] if self.command == "predict" else callbacks_on(self.config[self.command])
-        super().instantiate_classes()
+        self.on = [] if self.command == "predict" else callbacks_on(config)  # a missing folder is known at once
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add the default callbacks, unless the configuration names a callback of the same kind.
@@ -208,7 +204,7 @@ class VidcorrCLI(LightningCLI):
             ProgressBar: (RunProgress, trainer.enable_progress_bar is not False and has_batches),
         }
         callbacks = [*(trainer.callbacks or []), *self.on]
-        if self.command == "validate" and not has_batches and not _benchmarks_of(callbacks):
+        if self.command == "validate" and not any(isinstance(each, BenchmarkCallback) for each in callbacks):
             raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")
         if fits and self.on and trainer.limit_val_batches == 0:
             raise ValueError("--on needs passes of validation: leave trainer.limit_val_batches=0 out")
@@ -281,8 +277,10 @@ class VidcorrCLI(LightningCLI):
 
         A run without a benchmark gets the benchmark that suits the method. None if no config describes the benchmark.
         """
-        config, benchmarks = self.config[self.command], _benchmarks_of(self.trainer.callbacks)  # type: ignore[attr-defined]
-        flags: dict[str, Any] = {"on": [f"{getattr(self.model, 'suited_benchmark', 'davis')}=FOLDER"]}
+        config, callbacks = self.config[self.command], self.trainer.callbacks  # type: ignore[attr-defined]
+        benchmarks = [callback.benchmark for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+        suited = self.model.suited_benchmark if isinstance(self.model, CorrespondenceModule) else "davis"
+        flags: dict[str, Any] = {"on": [f"{suited}=FOLDER"]}
         if config.on:
             flags = {name: config[name] for name in (*FLAGS, "limit")}
         elif benchmarks:
@@ -301,7 +299,7 @@ class VidcorrCLI(LightningCLI):
         return shlex.join(words)
 
 
-def callbacks_on(config: Any) -> list[BenchmarkCallback]:
+def callbacks_on(config: Namespace) -> list[BenchmarkCallback]:
     """Make the benchmarks of `--on`, a callback per benchmark and protocol.
 
     Raises:
@@ -324,10 +322,6 @@ def callbacks_on(config: Any) -> list[BenchmarkCallback]:
             fields: dict[str, Any] = {} if protocol is None else {"protocol": protocol, "changes": None}
             callbacks.append(BenchmarkCallback(replace(benchmark, name=name, **fields), **each.schedule))
     return callbacks
-
-
-def _benchmarks_of(callbacks: Sequence[pl.Callback]) -> list[Benchmark]:
-    return [callback.benchmark for callback in callbacks if isinstance(callback, BenchmarkCallback)]
 
 
 def arrange(args: Sequence[str], configs: Sequence[str] = ()) -> tuple[list[str], list[str], Options]:
@@ -377,7 +371,7 @@ def network_words(network: str) -> list[str]:
     return ["--model=FrozenEncoder", *(f"--model.{key}={argument}" for key, argument in arguments.items())]
 
 
-def flat(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def flat(content: object, name: str = "") -> Iterator[tuple[str, Any]]:
     """Yield name and value of the options of a config, such as `model.class_path` and `trainer.callbacks+.dirpath`."""
     if isinstance(content, dict):
         for key, value in content.items():

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from datamodules.loading.loader import ResumableLoader
 from vidcorr.videos.files import require_at_least
 from vidcorr.videos.processes import ProgressReport
 
@@ -69,7 +70,7 @@ class CollapseMonitor(pl.Callback):
         self._collapsed = 0
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Log and warn every few steps."""
         step = trainer.global_step
@@ -118,11 +119,11 @@ class Throughput(pl.Callback):
         self._batches = 0
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Count the batch, and log every few steps."""
         now, step, loader = time.perf_counter(), trainer.global_step, trainer.train_dataloader
-        waited = getattr(loader, "waited", None)
+        waited = loader.waited if isinstance(loader, ResumableLoader) else 0.0
         if self._since is not None:
             self._batches += 1
             if accumulates(trainer) or not trainer.log_every_n_steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
@@ -131,11 +132,11 @@ class Throughput(pl.Callback):
             values = {"time/step": seconds / self._batches * trainer.accumulate_grad_batches}
             if (size := getattr(loader, "batch_size", None)) is not None:
                 values["time/clips_per_second"] = size * self._batches * trainer.world_size / seconds
-            if waited is not None:
+            if isinstance(loader, ResumableLoader):
                 values["time/data"] = (waited - self._waited) / seconds
-                self._hint(values["time/data"], loader)
+                self._hint(values["time/data"], loader.num_workers)
             pl_module.log_dict(values, on_step=True, on_epoch=False, sync_dist=True)
-        self._since, self._waited, self._batches = now, waited or 0.0, 0
+        self._since, self._waited, self._batches = now, waited, 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restart the clock at the next batch, so that validations and benchmarks do not count."""
@@ -143,13 +144,13 @@ class Throughput(pl.Callback):
 
     on_train_end = on_validation_end
 
-    def _hint(self, fraction: float, loader: Any) -> None:
+    def _hint(self, fraction: float, workers: int) -> None:
         self._slow_looks = self._slow_looks + 1 if fraction > self.warn_above else 0
         if self._slow_looks >= 2 and not self._hinted:
             self._hinted = True
             rank_zero_warn(
                 f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now "
-                f"{getattr(loader, 'num_workers', 0)}) up to the number of cores, or make the videos cheaper to "
+                f"{workers}) up to the number of cores, or make the videos cheaper to "
                 "decode: vidcorr transcode SOURCE DESTINATION"
             )
 
@@ -184,7 +185,7 @@ class RunProgress(ProgressBar):
         self._report = ProgressReport("training", total, "steps", trainer.global_step, self.every, self._silent)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
     ) -> None:
         """Count the optimiser's steps."""
         if trainer.global_step != self._report.done:
@@ -205,12 +206,12 @@ class RunProgress(ProgressBar):
             total, silent = None if math.isinf(batches) else int(batches), self._silent or batches <= 1
             self._report = ProgressReport("validating", total, "batches", 0, self.every, silent)
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:
         """Count the batches."""
         if trainer.state.fn == "validate":
             self._report.advance()
 
-    def on_train_end(self, *_: Any, **__: Any) -> None:
+    def on_train_end(self, *_: object, **__: object) -> None:
         """Remove the bar before other output, such as the message of an error."""
         self._report.clear()
 

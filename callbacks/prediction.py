@@ -62,7 +62,7 @@ class VideoPrediction(pl.Callback):
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
-        outputs: Any,
+        outputs: object,
         batch: Any,
         batch_idx: int,
         dataloader_idx: int = 0,

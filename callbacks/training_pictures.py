@@ -78,14 +78,14 @@ class TrainingPictures(pl.Callback):
             view_for(build_feature_extractor(pl_module, self.stage, self.stride), self.protocol)
 
     def on_validation_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Keep the first held-out clip, from the check before training or from the first validation."""
         if not self._begun and trainer.is_global_zero and isinstance(batch, Mapping) and "clip" in batch:
             self._keep(batch)
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Draw the first batch of the run, before its step."""
         if self._begun:

@@ -297,7 +297,7 @@ class CorrespondenceModule(ExtractorModule):
         width = max(map(len, plan))
         rank_zero_info("\n".join(f"  {name:<{width}}  {text}" for name, text in plan.items()))
 
-    def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
+    def on_train_batch_start(self, batch: object, batch_index: int) -> None:
         """Refuse uint8 clips, which a user's loader may give; our DataModules convert to floats on the device.
 
         Raises:

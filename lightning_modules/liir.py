@@ -205,7 +205,7 @@ class Liir(MomentumMethod):
             )
         super().on_fit_start()
 
-    def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
+    def on_train_batch_start(self, batch: object, batch_index: int) -> None:
         """Accumulate batches by the phase.
 
         Lightning's GradientAccumulationScheduler sets the number only at the start of an epoch, and misses a run that

@@ -103,7 +103,7 @@ class LinearProbe(CorrespondenceModule):
     def on_fit_start(self) -> None:
         """Refuse data with another number of classes."""
         super().on_fit_start()
-        classes = getattr(getattr(self.trainer, "datamodule", None), "classes", None)
+        classes = getattr(self.trainer.datamodule, "classes", None)  # type: ignore[attr-defined]
         if classes is not None and len(classes) != self.hparams["num_classes"]:
             raise ValueError(f"num_classes is {self.hparams['num_classes']}, the data have {len(classes)}")
 

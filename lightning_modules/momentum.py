@@ -50,7 +50,7 @@ class MomentumEncoder(FullPrecision):
         self.register_state_dict_post_hook(_without_own_name)
         self.register_load_state_dict_pre_hook(_with_own_name)
 
-    def forward(self, images: Tensor, *args: Any) -> Tensor:
+    def forward(self, images: Tensor, *args: object) -> Tensor:
         """Encode images by the average; further arguments go to the encoder."""
         half = images.dtype in (torch.float16, torch.bfloat16)
         with torch.autocast(images.device.type, images.dtype) if half else contextlib.nullcontext():
@@ -76,12 +76,12 @@ class MomentumEncoder(FullPrecision):
         torch._foreach_lerp_(average, moved, 1 - momentum)
 
 
-def _without_own_name(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+def _without_own_name(module: nn.Module, state: dict[str, Any], prefix: str, _: object) -> None:
     for name in [name for name in state if name.startswith(f"{prefix}average.")]:
         state[prefix + name.removeprefix(f"{prefix}average.")] = state.pop(name)
 
 
-def _with_own_name(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _with_own_name(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
     for name in [name for name in state if name.startswith(prefix)]:
         state[f"{prefix}average.{name.removeprefix(prefix)}"] = state.pop(name)
 

@@ -60,7 +60,7 @@ class SavedModule(pl.LightningModule):
             trainer = self.trainer
         except RuntimeError:  # no Trainer has taken the module
             trainer = None
-        source = str(getattr(trainer, "ckpt_path", None) or "the checkpoint")
+        source = str((trainer and trainer.ckpt_path) or "the checkpoint")
         check_metadata(checkpoint, source)
         networks = _networks(self.hparams, checkpoint.get("hyper_parameters", {}))
         try:

@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vidcorr.backbones import build_encoder, encoder_hparams
 from vidcorr.backbones.build import StageNames
-from vidcorr.backbones.extractor import Dilated, refuse_options
+from vidcorr.backbones.extractor import Dilated, FeatureExtractor, refuse_options
 from vidcorr.functional.device import shared_copy
 from vidcorr.functional.siamese import balanced_loss, focal_loss, response_labels, siamese_correlation
 
@@ -55,6 +55,7 @@ class SiamFC(CorrespondenceModule):
     """
 
     suited_benchmark = "otb"
+    backbone: FeatureExtractor
     samples = "pairs"
 
     def __init__(
@@ -136,8 +137,7 @@ class SiamFC(CorrespondenceModule):
             ValueError: for another stage, stride or dilation.
         """
         refuse_options("SiamFC", options)
-        view: Any = self.backbone
-        made = view.stage, self.stride, getattr(view, "dilated", False)
+        made = self.backbone.stage, self.stride, self.backbone.dilated
         if (stage or made[0], stride or made[1], dilated or made[2]) != made:
             raise ValueError(f"SiamFC has (stage, stride, dilated) {made}: for others take its encoder's checkpoint")
         return shared_copy(SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)).eval()
@@ -150,11 +150,11 @@ class SiameseExtractor(nn.Module):
         stride: pixels per cell.
     """
 
-    def __init__(self, backbone: nn.Module, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
+    def __init__(self, backbone: FeatureExtractor, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
         super().__init__()
         self.backbone, self.exemplar_conv, self.search_conv = backbone, exemplar_conv, search_conv
-        self.stage, self.stride = getattr(backbone, "stage", None), backbone.stride
-        self.dilated = getattr(backbone, "dilated", False)
+        self.stage, self.stride = backbone.stage, backbone.stride
+        self.dilated = backbone.dilated
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features of search regions: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""
@@ -166,6 +166,4 @@ class SiameseExtractor(nn.Module):
 
     def folded(self) -> "SiameseExtractor":
         """Return a copy with the backbone's BatchNorms folded into its convolutions, if the backbone can fold them."""
-        backbone: Any = self.backbone
-        fast = backbone.folded() if hasattr(backbone, "folded") else backbone
-        return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)
+        return SiameseExtractor(self.backbone.folded(), self.exemplar_conv, self.search_conv)

@@ -2,13 +2,13 @@
 
 import inspect
 import os
+import pkgutil
 import re
 import select
 import sys
 import traceback
 from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
 
 from . import signals
@@ -113,7 +113,7 @@ def explain(message: str, known: Iterable[str] = (), classes: Iterable[str] = ()
     if found := re.search(of_class, message):
         path, name = found.groups()
         module, _, kind = path.rpartition(".")
-        hint = near(name, _parameters(getattr(import_module(module), kind)))
+        hint = near(name, _parameters(pkgutil.resolve_name(path)))
         reason = f"{kind} has no option {name!r}"
         if module == "pytorch_lightning":
             reason = f"nothing names the class of {name!r}; add --{key} CLASS or a --config"

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 LOST_RANK = re.compile(r"gloo/transport|[Cc]onnection (closed|reset) by peer|NCCL (error|watchdog)|DistBackendError")
 """Messages of torch.distributed after another rank has exited."""
@@ -42,7 +41,7 @@ class _Requests:
     owner = depth = deferring = interrupts = 0
     forward: Callable[[int], None] | None = None
 
-    def handle(self, number: int, frame: Any) -> None:
+    def handle(self, number: int, frame: object) -> None:
         if os.getpid() != self.owner:  # a forked worker, before it has set its handlers
             os._exit(1)
         first = self.received is None

@@ -213,7 +213,7 @@ class SkippedVideos(pl.Callback):
         self._warned = False
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
         """Record the replacements in a batch."""
         if not isinstance(batch, dict):

@@ -101,12 +101,14 @@ class FeatureExtractor(nn.Module, ABC):
         stride: pixels per cell; a list if `stage` is a list.
         multiple: divisor of the sides of an image; benchmarks pad to it, and cut the result.
         positions: interpolation of a position embedding, set by a protocol; other networks ignore it.
+        dilated: SiamFC's dilations, of a ResNet.
 
     Raises:
         ValueError: if the network has no such stage.
     """
 
     stride: int | list[int]
+    dilated: Dilated = False
     multiple: int = 1
     positions: PositionRule = "network"
 
@@ -118,6 +120,10 @@ class FeatureExtractor(nn.Module, ABC):
         self.parts = list(dict.fromkeys(part for parts in self._parts_of.values() for part in parts))
         if unknown := [part for part in self.parts if part not in known]:
             raise ValueError(f"stage {unknown[0]!r}: {network} has {', '.join(known)}; null is its default")
+
+    def folded(self) -> "FeatureExtractor":
+        """Return a copy with BatchNorms folded into convolutions; itself, for a network without them."""
+        return self
 
     @abstractmethod
     def maps(self, images: Tensor) -> dict[str, Tensor]:

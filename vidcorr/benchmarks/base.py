@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, get_type_hints
+from typing import Any, ClassVar, NamedTuple, get_args, get_type_hints
 
 import torch
 from torch import nn
@@ -102,7 +102,7 @@ class Benchmark(ABC):
         elif self.changes and self.protocol is None:
             raise ValueError(f"{type(self).__name__}: has no protocol, so it takes no changes")
 
-    def _complete(self, **values: Any) -> None:
+    def _complete(self, **values: object) -> None:
         """Replace arguments by what they stand for, while the benchmark is made."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -285,7 +285,9 @@ class Benchmark(ABC):
                         sequences=[sequence.name for sequence in self.sequences],
                         limit_sequences=self.limit_sequences,
                         data=self.data() | evaluation.data(),
-                        protocol_source=self._source_of(protocol),
+                        protocol_source=protocol.origin(self.default_name, self.protocols_like)
+                        if isinstance(protocol, EvaluationProtocol)
+                        else {},
                         seconds=seconds,
                         seconds_of=evaluation.watch.rounded(),
                         ranks=ranks.size,
@@ -346,12 +348,6 @@ class Benchmark(ABC):
                 done += frames[index]
                 progress.advance(partial(str, self.sequences[index].name), to=done)
 
-    def _source_of(self, protocol: Any) -> dict[str, str]:
-        """Return the publication of a protocol and the values it leaves open; empty without a named protocol."""
-        if not isinstance(protocol, EvaluationProtocol):
-            return {}
-        return protocol.origin(self.default_name, self.protocols_like)
-
     def _write(self, result: Result, folder: Path, plots: dict[str, Picture]) -> None:
         """Write the plots, the page and the result of a run; the result last."""
         for name, picture in plots.items():
@@ -365,9 +361,9 @@ class Benchmark(ABC):
         log.info("%s: results are in %s", self.name, folder)
 
 
-def _identity_of(value: Any, kind: Any) -> Any:
+def _identity_of(value: object, kind: object) -> object:
     """Return an argument's value for the identity; an argument that may be a path counts by its resolved path."""
-    takes_path = kind is Path or Path in getattr(kind, "__args__", ())
+    takes_path = kind is Path or Path in get_args(kind)
     if isinstance(value, Path) or (takes_path and isinstance(value, str)):
         return str(Path(value).expanduser().resolve())
     return repr(value)

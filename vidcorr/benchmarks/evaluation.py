@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,7 +19,7 @@ from ..results.page import Chart
 from ..results.pictures import Picture
 from ..results.pictures.overlays import SequenceAnimation
 from ..results.result import Protocol, Row, Stage
-from ..tracking.frame_encoder import Stopwatch, normalises
+from ..tracking.frame_encoder import FrameEncoder, Stopwatch, normalises
 from ..tracking.record import Draw, PredictionFile, SequenceWriter
 from ..videos.files import DataError
 from ..videos.mp4 import Mp4Writer
@@ -28,6 +28,9 @@ SHORTEST_LIMIT, PATIENCE = timedelta(hours=4), 4
 """A finished rank waits for the others at least the limit, or PATIENCE times as long as its sequences took."""
 EXCHANGE = timedelta(minutes=30)
 """Limit of messages between ranks after all have finished; the messages are small."""
+
+
+T = TypeVar("T")
 
 
 class BenchmarkError(RuntimeError):
@@ -54,7 +57,7 @@ class Ranks(AbstractContextManager["Ranks"]):
         self.size = dist.get_world_size() if active else 1
         self.group: Any = dist.new_group(backend="gloo", timeout=EXCHANGE) if self.size > 1 else None
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: T) -> list[T]:
         """Return the picklable values of all ranks, in the order of the ranks, on every rank.
 
         Raises:
@@ -214,8 +217,8 @@ class Evaluation(ABC):
         self, context: RunContext, metrics: Sequence[Any], tracker: Any = None, predictions: bool = True
     ) -> None:
         self.context, self.metrics, self.tracker, self.predictions = context, metrics, tracker, predictions
-        self.stages: Sequence[str] = getattr(tracker, "stages", ("",))
-        self.watch: Stopwatch = getattr(tracker, "watch", None) or Stopwatch()
+        self.stages: Sequence[str] = tracker.stages if tracker else ("",)
+        self.watch: Stopwatch = tracker.watch if tracker else Stopwatch()
         self.overlays: dict[str, Picture] = {}
 
     @abstractmethod
@@ -318,7 +321,7 @@ class Evaluation(ABC):
         layers, strides = (value if isinstance(value, list) else [value] for value in values)
         count = len(self.context.protocols)
         found: list[dict[str, Stage]] = [{} for _ in range(count)]
-        protocols = getattr(self.tracker, "protocols", [None] * len(self.stages))
+        protocols = self.tracker.protocols if self.tracker else [None] * len(self.stages)
         for index, (name, protocol) in enumerate(zip(self.stages, protocols, strict=True)):
             place = index // count  # the protocols share a map
             found[index % count][name] = Stage(
@@ -334,5 +337,5 @@ class Evaluation(ABC):
 
         `constant_features` is True if the first frame of a video had equal features in all cells.
         """
-        is_constant = getattr(getattr(self.tracker, "encoder", None), "constant", False)
-        return {"constant_features": True} if is_constant else {}
+        encoder = getattr(self.tracker, "encoder", None)
+        return {"constant_features": True} if isinstance(encoder, FrameEncoder) and encoder.constant else {}

@@ -142,7 +142,7 @@ class NetworkSpec:
         return identity
 
 
-def is_extractor(network: Any) -> bool:
+def is_extractor(network: object) -> bool:
     """Return whether an object gives feature maps as it is, so that a benchmark takes no view of it."""
     if hasattr(network, "feature_extractor"):
         return False
@@ -150,7 +150,7 @@ def is_extractor(network: Any) -> bool:
     return isinstance(network, VideoEncoder) or (isinstance(network, nn.Module) and isinstance(stride, int | list))
 
 
-def _parts_of(network: Any) -> list[list[str]]:
+def _parts_of(network: object) -> list[list[str]]:
     """Return class and attributes of an object and of all modules in it: networks of equal weights may differ here.
 
     An attribute with a memory address differs in every process; named functions are written without one.

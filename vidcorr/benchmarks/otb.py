@@ -84,7 +84,7 @@ class OtbBenchmark(Benchmark):
 
     def extractor(self, encoder: nn.Module) -> nn.Module:
         """Return the feature extractor of an encoder, with SiamFC's dilations by `dilated`."""
-        built: Any = build_encoder(encoder)
+        built = build_encoder(encoder)
         of_resnet = any(map(is_resnet, built.modules()))
         dilated = (of_resnet and self.stride is None) if self.dilated is None else self.dilated
         stage = self.stage or ("res5" if of_resnet else None)

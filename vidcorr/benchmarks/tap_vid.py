@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from ..datasets import Badja, PointSequence, TapVid
 from ..functional import PointProtocol, PointTracks
@@ -184,7 +184,7 @@ class TapVidEvaluation(Evaluation):
         def record(kind: str, shown: NDArray[np.int64], truth: NDArray[np.float64] | None) -> SequenceWriter:
             colours = rainbow(queries.points[shown][:, [2, 1]])
 
-            def draw(frame: Any, t: int) -> NDArray[np.uint8]:
+            def draw(frame: Tensor, t: int) -> NDArray[np.uint8]:
                 return overlay_tracks(frame, points[shown], occluded[shown], t, colours, truth, queries.occluded[shown])
 
             overlay = None if kind else folder / "overlays" / f"{sequence.name}.png"

@@ -107,7 +107,7 @@ class Configured:
         """NAME of the user's `--on NAME=FOLDER`."""
         return self.text.removeprefix("--on ").partition("=")[0]
 
-    def build(self, **changes: Any) -> Benchmark:
+    def build(self, **changes: object) -> Benchmark:
         """Return the benchmark.
 
         Args:

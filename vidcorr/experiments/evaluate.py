@@ -114,9 +114,9 @@ def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
     """Write the pages again, with comparisons to all other results of the same benchmark."""
     for job, result in results.items():
         others = {
-            ", ".join(filter(None, (other_job.network.row, getattr(other_job.protocol, "name", "")))): other
-            for other_job, other in results.items()
-            if other_job != job and other.benchmark == result.benchmark
+            ", ".join([each.network.row, *([each.protocol.name] if each.protocol else [])]): other
+            for each, other in results.items()
+            if each != job and other.benchmark == result.benchmark
         }
         if others and (store.folder_of(job) / "report.html").is_file():
             write_report(store.folder_of(job), others, result)
@@ -284,8 +284,8 @@ def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:
 
 def _matches(job: Job) -> tuple[str, ...]:
     """Return a sort key by which protocols with shared matches are neighbours."""
-    protocol: Any = job.protocol
-    return tuple(str(getattr(protocol, field, "")) for field in ("radius", "context", "neighbourhood", "name"))
+    known = vars(job.protocol) if job.protocol else {}
+    return tuple(str(known.get(field, "")) for field in ("radius", "context", "neighbourhood", "name"))
 
 
 def _title(jobs: Sequence[Job]) -> str:

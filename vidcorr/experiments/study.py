@@ -21,7 +21,7 @@ CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
 
 
-def _arguments(value: Any) -> tuple[str, ...]:
+def _arguments(value: object) -> tuple[str, ...]:
     """Split a text, or the texts of a list, as a shell does."""
     if isinstance(value, str):
         return tuple(shlex.split(value))

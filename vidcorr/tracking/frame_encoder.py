@@ -98,7 +98,6 @@ LOWER = "set the protocol's changes to a smaller input_size or to backbone_preci
 """Advice for a device that runs out of memory while tracking."""
 
 P = TypeVar("P", PropagationProtocol, PointProtocol, MatchingProtocol)
-T = TypeVar("T")
 
 
 def maps_of(extractor: nn.Module) -> list[tuple[str, int | None]]:

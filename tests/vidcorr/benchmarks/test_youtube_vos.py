@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,7 @@ from vidcorr.backbones import build_feature_extractor
 from vidcorr.commands.score_masks import score
 from vidcorr.datasets import YoutubeVos
 from vidcorr.datasets.generated import write_youtube_vos
+from vidcorr.videos.source import VideoEntry
 
 HOLDOUT = {"split": "holdout", "holdout": 0.5, "unseen": 1}
 
@@ -88,7 +90,8 @@ def test_training_on_what_it_holds_out_is_refused(root, tmp_path):
     told = VideoDataModule(copies, include_holdout=True, **arguments)
     told.setup("fit")
     callback.on_fit_start(SimpleNamespace(datamodule=told), FrozenEncoder("raw_colour"))
-    others = SimpleNamespace(include_holdout=False, videos=[SimpleNamespace(path="elsewhere/another.mp4")])
+    others = VideoDataModule(copies, **arguments)
+    others.videos = [VideoEntry(Path("elsewhere/another.mp4"))]
     callback.on_fit_start(SimpleNamespace(datamodule=others), FrozenEncoder("raw_colour"))
 
 
