@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,11 +77,6 @@ class NetworkSpec:
             return cls.read(str(network))
         known = describe_network(network)
         return cls(", ".join(filter(None, (known.name, known.weights))), network)
-
-    @classmethod
-    def of_study(cls, model: Sequence[str], seed: int = 0) -> NetworkSpec:
-        """Read the `model` of a study's row: a network, and `--pretrained` if it is."""
-        return cls.read(model[0], "--pretrained" in model, seed)
 
     @property
     def row(self) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..benchmarks.base import Benchmark
 from ..benchmarks.network import UNTRAINED, NetworkSpec
@@ -18,68 +18,14 @@ from ..results.result import RESULTS_FILE, Result
 from ..tracking.label_tracker import seen_by
 from ..videos.files import FolderInUse, FolderLock
 
-
-class StoredJob(Protocol):
-    """A job of a store.
-
-    Attributes:
-        title: the job in words.
-        folder: folder in the store; jobs with equal folders are equal.
-    """
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def folder(self) -> str: ...
-
-
-class Store:
-    """A folder with a folder per job. Several processes may share a store.
-
-    Args:
-        folder: the folder; it need not exist.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-
-    def folder_of(self, job: StoredJob) -> Path:
-        """Return the folder of a job's result."""
-        return self.folder / job.folder
-
-    def holds(self, job: StoredJob) -> bool:
-        """Return whether a job is done."""
-        return (self.folder_of(job) / RESULTS_FILE).is_file()
-
-    def result(self, job: StoredJob) -> Result:
-        """Read the result of a job.
-
-        Raises:
-            ValueError: if the result is missing or damaged; the message names the file.
-        """
-        return Result.load(self.folder_of(job))
-
-    def claim(self, job: StoredJob) -> FolderLock | None:
-        """Lock the folder of a job; return None if the job is done or another process runs it."""
-        try:
-            lock = FolderLock(self.folder_of(job))
-        except FolderInUse:
-            print(f"{job.title}: running elsewhere", flush=True)
-            return None
-        if self.holds(job):  # another process has just ended it
-            lock.release()
-            return None
-        return lock
+BASELINES = ("raw_colour", UNTRAINED)
+LONGEST = 60
+"""Most characters of a network's name in a folder's name."""
 
 
 def slug(name: str) -> str:
     """Return the folder name for a name: letters, digits, dots and dashes."""
     return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"
-
-
-BASELINES = ("raw_colour", UNTRAINED)
-LONGEST = 60
-"""Most characters of a network's name in a folder's name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +69,45 @@ class Job:
         features = (self.network.stage, self.network.stride)
         frames = seen_by(self.protocol) if isinstance(self.protocol, PropagationProtocol) else (self.key,)
         return (*self.network.weights, features, id(self.benchmark), *frames)
+
+
+class Store:
+    """A folder with a folder per job. Several processes may share a store.
+
+    Args:
+        folder: the folder; it need not exist.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def folder_of(self, job: Job) -> Path:
+        """Return the folder of a job's result."""
+        return self.folder / job.folder
+
+    def holds(self, job: Job) -> bool:
+        """Return whether a job is done."""
+        return (self.folder_of(job) / RESULTS_FILE).is_file()
+
+    def result(self, job: Job) -> Result:
+        """Read the result of a job.
+
+        Raises:
+            ValueError: if the result is missing or damaged; the message names the file.
+        """
+        return Result.load(self.folder_of(job))
+
+    def claim(self, job: Job) -> FolderLock | None:
+        """Lock the folder of a job; return None if the job is done or another process runs it."""
+        try:
+            lock = FolderLock(self.folder_of(job))
+        except FolderInUse:
+            print(f"{job.title}: running elsewhere", flush=True)
+            return None
+        if self.holds(job):  # another process has just ended it
+            lock.release()
+            return None
+        return lock
 
 
 def networks_of(

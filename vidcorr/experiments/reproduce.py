@@ -84,8 +84,9 @@ def repeat(
     for name, benchmark in benchmarks.items():
         for row in (row for row in rows if name in row.published):
             (protocols,) = protocols_of([benchmark], names or list(filter(None, [protocol_of(row, name)])), changes)
-            for network, protocol in product(views_of([NetworkSpec.of_study(row.model)], stages, strides), protocols):
-                jobs[Job(network, benchmark, protocol)] = row, row.published[name]
+            network = NetworkSpec.read(row.network, "--pretrained" in row.model)
+            for view, protocol in product(views_of([network], stages, strides), protocols):
+                jobs[Job(view, benchmark, protocol)] = row, row.published[name]
     with process_group() as rank:
         runner = Runner(Store(output))
         for job, result in runner.run(list(jobs)).items():
