@@ -178,7 +178,7 @@ class BenchmarkCallback(pl.Callback):
                 share_buffers(pl_module)
             past, at = (self._past(step), (epoch, step)) if fitting else ([], None)
             network, features = _network(trainer, pl_module), benchmark.extractor(pl_module)
-            run = benchmark.run(features, [benchmark.protocol], folder, network, shared=True, past=past, at=at)
+            run = benchmark.run(features, network, [benchmark.protocol], folder, shared=True, past=past, at=at)
         except Exception as error:
             if self.fatal or not fitting:
                 raise

@@ -213,7 +213,9 @@ class Benchmark(ABC):
             DataError: for faulty data.
             ValueError: if the network cannot be built or lacks the features.
         """
-        return self.run(network, [self.protocol], folder, name, shared=shared).results[0]
+        with random_state_kept():
+            features, described = self._features_of(network, name, shared)
+            return self.run(features, described, [self.protocol], folder, shared=shared).results[0]
 
     def evaluate_protocols(
         self,
@@ -235,26 +237,38 @@ class Benchmark(ABC):
             A result per protocol.
         """
         passes = [protocols] if self.shares_passes else [[protocol] for protocol in protocols]
-        return [result for each in passes for result in self.run(network, each, None, name, shared=shared).results]
+        with random_state_kept():
+            features, described = self._features_of(network, name, shared)
+            return [result for each in passes for result in self.run(features, described, each, shared=shared).results]
+
+    def _features_of(self, given: NetworkLike, name: str | Network | None, shared: bool) -> tuple[nn.Module, Network]:
+        """Return the extractor and the description of a network; a network by name runs on the GPU, if there is one."""
+        with Ranks(shared) as ranks, ranks.together():
+            spec = NetworkSpec.of(given)
+            encoder = spec.build()
+            extractor = spec.extractor(encoder, self)
+            if spec.is_named:
+                extractor, name = on_device(extractor), name or spec.row
+            return extractor, name if isinstance(name, Network) else Network.of(encoder, name)
 
     def run(
         self,
-        network: NetworkLike,
+        extractor: nn.Module,
+        network: Network,
         protocols: Sequence[Any],
         folder: str | Path | None = None,
-        name: str | Network | None = None,
         *,
         shared: bool = False,
         past: Sequence[Evaluated] = (),
         at: tuple[int, int] | None = None,
     ) -> Run:
-        """Score a network in one pass over the frames.
+        """Score the features of a network in one pass over the frames.
 
         Args:
-            network: see `evaluate`.
+            extractor: see `extractor`; or a video encoder.
+            network: description of the network, for the result; the digest of the weights is added.
             protocols: protocols of the pass; a single one if there is a folder.
             folder: see `evaluate`.
-            name: see `evaluate`.
             shared: see `evaluate`.
             past: earlier evaluations of the same training, for the result.
             at: epochs and optimiser steps of the training so far; None outside a training.
@@ -265,7 +279,7 @@ class Benchmark(ABC):
         began = time.perf_counter()
         with Ranks(shared) as ranks, random_state_kept():
             with ranks.together():
-                extractor, described = self._features_of(NetworkSpec.of(network), name)
+                described = network.model_copy(update={"digest": weights_digest(extractor)})
             context = RunContext(ranks, None if folder is None else Path(folder), tuple(protocols))
             with torch.inference_mode():
                 evaluation = self._follow_all(extractor, context)
@@ -312,15 +326,6 @@ class Benchmark(ABC):
                         plots = evaluation.finish(context.folder)
                         self._write(results[0], context.folder, plots)
         return Run(results, plots | evaluation.overlays)
-
-    def _features_of(self, spec: NetworkSpec, name: str | Network | None) -> tuple[nn.Module, Network]:
-        """Return the extractor and the description of a network; a network by name runs on the GPU, if there is one."""
-        encoder = spec.build()
-        extractor = spec.extractor(encoder, self)
-        if spec.is_named:
-            extractor, name = on_device(extractor), name or spec.row
-        network = name if isinstance(name, Network) else Network.of(encoder, name)
-        return extractor, network.model_copy(update={"digest": weights_digest(extractor)})
 
     def _follow_all(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Track and score the sequences of this rank."""

@@ -261,7 +261,7 @@ class Runner:
         name = Network.of(encoder, network.row)
         if self.pages and len(jobs) == 1:
             folder = self.store.folder_of(jobs[0])
-            benchmark.run(extractor, [jobs[0].protocol], folder, name, shared=True)
+            benchmark.run(extractor, name, [jobs[0].protocol], folder, shared=True)
             return
         results = benchmark.evaluate_protocols(extractor, [job.protocol for job in jobs], name, shared=True)
         for job, result in zip(jobs, results, strict=True) if writes else ():
