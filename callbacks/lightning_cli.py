@@ -27,6 +27,7 @@ from vidcorr import signals
 from vidcorr.backbones.checkpoints import saved_model
 from vidcorr.backbones.networks import SHORT_NAMES, read_spec
 from vidcorr.backbones.trust import allow_named, outside_code, reconcile
+from vidcorr.benchmarks.base import Benchmark
 from vidcorr.errors import UsageError, explain
 from vidcorr.experiments.configured import CONFIGS, FLAGS, LIMIT, protocols_of, read_changes, read_on, read_yaml
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
@@ -204,7 +205,7 @@ class VidcorrCLI(LightningCLI):
             ProgressBar: (RunProgress, trainer.enable_progress_bar is not False and has_batches),
         }
         callbacks = [*(trainer.callbacks or []), *self.on]
-        if self.command == "validate" and not any(isinstance(each, BenchmarkCallback) for each in callbacks):
+        if self.command == "validate" and not _benchmarks_of(callbacks):
             raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")
         if fits and self.on and trainer.limit_val_batches == 0:
             raise ValueError("--on needs passes of validation: leave trainer.limit_val_batches=0 out")
@@ -277,8 +278,7 @@ class VidcorrCLI(LightningCLI):
 
         A run without a benchmark gets the benchmark that suits the method. None if no config describes the benchmark.
         """
-        config, callbacks = self.config[self.command], self.trainer.callbacks  # type: ignore[attr-defined]
-        benchmarks = [callback.benchmark for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+        config, benchmarks = self.config[self.command], _benchmarks_of(self.trainer.callbacks)  # type: ignore[attr-defined]
         suited = self.model.suited_benchmark if isinstance(self.model, CorrespondenceModule) else "davis"
         flags: dict[str, Any] = {"on": [f"{suited}=FOLDER"]}
         if config.on:
@@ -322,6 +322,10 @@ def callbacks_on(config: Namespace) -> list[BenchmarkCallback]:
             fields: dict[str, Any] = {} if protocol is None else {"protocol": protocol, "changes": None}
             callbacks.append(BenchmarkCallback(replace(benchmark, name=name, **fields), **each.schedule))
     return callbacks
+
+
+def _benchmarks_of(callbacks: Sequence[pl.Callback]) -> list[Benchmark]:
+    return [callback.benchmark for callback in callbacks if isinstance(callback, BenchmarkCallback)]
 
 
 def arrange(args: Sequence[str], configs: Sequence[str] = ()) -> tuple[list[str], list[str], Options]:
