@@ -12,10 +12,11 @@ from .build import (
 )
 from .extractor import FeatureExtractor as FeatureExtractor, Normalise as Normalise, RawColour as RawColour
 from .liir_encoder import LiirEncoder as LiirEncoder, LiirExtractor as LiirExtractor, PositionMap as PositionMap
-from .networks import build_network as build_network, pooled_width as pooled_width
-from .resnet import (
+from .networks import (
+    build_network as build_network,
     crw_resnet18 as crw_resnet18,
     crw_training_resnet18 as crw_training_resnet18,
+    pooled_width as pooled_width,
     vidcorr_r18 as vidcorr_r18,
 )
 from .upsampling import UpsampledExtractor as UpsampledExtractor, build_upsampler as build_upsampler

@@ -15,8 +15,7 @@ from ..functional.device import PendingCopy, device_of, held_networks, shared_co
 from .checkpoints import SUFFIXES, module_from_checkpoint
 from .extractor import IMAGENET_MEAN, IMAGENET_STD, FeatureExtractor, MapExtractor, Normalise, RawColour, refuse_options
 from .liir_encoder import LiirEncoder, LiirExtractor
-from .networks import RANDOM_WEIGHTS, build_network
-from .resnet import ResNetExtractor, is_resnet
+from .networks import RANDOM_WEIGHTS, ResNetExtractor, build_network, is_resnet
 from .trust import LIBRARIES, import_path, make, pass_gate
 from .upsampling import UpsampledEncoder, build_upsampler
 from .video import VideoEncoder, VideoNetwork
