@@ -117,7 +117,7 @@ class BenchmarkCallback(pl.Callback):
                 raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
             return
         if any(isinstance(callback, WeightAveraging) for callback in callbacks[: callbacks.index(self)]):
-            raise ValueError(f"{self.name} would score weights that are not averaged: name WeightAveraging after it")
+            raise ValueError(f"{self.name} would score weights before their averaging: name WeightAveraging after it")
         for other in others:
             every_epoch = isinstance(other, EarlyStopping | ModelCheckpoint)
             if every_epoch and self.every_n_epochs > 1 and str(other.monitor).startswith(f"{self.name}/"):

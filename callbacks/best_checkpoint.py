@@ -59,7 +59,7 @@ class BestCheckpoint(Checkpoint):
         if self.monitor is None:
             keys = (key for callback in benchmarks.values() for key in callback.benchmark.score_keys)
             if (first := next(keys, None)) is None:
-                raise ValueError("BestCheckpoint: name a monitor; no benchmark among the callbacks declares a score")
+                raise ValueError("BestCheckpoint: no benchmark among the callbacks declares a score; set monitor")
             self.monitor = first
         name, wrong = self.monitor.partition("/")[0], f"BestCheckpoint(monitor={self.monitor!r})"
         if name not in benchmarks:

@@ -80,7 +80,7 @@ class LastCheckpoint(Checkpoint):
             return
         if "loops" not in checkpoint:
             raise ValueError(
-                f"{trainer.ckpt_path} holds weights and no training: start from its weights by --model.backbone"
+                f"{trainer.ckpt_path} holds weights only, no state of a training: start from them by --model.backbone"
             )
         self._resumed = checkpoint.get("resume", {})
         if self._resumed.get("within_step"):

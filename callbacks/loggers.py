@@ -17,7 +17,7 @@ def require_pytorch_lightning(trainer: object) -> None:
         ValueError: for a Trainer of another package.
     """
     if type(trainer).__module__.startswith("lightning."):
-        raise ValueError("import pytorch_lightning in place of lightning.pytorch: its Trainer and callbacks are others")
+        raise ValueError("the Trainer is of lightning.pytorch: import pytorch_lightning, as this project does")
 
 
 def run_folder(trainer: pl.Trainer) -> Path:

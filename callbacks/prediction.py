@@ -56,7 +56,7 @@ class VideoPrediction(pl.Callback):
             ValueError: in `predict` on several devices.
         """
         if stage == "predict" and trainer.world_size > 1:
-            raise ValueError(f"one video is followed on one device, not {trainer.world_size}: set --trainer.devices 1")
+            raise ValueError(f"a video is followed on one device, not {trainer.world_size}: set trainer.devices to 1")
 
     def on_predict_batch_end(
         self,

@@ -100,7 +100,7 @@ class TargetPairs(ReplacingDataset):
         usable = usable_boxes(boxes, image_size(frames[0]), visible)
         pair = draw_pair(np.flatnonzero(usable), self._max_gap, generator)
         if pair is None:
-            raise DataError(f"{folder}: no two usable boxes less than {self._max_gap} frames apart")
+            raise DataError(f"{folder}: no usable boxes within {self._max_gap} frames; raise data.max_gap or unlist it")
         chosen = zip(pair, (EXEMPLAR, SEARCH), strict=True)
         crops = (training_crop(read_image(frames[t]), boxes[t], size, generator) for t, size in chosen)
         exemplar, search = (torch.from_numpy(crop).permute(2, 0, 1).contiguous() for crop in crops)

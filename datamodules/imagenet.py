@@ -110,7 +110,7 @@ class LabelledDataModule(SampledDataModule):
         super().__init__(Path(source).expanduser(), batch_size, num_workers, seed)
         require_at_least(1, size=size)
         if size > resize:
-            raise ValueError(f"size {size} is more than resize {resize}, the short side from which it is cut")
+            raise ValueError(f"size {size} must be at most resize {resize}, the short side that it is cut from")
         self.size, self.resize, self.area = size, resize, area
 
     def _use(self, training: LabelledPaths, held_out: LabelledPaths, reader: Read) -> None:

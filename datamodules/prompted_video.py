@@ -52,7 +52,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Read the prompt and the first frame."""
         if self.video is None:
-            raise DataError("name the video: --data.video clip.mp4, or a folder of frames")
+            raise DataError("data.video: name a video file or a folder of frames")
         prompt = read_prompt(**self.given)
         self.prompted = PromptedVideo(FrameStream(self.video, **self.reading), prompt)
 

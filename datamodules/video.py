@@ -127,13 +127,13 @@ class VideoDataModule(SampledDataModule):
         if held_out and self.source.is_file():
             raise DataError(
                 f"{self.source}: {len(held_out)} of {len(videos)} videos belong to YouTube-VOS's hold-out split, such "
-                f"as {min(held_out)}; take them out of the list, or train on them with --data.include_holdout true"
+                f"as {min(held_out)}; take them out of the list, or set data.include_holdout to train on them"
             )
         if held_out:
             rank_zero_info(f"{self.source}: {len(held_out)} videos of YouTube-VOS's hold-out split are left out")
         kept = tuple(entry for entry in videos if entry.path not in held_out)
         if not kept:
-            raise DataError(f"{self.source}: all videos belong to the hold-out split; see --data.include_holdout")
+            raise DataError(f"{self.source}: all videos are of YouTube-VOS's hold-out split; see data.include_holdout")
         return kept
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -173,7 +173,7 @@ class VideoDataModule(SampledDataModule):
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
             counts = list(pool.map(count, videos))
         if not sum(counts):
-            raise DataError(f"{self.source}: none of {len(counts)} videos can be opened")
+            raise DataError(f"{self.source}: none of {len(counts)} videos can be opened; vidcorr check-data says why")
         if counts.count(0) > self.max_unusable * len(counts):
             rank_zero_warn(too_many(f"{counts.count(0)} of {len(counts)} videos", str(self.source)))
         return counts

@@ -213,7 +213,7 @@ class CorrespondenceModule(ExtractorModule):
         self.trainer.fit_loop.setup_data()
         loader = self.trainer.train_dataloader
         if (size := getattr(loader, "batch_size", None)) is None:
-            raise ValueError(f"{type(loader).__name__} has no batch_size: the learning rate is scaled with it")
+            raise ValueError(f"{type(loader).__name__} needs batch_size: the learning rate is scaled with it")
         return int(size)
 
     def total_steps(self) -> int:

@@ -201,7 +201,7 @@ class Liir(MomentumMethod):
         """
         if self.trainer.accumulate_grad_batches != 1:
             raise ValueError(
-                "trainer.accumulate_grad_batches: leave it out, Liir has model.schedule.warmup_accumulation"
+                "trainer.accumulate_grad_batches: leave it out; Liir accumulates by model.schedule.warmup_accumulation"
             )
         super().on_fit_start()
 

@@ -105,7 +105,9 @@ class LinearProbe(CorrespondenceModule):
         super().on_fit_start()
         classes = getattr(self.trainer.datamodule, "classes", None)  # type: ignore[attr-defined]
         if classes is not None and len(classes) != self.hparams["num_classes"]:
-            raise ValueError(f"num_classes is {self.hparams['num_classes']}, the data have {len(classes)}")
+            raise ValueError(
+                f"model.num_classes is {self.hparams['num_classes']}, the data have {len(classes)} classes"
+            )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Scale gradients to 0.001 of the norm of their parameter, which is LARS (SimSiam, appendix A)."""

@@ -150,7 +150,7 @@ def videos_of(batch: Batch) -> Tensor:
         ValueError: if the batch does not state them.
     """
     if "video_index" not in batch:
-        raise ValueError("the batch has no video_index, (B,) long: keys of a sample's own video are no negatives")
+        raise ValueError("the batch needs video_index, (B,) long, since keys of a sample's own video are no negatives")
     videos: Tensor = batch["video_index"]
     return videos
 
@@ -216,7 +216,11 @@ class MomentumMethod(CorrespondenceModule):
             return outputs
         per_step = keys.shape[:2].numel() * self.trainer.accumulate_grad_batches
         if self.keys_divide_queue and len(self._queue) % per_step:
-            raise ValueError(f"queue_size {len(self._queue)}: the {per_step} keys of an optimiser step must divide it")
+            nearest = max(len(self._queue) // per_step, 1) * per_step
+            raise ValueError(
+                f"model.queue_size is {len(self._queue)}, no multiple of the {per_step} keys of an optimiser step: "
+                f"set it to {nearest}"
+            )
         outputs["queue_age"] = (self._queue.video_ids >= 0).sum() / per_step
         self._pending.append((keys.flatten(0, 1), gather(videos_of(batch)).repeat_interleave(keys.shape[1])))
         return outputs

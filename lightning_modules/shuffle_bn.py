@@ -125,7 +125,7 @@ def groups_on_this_rank(wanted: int | None, videos: int) -> int:
     """
     if wanted is not None:
         if wanted < 1 or videos % wanted:
-            raise ValueError(f"{wanted} separately normalised groups do not divide a batch of {videos} videos")
+            raise ValueError(f"model.groups is {wanted}, which does not divide a batch of {videos} videos")
         return wanted
     if world_size_and_rank()[0] > 1:
         return 1

@@ -139,7 +139,7 @@ class SiamFC(CorrespondenceModule):
         refuse_options("SiamFC", options)
         made = self.backbone.stage, self.stride, self.backbone.dilated
         if (stage or made[0], stride or made[1], dilated or made[2]) != made:
-            raise ValueError(f"SiamFC has (stage, stride, dilated) {made}: for others take its encoder's checkpoint")
+            raise ValueError(f"SiamFC was trained at (stage, stride, dilated) {made}; for others take its encoder")
         return shared_copy(SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)).eval()
 
 

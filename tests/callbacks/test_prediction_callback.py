@@ -94,7 +94,10 @@ def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_p
         ({"prompt": BoxPrompt.of([0, 0, 200, 10])}, "outside frame 0"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "protocol": "vfs"}, "is for masks and points"),
         ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "changes": {"radius": 3}}, "radius"),
-        ({"prompt": BoxPrompt.of([0, 0, 20, 10]), "extractor": clips()}, "an encoder of video cannot encode them"),
+        (
+            {"prompt": BoxPrompt.of([0, 0, 20, 10]), "extractor": clips()},
+            "encodes single crops, which a video encoder cannot",
+        ),
     ],
 )
 def test_a_users_mistake_leaves_no_files(folder, colour, tmp_path, arguments, message):
@@ -113,7 +116,7 @@ def test_a_box_is_followed_by_the_stage_that_the_module_names():
 
 def test_more_than_one_device_is_refused():
     trainer = Trainer(accelerator="cpu", devices=2, logger=False, enable_checkpointing=False)
-    message = r"on one device, not 2: set --trainer\.devices 1"
+    message = r"on one device, not 2: set trainer\.devices to 1"
     assert refused(ValueError, message, VideoPrediction().setup, trainer, None, "predict")
 
 

@@ -99,7 +99,7 @@ def test_sequences_without_a_pair_are_replaced_and_told(root: Path, tmp_path: Pa
     assert all(number > 2 for batch in batches for number in batch["video_index"].tolist())
     lines = {line for batch in batches for line in batch["failures"]}
     assert {
-        f"{folders[0]}: no two usable boxes less than 100 frames apart",
+        f"{folders[0]}: no usable boxes within 100 frames; raise data.max_gap or unlist it",
         f"{folders[1]}/cover.label: line 3 is 'hidden'; expected the visible part",
     } < lines
     assert all(line.startswith(tuple(map(str, folders[:3]))) for line in lines)

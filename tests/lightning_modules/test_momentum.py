@@ -74,5 +74,5 @@ def test_queue_equals_a_plain_loop():
 
 
 def test_a_queue_that_the_keys_of_a_step_do_not_divide_is_refused():
-    message = "queue_size 10: the 8 keys of an optimiser step must divide it"
+    message = "model.queue_size is 10, no multiple of the 8 keys of an optimiser step: set it to 8"
     assert refused(ValueError, message, quiet_trainer(max_steps=1).fit, tiny_moco(10), loader(videos=8, batch_size=4))

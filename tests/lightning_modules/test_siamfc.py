@@ -77,5 +77,5 @@ def test_its_extractor_shares_the_weights_and_has_exemplar():
         torch.testing.assert_close(extractor.folded().exemplar(crops), extractor.exemplar(crops), rtol=1e-4, atol=1e-5)
     assert extractor.stride == 8
     assert not extractor.training
-    message = r"has \(stage, stride, dilated\) \('res5', 8, True\): for others take its encoder's checkpoint"
+    message = r"at \(stage, stride, dilated\) \('res5', 8, True\); for others take its encoder"
     refused(ValueError, message, module.feature_extractor, "res4")

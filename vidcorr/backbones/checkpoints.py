@@ -58,7 +58,7 @@ def check_metadata(checkpoint: Any, source: str | Path) -> None:
     """
     metadata = checkpoint.get(METADATA_KEY) if isinstance(checkpoint, dict) else None
     if metadata is None:
-        raise ForeignCheckpoint(f"{source}: no checkpoint of vidcorr; {convert_line(source)}")
+        raise ForeignCheckpoint(f"{source}: not a checkpoint of vidcorr; {convert_line(source)}")
     if not isinstance(metadata, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{source}: is damaged: it lacks its weights or their description")
     if (form := metadata.get("format")) != FORMAT:
@@ -130,7 +130,7 @@ def saved_model(path: str | Path) -> Recipe | None:
     if not Path(path).is_file():
         if path in ("last", "best", "hpc") or "://" in path:
             return None
-        raise FileNotFoundError(f"--ckpt_path: there is no file {path}")
+        raise FileNotFoundError(f"ckpt_path: there is no file {path}")
     content = read_content(path)
     if isinstance(content, dict) and METADATA_KEY not in content and "pytorch-lightning_version" in content:
         return None

@@ -148,7 +148,9 @@ class FeatureExtractor(nn.Module, ABC):
             elif len(channels := {part.shape[1] for part in parts}) == 1:
                 maps.append(torch.stack(parts).mean(dim=0))
             else:
-                raise ValueError(f"stage {name!r}: maps of {sorted(channels)} channels have no mean")
+                raise ValueError(
+                    f"stage {name!r}: maps of {sorted(channels)} channels have no mean; name a list of them"
+                )
         return maps[0] if isinstance(self.stage, str) else maps
 
     def set_strides(self, strides: Mapping[str, int]) -> None:
@@ -161,7 +163,9 @@ class FeatureExtractor(nn.Module, ABC):
         for name in self.stages:
             of_parts = {strides[part] for part in self._parts_of[name]}
             if len(of_parts) > 1:
-                raise ValueError(f"stage {name!r}: its parts have different strides, {sorted(of_parts)}")
+                raise ValueError(
+                    f"stage {name!r}: parts of strides {sorted(of_parts)} have no mean; name a list of them"
+                )
             of_stages.append(of_parts.pop())
         self.stride = of_stages[0] if isinstance(self.stage, str) else of_stages
 
@@ -211,7 +215,7 @@ def measured_stride(output: object, name: str, stated: int | None = None) -> int
     sides = list(zip(PROBE, (height, width), strict=True))
     strides = {stated} if stated else {max(round(side / cells), 1) for side, cells in sides}
     if len(strides) > 1:
-        raise ValueError(f"{name}: {height} x {width} cells for a {frame} image, two strides; pad its convolutions")
+        raise ValueError(f"{name}: {height} x {width} cells for a {frame} image: unequal strides; pad its convolutions")
     stride = strides.pop()
     if any(cells not in (side // stride, -(-side // stride)) for side, cells in sides):
         raise ValueError(
@@ -258,7 +262,7 @@ class MapExtractor(FeatureExtractor):
         for name, output in self._probe().items():
             strides[name] = measured_stride(output, f"{kind}, {name}", stated if isinstance(stated, int) else None)
             if stride not in (None, strides[name]):
-                raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, {stride} was asked for")
+                raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, not {stride}; leave stride out")
         self.set_strides(strides)
         self.multiple = max(strides.values()) if normalise is not None else 1  # some drop a last incomplete cell
 

@@ -168,7 +168,7 @@ def _weights_of(spec: str, pretrained: bool) -> Iterator[None]:
         if not pretrained:
             raise
         raise ValueError(
-            f"backbone {spec}: its weights cannot be had ({reason(error)}); copy their file here and convert it: "
+            f"backbone {spec}: its weights cannot be downloaded ({reason(error)}); copy the file here and convert it: "
             f"vidcorr convert FILE OUT.ckpt --architecture {spec}"
         ) from error
 
@@ -184,7 +184,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     if name not in models.list_models():
         raise _unknown("torchvision", name, models.list_models())
     if name.startswith("regnet_"):  # it cannot be made on the meta device, which the check of a checkpoint needs
-        raise ValueError(f"backbone torchvision:{name}: take timm's RegNets, such as timm:regnety_004")
+        raise ValueError(f"backbone torchvision:{name}: not supported; take timm's RegNets, such as timm:regnety_004")
     options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}
     weights = models.get_model_weights(name).DEFAULT if pretrained else None
     with _weights_of(f"torchvision:{name}", pretrained):

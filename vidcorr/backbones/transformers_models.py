@@ -29,7 +29,9 @@ def from_transformers(name: str) -> Clips | nn.Module:
     try:
         from transformers import AutoConfig, AutoModel
     except ImportError as error:
-        raise ValueError(f"backbone transformers:{name}: pip install 'vidcorr[transformers]'") from error
+        raise ValueError(
+            f"backbone transformers:{name}: needs transformers: pip install 'vidcorr[transformers]'"
+        ) from error
     try:
         kind = AutoConfig.from_pretrained(name, trust_remote_code=False).model_type
         model = AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)

@@ -118,7 +118,7 @@ def check_names(model: Mapping[str, Any], source: str | Path) -> None:
     if refused := sorted({name for name in outside_code(model) if name not in _allowed}):
         flags = " ".join(f"--allow {name}" for name in refused)
         raise ValueError(
-            f"{source}: names code of neither this project nor the working directory; if you trust it, add {flags}"
+            f"{source}: names code from outside this project and the working directory; if you trust it, add {flags}"
         )
 
 
@@ -143,7 +143,7 @@ def pass_gate(class_path: Any, arguments: Any, source: str | Path) -> Recipe:
     given = {str(name): value for name, value in arguments.items() if not str(name).startswith("_")}  # Lightning's own
     for name in NETWORK_ARGUMENTS if given.get(RECIPE) is None else ():
         if isinstance(spec := given.get(name), str) and ":" not in spec and spec != "raw_colour":
-            raise ValueError(f"{source}: its encoder is {spec}, another file; a checkpoint holds its encoder")
+            raise ValueError(f"{source}: names another file as its encoder, {spec}; a checkpoint must hold its encoder")
     return Recipe(kind, class_path, given)
 
 
@@ -182,7 +182,7 @@ def reconcile(saved: Recipe, chosen: Any, path: str | Path) -> None:
     if arguments[key] == noted:
         arguments[RECIPE] = saved.arguments[RECIPE]
     elif arguments[RECIPE] is not None:
-        raise ValueError(f"--ckpt_path {path} is over {noted}, not over {arguments[key]}: leave out --model.{key}")
+        raise ValueError(f"{path}: was trained from {noted}, not from {arguments[key]}: leave model.{key} out")
 
 
 def import_path(kind: type) -> str:

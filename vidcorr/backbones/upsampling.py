@@ -145,7 +145,7 @@ def _fine_stride(coarse: Tensor, fine: Tensor, stride: int) -> int:
     if factor < 1 or fine.shape[2:] != (factor * height, factor * width):
         raise ValueError(f"upsampler: expected a multiple of {height} x {width} cells, got {tuple(fine.shape)}")
     if stride % factor:
-        raise ValueError(f"upsampling {factor} times: cells of {stride} px would not have whole pixels")
+        raise ValueError(f"upsampling {factor} times: {factor} does not divide cells of {stride} px")
     return stride // factor
 
 

@@ -192,7 +192,7 @@ class VideoNetwork(nn.Module):
             ValueError: for a stage, a stride or an option.
         """
         if stage is not None or stride is not None or any(options.values()):
-            raise ValueError("a video encoder fixes its stage and stride; leave them out")
+            raise ValueError("a video encoder has one stage and stride; leave both arguments out")
         return on_device(self.encoder_of_video, device_of(self.encoder_of_video))
 
 
@@ -222,4 +222,4 @@ def as_tensor(array: Any) -> Tensor:
         return torch.from_numpy(array if array.flags.writeable else array.copy())
     if hasattr(array, "__dlpack__"):
         return torch.from_dlpack(array)
-    raise ValueError(f"an encoder gives tensors or arrays, got {describe_output(array)}")
+    raise ValueError(f"an encoder must return a tensor or an array, got {describe_output(array)}")

@@ -79,8 +79,8 @@ class Ranks(AbstractContextManager["Ranks"]):
             late = "monitoredBarrier in" in str(error)
             reason = "another rank hangs, or takes far longer than this one" if late else "connection closed by peer"
             raise LostRank(
-                f"rank {self.rank} of {self.size}: {reason}: look for the last lines of the process of the other rank, "
-                "which may be out of memory"
+                f"rank {self.rank} of {self.size}: {reason}: read the last lines of the other ranks; one may be "
+                "out of memory"
             ) from error
 
     def largest(self, value: int) -> int:

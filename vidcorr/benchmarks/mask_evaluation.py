@@ -224,7 +224,7 @@ class ObjectScorer:
         with errors_at(folder):
             self.scorer = MaskScorer(self.rules, video, len(metrics))
         if not self.scorer.plan:
-            raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on")
+            raise DataError(f"{folder}: rules {self.rules.name} score no object here; take the video out of the list")
         if lacking := sorted(self.scorer.objects.keys() - files.keys()):
             raise DataError(f"{folder}: the metadata counts frame {lacking[0]}, which has no mask")
         self.pending: deque[Future[None]] = deque()
@@ -276,7 +276,7 @@ def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterat
         entering = sequence.entering(t)
         mask = sequence.mask(t) if entering else None
         if mask is not None and (absent := set(entering) - set(object_ids(mask.numpy()))):
-            raise DataError(f"{sequence.masks[t]}: does not hold object {min(absent)}, which is to start in this frame")
+            raise DataError(f"{sequence.masks[t]}: lacks object {min(absent)}, which starts here by the data set")
         yield frame, mask
 
 

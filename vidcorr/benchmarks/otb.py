@@ -66,10 +66,10 @@ class OtbBenchmark(Benchmark):
     def __post_init__(self) -> None:
         if of_features := (self.changes or {}).keys() & {"stride", "dilated"}:
             field = min(of_features)
-            raise ValueError(f"OtbBenchmark: {field} is that of the features; give {field}, not changes")
+            raise ValueError(f"OtbBenchmark: {field} is an argument of the benchmark; set it there, not in changes")
         if self.stride is not None and self.dilated:
             raise ValueError(
-                f"OtbBenchmark: dilated features have their own stride; set dilated to false for {self.stride}"
+                f"OtbBenchmark: dilated features have their own stride; set dilated to false for stride {self.stride}"
             )
         super().__post_init__()
 

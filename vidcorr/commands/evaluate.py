@@ -19,7 +19,7 @@ def command(args: Sequence[str]) -> None:
     flags = parser.parse_args(list(args))
     names = [*flags.networks, *filter(None, [flags.base])]
     if not names and not flags.baselines:
-        raise ValueError("evaluate: name a network; or --baselines alone")
+        raise ValueError("evaluate: name a network, such as timm:resnet18.a1_in1k, or give --baselines")
     if not flags.on:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     configured, changes = read_on(flags.on), read_changes(flags.change)

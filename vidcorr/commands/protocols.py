@@ -38,7 +38,7 @@ def command(args: Sequence[str]) -> None:
         return
     second = find_protocols(flags.other, flags.benchmark)
     if not first.keys() & second.keys():
-        raise ValueError(f"{flags.name} is of {', '.join(first)}, {flags.other} of {', '.join(second)}")
+        raise ValueError(f"{flags.name} is for {', '.join(first)}, {flags.other} for {', '.join(second)}")
     for kind in first.keys() & second.keys():
         print("\n".join(differences(first[kind], second[kind])))
 

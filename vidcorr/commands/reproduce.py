@@ -31,7 +31,7 @@ def command(args: Sequence[str]) -> None:
         raise ValueError(f"--on {' '.join(wanted)}: no row has a printed score; rows have {known}")
     missing = [row for row in rows if row.network.endswith(".ckpt") and not Path(row.network).is_file()]
     for row in missing if configured else rows:
-        needs = f"{row.network} is missing: " if row in missing else ""
+        needs = f"{row.network} is missing; " if row in missing else ""
         for name in wanted:
             if name in row.published:
                 print(f"{row.name}: {described(row, name)}; {needs}weights: {row.download}")
@@ -51,7 +51,7 @@ def command(args: Sequence[str]) -> None:
         if missing and flags.rows:
             raise ValueError(
                 "; ".join(
-                    f"{row.name}: {row.network} is missing; download {row.download}, and run vidcorr convert FILE "
+                    f"{row.name}: {row.network} is missing; download {row.download}, then: vidcorr convert FILE "
                     f"{row.network}"
                     for row in missing
                 )

@@ -33,14 +33,17 @@ RULE_SETS = [
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr score`; a user's mistake raises ValueError or OSError."""
-    flags = _parser().parse_args(list(args))
+    parser = _parser()
+    if unknown := [word for word in args if word.startswith("--") and word.split("=")[0] not in parser.format_help()]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")  # argparse names missing arguments first
+    flags = parser.parse_args(list(args))
 
     from ..results.result import require_writable
     from .score_masks import flat_scores
 
     if flags.json is not None:
         if flags.json.is_dir():
-            raise ValueError(f"--json {flags.json}: is a folder; name a file")
+            raise ValueError(f"--json {flags.json}: is a folder; name a file in it")
         require_writable(flags.json.parent)
     if flags.output is not None:
         require_writable(flags.output)
@@ -54,7 +57,7 @@ def command(args: Sequence[str]) -> None:
     if left_out := result.data.get("missing_videos"):
         from ..metrics.rules import RULES
 
-        print(f"without predictions or objects to score, {RULES[flags.rules].missing_video}: {', '.join(left_out)}")
+        print(f"{RULES[flags.rules].missing_video}, for want of predictions or objects: {', '.join(left_out)}")
 
 
 def _parser() -> argparse.ArgumentParser:

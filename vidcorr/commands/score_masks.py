@@ -100,7 +100,7 @@ def score(
     truth = truth / "Annotations" if (truth / "Annotations").is_dir() else truth
     predictions = require_folder(Path(predictions).expanduser(), "name the folder that holds the predictions")
     if rules.needs_meta and meta is None:
-        raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give --meta FILE")
+        raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give meta, a file")
     entries = read_videos(Path(meta)) if meta is not None else {}
     names = _videos(truth, rules, videos, entries, meta)
     missing = _missing(names, predictions, rules, allow_missing)
@@ -119,7 +119,7 @@ def score(
         rows.update(video, objects)
     scored = {video for video, _, _ in rows.values()}
     if not scored:
-        raise DataError(f"{predictions}: no video of {truth} to score")
+        raise DataError(f"{predictions}: holds no video of {truth}; expected {predictions}/VIDEO/FRAME.png")
     data = {
         "rules": rules.stated(),
         "keep_ends": keep_ends,
@@ -173,7 +173,7 @@ def _missing(names: Sequence[str], predictions: Path, rules: Rules, allowed: boo
     missing = [name for name in names if not (predictions / name).is_dir()]
     if missing and not allowed:
         number = "1 video of" if len(missing) == 1 else f"{len(missing)} videos of"
-        remedy = f"with --allow-missing they are {rules.missing_video}"
+        remedy = f"with allow_missing they are {rules.missing_video}"
         raise DataError(f"{predictions / missing[0]}: predictions lack {number} {len(names)}; {remedy}")
     return missing
 
@@ -188,7 +188,7 @@ def _folders(truth: Path, predictions: Path, video: str, rules: Rules) -> Iterat
     for name in objects or [""]:
         masks = list_images(truth / video / name)
         if not masks:
-            raise DataError(f"{truth / video / name}: no masks")
+            raise DataError(f"{truth / video / name}: holds no masks")
         yield MaskFolder(video, name, masks, predictions / video / name)
 
 
@@ -200,7 +200,7 @@ def _results(work: Callable[[MaskFolder], Scored], folders: Sequence[MaskFolder]
         return
     for masks, outcome in in_processes(work, folders, workers, timeout=0, title="folders"):
         if isinstance(outcome, CrashedError):
-            raise DataError(f"{masks.predictions}: {outcome}; --workers 1 needs less memory")
+            raise DataError(f"{masks.predictions}: {outcome}; workers=1 needs less memory")
         if isinstance(outcome, DataError):
             raise outcome
         yield outcome
@@ -266,8 +266,8 @@ def _score_folder(
         video = Video(masks.video, sorted(files), annotation, entries.get(masks.video, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
-        remedy = "; the official code leaves it out: --allow-missing" if rules.empty_video == "left out" else ""
-        raise DataError(f"{folder}: {len(files)} masks, none of which is left to score an object on{remedy}")
+        remedy = "; leave it out like the official code by allow_missing" if rules.empty_video == "left out" else ""
+        raise DataError(f"{folder}: rules {rules.name} score no object here{remedy}")
     if missing := [stem for stem in rules.required(video, scorer.plan) if stem not in predictions]:
         number = "1 predicted mask is" if len(missing) == 1 else f"{len(missing)} predicted masks are"
         raise DataError(f"{masks.predictions / missing[0]}.png: {number} missing")

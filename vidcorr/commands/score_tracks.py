@@ -104,7 +104,7 @@ def _otb_rows(truth: Path, folder: Path) -> BoxRows:
         # GOT-10k's rules score such a box, as overlapping nothing
         if wrong := np.flatnonzero(~np.isfinite(boxes).all(1) | (boxes[:, 2:] < 0).any(1)).tolist():
             box = boxes[wrong[0]].tolist()
-            raise DataError(f"{path}: box {wrong[0] + 1} is {box}; it has to be finite, with sides of 0 or more")
+            raise DataError(f"{path}: box {wrong[0] + 1} is {box}; expected finite numbers, with sides of 0 or more")
         rows.update(boxes, target, name=name)
     return rows
 
@@ -140,10 +140,10 @@ def _box_file(folder: Path, name: str) -> Path:
 
 def _predicted_boxes(path: Path, target: NDArray[np.float64]) -> NDArray[np.float64]:
     if not path.is_file():
-        raise DataError(f"{path}: no such file; every sequence needs its boxes")
+        raise DataError(f"{path}: no such file; every sequence needs a file of boxes")
     boxes = read_boxes(path)
     if boxes.shape != target.shape:
-        raise DataError(f"{path}: {len(boxes)} boxes for {len(target)} frames")
+        raise DataError(f"{path}: {len(boxes)} boxes for {len(target)} frames; write a line per frame")
     return boxes
 
 
@@ -193,7 +193,9 @@ def _from_csv(
     lines = [(reader.line_num, line) for line in reader]
     frames = list(dict.fromkeys(line.get("frame", "") for _, line in lines))
     if len(frames) != sequence.num_frames:
-        raise DataError(f"{path}: holds {len(frames)} frames, the truth {sequence.num_frames}")
+        raise DataError(
+            f"{path}: holds {len(frames)} frames, expected {sequence.num_frames}, a line per point and frame"
+        )
     points, known = {}, set(sequence.tracks)
     for number, line in lines:
         try:
@@ -202,12 +204,13 @@ def _from_csv(
             point = float(line["x"]), float(line["y"]), float(line["occluded"] == "1")
             points[line["name"], line["frame"]] = point
         except (KeyError, ValueError, TypeError) as error:
-            raise DataError(f"{path}, line {number}: expected frame, name, x, y, occluded: {error}") from error
+            raise DataError(f"{path}, line {number}: expected frame, name, x, y, occluded ({error})") from error
     missing = (np.nan, np.nan, 1.0)
     names = [sequence.tracks[index] for index in queries.track]
     table = np.array([[points.get((name, frame), missing) for frame in frames] for name in names])
     table = table.reshape(len(names), len(frames), 3)
     for name, track in zip(names, table, strict=True):
         if not np.isfinite(track).all():
-            raise DataError(f"{path}: track {name} has no line with finite numbers in some frame")
+            lacking = frames[int(np.flatnonzero(~np.isfinite(track).all(axis=1))[0])]
+            raise DataError(f"{path}: track {name} has no line with finite numbers for frame {lacking}")
     return (table[..., :2] + 0.5) * (RASTER / np.array(sequence.size[::-1])), table[..., 2] == 1

@@ -21,7 +21,7 @@ def command(args: Sequence[str]) -> None:
     """Run `vidcorr sweep`; a user's mistake raises UsageError, ValueError or OSError."""
     flags = _parser().parse_args(list(args))
     if flags.protocols and (flags.protocol or flags.change):
-        raise ValueError("--protocol and --change choose the base of --vary; --protocols has none")
+        raise ValueError("--protocol and --change choose the base of --vary; leave them out beside --protocols")
     configured, *others = read_on(flags.on or ["davis"])
     if others:
         raise ValueError(f"--on {' '.join(flags.on)}: {ONE_BENCHMARK}")
@@ -56,7 +56,7 @@ def _selection_fraction(select_on: str) -> float | None:
     if re.fullmatch(r"0?\.\d*[1-9]\d*", select_on):
         return float(select_on)
     if not Path(root := select_on.partition("@")[0]).exists():
-        raise ValueError(f"--select-on {select_on}: {root}: no such folder")
+        raise ValueError(f"--select-on {select_on}: there is no folder {root}")
     return None
 
 

@@ -28,7 +28,7 @@ def command(args: Sequence[str]) -> None:
 
     if flags.study:
         if len(flags.folders) > 1 or flags.score or flags.published or flags.base:
-            raise ValueError("table --study: takes a single folder; scores and base row are those of the study")
+            raise ValueError("table --study: give a single folder, without --score and --base, which are the study's")
 
         from ..experiments.study import read_study
         from ..experiments.study_table import study_table

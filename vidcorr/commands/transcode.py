@@ -108,7 +108,7 @@ def plan(source: Path, entries: Sequence[VideoEntry], destination: Path, frames:
         root = Path(os.path.commonpath([path.parent for path in paths]))
     target = _absolute(destination)
     if target == root or (source.is_dir() and target.is_relative_to(root)):
-        raise DataError(f"{destination} lies in the source; give a folder outside of {root}")
+        raise DataError(f"{destination}: lies in the source; give a folder outside {root}")
     taken: dict[Path, Path] = {}
     for path in paths:
         name = path.relative_to(root)
@@ -202,7 +202,7 @@ def _claim(destination: Path, form: OutputFormat) -> None:
     destination.mkdir(parents=True, exist_ok=True)
     if marker.is_file():
         if marker.read_text(encoding="utf-8", errors="replace") != wanted:
-            raise DataError(f"{destination}: was made with other flags ({marker}); give the same, or another folder")
+            raise DataError(f"{destination}: was made with other flags ({marker}); repeat them, or give another folder")
     elif any(destination.iterdir()):
         raise DataError(f"{destination}: holds files that were not made by transcode; give another folder or empty it")
     else:

@@ -44,7 +44,7 @@ class Badja(Reader[PointSequence]):
         annotations = require_folder(self.root / "joint_annotations", "clone BADJA's repository")
         files = sorted(path for path in annotations.glob("*.json") if path.stem not in WITHOUT_FRAMES)
         if not files:
-            raise DataError(f"{annotations}: no <clip>.json; clone BADJA's repository")
+            raise DataError(f"{annotations}: holds no <clip>.json; clone BADJA's repository")
         self._sequences = tuple(_clip(self.root, file) for file in files)
 
 
@@ -56,7 +56,7 @@ def _clip(root: Path, file: Path) -> PointSequence:
         positions = np.array([np.array(entry["joints"], np.float64)[numbers] for entry in content])
         visible = np.array([np.array(entry["visibility"], bool)[numbers] for entry in content])
         if positions.shape != (len(content), len(numbers), 2) or visible.shape != positions.shape[:2]:
-            raise ValueError("other shapes")
+            raise ValueError("joints and visibility have other shapes")
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(
             f"{file}: expected a list of frames with image_path, segmentation_path, joints and visibility of 37 joints"

@@ -74,7 +74,7 @@ def _spair_pair(root: Path, file: Path, name: str) -> MatchPair:
         points = tuple(np.array(side["kps"], np.float64).reshape(-1, 2) for side in sides)
         ids = tuple(int(number) for number in content["kps_ids"])
         if not len(points[0]) == len(points[1]) == len(ids):
-            raise ValueError("other numbers of points")
+            raise ValueError("the pictures have different numbers of points")
         files = tuple(folder / plain_name(side["imname"], file) for side in sides)
         sizes = tuple((int(side["imsize"][1]), int(side["imsize"][0])) for side in sides)
         box = tuple(float(side) for side in content["trg_bndbox"])

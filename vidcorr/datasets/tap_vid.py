@@ -137,7 +137,7 @@ def _files(root: Path) -> list[Path]:
     files = [path for path in inside if path.suffix.lower() in SET_SUFFIXES]
     kinds = sorted({path.suffix.lower() for path in files})
     if not kinds:
-        raise DataError(f"{root}: nothing of TAP-Vid here; {EXPECTED}")
+        raise DataError(f"{root}: holds no data of TAP-Vid; {EXPECTED}")
     if len(kinds) > 1:  # two sets would be scored as one
         raise DataError(f"{root}: holds {' and '.join(kinds)} files; put the files of one kind into a separate folder")
     return sorted(files, key=lambda path: natural_order(path.name))

@@ -115,9 +115,7 @@ class Vip(Reader[PartSequence]):
             first = tuple(instance for instance in instances if instance)
             objects = range(1, len(first) + 1)
         if not 0 < len(objects) < 255:
-            raise DataError(
-                f"{masks[0]}: {len(objects)} {self.parts} parts in the first frame; 1 to 254 can be followed"
-            )
+            raise DataError(f"{masks[0]}: {len(objects)} {self.parts} parts in the first frame; expected 1 to 254")
         starts = dict.fromkeys(objects, 0)
         return PartSequence(name=name, frames=frames, size=size, masks=masks, starts=starts, humans=humans, first=first)
 

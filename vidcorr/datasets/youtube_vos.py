@@ -119,7 +119,7 @@ def number_in_name(image: Path) -> int:
         DataError: if the name is not a number.
     """
     if not re.fullmatch("[0-9]+", image.stem):
-        raise DataError(f"{image}: name is not a frame number; remove it")
+        raise DataError(f"{image}: its name is not a frame number; remove it")
     return int(image.stem)
 
 

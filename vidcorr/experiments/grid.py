@@ -40,13 +40,13 @@ def read_grid(base: ProtocolT, varied: Sequence[str], most: int = 500) -> list[P
         if problem := base.misnamed(field):
             raise ValueError(f"--vary {text}: {problem}")
         if field == "feature_stride":
-            raise ValueError(f"--vary {text}: features have the strides of --stride")
+            raise ValueError(f"--vary {text}: vary the features' stride by --stride")
         if field in values or not listed.strip():
             raise ValueError(f"--vary {text}: write every field once, as {field}=value,value,…")
         values[field] = read_value(f"[{listed}]", f"--vary {text}")
     if (number := math.prod(map(len, values.values()))) > most:
         sizes = " · ".join(f"{len(of_field)} of {field}" for field, of_field in values.items())
-        raise ValueError(f"the grid has {number} protocols ({sizes}), more than {most}; --most {number} if it is meant")
+        raise ValueError(f"the grid has {number} protocols ({sizes}), more than {most}; allow them by --most {number}")
     protocols, refused = [], []
     for combination in product(*values.values()):
         try:
@@ -54,9 +54,9 @@ def read_grid(base: ProtocolT, varied: Sequence[str], most: int = 500) -> list[P
         except ValueError as error:
             refused.append(str(error))
     if not protocols:
-        raise ValueError(f"no combination of the grid is a protocol: {refused[0]}")
+        raise ValueError(f"no combination of the grid is a valid protocol: {refused[0]}")
     if refused:
-        print(f"left out: {len(refused)} combinations that no protocol can have; {refused[0]}", file=sys.stderr)
+        print(f"left out: {len(refused)} combinations that are no valid protocol: {refused[0]}", file=sys.stderr)
     return list(dict.fromkeys(protocols))
 
 

@@ -132,11 +132,13 @@ class Study(BaseModel, extra="forbid"):
                 raise ValueError(f"row {row.name!r}: there is no evaluation {unknown[0]!r} ({known})")
         for row in self.rows:
             if row.of and self.trained(row).train is None:
-                raise ValueError(f"row {row.name!r} is of {row.of!r}, which trains nothing itself")
+                raise ValueError(
+                    f"row {row.name!r}: `of` names {row.of!r}, which trains nothing: name a row with `train`"
+                )
             row.seeds = row.seeds or self.trained(row).seeds
         names = [row.name for row in self.rows]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"two rows have the name {twice[0]!r}")
+            raise ValueError(f"two rows have the name {twice[0]!r}; rename one")
         return self
 
     def row(self, name: str) -> StudyRow:
@@ -241,7 +243,7 @@ def _similar_key(error: ValidationError) -> str:
 def _at_small_scale(content: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a valid study at its small scale."""
     if content.get("small") is None:
-        raise ValueError("has no small scale (key `small`); run it without --small")
+        raise ValueError("has no key `small`, so no small scale; run the study at full scale")
     rows = []
     for row in content["rows"]:
         small = row.get("small", {})

@@ -30,7 +30,7 @@ def study_table(study: Study, output: Path) -> Table:
                 # a single seed of an untrained model stands for a network, all other seeds are samples
                 rows[row.name][name] = Cell(records, trained=not row.model or len(records) > 1)
     if not any(name in row for row in rows.values() for name in study.evaluations):
-        raise ValueError(f"{output}: no result of the study {study.title!r}")
+        raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
     heads = [head for name in study.evaluations for head in (name, f"{name}, paper")]
     filled = [head for head in heads if head in study.evaluations or any(head in row for row in rows.values())]
     return Table({study.title: {head: head for head in filled}}, rows).with_differences(study.base)
@@ -43,7 +43,7 @@ def _records(study: Study, row: StudyRow, evaluation: str, output: Path) -> Iter
         place, seed = file.parent, int(file.relative_to(output).parts[1].split("-")[1])
         if (first := places.setdefault(seed, place)) != place:
             twice = f"two results of {row.name!r} for seed {seed}, {first} and {place}"
-            raise ValueError(f"{twice}: the study's arguments have changed; remove one")
+            raise ValueError(f"{twice}: of one run, whose arguments in the study have changed; remove the old one")
     for seed, place in sorted(places.items()):
         result = Result.load(place)
         seeded = result.model_copy(update={"network": result.network.model_copy(update={"seed": seed})})

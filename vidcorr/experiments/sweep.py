@@ -40,7 +40,7 @@ class Sweep:
         by_sequence = set(MEANS_OF.get(self.score, (self.score,))) <= set(self.benchmark.ranked_by)
         if self.benchmark.score_names and self.score not in self.benchmark.score_names and not by_sequence:
             known = dict.fromkeys((*self.benchmark.ranked_by, *self.benchmark.score_names))
-            raise ValueError(f"--score {self.score}: {type(self.benchmark).__name__} has {', '.join(known)}")
+            raise ValueError(f"score {self.score}: {type(self.benchmark).__name__} has {', '.join(known)}")
 
     def scored(self, protocols: Sequence[PropagationProtocol]) -> dict[Job, Record]:
         """Score protocols for all views.

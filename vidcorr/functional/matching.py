@@ -55,7 +55,7 @@ def match_keypoints(
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"points must be (N, 2), got {tuple(points.shape)}")
     if bool(protocol.debiased) != (bias is not None):
-        raise ValueError(f"protocol {protocol.name!r}: give `bias` if and only if `debiased` is above 0")
+        raise ValueError(f"protocol {protocol.name!r}: give `bias` if `debiased` is above 0, else None")
     if not len(points):
         return points.to(points if points.is_floating_point() else torch.float64)
     first, second = (debiased(features.float(), bias) for features in (source, target))

@@ -34,7 +34,7 @@ def reference_length(
     if protocol.reference == "points":
         return float(np.ptp(points, axis=0).max())
     if box is None:
-        raise ValueError(f"protocol {protocol.name!r} measures by the object's box, which the data lack")
+        raise ValueError(f"protocol {protocol.name!r} measures by the object's box, which the data lack; take another")
     return float(max(box[2] - box[0], box[3] - box[1]))
 
 

@@ -69,7 +69,7 @@ class SequenceRows(ABC):
         stored = self.stored()
         if twice := [name for name, count in Counter(name for name, _ in stored).items() if count > 1]:
             raise ValueError(
-                f"scored more than once: {', '.join(twice[:5])}; name= each sequence, reset() between runs"
+                f"scored more than once: {', '.join(twice[:5])}; give each sequence its name, and reset() between runs"
             )
         return dict(stored)
 

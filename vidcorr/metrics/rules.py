@@ -52,7 +52,7 @@ class YoutubeVosRules(DavisRules):
         for (video, number), values in objects.items():
             category = videos.get(video, {}).get("objects", {}).get(str(number), {}).get("category")
             if not category:
-                raise ValueError(f"gives no category for object {number} of {video}, which the masks hold")
+                raise ValueError(f"gives no category for object {number} of {video}, which is in the masks")
             rows.append({**values, "Unseen": category in unseen})
         return seen_and_unseen(rows)
 

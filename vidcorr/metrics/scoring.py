@@ -218,7 +218,7 @@ class MaskScorer:
             ids = self.rules.ids(prediction)
             if ids.shape != truth.shape:
                 size, expected = (" × ".join(map(str, mask.shape)) for mask in (ids, truth))
-                raise ValueError(f"is {size} px, the annotation {expected}")
+                raise ValueError(f"is {size} px, the annotation {expected}; save predictions at the annotation's size")
             self._refuse_unknown(ids, "prediction")
             found = object_outlines(ids, numbers)
             for number in numbers:
@@ -255,7 +255,7 @@ class MaskScorer:
         values: dict[Object, Values] = {}
         for number, stems in self.plan.items():
             if missing := [stem for stem in stems if stem is not None and (number, stem) not in measured]:
-                raise ValueError(f"frame {missing[0]} counts and is missing")
+                raise ValueError(f"object {number}: frame {missing[0]} is scored and has no prediction")
             rows = [measured.get((number, stem), nothing) for stem in stems]
             values[number] = self.rules.summarise(np.array(rows, dtype=np.float64).reshape(-1, len(nothing)))
         return values

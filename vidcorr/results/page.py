@@ -138,7 +138,7 @@ def _beside(result: Result, name: str, other: Result, compared: Sequence[str]) -
         ValueError: if the results belong to different benchmarks.
     """
     if other.benchmark != result.benchmark:
-        raise ValueError(f"{name}: is a result of {other.benchmark}, the report is of {result.benchmark}")
+        raise ValueError(f"{name}: is a result of {other.benchmark}, but the report is of {result.benchmark}")
     ours, theirs = ([protocol.shared or protocol.digest for protocol in side.protocols] for side in (result, other))
     same = ours == theirs
     differences = {}

@@ -213,7 +213,7 @@ class Table:
         begun = [name for name in self.rows if name.partition(", stride ")[0] == base]
         matches = [name for name in self.rows if name == base] or begun or [name for name in self.rows if base in name]
         if len(matches) != 1:
-            raise ValueError(f"--base {base!r} names {len(matches) or 'no'} rows; the rows are {'; '.join(self.rows)}")
+            raise ValueError(f"base {base!r} names {len(matches) or 'no'} rows; the rows are {'; '.join(self.rows)}")
         cells = self.rows[matches[0]]
         rows = {
             name: row if row is cells else {head: cell.against(cells.get(head)) for head, cell in row.items()}

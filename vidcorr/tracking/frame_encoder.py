@@ -292,7 +292,7 @@ class FrameEncoder:
         for t, (frame, maps) in enumerate(encoded):
             if t == 0 and not self.constant and any(map(is_constant, maps)):
                 self.constant = True
-                warnings.warn("the first frame has the same features in all cells: scores are chance", stacklevel=2)
+                warnings.warn("all cells of the first frame have the same features: scores are chance", stacklevel=2)
             yield frame, maps
 
     def _encode_images(self, frames: Iterable[T], at_once: int, image: Callable[[T], Any]) -> Iterator[tuple[T, Maps]]:

@@ -150,7 +150,7 @@ class LabelTracker:
         chosen = [protocol] if isinstance(protocol, PropagationProtocol) else list(protocol)
         if len({seen_by(rules) for rules in chosen}) > 1:
             raise ValueError(
-                "protocols that see frames, or score masks, differently cannot share one pass of the network"
+                "protocols with other input sizes or rules for masks cannot share a pass of the network: run them apart"
             )
         self._of_map = [[adapt_to_network(rules, extractor, stride) for rules in chosen] for _, stride in self._maps]
         self.protocols = [rules for of_map in self._of_map for rules in of_map]

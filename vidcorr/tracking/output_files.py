@@ -46,13 +46,13 @@ def check_folder(folder: Path, overwrite: bool = False) -> bool:
             names but without prediction.json.
     """
     if folder.is_file():
-        raise ValueError(f"{folder}: is a file; output_dir names a folder")
+        raise ValueError(f"{folder}: is a file; output_dir must name a folder")
     earlier = [name for name in OUTPUTS if (folder / name).exists()]
     if not earlier:
         return False
     if earlier[0] != RECORD:  # a folder of masks may be the user's own, even the prompt's
         raise ValueError(
-            f"{folder}: holds {earlier[0]} without a {RECORD}: it may be yours; remove it, or name another output_dir"
+            f"{folder}: holds {earlier[0]} but no {RECORD}, so it may be yours; remove it, or name another output_dir"
         )
     try:
         complete = json.loads((folder / RECORD).read_text())["complete"]

@@ -51,7 +51,7 @@ def rules_for(extractor: nn.Module, prompt: Prompt, name: str | None, changes: d
     protocol: AnyProtocol
     if isinstance(prompt, BoxPrompt):
         if name is not None:
-            raise ValueError(f"protocol {name!r} is for masks and points; a box is tracked by SiamFC, see changes")
+            raise ValueError(f"protocol {name!r} is for masks and points; boxes are tracked by SiamFC: set `changes`")
         protocol = TrackingProtocol()
     elif isinstance(prompt, PointPrompt) and name is not None and name in PointProtocol.sources():
         protocol = at_stride(PointProtocol.named(name), stride_of(extractor))

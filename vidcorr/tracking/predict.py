@@ -95,14 +95,14 @@ def predict_video(
     interrupted = check_folder(folder, overwrite)
     stream = video if isinstance(video, FrameStream) else FrameStream(video)
     if min(stream.size) < 2:  # H.264 has even sizes
-        raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; 2 × 2 px are the least")
+        raise DataError(f"{stream.path}: has frames of {pixels(stream.size)}; expected at least 2 × 2 px")
     prompted = PromptedVideo(stream, prompt)
     rules = rules_for(extractor, prompted.prompt, protocol, changes)
     advice = f"{stream.path}: lower short_side, or {LOWER}"
     with out_of_memory_advice(advice):
         found = _follow(extractor, prompted, rules, short_side, watch)
     if interrupted:
-        print(f"{folder}: holds a prediction that was interrupted; it begins again")
+        print(f"{folder}: holds an interrupted prediction, which now begins again")
     with FolderLock(folder, "name another output_dir"):
         check_folder(folder, overwrite)  # another run may have written it before the lock
         remove_outputs(folder)
@@ -169,7 +169,7 @@ def _write(
                 progress.advance()
                 signals.check()
         except signals.Stopped:
-            print(f"{folder}: interrupted; the same command begins again")
+            print(f"{folder}: interrupted; the same command starts over")
             if record.written and signals.requests.interrupts < 2:
                 record.close()
             raise

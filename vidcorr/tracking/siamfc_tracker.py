@@ -61,7 +61,7 @@ class SiamFCTracker:
         self, extractor: nn.Module, protocol: TrackingProtocol | None = None, stopwatch: Stopwatch | None = None
     ) -> None:
         if isinstance(extractor, VideoEncoder):
-            raise ValueError("SiamFC tracks by single crops; an encoder of video cannot encode them")
+            raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
         stride = stride_of(extractor) if hasattr(extractor, "stride") else None
         protocol = protocol or TrackingProtocol()
         self.protocol = protocol.at_features(stride or protocol.stride, getattr(extractor, "dilated", False))

@@ -87,10 +87,10 @@ def open_container(path: Path, timeout: float) -> InputContainer:
     except OSError as error:  # of the path
         raise DecodingError(path, f"cannot be read ({error.strerror or error})") from error
     if not container.streams.video:
-        raise DecodingError(path, "no video stream")
+        raise DecodingError(path, "has no video stream")
     codec = container.streams.video[0].codec_context
     if codec is None:
-        raise DecodingError(path, "unknown codec")
+        raise DecodingError(path, "has an unknown codec; transcode it, for example by ffmpeg")
     check_pixels(path, codec.width, codec.height)
     codec.thread_count = 1  # the workers are the parallelism
     codec.options = {"max_pixels": str(MOST_PIXELS)}  # for frames that are larger than the header says

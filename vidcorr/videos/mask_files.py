@@ -257,11 +257,11 @@ def _ids_of_colours(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.ui
     values, first, numbers = np.unique(packed, return_index=True, return_inverse=True)
     if len(values) > MOST_COLOURS + 1:
         raise DataError(
-            f"{path}: {len(values)} colours; a mask is painted in flat ones, at most {MOST_COLOURS} besides black: "
+            f"{path}: {len(values)} colours; a painted mask has flat colours, at most {MOST_COLOURS} besides black: "
             "save it as a PNG without smoothed edges"
         )
     if values[0] != 0:
-        raise DataError(f"{path}: no pixel of the mask is black, which is the background's colour; paint it black")
+        raise DataError(f"{path}: no pixel of the mask is black, the background's colour; paint the background black")
     colours = rgb.reshape(-1, 3)[first]
     from_dark = np.argsort(colours.sum(1, dtype=int), kind="stable")
     ids = np.argsort(from_dark).astype(np.uint8)

@@ -225,7 +225,7 @@ class PointPrompt(Prompt):
 
     def __post_init__(self) -> None:
         if not self.grid and not self.names:
-            raise DataError(f"{self.source}: expected at least one point")
+            raise DataError(f"{self.source}: holds no point; write one in a line, below a heading if there is one")
         if len(set(self.names)) < len(self.names):
             raise DataError(f"{self.source}: two points have the same name")
 
@@ -325,7 +325,7 @@ def read_prompt(mask: object = None, box: object = None, points: object = None) 
     if len(given) != 1:
         kinds_given = " and ".join(kind.kind for kind, _ in given) or "none"
         raise DataError(
-            f"say what to follow by exactly one of mask, box and points (--data.mask first.png); got {kinds_given}"
+            f"say what to follow by exactly one of mask, box and points, such as mask=first.png; got {kinds_given}"
         )
     ((kind, value),) = given
     if kind is BoxPrompt and isinstance(value, list) and value and all(isinstance(item, str) for item in value):

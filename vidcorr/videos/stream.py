@@ -75,7 +75,7 @@ class FrameStream:
             first = 0 if start is None else self._number(video, start, "start")
             self.end = None if end is None else self._number(video, end, "end")
             if self.end is not None and self.end <= first:
-                raise DataError(f"end: frame {self.end} is not after the start, frame {first}; the end is left out")
+                raise DataError(f"end: frame {self.end} is not after the start, frame {first}; `end` is not included")
             self.part = range(first, sys.maxsize if self.end is None else self.end, every)
             self.num_frames = len(range(first, min(self.part.stop, video.num_frames), every))
             if not self.num_frames:

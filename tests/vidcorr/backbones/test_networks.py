@@ -30,7 +30,9 @@ def cache(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("spec", ["timm:vit_small_patch16_224.dino", "timm:resnet18", "torchvision:resnet18"])
 def test_missing_weights_are_named(spec):
-    said = refused(ValueError, f"backbone {spec}: its weights cannot be had", build_network, spec, pretrained=True)
+    said = refused(
+        ValueError, f"backbone {spec}: its weights cannot be downloaded", build_network, spec, pretrained=True
+    )
     assert said.endswith(f"vidcorr convert FILE OUT.ckpt --architecture {spec}")
 
 

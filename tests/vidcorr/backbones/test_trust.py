@@ -29,8 +29,8 @@ def _nothing_allowed(monkeypatch, tmp_path):
     ("class_path", "arguments", "message"),
     [
         (["a"], {}, "is damaged: it names no class"),
-        (FROZEN, {"spec": f"{CANARY}:sing"}, f"names code of neither .*, add --allow {CANARY}:sing$"),
-        (FROZEN, {"spec": "/other/file.ckpt"}, "its encoder is /other/file.ckpt, another file"),
+        (FROZEN, {"spec": f"{CANARY}:sing"}, f"names code from outside .*, add --allow {CANARY}:sing$"),
+        (FROZEN, {"spec": "/other/file.ckpt"}, "names another file as its encoder, /other/file.ckpt"),
         (FROZEN, {"spec": "raw_colour", "upsample": "os:abort"}, "add --allow os:abort$"),
         (FROZEN, {"spec": "x", "upsample": "os:abort", "encoder": RAW}, "add --allow os:abort$"),
         (f"{CANARY}.Song", {"backbone": "os:abort"}, f"add --allow os:abort --allow {CANARY}.Song$"),  # all at once
@@ -59,7 +59,7 @@ def test_the_encoder_of_a_checkpoint_is_that_of_the_named_backbone(tmp_path):
     reconcile(saved, chosen, "probe.ckpt")
     assert chosen["init_args"]["encoder"] == saved.arguments["encoder"]
     chosen["init_args"]["backbone"] = "torchvision:resnet18"
-    message = r"is over .*first\.ckpt, not over torchvision:resnet18: leave out --model.backbone"
+    message = r"was trained from .*first\.ckpt, not from torchvision:resnet18: leave model.backbone out"
     refused(ValueError, message, reconcile, saved, chosen, "probe.ckpt")
 
 

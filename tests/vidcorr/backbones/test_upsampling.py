@@ -88,7 +88,7 @@ def test_anything_but_an_upsampler_is_refused(spec):
     ("spec", "message"),
     [
         ("tests.helpers.encoders:not_a_multiple", r"a multiple of 32 x 40 cells, got \(1, 3, 19, 23\)"),
-        ("bilinear:3", "upsampling 3 times: cells of 8 px would not have whole pixels"),
+        ("bilinear:3", "upsampling 3 times: 3 does not divide cells of 8 px"),
     ],
 )
 def test_a_grid_that_does_not_fit_is_refused(spec, message):

@@ -136,7 +136,7 @@ def test_a_callable_may_give_an_encoder_of_video():
     assert isinstance(made, Recurrent)
     assert build_feature_extractor(made) is made
     assert [one.shape for one in made.encode(iter(torch.zeros(2, 3, 32, 32)))] == [(2, 4, 4)] * 2
-    message = "a video encoder fixes its stage and stride; leave them out"
+    message = "a video encoder has one stage and stride; leave both arguments out"
     refused(ValueError, message, build_feature_extractor, made, "res4")
     frozen = FrozenEncoder("tests.vidcorr.backbones.test_video:recurrent")
     assert isinstance(frozen.feature_extractor(), Recurrent)

@@ -29,7 +29,7 @@ def test_a_mask_without_the_object_that_it_introduces_is_refused(davis_root):
     sequence = Davis(davis_root)[0]
     entering = [mask is not None for _, mask in annotated_frames(sequence, sequence.read())]
     assert entering == [True] + [False] * (sequence.num_frames - 1)
-    message = r"00000\.png: does not hold object 9, which is to start in this frame"
+    message = r"00000\.png: lacks object 9, which starts here by the data set"
     refused(DataError, message, list, annotated_frames(replace(sequence, starts={9: 0}), sequence.read()))
 
 
@@ -90,7 +90,7 @@ def test_constant_features_are_told(davis_root, tmp_path, kind):
     if kind is TapVidBenchmark:
         root = write_tap_vid(tmp_path / "set", 1, frames=3, tracks=3, size=(48, 64))
     benchmark = kind(root, changes=SMALL if kind is DavisBenchmark else {})
-    with pytest.warns(UserWarning, match="the same features in all cells: scores are chance"):
+    with pytest.warns(UserWarning, match="all cells of the first frame have the same features: scores are chance"):
         benchmark.evaluate(Spoilt(1.0), tmp_path / "results")
     assert Result.load(tmp_path / "results").data["constant_features"] is True
     benchmark.evaluate(build_feature_extractor("raw_colour"), tmp_path / "varied")

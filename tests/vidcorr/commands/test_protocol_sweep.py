@@ -63,7 +63,7 @@ def test_what_a_sweep_writes(swept):
 
 
 def test_what_is_no_fraction_is_a_folder_to_select_on(sweep_of, tmp_path):
-    assert refused(ValueError, "--select-on 1.5: 1.5: no such folder", sweep_of, tmp_path, "--select-on", "1.5")
+    assert refused(ValueError, "--select-on 1.5: there is no folder 1.5", sweep_of, tmp_path, "--select-on", "1.5")
 
 
 def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, sweep_of, evaluated, capsys):
@@ -123,7 +123,7 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path):
     sweep(Sweep(views, benchmark, runner), grid)
     for one in scores_below(output):
         assert one.value == pytest.approx(mean_score(one.videos))
-    known = "--score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"
+    known = "score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"
     assert refused(ValueError, known, Sweep, views, benchmark, runner, "PCK")
     sweep(Sweep(views, benchmark, runner, "Overall"), grid)
     assert "## Chosen" not in (output / "sweep.md").read_text()  # its rows do not give it

@@ -70,4 +70,4 @@ def test_equal_or_by_how_much_not_and_what_moves_it(davis_root, tmp_path, capsys
     assert f"\nother on davis: {here:.2f}, {missed}; not the whole test set" in said
     assert f"  {protocols[1].name}: {other - here:+.1f}\n" in said
     assert f"  nearest to the printed score: {protocols[1].name}, {other:.1f}" in said
-    assert "and run vidcorr convert FILE " in refusal("reproduce", "missing", *words)
+    assert "then: vidcorr convert FILE " in refusal("reproduce", "missing", *words)

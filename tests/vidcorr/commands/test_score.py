@@ -146,7 +146,7 @@ def test_predictions_without_an_id_of_the_video_are_refused_and_lost_objects_are
 def test_videos_without_predictions_are_left_out_where_that_is_allowed(tmp_path, rules):
     write_masks(tmp_path / "truth" / "b", "1100", "1100", "1100")
     folders = write_video(tmp_path, "1100 1100 1100", "1100 1000 1100")
-    assert refused(DataError, "mine/b: predictions lack 1 video of 2; with --allow-missing", score, *folders, rules)
+    assert refused(DataError, "mine/b: predictions lack 1 video of 2; with allow_missing", score, *folders, rules)
     found = score(*folders, rules, allow_missing=True)
     assert (found.sequences, found.data["missing_videos"]) == (("a",), ["b"])
 
@@ -218,7 +218,7 @@ def blank(size, value=0):
         ("00002.png", lambda path: path.write_bytes(b"no picture"), "00002.png"),
         ("00002.png", blank((64, 32)), "00002.png: is 64 × 32 px, the annotation 64 × 64"),
         ("00003.png", blank((64, 64), 9), "00003.png: the prediction holds id 9; the video has the objects 1"),
-        ("", shutil.rmtree, "predictions lack 1 video of 3; with --allow-missing they are left out"),
+        ("", shutil.rmtree, "predictions lack 1 video of 3; with allow_missing they are left out"),
     ],
 )
 def test_a_bad_prediction_is_named(davis_root, davis_run, tmp_path, file, spoil, message):
@@ -248,8 +248,14 @@ class Deadly(type(RULES["davis-2017"])):
 def test_a_killed_process_names_the_folder_and_the_remedy(tmp_path):
     for name in "ra":  # names that the message of the crash contains
         folders = write_video(tmp_path, "1100 1100", "1100 1100", name)
-    said = r"/mine/[ra]: crashed .*\(Killed\); --workers 1 needs less memory"
+    said = r"/mine/[ra]: crashed .*\(Killed\); workers=1 needs less memory"
     assert refused(DataError, said, score, *folders, Deadly("deadly"), workers=2)
+
+
+def test_an_unknown_flag_is_named_before_a_missing_folder(capsys):
+    with pytest.raises(SystemExit):
+        command(["--hlep"])
+    assert "unrecognized arguments: --hlep" in capsys.readouterr().err
 
 
 def test_mose_v1_is_told_its_rules(tmp_path, capsys):

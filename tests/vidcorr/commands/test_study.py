@@ -109,7 +109,7 @@ def test_table_takes_the_study_alone(folder, capsys):
     text = capsys.readouterr().out.replace("**", "")  # the best is bold
     assert all(f"| {row} | {score}" in text for row, score in (("base", "50.0"), ("soft", "25.0"), ("raw", "12.5")))
     words = ["out", "--study", "study.yaml", "--base", "raw"]
-    refused(ValueError, "takes a single folder", table.command, words)
+    refused(ValueError, "give a single folder", table.command, words)
 
 
 def test_the_documented_example_is_a_study(folder, capsys):

@@ -204,7 +204,7 @@ def test_published_rows_have_sources_and_uncertain_ones_stay_away():
         (["a", "--score", "J"], "no result has J; the results have J&F-Mean"),
         (["unscored"], "no result has a score; the results have none"),
         (["a", "--output", "x.doc"], "the name has to end in .md, .csv or .tex"),
-        (["a", "--base", "Z"], "--base 'Z' names no rows; the rows are A"),
+        (["a", "--base", "Z"], "base 'Z' names no rows; the rows are A"),
         (["N=twice"], "N=twice holds two results of davis by the same protocol, twice/a and twice/b"),
     ],
 )

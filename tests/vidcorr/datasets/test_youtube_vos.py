@@ -113,7 +113,7 @@ def test_a_folder_of_scored_videos_alone_is_refused(many: Path, tmp_path: Path) 
     shutil.copy(many / "train/meta.json", tmp_path / "train")
     for video in YoutubeVos(many, "holdout"):
         shutil.copytree(many / "train/JPEGImages" / video.name, tmp_path / "train/JPEGImages" / video.name)
-    told = "all videos belong to the hold-out split; see --data.include_holdout"
+    told = "all videos are of YouTube-VOS's hold-out split; see data.include_holdout"
     assert refused(DataError, told, training, tmp_path / "train/JPEGImages")
 
 

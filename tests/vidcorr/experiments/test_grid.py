@@ -23,7 +23,7 @@ def test_combinations_are_named_by_what_differs_and_those_that_cannot_be_are_tol
     names = {protocol.name for protocol in read_grid(VFS, ["radius=0,6,12", "neighbourhood=circle,square"])}
     square = "vfs+neighbourhood=square"
     assert names == {"vfs", "vfs+radius=6", square, f"{square}+radius=6", f"{square}+radius=0"}
-    assert "left out: 1 combinations that no protocol can have; protocol 'vfs+radius" in capsys.readouterr().err
+    assert "left out: 1 combinations that are no valid protocol: protocol 'vfs+radius" in capsys.readouterr().err
 
 
 def test_values_are_read_as_yaml():
@@ -39,7 +39,7 @@ def test_values_are_read_as_yaml():
         ("radius=6 radius=7", "write every field once"),
         ("radius", "write every field once"),
         ("radius=[6", "cannot be read as YAML"),
-        ("feature_stride=4,8", "features have the strides of --stride"),
+        ("feature_stride=4,8", "vary the features' stride by --stride"),
         ("radius=-1", "no combination of the grid is a protocol"),
         (f"radius={THIRTY} context={THIRTY}", r"900 protocols \(30 of radius · 30 of context\)"),
     ],

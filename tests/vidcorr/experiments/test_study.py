@@ -84,10 +84,10 @@ MISTAKES = """
 {rows: [{name: a, published: {davis: "65"}}]} -> rows.0.published.davis: Input
 {train: "--x '"} -> train: No closing quotation
 {rows: [{name: a, model: untrained, flags: --x 1}]} -> only one of `train` (with `flags`), `model` and `of`
-{rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> which trains nothing itself
+{rows: [{name: a}, {name: b, of: a}, {name: c, of: b}]} -> which trains nothing: name a row
 """
 AT_SMALL_SCALE = """
-{} -> has no small scale
+{} -> has no key `small`
 {small: {seeds: [7]}} -> row 'base' trains nothing
 {small: {train: x}, rows: [{name: a, train: y, small: {evaluate: {davis: --z 1}}}]} -> row 'a' has its own `train`; give
 {small: {train: x}, rows: [{name: a, small: {seed: [1]}}]} -> rows.0.seed: unknown key; did you mean seeds?
@@ -210,7 +210,7 @@ def test_two_results_of_a_row_and_seed_are_refused(output):
     rows = [{"name": "base", "flags": "--data.frames 4"}, {"name": "better"}, {"name": "missing"}]
     written(output, seeds=[0, 1, 2], evaluate={"davis": "--on davis=data/DAVIS"}, rows=rows)
     leave_result(output, "base", 1, 0.3)
-    refused(ValueError, "two results of 'base' for seed 1, .* the study's arguments have changed", table_of, output)
+    refused(ValueError, "two results of 'base' for seed 1, .* arguments in the study have changed", table_of, output)
 
 
 def test_a_folder_without_results_is_refused(tmp_path):

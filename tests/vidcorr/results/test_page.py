@@ -127,7 +127,7 @@ def test_named_runs_stand_beside_it_with_intervals_and_tests(davis_run, tmp_path
     assert all(text.startswith("+0.0 [+0.0, +0.0]") for text in same["differences"].values())
     assert (other["protocols"], other["differences"]) == ("vfs", {})
     otb = Result.load(write_results(tmp_path / "otb", {"J&F-Mean": 0.7}, benchmark="otb"))
-    refused(ValueError, "b: is a result of otb, the report is of davis", write_report, own, {"b": otb})
+    refused(ValueError, "b: is a result of otb, but the report is of davis", write_report, own, {"b": otb})
 
 
 def test_the_page_of_a_training_says_the_difference_from_the_result_before_it(davis_run, tmp_path):

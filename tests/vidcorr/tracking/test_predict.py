@@ -142,10 +142,10 @@ def test_passes_that_are_interrupted_begin_again_and_say_so(at, folder, colour, 
         predict(tmp_path / "out")
     monkeypatch.undo()
     told = capsys.readouterr().out
-    assert f"{tmp_path / 'out'}: interrupted; the same command begins again" in told
+    assert f"{tmp_path / 'out'}: interrupted; the same command starts over" in told
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["complete"] is False
     assert predict(tmp_path / "out")["complete"]
-    assert "holds a prediction that was interrupted; it begins again" in capsys.readouterr().out
+    assert "holds an interrupted prediction, which now begins again" in capsys.readouterr().out
     assert files(tmp_path / "out") == files(tmp_path / "all")
 
 
@@ -174,7 +174,7 @@ def test_random_weights_are_told(folder, tmp_path, capsys):
 
 def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_path):
     for side, message in (
-        (1, "has frames of 1 × 1 px; 2 × 2 px are the least"),
+        (1, "has frames of 1 × 1 px; expected at least 2 × 2 px"),
         (2, "too few to distinguish positions"),
     ):
         (tmp_path / str(side)).mkdir()
@@ -184,7 +184,7 @@ def test_mistakes_with_files_are_one_line_that_names_them(scene, colour, tmp_pat
         line = rf"^{tmp_path}/{side}: .*{message}"
         refused(ValueError, line, predict_video, colour, tmp_path / str(side), mask, tmp_path / "out", overlay=False)
     (tmp_path / "file").write_text("mine")
-    line = rf"^{tmp_path}/file: is a file; output_dir names a folder$"
+    line = rf"^{tmp_path}/file: is a file; output_dir must name a folder$"
     refused(ValueError, line, predict_video, colour, tmp_path / "2", mask, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 

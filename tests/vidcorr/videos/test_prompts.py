@@ -65,7 +65,7 @@ def test_ids_and_palette_of_a_painted_mask(tmp_path, image, ids, palette):
     [
         (np.zeros((4, 4), np.uint8), "mask is empty"),
         (np.full((4, 4), 9, np.uint8), "no pixel of the mask is black"),
-        (np.arange(256, dtype=np.uint8).reshape(16, 16), "256 colours; a mask is painted in flat ones"),
+        (np.arange(256, dtype=np.uint8).reshape(16, 16), "256 colours; a painted mask has flat colours"),
         (np.full((4, 4), 1000, np.uint16), "mask of mode I;16; expected"),
     ],
 )
@@ -123,7 +123,7 @@ def test_boxes_and_points_of_a_file(flag, name, text, expected, tmp_path):
         ("box", "b.csv", "x,y,width,height,name", r"b\.csv: holds no box; write one in a line"),
         ("points", "p.csv", "frame,name,x,y\n1,a,2,3\n1,a,4,5", "two points have the same name"),
         ("points", "p.csv", "nose,1\n", "expected name,x,y in each line, got 'nose,1'"),
-        ("points", "p.csv", "", "at least one point"),
+        ("points", "p.csv", "", "holds no point"),
         pytest.param("points", "p.csv", "n" * 200_000 + ",1,2", "is not a CSV file", id="a long name"),
         ("points", "p.csv", "frame,x,y\n3,1,2\n9,3,4", "names 2 frames; a prompt is for one frame"),
         ("box", "b.csv", "name,x,y,width,height\na,1,2,3,4\na,1,2,3,4", "two boxes have the same name"),

@@ -70,7 +70,7 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
             content, about = _read_pickle(path, trust), {}
     except Exception as error:  # torch raises errors of many types for a senseless file
         names_code = "Unsupported global" in str(error)
-        advice = "if you trust where it is from, add --trust" if names_code else "is it complete, and no web page?"
+        advice = "if you trust its source, set trust" if names_code else "is the download complete, and not a web page?"
         raise ValueError(f"{path}: cannot be read; {advice} ({reason(error)})") from error
     entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
     place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
@@ -135,7 +135,9 @@ def convert(
     if "vidcorr" in file.beside:
         raise ValueError(f"{foreign}: already a checkpoint of vidcorr, no conversion is needed")
     if spec == LiirEncoder.architecture:
-        raise ValueError(f"{foreign}: Liir's encoder without its arguments; use the checkpoint that it came from")
+        raise ValueError(
+            f"{foreign}: Liir's encoder without its arguments; use the checkpoint that it was exported from"
+        )
     if architecture is not None:
         allow(architecture)
     if spec is not None:

@@ -71,7 +71,7 @@ class Family:
             elif not (name := _expanded(self.names, key)):
                 unknown.append(key)
             elif name in renamed:
-                raise ValueError(f"two tensors would become {name}, one of them is {key}")
+                raise ValueError(f"two tensors of the file, one of them {key}, would both become {name}")
             else:
                 renamed[name] = tensor
         if unknown:
@@ -157,7 +157,7 @@ def _transformer_size(state: State, largest: int = 1536) -> tuple[str, int]:
     """
     width, _, patch, _ = state["patch_embed.proj.weight"].shape
     if width not in SIZES or width > largest:
-        raise ValueError(f"no transformer of the family has width {width}; name it by --architecture timm:NAME")
+        raise ValueError(f"no transformer of the family has width {width}; name it as architecture timm:NAME")
     return SIZES[width], patch
 
 
@@ -221,7 +221,7 @@ def _of_library(state: State, spec: str | None) -> Converted:
     unused = {name: f"without the prefix {prefix}" for name in state if not name.startswith(prefix)}
     state = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name not in unused}
     if spec is None and "conv1.weight" not in state:
-        raise ValueError("the keys do not show the network; name it by --architecture, such as timm:resnet18.a1_in1k")
+        raise ValueError("the keys do not show the network; name its architecture, such as timm:resnet18.a1_in1k")
     spec = spec or resnet_of(state)
     ours = _weights_of(spec)
     reasons = {name: reason for name in state if name not in ours and (reason := _expanded(NOT_NEEDED, name))}
@@ -259,6 +259,9 @@ def family_of(state: State, spec: str | None, source: str | Path) -> str:
     if spec is not None:
         return "timm" if spec.startswith("timm:") else "torchvision"
     if "patch_embed.proj.weight" in state:
-        raise ValueError(f"{source}: a vision transformer: give --kind dino, or --kind timm --architecture timm:NAME")
+        raise ValueError(f"{source}: a vision transformer; name its kind: dino, or timm with architecture timm:NAME")
     held = ", ".join(list(state)[:4])
-    raise ValueError(f"{source}: not of a known family ({', '.join(FAMILIES)}); it has {held}, …")
+    raise ValueError(
+        f"{source}: weights of no known family ({', '.join(FAMILIES)}), such as {held}; load them in a function of "
+        "yours and name the network package.module:callable"
+    )

@@ -51,8 +51,8 @@ def matches_of_cells(
     points = points.to(features.device)
     if last < 1 or ((points < 0) | (points >= points.new_tensor([height, width]))).any():
         raise ValueError(
-            f"points must lie on the map of {height} x {width} cells, after another frame; got {points.tolist()} in "
-            f"frame {last}"
+            f"expected 2 frames or more, and points on the map of {height} x {width} cells; got {last + 1} frame(s), "
+            f"points {points.tolist()}"
         )
     references = torch.tensor(reference_frames(protocol, last), device=features.device)
     maps = scaled(features.float(), protocol)

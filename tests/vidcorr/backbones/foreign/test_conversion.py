@@ -252,7 +252,7 @@ def test_a_network_keeps_a_prefix_of_its_own_and_an_unknown_prefix_is_named(conv
 def test_a_bare_transformer_needs_its_name(converted):
     network = build_network("timm:vit_tiny_patch16_224")
     content = network.state_dict() | {"head.weight": torch.rand(10, 192)}
-    refused(ValueError, "--kind dino, or --kind timm --architecture", converted, content)
+    refused(ValueError, "name its kind: dino, or timm with architecture", converted, content)
     refused(ValueError, "--architecture", converted, content, "timm")
     report, module = converted(content, "timm", "timm:vit_tiny_patch16_224")
     assert report["unused"] == {"head.weight": "classifier"}
@@ -264,7 +264,10 @@ def test_a_bare_transformer_needs_its_name(converted):
     [
         ({"weights": {"a": torch.zeros(1)}}, r"no weights under .*, model or at the top; it holds weights"),
         ({"state_dict": {"a": torch.zeros(1)}, "vidcorr": {"class_path": "x"}}, "already a checkpoint of vidcorr"),
-        ({"stem.weight": torch.zeros(1)}, r"not of a known family \(vfs, crw, .*\); it has stem\.weight"),
+        (
+            {"stem.weight": torch.zeros(1)},
+            r"of no known family \(vfs, crw, .*\), such as stem\.weight; load them in a function",
+        ),
         ({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, r"add --trust \(.*fractions\.Fraction"),
     ],
 )
@@ -278,7 +281,7 @@ def test_damaged_missing_and_misnamed_files(tmp_path):
         torch.save({"a": torch.zeros(3000)}, tmp_path / f"{name}.pth", _use_new_zipfile_serialization=new)
         (tmp_path / f"{name}_cut.pth").write_bytes((tmp_path / f"{name}.pth").read_bytes()[:length])
     for foreign, output, message in [
-        ("page.pth", "ours.ckpt", r"page\.pth: cannot be read; is it complete, and no web page"),
+        ("page.pth", "ours.ckpt", r"page\.pth: cannot be read; is the download complete, and not a web page"),
         ("whole_cut.pth", "ours.ckpt", r"whole_cut\.pth: cannot be read"),
         ("old_cut.pth", "ours.ckpt", r"old_cut\.pth: cannot be read"),
         ("whole.pth", "whole.pth", "would replace the foreign checkpoint"),
