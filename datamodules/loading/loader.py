@@ -198,8 +198,8 @@ class ResumableLoader(SteadyLoader[BatchT]):
         order = self._order().items()
         if changed := [f"{name} {state[name]}, now {now}" for name, now in order if state[name] != now]:
             raise DataError(
-                f"the checkpoint was written within an epoch of other data ({'; '.join(changed)}): resume with the data "
-                "that the run began with, or from a checkpoint of the end of an epoch"
+                f"the checkpoint was written within an epoch of other data ({'; '.join(changed)}): resume with the "
+                "data that the run began with, or from a checkpoint of the end of an epoch"
             )
         return state["batches"]
 

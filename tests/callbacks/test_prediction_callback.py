@@ -81,7 +81,7 @@ def test_an_earlier_prediction_is_not_mixed_with_a_new_one(folder, colour, tmp_p
     ]
     assert not (tmp_path / "masks" / "000.png").exists()
     (tmp_path / "prediction.json").unlink()
-    refused(ValueError, r"holds masks without a prediction\.json", predict_video, *asked, overwrite=True)
+    refused(ValueError, r"holds masks but no prediction\.json", predict_video, *asked, overwrite=True)
     assert (tmp_path / "masks" / "00000.png").exists()
 
 

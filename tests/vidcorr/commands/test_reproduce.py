@@ -32,7 +32,7 @@ def test_without_data_the_rows_and_their_weights_are_listed(capsys, tmp_path):
     assert dino.startswith(
         "dino-s8: davis 69.9 printed; protocol dino, short side 480 px; weights: huggingface.co/timm/"
     )
-    assert crw.startswith("crw-r18: davis 67.606 printed; protocol crw, native size; weights/crw-r18.ckpt is missing: ")
+    assert crw.startswith("crw-r18: davis 67.606 printed; protocol crw, native size; weights/crw-r18.ckpt is missing; ")
     main(["reproduce"])
     shown = capsys.readouterr().out
     for row in PUBLISHED:
@@ -64,7 +64,7 @@ def test_equal_or_by_how_much_not_and_what_moves_it(davis_root, tmp_path, capsys
     words = ["--study", str(tmp_path / "study.yaml"), "--output", str(tmp_path), "--on", f"davis={davis_root}"]
     main(["reproduce", *words])
     said = capsys.readouterr().out
-    assert f"missing: davis 50.0 printed; {tmp_path / 'missing.ckpt'} is missing: weights: a page" in said
+    assert f"missing: davis 50.0 printed; {tmp_path / 'missing.ckpt'} is missing; weights: a page" in said
     assert f"\nequal on davis: {here:.1f}, as printed; not the whole test set" in said
     missed = f"{here - printed['other']:+.2f} of {printed['other']} printed"
     assert f"\nother on davis: {here:.2f}, {missed}; not the whole test set" in said

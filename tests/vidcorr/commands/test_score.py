@@ -298,7 +298,7 @@ def test_an_id_without_a_first_appearance_is_named(tmp_path):
 
 def test_a_wrong_folder_and_unknown_rules_are_named(tmp_path):
     assert refused(DataError, "nowhere: no such folder", score, tmp_path / "nowhere", tmp_path)
-    assert refused(DataError, "no video of .* to score", score, tmp_path, tmp_path)
+    assert refused(DataError, "holds no video of .*; expected", score, tmp_path, tmp_path)
     assert refused(ValueError, "rules must be one of 'davis-2017'", score, tmp_path, tmp_path, "davis")
 
 

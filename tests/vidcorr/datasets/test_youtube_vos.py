@@ -121,7 +121,7 @@ def test_a_list_that_names_a_scored_video_is_refused(many: Path, tmp_path: Path)
     folders = sorted((many / "train/JPEGImages").iterdir())
     listing = tmp_path / "list.txt"
     listing.write_text("".join(f"{folder}\n" for folder in folders))
-    assert refused(DataError, "belong to YouTube-VOS's hold-out split.*--data.include_holdout true", training, listing)
+    assert refused(DataError, "belong to YouTube-VOS's hold-out split.*set data.include_holdout", training, listing)
     assert len(training(listing, include_holdout=True)) == len(folders)
     scored = {sequence.name for sequence in YoutubeVos(many, "holdout")}
     kept = [folder for folder in folders if folder.name not in scored]

@@ -40,7 +40,7 @@ def test_values_are_read_as_yaml():
         ("radius", "write every field once"),
         ("radius=[6", "cannot be read as YAML"),
         ("feature_stride=4,8", "vary the features' stride by --stride"),
-        ("radius=-1", "no combination of the grid is a protocol"),
+        ("radius=-1", "no combination of the grid is a valid protocol"),
         (f"radius={THIRTY} context={THIRTY}", r"900 protocols \(30 of radius · 30 of context\)"),
     ],
 )

@@ -82,7 +82,7 @@ def test_a_box_as_it_is_typed(typed):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, r"exactly one of mask, box and points .* got none"),
+        ({}, r"exactly one of mask, box and points, .* got none"),
         ({"mask": IDS, "box": [1, 2, 3, 4]}, "got mask and box"),
         ({"box": "1,2,3"}, "expected 4 numbers"),
         ({"box": "a,b,c,d"}, "expected 4 numbers"),

@@ -253,7 +253,7 @@ def test_a_bare_transformer_needs_its_name(converted):
     network = build_network("timm:vit_tiny_patch16_224")
     content = network.state_dict() | {"head.weight": torch.rand(10, 192)}
     refused(ValueError, "name its kind: dino, or timm with architecture", converted, content)
-    refused(ValueError, "--architecture", converted, content, "timm")
+    refused(ValueError, "name its architecture", converted, content, "timm")
     report, module = converted(content, "timm", "timm:vit_tiny_patch16_224")
     assert report["unused"] == {"head.weight": "classifier"}
     assert tuple(module.encoder.mean) == (0.5, 0.5, 0.5)  # these weights of timm's, not ImageNet's custom
@@ -268,7 +268,7 @@ def test_a_bare_transformer_needs_its_name(converted):
             {"stem.weight": torch.zeros(1)},
             r"of no known family \(vfs, crw, .*\), such as stem\.weight; load them in a function",
         ),
-        ({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, r"add --trust \(.*fractions\.Fraction"),
+        ({"model": {"a": torch.zeros(1)}, "lr": Fraction(1, 3)}, r"set trust \(.*fractions\.Fraction"),
     ],
 )
 def test_files_that_cannot_be_taken(content, message, converted):
