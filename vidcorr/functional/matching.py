@@ -173,13 +173,13 @@ def _match(descriptors: Tensor, target: Tensor, frame: Size, protocol: MatchingP
     """Match descriptors `(N, C)` with the target: points x, y of its frame, float64 `(N, 2)`."""
     upsampled = protocol.upsampling == "frame"
     grid = frame if upsampled else (target.shape[1], target.shape[2])
-    lengths = (upsampled_norms(target, grid) if upsampled else target.norm(dim=0)).clamp_(min=1e-12)
+    lengths = upsampled_norms(target, grid) if upsampled else target.square().sum(0).sqrt_()
     positions = []
     for part in descriptors.split(max(1, POINTS_WORKSPACE // (4 * grid[0] * grid[1]))):
         similarities = (part @ target.flatten(1)).unflatten(1, target.shape[1:])
         if upsampled:
             similarities = F.interpolate(similarities[None], grid, mode="bilinear", align_corners=False)[0]
-        positions.append(_decode(similarities.div_(lengths), protocol))
+        positions.append(_decode(similarities.div_(lengths.clamp(min=1e-12)), protocol))
     cell = torch.tensor([frame[1] / grid[1], frame[0] / grid[0]], dtype=torch.float64, device=target.device)
     of_cell, of_pixel = ANSWERS[protocol.answer] if not upsampled else (0.0, 0.0)
     return (torch.cat(positions) + of_cell) * cell + of_pixel
