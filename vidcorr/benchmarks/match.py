@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -156,7 +155,6 @@ class MatchEvaluation(Evaluation):
     def follow(self, sequence: PairsOfCategory) -> None:
         """Match and score the pairs of a category; see `Evaluation`."""
         pairs = [pair for pair in self._used if pair.category == sequence.name]
-        self.tracker.encode(pictures_of(pairs))
         written: list[dict[str, Any]] = [{} for _ in self.stages]
         answers: list[Answer] = []
         for pair in pairs:
@@ -174,7 +172,7 @@ class MatchEvaluation(Evaluation):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / f"{sequence.name}.json", json.dumps(content) + "\n")
         if self.context.folder is not None and answers:
-            self._draw(self.context.folder, sequence.name, sorted(answers, key=itemgetter(0))[:WORST_PAIRS])
+            self._draw(self.context.folder, sequence.name, sorted(answers, key=lambda answer: answer[0])[:WORST_PAIRS])
 
     def _draw(self, folder: Path, name: str, worst: Sequence[Answer]) -> None:
         """Write the pictures of the worst pairs of a category, of the last map."""
@@ -182,7 +180,7 @@ class MatchEvaluation(Evaluation):
         animation = SequenceAnimation(folder, name, len(worst))
         writer = SequenceWriter(len(worst), lambda _, sheet: sheet, overlay=path, animation=animation)
         for score, pair, points, correct in worst:
-            pictures = [self.tracker.picture(file) for file in pair.files]
+            pictures = [self.tracker.picture(pair, which) for which in (0, 1)]
             text = f"{name} {pair.files[0].stem} - {pair.files[1].stem}: {100 * score:.0f} % of {len(correct)}"
             writer.add(pictures[0], [pair_sheet(pictures, [*pair.points, points], correct.tolist(), text)])
         writer.close()

@@ -63,7 +63,7 @@ def read_spair(root: str | Path, split: str = "test") -> list[MatchPair]:
     root = Path(root).expanduser()
     folder = require_folder(root / "PairAnnotation" / split, "give SPair-71k's folder, which holds PairAnnotation")
     names = sorted(read_names(root / "Layout" / "large" / f"{split}.txt", "give SPair-71k's Layout/large"))
-    return [_spair_pair(root, folder / f"{plain_name(name, 'Layout')}.json", name) for name in names]
+    return [_spair_pair(root, folder / f"{name}.json", name) for name in names]
 
 
 def _spair_pair(root: Path, file: Path, name: str) -> MatchPair:

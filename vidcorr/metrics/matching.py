@@ -61,12 +61,9 @@ def correct_points(
         target = np.trunc(np.trunc(target) * side / long) * long / side
     precision = np.float32 if protocol.compared_in == "float32" else np.float64
     alphas = np.asarray(protocol.thresholds, np.float64 if protocol.compared_in == "float64" else np.float32)
-    limits, scale = alphas.astype(precision), precision(length)
     distances = np.linalg.norm(np.asarray(predicted, np.float64) - target, axis=1).astype(precision)[:, None]
-    if protocol.compared == "product":
-        limits = limits * scale
-    else:
-        distances = distances / scale
+    of_limits, of_distances = (length, 1.0) if protocol.compared == "product" else (1.0, length)
+    limits, distances = alphas.astype(precision) * precision(of_limits), distances / precision(of_distances)
     return np.asarray(distances <= limits if protocol.inclusive else distances < limits)
 
 
@@ -99,10 +96,8 @@ def draws(
 
     result = {"": drawn(None)}
     for kind, level in sorted({pair for difficulty in difficulties for pair in difficulty.items()}):
-        if protocol.pairs == "subset" and kind == "viewpoint":
-            result[f"{kind}={level}"] = drawn(level)
-        else:
-            result[f"{kind}={level}"] = [n for n in result[""] if difficulties[n].get(kind) == level]
+        own = drawn(level) if protocol.pairs == "subset" and kind == "viewpoint" else result[""]
+        result[f"{kind}={level}"] = [n for n in own if difficulties[n].get(kind) == level]
     return result
 
 
@@ -175,9 +170,9 @@ class MatchRows(SequenceRows):
         """Yield category, pair, the number and fractions of its points, and its difficulty."""
         for name, (category, count, right, difficulty) in self.table().items():
             fractions = [number / count if count else math.nan for number in right]
-            keys = map(score_key, self.protocol.thresholds)
+            pck = dict(zip(map(score_key, self.protocol.thresholds), fractions, strict=True))
             levels = {kind.title(): level for kind, level in difficulty.items()}
-            yield category, name, {"Points": count} | dict(zip(keys, fractions, strict=True)) | levels
+            yield category, name, {"Points": count} | pck | levels
 
     def per_category(self) -> list[RowValues]:
         """Return a line per category: pairs, points, and the scores of its pairs."""

@@ -1,7 +1,7 @@
 """Key points of pictures, matched by the features of an extractor under a protocol."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .. import signals
 from ..datasets.spair import MatchPair
 from ..functional import MatchingProtocol, match_keypoints
 from ..functional.matching import bias_directions, prepare_picture
 from ..functional.propagation.coding import Size
 from ..videos.images import read_image, require_size
-from ..videos.processes import read_ahead
 from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
 
 KEPT_OF_PICTURES = 2 * 2**30
-"""Bytes of features in memory; features of further pictures are computed whenever a pair needs them."""
-
-PictureKey = tuple[Path, bool]
-"""A picture, and whether it is mirrored."""
+"""Bytes of a category's features in memory; those of further pictures are computed whenever a pair needs them."""
 
 
 class KeypointMatcher:
@@ -57,8 +52,7 @@ class KeypointMatcher:
         self.watch = stopwatch or Stopwatch()
         self.encoder = FrameEncoder(extractor, self.protocols[0].network_input(), self.watch)
         self.grids: list[Size] = []
-        self._protocol, self._kept = protocol, dict[PictureKey, Maps]()
-        self._sizes: Mapping[Path, Size] = {}
+        self._category, self._room, self._kept = "", 0, dict[tuple[Path, bool], Maps]()
         self._bias: list[Tensor | None] = [None] * len(maps)
         if protocol.debiased:
             black = torch.zeros(3, *protocol.input_sides, dtype=torch.uint8)
@@ -66,40 +60,24 @@ class KeypointMatcher:
             self._bias = [bias_directions(features, protocol.debiased) for features in found]
 
     @torch.no_grad()
-    def encode(self, pictures: Mapping[Path, Size]) -> None:
-        """Encode the pictures of the pairs that follow; the features of earlier pictures are forgotten.
-
-        Args:
-            pictures: file → (H, W), which the file must have.
-
-        Raises:
-            DecodingError: if a picture cannot be decoded or has another size.
-            Stopped: between two pictures, if a signal asks for it.
-        """
-        self._kept, self._sizes, room = {}, pictures, KEPT_OF_PICTURES
-        turned = (False, True) if self._protocol.flip != "off" else (False,)
-        keys = ((file, mirrored) for file in pictures for mirrored in turned)
-        for key, image in read_ahead((key, self._prepared(*key)) for key in keys):
-            signals.check()
-            maps = self._encode(key[0], image)
-            room -= sum(features.nbytes for features in maps)
-            if room < 0:
-                return
-            self._kept[key] = maps
-
-    @torch.no_grad()
     def match(self, pair: MatchPair, partners: Sequence[int] | None = None) -> list[NDArray[np.float64]]:
-        """Match the key points of a pair.
+        """Match the key points of a pair. The features of a picture are kept for the next pairs of the category.
 
         Args:
-            pair: of the encoded pictures.
+            pair: pictures and key points.
             partners: for a protocol with flip, see `match_keypoints`.
 
         Returns:
             Points of the target by map, x, y `(N, 2)` in pixels.
+
+        Raises:
+            DecodingError: see `picture`.
+            ValueError: if features are not finite.
         """
-        source, target = map(self._features, pair.files)
-        mirrored = self._features(pair.files[0], True) if self._protocol.flip != "off" else [None] * len(source)
+        if pair.category != self._category:
+            self._category, self._room, self._kept = pair.category, KEPT_OF_PICTURES, {}
+        source, target = self._features(pair, 0), self._features(pair, 1)
+        mirrored = self._features(pair, 0, mirrored=True) if self.protocols[0].flip != "off" else [None] * len(source)
         points, sizes = torch.from_numpy(pair.points[0]), pair.sizes
         rows = None if partners is None else torch.tensor(partners)
         by_map = zip(source, target, self.protocols, mirrored, self._bias, strict=True)
@@ -109,25 +87,27 @@ class KeypointMatcher:
                 for one, other, protocol, turned, bias in by_map
             ]
 
-    def picture(self, file: Path) -> Tensor:
-        """Read a picture of `encode`: uint8 RGB `(3, H, W)`."""
-        image = read_image(file)
-        require_size(file, image.shape, self._sizes[file])
+    def picture(self, pair: MatchPair, which: int) -> Tensor:
+        """Read the source (0) or target (1) of a pair: uint8 RGB `(3, H, W)`.
+
+        Raises:
+            DecodingError: if a picture cannot be decoded or has another size than the pair says.
+        """
+        image = read_image(pair.files[which])
+        require_size(pair.files[which], image.shape, pair.sizes[which])
         return torch.from_numpy(image).permute(2, 0, 1)
 
-    def _features(self, file: Path, mirrored: bool = False) -> Maps:
-        """Return the features of a picture, encoded again if there was no room for them."""
-        key = file, mirrored
-        return self._kept[key] if key in self._kept else self._encode(file, self._prepared(*key))
-
-    def _encode(self, file: Path, image: Tensor) -> Maps:
-        """Encode a prepared picture, which is a video of its own."""
-        _, maps = next(self.encoder.encode([image]))
+    def _features(self, pair: MatchPair, which: int, mirrored: bool = False) -> Maps:
+        """Return the features of a picture; encode it, as a video of its own, unless they are kept."""
+        key = pair.files[which], mirrored
+        if key in self._kept:
+            return self._kept[key]
+        image = prepare_picture(self.picture(pair, which), self.protocols[0])
+        _, maps = next(self.encoder.encode([image.flip(2) if mirrored else image]))
         self.grids = [(features.shape[1], features.shape[2]) for features in maps]
         if not all(features.isfinite().all() for features in maps):
-            raise ValueError(f"{file.name}: its features are not finite")
+            raise ValueError(f"{key[0].name}: its features are not finite")
+        self._room -= sum(features.nbytes for features in maps)
+        if self._room >= 0:
+            self._kept[key] = maps
         return maps
-
-    def _prepared(self, file: Path, mirrored: bool) -> Tensor:
-        image = prepare_picture(self.picture(file), self._protocol)
-        return image.flip(2) if mirrored else image

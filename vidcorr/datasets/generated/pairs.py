@@ -33,43 +33,35 @@ def write_spair(root: str | Path, count: int, views: int = 4, points: int = 20, 
     Other errors as in `write_videos`.
     """
     of = Scenes(**{"size": (240, 320)} | scenes)
+    frames = np.linspace(0, of.frames - 1, views).round().astype(int).tolist()
+    sides = np.array(of.size[::-1])
 
     def write(folder: Path, i: int) -> None:
         category, (video, masks) = f"scene{i:03d}", of.render(i)
-        frames = np.linspace(0, of.frames - 1, views).round().astype(int).tolist()
         stems = [f"{category}_{t:03d}" for t in frames]
         write_frames(folder / "JPEGImages" / category, video[frames], (f"{stem}.jpg" for stem in stems))
         tracks, hidden = video_tracks(of.seed, of.first + i, masks, of.sprites, min(points, POINT_IDS))
-        at = np.floor(tracks[:, frames] * np.array(of.size[::-1])).astype(int)
-        inside = ((at >= 0) & (at < np.array(of.size[::-1]))).all(-1)
+        at = np.floor(tracks[:, frames] * sides).astype(int)
+        inside = ((at >= 0) & (at < sides)).all(-1)
         visible = ~hidden[:, frames] & inside
         boxes = [_box(masks[t]) for t in frames]
-        size = [of.size[1], of.size[0], 3]
         for view, stem in enumerate(stems):
-            shown = {
-                str(n): at[n, view].tolist() if n < len(at) and visible[n, view] else None for n in range(POINT_IDS)
-            }
-            content = {"filename": f"{stem}.jpg", "category": category, "bndbox": boxes[view], "kps": shown}
+            content: dict[str, Any] = {"filename": f"{stem}.jpg", "category": category, "bndbox": boxes[view]}
+            places = {n: at[n, view].tolist() for n in np.flatnonzero(visible[:, view]).tolist()}
+            content["kps"] = {str(n): places.get(n) for n in range(POINT_IDS)}
             write_text(folder / "ImageAnnotation" / category / f"{stem}.json", [json.dumps(content)])
         for index, (one, other) in enumerate(combinations(range(views), 2)):
-            both = np.flatnonzero(visible[:, one] & visible[:, other])
             name = f"{i * views * views + index:06d}-{stems[one]}-{stems[other]}:{category}"
-            cut = sum(bit for bit, view in ((1, one), (2, other)) if not inside[:, view].all())
-            covered = sum(bit for bit, view in ((1, one), (2, other)) if (inside & ~visible)[:, view].any())
-            annotated: dict[str, Any] = {
-                "filename": name,
-                "category": category,
-                "kps_ids": [str(n) for n in both],
-                "mirror": 0,
-                "viewpoint_variation": min(other - one - 1, 2),
-                "scale_variation": 0,
-                "truncation": cut,
-                "occlusion": covered,
-            }
+            content = {"filename": name, "category": category, "mirror": 0, "scale_variation": 0}
+            content["viewpoint_variation"] = min(other - one - 1, 2)
+            both = np.flatnonzero(visible[:, one] & visible[:, other])
+            content["kps_ids"] = [str(n) for n in both]
             for side, view in (("src", one), ("trg", other)):
-                annotated |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": size}
-                annotated |= {f"{side}_bndbox": boxes[view], f"{side}_kps": at[both, view].tolist()}
-            write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(annotated)])
+                content |= {f"{side}_imname": f"{stems[view]}.jpg", f"{side}_imsize": [*sides.tolist(), 3]}
+                content |= {f"{side}_bndbox": boxes[view], f"{side}_kps": at[both, view].tolist()}
+            for key, gone in (("truncation", ~inside), ("occlusion", inside & ~visible)):
+                content[key] = int(gone[:, one].any()) + 2 * int(gone[:, other].any())
+            write_text(folder / "PairAnnotation" / "test" / f"{name}.json", [json.dumps(content)])
 
     def finish(folder: Path) -> None:
         files = sorted((folder / "PairAnnotation" / "test").iterdir())
