@@ -146,6 +146,20 @@ class Tile:
             start, stop = max(key_row - reach, rows.start), min(key_row + reach + 1, rows.stop)
             yield slice(start - rows.start, stop - rows.start), (start - key_row + reach) * len(columns)
 
+    def met(self, queries: Tensor) -> Tensor:
+        """Return the queries that each row of keys meets, zero beyond the tile, if the tile slides.
+
+        Args:
+            queries: (…, queries of the tile, C).
+
+        Returns:
+            (…, key rows, C, queries of a key row), a view in which rows overlap.
+        """
+        reach, columns = self.neighbourhood.reach or 0, self.size[1]
+        above = reach + self.at[0].start - self.keys[0].start
+        below = reach + self.keys[0].stop - self.at[0].stop
+        return F.pad(queries, (0, 0, above * columns, below * columns)).unfold(-2, self.queries, columns)
+
     @property
     def cells(self) -> NDArray[np.int64]:
         """The frame's cells in the neighbourhood of each query, (queries of the tile, cells)."""

@@ -172,10 +172,9 @@ class LocalAttention:
 
         The products take one kernel per strip; all other kernels process a group of `at_once` strips.
         """
-        (height, width), reach, used = keys.shape[:2], self.neighbourhood.reach or 0, len(wanted.used)
+        (height, width), used = keys.shape[:2], len(wanted.used)
         grid = TileGrid((height, width), self.neighbourhood, strip.size)
-        queries = F.pad(grid.queries(query[None])[0, 0], (0, 0, reach * TILE, reach * TILE))
-        met = queries.unfold(1, strip.queries, TILE)  # (strips, h, C, queries of a key row): rows overlap
+        met = strip.met(grid.queries(query[None])[0, 0])
         addresses = self._addresses_of(strip, wanted.topk, keys)
         if "beyond" not in self._kept:
             self._kept["beyond"] = to_device(~grid.on_map(1)[:, None, :, None], keys.device)
@@ -184,7 +183,7 @@ class LocalAttention:
             strips = range(start, min(start + at_once, grid.shape[1]))
             block = keys.new_empty(len(strips), height, len(strip.keys[1]), used, strip.queries)
             for products, index in zip(block, strips, strict=True):
-                first = index * TILE - reach  # column of the frame
+                first = index * TILE - grid.reach  # column of the frame
                 left, right = max(first, 0), min(first + len(strip.keys[1]), width)
                 on_map = products[:, left - first : right - first]
                 part = used_of(keys[:, left:right], wanted.used)
@@ -364,7 +363,7 @@ def _products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best: Ten
     Returns:
         (key rows, key columns, R, queries of a key row), undefined for queries beyond a row's reach.
     """
-    rows, columns, references, channels = keys.shape
+    rows, columns, references, _ = keys.shape
     shape = (rows, columns, references, tile.queries)
     queries = query[tile.query_slices].contiguous()
     if not tile.slides:
@@ -373,11 +372,7 @@ def _products(tile: Tile, query: Tensor, keys: Tensor, buffer: Tensor, best: Ten
         return block
     block = buffer[: math.prod(shape)].view(shape)
     if not onednn_serves(keys):  # a single product instead of a product per row of keys
-        # (key rows, queries of a key row, C) as a view: key rows share memory; zero beyond the tile
-        reach = tile.neighbourhood.reach or 0
-        padded = F.pad(queries, (0, 0, 0, 0, 2 * reach, 2 * reach))[tile.keys[0].start - tile.at[0].start + reach :]
-        met = padded.as_strided((rows, tile.queries, channels), (queries.stride(0), channels, 1))
-        torch.bmm(keys.flatten(1, 2), met.mT, out=block.flatten(1, 2))
+        torch.bmm(keys.flatten(1, 2), tile.met(queries.flatten(0, 1)), out=block.flatten(1, 2))
         torch.amax(block, 2, out=best)
         return block
     for i, (rows_met, start) in enumerate(tile.rows_met()):
