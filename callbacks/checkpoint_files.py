@@ -67,7 +67,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         if "://" in str(path):
             return super().load_checkpoint(path, map_location, True)
-        return read_content(path, mapped=False)
+        return read_content(path)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint after a better checkpoint was saved.

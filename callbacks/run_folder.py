@@ -85,7 +85,7 @@ def last_checkpoints(
     found = []
     for path in paths | {path for folder in folders if (path := Path(folder, LAST)).is_file()}:
         try:
-            state = read_content(path)
+            state = read_content(path, whole=False)
             run = state.get("resume", {}).get("run", -1)
             found.append(LastCheckpointFile(run, state["global_step"], state["epoch"], path))
         except (ValueError, KeyError, AttributeError) as error:

@@ -10,7 +10,6 @@ from pytorch_lightning.utilities import rank_zero_warn
 from vidcorr.backbones.checkpoints import (
     METADATA_KEY,
     SUFFIXES,
-    check_digest,
     check_metadata,
     describe,
     load_weights,
@@ -44,11 +43,11 @@ class SavedModule(pl.LightningModule):
         return module if map_location is None else module.to(map_location)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record class, version, format and the digest of the weights."""
-        checkpoint[METADATA_KEY] = describe(type(self), checkpoint.get("state_dict", {}))
+        """Record class, version and format."""
+        checkpoint[METADATA_KEY] = describe(type(self))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that a checkpoint is ours, fits this module, and is undamaged.
+        """Check that a checkpoint is ours and fits this module.
 
         Raises:
             ValueError: if it is not.
@@ -69,7 +68,6 @@ class SavedModule(pl.LightningModule):
             raise ValueError(f"{error}{networks}") from error
         if networks:
             rank_zero_warn(f"{source}: its weights fit, but its strides or padding may be others{networks}")
-        check_digest(checkpoint, source)
         if trainer is None or trainer.state.fn != "fit":  # a resumed training counts its own steps
             self.weights_origin = f"weights of {Path(source).name}"
 

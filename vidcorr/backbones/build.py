@@ -212,6 +212,7 @@ class NetworkDescription(NamedTuple):
         spec: argument of `build_network`; empty for a network without a name.
         seed: seed of random weights, or of the draws of a user's callable; None otherwise.
         loaded: False if the weights are known to be random.
+        upsampling: upsampler of the features; empty: none.
     """
 
     name: str
@@ -219,6 +220,7 @@ class NetworkDescription(NamedTuple):
     spec: str
     seed: int | None
     loaded: bool
+    upsampling: str
 
 
 def describe_network(module: nn.Module) -> NetworkDescription:
@@ -235,17 +237,17 @@ def describe_network(module: nn.Module) -> NetworkDescription:
     spec = getattr(path[-1], "architecture", None) or ""
     name = (spec or type(path[-1]).__name__).rpartition(":")[2]
     name = "raw colour" if name == "RawColour" else re.sub(r"^resnet(\d+)$", r"ResNet-\1", name)
-    if isinstance(upsampling := getattr(module, "upsampling", None), str):
-        name += f" upsampled by {upsampling}"
+    upsampling: str = getattr(module, "upsampling", None) or ""
+    name += f" upsampled by {upsampling}" if upsampling else ""
     *loaded, of_network = (getattr(part, "weights_origin", None) for part in path)
     steps = getattr(module, "global_step", 0)  # of a LightningModule: 0 without a Trainer
     trained = f"{steps} steps of training" if steps else None
     weights = next((text for text in (*loaded, trained, of_network) if isinstance(text, str)), "")
     seed = getattr(path[-1], "weights_seed", None) if weights == of_network else None
-    return NetworkDescription(name, weights, spec, seed, weights != RANDOM_WEIGHTS)
+    return NetworkDescription(name, weights, spec, seed, weights != RANDOM_WEIGHTS, upsampling)
 
 
-def weights_digest(module: Any) -> str:
+def weights_digest(module: object) -> str:
     """Return the first 12 hexadecimal digits of a digest of all weights in order: types, shapes and numbers, no names.
 
     For a video encoder that is no module, digest the networks in its attributes.

@@ -127,7 +127,7 @@ class LiirEncoder(nn.Module):
         """
         x = self.stem(lab, modulate)
         for layer in LAYER_OF_STAGE.values():
-            x = getattr(self, layer)(x)
+            x = self.get_submodule(layer)(x)
         return self.affinity(x) if project else x
 
 

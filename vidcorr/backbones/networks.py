@@ -189,9 +189,8 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
     weights = models.get_model_weights(name).DEFAULT if pretrained else None
     with _weights_of(f"torchvision:{name}", pretrained):
         network = models.get_model(name, weights=weights, **options)
-    for classifier in ("fc", "classifier", "heads", "head"):
-        if hasattr(network, classifier):
-            setattr(network, classifier, nn.Identity())
+    for classifier in {"fc", "classifier", "heads", "head"} & dict(network.named_children()).keys():
+        network.set_submodule(classifier, nn.Identity())
     return network
 
 
@@ -243,7 +242,7 @@ def is_resnet(network: nn.Module) -> bool:
 
 def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
     """Return the blocks of a ResNet in order, `res2.b1` and so on → module."""
-    layers = {stage: getattr(network, layer) for stage, layer in LAYER_OF_STAGE.items()}
+    layers = {stage: network.get_submodule(layer).children() for stage, layer in LAYER_OF_STAGE.items()}
     return {f"{stage}.b{n}": block for stage, layer in layers.items() for n, block in enumerate(layer, start=1)}
 
 
@@ -300,11 +299,11 @@ class ResNetExtractor(FeatureExtractor):
         coarsest = 8 if dilated else stride or NATURAL_STRIDE["res5"]
         for name, layer in LAYER_OF_STAGE.items():
             if NATURAL_STRIDE[name] > coarsest:
-                remove_strides(getattr(network, layer))
+                remove_strides(network.get_submodule(layer))
         self.dilated = dilated
         if dilated:
             for name, dilation in SIAMFC_DILATION.items():
-                for index, block in enumerate(getattr(network, LAYER_OF_STAGE[name])):
+                for index, block in enumerate(network.get_submodule(LAYER_OF_STAGE[name]).children()):
                     released = dilated == "released"
                     _dilate(block, dilation // 2 if released and index == 0 else dilation, only_first=released)
         self.normalise = normalise
@@ -330,19 +329,17 @@ class ResNetExtractor(FeatureExtractor):
     folded = folded_copy
 
 
-def resnet_maps(network: Any, images: Tensor) -> Tensor:
+def resnet_maps(network: nn.Module, images: Tensor) -> Tensor:
     """Return the last map of a ResNet, before its pooling: normalised `(N, 3, H, W)` → `(N, C, h, w)`."""
     x = images
-    for part in (*_stem(network), *(getattr(network, layer) for layer in LAYER_OF_STAGE.values())):
+    for part in (*_stem(network), *map(network.get_submodule, LAYER_OF_STAGE.values())):
         x = part(x)
     return x
 
 
-def _stem(network: Any) -> Iterator[nn.Module]:
-    yield network.conv1
-    yield network.bn1
-    yield network.relu if hasattr(network, "relu") else network.act1
-    yield network.maxpool
+def _stem(network: nn.Module) -> list[nn.Module]:
+    parts = ("conv1", "bn1", "relu" if hasattr(network, "relu") else "act1", "maxpool")
+    return [network.get_submodule(part) for part in parts]
 
 
 def remove_strides(blocks: nn.Module) -> None:

@@ -122,7 +122,7 @@ def check_names(model: Mapping[str, Any], source: str | Path) -> None:
         )
 
 
-def pass_gate(class_path: Any, arguments: Any, source: str | Path) -> Recipe:
+def pass_gate(class_path: object, arguments: object, source: str | Path) -> Recipe:
     """Check the class and arguments that a file names, without importing anything that is not allowed.
 
     Args:

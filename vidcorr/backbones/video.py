@@ -185,7 +185,7 @@ class VideoNetwork(nn.Module):
         networks = list(dict.fromkeys(held_networks(encoder).values()))
         self.network = nn.ModuleList(networks) if len(networks) > 1 else next(iter(networks), None)
 
-    def feature_extractor(self, stage: Any = None, stride: int | None = None, **options: Any) -> Any:
+    def feature_extractor(self, stage: object = None, stride: int | None = None, **options: object) -> Any:
         """Return the encoder with its networks in eval mode, see `on_device`.
 
         Raises:
@@ -210,7 +210,7 @@ def upsampling_weights(inputs: int, outputs: int, rule: Upsampling) -> Tensor:
     return interpolate(unit, (outputs, inputs), mode=mode, antialias=antialias)[0, 0].float()
 
 
-def as_tensor(array: Any) -> Tensor:
+def as_tensor(array: object) -> Tensor:
     """Return a tensor, or an array of numpy or of a library with DLPack (for example JAX), as a tensor.
 
     Raises:

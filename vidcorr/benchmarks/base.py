@@ -17,7 +17,7 @@ from ..backbones import build_feature_extractor, weights_digest
 from ..functional.device import on_device, out_of_memory_advice, random_state_kept
 from ..functional.evaluation_protocol import EvaluationProtocol
 from ..results.page import write_report
-from ..results.pictures import Picture, write_picture
+from ..results.pictures import Picture
 from ..results.rendering import print_result
 from ..results.result import Evaluated, Network, Provenance, Result, Shown, require_writable
 from ..tracking.frame_encoder import LOWER
@@ -33,7 +33,7 @@ class Run(NamedTuple):
 
     Attributes:
         results: a result per protocol.
-        pictures: name → plot, or overlay of one of the first few sequences, for a logger.
+        pictures: name → overlay of one of the first few sequences, for a logger.
     """
 
     results: list[Result]
@@ -318,14 +318,13 @@ class Benchmark(ABC):
                         protocols, scored, evaluation.stages_of(extractor), strict=True
                     )
                 ]
-                plots: dict[str, Picture] = {}
                 if ranks.rank == 0:
                     if len(results) == 1:
                         print_result(results[0])
                     if context.folder is not None:
-                        plots = evaluation.finish(context.folder)
-                        self._write(results[0], context.folder, plots)
-        return Run(results, plots | evaluation.overlays)
+                        evaluation.finish(context.folder)
+                        self._write(results[0], context.folder)
+        return Run(results, evaluation.overlays)
 
     def _follow_all(self, extractor: nn.Module, context: RunContext) -> Evaluation:
         """Track and score the sequences of this rank."""
@@ -353,10 +352,8 @@ class Benchmark(ABC):
                 done += frames[index]
                 progress.advance(partial(str, self.sequences[index].name), to=done)
 
-    def _write(self, result: Result, folder: Path, plots: dict[str, Picture]) -> None:
-        """Write the plots, the page and the result of a run; the result last."""
-        for name, picture in plots.items():
-            write_picture(folder / f"{name}.png", picture)
+    def _write(self, result: Result, folder: Path) -> None:
+        """Write the page and the result of a run; the result last."""
         try:
             write_report(folder, result=result)
         except Exception as error:  # no flaw of the page may take the scores away

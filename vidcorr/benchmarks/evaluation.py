@@ -261,12 +261,8 @@ class Evaluation(ABC):
         """Return charts of all sequences and ranks for the report; every rank calls it after `compute`."""
         return ()
 
-    def finish(self, folder: Path) -> dict[str, Picture]:
-        """Write files that cover all ranks, and return name → picture, for the folder and the logger.
-
-        The first rank calls it after all ranks are done.
-        """
-        return {}
+    def finish(self, folder: Path) -> None:  # noqa: B027, most have no such files
+        """Write files that cover all ranks; the first rank calls it after all ranks are done."""
 
     def prediction_folders(self, kind: str = "") -> list[Path]:
         """Return a folder of predictions per stage; none if the run writes no predictions.

@@ -168,14 +168,13 @@ class MaskEvaluation(Evaluation):
                     curves = scorer.finish()
             record.close(curves)
 
-    def finish(self, folder: Path) -> dict[str, Picture]:
+    def finish(self, folder: Path) -> None:
         """Write predictions.zip for data without ground truth; see `Evaluation`."""
         folders = self.prediction_folders() if self.packed else []
         for predictions in folders:
             with zipfile.ZipFile(predictions.with_suffix(".zip"), "w", zipfile.ZIP_STORED) as archive:
                 for file in sorted(self.packed):
                     archive.write(predictions / file, self.packed[file])
-        return {}
 
     def data(self) -> dict[str, Any]:
         """Return the scoring rules; see `Evaluation`."""

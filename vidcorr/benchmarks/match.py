@@ -16,7 +16,6 @@ from ..datasets.spair import DIFFICULTIES, MatchPair, partner_rows, read_pf, rea
 from ..functional import MatchingProtocol
 from ..functional.propagation.coding import Size
 from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
-from ..results.pictures import Picture
 from ..results.pictures.overlays import SequenceAnimation
 from ..results.pictures.sheets import pair_sheet
 from ..tracking.keypoint_matcher import KeypointMatcher
@@ -186,11 +185,10 @@ class MatchEvaluation(Evaluation):
         writer.close()
         self.keep_overlay(name, writer)
 
-    def finish(self, folder: Path) -> dict[str, Picture]:
+    def finish(self, folder: Path) -> None:
         """Write per_category.csv; see `Evaluation`."""
         for stage, metric in zip(self.stages, self.metrics, strict=True):
             write_atomically(folder / stage / "per_category.csv", csv_of_records(metric.per_category()))
-        return {}
 
     def data(self) -> dict[str, Any]:
         """Return the numbers and digest of the pairs, and the feature grid; see `Evaluation`."""

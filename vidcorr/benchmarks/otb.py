@@ -17,7 +17,7 @@ from ..datasets.otb import Version
 from ..functional import TrackingProtocol
 from ..metrics.box_tracking import ERRORS, OVERLAPS, BoxRows, box_iou
 from ..results.page import Chart
-from ..results.pictures import Picture, overlay_boxes, plot_curves
+from ..results.pictures import overlay_boxes
 from ..tracking.record import PredictionTable, fixed
 from ..tracking.siamfc_tracker import SiamFCTracker
 from .base import Benchmark
@@ -32,7 +32,7 @@ class OtbBenchmark(Benchmark):
     fine-tuned `SiamFC` brings its features. The trained module stays unchanged.
 
     Logs `otb/success` (mean of the success curve), `otb/precision@20px` and `otb/success@0.5`. Files: results.json,
-    per_sequence.csv, predictions in the text form of the GOT-10k toolkit, success.png and precision.png, overlays.
+    per_sequence.csv, predictions in the text form of the GOT-10k toolkit, overlays, and the curves in report.html.
 
     Papers: Wu, Lim and Yang, Object Tracking Benchmark (TPAMI 2015); SiamFC; VFS, section 4.2.
 
@@ -132,10 +132,6 @@ class BoxEvaluation(Evaluation):
             Chart("Success", "overlap threshold", "success rate", {"success": (OVERLAPS.tolist(), success)}),
             Chart("Precision", "location error (px)", "precision", {"precision": (ERRORS.tolist(), precision)}),
         ]
-
-    def finish(self, folder: Path) -> dict[str, Picture]:
-        """Draw the curves of `charts`; see `Evaluation`."""
-        return plot_curves(self.metrics[0].curves(), self.tracker.protocol.name)
 
     def data(self) -> dict[str, Any]:
         """Return the dilations of the network and the number of frames; see `Evaluation`."""

@@ -16,7 +16,6 @@ from ..metrics.point_measures import AREA_PCK, TrackRows
 from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, PointRows, sample_queries
 from ..metrics.rows import RowValues
 from ..results.page import Chart
-from ..results.pictures import Picture
 from ..results.pictures.overlays import Curve, SequenceAnimation, overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceWriter
@@ -227,11 +226,10 @@ class TapVidEvaluation(Evaluation):
         }
         return [Chart("Error over time", "frames from the query", "visible points", curves)] if len(frames) else []
 
-    def finish(self, folder: Path) -> dict[str, Picture]:
+    def finish(self, folder: Path) -> None:
         """Write per_track.csv; see `Evaluation`."""
         for stage, metric in zip(self.stages, self.metrics, strict=False):
             write_tracks(folder / stage / "per_track.csv", metric.per_track(), self._kept)
-        return {}
 
     def data(self) -> dict[str, Any]:
         """Return the feature grid and the videos with 0/0; see `Evaluation`."""

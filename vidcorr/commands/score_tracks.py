@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from .. import metrics
 from ..datasets import Badja, Otb, PointSequence, TapVid
 from ..datasets.got10k import list_sequences, read_annotation
+from ..datasets.tap_vid import read_track_table
 from ..metrics.box_tracking import BoxRows, OverlapRows
 from ..metrics.point_measures import TrackRows
 from ..metrics.point_tracking import QueryMode
@@ -189,28 +189,20 @@ def _from_csv(
     path: Path, sequence: PointSequence, queries: metrics.PointQueries
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the predicted tracks of the queries, see `_predicted`, from a table in pixels of the video."""
-    reader = csv.DictReader(read_text(path).splitlines())
-    lines = [(reader.line_num, line) for line in reader]
-    frames = list(dict.fromkeys(line.get("frame", "") for _, line in lines))
+    frames = list(dict.fromkeys(line.partition(",")[0] for line in read_text(path).splitlines()[1:] if line))
     if len(frames) != sequence.num_frames:
         raise DataError(
             f"{path}: holds {len(frames)} frames, expected {sequence.num_frames}, a line per point and frame"
         )
-    points, known = {}, set(sequence.tracks)
-    for number, line in lines:
-        try:
-            if line["name"] not in known:
-                raise ValueError(f"the truth has no track {line['name']!r}")
-            point = float(line["x"]), float(line["y"]), float(line["occluded"] == "1")
-            points[line["name"], line["frame"]] = point
-        except (KeyError, ValueError, TypeError) as error:
-            raise DataError(f"{path}, line {number}: expected frame, name, x, y, occluded ({error})") from error
-    missing = (np.nan, np.nan, 1.0)
+    points = read_track_table(path, frames)
+    if unknown := {name for name, _ in points} - set(sequence.tracks):
+        raise DataError(f"{path}: the truth has no track {min(unknown)!r}")
+    missing = (np.nan, np.nan, 1)
     names = [sequence.tracks[index] for index in queries.track]
-    table = np.array([[points.get((name, frame), missing) for frame in frames] for name in names])
+    table = np.array([[points.get((name, t), missing) for t in range(len(frames))] for name in names], float)
     table = table.reshape(len(names), len(frames), 3)
     for name, track in zip(names, table, strict=True):
         if not np.isfinite(track).all():
             lacking = frames[int(np.flatnonzero(~np.isfinite(track).all(axis=1))[0])]
             raise DataError(f"{path}: track {name} has no line with finite numbers for frame {lacking}")
-    return (table[..., :2] + 0.5) * (RASTER / np.array(sequence.size[::-1])), table[..., 2] == 1
+    return table[..., :2] * (RASTER / np.array(sequence.size[::-1])), table[..., 2] == 1

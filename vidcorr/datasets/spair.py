@@ -7,7 +7,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import yaml  # type: ignore[import-untyped]
@@ -133,7 +132,7 @@ def shown_ids(root: str | Path, pairs: Sequence[MatchPair]) -> dict[str, set[int
     shown: dict[str, set[int]] = {}
     for category, image in sorted({(pair.category, file.stem) for pair in pairs for file in pair.files}):
         file = Path(root).expanduser() / "ImageAnnotation" / category / f"{image}.json"
-        points: Any = read_json(file).get("kps", {})
+        points = read_json(file).get("kps", {})
         shown.setdefault(category, set()).update(int(number) for number, point in points.items() if point)
     return shown
 

@@ -279,7 +279,7 @@ def _from_csv(file: Path) -> PointSequence:
         )
     with open_video(videos[0], table=False) as video:
         stems = video.stems
-    rows = _rows(file, stems)
+    rows = read_track_table(file, stems)
     names = tuple(dict.fromkeys(track for track, _ in rows))
     frames = tuple(sorted({frame for _, frame in rows}))
     lacking = next(((track, frame) for track in names for frame in frames if (track, frame) not in rows), None)
@@ -297,36 +297,44 @@ def _from_csv(file: Path) -> PointSequence:
     )
 
 
-def _rows(file: Path, stems: Sequence[str] | None) -> dict[tuple[str, int], tuple[float, float, int]]:
-    """Return (track, frame) → x, y, occluded; `stems` are the names of a folder's frames."""
+def read_track_table(file: Path, stems: Sequence[str] | None = None) -> dict[tuple[str, int], tuple[float, float, int]]:
+    """Read the tracks of a video from a CSV, an annotation or `predict`'s points.csv.
+
+    Args:
+        file: see `TapVid`.
+        stems: names of the frames, which points.csv may have in place of their numbers.
+
+    Returns:
+        (track, frame) → x, y in raster pixels, and 1 for a hidden point.
+
+    Raises:
+        DataError: naming the file and the wrong line.
+    """
     reader = csv.DictReader(read_text(file).splitlines())
     try:
-        lines = list(reader)
+        lines = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise DataError(f"{file}: is not a CSV file ({error})") from error
-    is_predicted = tuple(reader.fieldnames or ()) == PREDICTED
-    if not (is_predicted or sorted(reader.fieldnames or ()) == sorted(COLUMNS)) or not lines:
+    columns = reader.fieldnames or ()
+    is_predicted = tuple(columns) == PREDICTED
+    if not (is_predicted or sorted(columns) == sorted(COLUMNS)) or not lines:
         raise DataError(f"{file}, line 1: expected the columns {','.join(COLUMNS)}, then a line per point and frame")
+    to_raster = 0.5 if is_predicted else 0.0
+    numbers = {stem: number for number, stem in enumerate(stems or ())} if is_predicted else {}
     rows: dict[tuple[str, int], tuple[float, float, int]] = {}
-    for number, row in enumerate(lines, start=2):
+    for line, row in lines:
         try:
-            row = _as_annotation(row, stems) if is_predicted else row
             hidden = {"0": 0, "1": 1, "false": 0, "true": 1}[row["occluded"].strip().lower()]
-            key = row["track"].strip(), int(row["frame"])
-            x, y = (float(row[axis]) if row[axis].strip() or not hidden else math.nan for axis in ("x", "y"))
-            if key[1] < 0 or (not hidden and not math.isfinite(x + y)):
+            frame = numbers[row["frame"]] if numbers else int(row["frame"])
+            key = row["name" if is_predicted else "track"].strip(), frame
+            x, y = (float(row[axis]) + to_raster if row[axis].strip() or not hidden else math.nan for axis in "xy")
+            if frame < 0 or (not hidden and not math.isfinite(x + y)):
                 raise ValueError
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{file}, line {number}: expected {','.join(COLUMNS)} with numbers and occluded 0 or 1"
+                f"{file}, line {line}: expected {','.join(columns)}: numbers, and occluded 0 or 1"
             ) from error
         if key in rows:
-            raise DataError(f"{file}, line {number}: track {key[0]} has two lines for frame {key[1]}")
+            raise DataError(f"{file}, line {line}: track {key[0]} has two lines for frame {row['frame']}")
         rows[key] = x, y, hidden
     return rows
-
-
-def _as_annotation(row: dict[str, str], stems: Sequence[str] | None) -> dict[str, str]:
-    """Return a line of `predict`'s points.csv as a line of an annotation."""
-    frame = str(stems.index(row["frame"])) if stems else row["frame"]
-    return row | {"track": row["name"], "frame": frame} | {axis: str(float(row[axis]) + 0.5) for axis in ("x", "y")}

@@ -34,17 +34,17 @@ class RowMetric(SequenceRows, Metric):
     higher_is_better = True
     lines: list[Tensor]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         # torchmetrics gathers tensors only: a row is a line of JSON, which keeps each digit of a float, as bytes
         self.add_state("lines", default=[], dist_reduce_fx="cat")
 
-    def add_row(self, name: str, row: Any) -> None:
+    def add_row(self, name: str, row: object) -> None:
         """Append the row of a sequence: numbers, or lists or dictionaries of numbers."""
         line = json.dumps([name, row]) + "\n"
         self.lines.append(torch.frombuffer(bytearray(line.encode()), dtype=torch.uint8).to(self.device))
 
-    def sync(self, *args: Any, **kwargs: Any) -> None:
+    def sync(self, *args: object, **kwargs: object) -> None:
         """Gather over ranks; for a rank without rows torchmetrics alone would send float32."""
         if isinstance(self.lines, list):  # a tensor once it is gathered
             self.lines.append(torch.zeros(0, dtype=torch.uint8, device=self.device))

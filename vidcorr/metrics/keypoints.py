@@ -105,7 +105,7 @@ class KeypointRows(SequenceRows):
         thresholds: Sequence[float] = PCK_THRESHOLDS,
         counting: Counting = "prediction-visible",
         joints: int = 15,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.thresholds, self.counting, self.joints = tuple(thresholds), counting, joints

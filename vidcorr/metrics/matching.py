@@ -139,7 +139,7 @@ class MatchRows(SequenceRows):
 
     pooled = True
 
-    def __init__(self, protocol: MatchingProtocol, draws: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
+    def __init__(self, protocol: MatchingProtocol, draws: Mapping[str, Sequence[str]], **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.protocol, self.draws = protocol, draws
 

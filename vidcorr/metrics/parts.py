@@ -58,7 +58,7 @@ class ClassRows(SequenceRows):
 
     pooled = True
 
-    def __init__(self, classes: int = 20, **kwargs: Any) -> None:
+    def __init__(self, classes: int = 20, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.classes = classes
 
@@ -179,7 +179,7 @@ class InstanceRows(SequenceRows):
         one_to_one: bool = False,
         classes: int = 20,
         thresholds: Sequence[float] = AP_THRESHOLDS,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.one_to_one, self.classes, self.thresholds = one_to_one, classes, tuple(thresholds)

@@ -179,7 +179,7 @@ class AreaRows(SequenceRows):
         query_mode: "first" or "strided".
     """
 
-    def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:
+    def __init__(self, query_mode: QueryMode = "first", **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.query_mode = query_mode
 

@@ -217,7 +217,7 @@ class PointRows(SequenceRows):
         query_mode: "first" or "strided".
     """
 
-    def __init__(self, query_mode: QueryMode = "first", **kwargs: Any) -> None:
+    def __init__(self, query_mode: QueryMode = "first", **kwargs: object) -> None:
         super().__init__(**kwargs)
         _check_mode(query_mode)
         self.query_mode = query_mode

@@ -25,7 +25,7 @@ class SequenceRows(ABC):
 
     pooled: bool = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # of `RowMetric`, torchmetrics' options
         self._unnamed = 0  # sequences without a name; `forward` of torchmetrics resets its states and counts
         self._kept: list[tuple[str, Any]] = []
@@ -44,7 +44,7 @@ class SequenceRows(ABC):
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
 
-    def add_row(self, name: str, row: Any) -> None:
+    def add_row(self, name: str, row: object) -> None:
         """Append the row of a sequence."""
         self._kept.append((name, row))
 

@@ -283,7 +283,7 @@ class ObjectRows(SequenceRows):
         rules: Rules,
         videos: Mapping[str, Mapping[str, Any]] | None = None,
         unseen: Collection[str] = (),
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.rules, self.videos, self.unseen = rules, videos or {}, unseen

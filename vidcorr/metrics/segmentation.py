@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,7 +76,7 @@ class RegionRows(ObjectRows):
     to the largest id of the first target. The state is a row per object.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: object) -> None:
         super().__init__(DavisRules("davis-2017"), **kwargs)
 
     def update(self, prediction: Masks, target: Masks, *, name: str | None = None) -> None:  # type: ignore[override]

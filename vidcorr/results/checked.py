@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 Json = dict[str, Any]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return a value as JSON gives it back: lists for tuples, text for paths, None for NaN."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
@@ -24,12 +24,12 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | bool | int) else str(value)
 
 
-def _number(value: Any) -> Any:
+def _number(value: object) -> Any:
     """Return a number as JSON gives it back, and `math.nan` itself for None or NaN, so that equal results are equal."""
     return math.nan if value is None or value != value else plain(value)
 
 
-def as_tuple(value: Any) -> Any:
+def as_tuple(value: object) -> Any:
     """Return a tuple for a list, so that equal results are equal."""
     return tuple(value) if isinstance(value, list) else value
 

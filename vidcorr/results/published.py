@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -91,10 +91,13 @@ def published_row(benchmark: str, protocol: str, percent: float) -> Published | 
 
 def describe_input_size(protocol: EvaluationProtocol) -> str:
     """Return the network's input size in words: "224 x 224 px", "short side 480 px", …"""
-    size = getattr(protocol, "input_sides", None) or getattr(protocol, "input_size", None)
-    if isinstance(size, tuple):
+    from ..functional import MatchingProtocol  # late, as above
+
+    fields = protocol.fields()
+    size = protocol.input_sides if isinstance(protocol, MatchingProtocol) else fields.get("input_size")
+    if isinstance(size, Sequence):
         return f"{size[0]} x {size[1]} px"
-    return f"{getattr(protocol, 'input_side', 'short')} side {size} px" if size else "native size"
+    return f"{fields.get('input_side', 'short')} side {size} px" if size else "native size"
 
 
 def line_of(row: Published) -> str:

@@ -61,8 +61,7 @@ class Network(Exact):
 
         known = describe_network(module)
         names = {"name": known.name, "weights": known.weights} if name is None else {"name": name}
-        upsampling = getattr(module, "upsampling", None) or ""
-        return cls(**names, spec=known.spec, seed=known.seed, loaded=known.loaded, upsampling=upsampling)
+        return cls(**names, spec=known.spec, seed=known.seed, loaded=known.loaded, upsampling=known.upsampling)
 
     @property
     def row(self) -> str:

@@ -275,7 +275,7 @@ def _follow_points(
         count = sum(1 for _ in stream)
     start = stream.part.index(int(prompt.frame or 0))
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
-    positions = (torch.from_numpy(prompt.points) + 0.5) / scale
+    positions = (torch.from_numpy(prompt.labels) + 0.5) / scale
     queries = torch.cat([torch.full((len(positions), 1), start, dtype=torch.float64), positions.flip(1)], dim=1)
 
     def video(first: int) -> Iterator[Tensor]:

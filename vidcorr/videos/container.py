@@ -193,7 +193,7 @@ def scan_packets(container: InputContainer) -> tuple[FrameTable | None, int]:
     return FrameTable(sorted(times), sorted(index[time] for time in keys)), len(times)
 
 
-def starts_afresh(packet: Any) -> bool:
+def starts_afresh(packet: av.Packet) -> bool:
     """Return True if no frame shown after this packet's frame refers to earlier frames.
 
     True for key frames, except recovery points of H.264.

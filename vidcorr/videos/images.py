@@ -128,7 +128,7 @@ def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> It
     except UnidentifiedImageError as error:
         raise DecodingError(path, f"cannot be decoded as an image (of no known format); {AGAIN}") from error
     except (OSError, SyntaxError, ValueError, IndexError, MemoryError) as error:  # all kinds, for damaged files
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         raise DecodingError(path, f"cannot be decoded as an image ({reason}); {AGAIN}") from error
 
 

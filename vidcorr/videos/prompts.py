@@ -7,7 +7,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,12 +32,27 @@ class Prompt(ABC):
 
     Attributes:
         source: file or description, for messages and the record.
+        objects: objects of the prompt: ids of a mask, names of boxes or points.
+        labels: labels to follow: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`.
         frame: frame of the prompt; None: the first frame that is read.
+
+    Raises:
+        DataError: if there is no object, or two have the same name.
     """
 
     kind: ClassVar[str]
+    empty: ClassVar[str]
+    """Message about a prompt without an object."""
     source: str
+    objects: tuple[int | str, ...]
+    labels: NDArray[Any]
     frame: Moment | None = None
+
+    def __post_init__(self) -> None:
+        if not self.objects:
+            raise DataError(f"{self.source}: {self.empty}")
+        if len(set(self.objects)) < len(self.objects):
+            raise DataError(f"{self.source}: two {'boxes' if self.kind == 'box' else 'points'} have the same name")
 
     @classmethod
     @abstractmethod
@@ -48,16 +62,6 @@ class Prompt(ABC):
         Raises:
             DataError: if the value is not a prompt of this class, or a file names several frames.
         """
-
-    @property
-    @abstractmethod
-    def objects(self) -> tuple[int | str, ...]:
-        """Objects of the prompt: ids of a mask, names of boxes or points."""
-
-    @property
-    @abstractmethod
-    def labels(self) -> NDArray[Any]:
-        """Labels to follow: ids `(H, W)`, boxes `(N, 4)`, or points x, y `(K, 2)`."""
 
     @abstractmethod
     def check(self, size: tuple[int, int]) -> None:
@@ -72,7 +76,7 @@ class Prompt(ABC):
         return {"kind": self.kind, "source": self.source, **({"frame": self.frame} if self.frame else {})}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class MaskPrompt(Prompt):
     """Objects to follow as ids of pixels, from an image, or from an array or tensor of integer ids (H, W).
 
@@ -81,20 +85,14 @@ class MaskPrompt(Prompt):
     from dark to light. So is an indexed image with black at another index than 0, as quantising leaves it.
 
     Attributes:
-        ids: (H, W) uint8, 0 is background.
+        labels: (H, W) uint8 ids, 0 is background.
+        objects: the ids, ascending.
         palette: (256, 3) uint8, RGB by id.
-
-    Raises:
-        DataError: if the mask has no object.
     """
 
     kind = "mask"
-    ids: NDArray[np.uint8]
+    empty = "the mask is empty; mark at least one object with an id other than 0"
     palette: NDArray[np.uint8]
-
-    def __post_init__(self) -> None:
-        if not self.objects:
-            raise DataError(f"{self.source}: the mask is empty; mark at least one object with an id other than 0")
 
     @classmethod
     def of(cls, given: object) -> Self:
@@ -102,28 +100,20 @@ class MaskPrompt(Prompt):
         if isinstance(given, cls):
             return given
         if isinstance(given, str | Path):
-            return cls(*read_mask_image(Path(given)), source=str(given))
-        ids = np.asarray(given)
-        if ids.ndim != 2 or ids.dtype.kind not in "biu" or ids.min(initial=0) < 0 or ids.max(initial=0) > VOID:
-            raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {ids.shape} {ids.dtype}")
-        return cls(without_void(ids.astype(np.uint8)), davis_palette(), source="array")
-
-    @property
-    def labels(self) -> NDArray[np.uint8]:
-        """The ids."""
-        return self.ids
-
-    @cached_property
-    def objects(self) -> tuple[int, ...]:
-        """Object ids, ascending."""
-        return tuple(int(i) for i in np.unique(self.ids) if i)
+            source, (ids, palette) = str(given), read_mask_image(Path(given))
+        else:
+            source, palette, ids = "array", davis_palette(), np.asarray(given)
+            if ids.ndim != 2 or ids.dtype.kind not in "biu" or ids.min(initial=0) < 0 or ids.max(initial=0) > VOID:
+                raise DataError(f"mask: expected (H, W) integer ids of 0 to 255, got {ids.shape} {ids.dtype}")
+            ids = without_void(ids.astype(np.uint8))
+        return cls(source=source, objects=tuple(np.unique(ids[ids > 0]).tolist()), labels=ids, palette=palette)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the mask has the frame's size, (height, width) pixels."""
-        if self.ids.shape != size:
+        if self.labels.shape != size:
             raise DataError(
-                f"{self.source}: the mask is {pixels(self.ids.shape)}, frame {self.frame or 0} {pixels(size)}; draw it "
-                "on that frame at full size"
+                f"{self.source}: the mask is {pixels(self.labels.shape)}, frame {self.frame or 0} {pixels(size)}; draw "
+                "it on that frame at full size"
             )
 
     def metadata(self) -> dict[str, Any]:
@@ -131,15 +121,15 @@ class MaskPrompt(Prompt):
         return super().metadata() | {"objects": list(self.objects)}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class BoxPrompt(Prompt):
     """Targets to follow: four numbers, or text such as `10,20,64,48` or `car=10,20,64,48;dog=5,5,30,30`.
 
     A file is text or CSV, with or without a heading, see `read_rows`. Several boxes without names are numbered from 1.
 
     Attributes:
-        names: names of the N targets; a single one may be empty.
-        boxes: (N, 4) float64 left, top, width, height in pixels; (0, 0) is the upper left corner of the first pixel,
+        objects: names of the N targets; a single one may be empty.
+        labels: (N, 4) float64 left, top, width, height in pixels; (0, 0) is the upper left corner of the first pixel,
             half a pixel from the origin of `PointPrompt`.
 
     Raises:
@@ -147,17 +137,13 @@ class BoxPrompt(Prompt):
     """
 
     kind = "box"
-    names: tuple[str, ...]
-    boxes: NDArray[np.float64]
+    empty = "holds no box; write one in a line, below a heading if there is one"
 
     def __post_init__(self) -> None:
-        if not self.names:
-            raise DataError(f"{self.source}: holds no box; write one in a line, below a heading if there is one")
-        for box in self.boxes[(self.boxes[:, 2:] <= 0).any(1)].tolist():
+        super().__post_init__()
+        for box in self.labels[(self.labels[:, 2:] <= 0).any(1)].tolist():
             got = ",".join(f"{value:g}" for value in box)
             raise DataError(f"{self.source}: a box needs a width and a height above 0, got {got}")
-        if len(set(self.names)) < len(self.names):
-            raise DataError(f"{self.source}: two boxes have the same name")
 
     @classmethod
     def of(cls, given: object) -> Self:
@@ -174,21 +160,11 @@ class BoxPrompt(Prompt):
         boxes = np.array([_numbers(row.values, BOX, source) for row in rows])
         numbers = (number for number in map(str, itertools.count(1)) if number not in {row.name for row in rows})
         names = tuple(row.name or ("" if len(rows) == 1 else next(numbers)) for row in rows)
-        return cls(names, boxes, source=source, frame=_frame_of(rows, source))
-
-    @property
-    def objects(self) -> tuple[str, ...]:
-        """Names of the targets."""
-        return self.names
-
-    @property
-    def labels(self) -> NDArray[np.float64]:
-        """The boxes."""
-        return self.boxes
+        return cls(source=source, objects=names, labels=boxes, frame=_frame_of(rows, source))
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless the boxes lie inside the frame, (height, width) pixels."""
-        for x, y, width, height in self.boxes.tolist():
+        for x, y, width, height in self.labels.tolist():
             if min(x, y) < 0 or x + width > size[1] or y + height > size[0]:
                 raise DataError(
                     f"{self.source}: the box spans x {x:g} to {x + width:g} and y {y:g} to {y + height:g}, outside "
@@ -197,12 +173,11 @@ class BoxPrompt(Prompt):
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
-        boxes = self.boxes.tolist()
-        named = {"boxes": dict(zip(self.names, boxes, strict=True))}
-        return super().metadata() | ({"box": boxes[0]} if self.names == ("",) else named)
+        boxes = dict(zip(self.objects, self.labels.tolist(), strict=True))
+        return super().metadata() | ({"box": boxes[""]} if self.objects == ("",) else {"boxes": boxes})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PointPrompt(Prompt):
     """Points of a frame to follow, from a dictionary of name → (x, y), or an array (K, 2).
 
@@ -210,24 +185,18 @@ class PointPrompt(Prompt):
     from 1. `grid:16` is a grid of 16 × 16 points over the frame, see `placed`.
 
     Attributes:
-        names: K names.
-        points: (K, 2) float64 x, y in pixels; (0, 0) is the centre of the first pixel.
+        objects: K names.
+        labels: (K, 2) float64 x, y in pixels; (0, 0) is the centre of the first pixel.
         grid: rows and columns of a grid that `placed` fills; 0: no grid.
-
-    Raises:
-        DataError: if there are no points, or two have the same name.
     """
 
     kind = "points"
-    names: tuple[str, ...]
-    points: NDArray[np.float64]
+    empty = "holds no point; write one in a line, below a heading if there is one"
     grid: int = 0
 
     def __post_init__(self) -> None:
-        if not self.grid and not self.names:
-            raise DataError(f"{self.source}: holds no point; write one in a line, below a heading if there is one")
-        if len(set(self.names)) < len(self.names):
-            raise DataError(f"{self.source}: two points have the same name")
+        if not self.grid:
+            super().__post_init__()
 
     @classmethod
     def of(cls, given: Any) -> Self:
@@ -240,7 +209,7 @@ class PointPrompt(Prompt):
                 raise DataError(
                     f"points {given}: expected grid:N with N of 1 to {MOST_IN_GRID}, rows and columns of points"
                 )
-            return cls((), np.zeros((0, 2)), int(count), source=given)
+            return cls(source=given, objects=(), labels=np.zeros((0, 2)), grid=int(count))
         if isinstance(given, str | Path):
             source, rows = str(given), read_rows(Path(given), ("x", "y"))
         else:
@@ -248,17 +217,7 @@ class PointPrompt(Prompt):
             source, rows = "points", [PromptRow(position, name=str(name)) for name, position in named]
         names = tuple(row.name or str(number) for number, row in enumerate(rows, start=1))
         points = np.array([_numbers(row.values, ("x", "y"), source) for row in rows])
-        return cls(names, points, source=source, frame=_frame_of(rows, source))
-
-    @property
-    def objects(self) -> tuple[str, ...]:
-        """Names of the points."""
-        return self.names
-
-    @property
-    def labels(self) -> NDArray[np.float64]:
-        """The points."""
-        return self.points
+        return cls(source=source, objects=names, labels=points, frame=_frame_of(rows, source))
 
     def placed(self, size: tuple[int, int]) -> Self:
         """Return the prompt with the points of its grid, named `row-column` from 1 on.
@@ -271,20 +230,20 @@ class PointPrompt(Prompt):
         y, x = np.meshgrid(steps * size[0] - 0.5, steps * size[1] - 0.5, indexing="ij")
         numbers = range(1, self.grid + 1)
         names = tuple(f"{row}-{column}" for row in numbers for column in numbers)
-        return replace(self, names=names, points=np.stack([x, y], -1).reshape(-1, 2), grid=0)
+        return replace(self, objects=names, labels=np.stack([x, y], -1).reshape(-1, 2), grid=0)
 
     def check(self, size: tuple[int, int]) -> None:
         """Raise `DataError` unless all points lie inside the frame, (height, width) pixels."""
-        outside = ((self.points < 0) | (self.points > np.array(size[::-1]) - 1)).any(1)
+        outside = ((self.labels < 0) | (self.labels > np.array(size[::-1]) - 1)).any(1)
         if outside.any():
-            name, (x, y) = self.names[outside.argmax()], self.points[outside.argmax()]
+            name, (x, y) = self.objects[outside.argmax()], self.labels[outside.argmax()]
             raise DataError(
                 f"{self.source}: point {name} at {x:g},{y:g} lies outside frame {self.frame or 0} of {pixels(size)}"
             )
 
     def metadata(self) -> dict[str, Any]:
         """Return a description for the record."""
-        return super().metadata() | {"points": dict(zip(self.names, self.points.tolist(), strict=True))}
+        return super().metadata() | {"points": dict(zip(self.objects, self.labels.tolist(), strict=True))}
 
 
 def _numbers(values: Any, columns: Sequence[str], source: str) -> list[float]:

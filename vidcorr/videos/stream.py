@@ -10,8 +10,9 @@ from dataclasses import replace
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -145,7 +146,7 @@ class FrameStream:
                     yield self._checked(images.pop(), t)
                     t -= 1
 
-    def _checked(self, image: Any, t: int) -> Tensor:
+    def _checked(self, image: np.ndarray, t: int) -> Tensor:
         """Return an image `(H, W, 3)` as a frame `(3, H, W)`, if its size equals the first frame's."""
         require_size(self.path, image.shape, self.size, self.part[t])
         return torch.from_numpy(image).permute(2, 0, 1)

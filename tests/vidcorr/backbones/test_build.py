@@ -126,7 +126,7 @@ def test_weights_of_a_users_callable_are_never_called_random():
     for name, seed in (("TinyResNet", 7), ("Blocky", None)):
         spec = f"tests.helpers.encoders:{name}"
         found = describe_network(build_network(spec))
-        assert found == (name, f"weights of {spec}", spec, seed, True)
+        assert found == (name, f"weights of {spec}", spec, seed, True, "")
 
 
 def test_the_digest_of_weights_follows_the_weights():

@@ -13,10 +13,7 @@ from tests.helpers.training import quiet_trainer
 from vidcorr.backbones import build_feature_extractor, module_from_checkpoint
 from vidcorr.backbones.checkpoints import (
     FORMAT,
-    METADATA_KEY,
     ForeignCheckpoint,
-    check_digest,
-    digest_of,
     read_content,
     saved_model,
     write_checkpoint,
@@ -90,7 +87,6 @@ def changed(path, **changes):
         ({"format": 99, "version": "9.1"}, r"written by vidcorr 9\.1 in format 99; this is vidcorr .*: update it"),
         ({"class_path": "lightning_modules.VFSMoCo"}, "VFSMoCo cannot be made: .* unexpected keyword argument 'p"),
         ({"class_path": "lightning_modules.Liir"}, "Liir cannot be made"),
-        ({"digest": "0" * 64}, "its weights are not those that were saved"),
     ],
 )
 def test_checkpoints_that_do_not_load_say_why(changes, message, tmp_path):
@@ -114,7 +110,8 @@ def test_a_damaged_file_is_one_line(tmp_path):
     torch.save({"a": torch.rand(300)}, path)
     whole = path.read_bytes()
     message = r"a\.ckpt: damaged or foreign: .*; if these are weights of another"
-    for content in (whole[:400], whole[:-30], b"<html>404</html>", b"", b"\x80\x02}q\x01h\x05."):
+    flipped = bytes(byte ^ (place == len(whole) // 2) for place, byte in enumerate(whole))  # a bit of a weight
+    for content in (flipped, whole[:400], whole[:-30], b"<html>404</html>", b"", b"\x80\x02}q\x01h\x05."):
         path.write_bytes(content)
         assert refused(ValueError, message, read_content, path)
 
@@ -147,19 +144,3 @@ def test_weights_of_a_network_with_other_strides_fit_with_a_warning():
     message = r"strides or padding may be others; it is of .*:crw_training_resnet18, this model of torchvision:resnet18"
     with pytest.warns(UserWarning, match=message):
         load_that_of("vidcorr.backbones:crw_training_resnet18")
-
-
-def test_a_digest_sees_every_number_name_shape_and_type():
-    state = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor(1), "c": torch.zeros(2, dtype=torch.bfloat16)}
-    digest = digest_of(state)
-    assert digest == digest_of(dict(reversed(state.items())))
-    assert digest == digest_of(state | {"a": state["a"].t().contiguous().t()})  # the same numbers, otherwise in memory
-    for change in (
-        {"a": state["a"] + torch.eye(3)[:2] * 1e-6},
-        {"a": state["a"].view(3, 2)},
-        {"b": torch.tensor(1.0)},
-        {"d": torch.zeros(0)},
-    ):
-        assert digest_of(state | change) != digest
-    for noted in (digest, None):
-        check_digest({"state_dict": state, METADATA_KEY: {"digest": noted}}, "x.ckpt")

@@ -5,7 +5,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
 
 from callbacks import BenchmarkCallback, BestCheckpoint
@@ -40,9 +39,7 @@ def test_files_and_scores_are_those_of_the_predictions_on_disk(root, tmp_path):
     rows = rows_of(tmp_path)
     assert [row["Sequence"] for row in rows] == ["Synthetic000", "Synthetic001", "Synthetic002-1", "Synthetic002-2"]
     assert np.mean([float(row["success"]) for row in rows]) == pytest.approx(scores["success"])
-    names = {path.name for path in tmp_path.rglob("*.png")}
-    assert names == {"success.png", "precision.png", *(f"{row['Sequence']}.png" for row in rows)}
-    assert Image.open(tmp_path / "success.png").size[0] > 500
+    assert {path.stem for path in tmp_path.rglob("*.png")} == {row["Sequence"] for row in rows}
     with VideoFile(tmp_path / "overlays" / "Synthetic000.mp4") as video:
         assert video.num_frames == 6
 

@@ -150,7 +150,7 @@ def test_from_drawing_on_a_frame_to_its_prompt(video: Path, tmp_path: Path, brow
     expected[22:72, 24:64], expected[30:80, 90:130] = 1, 2
     prompt: Any = read_prompt(mask=f"{saved(tmp_path, 'mask.png')}@00002")
     assert (prompt.frame, prompt.objects) == ("00002", (1, 2))
-    assert (prompt.ids != expected).mean() < 0.01
+    assert (prompt.labels != expected).mean() < 0.01
 
     hand.press("#save-box")
     boxes = BoxPrompt.of(saved(tmp_path, "boxes.csv"))

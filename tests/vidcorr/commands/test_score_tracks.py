@@ -68,11 +68,11 @@ def test_a_csv_of_predict_is_read_by_names(truth, tmp_path):
     assert refused(DataError, "strided queries need", score_tracks, truth, tmp_path, "strided")
     table = tmp_path / sequence.name / "points.csv"
     for wrong, said in {
-        f"00000,nobody,{x},{y},1.0,0": "has no track 'nobody'",
-        f"00000,{name},here": "convert",
+        f"00000,nobody,{x},{y},1.0,0": ": the truth has no track 'nobody'",
+        f"00000,{name},here": rf", line {len(lines) + 2}: expected frame,name,x,y,score,occluded",
     }.items():
         table.write_text("\n".join([*lines, "", wrong]))
-        assert refused(DataError, rf"points.csv, line {len(lines) + 2}: .*{said}", score_tracks, truth, tmp_path)
+        assert refused(DataError, rf"points.csv{said}", score_tracks, truth, tmp_path)
 
 
 def test_survival_and_median_error_by_hand():

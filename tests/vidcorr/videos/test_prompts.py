@@ -55,7 +55,7 @@ def red_with_black_at(index: int) -> Image.Image:
 def test_ids_and_palette_of_a_painted_mask(tmp_path, image, ids, palette):
     image.save(tmp_path / "mask.png")
     prompt = MaskPrompt.of(str(tmp_path / "mask.png"))
-    assert np.array_equal(prompt.ids, ids)
+    assert np.array_equal(prompt.labels, ids)
     assert np.array_equal(prompt.palette[: len(palette)], palette)
     assert prompt.objects == tuple(np.setdiff1d(ids, 0))
 

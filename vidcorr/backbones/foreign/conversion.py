@@ -91,7 +91,7 @@ def _read_pickle(path: Path, trust: bool) -> Any:
         return torch.load(path, "cpu", weights_only=True)
 
 
-def is_state(content: Any) -> bool:
+def is_state(content: object) -> bool:
     """Return whether a value is a mapping of names to tensors."""
     return isinstance(content, Mapping) and all(isinstance(value, torch.Tensor) for value in content.values())
 

@@ -41,8 +41,9 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
     module = module_from_checkpoint(checkpoint)
     path = path_to_network(module)
     network: Any = path[-1]
-    if isinstance(network, FeatureExtractor) or not hasattr(network, "architecture"):
-        held = "a view of its encoder" if hasattr(network, "architecture") else "no network that has a name"
+    named = hasattr(network, "architecture")
+    if isinstance(network, FeatureExtractor) or not named:
+        held = "a view of its encoder" if named else "no network that has a name"
         raise ValueError(f"{checkpoint}: {type(module).__name__} holds {held}; export the encoder's own checkpoint")
     try:
         architecture, load = _target(network, format, output)
@@ -50,8 +51,8 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
         raise ValueError(f"{checkpoint}: {error}") from error
     header = {"method": type(module).__name__, "vidcorr": version("vidcorr"), "architecture": architecture}
     if not isinstance(network, LiirEncoder):  # Liir takes Lab
-        named = next((part for part in path if isinstance(part, Encoder)), None)
-        mean, std = (named.mean, named.std) if named else (IMAGENET_MEAN, IMAGENET_STD)  # as views of a method
+        encoder = next((part for part in path if isinstance(part, Encoder)), None)
+        mean, std = (encoder.mean, encoder.std) if encoder else (IMAGENET_MEAN, IMAGENET_STD)  # as views of a method
         header |= {"mean": ", ".join(map(str, mean)), "std": ", ".join(map(str, std))}
     output.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(output) as temporary:
@@ -67,7 +68,8 @@ def _target(network: Any, format: ExportFormat | None, output: Path) -> tuple[st
     format = format or (library if known else "own")
     file = f"safetensors.torch.load_file({str(output)!r})"
     if format == "own":
-        arguments = ", ".join(f"{key}={value!r}" for key, value in getattr(network, "arguments", {}).items())
+        stated = network.arguments.items() if isinstance(network, LiirEncoder) else ()
+        arguments = ", ".join(f"{key}={value!r}" for key, value in stated)
         made = f"LiirEncoder({arguments})" if arguments else f"build_network({network.architecture!r})"
         imports = f"import safetensors.torch\nfrom vidcorr.backbones import {made.partition('(')[0]}"
         return network.architecture, f"{imports}\nnetwork = {made}\nnetwork.load_state_dict({file})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -89,7 +89,6 @@ def render_video(
     size: tuple[int, int] = (256, 256),
     sprites: tuple[int, int] = (2, 4),
     camouflage: float = 1.0,
-    alike: bool = False,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Render a video and its masks; the same arguments give the same arrays, and fewer frames give a prefix.
 
@@ -103,12 +102,11 @@ def render_video(
         size: (height, width), pixels.
         sprites: fewest and most sprites, at most 7.
         camouflage: fraction of texture in a sprite's look; at 0 sprites have plain colours unlike the background's.
-        alike: all sprites have the shape and texture of the first, so that only their places differ.
 
     Returns:
         frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8, 0 = background, 1, 2, … = sprites, back to front.
     """
-    scene, cast = draw_video(seed, index, size, sprites, camouflage, alike)
+    scene, cast = draw_video(seed, index, size, sprites, camouflage)
     video = np.empty((frames, *size, 3), np.uint8)
     masks = np.zeros((frames, *size), np.uint8)
     for t in range(frames):
@@ -125,7 +123,6 @@ def draw_video(
     size: tuple[int, int],
     sprites: tuple[int, int],
     camouflage: float = 1.0,
-    alike: bool = False,
 ) -> tuple[Scene, list[Sprite]]:
     """Return the scene and the sprites of `render_video` for the same arguments."""
     rng = np.random.default_rng([seed, index])
@@ -135,8 +132,6 @@ def draw_video(
     cast = draw_sprites(rng, families[: int(rng.integers(sprites[0], sprites[1] + 1))], size, colours)
     if camouflage < 1:
         cast = [sprite.mixed(colour, camouflage) for sprite, colour in zip(cast, _unlike(colours), strict=False)]
-    if alike:
-        cast = [replace(sprite, patch=cast[0].patch) for sprite in cast]
     return scene, cast
 
 

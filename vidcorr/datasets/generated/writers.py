@@ -44,7 +44,6 @@ class Scenes:
         size: (height, width), pixels; mp4 files lose an odd last row or column.
         sprites: fewest and most sprites per video.
         camouflage: see `render_video`; below 1 the sprites are easier to distinguish from the background.
-        alike: see `render_video`; True: all sprites look alike.
     """
 
     seed: int = 0
@@ -53,13 +52,10 @@ class Scenes:
     size: tuple[int, int] = (256, 256)
     sprites: tuple[int, int] = (2, 4)
     camouflage: float = 1.0
-    alike: bool = False
 
     def render(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Render video `index` of the set: frames (T, H, W, 3) uint8 RGB and masks (T, H, W) uint8."""
-        return render_video(
-            self.seed, self.first + index, self.frames, self.size, self.sprites, self.camouflage, self.alike
-        )
+        return render_video(self.seed, self.first + index, self.frames, self.size, self.sprites, self.camouflage)
 
 
 def write_videos(root: str | Path, count: int, key_frame_every: int = 12, **scenes: Any) -> Path:

@@ -12,7 +12,6 @@ from .sheets import (
     feature_sheet as feature_sheet,
     gap_histogram as gap_histogram,
     match_sheet as match_sheet,
-    plot_curves as plot_curves,
     principal_colours as principal_colours,
     rasterise as rasterise,
 )

@@ -86,34 +86,6 @@ def rasterise(figure: "Figure") -> Picture:
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
-def plot_curves(curves: Sequence[Tensor], name: str) -> dict[str, Picture]:
-    """Draw the success and precision plots of one-pass evaluation.
-
-    Args:
-        curves: success at overlaps from 0 to 1, `(21,)`, and precision at errors of 0, 1, … pixels, `(51,)`, see
-            `TrackingSuccess.curves`.
-        name: label of the curves.
-
-    Returns:
-        `success` and `precision` → uint8 RGB `(H, W, 3)`.
-    """
-    from matplotlib.figure import Figure
-
-    success, precision = (curve.numpy() for curve in curves)
-    pictures: dict[str, Picture] = {}
-    for key, places, values, score, xlabel, ylabel in (
-        ("success", np.linspace(0, 1, len(success)), success, success.mean(), "overlap threshold", "success rate"),
-        ("precision", np.arange(len(precision)), precision, precision[20], "location error (px)", "precision"),
-    ):
-        figure = Figure(figsize=(5, 4), dpi=150, layout="constrained")
-        axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel, xlim=(0, places[-1]), ylim=(0, 1))
-        axes.plot(places, values, lw=2, label=f"{name} [{score:.3f}]")
-        axes.grid(alpha=0.3)
-        axes.legend()
-        pictures[key] = rasterise(figure)
-    return pictures
-
-
 def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:
     """Return the three principal components of feature maps as red, green and blue.
 

@@ -13,7 +13,7 @@ import pytest
 from datamodules import SyntheticTrackingDataModule, SyntheticVideoDataModule
 from tests.helpers.refusal import refused
 from vidcorr.datasets import Davis, Otb, TapVid, generated as synthetic
-from vidcorr.datasets.generated import render_video, scene, write_videos
+from vidcorr.datasets.generated import render_video, write_videos
 from vidcorr.videos.boxes import read_boxes
 from vidcorr.videos.files import DataError
 
@@ -98,14 +98,3 @@ def test_data_module_gives_clips_and_a_benchmark(tmp_path: Path) -> None:
     assert batch["failures"] == []
     assert len(Davis(tmp_path / "davis")) == 2
     assert [(video.num_frames, video.size) for video in TapVid(tmp_path / "tap_vid")] == [(6, (64, 64))] * 2
-
-
-def test_sprites_alike_have_one_patch_and_move_apart() -> None:
-    _, different = scene.draw_video(3, 5, (96, 96), (3, 3))
-    _, alike = scene.draw_video(3, 5, (96, 96), (3, 3), alike=True)
-    assert not np.array_equal(different[1].patch, different[0].patch)
-    for own, other in zip(alike, different, strict=True):
-        assert np.array_equal(own.patch, different[0].patch)
-        assert (own.start, own.velocity) == (other.start, other.velocity)
-    masks = render_video(3, 5, 4, (96, 96), (3, 3), alike=True)[1]
-    assert set(np.unique(masks)) == {0, 1, 2, 3}
