@@ -44,7 +44,7 @@ class RowMetric(SequenceRows, Metric):
         line = json.dumps([name, row]) + "\n"
         self.lines.append(torch.frombuffer(bytearray(line.encode()), dtype=torch.uint8).to(self.device))
 
-    def sync(self, *args: object, **kwargs: object) -> None:
+    def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather over ranks; for a rank without rows torchmetrics alone would send float32."""
         if isinstance(self.lines, list):  # a tensor once it is gathered
             self.lines.append(torch.zeros(0, dtype=torch.uint8, device=self.device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,7 +77,7 @@ class RegionRows(ObjectRows):
     to the largest id of the first target. The state is a row per object.
     """
 
-    def __init__(self, **kwargs: object) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(DavisRules("davis-2017"), **kwargs)
 
     def update(self, prediction: Masks, target: Masks, *, name: str | None = None) -> None:  # type: ignore[override]
