@@ -99,7 +99,7 @@ def test_boxes_that_are_missing_or_no_boxes_are_refused(tmp_path):
         boxes = sequence.boxes.copy()
         boxes[4, 3] = spoiled
         np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
-        assert refused(DataError, rf"{sequence.name}\.txt: box 5 is .* has to be finite", score_boxes, root, tmp_path)
+        assert refused(DataError, rf"{sequence.name}\.txt: box 5 is .* expected finite", score_boxes, root, tmp_path)
 
 
 def test_boxes_of_predict_are_truth_and_prediction(folder, colour, tmp_path):
