@@ -12,12 +12,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch.distributed as dist
+from jsonargparse import Namespace
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.cli import SaveConfigCallback
 
 from datamodules.video import VideoDataModule
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.evaluation import BenchmarkError, Ranks
+from vidcorr.errors import UsageError
+from vidcorr.experiments.configured import FLAGS, protocols_of, read_changes, read_on
 from vidcorr.results.result import Evaluated, Network, Result, require_writable
 from vidcorr.videos.files import FolderLock
 
@@ -212,6 +215,31 @@ class BenchmarkCallback(pl.Callback):
                 scores = {key.removeprefix(f"{self.name}/"): value for key, value in self.history[earlier].items()}
                 found.append(Evaluated(epoch=self._epochs[earlier], step=earlier, scores=scores))
         return found
+
+
+def callbacks_on(config: Namespace) -> list[BenchmarkCallback]:
+    """Make the benchmarks of `--on`, a callback per benchmark and protocol.
+
+    Raises:
+        UsageError: for flags that are not understood, or have no benchmark.
+        ValueError: for a missing folder, or an argument that no benchmark takes.
+    """
+    given = [f"--{name}" for name in (*FLAGS, "limit") if config[name]]
+    if given and not config.on:
+        raise UsageError(f"{given[0]}: name a benchmark, as --on davis=/data/DAVIS")
+    if len(config.stride) > 1:
+        raise UsageError("--stride: a single stride here; vidcorr evaluate takes several")
+    configured, stages = read_on(config.on), config.stage[0] if len(config.stage) == 1 else config.stage or None
+    view = {"stage": stages, "stride": next(map(int, config.stride), None)}
+    benchmarks = [each.build(limit_sequences=config.limit, **view) for each in configured]
+    protocols = protocols_of(benchmarks, config.protocol, read_changes(config.change))
+    callbacks = []
+    for each, benchmark, of_benchmark in zip(configured, benchmarks, protocols, strict=True):
+        for protocol in of_benchmark:
+            name = benchmark.name if len(of_benchmark) == 1 else f"{benchmark.name}_{protocol.name}"
+            fields: dict[str, Any] = {} if protocol is None else {"protocol": protocol, "changes": None}
+            callbacks.append(BenchmarkCallback(replace(benchmark, name=name, **fields), **each.schedule))
+    return callbacks
 
 
 def epochs_completed(trainer: pl.Trainer) -> int:

@@ -8,14 +8,13 @@ import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import Namespace, set_parsing_settings
+from jsonargparse import set_parsing_settings
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -29,10 +28,10 @@ from vidcorr.backbones.networks import SHORT_NAMES, read_spec
 from vidcorr.backbones.trust import allow_named, outside_code, reconcile
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.errors import UsageError, explain
-from vidcorr.experiments.configured import CONFIGS, FLAGS, LIMIT, protocols_of, read_changes, read_on, read_yaml
+from vidcorr.experiments.configured import CONFIGS, FLAGS, LIMIT, read_yaml
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 
-from .benchmark import BenchmarkCallback
+from .benchmark import BenchmarkCallback, callbacks_on
 from .best_checkpoint import BestCheckpoint
 from .last_checkpoint import LastCheckpoint
 from .loggers import run_folder
@@ -297,31 +296,6 @@ class VidcorrCLI(LightningCLI):
         for name in outside_code({"class_path": model.class_path, "init_args": dict(model.init_args)}):
             words += ["--allow", name]
         return shlex.join(words)
-
-
-def callbacks_on(config: Namespace) -> list[BenchmarkCallback]:
-    """Make the benchmarks of `--on`, a callback per benchmark and protocol.
-
-    Raises:
-        UsageError: for flags that are not understood, or have no benchmark.
-        ValueError: for a missing folder, or an argument that no benchmark takes.
-    """
-    given = [f"--{name}" for name in (*FLAGS, "limit") if config[name]]
-    if given and not config.on:
-        raise UsageError(f"{given[0]}: name a benchmark, as --on davis=/data/DAVIS")
-    if len(config.stride) > 1:
-        raise UsageError("--stride: a single stride here; vidcorr evaluate takes several")
-    configured, stages = read_on(config.on), config.stage[0] if len(config.stage) == 1 else config.stage or None
-    view = {"stage": stages, "stride": next(map(int, config.stride), None)}
-    benchmarks = [each.build(limit_sequences=config.limit, **view) for each in configured]
-    protocols = protocols_of(benchmarks, config.protocol, read_changes(config.change))
-    callbacks = []
-    for each, benchmark, of_benchmark in zip(configured, benchmarks, protocols, strict=True):
-        for protocol in of_benchmark:
-            name = benchmark.name if len(of_benchmark) == 1 else f"{benchmark.name}_{protocol.name}"
-            fields: dict[str, Any] = {} if protocol is None else {"protocol": protocol, "changes": None}
-            callbacks.append(BenchmarkCallback(replace(benchmark, name=name, **fields), **each.schedule))
-    return callbacks
 
 
 def _benchmarks_of(callbacks: Sequence[pl.Callback]) -> list[Benchmark]:
