@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 from abc import abstractmethod
+from contextlib import suppress
 from typing import Any, ClassVar, Literal, cast, get_args, get_origin, get_type_hints
 
 import torch
@@ -316,8 +317,8 @@ def keep_freed_memory() -> None:
     set_by_user = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & os.environ.keys()
     if sys.platform != "linux" or set_by_user:
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the C library of this process
-    if mallopt is not None:
+    with suppress(AttributeError):  # another C library than glibc
+        mallopt = ctypes.CDLL(None).mallopt
         mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
         mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
 

@@ -126,7 +126,7 @@ class ContrastiveRandomWalk(CorrespondenceModule):
 
     def compiled_networks(self) -> list[nn.Module]:
         """Return the backbone's layers: maps are taken before the pooling, so the backbone's forward is not called."""
-        return [getattr(self.backbone, layer) for layer in LAYER_OF_STAGE.values()]
+        return [self.backbone.get_submodule(layer) for layer in LAYER_OF_STAGE.values()]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam without weight decay; × 0.3 after 20, 30 and 40 epochs."""

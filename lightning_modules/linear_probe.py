@@ -1,6 +1,6 @@
 """A linear classifier on frozen features."""
 
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -124,7 +124,7 @@ class LinearProbe(CorrespondenceModule):
         optimizer = SGD(self.classifier.parameters(), lr, settings["momentum"], weight_decay=settings["weight_decay"])
         return scheduled(optimizer, MultiStepLR(optimizer, [round(0.6 * steps), round(0.8 * steps)]))
 
-    def feature_extractor(self, *args: Any, **kwargs: Any) -> nn.Module:
+    def feature_extractor(self, *args: object, **kwargs: object) -> nn.Module:
         """Refuse to give features: benchmarks evaluate the probe's encoder by its checkpoint.
 
         Raises:

@@ -249,7 +249,7 @@ class MomentumMethod(CorrespondenceModule):
         self._pending.clear()
 
 
-def without_statistics(module: nn.Module, *args: Any, **options: Any) -> Tensor:
+def without_statistics(module: nn.Module, *args: object, **options: object) -> Tensor:
     """Call a module without updating its buffers, the running statistics of BatchNorm."""
     copies = {name: buffer.clone() for name, buffer in module.named_buffers()}
     result: Tensor = functional_call(module, copies, args, options)

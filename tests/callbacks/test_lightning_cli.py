@@ -235,7 +235,7 @@ def test_the_best_checkpoint_follows_the_first_benchmark(davis_root, tmp_path):
     assert best.monitor == "jhmdb/PCK@0.1"
     nothing = BestCheckpoint()
     built.trainer.callbacks = [nothing]
-    refused(ValueError, "name a monitor", nothing.setup, built.trainer, built.model, "fit")
+    refused(ValueError, "declares a score; set monitor", nothing.setup, built.trainer, built.model, "fit")
 
 
 class TimeOrder(DavisBenchmark):
