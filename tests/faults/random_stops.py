@@ -24,7 +24,8 @@ CRW = {"backbone": NETWORK, "embedding_dim": 8, "patch_size": 16, "patch_stride"
 METHODS |= {"ContrastiveRandomWalk": CRW, "tests.faults.random_stops.Warmed": METHODS["VFSSimSiam"]}
 STATUS = {"SIGTERM": 143, "SIGINT": 130, "SIGKILL": -9}
 COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "benchmarks")
-STEPS, LAST_OF_EPOCH = 15, (5, 10, 15)
+ENDS = {"Liir": (3, 8, 13)}
+"""Method → last steps of its epochs; by default those of five batches. Liir's first accumulates."""
 
 
 class Warmed(VFSSimSiam):
@@ -51,12 +52,13 @@ class Blow(NamedTuple):
 
 def draw(generator: random.Random) -> Blow:
     """Draw a stop; a third of those in training fall on the last steps of an epoch."""
-    place = generator.choice(["step", "end", "validation", "benchmark"])
+    method, place = generator.choice(list(METHODS)), generator.choice(["step", "end", "validation", "benchmark"])
+    last_steps = ENDS.get(method, (5, 10, 15))
     ends = place in ("validation", "benchmark") or generator.random() < 1 / 3
-    step = generator.choice(LAST_OF_EPOCH) if ends else generator.randrange(1, STEPS + 1)
-    ranks = generator.choice([1, 1, 1, 1, 2])
+    step = generator.choice(last_steps) if ends else generator.randrange(1, last_steps[-1] + 1)
+    ranks = generator.choice([1, 1, 1, 1, 1, 1, 2])
     return Blow(
-        method=generator.choice(list(METHODS)),
+        method=method,
         ranks=ranks,
         signal=generator.choice(list(STATUS)),
         place=place,
@@ -84,8 +86,9 @@ def train(blow: Blow, folder: Path, data: Path, stopped: bool, resumed: bool = F
     status = STATUS[blow.signal] if stopped else 0
     if blow.ranks == 1:
         return run(command, folder, status)
-    # a rank whose partner is killed ends by an error
-    return run_script(command, *((status, 1) if blow.signal == "SIGKILL" and stopped else (status,)))
+    # rank 0 ends by an error if the other is killed, and by SIGTERM's status if the other is interrupted
+    others = {"SIGKILL": 1, "SIGINT": 143}
+    return run_script(command, status, *([others.get(blow.signal, status)] if stopped else []))
 
 
 def faults_of(blow: Blow, folder: Path, whole: Path, data: Path) -> list[str]:
