@@ -395,7 +395,7 @@ def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]
         after = [f"--ckpt_path={path or 'null'}"]
     of_run = Path(path or "").parent.parent / "config.yaml"
     names_no_run = not any(name.startswith(("model", "data")) for name in options)
-    if command == "fit" and path and names_no_run and of_run.is_file():
+    if command == "fit" and path not in (None, "null") and names_no_run and of_run.is_file():
         before, told = [f"--config={of_run}"], f"{told or f'resuming from {path}'}, by {of_run}"
         if after:
             after.append(f"--trainer.default_root_dir={root}")

@@ -343,7 +343,7 @@ def split_views(clip: Tensor) -> tuple[Tensor, Tensor]:
 
 def millions(module: nn.Module) -> str:
     """Return the number of parameters of a module, in millions."""
-    return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.1f}"
+    return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.3g}"
 
 
 def _batch_norm(module: CorrespondenceModule, devices: int) -> str:

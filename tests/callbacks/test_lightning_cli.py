@@ -193,6 +193,11 @@ def test_last_alone_is_the_run_by_its_own_config(runs):
     assert (config.model.init_args.projector_dim, config.model.init_args.predictor_dim) == (8, 9)
     assert (config.trainer.max_epochs, config.trainer.max_steps, config.trainer.default_root_dir) == (4, 9, "runs")
     assert parsed("fit", "--ckpt_path=last", "--model=VFSSimSiam").trainer.max_epochs is None
+    named = parsed("fit", f"--ckpt_path={runs['runs']}", "--trainer.max_steps=9")
+    assert (named.trainer.max_epochs, named.model.init_args.predictor_dim) == (4, 9)
+    Path("config.yaml").write_text("not of a run: null")
+    _, _, nothing = arrange(["--ckpt_path=null"])
+    assert from_checkpoint("fit", nothing) == ([], [])
 
 
 # `--on`
