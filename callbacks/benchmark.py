@@ -4,6 +4,8 @@ import hashlib
 import json
 import logging
 import os
+import re
+import warnings
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -83,6 +85,8 @@ class BenchmarkCallback(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data set and lock the folder before any training, so that a mistake is reported at once."""
         require_pytorch_lightning(trainer)
+        # every rank logs the same scores, so that Lightning's advice to average them over the ranks is idle
+        warnings.filterwarnings("ignore", rf"It is recommended to use `self\.log\('{re.escape(self.name)}/")
         if stage == "test":
             raise ValueError(f"{self.name} runs in validation: call trainer.validate in place of trainer.test")
         if stage == "fit":

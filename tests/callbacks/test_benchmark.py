@@ -1,5 +1,6 @@
 """The callback of a benchmark; with data and files it is tested in tests/vidcorr/benchmarks."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,3 +36,14 @@ def test_all_ranks_score_the_first_ranks_buffers_after_the_last_step(tmp_path):
     trainer.fit(VFSSimSiam(**TINY), DataLoader(Clips(8, 2, 32), batch_size=2))
     scores = [(tmp_path / f"rank{rank}").read_text() for rank in range(2)]
     assert scores[0] == scores[1]
+
+
+def test_ranks_are_not_advised_to_average_equal_scores(tmp_path):
+    callback = BenchmarkCallback(Counted([]))
+    trainer = quiet_trainer(callbacks=[callback], default_root_dir=tmp_path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        callback.setup(trainer, VFSSimSiam(**TINY), "validate")
+        for name in (f"{callback.name}/score", "own/score"):
+            warnings.warn(f"It is recommended to use `self.log({name!r}, ..., sync_dist=True)`", stacklevel=1)
+    assert ["own/score" in str(each.message) for each in told] == [True]
