@@ -98,8 +98,8 @@ def encoder_hparams(encoder: nn.Module, argument: str) -> dict[str, Any]:
     if (hparams := getattr(encoder, "hparams", None)) is not None:  # a LightningModule's
         arguments = {name: value for name, value in hparams.items() if not name.startswith("_")}
         recipe = {"class_path": import_path(type(encoder)), "init_args": arguments}
-    known = {"encoder": recipe, "pretrained": False}
-    if recipe is None and (spec := getattr(path_to_network(encoder)[-1], "architecture", None)):
+    known: dict[str, Any] = {"encoder": recipe, "pretrained": False}
+    if recipe is None and (spec := architecture_of(path_to_network(encoder)[-1])):
         known[argument] = spec
     return known
 
@@ -192,14 +192,20 @@ def _library_of(network: nn.Module) -> str:
     return next((package for package in packages if package in LIBRARIES), "")
 
 
+def architecture_of(module: nn.Module) -> str:
+    """Return the name by which `build_network` made a network; empty for a network without one."""
+    return getattr(module, "architecture", None) or ""
+
+
 def path_to_network(module: nn.Module) -> list[nn.Module]:
     """Return the chain of wrapped modules, down to the named network (see `build_network`) or the innermost module."""
     path = [module]
-    while getattr(path[-1], "architecture", None) is None:
-        parts = (getattr(path[-1], name, None) for name in ("backbone", "encoder", "network", "inner"))
-        if (inner := next((part for part in parts if isinstance(part, nn.Module)), None)) is None:
+    while not architecture_of(path[-1]):
+        parts = dict(path[-1].named_children())
+        wrapped = [parts[name] for name in ("backbone", "encoder", "network", "inner") if name in parts]
+        if not wrapped:
             break
-        path.append(inner)
+        path.append(wrapped[0])
     return path
 
 
@@ -234,7 +240,7 @@ def describe_network(module: nn.Module) -> NetworkDescription:
         'raw colour'
     """
     path = path_to_network(module)
-    spec = getattr(path[-1], "architecture", None) or ""
+    spec = architecture_of(path[-1])
     name = (spec or type(path[-1]).__name__).rpartition(":")[2]
     name = "raw colour" if name == "RawColour" else re.sub(r"^resnet(\d+)$", r"ResNet-\1", name)
     upsampling: str = getattr(module, "upsampling", None) or ""
@@ -281,7 +287,7 @@ def trainable_network(spec: str) -> nn.Module:
     if not spec.endswith(SUFFIXES):
         return build_network(spec)
     module, network = _loaded(spec)
-    if isinstance(network, FeatureExtractor | LiirEncoder) or not hasattr(network, "architecture"):
+    if isinstance(network, FeatureExtractor | LiirEncoder) or not architecture_of(network):
         raise ValueError(f"{spec}: {type(module).__name__} has no full network to train")
     trainable: nn.Module = network.requires_grad_(True).train()
     return trainable

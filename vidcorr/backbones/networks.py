@@ -237,7 +237,7 @@ SIAMFC_DILATION = {"res4": 2, "res5": 4}
 
 def is_resnet(network: nn.Module) -> bool:
     """Return whether a network has a ResNet's parts under the names that torchvision and timm both use."""
-    return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
+    return {"conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()} <= dict(network.named_children()).keys()
 
 
 def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
@@ -307,9 +307,8 @@ class ResNetExtractor(FeatureExtractor):
                     released = dilated == "released"
                     _dilate(block, dilation // 2 if released and index == 0 else dilation, only_first=released)
         self.normalise = normalise
-        self.architecture: str | None = getattr(network, "architecture", None)
-        self.weights_origin: str | None = getattr(network, "weights_origin", None)
-        self.weights_seed: int | None = getattr(network, "weights_seed", None)
+        for name in ("architecture", "weights_origin", "weights_seed"):
+            setattr(self, name, getattr(network, name, None))
         self.stem = nn.Sequential(*_stem(network))
         last = max(n for n, name in enumerate(blocks) if {name, stage_of(name)} & {*self.parts})
         needed = list(blocks.items())[: last + 1]
@@ -338,8 +337,8 @@ def resnet_maps(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _stem(network: nn.Module) -> list[nn.Module]:
-    parts = ("conv1", "bn1", "relu" if hasattr(network, "relu") else "act1", "maxpool")
-    return [network.get_submodule(part) for part in parts]
+    parts = dict(network.named_children())  # torchvision calls the activation relu, timm act1
+    return [parts[name] for name in ("conv1", "bn1", "relu", "act1", "maxpool") if name in parts]
 
 
 def remove_strides(blocks: nn.Module) -> None:

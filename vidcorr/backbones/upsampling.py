@@ -120,12 +120,9 @@ class UpsampledExtractor(FeatureExtractor):
         return pad(images, (0, -images.shape[3] % self.multiple, 0, -images.shape[2] % self.multiple))
 
     def folded(self) -> "UpsampledExtractor":
-        """Return a view over the encoder's folded view, if it has a folded view, see `ResNetExtractor.folded`."""
-        inner: Any = self.inner
-        if not hasattr(inner, "folded"):
-            return self
+        """Return a view over the encoder's folded view, see `FeatureExtractor`."""
         view = shared_copy(self)
-        view.inner = inner.folded()
+        view.inner = self.inner.folded()
         return view
 
 

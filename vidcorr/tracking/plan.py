@@ -8,6 +8,7 @@ from ..backbones import LiirExtractor
 from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 from .frame_encoder import at_stride, stride_of
+from .siamfc_tracker import at_extractor
 
 AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
 
@@ -62,5 +63,5 @@ def rules_for(extractor: nn.Module, prompt: Prompt, name: str | None, changes: d
     except TypeError as error:
         raise ValueError(f"changes: {error}") from error
     if isinstance(protocol, TrackingProtocol):
-        return protocol.at_features(stride_of(extractor) or protocol.stride, getattr(extractor, "dilated", False))
+        return at_extractor(protocol, extractor)
     return protocol

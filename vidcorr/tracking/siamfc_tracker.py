@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from .. import signals
+from ..backbones.extractor import Dilated
 from ..backbones.video import VideoEncoder
 from ..functional import TrackingProtocol as TrackingProtocol  # also in callbacks
 from ..functional.device import PendingCopy, backbone_precision, device_of, to_device
@@ -42,6 +43,34 @@ class Track:
     exemplar: Tensor
 
 
+@runtime_checkable
+class CropExtractor(Protocol):
+    """An extractor that states its features: a `FeatureExtractor`, or a fine-tuned SiamFC's.
+
+    Attributes:
+        stride: pixels per cell.
+        dilated: SiamFC's dilations.
+    """
+
+    stride: Any
+    dilated: Dilated
+
+    def folded(self) -> nn.Module:
+        """Return a copy with BatchNorms folded into convolutions."""
+        ...
+
+
+def at_extractor(protocol: TrackingProtocol, extractor: nn.Module) -> TrackingProtocol:
+    """Return the protocol at the stride and dilation of an extractor.
+
+    Raises:
+        ValueError: if the extractor gives several maps.
+    """
+    if not isinstance(extractor, CropExtractor):
+        return protocol.at_features(protocol.stride, False)
+    return protocol.at_features(stride_of(extractor) or protocol.stride, extractor.dilated)
+
+
 class SiamFCTracker:
     """Tracker of the targets of a video; a pass of the backbone covers all targets and scales of a frame.
 
@@ -62,12 +91,9 @@ class SiamFCTracker:
     ) -> None:
         if isinstance(extractor, VideoEncoder):
             raise ValueError("SiamFC encodes single crops, which a video encoder cannot; give an image encoder")
-        stride = stride_of(extractor) if hasattr(extractor, "stride") else None
-        protocol = protocol or TrackingProtocol()
-        self.protocol = protocol.at_features(stride or protocol.stride, getattr(extractor, "dilated", False))
+        self.protocol = at_extractor(protocol or TrackingProtocol(), extractor)
         self.protocols, self.stages = [self.protocol], [""]  # of each map, as other trackers have them
-        view: Any = extractor
-        self.extractor: Any = view.folded() if hasattr(view, "folded") else view
+        self.extractor: Any = extractor.folded() if isinstance(extractor, CropExtractor) else extractor
         self.watch = stopwatch or Stopwatch()
         self.device = device_of(extractor)
 

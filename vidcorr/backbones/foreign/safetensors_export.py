@@ -9,7 +9,7 @@ from torch import nn
 
 from ...videos.files import unfinished
 from .. import FeatureExtractor, LiirEncoder, build_network, module_from_checkpoint
-from ..build import Encoder, path_to_network
+from ..build import Encoder, architecture_of, path_to_network
 from ..checkpoints import load_weights
 from ..extractor import IMAGENET_MEAN, IMAGENET_STD
 
@@ -41,7 +41,7 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
     module = module_from_checkpoint(checkpoint)
     path = path_to_network(module)
     network: Any = path[-1]
-    named = hasattr(network, "architecture")
+    named = architecture_of(network)
     if isinstance(network, FeatureExtractor) or not named:
         held = "a view of its encoder" if named else "no network that has a name"
         raise ValueError(f"{checkpoint}: {type(module).__name__} holds {held}; export the encoder's own checkpoint")
