@@ -3,6 +3,7 @@
 families.yaml is the table. Sources: the published code of the projects.
 """
 
+import functools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,7 +107,8 @@ def resnet_of(state: State) -> str:
     return min((f"torchvision:{name}" for name in RESNETS), key=differences)
 
 
-def _weights_of(spec: str) -> State:
+@functools.cache
+def _weights_of(spec: str) -> Mapping[str, Tensor]:
     """Return the names of a network's weights, with tensors on the meta device."""
     with torch.device("meta"):
         return build_network(spec).state_dict()

@@ -46,7 +46,7 @@ def test_liir_goes_out_under_its_own_names(tmp_path):
     torch.testing.assert_close(network.float().state_dict(), module.backbone.state_dict(), rtol=0, atol=0)
     source, output = tmp_path / "liir.ckpt", tmp_path / "liir.safetensors"
     refused(ValueError, "not a network of timm; its format is own", export, source, output, "timm")
-    refused(ValueError, "use the checkpoint that it came from", convert, output, tmp_path / "again.ckpt")
+    refused(ValueError, "use the checkpoint that it was exported from", convert, output, tmp_path / "again.ckpt")
 
 
 @pytest.mark.slow
