@@ -12,7 +12,7 @@ PROTOCOLS = {
     "facebookresearch/dinov3": ("dinov3",), "alexandre-eymael": ("cropmae",), "minhoooo1": ("catmae-16", "catmae-8"),
     "qianduoduolr": ("spa-then-temp",), "NUST": ("hvc",), "yafeng19": ("cropmae",), "ToBo (": ("cropmae",),
     "Perception Encoder (": ("dino",), "LoftUp (": ("loftup",), "visinf/INSID3": ("insid3",),
-    "Junyi42/GeoAware-SC": ("geoaware",),
+    "Junyi42/GeoAware-SC": ("geoaware",), "juhongm999/hpf": ("dift", "sd-dino", "vidcorr"),
 }  # fmt: skip
 """Beginning of a source → the protocols of its rows."""
 
