@@ -1,12 +1,97 @@
-"""A partial file never stands under the name of a complete one; progress without a terminal; cores of this process."""
+"""Files are checked before they are opened, decoded or allocated; a partial file never has the name of a complete one."""
 
+import json
 import os
+import struct
+import zlib
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from vidcorr.videos.files import csv_of_records, csv_text, partial_path, remove, unfinished, write_atomically
+from tests.helpers.refusal import refused
+from vidcorr.datasets import Davis, Jhmdb, Vip, YoutubeVos
+from vidcorr.datasets.generated import write_davis, write_got10k, write_jhmdb, write_vip, write_youtube_vos
+from vidcorr.datasets.got10k import list_sequences
+from vidcorr.videos.files import (
+    DataError,
+    DecodingError,
+    csv_of_records,
+    csv_text,
+    partial_path,
+    plain_name,
+    remove,
+    unfinished,
+    write_atomically,
+)
+from vidcorr.videos.images import image_size, read_image
+from vidcorr.videos.mask_files import read_mask
+
+HOSTILE = ["../outside", "/etc/passwd", "a/b", "a\\b", "..", "nul\x00byte", "line\tbreak", "C:windows", "x" * 300]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
+    assert refused(DataError, r"list\.txt: .* is not the plain name", plain_name, name, "list.txt").isprintable()
+
+
+LISTS = {
+    "DAVIS": (write_davis, Davis, "ImageSets/2017/val.txt", str),
+    "DAVIS 2016": (
+        write_davis,
+        partial(Davis, year=2016),
+        "ImageSets/2016/val.txt",
+        "/JPEGImages/480p/{0}/0.jpg /Annotations/480p/{0}/0.png".format,
+    ),
+    "YouTube-VOS": (
+        write_youtube_vos,
+        YoutubeVos,
+        "valid/meta.json",
+        lambda name: json.dumps({"videos": {name: {"objects": {"1": {"category": "cat", "frames": ["00000"]}}}}}),
+    ),
+    "JHMDB": (write_jhmdb, Jhmdb, "splits/walk_test_split1.txt", "{}.avi 2".format),
+    "VIP": (write_vip, Vip, "VIP_Fine/lists/val_videos.txt", "Images/{}".format),
+    "GOT-10k": (write_got10k, partial(list_sequences, subset="train"), "train/list.txt", str),
+}
+"""Data set → what writes it, what reads it, its list, and a line of the list from a name."""
+
+
+@pytest.mark.parametrize("name", ["../outside", "nul\x00byte"])
+@pytest.mark.parametrize("dataset", LISTS)
+def test_readers_refuse_names_that_lead_elsewhere(tmp_path: Path, dataset: str, name: str) -> None:
+    write, read, listed, line = LISTS[dataset]
+    write(root := tmp_path / "root", 1, frames=11, size=(32, 32))
+    (root / listed).parent.mkdir(exist_ok=True)
+    (root / listed).write_text(line(name))
+    assert refused(DataError, "is not the plain name", read, root).isprintable()
+
+
+def test_a_text_that_grows_is_refused_by_the_name_of_its_picture(tmp_path: Path) -> None:
+    text = PngInfo()
+    text.add_text("key", "x" * 2**21, zip=True)
+    Image.new("L", (16, 16)).save(tmp_path / "text.png", pnginfo=text)
+    for read in (read_image, read_mask, image_size):
+        assert refused(DecodingError, r"text\.png: cannot be decoded as an image", read, tmp_path / "text.png")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_huge_pictures_are_refused_by_their_headers(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"huge.{kind}"
+    Image.new("RGB", (16, 16)).save(path)
+    content = bytearray(path.read_bytes())
+    if kind == "png":
+        content[16:24] = struct.pack(">II", 32_000, 32_000)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    else:
+        place = content.index(b"\xff\xc0") + 5
+        content[place : place + 4] = struct.pack(">HH", 65_500, 65_500)
+    path.write_bytes(content)
+    monkeypatch.setattr("cv2.imdecode", Mock(side_effect=AssertionError("decoding has begun")))
+    for read in (read_image, read_mask, image_size):
+        assert refused(DecodingError, r"claims \d+ × \d+ px|too large to decode", read, path)
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
