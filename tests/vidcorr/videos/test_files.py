@@ -1,4 +1,4 @@
-"""Files are checked before they are opened, decoded or allocated; a partial file never has the name of a complete one."""
+"""Files are checked before they are opened or decoded; a partial file never has the name of a complete one."""
 
 import json
 import os
