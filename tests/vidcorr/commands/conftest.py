@@ -11,9 +11,9 @@ def evaluated(monkeypatch):
     passes = []
     run = DavisBenchmark.run
 
-    def counting(self, network, protocols, *args, **options):
+    def counting(self, extractor, network, protocols, *args, **options):
         passes.append([protocol.name for protocol in protocols])
-        return run(self, network, protocols, *args, **options)
+        return run(self, extractor, network, protocols, *args, **options)
 
     monkeypatch.setattr(DavisBenchmark, "run", counting)
     return passes
