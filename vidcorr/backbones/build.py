@@ -201,7 +201,7 @@ def path_to_network(module: nn.Module) -> list[nn.Module]:
     """Return the chain of wrapped modules, down to the named network (see `build_network`) or the innermost module."""
     path = [module]
     while not architecture_of(path[-1]):
-        parts = dict(path[-1].named_children())
+        parts = dict(path[-1].named_children()) if isinstance(path[-1], nn.Module) else {}  # a video encoder is alone
         wrapped = [parts[name] for name in ("backbone", "encoder", "network", "inner") if name in parts]
         if not wrapped:
             break

@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..functional.device import M, shared_copy
 from .extractor import Dilated, FeatureExtractor, describe_output
 from .trust import allow, import_named, reason
+from .video import VideoEncoder
 
 SHORT_NAMES = {
     "vidcorr-r18": "vidcorr.backbones:vidcorr_r18@res4",  # ours, in the package: weights/vidcorr-r18.md is its card
@@ -210,7 +211,7 @@ def imported(module: str, name: str) -> nn.Module:
             raise ValueError(f"backbone {spec}: {reason(error)}") from error
         raise
     allow(spec)  # the user's call has named and run it; a file that names it has passed the gate
-    if not isinstance(network, nn.Module) and (isinstance(network, str) or not hasattr(network, "encode")):
+    if not isinstance(network, nn.Module | VideoEncoder):
         raise ValueError(f"backbone {spec}: expected a module or a video encoder, got a {type(network).__name__}")
     return network
 
