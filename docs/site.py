@@ -18,6 +18,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = {
+    "vidcorr": "vidcorr",
     "callbacks": "callbacks",
     "metrics": "vidcorr.metrics",
     "pictures": "vidcorr.results.pictures",
@@ -116,7 +117,7 @@ def tour() -> tuple[str, dict[str, bytes]]:
 
 def published() -> str:
     """Return the page of published scores: the rows of published.csv by benchmark, the highest score first."""
-    page = "# Published scores\n\nPer cent. Only rows of one protocol can be compared.\n"
+    page = "# Published scores\n\nPer cent. Only rows of one protocol can be compared. A click on a head sorts its table.\n"
     with (ROOT / "vidcorr/results/published.csv").open(newline="", encoding="utf-8") as file:
         rows = [row | {"score": row["scores"].split()[0].split("=")} for row in csv.DictReader(file)]
     for benchmark in dict.fromkeys(row["benchmark"] for row in rows):
@@ -124,7 +125,7 @@ def published() -> str:
         for row in sorted(rows, key=lambda row: -float(row["score"][1])):
             if row["benchmark"] == benchmark:
                 name, value = row["score"]
-                cells = f"{name} {100 * float(value):.4g}", row["name"], row["protocol"], row["source"], row["doubt"]
+                cells = f"{100 * float(value):.4g} {name}", row["name"], row["protocol"], row["source"], row["doubt"]
                 page += f"| {' | '.join(cells)} |\n"
     return page
 

@@ -42,7 +42,7 @@ def test_every_guide_is_a_page_and_no_page_loads_from_elsewhere(site):
 
 
 @pytest.mark.parametrize(
-    "package", ["callbacks", "vidcorr.metrics", "datamodules", "vidcorr.datasets", "lightning_modules"]
+    "package", ["vidcorr", "callbacks", "vidcorr.metrics", "datamodules", "vidcorr.datasets", "lightning_modules"]
 )
 def test_the_reference_has_every_public_name(site, package):
     text = (site / f"reference/{package.rpartition('.')[2]}.html").read_text("utf-8")
@@ -52,6 +52,18 @@ def test_the_reference_has_every_public_name(site, package):
 def test_the_command_line_has_every_tool(site):
     text = (site / "command_line.html").read_text("utf-8")
     assert [word for word in tools() if f"usage: vidcorr {word}" not in text] == []
+
+
+def test_a_table_is_sorted_by_the_column_that_is_clicked(site, tmp_path):
+    with chromium(tmp_path) as browser:
+        browser.get((site / "published.html").as_uri())
+        head = browser.find_element("css selector", "article th")
+        for direction in (1, -1):
+            head.click()
+            first = "return [...arguments[0].closest('table').tBodies[0].rows].map(row => row.cells[0].textContent)"
+            scores = [float(text.split()[0]) for text in browser.execute_script(first, head)]
+            assert scores == sorted(scores)[::direction]
+            assert len(set(scores)) > 9
 
 
 def test_the_search_works_in_pages_opened_from_the_folder(site, tmp_path):
