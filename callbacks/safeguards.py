@@ -26,7 +26,7 @@ STOP_ERRORS = (signals.Stopped, SIGTERMException)
 
 
 class StepOutcome(IntEnum):
-    """What a step ended in; the largest over the ranks counts."""
+    """Outcome of a step; the largest over the ranks counts."""
 
     GOOD = 0
     STOP_REQUESTED = 1

@@ -117,7 +117,7 @@ def tour() -> tuple[str, dict[str, bytes]]:
 
 def published() -> str:
     """Return the page of published scores: the rows of published.csv by benchmark, the highest score first."""
-    page = "# Published scores\n\nPer cent. Only rows of one protocol can be compared. A click on a head sorts its table.\n"
+    page = "# Published scores\n\nPer cent. Compare only rows of one protocol. A click on a head sorts a table.\n"
     with (ROOT / "vidcorr/results/published.csv").open(newline="", encoding="utf-8") as file:
         rows = [row | {"score": row["scores"].split()[0].split("=")} for row in csv.DictReader(file)]
     for benchmark in dict.fromkeys(row["benchmark"] for row in rows):

@@ -4,6 +4,7 @@ In README.md and docs/, a block whose first line ends in `file=NAME` is a file t
 They run in a copy of a checkout after `make demo`, made small: fewer and smaller videos, and a step or two of training.
 """
 
+import csv
 import re
 import runpy
 import shlex
@@ -111,3 +112,12 @@ def test_the_scores_of_the_readme_stand_in_the_results():
     scores, results = re.findall(r"\d\d\.\d", line), (ROOT / "docs/results.md").read_text()
     assert len(scores) == 2
     assert all(re.search(rf"^\| [^|]+ \| {score}( †)? \|", results, re.M) for score in scores)
+
+
+def test_the_scores_of_each_sequence_have_the_means_of_the_results():
+    line = re.search(r"^\| `vidcorr-r18`, res4 \| (\S+) \| (\S+) \|$", (ROOT / "docs/results.md").read_text(), re.M)
+    for score, benchmark in zip(line.groups(), ("davis", "davis_240p"), strict=True):
+        with (ROOT / f"docs/results/per_sequence/vidcorr-r18-{benchmark}.csv").open() as file:
+            means = [float(row[key]) for row in csv.DictReader(file) for key in ("J-Mean", "F-Mean")]
+        assert len(means) == 2 * 8
+        assert f"{100 * sum(means) / 16:.1f}" == score

@@ -1,4 +1,4 @@
-"""What a run leaves that was stopped or refused: a line to paste, and no folder without results."""
+"""Traces of a run that was stopped or refused: a line to paste, and no folder without results."""
 
 import re
 import shlex

@@ -29,7 +29,7 @@ class OtbBenchmark(Benchmark):
     """Score SiamFC tracking on OTB by success and precision, in a single pass from the first box.
 
     Features are from res5; res4 and res5 have no stride, and their 3 × 3 convolutions are dilated by 2 and 4. A
-    fine-tuned `SiamFC` brings its features. The trained module stays unchanged.
+    fine-tuned `SiamFC` is evaluated by its own features. The trained module stays unchanged.
 
     Logs `otb/success` (mean of the success curve), `otb/precision@20px` and `otb/success@0.5`. Files: results.json,
     per_sequence.csv, predictions in the text form of the GOT-10k toolkit, overlays, and the curves in report.html.

@@ -42,8 +42,8 @@ class MatchingProtocol(EvaluationProtocol):
         kernel: for "expectation", multiply similarities by a Gaussian around the argmax; standard deviation, cells.
         answer: point of a cell that is the answer: its "centre", its "corner", or its "pixel-centre", half a pixel
             before the centre.
-        flip: "mutual": match the mirrored source if its mutual nearest neighbours in the target are closer, with left
-            and right exchanged (GeoAware).
+        flip: "mutual": match the mirrored source if its mutual nearest neighbours in the target are closer, and swap
+            left and right points then (GeoAware).
         reference: length that thresholds multiply: longer side of the target's annotated "box", of the target
             "image", or of the box around its key "points".
         thresholds: fractions of the reference length.

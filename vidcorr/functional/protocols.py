@@ -137,7 +137,7 @@ class PropagationProtocol(NetworkInput):
         keypoint_sigma: standard deviation of a joint's Gaussian.
         keypoint_unit: unit of keypoint_sigma: "pixel" of the input or "cell" of the feature map.
         keypoint_topk: the joint is the weighted mean of this number of best positions.
-        keypoint_grid: search these positions at the "input" size (up-sampled bilinearly) or in the "feature" map.
+        keypoint_grid: search the best positions in heat-maps of "input" size (up-sampled bilinearly) or "feature" size.
         keypoint_counting: which joints count: "prediction-visible" (VFS: predicted x > 0, frame 0 included), "crw"
             (predicted x >= 0, frame 0 excluded), "ground-truth" (annotated inside the image, frame 0 excluded).
 
@@ -235,7 +235,7 @@ class PointProtocol(NetworkInput):
             backward from the query; "propagation": propagate a heat-map by label propagation.
         decoding: similarity map to position: "argmax": centre of the best cell; "soft_argmax": mean of the cells
             around it, weighted by the softmax; "expectation": the same over all cells; "topk": over the best `topk`.
-            For "propagation", "topk" is the mean of the best pixels of the up-sampled heat-map.
+            After propagation, "topk" takes the mean of the best pixels of the up-sampled heat-map.
         temperature: divides the similarities before the softmax; None: the square root of the number of channels.
         feature_normalisation: "l2": similarities are cosines; "raw": dot products.
         decoding_radius: radius of "soft_argmax", cells; the distance is strictly below it.
@@ -326,7 +326,7 @@ class TrackingProtocol(EvaluationProtocol):
         stride: pixels of the search crop per cell of the response.
         dilated: the network's res4 and res5 have SiamFC's dilations in place of their strides; "released": the
             dilations of VFS's released code, see `ResNetExtractor`. A tracker takes both fields from its extractor.
-        upsampling: cells of the up-sampled response per cell of the response.
+        upsampling: factor by which the response is up-sampled.
         response_size: side in cells that is up-sampled to response_size · upsampling. VFS uses SiamFC's 17 although
             its response has 18 cells, so its displacements are 17/18 of the true ones. None: the true number.
         precision: precision of the backbone's products, see `backbone_precision` of `NetworkInput`.

@@ -74,9 +74,9 @@ def write_report(
 ) -> Path:
     """Write report.html into the folder of a result.
 
-    The page begins with the scores and their differences from the result before the training, else from the first of
-    `beside`. The table of scores includes earlier epochs of the training, and published scores if the result covers the
-    whole test set.
+    The page begins with the scores and their differences from the result before the training; without one, from the
+    first result of `beside`. The table of scores includes earlier epochs of the training, and published scores if the
+    result covers the whole test set.
 
     Args:
         folder: folder of the result, with animations/ if the benchmark draws them.

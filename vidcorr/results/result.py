@@ -247,7 +247,7 @@ class Result(Exact):
         seconds_of: kind of work → seconds of the first rank.
         ranks: number of processes.
         history: all evaluations of the training, this result last; empty outside a training.
-        shown: further content of the page.
+        shown: charts and pictures of `report.html`.
         provenance: date, command, machine and versions.
 
     Raises:

@@ -247,8 +247,8 @@ def follow_points(
         points: a file's path, a dictionary of x, y by name, `(K, 2)` in pixels, or `grid:16`; see `PointPrompt.of`.
         protocol: a point protocol or its name (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`). Its
             `input_size` is 256 x 256 by default.
-        short_side: short side to which larger frames are reduced if `input_size` is None, pixels; None keeps the
-            original size.
+        short_side: used if `input_size` is None: larger frames are reduced to this short side, pixels; None keeps their
+            size.
         stopwatch: counts the seconds of "decode", "backbone" and "track".
 
     Returns:
