@@ -313,7 +313,7 @@ class MapExtractor(FeatureExtractor):
 def _staged(network: Any) -> int:
     """Return the number of stages that timm describes."""
     info = getattr(network, "feature_info", None) if hasattr(network, "forward_intermediates") else None
-    return len(getattr(info, "info", info) or ())
+    return len(info or ())
 
 
 def blank(network: nn.Module, size: Sequence[int]) -> Tensor:
