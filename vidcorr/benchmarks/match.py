@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from .. import signals
 from ..datasets.spair import DIFFICULTIES, MatchPair, partner_rows, read_pf, read_spair, shown_ids
 from ..functional import MatchingProtocol
-from ..functional.propagation.coding import Size
 from ..metrics.matching import MatchRows, correct_points, draws, reference_length, score_keys
-from ..results.pictures.overlays import SequenceAnimation
 from ..results.pictures.sheets import pair_sheet
 from ..tracking.keypoint_matcher import KeypointMatcher
-from ..tracking.record import SequenceWriter
 from ..videos.files import csv_of_records, write_atomically
 from .base import Benchmark
 from .evaluation import Evaluation, RunContext
@@ -27,7 +23,7 @@ from .evaluation import Evaluation, RunContext
 WORST_PAIRS = 8
 """Pairs of a category in its pictures."""
 
-Answer = tuple[float, MatchPair, NDArray[Any], NDArray[np.bool_]]
+Answer = tuple[float, MatchPair, NDArray[Any], NDArray[Any]]
 """PCK of a pair, the pair, its matched points, and which of them are correct at the first threshold."""
 
 
@@ -89,7 +85,7 @@ class MatchBenchmark(Benchmark):
         found: dict[str, list[MatchPair]] = {}
         for pair in self.read_pairs():
             found.setdefault(pair.category, []).append(pair)
-        return [PairsOfCategory(name, len(pictures_of(pairs)), pairs) for name, pairs in sorted(found.items())]
+        return [PairsOfCategory(name, count_pictures(pairs), pairs) for name, pairs in sorted(found.items())]
 
     def read_pairs(self) -> list[MatchPair]:
         """Read the pairs, sorted by name."""
@@ -171,19 +167,17 @@ class MatchEvaluation(Evaluation):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / f"{sequence.name}.json", json.dumps(content) + "\n")
         if self.context.folder is not None and answers:
-            self._draw(self.context.folder, sequence.name, sorted(answers, key=lambda answer: answer[0])[:WORST_PAIRS])
+            worst = sorted(answers, key=lambda answer: answer[0])[:WORST_PAIRS]
+            self._draw(sequence._replace(num_frames=len(worst)), worst)
 
-    def _draw(self, folder: Path, name: str, worst: Sequence[Answer]) -> None:
+    def _draw(self, shown: PairsOfCategory, worst: Sequence[Answer]) -> None:
         """Write the pictures of the worst pairs of a category, of the last map."""
-        path = folder / self.stages[-1] / "overlays" / f"{name}.png"
-        animation = SequenceAnimation(folder, name, len(worst))
-        writer = SequenceWriter(len(worst), lambda _, sheet: sheet, overlay=path, animation=animation)
-        for score, pair, points, correct in worst:
-            pictures = [self.tracker.picture(pair, which) for which in (0, 1)]
-            text = f"{name} {pair.files[0].stem} - {pair.files[1].stem}: {100 * score:.0f} % of {len(correct)}"
-            writer.add(pictures[0], [pair_sheet(pictures, [*pair.points, points], correct.tolist(), text)])
-        writer.close()
-        self.keep_overlay(name, writer)
+        with self.record(shown, lambda _, sheet: sheet, []) as writer:
+            for score, pair, points, correct in worst:
+                pictures = [self.tracker.picture(pair, which) for which in (0, 1)]
+                text = f"{pair.name}: {100 * score:.0f} % of {len(correct)}"
+                writer.add(pictures[0], [pair_sheet(pictures, [*pair.points, points], correct, text)])
+            writer.close()
 
     def finish(self, folder: Path) -> None:
         """Write per_category.csv; see `Evaluation`."""
@@ -196,15 +190,15 @@ class MatchEvaluation(Evaluation):
         return super().data() | {
             "grid": [f"{rows} x {columns}" for rows, columns in self.tracker.grids],
             "pairs": len(self._used),
-            "pictures": len(pictures_of(self._used)),
+            "pictures": count_pictures(self._used),
             "pair_list": digest_of(self._used),
             **(ours if self.metrics[0].protocol.pairs == "subset" else {}),
         }
 
 
-def pictures_of(pairs: Iterable[MatchPair]) -> dict[Path, Size]:
-    """Return picture → (H, W) of pairs, in the order of use."""
-    return {file: size for pair in pairs for file, size in zip(pair.files, pair.sizes, strict=True)}
+def count_pictures(pairs: Iterable[MatchPair]) -> int:
+    """Return the number of different pictures of pairs."""
+    return len({file for pair in pairs for file in pair.files})
 
 
 def digest_of(pairs: Iterable[MatchPair]) -> str:

@@ -15,8 +15,6 @@ PADDINGS: dict[str, dict[str, Any]] = {"black": {}, "white": {"value": 255}, "ed
 """Arguments of `torch.nn.functional.pad`."""
 ANSWERS = {"corner": (0.0, 0.0), "centre": (0.5, 0.0), "pixel-centre": (0.5, -0.5)}
 """Offset of an answer from its cell's corner, in cells and in pixels of the frame."""
-CHANNELS_AT_ONCE = 64
-"""Channels that stay in the processor's cache, without effect on results but for rounding."""
 
 
 def match_keypoints(
@@ -235,7 +233,7 @@ def upsampled_norms(features: Tensor, size: Size) -> Tensor:
     """
     _, height, width = features.shape
     squares = features.new_zeros(2 * height + 1, 2 * width + 1, dtype=torch.float32)  # nothing follows the last cell
-    for part in features.float().split(CHANNELS_AT_ONCE):
+    for part in features.float().split(64):  # channels that stay in the cache
         wide, tall = part[:, :, :-1] + part[:, :, 1:], part[:, :-1] + part[:, 1:]
         squares[:-1:2, :-1:2] += part.square().sum(0)
         squares[:-1:2, 1:-2:2] += wide.square().sum(0) / 4

@@ -101,9 +101,7 @@ def draws(
     return result
 
 
-def averages(
-    right: NDArray[np.int64], counts: NDArray[np.int64], categories: Sequence[str] | NDArray[np.str_]
-) -> dict[str, NDArray[np.float64]]:
+def averages(right: NDArray[Any], counts: NDArray[Any], categories: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Return the averages over pairs, each `(A,)`; see `MatchingProtocol.average`. Pairs without points do not count.
 
     Args:
@@ -114,8 +112,8 @@ def averages(
     known = counts > 0
     if not known.any():
         return dict.fromkeys(AVERAGES, np.full(right.shape[1], np.nan))
-    right, counts, categories = right[known], counts[known, None], np.asarray(categories)[known]
-    of_class = np.unique(categories)[:, None] == categories
+    right, counts, names = right[known], counts[known, None], np.asarray(categories)[known]
+    of_class = np.unique(names)[:, None] == names
     per_class, weights = of_class @ right / (of_class @ counts), of_class.sum(1)
     return {
         "image": (right / counts).mean(0),

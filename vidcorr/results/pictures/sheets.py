@@ -208,7 +208,7 @@ def match_sheet(
     return contact_sheet(panels, columns=len(panels) if len(panels) < 4 else -(-len(panels) // 2), width=width)
 
 
-def pair_sheet(pictures: Sequence[Tensor], points: Sequence[NDArray[Any]], right: Sequence[bool], text: str) -> Picture:
+def pair_sheet(pictures: Sequence[Tensor], points: Sequence[NDArray[Any]], right: NDArray[Any], text: str) -> Picture:
     """Draw two pictures side by side, with a line from every key point to its match: green if correct, red if not.
 
     A dark ring shows where a wrong match should be. The pictures are drawn with half of their colour.
@@ -216,7 +216,7 @@ def pair_sheet(pictures: Sequence[Tensor], points: Sequence[NDArray[Any]], right
     Args:
         pictures: source and target, uint8 `(3, H, W)`.
         points: x, y `(N, 2)` in pixels: key points of the source, those of the target, and their matches.
-        right: which matches are correct.
+        right: which matches are correct, bool `(N,)`.
         text: line above.
 
     Returns:
@@ -229,11 +229,10 @@ def pair_sheet(pictures: Sequence[Tensor], points: Sequence[NDArray[Any]], right
         canvas[: image.shape[0], left : left + image.shape[1]] = image
         places += [((each + 0.5) * scale + (left, 0)).clip((left, 0), (640, 240)) for each in marked]
     starts, true, ends = places
-    colours = [COLOURS[bool(each)] for each in right]
+    colours = [COLOURS[each] for each in right.tolist()]
     for start, end, colour in zip(starts.tolist(), ends.tolist(), colours, strict=True):
         cv2.line(canvas, _pixel(*start), _pixel(*end), colour, 1, cv2.LINE_AA)
-    wrong = ~np.array(right, bool)
-    canvas = _ringed(canvas, true[wrong, ::-1], [DARK] * int(wrong.sum()), 1)
+    canvas = _ringed(canvas, true[~right, ::-1], [DARK] * int((~right).sum()), 1)
     return captioned(_ringed(canvas, np.concatenate([starts, ends])[:, ::-1], colours * 2, -1), text)
 
 
