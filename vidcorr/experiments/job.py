@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,16 +15,11 @@ from ..benchmarks.network import UNTRAINED, NetworkSpec
 from ..functional import PropagationProtocol
 from ..results.result import RESULTS_FILE, Result
 from ..tracking.label_tracker import seen_by
-from ..videos.files import FolderInUse, FolderLock
+from ..videos.files import FolderInUse, FolderLock, slug
 
 BASELINES = ("raw_colour", UNTRAINED)
 LONGEST = 60
 """Most characters of a network's name in a folder's name."""
-
-
-def slug(name: str) -> str:
-    """Return the folder name for a name: letters, digits, dots and dashes."""
-    return re.sub(r"[^\w.]+", "-", name.replace("+", "plus "), flags=re.ASCII).strip("-.").lower() or "row"
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from ..errors import near
 from ..results.checked import first_mistake, unknown_key
 from ..results.result import RESULTS_FILE
-from .job import slug
+from ..videos.files import slug
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..results.records import Cell, Record, Table, score_of
 from ..results.result import RESULTS_FILE, Result
-from .job import slug
+from ..videos.files import slug
 from .study import Study, StudyRow
 
 

@@ -44,7 +44,7 @@ def test_two_show_what_differs_and_their_notes(capsys):
         (["vsf"], "there is no protocol vsf; did you mean vfs?"),
         (["dino", "--benchmark=vip"], "the source of protocol 'dino' defines no values for 'vip' (only for davis)"),
         (["crw+radus=3"], "a protocol has no field 'radus'; did you mean radius?"),
-        (["dino", "fgvc"], "dino is of masks and joints, fgvc of points"),
+        (["dino", "fgvc"], "dino is for masks and joints, fgvc for points"),
     ],
 )
 def test_a_mistake_is_one_line(words, said):
