@@ -107,8 +107,8 @@ def remove_unused(trainer: Trainer, began: float) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     beginning = all(path.name.startswith(("config.yaml", "hparams.yaml", "events.out", LOCK)) for path in files)
     if trainer.global_step == 0 and files and beginning and min(path.stat().st_mtime for path in files) >= began:
-        rmtree(folder)
-        with suppress(OSError):  # it holds other runs
+        with suppress(OSError):  # a link, no permission, or a parent with other runs: the first error counts
+            rmtree(folder)
             folder.parent.rmdir()
 
 

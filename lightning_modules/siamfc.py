@@ -55,7 +55,6 @@ class SiamFC(CorrespondenceModule):
     """
 
     suited_benchmark = "otb"
-    backbone: FeatureExtractor
     samples = "pairs"
 
     def __init__(
@@ -137,10 +136,11 @@ class SiamFC(CorrespondenceModule):
             ValueError: for another stage, stride or dilation.
         """
         refuse_options("SiamFC", options)
-        made = self.backbone.stage, self.stride, self.backbone.dilated
+        view = SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)
+        made = view.stage, self.stride, view.dilated
         if (stage or made[0], stride or made[1], dilated or made[2]) != made:
             raise ValueError(f"SiamFC was trained at (stage, stride, dilated) {made}; for others take its encoder")
-        return shared_copy(SiameseExtractor(self.backbone, self.exemplar_conv, self.search_conv)).eval()
+        return shared_copy(view).eval()
 
 
 class SiameseExtractor(nn.Module):
@@ -150,11 +150,12 @@ class SiameseExtractor(nn.Module):
         stride: pixels per cell.
     """
 
-    def __init__(self, backbone: FeatureExtractor, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, exemplar_conv: nn.Module, search_conv: nn.Module) -> None:
         super().__init__()
         self.backbone, self.exemplar_conv, self.search_conv = backbone, exemplar_conv, search_conv
-        self.stage, self.stride = backbone.stage, backbone.stride
-        self.dilated = backbone.dilated
+        self.stride: Any = backbone.stride
+        self.stage: Any = getattr(backbone, "stage", None)  # a user's view may have a stride alone
+        self.dilated: Dilated = getattr(backbone, "dilated", False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features of search regions: float RGB `(N, 3, H, W)` in [0, 1] → `(N, C, h, w)`."""
@@ -166,4 +167,5 @@ class SiameseExtractor(nn.Module):
 
     def folded(self) -> "SiameseExtractor":
         """Return a copy with the backbone's BatchNorms folded into its convolutions, if the backbone can fold them."""
-        return SiameseExtractor(self.backbone.folded(), self.exemplar_conv, self.search_conv)
+        fast = self.backbone.folded() if isinstance(self.backbone, FeatureExtractor) else self.backbone
+        return SiameseExtractor(fast, self.exemplar_conv, self.search_conv)

@@ -277,3 +277,17 @@ def test_precision_auto_is_what_the_cpu_says_it_has(has, monkeypatch):
     fastest_precision.cache_clear()
     assert make_trainer(precision="auto", **QUIET).precision == ("bf16-mixed" if has else "32-true")
     fastest_precision.cache_clear()
+
+
+def test_validate_measures_a_module_on_data_without_a_benchmark(tmp_path):
+    words = ["--model=LinearProbe", "--model.backbone=tests.helpers.encoders:TinyResNet", "--model.num_classes=3"]
+    built = Built(
+        [
+            "validate",
+            *words,
+            "--data=LabelledDataModule",
+            f"--data.source={tmp_path}",
+            f"--trainer.default_root_dir={tmp_path}",
+        ]
+    )
+    assert built.datamodule is not None

@@ -201,11 +201,11 @@ def path_to_network(module: nn.Module) -> list[nn.Module]:
     """Return the chain of wrapped modules, down to the named network (see `build_network`) or the innermost module."""
     path = [module]
     while not architecture_of(path[-1]):
-        parts = dict(path[-1].named_children()) if isinstance(path[-1], nn.Module) else {}  # a video encoder is alone
-        wrapped = [parts[name] for name in ("backbone", "encoder", "network", "inner") if name in parts]
-        if not wrapped:
+        # getattr: a compiled module gives the parts of the module inside it
+        parts = (getattr(path[-1], name, None) for name in ("backbone", "encoder", "network", "inner"))
+        if (inner := next((part for part in parts if isinstance(part, nn.Module)), None)) is None:
             break
-        path.append(wrapped[0])
+        path.append(inner)
     return path
 
 
@@ -243,7 +243,8 @@ def describe_network(module: nn.Module) -> NetworkDescription:
     spec = architecture_of(path[-1])
     name = (spec or type(path[-1]).__name__).rpartition(":")[2]
     name = "raw colour" if name == "RawColour" else re.sub(r"^resnet(\d+)$", r"ResNet-\1", name)
-    upsampling: str = getattr(module, "upsampling", None) or ""
+    named = getattr(module, "upsampling", "")
+    upsampling = named if isinstance(named, str) else ""  # a user's module may hold an upsampler under this name
     name += f" upsampled by {upsampling}" if upsampling else ""
     *loaded, of_network = (getattr(part, "weights_origin", None) for part in path)
     steps = getattr(module, "global_step", 0)  # of a LightningModule: 0 without a Trainer

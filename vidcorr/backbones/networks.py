@@ -238,7 +238,7 @@ SIAMFC_DILATION = {"res4": 2, "res5": 4}
 
 def is_resnet(network: nn.Module) -> bool:
     """Return whether a network has a ResNet's parts under the names that torchvision and timm both use."""
-    return {"conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()} <= dict(network.named_children()).keys()
+    return all(hasattr(network, part) for part in ("conv1", "bn1", "maxpool", *LAYER_OF_STAGE.values()))
 
 
 def named_blocks(network: nn.Module) -> dict[str, nn.Module]:
@@ -338,8 +338,8 @@ def resnet_maps(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _stem(network: nn.Module) -> list[nn.Module]:
-    parts = dict(network.named_children())  # torchvision calls the activation relu, timm act1
-    return [parts[name] for name in ("conv1", "bn1", "relu", "act1", "maxpool") if name in parts]
+    activation = "relu" if hasattr(network, "relu") else "act1"  # timm's name
+    return [network.get_submodule(name) for name in ("conv1", "bn1", activation, "maxpool")]
 
 
 def remove_strides(blocks: nn.Module) -> None:

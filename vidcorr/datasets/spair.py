@@ -94,13 +94,15 @@ def read_pf(root: str | Path, kind: str, split: str = "test") -> list[MatchPair]
     Args:
         root: folder of the list, and of the pictures that it names: from here or from the folder above.
         kind: "pf_pascal" or "pf_willow".
-        split: start of the list's name, which continues with `_pairs` and ends with `.csv`.
+        split: start of the list's name, `<split>_pairs_pf_pascal.csv` or `<split>_pairs.csv`; of PF-WILLOW
+            `<split>_pairs_pf.csv`.
 
     Raises:
         DataError: one line naming the file: a missing file, or a line of another form.
     """
     root = Path(root).expanduser()
-    file = min(root.glob(f"{split}_pairs*.csv"), default=root / f"{split}_pairs.csv")
+    names = [f"{split}_pairs{end}.csv" for end in ({"pf_pascal": "_pf_pascal", "pf_willow": "_pf"}[kind], "")]
+    file = next((root / name for name in names if (root / name).is_file()), root / names[0])
     pairs, size_of = [], functools.cache(image_size)
     for index, row in enumerate(list(csv.reader(read_text(file).splitlines()))[1:]):
         try:

@@ -66,9 +66,8 @@ def at_extractor(protocol: TrackingProtocol, extractor: nn.Module) -> TrackingPr
     Raises:
         ValueError: if the extractor gives several maps.
     """
-    if not isinstance(extractor, CropExtractor):
-        return protocol.at_features(protocol.stride, False)
-    return protocol.at_features(stride_of(extractor) or protocol.stride, extractor.dilated)
+    stride = stride_of(extractor) if hasattr(extractor, "stride") else None  # a user's may state it alone
+    return protocol.at_features(stride or protocol.stride, getattr(extractor, "dilated", False))
 
 
 class SiamFCTracker:

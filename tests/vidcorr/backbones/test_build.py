@@ -169,3 +169,19 @@ def test_weights_of_a_file_are_named(tmp_path):
     assert describe_network(started) == expected
     started._trainer = SimpleNamespace(global_step=3)
     assert describe_network(started).weights == "3 steps of training"  # no longer those of the file
+
+
+def test_a_compiled_network_is_known_by_the_network_inside():
+    network = build_network("tests.helpers.encoders:TinyResNet")
+    compiled = torch.compile(build_encoder(network))
+    assert describe_network(compiled).spec == "tests.helpers.encoders:TinyResNet"
+    images = torch.rand(1, 3, 64, 64)
+    views = [build_feature_extractor(each, "res4") for each in (network, torch.compile(network))]
+    assert torch.equal(*(view(images) for view in views))
+
+
+def test_an_upsampler_in_a_users_module_is_no_name():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1))
+    network.upsampling = torch.nn.Upsample(scale_factor=2)
+    assert describe_network(network).name == "Sequential"
+    assert describe_network(network).upsampling == ""

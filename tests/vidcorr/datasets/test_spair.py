@@ -54,6 +54,7 @@ def test_points_in_the_frames_of_the_codes():
 def test_pairs_of_pf_pascal(tmp_path):
     root = tmp_path / "PF-dataset-PASCAL"
     shutil.copytree(READER / "PF-dataset-PASCAL", root)
+    (root / "test_pairs_pf_different_views.csv").write_text("not the list\n")
     with pytest.raises(DataError, match="no such file; put the pictures"):
         read_pf(root, "pf_pascal")
     (root / "JPEGImages").mkdir()
