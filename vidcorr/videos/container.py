@@ -70,7 +70,7 @@ def open_container(path: Path, timeout: float) -> InputContainer:
 
     Raises:
         DecodingError: if the format does not belong to `VIDEO_SUFFIXES`, the file is cut off or damaged, has no video
-            stream or an unknown codec, or has more pixels than `guards` permits.
+            stream or an unknown codec, or has more pixels than `files` permits.
         av.FFmpegError: if the file cannot be opened for another reason.
     """
     import av

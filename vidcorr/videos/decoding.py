@@ -45,7 +45,7 @@ class VideoFile(AbstractContextManager["VideoFile"]):
             table, the header's count.
 
     Raises:
-        DecodingError: if it is not a readable video, or has more pixels than `guards` permits.
+        DecodingError: if it is not a readable video, or has more pixels than `files` permits.
     """
 
     stems = None  # a folder's images have names

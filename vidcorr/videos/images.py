@@ -90,7 +90,7 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
 
     Raises:
         DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, or its header exceeds the limit of
-            `guards`.
+            `files`.
     """
     content = read_bytes(path) if content is None else content
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
@@ -102,7 +102,7 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
 
 @contextmanager
 def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
-    """Open an image with Pillow after checking its header against the limit of `guards`.
+    """Open an image with Pillow after checking its header against the limit of `files`.
 
     Args:
         path: the file, of any format.

@@ -44,7 +44,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
         size: (height, width) of the result, resized by nearest pixel; readers refuse masks of other sizes by default.
 
     Raises:
-        DecodingError: if the file is damaged, cannot be decoded or exceeds the limits of `guards`.
+        DecodingError: if the file is damaged, cannot be decoded or exceeds the limits of `files`.
         DataError: if it holds colours or 16-bit values.
     """
     from PIL import Image
