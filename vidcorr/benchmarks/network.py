@@ -70,11 +70,20 @@ class NetworkSpec:
 
     @classmethod
     def of(cls, network: NetworkLike) -> NetworkSpec:
-        """Return the spec of a network in any form; see `NetworkLike`."""
+        """Return the spec of a network in any form; see `NetworkLike`.
+
+        Raises:
+            TypeError: for another object; a class or a function stands for no network.
+        """
         if isinstance(network, NetworkSpec):
             return replace(network)  # without the cached identity: the weights may have changed since
         if isinstance(network, str | Path):
             return cls.read(str(network))
+        name = getattr(network, "__name__", "")
+        if isinstance(network, type) or not isinstance(network, nn.Module | VideoEncoder):
+            of_type = f"an object of type {type(network).__name__}"
+            given = f"{name} itself: give what {name}() returns" if name else of_type
+            raise TypeError(f"network: expected a module, a checkpoint or a name, got {given}")
         known = describe_network(network)
         return cls(", ".join(filter(None, (known.name, known.weights))), network)
 
