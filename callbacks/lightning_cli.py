@@ -187,7 +187,11 @@ class VidcorrCLI(LightningCLI):
         path = config.get("ckpt_path")
         if path is not None and (saved := saved_model(path)) is not None:
             reconcile(saved, config.model, path)
-        self.on = [] if self.command == "predict" else callbacks_on(config)  # a missing folder is known at once
+
+    def instantiate_classes(self) -> None:
+        """Make the benchmarks of `--on` before all else, since a missing folder is known at once."""
+        self.on = [] if self.command == "predict" else callbacks_on(self.config[self.command])
+        super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Add the default callbacks, unless the configuration names a callback of the same kind.

@@ -161,7 +161,7 @@ def test_weights_of_a_users_callable_that_do_not_fit_are_named():
 @pytest.mark.slow
 def test_weights_of_a_file_are_named(tmp_path):
     write_checkpoint(VFSSimSiam(projector_dim=8, predictor_dim=4), tmp_path / "vfs_r18.ckpt")
-    expected = ("ResNet-18", "weights of vfs_r18.ckpt", "torchvision:resnet18", None, True)
+    expected = ("ResNet-18", "weights of vfs_r18.ckpt", "torchvision:resnet18", None, True, "")
     assert describe_network(module_from_checkpoint(tmp_path / "vfs_r18.ckpt")) == expected
     assert describe_network(FrozenEncoder(str(tmp_path / "vfs_r18.ckpt"))) == expected
     assert describe_network(build_feature_extractor(tmp_path / "vfs_r18.ckpt")) == expected
