@@ -22,7 +22,7 @@ def scaled_lr(base_lr: float, global_batch: int) -> float:
 
 
 def cosine_factor(step: int, total_steps: int) -> float:
-    """Return the factor of the learning rate at a step: 1 at step 0, 0 at `total_steps`, without warm-up.
+    """Return the factor of the learning rate at a step, from 1 at step 0 down to 0 at `total_steps`, without warm-up.
 
     Papers: VFS, section 4.1; SGDR (Loshchilov and Hutter, ICLR 2017), Eq. 5.
     """

@@ -98,7 +98,7 @@ class SiamFC(CorrespondenceModule):
         return len(batch.get("search", ()))
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss of the pairs of `Got10kDataModule`; return also `response`, `(N, 1, n, n)`."""
+        """Compute the loss of pairs from `Got10kDataModule`; also return `response`, `(N, 1, n, n)`."""
         response = self(batch["exemplar"], batch["search"]).float()
         radius = self.hparams["positive_radius"] / self.stride
         labels = response_labels(response.shape[-2:], radius, device=response.device)

@@ -257,7 +257,7 @@ def describe_network(module: nn.Module) -> NetworkDescription:
 def weights_digest(module: object) -> str:
     """Return the first 12 hexadecimal digits of a digest of all weights in order: types, shapes and numbers, no names.
 
-    For a video encoder that is no module, digest the networks in its attributes.
+    For a video encoder that is not a module, digest the networks in its attributes.
     """
     networks = [module] if isinstance(module, nn.Module) else held_networks(module).values()
     states = [network.state_dict().values() for network in networks]

@@ -282,7 +282,7 @@ class ResNetExtractor(FeatureExtractor):
             in the first block of a stage, and in blocks of two 3×3 convolutions (ResNet-18 and 34) none in the second.
 
     Raises:
-        ValueError: if a stage does not exist or removing strides does not give the stride.
+        ValueError: if a stage does not exist, or if `stride` cannot be reached by removing strides.
     """
 
     def __init__(

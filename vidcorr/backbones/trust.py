@@ -32,7 +32,7 @@ _allowed: set[str] = set()
 
 
 class Recipe(NamedTuple):
-    """A class and its arguments, from a file, that have passed the gate.
+    """A class and its arguments, read from a file and accepted by `pass_gate`.
 
     Attributes:
         kind: the class.

@@ -21,8 +21,8 @@ class DavisBenchmark(MaskBenchmark):
     predicted and packed into predictions.zip.
 
     The scores equal the official toolkit's to the last bit. Like the toolkit, it counts every id up to the largest id
-    of the first frame, and a missing id as found perfectly (J = F = 1). DAVIS has no missing id; `VosBenchmark` counts
-    existing objects only.
+    of the first frame, and a missing id as found perfectly (J = F = 1). In DAVIS no id is missing. `VosBenchmark`
+    counts only ids that exist.
 
     Papers: Pont-Tuset et al., The 2017 DAVIS Challenge; VFS, section 4.2.
 

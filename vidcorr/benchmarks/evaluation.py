@@ -329,7 +329,7 @@ class Evaluation(ABC):
         return found
 
     def data(self) -> dict[str, Any]:
-        """Return the facts of the data that the scores depend on, for the result.
+        """Return the properties of the data that affect the scores, to be stored in the result.
 
         `constant_features` is True if the first frame of a video had equal features in all cells.
         """

@@ -63,8 +63,8 @@ def check_data(
 ) -> list[VideoReport]:
     """Check the videos of a source in parallel; write report.json (all videos) and clean.txt (a list of usable videos).
 
-    Rows of an earlier report.json in `output` are reused for readable, unchanged videos. An interrupted run keeps its
-    findings in report.json.
+    Videos that an earlier report.json in `output` lists as readable are read again only if they have changed. An
+    interrupted run keeps its findings in report.json.
 
     Args:
         source: see `list_videos`; a list may name missing files.

@@ -111,8 +111,8 @@ class TapVid(Reader[PointSequence]):
         root: the file, or the folder.
 
     Raises:
-        DataError: one line naming the file and the video: an unknown layout, a damaged or hostile file, a missing key,
-            arrays of the wrong type or shape, points in pixels, a truncated JPEG.
+        DataError: for an unknown layout, a damaged or hostile file, a missing key, arrays of the wrong type or shape,
+            points in pixels, or a truncated JPEG. The message is one line that names the file and the video.
     """
 
     def __init__(self, root: str | Path) -> None:

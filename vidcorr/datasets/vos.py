@@ -51,8 +51,9 @@ class Vos(Reader[MaskSequence]):
 
     Raises:
         ValueError: for other annotations.
-        DataError: one line naming the file: a missing folder, list or video, a video of fewer than two frames, no mask
-            or no object, a mask without its frame, of another size, in RGB or 16 bit, or damaged.
+        DataError: for a missing folder, list or video; a video with fewer than two frames, no mask or no object; or a
+            mask that has no frame, another size than its frame, RGB or 16-bit pixels, or is damaged. The message is one
+            line that names the file.
     """
 
     lists: tuple[str, ...] = ("{}.txt", "ImageSets/{}.txt")

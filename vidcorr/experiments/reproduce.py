@@ -78,7 +78,7 @@ def repeat(
         strides: strides in place of the networks' own.
 
     Raises:
-        ValueError: if a job failed; after all other jobs.
+        ValueError: if a job failed; raised once all other jobs have run.
     """
     jobs: dict[Job, tuple[StudyRow, float]] = {}
     for name, benchmark in benchmarks.items():

@@ -75,8 +75,8 @@ def sweep(
         protocols: see `read_grid` and `named_grid`.
         fields: varied fields of a grid.
         select_on: fraction of the sequences for the selection of a protocol, in (0, 1); its score is reported on the
-            other sequences. Or a sweep over other data: all protocols are scored on the other data, and only the
-            selected protocol and the base protocol on the data of `run`.
+            other sequences. If it is a sweep, its data select the protocol: all protocols are scored on them, and only
+            the selected protocol and the base protocol on the data of `run`.
 
     Raises:
         ValueError, OSError: for a user's mistake.

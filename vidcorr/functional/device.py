@@ -231,7 +231,7 @@ def on_device(encoder: E, device: torch.device | str | None = None) -> E:
 def held_networks(encoder: object) -> dict[str, nn.Module]:
     """Return the networks inside an encoder that is no module: name of the attribute → module.
 
-    An attribute may be the module itself, or a bound method of the module.
+    An attribute may hold a module or a bound method of a module.
     """
     owners = {name: getattr(value, "__self__", value) for name, value in vars(encoder).items()}
     return {name: owner for name, owner in owners.items() if isinstance(owner, nn.Module)}

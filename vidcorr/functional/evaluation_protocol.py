@@ -189,8 +189,8 @@ class EvaluationProtocol:
             like: fallback benchmarks, see `named`.
 
         Returns:
-            `code`, and if not empty `note` (differences from the code) and `inferred` (values for this benchmark that
-            the source does not state); no entries for a protocol without a source.
+            `code`, `note` (differences from the code) and `inferred` (values for this benchmark that the source does
+            not state), without empty entries. The dictionary is empty if the protocol has no source.
         """
         source = self.sources().get(self._split(self.name)[0])
         if source is None:

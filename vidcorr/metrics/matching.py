@@ -142,7 +142,7 @@ class MatchRows(SequenceRows):
         self.protocol, self.draws = protocol, draws
 
     def update(self, name: str, category: str, correct: NDArray[np.bool_], **difficulty: int) -> None:
-        """Add a pair: which points are correct at the thresholds, `(N, A)`; and its levels of difficulty."""
+        """Add a pair with its levels of difficulty; `correct`, `(N, A)`: is point n correct at threshold a?"""
         self.add_row(name, (category, len(correct), correct.sum(0).tolist(), difficulty))
 
     def without(self) -> dict[str, dict[str, float]]:

@@ -4,8 +4,8 @@ The sampling unit is the sequence: its objects share camera and scene and stay t
 and seeds.
 
 Intervals are Student's. The variance is the jackknife's over sequences, which holds for means and for ratios of sums
-alike, plus the variance between seeds for trainings; degrees of freedom by Welch and Satterthwaite. Intervals need four
-sequences and are cut to the range of the measure.
+alike, plus the variance between seeds for trainings; degrees of freedom by Welch and Satterthwaite. Intervals need at
+least four sequences and are clipped to the range of the measure.
 
 Two trainings that share three seeds or more are compared over these seeds, in pairs: a seed that is good for both rows
 (the same initial weights, the same order of the data) then says nothing about their difference.

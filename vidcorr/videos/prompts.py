@@ -242,7 +242,7 @@ class PointPrompt(Prompt):
             )
 
     def metadata(self) -> dict[str, Any]:
-        """Return a description for the record."""
+        """Return the prompt's entry for prediction.json."""
         return super().metadata() | {"points": dict(zip(self.objects, self.labels.tolist(), strict=True))}
 
 

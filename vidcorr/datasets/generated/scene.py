@@ -54,7 +54,7 @@ class Scene:
         return np.column_stack([to_background, offset])
 
     def expose(self, image: NDArray[np.float32], t: float) -> NDArray[np.uint8]:
-        """Light a drawn frame: a cast that changes with time, a wandering shade; (H, W, 3) uint8."""
+        """Apply a varying colour cast and a moving shade to a drawn frame; return (H, W, 3) uint8."""
         height, width = self.size
         top = int((self.shade.shape[0] - height) * (0.5 + 0.5 * self.shade_path[0](t)))
         left = int((self.shade.shape[1] - width) * (0.5 + 0.5 * self.shade_path[1](t)))

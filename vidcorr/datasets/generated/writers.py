@@ -62,7 +62,7 @@ def write_videos(root: str | Path, count: int, key_frame_every: int = 12, **scen
     """Write `count` H.264 videos `root/00000.mp4`, …; the same arguments and encoder version give the same bytes.
 
     Args:
-        root: folder to make. A generated folder with the same arguments is kept, with other arguments replaced.
+        root: folder to make. An earlier generated folder is kept if its arguments are the same, else replaced.
         count: number of videos.
         key_frame_every: frames between key frames.
         scenes: arguments of `Scenes`.

@@ -260,9 +260,9 @@ def looks_everywhere(protocol: PropagationProtocol) -> bool:
 class CorrespondenceSearch:
     """Finds the best matches of a video's frames in their reference frames.
 
-    Propagators of one group, see `shared_finders`, can share a finder: the first propagator of a frame searches, with
-    the largest top-k of the group, and the others choose among these matches. All propagators must take a frame before
-    any takes the next frame.
+    Propagators of one group (see `shared_finders`) can share a finder. The first propagator to take a frame searches
+    with the group's largest top-k; the others choose among its matches. All propagators must take a frame before any
+    takes the next frame.
 
     Args:
         protocols: the group, protocols that match alike.
