@@ -252,7 +252,7 @@ def _encoder_like(encoder: LiirEncoder, path: str) -> nn.Module:
     Raises:
         ValueError: if it is no encoder of Liir, or of other arguments than the given one.
     """
-    found = path_to_network(module_from_checkpoint(path))[-1]
+    found: Any = path_to_network(module_from_checkpoint(path))[-1]
     arguments = found.arguments if isinstance(found, LiirEncoder) else type(found).__name__
     if arguments != encoder.arguments:
         raise ValueError(f"model.start {path}: its encoder is {arguments}, this run's is {encoder.arguments}")

@@ -192,12 +192,12 @@ def _library_of(network: nn.Module) -> str:
     return next((package for package in packages if package in LIBRARIES), "")
 
 
-def architecture_of(module: nn.Module) -> str:
+def architecture_of(module: object) -> str:
     """Return the name by which `build_network` made a network; empty for a network without one."""
     return getattr(module, "architecture", None) or ""
 
 
-def path_to_network(module: nn.Module) -> list[nn.Module]:
+def path_to_network(module: nn.Module | VideoEncoder) -> list[nn.Module | VideoEncoder]:
     """Return the chain of wrapped modules, down to the named network (see `build_network`) or the innermost module."""
     path = [module]
     while not architecture_of(path[-1]):
@@ -229,7 +229,7 @@ class NetworkDescription(NamedTuple):
     upsampling: str
 
 
-def describe_network(module: nn.Module) -> NetworkDescription:
+def describe_network(module: nn.Module | VideoEncoder) -> NetworkDescription:
     """Describe the network in a module, and the origin of its weights.
 
     Args:
