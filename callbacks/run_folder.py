@@ -103,7 +103,9 @@ def remove_unused(trainer: Trainer, began: float) -> None:
         began: start of the run, seconds since 1970; a folder with an older file is of another run.
     """
     # not `run_folder`: after an error the ranks no longer talk to each other
-    folder = Path(getattr(trainer.logger, "log_dir", None) or "no logger")
+    if not (log_dir := getattr(trainer.logger, "log_dir", None)):
+        return
+    folder = Path(log_dir)
     files = [path for path in folder.rglob("*") if path.is_file()]
     beginning = all(path.name.startswith(("config.yaml", "hparams.yaml", "events.out", LOCK)) for path in files)
     if trainer.global_step == 0 and files and beginning and min(path.stat().st_mtime for path in files) >= began:

@@ -149,9 +149,8 @@ class Safeguards(pl.Callback):
         worst = self._worst(StepOutcome.NOT_FINITE if bad else requested)
         if worst == StepOutcome.NOT_FINITE:
             self._stop(bad)
-        self.stopping = worst == StepOutcome.STOP_REQUESTED and not accumulates(
-            trainer
-        )  # not with half of the gradients
+        halfway = accumulates(trainer)  # no stop with a part of the gradients
+        self.stopping = worst == StepOutcome.STOP_REQUESTED and not halfway
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop if the ranks have agreed to stop."""

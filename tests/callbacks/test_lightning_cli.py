@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from callbacks import BenchmarkCallback, BestCheckpoint
+from callbacks.arguments import arrange, from_checkpoint
 from callbacks.benchmark import recipe_of
-from callbacks.lightning_cli import SaveConfig, arrange, from_checkpoint, make_trainer
+from callbacks.lightning_cli import SaveConfig, make_trainer
 from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Built, Parsed
