@@ -102,7 +102,7 @@ def runs(root: Path) -> Iterator[tuple[str, Callable[[Path], Any]]]:
             yield f"{name}/two_stages", partial(evaluate, make, both, "two_stages")
     clip = min((davis / "JPEGImages" / "480p").iterdir())
     mask = MaskPrompt.of(davis / "Annotations" / "480p" / clip.name / "00000.png")
-    ys, xs = np.nonzero(mask.ids)
+    ys, xs = np.nonzero(mask.labels)
     box = BoxPrompt.of([float(xs.min()), float(ys.min()), float(np.ptp(xs)) + 1, float(np.ptp(ys)) + 1])
     points = PointPrompt.of({"first": [float(xs[0]), float(ys[0])], "middle": [float(xs.mean()), float(ys.mean())]})
     predict = partial(vidcorr.predict_video, resnet.feature_extractor("res4", 8), clip)
