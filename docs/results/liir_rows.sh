@@ -1,4 +1,4 @@
-# The rows by `liir` of liir_rows.csv. FLAGS are those of a row in studies/liir_table4.yaml, with
+# The rows by `liir` of liir_rows.csv. FLAGS are those of a row in studies/liir_small.yaml, with
 # --model.reference_encoder average --model.bank.negatives shared
 TRAIN="--config liir.yaml --config trainer/cpu.yaml --config data/clips.yaml --trainer.max_steps -1 --data.frames 2
     --data.sampling.interval [2,5,8] --data.sampling.weights [0.66,0.25,0.08] --data.augmentation.spatial whole

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..experiments.configured import common_flags, find_config, read_changes, read_on
+from ..experiments.configured import common_flags, read_changes, read_on
 
 
 def command(args: Sequence[str]) -> None:
@@ -23,15 +23,15 @@ def command(args: Sequence[str]) -> None:
     from ..experiments.reproduce import described, not_repeated, repeat
     from ..experiments.study import read_study
 
-    study = read_study(find_config(flags.study, "--study"))
+    study = read_study(flags.study)
     rows = [study.row(name) for name in flags.rows] or list(study.rows)
-    wanted = [entry.name for entry in configured] or list(study.evaluations)
+    wanted = [entry.name for entry in configured] or list(study.evaluate)
     if not any(name in row.published for row in rows for name in wanted):
-        known = ", ".join(study.evaluations)
+        known = ", ".join(study.evaluate)
         raise ValueError(f"--on {' '.join(wanted)}: no row has a printed score; rows have {known}")
-    missing = [row for row in rows if row.network.endswith(".ckpt") and not Path(row.network).is_file()]
+    missing = [row for row in rows if row.model[0].endswith(".ckpt") and not Path(row.model[0]).is_file()]
     for row in missing if configured else rows:
-        needs = f"{row.network} is missing; " if row in missing else ""
+        needs = f"{row.model[0]} is missing; " if row in missing else ""
         for name in wanted:
             if name in row.published:
                 print(f"{row.name}: {described(row, name)}; {needs}weights: {row.download}")
@@ -51,8 +51,8 @@ def command(args: Sequence[str]) -> None:
         if missing and flags.rows:
             raise ValueError(
                 "; ".join(
-                    f"{row.name}: {row.network} is missing; download {row.download}, then: vidcorr convert FILE "
-                    f"{row.network}"
+                    f"{row.name}: {row.model[0]} is missing; download {row.download}, then: vidcorr convert FILE "
+                    f"{row.model[0]}"
                     for row in missing
                 )
             )

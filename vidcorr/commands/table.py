@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..experiments.configured import find_config
 from ..results.rendering import FORMATS, render
 from ..videos.files import write_atomically
 
@@ -30,10 +29,9 @@ def command(args: Sequence[str]) -> None:
         if len(flags.folders) > 1 or flags.score or flags.published or flags.base:
             raise ValueError("table --study: give a single folder, without --score and --base, which are the study's")
 
-        from ..experiments.study import read_study
-        from ..experiments.study_table import study_table
+        from ..experiments.study import read_study, study_table
 
-        table = study_table(read_study(find_config(flags.study, "--study")), Path(flags.folders[0]))
+        table = study_table(read_study(flags.study), Path(flags.folders[0]))
     else:
         from ..experiments.table import gather_results
 

@@ -49,7 +49,7 @@ def described(row: StudyRow, evaluation: str) -> str:
 
 def not_repeated(study: Study) -> list[str]:
     """Return a line per published row that the study does not evaluate."""
-    pairs = [(row, name) for row in study.rows for name in row.published if name in study.evaluations]
+    pairs = [(row, name) for row in study.rows for name in row.published if name in study.evaluate]
     repeated = [published_row(name, protocol_of(row, name), row.published[name]) for row, name in pairs]
     return [line_of(row) for row in PUBLISHED if row not in repeated]
 
@@ -84,7 +84,7 @@ def repeat(
     for name, benchmark in benchmarks.items():
         for row in (row for row in rows if name in row.published):
             (protocols,) = protocols_of([benchmark], names or list(filter(None, [protocol_of(row, name)])), changes)
-            network = NetworkSpec.read(row.network, "--pretrained" in row.model)
+            network = NetworkSpec.read(row.model[0], "--pretrained" in row.model)
             for view, protocol in product(views_of([network], stages, strides), protocols):
                 jobs[Job(view, benchmark, protocol)] = row, row.published[name]
     with process_group() as rank:

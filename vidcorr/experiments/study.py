@@ -1,4 +1,4 @@
-"""A study: rows, seeds and evaluations in YAML, and their commands."""
+"""A study: rows, seeds and evaluations in YAML, their commands, and the table of the results."""
 
 from __future__ import annotations
 
@@ -6,33 +6,27 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
-import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from typing_extensions import Self
 
-from ..errors import near
-from ..results.checked import first_mistake, unknown_key
-from ..results.result import RESULTS_FILE
+from ..results.checked import first_mistake
+from ..results.records import Cell, Record, Table, score_of
+from ..results.result import RESULTS_FILE, Result
 from ..videos.files import slug
+from .configured import read_yaml
 
 CHECKPOINT = "lightning_logs/run/checkpoints/last.ckpt"
 """Last checkpoint in the folder of a training."""
 
 
-def _arguments(value: object) -> tuple[str, ...]:
-    """Split a text, or the texts of a list, as a shell does."""
-    if isinstance(value, str):
-        return tuple(shlex.split(value))
-    if isinstance(value, list | tuple):
-        return tuple(argument for text in value for argument in _arguments(text))
-    raise ValueError(f"expected arguments as on a command line, got {value!r:.80}")
+def _split(value: object) -> object:
+    """Split a text as a shell does."""
+    return shlex.split(value) if isinstance(value, str) else value
 
 
-Name = Annotated[str, BeforeValidator(str)]
-Arguments = Annotated[tuple[str, ...], BeforeValidator(_arguments)]
-Seeds = Annotated[tuple[Annotated[int, Field(strict=True)], ...], Field(min_length=1)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class StudyRow(BaseModel, extra="forbid"):
@@ -40,7 +34,7 @@ class StudyRow(BaseModel, extra="forbid"):
 
     Attributes:
         name: name, unique in the study.
-        train: arguments of `vidcorr fit`, without `flags`; None for a row without a training.
+        train: arguments of `vidcorr fit` in place of the study's.
         flags: arguments added to `train`.
         model: frozen network to evaluate without training, as `vidcorr evaluate` takes it, with or without
             `--pretrained`.
@@ -48,43 +42,40 @@ class StudyRow(BaseModel, extra="forbid"):
         evaluate: evaluation → arguments added to the study's arguments of this evaluation.
         published: evaluation → score of the paper in per cent, with the printed digits.
         download: source of the weights of `model`, for `vidcorr reproduce`.
-        seeds: seeds of this row instead of the study's; a single seed is enough for a model without randomness.
-        small: keys that replace keys of the row at the small scale; a list or text of arguments replaces `train`.
     """
 
-    name: Name
-    train: Arguments | None = None
-    flags: Arguments = ()
-    model: Arguments = ()
-    of: Name | None = None
-    evaluate: dict[Name, Arguments] = {}
-    published: dict[Name, Annotated[float, Field(strict=True)]] = {}
+    name: str
+    train: Words = ()
+    flags: Words = ()
+    model: Words = ()
+    of: str = ""
+    evaluate: dict[str, Words] = {}
+    published: dict[str, float] = {}
     download: str = ""
-    seeds: Seeds = ()
-    small: str | list[Any] | dict[str, Any] = {}
-
-    @property
-    def network(self) -> str:
-        """Name of the frozen network, without `--pretrained`."""
-        return self.model[0]
 
 
 class Command(NamedTuple):
-    """A command of a study.
+    """A command of a study: a training, or the evaluation of a row for a seed.
 
     Attributes:
         words: the command without `vidcorr`.
-        done: folder below which a `results.json` shows that the command is done; None for a training, whose evaluations
-            show it.
+        row: name of the row.
+        seed: seed of the training.
+        evaluation: name of the evaluation; empty for a training, whose evaluations show that it is done.
+        output: folder of the evaluation's result.
     """
 
     words: tuple[str, ...]
-    done: Path | None = None
+    row: str
+    seed: int
+    evaluation: str = ""
+    output: Path = Path()
 
     @property
-    def is_done(self) -> bool:
-        """True if the result is there."""
-        return self.done is not None and any(self.done.glob(f"**/{RESULTS_FILE}"))
+    def result(self) -> Path | None:
+        """Folder with the result of an evaluation; None if it is not done."""
+        found = self.output.glob(f"*/{RESULTS_FILE}") if self.evaluation else ()
+        return next((file.parent for file in found), None)
 
 
 class Study(BaseModel, extra="forbid"):
@@ -93,52 +84,35 @@ class Study(BaseModel, extra="forbid"):
     Attributes:
         title: title of the table.
         source: table or figure of the paper, or empty.
-        train: default of the rows' `train`.
+        train: arguments of `vidcorr fit`; `{seed}` in them is replaced.
         rows: rows in the order of the table.
-        seeds: default of the rows' `seeds`.
-        seed_flags: key `seed`: arguments added last to all trainings; `{seed}` in them is replaced.
-        evaluations: key `evaluate`: name → arguments of `vidcorr evaluate` for a single benchmark and protocol.
-        score: key in results.json, for example `J&F-Mean`; by default the benchmark's first score.
+        seeds: seeds of the trainings. A row with a `model` is evaluated once.
+        evaluate: evaluation → arguments of `vidcorr evaluate` for a single benchmark and protocol.
         base: name of the base row of differences; by default the first row.
-        small: keys that replace keys of the study at the small scale.
     """
 
-    title: Name
-    source: Name = ""
-    train: Arguments | None = None
+    title: str
+    source: str = ""
+    train: Words = ()
     rows: Annotated[tuple[StudyRow, ...], Field(min_length=1)]
-    seeds: Seeds
-    seed_flags: Arguments = Field(default=("--seed_everything", "{seed}"), alias="seed")
-    evaluations: dict[Name, Arguments] = Field(min_length=1, alias="evaluate")
-    score: Name = ""
-    base: Name = ""
-    small: dict[str, Any] | None = None
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    evaluate: Annotated[dict[str, Words], Field(min_length=1)]
+    base: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        """Complete the rows with defaults; refuse unknown references and repeated names."""
-        self.base = self.row(self.base or self.rows[0].name).name
+        """Refuse repeated names, unknown references and keys that exclude each other."""
+        names = [row.name for row in self.rows]
         for row in self.rows:
+            if names.count(row.name) > 1:
+                raise ValueError(f"two rows have the name {row.name!r}; rename one")
             if sum(map(bool, (row.train or row.flags, row.model, row.of))) > 1:
                 raise ValueError(f"row {row.name!r}: only one of `train` (with `flags`), `model` and `of` can be given")
-            if not (row.model or row.of):
-                row.train = row.train or self.train
-                if not row.train:
-                    raise ValueError(
-                        f"row {row.name!r} trains nothing: give the study `train`, or the row `train`, `model` or `of`"
-                    )
-            if unknown := [name for name in (*row.evaluate, *row.published) if name not in self.evaluations]:
-                known = ", ".join(self.evaluations)
+            if row.of and (self.row(row.of).of or self.row(row.of).model):
+                raise ValueError(f"row {row.name!r}: `of` names {row.of!r}, which trains nothing")
+            if unknown := [name for name in (*row.evaluate, *row.published) if name not in self.evaluate]:
+                known = ", ".join(self.evaluate)
                 raise ValueError(f"row {row.name!r}: there is no evaluation {unknown[0]!r} ({known})")
-        for row in self.rows:
-            if row.of and self.trained(row).train is None:
-                raise ValueError(
-                    f"row {row.name!r}: `of` names {row.of!r}, which trains nothing: name a row with `train`"
-                )
-            row.seeds = row.seeds or self.trained(row).seeds
-        names = [row.name for row in self.rows]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"two rows have the name {twice[0]!r}; rename one")
         return self
 
     def row(self, name: str) -> StudyRow:
@@ -152,105 +126,95 @@ class Study(BaseModel, extra="forbid"):
                 return row
         raise ValueError(f"there is no row {name!r}; the rows are {', '.join(row.name for row in self.rows)}")
 
-    def trained(self, row: StudyRow) -> StudyRow:
-        """Return the row that trains the checkpoints of a row: the row itself, or its `of`."""
-        return self.row(row.of) if row.of else row
-
-    def lines(self, output: Path, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[list[Command]]:
-        """Return the commands of rows and seeds: a list per training or frozen network, with all its evaluations.
+    def lines(self, output: Path) -> list[list[Command]]:
+        """Return a list of commands per training or frozen network, with all its evaluations.
 
         The lists do not depend on each other, so a scheduler may run them in any order or together.
 
         Args:
-            output: folder of the runs and results.
-            only: names of rows; empty: all rows.
-            seeds: seeds; empty: the study's. A row with its own seeds has no others.
-
-        Raises:
-            ValueError: for an unknown row.
+            output: folder of the runs and results. Names of folders in it end with a digest of the arguments: other
+                arguments are another run.
         """
         lines: dict[Path, list[Command]] = {}
-        for row in [self.row(name) for name in only] or self.rows:
-            for seed in [seed for seed in seeds or row.seeds or self.seeds if not row.seeds or seed in row.seeds]:
-                folder, training = self._training(row, seed, output)
-                line = lines.setdefault(folder, training)
-                line += self._evaluations(row, seed, output, folder)
+        for row in self.rows:
+            for seed in self.seeds[:1] if row.model else self.seeds:
+                trained = self.row(row.of) if row.of else row
+                given = (*(trained.train or self.train), *trained.flags, "--seed_everything", "{seed}")
+                words = trained.model or tuple(word.replace("{seed}", str(seed)) for word in given)
+                folder = output / slug(trained.name) / f"seed-{seed}-{digest_of(words)}"
+                if folder not in lines:
+                    lines[folder] = [] if row.model else [_training(trained.name, seed, words, folder)]
+                network = row.model or (str(folder / CHECKPOINT),)
+                for name, common in self.evaluate.items():
+                    arguments = (*common, *row.evaluate.get(name, ()))
+                    place = output / slug(row.name) / folder.name / f"{slug(name)}-{digest_of(arguments)}"
+                    words = ("evaluate", *network, *arguments, "--output", str(place))
+                    lines[folder].append(Command(words, row.name, seed, name, place))
         return list(lines.values())
 
-    def _training(self, row: StudyRow, seed: int, output: Path) -> tuple[Path, list[Command]]:
-        """Return the folder of a row's checkpoints for a seed, and the command that trains them, if any.
 
-        The folder's name ends with a digest of the arguments: other arguments are another run.
-        """
-        trained = self.trained(row)
-        given = (*trained.model, *(trained.train or ()), *trained.flags, *self.seed_flags)
-        words = tuple(word.replace("{seed}", str(seed)) for word in given)
-        folder = output / slug(trained.name) / f"seed-{seed}-{key_of(words)}"
-        if trained.train is None:
-            return folder, []
-        # a named version has the checkpoint at a known place, also after the run has resumed
-        logger = ("--trainer.logger", "TensorBoardLogger", "--trainer.logger.save_dir", str(folder))
-        place = ("--trainer.default_root_dir", str(folder), *logger, "--trainer.logger.version", "run")
-        return folder, [Command(("fit", *words, *place, "--ckpt_path", "last"))]
-
-    def _evaluations(self, row: StudyRow, seed: int, output: Path, folder: Path) -> list[Command]:
-        """Return the commands that evaluate a row for a seed, given the folder of its training."""
-        network = (*row.model, "--seeds", str(seed)) if row.model else (str(folder / CHECKPOINT),)
-        commands = []
-        for name, common in self.evaluations.items():
-            words = (*common, *row.evaluate.get(name, ()))
-            place = output / slug(row.name) / folder.name / f"{slug(name)}-{key_of(words)}"
-            commands.append(Command(("evaluate", *network, *words, "--output", str(place)), place))
-        return commands
+def _training(row: str, seed: int, words: Sequence[str], folder: Path) -> Command:
+    """Return the command of a training in a folder; it resumes if it was stopped."""
+    # a named version has the checkpoint at a known place, also after the run has resumed
+    logger = ("--trainer.logger", "TensorBoardLogger", "--trainer.logger.save_dir", str(folder))
+    place = ("--trainer.default_root_dir", str(folder), *logger, "--trainer.logger.version", "run")
+    return Command(("fit", *words, *place, "--ckpt_path", "last"), row, seed)
 
 
-def key_of(arguments: Sequence[str]) -> str:
+def digest_of(arguments: Sequence[str]) -> str:
     """Return a digest of a command's arguments."""
     return hashlib.sha256("\0".join(arguments).encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def read_study(path: Path, *, small: bool = False) -> Study:
+def read_study(name: str, flag: str = "--study") -> Study:
     """Read a study from YAML (`docs/studies.md` describes the keys).
 
     Args:
-        path: YAML file.
-        small: replace keys of the study and its rows by their `small`.
+        name: file, or name of a study of vidcorr, see `find_config`.
+        flag: flag that names the study, for messages.
 
     Raises:
-        ValueError: for an unknown or missing key, a value of the wrong type, a reference to an unknown row, a
-            repeated name, or a missing small scale; the message names the file.
+        UsageError: if the file is missing or not YAML.
+        ValueError: for an unknown or missing key, a value of the wrong type, a reference to an unknown row, or a
+            repeated name; the message names the file.
     """
+    path, content = read_yaml(name, flag)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as YAML ({' '.join(str(error).split())})") from error
-    try:
-        study = Study.model_validate(content)
-        return Study.model_validate(_at_small_scale(content)) if small else study
+        return Study.model_validate(content)
     except ValidationError as error:
-        raise ValueError(f"{path}: {first_mistake(error)}{_similar_key(error)}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {first_mistake(error)}") from error
 
 
-def _similar_key(error: ValidationError) -> str:
-    """Return "; did you mean …?" for the first unknown key of a study or row; empty without one."""
-    *place, key = unknown_key(error) or ("",)
-    fields = (StudyRow if place else Study).model_fields.items()
-    return near(str(key), [field.alias or name for name, field in fields])
+def study_table(study: Study, output: Path) -> Table:
+    """Make the table of a study from its results in a folder.
 
+    A row is a training over its seeds, a column the first score of an evaluation, followed by the paper's scores.
 
-def _at_small_scale(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a valid study at its small scale."""
-    if content.get("small") is None:
-        raise ValueError("has no key `small`, so no small scale; run the study at full scale")
-    rows = []
-    for row in content["rows"]:
-        small = row.get("small", {})
-        changes = small if isinstance(small, dict) else {"train": small}
-        if row.get("train") and "train" not in changes:
-            raise ValueError(f"row {row['name']!r} has its own `train`; give it `small`, the same at the small scale")
-        rows.append(row | changes)
-    # the study's `train` is dropped: a full-scale training must not appear at the small scale
-    title = f"{content['title']}, at a small scale"
-    return content | {"train": None} | content["small"] | {"title": title, "rows": rows}
+    Args:
+        study: the study.
+        output: folder of its runs and results.
+
+    Raises:
+        ValueError: if the folder has no results, or a result is damaged.
+    """
+    found: dict[tuple[str, str], list[Record]] = {}
+    for step in (step for line in study.lines(output) for step in line):
+        if place := step.result:
+            result = Result.load(place)
+            network = result.network.model_copy(update={"seed": step.seed})
+            record = score_of(result.model_copy(update={"network": network}), place=place)[0]
+            found.setdefault((step.row, step.evaluation), []).append(record)
+    if not found:
+        raise ValueError(f"{output}: holds no result of the study {study.title!r}; run the study first")
+    rows: dict[str, dict[str, Cell]] = {row.name: {} for row in study.rows}
+    heads = []
+    for name in study.evaluate:
+        papers = {row.name: row.published[name] for row in study.rows if name in row.published}
+        heads += [name, f"{name}, paper"] if papers else [name]
+        for row in study.rows:
+            if records := found.get((row.name, name)):
+                rows[row.name][name] = Cell(tuple(records), trained=not row.model)
+            if row.name in papers:
+                rows[row.name][f"{name}, paper"] = Cell(published=papers[row.name] / 100)
+    table = Table({study.title: {head: head for head in heads}}, rows)
+    return table.with_differences(study.base or study.rows[0].name)
