@@ -6,6 +6,9 @@ BIN := .venv/bin
 # after tests/test_fake_device.py a process can no longer fork ranks that train.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
+# A process that may not keep what it compiles takes 10 s longer to import torch and Lightning.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test test-slow test-exhaustive speed lint format type doctest docs clean constraints gpu
 
 help:  ## this list
@@ -17,7 +20,7 @@ setup: .venv/ready  ## .venv with everything that the project needs
 .venv/ready: pyproject.toml constraints.txt setup.py vidcorr/functional/propagation/screened_search.cpp
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet -e '.[dev]' -c constraints.txt --config-settings editable_mode=compat
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode -e '.[dev]' -c constraints.txt --config-settings editable_mode=compat
 	touch $@
 
 demo: setup  ## train some minutes on generated videos, score before and after
