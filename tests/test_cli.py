@@ -63,7 +63,9 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(video_folder, tmp_path
     shutil.copytree(video_folder, source)
     (source / os.fsdecode(b"bad\xff.mp4")).write_bytes(b"no video")
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "utf-8", errors="strict"))
-    main(["check-data", str(source), "--output", str(tmp_path / "checked"), "--workers", "1"])
+    with pytest.raises(SystemExit):
+        main(["check-data", str(source), "--output", str(tmp_path / "checked"), "--workers", "1"])
+    sys.stdout.flush()
     assert b"bad\xff.mp4: has no complete header" in printed.getvalue()
 
 

@@ -238,7 +238,7 @@ def too_many(amount: str, source: str) -> str:
     """Return the warning about too many unusable videos, with the remedy."""
     return (
         f"TOO MANY UNUSABLE VIDEOS: {amount} had to be replaced or left out, more than max_unusable allows. Run "
-        f"`vidcorr check-data {source}`, read its report, and train on the clean.txt that it writes."
+        f"`vidcorr check-data {source}`, which names them, and train on the clean.txt that it writes."
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .container import VIDEO_SUFFIXES
 from .decoding import VideoFile
-from .files import PAGES, DataError, DecodingError, read_bytes
+from .files import PAGES, DataError, read_bytes
 from .images import IMAGE_NAME, list_images, natural_order, read_image, require_size
 
 Moment = int | str
@@ -138,20 +138,6 @@ def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[Vi
     if root.suffix.lower() in {".txt", ".csv"}:
         return tuple(_list_file(root, strict))
     raise DataError(f"{root}: a source is a folder of videos, or a list of them in a .txt or .csv file")
-
-
-def fingerprint(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return the size (bytes) and the time of the last change (ns) of a video file, or of a folder with its images.
-
-    Raises:
-        DecodingError: if it does not exist.
-    """
-    try:
-        whole, *images = [file.stat() for file in (Path(path), *list_images(path))]
-    except OSError as error:
-        raise DecodingError(path, error.strerror or str(error)) from error
-    changed = max(status.st_mtime_ns for status in (whole, *images))
-    return sum(status.st_size for status in images or [whole]), changed
 
 
 def hashed_rank(seed: int, name: str) -> bytes:

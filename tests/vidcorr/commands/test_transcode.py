@@ -1,7 +1,7 @@
 """`transcode`: frames, times and colours of its videos, a second run, and a run that was interrupted."""
 
-import json
 import os
+import re
 from pathlib import Path
 
 import av
@@ -12,8 +12,7 @@ import pytest
 from tests.helpers.numbered_videos import read_number, write_folder, write_video
 from tests.helpers.refusal import refused
 from vidcorr.commands import transcode as module
-from vidcorr.commands.encoding import write_images, write_video as encode
-from vidcorr.commands.transcode import OutputFormat, command, plan, transcode
+from vidcorr.commands.transcode import OutputFormat, command, plan, transcode, write_video as write
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError, partial_path
 from vidcorr.videos.source import VideoEntry, list_videos, open_video
@@ -26,25 +25,22 @@ def test_a_list_its_labels_its_failures_and_a_second_run(tmp_path, capsys):
     source, out = tmp_path / "in/list.txt", tmp_path / "out"
     source.write_text("b/1.avi 4\na/1.mp4 2\nb/2.mp4 3\ngone.mp4 1\na/1.mp4 2\n")
     words = [str(source), str(out), "--workers", "2"]
-    refused(SystemExit, r"2 of 4 failed: .*failed\.txt", command, words)
-    assert "2 written, 0 up to date" in capsys.readouterr().out
+    refused(SystemExit, "2 videos failed", command, words)
+    printed = capsys.readouterr().out
+    assert re.search(r"in/gone\.mp4: .*No such file", printed)
+    assert f"{tmp_path}/in/b/2.mp4: has no complete header" in printed
+    assert "2 videos written" in printed
     listed = [(entry.path.relative_to(out).as_posix(), entry.label) for entry in list_videos(out / "list.txt")]
     assert listed == [("b/1.mp4", 4), ("a/1.mp4", 2), ("a/1.mp4", 2)]
-    failed = (out / "failed.txt").read_text().splitlines()
-    assert any(line.startswith(f"{tmp_path}/in/gone.mp4: No such file") for line in failed)
-    assert any(line.startswith(f"{tmp_path}/in/b/2.mp4: has no complete header") for line in failed)
 
     first = (out / "b/1.mp4").stat()
-    write_video(tmp_path / "in/a/1.mp4", 9)
-    os.utime(tmp_path / "in/a/1.mp4", (1e9, 1e9))
-    write_video(tmp_path / "in/b/2.mp4", 8)
+    write_video(tmp_path / "in/b/2.mp4", 9)
     source.write_text("b/1.avi 4\na/1.mp4 2\nb/2.mp4 3\n")
-    partial_path(out / "a/1.mp4").write_bytes(b"of a run that was killed")
+    partial_path(out / "b/2.mp4").write_bytes(b"of a run that was killed")
     command(words)
-    assert "2 written, 1 up to date" in capsys.readouterr().out
-    assert (out / "b/1.mp4").stat().st_ino == first.st_ino
-    assert not (out / "failed.txt").exists()
-    with open_video(out / "a/1.mp4") as video:
+    assert "1 videos written" in capsys.readouterr().out
+    assert (out / "b/1.mp4").stat() == first
+    with open_video(out / "b/2.mp4") as video:
         assert video.num_frames == 9
     assert not list(out.rglob(".*"))
     message = r"out: was made with other flags .*transcode\.json"
@@ -63,50 +59,25 @@ def test_what_is_refused_before_any_work(tmp_path):
     root, out = tmp_path / "in", tmp_path / "out"
     root.mkdir()
     twins = [VideoEntry(root / "a.mp4"), VideoEntry(root / "a.avi")]
-    refused(DataError, r"a\.avi and .*a\.mp4 would both become .*a\.mp4; rename", plan, root, twins, out, frames=False)
-    inside = [VideoEntry(root / "a.mp4"), VideoEntry(root / "a/b.mp4")]
-    assert plan(root, inside, out, frames=False)
-    message = r"b\.mp4 would go into .*out/a, the folder of frames of .*a\.mp4"
-    refused(DataError, message, plan, root, inside, out, frames=True)
+    refused(DataError, r"a\.avi and .*a\.mp4 would both become .*a\.mp4; rename", plan, root, twins, out)
     for destination in (root, root / "out"):
-        refused(DataError, "lies in the source", plan, root, inside, destination, frames=False)
+        refused(DataError, "lies in the source", plan, root, twins, destination)
     write_video(root / "a.mp4", 2)
     out.mkdir()
     (out / "precious.mp4").touch()
     refused(DataError, "were not made by transcode", transcode, root, out)
     assert os.listdir(out) == ["precious.mp4"]
-    (out / "transcode.json").write_text("{")
-    refused(DataError, "was made with other flags", transcode, root, out)
-    refused(ValueError, "crf must be from 0 to 51, got 60", OutputFormat, crf=60)
 
 
 def test_a_full_disk_ends_the_run(tmp_path, monkeypatch):
-    for number in range(3):
-        write_video(tmp_path / f"in/{number}.mp4", 4)
-    monkeypatch.setattr(module, "write_video", lambda video, _, form: encode(video, Path("/dev/full"), form))
+    write_video(tmp_path / "in/0.mp4", 4)
+    monkeypatch.setattr(module, "write_video", lambda video, _, form: write(video, Path("/dev/full"), form))
     refused(OSError, "No space left on device", transcode, tmp_path / "in", tmp_path / "out", workers=1)
-    assert json.loads((tmp_path / "out/transcode.json").read_text())["short_side"] == 256
-
-
-@pytest.mark.parametrize("frames", [False, True])
-def test_an_emptied_output_is_made_again(tmp_path, frames):
-    (tmp_path / "in").mkdir()
-    write_video(tmp_path / "in" / "a.mp4", 3)
-    for _ in range(2):
-        [made], _ = transcode(tmp_path / "in", tmp_path / "out", OutputFormat(frames=frames), workers=1)
-        assert made.is_new
-        [output] = [path for path in (tmp_path / "out").iterdir() if path.stem == "a"]
-        emptied = sorted(output.iterdir())[1] if frames else output
-        changed = output.stat().st_mtime_ns
-        emptied.write_bytes(b"")
-        for path in (emptied, output):
-            os.utime(path, ns=(changed, changed))
 
 
 def encoded(source: Path, output: Path, **options) -> VideoFile:
-    form = OutputFormat(**options)
     with open_video(source) as video:
-        (write_images if form.frames else encode)(video, output, form)
+        write(video, output, OutputFormat(**options))
     return open_video(output)
 
 
@@ -143,14 +114,6 @@ def test_real_videos_keep_their_colours(real_data, tmp_path, name, size, toleran
             assert np.abs((scaled - got).mean(axis=(0, 1))).max() < 2
 
 
-@pytest.mark.parametrize("folder", [False, True])
-def test_folders_of_frames_in_and_out(tmp_path, folder):
-    source = write_folder(tmp_path / "in", 12) if folder else write_video(tmp_path / "in.mp4", 12)
-    with encoded(source, tmp_path / "out", frames=True, short_side=16) as video:
+def test_a_folder_of_frames(tmp_path):
+    with encoded(write_folder(tmp_path / "in", 12), tmp_path / "out.mp4") as video:
         assert [read_number(frame) for frame in video.frames()] == list(range(12))
-        assert next(video.frames()).shape == (16, 80, 3)
-        assert video.stems[11] == "00011"
-    with encoded(source, tmp_path / "out.mp4") as video:
-        assert [read_number(frame) for frame in video.frames()] == list(range(12))
-    one = write_video(tmp_path / "one.mp4", 1)
-    refused(DataError, "needs at least 2", encoded, one, tmp_path / "one", frames=True)
