@@ -21,7 +21,7 @@ SECONDS = 125.0
 class Frames(NamedTuple):
     """Frames of a video: their number, and their size in pixels."""
 
-    count: int
+    number: int
     width: int
     height: int
 
@@ -61,8 +61,8 @@ def check_data(
         outcome = found[path]
         if isinstance(outcome, DataError):
             unusable[path] = str(outcome).removeprefix(f"{path}: ")
-        elif outcome.count < min_frames:
-            unusable[path] = f"{outcome.count} frame(s), fewer than {min_frames}"
+        elif outcome.number < min_frames:
+            unusable[path] = f"{outcome.number} frame(s), fewer than {min_frames}"
         else:
             usable[path] = outcome
     if not usable:
@@ -88,7 +88,7 @@ def content_digest(videos: Mapping[str, Frames]) -> str:
 
     It does not change when videos are moved, reordered or encoded again.
     """
-    lines = sorted(f"{Path(path).stem} {count} {width} {height}" for path, (count, width, height) in videos.items())
+    lines = sorted(f"{Path(path).stem} {number} {width} {height}" for path, (number, width, height) in videos.items())
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 
@@ -109,7 +109,7 @@ def command(args: Sequence[str]) -> None:
     for path, reason in unusable.items():
         print(f"{path}: {reason}")
     [((width, height), _)] = Counter((video.width, video.height) for video in usable.values()).most_common(1)
-    frames = sum(video.count for video in usable.values())
+    frames = sum(video.number for video in usable.values())
     print(f"{len(usable)} videos, {frames} frames, most of {width} × {height} px")
     print(f"digest {content_digest(usable)} of names, frames and sizes")
     print(f"{flags.output / 'clean.txt'} lists the videos")
