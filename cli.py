@@ -5,7 +5,6 @@ Only the chosen command imports torch and Lightning, so that `--help` is fast.
 
 import ast
 import gc
-import os
 import signal
 import sys
 import threading
@@ -16,8 +15,6 @@ from io import TextIOWrapper
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent
-DEBUG = "VIDCORR_DEBUG"
-"""Environment variable with the effect of `--debug`."""
 COMMAND_FILES = HOME / "vidcorr" / "commands"
 RUNS = {
     "fit": "Train a model, with benchmarks along the way.",
@@ -38,13 +35,8 @@ def main(args: Sequence[str] | None = None) -> None:
             (`--debug` raises the error instead). 130 after Ctrl-C, 143 after SIGTERM, 141 if the reader of stdout has
             closed it.
     """
-    argv = sys.argv if args is None else ["vidcorr", *args]
-    debug = "--debug" in argv or DEBUG in os.environ
-    argv = [arg for arg in argv if arg != "--debug"]
-    if args is None:
-        sys.argv[1:] = argv[1:]  # the ranks that Lightning starts run the same command line again
-    if debug:
-        os.environ[DEBUG] = "1"  # for them
+    given = sys.argv[1:] if args is None else args
+    words = [word for word in given if word != "--debug"]
     # a user's folder with the name of our package may be first on the path (PYTHONPATH, `python -m`)
     if sys.path[:1] != [str(HOME)]:
         sys.path.insert(0, str(HOME))
@@ -53,16 +45,13 @@ def main(args: Sequence[str] | None = None) -> None:
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8
     try:
-        run_command(argv[1:])
+        run_command(words)
         sys.stdout.flush()  # here a closed pipe can still be reported
     except BaseException as error:
-        status = None if debug else import_module("vidcorr.errors").report(error, *argv[1:2])
+        status = None if "--debug" in given else import_module("vidcorr.errors").report(error, *words[:1])
         if status is None:
             raise
         sys.exit(status)
-    finally:
-        if debug and args is not None:  # the next call in this process may be without --debug
-            os.environ.pop(DEBUG, None)
 
 
 def run_command(args: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ import os
 import re
 import warnings
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch.distributed as dist
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.cli import SaveConfigCallback
 
 from datamodules.video import VideoDataModule
@@ -23,10 +22,10 @@ from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.evaluation import BenchmarkError, Ranks
 from vidcorr.errors import UsageError
 from vidcorr.experiments.configured import FLAGS, protocols_of, read_changes, read_on
-from vidcorr.results.result import Evaluated, Network, Result, require_writable
-from vidcorr.videos.files import FolderLock
+from vidcorr.results.result import Evaluated, Network, Result
+from vidcorr.videos.files import require_at_least
 
-from .loggers import log_picture, log_scores, require_pytorch_lightning, run_folder
+from .run_folder import log_picture, log_scores, run_folder
 
 OF_A_RUN = ("callbacks", "default_root_dir", "logger", "enable_progress_bar", "enable_model_summary")
 """Arguments of the Trainer that no weights depend on."""
@@ -39,106 +38,67 @@ EPOCH_FOLDER = "epoch={:03d}-step={:06d}"
 class BenchmarkCallback(pl.Callback):
     """Runs a benchmark in validation: every few epochs of `fit`, after its last step, and in `validate`.
 
-    An error ends `validate` with its message; `fit` logs it, continues, and names it again at its end. In Lightning's
-    `fast_dev_run` it takes as many sequences as batches and writes nothing.
+    Its files go to `benchmarks/<name>/` in the folder of the run. An error ends `validate` with its message; `fit` logs
+    it and continues. In Lightning's `fast_dev_run` it takes as many sequences as batches and writes nothing.
 
     Args:
         benchmark: the benchmark.
         every_n_epochs: epochs of `fit` between runs; it also runs after the last step.
         before_training: also run before the first step of `fit`.
-        output_dir: folder of its files; None is `benchmarks/<name>/` in the folder of the run.
-        fatal: let an error end `fit` too.
 
     Attributes:
         result: result of the last run; None before the first.
-        history: optimiser step → logged scores, of the successful runs in `fit` or `validate`.
+        folder: folder of that result; None in `fast_dev_run`.
 
     Raises:
         ValueError: for a number out of range; at the start of a run that could not give the right scores.
     """
 
-    def __init__(
-        self,
-        benchmark: Benchmark,
-        every_n_epochs: int = 1,
-        before_training: bool = False,
-        output_dir: str | Path | None = None,
-        fatal: bool = False,
-    ) -> None:
-        if every_n_epochs < 1:
-            raise ValueError(f"BenchmarkCallback: every_n_epochs is {every_n_epochs}, it must be at least 1")
+    def __init__(self, benchmark: Benchmark, every_n_epochs: int = 1, before_training: bool = False) -> None:
+        require_at_least(1, "BenchmarkCallback", every_n_epochs=every_n_epochs)
         self.benchmark = benchmark
         self.every_n_epochs, self.before_training = every_n_epochs, before_training
-        self.output_dir, self.fatal = output_dir, fatal
         self.result: Result | None = None
-        self.history: dict[int, dict[str, float]] = {}
-        self._epochs: dict[int, int] = {}  # optimiser step → epochs trained, of the runs in `history`
+        self.folder: Path | None = None
+        self._runs: list[Evaluated] = []
         self._tried: int | None = None  # optimiser step of the last run
-        self._failures: list[str] = []
-        self._held = ExitStack()  # lock of the folder, until the run ends
 
     @property
     def name(self) -> str:
         """Name of the benchmark."""
         return self.benchmark.name
 
+    @property
+    def history(self) -> dict[int, dict[str, float]]:
+        """Optimiser step → logged scores, of the successful runs in `fit` or `validate`."""
+        return {run.step: {f"{self.name}/{key}": score for key, score in run.scores.items()} for run in self._runs}
+
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Open the data set and lock the folder before any training, so that a mistake is reported at once."""
-        require_pytorch_lightning(trainer)
+        """Open the data set before any training, and refuse neighbours that would make scores wrong or skip them."""
         # every rank logs the same scores, so that Lightning's advice to average them over the ranks is idle
         warnings.filterwarnings("ignore", rf"It is recommended to use `self\.log\('{re.escape(self.name)}/")
-        if stage == "test":
-            raise ValueError(f"{self.name} runs in validation: call trainer.validate in place of trainer.test")
-        if stage == "fit":
-            self.history, self._epochs, self._tried = {}, {}, None  # an earlier fit of a notebook filled them
-            self._failures = []
-        if stage in ("fit", "validate"):
-            self._check_neighbours(trainer, stage)
-            with Ranks() as ranks, ranks.together():
-                _ = self.benchmark.sequences
-                if self.output_dir is not None and ranks.rank == 0:
-                    require_writable(Path(self.output_dir))
-                    self._held.enter_context(FolderLock(Path(self.output_dir), "give each run its own output_dir"))
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Release the folder, and repeat the errors of failed runs."""
-        self._held.close()
-        for failure in self._failures:
-            log.error("%s", failure)
-        self._failures = []
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Release the folder: after an error Lightning calls no `teardown`."""
-        self._held.close()
-
-    def _check_neighbours(self, trainer: pl.Trainer, stage: str) -> None:
-        """Raise if other callbacks or the Trainer would make scores wrong or skip them."""
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         others = [callback for callback in callbacks if callback is not self]
         if any(isinstance(other, BenchmarkCallback) and other.name == self.name for other in others):
             raise ValueError(
                 f"two benchmarks are called {self.name}: their scores would be logged as one; give one another name"
             )
-        if stage == "validate":
-            if trainer.limit_val_batches == 0:
-                raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
-            return
-        if any(isinstance(callback, WeightAveraging) for callback in callbacks[: callbacks.index(self)]):
-            raise ValueError(f"{self.name} would score weights before their averaging: name WeightAveraging after it")
-        for other in others:
-            every_epoch = isinstance(other, EarlyStopping | ModelCheckpoint)
-            if every_epoch and self.every_n_epochs > 1 and str(other.monitor).startswith(f"{self.name}/"):
-                advice = f"set every_n_epochs of {self.name} to 1"
-                if isinstance(other, ModelCheckpoint):
-                    advice += ", or use BestCheckpoint in its place"
-                raise ValueError(f"{type(other).__name__} checks {self.name} every epoch: {advice}")
+        if stage == "validate" and trainer.limit_val_batches == 0:
+            raise ValueError(f"{self.name} needs a pass of validation: leave trainer.limit_val_batches out")
+        if stage == "fit":
+            self._runs, self._tried = [], None  # an earlier fit of a notebook filled them
+            if any(isinstance(callback, WeightAveraging) for callback in callbacks[: callbacks.index(self)]):
+                line = f"{self.name} would score weights before their averaging: name WeightAveraging after it"
+                raise ValueError(line)
+        with Ranks() as ranks, ranks.together():
+            _ = self.benchmark.sequences
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Record the scores so far, for a resumed run."""
         # not by `state_dict`: Lightning refuses two equal state keys before `setup` can name the remedy
-        state = {"history": dict(self.history), "epochs": dict(self._epochs), "tried": self._tried}
+        state = {"runs": [run.model_dump() for run in self._runs], "tried": self._tried}
         checkpoint.setdefault("benchmarks", {})[self.name] = state
 
     def on_load_checkpoint(
@@ -146,9 +106,7 @@ class BenchmarkCallback(pl.Callback):
     ) -> None:
         """Restore the scores of the resumed run."""
         state = checkpoint.get("benchmarks", {}).get(self.name, {})
-        history = state.get("history", {})
-        self.history = {int(step): {str(k): float(v) for k, v in scores.items()} for step, scores in history.items()}
-        self._epochs = {int(step): int(epoch) for step, epoch in state.get("epochs", {}).items()}
+        self._runs = [Evaluated(**run) for run in state.get("runs", [])]
         self._tried = state.get("tried")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -179,46 +137,30 @@ class BenchmarkCallback(pl.Callback):
         """Run the benchmark, keep its result and scores, and return the scores by their logged keys."""
         fitting, step = trainer.state.fn == "fit", trainer.global_step
         self._tried, epoch = step, epochs_completed(trainer) if step else 0
-        benchmark, folder = self._benchmark_and_folder(trainer)
+        earlier = [run for run in self._runs if run.step < step]  # also those before a resumption
+        benchmark, folder = self.benchmark, None
+        if batches := int(trainer.fast_dev_run):  # type: ignore[attr-defined]
+            benchmark = replace(benchmark, limit_sequences=min(batches, benchmark.limit_sequences or batches))
+        else:
+            folder = run_folder(trainer) / "benchmarks" / self.name / EPOCH_FOLDER.format(trainer.current_epoch, step)
         try:
             if fitting and trainer.world_size > 1:
                 share_buffers(pl_module)
-            past, at = (self._past(step), (epoch, step)) if fitting else ([], None)
+            past, at = (earlier, (epoch, step)) if fitting else ([], None)
             network, features = _network(trainer, pl_module), benchmark.extractor(pl_module)
             run = benchmark.run(features, network, [benchmark.protocol], folder, shared=True, past=past, at=at)
         except Exception as error:
-            if self.fatal or not fitting:
+            if not fitting:
                 raise
             unforeseen = not isinstance(error, BenchmarkError)
             log.error("%s failed; the training continues: %s", self.name, error, exc_info=unforeseen)
-            self._failures.append(f"{self.name} failed after step {step}: {type(error).__name__}: {error}")
             return {}
-        (self.result,) = run.results
+        (self.result,), self.folder = run.results, folder
         if trainer.is_global_zero:
             for name, picture in run.pictures.items():
                 log_picture(trainer, f"{self.name}/{name}", picture)
-        self._epochs[step] = epoch
-        self.history[step] = {f"{self.name}/{key}": value for key, value in self.result.scores.items()}
+        self._runs = [*earlier, Evaluated(epoch=epoch, step=step, scores=self.result.scores)]
         return self.history[step]
-
-    def _benchmark_and_folder(self, trainer: pl.Trainer) -> tuple[Benchmark, Path | None]:
-        """Return the benchmark, in a `fast_dev_run` cut to as many sequences as batches, and its folder."""
-        if batches := int(trainer.fast_dev_run):  # type: ignore[attr-defined]
-            most = min(batches, self.benchmark.limit_sequences or batches)
-            return replace(self.benchmark, limit_sequences=most), None
-        if self.output_dir is not None:
-            return self.benchmark, Path(self.output_dir)
-        place = EPOCH_FOLDER.format(trainer.current_epoch, trainer.global_step)
-        return self.benchmark, run_folder(trainer) / "benchmarks" / self.name / place
-
-    def _past(self, step: int) -> list[Evaluated]:
-        """Return the results before a step, of this training and the run that it resumed."""
-        found = []
-        for earlier in sorted(self.history.keys() & self._epochs.keys()):
-            if earlier < step:
-                scores = {key.removeprefix(f"{self.name}/"): value for key, value in self.history[earlier].items()}
-                found.append(Evaluated(epoch=self._epochs[earlier], step=earlier, scores=scores))
-        return found
 
 
 def callbacks_on(config: Namespace) -> list[BenchmarkCallback]:
@@ -234,7 +176,7 @@ def callbacks_on(config: Namespace) -> list[BenchmarkCallback]:
     if len(config.stride) > 1:
         raise UsageError("--stride: a single stride here; vidcorr evaluate takes several")
     configured, stages = read_on(config.on), config.stage[0] if len(config.stage) == 1 else config.stage or None
-    view = {"stage": stages, "stride": next(map(int, config.stride), None)}
+    view = {"stage": stages, "stride": next(iter(config.stride), None)}
     benchmarks = [each.build(limit_sequences=config.limit, **view) for each in configured]
     protocols = protocols_of(benchmarks, config.protocol, read_changes(config.change))
     callbacks = []

@@ -23,7 +23,6 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.videos.files import require_at_least
 
-from .loggers import require_pytorch_lightning
 from .run_folder import LAST, checkpoint_folder, hide_logs, last_checkpoints
 from .safeguards import STOP_ERRORS, Safeguards, TrainingStopped, accumulates, ends_epoch, is_stopping
 
@@ -61,7 +60,6 @@ class LastCheckpoint(Checkpoint):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder, and move this callback to the end, before `Safeguards`: it saves the state of all others."""
-        require_pytorch_lightning(trainer)
         if stage == "fit":
             if isinstance(trainer.strategy, ModelParallelStrategy):
                 raise ValueError("LastCheckpoint: ModelParallelStrategy saves folders, which no command reads; use ddp")

@@ -1,12 +1,11 @@
 """`fit`, `validate` and `predict`: LightningCLI with this project's defaults, `--on`, `--allow` and short names."""
 
+import json
 import logging
 import shlex
-import time
 import warnings
-from argparse import ArgumentError
+from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,26 +22,26 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from lightning_modules.base import CorrespondenceModule
 from vidcorr import signals
 from vidcorr.backbones.checkpoints import saved_model
-from vidcorr.backbones.networks import SHORT_NAMES
-from vidcorr.backbones.trust import outside_code, reconcile
+from vidcorr.backbones.networks import SHORT_NAMES, read_spec
+from vidcorr.backbones.trust import allow_named, outside_code, reconcile
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.errors import UsageError, explain
-from vidcorr.experiments.configured import CONFIGS, FLAGS, LIMIT
+from vidcorr.experiments.configured import FLAGS, add_flags, read_yaml
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
 
-from .arguments import arrange, from_checkpoint
 from .benchmark import BenchmarkCallback, callbacks_on
 from .best_checkpoint import BestCheckpoint
 from .last_checkpoint import LastCheckpoint
-from .loggers import run_folder
 from .monitors import RunProgress, Throughput
-from .run_folder import continued_logger, remove_unused, run_summary
+from .run_folder import continued_logger, last_checkpoints, run_folder
 from .safeguards import Safeguards
 
 HOMES = ("lightning_modules", "datamodules", "callbacks", "vidcorr")
 """Packages whose public classes a command line names without a path."""
 MIXED = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 """Data type → Lightning's precision."""
+OWN_ENCODER = "vidcorr-r18"
+"""The network of a `predict` that names none."""
 DEFAULTS = {"default_root_dir": "runs", "enable_model_summary": False}
 """Defaults of the Trainer."""
 NOISE = (
@@ -51,6 +50,8 @@ NOISE = (
     "|callbacks used to create the checkpoint need to be provided"
 )
 """Warnings of Lightning without use on the command line."""
+Options = list[tuple[str, Any]]
+"""Options of configs and flags, with their values, in order of precedence; `init_args` is left out of the names."""
 
 
 def run(args: Sequence[str]) -> None:
@@ -83,6 +84,103 @@ def _is_of_interest(record: logging.LogRecord) -> bool:
     """Return whether a message is one of ours, or a warning: Lightning tells of absent devices and of its products."""
     by_lightning = {"pytorch_lightning", "lightning_fabric"} & {*Path(record.pathname).parts}
     return record.levelno > logging.INFO or not by_lightning
+
+
+def arrange(args: Sequence[str], configs: Sequence[str] = ()) -> tuple[list[str], list[str], Options]:
+    """Part the configs of a command line from its flags, so that flags win wherever they stand.
+
+    A config of the project goes by its name (`data/kinetics.yaml`). A network as `vidcorr evaluate` takes it
+    (`--model dino-b8`, `--model last.ckpt`) becomes a `FrozenEncoder`. Checkpoints may name the code that the command
+    line and its configs name.
+
+    Args:
+        args: arguments after the command.
+        configs: configs to read first.
+
+    Returns:
+        Words for the configs, words for the flags, and the options of both.
+
+    Raises:
+        UsageError: for a missing or unreadable config.
+        ArgumentError: for `--config` or `--model` without a value.
+    """
+    words = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    words.add_argument("-c", "--config", action="append", default=list(configs))
+    words.add_argument("--model")
+    given, flags = words.parse_known_args(args)
+    if given.model is not None:
+        flags = [*_model_words(given.model), *flags]
+    files = [read_yaml(name) for name in given.config]
+    options = [option for _, content in files for option in _flat(content)]
+    for word, following in zip(flags, [*flags[1:], ""], strict=False):
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            options.append((name.replace(".init_args", ""), value if equals else following))
+    allow_named([args, options])
+    return [f"--config={path}" for path, _ in files], flags, options
+
+
+def _model_words(model: str) -> list[str]:
+    """Return the words for `--model`: a class, or a `FrozenEncoder` of a network, see `read_spec`."""
+    spec = model.partition("@")[0]
+    is_file = spec.endswith((".ckpt", ".safetensors")) or ("." in spec and Path(spec).is_file())
+    is_network = spec in SHORT_NAMES or spec == "raw_colour" or ":" in spec or is_file
+    if model.startswith("{") or not is_network:
+        return [f"--model={model}"]
+    arguments = {name: value for name, value in read_spec(model).items() if value is not None}
+    return ["--model=FrozenEncoder", *(f"--model.{name}={value}" for name, value in arguments.items())]
+
+
+def _flat(content: object, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield name and value of the options of a config, such as `model.class_path` and `trainer.callbacks+.dirpath`."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _flat(value, name if key == "init_args" else f"{name}.{key}".removeprefix("."))
+    elif isinstance(content, list):
+        for entry in content:
+            yield from _flat(entry, name)
+    else:
+        yield name, content
+
+
+def from_checkpoint(command: str, given: Options) -> tuple[list[str], list[str]]:
+    """Read `--ckpt_path`: the model of the checkpoint, and the newest checkpoint for `last`.
+
+    The search for `last` covers `trainer.default_root_dir` and every `dirpath` of the callbacks. A `fit` without model
+    and data continues the run of the checkpoint, by the `config.yaml` of the run. A `fit` without a checkpoint begins a
+    new run. A `predict` without a model takes `OWN_ENCODER`.
+
+    Returns:
+        Words before and after the other arguments of the command line.
+
+    Raises:
+        ValueError: if `validate` or `predict` find no checkpoint, or a checkpoint cannot be read.
+    """
+    options, before, after = dict(given), [], []
+    path, root = options.get("ckpt_path"), Path(options.get("trainer.default_root_dir") or "runs").expanduser()
+    named = str(options.get("model.class_path") or options.get("model") or "").rpartition(".")[2]
+    if path == "last":
+        found = last_checkpoints(root, [Path(value).expanduser() for name, value in given if name.endswith(".dirpath")])
+        if not found and command != "fit":
+            raise ValueError(f"--ckpt_path last: no last.ckpt in {root}")
+        if found:
+            newest = found[-1]
+            path, told = str(newest.path), f"resuming from {newest.path}: step {newest.step}, epoch {newest.epoch}"
+        else:
+            path, told = "null", f"no last.ckpt in {root}: starting a new run"
+        rank_zero_info(told)
+        after = [f"--ckpt_path={path}", f"--trainer.default_root_dir={root}"]
+    if path in (None, "null"):
+        return (_model_words(OWN_ENCODER) if command == "predict" and not named else []), after
+    of_run = Path(path).parent.parent / "config.yaml"
+    if command == "fit" and of_run.is_file() and not any(name.startswith(("model", "data")) for name in options):
+        rank_zero_info(f"the run continues by {of_run}")
+        before = [f"--config={of_run}"]
+    saved = saved_model(path)
+    if saved is not None and named in ("", saved.class_path.rpartition(".")[2]):
+        model = {"class_path": saved.class_path, "init_args": dict(saved.arguments)}
+        before.insert(0, "--config=" + json.dumps({"model": model}))
+    return before, after
 
 
 def make_trainer(
@@ -130,12 +228,13 @@ class VidcorrCLI(LightningCLI):
     """
 
     def __init__(self, args: Sequence[str]) -> None:
-        self.args, self.command, self.began = args, args[0], time.time()
+        self.args, self.command = args, args[0]
         self.parsers: list[LightningArgumentParser] = []
-        configs, flags, self.given = arrange(args[1:], ["predict.yaml"] if self.command == "predict" else [])
-        before, after = from_checkpoint(self.command, self.given)
+        configs: list[str] = []
         options: dict[str, Any] = {"exit_on_error": False, "allow_abbrev": False}
         try:
+            configs, flags, self.given = arrange(args[1:], ["predict.yaml"] if self.command == "predict" else [])
+            before, after = from_checkpoint(self.command, self.given)
             super().__init__(
                 pl.LightningModule,
                 subclass_mode_model=True,
@@ -149,8 +248,8 @@ class VidcorrCLI(LightningCLI):
                 args=[self.command, *before, *configs, *flags, *after],
             )
         except ArgumentError as error:
-            parser = dict(zip(self.subcommands(), self.parsers, strict=True))[self.command]
-            known = parser.get_defaults(skip_validation=True).keys()
+            parsers = dict(zip(self.subcommands(), self.parsers, strict=False))
+            known = parsers[self.command].get_defaults(skip_validation=True).keys() if parsers else ()
             classes = [*SHORT_NAMES, *(name for home in HOMES for name in import_module(home).__all__)]
             files = [Path(word.partition("=")[2]) for word in configs]
             raise UsageError(explain(str(error), known, classes, files)) from error
@@ -164,11 +263,7 @@ class VidcorrCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the words that LightningCLI does not have; it calls this for the parser of each command."""
         self.parsers.append(parser)
-        for name, (metavar, about) in FLAGS.items():
-            parser.add_argument(f"--{name}", nargs="+", default=[], metavar=metavar, help=about)
-        parser.add_argument("--limit", type=int | None, default=None, help=LIMIT)
-        about = "code outside vidcorr that checkpoints may name: package.module.Class or package.module:callable"
-        parser.add_argument("--allow", action="append", default=[], help=about)
+        add_flags(parser)
 
     def _parse_ckpt_path(self) -> None:
         """Leave the configuration as it is: `from_checkpoint` has read the checkpoint, and its values come first."""
@@ -227,44 +322,61 @@ class VidcorrCLI(LightningCLI):
             benchmark.extractor(self.model)  # before data are generated or read
 
     def fit(self, **options: Any) -> None:
-        """Train."""
-        with self.interruptible():
+        """Train; after a stop or an error, print the command that resumes."""
+        try:
             self.trainer.fit(**options)
+        except BaseException:
+            callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
+            last = [callback.best_model_path for callback in callbacks if isinstance(callback, LastCheckpoint)]
+            if any(last):
+                rank_zero_info(f"resume: {self.resume_command(last[0])}")
+            raise
 
     def validate(self, **options: Any) -> None:
         """Validate without Lightning's table: benchmarks print their scores."""
-        with self.interruptible():
-            self.trainer.validate(verbose=False, **options)
+        self.trainer.validate(verbose=False, **options)
 
     def predict(self, **options: Any) -> None:
         """Predict without keeping features: a callback writes the predictions."""
-        with self.interruptible():
-            self.trainer.predict(return_predictions=False, **options)
-
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """After a stop or an error, print the command that resumes, and remove the folder of a run without results."""
-        try:
-            yield
-        except BaseException:
-            callbacks: list[Any] = self.trainer.callbacks  # type: ignore[attr-defined]
-            saved = [callback.best_model_path for callback in callbacks if isinstance(callback, LastCheckpoint)]
-            if path := next(filter(None, saved), None):
-                rank_zero_info(f"resume: {self.resume_command(path)}")
-            elif self.trainer.is_global_zero:
-                remove_unused(self.trainer, self.began)
-            raise
+        self.trainer.predict(return_predictions=False, **options)
 
     def after_fit(self) -> None:
-        """Print the places of the results, and the next command."""
-        lines = run_summary(self.trainer, self.next_command, self.began)  # on every rank: the ranks ask the first
-        if self.trainer.is_global_zero:
-            print(*lines, sep="\n", end="\n" if lines else "")
+        """Print the closing lines."""
+        lines = self.summary()
+        if self.trainer.is_global_zero and lines:
+            print(*lines, sep="\n")
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             # A thread of gloo that releases a tensor of the last broadcast while Python ends aborts the process.
             torch.distributed.destroy_process_group()
 
     after_validate = after_predict = after_fit
+
+    def summary(self) -> list[str]:
+        """Return the closing lines: scores, page of the last result, checkpoint and next command.
+
+        Scores of benchmarks are in per cent; without a benchmark the lines have the method's `val/…` values.
+        """
+        trainer, lines = self.trainer, []
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+        for history in [benchmark.history for benchmark in benchmarks if len(benchmark.history) > 1]:
+            first, last = min(history), max(history)
+            key = next(iter(history[last]))
+            if key in history[first]:  # a run that resumed may have other stages
+                was, is_now = (f"{100 * history[step][key]:.1f} % at step {step}" for step in (first, last))
+                lines.append(f"{key} {was}, {is_now}")
+        if not benchmarks:
+            scores = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
+            lines += [", ".join(f"{key} {score:.4f}" for key, score in scores.items())] if scores else []
+        pages = [benchmark.folder / "report.html" for benchmark in benchmarks if benchmark.folder is not None]
+        lines += [f"report: {page}" for page in pages[-1:]]
+        if self.command == "fit":
+            # `LastCheckpoint` comes after those that keep the best
+            kept = [getattr(callback, "best_model_path", "") for callback in trainer.checkpoint_callbacks]
+            for path in list(filter(None, kept))[:1]:
+                command = self.next_command(path)
+                lines.append(f"checkpoint: {path}" + (f"; next: {command}" if command else ""))
+        return lines
 
     def resume_command(self, checkpoint: str) -> str:
         """Return the run's command line, with a checkpoint to resume from."""
@@ -273,25 +385,19 @@ class VidcorrCLI(LightningCLI):
         return shlex.join(["vidcorr", *words, "--ckpt_path", checkpoint])
 
     def next_command(self, checkpoint: str) -> str | None:
-        """Return the command that repeats the run's last benchmark with a checkpoint.
+        """Return the command that measures a checkpoint by the run's `--on`; None for a benchmark of a config.
 
-        A run without a benchmark gets the benchmark that suits the method. None if no config describes the benchmark.
+        A run without a benchmark gets the benchmark that suits the method.
         """
-        config, benchmarks = self.config[self.command], _benchmarks_of(self.trainer.callbacks)  # type: ignore[attr-defined]
-        suited = self.model.suited_benchmark if isinstance(self.model, CorrespondenceModule) else "davis"
-        flags: dict[str, Any] = {"on": [f"{suited}=FOLDER"]}
-        if config.on:
-            flags = {name: config[name] for name in (*FLAGS, "limit")}
-        elif benchmarks:
-            last = benchmarks[-1]
-            if not (CONFIGS / "benchmarks" / f"{last.name}.yaml").is_file():
+        config, words = self.config[self.command], ["vidcorr", "validate", "--ckpt_path", checkpoint]
+        if not config.on:
+            if _benchmarks_of(self.trainer.callbacks):  # type: ignore[attr-defined]
                 return None
-            flags = {"on": [f"{last.name}={getattr(last, 'root', '')}"], "protocol": [last.protocol.name]}
-            flags |= {"stage": last.stage, "stride": last.stride}
-        words = ["vidcorr", "validate", "--ckpt_path", checkpoint]
-        for name, values in flags.items():
-            if values:
-                words += [f"--{name}", *map(str, values if isinstance(values, list) else [values])]
+            suited = self.model.suited_benchmark if isinstance(self.model, CorrespondenceModule) else "davis"
+            words += ["--on", f"{suited}=FOLDER"]
+        for name in (*FLAGS, "limit"):
+            if value := config[name]:
+                words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
         model = config.model
         for name in outside_code({"class_path": model.class_path, "init_args": dict(model.init_args)}):
             words += ["--allow", name]

@@ -1,25 +1,36 @@
-"""The folder of a run: its number, the checkpoint to resume from, and its closing lines."""
+"""The folder of a run: its checkpoints, the one to resume from, and the loggers that write there."""
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from shutil import rmtree
 from typing import Any, NamedTuple
 
-from pytorch_lightning import Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from vidcorr.backbones.checkpoints import read_content
-from vidcorr.videos.files import LOCK
-
-from .benchmark import BenchmarkCallback
-from .loggers import run_folder
 
 LAST = "last.ckpt"
 
 
-def checkpoint_folder(trainer: Trainer, dirpath: str | Path | None) -> str:
+def run_folder(trainer: pl.Trainer) -> Path:
+    """Return the folder of a run, where Lightning also puts checkpoints; all ranks must call it.
+
+    It is the folder of the first logger: `log_dir` of TensorBoard and CSV, `save_dir/NAME/VERSION` of others (project
+    and id of a W&B run). Without a logger it is `default_root_dir`.
+    """
+    logger = trainer.logger
+    if logger is None or isinstance(logger, TensorBoardLogger | CSVLogger):
+        return Path(trainer.log_dir or trainer.default_root_dir)
+    version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+    return Path(
+        trainer.strategy.broadcast(str(Path(logger.save_dir or trainer.default_root_dir, str(logger.name), version)))
+    )
+
+
+def checkpoint_folder(trainer: pl.Trainer, dirpath: str | Path | None) -> str:
     """Return the folder of a callback's checkpoints: `dirpath`, else `checkpoints/` in the folder of the run."""
     if dirpath is None:
         return str(run_folder(trainer).absolute() / "checkpoints")
@@ -41,7 +52,7 @@ def continued_logger(root: str | Path, path: str | Path) -> TensorBoardLogger | 
     return TensorBoardLogger(root, version=run.name)
 
 
-def hide_logs(trainer: Trainer, step: int) -> None:
+def hide_logs(trainer: pl.Trainer, step: int) -> None:
     """Hide from TensorBoard what earlier runs in the folder logged from a step on, as its own `purge_step` does."""
     for logger in trainer.loggers if trainer.is_global_zero else ():
         if isinstance(logger, TensorBoardLogger):
@@ -95,76 +106,27 @@ def last_checkpoints(
     return sorted(found)
 
 
-def remove_unused(trainer: Trainer, began: float) -> None:
-    """Remove the folder of a run that was refused: it holds no more than the files that begin a run.
+def log_scores(trainer: pl.Trainer, scores: Mapping[str, float]) -> None:
+    """Give scores to every logger of a run, at the trainer's step; all ranks may call it."""
+    for logger in trainer.loggers if scores else ():
+        logger.log_metrics(dict(scores), step=trainer.global_step)
+
+
+def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8]) -> None:
+    """Give a picture to every logger of a run that takes pictures.
 
     Args:
-        trainer: the trainer after the error.
-        began: start of the run, seconds since 1970; a folder with an older file is of another run.
+        trainer: trainer of the first rank.
+        tag: name of the picture, with slashes.
+        picture: `(H, W, 3)` uint8.
     """
-    # not `run_folder`: after an error the ranks no longer talk to each other
-    if not (log_dir := getattr(trainer.logger, "log_dir", None)):
-        return
-    folder = Path(log_dir)
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    beginning = all(path.name.startswith(("config.yaml", "hparams.yaml", "events.out", LOCK)) for path in files)
-    if trainer.global_step == 0 and files and beginning and min(path.stat().st_mtime for path in files) >= began:
-        with suppress(OSError):  # a link, no permission, or a parent with other runs: the first error counts
-            rmtree(folder)
-            folder.parent.rmdir()
-
-
-def run_summary(trainer: Trainer, next_command: Callable[[str], str | None], began: float = 0) -> list[str]:
-    """Return the closing lines: scores, path of the report, checkpoint and next command.
-
-    Scores of benchmarks are in per cent; without a benchmark the lines have the method's `val/…` values.
-
-    Args:
-        trainer: the trainer after its run.
-        next_command: path of a checkpoint → command that evaluates it, or None.
-        began: start of the run, seconds since 1970; older reports are not of this run.
-    """
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
-    run, fitted, lines = run_folder(trainer), trainer.state.fn == "fit", []
-    if fitted:  # `validate` has just printed the table of its run
-        lines = _score_changes(benchmarks)
-    if not benchmarks:
-        scores = {key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")}
-        lines = [", ".join(f"{key} {score:.4f}" for key, score in scores.items())] if scores else []
-    if report := _newest_report(run, benchmarks, began):
-        lines.append(f"report: {report}")
-    if fitted and (checkpoint := _kept_checkpoint(trainer)):
-        command = next_command(checkpoint)
-        lines.append(f"checkpoint: {checkpoint}" + (f"; next: {command}" if command else ""))
-    return lines
-
-
-def _score_changes(benchmarks: Sequence[BenchmarkCallback]) -> list[str]:
-    """Return a line for each benchmark that ran several times: its first and its last score."""
-    lines = []
-    for history in [benchmark.history for benchmark in benchmarks if len(benchmark.history) > 1]:
-        first, last = min(history), max(history)
-        # a run that resumed may have other stages, so other keys
-        if key := next((key for key in history[last] if key in history[first]), None):
-            was, is_now = (f"{100 * history[step][key]:.1f} % at step {step}" for step in (first, last))
-            lines.append(f"{key} {was}, {is_now}")
-    return lines
-
-
-def _newest_report(run: Path, benchmarks: Sequence[BenchmarkCallback], began: float) -> Path | None:
-    """Return the page that a benchmark has written last, since the run began."""
-    if not benchmarks:
-        return None
-    pages = [*run.glob("benchmarks/*/*/report.html")]
-    pages += [Path(found.output_dir, "report.html") for found in benchmarks if found.output_dir is not None]
-    times = {page: page.stat().st_mtime for page in pages if page.is_file()}
-    return max((page for page, changed in times.items() if changed >= began), key=times.__getitem__, default=None)
-
-
-def _kept_checkpoint(trainer: Trainer) -> str | None:
-    """Return the best checkpoint, by the last callback with a monitor, else the last checkpoint."""
-    last_first = reversed(trainer.checkpoint_callbacks)
-    kept = sorted(last_first, key=lambda callback: not getattr(callback, "monitor", None))
-    paths = [getattr(callback, name, "") for callback in kept for name in ("best_model_path", "last_model_path")]
-    return next(filter(None, paths), None)
+    for logger in trainer.loggers:
+        experiment: Any = getattr(logger, "experiment", None)
+        if hasattr(logger, "log_image"):  # W&B's, or a user's logger with this method
+            logger.log_image(tag, [picture], step=trainer.global_step)
+        elif isinstance(logger, MLFlowLogger):
+            experiment.log_image(logger.run_id, picture, key=tag, step=trainer.global_step)
+        elif hasattr(experiment, "add_image"):  # TensorBoard's
+            experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
+        elif hasattr(experiment, "log_image"):  # Comet's
+            experiment.log_image(picture, name=tag, step=trainer.global_step)

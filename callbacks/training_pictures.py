@@ -24,7 +24,7 @@ from vidcorr.results.pictures import (
 from vidcorr.tracking.frame_encoder import frame_features, view_for
 from vidcorr.videos.files import require_at_least
 
-from .loggers import log_picture, run_folder
+from .run_folder import log_picture, run_folder
 
 
 class TrainingPictures(pl.Callback):

@@ -20,8 +20,6 @@ TRAINING_ADVICE = (
 ROOM = "the network alone does not fit: end other processes on this GPU, or take a smaller network"
 """Advice after a device has run out of memory before any work."""
 OUR_PACKAGES = ("callbacks", "cli", "datamodules", "lightning_modules", "vidcorr")
-NO_MODEL = "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)"
-"""Message for a command line without a model."""
 
 
 class UsageError(Exception):
@@ -112,19 +110,14 @@ def explain(message: str, known: Iterable[str] = (), classes: Iterable[str] = ()
     name, hint = "", ""
     if found := re.search(of_class, message):
         path, name = found.groups()
-        module, _, kind = path.rpartition(".")
-        hint = near(name, _parameters(pkgutil.resolve_name(path)))
-        reason = f"{kind} has no option {name!r}"
-        if module == "pytorch_lightning":
-            reason = f"nothing names the class of {name!r}; add --{key} CLASS or a --config"
+        kind = pkgutil.resolve_name(path)
+        reason, hint = f"{kind.__name__} has no option {name!r}", near(name, _parameters(kind))
     elif found := re.search(r"Expected a dot import path string: (\S+)", message):
         name = found[1]
         reason, hint = f"no class {name!r}", near(name, classes)
     elif found := re.search(r"does not accept option '([\w.]+)'|unrecognized arguments: (--[^\s=]+)", message):
         name = found[1] or found[2]
         hint = near(name, known if found[1] else [f"--{option}" for option in known])
-    elif "are required: " in message and message.endswith(".model"):
-        return NO_MODEL
     if "not correspond to a subclass" in reason and "lightning.pytorch" in sys.modules:
         hint = "; vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch"
     last = name.rpartition(".")[2]

@@ -1,14 +1,11 @@
-"""Traces of a run that was stopped or refused: a line to paste, and no folder without results."""
+"""Traces of a run that was stopped or refused."""
 
 import re
 import shlex
-import time
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from callbacks.run_folder import remove_unused
 from cli import main
 from tests.helpers.parsed import Built
 from tests.helpers.words import TINY, clips, davis, flags, refusal
@@ -39,43 +36,8 @@ def test_the_line_names_one_checkpoint(tmp_path):
         assert built.resume_command("a b.ckpt") == f"vidcorr fit {TINY[0]} {root} --ckpt_path 'a b.ckpt'"
 
 
-@pytest.mark.parametrize(
-    "mistake",
-    [
-        ["fit", "--trainer.limit_train_batches=2", "stage"],
-        ["fit", "root"],
-        ["fit", "source"],
-        ["fit", "--ckpt_path=damaged.ckpt"],
-        ["fit", "--trainer.callbacks+=BestCheckpoint", "--trainer.callbacks.monitor=davis/X"],
-        ["validate", "stage"],
-        ["validate", "root"],
-    ],
-    ids=" ".join,
-)
-def test_a_refused_run_leaves_no_folder(mistake, video_folder, davis_root, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    command, *more = mistake
-    torch.save({"state_dict": {}, "loops": {}}, "damaged.ckpt")
-    benchmark = davis("nowhere" if "root" in more else davis_root, **({"stage": "res9"} if "stage" in more else {}))
-    data = clips("nowhere" if "source" in more else video_folder) if command == "fit" else []
-    refusal(command, *TINY, *data, *benchmark, *BRIEF, *(word for word in more if word.startswith("--")))
-    assert not [*tmp_path.rglob("lightning_logs")]
-
-
 def test_a_missing_stage_is_told_before_videos_are_generated(davis_root, tmp_path):
     data = flags("data", "SyntheticVideoDataModule", root=tmp_path / "made", videos=2)
     line = refusal("fit", *TINY, *data, *BRIEF, "--trainer.logger=false", *davis(davis_root, stage="res9"))
     assert re.match(r"vidcorr: .*res9", line)
     assert not [*tmp_path.iterdir()]
-
-
-@pytest.mark.parametrize("kept", ["metrics.csv", "config.yaml"])
-def test_a_folder_with_results_or_of_an_earlier_run_stays(kept, tmp_path):
-    began = time.time() + (60 if kept == "config.yaml" else -60)
-    (tmp_path / "version_0").mkdir()
-    (tmp_path / "version_0" / kept).touch()
-    trainer = SimpleNamespace(logger=SimpleNamespace(log_dir=tmp_path / "version_0"), global_step=0)
-    remove_unused(trainer, began)
-    assert (tmp_path / "version_0" / kept).exists()
-    remove_unused(trainer, began - 120)
-    assert (tmp_path / "version_0").exists() == (kept == "metrics.csv")

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from callbacks import BenchmarkCallback
-from callbacks.loggers import log_picture, log_scores, run_folder
+from callbacks.run_folder import log_picture, log_scores, run_folder
 from cli import main
 from lightning_modules import FrozenEncoder
 from tests.helpers.words import RAW_COLOUR, SMALL, davis, flags

@@ -8,11 +8,10 @@ from types import SimpleNamespace
 import pytest
 from pytorch_lightning.strategies import ModelParallelStrategy
 
-from callbacks import BenchmarkCallback, LastCheckpoint
+from callbacks import LastCheckpoint
 from callbacks.lightning_cli import VidcorrCLI
 from cli import RUNS, main, tools
 from tests.helpers.refusal import refused
-from tests.helpers.stops import Counted
 from tests.helpers.words import refusal
 
 FIT = "fit --model=VFSSimSiam"
@@ -34,14 +33,14 @@ def test_version(capsys):
 
 MISUNDERSTOOD = {
     "fti": f"unknown command 'fti'; did you mean fit? Commands: {', '.join([*RUNS, *tools()])}",
-    "fit": "give --model NAME, a --config with a model, or --ckpt_path FILE (docs/models.md compares models)",
+    "fit": "the following arguments are required: fit.model",
     "fit --model": "argument --model: expected one argument",
     "fit --model dino-b9": "model: no class 'dino-b9'; did you mean dino-b8?",
     "fit --modle x": "unrecognized arguments: --modle x; did you mean --model?",
     "fit --model nowhere.Model": "model: No module named 'nowhere'",
     f"{FIT} extra": "unrecognized arguments: extra",
     f"{FIT} --model.projektor_dim=3": "model: VFSSimSiam has no option 'projektor_dim'; did you mean projector_dim?",
-    f"{FIT} --data.source=x": "data: nothing names the class of 'source'; add --data CLASS or a --config",
+    f"{FIT} --data.source=x": "data: LightningDataModule has no option 'source'",
     f"{FIT} --data=VideoDataModule": "data: the following arguments are required: source",
     f"{FIT} --data=VideoDataModule --data.source=x --data.augmentation.spatial=hole": (
         "data.augmentation.spatial: expected bool or Literal['whole'], got 'hole'"
@@ -146,12 +145,6 @@ def test_classes_of_the_package_lightning(words, tmp_path, monkeypatch, capsys):
         monkeypatch.delitem(sys.modules, name, raising=False)
     assert said.count("\n") == 1
     assert "vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch" in said
-
-
-@pytest.mark.parametrize("callback", [LastCheckpoint(), BenchmarkCallback(Counted([]))])
-def test_a_trainer_of_the_package_lightning(callback):
-    trainer = type("Trainer", (), {"__module__": "lightning.pytorch.trainer.trainer"})()
-    refused(ValueError, "lightning.pytorch: import pytorch_lightning", callback.setup, trainer, None, "fit")
 
 
 def test_a_strategy_whose_checkpoints_are_folders():

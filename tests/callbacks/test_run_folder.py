@@ -10,19 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.trainer.states import TrainerFn
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks import AtomicCheckpointIO, BenchmarkCallback, BestCheckpoint, LastCheckpoint, Safeguards, TrainingStopped
-from callbacks.run_folder import continued_logger, last_checkpoints, run_summary
+from callbacks import AtomicCheckpointIO, LastCheckpoint, Safeguards, TrainingStopped
+from callbacks.run_folder import continued_logger, last_checkpoints
 from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.spoiled import Training, fit
 from tests.helpers.stops import Stop, go
 from tests.helpers.words import RAW_COLOUR, davis
-from vidcorr import DavisBenchmark
 
 
 def write(root, version, step, **note):
@@ -90,24 +87,9 @@ def test_a_validation_without_a_logger_leaves_an_earlier_config_alone(davis_root
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/config.yaml").write_text("a fit's")
     words = ["validate", *RAW_COLOUR, "--trainer.logger=false"]
-    main([*words, *davis(davis_root, output_dir="out", limit_sequences=1)])
+    main([*words, *davis(davis_root, limit_sequences=1)])
     assert (tmp_path / "runs/config.yaml").read_text() == "a fit's"
-    assert (tmp_path / "out/results.json").is_file()
-
-
-def test_the_scores_of_a_run_that_resumed_with_other_stages(davis_root, tmp_path):
-    benchmark = BenchmarkCallback(DavisBenchmark(davis_root))
-    benchmark.history = {2: {"davis/res4/J&F-Mean": 0.5}, 4: {"davis/J&F-Mean": 0.6}}
-    trainer = Trainer(logger=False, accelerator="cpu", callbacks=[benchmark], default_root_dir=tmp_path)
-    trainer.state.fn = TrainerFn.FITTING
-    assert run_summary(trainer, lambda checkpoint: None) == []
-    benchmark.history[4]["davis/res4/J&F-Mean"] = 0.75
-    scores = "davis/res4/J&F-Mean 50.0 % at step 2, 75.0 % at step 4"
-    assert run_summary(trainer, str) == [scores]
-    for name in "ab":
-        trainer.callbacks.append(best := BestCheckpoint(f"{name}/score"))
-        best.best_model_path = f"kept/{name}.ckpt"
-    assert run_summary(trainer, str) == [scores, "checkpoint: kept/b.ckpt; next: kept/b.ckpt"]
+    assert list((tmp_path / "runs/benchmarks").rglob("results.json"))
 
 
 def test_non_finite_weights_are_not_saved(tmp_path):

@@ -5,11 +5,10 @@ import signal
 from unittest.mock import Mock
 
 import pytest
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import EMAWeightAveraging
 from torch.utils.data import DataLoader
 
 from callbacks import BenchmarkCallback, CollapseMonitor, LastCheckpoint, Safeguards
-from tests.helpers.refusal import refused
 from tests.helpers.stops import Counted, Stop, go, joined, make
 from tests.helpers.training import Clips, quiet_trainer
 from vidcorr import signals
@@ -49,16 +48,6 @@ def test_an_average_of_weights_is_resumed_exactly(use_buffers, tmp_path):
     begun, _ = run(tmp_path / "parts", stop=Stop("step", 4))
     rest, _ = run(tmp_path / "parts", start=tmp_path / "parts/last.ckpt")
     assert joined(begun, rest, whole) == whole
-
-
-def test_a_plain_checkpoint_on_a_benchmark_that_pauses_names_best_checkpoint(tmp_path):
-    plain = ModelCheckpoint(tmp_path / "plain", monitor="counted/score", mode="max")
-    advice = "set every_n_epochs of counted to 1, or use BestCheckpoint in its place"
-    line = f"ModelCheckpoint checks counted every epoch: {advice}"
-    refused(ValueError, line, go, "VFSSimSiam", tmp_path, more=[plain], every_n_epochs=2)
-    own = type("OwnCheckpoint", (ModelCheckpoint,), {})(tmp_path / "own", monitor="counted/score", mode="max")
-    assert refused(ValueError, f"Own{line[5:]}", go, "VFSSimSiam", tmp_path, more=[own], every_n_epochs=2)
-    assert go("VFSSimSiam", tmp_path, more=[plain])[1]
 
 
 def test_only_a_fit_makes_a_process_group(monkeypatch):

@@ -34,7 +34,7 @@ def clips(source: Any, **arguments: Any) -> list[str]:
 
 def davis(root: Any, kind: str = "DavisBenchmark", **arguments: Any) -> list[str]:
     """Return the flags of a benchmark on small frames, and of its callback."""
-    of_callback = {"every_n_epochs", "before_training", "output_dir", "fatal"} & arguments.keys()
+    of_callback = {"every_n_epochs", "before_training"} & arguments.keys()
     callback = flags("trainer.callbacks+", "BenchmarkCallback", **{name: arguments.pop(name) for name in of_callback})
     return [*callback, *flags("trainer.callbacks.benchmark", kind, root=root, changes=SMALL, **arguments)]
 

@@ -37,10 +37,8 @@ def find_config(name: str, flag: str = "--config") -> Path:
     path = CONFIGS / Path(name).as_posix().removeprefix("./").removeprefix("configs/")
     if path.is_relative_to(CONFIGS) and path.is_file():
         return path
-    known = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
-    named_so = [config for config in known if Path(config).name == Path(name).name]
-    hint = near(name.removeprefix("configs/"), known) or "".join(f"; did you mean {config}?" for config in named_so[:1])
-    raise UsageError(f"{flag}: there is no file {name}{hint}")
+    known = [path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml")]
+    raise UsageError(f"{flag}: there is no file {name}{near(name, known)}")
 
 
 def read_yaml(name: str, flag: str = "--config") -> tuple[Path, dict[str, Any]]:
@@ -61,13 +59,13 @@ def read_yaml(name: str, flag: str = "--config") -> tuple[Path, dict[str, Any]]:
     return path, content
 
 
-def positive(text: str) -> int:
+def positive(text: str | int) -> int:
     """Return the positive integer of a flag.
 
     Raises:
         argparse.ArgumentTypeError: if the text is not an integer of at least 1.
     """
-    if not text.isdecimal() or int(text) < 1:
+    if not str(text).isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
     return int(text)
 
@@ -80,7 +78,6 @@ FLAGS = {
     "stride": ("PIXELS", "strides of the features (default: the choice of network and benchmark)"),
 }
 """Flags of `fit`, `validate`, `evaluate`, `sweep` and `reproduce` → metavar and help."""
-LIMIT = "evaluate only the first N sequences"
 KEYS = ("class_path", "init_args", "every_n_epochs", "before_training")
 """Keys of a benchmark's config; the last two are arguments of `BenchmarkCallback`."""
 ConfigArguments = dict[str, Any]
@@ -272,14 +269,21 @@ def views_of(networks: Sequence[NetworkSpec], stages: Sequence[str], strides: Se
     return [replace(network, **choice) for network in networks for choice in choices]
 
 
-def common_flags(prog: str, description: str | None, output: str) -> argparse.ArgumentParser:
-    """Return a parser with the common flags of the tools for frozen networks; `output` is the default folder."""
-    parser = argparse.ArgumentParser(prog=prog, description=description)
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that `fit`, `validate` and the tools share to a parser, of argparse or jsonargparse."""
     for flag, (metavar, text) in FLAGS.items():
         kind = positive if flag == "stride" else str
         parser.add_argument(f"--{flag}", nargs="+", default=[], type=kind, metavar=metavar, help=text)
+    limit = "evaluate only the first N sequences"
+    parser.add_argument("--limit", type=positive, default=None, metavar="N", help=limit)
+    code = "code outside vidcorr that checkpoints may name: package.module.Class or package.module:callable"
+    parser.add_argument("--allow", action="append", default=[], metavar="NAME", help=code)
+
+
+def common_flags(prog: str, description: str | None, output: str) -> argparse.ArgumentParser:
+    """Return a parser with the common flags of the tools for frozen networks; `output` is the default folder."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    add_flags(parser)
     parser.add_argument("--pretrained", action="store_true", help="load pretrained weights of timm and torchvision")
-    parser.add_argument("--limit", type=positive, metavar="N", help=LIMIT)
-    parser.add_argument("--allow", action="append", metavar="NAME", help="your class that checkpoints may name")
     parser.add_argument("--output", type=Path, default=output, help="folder of results (default: %(default)s)")
     return parser

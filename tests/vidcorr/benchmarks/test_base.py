@@ -14,16 +14,15 @@ import torchvision
 from callbacks import BenchmarkCallback
 from lightning_modules import FrozenEncoder, VFSSimSiam
 from tests.helpers.benchmark_ranks import KINDS
-from tests.helpers.folders import held
 from tests.helpers.refusal import refused
-from tests.helpers.training import EMPTY, TINY, loader, trainer_in
+from tests.helpers.training import TINY, loader, trainer_in
 from tests.helpers.words import SMALL
 from vidcorr import DavisBenchmark, OtbBenchmark
 from vidcorr.backbones import RawColour, build_encoder
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.datasets.generated import write_otb
 from vidcorr.tracking.label_tracker import LabelTracker
-from vidcorr.videos.files import DataError, FolderLock
+from vidcorr.videos.files import DataError
 
 MASKS = "Annotations/480p/synthetic-001"
 
@@ -50,23 +49,7 @@ def test_a_sequence_too_short_to_score_is_named_before_any_work(davis_root, tmp_
 
 def test_a_folder_that_cannot_be_written(davis_root, tmp_path):
     (tmp_path / "file").write_text("")
-    assert refused(
-        OSError,
-        "file",
-        validate,
-        BenchmarkCallback(Untouched(davis_root), output_dir=tmp_path / "file" / "results"),
-        tmp_path,
-    )
-
-
-def test_two_runs_in_one_output_dir_are_refused_and_an_error_frees_it(davis_root, tmp_path):
-    benchmark = BenchmarkCallback(Untouched(davis_root), output_dir=tmp_path / "out")
-    with held(tmp_path / "out"):
-        refused(OSError, "give each run its own output_dir", validate, benchmark, tmp_path)
-    for _ in range(2):
-        with pytest.raises(AssertionError, match="work has begun"):
-            validate(benchmark, tmp_path)
-    FolderLock(tmp_path / "out").release()  # raises where the folder is still held
+    assert refused(OSError, "file", Untouched(davis_root).evaluate, RawColour(), tmp_path / "file" / "results")
 
 
 def test_a_stage_that_the_backbone_does_not_have_is_told_before_training(davis_root, tmp_path):
@@ -180,13 +163,6 @@ class NoProtocol(Benchmark):
 
     def start(self, extractor, context):
         raise NotImplementedError
-
-
-def test_trainer_test_names_validate(davis_root, tmp_path):
-    trainer = trainer_in(tmp_path, BenchmarkCallback(DavisBenchmark(davis_root)))
-    module = FrozenEncoder("raw_colour")
-    module.test_step = lambda batch: None
-    refused(ValueError, "davis runs in validation: call trainer.validate", trainer.test, module, EMPTY)
 
 
 def test_a_pooled_score_has_its_value_without_each_sequence(tmp_path):

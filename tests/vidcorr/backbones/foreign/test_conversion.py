@@ -103,9 +103,9 @@ def test_every_place_takes_what_the_command_writes(davis_root, tmp_path, capsys)
     for told in ("family", "vfs", "VFSSimSiam", str(ours)):
         assert told in printed
     for name, model in (("a", [f"--ckpt_path={ours}"]), ("b", flags("model", "FrozenEncoder", spec=ours))):
-        benchmark = davis(davis_root, stage="res4", output_dir=tmp_path / name)
-        main(["validate", *model, *flags("trainer", logger="false", accelerator="cpu"), *benchmark])
-    a, b = (json.loads((tmp_path / name / "results.json").read_text())["scores"] for name in "ab")
+        trainer = flags("trainer", logger="false", accelerator="cpu", default_root_dir=tmp_path / name)
+        main(["validate", *model, *trainer, *davis(davis_root, stage="res4")])
+    a, b = (json.loads(next((tmp_path / name).rglob("results.json")).read_text())["scores"] for name in "ab")
     assert a == b
     assert LinearProbe(str(ours), num_classes=2).backbone.stem[0].weight.shape == (64, 3, 7, 7)
 
