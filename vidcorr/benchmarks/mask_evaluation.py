@@ -271,10 +271,10 @@ def annotated_frames(sequence: MaskSequence, frames: Iterator[Tensor]) -> Iterat
         DataError: if a mask lacks an object that starts in it: the metric would count two empty masks as a perfect
             match.
     """
+    begins = set(sequence.starts.values())
     for t, frame in enumerate(frames):
-        entering = sequence.entering(t)
-        mask = sequence.mask(t) if entering else None
-        if mask is not None and (absent := set(entering) - set(object_ids(mask.numpy()))):
+        mask = sequence.mask(t) if t in begins else None
+        if mask is not None and (absent := set(sequence.entering(t)) - set(object_ids(mask.numpy()))):
             raise DataError(f"{sequence.masks[t]}: lacks object {min(absent)}, which starts here by the data set")
         yield frame, mask
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from types import MethodType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -40,43 +40,28 @@ def random_state_kept() -> Iterator[None]:
 
 
 @contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Turn off autocast and TF32 or bfloat16 products, whatever the surrounding code has set."""
-    with _products("ieee"), torch.autocast(device.type, enabled=False):
-        yield
-
-
-@contextmanager
-def backbone_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Run a network in a protocol's precision, whatever the surrounding code has set.
-
-    Args:
-        precision: "float32", "tf32" or "bfloat16".
-        device: device of the network.
-    """
-    tf32 = precision == "tf32" and device.type == "cuda"
-    low = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-    with _products("tf32" if tf32 else "ieee"), low:
-        yield
-
-
-@contextmanager
-def _products(precision: Literal["ieee", "tf32"]) -> Iterator[None]:
-    """Set the precision of float32 products and convolutions.
+def computing_in(precision: str, device: torch.device) -> Iterator[None]:
+    """Compute products and convolutions in a precision, whatever the surrounding code has set.
 
     The setting is changed and restored by the API that set it, because torch refuses to mix both APIs.
+
+    Args:
+        precision: "float32", "tf32" (float32 except on a GPU) or "bfloat16" (autocast).
+        device: device of the tensors.
     """
+    tf32 = precision == "tf32" and device.type == "cuda"
     with ExitStack() as stack:
         try:
             stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-            torch.set_float32_matmul_precision("highest" if precision == "ieee" else "high")
+            torch.set_float32_matmul_precision("high" if tf32 else "highest")
             stack.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
-            torch.backends.cudnn.allow_tf32 = precision == "tf32"
+            torch.backends.cudnn.allow_tf32 = tf32
         except RuntimeError:  # set by fp32_precision of torch.backends
             backends: Any = torch.backends
             for part in (backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.mkldnn.conv):
                 stack.callback(setattr, part, "fp32_precision", part.fp32_precision)
-                part.fp32_precision = precision
+                part.fp32_precision = "tf32" if tf32 else "ieee"
+        stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"))
         yield
 
 

@@ -17,13 +17,13 @@ from typing_extensions import Self
 from ..backbones.extractor import Normalise
 from ..backbones.video import VideoEncoder
 from ..functional import MatchingProtocol, PointProtocol, PropagationProtocol
-from ..functional.device import PendingCopy, backbone_precision, device_of, shared_copy, to_device
-from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, resized_size
+from ..functional.device import PendingCopy, computing_in, device_of, shared_copy, to_device
+from ..functional.propagation.coding import NetworkInput, Size, covered_size, fit_input, input_sizes
 
 T = TypeVar("T")
 
 MARKS = 1000
-"""Unread pairs of events on a GPU; then their times are read."""
+"""Measured blocks whose times are not yet added up; events of a GPU are read together."""
 
 
 class Stopwatch:
@@ -34,15 +34,21 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = defaultdict(float)
-        self._marks: list[tuple[str, str, torch.cuda.Event, torch.cuda.Event]] = []
+        self._marks: list[tuple[str, str, Any, Any]] = []  # work, the work around it, begin and end
         self._work = ""  # of the current block
 
     @property
     def seconds(self) -> dict[str, float]:
         """Kind of work → seconds so far; waits until a GPU has reached the last event."""
         for work, outer, first, last in self._marks:
-            last.synchronize()
-            self._count(work, outer, first.elapsed_time(last) / 1000)
+            if isinstance(last, torch.cuda.Event):
+                last.synchronize()
+                spent = first.elapsed_time(last) / 1000
+            else:
+                spent = last - first
+            self._seconds[work] += spent
+            if outer:
+                self._seconds[outer] -= spent
         self._marks.clear()
         return self._seconds
 
@@ -51,26 +57,13 @@ class Stopwatch:
         """Count the time of a block on a device, without the time of blocks inside it; None is the CPU."""
         outer, self._work = self._work, work
         try:
-            if device is not None and device.type == "cuda":
-                first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-                stream = torch.cuda.current_stream(device)
-                first.record(stream)
-                yield
-                last.record(stream)
-                self._marks.append((work, outer, first, last))
-            else:
-                began = time.perf_counter()
-                yield
-                self._count(work, outer, time.perf_counter() - began)
+            first = _moment(device)
+            yield
+            self._marks.append((work, outer, first, _moment(device)))
         finally:
             self._work = outer
         if len(self._marks) > MARKS:
             _ = self.seconds
-
-    def _count(self, work: str, outer: str, seconds: float) -> None:
-        self._seconds[work] += seconds
-        if outer:
-            self._seconds[outer] -= seconds
 
     def timed(self, work: str, items: Iterable[T]) -> Iterator[T]:
         """Yield the items, and count the time to get them."""
@@ -85,6 +78,15 @@ class Stopwatch:
     def rounded(self) -> dict[str, float]:
         """Return the seconds to two digits, for results."""
         return {work: round(value, 2) for work, value in self.seconds.items()}
+
+
+def _moment(device: torch.device | None) -> Any:
+    """Return the time in seconds; on a GPU an event in its queue."""
+    if device is None or device.type != "cuda":
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record(torch.cuda.current_stream(device))
+    return event
 
 
 Maps = list[Tensor]
@@ -260,7 +262,7 @@ class FrameEncoder:
             frames: uint8 RGB `(3, H, W)`, of equal size.
         """
         stacked = torch.stack(list(frames)) if len(frames) > 1 else frames[0][None]
-        with self._watch("backbone", self.device), backbone_precision(self._rules.backbone_precision, self.device):
+        with self._watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
             output = self._view(fit_input(stacked, self._rules, self.multiple, self.device))
             maps = [batch.float() for batch in ([output] if isinstance(output, Tensor) else output)]
         return [[batch[index] for batch in maps] for index in range(len(frames))]
@@ -270,7 +272,7 @@ class FrameEncoder:
 
         On a CPU a second frame in a pass only costs cache, and delays the results of the first.
         """
-        height, width = resized_size(size, self._rules, self.multiple)
+        (height, width), _ = input_sizes(size, self._rules, self.multiple)
         wanted = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
         return wanted if self.device.type == "cuda" else 1
 
@@ -320,7 +322,7 @@ class FrameEncoder:
 
         encoded = iter(encoder.encode(images()))
         while True:
-            with self._watch("backbone", self.device), backbone_precision(self._rules.backbone_precision, self.device):
+            with self._watch("backbone", self.device), computing_in(self._rules.backbone_precision, self.device):
                 output = next(encoded, None)
             if output is None:
                 return

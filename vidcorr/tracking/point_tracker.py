@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .. import signals
 from ..functional import PointProtocol, PointTracks, track_points
-from ..functional.propagation.coding import Size, padded_size, resized_size
+from ..functional.propagation.coding import Size, input_sizes
 from .frame_encoder import FrameEncoder, Maps, Stopwatch, adapt_to_network, maps_of
 
 FramesFrom = Callable[[int], Iterator[Tensor]]
@@ -76,8 +76,7 @@ class PointTracker:
         """
         features = _Features(self, video, size)
         self.grids = [(maps.shape[1], maps.shape[2]) for maps in features.maps(0)]
-        seen = resized_size(size, self.protocols[0], self.encoder.multiple)
-        padded = padded_size(seen, self.protocols[0], self.encoder.multiple)
+        seen, padded = input_sizes(size, self.protocols[0], self.encoder.multiple)
         tracks = []
         for index, protocol in enumerate(self.protocols):
             side = protocol.scored_size

@@ -16,7 +16,7 @@ from .. import signals
 from ..backbones.extractor import Dilated
 from ..backbones.video import VideoEncoder
 from ..functional import TrackingProtocol as TrackingProtocol  # also in callbacks
-from ..functional.device import PendingCopy, backbone_precision, device_of, to_device
+from ..functional.device import PendingCopy, computing_in, device_of, to_device
 from ..functional.siamese import siamese_correlation
 from ..videos.boxes import centred, context_side, one_based, square_crop
 from .frame_encoder import Stopwatch, stride_of
@@ -199,7 +199,7 @@ class SiamFCTracker:
             return raw.reshape(len(scales), len(tracks), *raw.shape[-2:]).transpose(0, 1)
 
     def _features(self, crops: Image, look: Any) -> Tensor:
-        with self.watch("backbone", self.device), backbone_precision(self.protocol.precision, self.device):
+        with self.watch("backbone", self.device), computing_in(self.protocol.precision, self.device):
             images = to_device(torch.from_numpy(crops), self.device).permute(0, 3, 1, 2)
             features: Tensor = look(images.float().div_(255))
         return features.float()

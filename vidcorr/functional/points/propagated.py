@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import full_precision, to_device
+from ..device import computing_in, to_device
 from ..propagation.attention import LocalAttention
 from ..propagation.memory import FrameMemory, KeyMemory
 from ..propagation.propagate import average_of_matches
@@ -81,7 +81,7 @@ class _Pass:
             cells = F.normalize(features, dim=0) if self._rules.feature_normalisation == "l2" else features
             cells = cells.permute(1, 2, 0).contiguous()
             window = window or KeyMemory((), self._rules.context, cells, self._nearby)
-            with full_precision(features.device):
+            with computing_in("float32", features.device):
                 for group, heatmaps in zip(self._groups, self._propagate(window, step, cells), strict=True):
                     group.heatmaps.write(step, heatmaps.permute(1, 2, 0))
                     self._note(group, t, t - order.step, features, heatmaps)

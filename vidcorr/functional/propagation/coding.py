@@ -24,31 +24,35 @@ GREY = 0.466327
 """Padding colour: RGB of Lab lightness 50, which Liir's normalisation makes 0 and others nearly so."""
 
 
-def resized_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
-    """Return the height and width of an image as the network sees it, without padding.
+def input_sizes(size: Size, rules: NetworkInput, multiple: int = 1) -> tuple[Size, Size]:
+    """Return the height and width of an image as the network sees it, without and with padding.
 
     Args:
         size: (H, W) of the image.
         rules: see `NetworkInput`.
-        multiple: the network's multiple, for rules with the `input_multiple` "network".
+        multiple: the padded size is a multiple of this too, for a network that needs complete patches; with the
+            `input_multiple` "network" also the size without padding.
 
     Example:
         >>> dino = NetworkInput(name="dino's", input_size=480, input_multiple=64, input_rounding="floor")
-        >>> resized_size((480, 854), dino), resized_size((854, 480), dino)
-        ((480, 832), (832, 480))
+        >>> input_sizes((480, 854), dino)[0], input_sizes((854, 480), dino, multiple=18)
+        ((480, 832), ((832, 480), (846, 486)))
     """
-    if isinstance(rules.input_size, tuple):
-        return rules.input_size
     step = multiple if rules.input_multiple == "network" else rules.input_multiple
 
     def rounded(side: Fraction) -> int:
         return max(ROUNDINGS[rules.input_rounding](side / step), 1) * step
 
-    if rules.input_size is None:
-        return rounded(Fraction(size[0])), rounded(Fraction(size[1]))
-    given, other = sorted(size, reverse=rules.input_side == "long")
-    short, long = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, given))))
-    return (short, long) if size[0] <= size[1] else (long, short)
+    if isinstance(rules.input_size, tuple):
+        height, width = rules.input_size
+    elif rules.input_size is None:
+        height, width = rounded(Fraction(size[0])), rounded(Fraction(size[1]))
+    else:
+        given, other = sorted(size, reverse=rules.input_side == "long")
+        sides = sorted((rules.input_size, rounded(Fraction(rules.input_size * other, given))))
+        height, width = sides if size[0] <= size[1] else reversed(sides)
+    padding = math.lcm(multiple, rules.input_padding)
+    return (height, width), (height + -height % padding, width + -width % padding)
 
 
 def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: torch.device | None = None) -> Tensor:
@@ -57,14 +61,14 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
     Args:
         images: RGB `(N, 3, H, W)`, uint8 or float in [0, 1].
         rules: see `NetworkInput`.
-        multiple: pad to a multiple of this too, for a network that needs complete patches; see `resized_size`.
+        multiple: see `input_sizes`.
         device: device of the result; None: the device of `images`.
 
     Returns:
         Float RGB `(N, 3, H', W')` in [0, 1].
     """
     device = device or images.device
-    size = resized_size((images.shape[-2], images.shape[-1]), rules, multiple)
+    size, padded = input_sizes((images.shape[-2], images.shape[-1]), rules, multiple)
     resized = size == tuple(images.shape[-2:])
     if not resized and not rules.input_filter.startswith("bilinear"):
         if rules.input_filter.endswith("-float"):
@@ -77,7 +81,6 @@ def fit_input(images: Tensor, rules: NetworkInput, multiple: int = 1, device: to
     if not resized:
         smooth = rules.input_filter == "bilinear-antialias"
         images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smooth).clamp_(0, 1)
-    padded = padded_size(size, rules, multiple)
     below, right = padded[0] - size[0], padded[1] - size[1]
     return F.pad(images, (0, right, 0, below), value=GREY) if below or right else images
 
@@ -90,7 +93,7 @@ def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
     Args:
         size: (H, W) of the image.
         rules: see `NetworkInput`.
-        multiple: as for `fit_input`.
+        multiple: see `input_sizes`.
 
     Returns:
         (H', W'), at least (H, W).
@@ -102,8 +105,7 @@ def covered_size(size: Size, rules: NetworkInput, multiple: int = 1) -> Size:
         >>> covered_size((480, 854), any_size, multiple=16)
         (480, 864)
     """
-    seen = resized_size(size, rules, multiple)
-    padded = padded_size(seen, rules, multiple)
+    seen, padded = input_sizes(size, rules, multiple)
     return round(size[0] * padded[0] / seen[0]), round(size[1] * padded[1] / seen[1])
 
 
@@ -129,12 +131,6 @@ def resize_images(images: Tensor, size: Size, method: str) -> Tensor:
             resampling = Image.Resampling[method.removeprefix("pillow-").upper()]
             resized.append(np.asarray(Image.fromarray(image).resize(size[::-1], resampling)))
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
-
-
-def padded_size(size: Size, rules: NetworkInput, multiple: int) -> Size:
-    """Return the height and width of the network's input, from the result of `resized_size`."""
-    multiple = math.lcm(multiple, rules.input_padding)
-    return size[0] + -size[0] % multiple, size[1] + -size[1] % multiple
 
 
 def encode_masks(

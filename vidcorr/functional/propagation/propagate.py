@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..compactness import CompactnessPrior
-from ..device import PendingCopy, full_precision, to_device
+from ..device import PendingCopy, computing_in, to_device
 from ..protocols import PropagationProtocol
 from ..window_tiles import Neighbourhood
 from .attention import FoundMatches, LocalAttention
@@ -120,7 +120,7 @@ class LabelPropagator:
         """
         self._check(features, entering)
         protocol, dtype = self.protocol, getattr(torch, self.protocol.precision)
-        with full_precision(features.device):
+        with computing_in("float32", features.device):
             features = features.to(torch.float64 if dtype == torch.float64 else torch.float32)
             query = scaled(features, protocol).to(dtype).permute(1, 2, 0).contiguous()
             labels = self._propagate(query) if self.frame else to_device(self._first_labels, features.device)
