@@ -15,10 +15,10 @@ from vidcorr.functional.propagation.coding import (
     GREY,
     NetworkInput,
     fit_input,
+    input_sizes,
     nearest_index,
     resize_ids,
     resize_maps,
-    input_sizes,
 )
 
 
