@@ -33,17 +33,11 @@ RULE_SETS = [
 
 def command(args: Sequence[str]) -> None:
     """Run `vidcorr score`; a user's mistake raises ValueError or OSError."""
-    parser = _parser()
-    if unknown := [word for word in args if word.startswith("--") and word.split("=")[0] not in parser.format_help()]:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")  # argparse names missing arguments first
-    flags = parser.parse_args(list(args))
-
+    flags = _parser().parse_args(list(args))
     from ..results.result import require_writable
     from .score_masks import flat_scores
 
     if flags.json is not None:
-        if flags.json.is_dir():
-            raise ValueError(f"--json {flags.json}: is a folder; name a file in it")
         require_writable(flags.json.parent)
     if flags.output is not None:
         require_writable(flags.output)
@@ -65,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("truth", type=Path, metavar="TRUTH", help="folder with a folder of masks per video")
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="predictions in the same layout")
     rules = "rules of a data set (default: davis-2017; MOSE v1: vos-benchmark)"
-    parser.add_argument("--rules", type=_rules, choices=RULE_SETS, default="davis-2017", help=rules)
+    parser.add_argument("--rules", choices=RULE_SETS, default="davis-2017", help=rules)
     parser.add_argument("--tracks", choices=["first", "strided"], help="score point tracks by these queries of TAP-Vid")
     boxes = "score boxes (by default by OTB's rules)"
     parser.add_argument("--boxes", nargs="?", const="otb", choices=["otb", "got-10k"], help=boxes)
@@ -83,12 +77,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="write results.json and per_sequence.csv")
     parser.add_argument("--workers", type=positive, help="number of processes (default: by the number of masks)")
     return parser
-
-
-def _rules(name: str) -> str:
-    if name == "mose":
-        raise argparse.ArgumentTypeError("MOSE v1 is scored by vos-benchmark, MOSEv2 by mose-v2")
-    return name
 
 
 def _scored(flags: argparse.Namespace) -> Result:
@@ -118,17 +106,18 @@ def _unseen(flags: argparse.Namespace) -> set[str]:
     """Return unseen videos or categories: names, names in files, and categories that --trained-meta lacks."""
     words = [read_names(Path(word), "") if Path(word).is_file() else [word] for word in flags.unseen]
     names = {name for listed in words for name in listed}
-    is_named = bool(names) or flags.trained_meta is not None
-    if is_named and flags.meta is None:
+    if flags.meta is None and (names or flags.trained_meta):
         raise ValueError("score: --trained-meta and --unseen need --meta, which gives each object's video and category")
     if flags.rules != "youtube-vos" or flags.meta is None:
         return names
-    if not is_named:
-        raise ValueError("score: --meta needs --trained-meta or --unseen, which say what training has not seen")
     known = _categories(flags.meta)
     if strange := sorted(names - known):
         raise ValueError(f"--unseen {strange[0]}: {flags.meta} lacks this category; it has {', '.join(sorted(known))}")
-    return names | (known - _categories(flags.trained_meta) if flags.trained_meta is not None else set())
+    if flags.trained_meta is not None:
+        names |= known - _categories(flags.trained_meta)
+    elif not names:
+        raise ValueError("score: --meta needs --trained-meta or --unseen, which say what training has not seen")
+    return names
 
 
 def _categories(meta: Path) -> set[str]:

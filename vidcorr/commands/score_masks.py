@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,15 +14,14 @@ from ..metrics.rules import RULES
 from ..metrics.scoring import Ids, MaskScorer, Object, ObjectRows, Rules, Values, Video
 from ..results.result import Network, Provenance, Result, Row
 from ..videos.files import DataError, errors_at, read_videos, require_folder, require_one_of
-from ..videos.images import image_size, list_images, open_image
-from ..videos.mask_files import ids_by_value, object_ids, read_mask, renumbered
+from ..videos.images import image_size, list_images
+from ..videos.mask_files import ids_by_value, read_mask, renumbered
 from ..videos.processes import CrashedError, in_processes, usable_cores
 
 MASKS_PER_PROCESS = 400
 """Masks per process: scoring them takes as long as starting a process."""
 KEPT_MASKS = 2**26
 """Bytes of annotations that a process caches, since rules and scores both read them."""
-log = logging.getLogger(__name__)
 Scored = tuple[str, dict[Object, Values]]
 """A video and the values of its objects."""
 
@@ -80,7 +78,7 @@ def score(
         unseen: videos (LVOS) or categories (YouTube-VOS) that training has not seen.
         keep_ends: count the first and the last frame too.
         allow_missing: count videos without predictions as 0 where the official code does (MOSEv2), else leave them
-            out; leave out videos without objects where the official code does.
+            out, as videos without an object to score.
         workers: number of processes; by default a process per core, or fewer for few masks. The scores do not depend on
             it.
 
@@ -102,19 +100,24 @@ def score(
     if rules.needs_meta and meta is None:
         raise ValueError(f"rules {rules.name} take objects and frames from the data set's metadata: give meta, a file")
     entries = read_videos(Path(meta)) if meta is not None else {}
-    names = _videos(truth, rules, videos, entries, meta)
-    missing = _missing(names, predictions, rules, allow_missing)
+    names = videos or sorted(entries if rules.needs_meta else _folders_in(truth))
+    for name in names:
+        require_folder(truth / name, "the truth lacks this video")
+        if rules.needs_meta and name not in entries:
+            raise DataError(f"{meta}: has no video {name}")
+    missing = [name for name in names if not (predictions / name).is_dir()]
+    if missing and not allow_missing:
+        remedy = f"with allow_missing such videos are {rules.missing_video}"
+        raise DataError(f"{predictions / missing[0]}: predictions lack {len(missing)} of {len(names)} videos; {remedy}")
     rows = ObjectRows(rules, entries, set(unseen))
     if rules.missing_video == "counted as 0":
         nothing = rules.summarise(np.zeros((0, len(rules.measures))))
         for name in missing:
             rows.update(name, dict.fromkeys(entries[name]["objects"], nothing))
     folders = [masks for name in names if name not in missing for masks in _folders(truth, predictions, name, rules)]
-    optional = allow_missing and rules.empty_video == "left out"
+    optional = allow_missing and not rules.folder_per_object  # where each folder is there for an object
     work = partial(_score_folder, rules, entries, keep_ends, optional)
     enough = 1 + sum(len(masks.truth) for masks in folders) // MASKS_PER_PROCESS
-    _compare_palettes(folders)
-    _note_ignored(predictions, names, folders)
     for video, objects in _results(work, folders, workers or min(usable_cores(), enough)):
         rows.update(video, objects)
     scored = {video for video, _, _ in rows.values()}
@@ -152,32 +155,6 @@ def result_of(benchmark: str, predictions: str | Path, rows: SequenceRows, data:
     )
 
 
-def _videos(
-    truth: Path, rules: Rules, wanted: Sequence[str] | None, entries: Mapping[str, Any], meta: str | Path | None
-) -> Sequence[str]:
-    """Return the videos to score, after checking their folders and their entries in `meta`."""
-    names = wanted or sorted(entries if rules.needs_meta else _folders_in(truth))
-    for name in names:
-        require_folder(truth / name, "the truth lacks this video")
-        if rules.needs_meta and name not in entries:
-            raise DataError(f"{meta}: has no video {name}")
-    return names
-
-
-def _missing(names: Sequence[str], predictions: Path, rules: Rules, allowed: bool) -> list[str]:
-    """Return the videos without predictions.
-
-    Raises:
-        DataError: if there are any, unless they are allowed.
-    """
-    missing = [name for name in names if not (predictions / name).is_dir()]
-    if missing and not allowed:
-        number = "1 video of" if len(missing) == 1 else f"{len(missing)} videos of"
-        remedy = f"with allow_missing they are {rules.missing_video}"
-        raise DataError(f"{predictions / missing[0]}: predictions lack {number} {len(names)}; {remedy}")
-    return missing
-
-
 def _folders_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
@@ -206,46 +183,6 @@ def _results(work: Callable[[MaskFolder], Scored], folders: Sequence[MaskFolder]
         yield outcome
 
 
-def _note_ignored(predictions: Path, names: Collection[str], folders: Sequence[MaskFolder]) -> None:
-    """Name predicted videos and frames that have no annotation and are not scored."""
-    if videos := sorted(set(_folders_in(predictions)) - set(names)):
-        log.warning("%s: not scored, the truth lacks them: %s", predictions, ", ".join(videos[:10]))
-    extra = []
-    for folder in folders:
-        annotated = {path.stem for path in folder.truth}
-        predicted = list_images(folder.predictions) if folder.predictions.is_dir() else ()
-        extra += [path for path in predicted if path.stem not in annotated]
-    if extra:
-        log.warning("%s: no annotation of this frame; predicted masks not scored: %d", extra[0], len(extra))
-
-
-def _compare_palettes(folders: Sequence[MaskFolder]) -> None:
-    """Warn of the first video in which a predicted object has the colour of another annotated object."""
-    for folder in folders:
-        truth = folder.truth[len(folder.truth) // 2]
-        prediction = folder.predictions / truth.name
-        if not prediction.is_file():
-            continue
-        annotated, predicted = _colours(truth), _colours(prediction)
-        objects = object_ids(read_mask(truth))
-        for number in filter(predicted.__contains__, object_ids(read_mask(prediction))):
-            colour = predicted[number]
-            others = [other for other in objects if other != number and annotated.get(other) == colour]
-            if others and annotated.get(number) != colour:
-                log.warning(
-                    "%s: object %d has the colour of object %d of the annotation; ids are scored, not colours, so save "
-                    "predictions with the annotation's palette",
-                    *(prediction, number, others[0]),
-                )
-                return
-
-
-def _colours(path: Path) -> dict[int, list[int]]:
-    """Return id → RGB of a mask's palette; empty without a palette."""
-    with open_image(path) as image:
-        return dict(enumerate(np.array(image.getpalette() or []).reshape(-1, 3).tolist()))
-
-
 def _score_folder(
     rules: Rules, entries: Mapping[str, Any], keep_ends: bool, optional: bool, masks: MaskFolder
 ) -> Scored:
@@ -266,11 +203,9 @@ def _score_folder(
         video = Video(masks.video, sorted(files), annotation, entries.get(masks.video, {}), keep_ends)
         scorer = MaskScorer(rules, video)
     if not scorer.plan and not optional:
-        remedy = "; leave it out like the official code by allow_missing" if rules.empty_video == "left out" else ""
-        raise DataError(f"{folder}: rules {rules.name} score no object here{remedy}")
+        raise DataError(f"{folder}: rules {rules.name} score no object here; allow_missing leaves such videos out")
     if missing := [stem for stem in rules.required(video, scorer.plan) if stem not in predictions]:
-        number = "1 predicted mask is" if len(missing) == 1 else f"{len(missing)} predicted masks are"
-        raise DataError(f"{masks.predictions / missing[0]}.png: {number} missing")
+        raise DataError(f"{masks.predictions / missing[0]}.png: missing, as {len(missing)} predicted masks are")
     for stem in sorted(scorer.objects):
         predicted = _read(predictions[stem], one_object, predicted_ids)
         with errors_at(predictions[stem]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -229,7 +229,6 @@ class VosBenchmarkRules(Rules):
     pooled = True
     source = "hkchengrex/vos-benchmark @ 0c21008 with its defaults, as used for MOSE v1"
     measures = ("J", "F", "present")
-    empty_video: ClassVar[Literal["refused", "left out"]] = "left out"
 
     def plan(self, video: Video) -> Plan:
         """Return the ids of the scored frames, in all scored frames."""
@@ -261,7 +260,6 @@ class SaVRules(VosBenchmarkRules):
 
     source = "facebookresearch/sam2 @ 2b90b9f, sav_dataset/sav_evaluator.py"
     folder_per_object = True
-    empty_video = "refused"
 
 
 def seen_and_unseen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

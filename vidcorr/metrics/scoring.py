@@ -74,8 +74,6 @@ class Rules:
     """An id that is no object of the video is an error; otherwise it matches nothing."""
     missing_video: ClassVar[Literal["left out", "counted as 0"]] = "left out"
     """Treatment of a video without predictions, where the user allows it."""
-    empty_video: ClassVar[Literal["refused", "left out"]] = "refused"
-    """Treatment of a video without an object in the frames that count by the official code."""
     pooled: ClassVar[bool] = False
     """`table` returns no plain means over all objects, or gives them names that no column has."""
     folder_per_object: ClassVar[bool] = False

@@ -68,10 +68,10 @@ def test_a_csv_of_predict_is_read_by_names(truth, tmp_path):
     assert refused(DataError, "strided queries need", score_tracks, truth, tmp_path, "strided")
     table = tmp_path / sequence.name / "points.csv"
     for wrong, said in {
-        f"00000,nobody,{x},{y},1.0,0": ": the truth has no track 'nobody'",
-        f"00000,{name},here": rf", line {len(lines) + 2}: expected frame,name,x,y,score,occluded",
+        "\n".join(lines[:-1]): ": expected a line for each of",
+        "\n".join([*lines, "", f"00000,{name},here"]): f", line {len(lines) + 2}: expected frame,name,x,y,score",
     }.items():
-        table.write_text("\n".join([*lines, "", wrong]))
+        table.write_text(wrong)
         assert refused(DataError, rf"points.csv{said}", score_tracks, truth, tmp_path)
 
 
@@ -91,7 +91,7 @@ def test_survival_and_median_error_by_hand():
     assert 0 < survival.mean() < 1
 
 
-def test_boxes_that_are_missing_or_no_boxes_are_refused(tmp_path):
+def test_a_box_that_is_no_number_is_a_failure_and_a_missing_file_a_mistake(tmp_path):
     root = write_otb(tmp_path / "otb", 1, frames=8, size=(64, 64))
     (sequence,) = Otb(root, version=None)
     assert refused(DataError, rf"{sequence.name}\.txt: no such file", score_boxes, root, tmp_path)
@@ -99,7 +99,7 @@ def test_boxes_that_are_missing_or_no_boxes_are_refused(tmp_path):
         boxes = sequence.boxes.copy()
         boxes[4, 3] = spoiled
         np.savetxt(tmp_path / f"{sequence.name}.txt", boxes, delimiter=",")
-        assert refused(DataError, rf"{sequence.name}\.txt: box 5 is .* expected finite", score_boxes, root, tmp_path)
+        assert score_boxes(root, tmp_path).scores["success"] == pytest.approx(20 / 21 * 7 / 8)
 
 
 def test_boxes_of_predict_are_truth_and_prediction(folder, colour, tmp_path):
@@ -126,26 +126,8 @@ def test_points_of_predict_are_truth_and_prediction(folder, colour, tmp_path):
     assert score_tracks(tmp_path / "truth", tmp_path / "out").scores["average_pts_within_thresh"] == 1
 
 
-def test_tracks_that_are_not_finite_are_refused(truth, tmp_path):
-    def infinite(queries):
-        tracks = queries.tracks.copy()
-        tracks[0, 1] = np.inf
-        return tracks, np.zeros_like(queries.occluded)
-
-    write_tracks(truth, tmp_path, "first", infinite)
-    assert refused(DataError, r"\.npz: .* not finite", score_tracks, truth, tmp_path, "first")
-
-
-def test_a_causal_tracker_gets_a_hint_for_strided_queries(truth, tmp_path, caplog):
-    """Nothing is predicted before the queries: NaN is refused, occluded points are scored with a warning."""
-
-    def causal(queries, before):
-        past = np.arange(queries.occluded.shape[1]) < queries.frames
-        return np.where(past[..., None], before, queries.tracks), past
-
-    write_tracks(truth, tmp_path, "strided", lambda queries: causal(queries, np.nan))
-    hint = "before their queries; .* track the reversed video"
-    assert refused(DataError, hint, score_tracks, truth, tmp_path, "strided")
-    write_tracks(truth, tmp_path, "strided", lambda queries: causal(queries, 0.0))
-    assert score_tracks(truth, tmp_path, "strided").scores["average_jaccard"] < 1
-    assert "all points before their queries are occluded; strided queries count frames before" in caplog.text
+def test_tracks_that_are_not_finite_are_never_within_a_threshold(truth, tmp_path):
+    for lost in (np.nan, np.inf):
+        write_tracks(truth, tmp_path, "first", lambda q, lost=lost: (np.full_like(q.tracks, lost), ~q.occluded))
+        scores = score_tracks(truth, tmp_path).scores
+        assert scores["average_pts_within_thresh"] == scores["average_jaccard"] == 0
