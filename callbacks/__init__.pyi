@@ -1,6 +1,5 @@
 from .benchmark import BenchmarkCallback as BenchmarkCallback
 from .best_checkpoint import BestCheckpoint as BestCheckpoint
-from .checkpoint_files import AtomicCheckpointIO as AtomicCheckpointIO
 from .last_checkpoint import LastCheckpoint as LastCheckpoint
 from .monitors import (
     CollapseMonitor as CollapseMonitor,
@@ -8,5 +7,9 @@ from .monitors import (
     Throughput as Throughput,
 )
 from .prediction import VideoPrediction as VideoPrediction
-from .safeguards import Safeguards as Safeguards, TrainingStopped as TrainingStopped
+from .safeguards import (
+    AtomicCheckpointIO as AtomicCheckpointIO,
+    Safeguards as Safeguards,
+    TrainingStopped as TrainingStopped,
+)
 from .training_pictures import TrainingPictures as TrainingPictures

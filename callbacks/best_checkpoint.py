@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from .benchmark import BenchmarkCallback
+from .benchmark import EPOCH_FOLDER, BenchmarkCallback
 from .run_folder import checkpoint_folder
 
 
@@ -21,13 +21,12 @@ class BestCheckpoint(Checkpoint):
         monitor: a logged score, `<benchmark>/<key>`; None is the first score of the first benchmark that declares any.
         mode: `max` or `min`.
         save_top_k: number of checkpoints to keep; −1: all.
-        filename: filename of the checkpoint, without `.ckpt`; it may hold `{epoch}` and `{step}`.
         dirpath: folder; None is `checkpoints/` in the folder of the run.
 
     Raises:
         ValueError: for a bad mode or number; at the start of `fit`, if no callback is the benchmark that `monitor`
-            names, that benchmark does not log this score, or another `BestCheckpoint` has the same monitor or files;
-            without a monitor, if no benchmark declares a score.
+            names, that benchmark does not log this score, or another `BestCheckpoint` has the same folder; without a
+            monitor, if no benchmark declares a score.
     """
 
     def __init__(
@@ -35,13 +34,11 @@ class BestCheckpoint(Checkpoint):
         monitor: str | None = None,
         mode: Literal["max", "min"] = "max",
         save_top_k: int = 1,
-        filename: str = "best-epoch={epoch:03d}-step={step:06d}",
         dirpath: str | Path | None = None,
     ) -> None:
         if mode not in ("max", "min") or save_top_k < -1:
             raise ValueError(f"BestCheckpoint: mode must be max or min and save_top_k ≥ −1, got {mode}, {save_top_k}")
-        self.monitor, self.mode, self.save_top_k = monitor, mode, save_top_k
-        self.filename, self.dirpath = filename, dirpath
+        self.monitor, self.mode, self.save_top_k, self.dirpath = monitor, mode, save_top_k, dirpath
         self._benchmark: BenchmarkCallback | None = None
         self.best_model_path = ""
         """Path of the best checkpoint, by Lightning's name for it; empty until a checkpoint is kept."""
@@ -68,29 +65,25 @@ class BestCheckpoint(Checkpoint):
         known = benchmarks[name].benchmark.score_keys  # empty: a user's benchmark that declares none
         if known and self.monitor not in known:
             raise ValueError(f"{wrong}: {name} logs no such score; it logs {', '.join(known)}")
-        for other in callbacks:
-            if not isinstance(other, BestCheckpoint) or other is self:
-                continue
-            if other.monitor == self.monitor:
-                raise ValueError(f"two {wrong}: leave one out, or give it another monitor")
-            if (checkpoint_folder(trainer, other.dirpath), other.filename) == (self.dirpath, self.filename):
-                raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: set a filename")
+        others = [other for other in callbacks if isinstance(other, BestCheckpoint) and other is not self]
+        if any(checkpoint_folder(trainer, other.dirpath) == self.dirpath for other in others):
+            raise ValueError(f"{wrong} and another BestCheckpoint would replace each other's files: set a dirpath")
         self._benchmark = benchmarks[name]
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Record the kept checkpoints."""
-        kept = {"folder": str(self.dirpath), "scores": self._scores}
-        checkpoint.setdefault("best", {})[self.monitor] = kept
+        kept = {"monitor": self.monitor, "scores": self._scores}
+        checkpoint.setdefault("best", {})[str(self.dirpath)] = kept
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Restore the scores of existing files; files in the folder of another run do not count."""
-        kept = checkpoint.get("best", {}).get(self.monitor, {})
-        if kept.get("folder") == str(self.dirpath):
-            files = {path.name for path in Path(kept["folder"]).glob("*.ckpt")}
+        kept = checkpoint.get("best", {}).get(str(self.dirpath), {})
+        if kept.get("monitor") == self.monitor:
+            files = {path.name for path in Path(str(self.dirpath)).glob("*.ckpt")}
             self._keep({name: score for name, score in kept["scores"].items() if name in files})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -105,7 +98,7 @@ class BestCheckpoint(Checkpoint):
         scores, self._seen = self._benchmark.history[step], step
         if self.monitor not in scores:
             raise ValueError(f"BestCheckpoint(monitor={self.monitor!r}): the scores are {', '.join(scores)}")
-        name = f"{self.filename.format(epoch=trainer.current_epoch, step=step)}.ckpt"
+        name = f"best-{EPOCH_FOLDER.format(trainer.current_epoch, step)}.ckpt"
         before = set(self._scores)
         self._keep(self._scores | {name: scores[self.monitor]})
         if name in self._scores:

@@ -19,6 +19,8 @@ from .safeguards import accumulates
 
 MOST_EMBEDDINGS = 1024
 """Number of embeddings of a step that are measured."""
+SLOW = 0.3
+"""Fraction of the time for data that deserves a warning."""
 LOGGED = ("positive_similarity", "negative_similarity", "queue_age")
 
 
@@ -104,16 +106,11 @@ class Throughput(pl.Callback):
     `VideoDataModule`'s) and `time/clips_per_second` (over all ranks). The first batch of the run and after a validation
     is left out: it waits for workers and the choice of kernels. The callback never waits for the device.
 
-    Args:
-        warn_above: fraction of the time; a warning with advice appears when waiting takes more, twice in a row.
+    A warning with advice appears when waiting takes more than `SLOW` of the time twice in a row.
     """
 
-    def __init__(self, warn_above: float = 0.3) -> None:
-        if not 0 < warn_above <= 1:
-            raise ValueError(f"Throughput: warn_above is {warn_above}, it must be a fraction in (0, 1]")
-        self.warn_above = warn_above
+    def __init__(self) -> None:
         self._slow_looks = 0
-        self._hinted = False
         self._since: float | None = None
         self._waited = 0.0
         self._batches = 0
@@ -145,9 +142,8 @@ class Throughput(pl.Callback):
     on_train_end = on_validation_end
 
     def _hint(self, fraction: float, workers: int) -> None:
-        self._slow_looks = self._slow_looks + 1 if fraction > self.warn_above else 0
-        if self._slow_looks >= 2 and not self._hinted:
-            self._hinted = True
+        self._slow_looks = self._slow_looks + 1 if fraction > SLOW else 0
+        if self._slow_looks == 2:
             rank_zero_warn(
                 f"{fraction:.0%} of the time goes into waiting for data: raise data.num_workers (now "
                 f"{workers}) up to the number of cores, or make the videos cheaper to "
@@ -168,8 +164,6 @@ class RunProgress(ProgressBar):
 
     def __init__(self, every: float = 30.0) -> None:
         super().__init__()
-        if every <= 0:
-            raise ValueError(f"RunProgress: every is {every} seconds, it must be more than 0")
         self.every = every
         self._silent = False
         self._report = ProgressReport("", None, silent=True)

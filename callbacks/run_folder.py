@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
-from pytorch_lightning.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from vidcorr.backbones.checkpoints import read_content
@@ -121,12 +121,7 @@ def log_picture(trainer: pl.Trainer, tag: str, picture: NDArray[np.uint8]) -> No
         picture: `(H, W, 3)` uint8.
     """
     for logger in trainer.loggers:
-        experiment: Any = getattr(logger, "experiment", None)
-        if hasattr(logger, "log_image"):  # W&B's, or a user's logger with this method
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
+        elif hasattr(logger, "log_image"):  # W&B's, or a user's logger with this method
             logger.log_image(tag, [picture], step=trainer.global_step)
-        elif isinstance(logger, MLFlowLogger):
-            experiment.log_image(logger.run_id, picture, key=tag, step=trainer.global_step)
-        elif hasattr(experiment, "add_image"):  # TensorBoard's
-            experiment.add_image(tag, picture, trainer.global_step, dataformats="HWC")
-        elif hasattr(experiment, "log_image"):  # Comet's
-            experiment.log_image(picture, name=tag, step=trainer.global_step)

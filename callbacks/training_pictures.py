@@ -12,15 +12,7 @@ from torch import Tensor
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional import PropagationProtocol
 from vidcorr.functional.device import random_state_kept
-from vidcorr.results.pictures import (
-    Picture,
-    clip_sheet,
-    feature_sheet,
-    gap_histogram,
-    match_sheet,
-    rasterise,
-    write_picture,
-)
+from vidcorr.results.pictures import Picture, clip_sheet, feature_sheet, match_sheet, write_picture
 from vidcorr.tracking.frame_encoder import frame_features, view_for
 from vidcorr.videos.files import require_at_least
 
@@ -31,7 +23,6 @@ class TrainingPictures(pl.Callback):
     """Draw the first batch of a run, and every few epochs the matches and components of a clip's features.
 
     - `clips`: the first batch after augmentation, a clip per row;
-    - `gaps`: histogram of the gaps between neighbouring frames of its clips;
     - `matches`: query points in the last frame of a clip, and the protocol's matches in earlier frames;
     - `features`: the principal components of the clip's features as colours.
 
@@ -45,7 +36,6 @@ class TrainingPictures(pl.Callback):
         changes: fields of the protocol to change.
         stage: argument of `feature_extractor`; the last of several stages is drawn.
         stride: argument of `feature_extractor`.
-        clips: largest number of clips of the first batch to draw.
 
     Raises:
         ValueError: for a bad argument; in `fit`, if a batch has no `clip`.
@@ -58,12 +48,10 @@ class TrainingPictures(pl.Callback):
         changes: dict[str, Any] | None = None,
         stage: str | None = None,
         stride: int | None = None,
-        clips: int = 8,
     ) -> None:
-        require_at_least(1, "TrainingPictures", every_n_epochs=every_n_epochs, clips=clips)
+        require_at_least(1, "TrainingPictures", every_n_epochs=every_n_epochs)
         self.protocol = PropagationProtocol.named(protocol, changes=changes)
-        self.every_n_epochs, self.clips = every_n_epochs, clips
-        self.stage, self.stride = stage, stride
+        self.every_n_epochs, self.stage, self.stride = every_n_epochs, stage, stride
         self._clip: Tensor | None = None
         self._names: list[str] = []
         self._folder = Path()
@@ -96,10 +84,7 @@ class TrainingPictures(pl.Callback):
         if not trainer.is_global_zero:
             return
         with random_state_kept():
-            index = batch.get("frame_index")
-            self._show(trainer, "clips", clip_sheet(batch["clip"], index, self.clips))
-            if index is not None and index.shape[1] > 1:
-                self._show(trainer, "gaps", rasterise(gap_histogram(index)))
+            self._show(trainer, "clips", clip_sheet(batch["clip"], batch.get("frame_index")))
         self._keep(batch)
         self._draw(trainer, pl_module)
 

@@ -68,7 +68,7 @@ IMPOSSIBLE = {
     "validate --model=raw_colour@x/none": "raw_colour@x/none: the stride 'none' is not a number; write SPEC@STAGE",
     f"{VALIDATE} --trainer.logger=false": "nothing to measure: add --on davis=FOLDER",
     f"{VALIDATE} --on davis=nowhere": "--on davis=nowhere: nowhere: no such folder",
-    f"{VALIDATE} --on davis=. --protocol fvs": "--protocol fvs: no benchmark here takes it; did you mean vfs?",
+    f"{VALIDATE} --on davis=. --protocol fvs": "--protocol fvs: no benchmark here takes it; known are ",
     f"{VALIDATE} --on davis=. --change radus=3": "--change radus: a protocol has no field 'radus'; did you mean radius",
     f"{FIT} --trainer.logger=false": "fit needs data: add a file such as --config data/synthetic.yaml",
 }

@@ -1,6 +1,5 @@
 """`VideoPrediction` writes the masks, boxes and points that it finds in a video."""
 
-import csv
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from lightning_modules import FrozenEncoder
 from tests.helpers.encoders import clips
 from tests.helpers.masks import read_masks
 from tests.helpers.refusal import refused
-from tests.helpers.sprite import FRAMES, RATE, bounds
+from tests.helpers.sprite import FRAMES, RATE
 from vidcorr import DavisBenchmark, FrameStream, predict_video, signals
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional import PropagationProtocol
@@ -33,14 +32,6 @@ def test_masks_are_those_of_the_benchmark(davis_root, tmp_path):
     first = davis_root / "Annotations" / "480p" / expected.name / "00000.png"
     predict_video(colour, frames, MaskPrompt.of(first), tmp_path / "ours", "vfs", overlay=False)
     assert torch.equal(read_masks(tmp_path / "ours" / "masks"), read_masks(expected))
-
-
-def test_the_overlay_plays_at_the_videos_pace(folder, colour, tmp_path):
-    prompt = MaskPrompt.of(folder / "masks" / "first.png")
-    content = predict_video(colour, folder / "clip.mp4", prompt, tmp_path)
-    stream = FrameStream(tmp_path / "overlay.mp4")
-    assert content["frame_rate"] == RATE
-    assert (stream.size, stream.num_frames, stream.frame_rate) == ((96, 130), FRAMES, RATE)
 
 
 def test_masks_are_indexed_pngs_in_the_prompts_palette(folder, colour, tmp_path, scene):
@@ -120,15 +111,14 @@ def test_more_than_one_device_is_refused():
     assert refused(ValueError, message, VideoPrediction().setup, trainer, None, "predict")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_what_is_complete(number, status, folder, colour, tmp_path, monkeypatch):
+def test_a_signal_leaves_what_is_complete(folder, colour, tmp_path, monkeypatch):
     add, prompt = SequenceWriter.add, PointPrompt.of([[40, 30]])
     alone = predict_video(colour, folder / "clip.mp4", prompt, tmp_path / "alone")
 
     def add_and_stop(record, *args):
         add(record, *args)
         if record.written == 3:
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def stopped():
         with signals.deferred():
@@ -137,18 +127,11 @@ def test_a_signal_leaves_what_is_complete(number, status, folder, colour, tmp_pa
     monkeypatch.setattr(SequenceWriter, "add", add_and_stop)
     with pytest.raises(signals.Stopped) as error:
         stopped()
-    assert error.value.code == status
+    assert error.value.code == 143
     record = json.loads((tmp_path / "out" / "prediction.json").read_text())
     assert (record["complete"], alone["complete"]) == (False, True)
     lines = (tmp_path / "out" / "points.csv").read_text().splitlines()
     assert lines == (tmp_path / "alone" / "points.csv").read_text().splitlines()[:4]
     assert FrameStream(tmp_path / "out" / "overlay.mp4").num_frames == 3
-
-
-def test_the_table_of_one_box(folder, colour, tmp_path, scene):
-    box = bounds(scene[1][0])
-    record = predict_video(colour, folder / "frames", BoxPrompt.of(box), tmp_path / "box", overlay=False)
-    rows = list(csv.DictReader((tmp_path / "box" / "boxes.csv").open()))
-    assert [row["frame"] for row in rows] == [f"{t:03d}" for t in range(FRAMES)]
-    assert [float(rows[0][key]) for key in ("x", "y", "width", "height")] == box.tolist()
-    assert record["protocol"]["name"] == "vfs+dilated=false+response_size=none+stride=4"
+    stream = FrameStream(tmp_path / "alone" / "overlay.mp4")
+    assert (stream.size, stream.num_frames, stream.frame_rate) == ((96, 130), FRAMES, RATE)

@@ -65,7 +65,6 @@ def test_every_method_is_drawn_every_n_epochs_and_at_the_end(method, tmp_path):
     assert names(tmp_path) == [
         "clips-step=000000.png",
         *(f"features-step=00000{step}.png" for step in (0, 2, 3)),
-        "gaps-step=000000.png",
         *(f"matches-step=00000{step}.png" for step in (0, 2, 3)),
     ]
 

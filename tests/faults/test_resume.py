@@ -65,10 +65,9 @@ def test_a_signal_saves_the_step_and_the_run_resumes(name, step, place, workers,
     assert "Traceback" not in said
     assert last(tmp_path)["global_step"] == kept
     assert max(curve(tmp_path)) == reached
-    unhurried = {"class_path": "Throughput", "init_args": {"warn_above": 1.0}}  # its hint depends on the machine's load
-    said = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last", callbacks=(unhurried,)), tmp_path)
+    said = run(words("VFSSimSiam", video_folder, tmp_path, "--ckpt_path=last"), tmp_path)
     assert f"resuming from {tmp_path}/lightning_logs/version_0/checkpoints/last.ckpt: step {kept}, epoch " in said
-    assert "UserWarning" not in said
+    assert not re.search("UserWarning: (?!.* waiting for data)", said)  # that one depends on the machine's load
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
     assert "/last.ckpt\n" in (tmp_path / "lightning_logs/version_0/config.yaml").read_text()  # to be run again
     expect_the_same(tmp_path, whole["VFSSimSiam"])

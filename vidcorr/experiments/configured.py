@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -134,8 +133,8 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
 
     Args:
         texts: `NAME=FOLDER` or `NAME`. NAME is a config in the project's `configs/benchmarks/`, a file with the ending
-            .yaml or .yml, or a class with its module. FOLDER replaces the config's folder; other data paths of the
-            config keep their position relative to it.
+            .yaml or .yml, or a class with its module. FOLDER replaces the config's `root`; `{root}` in other paths of
+            the config stands for it.
 
     Raises:
         UsageError: for an unknown name, or a config that cannot be read or names no benchmark.
@@ -144,39 +143,26 @@ def read_on(texts: Iterable[str]) -> list[Configured]:
     known = {path.stem: str(path) for path in sorted((CONFIGS / "benchmarks").glob("*.yaml"))}
     configured = []
     for text in texts:
-        name, _, root = text.partition("=")
-        path: str | Path = name
+        flag, (name, _, root) = f"--on {text}", text.partition("=")
         content: ConfigArguments = {"class_path": name}
         if name in known or name.endswith((".yaml", ".yml")):
-            path, content = read_yaml(known.get(name, name), f"--on {text}")
+            _, content = read_yaml(known.get(name, name), flag)
         elif "." not in name:
             meant = near(name, known) or ";"
-            raise UsageError(f"--on {text}: no benchmark {name}{meant} there are {', '.join(known)}")
-        if unknown := [key for key in content if key not in KEYS]:
-            raise UsageError(f"--on {text}: {path} has no key {unknown[0]}{near(unknown[0], KEYS)}")
-        if not content.get("class_path"):
-            raise UsageError(f"--on {text}: {path} names no benchmark, as class_path: DavisBenchmark")
+            raise UsageError(f"{flag}: no benchmark {name}{meant} there are {', '.join(known)}")
+        if "class_path" not in content or content.keys() - KEYS:
+            wrong = ", ".join(map(str, content.keys() - KEYS)) or "no class_path"
+            raise UsageError(f"{flag}: a config of a benchmark has {', '.join(KEYS)}; this has {wrong}")
         arguments: ConfigArguments = content.get("init_args") or {}
-        if root:
-            arguments = _moved(arguments, root)
-        if "root" in arguments and not Path(str(arguments["root"])).expanduser().exists():
-            remedy = "" if root else f"; write {name}=FOLDER"
-            raise ValueError(f"--on {text}: {arguments['root']}: no such folder{remedy}")
+        remedy = "" if root else f"; write {name}=FOLDER"
+        root = root or str(arguments.get("root", ""))
+        if root and not Path(root).expanduser().exists():
+            raise ValueError(f"{flag}: {root}: no such folder{remedy}")
+        beside = {key: value.replace("{root}", root) for key, value in arguments.items() if isinstance(value, str)}
+        arguments |= beside | ({"root": root} if root else {})
         schedule = {key: content[key] for key in KEYS[2:] if key in content}
-        configured.append(Configured(f"--on {text}", content["class_path"], arguments, schedule))
+        configured.append(Configured(flag, content["class_path"], arguments, schedule))
     return configured
-
-
-def _moved(arguments: ConfigArguments, root: str) -> ConfigArguments:
-    """Return arguments with another root; other paths in the config's data folder move with it."""
-    old = str(arguments.get("root", ""))
-    data = Path(old).parts[:2]
-    moved = {
-        key: os.path.normpath(os.path.join(root, os.path.relpath(value, old)))
-        for key, value in arguments.items()
-        if isinstance(value, str) and data and Path(value).parts[: len(data)] == data
-    }
-    return arguments | moved | {"root": root}
 
 
 def read_changes(texts: Iterable[str]) -> ConfigArguments:
@@ -225,7 +211,6 @@ def protocols_of(
     protocols: list[list[Any]] = []
     kinds: dict[type[EvaluationProtocol], None] = {}  # in order
     used: set[str] = set()
-    kept = []
     for benchmark in benchmarks:
         default = benchmark.protocol
         if default is None:
@@ -233,32 +218,23 @@ def protocols_of(
             continue
         kind, data = type(default), (benchmark.default_name, *benchmark.protocols_like)
         kinds[kind] = None
-        fit = [name for name in names if _values_of(kind, name).keys() & {*data}]
+        having = {source for source, values in kind.sources().items() if values.values.keys() & {*data}}
+        fit = [name for name in names if name.partition("+")[0] in having]
         chosen = [kind.named(name, data[0], data[1:]) for name in fit] or [default]
         fields = {field: value for field, value in (changes or {}).items() if not kind.misnamed(field)}
-        used |= {*fit, *fields}
         protocols.append(list(dict.fromkeys(protocol.with_changes(**fields) for protocol in chosen)))
+        used |= {*fit, *fields}
         if names and not fit:
-            kept.append(f"{benchmark.name} keeps its protocol, {default.name}: {', '.join(names)} has no values for it")
-    if not kinds and (names or changes):
-        raise ValueError("--protocol and --change: no benchmark here has a protocol")
+            print(f"{benchmark.name} keeps its protocol, {default.name}: {', '.join(names)} has no values for it")
+    known = dict.fromkeys(source for kind in kinds for source in kind.sources())
     for name in names:
         if name not in used:
-            known, base = dict.fromkeys(source for kind in kinds for source in kind.sources()), name.partition("+")[0]
-            meant = ";" if base in known else near(base, known) or ";"
-            raise ValueError(f"--protocol {name}: no benchmark here takes it{meant} known are {', '.join(known)}")
+            raise ValueError(f"--protocol {name}: no benchmark here takes it; known are {', '.join(known) or 'none'}")
     for field in changes or {}:
         if field not in used:
-            raise ValueError(f"--change {field}: {next(iter(kinds)).misnamed(field)}")
-    for line in kept:
-        print(line, flush=True)
+            why = [kind.misnamed(field) for kind in kinds] or ["no benchmark here has a protocol"]
+            raise ValueError(f"--change {field}: {why[0]}")
     return protocols
-
-
-def _values_of(kind: type[EvaluationProtocol], name: str) -> Mapping[str, Any]:
-    """Return benchmark → values of a named protocol's source; empty if this kind of protocol lacks the source."""
-    source = kind.sources().get(name.partition("+")[0])
-    return source.values if source else {}
 
 
 def views_of(networks: Sequence[NetworkSpec], stages: Sequence[str], strides: Sequence[int]) -> list[NetworkSpec]:

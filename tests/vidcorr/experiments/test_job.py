@@ -270,7 +270,7 @@ def test_a_benchmark_without_a_protocol_is_evaluated_as_others_are(davis_root, t
     davis = DavisBenchmark(davis_root)
     (none,), of_davis = protocols_of([benchmark, davis], ["crw"], {"topk": 3})
     assert (none, [protocol.name for protocol in of_davis]) == (None, ["crw+topk=3"])
-    assert "no benchmark here has a protocol" in refused(ValueError, "", protocols_of, [benchmark], ["crw"])
+    refused(ValueError, "^--protocol crw: no benchmark here takes it", protocols_of, [benchmark], ["crw"])
     for _ in range(2):  # scored, then read again
         table = evaluate(["raw_colour", "untrained"], [benchmark], tmp_path)
         assert sorted(table.rows) == ["raw_colour", "untrained ResNet-18"]

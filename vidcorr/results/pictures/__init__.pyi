@@ -10,8 +10,6 @@ from .overlays import (
 from .sheets import (
     clip_sheet as clip_sheet,
     feature_sheet as feature_sheet,
-    gap_histogram as gap_histogram,
     match_sheet as match_sheet,
     principal_colours as principal_colours,
-    rasterise as rasterise,
 )

@@ -1,7 +1,7 @@
-"""Figures of training and evaluation: clips, features, matches and curves."""
+"""Pictures of training and evaluation: clips, features and matches."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +14,6 @@ from ...functional import PropagationProtocol
 from ...functional.propagation.coding import Size
 from ...functional.propagation.matches import Matches, matches_of_cells
 from .overlays import DARK, LIGHT, Colour, Picture, as_pictures, captioned, contact_sheet, distinct_colours, resized
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 HALVES = ((31, 119, 180), (214, 108, 14))
 NEUTRAL = (235, 235, 235)
@@ -49,41 +46,6 @@ def clip_sheet(clip: Tensor, frame_index: Tensor | None = None, rows: int = 8, w
             panels.append(captioned(resized(picture, width), text, colour))
     sheet = contact_sheet(panels, columns=length, width=width)
     return captioned(sheet, "frame numbers" + ("; orange: second half" if even else ""))  # fits above two frames
-
-
-def gap_histogram(frame_index: Tensor) -> "Figure":
-    """Draw a histogram of the gaps between neighbouring frames of clips.
-
-    Args:
-        frame_index: `(B, T)` long, of a batch, or of an epoch's batches concatenated.
-
-    Returns:
-        A matplotlib figure; `rasterise` converts it to an array.
-    """
-    from matplotlib.figure import Figure
-
-    gaps = frame_index.cpu().diff(dim=1).flatten().numpy()
-    step = -(-(int(np.ptp(gaps)) + 1) // 40)  # whole frames, at most 40 bars
-    figure = Figure(figsize=(6, 3.5), dpi=120, layout="constrained")
-    axes = figure.add_subplot(
-        xlabel="gap between neighbouring frames of a clip (frames)",
-        ylabel="gaps",
-        title=f"{len(frame_index)} clips of {frame_index.shape[1]} frames: median gap {np.median(gaps):g}",
-    )
-    axes.hist(gaps, bins=list(np.arange(gaps.min(), gaps.max() + step + 1, step) - 0.5), edgecolor="white")
-    axes.locator_params(integer=True)
-    axes.grid(axis="y", alpha=0.3)
-    return figure
-
-
-def rasterise(figure: "Figure") -> Picture:
-    """Return a matplotlib figure as uint8 RGB `(H, W, 3)`."""
-    # the object-oriented interface needs no window system and keeps no global state
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
 def principal_colours(features: Tensor, normalise: bool = True) -> Tensor:

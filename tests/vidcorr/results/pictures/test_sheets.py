@@ -6,7 +6,7 @@ from torch import nn
 
 from tests.helpers.refusal import refused
 from vidcorr.functional import PropagationProtocol
-from vidcorr.results.pictures import clip_sheet, feature_sheet, gap_histogram, match_sheet, principal_colours, rasterise
+from vidcorr.results.pictures import clip_sheet, feature_sheet, match_sheet, principal_colours
 from vidcorr.results.pictures.overlays import DISTINCT_COLOURS
 from vidcorr.results.pictures.sheets import HALVES, NEUTRAL
 from vidcorr.tracking.frame_encoder import frame_features
@@ -26,15 +26,6 @@ def test_each_row_is_a_clip_whose_halves_are_marked():
         assert has(sheet, HALVES[place // 2])[18 + 17, place * 24 + 18]
         assert has(sheet, (round(255 * (4 + place) / 11),) * 3, 1)[18 + 42 + 18 + 5, place * 24 + 5]
     assert has(clip_sheet(clip[:, :3], width=20), NEUTRAL)[18 + 17, 18]
-
-
-def test_the_histogram_counts_every_gap_once():
-    (axes,) = gap_histogram(torch.tensor([[0, 3, 6, 10], [5, 8, 100, 101]])).axes
-    heights = [bar.get_height() for bar in axes.patches]
-    assert len(heights) <= 40
-    assert (sum(heights), heights[0], heights[-1]) == (6, 4, 1)  # gaps 3 3 4 | 3 92 1, three frames to a bar
-    assert "median gap 3" in axes.get_title()
-    assert rasterise(gap_histogram(torch.zeros(2, 2, dtype=torch.long))).shape == (420, 720, 3)
 
 
 def test_colours_are_the_projections_on_the_components():
