@@ -72,7 +72,7 @@ def test_each_is_parsed():
 
 
 NOT_RUN = ["cp", "ln", "mkdir", "export", "cd", "source", "for", "done;", "[", "exit"]
-NOT_RUN += ["bash", "parallel", "tee", "pip", "uv", "git", "sbatch", "scontrol"]
+NOT_RUN += ["bash", "grep", "parallel", "sed", "tee", "pip", "uv", "git", "sbatch", "scontrol"]
 """Programs in the documents that are neither run nor parsed here: the shell's, and those of a network or a cluster."""
 
 ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
