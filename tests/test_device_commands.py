@@ -12,9 +12,9 @@ from lightning_modules import FrozenEncoder
 from tests.helpers.fake_device import fake_gpu
 from tests.helpers.words import flags, refusal
 from vidcorr import FrameStream, JhmdbBenchmark, TapVidBenchmark, predict_video
+from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets.generated import write_davis, write_jhmdb, write_tap_vid
 from vidcorr.errors import ROOM
-from vidcorr.experiments.job import NetworkSpec
 from vidcorr.functional.device import device_of
 from vidcorr.tracking.predict import extractor_for
 from vidcorr.videos.prompts import BoxPrompt, MaskPrompt, PointPrompt
@@ -153,7 +153,7 @@ def test_evaluate(davis, tmp_path):
 @pytest.mark.usefixtures("built")
 def test_sweep(spec, strides, davis, tmp_path):
     """Two protocols in a pass, passes of several views."""
-    words = ["sweep", spec, "--vary", "topk=3,5", "--at-once", "2", *(["--stride", *strides] if strides else [])]
+    words = ["sweep", spec, "--vary", "topk=3,5", *(["--stride", *strides] if strides else [])]
     of_pass = 2 * 2 * FRAMES + 3 + DIGEST
     assert waits(davis, tmp_path, *words) == max(1, len(strides)) * of_pass
 

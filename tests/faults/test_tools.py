@@ -15,7 +15,7 @@ from vidcorr.commands import study
 from vidcorr.videos.files import LOCK
 from vidcorr.videos.processes import ProgressReport
 
-SWEEP = "sweep raw_colour --on davis={davis} --vary radius=2,3 --at-once 1 --limit 2 --output {out}"
+SWEEP = "sweep raw_colour --on davis={davis} --vary input_size=48,64 --limit 2 --output {out}"
 EVALUATE = "evaluate raw_colour --on davis={davis} --limit 2 --output {out}"
 # words of the command line; items done when the signal comes, and left for the second call; file of a finished run
 CASES = {
@@ -121,5 +121,5 @@ def test_study_lets_its_training_save(tmp_path, monkeypatch, capsys):
 
     threading.Thread(target=strike).start()
     said = stopped(f"study {tmp_path / 'study.yaml'} --output {tmp_path / 'out'} --run", capsys)
-    assert said == "vidcorr: interrupted: run the same command again to resume"
+    assert said == "vidcorr: interrupted"
     assert len(list((tmp_path / "out").rglob("saved"))) == 1

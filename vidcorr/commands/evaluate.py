@@ -12,26 +12,27 @@ def command(args: Sequence[str]) -> None:
     named = "checkpoint, my_module:my_network, dino-b8 or another short name, timm:NAME, raw_colour, untrained, …"
     parser.add_argument("networks", nargs="*", metavar="NETWORK[@STAGE[/STRIDE]]", help=named)
     parser.add_argument("--base", default="", metavar="NETWORK", help="network to compare the others with")
-    parser.add_argument("--baselines", action="store_true", help="add raw colour and an untrained ResNet-18")
     upsampler = "upsampler of the features: bilinear:2, nearest:2 or my_module:my_upsampler"
     parser.add_argument("--upsample", metavar="SPEC", help=upsampler)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of random weights (default: 0)")
     flags = parser.parse_args(list(args))
     names = [*flags.networks, *filter(None, [flags.base])]
-    if not names and not flags.baselines:
-        raise ValueError("evaluate: name a network, such as timm:resnet18.a1_in1k, or give --baselines")
+    if not names:
+        raise ValueError("evaluate: name a network, such as timm:resnet18.a1_in1k or raw_colour")
     if not flags.on:
         raise ValueError("evaluate: name a benchmark and the folder of its data: --on davis=/data/DAVIS")
     configured, changes = read_on(flags.on), read_changes(flags.change)
 
     from ..backbones.trust import allow_named
-    from ..experiments.evaluate import run_jobs
-    from ..experiments.job import Job, NetworkSpec, networks_of
+    from ..benchmarks.network import NetworkSpec
+    from ..experiments.evaluate import Job, run_jobs
 
     allow_named(args)
     benchmarks = [benchmark.build(limit_sequences=flags.limit) for benchmark in configured]
     protocols = protocols_of(benchmarks, flags.protocol, changes)
-    networks = networks_of(names, flags.pretrained, flags.seeds, flags.baselines)
+    networks: list[NetworkSpec] = []
+    for network in (NetworkSpec.read(name, flags.pretrained) for name in dict.fromkeys(names)):
+        networks += [replace(network, seed=seed) for seed in flags.seeds] if network.is_random else [network]
     jobs = [
         Job(replace(network, upsample=flags.upsample), benchmark, protocol)
         for network in views_of(networks, flags.stage, flags.stride)

@@ -20,7 +20,7 @@ def command(args: Sequence[str]) -> None:
     configured, changes = read_on(flags.on), read_changes(flags.change)
 
     from ..backbones.trust import allow_named
-    from ..experiments.reproduce import described, not_repeated, repeat
+    from ..experiments.reproduce import described, jobs_of, repeat
     from ..experiments.study import read_study
 
     study = read_study(flags.study)
@@ -35,26 +35,20 @@ def command(args: Sequence[str]) -> None:
         for name in wanted:
             if name in row.published:
                 print(f"{row.name}: {described(row, name)}; {needs}weights: {row.download}")
-    if configured:
-        allow_named(args)
-        benchmarks = {entry.name: entry.build(limit_sequences=flags.limit) for entry in configured}
-        repeat(
-            [row for row in rows if row not in missing],
-            benchmarks,
-            flags.output,
-            fields=not flags.no_fields,
-            names=flags.protocol,
-            changes=changes,
-            stages=flags.stage,
-            strides=flags.stride,
-        )
-        if missing and flags.rows:
-            raise ValueError(
-                "; ".join(
-                    f"{row.name}: {row.model[0]} is missing; download {row.download}, then: vidcorr convert FILE "
-                    f"{row.model[0]}"
-                    for row in missing
-                )
-            )
-    elif not flags.rows:
-        print("\n".join(["", "other published rows:", *not_repeated(study)]))
+    if not configured:
+        return
+    allow_named(args)
+    jobs = {}
+    for entry in configured:
+        benchmark = entry.build(limit_sequences=flags.limit)
+        for row in (row for row in rows if entry.name in row.published and row not in missing):
+            views = (flags.protocol, changes, flags.stage, flags.stride)
+            for job in jobs_of(row, entry.name, benchmark, *views):
+                jobs[job] = row.name, row.published[entry.name]
+    repeat(jobs, flags.output, fields=not flags.no_fields)
+    if missing and flags.rows:
+        lines = [
+            f"{row.name}: {row.model[0]} is missing; download {row.download}, then: vidcorr convert FILE {row.model[0]}"
+            for row in missing
+        ]
+        raise ValueError("; ".join(lines))

@@ -13,8 +13,8 @@ from ..errors import UsageError, explain, near
 
 if TYPE_CHECKING:  # with torch, which a mistake need not wait for
     from ..benchmarks.base import Benchmark
+    from ..benchmarks.network import NetworkSpec
     from ..functional.evaluation_protocol import EvaluationProtocol
-    from .job import NetworkSpec
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"

@@ -1,13 +1,16 @@
-"""Evaluation of frozen networks: the runner of jobs whose results a store lacks, and the table of the results."""
+"""Evaluation of frozen networks: jobs, the runner of those without a result, and the table of the results."""
 
 from __future__ import annotations
 
 import errno
+import functools
+import hashlib
+import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,13 +22,60 @@ from ..benchmarks.base import Benchmark
 from ..benchmarks.evaluation import LostRank, Ranks
 from ..benchmarks.network import NetworkLike, NetworkSpec
 from ..errors import ROOM
+from ..functional import PropagationProtocol
 from ..functional.device import on_device, out_of_memory_advice
 from ..results.page import write_report
 from ..results.records import Table, records_of, tabulate
 from ..results.rendering import markdown_table, print_table, render, table_footnotes, text_rows
-from ..results.result import Network, Result, require_writable
-from ..videos.files import write_atomically
-from .job import Job, Store
+from ..results.result import RESULTS_FILE, Network, Result, require_writable
+from ..tracking.label_tracker import seen_by
+from ..videos.files import FolderInUse, FolderLock, slug, write_atomically
+
+LONGEST = 60
+"""Most characters of a network's name in a folder's name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A network, a benchmark and a protocol.
+
+    Attributes:
+        network: see `NetworkSpec`.
+        benchmark: the benchmark with its data; its `protocol` is not used.
+        protocol: protocol of the evaluation; None for a benchmark without protocols.
+    """
+
+    network: NetworkSpec
+    benchmark: Benchmark
+    protocol: Any
+
+    @property
+    def title(self) -> str:
+        """Network, benchmark and protocol in words."""
+        features = [self.network.stage, self.network.stride and f"stride {self.network.stride}"]
+        shown = [text for text in features if text and str(text) not in self.network.name]
+        by = f" by {self.protocol.name}" if self.protocol else ""
+        return f"{', '.join([self.network.row, *shown])} on {self.benchmark.name}{by}"
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Digest of network, view, benchmark, data and protocol; see `NetworkSpec.identity`, `Benchmark.identity`."""
+        protocol = self.protocol.digest() if self.protocol else None
+        content = {"network": self.network.identity, "protocol": protocol, **self.benchmark.identity()}
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of the result."""
+        return f"{slug(self.network.row)[-LONGEST:]}-{self.benchmark.name}-{self.key}"
+
+    @property
+    def sight(self) -> tuple[object, ...]:
+        """Jobs with equal values see the same frames and can share a pass of the network."""
+        features = (self.network.stage, self.network.stride)
+        frames = seen_by(self.protocol) if isinstance(self.protocol, PropagationProtocol) else (self.key,)
+        return (*self.network.weights, features, id(self.benchmark), *frames)
 
 
 def evaluate(
@@ -73,12 +123,12 @@ def told_apart(networks: Iterable[NetworkSpec]) -> list[NetworkSpec]:
 def run_jobs(jobs: Sequence[Job], output: str | Path, base: str = "") -> Table:
     """Run jobs, and print and write the table of their results; see `evaluate`."""
     with process_group() as rank:
-        runner = Runner(Store(output))
+        runner = Runner(output)
         results = runner.run(jobs)
         table = _table(results, base)
         if rank == 0 and results:
             _show(table, Path(output))
-            _write_pages(results, runner.store)
+            _write_pages(results, runner)
     runner.raise_failures(len(jobs))
     return table
 
@@ -110,7 +160,7 @@ def _show(table: Table, output: Path) -> None:
     print(*table_footnotes(table), output / "table.md", sep="\n")
 
 
-def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
+def _write_pages(results: Mapping[Job, Result], runner: Runner) -> None:
     """Write the pages again, with comparisons to all other results of the same benchmark."""
     for job, result in results.items():
         others = {
@@ -118,8 +168,8 @@ def _write_pages(results: Mapping[Job, Result], store: Store) -> None:
             for each, other in results.items()
             if each != job and other.benchmark == result.benchmark
         }
-        if others and (store.folder_of(job) / "report.html").is_file():
-            write_report(store.folder_of(job), others, result)
+        if others and (runner.place(job) / "report.html").is_file():
+            write_report(runner.place(job), others, result)
 
 
 AT_ONCE = 40
@@ -129,32 +179,39 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Runner:
-    """Runs jobs whose results a store lacks.
+    """Runs jobs whose results a folder lacks; the folder has a folder per job.
 
     A failed job is reported and the other jobs run. Ranks of torchrun share the sequences of a job. Other processes may
-    use the same store.
+    use the same folder.
 
     Args:
-        store: store of the results.
-        at_once: most jobs per pass.
+        output: the folder; it is made if missing.
         pages: write predictions, pictures and a page too, for a pass with a single job.
 
     Attributes:
         failures: job → error message without line breaks.
 
     Raises:
-        OSError: if the store's folder cannot be written.
+        OSError: if the folder cannot be written.
     """
 
-    def __init__(self, store: Store, at_once: int = AT_ONCE, pages: bool = True) -> None:
-        require_writable(store.folder)
-        self.store, self.at_once, self.pages = store, at_once, pages
+    def __init__(self, output: str | Path, pages: bool = True) -> None:
+        self.output, self.pages = Path(output), pages
+        require_writable(self.output)
         self.failures: dict[Job, str] = {}
         self._encoder: Any = None
         self._built: tuple[object, ...] = ()
 
+    def place(self, job: Job) -> Path:
+        """Return the folder of a job's result."""
+        return self.output / job.folder
+
+    def holds(self, job: Job) -> bool:
+        """Return whether a job is done."""
+        return (self.place(job) / RESULTS_FILE).is_file()
+
     def run(self, jobs: Sequence[Job]) -> dict[Job, Result]:
-        """Run the jobs that the store lacks; return the results of all jobs but failed ones and jobs run elsewhere.
+        """Run the jobs without a result; return the results of all jobs but failed ones and jobs run elsewhere.
 
         Args:
             jobs: jobs with equal folders run once.
@@ -170,17 +227,17 @@ class Runner:
                 different = list({job.folder: job for job in jobs}.values())
             if len(set(ranks.gather(tuple(job.folder for job in different)))) > 1:
                 raise ValueError("the ranks hold different networks or benchmarks: seed every rank alike")
-            missing: set[str] = ranks.gather({job.folder for job in different if not self.store.holds(job)})[0]
+            missing: set[str] = ranks.gather({job.folder for job in different if not self.holds(job)})[0]
             lacking = [job for job in different if job.folder in missing]
             with ranks.together():
                 self._check(lacking)
-            passes = passes_of(lacking, self.at_once)
+            passes = passes_of(lacking)
             done = f", {len(different) - len(lacking)} are done" if len(lacking) < len(different) else ""
             if len(different) > 1:
                 print(f"{len(different)} jobs{done}; {len(passes)} passes over the videos", flush=True)
             for number, jobs_of_pass in enumerate(passes, start=1):
                 self._run_pass(ranks, jobs_of_pass, f"[{number}/{len(passes)}]")
-        return {job: self.store.result(job) for job in jobs if self.store.holds(job)}
+        return {job: Result.load(self.place(job)) for job in jobs if self.holds(job)}
 
     def raise_failures(self, jobs: int) -> None:
         """Raise an error if a job failed.
@@ -239,8 +296,12 @@ class Runner:
         with ExitStack() as locks:
             taken = []
             for job in jobs if ranks.rank == 0 else ():
-                if (lock := self.store.claim(job)) is not None:
-                    locks.enter_context(lock)
+                try:
+                    locks.enter_context(FolderLock(self.place(job)))
+                except FolderInUse:
+                    print(f"{job.title}: running elsewhere", flush=True)
+                    continue
+                if not self.holds(job):  # unless another process has just ended it
                     taken.append(job.folder)
             folders = ranks.gather(taken)[0]
             jobs = [job for job in jobs if job.folder in folders]
@@ -260,12 +321,12 @@ class Runner:
             extractor = on_device(network.extractor(encoder, benchmark))
         name = Network.of(encoder, network.row)
         if self.pages and len(jobs) == 1:
-            folder = self.store.folder_of(jobs[0])
+            folder = self.place(jobs[0])
             benchmark.run(extractor, name, [jobs[0].protocol], folder, shared=True)
             return
         results = benchmark.evaluate_protocols(extractor, [job.protocol for job in jobs], name, shared=True)
         for job, result in zip(jobs, results, strict=True) if writes else ():
-            result.save(self.store.folder_of(job))
+            result.save(self.place(job))
 
 
 def passes_of(jobs: Sequence[Job], at_once: int = AT_ONCE) -> list[list[Job]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 from collections.abc import Sequence
 from itertools import product
@@ -19,7 +18,7 @@ SET_BY_NETWORK = {"name", "feature_stride"}
 """Fields of a protocol that the network sets."""
 
 
-def read_grid(base: ProtocolT, varied: Sequence[str], most: int = 500) -> list[ProtocolT]:
+def read_grid(base: ProtocolT, varied: Sequence[str]) -> list[ProtocolT]:
     """Combine values of fields into protocols, named by their differences from a base.
 
     Invalid combinations are left out and counted on stderr.
@@ -27,12 +26,10 @@ def read_grid(base: ProtocolT, varied: Sequence[str], most: int = 500) -> list[P
     Args:
         base: protocol with the values of all other fields.
         varied: texts `field=value,value,…` with values in YAML (`topk=5,10,null`).
-        most: largest allowed number of combinations.
 
     Raises:
         UsageError: for values that cannot be read.
-        ValueError: for an unknown field, a repeated field, a field without values, no valid combination, or more
-            combinations than `most`.
+        ValueError: for an unknown field, a repeated field, a field without values, or no valid combination.
     """
     values: dict[str, list[Any]] = {}
     for text in varied:
@@ -44,9 +41,6 @@ def read_grid(base: ProtocolT, varied: Sequence[str], most: int = 500) -> list[P
         if field in values or not listed.strip():
             raise ValueError(f"--vary {text}: write every field once, as {field}=value,value,…")
         values[field] = read_value(f"[{listed}]", f"--vary {text}")
-    if (number := math.prod(map(len, values.values()))) > most:
-        sizes = " · ".join(f"{len(of_field)} of {field}" for field, of_field in values.items())
-        raise ValueError(f"the grid has {number} protocols ({sizes}), more than {most}; allow them by --most {number}")
     protocols, refused = [], []
     for combination in product(*values.values()):
         try:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..benchmarks.base import Benchmark
+from ..benchmarks.network import NetworkSpec
 from ..functional import PropagationProtocol
-from ..results.published import PUBLISHED, describe_input_size, line_of, protocol_named, published_row
+from ..results.published import describe_input_size, protocol_named, published_row
 from ..results.records import Record, score_of
 from ..results.rendering import percent
 from .configured import protocols_of, views_of
-from .evaluate import Runner, process_group
+from .evaluate import Job, Runner, process_group
 from .grid import single_changes
-from .job import Job, NetworkSpec, Store
-from .study import Study, StudyRow
+from .study import StudyRow
 
 MOST_CHANGES = 5
 """Number of printed changes of single fields."""
@@ -47,52 +47,49 @@ def described(row: StudyRow, evaluation: str) -> str:
     return "; ".join(parts)
 
 
-def not_repeated(study: Study) -> list[str]:
-    """Return a line per published row that the study does not evaluate."""
-    pairs = [(row, name) for row in study.rows for name in row.published if name in study.evaluate]
-    repeated = [published_row(name, protocol_of(row, name), row.published[name]) for row, name in pairs]
-    return [line_of(row) for row in PUBLISHED if row not in repeated]
-
-
-def repeat(
-    rows: Sequence[StudyRow],
-    benchmarks: Mapping[str, Benchmark],
-    output: Path,
-    fields: bool = True,
-    *,
-    names: Sequence[str] = (),
-    changes: Mapping[str, Any] | None = None,
-    stages: Sequence[str] = (),
-    strides: Sequence[int] = (),
-) -> None:
-    """Score rows on benchmarks, and print the differences from the printed scores.
+def jobs_of(
+    row: StudyRow,
+    name: str,
+    benchmark: Benchmark,
+    protocols: Sequence[str],
+    changes: Mapping[str, Any],
+    stages: Sequence[str],
+    strides: Sequence[int],
+) -> list[Job]:
+    """Return the jobs of a row on a benchmark; protocols, stages and strides replace the row's own.
 
     Args:
-        rows: rows with weights at hand.
-        benchmarks: evaluation of the study → its benchmark.
+        row: the row.
+        name: evaluation of the study.
+        benchmark: its benchmark.
+        protocols: names of protocols.
+        changes: new values of protocol fields.
+        stages: stages of the features.
+        strides: strides of the features.
+    """
+    (chosen,) = protocols_of([benchmark], protocols or list(filter(None, [protocol_of(row, name)])), changes)
+    network = NetworkSpec.read(row.model[0], "--pretrained" in row.model)
+    views = views_of([network], stages, strides)
+    return [Job(view, benchmark, protocol) for view, protocol in product(views, chosen)]
+
+
+def repeat(jobs: Mapping[Job, tuple[str, float]], output: Path, fields: bool = True) -> None:
+    """Score jobs, and print the differences from the printed scores.
+
+    Args:
+        jobs: job → name of its row, and printed score in per cent.
         output: folder of the results.
         fields: search for protocol fields that explain a difference.
-        names: named protocols in place of the rows' own.
-        changes: new values of protocol fields.
-        stages: stages in place of the networks' own.
-        strides: strides in place of the networks' own.
 
     Raises:
         ValueError: if a job failed; raised once all other jobs have run.
     """
-    jobs: dict[Job, tuple[StudyRow, float]] = {}
-    for name, benchmark in benchmarks.items():
-        for row in (row for row in rows if name in row.published):
-            (protocols,) = protocols_of([benchmark], names or list(filter(None, [protocol_of(row, name)])), changes)
-            network = NetworkSpec.read(row.model[0], "--pretrained" in row.model)
-            for view, protocol in product(views_of([network], stages, strides), protocols):
-                jobs[Job(view, benchmark, protocol)] = row, row.published[name]
     with process_group() as rank:
-        runner = Runner(Store(output))
+        runner = Runner(output)
         for job, result in runner.run(list(jobs)).items():
             row, printed = jobs[job]
             (record,) = score_of(result)
-            line, is_missed = verdict(f"{row.name} on {job.benchmark.name}", record, printed)
+            line, is_missed = verdict(f"{row} on {job.benchmark.name}", record, printed)
             print(line, flush=True)
             if is_missed and fields:
                 for line in moving_fields(job, record, runner, printed):

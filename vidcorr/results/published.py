@@ -100,17 +100,6 @@ def describe_input_size(protocol: EvaluationProtocol) -> str:
     return f"{fields.get('input_side', 'short')} side {size} px" if size else "native size"
 
 
-def line_of(row: Published) -> str:
-    """Return a row as a line of text, with protocol, input size, weights and doubt."""
-    key, score = next(iter(row.scores.items()))
-    protocol = row.evaluated_by()
-    doubt = f"; doubt: {row.doubt}" if row.doubt else ""
-    return (
-        f"{row.name}, {row.benchmark} {key} {100 * score:.6g}: protocol {protocol.name}, "
-        f"{describe_input_size(protocol)}; weights: {row.weights}{doubt}"
-    )
-
-
 def _read(row: dict[str, str]) -> Published:
     scores = dict(pair.split("=") for pair in row.pop("scores").split())
     return Published(scores={key: float(value) for key, value in scores.items()}, **row)

@@ -12,9 +12,9 @@ from tests.helpers.refusal import refused
 from tests.helpers.words import SMALL, refusal
 from vidcorr import DavisBenchmark, Result, evaluate
 from vidcorr.backbones import build_feature_extractor
+from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets.generated import write_tap_vid
-from vidcorr.experiments.evaluate import Runner
-from vidcorr.experiments.job import Job, NetworkSpec, Store
+from vidcorr.experiments.evaluate import Job, Runner
 from vidcorr.results.result import results_below
 from vidcorr.videos.files import DataError
 
@@ -84,7 +84,7 @@ def test_a_full_disk_ends_the_command(davis, tmp_path, monkeypatch, evaluated):
 
 def test_a_job_that_another_process_runs_is_left_to_it(davis, tmp_path, capsys):
     job = Job(NetworkSpec.read("raw_colour"), davis, davis.protocol)
-    with held(Store(tmp_path).folder_of(job)):
+    with held(Runner(tmp_path).place(job)):
         table = evaluate(["raw_colour", BLOCKY], [davis], tmp_path)
     assert f"{job.title}: running elsewhere" in capsys.readouterr().out
     assert len(table.rows) == 1
@@ -95,11 +95,10 @@ def test_a_job_that_another_process_runs_is_left_to_it(davis, tmp_path, capsys):
 def test_protocols_that_see_frames_alike_share_a_pass_and_leave_the_results_of_single_ones(davis, tmp_path, evaluated):
     protocols = [davis.protocol.with_changes(topk=value) for value in (2, 5)]
     jobs = [Job(NetworkSpec.read("raw_colour"), davis, protocol) for protocol in protocols]
-    shared = Runner(Store(tmp_path / "shared")).run(jobs)
+    shared = Runner(tmp_path / "shared").run(jobs)
     assert evaluated == [[protocol.name for protocol in protocols]]
-    single = Runner(Store(tmp_path / "single"), at_once=1).run(jobs)
     for job in jobs:
-        one, other = shared[job], single[job]
+        one, other = shared[job], Runner(tmp_path / "single").run([job])[job]
         assert (one.scores, one.rows, one.stages) == (other.scores, other.rows, other.stages)
         assert one.stages[""].protocol.digest == job.protocol.digest()
 
@@ -107,8 +106,19 @@ def test_protocols_that_see_frames_alike_share_a_pass_and_leave_the_results_of_s
 @pytest.mark.slow
 def test_by_the_command_line(davis_root, tmp_path, capsys):
     points = write_tap_vid(tmp_path / "points", 1, frames=6, size=(64, 64))
-    words = [BLOCKY, "--on", f"davis={davis_root}", f"tap_vid={points}", "--limit", "1", "--change", *CHANGES]
-    main(["evaluate", *words, "--baselines", "--seeds", "3", "--protocol", "crw", "--output", str(tmp_path / "out")])
+    words = [
+        BLOCKY,
+        "raw_colour",
+        "untrained",
+        "--on",
+        f"davis={davis_root}",
+        f"tap_vid={points}",
+        "--limit",
+        "1",
+        "--change",
+        *CHANGES,
+    ]
+    main(["evaluate", *words, "--seeds", "3", "--protocol", "crw", "--output", str(tmp_path / "out")])
     said = capsys.readouterr().out
     assert "tap_vid keeps its protocol, vidcorr: crw has no values for it" in said
     rows = table_of(tmp_path / "out")

@@ -8,12 +8,11 @@ from tests.helpers.nodes import run_on_nodes
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, YoutubeVosBenchmark
 from vidcorr.backbones import build_feature_extractor
+from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.commands.sweep import command
-from vidcorr.datasets.generated import write_davis, write_youtube_vos
-from vidcorr.experiments.evaluate import Runner
+from vidcorr.datasets.generated import write_youtube_vos
 from vidcorr.experiments.grid import read_grid
-from vidcorr.experiments.job import NetworkSpec, Store
-from vidcorr.experiments.sweep import Sweep, sweep
+from vidcorr.experiments.sweep import sweep
 from vidcorr.results.records import score_of
 from vidcorr.results.result import results_below
 from vidcorr.results.statistics import mean_score
@@ -59,11 +58,6 @@ def test_what_a_sweep_writes(swept):
     text = (swept / "sweep.md").read_text()
     assert all(f"## {field}" in text for field in ("radius", "topk", "temperature"))
     assert "Chosen on some sequences" in text
-    assert (swept / "sweep.png").stat().st_size > 10_000
-
-
-def test_what_is_no_fraction_is_a_folder_to_select_on(sweep_of, tmp_path):
-    assert refused(ValueError, "--select-on 1.5: there is no folder 1.5", sweep_of, tmp_path, "--select-on", "1.5")
 
 
 def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, sweep_of, evaluated, capsys):
@@ -79,7 +73,7 @@ def test_a_grid_that_grows_runs_what_is_new_in_one_pass(swept, sweep_of, evaluat
 @pytest.mark.slow
 def test_processes_and_ranks_give_the_scores_of_one_run(davis_root, tmp_path, capsys):
     """A batch left to another process, and two ranks by torchrun, against one process."""
-    words = ["raw_colour", "--on", f"davis={davis_root}", "--vary", "topk=2,10", "--at-once", "1", "--output"]
+    words = ["raw_colour", "--on", f"davis={davis_root}", "--vary", "topk=2,10", "--output"]
     command([*words, str(tmp_path / "one")])
     first = next(path.parent.name for path in sorted((tmp_path / "one").glob("*/results.json")))
     with held(tmp_path / "several" / first):
@@ -101,7 +95,6 @@ def test_named_protocols_are_swept_as_they_are_also_at_another_stride(sweep_of, 
     sweep_of(tmp_path, "--protocols", "vfs", "crw", "--stride", "16")
     said = capsys.readouterr().out
     assert "2 jobs; 1 passes" in said
-    assert "sweep.png" not in said
     assert said.count("## ") == 2
     scored = scores_below(tmp_path)
     extractor = build_feature_extractor("raw_colour", stride=16)
@@ -118,27 +111,12 @@ def test_scores_that_rows_alone_have_are_their_means(tmp_path):
     root = write_youtube_vos(tmp_path / "data", 3, valid=1, frames=16, size=(64, 64), sprites=(2, 2))
     benchmark = YoutubeVosBenchmark(root, split="train", predictions=False)
     grid = read_grid(benchmark.protocol, ["topk=2,10"])
-    views, output = [NetworkSpec.read("raw_colour")], tmp_path / "out"
-    runner = Runner(Store(output), pages=False)
-    sweep(Sweep(views, benchmark, runner), grid)
+    given = [NetworkSpec.read("raw_colour")], benchmark, grid
+    output = tmp_path / "out"
+    sweep(*given, output)
     for one in scores_below(output):
         assert one.value == pytest.approx(mean_score(one.videos))
     known = "score PCK: YoutubeVosBenchmark has J-Mean, F-Mean, Overall"
-    assert refused(ValueError, known, Sweep, views, benchmark, runner, "PCK")
-    sweep(Sweep(views, benchmark, runner, "Overall"), grid)
+    assert refused(ValueError, known, sweep, *given, output, "PCK")
+    sweep(*given, output, "Overall")
     assert "## Chosen" not in (output / "sweep.md").read_text()  # its rows do not give it
-
-
-@pytest.mark.slow
-def test_a_choice_on_other_data_is_applied_here(sweep_of, tmp_path):
-    write_davis(tmp_path / "train", 2, frames=6, size=(64, 64))
-    grid = ("--vary", "topk=2,10", "radius=3,12")
-    sweep_of(tmp_path / "out", *grid, "--select-on", f"{tmp_path / 'train'}@val")
-    text = (tmp_path / "out/sweep.md").read_text()
-    scored = scores_below(tmp_path / "out")
-    there = [one for one in scored if len(one.result.sequences) == 2]
-    best = max(there, key=lambda one: one.value)
-    here = {one.stage.protocol.shared_name: one.value for one in scored if one not in there}
-    assert here.keys() == {best.stage.protocol.shared_name, "vfs"}
-    value = here[best.stage.protocol.shared_name]
-    assert f"{100 * best.value:.1f} where it was chosen, {100 * value:.1f}" in text

@@ -11,7 +11,7 @@ from vidcorr import DavisBenchmark
 from vidcorr.experiments.reproduce import protocol_of
 from vidcorr.experiments.study import read_study
 from vidcorr.functional import PropagationProtocol
-from vidcorr.results.published import PUBLISHED, published_row
+from vidcorr.results.published import published_row
 
 SHIPPED = "studies/published.yaml"
 
@@ -32,12 +32,6 @@ def test_without_data_the_rows_and_their_weights_are_listed(capsys, tmp_path):
         "dino-s8: davis 69.9 printed; protocol dino, short side 480 px; weights: huggingface.co/timm/"
     )
     assert crw.startswith("crw-r18: davis 67.606 printed; protocol crw, native size; weights/crw-r18.ckpt is missing; ")
-    main(["reproduce"])
-    shown = capsys.readouterr().out
-    for row in PUBLISHED:
-        score = f"{100 * next(iter(row.scores.values())):.6g}"
-        lines = [line for line in shown.splitlines() if score in line and row.protocol.partition("+")[0] in line]
-        assert any(row.doubt in line for line in lines), row
     message = "--on otb: no row has a printed score; rows have davis, jhmdb, vip"
     assert message in refusal("reproduce", "--on", f"otb={tmp_path}")
 

@@ -9,9 +9,9 @@ import pytest
 
 from tests.helpers.refusal import refused
 from vidcorr import DavisBenchmark, JhmdbBenchmark, TapVidBenchmark, YoutubeVosBenchmark
+from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.errors import UsageError
 from vidcorr.experiments.configured import protocols_of, read_changes, read_on, views_of
-from vidcorr.experiments.job import NetworkSpec
 
 CLI = Path(__file__).resolve().parents[3] / "cli.py"
 

@@ -15,12 +15,12 @@ from vidcorr import DavisBenchmark, TapVidBenchmark, VosBenchmark, evaluate
 from vidcorr.backbones import Clips
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.benchmarks.evaluation import Evaluation, Ranks
+from vidcorr.benchmarks.network import NetworkSpec
 from vidcorr.datasets import Davis
 from vidcorr.datasets.generated import write_davis
 from vidcorr.experiments.configured import protocols_of
-from vidcorr.experiments.evaluate import passes_of
+from vidcorr.experiments.evaluate import Job, passes_of
 from vidcorr.experiments.grid import read_grid
-from vidcorr.experiments.job import Job, NetworkSpec, networks_of
 from vidcorr.functional import PropagationProtocol
 from vidcorr.metrics.rows import SequenceRows
 from vidcorr.videos.mask_files import read_mask
@@ -31,26 +31,24 @@ LIBRARY = "torchvision:resnet18"
 
 
 def test_what_the_command_line_names():
-    names = ["timm:vit_small_patch16_224@block9", "run.ckpt@res3/4", "untrained", "raw_colour", "raw_colour"]
-    rows = networks_of(names, seeds=[0, 1], baselines=True)
-    assert [(row.spec, row.stage, row.stride, row.pretrained, row.seed) for row in rows] == [
-        ("timm:vit_small_patch16_224", "block9", None, False, 0),
-        ("timm:vit_small_patch16_224", "block9", None, False, 1),
-        ("run.ckpt", "res3", 4, False, 0),
-        (LIBRARY, None, None, False, 0),
-        (LIBRARY, None, None, False, 1),
-        ("raw_colour", None, None, False, 0),
+    names = ["timm:vit_small_patch16_224@block9", "run.ckpt@res3/4", "untrained", "raw_colour"]
+    rows = [NetworkSpec.read(name, seed=1) for name in names]
+    assert [(row.spec, row.stage, row.stride, row.pretrained, row.is_random) for row in rows] == [
+        ("timm:vit_small_patch16_224", "block9", None, False, True),
+        ("run.ckpt", "res3", 4, False, False),
+        (LIBRARY, None, None, False, True),
+        ("raw_colour", None, None, False, False),
     ]
-    assert [row.name for row in rows[1:4]] == [
+    assert [row.name for row in rows[:3]] == [
         "timm:vit_small_patch16_224@block9, random weights",
         "run.ckpt@res3/4",
         "untrained ResNet-18",
     ]
-    trained = networks_of([LIBRARY, "dino-s16", "my:net"], pretrained=True, seeds=[0, 1])
+    trained = [NetworkSpec.read(name, pretrained=True) for name in (LIBRARY, "dino-s16", "my:net")]
     assert [(row.name, row.pretrained) for row in trained] == [(LIBRARY, True), ("dino-s16", True), ("my:net", False)]
     view = NetworkSpec.read("untrained@res4/8", seed=1)
     assert view == NetworkSpec("untrained ResNet-18@res4/8", LIBRARY, "res4", 8, seed=1)
-    refused(ValueError, "the stride 'four' is not a number", networks_of, ["x@res3/four"])
+    refused(ValueError, "the stride 'four' is not a number", NetworkSpec.read, "x@res3/four")
 
 
 def test_a_key_depends_on_all_that_moves_the_score_and_on_nothing_else(davis_root, tmp_path):
