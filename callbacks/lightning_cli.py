@@ -23,7 +23,7 @@ from lightning_modules.base import CorrespondenceModule
 from vidcorr import signals
 from vidcorr.backbones.checkpoints import saved_model
 from vidcorr.backbones.networks import SHORT_NAMES, read_spec
-from vidcorr.backbones.trust import allow_named, outside_code, reconcile
+from vidcorr.backbones.trust import allow_named, outside_code
 from vidcorr.benchmarks.base import Benchmark
 from vidcorr.errors import UsageError, explain
 from vidcorr.experiments.configured import FLAGS, add_flags, read_yaml
@@ -269,15 +269,12 @@ class VidcorrCLI(LightningCLI):
         """Leave the configuration as it is: `from_checkpoint` has read the checkpoint, and its values come first."""
 
     def before_instantiate_classes(self) -> None:
-        """Seed data and model too, unless they set a seed; name the checkpoint's encoder by its recipe."""
+        """Seed data and model too, unless they set a seed."""
         config = self.config[self.command]
         for section in ("model", "data"):
             arguments = (config.get(section) or {}).get("init_args") or {}
             if "seed" in arguments and f"{section}.seed" not in dict(self.given):
                 arguments["seed"] = int(config.seed_everything)
-        path = config.get("ckpt_path")
-        if path is not None and (saved := saved_model(path)) is not None:
-            reconcile(saved, config.model, path)
 
     def instantiate_classes(self) -> None:
         """Make the benchmarks of `--on` before all else, since a missing folder is known at once."""

@@ -1,6 +1,7 @@
 """A module's part in its checkpoints: what it writes into them, and its checks when it takes one back."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,10 @@ from vidcorr.backbones.checkpoints import (
     METADATA_KEY,
     SUFFIXES,
     check_metadata,
-    describe,
     load_weights,
     module_from_checkpoint,
 )
-from vidcorr.backbones.trust import NETWORK_ARGUMENTS
+from vidcorr.backbones.trust import NETWORK_ARGUMENTS, allow, import_path
 
 
 class SavedModule(pl.LightningModule):
@@ -43,8 +43,10 @@ class SavedModule(pl.LightningModule):
         return module if map_location is None else module.to(map_location)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record class, version and format."""
-        checkpoint[METADATA_KEY] = describe(type(self))
+        """Record class and version, so that the path of the file is enough to load the module."""
+        class_path = import_path(type(self))
+        allow(class_path)  # this process runs the class, so the user has named it
+        checkpoint[METADATA_KEY] = {"class_path": class_path, "version": version("vidcorr")}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a checkpoint is ours and fits this module.

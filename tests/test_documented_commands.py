@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from callbacks import arguments, lightning_cli
+from callbacks import lightning_cli
 from cli import run_command
 from tests.helpers.parsed import Parsed
 from vidcorr.backbones.trust import pass_gate
@@ -24,8 +24,7 @@ PLACEHOLDERS = {"SEED": "0", "X": "last.ckpt", "…": "", "...": ""}
 @pytest.fixture(autouse=True)
 def _any_checkpoint(monkeypatch):
     """A checkpoint named in a document holds a VFSSimSiam; files of the documents' own are not looked for."""
-    for module in (arguments, lightning_cli):
-        monkeypatch.setattr(module, "saved_model", lambda path: pass_gate("lightning_modules.VFSSimSiam", {}, path))
+    monkeypatch.setattr(lightning_cli, "saved_model", lambda path: pass_gate("lightning_modules.VFSSimSiam", {}, path))
     monkeypatch.chdir(ROOT)
 
 

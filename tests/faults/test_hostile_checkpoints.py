@@ -57,7 +57,6 @@ ATTACKS = {
     "itself": {"arguments": {"spec": "a.ckpt"}},
 }
 FAULTS = {
-    "format as text": {"note": {"format": "one"}},
     "class as a list": {"note": {"class_path": ["a"]}},
     "note as text": {"vidcorr": "yes"},
     "no state_dict": {"state_dict": None},

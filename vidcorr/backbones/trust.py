@@ -7,22 +7,20 @@ only if the user has named it: on the command line, by a call in this process, o
 
 import contextvars
 import importlib
-import importlib.util
 import os
 import re
 import sys
-import sysconfig
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
 
-TRUSTED = ("vidcorr", "lightning_modules", "timm", "torchvision", "transformers")
-"""Packages that every checkpoint may name."""
 LIBRARIES = ("timm", "torchvision")
-INTERPOLATION = re.compile(r"(bilinear|nearest):([1-9]\d?)", re.ASCII)
-"""An upsampler of this project: rule and factor."""
+INTERPOLATIONS = ("bilinear", "nearest")
+"""Upsamplers of this project."""
+TRUSTED = ("vidcorr", "lightning_modules", *LIBRARIES, "transformers", *INTERPOLATIONS)
+"""What every checkpoint may name before a dot or a colon."""
 NETWORK_ARGUMENTS = ("spec", "backbone")
 """Arguments that name an encoder."""
 RECIPE = "encoder"
@@ -82,44 +80,15 @@ def _named_code(model: Mapping[str, Any]) -> Iterator[str]:
         yield from _named_code(nested)
     for argument in ("upsample", *(() if nested else NETWORK_ARGUMENTS)):
         value = arguments.get(argument)
-        if isinstance(value, str) and ":" in value and not INTERPOLATION.fullmatch(value):
+        if isinstance(value, str) and ":" in value:
             yield value
 
 
 def _is_trusted(package: str) -> bool:
-    """Return whether a package is among `TRUSTED`, or lies below the working directory and is not installed."""
-    if package in TRUSTED:
-        return True
-    _search_working_directory()
-    try:
-        found = importlib.util.find_spec(package)  # of a package without dots: imports nothing
-    except (ImportError, ValueError):
-        return False
-    if found is None:
-        return False
-    places = [*(found.submodule_search_locations or ()), *([found.origin] if found.has_location else ())]
-    installed = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return bool(places) and all(
-        place.is_relative_to(Path.cwd()) and not any(map(place.is_relative_to, installed))
-        for place in map(Path.resolve, map(Path, map(str, places)))
-    )
-
-
-def check_names(model: Mapping[str, Any], source: str | Path) -> None:
-    """Refuse a model that names code which its file may not name.
-
-    Args:
-        model: `class_path` and `init_args`.
-        source: the file, for messages.
-
-    Raises:
-        ValueError: one line with all names that the user would have to allow.
-    """
-    if refused := sorted({name for name in outside_code(model) if name not in _allowed}):
-        flags = " ".join(f"--allow {name}" for name in refused)
-        raise ValueError(
-            f"{source}: names code from outside this project and the working directory; if you trust it, add {flags}"
-        )
+    """Return whether a package is among `TRUSTED`, or lies in the working directory under a name that Python lacks."""
+    place = Path.cwd() / package
+    is_own = package.isidentifier() and (place.is_dir() or place.with_suffix(".py").is_file())
+    return package in TRUSTED or (is_own and package not in sys.stdlib_module_names)
 
 
 def pass_gate(class_path: object, arguments: object, source: str | Path) -> Recipe:
@@ -131,11 +100,15 @@ def pass_gate(class_path: object, arguments: object, source: str | Path) -> Reci
         source: the file, for messages.
 
     Raises:
-        ValueError: for a refused name; the message says how to allow it.
+        ValueError: one line with all names that the user would have to allow.
     """
     if not isinstance(class_path, str) or not isinstance(arguments, Mapping):
         raise ValueError(f"{source}: is damaged: it names no class with arguments")
-    check_names({"class_path": class_path, "init_args": arguments}, source)
+    if refused := set(outside_code({"class_path": class_path, "init_args": arguments})) - _allowed:
+        flags = " ".join(f"--allow {name}" for name in sorted(refused))
+        raise ValueError(
+            f"{source}: names code from outside this project and the working directory; if you trust it, add {flags}"
+        )
     package, _, name = class_path.rpartition(".")
     kind = import_named(package, name, f"{source}: its class {class_path}")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
@@ -158,31 +131,6 @@ def make(recipe: Recipe, source: str | Path) -> nn.Module:
         return contextvars.Context().run(recipe.kind, **recipe.arguments)
     except Exception as error:  # of any type: the arguments in the file are at fault
         raise ValueError(f"{source}: {recipe.kind.__name__} cannot be made: {reason(error)}") from error
-
-
-def reconcile(saved: Recipe, chosen: Any, path: str | Path) -> None:
-    """Copy the encoder's recipe from a checkpoint to a model with the same backbone on the command line, in place.
-
-    A module over an encoder from another checkpoint stores the recipe as `encoder`; a command line names the path.
-
-    Args:
-        saved: class and arguments of the checkpoint's module.
-        chosen: `class_path` and `init_args`, merged from flags, files and `saved`.
-        path: the checkpoint, for the message.
-
-    Raises:
-        ValueError: if the command line names another backbone than the checkpoint.
-    """
-    arguments: MutableMapping[str, Any] = chosen.get("init_args") or {}
-    key = next((name for name in NETWORK_ARGUMENTS if name in saved.arguments), "")
-    same = str(chosen["class_path"]).rpartition(".")[2] == saved.class_path.rpartition(".")[2]
-    if not same or not saved.arguments.get(RECIPE) or RECIPE not in arguments:
-        return
-    noted = saved.arguments[key]
-    if arguments[key] == noted:
-        arguments[RECIPE] = saved.arguments[RECIPE]
-    elif arguments[RECIPE] is not None:
-        raise ValueError(f"{path}: was trained from {noted}, not from {arguments[key]}: leave model.{key} out")
 
 
 def import_path(kind: type) -> str:

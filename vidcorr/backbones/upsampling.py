@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate, pad
 
 from ..functional.device import shared_copy
 from .extractor import PROBE, FeatureExtractor, Normalise, blank, describe_output
-from .trust import INTERPOLATION, LIBRARIES, allow, import_named
+from .trust import INTERPOLATIONS, LIBRARIES, allow, import_named
 
 Upsample = Callable[[Tensor, Tensor], Tensor]
 """A frame and its features → upsampled features, see `build_upsampler`; a function or a module."""
@@ -33,10 +33,10 @@ def build_upsampler(spec: str) -> Upsample:
     Raises:
         ValueError: for another form of spec, or if it cannot be imported.
     """
-    if match := re.fullmatch(INTERPOLATION, spec):
-        return partial(_interpolated, mode=match[1], factor=int(match[2]))
     module, separator, name = spec.partition(":")
-    if not separator or module in (*LIBRARIES, "bilinear", "nearest"):
+    if module in INTERPOLATIONS and re.fullmatch("[1-9][0-9]?", name):
+        return partial(_interpolated, mode=module, factor=int(name))
+    if not separator or module in (*LIBRARIES, *INTERPOLATIONS):
         raise ValueError(f"upsample {spec!r}: write bilinear:2, nearest:2 or package.module:callable")
     found: Any = import_named(module, name, f"upsample {spec}")
     if not isinstance(found, nn.Module) and callable(found) and _takes_no_arguments(found):

@@ -4,11 +4,10 @@ import sys
 
 import pytest
 
-from lightning_modules import FrozenEncoder, LinearProbe
+from lightning_modules import FrozenEncoder
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_encoder, trust
-from vidcorr.backbones.checkpoints import saved_model, write_checkpoint
-from vidcorr.backbones.trust import pass_gate, reconcile
+from vidcorr.backbones.trust import pass_gate
 
 FROZEN = "lightning_modules.frozen_encoder.FrozenEncoder"
 PROBE = "lightning_modules.linear_probe.LinearProbe"
@@ -48,19 +47,6 @@ def test_nested_encoders_take_the_same_way(tmp_path):
     refused(ValueError, r"add --allow subprocess\.Popen$", build_encoder, "a.ckpt", recipe=process)
     refused(ValueError, r"add --allow subprocess\.Popen$", FrozenEncoder, "a.ckpt", encoder=process)
     assert not (tmp_path / "canary").exists()
-
-
-def test_the_encoder_of_a_checkpoint_is_that_of_the_named_backbone(tmp_path):
-    write_checkpoint(FrozenEncoder("raw_colour"), tmp_path / "first.ckpt")
-    probe = LinearProbe(str(tmp_path / "first.ckpt"), num_classes=2, stage=None, stride=None)
-    write_checkpoint(probe, tmp_path / "probe.ckpt")
-    saved = saved_model(tmp_path / "probe.ckpt")
-    chosen = {"class_path": saved.class_path, "init_args": saved.arguments | {"encoder": None}}
-    reconcile(saved, chosen, "probe.ckpt")
-    assert chosen["init_args"]["encoder"] == saved.arguments["encoder"]
-    chosen["init_args"]["backbone"] = "torchvision:resnet18"
-    message = r"was trained from .*first\.ckpt, not from torchvision:resnet18: leave model.backbone out"
-    refused(ValueError, message, reconcile, saved, chosen, "probe.ckpt")
 
 
 def test_modules_below_the_working_directory_are_the_users_own(tmp_path):

@@ -13,7 +13,7 @@ import torch
 
 from .. import LiirEncoder
 from ..checkpoints import SUFFIXES, load_weights, write_checkpoint
-from ..trust import allow, check_names, make, pass_gate, reason
+from ..trust import allow, make, pass_gate, reason
 from .families import FAMILIES, FROZEN, State, family_of
 
 ENTRIES = ("state_dict", "teacher", "model")
@@ -140,8 +140,8 @@ def convert(
         )
     if architecture is not None:
         allow(architecture)
-    if spec is not None:
-        check_names({"class_path": FROZEN, "init_args": {"spec": spec}}, foreign)
+    elif spec is not None:
+        pass_gate(FROZEN, {"spec": spec}, foreign)
     family = family_of(file.state, spec, foreign) if kind == "auto" else kind
     try:
         converted = FAMILIES[family].convert(file.state, spec)
