@@ -86,8 +86,8 @@ class FeatureExtractor(nn.Module, ABC):
     """Maps float RGB `(N, 3, H, W)` in [0, 1] to feature maps.
 
     `stage` is a name, and the result a map `(N, C, h, w)`; or a list of names, and the result a list of maps from a
-    single pass. `block9+block12` concatenates the maps of stages along the channels, `mean:block9+block12` averages
-    them; their strides must be equal. `stride` is the number of pixels per cell, in the form of `stage`.
+    single pass. `block9+block12` concatenates the maps of stages along the channels; their strides must be equal.
+    `stride` is the number of pixels per cell, in the form of `stage`.
 
     Args:
         stage: names, as above.
@@ -116,7 +116,7 @@ class FeatureExtractor(nn.Module, ABC):
         super().__init__()
         self.stage = stage
         self.stages = [stage] if isinstance(stage, str) else stage
-        self._parts_of = {name: name.removeprefix("mean:").split("+") for name in self.stages}
+        self._parts_of = {name: name.split("+") for name in self.stages}
         self.parts = list(dict.fromkeys(part for parts in self._parts_of.values() for part in parts))
         if unknown := [part for part in self.parts if part not in known]:
             raise ValueError(f"stage {unknown[0]!r}: {network} has {', '.join(known)}; null is its default")
@@ -133,7 +133,7 @@ class FeatureExtractor(nn.Module, ABC):
         """Return a map, or a list of maps if `stage` is a list.
 
         Raises:
-            ValueError: if the images are not float RGB of four dimensions, or maps to average differ in channels.
+            ValueError: if the images are not float RGB of four dimensions.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(f"expected float RGB (N, 3, H, W) in [0, 1], got {images.dtype} {tuple(images.shape)}")
@@ -141,16 +141,7 @@ class FeatureExtractor(nn.Module, ABC):
         maps = []
         for name in self.stages:
             parts = [found[part] for part in self._parts_of[name]]
-            if len(parts) == 1:
-                maps += parts
-            elif not name.startswith("mean:"):
-                maps.append(torch.cat(parts, dim=1))
-            elif len(channels := {part.shape[1] for part in parts}) == 1:
-                maps.append(torch.stack(parts).mean(dim=0))
-            else:
-                raise ValueError(
-                    f"stage {name!r}: maps of {sorted(channels)} channels have no mean; name a list of them"
-                )
+            maps.append(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
         return maps[0] if isinstance(self.stage, str) else maps
 
     def set_strides(self, strides: Mapping[str, int]) -> None:
@@ -163,9 +154,7 @@ class FeatureExtractor(nn.Module, ABC):
         for name in self.stages:
             of_parts = {strides[part] for part in self._parts_of[name]}
             if len(of_parts) > 1:
-                raise ValueError(
-                    f"stage {name!r}: parts of strides {sorted(of_parts)} have no mean; name a list of them"
-                )
+                raise ValueError(f"stage {name!r}: its parts have strides {sorted(of_parts)}; name a list of them")
             of_stages.append(of_parts.pop())
         self.stride = of_stages[0] if isinstance(self.stage, str) else of_stages
 
@@ -259,7 +248,14 @@ class MapExtractor(FeatureExtractor):
         self.eval()
         stated = getattr(network, "stride", None)
         strides = {}
-        for name, output in self._probe().items():
+        try:
+            with torch.inference_mode():
+                probed = self.maps(blank(self, PROBE))
+        except (AssertionError, IndexError, RuntimeError) as error:
+            if self.normalise is None:
+                raise
+            raise ValueError(f"{kind}: {reason(error)}; videos need a network for images of any size") from error
+        for name, output in probed.items():
             strides[name] = measured_stride(output, f"{kind}, {name}", stated if isinstance(stated, int) else None)
             if stride not in (None, strides[name]):
                 raise ValueError(f"{kind}: the stride of {name} is {strides[name]}, not {stride}; leave stride out")
@@ -287,27 +283,6 @@ class MapExtractor(FeatureExtractor):
             channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC")
             found[OUTPUT] = last.permute(0, 3, 1, 2) if channels_last and last.ndim == 4 else last
         return found
-
-    def _probe(self) -> dict[str, Tensor]:
-        try:
-            with torch.inference_mode():
-                return self.maps(blank(self, PROBE))
-        except (AssertionError, IndexError, RuntimeError) as error:
-            if self.normalise is None or not self._takes_its_own_size():
-                raise
-            raise ValueError(
-                f"{type(self.network).__name__}: takes images of one size only; videos need a network of any size "
-                f"({reason(error)})"
-            ) from error
-
-    def _takes_its_own_size(self) -> bool:
-        """Return whether the network takes an image of the size that timm states; if not, another error occurred."""
-        try:
-            with torch.inference_mode():
-                self.maps(blank(self, self.network.pretrained_cfg["input_size"][1:]))
-        except Exception:  # any error, for example when the device is out of memory
-            return False
-        return True
 
 
 def _staged(network: Any) -> int:

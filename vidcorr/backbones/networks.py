@@ -2,9 +2,8 @@
 
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..errors import near
 from ..functional.device import M, shared_copy
 from .extractor import Dilated, FeatureExtractor, describe_output
 from .trust import allow, import_named, reason
@@ -113,13 +113,8 @@ def build_network(spec: str, pretrained: bool = False) -> nn.Module:
     library, separator, name = spec.partition(":")
     seed: int | None = torch.initial_seed()
     if not separator:
-        import torchvision
-
-        known = {name: f"torchvision:{name}" for name in torchvision.models.list_models()}
-        known |= {name: name for name in ("raw_colour", *SHORT_NAMES)}
-        near = get_close_matches(spec, known, 1)
-        meant = f"did you mean {known[near[0]]}? " if near else ""
-        raise ValueError(f"backbone {spec!r}: {meant}write timm:NAME, torchvision:NAME or package.module:callable")
+        meant = near(spec, ("raw_colour", *SHORT_NAMES))
+        raise ValueError(f"backbone {spec!r}: write timm:NAME, torchvision:NAME or package.module:callable{meant}")
     network: Any
     origin = f"weights of {library}" if pretrained else RANDOM_WEIGHTS
     if library == "timm":
@@ -149,7 +144,7 @@ def _timm(name: str, pretrained: bool) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        raise _unknown("timm", name, timm.list_models())
+        raise ValueError(f"backbone timm:{name}: timm has no such model{near(name, timm.list_models())}")
     options: dict[str, Any] = {}  # for images of any size
     file = timm.models.model_entrypoint(name).__module__.removeprefix("timm.models.")
     if file in ("vision_transformer", "vision_transformer_hybrid", "deit", "eva"):
@@ -174,16 +169,9 @@ def _weights_of(spec: str, pretrained: bool) -> Iterator[None]:
         ) from error
 
 
-def _unknown(library: str, name: str, models: Sequence[str]) -> ValueError:
-    near = ", ".join(get_close_matches(name, models, 3)) or "none of its names is near"
-    return ValueError(f"backbone {library}:{name}: {library} has no such model; near it: {near}")
-
-
 def _torchvision(name: str, pretrained: bool) -> nn.Module:
     from torchvision import models
 
-    if name not in models.list_models():
-        raise _unknown("torchvision", name, models.list_models())
     if name.startswith("regnet_"):  # it cannot be made on the meta device, which the check of a checkpoint needs
         raise ValueError(f"backbone torchvision:{name}: not supported; take timm's RegNets, such as timm:regnety_004")
     options = {"zero_init_residual": True} if models.get_model_builder(name).__module__.endswith("resnet") else {}

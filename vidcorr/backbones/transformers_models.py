@@ -1,8 +1,7 @@
-"""Models of the library `transformers` (an extra) as backbones: V-JEPA 2, VideoMAE, image models of tokens."""
+"""Video encoders of the library `transformers` (an extra): V-JEPA 2 and VideoMAE."""
 
 from __future__ import annotations
 
-import inspect
 import types
 from typing import Any
 
@@ -10,13 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .extractor import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from .trust import reason
 from .video import CLIP_FAMILIES, Clips
 
 
-def from_transformers(name: str) -> Clips | nn.Module:
-    """Load a model of the library's hub, or of a local folder, as a video encoder or a network of images.
+def from_transformers(name: str) -> Clips:
+    """Load a model of the library's hub, or of a local folder, as a video encoder.
 
     Weights come from safetensors only, and no code of the hub runs.
 
@@ -24,7 +22,7 @@ def from_transformers(name: str) -> Clips | nn.Module:
         name: name on the hub, or path of a folder with config.json and model.safetensors.
 
     Raises:
-        ValueError: without the extra, for a model that cannot be loaded, or a model without a grid of tokens.
+        ValueError: without the extra, for a model that cannot be loaded, or a model of another kind.
     """
     try:
         from transformers import AutoConfig, AutoModel
@@ -37,7 +35,7 @@ def from_transformers(name: str) -> Clips | nn.Module:
         model = AutoModel.from_pretrained(name, trust_remote_code=False, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"backbone transformers:{name}: cannot be loaded: {reason(error)}") from error
-    model = getattr(model, "vision_model", model).eval()  # SigLIP's and CLIP's image part
+    model.eval()
     if kind == "vjepa2":
         # windows of 16 frames as in RVM's notebook, although it was trained on 64
         return Clips(VJepa2(model), tubelet=model.config.tubelet_size, **CLIP_FAMILIES["v-jepa-2"])
@@ -45,7 +43,7 @@ def from_transformers(name: str) -> Clips | nn.Module:
         norm = _norm_of_classifier(name) if model.config.use_mean_pooling else None
         network = VideoMae(model, norm)
         return Clips(network, tubelet=model.config.tubelet_size, layout="TCHW", **CLIP_FAMILIES["videomae"])
-    return TokenGrid(model, name)
+    raise ValueError(f"backbone transformers:{name}: a {kind}; known are vjepa2 and videomae")
 
 
 def _norm_of_classifier(name: str) -> nn.Module:
@@ -137,53 +135,7 @@ class VideoMae(nn.Module):
         return tokens.unflatten(1, (-1, *size)).permute(0, 4, 1, 2, 3)
 
 
-class TokenGrid(nn.Module):
-    """An image model of tokens (DINOv2, DINOv3, SigLIP 2, I-JEPA, …) as a map: RGB `(N, 3, H, W)` to `(N, C, h, w)`.
-
-    Tokens before the patches' tokens (class, registers) are dropped. Images are padded with zeros to complete patches
-    after normalisation.
-
-    Args:
-        model: takes `pixel_values` and gives `last_hidden_state`.
-        name: for messages.
-
-    Raises:
-        ValueError: if the model states no patch size.
-    """
-
-    def __init__(self, model: Any, name: str) -> None:
-        super().__init__()
-        patch = getattr(model.config, "patch_size", None)
-        if not isinstance(patch, int):
-            raise ValueError(f"backbone transformers:{name}: states no patch size; it gives no grid of tokens")
-        self.model, self.name, self.stride = model, name, patch
-        self.normalise = Normalise(*_statistics(name))
-        asked = inspect.signature(model.forward).parameters
-        self.arguments = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in asked else {}
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the map of RGB in [0, 1]."""
-        height, width = images.shape[2:]
-        images = F.pad(self.normalise(images), (0, -width % self.stride, 0, -height % self.stride))
-        rows, columns = images.shape[2] // self.stride, images.shape[3] // self.stride
-        tokens = self.model(pixel_values=images, **self.arguments).last_hidden_state
-        if tokens.ndim != 3 or tokens.shape[1] < rows * columns:
-            raise ValueError(f"backbone transformers:{self.name}: gives {tuple(tokens.shape)}, not a grid of tokens")
-        return tokens[:, -rows * columns :].unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
-
-
 def _places_on_grid(grid: int, cells: int, device: torch.device) -> Tensor:
     """Return the positions of cells on a trained grid: 0 … grid − 1, resized bilinearly."""
     places = (torch.arange(cells, device=device, dtype=torch.float32) + 0.5) * grid / cells - 0.5
     return places.clamp(0, grid - 1)
-
-
-def _statistics(name: str) -> tuple[Any, Any]:
-    """Return mean and standard deviation of RGB of the model's image processor, or ImageNet's."""
-    from transformers import AutoImageProcessor
-
-    try:
-        processor = AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
-        return tuple(processor.image_mean), tuple(processor.image_std)
-    except (OSError, ValueError, AttributeError, TypeError, ImportError):
-        return IMAGENET_MEAN, IMAGENET_STD

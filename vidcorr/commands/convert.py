@@ -22,7 +22,6 @@ def command(args: Sequence[str]) -> None:
     parser.add_argument("output", type=Path, metavar="OUT", help="checkpoint to write, .ckpt")
     parser.add_argument("--kind", default="auto", choices=KINDS, help="family of the checkpoint (default: by its keys)")
     parser.add_argument("--architecture", metavar="SPEC", help="torchvision:NAME or timm:NAME, if keys do not show it")
-    parser.add_argument("--trust", action="store_true", help="unpickle any type that it holds, which may run code")
     flags = parser.parse_args(list(args))
 
     from ..backbones.foreign.conversion import account, convert

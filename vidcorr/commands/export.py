@@ -17,9 +17,6 @@ def command(args: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="vidcorr export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="any checkpoint of this project")
     parser.add_argument("output", type=Path, metavar="OUT", help="file to write, .safetensors")
-    parser.add_argument(
-        "--format", choices=["torchvision", "timm", "own"], help="library to export for (default: the network's own)"
-    )
     parser.add_argument("--allow", action="append", metavar="NAME", help="class of yours that a checkpoint may name")
     flags = parser.parse_args(list(args))
 
@@ -27,4 +24,4 @@ def command(args: Sequence[str]) -> None:
     from ..backbones.trust import allow_named
 
     allow_named(args)
-    print(export(flags.checkpoint, flags.output, flags.format))
+    print(export(flags.checkpoint, flags.output))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules import FrozenEncoder
 from tests.helpers.references import GOLDEN
 from tests.helpers.refusal import refused
 from vidcorr.backbones import build_feature_extractor
@@ -30,31 +29,12 @@ def test_other_sizes_than_the_trained_one_equal_the_notebook(family, frames, gol
     assert encoder.stride == 8
 
 
-@pytest.mark.parametrize(
-    ("config", "prefix"),
-    [("Dinov2Config", 1), ("Dinov2WithRegistersConfig", 5), ("IJepaConfig", 0), ("SiglipVisionConfig", 0)],
-)
-def test_tokens_of_an_image_model_are_its_map(config, prefix, tmp_path):
-    made = getattr(transformers, config)(
-        hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48, patch_size=8, image_size=48
-    )
-    model = transformers.AutoModel.from_config(made).eval()
-    model.save_pretrained(tmp_path)
-    encoder = FrozenEncoder(f"transformers:{tmp_path}").feature_extractor()
-    images = torch.rand(1, 3, 48, 48)
-    maps = encoder(images)
-    assert maps.shape == (1, 24, 6, 6)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    with torch.no_grad():
-        tokens = model(pixel_values=(images - mean) / std).last_hidden_state
-    assert tokens.shape[1] == 36 + prefix
-    torch.testing.assert_close(maps.flatten(2).transpose(1, 2), tokens[:, prefix:], rtol=0, atol=1e-5)
-    assert encoder(torch.rand(1, 3, 60, 70)).shape == (1, 24, 8, 9)
-
-
-def test_a_model_that_is_not_there_is_one_line(tmp_path):
+def test_a_model_that_is_not_there_or_of_another_kind_is_one_line(tmp_path):
     message = r"backbone transformers:.*nowhere: cannot be loaded"
-    assert refused(ValueError, message, build_feature_extractor, f"transformers:{tmp_path / 'nowhere'}")
+    refused(ValueError, message, build_feature_extractor, f"transformers:{tmp_path / 'nowhere'}")
+    config = transformers.Dinov2Config(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=28)
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path)
+    refused(ValueError, "a dinov2; known are vjepa2", build_feature_extractor, f"transformers:{tmp_path}")
 
 
 def test_videomae_with_mean_pooling_takes_the_norm_of_its_classifier(tmp_path):

@@ -51,17 +51,16 @@ def test_overlapping_patches_are_those_of_a_shifted_image(spec):
     assert extractor(images[..., :-3, :-5]).shape[2:] == (10, 12)
 
 
-def test_blocks_are_concatenated_or_averaged():
+def test_blocks_are_concatenated():
     network, images = build_network(TINY), torch.rand(1, 3, 64, 96)
-    stages = ["block9+block12", "mean:block9+block12", "block9"]
+    stages = ["block9+block12", "block9"]
     combined = extractor_of(network, stages)
     combined.positions = "dino"
     single = extractor_of(network, ["block9", "block12"])
     single.positions = "dino"
-    both, mean, alone = combined(images)
+    both, alone = combined(images)
     ninth, twelfth = single(images)
-    assert combined.stride == [16, 16, 16]
+    assert combined.stride == [16, 16]
     assert torch.equal(both, torch.cat([ninth, twelfth], dim=1))
-    torch.testing.assert_close(mean, (ninth + twelfth) / 2)
     assert torch.equal(alone, ninth)
     refused(ValueError, "block13", extractor_of, network, "block9+block13")

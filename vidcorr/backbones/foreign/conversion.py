@@ -48,14 +48,13 @@ class ForeignFile(NamedTuple):
     about: Mapping[str, str] = {}
 
 
-def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
+def read_foreign(path: str | Path) -> ForeignFile:
     """Read a `.safetensors` file or a file of `torch.save`.
 
     Plain types are read, and the types in official files: `argparse.Namespace` and numpy's scalars.
 
     Args:
         path: the file.
-        trust: unpickle any type, which runs the code that the file names.
 
     Raises:
         ValueError: if the file is missing or damaged, holds other types, or no weights.
@@ -67,10 +66,13 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
         if path.suffix == ".safetensors":
             content, about = _read_safetensors(path)
         else:
-            content, about = _read_pickle(path, trust), {}
+            pairs: list[Any] = [(kind, name) for name, kind in HARMLESS.items()]
+            with torch.serialization.safe_globals(pairs):
+                content, about = torch.load(path, "cpu", weights_only=True), {}
     except Exception as error:  # torch raises errors of many types for a senseless file
         names_code = "Unsupported global" in str(error)
-        advice = "if you trust its source, set trust" if names_code else "is the download complete, and not a web page?"
+        saved = "if you trust its source, save its weights alone: torch.load(FILE, weights_only=False), torch.save"
+        advice = saved if names_code else "is the download complete, and not a web page?"
         raise ValueError(f"{path}: cannot be read; {advice} ({reason(error)})") from error
     entries: Mapping[str, Any] = content if isinstance(content, Mapping) else {}
     place = next((name for name in ENTRIES if is_state(entries.get(name))), "")
@@ -81,14 +83,6 @@ def read_foreign(path: str | Path, trust: bool = False) -> ForeignFile:
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return ForeignFile(dict(state), tuple(str(name) for name in entries if place and name != place), about)
-
-
-def _read_pickle(path: Path, trust: bool) -> Any:
-    if trust:
-        return torch.load(path, map_location="cpu", weights_only=False)
-    pairs: list[Any] = [(kind, name) for name, kind in HARMLESS.items()]
-    with torch.serialization.safe_globals(pairs):
-        return torch.load(path, "cpu", weights_only=True)
 
 
 def is_state(content: object) -> bool:
@@ -104,7 +98,7 @@ def _read_safetensors(path: Path) -> tuple[State, Mapping[str, str]]:
 
 
 def convert(
-    foreign: str | Path, output: str | Path, kind: str = "auto", architecture: str | None = None, trust: bool = False
+    foreign: str | Path, output: str | Path, kind: str = "auto", architecture: str | None = None
 ) -> dict[str, Any]:
     """Convert a foreign checkpoint to one of ours.
 
@@ -116,7 +110,6 @@ def convert(
         output: the checkpoint to write, `.ckpt`.
         kind: a family of `FAMILIES`, or "auto" to choose by the keys.
         architecture: `torchvision:NAME` or `timm:NAME`, if the keys do not determine it.
-        trust: unpickle any type, which may run code.
 
     Returns:
         `family`; `class_path` and `init_args` of the module; `unused`: foreign key → reason to leave it out; `beside`:
@@ -130,7 +123,7 @@ def convert(
         raise ValueError(f"{output}: the name of a checkpoint ends with {' or '.join(SUFFIXES)}")
     if output.resolve() == Path(foreign).resolve():
         raise ValueError(f"{output}: would replace the foreign checkpoint itself; give another name")
-    file = read_foreign(foreign, trust)
+    file = read_foreign(foreign)
     spec = architecture or file.about.get("architecture")
     if "vidcorr" in file.beside:
         raise ValueError(f"{foreign}: already a checkpoint of vidcorr, no conversion is needed")

@@ -2,22 +2,19 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import nn
 
 from ...videos.files import unfinished
-from .. import FeatureExtractor, LiirEncoder, build_network, module_from_checkpoint
+from .. import FeatureExtractor, LiirEncoder, module_from_checkpoint
 from ..build import Encoder, architecture_of, path_to_network
-from ..checkpoints import load_weights
 from ..extractor import IMAGENET_MEAN, IMAGENET_STD
 
-ExportFormat = Literal["torchvision", "timm", "own"]
 
-
-def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | None = None) -> str:
-    """Write the backbone of any checkpoint of ours under a library's names, without heads and classifier.
+def export(checkpoint: str | Path, output: str | Path) -> str:
+    """Write the backbone of any checkpoint of ours under its library's names, without heads and classifier.
 
     Metadata of the file: `method`, `vidcorr` (version), `architecture`, `mean` and `std` of RGB in [0, 1], and `load`,
     the Python that loads it.
@@ -25,15 +22,12 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
     Args:
         checkpoint: a checkpoint of ours.
         output: the file to write, `.safetensors`.
-        format: library that gives the names; None is the network's library. Other networks (Liir's, CRW's, yours)
-            have only "own".
 
     Returns:
         The Python that loads the file.
 
     Raises:
-        ValueError: if the module has no named backbone (a probe or SiamFC holds a view), or the library has no network
-            with these weights.
+        ValueError: if the module has no named backbone (a probe or SiamFC holds a view).
     """
     output = Path(output)
     if output.suffix != ".safetensors":
@@ -45,11 +39,8 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
     if isinstance(network, FeatureExtractor) or not named:
         held = "a view of its encoder" if named else "no network that has a name"
         raise ValueError(f"{checkpoint}: {type(module).__name__} holds {held}; export the encoder's own checkpoint")
-    try:
-        architecture, load = _target(network, format, output)
-    except ValueError as error:
-        raise ValueError(f"{checkpoint}: {error}") from error
-    header = {"method": type(module).__name__, "vidcorr": version("vidcorr"), "architecture": architecture}
+    load = _loading_code(network, output)
+    header = {"method": type(module).__name__, "vidcorr": version("vidcorr"), "architecture": named}
     if not isinstance(network, LiirEncoder):  # Liir takes Lab
         encoder = next((part for part in path if isinstance(part, Encoder)), None)
         mean, std = (encoder.mean, encoder.std) if encoder else (IMAGENET_MEAN, IMAGENET_STD)  # as views of a method
@@ -61,27 +52,18 @@ def export(checkpoint: str | Path, output: str | Path, format: ExportFormat | No
     return load
 
 
-def _target(network: Any, format: ExportFormat | None, output: Path) -> tuple[str, str]:
-    """Return the file's architecture and the Python that loads it; refuse a library without the architecture."""
+def _loading_code(network: Any, output: Path) -> str:
+    """Return the Python that loads the file."""
     library, _, name = network.architecture.partition(":")
-    known = library in ("torchvision", "timm")
-    format = format or (library if known else "own")
     file = f"safetensors.torch.load_file({str(output)!r})"
-    if format == "own":
-        stated = network.arguments.items() if isinstance(network, LiirEncoder) else ()
-        arguments = ", ".join(f"{key}={value!r}" for key, value in stated)
-        made = f"LiirEncoder({arguments})" if arguments else f"build_network({network.architecture!r})"
-        imports = f"import safetensors.torch\nfrom vidcorr.backbones import {made.partition('(')[0]}"
-        return network.architecture, f"{imports}\nnetwork = {made}\nnetwork.load_state_dict({file})"
-    if not known:
-        raise ValueError(f"{network.architecture} is not a network of {format}; its format is own")
-    name = name if format == library else name.partition(".")[0]
-    same = build_network(f"{format}:{name}")
-    load_weights(same, network.state_dict(), f"{format}:{name}")
-    if format == "timm":
-        load = f"import timm\nnetwork = timm.create_model({name!r}, num_classes=0, checkpoint_path={str(output)!r})"
-    else:
-        classifier = next(part for part, child in same.named_children() if isinstance(child, nn.Identity))
+    if library == "timm":
+        return f"import timm\nnetwork = timm.create_model({name!r}, num_classes=0, checkpoint_path={str(output)!r})"
+    if library == "torchvision":
+        classifier = next(name for name, child in network.named_children() if isinstance(child, nn.Identity))
         made = f"network = torchvision.models.{name}()\nnetwork.{classifier} = torch.nn.Identity()"
-        load = f"import safetensors.torch, torch, torchvision\n{made}\nnetwork.load_state_dict({file})"
-    return f"{format}:{name}", load
+        return f"import safetensors.torch, torch, torchvision\n{made}\nnetwork.load_state_dict({file})"
+    stated = network.arguments.items() if isinstance(network, LiirEncoder) else ()
+    arguments = ", ".join(f"{key}={value!r}" for key, value in stated)
+    made = f"LiirEncoder({arguments})" if arguments else f"build_network({network.architecture!r})"
+    imports = f"import safetensors.torch\nfrom vidcorr.backbones import {made.partition('(')[0]}"
+    return f"{imports}\nnetwork = {made}\nnetwork.load_state_dict({file})"
