@@ -73,8 +73,8 @@ def test_the_search_works_in_pages_opened_from_the_folder(site, tmp_path):
         browser.get((site / "reference/callbacks.html").as_uri())
         field = browser.find_element("css selector", "input.md-search__input")
         browser.execute_script("arguments[0].focus()", field)
-        field.send_keys("propagate_masks")
+        field.send_keys("predict_video")
         found = WebDriverWait(browser, 60).until(
             lambda page: page.find_elements("css selector", ".md-search-result__link")
         )
-        assert any("#vidcorr.propagate_masks" in link.get_attribute("href") for link in found)
+        assert any("#vidcorr.predict_video" in link.get_attribute("href") for link in found)

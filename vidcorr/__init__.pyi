@@ -22,12 +22,7 @@ from .functional import (
 )
 from .results.page import write_report as write_report
 from .results.result import Result as Result
-from .tracking.follow import (
-    follow_points as follow_points,
-    propagate_masks as propagate_masks,
-    propagate_points as propagate_points,
-    track_box as track_box,
-)
+from .tracking.follow import follow as follow
 from .tracking.label_tracker import LabelTracker as LabelTracker
 from .tracking.predict import predict_video as predict_video
 from .tracking.siamfc_tracker import SiamFCTracker as SiamFCTracker

@@ -1,11 +1,9 @@
-"""Follow a user's prompt through a video: masks, boxes or points.
-
-The functions take an extractor, a video and a prompt for its first frame, and yield frame after frame; memory holds
-the protocol's window. `follow_points` and `predict_video` follow a prompt of any frame, in both directions.
-"""
+"""Follow a user's prompt through a video: masks, boxes or points, frame after frame."""
 
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
@@ -16,143 +14,73 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .. import signals
+from ..backbones import LiirExtractor
 from ..functional import PointProtocol, PropagationProtocol, TrackingProtocol
 from ..functional.propagation.coding import Size
+from ..videos.processes import ProgressReport
 from ..videos.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
-from ..videos.stream import FrameStream, placed
+from ..videos.stream import FrameStream, PromptedVideo
 from .frame_encoder import Stopwatch, View, stride_of
 from .label_tracker import LabelTracker
-from .plan import protocol_for
 from .point_tracker import PointTracker
-from .siamfc_tracker import SiamFCTracker
+from .siamfc_tracker import SiamFCTracker, at_extractor
 
-VideoSource = str | Path | FrameStream | Iterable[Tensor]
-"""A file, a folder of frames, or frames: uint8 RGB `(3, H, W)`, all of equal size."""
+AnyProtocol = PropagationProtocol | TrackingProtocol | PointProtocol
+
+Follow = Callable[[Iterator[Tensor], NDArray[Any]], Iterator[tuple[Tensor, Any]]]
+"""Frames and labels of the first frame, see `Prompt.labels` → frames and results, see `follow`."""
 
 SHORT_SIDE = 480
 
 
-def propagate_masks(
+def follow(
     extractor: nn.Module,
-    video: VideoSource,
-    mask: object,
-    protocol: str | PropagationProtocol | None = None,
+    video: str | Path | FrameStream | Iterable[Tensor],
+    prompt: Prompt,
+    protocol: str | AnyProtocol | None = None,
+    changes: dict[str, Any] | None = None,
     short_side: int | None = SHORT_SIDE,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Follow the objects of the first frame's mask.
+) -> Iterator[tuple[Tensor, Any]]:
+    """Follow a prompt through a video, forwards and backwards from its frame; memory holds the protocol's window.
+
+    Points are followed by Gaussian heat-maps, like joints on JHMDB, or by a point protocol, independently of each
+    other; boxes by SiamFC's tracker. A point protocol reads the video three times: to count its frames, to track, and
+    to yield its frames with the points.
 
     Args:
         extractor: see `build_feature_extractor`; it gives a single map.
-        video: see `VideoSource`.
-        mask: an image's path or ids `(H, W)` of the first frame, see `MaskPrompt.of`.
-        protocol: a protocol, or the name of a protocol for DAVIS; None is `vidcorr`, `liir` for Liir.
+        video: a file, a folder of frames, a `FrameStream` of a part; or frames, uint8 RGB `(3, H, W)`, of equal size,
+            whose first has the prompt.
+        prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`.
+        protocol: see `rules_for`.
+        changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then shows them.
         short_side: short side to which larger frames are reduced, pixels; None keeps the original size. A protocol with
-            an input size ignores it.
+            an input size ignores it, and so does a box.
 
     Returns:
-        Iterator of frame `(3, H, W)` uint8 and ids `(H, W)` uint8 at the frame's size; the first ids are the given
-        mask.
+        Iterator of frame `(3, H, W)` uint8, in order, and its results in pixels of the frame: ids `(H, W)` uint8; boxes
+        left, top, width, height `(N, 4)`, which may leave the frame; points x, y, score `(K, 3)`, the score the peak of
+        the heat-map as a fraction of its first peak, x and y NaN for an empty heat-map; or `FollowedPoints`.
 
     Raises:
-        DataError: if the mask does not fit the first frame, or a frame cannot be read.
-        ValueError: if the protocol does not exist, the extractor gives several maps, or short_side is below 1.
+        DataError: if the prompt does not fit its frame, or a frame cannot be read.
+        ValueError: for an unknown protocol or field, an extractor with several maps, or short_side below 1.
 
     Example:
         >>> from vidcorr.backbones import build_feature_extractor
         >>> video, mask = torch.zeros(3, 3, 64, 64, dtype=torch.uint8), torch.zeros(64, 64, dtype=torch.uint8)
         >>> video[:, 0, 16:32, 16:32] = 255
         >>> mask[16:32, 16:32] = 1
-        >>> found = list(propagate_masks(build_feature_extractor("raw_colour"), video, mask))
+        >>> found = list(follow(build_feature_extractor("raw_colour"), video, MaskPrompt.of(mask)))
         >>> bool((found[2][1] == mask).float().mean() > 0.95)
         True
     """
-    return _propagate(extractor, video, MaskPrompt.of(mask), protocol_for(extractor, "davis", protocol), short_side)
-
-
-def propagate_points(
-    extractor: nn.Module,
-    video: VideoSource,
-    points: object,
-    protocol: str | PropagationProtocol | None = None,
-    short_side: int | None = SHORT_SIDE,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Follow points of the first frame by Gaussian heat-maps, like joints on JHMDB.
-
-    Args:
-        extractor: see `build_feature_extractor`; it gives a single map.
-        video: see `VideoSource`.
-        points: a file's path, a dictionary of x, y by name, or `(K, 2)`, in pixels; see `PointPrompt.of`.
-        protocol: a protocol, or the name of a protocol for JHMDB, which is changed to keep the video's proportions and
-            to draw Gaussians of half a feature cell. None is `vidcorr`.
-        short_side: see `propagate_masks`.
-
-    Returns:
-        Iterator of frame `(3, H, W)` uint8 and x, y, score `(K, 3)`: pixels of the frame, and the peak of the heat-map
-        as a fraction of its first peak; x and y are NaN for an empty heat-map.
-
-    Raises:
-        DataError: if the points do not lie in the first frame, or a frame cannot be read.
-        ValueError: see `propagate_masks`.
-    """
-    return _propagate(extractor, video, PointPrompt.of(points), protocol_for(extractor, "jhmdb", protocol), short_side)
-
-
-def track_box(
-    extractor: nn.Module, video: VideoSource, box: object, protocol: TrackingProtocol | None = None
-) -> Iterator[tuple[Tensor, NDArray[np.float64]]]:
-    """Follow the target in a box by SiamFC's tracker.
-
-    Args:
-        extractor: see `SiamFCTracker`.
-        video: see `VideoSource`.
-        box: left, top, width, height in pixels of the first frame, or a file's path, see `BoxPrompt.of`.
-        protocol: protocol of the tracker; None is VFS's.
-
-    Returns:
-        Iterator of frame `(3, H, W)` uint8 and left, top, width, height `(4,)`; the box may leave the frame.
-
-    Raises:
-        DataError: if the box is not inside the first frame, or a frame cannot be read.
-        ValueError: if the extractor gives several maps.
-    """
-    found = _propagate(extractor, video, BoxPrompt.of(box), protocol or TrackingProtocol())
-    return ((frame, boxes[0]) for frame, boxes in found)
-
-
-Follow = Callable[[Iterator[Tensor], NDArray[Any]], Iterator[tuple[Tensor, Any]]]
-"""Frames and labels of the first frame, see `Prompt.labels` → frames and results: ids `(H, W)`, boxes `(N, 4)` or x, y,
-score `(K, 3)`."""
-
-
-def follower(
-    extractor: nn.Module,
-    kind: type[Prompt],
-    rules: PropagationProtocol | TrackingProtocol,
-    size: Size,
-    short_side: int | None = SHORT_SIDE,
-    stopwatch: Stopwatch | None = None,
-) -> Follow:
-    """Return the function that follows prompts of a kind in frames of size (height, width).
-
-    Raises:
-        ValueError: if the extractor does not suit the protocol.
-    """
-    if isinstance(rules, TrackingProtocol):
-        return partial(follow_boxes, SiamFCTracker(extractor, rules, stopwatch))
-    tracker = LabelTracker(extractor, rules, stopwatch)
-    follow = follow_masks if kind is MaskPrompt else follow_points_by_heatmaps
-    return partial(follow, tracker, tracker.view(size, short_side))
-
-
-def _propagate(
-    extractor: nn.Module,
-    video: VideoSource,
-    prompt: Prompt,
-    rules: PropagationProtocol | TrackingProtocol,
-    short_side: int | None = None,
-) -> Iterator[tuple[Tensor, Any]]:
-    """Follow a prompt from the first frame of a video on."""
-    frames = iter(FrameStream(video) if isinstance(video, str | Path) else video)
+    if isinstance(video, str | Path | FrameStream):
+        prompted = PromptedVideo(video if isinstance(video, FrameStream) else FrameStream(video), prompt)
+        rules = rules_for(extractor, prompted.prompt, protocol, changes)
+        return follow_prompted(extractor, prompted, rules, short_side, Stopwatch())
+    frames = iter(video)
     first = next(frames, None)
     if first is None:
         raise ValueError("the video has no frame")
@@ -161,8 +89,117 @@ def _propagate(
     size = (first.shape[1], first.shape[2])
     prompt = prompt.placed(size)
     prompt.check(size)
-    follow = follower(extractor, type(prompt), rules, size, short_side)
-    return follow(chain([first], frames), prompt.labels)
+    rules = rules_for(extractor, prompt, protocol, changes)
+    if isinstance(rules, PointProtocol):
+        raise ValueError(f"point protocol {rules.name!r} reads a video several times: give a file or a folder")
+    follow_from = follower(extractor, type(prompt), rules, size, short_side, Stopwatch())
+    return follow_from(chain([first], frames), prompt.labels)
+
+
+def rules_for(
+    extractor: nn.Module, prompt: Prompt, protocol: str | AnyProtocol | None, changes: dict[str, Any] | None = None
+) -> AnyProtocol:
+    """Return the protocol that follows prompts of a kind, at the extractor's stride.
+
+    Args:
+        extractor: see `follow`; Liir's changes the default for masks to `liir`.
+        prompt: a prompt of the kind.
+        protocol: a protocol; the name of a propagation protocol, for points also of a point protocol (`fomo`,
+            `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`); None: `vidcorr`'s propagation, for a box VFS's
+            tracker. A propagation protocol by name keeps the video's proportions and, for points, draws Gaussians of
+            half a feature cell.
+        changes: see `follow`.
+
+    Raises:
+        ValueError: for an unknown protocol or field, an extractor with several maps, or a protocol's name for a box.
+    """
+    if isinstance(prompt, BoxPrompt):
+        if isinstance(protocol, str):
+            text = "is for masks and points; boxes are tracked by SiamFC: set `changes`"
+            raise ValueError(f"protocol {protocol!r} {text}")
+        protocol = protocol or TrackingProtocol()
+    elif isinstance(prompt, PointPrompt) and isinstance(protocol, str) and protocol in PointProtocol.sources():
+        protocol = PointProtocol.named(protocol)
+    elif protocol is None or isinstance(protocol, str):
+        protocol = _propagation_of(extractor, prompt, protocol)
+    try:
+        rules = protocol.with_changes(changes)
+    except TypeError as error:
+        raise ValueError(f"changes: {error}") from error
+    if isinstance(rules, TrackingProtocol):
+        return at_extractor(rules, extractor)
+    stride = stride_of(extractor)
+    return rules if stride is None else rules.brought_by_features(feature_stride=stride)
+
+
+def _propagation_of(extractor: nn.Module, prompt: Prompt, name: str | None) -> PropagationProtocol:
+    """Return a propagation protocol for a user's video, see `rules_for`."""
+    if isinstance(prompt, MaskPrompt):
+        default = "liir" if isinstance(extractor, LiirExtractor) else "vidcorr"
+        return PropagationProtocol.named(name or default, "davis").with_changes(resized_data=None)
+    rules = PropagationProtocol.named(name or "vidcorr", "jhmdb").with_changes(resized_data=None, input_size=None)
+    stride = stride_of(extractor)
+    if rules.keypoint_unit == "cell" or stride in (None, rules.feature_stride):
+        return rules
+    return rules.with_changes(keypoint_sigma=stride / 2)
+
+
+def follow_prompted(
+    extractor: nn.Module, video: PromptedVideo, rules: AnyProtocol, short_side: int | None, watch: Stopwatch
+) -> Iterator[tuple[Tensor, Any]]:
+    """Follow a prompt of any frame by the protocol of `rules_for`; see `follow`.
+
+    Faulty arguments raise before the first frame is asked for.
+    """
+    stream, labels = video.frames, video.prompt.labels
+    if isinstance(rules, PointProtocol):
+        view = View.of(extractor, stream.size, rules, short_side)
+        return _follow_queries(PointTracker(extractor, rules, watch), video, view)
+    follow_from = follower(extractor, type(video.prompt), rules, stream.size, short_side, watch)
+    return follow_from(stream.forwards(), labels) if video.start == 0 else _both_directions(video, follow_from, watch)
+
+
+def follower(
+    extractor: nn.Module,
+    kind: type[Prompt],
+    rules: PropagationProtocol | TrackingProtocol,
+    size: Size,
+    short_side: int | None,
+    watch: Stopwatch,
+) -> Follow:
+    """Return the function that follows prompts of a kind in frames of size (height, width).
+
+    Raises:
+        ValueError: if the extractor does not suit the protocol.
+    """
+    if isinstance(rules, TrackingProtocol):
+        return partial(follow_boxes, SiamFCTracker(extractor, rules, watch))
+    tracker = LabelTracker(extractor, rules, watch)
+    by_labels = follow_masks if kind is MaskPrompt else follow_points_by_heatmaps
+    return partial(by_labels, tracker, tracker.view(size, short_side))
+
+
+def _both_directions(video: PromptedVideo, follow_from: Follow, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
+    """Follow a prompt backwards to the first frame, then yield the frames in order with their results.
+
+    Raises:
+        Stopped: if a signal asks for it, after the current frame.
+    """
+    stream, start, labels = video.frames, video.start, video.prompt.labels
+    earlier = list[tuple[bytes, tuple[int, ...], Any]]()  # packed, as memory holds the masks of all frames
+    with ProgressReport(f"{stream.name}, backwards", start, "frames") as progress:
+        for done, (_, found) in enumerate(follow_from(stream.backwards(start), labels)):
+            if done:  # the prompt's frame belongs to the pass forwards
+                with watch("write"):
+                    array = np.asarray(found)
+                    earlier.append((zlib.compress(array.tobytes(), level=1), array.shape, array.dtype))
+                progress.advance()
+                signals.check()
+    with closing(stream.forwards()) as frames:
+        for frame, (packed, shape, dtype) in zip(frames, reversed(earlier), strict=False):
+            array = np.frombuffer(bytearray(zlib.decompress(packed)), dtype).reshape(shape)
+            yield frame, torch.from_numpy(array)
+    yield from follow_from(stream.forwards(start), labels)
 
 
 @torch.no_grad()
@@ -228,60 +265,19 @@ class FollowedPoints(NamedTuple):
         return torch.stack([*self.points[:, self.t].T, self.similarity[:, self.t], self.occluded[:, self.t]], 1)
 
 
-def follow_points(
-    extractor: nn.Module,
-    video: str | Path | FrameStream,
-    points: object,
-    protocol: str | PointProtocol = "vidcorr",
-    short_side: int | None = SHORT_SIDE,
-    stopwatch: Stopwatch | None = None,
-) -> Iterator[tuple[Tensor, FollowedPoints]]:
-    """Follow points of any frame, forwards and backwards, independently of each other.
-
-    The video is read three times: to count its frames, to track, and to yield its frames with the points; memory holds
-    a bounded part of its features.
-
-    Args:
-        extractor: see `build_feature_extractor`; it gives a single map.
-        video: a file, or a folder of frames.
-        points: a file's path, a dictionary of x, y by name, `(K, 2)` in pixels, or `grid:16`; see `PointPrompt.of`.
-        protocol: a point protocol or its name (`fomo`, `tapir-matching`, `gmrw-chained`, `fgvc`, `vidcorr`). Its
-            `input_size` is 256 x 256 by default.
-        short_side: used if `input_size` is None: larger frames are reduced to this short side, pixels; None keeps their
-            size.
-        stopwatch: counts the seconds of "decode", "backbone" and "track".
-
-    Returns:
-        Iterator of frame `(3, H, W)` uint8 and the points.
-
-    Raises:
-        DataError: if the points do not lie in the first frame, or a frame cannot be read.
-        ValueError: if the protocol does not exist, the extractor gives several maps, or short_side is below 1.
-    """
-    stream = video if isinstance(video, FrameStream) else FrameStream(video)
-    prompt = placed(PointPrompt.of(points), stream)
-    rules = PointProtocol.named(protocol)
-    stride_of(extractor)  # raises for several maps
-    tracker = PointTracker(extractor, rules, stopwatch)
-    view = View.of(extractor, stream.size, rules, short_side)
-    return _follow_points(tracker, stream, prompt, view)
-
-
-def _follow_points(
-    tracker: PointTracker, stream: FrameStream, prompt: PointPrompt, view: View
-) -> Iterator[tuple[Tensor, FollowedPoints]]:
-    """Track the points, then yield the frames with them."""
+def _follow_queries(tracker: PointTracker, video: PromptedVideo, view: View) -> Iterator[tuple[Tensor, FollowedPoints]]:
+    """Track points by a point protocol, then yield the frames with them."""
+    stream = video.frames
     with tracker.watch("decode"):
         count = sum(1 for _ in stream)
-    start = stream.part.index(int(prompt.frame or 0))
     scale = torch.tensor(stream.size[::-1], dtype=torch.float64) / tracker.protocols[0].scored_size
-    positions = (torch.from_numpy(prompt.labels) + 0.5) / scale
-    queries = torch.cat([torch.full((len(positions), 1), start, dtype=torch.float64), positions.flip(1)], dim=1)
+    positions = (torch.from_numpy(video.prompt.labels) + 0.5) / scale
+    queries = torch.cat([torch.full((len(positions), 1), video.start, dtype=torch.float64), positions.flip(1)], dim=1)
 
-    def video(first: int) -> Iterator[Tensor]:
+    def frames_from(first: int) -> Iterator[Tensor]:
         return map(view.reduce, stream.forwards(first))
 
-    (tracks,) = tracker.track(video, count, view.seen, queries.numpy(), start > 0)
+    (tracks,) = tracker.track(frames_from, count, view.seen, queries.numpy(), video.start > 0)
     positions = tracks.points * scale - 0.5
     for t, frame in enumerate(stream):
         yield frame, FollowedPoints(t, positions, tracks.occluded, tracks.similarity)

@@ -132,22 +132,17 @@ def stride_of(extractor: nn.Module) -> int | None:
     return maps[0][1]
 
 
-def at_stride(protocol: P, stride: int | None) -> P:
-    """Return the protocol for features of a stride; its name shows a stride that differs from the protocol's.
-
-    Raises:
-        ValueError: if the protocol's name changes the stride to another one.
-    """
-    return protocol if stride is None else protocol.brought_by_features(feature_stride=stride)
-
-
 def adapt_to_network(protocol: P, extractor: nn.Module, stride: int | None) -> P:
     """Return the protocol with the fields that the network sets; the protocol's name shows the changes.
 
     The network sets the stride; and the normalisation if it has no `Normalise` module: it then takes RGB in [0, 1], and
     mean and deviation of the protocol do not apply.
+
+    Raises:
+        ValueError: if the protocol's name changes the stride to another one.
     """
-    protocol = at_stride(protocol, stride)
+    if stride is not None:
+        protocol = protocol.brought_by_features(feature_stride=stride)
     if normalises(extractor):
         return protocol
     return protocol.with_changes(**{field: None for field in ("rgb_mean", "rgb_std") if hasattr(protocol, field)})

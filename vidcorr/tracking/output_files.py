@@ -25,8 +25,7 @@ from ..videos.mask_files import davis_palette
 from ..videos.mp4 import Mp4Writer
 from ..videos.prompts import BoxPrompt, MaskPrompt
 from ..videos.stream import PromptedVideo
-from .follow import FollowedPoints
-from .plan import AnyProtocol
+from .follow import AnyProtocol, FollowedPoints
 from .record import Draw, IndexedMasks, PredictionFile, PredictionTable, SequenceWriter, fixed
 
 RECORD = "prediction.json"

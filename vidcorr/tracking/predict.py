@@ -2,19 +2,15 @@
 
 import json
 import time
-import zlib
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from .. import signals
 from ..backbones import build_encoder
-from ..functional import PointProtocol, TrackingProtocol
+from ..functional import TrackingProtocol
 from ..functional.device import out_of_memory_advice
 from ..results.result import Provenance
 from ..videos.files import DataError, FolderLock, write_atomically
@@ -22,10 +18,9 @@ from ..videos.images import pixels
 from ..videos.processes import ProgressReport
 from ..videos.prompts import BoxPrompt, Prompt
 from ..videos.stream import FrameStream, PromptedVideo
-from .follow import SHORT_SIDE, Follow, follow_points, follower
+from .follow import SHORT_SIDE, AnyProtocol, follow_prompted, rules_for
 from .frame_encoder import LOWER, Stopwatch, View
 from .output_files import RECORD, check_folder, open_record, remove_outputs
-from .plan import AnyProtocol, rules_for
 from .record import SequenceWriter
 
 
@@ -73,10 +68,9 @@ def predict_video(
         video: a file, a folder of frames, or a `FrameStream` of a part of a video.
         prompt: `MaskPrompt.of(…)`, `BoxPrompt.of(…)` or `PointPrompt.of(…)`, of any frame.
         output_dir: folder of the files.
-        protocol: name of a propagation protocol, or for points of a point protocol (`fomo`, `tapir-matching`,
-            `gmrw-chained`, `fgvc`, `vidcorr`), see `follow_points`; None chooses by the extractor.
-        changes: fields of the protocol to change; of `TrackingProtocol` for a box. The protocol's name then shows them.
-        short_side: see `propagate_masks`.
+        protocol: a name, see `rules_for`.
+        changes: see `follow`.
+        short_side: see `follow`.
         overlay: write `overlay.mp4`.
         overwrite: replace an earlier prediction in the folder.
         metadata: further entries of prediction.json.
@@ -100,7 +94,7 @@ def predict_video(
     rules = rules_for(extractor, prompted.prompt, protocol, changes)
     advice = f"{stream.path}: lower short_side, or {LOWER}"
     with out_of_memory_advice(advice):
-        found = _follow(extractor, prompted, rules, short_side, watch)
+        found = follow_prompted(extractor, prompted, rules, short_side, watch)
     if interrupted:
         print(f"{folder}: holds an interrupted prediction, which now begins again")
     with FolderLock(folder, "name another output_dir"):
@@ -145,18 +139,6 @@ def _conditions(
     return content
 
 
-def _follow(
-    extractor: nn.Module, video: PromptedVideo, rules: AnyProtocol, short_side: int | None, watch: Stopwatch
-) -> Iterator[tuple[Tensor, Any]]:
-    """Return the frames in order, with their results; faulty arguments raise before the first frame."""
-    if isinstance(rules, PointProtocol):
-        return follow_points(extractor, video.frames, video.prompt, rules, short_side, watch)
-    follow = follower(extractor, type(video.prompt), rules, video.frames.size, short_side, watch)
-    if video.start == 0:
-        return follow(video.frames.forwards(), video.prompt.labels)
-    return both_directions(video, follow, watch)
-
-
 def _write(
     record: SequenceWriter, found: Iterator[tuple[Tensor, Any]], folder: Path, stream: FrameStream, watch: Stopwatch
 ) -> int:
@@ -179,31 +161,3 @@ def _write(
             raise ValueError(f"{stream.path}: {error}") from error
         record.close()
     return record.written
-
-
-def both_directions(video: PromptedVideo, follow: Follow, watch: Stopwatch) -> Iterator[tuple[Tensor, Any]]:
-    """Follow a prompt backwards to the first frame, then yield the frames in order with their results.
-
-    Args:
-        video: the video with the prompt.
-        follow: follows the prompt in a single direction.
-        watch: counts the seconds of "write".
-
-    Raises:
-        Stopped: if a signal asks for it, after the current frame.
-    """
-    stream, start, labels = video.frames, video.start, video.prompt.labels
-    earlier = list[tuple[bytes, tuple[int, ...], Any]]()  # packed, as memory holds the masks of all frames
-    with ProgressReport(f"{stream.name}, backwards", start, "frames") as progress:
-        for done, (_, found) in enumerate(follow(stream.backwards(start), labels)):
-            if done:  # the prompt's frame belongs to the pass forwards
-                with watch("write"):
-                    array = np.asarray(found)
-                    earlier.append((zlib.compress(array.tobytes(), level=1), array.shape, array.dtype))
-                progress.advance()
-                signals.check()
-    with closing(stream.forwards()) as frames:
-        for frame, (packed, shape, dtype) in zip(frames, reversed(earlier), strict=False):
-            array = np.frombuffer(bytearray(zlib.decompress(packed)), dtype).reshape(shape)
-            yield frame, torch.from_numpy(array)
-    yield from follow(stream.forwards(start), labels)

@@ -13,7 +13,6 @@ from vidcorr.results.published import PUBLISHED, published_beside
 from vidcorr.results.rendering import render
 from vidcorr.results.result import TEST_SETS, Evaluated, Network, Protocol, Result, Stage
 from vidcorr.results.statistics import Sample, difference, interval
-from vidcorr.tracking.frame_encoder import at_stride
 
 
 def write(folder, network, scores, j=None, **more):
@@ -136,7 +135,7 @@ def test_as_many_sequences_of_other_names_are_another_column(tmp_path):
 def test_networks_of_two_strides_share_a_column_and_their_rows_name_the_strides(tmp_path):
     vfs = PropagationProtocol.named("vfs", "davis")
     for name, stride, gain in (("resnet", 8, 0.0), ("vit", 16, 0.1)):
-        protocol = Protocol.of(at_stride(vfs, stride))
+        protocol = Protocol.of(vfs.brought_by_features(feature_stride=stride))
         stages = {"": Stage(layer="last", stride=stride, protocol=protocol)}
         write(tmp_path / name, name, {"J-Mean": 0.625 + gain}, shifted(gain), stages=stages)
     table = gather_results([tmp_path], base="resnet")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.helpers.sprite import FRAMES, bounds, tensors
-from vidcorr import propagate_masks, propagate_points, track_box
+from vidcorr import BoxPrompt, MaskPrompt, PointPrompt, follow
 from vidcorr.backbones import build_feature_extractor
 from vidcorr.functional import PropagationProtocol
 from vidcorr.metrics import box_iou, region_similarity
@@ -18,7 +18,7 @@ from vidcorr.metrics import box_iou, region_similarity
 def test_a_plain_sprite_is_followed(scene):
     video, masks = scene
     colour = build_feature_extractor("raw_colour", stride=2)
-    found = torch.stack([mask for _, mask in propagate_masks(colour, tensors(video), masks[0])])
+    found = torch.stack([mask for _, mask in follow(colour, tensors(video), MaskPrompt.of(masks[0]))])
     assert torch.equal(found[0], torch.from_numpy(masks[0]))
     scores = region_similarity(found == 1, torch.from_numpy(masks) == 1)
     assert scores.mean() > 0.9
@@ -32,10 +32,10 @@ def test_large_frames_are_seen_reduced_and_answered_at_their_own_size(scene, col
     colour.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[2:])))
     large = tensors(video.repeat(2, axis=1).repeat(2, axis=2))
     mask = masks[0].repeat(2, axis=0).repeat(2, axis=1)
-    found = [mask for _, mask in propagate_masks(colour, large, mask, short_side=96)]
+    found = [mask for _, mask in follow(colour, large, MaskPrompt.of(mask), short_side=96)]
     assert set(seen) == {(96, 130)}
     assert found[-1].shape == (192, 260)
-    small = [mask for _, mask in propagate_masks(colour, tensors(video), masks[0])]
+    small = [mask for _, mask in follow(colour, tensors(video), MaskPrompt.of(masks[0]))]
     agreement = region_similarity(torch.stack(found[1:])[:, ::2, ::2] == 1, torch.stack(small[1:]) == 1)
     assert agreement.min() > 0.9
 
@@ -54,7 +54,7 @@ def test_memory_does_not_grow_with_the_video(scene, colour):
 
     gc.collect()
     protocol = PropagationProtocol("short", 2, 10, 0.07, 6)
-    for _ in propagate_masks(colour, frames(), masks[0], protocol):
+    for _ in follow(colour, frames(), MaskPrompt.of(masks[0]), protocol):
         most = max(most, len(alive))
     assert most <= 4
 
@@ -64,7 +64,7 @@ def test_an_object_smaller_than_a_cell_is_named(scene):
     mask = masks[0].copy()
     mask[0, 0] = 9
     with pytest.warns(UserWarning, match="object 9 is too small for feature cells of 8 px"):
-        list(propagate_masks(build_feature_extractor("raw_colour"), tensors(video[:2]), mask))
+        list(follow(build_feature_extractor("raw_colour"), tensors(video[:2]), MaskPrompt.of(mask)))
 
 
 class Patches(nn.Module):
@@ -83,7 +83,8 @@ def panned():
 def test_points_move_with_what_they_are_on():
     first = torch.tensor([[9.0, 13.0], [21.0, 30.0]], dtype=torch.float64)
     patches = build_feature_extractor(Patches())
-    found = torch.stack([points for _, points in propagate_points(patches, panned(), {"a": first[0], "b": first[1]})])
+    prompt = PointPrompt.of({"a": first[0], "b": first[1]})
+    found = torch.stack([points for _, points in follow(patches, panned(), prompt)])
     assert torch.equal(found[0], torch.cat([first, torch.ones(2, 1)], dim=1))
     truth = first + 4 * torch.arange(FRAMES)[:, None, None] * torch.tensor([1, 0])
     assert (found[..., :2] - truth).abs().max() < 1.5
@@ -92,7 +93,8 @@ def test_points_move_with_what_they_are_on():
 
 def test_a_box_follows_its_sprite(scene, colour):
     video, masks = scene
-    found = np.stack([box for _, box in track_box(colour, tensors(video), bounds(masks[0]).tolist())])
+    prompt = BoxPrompt.of(bounds(masks[0]).tolist())
+    found = np.concatenate([boxes for _, boxes in follow(colour, tensors(video), prompt)])
     assert found[0].tolist() == bounds(masks[0]).tolist()
     truth = np.stack([bounds(mask) for mask in masks])
     assert box_iou(found, truth).mean() > 0.6

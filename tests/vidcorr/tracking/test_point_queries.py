@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidcorr import FrameStream, follow_points, predict_video
+from vidcorr import FrameStream, follow, predict_video
 from vidcorr.datasets.generated.writers import write_frames
 from vidcorr.functional import PointProtocol
 from vidcorr.tracking.point_tracker import PointTracker
@@ -27,7 +27,7 @@ def video(tmp_path_factory):
 @pytest.mark.parametrize("name", PointProtocol.sources())
 def test_points_are_those_of_the_tracking_functions(video, colour, name):
     points = {"a": (30, 20), "b": (40.25, 33.5)}
-    found = list(follow_points(colour, video, points, name))
+    found = list(follow(colour, video, PointPrompt.of(points), name))
     assert [item.t for _, item in found] == list(range(5))
     stream = FrameStream(video)
     frames = list(stream)

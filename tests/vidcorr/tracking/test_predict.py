@@ -16,11 +16,11 @@ from cli import main
 from tests.helpers.refusal import refused
 from tests.helpers.sprite import FRAMES, bounds, tensors
 from tests.helpers.words import RAW_COLOUR, flags, refusal
-from vidcorr import FrameStream, follow_points, predict_video, propagate_masks, propagate_points, signals, track_box
+from vidcorr import BoxPrompt, FrameStream, MaskPrompt, PointPrompt, follow, predict_video, signals
 from vidcorr.metrics import region_similarity
-from vidcorr.tracking import predict as predict_module
+from vidcorr.tracking import follow as follow_module
 from vidcorr.videos.files import DataError, FolderInUse, FolderLock
-from vidcorr.videos.prompts import MaskPrompt, PointPrompt, read_prompt
+from vidcorr.videos.prompts import read_prompt
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def found_masks(folder, names=None):
 
 
 def plain(colour, frames, mask):
-    return np.stack([ids.numpy() for _, ids in propagate_masks(colour, frames, mask)])
+    return np.stack([ids.numpy() for _, ids in follow(colour, frames, MaskPrompt.of(mask))])
 
 
 def found_rows(path, columns):
@@ -83,7 +83,7 @@ def test_several_boxes_are_each_followed_as_one_alone(scene, folder, colour, tmp
     assert list(found) == ["sprite", "1"]
 
     def alone(sequence, box):
-        return np.stack([box for _, box in track_box(colour, sequence, box)])
+        return np.concatenate([boxes for _, boxes in follow(colour, sequence, BoxPrompt.of(box))])
 
     for boxes, prompted in zip(found.values(), (middle, [4, 5, 20, 22]), strict=True):
         back, on = alone(frames[:7].flip(0), prompted), alone(frames[6:], prompted)
@@ -97,7 +97,7 @@ def test_points_of_a_later_frame_are_each_followed_as_alone(scene, folder, colou
     frames, points = tensors(video), {"b": (60, 50), "a": (44, 31)}
 
     def alone(sequence):
-        return np.stack([found for _, found in propagate_points(colour, sequence, points)])
+        return np.stack([found for _, found in follow(colour, sequence, PointPrompt.of(points))])
 
     both = np.concatenate([alone(frames[:8].flip(0))[:0:-1], alone(frames[7:])])
     found = found_rows(tmp_path / "out" / "points.csv", ("x", "y", "score"))
@@ -107,7 +107,7 @@ def test_points_of_a_later_frame_are_each_followed_as_alone(scene, folder, colou
 
 def test_queried_points_of_a_later_frame_start_at_their_prompt(folder, colour):
     prompt = replace(PointPrompt.of({"a": (44, 31), "b": (60, 50)}), frame=7)
-    *_, (_, last) = follow_points(colour, folder / "clip.mp4", prompt, "fomo")
+    *_, (_, last) = follow(colour, folder / "clip.mp4", prompt, "fomo")
     assert last.points[:, 7].tolist() == [[44, 31], [60, 50]]
     assert last.points.shape == (2, FRAMES, 2)
 
@@ -119,7 +119,7 @@ def files(out):
 
 def test_passes_that_are_interrupted_begin_again_and_say_so(at, folder, colour, tmp_path, monkeypatch, capsys):
     """Without being asked to overwrite; nothing of the first attempt is left."""
-    follower, done, options = predict_module.follower, [], {"overlay": False}
+    follower, done, options = follow_module.follower, [], {"overlay": False}
 
     def predict(out):
         with signals.deferred():
@@ -137,7 +137,7 @@ def test_passes_that_are_interrupted_begin_again_and_say_so(at, folder, colour, 
 
         return follow
 
-    monkeypatch.setattr(predict_module, "follower", ending_follower)
+    monkeypatch.setattr(follow_module, "follower", ending_follower)
     with pytest.raises(signals.Stopped):
         predict(tmp_path / "out")
     monkeypatch.undo()
@@ -204,10 +204,10 @@ def test_two_predictions_never_share_a_folder(folder, colour, tmp_path):
 def test_results_of_a_generator_can_be_changed_in_place(scene, colour):
     video, masks = scene
     frames = tensors(video)
-    for frame, ids in itertools.islice(propagate_masks(colour, frames, masks[0]), 3):
+    for frame, ids in itertools.islice(follow(colour, frames, MaskPrompt.of(masks[0])), 3):
         ids[ids == 1] = 2
         frame.add_(1)
         assert not (ids == 1).any()
-    for _, points in itertools.islice(propagate_points(colour, frames, [(60, 40)]), 3):
+    for _, points in itertools.islice(follow(colour, frames, PointPrompt.of([(60, 40)])), 3):
         points[:, :2] = 7
         assert (points[:, :2] == 7).all()
