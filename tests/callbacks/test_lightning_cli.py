@@ -1,6 +1,5 @@
 """The command line of `fit`, `validate` and `predict`: what wins, what a checkpoint brings, what `--on` adds."""
 
-import re
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +10,12 @@ import torch
 from callbacks import BenchmarkCallback, BestCheckpoint
 from callbacks.benchmark import recipe_of
 from callbacks.lightning_cli import SaveConfig, arrange, from_checkpoint, make_trainer
-from cli import main
 from lightning_modules import VFSSimSiam
 from tests.helpers.parsed import Built, Parsed
 from tests.helpers.refusal import refused
 from tests.helpers.words import RAW_COLOUR, TINY, davis
 from vidcorr.backbones import trust
 from vidcorr.backbones.checkpoints import write_checkpoint
-from vidcorr.datasets.generated import write_jhmdb
 from vidcorr.experiments.configured import CONFIGS
 from vidcorr.functional.device import fastest_precision
 
@@ -107,8 +104,7 @@ def test_trainings_that_differ_in_seeds_and_folders_have_one_recipe(tmp_path):
     first = recipe("--seed_everything=0")
     assert first
     assert first == recipe("--seed_everything=1", f"--trainer.default_root_dir={tmp_path}", "--data.seed=5")
-    others = ["--model.base_lr=0.5", "--data.source=others", "--trainer.max_epochs=3"]
-    assert len({first, *map(recipe, others)}) == 4
+    assert first != recipe("--model.base_lr=0.5")
     assert recipe_of(SimpleNamespace(callbacks=[])) == ""  # a Trainer of the user's own
 
 
@@ -138,27 +134,20 @@ def test_a_flag_wins_over_a_file_and_a_file_over_a_checkpoint(tmp_path):
     assert parsed("validate", "--model=VFSMoCo", *words).model.init_args.backbone == "torchvision:resnet18"
 
 
+STEPS = {"runs": 8, "demo": 6, "kept": 7}
+
+
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """A newer run in `runs`, older ones in `kept` and `demo`, of other hyper-parameters."""
     monkeypatch.chdir(tmp_path)
     trust.allow(NETWORK)
-    steps = {"runs": 8, "demo": 6, "kept": 7}
-    return {name: last_checkpoint(Path(name, "checkpoints/last.ckpt"), step, step) for name, step in steps.items()}
+    return {name: last_checkpoint(Path(name, "checkpoints/last.ckpt"), step, step) for name, step in STEPS.items()}
 
 
 def last(command, *words):
     _, _, options = arrange([*words, "--ckpt_path=last"])
     return from_checkpoint(command, options)
-
-
-def test_class_arguments_and_weights_come_from_one_run(runs, tmp_path, capsys):
-    demo = config_file(tmp_path / "demo.yaml", "trainer: {default_root_dir: demo}")
-    with pytest.raises(SystemExit):
-        main(["validate", "--ckpt_path", "last", demo, f"--allow={NETWORK}", "--print_config"])
-    shown = capsys.readouterr().out
-    assert re.search(r"projector_dim: (\d+)", shown)[1] == "6"
-    assert re.search(r"\nckpt_path: (\S+)", shown)[1] == runs["demo"]
 
 
 def test_last_is_searched_for_where_flags_and_files_say(runs, tmp_path):
@@ -173,8 +162,9 @@ def test_last_is_searched_for_where_flags_and_files_say(runs, tmp_path):
         (root, "--trainer.callbacks+=LastCheckpoint", "--trainer.callbacks.dirpath=kept/checkpoints"): "kept",
     }
     for words, run in expected.items():
-        _, after = last("validate", *words)
+        (model,), after = last("validate", *words)
         assert after[0] == f"--ckpt_path={runs[run]}", words
+        assert f'"projector_dim": {STEPS[run]}, ' in model  # arguments and weights come from one run
 
 
 def test_without_a_last_one_a_training_begins_and_nothing_else_does(runs):
@@ -231,12 +221,11 @@ def test_several_protocols_have_names_of_their_own(davis_root):
 
 
 def test_the_best_checkpoint_follows_the_first_benchmark(davis_root, tmp_path):
-    jhmdb = write_jhmdb(tmp_path / "jhmdb", 1, frames=4)
-    words = [*TINY, f"--trainer.default_root_dir={tmp_path}", "--on", f"jhmdb={jhmdb}", f"davis={davis_root}"]
-    built = Built(["fit", *words])
+    on = ["--on", f"davis_2016={davis_root}", f"davis={davis_root}"]
+    built = Built(["fit", *TINY, f"--trainer.default_root_dir={tmp_path}", *on])
     (best,) = [callback for callback in built.trainer.callbacks if isinstance(callback, BestCheckpoint)]
     best.setup(built.trainer, built.model, "fit")
-    assert best.monitor == "jhmdb/PCK@0.1"
+    assert best.monitor == "davis_2016/J&F-Mean"
     nothing = BestCheckpoint()
     built.trainer.callbacks = [nothing]
     refused(ValueError, "declares a score; set monitor", nothing.setup, built.trainer, built.model, "fit")
@@ -269,14 +258,6 @@ def test_precision_auto_is_what_the_cpu_says_it_has(has, monkeypatch):
 
 
 def test_validate_measures_a_module_on_data_without_a_benchmark(tmp_path):
-    words = ["--model=LinearProbe", "--model.backbone=tests.helpers.encoders:TinyResNet", "--model.num_classes=3"]
-    built = Built(
-        [
-            "validate",
-            *words,
-            "--data=LabelledDataModule",
-            f"--data.source={tmp_path}",
-            f"--trainer.default_root_dir={tmp_path}",
-        ]
-    )
-    assert built.datamodule is not None
+    words = ["--model=LinearProbe", f"--model.backbone={NETWORK}", "--model.num_classes=3", "--data=LabelledDataModule"]
+    folders = [f"--data.source={tmp_path}", f"--trainer.default_root_dir={tmp_path}"]
+    assert Built(["validate", *words, *folders]).datamodule is not None

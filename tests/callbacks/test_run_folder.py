@@ -127,3 +127,22 @@ def test_what_is_written_can_be_read_back(tmp_path):
         content = {"callbacks": {"Mine": [value]}}
         refused(ValueError, message, AtomicCheckpointIO().save_checkpoint, content, tmp_path / "b.ckpt")
     assert os.listdir(tmp_path) == ["a.ckpt"]
+
+
+def test_no_path_of_a_checkpoint_is_followed(tmp_path):
+    """Lightning's callbacks remove files by names that come from the checkpoint that a run resumes from."""
+    kept, other, files = tmp_path / "kept", tmp_path / "other", AtomicCheckpointIO()
+    files.save_checkpoint({}, kept / "ours.ckpt")
+    (kept / "folder.ckpt").mkdir()
+    (kept / "notes.txt").write_text("a user's")
+    other.mkdir()
+    (other / "notes.ckpt").write_text("a user's")
+    (kept / "linked.ckpt").symlink_to(other / "notes.ckpt")
+    before = {*tmp_path.rglob("*")}
+    names = [kept / name for name in ("folder.ckpt", "linked.ckpt", "notes.txt", "../other/notes.ckpt")]
+    addresses = [f"{prefix}{other}" for prefix in ("local://", "file://", "simplecache::file://")]
+    for path in [other, other / "notes.ckpt", *names, *addresses]:
+        files.remove_checkpoint(path)
+        assert {*tmp_path.rglob("*")} == before
+    files.remove_checkpoint(kept / "ours.ckpt")
+    assert before - {*tmp_path.rglob("*")} == {kept / "ours.ckpt"}

@@ -8,7 +8,7 @@ import pytest
 from pytorch_lightning.callbacks import EMAWeightAveraging
 from torch.utils.data import DataLoader
 
-from callbacks import BenchmarkCallback, CollapseMonitor, LastCheckpoint, Safeguards
+from callbacks import AtomicCheckpointIO, BenchmarkCallback, CollapseMonitor, LastCheckpoint, Safeguards
 from tests.helpers.stops import Counted, Stop, go, joined, make
 from tests.helpers.training import Clips, quiet_trainer
 from vidcorr import signals
@@ -36,6 +36,7 @@ def test_what_saves_comes_after_all_others_and_what_ends_the_run_last(tmp_path):
     trainer = quiet_trainer(callbacks=callbacks, enable_checkpointing=True, max_steps=1, default_root_dir=tmp_path)
     trainer.fit(make("VFSSimSiam", 1), DataLoader(Clips(4, 2, 16), batch_size=4))
     assert [type(callback) for callback in trainer.callbacks[-2:]] == [LastCheckpoint, Safeguards]
+    assert isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO)
 
 
 @pytest.mark.parametrize("use_buffers", [True, False])

@@ -4,13 +4,10 @@ What is stopped and resumed here are trainings of nine tiny batches in this proc
 tests/faults/test_resume.py.
 """
 
-import csv
-
 import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, GradientAccumulationScheduler
-from pytorch_lightning.loggers import CSVLogger
 from torch.optim import lr_scheduler
 
 from callbacks import BenchmarkCallback, BestCheckpoint
@@ -208,20 +205,6 @@ def test_a_file_from_within_a_window_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"0\.ckpt was written within an optimiser step"):
         go("VFSSimSiam", tmp_path, 2, start=tmp_path / "0.ckpt")
     assert go("VFSSimSiam", tmp_path, 2, start=tmp_path / "1.ckpt")[1]
-
-
-def test_steps_of_a_logger_are_those_of_the_uninterrupted_run(tmp_path):
-    def run(folder, **options):
-        logger = CSVLogger(folder, version=0)
-        go("VFSSimSiam", folder, logger=logger, log_every_n_steps=1, **options)
-        with (folder / "lightning_logs/version_0/metrics.csv").open() as file:
-            return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
-
-    whole = run(tmp_path / "whole")
-    begun, last = run(tmp_path / "parts", stop=Stop("step", 2)), tmp_path / "parts" / LAST
-    step = torch.load(last, weights_only=True)["global_step"]
-    kept = [row for row in begun if int(row["step"]) < step]  # as `hide_logs` does for TensorBoard
-    assert kept + run(tmp_path / "parts", start=last) == whole
 
 
 class Declared(Counted):
