@@ -15,7 +15,7 @@ from vidcorr.videos.stream import FrameStream, PromptedVideo
 class PromptedVideoDataModule(pl.LightningDataModule):
     """A video with a prompt of the objects to follow; the loader gives a single batch, `{"video": PromptedVideo}`.
 
-    `@` and a number or time at the end of a prompt name its frame (`corrected.png@120`); the default is the first frame
+    `@` and a number at the end of a prompt name its frame (`corrected.png@120`); the default is the first frame
     that is read.
 
     Args:
@@ -24,7 +24,7 @@ class PromptedVideoDataModule(pl.LightningDataModule):
         box: `x,y,width,height` in pixels, several separated by `;` or as a list, or a file of boxes, see `BoxPrompt`.
         points: CSV of `name,x,y`, or `grid:16`, see `PointPrompt`.
         frame_rate: frames per second of the overlay; None: as the video, 24 for a folder.
-        start: first frame, by index (`120`) or time (`4.5s`); None: the first of the video.
+        start: first frame, by its index (`120`) or the stem of its image; None: the first of the video.
         end: frame after the last; None: the end of the video.
         every: take every N-th frame.
 

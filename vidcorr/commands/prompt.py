@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..videos.files import DataError, write_atomically
 from ..videos.mask_files import davis_palette
-from ..videos.source import Moment, OpenedVideo, frame_index, open_video
+from ..videos.source import OpenedVideo, open_video
 
 PAGE = Path(__file__).with_suffix(".html")
 QUALITY = 95
@@ -35,9 +35,10 @@ def command(args: Sequence[str]) -> None:
     chosen.add_argument(
         "--frames",
         nargs="+",
-        default=["0"],
+        type=int,
+        default=[0],
         metavar="FRAME",
-        help="frames to show: indices from 0, or times such as 4.5s (default: 0)",
+        help="indices of frames to show, from 0 (default: 0)",
     )
     chosen.add_argument("--every", type=int, metavar="N", help=f"show every N-th frame, at most {MOST_FRAMES}")
     flags = parser.parse_args(list(args))
@@ -46,7 +47,7 @@ def command(args: Sequence[str]) -> None:
     print(f"{output}: open it in a browser, draw, save; the page then shows the command that follows the objects")
 
 
-def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every: int | None = None) -> Path:
+def write_page(video: Path, output: Path, frames: Sequence[int] = (0,), every: int | None = None) -> Path:
     """Write the page of a video: a single file that needs neither a server nor a network.
 
     The page saves what is drawn in the frame that it shows, for `--data.mask`, `--data.box` and `--data.points`: a mask
@@ -56,7 +57,7 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
     Args:
         video: file or folder of frames.
         output: path of the page.
-        frames: frames in the page, by indices or times.
+        frames: indices of the frames in the page.
         every: show every N-th frame instead.
 
     Returns:
@@ -88,12 +89,11 @@ def write_page(video: Path, output: Path, frames: Sequence[Moment] = (0,), every
     return output
 
 
-def _chosen(video: OpenedVideo, moments: Sequence[Moment], every: int | None) -> dict[int, NDArray[np.uint8]]:
+def _chosen(video: OpenedVideo, frames: Sequence[int], every: int | None) -> dict[int, NDArray[np.uint8]]:
     """Return index → frame for the wanted frames, ascending."""
     if every is not None and every < 1:
         raise DataError(f"--every: expected 1 or more frames, got {every}")
-    named = {frame_index(moment, "--frames", video.index_at) for moment in moments}
-    indices = sorted(named) if every is None else range(0, video.num_frames, every)
+    indices = sorted(set(frames)) if every is None else range(0, video.num_frames, every)
     if len(indices) > MOST_FRAMES:
         raise DataError(f"{video.path}: {len(indices)} frames; a page holds {MOST_FRAMES} at most: take fewer")
     images = dict(zip(indices, video.read(indices), strict=True))

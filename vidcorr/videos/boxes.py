@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .files import DataError, read_text
-from .source import Moment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +78,7 @@ class PromptRow(NamedTuple):
     """
 
     values: Any
-    frame: Moment | None = None
+    frame: str | None = None
     name: str = ""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .files import MOST_PIXELS, DecodingError, check_pixels
+from .files import DecodingError
 
 if TYPE_CHECKING:
     import av
@@ -30,32 +30,13 @@ VIDEO_SUFFIXES = frozenset({
 _DEMUXERS = "mov,matroska,avi,mpeg,mpegts,asf,flv,ogg,mxf,h264,hevc,mpegvideo,m4v,mjpeg,ivf,obu,av1,yuv4mpegpipe"
 """FFmpeg's formats of these files; some of its other formats make it open further files (ffconcat, HLS)."""
 
+MOST_PIXELS = 89_000_000
+"""Limit on the pixels of a frame, more than twice an 8K frame: a damaged header would take all memory."""
+
 # Containers with reliable time stamps (AVI has none for B-frames), and codecs with a packet per frame (some packets of
 # VP8 show nothing).
 _CONTAINERS = ("mov", "matroska")
 _CODECS = frozenset({"h264", "mpeg4", "hevc", "vp9", "av1", "libdav1d"})
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """Properties of a video from the file's header.
-
-    Attributes:
-        num_frames: count in the header, else duration times frame rate; at least 1 and often wrong, see
-            `VideoFile.num_frames`.
-        fps: average frame rate.
-        width: pixels as stored, before rotation.
-        height: pixels as stored, before rotation.
-        codec: name of the codec.
-        duration: seconds, 0 if unknown.
-    """
-
-    num_frames: int
-    fps: float
-    width: int
-    height: int
-    codec: str
-    duration: float
 
 
 def open_container(path: Path, timeout: float) -> InputContainer:
@@ -69,8 +50,8 @@ def open_container(path: Path, timeout: float) -> InputContainer:
         PyAV's container, with a video stream.
 
     Raises:
-        DecodingError: if the format does not belong to `VIDEO_SUFFIXES`, the file is cut off or damaged, has no video
-            stream or an unknown codec, or has more pixels than `files` permits.
+        DecodingError: if the format does not belong to `VIDEO_SUFFIXES`, the file is cut off or damaged, or has no
+            video stream or an unknown codec.
         av.FFmpegError: if the file cannot be opened for another reason.
     """
     import av
@@ -91,23 +72,25 @@ def open_container(path: Path, timeout: float) -> InputContainer:
     codec = container.streams.video[0].codec_context
     if codec is None:
         raise DecodingError(path, "has an unknown codec; transcode it, for example by ffmpeg")
-    check_pixels(path, codec.width, codec.height)
     codec.thread_count = 1  # the workers are the parallelism
-    codec.options = {"max_pixels": str(MOST_PIXELS)}  # for frames that are larger than the header says
+    codec.options = {"max_pixels": str(MOST_PIXELS)}
     return container
 
 
-def read_header(container: InputContainer) -> VideoInfo:
-    """Return the header's properties of the first video stream."""
+def read_header(container: InputContainer) -> tuple[int, float, float]:
+    """Return what the header says of the first video stream.
+
+    Returns:
+        The number of frames, else duration times rate, at least 1 and often wrong, see `VideoFile.num_frames`; frames
+        per second; and seconds, 0 if unknown.
+    """
     stream = container.streams.video[0]
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     if stream.duration and stream.time_base:
         duration = stream.duration * float(stream.time_base)
     else:
         duration = (container.duration or 0) / 1e6
-    codec = stream.codec_context
-    count = stream.frames or round(duration * rate)
-    return VideoInfo(max(count, 1), rate, codec.width, codec.height, codec.name, duration)
+    return max(stream.frames or round(duration * rate), 1), rate, duration
 
 
 def can_seek(container: InputContainer, stream: VideoStream) -> bool:

@@ -6,13 +6,11 @@ at the last wanted frame. If decoded frames disagree with the table, the file is
 """
 
 import time
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from itertools import chain, dropwhile, islice
-from math import ceil
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,14 +36,13 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         table: learn the exact times of the frames; False: read the header only.
 
     Attributes:
-        info: properties from the header.
         frame_rate: average frames per second; 0 if unknown.
         num_frames: number of frames that can be decoded, at least 1. Exact if the file has reliable time stamps or its
             end has been read; else the number of its packets, which differs by a few frames in some files. Without a
             table, the header's count.
 
     Raises:
-        DecodingError: if it is not a readable video, or has more pixels than `files` permits.
+        DecodingError: if it is not a readable video.
     """
 
     stems = None  # a folder's images have names
@@ -57,8 +54,8 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         self._table: FrameTable | None = None
         with self._in_time():
             self._open()
-            self.info = read_header(self._container)
-            self.frame_rate, self.num_frames = self.info.fps, self.info.num_frames
+            self._claimed, self.frame_rate, self._duration = read_header(self._container)
+            self.num_frames = self._claimed
             if table and can_seek(self._container, self._stream):
                 self._table = FrameTable.from_index(self._stream)
             if table and self._table is None:
@@ -74,16 +71,18 @@ class VideoFile(AbstractContextManager["VideoFile"]):
         The estimate uses the packets read so far, so read the last frame first. A file is truncated if it lacks a tenth
         of the header's frames and of its time: headers also count dropped frames.
         """
-        info, few = self.info, max(2, self.info.num_frames // 10)
-        if info.num_frames - self.num_frames <= few:
+        few = max(2, self._claimed // 10)
+        if self._claimed - self.num_frames <= few:
             return ""
         start, base = self._stream.start_time or 0, float(self._stream.time_base or 0)
         last_time = self._end_time
         if last_time is None and self._table:
             last_time = self._table.times[-1] * base
-        if last_time is not None and info.fps and last_time - start * base >= info.duration - (few + 1) / info.fps:
-            return ""
-        return f"ends early: {self.num_frames} of {info.num_frames} frames; copy it again"
+        if last_time is not None and self.frame_rate:
+            missing = self._duration - (last_time - start * base)
+            if missing <= (few + 1) / self.frame_rate:
+                return ""
+        return f"ends early: {self.num_frames} of {self._claimed} frames; copy it again"
 
     def read(self, indices: Sequence[int]) -> list[np.ndarray]:
         """Decode frames by index.
@@ -137,16 +136,6 @@ class VideoFile(AbstractContextManager["VideoFile"]):
     def to_rgb(self, frame: "av.VideoFrame") -> np.ndarray:
         """Convert a decoded frame to (H, W, 3) uint8 RGB, turned by its display matrix."""
         return upright(self._reformat(frame, format="rgb24").to_ndarray(), frame)
-
-    def index_at(self, seconds: float) -> int:
-        """Return the index of the first frame shown `seconds` or later after the first one.
-
-        Time stamps decide if the file has them, else the frame rate. After the last frame: the number of frames.
-        """
-        table, base = self._table, self._stream.time_base
-        if table is None or not base:
-            return max(0, ceil(seconds * self.info.fps - 1e-3))
-        return bisect_left(table.times, table.times[0] + seconds / float(base) - 0.5)
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import os
 import re
@@ -18,14 +17,11 @@ from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 LOCK = ".in-use"
 PAGES = "docs/datasets.md names the official page of each data set"
 """End of the message about a missing data set."""
-MOST_PIXELS = 89_000_000
-"""Limit on the pixels of an image or frame: more than twice an 8K frame, just below Pillow's warning."""
 
 
 class DataError(ValueError):
@@ -105,17 +101,6 @@ def plain_name(name: str, listed_in: object) -> str:
             "or absolute paths); correct the entry or get the file again"
         )
     return name
-
-
-def check_pixels(path: object, width: int, height: int) -> None:
-    """Refuse an image or video with more pixels in its header than the limit: a damaged header would take all memory.
-
-    Raises:
-        DecodingError: naming the file and its claim.
-    """
-    if width * height > MOST_PIXELS:
-        most = f"{MOST_PIXELS / 1e6:g} megapixels"
-        raise DecodingError(path, f"its header claims {width} × {height} px, more than the {most} that are decoded")
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -273,15 +258,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def partial_path(path: Path, process: int | None = None) -> Path:
-    """Return the temporary path of `path`: `.NAME.partial`, with the process if several may write.
-
-    A digest replaces a name that would exceed 255 bytes, the limit of file systems.
-    """
-    ending = ".partial" if process is None else f".partial-{process}"
-    name = path.name
-    if len(os.fsencode(name)) + len(ending) + 1 > 255:
-        name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
-    return path.with_name(f".{name}{ending}")
+    """Return the temporary path of `path`: `.NAME.partial`, with the process if several may write."""
+    return path.with_name(f".{path.name}.partial" + ("" if process is None else f"-{process}"))
 
 
 def remove(path: Path) -> None:
@@ -306,17 +284,6 @@ def write_ids(path: Path, ids: NDArray[np.uint8], palette: NDArray[np.uint8]) ->
     image.putpalette(palette.ravel().tolist())
     with unfinished(path) as temporary:
         image.save(temporary, "PNG", compress_level=1)
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure of matplotlib atomically, in the format of its suffix (png by default).
-
-    Raises:
-        OSError: if the file cannot be written; the error names it.
-        ValueError: for an unknown format.
-    """
-    with unfinished(path) as temporary:
-        figure.savefig(temporary, dpi=150, format=path.suffix.removeprefix(".") or "png")
 
 
 def csv_text(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .files import DataError, DecodingError, check_pixels, read_bytes
+from .files import DataError, DecodingError, read_bytes
 
 if TYPE_CHECKING:
     import av
@@ -89,8 +89,7 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
         content: check these bytes instead; `path` names them in errors.
 
     Raises:
-        DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, or its header exceeds the limit of
-            `files`.
+        DecodingError: if the file is missing, truncated, damaged, no JPEG or PNG, or exceeds Pillow's limit on pixels.
     """
     content = read_bytes(path) if content is None else content
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:
@@ -102,7 +101,7 @@ def read_whole(path: str | os.PathLike[str], content: bytes | None = None) -> by
 
 @contextmanager
 def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
-    """Open an image with Pillow after checking its header against the limit of `files`.
+    """Open an image with Pillow.
 
     Args:
         path: the file, of any format.
@@ -112,14 +111,13 @@ def open_image(path: str | os.PathLike[str], content: bytes | None = None) -> It
         The image, not decoded yet; decode it inside the context.
 
     Raises:
-        DecodingError: if it is not an image, cannot be decoded in the context, or exceeds the limits.
+        DecodingError: if it is not an image, cannot be decoded in the context, or exceeds Pillow's limit on pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
     source, kinds = (path, None) if content is None else (io.BytesIO(content), ("JPEG", "PNG"))
     try:
         with Image.open(source, formats=kinds) as image:
-            check_pixels(path, *image.size)
             yield image
     except DataError:
         raise
@@ -161,7 +159,7 @@ def image_size(path: str | os.PathLike[str], content: bytes | None = None) -> tu
         content: bytes to read instead, see `open_image`.
 
     Raises:
-        DecodingError: if it is not an image, or its header exceeds the limit on pixels.
+        DecodingError: if it is not an image, or its header exceeds Pillow's limit on pixels.
     """
     with open_image(path, content) as image:
         return image.height, image.width

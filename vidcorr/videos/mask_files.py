@@ -44,7 +44,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uin
         size: (height, width) of the result, resized by nearest pixel; readers refuse masks of other sizes by default.
 
     Raises:
-        DecodingError: if the file is damaged, cannot be decoded or exceeds the limits of `files`.
+        DecodingError: if the file is damaged or cannot be decoded.
         DataError: if it holds colours or 16-bit values.
     """
     from PIL import Image
@@ -244,9 +244,7 @@ def read_mask_image(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         if not object_ids(ids):
             palette[1] = palette[VOID]
         ids = without_void(ids)
-        used = np.unique(ids)
-        if not palette[0].any() or palette[used[used < len(colours)]].any(1).all():
-            return ids, palette
+        return ids, palette
     return _ids_of_colours(path, np.array(image.convert("RGBA")))
 
 

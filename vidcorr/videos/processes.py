@@ -14,9 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from itertools import islice
-from multiprocessing import Pipe, Process, parent_process
+from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection, wait
-from threading import Thread
 from typing import Any, TypeVar, cast
 
 from .files import DataError
@@ -167,11 +166,7 @@ def in_processes(
 def _start(function: Callable[[Any], Any], timeout: float) -> tuple[Connection, Process]:
     pipe, end = Pipe()
     process = Process(target=_serve, args=(function, timeout, end, pipe), daemon=True)
-    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:  # Python swallows a handler's error during a fork
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+    process.start()
     end.close()  # held by the process alone: its death closes the pipe
     return pipe, process
 
@@ -197,11 +192,9 @@ def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, oth
     import cv2
 
     other_end.close()
-    Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     for kind in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(kind, signal.SIG_DFL)  # not the parent's handler, which a fork inherits
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     cv2.setNumThreads(0)
     with suppress(EOFError):  # the parent has gone
         while True:
@@ -217,14 +210,6 @@ def _serve(function: Callable[[Any], Any], timeout: float, pipe: Connection, oth
                 outcome = RuntimeError(traceback.format_exc())
             signal.setitimer(signal.ITIMER_REAL, 0)
             pipe.send(outcome)
-
-
-def _end_with_parent() -> None:
-    """Exit when the parent does, so that a killed run leaves no worker behind."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def read_ahead(items: Iterable[ItemT], ahead: int = 4) -> Generator[ItemT]:

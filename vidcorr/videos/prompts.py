@@ -17,7 +17,6 @@ from .boxes import BOX, PromptRow, read_rows
 from .files import DataError
 from .images import pixels
 from .mask_files import VOID, davis_palette, read_mask_image, without_void
-from .source import Moment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +45,7 @@ class Prompt(ABC):
     source: str
     objects: tuple[int | str, ...]
     labels: NDArray[Any]
-    frame: Moment | None = None
+    frame: int | str | None = None
 
     def __post_init__(self) -> None:
         if not self.objects:
@@ -82,7 +81,7 @@ class MaskPrompt(Prompt):
 
     An indexed PNG holds ids and a palette; 255 beside other ids is void, as in DAVIS, and becomes background; alone it
     is object 1. In a grey or RGB image, black (or transparent) is background and every other colour an object, numbered
-    from dark to light. So is an indexed image with black at another index than 0, as quantising leaves it.
+    from dark to light.
 
     Attributes:
         labels: (H, W) uint8 ids, 0 is background.
@@ -258,7 +257,7 @@ def _numbers(values: Any, columns: Sequence[str], source: str) -> list[float]:
     return numbers
 
 
-def _frame_of(rows: Sequence[PromptRow], source: str) -> Moment | None:
+def _frame_of(rows: Sequence[PromptRow], source: str) -> str | None:
     """Return the frame of all rows of a file."""
     frames = list(dict.fromkeys(row.frame for row in rows))
     if len(frames) > 1:
@@ -269,7 +268,7 @@ def _frame_of(rows: Sequence[PromptRow], source: str) -> Moment | None:
 def read_prompt(mask: object = None, box: object = None, points: object = None) -> Prompt:
     """Return the prompt of exactly one kind, from any form that its class takes.
 
-    `@` and a frame's index or time at the end of a text name its frame: `corrected.png@120`, `1,2,3,4@2.5s`.
+    `@` and a frame's index at the end of a text name its frame: `corrected.png@120`, `1,2,3,4@25`.
 
     Args:
         mask: an image or array, see `MaskPrompt`.
@@ -296,12 +295,12 @@ def read_prompt(mask: object = None, box: object = None, points: object = None) 
     return prompt if frame is None else replace(prompt, frame=frame)
 
 
-def _with_frame(given: object) -> tuple[Any, Moment | None]:
+def _with_frame(given: object) -> tuple[Any, str | None]:
     """Return a value and its frame; the name of an existing file may hold `@`.
 
     Example:
-        >>> _with_frame("b.png@120"), _with_frame("1,2,3,4@2.5s"), _with_frame([1, 2, 3, 4])
-        (('b.png', '120'), ('1,2,3,4', '2.5s'), ([1, 2, 3, 4], None))
+        >>> _with_frame("b.png@120"), _with_frame("1,2,3,4@25"), _with_frame([1, 2, 3, 4])
+        (('b.png', '120'), ('1,2,3,4', '25'), ([1, 2, 3, 4], None))
     """
     if not isinstance(given, str) or os.path.exists(given):
         return given, None

@@ -4,10 +4,9 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,6 @@ from .decoding import VideoFile
 from .files import PAGES, DataError, read_bytes
 from .images import IMAGE_NAME, list_images, natural_order, read_image, require_size
 
-Moment = int | str
-"""A frame's index, counted from 0 (`120`), or a time in seconds after the first frame (`4.5s`)."""
 FRAME_RATE = 24.0
 """Frames per second of a folder of images, and of a video file without a rate."""
 
@@ -41,7 +38,6 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     Args:
         path: folder that directly holds jpg or png files.
-        frame_rate: frames per second.
 
     Attributes:
         stems: file names of the images without their suffix, in order.
@@ -51,10 +47,11 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
         DataError: if the folder holds fewer than two images, images of several kinds, or two images of the same stem.
     """
 
+    frame_rate = FRAME_RATE
     truncation = ""
 
-    def __init__(self, path: str | os.PathLike[str], frame_rate: float = FRAME_RATE) -> None:
-        self.path, self.frame_rate = Path(path), frame_rate
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
         self._files = list_images(path)
         self.stems = [file.stem for file in self._files]
         self.num_frames = len(self._files)
@@ -66,10 +63,6 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 
     def __exit__(self, *error: object) -> None:
         return None
-
-    def index_at(self, seconds: float) -> int:
-        """Return the index of the first image shown `seconds` or later after the first one."""
-        return ceil(seconds * self.frame_rate - 1e-3)
 
     def frames(self, start: int = 0, every: int = 1) -> Iterator[np.ndarray]:
         """Iterate over the images in order, as `VideoFile.frames` does."""
@@ -91,21 +84,18 @@ class FrameFolder(AbstractContextManager["FrameFolder"]):
 OpenedVideo = VideoFile | FrameFolder
 
 
-def open_video(
-    path: str | os.PathLike[str], timeout: float = 60.0, table: bool = True, frame_rate: float = FRAME_RATE
-) -> OpenedVideo:
+def open_video(path: str | os.PathLike[str], timeout: float = 60.0, table: bool = True) -> OpenedVideo:
     """Open a video file or a folder of frames: context managers with `num_frames`, `read(indices)` and `frames()`.
 
     Args:
         path: video file, or folder that directly holds the frames.
         timeout: seconds allowed for opening or reading a file.
         table: see `VideoFile`; `frames` needs no table.
-        frame_rate: frames per second of a folder.
 
     Raises:
         DataError: if the path is neither.
     """
-    return FrameFolder(path, frame_rate) if os.path.isdir(path) else VideoFile(path, timeout, table)
+    return FrameFolder(path) if os.path.isdir(path) else VideoFile(path, timeout, table)
 
 
 def list_videos(source: str | os.PathLike[str], strict: bool = True) -> tuple[VideoEntry, ...]:
@@ -162,23 +152,19 @@ def _list_folder(root: Path, strict: bool) -> list[VideoEntry]:
 
 
 def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Visit every folder that is not hidden once, with its file names: first the folders, then the links."""
+    """Visit every folder that is not hidden once, with its file names; links are followed."""
 
     def warn(error: OSError) -> None:
         warnings.warn(f"{error.filename}: left out, cannot be listed ({error.strerror})", stacklevel=5)
 
-    starts, seen = [os.fspath(root)], set()
-    for start in starts:  # grows by the links that are met
-        for folder, folders, files in os.walk(start, onerror=warn):
-            status = os.stat(folder)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            if (status.st_dev, status.st_ino) in seen:
-                folders.clear()
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            paths = [os.path.join(folder, name) for name in folders]
-            starts += [path for path in paths if os.path.islink(path)]
-            yield folder, sorted(files)
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, onerror=warn, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if (place := os.path.realpath(folder)) in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        yield folder, sorted(files)
 
 
 def _list_file(path: Path, strict: bool) -> list[VideoEntry]:
@@ -230,29 +216,3 @@ def _entry(line: str, folder: Path, strict: bool) -> VideoEntry:
 
 def _is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not name.startswith(".")
-
-
-_SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*s(?:ec(?:onds?)?)?")
-
-
-def frame_index(moment: Moment, name: str, at: Callable[[float], int]) -> int:
-    """Return the index of the frame at a moment.
-
-    Args:
-        moment: see `Moment`.
-        name: name of the value in an error.
-        at: seconds → index of the first frame shown at that time or later.
-
-    Raises:
-        DataError: if the moment is neither an index nor a time.
-
-    Example:
-        >>> frame_index("12", "start", at=None), frame_index("1.5s", "start", at=lambda seconds: round(seconds * 24))
-        (12, 36)
-    """
-    text = str(moment).strip().lower()
-    if text.isdecimal() and not isinstance(moment, bool):
-        return int(text)
-    if seconds := _SECONDS.fullmatch(text):
-        return at(float(seconds[1]))
-    raise DataError(f"{name}: expected a frame index such as 120, or a time such as 4.5s, got {moment!r}")

@@ -21,7 +21,7 @@ from .files import DataError, DecodingError
 from .images import require_size
 from .processes import read_ahead
 from .prompts import Prompt
-from .source import FRAME_RATE, Moment, OpenedVideo, frame_index, open_video
+from .source import FRAME_RATE, open_video
 
 PromptT = TypeVar("PromptT", bound=Prompt)
 
@@ -38,7 +38,7 @@ class FrameStream:
     Args:
         path: video file, or folder that directly holds the frames as images.
         frame_rate: frames per second; None: as the file says, 24 for a folder.
-        start: first frame of the part, by index or time, see `Moment`; None: the first of the video.
+        start: first frame of the part: its index from 0, or the stem of its image; None: the first of the video.
         end: frame after the part; None: the end of the video.
         every: take every N-th frame.
 
@@ -58,8 +58,8 @@ class FrameStream:
         self,
         path: str | PathLike[str],
         frame_rate: float | None = None,
-        start: Moment | None = None,
-        end: Moment | None = None,
+        start: int | str | None = None,
+        end: int | str | None = None,
         every: int = 1,
     ) -> None:
         self.path = Path(path).expanduser()
@@ -69,12 +69,11 @@ class FrameStream:
             raise DataError(f"every: expected 1 or more frames, got {every}")
         if not self.path.exists():
             raise DataError(f"{self.path}: no such video; give a video file or a folder of frames")
-        self._rate = frame_rate or FRAME_RATE
-        with self._open(table=(start, end) != (None, None)) as video:
+        with open_video(self.path, table=(start, end) != (None, None)) as video:
             self.size: tuple[int, int] = next(video.frames()).shape[:2]
             rate, self._stems = video.frame_rate, video.stems
-            first = 0 if start is None else self._number(video, start, "start")
-            self.end = None if end is None else self._number(video, end, "end")
+            first = 0 if start is None else self.index_of(start, "start")
+            self.end = None if end is None else self.index_of(end, "end")
             if self.end is not None and self.end <= first:
                 raise DataError(f"end: frame {self.end} is not after the start, frame {first}; `end` is not included")
             self.part = range(first, sys.maxsize if self.end is None else self.end, every)
@@ -94,18 +93,25 @@ class FrameStream:
         index = self.part[t]
         return self._stems[index] if self._stems is not None else f"{index:05d}"
 
-    def index_of(self, moment: Moment) -> int:
-        """Return the index in the video of the frame with a given index, time or image name.
+    def index_of(self, frame: int | str, name: str = "frame") -> int:
+        """Return the index in the video of a frame, given by its index or the stem of its image.
+
+        Args:
+            frame: the frame.
+            name: name of the value in an error.
 
         Raises:
-            DataError: if no frame fits.
+            DataError: if it is neither.
         """
-        with self._open(table=True) as video:
-            return self._number(video, moment, "frame")
+        if self._stems is not None and frame in self._stems:
+            return self._stems.index(str(frame))
+        if not (text := str(frame).strip()).isdecimal():
+            raise DataError(f"{name}: expected a frame index such as 120, got {frame!r}")
+        return int(text)
 
     def holds(self, index: int) -> bool:
         """Return whether the video has a frame of this index."""
-        with self._open(table=True) as video:
+        with open_video(self.path) as video:
             return next(video.frames(index), None) is not None
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -120,7 +126,7 @@ class FrameStream:
         """
         rest = self.part[t:]
         with (
-            self._open(table=rest.start > 0) as video,  # stays open until the thread has left it
+            open_video(self.path, table=rest.start > 0) as video,  # stays open until the thread has left it
             closing(read_ahead(islice(video.frames(rest.start, rest.step), len(rest)))) as images,
         ):
             for image in images:
@@ -136,7 +142,7 @@ class FrameStream:
             DecodingError: as `forwards`, and if the video ends before frame t.
         """
         room = max(1, HELD // (3 * self.size[0] * self.size[1]))
-        with self._open(table=True) as video:
+        with open_video(self.path) as video:
             while t >= 0:
                 first = max(0, t - room + 1)
                 images = list(islice(video.frames(self.part[first], self.part.step), t - first + 1))
@@ -150,15 +156,6 @@ class FrameStream:
         """Return an image `(H, W, 3)` as a frame `(3, H, W)`, if its size equals the first frame's."""
         require_size(self.path, image.shape, self.size, self.part[t])
         return torch.from_numpy(image).permute(2, 0, 1)
-
-    def _open(self, table: bool = False) -> OpenedVideo:
-        return open_video(self.path, table=table, frame_rate=self._rate)
-
-    def _number(self, video: OpenedVideo, moment: Moment, name: str) -> int:
-        """Return the index of a frame; text that equals the stem of a folder's image means that image."""
-        if self._stems is not None and moment in self._stems:
-            return self._stems.index(str(moment))
-        return frame_index(moment, name, video.index_at)
 
 
 def placed(prompt: PromptT, video: FrameStream) -> PromptT:

@@ -54,7 +54,7 @@ def frames_of(page: str) -> list[dict[str, Any]]:
 
 def test_chosen_frames_are_in_the_page(video: Path, tmp_path: Path) -> None:
     output = tmp_path / "page.html"
-    for arguments, numbers in (({}, [0]), ({"frames": ["2", 1, "0.04s"]}, [1, 2]), ({"every": 2}, [0, 2])):
+    for arguments, numbers in (({}, [0]), ({"frames": [2, 1, 1]}, [1, 2]), ({"every": 2}, [0, 2])):
         frames = frames_of(write_page(video, output, **arguments).read_text())
         assert [frame["number"] for frame in frames] == numbers
         assert [frame["label"] for frame in frames] == [f"{number:05d}" for number in numbers]
@@ -65,10 +65,9 @@ def test_chosen_frames_are_in_the_page(video: Path, tmp_path: Path) -> None:
             assert np.abs(shown - original).mean() < 60  # noise, as JPEG keeps it
     clip = tmp_path / "clip.mp4"
     write_mp4(clip, np.random.default_rng(0).integers(0, 255, (9, 32, 32, 3), np.uint8), rate=4)
-    assert [f["label"] for f in frames_of(write_page(clip, output, ["1.5s", "8"]).read_text())] == ["6", "8"]
+    assert [f["label"] for f in frames_of(write_page(clip, output, [6, 8]).read_text())] == ["6", "8"]
     for arguments, message in (
-        ({"frames": ["7"]}, "has no frame 7"),
-        ({"frames": ["soon"]}, "--frames: expected a frame index such as 120, or a time"),
+        ({"frames": [7]}, "has no frame 7"),
         ({"every": 0}, "--every: expected 1 or more frames, got 0"),
     ):
         refused(DataError, message, write_page, video, output, **arguments)

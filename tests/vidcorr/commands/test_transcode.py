@@ -85,7 +85,8 @@ def encoded(source: Path, output: Path, **options) -> VideoFile:
 def test_frames_and_key_frames(tmp_path, name, options):
     source = write_video(tmp_path / name, 50, options={"g": "250"} | options)
     with encoded(source, tmp_path / "out.mp4", short_side=16) as video:
-        assert (video.info.codec, video.info.width, video.info.height, video.info.fps) == ("h264", 80, 16, 25.0)
+        codec = video._stream.codec_context
+        assert (codec.name, codec.width, codec.height, video.frame_rate) == ("h264", 80, 16, 25.0)
         assert video.num_frames == 50
         assert [read_number(frame) for frame in video.frames()] == list(range(50))
         assert [read_number(frame) for frame in video.read([49, 7, 30])] == [49, 7, 30]

@@ -188,7 +188,7 @@ def test_a_tag_in_another_encoding_does_not_keep_a_file_from_opening(tmp_path: P
     assert content.count(b"Lavf") == 1  # FFmpeg writes its name
     video.write_bytes(content.replace(b"Lavf", b"L\xe4vf"))  # Latin-1
     with open_container(video, timeout=10) as opened:
-        assert read_header(opened).num_frames == 12
+        assert read_header(opened)[0] == 12
 
 
 ONE = 1 << 16

@@ -21,9 +21,7 @@ from vidcorr.videos.files import (
     DecodingError,
     csv_of_records,
     csv_text,
-    partial_path,
     plain_name,
-    remove,
     unfinished,
     write_atomically,
 )
@@ -91,7 +89,7 @@ def test_huge_pictures_are_refused_by_their_headers(tmp_path: Path, kind: str, m
     path.write_bytes(content)
     monkeypatch.setattr("cv2.imdecode", Mock(side_effect=AssertionError("decoding has begun")))
     for read in (read_image, read_mask, image_size):
-        assert refused(DecodingError, r"claims \d+ × \d+ px|too large to decode", read, path)
+        assert refused(DecodingError, "too large to decode", read, path)
 
 
 def test_bytes_are_those_of_the_text(tmp_path):
@@ -138,20 +136,6 @@ def test_a_folder_that_holds_something_is_never_replaced(tmp_path: Path, folder:
         make()
     assert refusal.value.filename == str(tmp_path / "made")
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["made", "made/old"]
-
-
-@pytest.mark.parametrize("length", [1, 240, 254, 255])
-def test_the_unfinished_place_has_a_permitted_name(tmp_path: Path, length: int) -> None:
-    path = tmp_path / ("é" * (length // 2) + "x" * (length % 2))
-    for process in (None, 123456):
-        place = partial_path(path, process)
-        assert place.parent == tmp_path
-        assert len(place.name.encode()) <= 255
-        place.write_text("")
-        remove(place)
-        assert partial_path(path.with_name(path.name[:-1] + "y"), process) != place
-    write_atomically(path, b"bytes")
-    assert path.read_bytes() == b"bytes"
 
 
 def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

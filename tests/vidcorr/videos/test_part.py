@@ -10,16 +10,9 @@ from tests.helpers.refusal import refused
 from vidcorr.datasets.generated.writers import write_frames, write_mp4
 from vidcorr.videos.decoding import VideoFile
 from vidcorr.videos.files import DataError
-from vidcorr.videos.source import frame_index
 from vidcorr.videos.stream import FrameStream
 
 FRAMES = 30
-
-
-@pytest.mark.parametrize("text", ["", "2.5", "-3", "1:30", "s", "4.5m", True, None, 2.5])
-def test_what_names_no_frame_is_refused(text):
-    with pytest.raises(DataError, match=r"start: expected a frame index such as 120, or a time such as 4\.5s"):
-        frame_index(text, "start", lambda seconds: 0)
 
 
 @pytest.fixture(scope="module", params=["short.mp4", "long_groups.mkv", "no_table.avi", "frames"])
@@ -61,17 +54,6 @@ def test_backwards_it_gives_the_same_frames_from_the_last_one_asked_for(video, h
     assert np.array_equal(np.stack([frame.numpy() for frame in stream.backwards(9)]), expected)
 
 
-def test_seconds_are_those_of_the_frames_times(video):
-    path, _ = video
-    rate = FrameStream(path).frame_rate
-    for number in (0, 1, 12, 29):
-        exact, before, after = number / rate, (number - 0.4) / rate, (number + 0.4) / rate
-        assert FrameStream(path).index_of(f"{max(0.0, exact):.6f}s") == number
-        assert FrameStream(path).index_of(f"{max(0.0, before):.6f}s") == number
-        assert FrameStream(path).index_of(f"{after:.6f}s") == number + 1
-    assert FrameStream(path, start=f"{5 / rate:.6f}s", end=f"{9 / rate:.6f}s").part == range(5, 9)
-
-
 def test_a_start_after_the_end_is_refused_and_frames_are_known(video):
     path, _ = video
     refused(DataError, "none from frame 900 on", FrameStream, path, start=900)
@@ -94,4 +76,5 @@ def test_pictures_of_a_folder_go_by_their_names(tmp_path):
     stream = FrameStream(tmp_path / "frames", start="00012", end=5)
     assert (stream.part.start, stream.stem(0), stream.stem(2)) == (2, "00012", "00014")
     assert (stream.index_of("00014"), stream.index_of(4), stream.index_of("4")) == (4, 4, 4)
-    refused(DataError, "frame: expected a frame index", stream.index_of, "p12")
+    for name in ("p12", "2.5", "-3", None):
+        refused(DataError, "frame: expected a frame index such as 120", stream.index_of, name)

@@ -26,12 +26,6 @@ def indexed(ids: np.ndarray, palette: np.ndarray) -> Image.Image:
     return image
 
 
-def red_with_black_at(index: int) -> Image.Image:
-    palette = np.full((256, 3), 9, np.uint8)
-    palette[[0, index]] = [[200, 0, 0], [0, 0, 0]]
-    return indexed(np.array([[index, index, 0], [index, 0, 0]], np.uint8), palette)
-
-
 @pytest.mark.parametrize(
     ("image", "ids", "palette"),
     [
@@ -39,8 +33,6 @@ def red_with_black_at(index: int) -> Image.Image:
         pytest.param(
             indexed(WHITE, davis_palette()), WHITE // 255, davis_palette()[[0, 255]], id="255 alone is object 1"
         ),
-        pytest.param(red_with_black_at(1), [[0, 0, 1], [0, 1, 1]], [[0, 0, 0], [200, 0, 0]], id="black is 1"),
-        pytest.param(red_with_black_at(255), [[0, 0, 1], [0, 1, 1]], [[0, 0, 0], [200, 0, 0]], id="black is 255"),
         *(
             pytest.param(Image.fromarray(WHITE).convert(mode), IDS > 0, davis_palette(), id=f"white on black, {mode}")
             for mode in ("1", "L", "RGB", "RGBA")
@@ -144,14 +136,14 @@ def test_the_frame_at_the_end_of_a_prompt(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.png", "b@x.png", "one@3.png"):
         Image.fromarray(np.eye(2, dtype=np.uint8)).save(name)
-    for text, frame in (("a.png", None), ("b@x.png@120", "120"), ("one@3.png", None), ("a.png@ 2.5s", "2.5s")):
+    for text, frame in (("a.png", None), ("b@x.png@120", "120"), ("one@3.png", None), ("a.png@ 7", "7")):
         assert read_prompt(mask=text).frame == frame
     (tmp_path / "b.csv").write_text("frame,x,y,width,height\n2,0,0,2,2")
     assert refused(DataError, r"already names frame 2; leave @3 out", read_prompt, box="b.csv@3")
 
 
 def test_boxes_without_a_name_are_numbered(stream):
-    for given in ("car=0,0,2,2;1,1,2,2;2,2,3,3@0.1s", ["car=0,0,2,2", "1,1,2,2", "2,2,3,3@0.1s"]):
+    for given in ("car=0,0,2,2;1,1,2,2;2,2,3,3@3", ["car=0,0,2,2", "1,1,2,2", "2,2,3,3@3"]):
         boxes = placed(read_prompt(box=given), stream)
         assert (boxes.objects, boxes.frame) == (("car", "1", "2"), 3)
     assert read_prompt(box="1,1,2,2;1=0,0,2,2").objects == ("2", "1")
