@@ -7,8 +7,7 @@ import pytorch_lightning as pl
 
 from vidcorr.results.result import Network
 from vidcorr.tracking.follow import SHORT_SIDE
-from vidcorr.tracking.output_files import OUTPUTS
-from vidcorr.tracking.predict import extractor_for, predict_video
+from vidcorr.tracking.predict import OUTPUTS, extractor_for, predict_video
 
 
 class VideoPrediction(pl.Callback):
