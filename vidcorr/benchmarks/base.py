@@ -3,7 +3,7 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,8 +21,9 @@ from ..results.pictures import Picture
 from ..results.rendering import print_result
 from ..results.result import Evaluated, Network, Provenance, Result, Shown, require_writable
 from ..tracking.frame_encoder import LOWER
+from ..videos.files import DataError
 from ..videos.processes import ProgressReport
-from .evaluation import Evaluation, Ranks, RunContext, distribute, errors_named
+from .evaluation import Evaluation, Ranks, RunContext, distribute
 from .network import NetworkLike, NetworkSpec
 
 log = logging.getLogger(__name__)
@@ -327,30 +328,33 @@ class Benchmark(ABC):
         return Run(results, evaluation.overlays)
 
     def _follow_all(self, extractor: nn.Module, context: RunContext) -> Evaluation:
-        """Track and score the sequences of this rank."""
+        """Track and score the sequences of this rank; the first rank shows the progress in frames."""
         ranks = context.ranks
         with ranks.together():
             if context.folder is not None and ranks.rank == 0:
                 require_writable(context.folder)
             with out_of_memory_advice(f"{self.name}: {LOWER}"):
                 evaluation = self.start(extractor, context)
-            for sequence in self._sequences_of(ranks):
-                advice = f"{self.name}, {sequence.name}: {LOWER}"
-                with out_of_memory_advice(advice), errors_named(sequence.name):
-                    evaluation.follow(sequence)
+            frames = [sequence.num_frames for sequence in self.sequences]
+            indices = distribute(frames, ranks.size)[ranks.rank]
+            total, done = sum(frames[index] for index in indices), 0
+            with ProgressReport(self.name, total, "frames", silent=ranks.rank != 0) as progress:
+                for index in indices:
+                    signals.check()
+                    self._follow(evaluation, self.sequences[index])
+                    done += frames[index]
+                    progress.advance(partial(str, self.sequences[index].name), to=done)
         return evaluation
 
-    def _sequences_of(self, ranks: Ranks) -> Iterator[Any]:
-        """Yield the sequences of this rank; the first rank shows the progress in frames."""
-        frames = [sequence.num_frames for sequence in self.sequences]
-        indices = distribute(frames, ranks.size)[ranks.rank]
-        total, done = sum(frames[index] for index in indices), 0
-        with ProgressReport(self.name, total, "frames", silent=ranks.rank != 0) as progress:
-            for index in indices:
-                signals.check()
-                yield self.sequences[index]
-                done += frames[index]
-                progress.advance(partial(str, self.sequences[index].name), to=done)
+    def _follow(self, evaluation: Evaluation, sequence: Any) -> None:
+        """Track and score a sequence; an error names it or a file."""
+        try:
+            with out_of_memory_advice(f"{self.name}, {sequence.name}: {LOWER}"):
+                evaluation.follow(sequence)
+        except ValueError as error:
+            if isinstance(error, DataError) or sequence.name in str(error):
+                raise
+            raise ValueError(f"{sequence.name}: {error}") from error
 
     def _write(self, result: Result, folder: Path) -> None:
         """Write the page and the result of a run; the result last."""

@@ -21,7 +21,6 @@ from ..results.pictures.overlays import SequenceAnimation
 from ..results.result import Protocol, Row, Stage
 from ..tracking.frame_encoder import FrameEncoder, Stopwatch, normalises
 from ..tracking.record import Draw, PredictionFile, SequenceWriter
-from ..videos.files import DataError
 from ..videos.mp4 import Mp4Writer
 
 SHORTEST_LIMIT, PATIENCE = timedelta(hours=4), 4
@@ -184,15 +183,8 @@ class Scored(NamedTuple):
     without: dict[str, dict[str, float]]
 
 
-@contextmanager
-def errors_named(sequence: str) -> Iterator[None]:
-    """Prefix errors with the name of the sequence, unless they name it or a file."""
-    try:
-        yield
-    except ValueError as error:
-        if isinstance(error, DataError) or sequence in str(error):
-            raise
-        raise ValueError(f"{sequence}: {error}") from error
+ScoresOfStage = tuple[dict[str, float], list[tuple[str, str, RowValues]], dict[str, dict[str, float]]]
+"""Scores, rows (video, object, values), and pooled score → sequence → score of all the others, see `Result`."""
 
 
 class Evaluation(ABC):
@@ -225,17 +217,11 @@ class Evaluation(ABC):
     def follow(self, sequence: Any) -> None:
         """Evaluate a sequence: write its files and update the metrics."""
 
-    def scores_of_stage(self, index: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
-        """Return scores and rows (video, object, values) of an output; without rows no scores.
-
-        The metrics hold the rows of all ranks.
-        """
-        values = list(self.metrics[index].values())
-        return (self.metrics[index].compute() if values else {}), values
-
-    def without(self, index: int) -> dict[str, dict[str, float]]:
-        """Return pooled score → sequence → score of all the others, of an output; see `SequenceRows`."""
-        return self.metrics[index].without() if list(self.metrics[index].values()) else {}
+    def scores_of_stage(self, index: int) -> ScoresOfStage:
+        """Return the scores of an output, without rows none. The metrics hold the rows of all ranks."""
+        metric = self.metrics[index]
+        rows = list(metric.values())
+        return (metric.compute(), rows, metric.without()) if rows else ({}, rows, {})
 
     def compute(self) -> list[Scored]:
         """Return scores and rows of each protocol; every rank calls it.
@@ -247,10 +233,10 @@ class Evaluation(ABC):
         found = [Scored({}, [], {}) for _ in self.context.protocols]
         for index, stage in enumerate(self.stages):
             scores, rows, without = found[index % len(found)]
-            of_output, values = self.scores_of_stage(index)
-            names = {key: f"{stage}/{key}" if stage else key for key in of_output}
-            scores |= {names[key]: value for key, value in of_output.items()}
-            without |= {names[key]: others for key, others in self.without(index).items() if key in names}
+            of_stage, values, without_each = self.scores_of_stage(index)
+            names = {key: f"{stage}/{key}" if stage else key for key in of_stage}
+            scores |= {names[key]: value for key, value in of_stage.items()}
+            without |= {names[key]: others for key, others in without_each.items() if key in names}
             rows += [
                 Row(video=video, object=part, stage=stage, values=measured | self.columns.get((video, part), {}))
                 for video, part, measured in values

@@ -14,14 +14,13 @@ from ..datasets import Badja, PointSequence, TapVid
 from ..functional import PointProtocol, PointTracks
 from ..metrics.point_measures import AREA_PCK, TrackRows
 from ..metrics.point_tracking import METRICS, PIXEL_THRESHOLDS, PointQueries, PointRows, sample_queries
-from ..metrics.rows import RowValues
 from ..results.page import Chart
 from ..results.pictures.overlays import Curve, SequenceAnimation, overlay_tracks, rainbow
 from ..tracking.point_tracker import PointTracker
 from ..tracking.record import SequenceWriter
 from ..videos.files import csv_text, write_atomically
 from .base import Benchmark
-from .evaluation import Evaluation, RunContext
+from .evaluation import Evaluation, RunContext, ScoresOfStage
 
 log = logging.getLogger(__name__)
 
@@ -201,8 +200,8 @@ class TapVidEvaluation(Evaluation):
                 each.close(over_frames(errors, scored))
         self.keep_overlay(sequence.name, all_tracks)
 
-    def scores_of_stage(self, index: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
-        """Return scores and rows, and warn of undefined measures; see `Evaluation`."""
+    def scores_of_stage(self, index: int) -> ScoresOfStage:
+        """Return the scores, and warn of undefined measures; see `Evaluation`."""
         metric = self.metrics[index]
         undefined, scores = metric.undefined(), metric.compute()
         bound = self._limits[index].compute()["average_pts_within_thresh"]
@@ -214,7 +213,7 @@ class TapVidEvaluation(Evaluation):
         columns = ["Queries", *self._kept, *by_area]
         rows = [(video, part, {key: own[key] for key in columns}) for video, part, own in metric.values()]
         found = {key: scores[key] for key in (*by_area, *SCORES) if key in columns} | {LIMIT: bound}
-        return (found if rows else {}), rows
+        return (found, rows, metric.without()) if rows else ({}, rows, {})
 
     def charts(self) -> list[Chart]:
         """Return a chart of visible points within the thresholds by frames from their query; see `Evaluation`."""

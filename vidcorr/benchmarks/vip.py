@@ -15,11 +15,10 @@ from ..datasets.vip import PartSequence
 from ..functional import PropagationProtocol
 from ..functional.propagation.coding import Size
 from ..metrics.parts import ClassRows, InstanceRows, class_areas
-from ..metrics.rows import RowValues
 from ..results.pictures.overlays import Curve
 from ..tracking.label_tracker import LabelTracker, TrackedFrame
 from .base import Benchmark
-from .evaluation import RunContext
+from .evaluation import RunContext, ScoresOfStage
 from .mask_evaluation import ANIMATIONS_SHOW, MaskEvaluation
 
 Parts = Literal["semantic", "instance"]
@@ -136,21 +135,14 @@ class PartEvaluation(MaskEvaluation):
             return _InstanceScorer(sequence, self.instance, self.tracker.view(sequence.size).covered)
         return _SemanticScorer(sequence, self.semantic)
 
-    def scores_of_stage(self, index: int) -> tuple[dict[str, float], list[tuple[str, str, RowValues]]]:
-        """Return scores and rows of the followed kinds of labels; see `Evaluation`."""
-        scores, rows = super().scores_of_stage(index) if "semantic" in self.parts else ({}, [])
+    def scores_of_stage(self, index: int) -> ScoresOfStage:
+        """Return the scores of the followed kinds of labels; see `Evaluation`."""
+        scores, rows, without = super().scores_of_stage(index) if "semantic" in self.parts else ({}, [], {})
         if "instance" in self.parts:
-            instances = self.instance[index].compute()
-            scores |= {key.replace("AP", AP): value for key, value in instances.items()}
-        return scores, rows
-
-    def without(self, index: int) -> dict[str, dict[str, float]]:
-        """Return the scores of both kinds of labels without each sequence; see `Evaluation`."""
-        found = self.semantic[index].without() if "semantic" in self.parts else {}
-        if "instance" in self.parts:
-            instances = self.instance[index].without()
-            found |= {key.replace("AP", AP): others for key, others in instances.items()}
-        return found
+            metric = self.instance[index]
+            scores |= {key.replace("AP", AP): value for key, value in metric.compute().items()}
+            without |= {key.replace("AP", AP): others for key, others in metric.without().items()}
+        return scores, rows, without
 
 
 class _SemanticScorer:
