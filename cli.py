@@ -7,7 +7,6 @@ import ast
 import gc
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -62,7 +61,7 @@ def run_command(args: Sequence[str]) -> None:
     elif first == "--version":
         parts = ", ".join(f"{name} {version(name)}" for name in ("torch", "pytorch-lightning", "av", "timm"))
         print(f"vidcorr {version('vidcorr')} ({parts}, Python {sys.version.split()[0]})")
-    elif first in RUNS or first.startswith("--print_completion"):
+    elif first in RUNS:
         gc.disable()  # saves a sixth of the CPU time of Lightning's import
         run = import_module("callbacks.lightning_cli").run
         gc.enable()
@@ -77,13 +76,11 @@ def run_command(args: Sequence[str]) -> None:
 
 def run_tool(module: str, args: Sequence[str]) -> None:
     """Run a tool; SIGTERM interrupts it as Ctrl-C does, so that it leaves no partial files."""
-    in_main = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGTERM, _terminate) if in_main else None
+    previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         import_module(module).command(args)
     finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, previous)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -112,7 +109,6 @@ def overview() -> str:
             "vidcorr COMMAND --help shows the options of a command, vidcorr fit --model.help VFSSimSiam of a class.",
             "Configs combine, and flags override them: --config METHOD.yaml --config TRAINER.yaml --config DATA.yaml.",
             "--print_config shows the merged configuration. --debug shows the traceback of an error. --version.",
-            "Completion: pip install shtab; vidcorr --print_completion shtab-bash (or -zsh, -tcsh).",
         )
     )
 

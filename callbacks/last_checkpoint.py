@@ -18,7 +18,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, GradientAccumulationScheduler
-from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities import rank_zero_info
 
 from vidcorr.videos.files import require_at_least
@@ -42,7 +41,7 @@ class LastCheckpoint(Checkpoint):
 
     Raises:
         ValueError: if `every_n_steps` is below 1; at the start of `fit`, if the checkpoint to resume from holds no
-            training, was written within an optimiser step or with another batch size, or if the strategy saves folders.
+            training, or was written within an optimiser step or with another batch size.
     """
 
     def __init__(self, every_n_steps: int = 500, dirpath: str | Path | None = None) -> None:
@@ -61,8 +60,6 @@ class LastCheckpoint(Checkpoint):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Find the folder, and move this callback to the end, before `Safeguards`: it saves the state of all others."""
         if stage == "fit":
-            if isinstance(trainer.strategy, ModelParallelStrategy):
-                raise ValueError("LastCheckpoint: ModelParallelStrategy saves folders, which no command reads; use ddp")
             self.dirpath = checkpoint_folder(trainer, self.dirpath)
             callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
             # callback_connector.py:240 puts all checkpoints last, in the user's order, and so `Safeguards` before them

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jsonargparse import set_parsing_settings
 from pytorch_lightning.accelerators import Accelerator
 from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -24,7 +23,6 @@ from vidcorr import signals
 from vidcorr.backbones.checkpoints import saved_model
 from vidcorr.backbones.networks import SHORT_NAMES, read_spec
 from vidcorr.backbones.trust import allow_named, outside_code
-from vidcorr.benchmarks.base import Benchmark
 from vidcorr.errors import UsageError, explain
 from vidcorr.experiments.configured import FLAGS, add_flags, read_yaml
 from vidcorr.functional.device import fastest_precision, gpu_or_cpu
@@ -68,7 +66,6 @@ def run(args: Sequence[str]) -> None:
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(_is_of_interest)
     import_classes()
-    set_parsing_settings(add_print_completion_argument=True)
     with signals.handled():
         VidcorrCLI(args)
 
@@ -296,10 +293,8 @@ class VidcorrCLI(LightningCLI):
             ProgressBar: (RunProgress, trainer.enable_progress_bar is not False and has_batches),
         }
         callbacks = [*(trainer.callbacks or []), *self.on]
-        if self.command == "validate" and not has_batches and not _benchmarks_of(callbacks):
+        if self.command == "validate" and not has_batches and not _benchmarks_among(callbacks):
             raise ValueError("nothing to measure: add --on davis=FOLDER, or another benchmark")
-        if fits and self.on and trainer.limit_val_batches == 0:
-            raise ValueError("--on needs passes of validation: leave trainer.limit_val_batches=0 out")
         for kind, (added, is_wanted) in wanted.items():
             if is_wanted and not any(isinstance(callback, kind) for callback in callbacks):
                 callbacks.append(added())
@@ -311,12 +306,9 @@ class VidcorrCLI(LightningCLI):
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def before_fit(self) -> None:
-        """Refuse a training without data, and benchmarks of features that the model lacks."""
-        has_data = self.datamodule is not None or is_overridden("train_dataloader", self.model, pl.LightningModule)
-        if not has_data:
+        """Refuse a training without data."""
+        if self.datamodule is None and not is_overridden("train_dataloader", self.model, pl.LightningModule):
             raise ValueError("fit needs data: add a file such as --config data/synthetic.yaml, or --data CLASS")
-        for benchmark in _benchmarks_of(self.trainer.callbacks):  # type: ignore[attr-defined]
-            benchmark.extractor(self.model)  # before data are generated or read
 
     def fit(self, **options: Any) -> None:
         """Train; after a stop or an error, print the command that resumes."""
@@ -354,8 +346,7 @@ class VidcorrCLI(LightningCLI):
         Scores of benchmarks are in per cent; without a benchmark the lines have the method's `val/…` values.
         """
         trainer, lines = self.trainer, []
-        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        benchmarks = [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+        benchmarks = _benchmarks_among(trainer.callbacks)  # type: ignore[attr-defined]
         for history in [benchmark.history for benchmark in benchmarks if len(benchmark.history) > 1]:
             first, last = min(history), max(history)
             key = next(iter(history[last]))
@@ -388,7 +379,7 @@ class VidcorrCLI(LightningCLI):
         """
         config, words = self.config[self.command], ["vidcorr", "validate", "--ckpt_path", checkpoint]
         if not config.on:
-            if _benchmarks_of(self.trainer.callbacks):  # type: ignore[attr-defined]
+            if _benchmarks_among(self.trainer.callbacks):  # type: ignore[attr-defined]
                 return None
             suited = self.model.suited_benchmark if isinstance(self.model, CorrespondenceModule) else "davis"
             words += ["--on", f"{suited}=FOLDER"]
@@ -401,5 +392,5 @@ class VidcorrCLI(LightningCLI):
         return shlex.join(words)
 
 
-def _benchmarks_of(callbacks: Sequence[pl.Callback]) -> list[Benchmark]:
-    return [callback.benchmark for callback in callbacks if isinstance(callback, BenchmarkCallback)]
+def _benchmarks_among(callbacks: Sequence[pl.Callback]) -> list[BenchmarkCallback]:
+    return [callback for callback in callbacks if isinstance(callback, BenchmarkCallback)]

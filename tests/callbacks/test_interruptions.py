@@ -1,6 +1,5 @@
 """Traces of a run that was stopped or refused."""
 
-import re
 import shlex
 from types import SimpleNamespace
 
@@ -9,7 +8,7 @@ import torch
 
 from callbacks.lightning_cli import VidcorrCLI
 from cli import main
-from tests.helpers.words import TINY, clips, davis, flags, refusal
+from tests.helpers.words import TINY, clips, flags
 
 BRIEF = ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
 
@@ -34,10 +33,3 @@ def test_the_line_at_a_stop_resumes_the_run(video_folder, tmp_path, caplog):
 def test_the_line_names_one_checkpoint(given):
     run = SimpleNamespace(args=["fit", *given, "--x=1"])
     assert VidcorrCLI.resume_command(run, "a b.ckpt") == "vidcorr fit --x=1 --ckpt_path 'a b.ckpt'"
-
-
-def test_a_missing_stage_is_told_before_videos_are_generated(davis_root, tmp_path):
-    data = flags("data", "SyntheticVideoDataModule", root=tmp_path / "made", videos=2)
-    line = refusal("fit", *TINY, *data, *BRIEF, "--trainer.logger=false", *davis(davis_root, stage="res9"))
-    assert re.match(r"vidcorr: .*res9", line)
-    assert not [*tmp_path.iterdir()]

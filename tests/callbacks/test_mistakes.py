@@ -3,15 +3,10 @@
 import re
 import shlex
 import sys
-from types import SimpleNamespace
 
 import pytest
-from pytorch_lightning.strategies import ModelParallelStrategy
 
-from callbacks import LastCheckpoint
-from callbacks.lightning_cli import VidcorrCLI
 from cli import RUNS, main, tools
-from tests.helpers.refusal import refused
 from tests.helpers.words import refusal
 
 FIT = "fit --model=VFSSimSiam"
@@ -113,12 +108,6 @@ def test_a_mistake_in_a_file_names_the_file(text, message, tmp_path, capsys):
     assert str(file) in line
 
 
-def test_the_parser_of_a_completion_has_all_commands(capsys):
-    with pytest.raises(SystemExit):
-        VidcorrCLI(["--help"])
-    assert re.findall(r"^    (fit|validate|test|predict) ", capsys.readouterr().out, re.MULTILINE) == [*RUNS]
-
-
 def test_the_help_of_a_run_names_what_belongs_to_all_commands(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--help"])
@@ -143,16 +132,3 @@ def test_classes_of_the_package_lightning(tmp_path, monkeypatch, capsys):
         monkeypatch.delitem(sys.modules, name, raising=False)
     assert said.count("\n") == 1
     assert "vidcorr works with pytorch_lightning, whose classes are not those of lightning.pytorch" in said
-
-
-def test_a_strategy_whose_checkpoints_are_folders():
-    trainer = SimpleNamespace(strategy=ModelParallelStrategy())
-    refused(ValueError, "^LastCheckpoint: ModelParallelStrategy", LastCheckpoint().setup, trainer, None, "fit")
-
-
-def test_benchmarks_in_a_training_without_validation(davis_root, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    words = ["--config=data/synthetic.yaml", "--trainer.limit_val_batches=0", "--trainer.accelerator=cpu"]
-    line = refusal(*FIT.split(), *words, f"--on=davis={davis_root}")
-    assert line.startswith("vidcorr: --on needs passes of validation: leave trainer.limit_val_batches")
-    assert not [*tmp_path.iterdir()]
