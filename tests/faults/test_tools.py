@@ -87,7 +87,6 @@ STUDY = """
 title: a trial
 train: --config demo.yaml
 seeds: [0]
-score: J&F-Mean
 evaluate: {davis: --on davis=.}
 rows: [{name: base}]
 """
